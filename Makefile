@@ -1,0 +1,51 @@
+# What a person types. `make demo ARGS="--help"` hands ARGS to the command line, `make test ARGS="-k pose"` to pytest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make demo    set up, then run the default simulation (ARGS are handed on)"
+	@echo "make test    set up, lint, then run every test but the slow ones (ARGS go to pytest)"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   speed, cost and scale, each beside a reference"
+	@echo "make setup   make .venv and install into it; does nothing when nothing has changed"
+	@echo "make clean   remove .venv and caches; runs/ stays"
+
+setup: $(STAMP)
+	@sh scripts/check_system.sh
+
+# The stamp is touched last: an install that stops half-way starts again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed, '$(PYTHON)' is not: name another one, as in make setup PYTHON=python3.12" >&2; \
+	    exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "This Python cannot make a virtual environment. Install what is missing, then try again:" >&2; \
+	    echo "    sudo apt-get install -y python3-venv" >&2; \
+	    exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/social-jepa run $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,234 @@
+"""One agent: a camera, a world model, a memory of anchors, and a voice. It knows no Ray."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.checkpoint import load_optimiser, optimiser_tensors, read_checkpoint, write_checkpoint
+from agents.kinds import build_world_model
+from agents.edge import Card, Pools
+from agents.negotiation import Negotiation
+from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.training import Trainer
+from alignment.anchors import AnchorSet
+from alignment.core import CoreBasis, autocorrelations, core_gap, effective_rank, find_core
+from env.camera import Pose
+from env.recording import Recorder, Window
+from env.renderer import build_renderer
+from env.scene import BodyEvent, Scene, SceneConfig
+
+CHUNK = 512  # frames rendered and embedded at a time
+GAP = 256  # ticks between stretches: far beyond any memory of the scene's dynamics
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """Everything that makes an agent; equal specs give equal agents in every process.
+
+    Attributes:
+        index: Number of the agent; its randomness comes from (seed, index) alone.
+        pose: Where its camera stands.
+        events: Bodies in the scene: those of its peers.
+        folder: Where its checkpoint lives, on the machine where the agent runs.
+        device: torch device.
+        threads: CPU threads that torch may use.
+    """
+
+    name: str
+    index: int
+    seed: int
+    kind: str
+    pose: Pose
+    scene: SceneConfig
+    events: tuple[BodyEvent, ...]
+    model: ModelConfig
+    training: TrainingConfig
+    negotiation: NegotiationConfig
+    folder: str
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How an agent is doing, for people to watch."""
+
+    name: str
+    phase: str  # waiting, recording, training, embedding, ready, stopped
+    step: int
+    steps: int
+    frames: int
+    loss: float
+    frames_per_s: float  # frames that training reads in a second of training time
+    seconds_left: float
+    record_seconds: float
+    train_seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an agent tells the person who watches: its space, never its weights.
+
+    Attributes:
+        spectrum: Lag-1 autocorrelations of its dimensions on ticks that neither training nor the basis saw, [D].
+        pools: What it makes of the ticks that may be compared.
+    """
+
+    card: Card
+    spectrum: Tensor
+    effective_rank: float
+    pools: Pools
+    curve: tuple[list[int], list[float]]
+    progress: Progress
+
+
+def stretches(config: NegotiationConfig) -> tuple[range, range, int]:
+    """Return (ticks to score on, ticks to fit on, first tick of training): three stretches apart in time."""
+    length = config.pool * config.spacing
+    fit = length + GAP
+    return range(0, length, config.spacing), range(fit, fit + length, config.spacing), fit + length + GAP
+
+
+class Agent:
+    """One agent. Build it where it will live: its renderer belongs to the thread that first uses it."""
+
+    def __init__(self, spec: AgentSpec) -> None:
+        """Build the scene, the camera and an untrained model."""
+        self.spec = spec
+        self.scene = Scene(spec.scene, spec.seed, spec.events)
+        self.scene.check_pose(spec.pose)
+        self.held_ticks, self.fit_ticks, first = stretches(spec.negotiation)
+        self.recorder = Recorder(self.scene, build_renderer(spec.scene), spec.pose, spec.name)
+        self.model = build_world_model(spec.kind, spec.model, spec.scene.frame_size, (spec.seed, spec.index, 0))
+        self.model.to("cpu" if spec.device == "auto" else spec.device)
+        window = Window(self.recorder, first, spec.training.window)
+        self.trainer = Trainer(self.model, window, spec.training, (spec.seed, spec.index, 1))
+        self.phase = "waiting"
+        self.basis: CoreBasis | None = None
+        self.checkpoint = ""
+        self.negotiation: Negotiation | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where its checkpoint lives."""
+        return Path(self.spec.folder) / "checkpoint.safetensors"
+
+    def train(self, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Train to the last step or until asked to stop, saving now and then; return whether it is finished."""
+        self.phase = "recording"
+        if self.trainer.step == 0:
+            self._calibrate()
+        self.phase = "training"
+        finished = self.trainer.run(self._after_step, stop)
+        self.save()
+        self.phase = "trained" if finished else "stopped"
+        return finished
+
+    def _calibrate(self) -> None:
+        window = self.trainer.window
+        began = time.perf_counter()
+        window.advance_to(window.start + self.spec.training.window)
+        self.trainer.record_seconds += time.perf_counter() - began
+        rng = np.random.default_rng([self.spec.seed, self.spec.index, 3])
+        self.model.calibrate(torch.from_numpy(window.segments(rng, 2 * CHUNK, 1)[:, 0]))
+
+    def _after_step(self) -> None:
+        if self.trainer.step % self.spec.training.checkpoint_every == 0:
+            self.save()
+
+    def embed_ticks(self, ticks: Iterable[int]) -> Tensor:
+        """Return what the model makes of these ticks, float32 [K, D], in the model's own raw axes."""
+        wanted = np.fromiter(ticks, dtype=np.int64)
+        self.model.eval()
+        parts = []
+        for start in range(0, len(wanted), CHUNK):
+            frames = self.recorder.record(wanted[start : start + CHUNK]).frames
+            with torch.inference_mode():
+                parts.append(self.model.embed(torch.from_numpy(frames)).cpu())
+        return torch.cat(parts)
+
+    def settle(self) -> Memory:
+        """Find the predictable core, embed the ticks that may be compared, and get ready to talk.
+
+        The core is found by this agent alone, on its own ticks: the next ones after its training window,
+        which training never read. Half of them gives the axes, the other half says how predictable each is.
+        """
+        self.phase = "embedding"
+        began = time.perf_counter()
+        first = self.trainer.window.stop
+        half = self.spec.training.calibration
+        raw = self.embed_ticks(range(first, first + 2 * half))
+        basis = find_core(raw[:half])
+        spectrum = autocorrelations(raw[half:], basis)
+        self.basis = replace(basis, core_dim=core_gap(spectrum))
+        rank = effective_rank(raw[half:])
+        self.save()
+        card = Card(
+            self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
+            self.basis.core_dim, self.basis.core_dim == 0 or rank < 1.5,
+        )  # fmt: skip
+        pools = Pools(self._anchors(self.fit_ticks), self._anchors(self.held_ticks))
+        rng = np.random.default_rng([self.spec.seed, self.spec.index, 2])
+        self.negotiation = Negotiation(card, pools, self.spec.negotiation, rng)
+        self.trainer.record_seconds += time.perf_counter() - began
+        self.phase = "ready"
+        curve = (self.trainer.curve.step, self.trainer.curve.loss)
+        return Memory(card, spectrum, rank, pools, curve, self.progress())
+
+    def _anchors(self, ticks: range) -> AnchorSet:
+        assert self.basis is not None
+        vectors = self.basis(self.embed_ticks(ticks)).to(torch.float32)
+        return AnchorSet(tuple(ticks), vectors, self.basis.core_dim)
+
+    def progress(self) -> Progress:
+        """Return how it is doing; safe to call from another thread."""
+        trainer, config = self.trainer, self.spec.training
+        speed = trainer.frames / trainer.train_seconds if trainer.train_seconds else 0.0
+        spent = trainer.train_seconds + trainer.record_seconds
+        left = spent / trainer.step * (config.steps - trainer.step) if trainer.step else float("nan")
+        loss = trainer.curve.loss[-1] if trainer.curve.loss else float("nan")
+        return Progress(
+            self.spec.name, self.phase, trainer.step, config.steps, trainer.frames, loss, speed, left,
+            trainer.record_seconds, trainer.train_seconds, self.spec.device,
+        )  # fmt: skip
+
+    def save(self) -> None:
+        """Write the checkpoint: model, optimiser, basis and where it is."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= optimiser_tensors(self.trainer.optimiser)
+        if self.basis is not None:
+            basis = self.basis
+            tensors |= {"basis.mean": basis.mean, "basis.transform": basis.transform, "basis.spectrum": basis.spectrum}
+        facts = {
+            "name": self.spec.name, "kind": self.spec.kind, "step": self.trainer.step,
+            "core_dim": self.basis.core_dim if self.basis else None, "scene": self.scene.fingerprint,
+            "loss": self.trainer.curve.loss, "frames": self.trainer.frames,
+        }  # fmt: skip
+        self.checkpoint = write_checkpoint(self.path, tensors, facts)
+
+    def load(self) -> None:
+        """Go on from the checkpoint in the agent's folder.
+
+        Raises:
+            CheckpointError: It is missing, damaged, or of another agent or scene.
+        """
+        tensors, facts, self.checkpoint = read_checkpoint(self.path)
+        state = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")}
+        self.model.load_state_dict(state)
+        load_optimiser(self.trainer.optimiser, tensors)
+        self.trainer.step = int(facts["step"])
+        self.trainer.curve.loss = list(facts["loss"])
+        self.trainer.curve.step = list(range(1, self.trainer.step + 1))
+        if "basis.mean" in tensors:
+            parts = (tensors[f"basis.{name}"] for name in ("mean", "transform", "spectrum"))
+            self.basis = CoreBasis(*parts, core_dim=int(facts["core_dim"]))
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.recorder.renderer.close()

@@ -1,0 +1,72 @@
+"""A world model on disk: safetensors, written whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from agents.files import digest, write_atomically
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the text says why and what to do."""
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> str:
+    """Write tensors and facts so that a reader finds the old file or the new one, never half of one.
+
+    Returns:
+        The hash of the file: the name of this version of the model.
+    """
+    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = save(cpu, {"format": str(FORMAT), "facts": json.dumps(facts, sort_keys=True)})
+    write_atomically(path, data)
+    return digest(data)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, object], str]:
+    """Return (tensors, facts, hash).
+
+    Raises:
+        CheckpointError: Missing, truncated, not ours, or written by a newer version.
+    """
+    try:
+        data = path.read_bytes()
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint at {path}: train first") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or truncated ({error}): delete it and train again") from error
+    if metadata.get("format") != str(FORMAT):
+        found = metadata.get("format", "none")
+        raise CheckpointError(f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it")
+    return tensors, json.loads(metadata["facts"]), digest(data)
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's state as named tensors: ``optimiser.<parameter>.<name>``."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"optimiser.{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimiser_tensors` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,92 @@
+"""What one agent holds of its negotiations: who it is, what it may show, and the edges that lead to it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from agents.messages import Call, Offer, Status
+from alignment.anchors import AnchorSet, choose_ticks
+from alignment.linear_map import LinearMap
+from alignment.score import EdgeScore
+
+
+@dataclass(frozen=True)
+class Card:
+    """Who an agent is, as far as peers need to know.
+
+    Attributes:
+        scene: Fingerprint of the scene it lives in.
+        checkpoint: Hash of the model that embedded its anchors.
+        core_dim: How many leading dimensions are its predictable core; 0 when it found none.
+        collapsed: Whether it found its own encoder collapsed.
+    """
+
+    name: str
+    scene: str
+    kind: str
+    checkpoint: str
+    dim: int
+    core_dim: int
+    collapsed: bool
+
+
+@dataclass(frozen=True)
+class SettledEdge:
+    """What the target knows of one edge once it is settled.
+
+    Attributes:
+        map: All dimensions of the source's space to all of the target's; None when refused unseen.
+        core_map: Orthogonal map between the two cores.
+        score: Held-out figures; None when refused unseen.
+        budget: Held-out R2 by number of anchors and method.
+        ticks: The ticks that were fitted, then those that were scored.
+    """
+
+    source: str
+    target: str
+    round: int
+    status: Status
+    reason: str
+    source_checkpoint: str
+    target_checkpoint: str
+    score: EdgeScore | None = None
+    map: LinearMap | None = None
+    core_map: LinearMap | None = None
+    budget: tuple[Mapping[str, object], ...] = ()
+    anchors: int = 0
+    heldout: int = 0
+    cores: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What an agent makes of the ticks that may be compared: [pool, D] each.
+
+    Attributes:
+        anchors: From the stretch that maps are fitted on.
+        heldout: From the stretch that they are scored on.
+    """
+
+    anchors: AnchorSet
+    heldout: AnchorSet
+
+    def choose(self, offer: Offer, call: Call) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the ticks to fit on and the ticks to score on, from the joint seed.
+
+        Raises:
+            ValueError: More ticks are asked for than the pools hold.
+        """
+        seeds = np.random.SeedSequence([offer.nonce, call.nonce]).generate_state(2)
+        fit = choose_ticks(self.anchors.ids, call.anchors, int(seeds[0]))
+        return fit, choose_ticks(self.heldout.ids, call.heldout, int(seeds[1]))
+
+    def select(self, fit: Iterable[int], held: Iterable[int]) -> torch.Tensor:
+        """Return the embeddings of those ticks, [anchors + heldout, D], in that order."""
+        return torch.cat([_rows(self.anchors, fit), _rows(self.heldout, held)])
+
+
+def _rows(anchors: AnchorSet, ids: Iterable[int]) -> torch.Tensor:
+    place = {tick: row for row, tick in enumerate(anchors.ids)}
+    return anchors.vectors[[place[tick] for tick in ids]]

@@ -1,0 +1,61 @@
+"""Pixels to features."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Normalise(nn.Module):
+    """Subtract the agent's own mean picture and divide by its own spread.
+
+    What never moves (floor, walls, the bodies of peers) disappears, so that the encoder's first weights meet
+    only what changes.
+    """
+
+    def __init__(self, frame_size: int) -> None:
+        """Start as the identity on [0, 255]; `fit` learns from the agent's first frames."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, 3, frame_size, frame_size))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, frames: Tensor) -> None:
+        """Take mean and spread from uint8 frames [N, H, W, C]."""
+        total = torch.zeros_like(self.mean, dtype=torch.float64)
+        square = 0.0
+        for chunk in frames.split(256):
+            pixels = chunk.permute(0, 3, 1, 2).double()
+            total += pixels.sum(0, keepdim=True)
+            square += float(pixels.square().sum())
+        mean = total / len(frames)
+        variance = square / (len(frames) * mean.numel()) - float(mean.square().mean())
+        self.mean.copy_(mean)
+        self.scale.fill_(1.0 / max(variance, 1e-6) ** 0.5)
+
+    def forward(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
+        """Map uint8 frames [N, H, W, C] to [N, C, H, W] of this dtype, channels last in memory."""
+        # a permuted NHWC array *is* a channels-last NCHW tensor: nothing is copied
+        pixels = frames.permute(0, 3, 1, 2).to(dtype)
+        return (pixels - self.mean.to(dtype)) * self.scale.to(dtype)
+
+
+class ConvEncoder(nn.Sequential):
+    """Three strided convolutions and a two-layer head; about 10 MFLOP a frame at 64x64.
+
+    The first stride is 4: a CPU spends most of a small convolutional network in its first layer.
+    """
+
+    def __init__(self, frame_size: int, dim: int, width: int = 32, hidden: int = 256) -> None:
+        """Build it for square frames whose side is a multiple of 16."""
+        side = frame_size // 16
+        super().__init__(
+            nn.Conv2d(3, width, 8, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+            nn.Linear(2 * width * side * side, hidden),
+            nn.LayerNorm(hidden),
+            nn.GELU(),
+            nn.Linear(hidden, dim),
+        )

@@ -1,0 +1,21 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write bytes to a file that appears complete: temporary file, flush to disk, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def digest(data: bytes) -> str:
+    """Return 16 hexadecimal digits of the bytes' SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]

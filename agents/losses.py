@@ -1,0 +1,93 @@
+r"""What a world model minimises: prediction, and the terms that keep it from collapsing.
+
+Every function takes latents in float32 and returns a scalar. Pairs are ``context`` [N, D] at tick t and
+``target`` [N, D] at tick t + 1. A constant encoder predicts itself perfectly; each objective forbids that
+in its own way.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss, relu
+
+
+def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-3) -> Tensor:
+    r"""Return how much of the next whitened latent its best linear predictor misses.
+
+    With ``S`` the covariance of all latents, ``S = L L^T``, and ``C = L^-1 sym(cov(context, target)) L^-T``
+    the best linear prediction of the whitened target leaves ``D - |C|_F^2``: minimising it over the encoder
+    is the whitened JEPA loss with its predictor solved in closed form (VAMP-2: Wu and Noe, 2020,
+    arXiv:1707.04659, for a reversible process). Because the whitened latents are uncorrelated by
+    construction, no dimension can repeat another one.
+
+    Args:
+        context: [N, D].
+        target: [N, D].
+        ridge: Added to the covariance, relative to its mean eigenvalue.
+
+    Returns:
+        Scalar between 0 (all dimensions predictable) and D.
+    """
+    pairs, dim = context.shape
+    mean = (context.mean(0) + target.mean(0)) / 2
+    x, y = context - mean, target - mean
+    covariance = (x.T @ x + y.T @ y) / (2 * pairs)  # [D, D]
+    lagged = (x.T @ y + y.T @ x) / (2 * pairs)  # [D, D]
+    eye = torch.eye(dim, dtype=x.dtype, device=x.device)
+    factor = torch.linalg.cholesky(covariance + (ridge * covariance.diagonal().mean() + 1e-8) * eye)
+    half = torch.linalg.solve_triangular(factor, lagged, upper=False)
+    whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
+    return dim - whitened.square().sum()
+
+
+def prediction_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error per dimension, [N, D] against [N, D]."""
+    return mse_loss(predicted, target)
+
+
+def variance_loss(latent: Tensor, floor: float = 1.0) -> Tensor:
+    """Penalise dimensions whose standard deviation falls below a floor (VICReg, arXiv:2105.04906, eq. 1)."""
+    spread = (latent.var(dim=0) + 1e-4).sqrt()  # [D]
+    return relu(floor - spread).mean()
+
+
+def covariance_loss(latent: Tensor) -> Tensor:
+    """Penalise dimensions that repeat each other (VICReg, arXiv:2105.04906, eq. 4)."""
+    centred = latent - latent.mean(0)
+    covariance = centred.T @ centred / (len(latent) - 1)  # [D, D]
+    off_diagonal = covariance - torch.diag(covariance.diagonal())
+    return off_diagonal.square().sum() / latent.shape[1]
+
+
+def log_det_loss(latent: Tensor, floor: float = 1e-4) -> Tensor:
+    """Return KL(N(0, S) || N(0, I)) per dimension for S the covariance: a barrier against lost volume.
+
+    ``(tr S - log det S) / D - 1``, zero exactly when the latents are white.
+    """
+    centred = latent - latent.mean(0)
+    dim = latent.shape[1]
+    covariance = centred.T @ centred / len(latent) + floor * torch.eye(dim, device=latent.device)
+    return (covariance.diagonal().sum() - torch.logdet(covariance)) / dim - 1
+
+
+def sigreg_loss(latent: Tensor, generator: torch.Generator, slices: int = 256, points: int = 17) -> Tensor:
+    r"""Return how far random 1-D projections are from a standard normal (SIGReg, arXiv:2511.08544).
+
+    The Epps-Pulley statistic ``N \int |phi_N(t) - exp(-t^2/2)|^2 exp(-t^2/2) dt`` of each projection, where
+    ``phi_N`` is its empirical characteristic function, averaged over random directions; the integral is a
+    trapezoid over [-5, 5].
+
+    Args:
+        latent: [N, D].
+        generator: Draws the directions.
+        slices: Number of directions.
+        points: Knots of the integral.
+    """
+    directions = torch.randn(latent.shape[1], slices, generator=generator).to(latent)
+    directions = directions / directions.norm(dim=0)
+    t = torch.linspace(-5, 5, points, device=latent.device)
+    normal = torch.exp(-t.square() / 2)
+    phase = (latent @ directions).unsqueeze(-1) * t  # [N, slices, points]
+    gap = (phase.cos().mean(0) - normal).square() + phase.sin().mean(0).square()
+    return len(latent) * torch.trapezoid(gap * normal, t).mean() / math.sqrt(2 * math.pi)

@@ -1,0 +1,172 @@
+"""One side of agreeing on maps: messages in, messages out; no clock, no socket, no Ray.
+
+The target of an edge fits, so every agent ends with the maps that lead *into* its own space. It fits on
+ticks of one stretch of the scene and scores on ticks of another; both peers derive the ticks from two
+nonces, one from each, so that neither can choose what is compared.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from agents.edge import Card, SettledEdge, Pools
+from agents.messages import Anchors, AnyMessage, Call, Offer, Status, Verdict
+from agents.settings import NegotiationConfig
+from agents.wire import MessageError
+from alignment.anchors import AnchorSet, digest_ids, shared
+from alignment.score import EdgeScore, budget_curve, score_edge
+
+BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+@dataclass
+class Negotiation:
+    """One agent's side of all its negotiations.
+
+    Attributes:
+        card: Who this agent is.
+        pools: What it makes of the ticks.
+        rng: Draws this agent's nonces; nobody else's.
+        edges: Settled edges into this agent, by source.
+        verdicts: What peers said of the edges out of this agent, by target.
+    """
+
+    card: Card
+    pools: Pools
+    config: NegotiationConfig
+    rng: np.random.Generator
+    edges: dict[str, SettledEdge] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    _offered: dict[str, Offer] = field(default_factory=dict)  # by target
+    _called: dict[str, tuple[Offer, Call]] = field(default_factory=dict)  # by source
+    _secret: int = 0
+
+    def __post_init__(self) -> None:
+        """Draw once what all nonces follow from, so that the order in which peers speak changes none."""
+        self._secret = int(self.rng.integers(2**62))
+
+    def open(self, peers: Iterable[str], round: int = 0) -> list[AnyMessage]:
+        """Offer this agent's space to its peers."""
+        for peer in sorted(peers):
+            self._offered[peer] = Offer(
+                source=self.card.name, target=peer, round=round, scene=self.card.scene, kind=self.card.kind,
+                checkpoint=self.card.checkpoint, dim=self.card.dim, core_dim=self.card.core_dim,
+                collapsed=self.card.collapsed, nonce=self._nonce(peer, round),
+            )  # fmt: skip
+        return [self._offered[peer] for peer in sorted(peers)]
+
+    def receive(self, message: AnyMessage) -> list[AnyMessage]:
+        """Take one message and return the replies it calls for; hearing it twice changes nothing.
+
+        Raises:
+            MessageError: The message is not for this agent, or does not follow from what was said before.
+        """
+        if message.receiver != self.card.name:
+            raise MessageError(f"a message for {message.receiver} reached {self.card.name}")
+        match message:
+            case Offer():
+                return self._answer(message)
+            case Call():
+                return self._show(message)
+            case Anchors():
+                return self._judge(message)
+            case Verdict():
+                self.verdicts[message.target] = message
+        return []
+
+    def _nonce(self, peer: str, round: int) -> int:
+        words = np.random.SeedSequence([self._secret, round, *peer.encode()]).generate_state(1, np.uint64)
+        return int(words[0]) >> 1
+
+    def _answer(self, offer: Offer) -> list[AnyMessage]:
+        known = self.edges.get(offer.source)
+        if known and offer.round < known.round:
+            raise MessageError(f"round {offer.round} with {offer.source} is already closed on this side")
+        reason = self._objection(offer)
+        if reason:
+            return [self._settle(offer, Status.REFUSED, reason)]
+        call = Call(
+            source=offer.source, target=self.card.name, round=offer.round,
+            anchors=self.config.anchors, heldout=self.config.heldout, nonce=self._nonce(offer.source, offer.round),
+        )  # fmt: skip
+        self._called[offer.source] = (offer, call)
+        return [call]
+
+    def _objection(self, offer: Offer) -> str:
+        if offer.scene != self.card.scene:
+            return f"{offer.source} lives in another scene ({offer.scene}, here {self.card.scene})"
+        for name, collapsed, core in (
+            (offer.source, offer.collapsed, offer.core_dim),
+            (self.card.name, self.card.collapsed, self.card.core_dim),
+        ):
+            if collapsed or core == 0:
+                return f"the encoder of {name} collapsed: its codes do not follow the scene"
+        return ""
+
+    def _show(self, call: Call) -> list[AnyMessage]:
+        offer = self._offered.get(call.target)
+        if offer is None or offer.round != call.round:
+            raise MessageError(f"{call.target} answers an offer that was not made (round {call.round})")
+        try:
+            fit, held = self.pools.choose(offer, call)
+        except ValueError as error:
+            raise MessageError(f"{call.target} asks for what is not there: {error}") from error
+        vectors = self.pools.select(fit, held).to(torch.float32)
+        data = vectors.numpy().astype("<f4").tobytes()
+        return [
+            Anchors(
+                source=self.card.name, target=call.target, round=call.round, digest=digest_ids(fit + held),
+                rows=len(vectors), dim=vectors.shape[1], data=data,
+            )
+        ]  # fmt: skip
+
+    def _judge(self, message: Anchors) -> list[AnyMessage]:
+        offer, call = self._called.get(message.source, (None, None))
+        if offer is None or call is None or call.round != message.round:
+            raise MessageError(f"{message.source} sends anchors that were not called for (round {message.round})")
+        fit, held = self.pools.choose(offer, call)
+        if message.digest != digest_ids(fit + held) or message.rows != len(fit + held):
+            raise MessageError(f"{message.source} speaks of other ticks than were agreed on")
+        if message.dim != offer.dim:
+            raise MessageError(f"{message.source} offered {offer.dim} dimensions and sends {message.dim}")
+        theirs = torch.from_numpy(message.vectors())
+        return [self._fit(offer, theirs, fit, held)]
+
+    def _fit(self, offer: Offer, theirs: torch.Tensor, fit: tuple[int, ...], held: tuple[int, ...]) -> Verdict:
+        fit_pair = shared(AnchorSet(fit, theirs[: len(fit)], offer.core_dim), self.pools.anchors)
+        held_pair = shared(AnchorSet(held, theirs[len(fit) :], offer.core_dim), self.pools.heldout)
+        cores = (offer.core_dim, self.card.core_dim)
+        generator = torch.Generator().manual_seed(self._nonce(offer.source, offer.round))
+        maps, score = score_edge(fit_pair, held_pair, cores, generator, ridge=self.config.ridge)
+        curve = budget_curve(fit_pair, held_pair, [pairs for pairs in BUDGETS if pairs <= len(fit)], cores)
+        status, reason = self._verdict(score, cores)
+        return self._settle(
+            offer, status, reason, score=score, map=maps.full, core_map=maps.core, budget=tuple(curve),
+            anchors=len(fit), heldout=len(held), cores=cores,
+        )  # fmt: skip
+
+    def _verdict(self, score: EdgeScore, cores: tuple[int, int]) -> tuple[Status, str]:
+        best, chance = score.spectrum[0], score.null_spectrum[0]
+        if best <= chance:
+            return Status.REFUSED, f"its strongest common direction ({best:.2f}) does not beat shuffled pairs ({chance:.2f})"
+        if score.r2_core <= max(score.null_r2, 0.0) + self.config.margin:
+            return Status.REFUSED, (
+                f"held-out R2 {score.r2_core:.2f} between the cores does not beat shuffled pairs ({score.null_r2:.2f})"
+            )
+        if cores[0] != cores[1]:
+            return Status.ACCEPTED, f"the cores differ: {cores[0]} dimensions at the source, {cores[1]} at the target"
+        return Status.ACCEPTED, ""
+
+    def _settle(self, offer: Offer, status: Status, reason: str, **found: object) -> Verdict:
+        score = found.get("score")
+        self.edges[offer.source] = SettledEdge(
+            offer.source, self.card.name, offer.round, status, reason, offer.checkpoint, self.card.checkpoint,
+            **found,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return Verdict(
+            source=offer.source, target=self.card.name, round=offer.round, status=status, reason=reason,
+            r2_core=score.r2_core if isinstance(score, EdgeScore) else 0.0,
+            null_r2=score.null_r2 if isinstance(score, EdgeScore) else 0.0,
+        )  # fmt: skip

@@ -1,0 +1,36 @@
+"""Mixed precision where the hardware pays for it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def mixed_precision(device: torch.device, precision: str) -> Iterator[torch.dtype]:
+    """Enter bf16 autocast, or nothing, and hand out the dtype that inputs should have.
+
+    Args:
+        device: Where the model lives.
+        precision: One of agents.settings.PRECISIONS; "auto" is bf16 where the hardware multiplies it natively.
+    """
+    if not uses_bf16(device, precision):
+        yield torch.float32
+        return
+    with torch.autocast(device.type, torch.bfloat16):
+        yield torch.bfloat16
+
+
+def uses_bf16(device: torch.device, precision: str) -> bool:
+    """Whether this precision means bf16 on this device."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively; emulated, bf16 is slower than fp32."""
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(native())

@@ -1,0 +1,102 @@
+"""The settings of one agent, apart from what they set so that reading them loads neither torch nor OpenGL."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
+PRECISIONS = ("auto", "bf16", "fp32")
+KINDS: Mapping[str, str] = {"jepa": "agents.world_model:Jepa"}  # kind of world model: where its class is
+
+
+def check_kind(kind: str) -> None:
+    """Raise ValueError unless this kind of world model is known, naming the nearest one."""
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
+        raise ValueError(f"agents.kind={kind!r} is unknown: {hint}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and objective of one agent's world model."""
+
+    dim: int = 16  # dimensions of the latent space
+    width: int = 32  # channels of the first convolution
+    hidden: int = 256  # units between the convolutions and the latent
+    objective: str = "whitened"  # what keeps it from collapsing: whitened, vicreg, sigreg or log_det
+    ridge: float = 1e-3  # whitened: added to the covariance, relative to its mean eigenvalue
+    variance: float = 25.0  # vicreg: weight of the variance term
+    covariance: float = 25.0  # vicreg: weight of the covariance term; at 1 an agent sees one object only
+    sigreg: float = 0.09  # sigreg: weight of the statistic
+    log_det: float = 0.1  # log_det: weight of the barrier
+    precision: str = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"model.objective={self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"model.precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+        if not 1 <= self.dim <= 1024:
+            raise ValueError(f"model.dim={self.dim}: choose from 1 to 1024")
+        for name in ("width", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name}={getattr(self, name)}: at least 1")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast an agent learns."""
+
+    steps: int = 300  # optimiser steps
+    segments: int = 96  # segments a step
+    length: int = 4  # consecutive ticks a segment
+    learning_rate: float = 5e-3  # peak; cosine to zero after the warm-up
+    warmup: float = 0.15  # share of the steps over which the rate rises
+    weight_decay: float = 1e-4
+    clip: float = 5.0  # largest norm of the gradient
+    window: int = 8192  # ticks that an agent remembers and trains on
+    fresh: int = 80  # new ticks recorded before every step: each frame is read about five times
+    checkpoint_every: int = 100  # steps
+    calibration: int = 2048  # ticks after training to find the predictable core on, and as many to measure it
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot train, by name."""
+        for name in ("steps", "segments", "window", "checkpoint_every", "calibration", "learning_rate", "clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
+        if self.length < 2:
+            raise ValueError(f"training.length={self.length}: a prediction needs at least 2 ticks")
+        if self.window < 2 * self.length or self.fresh < 0:
+            raise ValueError("training.window must hold at least two segments, and training.fresh be at least 0")
+        if self.segments * (self.length - 1) < 8:
+            raise ValueError("training.segments * (training.length - 1) must be at least 8 pairs")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"training.warmup={self.warmup}: a share from 0 up to 1")
+
+
+@dataclass(frozen=True)
+class NegotiationConfig:
+    """How peers compare notes."""
+
+    anchors: int = 256  # ticks to fit a map on
+    heldout: int = 512  # ticks to score it on, from another stretch, never fitted
+    pool: int = 1024  # ticks of each stretch that every agent embeds beforehand
+    spacing: int = 4  # ticks between neighbours in the pool: close ones say the same thing twice
+    ridge: float = 1e-2  # weight of |W|^2 relative to the variance of the source
+    margin: float = 0.05  # by how much a map must beat shuffled pairs to be accepted
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot work, by name."""
+        for name in ("anchors", "heldout"):
+            value = getattr(self, name)
+            if not 4 <= value <= self.pool:
+                raise ValueError(
+                    f"negotiation.{name}={value}: choose from 4 to negotiation.pool={self.pool} "
+                    "(more anchors than ticks need a larger negotiation.pool)"
+                )
+        if self.pool > 65536:
+            raise ValueError(f"negotiation.pool={self.pool}: at most 65536")
+        if self.spacing < 1 or self.ridge < 0 or self.margin < 0:
+            raise ValueError("negotiation.spacing must be at least 1, ridge and margin at least 0")

@@ -1,0 +1,109 @@
+"""One readable loop: read fresh frames, take a step, say how it goes, save now and then."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from agents.settings import TrainingConfig
+from agents.world_model import WorldModel
+from env.recording import Window
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the text names the remedy."""
+
+
+@dataclass
+class Curve:
+    """What training looked like: one row a step."""
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+
+
+class Trainer:
+    """A world model in the making: its optimiser, its window on the scene, and how far it is.
+
+    The segments of step s come from a generator keyed by (seed, s) and the window holds the same ticks at
+    step s in every life, so a run that was stopped and resumed takes the same steps as one that was not.
+    """
+
+    def __init__(self, model: WorldModel, window: Window, config: TrainingConfig, seed: tuple[int, ...]) -> None:
+        """Start at step 0; nothing is recorded yet."""
+        self.model = model
+        self.window = window
+        self.config = config
+        self.seed = seed
+        self.step = 0
+        self.curve = Curve()
+        self.record_seconds = 0.0
+        self.train_seconds = 0.0
+        fused = next(model.parameters()).device.type in ("cpu", "cuda")
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused
+        )
+
+    @property
+    def frames(self) -> int:
+        """Frames that training has read so far."""
+        return self.step * self.config.segments * self.config.length
+
+    def run(self, on_step: Callable[[], None], stop: Callable[[], bool]) -> bool:
+        """Train until the last step or until asked to stop; return whether it is finished.
+
+        Raises:
+            TrainingError: The loss is no number any more.
+        """
+        self.model.train()
+        while self.step < self.config.steps:
+            if stop():
+                return False
+            self._look()
+            began = time.perf_counter()
+            loss = self._update()
+            self.train_seconds += time.perf_counter() - began
+            self.step += 1
+            self.curve.step.append(self.step)
+            self.curve.loss.append(loss)
+            on_step()
+        return True
+
+    def _look(self) -> None:
+        """Record what is new in the window; the model's view of the pixels is set by the first one."""
+        began = time.perf_counter()
+        config = self.config
+        self.window.advance_to(self.window.start + config.window + self.step * config.fresh)
+        self.record_seconds += time.perf_counter() - began
+
+    def _update(self) -> float:
+        config = self.config
+        rng = np.random.default_rng([*self.seed, self.step])
+        segments = self.window.segments(rng, config.segments, config.length)  # [N, T, H, W, C]
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.learning_rate * rate(self.step, config.steps, config.warmup)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        loss, _ = self.model.loss(torch.from_numpy(segments), generator)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} at step {self.step}; "
+                f"try a lower training.learning_rate (now {config.learning_rate:g})"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimiser.step()
+        return value
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """Return the learning rate at a step as a share of its peak: a linear rise, then half a cosine."""
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

@@ -1,0 +1,178 @@
+r"""The predictable core: the part of a latent space that an agent can point out alone, and peers share.
+
+If the world's factors are independent Ornstein-Uhlenbeck processes, each a Gaussian f with lag-1
+autocorrelation rho, then every function of the world splits into Hermite polynomials of the factors, and a
+polynomial of degree n has autocorrelation rho^n. Sorted by predictability, latent directions therefore stand
+on a ladder: the factors at rho, functions of degree two at rho^2, and so on. The first rung is the core. Each
+agent finds it without a peer, and two cores differ by a rotation only.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+# Variance below this share of the mean square is rounding: spread less than a millionth of the size.
+ROUNDING: Final = 1e-12
+
+# A rung ends where the drop is most of s - s^2, the way from s to its square; noise among equals is less.
+RUNG_SHARE: Final = 0.6
+SMALLEST_RUNG: Final = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class CoreBasis:
+    """Coordinates in which a latent space is white and sorted by predictability.
+
+    Attributes:
+        mean: [D], the origin.
+        transform: [D, D], from centred embeddings to coordinates.
+        spectrum: [D], lag-1 autocorrelation of every coordinate, descending.
+        core_dim: How many leading coordinates are the core.
+    """
+
+    mean: Tensor
+    transform: Tensor
+    spectrum: Tensor
+    core_dim: int
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Return embeddings [..., D] as coordinates [..., D]: white, rotated, most predictable first."""
+        return (z.to(self.transform.dtype) - self.mean) @ self.transform
+
+    def core(self, z: Tensor) -> Tensor:
+        """Return the core coordinates of embeddings, [..., D] -> [..., core_dim]."""
+        return self(z)[..., : self.core_dim]
+
+
+def find_core(z: Tensor, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
+    r"""Return the basis that sorts a latent space by how well each coordinate predicts its next value.
+
+    Among unit-variance directions w, ``w^T C_1 w`` is the autocorrelation, so the most predictable ones are
+    the leading eigenvectors of the whitened lag-1 covariance (Molgedey and Schuster 1994). With A and B the
+    rows now and one tick later:
+
+        1.  C_0 = (A^T A + B^T B) / 2n,   C_1 = (A^T B + B^T A) / 2n      (the same rows in both: |s| <= 1)
+        2.  C_0 = V L V^T,   whitener  H = V (L + r I)^(-1/2)
+        3.  H^T C_1 H = U diag(s) U^T,   transform = H U
+
+    The ridge r keeps faint directions from being blown up into signal: a direction with less than
+    ``ridge`` times the mean variance stays small and counts as unpredictable.
+
+    Args:
+        z: [T, D], consecutive ticks; or [N, T, D], segments of consecutive ticks.
+        floor: Autocorrelation that counts as none; raised to what white noise reaches with so few rows.
+        ridge: r relative to the mean eigenvalue of C_0.
+    """
+    before, after = _steps(z)
+    rows = torch.cat([before, after])
+    mean = rows.mean(0)
+    a, b = before - mean, after - mean
+    covariance = (a.T @ a + b.T @ b) / len(rows)
+    lagged = (a.T @ b + b.T @ a) / len(rows)
+    whitener = _whitener(covariance, ridge, rounding=ROUNDING * rows.square().mean().item())
+    spectrum, axes = torch.linalg.eigh(whitener.T @ lagged @ whitener)  # ascending
+    spectrum, transform = spectrum.flip(0), whitener @ axes.flip(1)
+    lowest = max(floor, noise_edge(len(a), a.shape[1]))
+    return CoreBasis(mean, _fix_signs(transform), spectrum, core_gap(spectrum, lowest))
+
+
+def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
+    r"""Return how many of the leading autocorrelations form the core, 0 to D.
+
+    What lies at or below the floor is tail and never core. Above it the core ends at the largest drop
+    between neighbours, if that drop is a rung of the ladder: at least most of ``s - s^2``, what the theory
+    has between a factor at s and functions of degree two. Without a rung everything above the floor is
+    core. The drop into the tail does not compete: from rho^2 = 0.49 to nothing is further than from 0.7 to
+    0.49, and would call every degree-two function core.
+
+    Args:
+        spectrum: [D], lag-1 autocorrelations in any order.
+        floor: Autocorrelation that counts as none.
+    """
+    above = spectrum[spectrum > floor].sort(descending=True).values
+    drops = above[:-1] - above[1:]
+    rung = (RUNG_SHARE * above[:-1] * (1 - above[:-1])).clamp_min(SMALLEST_RUNG)
+    drops = torch.where(drops >= rung, drops, 0.0)
+    if not drops.any():
+        return len(above)
+    return int(drops.argmax()) + 1
+
+
+def autocorrelations(z: Tensor, basis: CoreBasis) -> Tensor:
+    """Return the lag-1 autocorrelation of each coordinate of a basis on other data, [D].
+
+    On data that the basis was not found on this is the honest spectrum. A coordinate that does not vary
+    there has autocorrelation 0.
+
+    Args:
+        z: [T, D] or [N, T, D], as for ``find_core``.
+        basis: Coordinates to look at.
+    """
+    before, after = (basis(step) for step in _steps(z))
+    mean = (before.mean(0) + after.mean(0)) / 2
+    a, b = before - mean, after - mean
+    variance = (a.square() + b.square()).mean(0) / 2
+    scale = (before.square() + after.square()).mean(0) / 2
+    return torch.where(variance > ROUNDING * scale, (a * b).mean(0) / variance, 0.0)
+
+
+def noise_edge(pairs: int, dim: int) -> float:
+    r"""Return the largest autocorrelation to expect of white noise after the best of D directions is picked.
+
+    The whitened lag-1 covariance of noise is a symmetric random matrix with entries of variance 1 / 2n;
+    its largest eigenvalue tends to ``sqrt(2 D / n)`` (Wigner 1955). Two standard deviations of a single
+    autocorrelation, ``1 / sqrt(n)`` each, are added for luck.
+    """
+    return ((2 * dim) ** 0.5 + 2) / pairs**0.5
+
+
+def effective_rank(z: Tensor) -> float:
+    """Return how many dimensions embeddings really use, ``exp(-sum p log p)`` (Roy and Vetterli 2007).
+
+    p are the eigenvalues of the covariance as shares of their sum: D when all are equal, 1 on a line, and 0
+    for a collapsed set, which does not vary at all.
+
+    Args:
+        z: [..., D], all leading axes taken as rows.
+    """
+    rows = z.reshape(-1, z.shape[-1]).double()
+    variance = torch.linalg.svdvals(rows - rows.mean(0)).square()
+    if not varies(rows):
+        return 0.0
+    share = variance / variance.sum()
+    return float(torch.special.entr(share).sum().exp())
+
+
+def varies(rows: Tensor) -> bool:
+    """Return whether a set [K, D] varies by more than rounding."""
+    rows = rows.double()
+    return bool((rows - rows.mean(0)).square().sum() > ROUNDING * rows.square().sum())
+
+
+def _steps(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows that have a successor and their successors, [n, D] each, in float64."""
+    if z.ndim not in (2, 3) or z.shape[-2] < 2 or z.numel() == 0:
+        raise ValueError(
+            "predictability needs [T, D] or segments [N, T, D] of at least two consecutive ticks, "
+            f"got {tuple(z.shape)}"
+        )
+    if not torch.isfinite(z).all():
+        raise ValueError("an embedding holds a value that is not finite; check the encoder that made it")
+    z = z.double()
+    return z[..., :-1, :].reshape(-1, z.shape[-1]), z[..., 1:, :].reshape(-1, z.shape[-1])
+
+
+def _whitener(covariance: Tensor, ridge: float, rounding: float) -> Tensor:
+    """Return H [D, D] with ``H^T C H ~ I``; a direction without any variance is sent to zero."""
+    variance, axes = torch.linalg.eigh(covariance)
+    variance = variance.clamp_min(0)
+    power = variance + ridge * variance.mean() + rounding
+    return axes * torch.where(power > 0, power.rsqrt(), 0.0)
+
+
+def _fix_signs(transform: Tensor) -> Tensor:
+    """Return the columns with their largest entry positive: eigenvectors come with either sign."""
+    largest = transform.gather(0, transform.abs().argmax(0, keepdim=True))
+    return transform * torch.where(largest < 0, -1.0, 1.0)

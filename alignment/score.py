@@ -1,0 +1,246 @@
+r"""How well one latent space translates into another, told by pairs that no map was fitted on.
+
+One spectrum seen five ways: with both spaces white and W by least squares, the singular values of W are the
+canonical correlations c, and
+
+    R2 = mean c^2        Procrustes error per dimension = 2 (1 - mean c)
+    kappa(W) = c_max / c_min        isometry deviation = sqrt(mean (1 - c^2)^2)
+
+An isometry has all c near 1. Each figure stands beside its shuffled-pair null, what it would be were the two
+agents unrelated. Degenerate sets score as worthless, never as NaN: a collapsed agent must not look good.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from alignment.core import ROUNDING, varies
+from alignment.fit import FIT_METHODS, Fit, centre, check_pairs, fit_procrustes, fit_ridge
+from alignment.linear_map import LinearMap
+
+Score = Callable[[Tensor, Tensor], float | Tensor]
+Pairs = tuple[Tensor, Tensor]  # [K, D_i] and [K, D_j]: row k of both is the same tick
+
+
+def r2(predicted: Tensor, target: Tensor) -> float:
+    """Return the share of the target's variance, pooled over dimensions, that the prediction explains.
+
+    ``1 - sum |y - f|^2 / sum |y - mean y|^2``: 1 is perfect, 0 what the mean achieves, -1 what a rotation
+    at random does to white cores. A constant target, or a single pair, leaves nothing to explain: 0.
+    """
+    check_pairs(predicted, target)
+    if not varies(target):
+        return 0.0
+    error, total = (target.double() - predicted).square().sum(), centre(target)[0].square().sum()
+    return float(1 - error / total)
+
+
+def spectrum(source: Tensor, target: Tensor) -> Tensor:
+    r"""Return the singular values of the least-squares map, descending, [min(K, D_i, D_j)].
+
+    Give sets that their owners have whitened. As ``W = X^+ Y = V S^-1 U^T Y`` and V turns nothing but the
+    source, they are those of ``S^-1 U^T Y``. With K <= D_i a map fits anything, as the null then shows.
+    """
+    check_pairs(source, target)
+    u, inverse = _directions(source)
+    return torch.linalg.svdvals(inverse[:, None] * (u.T @ centre(target)[0]))
+
+
+def canonical_correlations(source: Tensor, target: Tensor) -> Tensor:
+    r"""Return the cosines between the two column spaces, descending, [min(K, D_i, D_j)] (Hotelling 1936).
+
+    ``spectrum`` after each set is whitened on these very pairs: singular values of ``U_x^T U_y``. A
+    direction that a set lacks has correlation 0.
+    """
+    check_pairs(source, target)
+    return torch.linalg.svdvals(_directions(source)[0].T @ _directions(target)[0])
+
+
+def kappa(values: Tensor) -> float:
+    """Return the condition number c_max / c_min of a spectrum: infinite when it is empty or reaches 0."""
+    if values.numel() == 0 or values.min() <= 0:
+        return float("inf")
+    return float(values.max() / values.min())
+
+
+def isometry_deviation(values: Tensor) -> float:
+    """Return ``sqrt(mean (1 - c^2)^2)``: 0 for an isometry, 1 if everything is lost or nothing was there."""
+    if values.numel() == 0:
+        return 1.0
+    return float((1 - values.double().square()).square().mean().sqrt())
+
+
+def linear_cka(source: Tensor, target: Tensor) -> float:
+    r"""Return the centred kernel alignment ``|X^T Y|^2 / (|X^T X| |Y^T Y|)`` (Kornblith et al. 2019).
+
+    Wide sets of few pairs score high without being related; a constant set scores 0.
+    """
+    check_pairs(source, target)
+    if not (varies(source) and varies(target)):
+        return 0.0
+    x, y = centre(source)[0], centre(target)[0]
+    norm = torch.linalg.matrix_norm
+    return float(norm(x.T @ y).square() / (norm(x.T @ x) * norm(y.T @ y)))
+
+
+def mutual_knn(source: Tensor, target: Tensor, k: int = 10) -> float:
+    """Return the mean share of a row's k nearest rows that both spaces agree on (Huh et al. 2024).
+
+    Chance is k / (K - 1); k is lowered to K - 1 where pairs are few. A constant set has no neighbours: 0.
+    """
+    check_pairs(source, target)
+    k = min(k, len(source) - 1)
+    if k < 1 or not (varies(source) and varies(target)):
+        return 0.0
+    near, near_too = (
+        _distances(rows, rows).fill_diagonal_(torch.inf).topk(k, largest=False).indices
+        for rows in (source, target)
+    )  # [K, k] each
+    agreed = (near[:, :, None] == near_too[:, None, :]).sum()
+    return float(agreed / (k * len(source)))
+
+
+def retrieval_at(predicted: Tensor, target: Tensor, k: int = 1) -> float:
+    """Return the share of predictions whose own target is among the k nearest of all K targets.
+
+    Distances are Euclidean; chance is k / K. Ties count as misses, so a constant set finds nothing.
+    """
+    check_pairs(predicted, target)
+    distance = _distances(predicted, target)
+    rank = (distance <= distance.diagonal()[:, None]).sum(1)
+    return float((rank <= k).double().mean())
+
+
+def cycle_error(maps: Sequence[LinearMap], points: Tensor) -> float:
+    """Return ``sum |path(z) - z|^2 / sum |z|^2`` around a closed chain of maps: 0 consistent, 2 unrelated."""
+    back = points.double()
+    for step in maps:
+        back = step(back)
+    error, size = (back - points).square().sum(), points.double().square().sum()
+    return float(error / size) if size > 0 else (0.0 if error == 0 else float("inf"))
+
+
+def shuffle_pairs(target: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the rows in a random order: each set stays what it was, only who belongs to whom is lost."""
+    return target[torch.randperm(len(target), generator=generator)]
+
+
+def shuffled_null(
+    source: Tensor, target: Tensor, score_fn: Score, generator: torch.Generator, rounds: int = 5
+) -> Tensor:
+    """Return the score of shuffled pairs, once per round, [rounds, ...]."""
+    scores = [score_fn(source, shuffle_pairs(target, generator)) for _ in range(rounds)]
+    return torch.stack([torch.as_tensor(score, dtype=torch.float64) for score in scores])
+
+
+class EdgeMaps(NamedTuple):
+    """The two maps of an edge: of all dimensions (ridge), and of the cores (orthogonal)."""
+
+    full: LinearMap
+    core: LinearMap
+
+
+@dataclass(frozen=True)
+class EdgeScore:
+    """What an edge is worth, all on held-out pairs.
+
+    Attributes:
+        r2: Of the full map.
+        r2_core: Of the core map.
+        null_r2: The best of any shuffle by either map; strangers' rotations, near -1, are too easy to beat.
+        spectrum: Of the cores; ``kappa`` and ``isometry_deviation`` are its summaries.
+        null_spectrum: The largest of any shuffle, at each rank.
+        retrieval_at_1: By the core map; chance is 1 / K.
+        cka: Of all dimensions, as is ``mutual_knn``: neither needs a map.
+    """
+
+    r2: float
+    r2_core: float
+    null_r2: float
+    spectrum: tuple[float, ...]
+    null_spectrum: tuple[float, ...]
+    kappa: float
+    isometry_deviation: float
+    retrieval_at_1: float
+    cka: float
+    mutual_knn: float
+
+    @property
+    def beats_null(self) -> bool:
+        """True when the core map beats the mean and its null, and the strongest direction beats its own."""
+        return self.r2_core > max(0.0, self.null_r2) and self.spectrum[:1] > self.null_spectrum[:1]
+
+
+def score_edge(
+    fit: Pairs,
+    held: Pairs,
+    core_dims: tuple[int, int],
+    generator: torch.Generator,
+    core_fit: Fit = fit_procrustes,
+    ridge: float = 1e-3,
+) -> tuple[EdgeMaps, EdgeScore]:
+    """Fit an edge on one set of pairs, score it on another, and say what chance would have scored.
+
+    The null treats the agents as strangers: fitted on shuffled pairs, scored on shuffled held-out pairs.
+    ``core_dims`` says how many leading columns of each are core; with 0 (collapsed) an edge is worthless.
+    """
+    i, j = core_dims
+    cores = held[0][:, :i], held[1][:, :j]
+
+    def attempt(source: Tensor, target: Tensor, held_target: Tensor) -> tuple[EdgeMaps, float, float]:
+        maps = EdgeMaps(fit_ridge(source, target, ridge), core_fit(source[:, :i], target[:, :j]))
+        return maps, r2(maps.full(held[0]), held_target), r2(maps.core(cores[0]), held_target[:, :j])
+
+    def strangers(source: Tensor, shuffled: Tensor) -> float:
+        return max(attempt(source, shuffled, shuffle_pairs(held[1], generator))[1:])
+
+    maps, r2_full, r2_core = attempt(*fit, held[1])
+    values = spectrum(*cores)
+    return maps, EdgeScore(
+        r2=r2_full,
+        r2_core=r2_core,
+        null_r2=float(shuffled_null(*fit, strangers, generator).max()),
+        spectrum=tuple(values.tolist()),
+        null_spectrum=tuple(shuffled_null(*cores, spectrum, generator).amax(0).tolist()),
+        kappa=kappa(values),
+        isometry_deviation=isometry_deviation(values),
+        retrieval_at_1=retrieval_at(maps.core(cores[0]), cores[1]),
+        cka=linear_cka(*held),
+        mutual_knn=mutual_knn(*held),
+    )
+
+
+def budget_curve(
+    fit: Pairs, held: Pairs, budgets: Sequence[int], core_dims: tuple[int, int]
+) -> list[dict[str, int | str | float]]:
+    """Return held-out R2 against pairs spent: rows ``{"pairs", "method", "r2"}``, one per budget and method.
+
+    Procrustes and robust map the cores, ridge all dimensions. A budget takes rows spread evenly over the fit
+    pairs, since neighbours in time are nearly the same pair.
+    """
+    most = len(fit[0])
+    if not all(1 <= pairs <= most for pairs in budgets):
+        raise ValueError(f"budgets must lie between 1 and the {most} fit pairs, got {list(budgets)}")
+    curve: list[dict[str, int | str | float]] = []
+    for pairs in budgets:
+        rows = torch.linspace(0, most - 1, pairs, dtype=torch.float64).round().long()
+        for method, fit_method in FIT_METHODS.items():
+            i, j = (None, None) if method == "ridge" else core_dims
+            found = fit_method(fit[0][rows, :i], fit[1][rows, :j])
+            curve.append({"pairs": pairs, "method": method, "r2": r2(found(held[0][:, :i]), held[1][:, :j])})
+    return curve
+
+
+def _directions(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return U [K, m] and 1 / S [m] of the centred rows, both zero in directions that are only rounding."""
+    u, s, _ = torch.linalg.svd(centre(rows)[0], full_matrices=False)
+    real = s > ROUNDING**0.5 * torch.linalg.matrix_norm(rows.double())
+    return u * real, torch.where(real, 1 / s, 0.0)
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return Euclidean distances [K, K]; the fast product formula would break exact ties."""
+    return torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,0 +1,132 @@
+"""How objects move: motion as a pure function of the tick, with random access.
+
+Every kind of motion has one *factor* per coordinate, of zero mean and unit variance, and a rule that sends factors to
+positions in [-1, 1]:
+
+    ornstein_uhlenbeck  x' = rho x + sqrt(1 - rho^2) e with e ~ N(0, 1) (Uhlenbeck and Ornstein 1930), so rho is the
+                        correlation from one tick to the next; position tanh(squash x)
+    bounce              a triangle wave from wall to wall, start and speed from the seed; uniform over the wall to wall
+                        range, so the factor is sqrt(3) times the position
+    still               a uniform random place, kept for ever; scaled like bounce
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import ndtri
+
+BLOCK = 1024  # ticks that are computed together
+FORGOTTEN = 1e-9  # weight below which old noise is left out
+UNIFORM_SCALE = math.sqrt(3.0)  # makes a uniform variable on [-1, 1] one of unit variance
+SLOWEST_CROSSING = 48.0  # ticks from wall to wall
+FASTEST_CROSSING = 16.0
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the coordinates of one scene move.
+
+    Attributes:
+        kind: A key of ``KINDS``.
+        seed: Equal seeds move alike.
+        rates: rho of each coordinate, which only ornstein_uhlenbeck reads; their number is the number of coordinates.
+    """
+
+    kind: str
+    seed: int
+    rates: tuple[float, ...]
+
+
+def factors_at(motion: Motion, ticks: np.ndarray) -> np.ndarray:
+    """Return the factors at any ticks in any order, [T] -> [T, F]."""
+    ticks = np.asarray(ticks, dtype=np.int64)
+    if ticks.ndim != 1:
+        raise ValueError(f"ticks must be [T], got shape {ticks.shape}")
+    blocks, rows = np.divmod(ticks, BLOCK)
+    result = np.empty((len(ticks), len(motion.rates)))
+    for block in np.unique(blocks):
+        here = blocks == block
+        result[here] = factor_block(motion, int(block))[rows[here]]
+    return result
+
+
+@lru_cache(maxsize=32)
+def factor_block(motion: Motion, block: int) -> np.ndarray:
+    """Return the factors of ticks [block * BLOCK, (block + 1) * BLOCK), [BLOCK, F], read-only.
+
+    It depends on nothing but its arguments, so that a value is the same whatever was asked before.
+    """
+    values = np.ascontiguousarray(KINDS[motion.kind](motion, block).T)
+    values.flags.writeable = False
+    return values
+
+
+def unit_positions(kind: str, factors: np.ndarray, squash: float) -> np.ndarray:
+    """Return where factors put the objects, between -1 and 1 in each coordinate; any shape."""
+    return np.tanh(squash * factors) if kind == "ornstein_uhlenbeck" else factors / UNIFORM_SCALE
+
+
+def _ornstein_uhlenbeck(motion: Motion, block: int) -> np.ndarray:
+    """Return x_t = sqrt(1 - rho^2) sum_{j < 2^k} rho^j e_{t-j}, [F, BLOCK], for the first k that forgets enough.
+
+    The sum is the product of k filters (1 + rho^(2^i) B^(2^i)), where B delays by one tick: k vectorised additions,
+    in an order that is the same for every tick, so blocks join without a seam.
+    """
+    rates = np.array(motion.rates)[:, None]
+    slowest = float(rates.max())
+    memory = math.log(FORGOTTEN) / math.log(slowest) if slowest > 0 else 0.0
+    doublings = math.ceil(math.log2(memory)) if memory > 1 else 0
+    history = 2**doublings
+    earlier = math.ceil(history / BLOCK)
+    noise = np.concatenate([_noise(motion, b) for b in range(block - earlier, block + 1)], axis=1)
+    values = noise[:, -(BLOCK + history) :]
+    for i in range(doublings):
+        values = np.concatenate(
+            [values[:, : 2**i], values[:, 2**i :] + rates ** (2**i) * values[:, : -(2**i)]], 1
+        )
+    return np.sqrt(1 - rates**2) * values[:, -BLOCK:]
+
+
+@lru_cache(maxsize=32)
+def _noise(motion: Motion, block: int) -> np.ndarray:
+    """Return the standard normal noise of one block, [F, BLOCK]."""
+    return ndtri(_uniforms(motion, block % 2**64, BLOCK))
+
+
+def _bounce(motion: Motion, block: int) -> np.ndarray:
+    """Return a triangle wave for each coordinate, [F, BLOCK]."""
+    draws = _uniforms(motion, 0, 2)
+    crossing = FASTEST_CROSSING + (SLOWEST_CROSSING - FASTEST_CROSSING) * draws[:, 1:]  # [F, 1]
+    ticks = np.arange(block * BLOCK, (block + 1) * BLOCK)
+    way = (4.0 * draws[:, :1] + 2.0 * ticks / crossing) % 4.0  # there and back is 4 half-widths
+    return UNIFORM_SCALE * (1.0 - np.abs(way - 2.0))
+
+
+def _still(motion: Motion, block: int) -> np.ndarray:
+    """Return one random place for all ticks, [F, BLOCK]."""
+    del block
+    return np.repeat(UNIFORM_SCALE * (2.0 * _uniforms(motion, 0, 1) - 1.0), BLOCK, axis=1)
+
+
+def _uniforms(motion: Motion, counter: int, count: int) -> np.ndarray:
+    """Return numbers in (0, 1) from a counter-based generator, [F, count].
+
+    Raw Philox bits are the one stream that numpy promises never to change. A coordinate's numbers do not depend on how
+    many coordinates there are.
+    """
+    name = f"{motion.kind}:{motion.seed}".encode()
+    key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
+    generator = np.random.Philox(key=np.array([key, counter], dtype=np.uint64))
+    bits = generator.random_raw(len(motion.rates) * count).reshape(len(motion.rates), count)
+    return ((bits >> np.uint64(12)) + 0.5) * 2.0**-52
+
+
+KINDS: dict[str, Callable[[Motion, int], np.ndarray]] = {
+    "ornstein_uhlenbeck": _ornstein_uhlenbeck,
+    "bounce": _bounce,
+    "still": _still,
+}

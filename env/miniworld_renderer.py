@@ -1,0 +1,213 @@
+"""The one file that imports MiniWorld and pyglet; importing it opens an OpenGL display.
+
+Traps that it steers around: MiniWorld needs a display unless pyglet is told to do without before its first use; its
+static geometry lives in display list 1, which all contexts of a process share, so a second world would repaint the
+first; a process forked after the import hangs (spawn instead); a context that is current in one thread draws nothing in
+another, so it is let go after every frame (a twentieth of the time). MiniWorld's own frame buffers hold 16 bytes per sample and are never freed: ours hold 4, which draws half as many views again.
+"""
+
+import contextlib
+import io
+import math
+import os
+import threading
+import weakref
+from ctypes import byref, c_void_p
+
+os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering of small frames is fastest without threads
+
+import pyglet  # noqa: E402
+
+pyglet.options["headless"] = True
+pyglet.options["debug_gl"] = False  # asks OpenGL for errors after every single call
+
+import numpy as np  # noqa: E402
+from miniworld.entity import Entity  # noqa: E402
+from miniworld.miniworld import MiniWorldEnv  # noqa: E402
+from miniworld.opengl import drawBox  # noqa: E402
+from miniworld.params import DEFAULT_PARAMS  # noqa: E402
+from pyglet import gl  # noqa: E402
+from pyglet.libs.egl import egl  # noqa: E402
+
+from env.camera import Pose  # noqa: E402
+from env.renderer import BODY_COLOR, BODY_SIZE, OBJECT_COLORS  # noqa: E402
+from env.scene import SceneConfig, SceneState  # noqa: E402
+
+_alive: "weakref.ref[MiniworldRenderer] | None" = None
+
+
+class MiniworldRenderer:
+    """Draws the scene with MiniWorld; one at a time in a process."""
+
+    def __init__(self, config: SceneConfig) -> None:
+        """Open an OpenGL context and build the room."""
+        global _alive
+        other = _alive() if _alive is not None else None
+        if other is not None and other._world is not None:
+            raise RuntimeError(
+                "this process has a MiniWorld renderer already, and MiniWorld can hold only one: close() it first, "
+                "share it with share_renderer, or draw in another process"
+            )
+        self._lock = threading.Lock()
+        with contextlib.redirect_stdout(io.StringIO()):  # MiniWorld prints how many samples the driver has
+            self._world: _World | None = _World(config)
+        self._world.let_go()
+        _alive = weakref.ref(self)
+
+    def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
+        """Return what a camera sees, uint8 [H, W, 3]; the viewer's own body is left out."""
+        with self._lock:
+            if self._world is None:
+                raise RuntimeError("this renderer is closed: build another")
+            self._world.arrange(state, viewer)
+            frame = self._world.look(pose)
+            self._world.let_go()
+            return frame
+
+    def close(self) -> None:
+        """Close the OpenGL context; another renderer may be built afterwards."""
+        with self._lock:
+            if self._world is not None:
+                self._world.close()
+                self._world = None
+
+
+class _World(MiniWorldEnv):
+    """A room without a ceiling, with boxes that are put where a state says."""
+
+    def __init__(self, config: SceneConfig) -> None:
+        self._config = config
+        params = DEFAULT_PARAMS.copy()
+        params.set("sky_color", [0.75, 0.75, 0.75])
+        params.set("light_pos", [0.0, 6.0, 0.0])
+        size = config.frame_size
+        # MiniWorld's own two frame buffers go unused and are never freed: keep them as small as can be.
+        super().__init__(obs_width=1, obs_height=1, window_width=1, window_height=1, params=params)
+        self._screen = _Screen(size)
+        self._body_shape = _BoxShape(BODY_SIZE)
+        self._box_shape = _BoxShape(config.object_size)
+        self._boxes = [_Box(self._box_shape, color) for color in OBJECT_COLORS[: config.objects]]
+
+    def _gen_world(self) -> None:
+        half = self._config.room_size / 2
+        self.add_rect_room(
+            -half,
+            half,
+            -half,
+            half,
+            wall_height=self._config.wall_height,
+            no_ceiling=True,
+            floor_tex="concrete",
+        )
+        self.place_entity(self.agent, pos=np.zeros(3), dir=0.0)
+
+    def arrange(self, state: SceneState, viewer: str | None) -> None:
+        """Put objects and bodies where a state has them."""
+        for box, (x, z), yaw in zip(self._boxes, state.positions, state.yaws, strict=True):
+            box.put(x, 0.0, z, yaw)
+        self.entities = list(self._boxes)
+        for name, pose in state.bodies:
+            if name != viewer:
+                body = _Box(self._body_shape, BODY_COLOR)
+                body.put(pose.x, pose.y - BODY_SIZE / 2, pose.z, pose.yaw)
+                self.entities.append(body)
+
+    def look(self, pose: Pose) -> np.ndarray:
+        """Return what a camera sees, uint8 [H, W, 3]."""
+        eye = self.agent
+        eye.pos = np.array([pose.x, 0.0, pose.z])
+        eye.dir = math.radians(pose.yaw)
+        eye.cam_height, eye.cam_pitch, eye.cam_fov_y = pose.y, pose.pitch, pose.fov
+        return self.render_obs(self._screen)
+
+    def let_go(self) -> None:
+        """Leave the OpenGL context to whichever thread draws next; it can be current in only one."""
+        egl.eglMakeCurrent(self.shadow_window.context.display_connection, None, None, None)
+
+    def close(self) -> None:
+        """Free the OpenGL context and what it holds."""
+        super().close()
+        self.shadow_window.switch_to()
+        for held in (self._screen, self._body_shape, self._box_shape):
+            held.free()
+        self.shadow_window.close()
+
+
+class _BoxShape:
+    """An upright box on the floor, kept by OpenGL as a list of commands."""
+
+    def __init__(self, size: float) -> None:
+        self.list = gl.glGenLists(1)
+        gl.glNewList(self.list, gl.GL_COMPILE)
+        drawBox(-size / 2, size / 2, 0.0, size, -size / 2, size / 2)
+        gl.glEndList()
+
+    def free(self) -> None:
+        gl.glDeleteLists(self.list, 1)
+
+
+class _Box(Entity):
+    """A box of one colour somewhere in the scene."""
+
+    def __init__(self, shape: _BoxShape, color: tuple[float, float, float]) -> None:
+        super().__init__()
+        self._shape, self._color = shape, color
+
+    def put(self, x: float, y: float, z: float, yaw: float) -> None:
+        """Move the box; y is where its underside is, yaw in degrees."""
+        self.pos, self.dir = (x, y, z), yaw
+
+    def render(self) -> None:
+        """Draw the box; MiniWorld calls this."""
+        gl.glDisable(gl.GL_TEXTURE_2D)
+        gl.glColor3f(*self._color)
+        gl.glPushMatrix()
+        gl.glTranslatef(*self.pos)
+        gl.glRotatef(self.dir, 0, 1, 0)
+        gl.glCallList(self._shape.list)
+        gl.glPopMatrix()
+
+
+class _Screen:
+    """A square frame buffer with smoothed edges, in the form that MiniWorld draws into."""
+
+    def __init__(self, size: int) -> None:
+        self.width = self.height = size
+        most = gl.GLint()
+        gl.glGetIntegerv(gl.GL_MAX_SAMPLES, byref(most))
+        self._frames = (gl.GLuint * 2)()  # drawn into, read from
+        self._buffers = (gl.GLuint * 3)()
+        gl.glGenFramebuffers(2, self._frames)
+        gl.glGenRenderbuffers(3, self._buffers)
+        self._attach(0, gl.GL_COLOR_ATTACHMENT0, self._frames[0], gl.GL_RGBA8, min(4, most.value))
+        self._attach(1, gl.GL_DEPTH_ATTACHMENT, self._frames[0], gl.GL_DEPTH_COMPONENT24, min(4, most.value))
+        self._attach(2, gl.GL_COLOR_ATTACHMENT0, self._frames[1], gl.GL_RGBA8, 0)
+        if gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER) != gl.GL_FRAMEBUFFER_COMPLETE:
+            raise RuntimeError("the OpenGL driver offers no frame buffer for MiniWorld: choose renderer toy")
+
+    def _attach(self, index: int, point: int, frame: int, kind: int, samples: int) -> None:
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
+        gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, self._buffers[index])
+        gl.glRenderbufferStorageMultisample(gl.GL_RENDERBUFFER, samples, kind, self.width, self.height)
+        gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, point, gl.GL_RENDERBUFFER, self._buffers[index])
+
+    def bind(self) -> None:
+        """Let OpenGL draw here; MiniWorld calls this."""
+        gl.glEnable(gl.GL_MULTISAMPLE)
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._frames[0])
+        gl.glViewport(0, 0, self.width, self.height)
+
+    def resolve(self) -> np.ndarray:
+        """Return what was drawn, uint8 [H, W, 3]; MiniWorld calls this."""
+        area = (0, 0, self.width, self.height)
+        gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._frames[0])
+        gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._frames[1])
+        gl.glBlitFramebuffer(*area, *area, gl.GL_COLOR_BUFFER_BIT, gl.GL_NEAREST)
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._frames[1])
+        pixels = np.empty((self.height, self.width, 4), dtype=np.uint8)
+        gl.glReadPixels(*area, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, c_void_p(pixels.ctypes.data))
+        return np.ascontiguousarray(pixels[::-1, :, :3])  # OpenGL counts rows from below
+
+    def free(self) -> None:
+        gl.glDeleteFramebuffers(2, self._frames)
+        gl.glDeleteRenderbuffers(3, self._buffers)

@@ -1,0 +1,116 @@
+"""What one camera saw: whole recordings, and the moving window that training reads."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from env.camera import Pose
+from env.renderer import Renderer
+from env.scene import Scene
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Frames and when they were seen.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3].
+        ticks: int64 [T].
+    """
+
+    frames: np.ndarray
+    ticks: np.ndarray
+
+
+class Recorder:
+    """One camera in the scene."""
+
+    def __init__(self, scene: Scene, renderer: Renderer, pose: Pose, viewer: str | None = None) -> None:
+        """Set up a camera; ValueError for a pose that cannot see the scene.
+
+        Args:
+            scene: What to look at.
+            renderer: What draws it; the recorder does not close it.
+            pose: Where the camera stands.
+            viewer: Whose camera it is; that peer's body is left out.
+        """
+        scene.check_pose(pose)
+        self.scene = scene
+        self.renderer = renderer
+        self.pose = pose
+        self.viewer = viewer
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """The shape of a frame, (H, W, 3)."""
+        return (self.scene.config.frame_size, self.scene.config.frame_size, 3)
+
+    def look(self, tick: int) -> np.ndarray:
+        """Return what the camera sees at a tick, uint8 [H, W, 3]."""
+        return self.renderer.render(self.scene.state(tick), self.pose, self.viewer)
+
+    def record(self, ticks: Iterable[int]) -> Recording:
+        """Return what the camera sees at any ticks, in the order given."""
+        wanted = np.array(list(ticks), dtype=np.int64)
+        frames = np.empty((len(wanted), *self.frame_shape), dtype=np.uint8)
+        for row, tick in enumerate(wanted.tolist()):
+            frames[row] = self.look(tick)
+        return Recording(frames, wanted)
+
+
+class Window:
+    """The newest ``size`` consecutive ticks of one camera, in a ring buffer."""
+
+    def __init__(self, recorder: Recorder, start: int, size: int) -> None:
+        """Make room for ``size`` frames from tick ``start`` on; nothing is recorded yet."""
+        if start < 0:
+            raise ValueError(f"start of a window must be tick 0 or later, got {start}")
+        if size < 1:
+            raise ValueError(f"size of a window must be at least one tick, got {size}")
+        self._recorder = recorder
+        self._size = size
+        self._first = start  # the ticks [first, stop) were recorded without a gap
+        self._stop = start
+        self._ring = np.empty((size, *recorder.frame_shape), dtype=np.uint8)  # tick t lies in row t % size
+
+    @property
+    def ticks(self) -> range:
+        """The ticks that the window holds."""
+        return range(max(self._first, self._stop - self._size), self._stop)
+
+    def __len__(self) -> int:
+        """Return how many ticks the window holds."""
+        return len(self.ticks)
+
+    def advance_to(self, stop: int) -> int:
+        """Move the window on until it holds the last ticks before ``stop``.
+
+        Only ticks that are new and stay are drawn. If drawing fails half-way, the window holds what was drawn.
+
+        Returns:
+            How many ticks were drawn.
+        """
+        if stop < self._stop:
+            raise ValueError(f"a window only moves on: it stands at tick {self._stop}, asked for {stop}")
+        if stop - self._size > self._stop:
+            self._first = self._stop = stop - self._size
+        new = range(self._stop, stop)
+        for tick in new:
+            self._ring[tick % self._size] = self._recorder.look(tick)
+            self._stop = tick + 1
+        return len(new)
+
+    def segments(self, rng: np.random.Generator, count: int, length: int) -> np.ndarray:
+        """Draw stretches of consecutive ticks, each start equally likely.
+
+        Returns:
+            uint8 [count, length, H, W, 3].
+        """
+        held = self.ticks
+        if not 1 <= length <= len(held):
+            raise ValueError(
+                f"length of a segment must lie between 1 and the {len(held)} ticks that the window holds, got {length}"
+            )
+        starts = rng.integers(held.start, held.stop - length + 1, size=count)
+        return self._ring[(starts[:, None] + np.arange(length)) % self._size]

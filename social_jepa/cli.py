@@ -1,0 +1,165 @@
+"""The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="social-jepa",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Agents that learned to see one world alone, and understand each other through small linear maps.",
+)
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example seed=3 agents.count=6 scene.objects=2.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+RunPath = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder; the latest below ./runs by default.", show_default=False)]
+
+
+@app.command()
+def run(
+    settings: Settings = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join; by default a local Ray is started.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Place agents, let each learn alone, and grow the translation graph between them."""
+    from social_jepa.config import QUICK, load_config
+    from social_jepa.store import create
+
+    resolved = load_config(config, settings or [], QUICK if quick else None)
+    _simulate(resolved, create(resolved, out), address, False, as_json)
+
+
+@app.command()
+def resume(
+    run: RunPath = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped, from its agents' checkpoints."""
+    from social_jepa.store import find
+
+    folder = find(run)
+    _simulate(folder.config(), folder, address, True, as_json)
+
+
+@app.command()
+def graph(run: RunPath = None, as_json: AsJson = False) -> None:
+    """Show a run's agents, edges and cycles."""
+    from social_jepa.store import find
+
+    folder = find(run)
+    _print_document(folder.graph(), as_json)
+
+
+@app.command()
+def query(
+    run: RunPath = None,
+    source: Annotated[str, typer.Option("--from", help="Agent that speaks.")] = "agent-0",
+    target: Annotated[str, typer.Option("--to", help="Agent that listens.")] = "agent-1",
+    tick: Annotated[int | None, typer.Option(help="Instant of the scene: what the speaker sees then.")] = None,
+    vector: Annotated[str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")] = None,
+    via: Annotated[str | None, typer.Option(help="Agents to go through, with commas between.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
+    picture: Annotated[Path | None, typer.Option(help="PNG to write; by default into the run folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Translate what one agent sees, or a vector, into another agent's space, and find what is nearest there."""
+    from social_jepa.query import ask, draw, print_answer
+    from social_jepa.results import load_results
+    from social_jepa.store import find
+
+    results = load_results(find(run))
+    answer = ask(results, source, target, tick=tick, vector=vector, via=via, top=top)
+    answer["picture"] = str(draw(results, answer, picture))
+    if as_json:
+        print_json(answer)
+    else:
+        print_answer(answer)
+
+
+@app.command()
+def report(run: RunPath = None, as_json: AsJson = False) -> None:
+    """Write a run's report.html again."""
+    from social_jepa.report import write_report
+    from social_jepa.results import load_results
+    from social_jepa.store import find
+
+    path = write_report(load_results(find(run)))
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        typer.echo(path)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check OpenGL, Ray, devices and versions, and name the remedy of what is missing."""
+    from social_jepa.doctor import checks
+    from social_jepa.tables import print_checks
+
+    found = checks()
+    if as_json:
+        print_json({"checks": [check.__dict__ for check in found]})
+    else:
+        print_checks(found)
+    raise typer.Exit(0 if all(check.ok for check in found) else 1)
+
+
+def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_json: bool) -> None:
+    from rich.console import Console
+
+    from social_jepa.report import write_report
+    from social_jepa.results import load_results
+    from social_jepa.simulation import Simulation
+    from social_jepa.watch import Screen
+
+    screen = Screen(Console(stderr=True))
+    try:
+        document = Simulation(config, folder, screen, again).run(address)
+        screen.phase("drawing the report")
+        write_report(load_results(folder))
+    finally:
+        screen.close()
+    _print_document(document, as_json)
+    if not as_json:
+        typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
+
+
+def _print_document(document: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    from social_jepa.tables import print_graph
+
+    print_graph(document)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    typer.echo(json.dumps(document, indent=2))
+
+
+def main() -> None:
+    """Run the command line; what a person got wrong is a sentence and exit status 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)
+    except (ValueError, LookupError) as error:  # settings, run folders, queries: each error is a sentence
+        typer.echo(f"social-jepa: {error}", err=True)
+        sys.exit(2)
+    except RuntimeError as error:  # Ray, OpenGL, training, an interrupted run
+        typer.echo(f"social-jepa: {error}", err=True)
+        sys.exit(1)

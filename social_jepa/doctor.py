@@ -1,0 +1,250 @@
+"""Can this machine run a simulation? One check per thing it needs, each with what to do when it is missing.
+
+Nothing heavy is imported here: a check of torch or of MiniWorld that fails must not take the others with it,
+so both are tried in a process of their own. Every check takes its lookup as an argument.
+"""
+
+import ctypes.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+DISTRIBUTION = "social-jepa"
+TOP_LEVEL_NAMES = ("env", "agents", "alignment", "social_jepa")
+APT_LINE = "sudo apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa"
+INSTALL_LINE = "run `make setup`, or install this project into an environment of its own"
+PROBE_SECONDS = 120  # the first import of torch from a cold disk takes most of a minute
+
+Usage = Callable[[str], tuple[int, int, int]]  # a folder's bytes: in all, used, free
+
+MIN_MEMORY = 2 * 2**30  # bytes; two agents with torch and a scene each, and Ray
+MIN_DISK = 2 * 2**30  # bytes; a run folder, and what Ray writes beside it
+MIN_SHARED_MEMORY = 100 * 10**6  # bytes; the smallest object store Ray takes, and a margin
+
+DRAW_PROBE = """
+import numpy as np
+from env.camera import Pose
+from env.renderer import build_renderer
+from env.scene import Scene, SceneConfig
+
+config = SceneConfig(renderer="miniworld")
+renderer = build_renderer(config)
+frame = renderer.render(Scene(config, seed=0).state(0), Pose(-4.8, 3.2, 0.0, yaw=0.0, pitch=-35.0))
+renderer.close()
+assert frame.std() > 0, "OpenGL started and drew a picture of one colour"
+print("x".join(map(str, frame.shape[:2])), "pixels drawn")
+"""
+
+DEVICE_PROBE = """
+import json, torch
+gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+print(json.dumps({"bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported(), "gpus": gpus}))
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing a simulation needs."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str  # what to do when it is not ok
+
+
+class ProbeError(Exception):
+    """A process that tried something failed; its last line says why."""
+
+
+def checks() -> list[Check]:
+    """Look at this machine, cheap things first; takes some seconds."""
+    return [
+        check_python(),
+        *check_packages(),
+        *check_names(),
+        check_opengl(),
+        check_drawing(),
+        check_ray(),
+        check_cores(),
+        check_memory(),
+        *check_torch_devices(),
+        check_disk(),
+        check_shared_memory(),
+    ]
+
+
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Is Python new enough?"""
+    found = ".".join(map(str, version))
+    remedy = "make the environment anew with Python 3.11 or newer: make setup PYTHON=python3.11"
+    return Check("python", version >= (3, 11), found, remedy)
+
+
+def check_packages(
+    requires: Callable[[str], list[str] | None] = metadata.requires,
+    version_of: Callable[[str], str] = metadata.version,
+) -> Iterator[Check]:
+    """Is each package that the installed project asks for here, and new enough?"""
+    try:
+        lines = requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        yield Check(DISTRIBUTION, False, "not installed", INSTALL_LINE)
+        return
+    for line in lines:
+        wanted = re.match(r"([\w.-]+)[^;>]*>=\s*([\d.]+)", line)
+        if wanted is None or "extra ==" in line:
+            continue
+        name, floor = wanted.groups()
+        found = _version(name, version_of)
+        ok = found is not None and _numbers(found) >= _numbers(floor)
+        remedy = f"{name} {floor} or newer is needed: {INSTALL_LINE}"
+        yield Check(name, ok, found or "not installed", remedy)
+
+
+def check_names(owners: Mapping[str, list[str]] | None = None) -> Iterator[Check]:
+    """Does another distribution own one of our import names? pip overwrites its files without a word."""
+    owners = metadata.packages_distributions() if owners is None else owners
+    for name in TOP_LEVEL_NAMES:
+        others = sorted(set(owners.get(name, [])) - {DISTRIBUTION})
+        found = f"also from {', '.join(others)}" if others else "ours alone"
+        remedy = f"make an environment without {', '.join(others)}: both write to the folder {name}"
+        yield Check(f"name {name}", not others, found, remedy)
+
+
+def check_opengl(find: Callable[[str], str | None] = ctypes.util.find_library) -> Check:
+    """Are the libraries here that MiniWorld draws with?"""
+    missing = [f"lib{name}" for name in ("EGL", "GL", "GLU") if find(name) is None]
+    found = f"missing: {', '.join(missing)}" if missing else "libEGL, libGL, libGLU"
+    return Check("OpenGL libraries", not missing, found, APT_LINE)
+
+
+def check_drawing(probe: Callable[[str], str] | None = None) -> Check:
+    """Does MiniWorld draw a picture? The libraries alone do not tell: a driver may be missing."""
+    remedy = f"{APT_LINE}; or draw without OpenGL: scene.renderer=toy"
+    try:
+        return Check("drawing", True, (probe or run_probe)(DRAW_PROBE), remedy)
+    except ProbeError as error:
+        return Check("drawing", False, str(error), remedy)
+
+
+def check_ray(
+    version_of: Callable[[str], str] = metadata.version,
+    environ: Mapping[str, str] = os.environ,
+    reach: Callable[[str], bool] | None = None,
+) -> Check:
+    """Which Ray, and does the cluster answer that RAY_ADDRESS names?"""
+    version = _version("ray", version_of)
+    if version is None:
+        return Check("ray", False, "not installed", INSTALL_LINE)
+    address = environ.get("RAY_ADDRESS", "")
+    if address in ("", "auto", "local"):
+        return Check("ray", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
+    ok = (reach or _reach)(address)
+    found = f"{version}, {address} {'answers' if ok else 'does not answer'}"
+    return Check("ray", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run on this machine")
+
+
+def check_cores(usable: Callable[[], int] | None = None) -> Check:
+    """How many cores may this process use?"""
+    count = (usable or _usable_cores)()
+    remedy = "give two cores or more: with one, agents train in turn and Ray's own processes wait for them"
+    return Check("CPU cores", count >= 2, str(count), remedy)
+
+
+def check_memory(available: Callable[[], int] | None = None) -> Check:
+    """Is memory enough for two agents?"""
+    free = (available or _available_memory)()
+    return Check("memory", free >= MIN_MEMORY, _size(free), "end other programs, or run with fewer agents")
+
+
+def check_torch_devices(probe: Callable[[str], str] | None = None) -> Iterator[Check]:
+    """What can torch compute on? A machine without bfloat16 or GPUs is slower, not wrong."""
+    try:
+        seen = json.loads((probe or run_probe)(DEVICE_PROBE))
+    except (ProbeError, ValueError) as error:
+        yield Check("torch", False, str(error), INSTALL_LINE)
+        return
+    yield Check("bfloat16 on the CPU", True, "yes" if seen["bf16"] else "no, float32 is used", "")
+    yield Check("GPUs", True, ", ".join(seen["gpus"]) or "none, agents share the CPU", "")
+
+
+def check_disk(folder: str = ".", usage: Usage = shutil.disk_usage) -> Check:
+    """Is there room for a run folder?"""
+    free = usage(folder)[2]
+    remedy = f"free {_size(MIN_DISK)} here, or keep runs on another disk"
+    return Check("disk", free >= MIN_DISK, f"{_size(free)} free", remedy)
+
+
+def check_shared_memory(folder: str = "/dev/shm", usage: Usage = shutil.disk_usage) -> Check:
+    """Does Ray's object store fit into shared memory? If not, Ray keeps it on disk and is slow."""
+    remedy = f"free {_size(MIN_SHARED_MEMORY)} in {folder}; a container takes --shm-size=1g when it starts"
+    try:
+        free = usage(folder)[2]
+    except OSError:
+        return Check("shared memory", False, f"there is no {folder}", remedy)
+    return Check("shared memory", free >= MIN_SHARED_MEMORY, f"{_size(free)} free", remedy)
+
+
+def run_probe(code: str, seconds: float = PROBE_SECONDS) -> str:
+    """Run code in a Python of its own and return its last line, or raise ProbeError with it."""
+    # Before pyglet is imported it must know that there is no display.
+    environ = {**os.environ, "PYGLET_HEADLESS": "True", "LP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProbeError(f"no answer within {seconds:g} seconds") from error
+    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    if done.returncode or not lines:
+        raise ProbeError(lines[-1] if lines else f"ended with status {done.returncode} and said nothing")
+    return lines[-1]
+
+
+def _version(name: str, version_of: Callable[[str], str]) -> str | None:
+    try:
+        return version_of(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _reach(address: str, seconds: float = 2.0) -> bool:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _usable_cores() -> int:
+    # A container's quota does not show in the affinity mask.
+    cores = len(os.sched_getaffinity(0))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    share, _, period = quota.read_text().partition(" ") if quota.is_file() else ("max", "", "")
+    return cores if share == "max" else max(1, min(cores, int(share) // int(period)))
+
+
+def _available_memory() -> int:
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and limit.read_text().strip() != "max":
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free

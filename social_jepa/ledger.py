@@ -1,0 +1,111 @@
+"""The ledger of a run: edges, messages and events in SQLite, so that a kill loses nothing and SQL can ask."""
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS events (time REAL NOT NULL, what TEXT NOT NULL, details TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS agents (name TEXT PRIMARY KEY, details TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS edges (
+    source TEXT NOT NULL, target TEXT NOT NULL, round INTEGER NOT NULL, time REAL NOT NULL,
+    status TEXT NOT NULL, reason TEXT NOT NULL, r2 REAL, r2_core REAL, null_r2 REAL,
+    bytes INTEGER NOT NULL, details TEXT NOT NULL, PRIMARY KEY (source, target, round)
+);
+CREATE TABLE IF NOT EXISTS messages (
+    sender TEXT NOT NULL, receiver TEXT NOT NULL, edge_source TEXT NOT NULL, edge_target TEXT NOT NULL,
+    type TEXT NOT NULL, bytes INTEGER NOT NULL
+);
+"""
+
+
+class LedgerError(ValueError):
+    """A ledger that cannot be used; the text says why and what to do."""
+
+
+class Ledger:
+    """One run's ledger. Every write is one transaction: a reader never sees half an edge."""
+
+    def __init__(self, path: Path, create: bool = False) -> None:
+        """Open a ledger, or create one.
+
+        Raises:
+            LedgerError: It is missing, damaged, or written by a newer version.
+        """
+        if not create and not path.exists():
+            raise LedgerError(f"there is no ledger at {path}: is this a run folder?")
+        self.path = path
+        self._connection = sqlite3.connect(path)
+        with self._refused():
+            self._open(create)
+
+    def _open(self, create: bool) -> None:
+        if create:
+            with self._connection:
+                self._connection.executescript(_TABLES)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise LedgerError(f"{self.path} has version {version}, this program reads {SCHEMA_VERSION}")
+
+    @contextlib.contextmanager
+    def _refused(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise LedgerError(
+                f"the ledger {self.path} is damaged ({error}): restore it from a copy, or run again into a new folder"
+            ) from error
+
+    def event(self, what: str, **details: Any) -> None:
+        """Note that something happened."""
+        with self._refused(), self._connection:
+            row = (time.time(), what, json.dumps(details, sort_keys=True))
+            self._connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+
+    def settle(
+        self,
+        agents: Iterable[Mapping[str, Any]],
+        edges: Iterable[Mapping[str, Any]],
+        messages: Iterable[tuple[str, str, str, str, str, int]],
+    ) -> None:
+        """Write what a round of negotiation left, all of it or nothing."""
+        now = time.time()
+        agent_rows = [(agent["name"], json.dumps(agent)) for agent in agents]
+        edge_rows = [
+            (
+                edge["source"], edge["target"], edge["round"], now, edge["status"], edge["reason"], edge["r2"],
+                edge["r2_core"], edge["null_r2"], edge["bytes"], json.dumps(edge),
+            )
+            for edge in edges
+        ]  # fmt: skip
+        with self._refused(), self._connection as connection:
+            connection.executemany("INSERT OR REPLACE INTO agents VALUES (?, ?)", agent_rows)
+            connection.executemany(f"INSERT OR REPLACE INTO edges VALUES ({', '.join('?' * 11)})", edge_rows)
+            connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", list(messages))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what happened, in order."""
+        with self._refused():
+            rows = self._connection.execute("SELECT time, what, details FROM events ORDER BY rowid").fetchall()
+        return [{"time": when, "what": what, **json.loads(details)} for when, what, details in rows]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return every message, in the order it was written down."""
+        with self._refused():
+            cursor = self._connection.execute("SELECT * FROM messages ORDER BY rowid")
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

@@ -1,0 +1,145 @@
+"""A run folder: settings, versions, checkpoints, ledger, graph and report.
+
+::
+
+    config.toml   versions.json   ledger.sqlite   graph.json   graph.graphml   maps.safetensors   report.html
+    agents/agent-0/checkpoint.safetensors   agents/agent-0/anchors.safetensors   ...
+"""
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from agents.files import write_atomically
+from social_jepa.config import RunConfig, load_config
+
+RUNS = Path("runs")
+REPORTED = (
+    "social-jepa", "ray", "torch", "numpy", "gymnasium", "miniworld", "msgspec", "safetensors", "networkx",
+)  # fmt: skip
+
+
+class StoreError(ValueError):
+    """A run folder that cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where things lie in a run folder."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """Resolved settings."""
+        return self.path / "config.toml"
+
+    @property
+    def ledger_file(self) -> Path:
+        """SQLite ledger."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def graph_file(self) -> Path:
+        """The graph as JSON."""
+        return self.path / "graph.json"
+
+    @property
+    def maps_file(self) -> Path:
+        """Every map W_ij."""
+        return self.path / "maps.safetensors"
+
+    @property
+    def report_file(self) -> Path:
+        """The page for people."""
+        return self.path / "report.html"
+
+    def agent(self, name: str) -> Path:
+        """Folder of one agent."""
+        return self.path / "agents" / name
+
+    def config(self) -> RunConfig:
+        """Return the settings the run was made with."""
+        return load_config(self.config_file)
+
+    def graph(self) -> dict[str, Any]:
+        """Return the graph document.
+
+        Raises:
+            StoreError: The run has not finished, or the file is damaged.
+        """
+        try:
+            return json.loads(self.graph_file.read_text())
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{self.path} has no graph yet: finish it with social-jepa resume {self.path}"
+            ) from error
+        except ValueError as error:
+            raise StoreError(f"{self.graph_file} is damaged ({error}): resume the run to write it again") from error
+
+
+def create(config: RunConfig, out: Path | None) -> RunFolder:
+    """Make a new run folder with the settings and versions in it.
+
+    Raises:
+        StoreError: Something is there already.
+    """
+    path = out or _fresh()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path} exists already: choose another --out, or go on with social-jepa resume {path}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the run folder {path}: {error.strerror}") from error
+    folder = RunFolder(path.resolve())
+    folder.config_file.write_text(tomli_w.dumps(config.as_dict()))
+    write_json(folder.path / "versions.json", versions())
+    return folder
+
+
+def find(path: Path | None) -> RunFolder:
+    """Return a run folder, by default the latest one below ./runs.
+
+    Raises:
+        StoreError: There is none, or that folder is none.
+    """
+    if path is None:
+        runs = [entry for entry in RUNS.glob("*") if (entry / "config.toml").exists()]
+        if not runs:
+            raise StoreError("there is no run below ./runs yet: start one with social-jepa run, or name its folder")
+        path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
+    if not (path / "config.toml").exists():
+        raise StoreError(f"{path} is no run folder: it holds no config.toml")
+    return RunFolder(path.resolve())
+
+
+def _fresh() -> Path:
+    stamp = time.strftime("%Y-%m-%d-%H%M%S")
+    path, number = RUNS / stamp, 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"{stamp}-{number}"
+    return path
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made the run."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in REPORTED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document so that a reader finds it whole."""
+    write_atomically(path, (json.dumps(document, indent=2) + "\n").encode())

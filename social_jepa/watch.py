@@ -1,0 +1,76 @@
+"""How a run looks while it goes: a live line per agent, or plain lines where there is no terminal."""
+
+import math
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from agents.agent import Progress
+
+PLAIN_EVERY = 10.0  # seconds between plain lines
+
+
+class Screen:
+    """Shows progress on a terminal as a table that redraws itself; elsewhere as a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to this console (stderr, so that results stay alone on stdout)."""
+        self._console = console
+        self._live: Live | None = None
+        self._last = 0.0
+        self._began = time.monotonic()
+
+    def phase(self, text: str) -> None:
+        """Say that a new phase began."""
+        self.close()
+        self._last = 0.0
+        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {text}")
+
+    def progress(self, agents: Mapping[str, Progress]) -> None:
+        """Show how the agents are doing."""
+        if not agents:
+            return
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, transient=True, refresh_per_second=4)
+                self._live.start()
+            self._live.update(_table(agents))
+        elif time.monotonic() - self._last > PLAIN_EVERY:
+            self._last = time.monotonic()
+            for agent in agents.values():
+                self._console.print("          " + "  ".join(_cells(agent)), highlight=False)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+
+class Silence:
+    """Tells nobody anything."""
+
+    def phase(self, text: str) -> None:
+        """Ignore a phase."""
+
+    def progress(self, agents: Mapping[str, Progress]) -> None:
+        """Ignore progress."""
+
+
+def _table(agents: Mapping[str, Progress]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("agent", "phase", "step", "frames", "loss", "speed", "left"):
+        table.add_column(heading, justify="left" if heading in ("agent", "phase") else "right")
+    for agent in agents.values():
+        table.add_row(*_cells(agent))
+    return table
+
+
+def _cells(agent: Progress) -> list[str]:
+    loss = "" if math.isnan(agent.loss) else f"loss {agent.loss:.3f}"
+    speed = f"{agent.frames_per_s:,.0f} frames/s" if agent.frames_per_s else ""
+    left = "" if math.isnan(agent.seconds_left) else f"{agent.seconds_left:.0f} s left"
+    return [agent.name, f"{agent.phase:<9}", f"{agent.step}/{agent.steps}", f"{agent.frames:,} frames", loss, speed, left]

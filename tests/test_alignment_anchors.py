@@ -1,0 +1,86 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignment.anchors import AnchorSet, choose_ticks, digest_ids, shared
+
+POOLS = st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True)
+
+
+def anchors(ids, core_dim=2, scale=1.0):
+    rows = scale * torch.tensor(ids, dtype=torch.float64)[:, None] * torch.ones(3)
+    return AnchorSet(tuple(ids), rows, core_dim)
+
+
+def test_shared_rows_speak_of_the_same_ticks_in_one_order():
+    a, b = shared(anchors([30, 10, 20, 5]), anchors([20, 7, 30, 10], scale=2.0))
+
+    assert a[:, 0].tolist() == [10, 20, 30]
+    torch.testing.assert_close(b, 2 * a)
+
+
+def test_sets_without_a_common_tick_share_zero_rows_of_full_width():
+    a, b = shared(anchors([1, 2]), anchors([3]))
+
+    assert a.shape == b.shape == (0, 3)
+
+
+def test_the_core_is_the_leading_columns():
+    rows = torch.arange(6.0).reshape(2, 3)
+
+    torch.testing.assert_close(AnchorSet((4, 9), rows, 2).core(), rows[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("ids", "rows", "core_dim", "sentence"),
+    [
+        ((1, 2), torch.zeros(3, 4), 1, "one row per tick"),
+        ((1,), torch.zeros(4), 1, "one row per tick"),
+        ((1, 1), torch.zeros(2, 4), 1, "listed twice"),
+        ((1, 2), torch.zeros(2, 4), 5, "core_dim must lie between"),
+        ((1, 2), torch.full((2, 4), torch.nan), 1, "not finite"),
+    ],
+)
+def test_a_set_that_contradicts_itself_is_refused(ids, rows, core_dim, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        AnchorSet(ids, rows, core_dim)
+
+
+@given(POOLS, st.integers(0, 2**64), st.data())
+@settings(max_examples=50, deadline=None)
+def test_chosen_ticks_depend_on_pool_and_seed_alone_and_larger_choices_contain_smaller(pool, seed, data):
+    few, many = sorted(data.draw(st.tuples(st.integers(0, len(pool)), st.integers(0, len(pool)))))
+
+    chosen = choose_ticks(pool, few, seed)
+
+    assert len(chosen) == few
+    assert list(chosen) == sorted(set(chosen) & set(pool))
+    assert chosen == choose_ticks(pool[::-1] + pool, few, seed)
+    assert set(chosen) <= set(choose_ticks(pool, many, seed))
+
+
+def test_the_lots_are_frozen():
+    """Peers that run another version of this code must draw the same ticks."""
+    assert choose_ticks(range(1000), 4, seed=7) == (53, 759, 789, 923)
+
+
+def test_seeds_spread_over_the_pool():
+    drawn = {tick for seed in range(60) for tick in choose_ticks(range(20), 5, seed)}
+
+    assert drawn == set(range(20))
+
+
+def test_more_anchors_than_ticks_is_refused():
+    with pytest.raises(ValueError, match="more anchors than ticks: 4 asked of 3"):
+        choose_ticks([5, 6, 7, 7], 4, seed=0)
+
+
+@given(POOLS)
+@settings(max_examples=50, deadline=None)
+def test_a_digest_names_the_set_whatever_its_order(ids):
+    digest = digest_ids(ids)
+
+    assert len(digest) == 8
+    assert digest == digest_ids(reversed(ids))
+    assert digest != digest_ids([*ids, max(ids) + 1])

@@ -1,0 +1,201 @@
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignment.fit import FIT_METHODS, fit_procrustes, fit_ridge, fit_robust
+from alignment.score import r2
+
+# d, anchors, and the relative errors to reach: clean, poisoned Procrustes, poisoned trimmed Procrustes.
+POISONED = [(64, 128, 0.030, 0.851, 0.041), (128, 512, 0.019, 0.688, 0.024), (256, 512, 0.029, 0.829, 0.040)]
+
+
+def normal(generator, *shape):
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def rotation(generator, dim):
+    return torch.linalg.qr(normal(generator, dim, dim)).Q
+
+
+@pytest.mark.parametrize("dim", [1, 2, 8, 32])
+@pytest.mark.parametrize("method", ["procrustes", "robust"])
+def test_a_known_rotation_and_shift_come_back(method, dim):
+    generator = torch.Generator().manual_seed(0)
+    source, truth = normal(generator, 4 * dim, dim), rotation(generator, dim)
+
+    found = FIT_METHODS[method](source, source @ truth + 3.0)
+
+    torch.testing.assert_close(found.weight, truth)
+    torch.testing.assert_close(found.bias, torch.full((dim,), 3.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3)])
+def test_ridge_brings_back_any_affine_map_from_more_pairs_than_dimensions(shape):
+    generator = torch.Generator().manual_seed(0)
+    source, truth = normal(generator, 50, shape[0]), normal(generator, *shape)
+
+    found = fit_ridge(source, source @ truth - 2.0, ridge=1e-10)
+
+    torch.testing.assert_close(found.weight, truth)
+    torch.testing.assert_close(found.bias, torch.full((shape[1],), -2.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3)])
+def test_between_spaces_of_different_size_procrustes_finds_the_planted_semi_orthogonal_map(shape):
+    generator = torch.Generator().manual_seed(0)
+    truth = rotation(generator, 7)[: shape[0], : shape[1]]
+    white = torch.linalg.qr(normal(generator, 60, shape[0])).Q
+    source = white - white.mean(0)
+
+    found = fit_procrustes(source, source @ truth)
+
+    small = min(shape)
+    gram = found.weight @ found.weight.T if shape[0] < shape[1] else found.weight.T @ found.weight
+    torch.testing.assert_close(gram, torch.eye(small, dtype=torch.float64))
+    torch.testing.assert_close(found.weight, truth, atol=0.05, rtol=0)
+
+
+def test_procrustes_beats_every_other_orthogonal_map_nearby():
+    generator = torch.Generator().manual_seed(0)
+    source = normal(generator, 30, 4)
+    target = source @ rotation(generator, 4) + 0.5 * normal(generator, 30, 4)
+    best = fit_procrustes(source, target)
+    error = (best(source) - target).norm()
+
+    for _ in range(50):
+        step = normal(generator, 4, 4)
+        other = best.weight @ torch.linalg.matrix_exp(0.05 * (step - step.T))
+        assert ((source - source.mean(0)) @ other - (target - target.mean(0))).norm() >= error
+
+
+@pytest.mark.parametrize("method", FIT_METHODS)
+@pytest.mark.parametrize("pairs", [1, 2, 5])
+def test_fewer_pairs_than_dimensions_stay_finite(method, pairs):
+    generator = torch.Generator().manual_seed(0)
+
+    found = FIT_METHODS[method](normal(generator, pairs, 16), normal(generator, pairs, 9))
+
+    assert torch.isfinite(found.weight).all()
+    assert torch.isfinite(found.bias).all()
+
+
+@pytest.mark.parametrize("method", FIT_METHODS)
+def test_a_collapsed_source_is_mapped_to_the_mean_of_the_target(method):
+    generator = torch.Generator().manual_seed(0)
+    source, target = torch.full((20, 4), 0.5), normal(generator, 20, 4)
+
+    found = FIT_METHODS[method](source, target)
+
+    expected = found(source) if method == "robust" else target.mean(0).expand(20, 4)  # robust: of kept rows
+    torch.testing.assert_close(found(source), expected)
+    assert torch.isfinite(found.weight).all()
+
+
+def test_with_fewer_pairs_than_dimensions_a_perfect_fit_says_nothing():
+    generator = torch.Generator().manual_seed(0)
+    source, target = normal(generator, 12, 16), normal(generator, 12, 16)  # strangers
+
+    found = fit_ridge(source, target, ridge=1e-9)
+
+    assert r2(found(source), target) > 0.999
+    assert r2(found(normal(generator, 500, 16)), normal(generator, 500, 16)) < 0
+
+
+def test_ridge_means_the_same_in_every_unit_and_for_every_number_of_pairs():
+    generator = torch.Generator().manual_seed(0)
+    source, target = normal(generator, 40, 6), normal(generator, 40, 3)
+    plain = fit_ridge(source, target, ridge=0.1)
+
+    in_millimetres = fit_ridge(1000 * source, target, ridge=0.1)
+    twice = fit_ridge(source.repeat(2, 1), target.repeat(2, 1), ridge=0.1)
+
+    torch.testing.assert_close(in_millimetres.weight * 1000, plain.weight)
+    torch.testing.assert_close(twice.weight, plain.weight)
+
+
+@pytest.mark.parametrize(("dim", "pairs", "clean", "poisoned", "robust"), POISONED)
+def test_robust_fitting_survives_a_fifth_of_the_rows_replaced(dim, pairs, clean, poisoned, robust):
+    generator = torch.Generator().manual_seed(0)
+    truth, source = rotation(generator, dim), normal(generator, pairs, dim)
+    honest = source @ truth + 0.05 * normal(generator, pairs, dim)
+    target = honest.clone()
+    bad = torch.randperm(pairs, generator=generator)[: pairs // 5]
+    target[bad] = 3 * normal(generator, len(bad), dim)
+
+    def error(fit, rows):
+        return float((fit(source, rows).weight - truth).norm() / truth.norm())
+
+    assert error(fit_procrustes, honest) == pytest.approx(clean, abs=0.002)
+    assert error(fit_procrustes, target) == pytest.approx(poisoned, abs=0.05)
+    assert error(fit_robust, target) == pytest.approx(robust, abs=0.002)
+
+
+def test_more_bad_rows_than_are_trimmed_break_the_robust_fit():
+    generator = torch.Generator().manual_seed(0)
+    truth, source = rotation(generator, 8), normal(generator, 200, 8)
+    target = source @ truth
+    target[:160] = 3 * normal(generator, 160, 8)
+
+    assert (fit_robust(source, target).weight - truth).norm() / truth.norm() > 0.3
+
+
+@pytest.mark.parametrize("method", FIT_METHODS)
+@pytest.mark.parametrize("shape", [(40, 6, 6), (40, 6, 3), (5, 3, 6)])
+def test_a_batch_equals_its_problems_one_by_one(method, shape):
+    generator = torch.Generator().manual_seed(0)
+    pairs, source_dim, target_dim = shape
+    source, target = normal(generator, 7, pairs, source_dim), normal(generator, 7, pairs, target_dim)
+    fit = FIT_METHODS[method]
+
+    for one, x, y in zip(fit(source, target).unstack(), source, target, strict=True):
+        torch.testing.assert_close(one.weight, fit(x, y).weight)
+        torch.testing.assert_close(one.bias, fit(x, y).bias)
+
+
+@given(st.integers(0, 2**32), st.integers(2, 6))
+@settings(max_examples=30, deadline=None)
+def test_procrustes_follows_when_either_space_is_turned(seed, dim):
+    generator = torch.Generator().manual_seed(seed)
+    source, target = normal(generator, 5 * dim, dim), normal(generator, 5 * dim, dim)
+    p, q = rotation(generator, dim), rotation(generator, dim)
+
+    turned = fit_procrustes(source @ p, target @ q).weight
+
+    torch.testing.assert_close(turned, p.T @ fit_procrustes(source, target).weight @ q, atol=1e-6, rtol=0)
+
+
+def test_float32_pairs_are_fitted_in_float64():
+    generator = torch.Generator().manual_seed(0)
+    source, target = normal(generator, 30, 4).float(), normal(generator, 30, 4).float()
+
+    for fit in FIT_METHODS.values():
+        found = fit(source, target)
+        assert found.weight.dtype == found.bias.dtype == torch.float64
+        torch.testing.assert_close(found.weight, fit(source.double(), target.double()).weight)
+
+
+@pytest.mark.parametrize("method", FIT_METHODS)
+@pytest.mark.parametrize(
+    ("source", "target", "sentence"),
+    [
+        (torch.zeros(3, 2), torch.zeros(4, 2), "with one K"),
+        (torch.zeros(3), torch.zeros(3), "with one K"),
+        (torch.zeros(2, 3, 2), torch.zeros(3, 2), "with one K"),
+        (torch.zeros(0, 2), torch.zeros(0, 2), "exchange more anchors"),
+        (torch.zeros(3, 2), torch.full((3, 2), torch.inf), "not finite"),
+    ],
+)
+def test_sets_that_are_no_pairs_are_refused(method, source, target, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        FIT_METHODS[method](source, target)
+
+
+@pytest.mark.parametrize(
+    "fit", [partial(fit_ridge, ridge=0.0), partial(fit_robust, keep=0.0), partial(fit_robust, rounds=-1)]
+)
+def test_settings_without_a_meaning_are_refused(fit):
+    with pytest.raises(ValueError, match="got"):
+        fit(torch.zeros(3, 2), torch.zeros(3, 2))

@@ -1,0 +1,96 @@
+"""What is installed, what is pinned, and what a person types."""
+
+import json
+import re
+import subprocess
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PINS = (ROOT / "constraints.txt").read_text().splitlines()
+PACKAGES = ("env", "agents", "alignment", "social_jepa")
+
+
+def canonical(name: str) -> str:
+    """Two spellings of one distribution are equal: tomli-w, tomli_w."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirement_name(line: str) -> str:
+    return canonical(re.match(r"[\w.-]+", line)[0])
+
+
+def test_every_folder_with_code_is_installed():
+    folders = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    expected = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+
+    assert expected <= set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_every_installed_package_is_a_folder_with_an_init_file():
+    folders = [ROOT / name.replace(".", "/") for name in PROJECT["tool"]["setuptools"]["packages"]]
+
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_the_project_cannot_be_uploaded_to_a_public_index():
+    assert "Private :: Do Not Upload" in PROJECT["project"]["classifiers"]
+
+
+@pytest.mark.parametrize("line", PINS)
+def test_a_pin_is_a_name_and_a_version(line):
+    """Nothing else, above all no host: another mirror must be able to serve it."""
+    assert re.fullmatch(r"[A-Za-z0-9][\w.-]*==[0-9][\w.]*", line)
+
+
+def test_every_dependency_is_pinned():
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = {
+        requirement_name(line) for lines in [PROJECT["project"]["dependencies"], *extras] for line in lines
+    }
+    pinned = {requirement_name(line) for line in PINS}
+
+    assert wanted - pinned == {"social-jepa"}
+
+
+def test_make_offers_what_the_readme_says():
+    listing = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True).stdout
+    offered = set(re.findall(r"^make (\w+) ", listing, re.MULTILINE))
+    defined = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert {"demo", "test", "lint", "bench", "setup", "clean"} == offered
+    assert offered <= defined
+
+
+def test_the_automatic_run_is_what_a_person_types():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+
+    assert lines[-1] == "make test"
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
+
+
+def test_the_cluster_file_has_only_keys_that_ray_knows():
+    ray = Path(find_spec("ray").origin).parent
+    schema = json.loads((ray / "autoscaler" / "ray-schema.json").read_text())
+
+    jsonschema.validate(yaml.safe_load((ROOT / "cluster.yaml").read_text()), schema)
+
+
+def test_the_cluster_gets_every_package():
+    mounts = yaml.safe_load((ROOT / "cluster.yaml").read_text())["file_mounts"]
+
+    assert set(PACKAGES) <= set(mounts.values())
+    assert all((ROOT / source).exists() for source in mounts.values() if not source.startswith("~"))
+
+
+def test_every_start_of_ray_in_the_cluster_says_who_may_connect():
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    commands = cluster["head_start_ray_commands"] + cluster["worker_start_ray_commands"]
+
+    assert all("RAY_AUTH_MODE=token" in command for command in commands if "ray start" in command)
