@@ -12,7 +12,7 @@ import ray
 
 from agents.agent import Agent, AgentSpec, Memory, Progress
 from agents.edge import SettledEdge
-from agents.transport import Mailbox, RayTransport
+from agents.transport import Mailbox, Posted, RayTransport
 from agents.wire import MessageError
 
 
@@ -23,13 +23,13 @@ class Settled:
     Attributes:
         edges: Maps into its space, by source.
         sent: Bytes it put on the wire, by edge.
-        log: (speaker, receiver, type, bytes) of every message it sent.
+        log: Every message it sent, in order.
         refused: What it refused to read, one sentence each.
     """
 
     edges: Mapping[str, SettledEdge]
     sent: Counter[tuple[str, str]]
-    log: list[tuple[str, str, str, int]]
+    log: list[Posted]
     refused: list[str]
 
 

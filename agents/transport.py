@@ -2,12 +2,23 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agents.messages import AnyMessage, decode, encode
 from agents.wire import Frame, MessageError, pack, unpack
 
 Edge = tuple[str, str]
+
+
+class Posted(NamedTuple):
+    """One message on the wire: a row of the ledger."""
+
+    sender: str
+    receiver: str
+    edge_source: str
+    edge_target: str
+    type: str
+    bytes: int
 
 
 class Transport(Protocol):
@@ -31,7 +42,7 @@ class Mailbox:
         self._nonce = 0
         self.sent: Counter[Edge] = Counter()  # bytes, per edge
         self.received: Counter[Edge] = Counter()
-        self.log: list[tuple[str, str, str, int]] = []  # speaker, receiver, type, bytes
+        self.log: list[Posted] = []
 
     def post(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages, in order."""
@@ -39,7 +50,9 @@ class Mailbox:
             self._nonce += 1
             frame = pack(Frame(encode(message), self._incarnation, self._nonce))
             self.sent[message.edge] += len(frame)
-            self.log.append((message.speaker, message.receiver, type(message).__name__, len(frame)))
+            self.log.append(
+                Posted(message.speaker, message.receiver, *message.edge, type(message).__name__, len(frame))
+            )
             self._transport.send(message.receiver, frame)
 
     def open(self, data: bytes) -> AnyMessage:

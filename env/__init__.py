@@ -1,7 +1,7 @@
 """What can be seen: one shared scene, from any pose. No agents, no learning.
 
-Importing this package tells Gymnasium about ``SocialJEPA/SharedScene-v0`` by name alone; OpenGL is touched only when a
-MiniWorld renderer is built.
+Importing this package tells Gymnasium about ``SocialJEPA/SharedScene-v0`` by name alone; OpenGL is touched
+only when a MiniWorld renderer is built.
 """
 
 import gymnasium

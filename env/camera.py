@@ -79,8 +79,8 @@ class RingConfig:
 def ring_pose(index: int, ring: RingConfig, room_centre: tuple[float, float] = (0.0, 0.0)) -> Pose:
     """Return the pose of camera ``index``, which does not depend on how many cameras there are.
 
-    Camera k stands at the angle k * separation. After each full lap the ring is turned by the next van der Corput
-    fraction of the separation (1/2, 1/4, 3/4, 1/8, ...), so that nobody stands on another's spot.
+    Camera k stands at the angle k * separation. After each full lap the ring is turned by the next van der
+    Corput fraction of the separation (1/2, 1/4, 3/4, 1/8, ...), so that nobody stands on another's spot.
 
     Args:
         index: 0 or more.

@@ -1,12 +1,12 @@
 """How objects move: motion as a pure function of the tick, with random access.
 
-Every kind of motion has one *factor* per coordinate, of zero mean and unit variance, and a rule that sends factors to
-positions in [-1, 1]:
+Every kind of motion has one *factor* per coordinate, of zero mean and unit variance, and a rule that sends
+factors to positions in [-1, 1]:
 
-    ornstein_uhlenbeck  x' = rho x + sqrt(1 - rho^2) e with e ~ N(0, 1) (Uhlenbeck and Ornstein 1930), so rho is the
-                        correlation from one tick to the next; position tanh(squash x)
-    bounce              a triangle wave from wall to wall, start and speed from the seed; uniform over the wall to wall
-                        range, so the factor is sqrt(3) times the position
+    ornstein_uhlenbeck  x' = rho x + sqrt(1 - rho^2) e with e ~ N(0, 1) (Uhlenbeck and Ornstein 1930), so rho
+                        is the correlation from one tick to the next; position tanh(squash x)
+    bounce              a triangle wave between -1 and 1, start and speed from the seed; it spends as long
+                        everywhere, so the factor of unit variance is sqrt(3) times the position
     still               a uniform random place, kept for ever; scaled like bounce
 """
 
@@ -33,7 +33,7 @@ class Motion:
     Attributes:
         kind: A key of ``KINDS``.
         seed: Equal seeds move alike.
-        rates: rho of each coordinate, which only ornstein_uhlenbeck reads; their number is the number of coordinates.
+        rates: rho of each coordinate; only ornstein_uhlenbeck reads them, all kinds read how many there are.
     """
 
     kind: str
@@ -71,10 +71,10 @@ def unit_positions(kind: str, factors: np.ndarray, squash: float) -> np.ndarray:
 
 
 def _ornstein_uhlenbeck(motion: Motion, block: int) -> np.ndarray:
-    """Return x_t = sqrt(1 - rho^2) sum_{j < 2^k} rho^j e_{t-j}, [F, BLOCK], for the first k that forgets enough.
+    """Return x_t = sqrt(1 - rho^2) sum_{j < 2^k} rho^j e_{t-j}, [F, BLOCK], for a k that forgets enough.
 
-    The sum is the product of k filters (1 + rho^(2^i) B^(2^i)), where B delays by one tick: k vectorised additions,
-    in an order that is the same for every tick, so blocks join without a seam.
+    The sum is the product of k filters (1 + rho^(2^i) B^(2^i)), where B delays by one tick: k vectorised
+    additions, in an order that is the same for every tick, so blocks join without a seam.
     """
     rates = np.array(motion.rates)[:, None]
     slowest = float(rates.max())
@@ -115,8 +115,8 @@ def _still(motion: Motion, block: int) -> np.ndarray:
 def _uniforms(motion: Motion, counter: int, count: int) -> np.ndarray:
     """Return numbers in (0, 1) from a counter-based generator, [F, count].
 
-    Raw Philox bits are the one stream that numpy promises never to change. A coordinate's numbers do not depend on how
-    many coordinates there are.
+    Raw bits, because numpy promises never to change these, unlike its normal variables. A coordinate's
+    numbers do not depend on how many coordinates come after it.
     """
     name = f"{motion.kind}:{motion.seed}".encode()
     key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")

@@ -1,9 +1,14 @@
 """The one file that imports MiniWorld and pyglet; importing it opens an OpenGL display.
 
-Traps that it steers around: MiniWorld needs a display unless pyglet is told to do without before its first use; its
-static geometry lives in display list 1, which all contexts of a process share, so a second world would repaint the
-first; a process forked after the import hangs (spawn instead); a context that is current in one thread draws nothing in
-another, so it is let go after every frame (a twentieth of the time). MiniWorld's own frame buffers hold 16 bytes per sample and are never freed: ours hold 4, which draws half as many views again.
+Traps that it steers around:
+- MiniWorld needs a display, unless pyglet is told to do without before its first use.
+- Its static geometry lives in display list 1, which all contexts of a process share: a second world would
+  repaint the first.
+- A process forked after the import hangs: spawn instead.
+- A context that is current in one thread draws nothing in another, so it is let go after every frame, at the
+  cost of a twentieth of the time.
+- MiniWorld's own frame buffers hold 16 bytes per sample and are never freed: ours hold 4, which draws half as
+  many views again.
 """
 
 import contextlib
@@ -16,7 +21,7 @@ from ctypes import byref, c_void_p
 
 os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering of small frames is fastest without threads
 
-import pyglet  # noqa: E402
+import pyglet
 
 pyglet.options["headless"] = True
 pyglet.options["debug_gl"] = False  # asks OpenGL for errors after every single call
@@ -45,8 +50,8 @@ class MiniworldRenderer:
         other = _alive() if _alive is not None else None
         if other is not None and other._world is not None:
             raise RuntimeError(
-                "this process has a MiniWorld renderer already, and MiniWorld can hold only one: close() it first, "
-                "share it with share_renderer, or draw in another process"
+                "this process has a MiniWorld renderer already, and MiniWorld can hold only one: "
+                "close() it first, share it with share_renderer, or draw in another process"
             )
         self._lock = threading.Lock()
         with contextlib.redirect_stdout(io.StringIO()):  # MiniWorld prints how many samples the driver has

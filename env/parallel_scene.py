@@ -3,7 +3,7 @@
 PettingZoo is an extra, so this file is imported only by those who want it.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -26,7 +26,11 @@ class ParallelScene(ParallelEnv):
     Every step is one tick of one scene; actions, frames and rewards are those of ``SharedScene``, by agent.
     """
 
-    metadata = {"name": "social_jepa_scene_v0", "render_modes": ["rgb_array"], "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "social_jepa_scene_v0",
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+    }
 
     def __init__(
         self,

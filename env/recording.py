@@ -86,7 +86,7 @@ class Window:
     def advance_to(self, stop: int) -> int:
         """Move the window on until it holds the last ticks before ``stop``.
 
-        Only ticks that are new and stay are drawn. If drawing fails half-way, the window holds what was drawn.
+        Only ticks that are new and stay are drawn. If drawing fails half-way, what was drawn is kept.
 
         Returns:
             How many ticks were drawn.
@@ -110,7 +110,8 @@ class Window:
         held = self.ticks
         if not 1 <= length <= len(held):
             raise ValueError(
-                f"length of a segment must lie between 1 and the {len(held)} ticks that the window holds, got {length}"
+                f"length of a segment must lie between 1 and the {len(held)} ticks that the window holds, "
+                f"got {length}"
             )
         starts = rng.integers(held.start, held.stop - length + 1, size=count)
         return self._ring[(starts[:, None] + np.arange(length)) % self._size]

@@ -47,7 +47,8 @@ def build_renderer(config: SceneConfig) -> Renderer:
         ) from error
     except Exception as error:  # pyglet raises its own kinds, and plain ImportError, for missing libraries
         raise RuntimeError(
-            "the miniworld renderer cannot open OpenGL: run apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa, "
+            "the miniworld renderer cannot open OpenGL: run "
+            "apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa, "
             f"or choose renderer toy (the system said: {error!r})"
         ) from error
     return MiniworldRenderer(config)
@@ -91,8 +92,8 @@ _shared: dict[SceneConfig, _Shared] = {}
 def share_renderer(config: SceneConfig) -> Renderer:
     """Return this process's renderer for the settings, built for the first who asks and closed by the last.
 
-    A renderer remembers nothing of the scene between two pictures, so that any number of users with equal settings can
-    share one; MiniWorld allows no more than one in a process.
+    A renderer remembers nothing of the scene between two pictures, so that any number of users with equal
+    settings can share one; MiniWorld allows no more than one in a process.
     """
     if config not in _shared:
         _shared[config] = _Shared(build_renderer(config))

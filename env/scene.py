@@ -38,26 +38,31 @@ class SceneConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first setting that makes no scene."""
-        object.__setattr__(self, "rate", tuple(self.rate))
+        rate = (
+            self.rate if isinstance(self.rate, list | tuple) else (self.rate,)
+        )  # TOML has lists and numbers
+        object.__setattr__(self, "rate", tuple(rate))
         _check_choice("renderer", self.renderer, RENDERERS)
         _check_choice("dynamics", self.dynamics, tuple(KINDS))
         _check_whole("objects", self.objects, 1, MAX_OBJECTS)
         _check_whole("frame_size", self.frame_size, 16, 1024)
+        if not isinstance(self.bodies, bool):
+            raise ValueError(f"bodies must be true or false, got {self.bodies!r}")
         for name in ("room_size", "wall_height", "object_size", "reach", "squash"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            if not _is_number(value) or not value > 0:
                 raise ValueError(f"{name} must be a positive number, got {value!r}")
         if self.reach + self.object_size / 2 > self.room_size / 2:
             raise ValueError(
-                f"reach {self.reach:g} takes objects of size {self.object_size:g} through the wall of a room of size "
-                f"{self.room_size:g}: reach + object_size / 2 must be at most room_size / 2"
+                "reach takes the objects through the wall: reach + object_size / 2 must be at most "
+                f"room_size / 2, got {self.reach:g}, {self.object_size:g} and {self.room_size:g}"
             )
         if len(self.rate) not in (1, 2 * self.objects):
             raise ValueError(
                 f"rate must hold one number, or one for each of the {2 * self.objects} coordinates of "
                 f"{self.objects} objects, got {len(self.rate)}"
             )
-        if not all(0 <= rate <= HIGHEST_RATE for rate in self.rate):
+        if not all(_is_number(rate) and 0 <= rate <= HIGHEST_RATE for rate in self.rate):
             raise ValueError(
                 f"each rate must lie between 0 and {HIGHEST_RATE}, got {self.rate}; for 1 use still"
             )
@@ -138,7 +143,7 @@ class Scene:
         return factors_at(self._motion, ticks)
 
     def check_pose(self, pose: Pose) -> None:
-        """Raise ValueError for a camera that stands where objects go, or that sees none of the places they go to."""
+        """Raise ValueError for a camera that stands where objects go, or that sees none of where they go."""
         if pose.y <= 0:
             raise ValueError(f"the camera is at or below the floor (y = {pose.y:g}): raise y above 0")
         half, height = self.config.reach + self.config.object_size / 2, self.config.object_size
@@ -151,8 +156,8 @@ class Scene:
         places = np.stack(np.meshgrid(across, np.linspace(0, height, 3), across), axis=-1)
         if not in_view(pose, places).any():
             raise ValueError(
-                "the camera sees nothing of the places where objects move: turn yaw and pitch towards the centre "
-                f"(0, {height / 2:g}, 0), or widen fov, got {pose}"
+                "the camera sees nothing of the places where objects move: turn yaw and pitch towards the "
+                f"centre (0, {height / 2:g}, 0), or widen fov, got {pose}"
             )
 
     def _positions(self, factors: np.ndarray) -> np.ndarray:
@@ -165,6 +170,8 @@ def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[tuple[tuple[st
     present: dict[str, Pose] = {}
     bodies: list[tuple[tuple[str, Pose], ...]] = [()]
     for event in sorted(events, key=lambda event: event.tick):  # stable: events of one tick keep their order
+        if event.tick < 0:
+            raise ValueError(f"tick of a body event must be 0 or more, got {event.tick}")
         if event.pose is None:
             present.pop(event.name, None)
         else:
@@ -172,6 +179,10 @@ def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[tuple[tuple[st
         ticks.append(event.tick)
         bodies.append(tuple(sorted(present.items(), key=lambda item: item[0])))
     return ticks, bodies
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

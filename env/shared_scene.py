@@ -48,12 +48,13 @@ def glance_pose(pose: Pose, action: np.ndarray, max_glance: float) -> Pose:
 class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
     """One camera in the shared scene.
 
-    The scene moves on one tick a step, whatever the camera does. An action (pan, tilt) in [-1, 1] turns the camera away
-    from its pose by at most ``max_glance`` degrees for one frame. The reward is always 0: there is something to see, not
-    to win. ``reset(seed=s)`` plays ``Scene(config, s)``; without a seed each episode has a scene of its own.
+    The scene moves on one tick a step, whatever the camera does. An action (pan, tilt) in [-1, 1] turns the
+    camera away from its pose by at most ``max_glance`` degrees for one frame. The reward is always 0: there
+    is something to see, not to win. ``reset(seed=s)`` plays ``Scene(config, s)``; without a seed each episode
+    has a scene of its own.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium types it
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
         self._tick += 1
         return self._look(), 0.0, False, self._tick >= self.max_ticks, {"tick": self._tick}
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """Return the current frame, uint8 [H, W, 3], if the render mode is rgb_array."""
         return self._look() if self.render_mode == "rgb_array" else None
 

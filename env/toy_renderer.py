@@ -64,7 +64,8 @@ def _draw_disc(picture: np.ndarray, centre: tuple[float, float], radius: float, 
 def _background(pose: Pose, size: int, room_size: float) -> np.ndarray:
     """Return the picture of an empty room, float [H, W, 3].
 
-    Tiles show where the floor is; it brightens along x and warms along z, so that no two sides of the room look alike.
+    Tiles show where the floor is; it brightens along x and reddens along z, so that no two sides of the room
+    look alike.
     """
     edge = math.tan(math.radians(pose.fov / 2))
     across = ((np.arange(size) + 0.5) / size * 2 - 1) * edge
@@ -73,10 +74,8 @@ def _background(pose: Pose, size: int, room_size: float) -> np.ndarray:
     steps = np.where(down, -pose.y / np.where(down, rays[..., 1], -1.0), 0.0)
     x, z = pose.x + steps * rays[..., 0], pose.z + steps * rays[..., 2]
     half = room_size / 2
-    tile = 8.0 * ((np.floor(x) + np.floor(z)) % 2)
-    floor = np.stack(
-        [150 + tile + 10 * x / half + 10 * z / half, 150 + tile + 10 * x / half, 150 + tile], axis=-1
-    )
+    grey = 150.0 + 8.0 * ((np.floor(x) + np.floor(z)) % 2) + 10.0 * x / half
+    floor = np.stack([grey + 10.0 * z / half, grey, grey], axis=-1)
     inside = down & (np.abs(x) < half) & (np.abs(z) < half)
     picture = np.where(down[..., None], np.array(GROUND), np.array(SKY))
-    return np.where(inside[..., None], floor + 10 * (x / half)[..., None] * (0, 0, 1), picture)
+    return np.where(inside[..., None], floor, picture)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agents.transport import Posted
+
 SCHEMA_VERSION = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS events (time REAL NOT NULL, what TEXT NOT NULL, details TEXT NOT NULL);
@@ -60,6 +62,8 @@ class Ledger:
     def _refused(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.ProgrammingError:
+            raise  # our mistake, not the file's
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise LedgerError(
@@ -76,7 +80,7 @@ class Ledger:
         self,
         agents: Iterable[Mapping[str, Any]],
         edges: Iterable[Mapping[str, Any]],
-        messages: Iterable[tuple[str, str, str, str, str, int]],
+        messages: Iterable[Posted],
     ) -> None:
         """Write what a round of negotiation left, all of it or nothing."""
         now = time.time()

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -40,6 +41,23 @@ def test_agents_that_share_a_core_are_told_from_chance():
     assert edge.retrieval_at_1 > 0.8
     assert edge.r2_core == r2(maps.core(held[0][:, :CORE]), held[1][:, :CORE])
     assert edge.r2 == r2(maps.full(held[0]), held[1])
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        ({}, True),
+        ({"r2_core": 0.1, "null_r2": 0.2}, False),
+        ({"r2_core": -0.1, "null_r2": -0.9}, False),  # better than chance, and worse than the mean
+        ({"spectrum": (0.2, 0.1), "null_spectrum": (0.3, 0.1)}, False),
+        ({"spectrum": (), "null_spectrum": ()}, False),
+    ],
+)
+def test_an_edge_beats_its_null_only_in_every_figure(figures, verdict):
+    fit, held = two_agents()
+    _, edge = score_edge(fit, held, (CORE, CORE), generator())
+
+    assert replace(edge, **figures).beats_null is verdict
 
 
 @pytest.mark.parametrize("seed", range(10))

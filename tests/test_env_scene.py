@@ -1,0 +1,178 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from env.camera import Pose, RingConfig, ring_pose
+from env.scene import BodyEvent, Scene, SceneConfig
+
+POSE = Pose(4.8, 3.2, 0, 180, -35)
+
+
+def same(a, b):
+    return (a.factors == b.factors).all() and (a.positions == b.positions).all() and a.bodies == b.bodies
+
+
+@pytest.mark.parametrize("dynamics", ["ornstein_uhlenbeck", "bounce", "still"])
+def test_equal_scenes_have_equal_states_in_any_order_of_asking(dynamics):
+    config = SceneConfig(dynamics=dynamics)
+    a, b = Scene(config, 4), Scene(config, 4)
+    forward = [a.state(tick) for tick in range(0, 3000, 37)]
+    backward = [b.state(tick) for tick in reversed(range(0, 3000, 37))]
+    assert all(same(x, y) for x, y in zip(forward, reversed(backward), strict=True))
+
+
+def test_another_process_has_the_same_state_bit_for_bit():
+    code = (
+        "from env.scene import *; s = Scene(SceneConfig(), 4);"
+        "print(s.state(70_000).positions.tobytes().hex(), s.fingerprint)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    here = Scene(SceneConfig(), 4)
+    assert told == [here.state(70_000).positions.tobytes().hex(), here.fingerprint]
+
+
+def test_scenes_of_different_seeds_differ_and_say_so():
+    a, b = Scene(SceneConfig(), 1), Scene(SceneConfig(), 2)
+    assert not np.isclose(a.state(9).positions, b.state(9).positions).any()
+    assert a.fingerprint != b.fingerprint
+
+
+def test_the_fingerprint_reads_what_moves_and_not_how_it_is_drawn():
+    config = SceneConfig()
+    mark = Scene(config, 1).fingerprint
+    assert len(bytes.fromhex(mark)) == 8
+    drawn = replace(config, renderer="toy", frame_size=32, bodies=False)
+    assert Scene(drawn, 1).fingerprint == mark
+    assert Scene(replace(config, rate=(0.7,) * 6), 1).fingerprint == mark
+    for change in (
+        {"rate": (0.6,)},
+        {"objects": 2},
+        {"dynamics": "bounce"},
+        {"reach": 3.0},
+        {"object_size": 0.5},
+    ):
+        assert Scene(replace(config, **change), 1).fingerprint != mark
+
+
+def test_factors_are_the_factors_of_the_states():
+    scene = Scene(SceneConfig(objects=2), 0)
+    ticks = np.array([7, 2000, 0])
+    assert (scene.factors(ticks) == np.stack([scene.state(int(tick)).factors for tick in ticks])).all()
+    assert scene.factors(np.array([], dtype=int)).shape == (0, 4)
+
+
+def test_ornstein_uhlenbeck_positions_are_the_squashed_factors():
+    state = Scene(SceneConfig(), 0).state(11)
+    np.testing.assert_allclose(state.positions.ravel(), 3.4 * np.tanh(0.45 * state.factors))
+    assert state.yaws.tolist() == [0, 0, 0]
+
+
+def test_a_state_cannot_be_written_to():
+    state = Scene(SceneConfig(), 0).state(11)
+    for array in (state.factors, state.positions, state.yaws):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_body_events_change_bodies_and_nothing_else():
+    other = replace(POSE, x=-4.8, yaw=0)
+    events = [
+        BodyEvent(20, "b", None),
+        BodyEvent(5, "b", POSE),
+        BodyEvent(10, "a", other),
+        BodyEvent(10, "b", other),
+    ]
+    plain, busy = Scene(SceneConfig(), 0), Scene(SceneConfig(), 0, events)
+    assert plain.fingerprint == busy.fingerprint
+    for tick in (0, 5, 10, 20, 30):
+        assert (plain.state(tick).positions == busy.state(tick).positions).all()
+    bodies = {tick: busy.state(tick).bodies for tick in (4, 5, 9, 10, 19, 20, 10**6)}
+    assert bodies[4] == ()
+    assert bodies[5] == bodies[9] == (("b", POSE),)
+    assert bodies[10] == bodies[19] == (("a", other), ("b", other))
+    assert bodies[20] == bodies[10**6] == (("a", other),)
+
+
+def test_a_scene_without_bodies_has_none():
+    assert Scene(SceneConfig(bodies=False), 0, [BodyEvent(0, "a", POSE)]).state(3).bodies == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("renderer", "unreal"),
+        ("dynamics", "brownian"),
+        ("objects", 0),
+        ("objects", 7),
+        ("objects", 2.0),
+        ("objects", True),
+        ("rate", (1.0,)),
+        ("rate", (-0.1,)),
+        ("rate", (float("nan"),)),
+        ("rate", (0.7, 0.7)),
+        ("rate", ()),
+        ("rate", "0.7"),
+        ("reach", "3"),
+        ("frame_size", 15),
+        ("frame_size", 64.0),
+        ("room_size", -1.0),
+        ("wall_height", 0.0),
+        ("object_size", float("nan")),
+        ("reach", 4.0),
+        ("squash", 0.0),
+        ("bodies", "no"),
+    ],
+)
+def test_each_bad_setting_is_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=field):
+        SceneConfig(**{field: value})
+
+
+@pytest.mark.parametrize(("field", "choice"), [("renderer", "toy"), ("dynamics", "bounce")])
+def test_an_unknown_choice_is_told_the_choices(field, choice):
+    with pytest.raises(ValueError, match=choice):
+        SceneConfig(**{field: "?"})
+
+
+def test_a_rate_may_come_as_a_list_or_a_number():
+    assert SceneConfig(rate=[0.5, 0.6], objects=1) == SceneConfig(rate=(0.5, 0.6), objects=1)
+    assert SceneConfig(rate=0.5).coordinate_rates == (0.5,) * 6
+
+
+def test_a_negative_tick_and_a_seed_that_is_no_number_are_refused():
+    scene = Scene(SceneConfig(), 0)
+    with pytest.raises(ValueError, match="tick"):
+        scene.state(-1)
+    with pytest.raises(ValueError, match="tick"):
+        scene.factors(np.array([3, -1]))
+    with pytest.raises(ValueError, match="tick"):
+        Scene(SceneConfig(), 0, [BodyEvent(-1, "a", POSE)])
+    with pytest.raises(ValueError, match="seed"):
+        Scene(SceneConfig(), 0.5)
+
+
+def test_every_place_on_the_ring_is_a_good_pose():
+    scene = Scene(SceneConfig(), 0)
+    for index in range(16):
+        scene.check_pose(ring_pose(index, RingConfig()))
+    scene.check_pose(Pose(0, 3, 0, 0, -89))
+
+
+@pytest.mark.parametrize(
+    ("pose", "remedy"),
+    [
+        (Pose(4.8, 0, 0, 180, 0), "raise y above 0"),
+        (Pose(4.8, -1, 0, 180, 0), "raise y above 0"),
+        (Pose(3.0, 0.5, 1.0, 180, 0), "raise y above 0.9"),
+        (Pose(4.8, 3.2, 0, 0, -35), "turn yaw and pitch"),
+        (Pose(4.8, 3.2, 0, 180, 60), "turn yaw and pitch"),
+    ],
+)
+def test_a_bad_pose_is_refused_with_a_remedy(pose, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        Scene(SceneConfig(), 0).check_pose(pose)
