@@ -1,5 +1,6 @@
 """One agent: a camera, a world model, a memory of anchors, and a voice. It knows no Ray."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -18,11 +19,12 @@ from agents.training import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis, autocorrelations, core_gap, effective_rank, find_core
 from env.camera import Pose
-from env.recording import Recorder, Window
+from env.recording import Recorder
 from env.renderer import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
 CHUNK = 512  # frames rendered and embedded at a time
+BASIS_TICKS = 16384  # trained ticks that the axes of the core are found on; with 2048 they cost 3 % of its R2
 GAP = 256  # ticks between stretches: far beyond any memory of the scene's dynamics
 
 
@@ -62,7 +64,8 @@ class Progress:
     phase: str  # waiting, recording, training, embedding, ready, stopped
     step: int
     steps: int
-    frames: int
+    recorded: int  # ticks in its window
+    frames: int  # read by training
     loss: float
     frames_per_s: float  # frames that training reads in a second of training time
     seconds_left: float
@@ -84,7 +87,7 @@ class Memory:
     spectrum: Tensor
     effective_rank: float
     pools: Pools
-    curve: tuple[list[int], list[float]]
+    losses: tuple[float, ...]
     progress: Progress
 
 
@@ -105,10 +108,11 @@ class Agent:
         self.scene.check_pose(spec.pose)
         self.held_ticks, self.fit_ticks, first = stretches(spec.negotiation)
         self.recorder = Recorder(self.scene, build_renderer(spec.scene), spec.pose, spec.name)
-        self.model = build_world_model(spec.kind, spec.model, spec.scene.frame_size, (spec.seed, spec.index, 0))
+        self.model = build_world_model(
+            spec.kind, spec.model, spec.scene.frame_size, (spec.seed, spec.index, 0)
+        )
         self.model.to("cpu" if spec.device == "auto" else spec.device)
-        window = Window(self.recorder, first, spec.training.window)
-        self.trainer = Trainer(self.model, window, spec.training, (spec.seed, spec.index, 1))
+        self.trainer = Trainer(self.model, self.recorder, first, spec.training, (spec.seed, spec.index, 1))
         self.phase = "waiting"
         self.basis: CoreBasis | None = None
         self.checkpoint = ""
@@ -122,21 +126,15 @@ class Agent:
     def train(self, stop: Callable[[], bool] = lambda: False) -> bool:
         """Train to the last step or until asked to stop, saving now and then; return whether it is finished."""
         self.phase = "recording"
-        if self.trainer.step == 0:
-            self._calibrate()
+        finished = self.trainer.record(stop)
+        if finished and self.trainer.step == 0:
+            rng = np.random.default_rng([self.spec.seed, self.spec.index, 3])
+            self.model.calibrate(torch.from_numpy(self.trainer.window.segments(rng, 2 * CHUNK, 1)[:, 0]))
         self.phase = "training"
-        finished = self.trainer.run(self._after_step, stop)
+        finished = finished and self.trainer.run(self._after_step, stop)
         self.save()
         self.phase = "trained" if finished else "stopped"
         return finished
-
-    def _calibrate(self) -> None:
-        window = self.trainer.window
-        began = time.perf_counter()
-        window.advance_to(window.start + self.spec.training.window)
-        self.trainer.record_seconds += time.perf_counter() - began
-        rng = np.random.default_rng([self.spec.seed, self.spec.index, 3])
-        self.model.calibrate(torch.from_numpy(window.segments(rng, 2 * CHUNK, 1)[:, 0]))
 
     def _after_step(self) -> None:
         if self.trainer.step % self.spec.training.checkpoint_every == 0:
@@ -145,29 +143,34 @@ class Agent:
     def embed_ticks(self, ticks: Iterable[int]) -> Tensor:
         """Return what the model makes of these ticks, float32 [K, D], in the model's own raw axes."""
         wanted = np.fromiter(ticks, dtype=np.int64)
+        chunks = (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
+        return torch.cat([self.embed_frames(self.recorder.record(chunk).frames) for chunk in chunks])
+
+    @torch.inference_mode()
+    def embed_frames(self, frames: np.ndarray) -> Tensor:
+        """Return what the model makes of these frames, uint8 [K, H, W, C] -> float32 [K, D]."""
         self.model.eval()
-        parts = []
-        for start in range(0, len(wanted), CHUNK):
-            frames = self.recorder.record(wanted[start : start + CHUNK]).frames
-            with torch.inference_mode():
-                parts.append(self.model.embed(torch.from_numpy(frames)).cpu())
-        return torch.cat(parts)
+        return self.model.embed(torch.from_numpy(frames)).cpu()
 
     def settle(self) -> Memory:
         """Find the predictable core, embed the ticks that may be compared, and get ready to talk.
 
-        The core is found by this agent alone, on its own ticks: the next ones after its training window,
-        which training never read. Half of them gives the axes, the other half says how predictable each is.
+        The core is found by this agent alone. Its axes come from the newest ticks that it trained on, of which
+        there are many; how predictable each axis is, and so where the core ends, from later ticks that
+        neither training nor the axes saw.
         """
         self.phase = "embedding"
         began = time.perf_counter()
-        first = self.trainer.window.stop
-        half = self.spec.training.calibration
-        raw = self.embed_ticks(range(first, first + 2 * half))
-        basis = find_core(raw[:half])
-        spectrum = autocorrelations(raw[half:], basis)
+        self.trainer.record(lambda: False)
+        seen = self.trainer.window.ticks
+        basis = find_core(torch.cat([
+            self.embed_frames(self.trainer.window.read(range(first, min(first + CHUNK, seen.stop))))
+            for first in range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop, CHUNK)
+        ]))  # fmt: skip
+        later = self.embed_ticks(range(seen.stop + GAP, seen.stop + GAP + self.spec.training.calibration))
+        spectrum = autocorrelations(later, basis)
         self.basis = replace(basis, core_dim=core_gap(spectrum))
-        rank = effective_rank(raw[half:])
+        rank = effective_rank(later)
         self.save()
         card = Card(
             self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
@@ -178,8 +181,7 @@ class Agent:
         self.negotiation = Negotiation(card, pools, self.spec.negotiation, rng)
         self.trainer.record_seconds += time.perf_counter() - began
         self.phase = "ready"
-        curve = (self.trainer.curve.step, self.trainer.curve.loss)
-        return Memory(card, spectrum, rank, pools, curve, self.progress())
+        return Memory(card, spectrum, rank, pools, tuple(self.trainer.losses), self.progress())
 
     def _anchors(self, ticks: range) -> AnchorSet:
         assert self.basis is not None
@@ -190,11 +192,12 @@ class Agent:
         """Return how it is doing; safe to call from another thread."""
         trainer, config = self.trainer, self.spec.training
         speed = trainer.frames / trainer.train_seconds if trainer.train_seconds else 0.0
-        spent = trainer.train_seconds + trainer.record_seconds
-        left = spent / trainer.step * (config.steps - trainer.step) if trainer.step else float("nan")
-        loss = trainer.curve.loss[-1] if trainer.curve.loss else float("nan")
+        left = (
+            trainer.train_seconds / trainer.step * (config.steps - trainer.step) if trainer.step else math.nan
+        )
+        loss = trainer.losses[-1] if trainer.losses else math.nan
         return Progress(
-            self.spec.name, self.phase, trainer.step, config.steps, trainer.frames, loss, speed, left,
+            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.window), trainer.frames, loss, speed, left,
             trainer.record_seconds, trainer.train_seconds, self.spec.device,
         )  # fmt: skip
 
@@ -204,11 +207,15 @@ class Agent:
         tensors |= optimiser_tensors(self.trainer.optimiser)
         if self.basis is not None:
             basis = self.basis
-            tensors |= {"basis.mean": basis.mean, "basis.transform": basis.transform, "basis.spectrum": basis.spectrum}
+            tensors |= {
+                "basis.mean": basis.mean,
+                "basis.transform": basis.transform,
+                "basis.spectrum": basis.spectrum,
+            }
         facts = {
             "name": self.spec.name, "kind": self.spec.kind, "step": self.trainer.step,
             "core_dim": self.basis.core_dim if self.basis else None, "scene": self.scene.fingerprint,
-            "loss": self.trainer.curve.loss, "frames": self.trainer.frames,
+            "losses": self.trainer.losses, "frames": self.trainer.frames,
         }  # fmt: skip
         self.checkpoint = write_checkpoint(self.path, tensors, facts)
 
@@ -223,8 +230,7 @@ class Agent:
         self.model.load_state_dict(state)
         load_optimiser(self.trainer.optimiser, tensors)
         self.trainer.step = int(facts["step"])
-        self.trainer.curve.loss = list(facts["loss"])
-        self.trainer.curve.step = list(range(1, self.trainer.step + 1))
+        self.trainer.losses = list(facts["losses"])
         if "basis.mean" in tensors:
             parts = (tensors[f"basis.{name}"] for name in ("mean", "transform", "spectrum"))
             self.basis = CoreBasis(*parts, core_dim=int(facts["core_dim"]))

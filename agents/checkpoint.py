@@ -44,10 +44,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, object], s
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint at {path}: train first") from error
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or truncated ({error}): delete it and train again") from error
+        raise CheckpointError(
+            f"{path} is damaged or truncated ({error}): delete it and train again"
+        ) from error
     if metadata.get("format") != str(FORMAT):
         found = metadata.get("format", "none")
-        raise CheckpointError(f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it")
+        raise CheckpointError(
+            f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it"
+        )
     return tensors, json.loads(metadata["facts"]), digest(data)
 
 

@@ -14,7 +14,9 @@ class Normalise(nn.Module):
     def __init__(self, frame_size: int) -> None:
         """Start as the identity on [0, 255]; `fit` learns from the agent's first frames."""
         super().__init__()
-        self.register_buffer("mean", torch.zeros(frame_size * frame_size * 3))  # in the order of a frame's bytes
+        self.register_buffer(
+            "mean", torch.zeros(frame_size * frame_size * 3)
+        )  # in the order of a frame's bytes
         self.register_buffer("scale", torch.ones(()))
 
     def fit(self, frames: Tensor) -> None:

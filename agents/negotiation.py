@@ -125,7 +125,9 @@ class Negotiation:
     def _judge(self, message: Anchors) -> list[AnyMessage]:
         offer, call = self._called.get(message.source, (None, None))
         if offer is None or call is None or call.round != message.round:
-            raise MessageError(f"{message.source} sends anchors that were not called for (round {message.round})")
+            raise MessageError(
+                f"{message.source} sends anchors that were not called for (round {message.round})"
+            )
         fit, held = self.pools.choose(offer, call)
         if message.digest != digest_ids(fit + held) or message.rows != len(fit + held):
             raise MessageError(f"{message.source} speaks of other ticks than were agreed on")
@@ -134,7 +136,9 @@ class Negotiation:
         theirs = torch.from_numpy(message.vectors())
         return [self._fit(offer, theirs, fit, held)]
 
-    def _fit(self, offer: Offer, theirs: torch.Tensor, fit: tuple[int, ...], held: tuple[int, ...]) -> Verdict:
+    def _fit(
+        self, offer: Offer, theirs: torch.Tensor, fit: tuple[int, ...], held: tuple[int, ...]
+    ) -> Verdict:
         fit_pair = shared(AnchorSet(fit, theirs[: len(fit)], offer.core_dim), self.pools.anchors)
         held_pair = shared(AnchorSet(held, theirs[len(fit) :], offer.core_dim), self.pools.heldout)
         cores = (offer.core_dim, self.card.core_dim)
@@ -150,13 +154,19 @@ class Negotiation:
     def _verdict(self, score: EdgeScore, cores: tuple[int, int]) -> tuple[Status, str]:
         best, chance = score.spectrum[0], score.null_spectrum[0]
         if best <= chance:
-            return Status.REFUSED, f"its strongest common direction ({best:.2f}) does not beat shuffled pairs ({chance:.2f})"
+            return Status.REFUSED, (
+                f"its strongest common direction ({best:.2f}) does not beat shuffled pairs ({chance:.2f})"
+            )
         if score.r2_core <= max(score.null_r2, 0.0) + self.config.margin:
             return Status.REFUSED, (
-                f"held-out R2 {score.r2_core:.2f} between the cores does not beat shuffled pairs ({score.null_r2:.2f})"
+                f"held-out R2 {score.r2_core:.2f} between the cores does not beat shuffled pairs "
+                f"({score.null_r2:.2f}) by {self.config.margin:g}"
             )
         if cores[0] != cores[1]:
-            return Status.ACCEPTED, f"the cores differ: {cores[0]} dimensions at the source, {cores[1]} at the target"
+            return (
+                Status.ACCEPTED,
+                f"the cores differ: {cores[0]} dimensions at the source, {cores[1]} at the target",
+            )
         return Status.ACCEPTED, ""
 
     def _settle(self, offer: Offer, status: Status, reason: str, **found: object) -> Verdict:

@@ -56,20 +56,30 @@ class TrainingConfig:
     warmup: float = 0.15  # share of the steps over which the rate rises
     weight_decay: float = 1e-4
     clip: float = 5.0  # largest norm of the gradient
-    window: int = 8192  # ticks that an agent remembers and trains on
-    fresh: int = 80  # new ticks recorded before every step: each frame is read about five times
+    window: int = 24576  # ticks that an agent remembers and trains on: each frame is read about five times
+    fresh: int = 0  # new ticks before every step, in place of the oldest; for trainings without an end
     checkpoint_every: int = 100  # steps
-    calibration: int = 2048  # ticks after training to find the predictable core on, and as many to measure it
+    calibration: int = 2048  # ticks after training that tell how predictable each axis is
 
     def __post_init__(self) -> None:
         """Refuse what cannot train, by name."""
-        for name in ("steps", "segments", "window", "checkpoint_every", "calibration", "learning_rate", "clip"):
+        for name in (
+            "steps",
+            "segments",
+            "window",
+            "checkpoint_every",
+            "calibration",
+            "learning_rate",
+            "clip",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
         if self.length < 2:
             raise ValueError(f"training.length={self.length}: a prediction needs at least 2 ticks")
         if self.window < 2 * self.length or self.fresh < 0:
-            raise ValueError("training.window must hold at least two segments, and training.fresh be at least 0")
+            raise ValueError(
+                "training.window must hold at least two segments, and training.fresh be at least 0"
+            )
         if self.segments * (self.length - 1) < 8:
             raise ValueError("training.segments * (training.length - 1) must be at least 8 pairs")
         if not 0 <= self.warmup < 1:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,19 +10,13 @@ from torch import nn
 
 from agents.settings import TrainingConfig
 from agents.world_model import WorldModel
-from env.recording import Window
+from env.recording import Recorder, Window
+
+CHUNK = 256  # ticks recorded between two looks at whether to stop
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the text names the remedy."""
-
-
-@dataclass
-class Curve:
-    """What training looked like: one row a step."""
-
-    step: list[int] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
 
 
 class Trainer:
@@ -33,14 +26,16 @@ class Trainer:
     step s in every life, so a run that was stopped and resumed takes the same steps as one that was not.
     """
 
-    def __init__(self, model: WorldModel, window: Window, config: TrainingConfig, seed: tuple[int, ...]) -> None:
+    def __init__(
+        self, model: WorldModel, window: Window, config: TrainingConfig, seed: tuple[int, ...]
+    ) -> None:
         """Start at step 0; nothing is recorded yet."""
         self.model = model
         self.window = window
         self.config = config
         self.seed = seed
         self.step = 0
-        self.curve = Curve()
+        self.losses: list[float] = []  # one a step
         self.record_seconds = 0.0
         self.train_seconds = 0.0
         fused = next(model.parameters()).device.type in ("cpu", "cuda")
@@ -53,6 +48,18 @@ class Trainer:
         """Frames that training has read so far."""
         return self.step * self.config.segments * self.config.length
 
+    def record(self, stop: Callable[[], bool]) -> bool:
+        """Fill the window as this step needs it, until done or asked to stop; return whether it is done."""
+        began = time.perf_counter()
+        last = self.start + self.config.window + self.step * self.config.fresh
+        first = max(self.window.ticks.stop, last - self.config.window)
+        for until in [*range(first + CHUNK, last, CHUNK), last]:
+            if stop():
+                return False
+            self.window.advance_to(until)
+        self.record_seconds += time.perf_counter() - began
+        return True
+
     def run(self, on_step: Callable[[], None], stop: Callable[[], bool]) -> bool:
         """Train until the last step or until asked to stop; return whether it is finished.
 
@@ -61,24 +68,15 @@ class Trainer:
         """
         self.model.train()
         while self.step < self.config.steps:
-            if stop():
+            if stop() or not self.record(stop):
                 return False
-            self._look()
             began = time.perf_counter()
             loss = self._update()
             self.train_seconds += time.perf_counter() - began
             self.step += 1
-            self.curve.step.append(self.step)
-            self.curve.loss.append(loss)
+            self.losses.append(loss)
             on_step()
         return True
-
-    def _look(self) -> None:
-        """Record what is new in the window; the model's view of the pixels is set by the first one."""
-        began = time.perf_counter()
-        config = self.config
-        self.window.advance_to(self.window.start + config.window + self.step * config.fresh)
-        self.record_seconds += time.perf_counter() - began
 
     def _update(self) -> float:
         config = self.config

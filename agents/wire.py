@@ -47,7 +47,9 @@ def pack(frame: Frame) -> bytes:
         MessageError: The frame is larger than MAX_FRAME or a field does not fit.
     """
     if HEADER_SIZE + len(frame.body) > MAX_FRAME:
-        raise MessageError(f"a frame of {HEADER_SIZE + len(frame.body)} bytes passes the limit of {MAX_FRAME}")
+        raise MessageError(
+            f"a frame of {HEADER_SIZE + len(frame.body)} bytes passes the limit of {MAX_FRAME}"
+        )
     try:
         header = _HEADER.pack(
             MAGIC, VERSION, 0, frame.incarnation, frame.nonce, frame.key_id, frame.signature

@@ -16,8 +16,10 @@ from torch import Tensor
 # Variance below this share of the mean square is rounding: spread less than a millionth of the size.
 ROUNDING: Final = 1e-12
 
-# A rung ends where the drop is most of s - s^2, the way from s to its square; noise among equals is less.
-RUNG_SHARE: Final = 0.6
+# A rung is from s to its square. Noise moves the two neighbours at its edge, so that they must show half of
+# it; the means of what lies above and below hardly move, and must show most of it.
+EDGE_SHARE: Final = 0.55
+MEAN_SHARE: Final = 0.8
 SMALLEST_RUNG: Final = 0.05
 
 
@@ -82,19 +84,25 @@ def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
     r"""Return how many of the leading autocorrelations form the core, 0 to D.
 
     What lies at or below the floor is tail and never core. Above it the core ends at the largest drop
-    between neighbours, if that drop is a rung of the ladder: at least most of ``s - s^2``, what the theory
-    has between a factor at s and functions of degree two. Without a rung everything above the floor is
-    core. The drop into the tail does not compete: from rho^2 = 0.49 to nothing is further than from 0.7 to
-    0.49, and would call every degree-two function core.
+    between neighbours that is a rung of the ladder, which theory has fall by ``s - s^2`` from a factor at s to
+    functions of degree two: at least half of it between the neighbours, and most of it between the means of
+    what lies above and below. Without a rung everything above the floor is core. The drop into the tail does
+    not compete: from rho^2 = 0.49 to nothing is further than from 0.7 to 0.49, and would call every
+    degree-two function core.
 
     Args:
         spectrum: [D], lag-1 autocorrelations in any order.
         floor: Autocorrelation that counts as none.
     """
     above = spectrum[spectrum > floor].sort(descending=True).values
-    drops = above[:-1] - above[1:]
-    rung = (RUNG_SHARE * above[:-1] * (1 - above[:-1])).clamp_min(SMALLEST_RUNG)
-    drops = torch.where(drops >= rung, drops, 0.0)
+    if len(above) < 2:
+        return len(above)
+    count = torch.arange(1, len(above), dtype=above.dtype)
+    high = above.cumsum(0)[:-1] / count  # mean of what lies above each drop
+    low = above.flip(0).cumsum(0).flip(0)[1:] / count.flip(0)  # and below it
+    drops, rung = above[:-1] - above[1:], high * (1 - high)
+    real = (drops >= (EDGE_SHARE * rung).clamp_min(SMALLEST_RUNG)) & (high - low >= MEAN_SHARE * rung)
+    drops = torch.where(real, drops, 0.0)
     if not drops.any():
         return len(above)
     return int(drops.argmax()) + 1

@@ -115,3 +115,14 @@ class Window:
             )
         starts = rng.integers(held.start, held.stop - length + 1, size=count)
         return self._ring[(starts[:, None] + np.arange(length)) % self._size]
+
+    def read(self, ticks: range) -> np.ndarray:
+        """Return the frames of consecutive ticks that the window holds, uint8 [T, H, W, 3].
+
+        Raises:
+            ValueError: Not all of them are in the window.
+        """
+        held = self.ticks
+        if len(ticks) and (ticks.step != 1 or ticks.start < held.start or ticks.stop > held.stop):
+            raise ValueError(f"the window holds ticks {held}, asked for {ticks}")
+        return self._ring[np.arange(ticks.start, ticks.stop) % self._size]

@@ -17,19 +17,34 @@ app = typer.Typer(
 
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example seed=3 agents.count=6 scene.objects=2.", show_default=False),
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings, for example seed=3 agents.count=6 scene.objects=2.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-RunPath = Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run folder; the latest below ./runs by default.", show_default=False)]
+RunPath = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[RUN]", help="Run folder; the latest below ./runs by default.", show_default=False
+    ),
+]
 
 
 @app.command()
 def run(
     settings: Settings = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join; by default a local Ray is started.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join; by default a local Ray is started.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Place agents, let each learn alone, and grow the translation graph between them."""
@@ -67,11 +82,17 @@ def query(
     run: RunPath = None,
     source: Annotated[str, typer.Option("--from", help="Agent that speaks.")] = "agent-0",
     target: Annotated[str, typer.Option("--to", help="Agent that listens.")] = "agent-1",
-    tick: Annotated[int | None, typer.Option(help="Instant of the scene: what the speaker sees then.")] = None,
-    vector: Annotated[str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")] = None,
+    tick: Annotated[
+        int | None, typer.Option(help="Instant of the scene: what the speaker sees then.")
+    ] = None,
+    vector: Annotated[
+        str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")
+    ] = None,
     via: Annotated[str | None, typer.Option(help="Agents to go through, with commas between.")] = None,
     top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
-    picture: Annotated[Path | None, typer.Option(help="PNG to write; by default into the run folder.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write; by default into the run folder.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Translate what one agent sees, or a vector, into another agent's space, and find what is nearest there."""

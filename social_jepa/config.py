@@ -38,9 +38,13 @@ class AgentsConfig:
         """Refuse a society that cannot be, by name."""
         check_kind(self.kind)
         if not 2 <= self.count <= MAX_AGENTS:
-            raise ValueError(f"agents.count={self.count}: a translation needs at least 2 agents, at most {MAX_AGENTS}")
+            raise ValueError(
+                f"agents.count={self.count}: a translation needs at least 2 agents, at most {MAX_AGENTS}"
+            )
         if self.poses and len(self.poses) != self.count:
-            raise ValueError(f"agents.poses names {len(self.poses)} poses for agents.count={self.count} agents")
+            raise ValueError(
+                f"agents.poses names {len(self.poses)} poses for agents.count={self.count} agents"
+            )
         if self.threads < 0:
             raise ValueError(f"agents.threads={self.threads}: 0 for a fair share, or how many")
 
@@ -90,7 +94,7 @@ class RunConfig:
 
 
 QUICK: Mapping[str, Any] = {
-    "training": {"steps": 120, "window": 6144, "calibration": 1536},
+    "training": {"steps": 100, "window": 8192, "calibration": 1024},
     "negotiation": {"pool": 768},
 }  # a smaller run that still shows an isometry
 
@@ -176,7 +180,11 @@ def _build(kind: type, settings: Any, prefix: str) -> Any:
     except ValueError as error:
         text = str(error)
         group = prefix.rstrip(".")
-        raise ValueError(text if not group or text.startswith(group) or text.startswith(f"the pose") else f"{group}: {text}") from error
+        raise ValueError(
+            text
+            if not group or text.startswith(group) or text.startswith(f"the pose")
+            else f"{group}: {text}"
+        ) from error
 
 
 def _convert(value: Any, wanted: Any, key: str) -> Any:

@@ -56,7 +56,7 @@ def agent_entry(memory: Memory, config: RunConfig, scene: Scene, index: int) -> 
         "autocorrelation": memory.spectrum.tolist(),
         "steps": progress.step,
         "frames": progress.frames,
-        "loss": memory.curve[1],
+        "loss": list(memory.losses),
         "record_seconds": progress.record_seconds,
         "train_seconds": progress.train_seconds,
     }
@@ -94,7 +94,10 @@ def edge_entry(edge: SettledEdge, spent: int) -> dict[str, Any]:
 
 def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures with infinities as null: JSON has no word for them."""
-    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in figures.items()}
+    return {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value
+        for key, value in figures.items()
+    }
 
 
 def budget_entry(edges: Sequence[SettledEdge]) -> list[dict[str, Any]]:
@@ -109,7 +112,9 @@ def budget_entry(edges: Sequence[SettledEdge]) -> list[dict[str, Any]]:
     ]
 
 
-def translation_graph(names: Sequence[str], edges: Sequence[Mapping[str, Any]], maps: Mapping[str, LinearMap]) -> TranslationGraph:
+def translation_graph(
+    names: Sequence[str], edges: Sequence[Mapping[str, Any]], maps: Mapping[str, LinearMap]
+) -> TranslationGraph:
     """Return the graph of a document's edges and their core maps (``maps`` by "source/target")."""
     return TranslationGraph(
         names,

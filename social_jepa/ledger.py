@@ -100,7 +100,9 @@ class Ledger:
     def events(self) -> list[dict[str, Any]]:
         """Return what happened, in order."""
         with self._refused():
-            rows = self._connection.execute("SELECT time, what, details FROM events ORDER BY rowid").fetchall()
+            rows = self._connection.execute(
+                "SELECT time, what, details FROM events ORDER BY rowid"
+            ).fetchall()
         return [{"time": when, "what": what, **json.loads(details)} for when, what, details in rows]
 
     def messages(self) -> list[dict[str, Any]]:

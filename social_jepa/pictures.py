@@ -57,7 +57,9 @@ def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int = 3) -> I
         for column, (caption, pixels) in enumerate(row):
             left = MARGIN + column * (side + MARGIN)
             draw.text((left, top), caption, fill="black")
-            page.paste(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST), (left, top + CAPTION))
+            page.paste(
+                Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST), (left, top + CAPTION)
+            )
     return page
 
 

@@ -108,7 +108,9 @@ def parse_vector(text: str, results: Results, source: str) -> Tensor:
     except ValueError as error:
         raise QueryError(f"--vector takes numbers with commas between, not {text!r}") from error
     if len(vector) != core_dim or not torch.isfinite(vector).all():
-        raise QueryError(f"the core of {source} has {core_dim} dimensions: --vector needs {core_dim} finite numbers")
+        raise QueryError(
+            f"the core of {source} has {core_dim} dimensions: --vector needs {core_dim} finite numbers"
+        )
     return vector
 
 
@@ -127,7 +129,9 @@ def embed(results: Results, source: str, tick: int) -> Tensor:
     try:
         agent.load()
         if agent.basis is None:
-            raise CheckpointError(f"{source} has not finished training: go on with social-jepa resume {results.folder.path}")
+            raise CheckpointError(
+                f"{source} has not finished training: go on with social-jepa resume {results.folder.path}"
+            )
         return agent.basis.core(agent.embed_ticks([tick]))[0]
     finally:
         agent.close()
@@ -155,7 +159,9 @@ def print_answer(answer: dict[str, Any]) -> None:
     console.print(f"{' > '.join(answer['path'])}   expected R2 {answer['expected_r2']:.3f}")
     for name in ("vector", "translated"):
         console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in answer[name]))
-    table = Table(box=None, pad_edge=False, title=f"nearest ticks in the memory of {answer['to']}", title_justify="left")
+    table = Table(
+        box=None, pad_edge=False, title=f"nearest ticks in the memory of {answer['to']}", title_justify="left"
+    )
     table.add_column("tick", justify="right")
     table.add_column("distance", justify="right")
     for near in answer["nearest"]:

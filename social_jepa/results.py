@@ -78,7 +78,9 @@ def load_results(folder: RunFolder) -> Results:
     try:
         maps = load_maps(folder.maps_file)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{folder.maps_file} is missing or damaged ({error}): resume the run to write it again") from error
+        raise StoreError(
+            f"{folder.maps_file} is missing or damaged ({error}): resume the run to write it again"
+        ) from error
     names = [agent["name"] for agent in document["agents"]]
     return Results(folder, document, translation_graph(names, document["edges"], maps), maps)
 
@@ -87,4 +89,6 @@ def _tensors(path: Any) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path} is missing or damaged ({error}): resume the run to write it again") from error
+        raise StoreError(
+            f"{path} is missing or damaged ({error}): resume the run to write it again"
+        ) from error

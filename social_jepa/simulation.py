@@ -136,7 +136,10 @@ class Simulation:
         while True:
             late = time.perf_counter() - began > PATIENCE
             answers = cluster.gather(
-                {name: handle.settled.remote(0 if late else len(names) - 1) for name, handle in handles.items()},
+                {
+                    name: handle.settled.remote(0 if late else len(names) - 1)
+                    for name, handle in handles.items()
+                },
                 every=0.02,
             )
             if all(answer is not None for answer in answers.values()):

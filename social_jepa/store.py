@@ -82,7 +82,9 @@ class RunFolder:
                 f"{self.path} has no graph yet: finish it with social-jepa resume {self.path}"
             ) from error
         except ValueError as error:
-            raise StoreError(f"{self.graph_file} is damaged ({error}): resume the run to write it again") from error
+            raise StoreError(
+                f"{self.graph_file} is damaged ({error}): resume the run to write it again"
+            ) from error
 
 
 def create(config: RunConfig, out: Path | None) -> RunFolder:
@@ -93,7 +95,9 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     """
     path = out or _fresh()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(f"{path} exists already: choose another --out, or go on with social-jepa resume {path}")
+        raise StoreError(
+            f"{path} exists already: choose another --out, or go on with social-jepa resume {path}"
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -113,7 +117,9 @@ def find(path: Path | None) -> RunFolder:
     if path is None:
         runs = [entry for entry in RUNS.glob("*") if (entry / "config.toml").exists()]
         if not runs:
-            raise StoreError("there is no run below ./runs yet: start one with social-jepa run, or name its folder")
+            raise StoreError(
+                "there is no run below ./runs yet: start one with social-jepa run, or name its folder"
+            )
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
     if not (path / "config.toml").exists():
         raise StoreError(f"{path} is no run folder: it holds no config.toml")

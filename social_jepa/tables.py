@@ -47,7 +47,16 @@ def _edges(edges: Iterable[Mapping[str, Any]]) -> Table:
     table = Table(title="edges, on held-out anchors", title_justify="left", box=None, pad_edge=False)
     table.add_column("edge")
     table.add_column("verdict")
-    for heading in ("R2 core", "R2 all", "null", "singular values", "kappa", "retrieval@1", "anchors", "bytes"):
+    for heading in (
+        "R2 core",
+        "R2 all",
+        "null",
+        "singular values",
+        "kappa",
+        "retrieval@1",
+        "anchors",
+        "bytes",
+    ):
         table.add_column(heading, justify="right")
     for edge in edges:
         values = edge["spectrum"]
@@ -63,7 +72,12 @@ def _edges(edges: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def _budget(budget: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(title="held-out R2 by anchor pairs, mean (worst) over edges", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="held-out R2 by anchor pairs, mean (worst) over edges",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     rows = list(budget)
     pairs = sorted({row["pairs"] for row in rows})
     table.add_column("method")

@@ -41,7 +41,7 @@ class Screen:
         elif time.monotonic() - self._last > PLAIN_EVERY:
             self._last = time.monotonic()
             for agent in agents.values():
-                self._console.print("          " + "  ".join(_cells(agent)), highlight=False)
+                self._console.print("          " + "  ".join(filter(None, _cells(agent))), soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -70,7 +70,10 @@ def _table(agents: Mapping[str, Progress]) -> Table:
 
 
 def _cells(agent: Progress) -> list[str]:
+    if agent.phase == "recording":
+        return [agent.name, agent.phase, "", f"{agent.recorded:,} ticks", "", "", ""]
     loss = "" if math.isnan(agent.loss) else f"loss {agent.loss:.3f}"
     speed = f"{agent.frames_per_s:,.0f} frames/s" if agent.frames_per_s else ""
     left = "" if math.isnan(agent.seconds_left) else f"{agent.seconds_left:.0f} s left"
-    return [agent.name, f"{agent.phase:<9}", f"{agent.step}/{agent.steps}", f"{agent.frames:,} frames", loss, speed, left]
+    step = f"{agent.step}/{agent.steps}"
+    return [agent.name, agent.phase, step, f"{agent.frames:,} frames", loss, speed, left]

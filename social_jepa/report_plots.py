@@ -1,0 +1,259 @@
+"""The report's curves: matplotlib SVG whose colours are the page's own, so that they read by day and by night."""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from social_jepa.report_tables import escape, in_bytes, number
+
+# matplotlib wants colours and the page has CSS variables: each of these stands for one until the SVG is written.
+INKS = {"ink": "#010101", "muted": "#010102", "line": "#010103"} | {
+    f"s{i}": f"#0102{i:02d}" for i in range(8)
+}
+LOWEST_R2, HIGHEST_R2 = -0.2, 1.0
+BINS = 150  # points of a loss curve
+METHODS = {
+    "procrustes": ("s0", "o", "rotation of the cores (Procrustes)"),
+    "robust": ("s1", "s", "the same, leaving out the worst pairs"),
+    "ridge": ("s2", "^", "any linear map of all dimensions (ridge)"),
+}
+STYLE = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "text.color": INKS["ink"],
+    "axes.labelcolor": INKS["muted"],
+    "axes.edgecolor": INKS["line"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INKS["line"],
+    "grid.linewidth": 0.5,
+    "xtick.color": INKS["line"],
+    "ytick.color": INKS["line"],
+    "xtick.labelcolor": INKS["muted"],
+    "ytick.labelcolor": INKS["muted"],
+    "lines.solid_capstyle": "round",
+}
+WIDE, SMALL = (5.2, 3.1), (3.6, 2.3)  # inches; the page scales them
+
+
+def color(index: int) -> str:
+    """Return an agent's colour."""
+    return f"s{index % 8}"
+
+
+def plot(
+    name: str, title: str, size: tuple[float, float], paint: Callable[[Axes], None], note: str = ""
+) -> str:
+    """Return a figure with its title, a sentence, as HTML; equal arguments give equal text.
+
+    Args:
+        name: Unlike that of any other figure on the page: its ids begin with it.
+        title: Plain text.
+        size: Width and height in inches.
+        paint: Draws into the axes.
+        note: What the reader must know besides, plain text.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=size, layout="constrained")
+        paint(figure.subplots())
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = re.sub(
+        r"<metadata>.*?</metadata>", "", buffer.getvalue()[buffer.getvalue().index("<svg") :], flags=re.DOTALL
+    )
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(url\(|xlink:href=")#', rf"\1#{name}-", text)
+    for ink, stand_in in INKS.items():
+        text = text.replace(stand_in, f"var(--{ink})")
+    opening = f'<svg viewBox="0 0 {72 * size[0]:g} {72 * size[1]:g}" role="img" aria-label="{escape(title)}" '
+    text = opening + 'xmlns:xlink="http://www.w3.org/1999/xlink">' + text[text.index(">") + 1 :]
+    said = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{text}{said}</figure>'
+
+
+def loss_plot(agents: Sequence[Mapping[str, Any]]) -> str:
+    """Return every agent's loss by training step."""
+
+    def paint(axes: Axes) -> None:
+        for index, agent in enumerate(agents):
+            parts = np.array_split(np.array(agent["loss"]), max(1, min(BINS, len(agent["loss"]))))
+            steps = np.cumsum([len(part) for part in parts])
+            axes.plot(steps, [part.mean() for part in parts], color=INKS[color(index)], linewidth=1.1)
+        axes.set(xlabel="training step", ylabel="loss")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+    curves = [np.array(agent["loss"]) for agent in agents if agent["loss"]]
+    tenths = [max(1, len(curve) // 10) for curve in curves]
+    ends = [
+        (curve[:tenth].mean(), curve[-tenth:].mean()) for curve, tenth in zip(curves, tenths, strict=True)
+    ]
+    before, after = np.median(ends, axis=0) if ends else (np.nan, np.nan)
+    moved = "fell" if after < before else "did not fall, it went"
+    title = (
+        f"The loss {moved} from {number(before, 2)} to {number(after, 2)}, first to last tenth of training"
+    )
+    return plot("loss", title, WIDE, paint)
+
+
+def core_plots(agents: Sequence[Mapping[str, Any]], rate: float | None) -> list[str]:
+    """Return how predictable each agent's dimensions are, a figure each.
+
+    Args:
+        agents: Rows of graph.json.
+        rate: Autocorrelation of every coordinate of the scene, if they have one in common.
+    """
+
+    def paint(axes: Axes, values: Sequence[float], core: int, ink: str) -> None:
+        ranks = np.arange(1, len(values) + 1)
+        if rate is not None:
+            for power in (rate, rate**2):
+                axes.axhline(power, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
+        axes.axvspan(0.4, core + 0.5, color=INKS[ink], alpha=0.1, linewidth=0)
+        axes.plot(ranks[:core], values[:core], "o", color=INKS[ink], markersize=4)
+        axes.plot(ranks[core:], values[core:], "o", color=INKS[ink], markersize=4, fillstyle="none")
+        axes.set(xlabel="dimension", xlim=(0.4, len(values) + 0.6), ylim=(min(0.0, *values) * 1.1, 1.0))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+    found = []
+    for index, agent in enumerate(agents):
+        values, core = agent["autocorrelation"], agent["core_dim"]
+        title = f"{agent['name']}: {core} of {agent['dim']} dimensions are its core"
+        ink = color(index)
+        found.append(
+            plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: paint(axes, v, c, i))  # type: ignore[misc]
+        )
+    return found
+
+
+def spectrum_plots(agents: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the singular values of the maps into each agent, coloured by who speaks; the null in dashes."""
+    colors = {agent["name"]: color(index) for index, agent in enumerate(agents)}
+    tallest = max(
+        (value for edge in edges for value in (*edge["spectrum"], *edge["null_spectrum"])), default=1.0
+    )
+
+    def paint(axes: Axes, into: Sequence[Mapping[str, Any]]) -> None:
+        axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
+        for edge in into:
+            ranks, ink = np.arange(1, len(edge["spectrum"]) + 1), INKS[colors[edge["source"]]]
+            axes.plot(ranks, edge["spectrum"], "o-", color=ink, linewidth=1.1, markersize=3)
+            axes.plot(ranks, edge["null_spectrum"], "--", color=ink, linewidth=0.9, alpha=0.75)
+        axes.set(xlabel="rank", ylim=(0, 1.06 * max(tallest, 1.0)))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+    found = []
+    for index, agent in enumerate(agents):
+        into = [edge for edge in edges if edge["target"] == agent["name"] and edge["spectrum"]]
+        if into:
+            least, chance = (
+                min(edge["spectrum"][-1] for edge in into),
+                max(max(edge["null_spectrum"]) for edge in into),
+            )
+            title = f"Into {agent['name']}: no less than {number(least, 2)}, shuffled no more than {number(chance, 2)}"
+            found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: paint(axes, e)))  # type: ignore[misc]
+    return found
+
+
+def budget_plot(budget: Sequence[Mapping[str, Any]]) -> str:
+    """Return held-out R2 by number of anchor pairs, mean and worst over the edges, for every method."""
+    curves = {
+        method: sorted(
+            (row["pairs"], row["r2_mean"], row["r2_min"]) for row in budget if row["method"] == method
+        )
+        for method in METHODS
+    }
+
+    def paint(axes: Axes) -> None:
+        for method, curve in curves.items():
+            if curve:
+                ink, marker, meaning = METHODS[method]
+                pairs, mean, worst = zip(*curve, strict=True)
+                axes.plot(
+                    pairs, mean, f"{marker}-", color=INKS[ink], linewidth=1.4, markersize=4, label=meaning
+                )
+                axes.plot(pairs, worst, f"{marker}:", color=INKS[ink], linewidth=0.9, markersize=2.5)
+        counts = sorted({row["pairs"] for row in budget})
+        axes.set_xscale("log", base=2)
+        axes.set(
+            ylim=(LOWEST_R2, HIGHEST_R2),
+            xlabel="anchor pairs that the map is fitted on",
+            ylabel="held-out R²",
+        )
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.xaxis.set_minor_locator(NullLocator())
+
+    best = next(iter(curve for curve in curves.values() if curve), [])
+    enough = next((pairs for pairs, mean, _ in best if mean >= 0.95 * best[-1][1] > 0), None)
+    title = (
+        f"{enough} pairs give a rotation 95 % of the R² that it has with {best[-1][0]}"
+        if enough
+        else "R² by pairs"
+    )
+    below = [(value, method, pairs) for method in curves for pairs, *two in curves[method] for value in two]
+    clipped = [point for point in below if point[0] < LOWEST_R2]
+    note = ""
+    if clipped:
+        lowest, method, pairs = min(clipped)
+        note = (
+            f"{len(clipped)} points lie below {number(LOWEST_R2, 1)} and are cut off; "
+            f"the lowest is {number(lowest, 2)} ({method}, {pairs} pairs)."
+        )
+    return plot("budget", title, WIDE, paint, note)
+
+
+def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: int) -> str:
+    """Return what an edge cost in bytes, against what pixels or weights would have cost.
+
+    Args:
+        edges: Bytes of every edge that was scored.
+        weights: Bytes of every agent's model, as far as the checkpoints are here.
+        pixels: Bytes of the frames of the compared ticks, uncompressed.
+        ticks: How many ticks an edge compared.
+    """
+    rows = [("one edge, as sent by both sides", edges, "s0"), ("the weights of one agent", weights, "s2"),
+            (f"the raw pixels of one camera at {ticks} ticks", [pixels], "s1")]  # fmt: skip
+    rows = [(label, values, ink) for label, values, ink in rows if values]
+
+    def paint(axes: Axes) -> None:
+        for place, (label, values, ink) in enumerate(reversed(rows)):
+            low, high = min(values), max(values)
+            span = (
+                in_bytes(low) if in_bytes(low) == in_bytes(high) else f"{in_bytes(low)} to {in_bytes(high)}"
+            )
+            axes.plot(
+                values,
+                [place] * len(values),
+                "o",
+                color=INKS[ink],
+                markersize=7,
+                alpha=0.8,
+                markeredgewidth=0,
+            )
+            axes.annotate(f"{label}: {span}", (0, place), xycoords=("axes fraction", "data"), xytext=(4, 11),
+                          textcoords="offset points")  # fmt: skip
+        everything = [value for _, values, _ in rows for value in values]
+        axes.set_xscale("log")
+        axes.set(
+            xlim=(min(everything) / 3, max(everything) * 3),
+            ylim=(-0.5, len(rows) - 0.2),
+            xlabel="bytes",
+            yticks=[],
+        )
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_bytes(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
+
+    edge = float(np.mean(edges))
+    less = f"{pixels / edge:,.0f} times less than pixels"
+    if weights:
+        less += f", {np.mean(weights) / edge:,.0f} times less than weights"
+    note = "" if weights else "The checkpoints are not on this machine, so the weights are left out."
+    return plot("cost", f"An edge costs {in_bytes(edge)}: {less}", WIDE, paint, note)

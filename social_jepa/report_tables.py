@@ -1,0 +1,154 @@
+"""The report's tables and the few words of HTML that they are made of."""
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MOST_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
+
+AGENT_TERMS = {
+    "camera": "Where it stands, x, height, z in metres, and where it looks, yaw and pitch in degrees.",
+    "core": "How many of its dimensions are predictable enough to be its core; only the core is compared by rotation.",
+    "effective rank": "How many dimensions it really uses, weighted by variance.",
+    "probe R²": "How much of the scene's true state a linear read-out of its code explains. For the reader alone: no agent knows the true state.",
+    "frames/s": "Frames that training read in a second of training time.",
+    "checkpoint": "Hash of its weights, which never left it.",
+}  # fmt: skip
+EDGE_TERMS = {
+    "R² core": "Of the orthogonal map between the two cores: 1 is perfect, 0 is no better than the mean.",
+    "R² all": "Of the linear (ridge) map between all dimensions.",
+    "null": "The best R² that either map reached when the pairs were shuffled: what chance can do.",
+    "singular values": "Smallest to largest of the least-squares map between the whitened cores; all near 1 is an isometry.",
+    "κ": "Condition number, largest over smallest singular value; 1 is an isometry.",
+    "isometry dev.": "√ mean (1 − c²)² over the singular values c; 0 is an isometry, 1 is nothing in common.",
+    "retrieval@1": "How often the translated vector of a tick lies nearest to the receiver's own vector of that tick.",
+    "CKA": "Linear centred kernel alignment of all dimensions; needs no map.",
+    "k-NN": "Share of each tick's 10 nearest ticks that both agents agree on; needs no map.",
+    "pairs": "Anchor pairs that the map was fitted on + held-out pairs that every figure comes from.",
+    "bytes": "All that both peers put on the wire for this edge.",
+}  # fmt: skip
+
+
+def escape(text: object) -> str:
+    """Return text that a page shows as it is."""
+    return html.escape(str(text))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a figure with a true minus sign, or a dash where nothing was measured."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def plain(value: float) -> str:
+    """Return a coordinate without the dust of floating point."""
+    return f"{round(value, 2) + 0.0:g}".replace("-", "−")
+
+
+def in_bytes(count: float) -> str:
+    """Return a size for people: 49,954 -> 50.0 kB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
+
+
+def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:
+    """Return a table that scrolls inside its own frame.
+
+    Args:
+        label: What a screen reader calls it.
+        headings: Plain text; a heading that ends in ``|`` is a column of text.
+        rows: Cells, already HTML.
+        text_columns: How many columns from the left hold text; the rest hold figures.
+    """
+    kinds = [
+        "text" if index < text_columns or name.endswith("|") else "figure"
+        for index, name in enumerate(headings)
+    ]
+    head = "".join(
+        f'<th scope="col" class="{kind}">{escape(name.rstrip("|"))}</th>'
+        for kind, name in zip(kinds, headings, strict=True)
+    )
+    body = "\n".join(
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(f'<td class="{kind}">{cell}</td>' for kind, cell in zip(kinds[1:], row[1:], strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def terms(meanings: Mapping[str, str]) -> str:
+    """Return what the columns mean, folded away."""
+    entries = "".join(
+        f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in meanings.items()
+    )
+    return f"<details><summary>What the columns mean</summary><dl>{entries}</dl></details>"
+
+
+def agents_table(agents: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row for each agent."""
+    headings = (
+        "agent", "model|", "camera|", "device|", "dims", "core", "effective rank", "probe R²",
+        "steps", "frames", "frames/s", "checkpoint|",
+    )  # fmt: skip
+    rows = []
+    for agent in agents:
+        pose = agent["pose"]
+        place = ", ".join(plain(pose[key]) for key in ("x", "y", "z"))
+        look = f"yaw {plain(pose['yaw'])}°, pitch {plain(pose['pitch'])}°"
+        core = '<span class="refused">collapsed</span>' if agent["collapsed"] else str(agent["core_dim"])
+        rows.append((
+            escape(agent["name"]), escape(agent["kind"]), f"({place}) m, {look}", escape(agent["device"]),
+            str(agent["dim"]), core, number(agent["effective_rank"], 1), number(agent["probe_r2"]),
+            f"{agent['steps']:,}", f"{agent['frames']:,}", f"{agent['frames_per_s']:,.0f}",
+            f"<code>{escape(agent['checkpoint'][:8])}</code>",
+        ))  # fmt: skip
+    return table("agents", headings, rows) + terms(AGENT_TERMS)
+
+
+def edges_table(edges: Sequence[Mapping[str, Any]]) -> str:
+    """Return one row for each ordered pair."""
+    headings = (
+        "edge", "verdict|", "R² core", "R² all", "null", "singular values", "κ", "isometry dev.",
+        "retrieval@1", "CKA", "k-NN", "core dims", "pairs", "bytes", "remark|",
+    )  # fmt: skip
+    rows = []
+    for edge in edges:
+        values = edge["spectrum"]
+        span = f"{number(min(values))}–{number(max(values))}" if values else "–"
+        rows.append((
+            f"{escape(edge['source'])} → {escape(edge['target'])}",
+            f'<span class="{escape(edge["status"])}">{escape(edge["status"])}</span>',
+            f"<b>{number(edge['r2_core'])}</b>", number(edge["r2"]), number(edge["null_r2"]), span,
+            number(edge["kappa"], 2), number(edge["isometry_deviation"]), number(edge["retrieval_at_1"]),
+            number(edge["cka"]), number(edge["mutual_knn"]), "→".join(map(str, edge["core_dims"])),
+            f"{edge['anchors']} + {edge['heldout']}", f"{edge['bytes']:,}", escape(edge["reason"]),
+        ))  # fmt: skip
+    return table("edges, held-out figures", headings, rows) + terms(EDGE_TERMS)
+
+
+def cycles_table(cycles: Sequence[Mapping[str, Any]]) -> str:
+    """Return the cycles with the largest error first."""
+    if not cycles:
+        return '<p class="note">No three agents are joined by accepted edges all the way round.</p>'
+    worst = sorted(cycles, key=lambda cycle: -cycle["error"])
+    rows = [
+        (
+            " → ".join(escape(name) for name in (*cycle["agents"], cycle["agents"][0])),
+            number(cycle["error"], 4),
+        )
+        for cycle in worst[:MOST_CYCLES]
+    ]
+    left = len(worst) - len(rows)
+    note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
+    return table("cycles of three", ("way round", "error"), rows) + note
