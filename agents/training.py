@@ -27,11 +27,20 @@ class Trainer:
     """
 
     def __init__(
-        self, model: WorldModel, window: Window, config: TrainingConfig, seed: tuple[int, ...]
+        self, model: WorldModel, recorder: Recorder, start: int, config: TrainingConfig, seed: tuple[int, ...]
     ) -> None:
-        """Start at step 0; nothing is recorded yet."""
+        """Start at step 0; nothing is recorded yet.
+
+        Args:
+            model: What learns.
+            recorder: The camera that it learns from.
+            start: First tick that it may train on.
+            config: How long and how fast.
+            seed: Words that the order of its data follows from.
+        """
         self.model = model
-        self.window = window
+        self.window = Window(recorder, start, config.window)
+        self.start = start
         self.config = config
         self.seed = seed
         self.step = 0
