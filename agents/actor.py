@@ -50,6 +50,7 @@ class AgentActor:
         self._stop = threading.Event()
         self._mailbox: Mailbox | None = None
         self._refused: list[str] = []
+        self._peers: frozenset[str] = frozenset()
 
     async def start(self) -> tuple[str, str]:
         """Build the agent and return (node, device)."""
@@ -75,6 +76,7 @@ class AgentActor:
     async def meet(self, peers: Mapping[str, Any]) -> None:
         """Learn how to reach the others."""
         self._mailbox = Mailbox(RayTransport(peers))
+        self._peers = frozenset(peers)
 
     async def negotiate(self, peers: list[str]) -> None:
         """Offer this agent's space to its peers."""
@@ -85,7 +87,10 @@ class AgentActor:
         """Take one frame and send the replies; what cannot be read is refused and remembered."""
         mailbox, negotiation = self._voice()
         try:
-            mailbox.post(negotiation.receive(mailbox.open(frame)))
+            message = mailbox.open(frame)
+            if message.speaker not in self._peers:
+                raise MessageError(f"{message.speaker} is nobody that {self._spec.name} has met")
+            mailbox.post(negotiation.receive(message))
         except MessageError as error:
             self._refused.append(str(error))
 

@@ -5,14 +5,22 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agents.checkpoint import load_optimiser, optimiser_tensors, read_checkpoint, write_checkpoint
-from agents.kinds import build_world_model
+from agents.checkpoint import (
+    check_owner,
+    load_model,
+    load_optimiser,
+    optimiser_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
 from agents.edge import Card, Pools
+from agents.kinds import build_world_model
 from agents.negotiation import Negotiation
 from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
 from agents.training import Trainer
@@ -25,6 +33,7 @@ from env.scene import BodyEvent, Scene, SceneConfig
 
 CHUNK = 512  # frames rendered and embedded at a time
 BASIS_TICKS = 16384  # trained ticks that the axes of the core are found on; with 2048 they cost 3 % of its R2
+BASIS_TENSORS = ("mean", "transform", "spectrum")
 GAP = 256  # ticks between stretches: far beyond any memory of the scene's dynamics
 
 
@@ -79,7 +88,7 @@ class Memory:
     """What an agent tells the person who watches: its space, never its weights.
 
     Attributes:
-        spectrum: Lag-1 autocorrelations of its dimensions on ticks that neither training nor the basis saw, [D].
+        spectrum: Lag-1 autocorrelations of its dimensions on ticks that training and basis never saw, [D].
         pools: What it makes of the ticks that may be compared.
     """
 
@@ -124,7 +133,7 @@ class Agent:
         return Path(self.spec.folder) / "checkpoint.safetensors"
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Train to the last step or until asked to stop, saving now and then; return whether it is finished."""
+        """Train to the last step or until asked to stop, saving now and then; return whether it is done."""
         self.phase = "recording"
         finished = self.trainer.record(stop)
         if finished and self.trainer.step == 0:
@@ -155,9 +164,9 @@ class Agent:
     def settle(self) -> Memory:
         """Find the predictable core, embed the ticks that may be compared, and get ready to talk.
 
-        The core is found by this agent alone. Its axes come from the newest ticks that it trained on, of which
-        there are many; how predictable each axis is, and so where the core ends, from later ticks that
-        neither training nor the axes saw.
+        The core is found by this agent alone. Its axes come from the newest ticks that it trained on, of
+        which there are many; how predictable each axis is, and so where the core ends, from later ticks
+        that neither training nor the axes saw.
         """
         self.phase = "embedding"
         began = time.perf_counter()
@@ -197,8 +206,8 @@ class Agent:
         )
         loss = trainer.losses[-1] if trainer.losses else math.nan
         return Progress(
-            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.window), trainer.frames, loss, speed, left,
-            trainer.record_seconds, trainer.train_seconds, self.spec.device,
+            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.window), trainer.frames,
+            loss, speed, left, trainer.record_seconds, trainer.train_seconds, self.spec.device,
         )  # fmt: skip
 
     def save(self) -> None:
@@ -206,15 +215,9 @@ class Agent:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= optimiser_tensors(self.trainer.optimiser)
         if self.basis is not None:
-            basis = self.basis
-            tensors |= {
-                "basis.mean": basis.mean,
-                "basis.transform": basis.transform,
-                "basis.spectrum": basis.spectrum,
-            }
-        facts = {
-            "name": self.spec.name, "kind": self.spec.kind, "step": self.trainer.step,
-            "core_dim": self.basis.core_dim if self.basis else None, "scene": self.scene.fingerprint,
+            tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
+        facts = self._owner() | {
+            "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
             "losses": self.trainer.losses, "frames": self.trainer.frames,
         }  # fmt: skip
         self.checkpoint = write_checkpoint(self.path, tensors, facts)
@@ -223,17 +226,21 @@ class Agent:
         """Go on from the checkpoint in the agent's folder.
 
         Raises:
-            CheckpointError: It is missing, damaged, or of another agent or scene.
+            CheckpointError: It is missing, damaged, or of another agent, scene or size of model.
         """
-        tensors, facts, self.checkpoint = read_checkpoint(self.path)
-        state = {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")}
-        self.model.load_state_dict(state)
+        tensors, facts, version = read_checkpoint(self.path)
+        check_owner(self.path, facts, self._owner())
+        load_model(self.path, self.model, tensors)
+        self.checkpoint = version
         load_optimiser(self.trainer.optimiser, tensors)
         self.trainer.step = int(facts["step"])
         self.trainer.losses = list(facts["losses"])
         if "basis.mean" in tensors:
-            parts = (tensors[f"basis.{name}"] for name in ("mean", "transform", "spectrum"))
-            self.basis = CoreBasis(*parts, core_dim=int(facts["core_dim"]))
+            found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
+            self.basis = CoreBasis(**found, core_dim=int(facts["core_dim"]))
+
+    def _owner(self) -> dict[str, Any]:
+        return {"name": self.spec.name, "kind": self.spec.kind, "scene": self.scene.fingerprint}
 
     def close(self) -> None:
         """Free the renderer."""

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.files import digest, write_atomically
 
@@ -30,7 +31,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     return digest(data)
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, object], str]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Return (tensors, facts, hash).
 
     Raises:
@@ -52,7 +53,30 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, object], s
         raise CheckpointError(
             f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it"
         )
-    return tensors, json.loads(metadata["facts"]), digest(data)
+    try:
+        return tensors, json.loads(metadata["facts"]), digest(data)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
+
+
+def check_owner(path: Path, facts: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    """Raise CheckpointError unless the facts of a checkpoint are those of the agent that wants it."""
+    for name, value in wanted.items():
+        if facts.get(name) != value:
+            raise CheckpointError(
+                f"{path} is of another {name} ({facts.get(name)}, here {value}): "
+                "use the folder that it was written for, or delete it and train again"
+            )
+
+
+def load_model(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Restore a model from the tensors named ``model.<name>``."""
+    try:
+        model.load_state_dict(
+            {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+        )
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} was trained with other model settings: {error}") from error
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -67,10 +91,15 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Restore what `optimiser_tensors` returned."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimiser."):
             _, index, name = key.split(".")
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:
+                # a fused step walks through weight and moments side by side in memory: same strides
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             state.setdefault(int(index), {})[name] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

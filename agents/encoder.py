@@ -11,6 +11,9 @@ class Normalise(nn.Module):
     only what changes.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, frame_size: int) -> None:
         """Start as the identity on [0, 255]; `fit` learns from the agent's first frames."""
         super().__init__()

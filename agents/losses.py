@@ -27,7 +27,7 @@ def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-
         ridge: Added to the covariance, relative to its mean eigenvalue.
 
     Returns:
-        Scalar between 0 (all dimensions predictable) and D.
+        Scalar between 0 (all dimensions predictable) and D; NaN when the latents are no numbers.
     """
     pairs, dim = context.shape
     mean = (context.mean(0) + target.mean(0)) / 2
@@ -35,10 +35,11 @@ def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-
     covariance = (x.T @ x + y.T @ y) / (2 * pairs)  # [D, D]
     lagged = (x.T @ y + y.T @ x) / (2 * pairs)  # [D, D]
     eye = torch.eye(dim, dtype=x.dtype, device=x.device)
-    factor = torch.linalg.cholesky(covariance + (ridge * covariance.diagonal().mean() + 1e-8) * eye)
+    padded = covariance + (ridge * covariance.diagonal().mean() + 1e-8) * eye
+    factor, failed = torch.linalg.cholesky_ex(padded)  # cholesky would raise where the latents are no numbers
     half = torch.linalg.solve_triangular(factor, lagged, upper=False)
     whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
-    return dim - whitened.square().sum()
+    return torch.where(failed == 0, dim - whitened.square().sum(), torch.nan)
 
 
 def prediction_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -74,9 +75,9 @@ def log_det_loss(latent: Tensor, floor: float = 1e-4) -> Tensor:
 def sigreg_loss(latent: Tensor, generator: torch.Generator, slices: int = 256, points: int = 17) -> Tensor:
     r"""Return how far random 1-D projections are from a standard normal (SIGReg, arXiv:2511.08544).
 
-    The Epps-Pulley statistic ``N \int |phi_N(t) - exp(-t^2/2)|^2 exp(-t^2/2) dt`` of each projection, where
-    ``phi_N`` is its empirical characteristic function, averaged over random directions; the integral is a
-    trapezoid over [-5, 5].
+    The Epps-Pulley statistic ``N \int |phi_N(t) - exp(-t^2/2)|^2 w(t) dt`` of each projection, where
+    ``phi_N`` is its empirical characteristic function and w the standard normal density, averaged over
+    random directions; the integral is a trapezoid over [-5, 5].
 
     Args:
         latent: [N, D].

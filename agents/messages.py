@@ -21,13 +21,16 @@ from msgspec import Meta, Struct
 
 from agents.wire import MessageError
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+# \Z, not $, which lets a newline through; what peers say is printed, so it holds no control characters
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+\Z")]
+Word = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z0-9_.:/-]*\Z")]
 Width = Annotated[int, Meta(ge=1, le=4096)]
 Count = Annotated[int, Meta(ge=1, le=65536)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Sentence = Annotated[str, Meta(max_length=500)]
+Sentence = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 Digest = Annotated[bytes, Meta(min_length=8, max_length=8)]
-Score = Annotated[float, Meta(ge=-1e9, le=1e9)]
+LARGEST_SCORE = 1e9
+Score = Annotated[float, Meta(ge=-LARGEST_SCORE, le=LARGEST_SCORE)]
 
 
 class Status(StrEnum):
@@ -80,9 +83,9 @@ class Offer(Message, frozen=True, tag="offer", kw_only=True):
         nonce: Its half of the seed that chooses the ticks.
     """
 
-    scene: Annotated[str, Meta(min_length=1, max_length=64)]
-    kind: Annotated[str, Meta(min_length=1, max_length=128)]
-    checkpoint: Annotated[str, Meta(max_length=64)]
+    scene: Word
+    kind: Word
+    checkpoint: Word
     dim: Width
     core_dim: Annotated[int, Meta(ge=0, le=4096)]
     collapsed: bool
@@ -126,7 +129,8 @@ class Anchors(Message, frozen=True, tag="anchors", kw_only=True):
         """
         if len(self.data) != 4 * self.rows * self.dim:
             raise MessageError(
-                f"{self.rows} rows of {self.dim} numbers take {4 * self.rows * self.dim} bytes, not {len(self.data)}"
+                f"{self.rows} rows of {self.dim} numbers take {4 * self.rows * self.dim} bytes, "
+                f"not {len(self.data)}"
             )
         vectors = np.frombuffer(self.data, dtype="<f4").reshape(self.rows, self.dim)
         # one comparison refuses NaN, infinities and numbers whose square would overflow
@@ -165,7 +169,7 @@ def decode(body: bytes) -> AnyMessage:
     """Return the message in these msgpack bytes.
 
     Raises:
-        MessageError: Not msgpack, an unknown type or field, a wrong type, a number out of range, nested too deep.
+        MessageError: Not msgpack, an unknown type or field, a wrong type, out of range, or nested too deep.
     """
     try:
         return _decoder.decode(body)

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from agents.edge import Card, SettledEdge, Pools
-from agents.messages import Anchors, AnyMessage, Call, Offer, Status, Verdict
+from agents.edge import Card, Pools, SettledEdge
+from agents.messages import LARGEST_SCORE, Anchors, AnyMessage, Call, Offer, Status, Verdict
 from agents.settings import NegotiationConfig
 from agents.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.score import EdgeScore, budget_curve, score_edge
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
+OFFER, CALL, SHUFFLE = range(3)  # what a number is drawn for: who knows one can say nothing of another
 
 
 @dataclass
@@ -41,21 +42,24 @@ class Negotiation:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
     _called: dict[str, tuple[Offer, Call]] = field(default_factory=dict)  # by source
+    _judged: dict[str, Verdict] = field(default_factory=dict)  # by source; what came of that call
+    _rounds: dict[str, int] = field(default_factory=dict)  # newest offer heard, by source
     _secret: int = 0
 
     def __post_init__(self) -> None:
         """Draw once what all nonces follow from, so that the order in which peers speak changes none."""
         self._secret = int(self.rng.integers(2**62))
 
-    def open(self, peers: Iterable[str], round: int = 0) -> list[AnyMessage]:
-        """Offer this agent's space to its peers."""
-        for peer in sorted(peers):
+    def open(self, peers: Iterable[str], number: int = 0) -> list[AnyMessage]:
+        """Offer this agent's space to its peers, in the round of this number."""
+        names = sorted(peers)
+        for peer in names:
             self._offered[peer] = Offer(
-                source=self.card.name, target=peer, round=round, scene=self.card.scene, kind=self.card.kind,
+                source=self.card.name, target=peer, round=number, scene=self.card.scene, kind=self.card.kind,
                 checkpoint=self.card.checkpoint, dim=self.card.dim, core_dim=self.card.core_dim,
-                collapsed=self.card.collapsed, nonce=self._nonce(peer, round),
+                collapsed=self.card.collapsed, nonce=self._nonce(OFFER, peer, number),
             )  # fmt: skip
-        return [self._offered[peer] for peer in sorted(peers)]
+        return [self._offered[peer] for peer in names]
 
     def receive(self, message: AnyMessage) -> list[AnyMessage]:
         """Take one message and return the replies it calls for; hearing it twice changes nothing.
@@ -65,6 +69,8 @@ class Negotiation:
         """
         if message.receiver != self.card.name:
             raise MessageError(f"a message for {message.receiver} reached {self.card.name}")
+        if message.source == message.target:
+            raise MessageError(f"{message.source} has no need of a map to itself")
         match message:
             case Offer():
                 return self._answer(message)
@@ -73,25 +79,33 @@ class Negotiation:
             case Anchors():
                 return self._judge(message)
             case Verdict():
+                self._offer_to(message)
                 self.verdicts[message.target] = message
         return []
 
-    def _nonce(self, peer: str, round: int) -> int:
-        words = np.random.SeedSequence([self._secret, round, *peer.encode()]).generate_state(1, np.uint64)
-        return int(words[0]) >> 1
+    def _nonce(self, purpose: int, peer: str, number: int, heard: int = 0) -> int:
+        entropy = [purpose, self._secret, number, heard, *peer.encode()]
+        return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
     def _answer(self, offer: Offer) -> list[AnyMessage]:
-        known = self.edges.get(offer.source)
-        if known and offer.round < known.round:
+        if offer.core_dim > offer.dim:
+            raise MessageError(f"{offer.source} offers a core of {offer.core_dim} in {offer.dim} dimensions")
+        if offer.round < self._rounds.get(offer.source, 0):
             raise MessageError(f"round {offer.round} with {offer.source} is already closed on this side")
+        self._rounds[offer.source] = offer.round
         reason = self._objection(offer)
         if reason:
+            self._called.pop(offer.source, None)
             return [self._settle(offer, Status.REFUSED, reason)]
+        # the source's nonce goes into this one: were they independent, a second offer could pick the ticks
+        nonce = self._nonce(CALL, offer.source, offer.round, offer.nonce)
         call = Call(
             source=offer.source, target=self.card.name, round=offer.round,
-            anchors=self.config.anchors, heldout=self.config.heldout, nonce=self._nonce(offer.source, offer.round),
+            anchors=self.config.anchors, heldout=self.config.heldout, nonce=nonce,
         )  # fmt: skip
-        self._called[offer.source] = (offer, call)
+        if self._called.get(offer.source) != (offer, call):
+            self._called[offer.source] = (offer, call)
+            self._judged.pop(offer.source, None)
         return [call]
 
     def _objection(self, offer: Offer) -> str:
@@ -105,10 +119,14 @@ class Negotiation:
                 return f"the encoder of {name} collapsed: its codes do not follow the scene"
         return ""
 
+    def _offer_to(self, answer: Call | Verdict) -> Offer:
+        offer = self._offered.get(answer.target)
+        if offer is None or offer.round != answer.round:
+            raise MessageError(f"{answer.target} answers an offer that was not made (round {answer.round})")
+        return offer
+
     def _show(self, call: Call) -> list[AnyMessage]:
-        offer = self._offered.get(call.target)
-        if offer is None or offer.round != call.round:
-            raise MessageError(f"{call.target} answers an offer that was not made (round {call.round})")
+        offer = self._offer_to(call)
         try:
             fit, held = self.pools.choose(offer, call)
         except ValueError as error:
@@ -134,7 +152,10 @@ class Negotiation:
         if message.dim != offer.dim:
             raise MessageError(f"{message.source} offered {offer.dim} dimensions and sends {message.dim}")
         theirs = torch.from_numpy(message.vectors())
-        return [self._fit(offer, theirs, fit, held)]
+        # only the first showing counts: nobody tries again until it is liked
+        if message.source not in self._judged:
+            self._judged[message.source] = self._fit(offer, theirs, fit, held)
+        return [self._judged[message.source]]
 
     def _fit(
         self, offer: Offer, theirs: torch.Tensor, fit: tuple[int, ...], held: tuple[int, ...]
@@ -142,7 +163,8 @@ class Negotiation:
         fit_pair = shared(AnchorSet(fit, theirs[: len(fit)], offer.core_dim), self.pools.anchors)
         held_pair = shared(AnchorSet(held, theirs[len(fit) :], offer.core_dim), self.pools.heldout)
         cores = (offer.core_dim, self.card.core_dim)
-        generator = torch.Generator().manual_seed(self._nonce(offer.source, offer.round))
+        seed = self._nonce(SHUFFLE, offer.source, offer.round, offer.nonce)
+        generator = torch.Generator().manual_seed(seed)
         maps, score = score_edge(fit_pair, held_pair, cores, generator, ridge=self.config.ridge)
         curve = budget_curve(fit_pair, held_pair, [pairs for pairs in BUDGETS if pairs <= len(fit)], cores)
         status, reason = self._verdict(score, cores)
@@ -177,6 +199,6 @@ class Negotiation:
         )  # fmt: skip
         return Verdict(
             source=offer.source, target=self.card.name, round=offer.round, status=status, reason=reason,
-            r2_core=score.r2_core if isinstance(score, EdgeScore) else 0.0,
-            null_r2=score.null_r2 if isinstance(score, EdgeScore) else 0.0,
+            r2_core=max(score.r2_core, -LARGEST_SCORE) if isinstance(score, EdgeScore) else 0.0,
+            null_r2=max(score.null_r2, -LARGEST_SCORE) if isinstance(score, EdgeScore) else 0.0,
         )  # fmt: skip

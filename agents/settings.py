@@ -1,6 +1,7 @@
 """The settings of one agent, apart from what they set so that reading them loads neither torch nor OpenGL."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,6 +44,11 @@ class ModelConfig:
         for name in ("width", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}={getattr(self, name)}: at least 1")
+        for name in ("variance", "covariance", "sigreg", "log_det"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"model.{name}={getattr(self, name)}: a weight of 0 or more")
+        if not 0 < self.ridge < math.inf:
+            raise ValueError(f"model.ridge={self.ridge}: must be above 0, or nothing can be whitened")
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,10 @@ class TrainingConfig:
             "learning_rate",
             "clip",
         ):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
+        if self.calibration < 16:
+            raise ValueError(f"training.calibration={self.calibration}: at least 16 ticks")
         if self.length < 2:
             raise ValueError(f"training.length={self.length}: a prediction needs at least 2 ticks")
         if self.window < 2 * self.length or self.fresh < 0:
@@ -94,7 +102,7 @@ class NegotiationConfig:
     heldout: int = 512  # ticks to score it on, from another stretch, never fitted
     pool: int = 1024  # ticks of each stretch that every agent embeds beforehand
     spacing: int = 4  # ticks between neighbours in the pool: close ones say the same thing twice
-    ridge: float = 1e-2  # weight of |W|^2 relative to the variance of the source
+    ridge: float = 4.0  # weight of |W|^2 in a map of all dimensions, counted in anchors
     margin: float = 0.05  # by how much a map must beat shuffled pairs to be accepted
 
     def __post_init__(self) -> None:
@@ -108,5 +116,9 @@ class NegotiationConfig:
                 )
         if self.pool > 65536:
             raise ValueError(f"negotiation.pool={self.pool}: at most 65536")
-        if self.spacing < 1 or self.ridge < 0 or self.margin < 0:
-            raise ValueError("negotiation.spacing must be at least 1, ridge and margin at least 0")
+        if self.spacing < 1:
+            raise ValueError(f"negotiation.spacing={self.spacing}: at least 1")
+        if not 1e-9 <= self.ridge < math.inf:
+            raise ValueError(f"negotiation.ridge={self.ridge}: at least 1e-9, which is nearly none")
+        if not 0 <= self.margin < math.inf:
+            raise ValueError(f"negotiation.margin={self.margin}: at least 0")

@@ -45,15 +45,19 @@ class Mailbox:
         self.log: list[Posted] = []
 
     def post(self, messages: Iterable[AnyMessage]) -> None:
-        """Send messages, in order."""
+        """Send messages, in order; what cannot be sent is not counted.
+
+        Raises:
+            LookupError: Nobody of that name can be reached.
+        """
         for message in messages:
             self._nonce += 1
             frame = pack(Frame(encode(message), self._incarnation, self._nonce))
+            self._transport.send(message.receiver, frame)
             self.sent[message.edge] += len(frame)
             self.log.append(
                 Posted(message.speaker, message.receiver, *message.edge, type(message).__name__, len(frame))
             )
-            self._transport.send(message.receiver, frame)
 
     def open(self, data: bytes) -> AnyMessage:
         """Return the message in a frame that arrived.

@@ -50,6 +50,8 @@ def pack(frame: Frame) -> bytes:
         raise MessageError(
             f"a frame of {HEADER_SIZE + len(frame.body)} bytes passes the limit of {MAX_FRAME}"
         )
+    if (len(frame.key_id), len(frame.signature)) != (8, 64):  # struct would pad or cut without a word
+        raise MessageError("a key id has 8 bytes and a signature 64")
     try:
         header = _HEADER.pack(
             MAGIC, VERSION, 0, frame.incarnation, frame.nonce, frame.key_id, frame.signature

@@ -59,6 +59,9 @@ class ResidualPredictor(nn.Module):
 class LinearPredictor(nn.Module):
     """The least-squares map from one latent to the next, kept as a running estimate instead of learnt."""
 
+    weight: Tensor
+    mean: Tensor
+
     def __init__(self, dim: int, memory: float = 0.9) -> None:
         """Start as a copy; memory is the weight of the past at each update."""
         super().__init__()
@@ -98,11 +101,11 @@ class Jepa(WorldModel):
         self.encoder = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
         closed_form = config.objective == "whitened"
         self.predictor = LinearPredictor(config.dim) if closed_form else ResidualPredictor(config.dim)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def calibrate(self, frames: Tensor) -> None:
         """Take the mean picture and the spread, uint8 [N, H, W, C]."""
-        self.normalise.fit(frames)
+        self.normalise.fit(frames.to(self.normalise.mean.device))
 
     def embed(self, frames: Tensor) -> Tensor:
         """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""

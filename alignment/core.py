@@ -84,11 +84,11 @@ def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
     r"""Return how many of the leading autocorrelations form the core, 0 to D.
 
     What lies at or below the floor is tail and never core. Above it the core ends at the largest drop
-    between neighbours that is a rung of the ladder, which theory has fall by ``s - s^2`` from a factor at s to
-    functions of degree two: at least half of it between the neighbours, and most of it between the means of
-    what lies above and below. Without a rung everything above the floor is core. The drop into the tail does
-    not compete: from rho^2 = 0.49 to nothing is further than from 0.7 to 0.49, and would call every
-    degree-two function core.
+    between neighbours that is a rung of the ladder, which theory has fall by ``s - s^2`` from a factor at s
+    to functions of degree two: at least half of it between the neighbours, and most of it between the
+    means of what lies above and below. Without a rung everything above the floor is core. The drop into the
+    tail does not compete: from rho^2 = 0.49 to nothing is further than from 0.7 to 0.49, and would call
+    every degree-two function core.
 
     Args:
         spectrum: [D], lag-1 autocorrelations in any order.

@@ -40,19 +40,20 @@ def centre(rows: Tensor) -> tuple[Tensor, Tensor]:
     return rows - mean, mean
 
 
-def fit_ridge(source: Tensor, target: Tensor, ridge: float = 1e-3) -> LinearMap:
+def fit_ridge(source: Tensor, target: Tensor, ridge: float = 4.0) -> LinearMap:
     r"""Return the linear map of least squared error, held back from using faint directions of the source.
 
     Solves, for centred X and Y, ``min |X W - Y|_F^2 + lambda |W|_F^2``, whose normal equations are
-    ``(X^T X + lambda I) W = X^T Y`` (Hoerl and Kennard 1970). The strength is relative to the data,
-    ``lambda = ridge * tr(X^T X) / D_i``: ``ridge`` times the mean eigenvalue of the source scatter (K times
-    its covariance), so that neither the number of pairs nor the unit of the source changes what it means.
-    Any positive ridge keeps W finite when K < D_i; a constant source gives W = 0, the mean as prediction.
+    ``(X^T X + lambda I) W = X^T Y`` (Hoerl and Kennard 1970). The strength is counted in pairs,
+    ``lambda = ridge * tr(X^T X) / (K D_i)``: what ``ridge`` further pairs that say "no relation" would weigh,
+    in any unit of the source. Many pairs therefore outvote it, and a few are held back where a free map would
+    fit their noise. Any positive ridge keeps W finite when K < D_i; a constant source gives W = 0, the mean
+    as prediction.
 
     Args:
         source: [K, D_i] or [P, K, D_i], X.
         target: [K, D_j] or [P, K, D_j], Y.
-        ridge: Penalty as a share of the mean eigenvalue of the source covariance, above 0.
+        ridge: Strength of the penalty in pairs, above 0.
     """
     check_pairs(source, target)
     if not ridge > 0:
@@ -60,8 +61,8 @@ def fit_ridge(source: Tensor, target: Tensor, ridge: float = 1e-3) -> LinearMap:
     x, x_mean = centre(source)
     y, y_mean = centre(target)
     scatter = x.mT @ x  # [..., D_i, D_i]
-    mean_eigenvalue = scatter.diagonal(dim1=-2, dim2=-1).sum(-1) / max(x.shape[-1], 1)
-    strength = (ridge * mean_eigenvalue).clamp_min(torch.finfo(torch.float64).tiny)
+    variance = scatter.diagonal(dim1=-2, dim2=-1).sum(-1) / max(x.shape[-1] * x.shape[-2], 1)
+    strength = (ridge * variance).clamp_min(torch.finfo(torch.float64).tiny)
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     factor = torch.linalg.cholesky(scatter + strength[..., None, None] * eye)
     return _through_the_means(torch.cholesky_solve(x.mT @ y, factor), x_mean, y_mean)

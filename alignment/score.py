@@ -180,7 +180,7 @@ def score_edge(
     core_dims: tuple[int, int],
     generator: torch.Generator,
     core_fit: Fit = fit_procrustes,
-    ridge: float = 1e-3,
+    ridge: float = 4.0,
 ) -> tuple[EdgeMaps, EdgeScore]:
     """Fit an edge on one set of pairs, score it on another, and say what chance would have scored.
 

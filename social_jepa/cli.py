@@ -95,7 +95,7 @@ def query(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Translate what one agent sees, or a vector, into another agent's space, and find what is nearest there."""
+    """Translate what one agent sees, or a vector, into another agent's space, and find the nearest there."""
     from social_jepa.query import ask, draw, print_answer
     from social_jepa.results import load_results
     from social_jepa.store import find

@@ -13,9 +13,8 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 from agents.actor import AgentActor
 from agents.agent import AgentSpec
 
-
-# A training step frees and takes back tens of megabytes. By default glibc returns them to the system and every
-# step pays for the page faults anew: a quarter of its time where this was measured.
+# A training step frees and takes back tens of megabytes. By default glibc returns them to the system and
+# every step pays for the page faults anew: a quarter of its time where this was measured.
 MALLOC = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
@@ -81,7 +80,7 @@ def _connect(address: str | None) -> None:
 
 
 def share(count: int, threads: int) -> Share:
-    """Return what each of `count` agents gets of the cluster: a GPU each where there are any, else CPU cores."""
+    """Return what each of `count` agents gets: a GPU where the cluster has any, else CPU cores."""
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     slots = min(1.0, cpus / count)
@@ -100,8 +99,9 @@ def place(specs: Sequence[AgentSpec], parts: Share, resume: bool) -> dict[str, A
         "num_cpus": parts.cpus, "num_gpus": parts.gpus, "scheduling_strategy": "SPREAD",
         "runtime_env": {"env_vars": MALLOC},
     }  # fmt: skip
+    actor: Any = AgentActor  # ray.remote leaves the class without types
     return {
-        spec.name: AgentActor.options(**options).remote(replace(spec, threads=parts.threads), resume)
+        spec.name: actor.options(**options).remote(replace(spec, threads=parts.threads), resume)
         for spec in specs
     }
 
@@ -148,7 +148,8 @@ def _answer(name: str, reference: Any) -> Any:
         raise AgentLostError(f"{name}: {error.cause or error}") from error
     except RayActorError as error:
         raise AgentLostError(
-            f"the process of {name} died ({error}); if memory ran out, set agents.count or training.window lower"
+            f"the process of {name} died ({error}); "
+            "if memory ran out, set agents.count or training.window lower"
         ) from error
 
 

@@ -181,9 +181,7 @@ def _build(kind: type, settings: Any, prefix: str) -> Any:
         text = str(error)
         group = prefix.rstrip(".")
         raise ValueError(
-            text
-            if not group or text.startswith(group) or text.startswith(f"the pose")
-            else f"{group}: {text}"
+            text if not group or text.startswith(group) or text.startswith("the pose") else f"{group}: {text}"
         ) from error
 
 
@@ -203,7 +201,7 @@ def keys(kind: type = RunConfig, prefix: str = "") -> list[str]:
     found = []
     for name, wanted in get_type_hints(kind).items():
         nested = dataclasses.is_dataclass(wanted)
-        found += keys(wanted, f"{prefix}{name}.") if nested else [prefix + name]  # type: ignore[arg-type]
+        found += keys(wanted, f"{prefix}{name}.") if nested else [prefix + name]
     return found
 
 

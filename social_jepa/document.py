@@ -23,8 +23,6 @@ from alignment.score import r2
 from env.scene import Scene
 from social_jepa.config import RunConfig
 
-PROBE_RIDGE = 1e-3
-
 
 def probe_r2(memory: Memory, scene: Scene) -> float:
     """Return how much of the true state a linear read-out of the agent's code explains, held-out.
@@ -34,7 +32,7 @@ def probe_r2(memory: Memory, scene: Scene) -> float:
     """
     fit, held = memory.pools.anchors, memory.pools.heldout
     truth = [torch.from_numpy(scene.factors(np.array(pool.ids))) for pool in (fit, held)]
-    read_out = fit_ridge(fit.vectors, truth[0], PROBE_RIDGE)
+    read_out = fit_ridge(fit.vectors, truth[0])
     return r2(read_out(held.vectors), truth[1])
 
 
@@ -105,7 +103,7 @@ def budget_entry(edges: Sequence[SettledEdge]) -> list[dict[str, Any]]:
     rows: dict[tuple[int, str], list[float]] = {}
     for edge in edges:
         for row in edge.budget:
-            rows.setdefault((row["pairs"], row["method"]), []).append(row["r2"])  # type: ignore[index,arg-type]
+            rows.setdefault((row["pairs"], row["method"]), []).append(row["r2"])
     return [
         {"pairs": pairs, "method": method, "r2_mean": float(np.mean(values)), "r2_min": min(values)}
         for (pairs, method), values in sorted(rows.items())
@@ -115,18 +113,16 @@ def budget_entry(edges: Sequence[SettledEdge]) -> list[dict[str, Any]]:
 def translation_graph(
     names: Sequence[str], edges: Sequence[Mapping[str, Any]], maps: Mapping[str, LinearMap]
 ) -> TranslationGraph:
-    """Return the graph of a document's edges and their core maps (``maps`` by "source/target")."""
-    return TranslationGraph(
-        names,
-        [
-            Edge(
-                edge["source"], edge["target"], edge["status"], edge["reason"], edge["r2"] or 0.0, edge["r2_core"] or 0.0,
-                maps.get(f"{edge['source']}/{edge['target']}/core"),
-                {key: value for key, value in edge.items() if key not in ("source", "target", "status", "reason", "r2", "r2_core")},
-            )
-            for edge in edges
-        ],
-    )  # fmt: skip
+    """Return the graph of a document's edges and their core maps (``maps`` by "source/target/core")."""
+    return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges])
+
+
+def _graph_edge(entry: Mapping[str, Any], maps: Mapping[str, LinearMap]) -> Edge:
+    own = {key: entry[key] for key in ("source", "target", "status", "reason")}
+    figures = {key: entry[key] or 0.0 for key in ("r2", "r2_core")}
+    details = {key: value for key, value in entry.items() if key not in {*own, *figures}}
+    core_map = maps.get(f"{entry['source']}/{entry['target']}/core")
+    return Edge(**own, **figures, map=core_map, details=details)
 
 
 def cycle_entries(graph: TranslationGraph, memories: Mapping[str, Memory]) -> list[dict[str, Any]]:
@@ -138,7 +134,7 @@ def cycle_entries(graph: TranslationGraph, memories: Mapping[str, Memory]) -> li
 
 
 def edge_maps(edges: Sequence[SettledEdge]) -> dict[str, LinearMap]:
-    """Return all maps: "source/target/core" between the cores, "source/target/full" between all dimensions."""
+    """Return all maps: "source/target/core" between cores, "source/target/full" between all dimensions."""
     maps = {}
     for edge in edges:
         for kind, found in (("core", edge.core_map), ("full", edge.map)):
@@ -149,7 +145,7 @@ def edge_maps(edges: Sequence[SettledEdge]) -> dict[str, LinearMap]:
 
 def save_maps(path: Path, maps: Mapping[str, LinearMap]) -> None:
     """Write maps to a safetensors file."""
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, found in maps.items():
         tensors |= {f"{name}/weight": found.weight.contiguous(), f"{name}/bias": found.bias.contiguous()}
     write_atomically(path, save(tensors))

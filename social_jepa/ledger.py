@@ -67,7 +67,8 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise LedgerError(
-                f"the ledger {self.path} is damaged ({error}): restore it from a copy, or run again into a new folder"
+                f"the ledger {self.path} is damaged ({error}): "
+                "restore it from a copy, or run again into a new folder"
             ) from error
 
     def event(self, what: str, **details: Any) -> None:
@@ -87,11 +88,13 @@ class Ledger:
         agent_rows = [(agent["name"], json.dumps(agent)) for agent in agents]
         edge_rows = [
             (
-                edge["source"], edge["target"], edge["round"], now, edge["status"], edge["reason"], edge["r2"],
-                edge["r2_core"], edge["null_r2"], edge["bytes"], json.dumps(edge),
+                *(edge[key] for key in ("source", "target", "round")),
+                now,
+                *(edge[key] for key in ("status", "reason", "r2", "r2_core", "null_r2", "bytes")),
+                json.dumps(edge),
             )
             for edge in edges
-        ]  # fmt: skip
+        ]
         with self._refused(), self._connection as connection:
             connection.executemany("INSERT OR REPLACE INTO agents VALUES (?, ?)", agent_rows)
             connection.executemany(f"INSERT OR REPLACE INTO edges VALUES ({', '.join('?' * 11)})", edge_rows)

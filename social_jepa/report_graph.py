@@ -12,7 +12,7 @@ from social_jepa.report_tables import escape, number
 
 WIDTH = 760.0  # units of the drawing
 BEND = 0.13  # how far an edge curves away from the straight line, as a share of its length
-VIEW = 1.9  # metres of the faint wedge that shows where a camera looks
+VIEW = 2.6  # metres of the faint wedge that shows where a camera looks
 MOST_LABELLED = 8  # agents up to which every edge carries its figure
 STEPS = 120  # samples of a curve when looking for where it leaves a card
 CLASSES = (0.2, 0.4, 0.6, 0.8)  # borders between the five shades of an edge
@@ -54,7 +54,7 @@ class Plan:
 def plan(agents: Sequence[Mapping[str, Any]], room_size: float) -> Plan:
     """Place the cards so that the whole room fits and none covers another."""
     places = {agent["name"]: complex(agent["pose"]["x"], agent["pose"]["z"]) for agent in agents}
-    side = {True: 108.0, False: 84.0}[len(agents) <= 4] if len(agents) <= MOST_LABELLED else 48.0
+    side = 108.0 if len(agents) <= 4 else 84.0 if len(agents) <= MOST_LABELLED else 48.0
     corner = complex(room_size, room_size) / 2
     reach = [*places.values(), corner, -corner]
     left, right = min(p.real for p in reach), max(p.real for p in reach)
@@ -156,7 +156,7 @@ def _card(agent: Mapping[str, Any], drawing: Plan, picture: str | None) -> str:
     name, side = escape(agent["name"]), drawing.side
     image = f'<image href="{picture}" x="{left + 4:.1f}" y="{top + 4:.1f}" width="{side}" height="{side}"/>'
     blank = f'<rect class="blank" x="{left + 4:.1f}" y="{top + 4:.1f}" width="{side}" height="{side}"/>'
-    middle = (left + right) / 2
+    middle, line = (left + right) / 2, bottom - 4 - drawing.caption / 2
     state = (
         ": collapsed"
         if agent["collapsed"]
@@ -166,48 +166,50 @@ def _card(agent: Mapping[str, Any], drawing: Plan, picture: str | None) -> str:
         f'<g class="card" data-agent="{name}" tabindex="0"><title>{name}{state}</title>'
         f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
         f'height="{bottom - top:.1f}" rx="6"/>{image if picture else blank}'
-        f'<text class="name" x="{middle:.1f}" y="{bottom - 4 - drawing.caption / 2:.1f}" dy=".36em">{name}</text></g>'
+        f'<text class="name" x="{middle:.1f}" y="{line:.1f}" dy=".36em">{name}</text></g>'
     )
 
 
 def _arrow(edge: Mapping[str, Any], drawing: Plan, count: int, taken: list[Box]) -> tuple[str, str]:
     """Return an edge's arrow, and its figure where there is room for figures."""
-    a, b = drawing.cards[edge["source"]], drawing.cards[edge["target"]]
-    control = (a + b) / 2 + 1j * (b - a) * BEND
-    curve = [_bezier(a, control, b, step / STEPS) for step in range(STEPS + 1)]
-    leave, arrive = drawing.card(edge["source"], 5), drawing.card(edge["target"], 7)
-    free = [
-        step
-        for step in range(STEPS + 1)
-        if not _inside(curve[step], leave) and not _inside(curve[step], arrive)
-    ]
-    first, last = (free[0], free[-1]) if free else (0, STEPS)
+    curve = _visible(edge, drawing)
     accepted = edge["status"] == "accepted"
     quality = min(max(edge["r2_core"] or 0.0, 0.0), 1.0)
-    width = (1.2 + 4.3 * quality if accepted else 1.8) * (
-        1.0 if count <= 4 else 0.6 if count <= MOST_LABELLED else 0.3
-    )
-    head = 5.0 + 1.9 * width
-    while last > first and abs(curve[last] - curve[free[-1] if free else STEPS]) < head:
-        last -= 1  # the line ends where the head begins
+    thin = 1.0 if count <= 4 else 0.6 if count <= MOST_LABELLED else 0.3
+    width = thin * (1.2 + 4.3 * quality if accepted else 1.8)
     kind = f"q{sum(quality >= border for border in CLASSES)}" if accepted else escape(edge["status"])
-    tip = curve[free[-1] if free else STEPS]
-    way = (tip - curve[last]) / (abs(tip - curve[last]) or 1.0)
-    sides = [curve[last] + way * 1j * turn * head * 0.42 for turn in (1, -1)]
     figures = f"held-out core R² {number(edge['r2_core'])}, shuffled {number(edge['null_r2'])}"
-    told = f"{edge['source']} → {edge['target']}, {edge['status']}: {figures}. {edge['reason']}"
-    line = (
-        f'<g class="edge {kind}" data-from="{escape(edge["source"])}" data-to="{escape(edge["target"])}">'
-        f'<title>{escape(told.strip())}</title><path d="M{_xy(curve[first])}'
-        + "".join(f"L{_xy(curve[step])}" for step in [*range(first + 4, last, 4), last])
-        + f'" stroke-width="{width:.2f}"/><polygon points="{_xy(tip)} {_xy(sides[0])} {_xy(sides[1])}"/></g>'
-    )
+    told = f"{edge['source']} → {edge['target']}, {edge['status']}: {figures}. {edge['reason']}".strip()
+    ends = f'data-from="{escape(edge["source"])}" data-to="{escape(edge["target"])}"'
+    line = f'<g class="edge {kind}" {ends}><title>{escape(told)}</title>{_stroke(curve, width)}</g>'
     if count > MOST_LABELLED:
         return line, ""
-    text = number(edge["r2_core"], 2) if edge["r2_core"] is not None else "none"
-    at = _free_spot([curve[step] for step in range(first, last + 1)], drawing, text, taken)
-    label = f'<text class="figure {kind}" data-from="{escape(edge["source"])}" data-to="{escape(edge["target"])}" x="{at.real:.1f}" y="{at.imag:.1f}" dy=".36em">{escape(text)}</text>'
-    return line, label
+    text = "none" if edge["r2_core"] is None else number(edge["r2_core"], 2)
+    at = _free_spot(curve, drawing, text, taken)
+    where = f'x="{at.real:.1f}" y="{at.imag:.1f}" dy=".36em"'
+    return line, f'<text class="figure {kind}" {ends} {where}>{escape(text)}</text>'
+
+
+def _visible(edge: Mapping[str, Any], drawing: Plan) -> list[complex]:
+    """Return points along an edge from where it leaves one card to where it reaches the other."""
+    a, b = drawing.cards[edge["source"]], drawing.cards[edge["target"]]
+    control = (a + b) / 2 + 1j * (b - a) * BEND  # to its own right: the way back curves to the other side
+    times = (step / STEPS for step in range(STEPS + 1))
+    curve = [(1 - t) ** 2 * a + 2 * t * (1 - t) * control + t * t * b for t in times]
+    leave, arrive = drawing.card(edge["source"], 5), drawing.card(edge["target"], 7)
+    free = [step for step, at in enumerate(curve) if not _inside(at, leave) and not _inside(at, arrive)]
+    return curve[free[0] : free[-1] + 1] if len(free) > 1 else curve
+
+
+def _stroke(curve: Sequence[complex], width: float) -> str:
+    """Return a line with a head; the line ends where the head begins, so that none looks blunt."""
+    tip, head = curve[-1], 5.0 + 1.9 * width
+    last = max((step for step, at in enumerate(curve) if abs(at - tip) >= head), default=0)
+    way = (tip - curve[last]) / (abs(tip - curve[last]) or 1.0)
+    sides = [curve[last] + way * 1j * turn * head * 0.42 for turn in (1, -1)]
+    line = "L".join(_xy(at) for at in [*curve[:last:4], curve[last]])
+    points = " ".join(_xy(corner) for corner in (tip, *sides))
+    return f'<path d="M{line}" stroke-width="{width:.2f}"/><polygon points="{points}"/>'
 
 
 def _free_spot(curve: Sequence[complex], drawing: Plan, text: str, taken: list[Box]) -> complex:
@@ -227,10 +229,6 @@ def _overlap(a: Box, b: Box) -> float:
 
 def _inside(point: complex, box: Box) -> bool:
     return box[0] <= point.real <= box[2] and box[1] <= point.imag <= box[3]
-
-
-def _bezier(a: complex, control: complex, b: complex, t: float) -> complex:
-    return (1 - t) ** 2 * a + 2 * t * (1 - t) * control + t * t * b
 
 
 def _xy(point: complex) -> str:

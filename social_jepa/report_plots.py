@@ -1,22 +1,15 @@
-"""The report's curves: matplotlib SVG whose colours are the page's own, so that they read by day and by night."""
+"""The report's curves: loss, predictability, singular values, R2 by pairs, bytes."""
 
-import io
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from social_jepa.report_tables import escape, in_bytes, number
+from social_jepa.report_figure import INKS, SMALL, WIDE, color, plot
+from social_jepa.report_tables import in_bytes, number
 
-# matplotlib wants colours and the page has CSS variables: each of these stands for one until the SVG is written.
-INKS = {"ink": "#010101", "muted": "#010102", "line": "#010103"} | {
-    f"s{i}": f"#0102{i:02d}" for i in range(8)
-}
 LOWEST_R2, HIGHEST_R2 = -0.2, 1.0
 BINS = 150  # points of a loss curve
 METHODS = {
@@ -24,60 +17,6 @@ METHODS = {
     "robust": ("s1", "s", "the same, leaving out the worst pairs"),
     "ridge": ("s2", "^", "any linear map of all dimensions (ridge)"),
 }
-STYLE = {
-    "font.size": 9,
-    "svg.fonttype": "none",
-    "text.color": INKS["ink"],
-    "axes.labelcolor": INKS["muted"],
-    "axes.edgecolor": INKS["line"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": INKS["line"],
-    "grid.linewidth": 0.5,
-    "xtick.color": INKS["line"],
-    "ytick.color": INKS["line"],
-    "xtick.labelcolor": INKS["muted"],
-    "ytick.labelcolor": INKS["muted"],
-    "lines.solid_capstyle": "round",
-}
-WIDE, SMALL = (5.2, 3.1), (3.6, 2.3)  # inches; the page scales them
-
-
-def color(index: int) -> str:
-    """Return an agent's colour."""
-    return f"s{index % 8}"
-
-
-def plot(
-    name: str, title: str, size: tuple[float, float], paint: Callable[[Axes], None], note: str = ""
-) -> str:
-    """Return a figure with its title, a sentence, as HTML; equal arguments give equal text.
-
-    Args:
-        name: Unlike that of any other figure on the page: its ids begin with it.
-        title: Plain text.
-        size: Width and height in inches.
-        paint: Draws into the axes.
-        note: What the reader must know besides, plain text.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained")
-        paint(figure.subplots())
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = re.sub(
-        r"<metadata>.*?</metadata>", "", buffer.getvalue()[buffer.getvalue().index("<svg") :], flags=re.DOTALL
-    )
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'(url\(|xlink:href=")#', rf"\1#{name}-", text)
-    for ink, stand_in in INKS.items():
-        text = text.replace(stand_in, f"var(--{ink})")
-    opening = f'<svg viewBox="0 0 {72 * size[0]:g} {72 * size[1]:g}" role="img" aria-label="{escape(title)}" '
-    text = opening + 'xmlns:xlink="http://www.w3.org/1999/xlink">' + text[text.index(">") + 1 :]
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{text}{said}</figure>'
 
 
 def loss_plot(agents: Sequence[Mapping[str, Any]]) -> str:
@@ -158,7 +97,8 @@ def spectrum_plots(agents: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[
                 min(edge["spectrum"][-1] for edge in into),
                 max(max(edge["null_spectrum"]) for edge in into),
             )
-            title = f"Into {agent['name']}: no less than {number(least, 2)}, shuffled no more than {number(chance, 2)}"
+            spread = f"no less than {number(least, 2)}, shuffled no more than {number(chance, 2)}"
+            title = f"Into {agent['name']}: {spread}"
             found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: paint(axes, e)))  # type: ignore[misc]
     return found
 

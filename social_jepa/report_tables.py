@@ -1,4 +1,4 @@
-"""The report's tables and the few words of HTML that they are made of."""
+"""The report's tables, legends and lists, and the few words of HTML that they are made of."""
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,27 +6,35 @@ from typing import Any
 
 MOST_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
 
+SHADES = ("below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 and more")
+PHASES = {
+    "record": "rendering what the cameras see; the slowest agent",
+    "train": "training; the slowest agent",
+    "negotiate": "agreeing on all maps",
+    "total": "everything, Ray’s start included",
+}
 AGENT_TERMS = {
-    "camera": "Where it stands, x, height, z in metres, and where it looks, yaw and pitch in degrees.",
-    "core": "How many of its dimensions are predictable enough to be its core; only the core is compared by rotation.",
+    "camera": "Where it stands: x, height, z in metres; where it looks: yaw and pitch in degrees.",
+    "core": "How many of its dimensions are its predictable core, the part that rotations compare.",
     "effective rank": "How many dimensions it really uses, weighted by variance.",
-    "probe R²": "How much of the scene's true state a linear read-out of its code explains. For the reader alone: no agent knows the true state.",
+    "probe R²": "How much of the scene’s true state a linear read-out of its code explains. "
+    "Only the reader sees it: no agent knows the true state.",
     "frames/s": "Frames that training read in a second of training time.",
     "checkpoint": "Hash of its weights, which never left it.",
-}  # fmt: skip
+}
 EDGE_TERMS = {
     "R² core": "Of the orthogonal map between the two cores: 1 is perfect, 0 is no better than the mean.",
     "R² all": "Of the linear (ridge) map between all dimensions.",
     "null": "The best R² that either map reached when the pairs were shuffled: what chance can do.",
-    "singular values": "Smallest to largest of the least-squares map between the whitened cores; all near 1 is an isometry.",
+    "singular values": "Smallest to largest of the map between whitened cores; all near 1 is an isometry.",
     "κ": "Condition number, largest over smallest singular value; 1 is an isometry.",
-    "isometry dev.": "√ mean (1 − c²)² over the singular values c; 0 is an isometry, 1 is nothing in common.",
-    "retrieval@1": "How often the translated vector of a tick lies nearest to the receiver's own vector of that tick.",
+    "isometry dev.": "√ mean (1 − c²)² over the singular values c: 0 is an isometry, 1 is nothing in common.",
+    "retrieval@1": "How often a tick’s translated code is nearest to the receiver’s own code of that tick.",
     "CKA": "Linear centred kernel alignment of all dimensions; needs no map.",
-    "k-NN": "Share of each tick's 10 nearest ticks that both agents agree on; needs no map.",
+    "k-NN": "Share of each tick’s 10 nearest ticks that both agents agree on; needs no map.",
     "pairs": "Anchor pairs that the map was fitted on + held-out pairs that every figure comes from.",
     "bytes": "All that both peers put on the wire for this edge.",
-}  # fmt: skip
+}
 
 
 def escape(text: object) -> str:
@@ -152,3 +160,77 @@ def cycles_table(cycles: Sequence[Mapping[str, Any]]) -> str:
     left = len(worst) - len(rows)
     note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
     return table("cycles of three", ("way round", "error"), rows) + note
+
+
+def seconds_table(seconds: Mapping[str, float]) -> str:
+    """Return what took how long."""
+    rows = [(escape(name), f"{spent:,.1f}", PHASES.get(name, "")) for name, spent in seconds.items()]
+    return table("seconds by phase", ("phase", "seconds", "of what|"), rows)
+
+
+def versions_table(versions: Mapping[str, str]) -> str:
+    """Return the versions of what made the run."""
+    rows = [(escape(name), escape(version)) for name, version in versions.items()]
+    return table("versions", ("what", "version|"), rows)
+
+
+def pictures(ticks: Sequence[int], rows: Mapping[str, Sequence[str]], trouble: str) -> str:
+    """Return what every camera sees, agents down and ticks across, or why there are no pictures."""
+    if trouble:
+        return f'<p class="note">No pictures: {escape(trouble)}</p>'
+    head = "".join(f'<th scope="col">tick {tick}</th>' for tick in ticks)
+    body = ""
+    for name, row in rows.items():
+        cells = "".join(
+            f'<td><img class="pixels" src="{uri}" alt="{escape(name)} at tick {tick}"></td>'
+            for tick, uri in zip(ticks, row, strict=True)
+        )
+        body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>\n'
+    return f'<table class="sights"><thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
+
+
+def reasons(heading: str, edges: Sequence[Mapping[str, Any]]) -> str:
+    """Return what was said of these edges, each sentence once, or nothing if there are none."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for edge in edges:
+        said.setdefault((edge["status"], edge["reason"]), []).append(f"{edge['source']} → {edge['target']}")
+    items = "".join(
+        f'<li><b class="{escape(status)}">{escape(status)}</b> {escape(reason)}<br>'
+        + " ".join(f"<span>{escape(pair)}</span>" for pair in pairs)
+        + "</li>\n"
+        for (status, reason), pairs in said.items()
+    )
+    return f'<h3>{escape(heading)}</h3>\n<ul class="reasons">\n{items}</ul>' if items else ""
+
+
+def refused_frames(sentences: Sequence[str]) -> str:
+    """Return the frames that agents refused to read, folded away."""
+    if not sentences:
+        return ""
+    items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
+    summary = f"Frames that an agent refused to read ({len(sentences)})"
+    return f'<details><summary>{summary}</summary><ul class="reasons">\n{items}</ul></details>'
+
+
+def legend(colors: Iterable[tuple[str, str]]) -> str:
+    """Return what colours mean, from (name of the colour, meaning)."""
+    items = "".join(f'<li><i style="background:var(--{ink})"></i>{escape(text)}</li>' for ink, text in colors)
+    return f'<ul class="legend">{items}</ul>'
+
+
+def shades() -> str:
+    """Return what the arrows of the graph mean."""
+    kinds = [
+        *((f"q{index}", text) for index, text in enumerate(SHADES)),
+        *((s, s) for s in ("refused", "failed")),
+    ]
+    arrow = '<g class="edge {}"><path d="M1,5H25" stroke-width="4"/></g>'
+    sample = f'<svg viewBox="0 0 26 10" aria-hidden="true">{arrow}</svg>'
+    items = "".join(f"<li>{sample.format(kind)}{text}</li>" for kind, text in kinds)
+    return f'<ul class="legend"><li>held-out core R²</li>{items}</ul>'
+
+
+def gallery(figures: Sequence[str], kind: str) -> str:
+    """Return figures in a grid, "wide" or "small"."""
+    two = " pairs" if len(figures) in (2, 4) else ""
+    return f'<div class="plots {kind}{two}">\n' + "\n".join(figures) + "\n</div>"

@@ -60,7 +60,7 @@ def save_results(
     """Write graph.json last, so that a folder that has it has everything."""
     save_maps(folder.maps_file, maps)
     for name, memory in memories.items():
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         for part, pool in (("anchors", memory.pools.anchors), ("heldout", memory.pools.heldout)):
             tensors |= {f"{part}.ticks": torch.tensor(pool.ids), f"{part}.vectors": pool.vectors.contiguous()}
         write_atomically(folder.agent(name) / ANCHORS, save(tensors))

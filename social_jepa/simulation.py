@@ -172,7 +172,8 @@ class Simulation:
         document = {
             "seed": config.seed, "config_hash": config.hash(), "scene": scene.fingerprint, "agents": agents,
             "edges": entries, "cycles": cycle_entries(graph, memories), "budget": budget_entry(edges),
-            "seconds": self.seconds, "refused_frames": [text for each in settled.values() for text in each.refused],
+            "seconds": self.seconds,
+            "refused_frames": [text for each in settled.values() for text in each.refused],
         }  # fmt: skip
         log = [entry for each in settled.values() for entry in each.log]
         save_results(self.folder, document, graph, maps, memories)

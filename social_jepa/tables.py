@@ -8,33 +8,43 @@ from rich.table import Table
 
 from social_jepa.doctor import Check
 
+PLAIN_WIDTH = 110  # columns where there is no terminal to ask
+
+
+def make_console() -> Console:
+    """Return a console for results on stdout."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
 
 def print_graph(document: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print agents, edges, cycles and times."""
-    console = console or Console()
-    console.print(_agents(document["agents"]))
-    console.print(_edges(document["edges"]))
-    console.print(_budget(document["budget"]))
-    cycles = document["cycles"]
-    if cycles:
-        errors = sorted(cycle["error"] for cycle in cycles)
-        console.print(
-            f"{len(cycles)} cycles of three: error {errors[len(errors) // 2]:.3f} in the middle, "
-            f"{errors[-1]:.3f} at worst (0 is consistent, about 2 unrelated)"
-        )
-    seconds = document["seconds"]
-    console.print("  ".join(f"{name} {value:.1f} s" for name, value in seconds.items()), highlight=False)
+    """Print agents, edges, the pair budget, cycles and times."""
+    console = console or make_console()
+    for table in (_agents(document["agents"]), _edges(document["edges"]), _budget(document["budget"])):
+        console.print(table)
+        console.print()
+    console.print(_cycles(document["cycles"]))
+    console.print("  ".join(f"{name} {value:.1f} s" for name, value in document["seconds"].items()))
+
+
+def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def _agents(agents: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(title="agents", title_justify="left", box=None, pad_edge=False)
-    for heading in ("agent", "kind", "camera x, y, z, yaw, pitch", "device"):
-        table.add_column(heading)
-    for heading in ("dim", "core", "probe R2", "frames/s", "checkpoint"):
-        table.add_column(heading, justify="right")
+    table = _table(
+        "agents",
+        ("agent", "kind", "camera x, y, z, yaw, pitch", "device"),
+        ("dim", "core", "probe R2", "frames/s", "checkpoint"),
+    )
     for agent in agents:
         pose = agent["pose"]
-        place = ", ".join(f"{pose[key]:g}" for key in ("x", "y", "z", "yaw", "pitch"))
+        place = ", ".join(f"{round(pose[key], 2) + 0:g}" for key in ("x", "y", "z", "yaw", "pitch"))
         core = "collapsed" if agent["collapsed"] else str(agent["core_dim"])
         table.add_row(
             agent["name"], agent["kind"], place, agent["device"], str(agent["dim"]), core,
@@ -44,60 +54,55 @@ def _agents(agents: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def _edges(edges: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(title="edges, on held-out anchors", title_justify="left", box=None, pad_edge=False)
-    table.add_column("edge")
-    table.add_column("verdict")
-    for heading in (
-        "R2 core",
-        "R2 all",
-        "null",
-        "singular values",
-        "kappa",
-        "retrieval@1",
-        "anchors",
-        "bytes",
-    ):
-        table.add_column(heading, justify="right")
+    table = _table(
+        "edges: figures on held-out anchors",
+        ("edge", "verdict"),
+        ("R2 core", "R2 all", "null", "singular values", "kappa", "retrieval@1", "anchors", "bytes"),
+    )
     for edge in edges:
         values = edge["spectrum"]
         span = f"{min(values):.3f}-{max(values):.3f}" if values else ""
         table.add_row(
-            f"{edge['source']} > {edge['target']}", edge["status"], _number(edge["r2_core"]), _number(edge["r2"]),
-            _number(edge["null_r2"]), span, _number(edge["kappa"], 2), _number(edge["retrieval_at_1"], 2),
-            str(edge["anchors"]), f"{edge['bytes']:,}",
+            f"{edge['source']} > {edge['target']}", edge["status"], _number(edge["r2_core"]),
+            _number(edge["r2"]), _number(edge["null_r2"]), span, _number(edge["kappa"], 2),
+            _number(edge["retrieval_at_1"], 2), str(edge["anchors"]), f"{edge['bytes']:,}",
         )  # fmt: skip
-        if edge["reason"]:
-            table.add_row("", f"[dim]{edge['reason']}[/]")
+    remarks = [f"{edge['source']} > {edge['target']}: {edge['reason']}" for edge in edges if edge["reason"]]
+    table.caption, table.caption_justify = "\n".join(remarks) or None, "left"
     return table
 
 
 def _budget(budget: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(
-        title="held-out R2 by anchor pairs, mean (worst) over edges",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
+    found = {(row["method"], row["pairs"]): row for row in budget}
+    pairs = sorted({pairs for _, pairs in found})
+    table = _table(
+        "held-out R2 by anchor pairs, mean over edges and worst edge", ("method", ""), map(str, pairs)
     )
-    rows = list(budget)
-    pairs = sorted({row["pairs"] for row in rows})
-    table.add_column("method")
-    for count in pairs:
-        table.add_column(str(count), justify="right")
-    found = {(row["method"], row["pairs"]): row for row in rows}
-    for method in sorted({row["method"] for row in rows}):
-        cells = [found[method, count] for count in pairs if (method, count) in found]
-        table.add_row(method, *(f"{cell['r2_mean']:.3f} ({cell['r2_min']:.3f})" for cell in cells))
+    for method in sorted({method for method, _ in found}):
+        rows = [found[method, count] for count in pairs]
+        table.add_row(method, "mean", *(f"{row['r2_mean']:.3f}" for row in rows))
+        table.add_row("", "worst", *(f"{row['r2_min']:.3f}" for row in rows))
     return table
 
 
-def print_checks(checks: Iterable[Check], console: Console | None = None) -> None:
+def _cycles(cycles: Iterable[Mapping[str, Any]]) -> str:
+    errors = sorted(cycle["error"] for cycle in cycles)
+    if not errors:
+        return "no cycle of three agents has all its edges accepted"
+    return (
+        f"{len(errors)} cycles of three: error {errors[len(errors) // 2]:.4f} in the middle, "
+        f"{errors[-1]:.4f} at worst (0 is consistent, about 2 unrelated)"
+    )
+
+
+def print_checks(checks: Iterable[Check]) -> None:
     """Print what the doctor found, each trouble with its remedy."""
-    console = console or Console()
+    console = make_console()
     for check in checks:
         mark = "[green]ok[/]   " if check.ok else "[red]amiss[/]"
-        console.print(f"{mark}  {check.name:<22} {check.found}", highlight=False)
+        console.print(f"{mark}  {check.name:<22} {check.found}", soft_wrap=True)
         if not check.ok:
-            console.print(f"       [bold]remedy:[/] {check.remedy}", highlight=False)
+            console.print(f"       [bold]remedy:[/] {check.remedy}", soft_wrap=True)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +27,11 @@ os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
+SMALL = (
+    "agents.count=4 scene.renderer=toy scene.frame_size=32 scene.objects=1 scene.bodies=false model.dim=4 "
+    "model.width=8 model.hidden=32 training.steps=60 training.segments=32 training.window=1024 training.fresh=8 "
+    "training.calibration=512 negotiation.pool=128 negotiation.anchors=32 negotiation.heldout=64"
+)  # settings of the smallest run in which agents agree
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +50,47 @@ def ray_local() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Results of a small run in this process: three agents that agree, and one that takes itself for a stranger.
+
+    The edges among the three are accepted, those with the fourth are refused, but for one that was never offered.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from agents.actor import Settled
+    from agents.agent import Agent
+    from agents.transport import Mailbox, MemoryTransport
+    from social_jepa.config import load_config
+    from social_jepa.ledger import Ledger
+    from social_jepa.results import load_results
+    from social_jepa.simulation import Simulation
+    from social_jepa.specs import agent_specs
+    from social_jepa.store import create
+    from social_jepa.watch import Screen
+
+    config = load_config(overrides=SMALL.split())
+    folder = create(config, tmp_path_factory.mktemp("small") / "run")
+    agents = {spec.name: Agent(spec) for spec in agent_specs(config, folder)}
+    memories = {name: agent.settle() for name, agent in agents.items() if agent.train()}
+    voices = {name: agent.negotiation for name, agent in agents.items()}
+    voices["agent-3"].card = replace(voices["agent-3"].card, scene="0" * 16)
+
+    transport = MemoryTransport()
+    boxes = {name: Mailbox(transport) for name in agents}
+    for name in agents:
+        transport.listen(name, lambda frame, box=boxes[name], voice=voices[name]: box.post(voice.receive(box.open(frame))))
+    for name in agents:
+        boxes[name].post(voices[name].open(peer for peer in agents if peer != name and (name, peer) != ("agent-0", "agent-3")))
+    transport.run()
+
+    settled = {name: Settled(voices[name].edges, boxes[name].sent, boxes[name].log, []) for name in agents}
+    simulation = Simulation(config, folder, Screen(Console(quiet=True)), seconds={"negotiate": 0.0})
+    ledger = Ledger(folder.ledger_file, create=True)
+    simulation._collect(ledger, 0.0, dict.fromkeys(agents, ("here", "cpu")), memories, settled)
+    ledger.close()
+    return load_results(folder)

@@ -102,13 +102,13 @@ def test_with_fewer_pairs_than_dimensions_a_perfect_fit_says_nothing():
     assert r2(found(normal(generator, 500, 16)), normal(generator, 500, 16)) < 0
 
 
-def test_ridge_means_the_same_in_every_unit_and_for_every_number_of_pairs():
+def test_ridge_means_the_same_in_every_unit_and_is_counted_in_pairs():
     generator = torch.Generator().manual_seed(0)
     source, target = normal(generator, 40, 6), normal(generator, 40, 3)
     plain = fit_ridge(source, target, ridge=0.1)
 
     in_millimetres = fit_ridge(1000 * source, target, ridge=0.1)
-    twice = fit_ridge(source.repeat(2, 1), target.repeat(2, 1), ridge=0.1)
+    twice = fit_ridge(source.repeat(2, 1), target.repeat(2, 1), ridge=0.2)
 
     torch.testing.assert_close(in_millimetres.weight * 1000, plain.weight)
     torch.testing.assert_close(twice.weight, plain.weight)

@@ -43,11 +43,11 @@ def test_r2_is_that_of_the_textbook(pairs):
 
 def test_ridge_is_least_squares_on_augmented_rows(pairs):
     x, y = pairs
-    strength = 0.1 * np.linalg.eigvalsh(centred(x).T @ centred(x)).mean()
+    strength = 3.0 * np.linalg.eigvalsh(centred(x).T @ centred(x)).mean() / len(x)
     rows = np.vstack([centred(x), np.sqrt(strength) * np.eye(x.shape[1])])
     answers = np.vstack([centred(y), np.zeros((x.shape[1], y.shape[1]))])
 
-    found = fit_ridge(*tensors(x, y), ridge=0.1)
+    found = fit_ridge(*tensors(x, y), ridge=3.0)
 
     np.testing.assert_allclose(found.weight.numpy(), np.linalg.lstsq(rows, answers)[0])
 
