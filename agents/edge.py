@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class SettledEdge:
     score: EdgeScore | None = None
     map: LinearMap | None = None
     core_map: LinearMap | None = None
-    budget: tuple[Mapping[str, object], ...] = ()
+    budget: tuple[Mapping[str, Any], ...] = ()
     anchors: int = 0
     heldout: int = 0
     cores: tuple[int, int] = (0, 0)

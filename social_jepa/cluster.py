@@ -47,14 +47,14 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def cluster(address: str | None = None) -> Iterator[None]:
-    """Start a small local Ray, or join the cluster at an address, and leave it as it was found."""
+    """Start a small local Ray, or join the one at an address or at RAY_ADDRESS, and leave it as it was found."""
     # said outright, because Ray may otherwise write a token into the home folder
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     started = not ray.is_initialized()
     if started:
-        _connect(address)
+        _connect(address or os.environ.get("RAY_ADDRESS"))
     try:
         yield
     finally:

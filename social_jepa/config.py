@@ -94,7 +94,7 @@ class RunConfig:
 
 
 QUICK: Mapping[str, Any] = {
-    "training": {"steps": 100, "window": 8192, "calibration": 1024},
+    "training": {"steps": 150, "window": 8192, "calibration": 1024},
     "negotiation": {"pool": 768},
 }  # a smaller run that still shows an isometry
 

@@ -118,8 +118,8 @@ def translation_graph(
 
 
 def _graph_edge(entry: Mapping[str, Any], maps: Mapping[str, LinearMap]) -> Edge:
-    own = {key: entry[key] for key in ("source", "target", "status", "reason")}
-    figures = {key: entry[key] or 0.0 for key in ("r2", "r2_core")}
+    own: dict[str, Any] = {key: entry[key] for key in ("source", "target", "status", "reason")}
+    figures: dict[str, Any] = {key: entry[key] or 0.0 for key in ("r2", "r2_core")}
     details = {key: value for key, value in entry.items() if key not in {*own, *figures}}
     core_map = maps.get(f"{entry['source']}/{entry['target']}/core")
     return Edge(**own, **figures, map=core_map, details=details)

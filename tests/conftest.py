@@ -1,12 +1,14 @@
 """What all tests share: a home folder of their own, and one small Ray for those that ask for it."""
 
 import atexit
+import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -27,11 +29,6 @@ os.environ["MPLBACKEND"] = "Agg"
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = (
-    "agents.count=4 scene.renderer=toy scene.frame_size=32 scene.objects=1 scene.bodies=false model.dim=4 "
-    "model.width=8 model.hidden=32 training.steps=60 training.segments=32 training.window=1024 training.fresh=8 "
-    "training.calibration=512 negotiation.pool=128 negotiation.anchors=32 negotiation.heldout=64"
-)  # settings of the smallest run in which agents agree
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +49,19 @@ def ray_local() -> Iterator[None]:
     ray.shutdown()
 
 
+SMALL = (
+    "agents.count=4 scene.renderer=toy scene.frame_size=32 scene.objects=1 scene.bodies=false model.dim=4 "
+    "model.width=8 model.hidden=32 training.steps=60 training.segments=32 training.window=1024 training.fresh=8 "
+    "training.calibration=512 negotiation.pool=128 negotiation.anchors=32 negotiation.heldout=64"
+)  # settings of the smallest run in which agents agree
+
+
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def small_run(tmp_path_factory):
     """Results of a small run in this process: three agents that agree, and one that takes itself for a stranger.
 
-    The edges among the three are accepted, those with the fourth are refused, but for one that was never offered.
+    The edges with the fourth are refused, but for one that agent-0 never offered.
     """
-    from dataclasses import replace
-
     from rich.console import Console
 
     from agents.actor import Settled
@@ -73,24 +75,26 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from social_jepa.store import create
     from social_jepa.watch import Screen
 
-    config = load_config(overrides=SMALL.split())
+    began, config = time.perf_counter(), load_config(overrides=SMALL.split())
     folder = create(config, tmp_path_factory.mktemp("small") / "run")
     agents = {spec.name: Agent(spec) for spec in agent_specs(config, folder)}
     memories = {name: agent.settle() for name, agent in agents.items() if agent.train()}
     voices = {name: agent.negotiation for name, agent in agents.items()}
-    voices["agent-3"].card = replace(voices["agent-3"].card, scene="0" * 16)
+    voices["agent-3"].card = dataclasses.replace(voices["agent-3"].card, scene="0" * 16)
 
     transport = MemoryTransport()
     boxes = {name: Mailbox(transport) for name in agents}
-    for name in agents:
-        transport.listen(name, lambda frame, box=boxes[name], voice=voices[name]: box.post(voice.receive(box.open(frame))))
-    for name in agents:
-        boxes[name].post(voices[name].open(peer for peer in agents if peer != name and (name, peer) != ("agent-0", "agent-3")))
+    for name, box in boxes.items():
+        transport.listen(
+            name, lambda frame, own=(box, voices[name]): own[0].post(own[1].receive(own[0].open(frame)))
+        )
+    for name, box in boxes.items():
+        box.post(voices[name].open(set(agents) - {name} - ({"agent-3"} if name == "agent-0" else set())))
     transport.run()
 
-    settled = {name: Settled(voices[name].edges, boxes[name].sent, boxes[name].log, []) for name in agents}
+    settled = {name: Settled(voices[name].edges, box.sent, box.log, []) for name, box in boxes.items()}
     simulation = Simulation(config, folder, Screen(Console(quiet=True)), seconds={"negotiate": 0.0})
-    ledger = Ledger(folder.ledger_file, create=True)
-    simulation._collect(ledger, 0.0, dict.fromkeys(agents, ("here", "cpu")), memories, settled)
-    ledger.close()
+    places = dict.fromkeys(agents, ("here", "cpu"))
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        simulation._collect(ledger, began, places, memories, settled)
     return load_results(folder)

@@ -30,8 +30,7 @@ def read(data):
         message = decode(unpack(data).body)
         if isinstance(message, Anchors):
             message.vectors()
-    except MessageError as error:
-        assert str(error)
+    except MessageError:
         return None
     assert isinstance(message, AnyMessage)
     return message
@@ -144,7 +143,10 @@ def test_a_key_said_twice_never_leaves_a_mixture():
 
 
 plain_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(),
+        st.text(max_size=8), st.binary(max_size=8),
+    ),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=6,
 )  # fmt: skip
