@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from agents.files import digest, write_atomically
 
 FORMAT = 1
+ENTRY = "social_jepa"  # of the file's metadata
 
 
 class CheckpointError(ValueError):
@@ -26,7 +27,8 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
         The hash of the file: the name of this version of the model.
     """
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = save(cpu, {"format": str(FORMAT), "facts": json.dumps(facts, sort_keys=True)})
+    # one entry alone: safetensors writes several in any order, and equal models would have different hashes
+    data = save(cpu, {ENTRY: json.dumps({"format": FORMAT, "facts": facts}, sort_keys=True)})
     write_atomically(path, data)
     return digest(data)
 
@@ -48,15 +50,18 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]
         raise CheckpointError(
             f"{path} is damaged or truncated ({error}): delete it and train again"
         ) from error
-    if metadata.get("format") != str(FORMAT):
-        found = metadata.get("format", "none")
+    try:
+        entry = json.loads(metadata.get(ENTRY, '{"format": "none"}'))
+        found, facts = entry["format"], entry.get("facts")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
+    if found != FORMAT:
         raise CheckpointError(
             f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it"
         )
-    try:
-        return tensors, json.loads(metadata["facts"]), digest(data)
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} is damaged (it lists no facts): delete it and train again")
+    return tensors, facts, digest(data)
 
 
 def check_owner(path: Path, facts: Mapping[str, object], wanted: Mapping[str, object]) -> None:

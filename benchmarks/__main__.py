@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=Effort.rounds, help="turns of ours and the reference")
     parser.add_argument("--size", type=float, default=Effort.size, help="share of the usual work in a round")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for every simulation; repeat it"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for every run; repeat it"
     )  # fmt: skip
     parsed = parser.parse_args(arguments)
     unknown = [name for name in parsed.names if name not in BENCHMARKS]
@@ -51,14 +51,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def chosen(names: Sequence[str], full: bool) -> list[str]:
-    """Return the benchmarks to run: those named, else the short ones, or all of them."""
+    """Return the benchmarks to run: those named, else the short ones; the long ones as well if wanted."""
     return [
-        name for name, each in BENCHMARKS.items() if (name in names if names else full or not each.long)
-    ] + (
-        [name for name, each in BENCHMARKS.items() if each.long and name not in names]
-        if names and full
-        else []
-    )
+        name for name, each in BENCHMARKS.items()
+        if name in names or (each.long and full) or (not each.long and not names)
+    ]  # fmt: skip
 
 
 def measure(names: Sequence[str], effort: Effort) -> tuple[dict[str, list[Figure]], dict[str, str]]:
@@ -101,8 +98,8 @@ def print_table(found: Mapping[str, Sequence[Figure]]) -> None:
         table.add_row(f"[bold]{benchmark}[/]")
         for each in figures:
             table.add_row(
-                each.name, brief(each.value), each.unit, each.reference, brief(each.reference_value), brief(each.ratio),
-                str(each.goal or ""), verdicts[each.met],
+                each.name, brief(each.value), each.unit, each.reference, brief(each.reference_value),
+                brief(each.ratio), str(each.goal or ""), verdicts[each.met],
             )  # fmt: skip
     console = Console()
     Console(width=max(console.width, 140)).print(table)

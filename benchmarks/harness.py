@@ -1,4 +1,4 @@
-"""What a figure is, when it meets its goal, and how to time two things fairly on a machine that others use."""
+"""What a figure is, when it meets its goal, and how to time two things fairly on a busy machine."""
 
 import math
 import statistics
@@ -114,16 +114,14 @@ class Effort:
         return max(1, round(self.size * count))
 
 
-def alternate(
-    measures: Mapping[str, Measure], rounds: int, warm_up: bool = True
-) -> dict[str, dict[str, float]]:
+def alternate(measures: Mapping[str, Measure], rounds: int) -> dict[str, dict[str, float]]:
     """Let several measures take turns and return the median of each of their figures.
 
     What else runs on the machine comes and goes; in turns it slows all of them alike, and the order is
-    reversed every other round so that nobody always follows the same one. A first round, if wanted, is
-    thrown away: caches fill and libraries choose their algorithms in it.
+    reversed every other round so that nobody always follows the same one. Before the rounds, if there are
+    several, everything runs once uncounted: caches fill and libraries choose their algorithms in it.
     """
-    if warm_up:
+    if rounds > 1:
         for measure in measures.values():
             measure()
     seen: dict[str, list[Mapping[str, float]]] = {name: [] for name in measures}
@@ -147,8 +145,8 @@ def seconds(work: Callable[[], object]) -> float:
 class CpuStopwatch:
     """CPU seconds of this process by part, all its threads counted.
 
-    A rate per core is work by CPU second: what other processes take of the machine does not count, and threads
-    that a library starts behind one's back do.
+    A rate per core is work by CPU second: what other processes take of the machine does not count, and
+    threads that a library starts behind one's back do.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """The training step as one would write it first: the reference for the one that agents run.
 
-Equal architecture, batch, objective and optimiser. What differs is how: each frame is fetched, permuted and made
-float by itself, torch's default collate stacks them, everything is fp32 and contiguous NCHW, and the optimiser is
-not fused.
+Equal architecture, batch, objective and optimiser. What differs is how: each frame is fetched, permuted and
+made float by itself, torch's default collate stacks them, everything is fp32 and contiguous NCHW, and the
+optimiser is not fused.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,6 +43,9 @@ def loader(frames: np.ndarray, length: int, starts: Iterable[Sequence[int]]) -> 
 
 class PlainModel(nn.Module):
     """The encoder of the plain JEPA, behind the subtraction of a mean picture."""
+
+    mean: Tensor
+    spread: Tensor
 
     def __init__(self, config: ModelConfig, mean: Tensor, spread: Tensor) -> None:
         """Build it untrained.

@@ -1,4 +1,4 @@
-"""What is measured lives in a process of its own: with the environment it is meant for, and beside nothing else."""
+"""What is measured lives in a process of its own, with the environment that it is meant for."""
 
 import json
 import os
@@ -36,24 +36,26 @@ class Worker:
         """
         self.name = name
         self._said = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - it lives as long as the process
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.processes", name, json.dumps(arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True, cwd=ROOT,
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._questions, self._answers = process, process.stdin, process.stdout
 
     def __enter__(self) -> "Worker":
         return self
 
     def __exit__(self, *error: object) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
+        self._questions.close()
         try:
             self._process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
         self._said.close()
 
     def __call__(self, **question: Any) -> dict[str, Any]:
@@ -62,10 +64,9 @@ class Worker:
         Raises:
             BenchmarkError: The process died.
         """
-        assert self._process.stdin and self._process.stdout
         try:
-            print(json.dumps(question), file=self._process.stdin, flush=True)
-            answer = self._process.stdout.readline()
+            print(json.dumps(question), file=self._questions, flush=True)
+            answer = self._answers.readline()
         except BrokenPipeError:
             answer = ""
         if not answer:

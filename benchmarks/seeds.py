@@ -52,7 +52,8 @@ def society(document: dict[str, Any], name: str) -> list[Figure]:
             "shuffled pairs", mean(edge["null_r2"] for edge in edges), at_least(GOAL),
         ),
         Figure(
-            f"{name}: dimensions of the core, mean", mean(agent["core_dim"] for agent in document["agents"]), "",
+            f"{name}: dimensions of the core, mean",
+            mean(agent["core_dim"] for agent in document["agents"]), "",
             "coordinates that move", 2 * OBJECTS.get(name, 3),
         ),
     ]  # fmt: skip

@@ -1,7 +1,9 @@
-"""Start-up: seconds until the command line has printed its help, against an empty Python and importing torch."""
+"""Start-up: seconds until the command line has said its help, against an empty Python and importing torch."""
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness import Effort, Figure, alternate, at_most, seconds
@@ -16,6 +18,12 @@ def command() -> list[str]:
     return [str(script)] if script.exists() else [sys.executable, "-m", "social_jepa"]
 
 
+def start(line: Sequence[str]) -> dict[str, float]:
+    """Return how long a command takes from start to exit."""
+    quiet = partial(subprocess.run, line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return {"seconds": seconds(quiet)}
+
+
 def figures(effort: Effort) -> list[Figure]:
     """Start all three in turns."""
     commands = {
@@ -24,11 +32,7 @@ def figures(effort: Effort) -> list[Figure]:
         "torch": [sys.executable, "-c", "import torch"],
     }
 
-    def start(name: str) -> dict[str, float]:
-        run = lambda: subprocess.run(commands[name], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: E731
-        return {"seconds": seconds(run)}
-
-    found = alternate({name: lambda name=name: start(name) for name in commands}, effort.rounds)  # type: ignore[misc]
+    found = alternate({name: partial(start, line) for name, line in commands.items()}, effort.rounds)
     took = found["help"]["seconds"]
     return [
         Figure("social-jepa --help", took, "s", "python -c pass", found["empty"]["seconds"], at_most(GOAL)),

@@ -1,4 +1,4 @@
-"""MiniWorld used as its manual says: the reference for the project's own renderer. Needs PYGLET_HEADLESS=True."""
+"""MiniWorld used as its manual says, the reference for our renderer; it needs PYGLET_HEADLESS=True."""
 
 import math
 

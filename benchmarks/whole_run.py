@@ -20,8 +20,9 @@ SESSION = re.compile(r"session_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_\d+")
 class MemoryWatch:
     """The most memory that a run held at once, over all its processes.
 
-    Memory that processes share is split among them (PSS), so that the sum counts it once. Ray's own processes
-    belong to the run if they descend from it or name its session directory: other sessions on the machine do not.
+    Memory that processes share is split among them (PSS), so that the sum counts it once. Ray's own
+    processes belong to the run if they descend from it or name its session directory; those of other sessions
+    on the machine do not.
     """
 
     def __init__(self) -> None:

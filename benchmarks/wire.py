@@ -27,7 +27,7 @@ SHORT = (  # learns enough in seconds that every agent has a core to talk about
 
 
 def pools(index: int, config: NegotiationConfig) -> Pools:
-    """Return what a well-trained agent would hold: the shared factors turned its own way, then noise of its own."""
+    """Return what a well-trained agent would hold: the shared factors turned its own way, then noise."""
     factors = np.random.default_rng(0).standard_normal((2 * config.pool, CORE))
     rng = np.random.default_rng([1, index])
     turn = np.linalg.qr(rng.standard_normal((CORE, CORE)))[0]
@@ -111,7 +111,8 @@ def memory_figures(effort: Effort) -> list[Figure]:
         )
     talk = found["talk"]
     took = Figure(
-        "12 edges negotiated in memory", talk["seconds"], "s", "fitted and scored, no messages", found["fit"]["seconds"]
+        "12 edges negotiated in memory", talk["seconds"], "s", "fitted and scored, no messages",
+        found["fit"]["seconds"],
     )  # fmt: skip
     return [*byte_figures(talk["bytes"], config), took]
 

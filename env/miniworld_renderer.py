@@ -34,8 +34,8 @@ from miniworld.params import DEFAULT_PARAMS  # noqa: E402
 from pyglet import gl  # noqa: E402
 from pyglet.libs.egl import egl  # noqa: E402
 
+from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS  # noqa: E402
 from env.camera import Pose  # noqa: E402
-from env.renderer import BODY_COLOR, BODY_SIZE, OBJECT_COLORS  # noqa: E402
 from env.scene import SceneConfig, SceneState  # noqa: E402
 
 _alive: "weakref.ref[MiniworldRenderer] | None" = None

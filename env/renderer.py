@@ -1,4 +1,4 @@
-"""What a renderer is, how one is built, and what the objects look like in every renderer."""
+"""What a renderer is, and how one is built."""
 
 from typing import Protocol
 
@@ -6,17 +6,6 @@ import numpy as np
 
 from env.camera import Pose
 from env.scene import SceneConfig, SceneState
-
-OBJECT_COLORS = (  # red, green and blue parts in [0, 1], far from each other and from the grey floor
-    (1.0, 0.0, 0.0),
-    (0.0, 1.0, 0.0),
-    (0.0, 0.0, 1.0),
-    (1.0, 1.0, 0.0),
-    (1.0, 0.0, 1.0),
-    (0.0, 1.0, 1.0),
-)
-BODY_COLOR = (0.1, 0.1, 0.1)
-BODY_SIZE = 0.4  # metres, the edge of a peer's body
 
 
 class Renderer(Protocol):

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS
 from env.camera import Pose, camera_axes, in_camera
-from env.renderer import BODY_COLOR, BODY_SIZE, OBJECT_COLORS
 from env.scene import SceneConfig, SceneState
 
 NEAREST = 0.05  # metres; what is nearer is not drawn

@@ -52,6 +52,10 @@ def run(
     from social_jepa.store import create
 
     resolved = load_config(config, settings or [], QUICK if quick else None)
+    if address:
+        from social_jepa.cluster import check_address
+
+        check_address(address)  # before there is a folder
     _simulate(resolved, create(resolved, out), address, False, as_json)
 
 
@@ -175,12 +179,12 @@ def main() -> None:
     """Run the command line; what a person got wrong is a sentence and exit status 2."""
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        sys.exit(130)
     except (ValueError, LookupError) as error:  # settings, run folders, queries: each error is a sentence
         typer.echo(f"social-jepa: {error}", err=True)
         sys.exit(2)
     except RuntimeError as error:  # Ray, OpenGL, training, an interrupted run
         typer.echo(f"social-jepa: {error}", err=True)
+        sys.exit(getattr(error, "exit_status", 1))
+    except OSError as error:  # a full disk, a folder that went away
+        typer.echo(f"social-jepa: {error.filename or 'writing'}: {error.strerror or error}", err=True)
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from agents.actor import AgentActor
 from agents.agent import AgentSpec
+from social_jepa.doctor import answers
 
 # A training step frees and takes back tens of megabytes. By default glibc returns them to the system and
 # every step pays for the page faults anew: a quarter of its time where this was measured.
@@ -22,8 +24,15 @@ MALLOC = {
 }
 
 
+CONNECT_PATIENCE = 5.0  # seconds to wait for a cluster's port
+
+
 class ClusterError(RuntimeError):
     """Ray could not do what was asked; the text names the remedy."""
+
+
+class AddressError(ValueError):
+    """Nobody listens where a cluster was said to be."""
 
 
 class AgentLostError(RuntimeError):
@@ -45,15 +54,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_address(address: str | None) -> None:
+    """Raise AddressError if nobody listens there: Ray itself would go on trying for minutes."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address and address not in ("auto", "local") and not answers(address, CONNECT_PATIENCE):
+        raise AddressError(
+            f"nobody answers at {address}: an address is written host:port, for example 10.0.0.1:6379; "
+            "ray status on the head node names it, and without one a local Ray is started"
+        )
+
+
 @contextlib.contextmanager
 def cluster(address: str | None = None) -> Iterator[None]:
-    """Start a small local Ray, or join the one at an address or at RAY_ADDRESS, and leave it as it was found."""
+    """Start a small local Ray, or join the one at an address or at RAY_ADDRESS; leave it as it was found."""
     # said outright, because Ray may otherwise write a token into the home folder
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     started = not ray.is_initialized()
     if started:
+        check_address(address)
         _connect(address or os.environ.get("RAY_ADDRESS"))
     try:
         yield
@@ -65,7 +85,7 @@ def cluster(address: str | None = None) -> Iterator[None]:
 def _connect(address: str | None) -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        if address:
+        if address and address != "local":
             ray.init(address=address, **quiet)
         else:
             ray.init(
@@ -83,14 +103,18 @@ def share(count: int, threads: int) -> Share:
     """Return what each of `count` agents gets: a GPU where the cluster has any, else CPU cores."""
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
-    slots = min(1.0, cpus / count)
-    per_gpu = min(1.0, int(1e4 * gpus / count) / 1e4)
+    slots, per_gpu = _part(cpus, count), _part(gpus, count)
     own = threads or max(1, int(cpus // count))
     device = "no GPU"
     if gpus:
         device = "one GPU each" if per_gpu == 1 else f"{count} agents share {gpus:g} GPUs"
     cpu = f"{own} thread{'s' if own > 1 else ''} each" + (f", sharing {cpus:g} cores" if cpus < count else "")
-    return Share(int(1e4 * slots) / 1e4, per_gpu, own, f"{device}; {cpu}")
+    return Share(slots, per_gpu, own, f"{device}; {cpu}")
+
+
+def _part(units: float, count: int) -> float:
+    """Return what of a core or GPU each gets when none may straddle two: 3 GPUs hold 4 agents by halves."""
+    return int(1e4 / math.ceil(count / units)) / 1e4 if units else 0.0
 
 
 def place(specs: Sequence[AgentSpec], parts: Share, resume: bool) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def check_ray(
     address = environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
         return Check("ray", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
-    ok = (reach or _reach)(address)
+    ok = (reach or answers)(address)
     found = f"{version}, {address} {'answers' if ok else 'does not answer'}"
     return Check("ray", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run on this machine")
 
@@ -224,11 +224,12 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def _reach(address: str, seconds: float = 2.0) -> bool:
+def answers(address: str, seconds: float = 2.0) -> bool:
+    """Does anybody listen at host:port or ray://host:port?"""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):  # the last for a port above 65535
         return False
     return True
 

@@ -15,6 +15,7 @@ BEND = 0.13  # how far an edge curves away from the straight line, as a share of
 VIEW = 2.6  # metres of the faint wedge that shows where a camera looks
 MOST_LABELLED = 8  # agents up to which every edge carries its figure
 STEPS = 120  # samples of a curve when looking for where it leaves a card
+SIDES = {4: 108.0, 8: 84.0, 24: 48.0, math.inf: 32.0}  # side of a picture by the number of agents
 CLASSES = (0.2, 0.4, 0.6, 0.8)  # borders between the five shades of an edge
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -54,7 +55,8 @@ class Plan:
 def plan(agents: Sequence[Mapping[str, Any]], room_size: float) -> Plan:
     """Place the cards so that the whole room fits and none covers another."""
     places = {agent["name"]: complex(agent["pose"]["x"], agent["pose"]["z"]) for agent in agents}
-    side = 108.0 if len(agents) <= 4 else 84.0 if len(agents) <= MOST_LABELLED else 48.0
+    side = next(size for most, size in SIDES.items() if len(agents) <= most)
+    spacing = 2.3 if len(agents) <= MOST_LABELLED else 1.75  # room for the figures of short edges
     corner = complex(room_size, room_size) / 2
     reach = [*places.values(), corner, -corner]
     left, right = min(p.real for p in reach), max(p.real for p in reach)
@@ -64,14 +66,14 @@ def plan(agents: Sequence[Mapping[str, Any]], room_size: float) -> Plan:
     origin = complex(margin - left * scale, margin - top * scale)
     height = (bottom - top) * scale + 2 * margin + 0.3 * side
     cameras = {name: origin + place * scale for name, place in places.items()}
-    cards = _apart(cameras, 1.5 * side, (side * 0.6, side * 0.6, WIDTH - side * 0.6, height - side * 0.9))
+    cards = _apart(cameras, spacing * side, (side * 0.6, side * 0.6, WIDTH - side * 0.6, height - side * 0.9))
     return Plan(cameras, cards, side, scale, origin, height)
 
 
 def _apart(places: Mapping[str, complex], least: float, box: Box) -> dict[str, complex]:
     """Push points that are closer than ``least`` away from each other, inside a box."""
     names, points = list(places), list(places.values())
-    for _ in range(200):
+    for _ in range(300):
         moved = False
         for i in range(len(points)):
             for j in range(i):

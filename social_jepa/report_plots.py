@@ -11,6 +11,7 @@ from social_jepa.report_figure import INKS, SMALL, WIDE, color, plot
 from social_jepa.report_tables import in_bytes, number
 
 LOWEST_R2, HIGHEST_R2 = -0.2, 1.0
+ENOUGH = 0.95  # share of its final R2 at which a map counts as found
 BINS = 150  # points of a loss curve
 METHODS = {
     "procrustes": ("s0", "o", "rotation of the cores (Procrustes)"),
@@ -105,49 +106,43 @@ def spectrum_plots(agents: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[
 
 def budget_plot(budget: Sequence[Mapping[str, Any]]) -> str:
     """Return held-out R2 by number of anchor pairs, mean and worst over the edges, for every method."""
-    curves = {
-        method: sorted(
-            (row["pairs"], row["r2_mean"], row["r2_min"]) for row in budget if row["method"] == method
-        )
-        for method in METHODS
-    }
+    curves: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
+    for row in sorted(budget, key=lambda row: row["pairs"]):
+        curves[row["method"]].append((row["pairs"], row["r2_mean"], row["r2_min"]))
 
     def paint(axes: Axes) -> None:
         for method, curve in curves.items():
             if curve:
-                ink, marker, meaning = METHODS[method]
+                ink, marker, _ = METHODS[method]
                 pairs, mean, worst = zip(*curve, strict=True)
-                axes.plot(
-                    pairs, mean, f"{marker}-", color=INKS[ink], linewidth=1.4, markersize=4, label=meaning
-                )
+                axes.plot(pairs, mean, f"{marker}-", color=INKS[ink], linewidth=1.4, markersize=4)
                 axes.plot(pairs, worst, f"{marker}:", color=INKS[ink], linewidth=0.9, markersize=2.5)
         counts = sorted({row["pairs"] for row in budget})
         axes.set_xscale("log", base=2)
-        axes.set(
-            ylim=(LOWEST_R2, HIGHEST_R2),
-            xlabel="anchor pairs that the map is fitted on",
-            ylabel="held-out R²",
-        )
+        axes.set(ylim=(LOWEST_R2, HIGHEST_R2), ylabel="held-out R²")
+        axes.set_xlabel("anchor pairs that the map is fitted on")
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.xaxis.set_minor_locator(NullLocator())
 
-    best = next(iter(curve for curve in curves.values() if curve), [])
-    enough = next((pairs for pairs, mean, _ in best if mean >= 0.95 * best[-1][1] > 0), None)
-    title = (
-        f"{enough} pairs give a rotation 95 % of the R² that it has with {best[-1][0]}"
-        if enough
-        else "R² by pairs"
+    rotation = curves["procrustes"]
+    enough = [pairs for pairs, mean, _ in rotation if mean >= ENOUGH * rotation[-1][1] > 0]
+    title = "How R² grows with the number of anchor pairs"
+    if enough:
+        title = f"{enough[0]} pairs give a rotation 95 % of the R² that it has with {rotation[-1][0]}"
+    return plot("budget", title, WIDE, paint, _cut_off(curves))
+
+
+def _cut_off(curves: Mapping[str, Sequence[tuple[int, float, float]]]) -> str:
+    """Return a sentence about the points that lie below the plot, if there are any."""
+    points = [(r2, method, pairs) for method in curves for pairs, *both in curves[method] for r2 in both]
+    below = [point for point in points if point[0] < LOWEST_R2]
+    if not below:
+        return ""
+    lowest, method, pairs = min(below)
+    return (
+        f"{len(below)} points lie below {number(LOWEST_R2, 1)} and are cut off; "
+        f"the lowest is {number(lowest, 2)} ({method}, {pairs} pairs)."
     )
-    below = [(value, method, pairs) for method in curves for pairs, *two in curves[method] for value in two]
-    clipped = [point for point in below if point[0] < LOWEST_R2]
-    note = ""
-    if clipped:
-        lowest, method, pairs = min(clipped)
-        note = (
-            f"{len(clipped)} points lie below {number(LOWEST_R2, 1)} and are cut off; "
-            f"the lowest is {number(lowest, 2)} ({method}, {pairs} pairs)."
-        )
-    return plot("budget", title, WIDE, paint, note)
 
 
 def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: int) -> str:
@@ -159,41 +154,33 @@ def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: 
         pixels: Bytes of the frames of the compared ticks, uncompressed.
         ticks: How many ticks an edge compared.
     """
-    rows = [("one edge, as sent by both sides", edges, "s0"), ("the weights of one agent", weights, "s2"),
-            (f"the raw pixels of one camera at {ticks} ticks", [pixels], "s1")]  # fmt: skip
-    rows = [(label, values, ink) for label, values, ink in rows if values]
+    rows = [
+        (f"the raw pixels of one camera at {ticks} ticks", [pixels], "s1"),
+        ("the weights of one agent", weights, "s2"),
+        ("one edge, as sent by both sides", edges, "s0"),
+    ]  # from the bottom up
+    rows = [row for row in rows if row[1]]
+    everything = [value for _, values, _ in rows for value in values]
 
     def paint(axes: Axes) -> None:
-        for place, (label, values, ink) in enumerate(reversed(rows)):
-            low, high = min(values), max(values)
-            span = (
-                in_bytes(low) if in_bytes(low) == in_bytes(high) else f"{in_bytes(low)} to {in_bytes(high)}"
-            )
-            axes.plot(
-                values,
-                [place] * len(values),
-                "o",
-                color=INKS[ink],
-                markersize=7,
-                alpha=0.8,
-                markeredgewidth=0,
-            )
-            axes.annotate(f"{label}: {span}", (0, place), xycoords=("axes fraction", "data"), xytext=(4, 11),
-                          textcoords="offset points")  # fmt: skip
-        everything = [value for _, values, _ in rows for value in values]
+        for place, (label, values, ink) in enumerate(rows):
+            said = " to ".join(dict.fromkeys(in_bytes(end) for end in (min(values), max(values))))
+            axes.plot(values, [place] * len(values), "o", color=INKS[ink], markersize=7, markeredgewidth=0)
+            said = f"{label}: {said}"
+            axes.text(0.012, place + 0.2, said, transform=axes.get_yaxis_transform())
         axes.set_xscale("log")
-        axes.set(
-            xlim=(min(everything) / 3, max(everything) * 3),
-            ylim=(-0.5, len(rows) - 0.2),
-            xlabel="bytes",
-            yticks=[],
-        )
+        axes.set(xlim=(min(everything) / 3, max(everything) * 3), xlabel="bytes")
+        axes.set(ylim=(-0.5, len(rows) - 0.2), yticks=[])
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_bytes(value)))
         axes.xaxis.set_minor_locator(NullLocator())
 
     edge = float(np.mean(edges))
-    less = f"{pixels / edge:,.0f} times less than pixels"
-    if weights:
-        less += f", {np.mean(weights) / edge:,.0f} times less than weights"
+    others = [("pixels", float(pixels)), *([("weights", float(np.mean(weights)))] if weights else [])]
+    compared = ", ".join(_against(name, other / edge) for name, other in others)
     note = "" if weights else "The checkpoints are not on this machine, so the weights are left out."
-    return plot("cost", f"An edge costs {in_bytes(edge)}: {less}", WIDE, paint, note)
+    return plot("cost", f"An edge costs {in_bytes(edge)}: {compared}", WIDE, paint, note)
+
+
+def _against(name: str, ratio: float) -> str:
+    """Return how an edge compares with something that costs ``ratio`` times as much."""
+    return f"{ratio:.3g} times less than {name}" if ratio >= 1 else f"{1 / ratio:.3g} times more than {name}"

@@ -42,6 +42,8 @@ class Watcher(Protocol):
 class StoppedError(RuntimeError):
     """The run was interrupted; what was trained is saved."""
 
+    exit_status = 130  # what a shell reports of a program that was interrupted
+
 
 @dataclass
 class Simulation:
@@ -77,6 +79,9 @@ class Simulation:
                 document = self._live(ledger, began)
             ledger.event("finished", seconds=document["seconds"])
             return document
+        except KeyboardInterrupt:
+            ledger.event("stopped", why="interrupted from the keyboard")
+            raise StoppedError(f"stopped; go on with: social-jepa resume {self.folder.path}") from None
         except BaseException as error:
             ledger.event("stopped", why=str(error) or type(error).__name__)
             raise
@@ -109,14 +114,11 @@ class Simulation:
             for handle in handles.values():
                 handle.stop.remote()
             cluster.ask(calls, STOP_PATIENCE)
-            raise StoppedError(f"go on with: social-jepa resume {self.folder.path}") from None
+            raise
 
     def _gather_watched(self, handles: Mapping[str, Any], method: str) -> dict[str, Any]:
         calls = {name: getattr(handle, method).remote() for name, handle in handles.items()}
-        try:
-            return cluster.gather(calls, lambda: self._look(handles))
-        except KeyboardInterrupt:
-            raise StoppedError(f"go on with: social-jepa resume {self.folder.path}") from None
+        return cluster.gather(calls, lambda: self._look(handles))
 
     def _look(self, handles: Mapping[str, Any]) -> None:
         seen = cluster.ask({name: handle.progress.remote() for name, handle in handles.items()})

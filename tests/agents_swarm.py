@@ -24,7 +24,7 @@ CORE, DIM = 3, 5
 
 
 def vectors(index: int, ticks: Iterable[int], core: int = CORE, noise: float = 0.05) -> torch.Tensor:
-    """What a planted agent makes of ticks, [K, DIM]: the shared core, turned its own way, then its fancies."""
+    """What a planted agent makes of ticks, [K, DIM]: the shared core turned its own way, then fancies."""
     own = np.random.default_rng([7, index])
     turn = np.linalg.qr(own.normal(size=(CORE, CORE)))[0]
     truth = np.stack([np.random.default_rng([3, tick]).normal(size=CORE) for tick in ticks]) @ turn

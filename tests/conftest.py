@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import dataclasses
+import functools
 import os
 import shutil
 import tempfile
@@ -50,23 +51,45 @@ def ray_local() -> Iterator[None]:
 
 
 SMALL = (
-    "agents.count=4 scene.renderer=toy scene.frame_size=32 scene.objects=1 scene.bodies=false model.dim=4 "
-    "model.width=8 model.hidden=32 training.steps=60 training.segments=32 training.window=1024 training.fresh=8 "
-    "training.calibration=512 negotiation.pool=128 negotiation.anchors=32 negotiation.heldout=64"
+    "agents.count=4 scene.renderer=toy scene.frame_size=32 scene.objects=1 scene.bodies=false "
+    "model.dim=4 model.width=8 model.hidden=32 training.steps=60 training.segments=32 training.window=1024 "
+    "training.fresh=8 training.calibration=512 negotiation.pool=128 negotiation.anchors=32 "
+    "negotiation.heldout=64"
 )  # settings of the smallest run in which agents agree
+
+
+def converse(agents, silent):
+    """Let agents of one process negotiate, silent edges aside, and return what each knows in the end."""
+    from agents.actor import Settled
+    from agents.transport import Mailbox, MemoryTransport
+
+    boxes, transport = {}, MemoryTransport()
+
+    def hear(name, frame):
+        boxes[name].post(agents[name].negotiation.receive(boxes[name].open(frame)))
+
+    for name in agents:
+        boxes[name] = Mailbox(transport)
+        transport.listen(name, functools.partial(hear, name))
+    for name, agent in agents.items():
+        peers = [peer for peer in agents if peer != name and (name, peer) not in silent]
+        boxes[name].post(agent.negotiation.open(peers))
+    transport.run()
+    return {
+        name: Settled(agent.negotiation.edges, boxes[name].sent, boxes[name].log, [])
+        for name, agent in agents.items()
+    }
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
-    """Results of a small run in this process: three agents that agree, and one that takes itself for a stranger.
+    """A small run in this process: three agents that agree, and one that thinks it is in another scene.
 
-    The edges with the fourth are refused, but for one that agent-0 never offered.
+    Edges with the last are refused, but for one that agent-0 never offered.
     """
     from rich.console import Console
 
-    from agents.actor import Settled
     from agents.agent import Agent
-    from agents.transport import Mailbox, MemoryTransport
     from social_jepa.config import load_config
     from social_jepa.ledger import Ledger
     from social_jepa.results import load_results
@@ -79,20 +102,10 @@ def small_run(tmp_path_factory):
     folder = create(config, tmp_path_factory.mktemp("small") / "run")
     agents = {spec.name: Agent(spec) for spec in agent_specs(config, folder)}
     memories = {name: agent.settle() for name, agent in agents.items() if agent.train()}
-    voices = {name: agent.negotiation for name, agent in agents.items()}
-    voices["agent-3"].card = dataclasses.replace(voices["agent-3"].card, scene="0" * 16)
+    stranger = agents["agent-3"].negotiation
+    stranger.card = dataclasses.replace(stranger.card, scene="0" * 16)
+    settled = converse(agents, silent={("agent-0", "agent-3")})
 
-    transport = MemoryTransport()
-    boxes = {name: Mailbox(transport) for name in agents}
-    for name, box in boxes.items():
-        transport.listen(
-            name, lambda frame, own=(box, voices[name]): own[0].post(own[1].receive(own[0].open(frame)))
-        )
-    for name, box in boxes.items():
-        box.post(voices[name].open(set(agents) - {name} - ({"agent-3"} if name == "agent-0" else set())))
-    transport.run()
-
-    settled = {name: Settled(voices[name].edges, box.sent, box.log, []) for name, box in boxes.items()}
     simulation = Simulation(config, folder, Screen(Console(quiet=True)), seconds={"negotiate": 0.0})
     places = dict.fromkeys(agents, ("here", "cpu"))
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:

@@ -68,7 +68,7 @@ def test_a_negotiated_map_is_the_map_fitted_directly_from_both_anchor_sets():
         (vectors(0, ticks).double().numpy(), vectors(1, ticks).double().numpy()) for ticks in (fit, held)
     )
     xc, yc = x - x.mean(0), y - y.mean(0)
-    penalty = np.sqrt(CONFIG.ridge * (xc**2).sum() / DIM) * np.eye(DIM)
+    penalty = np.sqrt(CONFIG.ridge * (xc**2).mean()) * np.eye(DIM)
     ridge = np.linalg.lstsq(np.vstack([xc, penalty]), np.vstack([yc, 0 * penalty]))[0]
     turn, _ = orthogonal_procrustes(xc[:, :CORE], yc[:, :CORE])
     error = (x_held - x.mean(0))[:, :CORE] @ turn + y.mean(0)[:CORE] - y_held[:, :CORE]
