@@ -16,7 +16,7 @@ from benchmarks.harness import BenchmarkError
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 3600.0  # seconds that one run of the project may take
-TAIL = 1500  # characters of what a failed process said last
+TAIL = 600  # characters of what a failed process said last
 
 
 class Worker:

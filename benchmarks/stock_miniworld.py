@@ -6,8 +6,8 @@ import numpy as np
 from miniworld.entity import COLORS, Box
 from miniworld.miniworld import MiniWorldEnv
 
+from env.appearance import BODY_SIZE
 from env.camera import Pose
-from env.renderer import BODY_SIZE
 from env.scene import SceneConfig, SceneState
 
 

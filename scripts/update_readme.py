@@ -64,7 +64,8 @@ def readme(text: str) -> str:
 
 def main() -> None:
     """Take over what is given, then write the README."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--run", type=Path, help="run folder whose graph becomes the demo")
     parser.add_argument("--bench", type=Path, help="what python -m benchmarks --json printed")
     chosen = parser.parse_args()

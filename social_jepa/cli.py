@@ -1,6 +1,7 @@
 """The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +53,7 @@ def run(
     from social_jepa.store import create
 
     resolved = load_config(config, settings or [], QUICK if quick else None)
-    if address:
+    if address or os.environ.get("RAY_ADDRESS"):
         from social_jepa.cluster import check_address
 
         check_address(address)  # before there is a folder

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -45,6 +46,8 @@ class AgentsConfig:
             raise ValueError(
                 f"agents.poses names {len(self.poses)} poses for agents.count={self.count} agents"
             )
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise ValueError(f"agents.device={self.device!r}: choose auto, cpu, cuda, cuda:<number> or mps")
         if self.threads < 0:
             raise ValueError(f"agents.threads={self.threads}: 0 for a fair share, or how many")
 
@@ -67,17 +70,21 @@ class RunConfig:
         if self.scene.frame_size % 16:
             raise ValueError(f"scene.frame_size={self.scene.frame_size}: the encoder needs a multiple of 16")
         scene = Scene(self.scene, self.seed)
-        for index, pose in enumerate(self.poses()):
+        for index in range(self.agents.count):
             try:
-                scene.check_pose(pose)
+                scene.check_pose(self.pose(index))
             except ValueError as error:
                 raise ValueError(f"the pose of agent-{index}: {error}") from error
 
     def poses(self) -> list[Pose]:
         """Return every agent's camera pose."""
+        return [self.pose(index) for index in range(self.agents.count)]
+
+    def pose(self, index: int) -> Pose:
+        """Return one agent's camera pose."""
         if self.agents.poses:
-            return [Pose.parse(text) for text in self.agents.poses]
-        return [ring_pose(index, self.agents.ring) for index in range(self.agents.count)]
+            return Pose.parse(self.agents.poses[index])
+        return ring_pose(index, self.agents.ring)
 
     def names(self) -> list[str]:
         """Return every agent's name."""
@@ -118,10 +125,11 @@ def load_config(
         _lay_over(settings, _read(file))
     for text in overrides:
         key, equals, value = text.partition("=")
-        if not equals or not key:
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
             raise ConfigError(f"{text!r}: settings are written key.sub=value, for example training.steps=200")
         nested: Any = _value(value)
-        for part in reversed(key.strip().split(".")):
+        for part in reversed(parts):
             nested = {part: nested}
         _lay_over(settings, nested)
     try:
@@ -169,7 +177,7 @@ def _build(kind: type, settings: Any, prefix: str) -> Any:
     values = {}
     for key, value in settings.items():
         if key not in known:
-            raise ValueError(_unknown(prefix + key))
+            raise ValueError(_unknown(prefix + ".".join(_first_leaf(key, value))))
         wanted = types[key]
         if dataclasses.is_dataclass(wanted):
             values[key] = _build(wanted, value, f"{prefix}{key}.")  # type: ignore[arg-type]
@@ -205,10 +213,20 @@ def keys(kind: type = RunConfig, prefix: str = "") -> list[str]:
     return found
 
 
+def _first_leaf(key: str, value: Any) -> list[str]:
+    if isinstance(value, Mapping) and value:
+        return [key, *_first_leaf(*next(iter(value.items())))]
+    return [key]
+
+
 def _unknown(key: str) -> str:
     every = keys()
+    group = key.rpartition(".")[0]
+    others = [name for name in every if name.startswith(f"{group}.")] or [
+        "seed", *(f"{name}.…" for name in ("agents", "scene", "model", "training", "negotiation"))
+    ]  # fmt: skip
     near = difflib.get_close_matches(key, every, n=1, cutoff=0.4)
     if not near:  # perhaps only the group was forgotten
         near = [name for name in every if name.split(".")[-1] == key.split(".")[-1]]
-    hint = f"did you mean {near[0]}?" if near else "see social-jepa run --help"
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(others)}"
     return f"there is no setting {key}: {hint}"

@@ -47,15 +47,13 @@ class Ledger:
             self._open(create)
 
     def _open(self, create: bool) -> None:
-        if create:
-            with self._connection:
-                self._connection.executescript(_TABLES)
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
+        if create and version == 0:
+            self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
             raise LedgerError(f"{self.path} has version {version}, this program reads {SCHEMA_VERSION}")
 
     @contextlib.contextmanager
@@ -66,6 +64,10 @@ class Ledger:
             raise  # our mistake, not the file's
         except sqlite3.DatabaseError as error:
             self._connection.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise LedgerError(
+                    f"another program writes to the ledger {self.path}: close it, then try again"
+                ) from error
             raise LedgerError(
                 f"the ledger {self.path} is damaged ({error}): "
                 "restore it from a copy, or run again into a new folder"
@@ -83,7 +85,10 @@ class Ledger:
         edges: Iterable[Mapping[str, Any]],
         messages: Iterable[Posted],
     ) -> None:
-        """Write what a round of negotiation left, all of it or nothing."""
+        """Write what a round of negotiation left, all of it or nothing.
+
+        An edge that is negotiated again takes the place of the old one, and so do its messages.
+        """
         now = time.time()
         agent_rows = [(agent["name"], json.dumps(agent)) for agent in agents]
         edge_rows = [
@@ -98,6 +103,9 @@ class Ledger:
         with self._refused(), self._connection as connection:
             connection.executemany("INSERT OR REPLACE INTO agents VALUES (?, ?)", agent_rows)
             connection.executemany(f"INSERT OR REPLACE INTO edges VALUES ({', '.join('?' * 11)})", edge_rows)
+            connection.executemany(
+                "DELETE FROM messages WHERE edge_source = ? AND edge_target = ?", [row[:2] for row in edge_rows]
+            )
             connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", list(messages))
 
     def events(self) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from social_jepa.pictures import Observer, sheet, write_png
 from social_jepa.results import Results
 from social_jepa.specs import agent_specs
 
+LAST_TICK = 2**53  # far beyond any run, and still exact as a float
 DEFAULT_TICK = 0  # the first tick of the stretch that scores
 
 
@@ -47,6 +48,8 @@ def ask(
         QueryError: Nothing to translate, or too much.
         UnknownAgentError, NoPathError: No such agent, or an edge on the way was refused.
     """
+    if source == target:
+        raise QueryError(f"--from and --to are both {source}: name two agents")
     if tick is not None and vector is not None:
         raise QueryError("give --tick or --vector, not both")
     path = route(results, source, target, via)
@@ -118,21 +121,21 @@ def embed(results: Results, source: str, tick: int) -> Tensor:
     """Return the core code of what an agent sees at a tick, from its checkpoint, [core_dim].
 
     Raises:
-        QueryError: A tick before the scene began.
-        CheckpointError: Its checkpoint is missing, damaged or unfinished.
+        QueryError: A tick outside the scene, or its checkpoint is missing, damaged or not the graph's.
     """
-    if tick < 0:
-        raise QueryError(f"--tick {tick}: the scene begins at tick 0")
+    if not 0 <= tick <= LAST_TICK:
+        raise QueryError(f"--tick {tick}: choose from 0, where the scene begins, to {LAST_TICK}")
     config = results.folder.config()
     spec = next(spec for spec in agent_specs(config, results.folder) if spec.name == source)
+    known = next(agent["checkpoint"] for agent in results.document["agents"] if agent["name"] == source)
     agent = Agent(spec)
     try:
         agent.load()
-        if agent.basis is None:
-            raise CheckpointError(
-                f"{source} has not finished training: go on with social-jepa resume {results.folder.path}"
-            )
+        if agent.basis is None or agent.checkpoint != known:
+            raise CheckpointError(f"{agent.path} is not the checkpoint that the graph was made with")
         return agent.basis.core(agent.embed_ticks([tick]))[0]
+    except CheckpointError as error:
+        raise QueryError(f"{error}; social-jepa resume {results.folder.path} makes both anew") from error
     finally:
         agent.close()
 
@@ -150,18 +153,21 @@ def draw(results: Results, answer: dict[str, Any], path: Path | None) -> Path:
             asked = [(f"{source} sees t={tick}", observer.see(source, tick))]
             rows = [[*asked, (f"{target} sees t={tick}", observer.see(target, tick))], found]
         name = f"query-{source}-{target}-{'vector' if tick is None else tick}.png"
-        return write_png(path or results.folder.path / name, sheet(rows))
+        file = path or results.folder.path / name
+        try:
+            return write_png(file, sheet(rows))
+        except OSError as error:
+            raise QueryError(f"cannot write --picture {file}: {error.strerror}") from error
 
 
 def print_answer(answer: dict[str, Any]) -> None:
     """Print an answer for people."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(f"{' > '.join(answer['path'])}   expected R2 {answer['expected_r2']:.3f}")
     for name in ("vector", "translated"):
         console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in answer[name]))
-    table = Table(
-        box=None, pad_edge=False, title=f"nearest ticks in the memory of {answer['to']}", title_justify="left"
-    )
+    console.print(f"nearest ticks in the memory of {answer['to']}")
+    table = Table(box=None, pad_edge=False)
     table.add_column("tick", justify="right")
     table.add_column("distance", justify="right")
     for near in answer["nearest"]:

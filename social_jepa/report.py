@@ -43,7 +43,7 @@ class Sights:
 
 
 def write_report(results: Results) -> Path:
-    """Write the run's report.html whole or not at all, and return its path.
+    """Write the run's report.html and graph.svg, each whole or not at all, and return the page's path.
 
     The page is a function of the run folder: writing it again gives the same bytes. report.html in the
     package is its text, with a place for each value.
@@ -63,7 +63,19 @@ def write_report(results: Results) -> Path:
     }
     text = Template(page.joinpath("report.html").read_text("utf-8")).substitute(values)
     write_atomically(results.folder.report_file, text.encode())
+    write_atomically(
+        results.folder.path / "graph.svg", _standalone(values["graph"], values["style"]).encode()
+    )
     return results.folder.report_file
+
+
+def _standalone(graph: str, style: str) -> str:
+    """Return the page's graph as a file of its own, for a README or a slide."""
+    dress = f"<style>svg {{ font-family: sans-serif; }}\n{style}</style>"
+    ground = '<rect width="100%" height="100%" fill="var(--panel)"/>'
+    opening, rest = graph.split(">", 1)
+    opening = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{opening}>\n{dress}\n{ground}{rest}\n"
 
 
 def _look(config: RunConfig) -> Sights:

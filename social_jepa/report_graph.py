@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from env.renderer import OBJECT_COLORS
+from env.appearance import OBJECT_COLORS
 from env.scene import SceneConfig, SceneState
 from social_jepa.report_tables import escape, number
 

@@ -20,7 +20,7 @@ from social_jepa.document import (
     edge_maps,
     translation_graph,
 )
-from social_jepa.ledger import Ledger
+from social_jepa.ledger import Ledger, LedgerError
 from social_jepa.results import save_results
 from social_jepa.specs import agent_specs
 from social_jepa.store import RunFolder
@@ -70,6 +70,10 @@ class Simulation:
             AgentLostError: An agent's process died or its work failed.
             StoppedError: Interrupted from the keyboard; agents have saved what they trained.
         """
+        with self.folder.hold():
+            return self._run(address)
+
+    def _run(self, address: str | None) -> dict[str, Any]:
         began = time.perf_counter()
         ledger = Ledger(self.folder.ledger_file, create=True)
         ledger.event("resumed" if self.resume else "started", config=self.config.hash())
@@ -82,6 +86,8 @@ class Simulation:
         except KeyboardInterrupt:
             ledger.event("stopped", why="interrupted from the keyboard")
             raise StoppedError(f"stopped; go on with: social-jepa resume {self.folder.path}") from None
+        except LedgerError:
+            raise  # it cannot be written any more
         except BaseException as error:
             ledger.event("stopped", why=str(error) or type(error).__name__)
             raise
@@ -178,8 +184,8 @@ class Simulation:
             "refused_frames": [text for each in settled.values() for text in each.refused],
         }  # fmt: skip
         log = [entry for each in settled.values() for entry in each.log]
-        save_results(self.folder, document, graph, maps, memories)
         ledger.settle(agents, entries, log)
+        save_results(self.folder, document, graph, maps, memories)
         return document
 
 

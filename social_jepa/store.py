@@ -3,14 +3,18 @@
 ::
 
     config.toml   versions.json   ledger.sqlite   graph.json   graph.graphml   maps.safetensors   report.html
+    graph.svg
     agents/agent-0/checkpoint.safetensors   agents/agent-0/anchors.safetensors   ...
 """
 
+import contextlib
+import fcntl
 import importlib.metadata
 import json
+import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,9 @@ RUNS = Path("runs")
 REPORTED = (
     "social-jepa", "ray", "torch", "numpy", "gymnasium", "miniworld", "msgspec", "safetensors", "networkx",
 )  # fmt: skip
+
+
+GRAPH_KEYS = {"agents", "edges", "cycles", "budget", "seconds"}  # without them a document is none of ours
 
 
 class StoreError(ValueError):
@@ -61,6 +68,27 @@ class RunFolder:
         """The page for people."""
         return self.path / "report.html"
 
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep other processes from running in this folder; one that is killed lets go of it by itself.
+
+        Raises:
+            StoreError: Another process holds it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system that knows no locks
+                self._lock(handle)
+            yield
+        finally:
+            os.close(handle)
+
+    def _lock(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(f"{self.path} is in use: another process runs it at this moment") from error
+
     def agent(self, name: str) -> Path:
         """Folder of one agent."""
         return self.path / "agents" / name
@@ -76,7 +104,10 @@ class RunFolder:
             StoreError: The run has not finished, or the file is damaged.
         """
         try:
-            return json.loads(self.graph_file.read_text())
+            document = json.loads(self.graph_file.read_text())
+            if not isinstance(document, dict) or not document.keys() >= GRAPH_KEYS:
+                raise ValueError("it is no graph of this program")
+            return document
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.path} has no graph yet: finish it with social-jepa resume {self.path}"
@@ -95,16 +126,18 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     """
     path = out or _fresh()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(
-            f"{path} exists already: choose another --out, or go on with social-jepa resume {path}"
-        )
+        hint = f", or go on with social-jepa resume {path}" if (path / "config.toml").exists() else ""
+        raise StoreError(f"{path} exists already: choose another --out{hint}")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make the run folder {path}: {error.strerror}") from error
     folder = RunFolder(path.resolve())
-    folder.config_file.write_text(tomli_w.dumps(config.as_dict()))
-    write_json(folder.path / "versions.json", versions())
+    try:
+        write_json(folder.path / "versions.json", versions())
+        write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
+    except OSError as error:
+        raise StoreError(f"cannot write into the run folder {path}: {error.strerror}") from error
     return folder
 
 

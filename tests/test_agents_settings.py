@@ -1,0 +1,60 @@
+import math
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from agents.settings import KINDS, ModelConfig, NegotiationConfig, TrainingConfig, check_kind
+
+BAD = [
+    (ModelConfig, "objective", "barlow"), (ModelConfig, "precision", "fp8"), (ModelConfig, "dim", 0),
+    (ModelConfig, "dim", 1025), (ModelConfig, "width", 0), (ModelConfig, "hidden", -1),
+    (ModelConfig, "ridge", 0.0), (ModelConfig, "ridge", math.nan), (ModelConfig, "variance", -1.0),
+    (ModelConfig, "covariance", math.inf), (ModelConfig, "sigreg", math.nan), (ModelConfig, "log_det", -0.1),
+    (TrainingConfig, "steps", 0), (TrainingConfig, "segments", 0), (TrainingConfig, "segments", 1),
+    (TrainingConfig, "length", 1), (TrainingConfig, "learning_rate", 0.0),
+    (TrainingConfig, "learning_rate", math.nan), (TrainingConfig, "warmup", 1.0),
+    (TrainingConfig, "warmup", -0.1), (TrainingConfig, "warmup", math.nan),
+    (TrainingConfig, "clip", math.inf),
+    (TrainingConfig, "window", 7), (TrainingConfig, "fresh", -1), (TrainingConfig, "checkpoint_every", 0),
+    (TrainingConfig, "calibration", 1), (NegotiationConfig, "anchors", 3),
+    (NegotiationConfig, "anchors", 1025), (NegotiationConfig, "heldout", 3),
+    (NegotiationConfig, "heldout", 1025), (NegotiationConfig, "pool", 65537),
+    (NegotiationConfig, "pool", 511), (NegotiationConfig, "spacing", 0), (NegotiationConfig, "ridge", 0.0),
+    (NegotiationConfig, "ridge", math.nan), (NegotiationConfig, "margin", -0.1),
+    (NegotiationConfig, "margin", math.nan),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), BAD)
+def test_a_setting_that_cannot_work_is_refused_by_its_dotted_name(kind, name, value):
+    group = kind.__name__.removesuffix("Config").lower()
+    with pytest.raises(ValueError, match=rf"{group}\.\w*{name}"):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("kind", [ModelConfig, TrainingConfig, NegotiationConfig])
+def test_the_settings_that_nobody_touched_work_and_cannot_be_changed(kind):
+    settings = kind()
+    for field in fields(settings):
+        with pytest.raises(AttributeError):
+            setattr(settings, field.name, getattr(settings, field.name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [("jeepa", "did you mean 'jepa'"), ("transformer", "choose one of jepa"), ("", "choose one of")],
+)
+def test_an_unknown_kind_of_world_model_is_refused_with_a_hint(kind, hint):
+    with pytest.raises(ValueError, match=hint):
+        check_kind(kind)
+    for known in KINDS:
+        check_kind(known)
+
+
+def test_reading_settings_loads_neither_torch_nor_ray():
+    code = (
+        "import sys, agents.settings; sys.exit(bool({'torch', 'ray', 'numpy', 'pyglet'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
