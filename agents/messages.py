@@ -9,7 +9,7 @@ own space::
       Anchors  what I make of them      ->    fits, scores on held-out ticks
                what came of it          <-    Verdict
 
-Which ticks are compared follows from both nonces, so neither side can choose them and no tick is sent.
+Which ticks are compared follows from both nonces, so the source cannot choose them and no tick is sent.
 """
 
 from enum import StrEnum

@@ -2,7 +2,8 @@
 
 The target of an edge fits, so every agent ends with the maps that lead *into* its own space. It fits on
 ticks of one stretch of the scene and scores on ticks of another; both peers derive the ticks from two
-nonces, one from each, so that neither can choose what is compared.
+nonces, one from each. The source speaks first and so cannot choose what it is asked; the target could, but
+it is the judge anyway.
 """
 
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,11 @@ def measure(names: Sequence[str], effort: Effort) -> tuple[dict[str, list[Figure
         say(f"{name}: {BENCHMARKS[name].question}")
         try:
             found[name] = import_module(f"benchmarks.{name}").figures(effort)
-        except BenchmarkError as error:  # one that fails costs only its own figures
+        except (
+            BenchmarkError,
+            OSError,
+            subprocess.SubprocessError,
+        ) as error:  # one that fails costs only its own figures
             failed[name] = str(error)
             say(f"  failed: {error}")
     return found, failed

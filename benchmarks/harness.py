@@ -69,8 +69,8 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Ours over the reference; NaN beside nothing."""
-        return self.value / self.reference_value if self.reference_value else math.nan
+        """Ours over the reference; NaN beside nothing or less, as of figures that may be negative."""
+        return self.value / self.reference_value if self.reference_value > 0 else math.nan
 
     @property
     def met(self) -> bool | None:

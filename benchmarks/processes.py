@@ -105,7 +105,8 @@ def run_project(
             try:
                 _wait(process, watch)
             finally:
-                process.terminate()  # does nothing after a clean end
+                process.terminate()  # does nothing after a clean end; else Ray ends with its driver
+                process.wait()
             took = time.perf_counter() - began
             if process.returncode:
                 raise BenchmarkError(

@@ -48,7 +48,7 @@ def society(document: dict[str, Any], name: str) -> list[Figure]:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")
     return [
         Figure(
-            f"{name}: held-out R2 of the cores, mean", mean(edge["r2_core"] for edge in edges), "",
+            f"{name}: held-out core R2, mean", mean(edge["r2_core"] for edge in edges), "",
             "shuffled pairs", mean(edge["null_r2"] for edge in edges), at_least(GOAL),
         ),
         Figure(

@@ -81,7 +81,7 @@ def understanding(document: dict[str, Any], name: str) -> list[Figure]:
             if row["pairs"] == pairs and row["method"] == "procrustes"
         ]  # fmt: skip
     found = [
-        Figure(f"{name}: held-out R2 of the cores, {label}, {word}", pick(values), "", chance, null)
+        Figure(f"{name}: held-out core R2, {label}, {word}", pick(values), "", chance, null)
         for label, values in rows.items() if values
         for word, pick in (("mean", mean), ("worst edge", min))
     ]  # fmt: skip

@@ -171,9 +171,10 @@ def _answer(name: str, reference: Any) -> Any:
     except RayTaskError as error:
         raise AgentLostError(f"{name}: {error.cause or error}") from error
     except RayActorError as error:
+        why = " ".join(str(error).split("The actor is dead because")[-1].split(". ")[0].split())
         raise AgentLostError(
-            f"the process of {name} died ({error}); "
-            "if memory ran out, set agents.count or training.window lower"
+            f"the process of {name} died ({why}); social-jepa resume goes on from what was saved. "
+            "If memory ran out, run again with agents.count or training.window lower"
         ) from error
 
 

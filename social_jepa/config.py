@@ -221,12 +221,15 @@ def _first_leaf(key: str, value: Any) -> list[str]:
 
 def _unknown(key: str) -> str:
     every = keys()
-    group = key.rpartition(".")[0]
-    others = [name for name in every if name.startswith(f"{group}.")] or [
-        "seed", *(f"{name}.…" for name in ("agents", "scene", "model", "training", "negotiation"))
-    ]  # fmt: skip
-    near = difflib.get_close_matches(key, every, n=1, cutoff=0.4)
-    if not near:  # perhaps only the group was forgotten
-        near = [name for name in every if name.split(".")[-1] == key.split(".")[-1]]
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(others)}"
-    return f"there is no setting {key}: {hint}"
+    group, _, leaf = key.rpartition(".")
+    beside = [name for name in every if name.rpartition(".")[0] == group]
+    for names in (beside, every):  # a slip in the name, or in the group, or the group was forgotten
+        leaves = [name.rpartition(".")[2] for name in names]
+        near = difflib.get_close_matches(leaf, leaves, n=1)
+        if near:
+            found = [name for name in names if name.rpartition(".")[2] == near[0]]
+            return f"there is no setting {key}: did you mean {' or '.join(found)}?"
+    groups = dict.fromkeys(f"{name.partition('.')[0]}.…" for name in every if "." in name)
+    return (
+        f"there is no setting {key}: there are {', '.join(beside if group and beside else ['seed', *groups])}"
+    )

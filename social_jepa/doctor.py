@@ -22,7 +22,6 @@ TOP_LEVEL_NAMES = ("env", "agents", "alignment", "social_jepa")
 APT_LINE = "sudo apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa"
 INSTALL_LINE = "run `make setup`, or install this project into an environment of its own"
 PROBE_SECONDS = 120  # the first import of torch from a cold disk takes most of a minute
-
 Usage = Callable[[str], tuple[int, int, int]]  # a folder's bytes: in all, used, free
 
 MIN_MEMORY = 2 * 2**30  # bytes; two agents with torch and a scene each, and Ray

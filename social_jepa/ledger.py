@@ -52,7 +52,9 @@ class Ledger:
             raise sqlite3.DatabaseError(verdict)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if create and version == 0:
-            self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            self._connection.executescript(
+                f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
         elif version != SCHEMA_VERSION:
             raise LedgerError(f"{self.path} has version {version}, this program reads {SCHEMA_VERSION}")
 
@@ -104,7 +106,8 @@ class Ledger:
             connection.executemany("INSERT OR REPLACE INTO agents VALUES (?, ?)", agent_rows)
             connection.executemany(f"INSERT OR REPLACE INTO edges VALUES ({', '.join('?' * 11)})", edge_rows)
             connection.executemany(
-                "DELETE FROM messages WHERE edge_source = ? AND edge_target = ?", [row[:2] for row in edge_rows]
+                "DELETE FROM messages WHERE edge_source = ? AND edge_target = ?",
+                [row[:2] for row in edge_rows],
             )
             connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", list(messages))
 

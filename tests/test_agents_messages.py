@@ -129,11 +129,12 @@ def test_anchors_are_little_endian_float32_and_one_s_own_to_change():
     vectors[0, 0] = 9.0
 
 
-@pytest.mark.parametrize("opener", [b"\x91", b"\x81", b"\xdc\xff\xff", b"\x82\xa4type\xa5offer\xa6source"])
-def test_deep_nesting_is_refused_and_not_a_crash(opener):
-    for depth in (10, 1000, 200_000):
-        assert read(pack(Frame(opener * depth))) is None
-        assert read(pack(Frame(encode(EXAMPLES[0])[:-9] + opener * depth))) is None
+@pytest.mark.parametrize("start", [b"", b"\x82\xa1x", encode(EXAMPLES[0])[:-9]])
+@pytest.mark.parametrize("opener", [b"\x91", b"\x81", b"\x81\xa1x", b"\xdc\xff\xff"])
+def test_deep_nesting_is_refused_and_not_a_crash(start, opener):
+    """The reader skips what it does not know, level by level: what it meets there must not exhaust it."""
+    for depth in (10, 1000, 100_000):
+        assert read(pack(Frame(start + opener * depth))) is None
 
 
 def test_a_key_said_twice_never_leaves_a_mixture():

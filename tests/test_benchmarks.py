@@ -25,6 +25,7 @@ def figure(value, reference, goal=None):
 def test_the_ratio_is_ours_over_the_reference():
     assert figure(6.0, 2.0).ratio == 3.0
     assert math.isnan(figure(6.0, 0.0).ratio)
+    assert math.isnan(figure(6.0, -0.1).ratio)
 
 
 @pytest.mark.parametrize(
