@@ -10,6 +10,7 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.checkpoint import CheckpointError
+from alignment.anchors import AnchorSet
 from alignment.graph import NoPathError
 from social_jepa.pictures import Observer, sheet, write_png
 from social_jepa.results import Results
@@ -59,9 +60,6 @@ def ask(
     else:
         code = parse_vector(vector, results, source)
     translated = results.graph.compose(path)(code.double())
-    memory = results.pools(target).heldout
-    distance = (memory.core().double() - translated).norm(dim=1)
-    nearest = distance.topk(min(top, len(distance)), largest=False)
     return {
         "from": source,
         "to": target,
@@ -70,11 +68,18 @@ def ask(
         "tick": tick,
         "vector": code.tolist(),
         "translated": translated.tolist(),
-        "nearest": [
-            {"tick": memory.ids[row], "distance": float(away)}
-            for away, row in zip(nearest.values, nearest.indices.tolist(), strict=True)
-        ],
+        "nearest": nearest(results.pools(target).heldout, translated, top),
     }
+
+
+def nearest(memory: AnchorSet, code: Tensor, top: int) -> list[dict[str, Any]]:
+    """Return the ticks of a memory whose cores are nearest to a core vector, [core_dim], nearest first."""
+    distance = (memory.core().double() - code).norm(dim=1)
+    found = distance.topk(min(top, len(distance)), largest=False)
+    return [
+        {"tick": memory.ids[row], "distance": float(away)}
+        for away, row in zip(found.values, found.indices.tolist(), strict=True)
+    ]
 
 
 def route(results: Results, source: str, target: str, via: str | None) -> list[str]:
