@@ -9,8 +9,8 @@ import torch
 
 from agents.messages import Call, Offer, Status
 from alignment.anchors import AnchorSet, choose_ticks
+from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
-from alignment.score import EdgeScore
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from agents.messages import LARGEST_SCORE, Anchors, AnyMessage, Call, Offer, Sta
 from agents.settings import NegotiationConfig
 from agents.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
-from alignment.score import EdgeScore, budget_curve, score_edge
+from alignment.edge_score import EdgeScore, budget_curve, score_edge
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
 OFFER, CALL, SHUFFLE = range(3)  # what a number is drawn for: who knows one can say nothing of another
@@ -167,7 +167,8 @@ class Negotiation:
         seed = self._nonce(SHUFFLE, offer.source, offer.round, offer.nonce)
         generator = torch.Generator().manual_seed(seed)
         maps, score = score_edge(fit_pair, held_pair, cores, generator, ridge=self.config.ridge)
-        curve = budget_curve(fit_pair, held_pair, [pairs for pairs in BUDGETS if pairs <= len(fit)], cores)
+        budgets = [pairs for pairs in BUDGETS if pairs <= len(fit)]
+        curve = budget_curve(fit_pair, held_pair, budgets, cores, generator)
         status, reason = self._verdict(score, cores)
         return self._settle(
             offer, status, reason, score=score, map=maps.full, core_map=maps.core, budget=tuple(curve),

@@ -12,7 +12,6 @@ is given, and centres both sides, so that the bias carries mean onto mean and W 
 
 import math
 from collections.abc import Callable
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -68,7 +67,7 @@ def fit_ridge(source: Tensor, target: Tensor, ridge: float = 4.0) -> LinearMap:
     return _through_the_means(torch.cholesky_solve(x.mT @ y, factor), x_mean, y_mean)
 
 
-def fit_procrustes(source: Tensor, target: Tensor) -> LinearMap:
+def fit_procrustes(source: Tensor, target: Tensor, centred: bool = True) -> LinearMap:
     r"""Return the rotation or reflection that best carries source onto target.
 
     Solves, for centred X and Y, ``min |X Q - Y|_F`` over ``Q Q^T = I`` (or ``Q^T Q = I`` when D_i > D_j).
@@ -82,15 +81,22 @@ def fit_procrustes(source: Tensor, target: Tensor) -> LinearMap:
     Args:
         source: [K, D_i] or [P, K, D_i], X.
         target: [K, D_j] or [P, K, D_j], Y.
+        centred: Whether to centre on the means of these pairs. Owners of whitened cores have centred them
+            already, on thousands of instants: their origins correspond, and a pair is not spent on them.
     """
     check_pairs(source, target)
     x, x_mean = centre(source)
     y, y_mean = centre(target)
+    if not centred:
+        x, y = source.double(), target.double()
+        x_mean, y_mean = torch.zeros_like(x_mean), torch.zeros_like(y_mean)
     u, _, vt = torch.linalg.svd(x.mT @ y, full_matrices=False)
     return _through_the_means(u @ vt, x_mean, y_mean)
 
 
-def fit_robust(source: Tensor, target: Tensor, rounds: int = 10, keep: float = 0.7) -> LinearMap:
+def fit_robust(
+    source: Tensor, target: Tensor, rounds: int = 10, keep: float = 0.7, centred: bool = True
+) -> LinearMap:
     r"""Return the Procrustes map of the pairs that agree with each other, whatever the others say.
 
     Trimmed Procrustes, after least trimmed squares (Rousseeuw 1984): fit, measure each row's residual
@@ -103,16 +109,17 @@ def fit_robust(source: Tensor, target: Tensor, rounds: int = 10, keep: float = 0
         rounds: How often to trim and fit again.
         keep: Share of the rows to trust, in (0, 1]; at most 1 - keep of the rows may be wrong. Never
             fewer than D + 1 rows are kept (D the smaller dimension): fewer leave a direction unseen.
+        centred: As for ``fit_procrustes``.
     """
     if rounds < 0 or not 0 < keep <= 1:
         raise ValueError(f"robust fitting needs rounds >= 0 and 0 < keep <= 1, got {rounds} and {keep}")
-    found = fit_procrustes(source, target)
+    found = fit_procrustes(source, target, centred)
     pairs, smaller = source.shape[-2], min(source.shape[-1], target.shape[-1])
     kept = min(pairs, max(math.ceil(keep * pairs), smaller + 1))
     for _ in range(rounds):
         residual = torch.linalg.vector_norm(found(source) - target, dim=-1)  # [..., K]
         rows = residual.argsort(dim=-1, stable=True)[..., :kept, None]
-        found = fit_procrustes(source.take_along_dim(rows, -2), target.take_along_dim(rows, -2))
+        found = fit_procrustes(source.take_along_dim(rows, -2), target.take_along_dim(rows, -2), centred)
     return found
 
 
@@ -120,10 +127,3 @@ def _through_the_means(weight: Tensor, x_mean: Tensor, y_mean: Tensor) -> Linear
     """Return the map with this weight that carries the mean of the source onto that of the target."""
     bias = y_mean - x_mean @ weight  # [..., 1, D_j]
     return LinearMap(weight, bias if weight.ndim == 3 else bias.squeeze(0))
-
-
-FIT_METHODS: Final[dict[str, Fit]] = {
-    "ridge": fit_ridge,
-    "procrustes": fit_procrustes,
-    "robust": fit_robust,
-}

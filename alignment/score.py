@@ -11,14 +11,12 @@ agents unrelated. Degenerate sets score as worthless, never as NaN: a collapsed 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from alignment.core import ROUNDING, varies
-from alignment.fit import FIT_METHODS, Fit, centre, check_pairs, fit_procrustes, fit_ridge
+from alignment.fit import centre, check_pairs
 from alignment.linear_map import LinearMap
 
 Score = Callable[[Tensor, Tensor], float | Tensor]
@@ -134,104 +132,6 @@ def shuffled_null(
     """Return the score of shuffled pairs, once per round, [rounds, ...]."""
     scores = [score_fn(source, shuffle_pairs(target, generator)) for _ in range(rounds)]
     return torch.stack([torch.as_tensor(score, dtype=torch.float64) for score in scores])
-
-
-class EdgeMaps(NamedTuple):
-    """The two maps of an edge: of all dimensions (ridge), and of the cores (orthogonal)."""
-
-    full: LinearMap
-    core: LinearMap
-
-
-@dataclass(frozen=True)
-class EdgeScore:
-    """What an edge is worth, all on held-out pairs.
-
-    Attributes:
-        r2: Of the full map.
-        r2_core: Of the core map.
-        null_r2: The best of any shuffle by either map; strangers' rotations, near -1, are too easy to beat.
-        spectrum: Of the cores; ``kappa`` and ``isometry_deviation`` are its summaries.
-        null_spectrum: The largest of any shuffle, at each rank.
-        retrieval_at_1: By the core map; chance is 1 / K.
-        cka: Of all dimensions, as is ``mutual_knn``: neither needs a map.
-    """
-
-    r2: float
-    r2_core: float
-    null_r2: float
-    spectrum: tuple[float, ...]
-    null_spectrum: tuple[float, ...]
-    kappa: float
-    isometry_deviation: float
-    retrieval_at_1: float
-    cka: float
-    mutual_knn: float
-
-    @property
-    def beats_null(self) -> bool:
-        """True when the core map beats the mean and its null, and the strongest direction beats its own."""
-        return self.r2_core > max(0.0, self.null_r2) and self.spectrum[:1] > self.null_spectrum[:1]
-
-
-def score_edge(
-    fit: Pairs,
-    held: Pairs,
-    core_dims: tuple[int, int],
-    generator: torch.Generator,
-    core_fit: Fit = fit_procrustes,
-    ridge: float = 4.0,
-) -> tuple[EdgeMaps, EdgeScore]:
-    """Fit an edge on one set of pairs, score it on another, and say what chance would have scored.
-
-    The null treats the agents as strangers: fitted on shuffled pairs, scored on shuffled held-out pairs.
-    ``core_dims`` says how many leading columns of each are core; with 0 (collapsed) an edge is worthless.
-    """
-    i, j = core_dims
-    cores = held[0][:, :i], held[1][:, :j]
-
-    def attempt(source: Tensor, target: Tensor, held_target: Tensor) -> tuple[EdgeMaps, float, float]:
-        maps = EdgeMaps(fit_ridge(source, target, ridge), core_fit(source[:, :i], target[:, :j]))
-        return maps, r2(maps.full(held[0]), held_target), r2(maps.core(cores[0]), held_target[:, :j])
-
-    def strangers(source: Tensor, shuffled: Tensor) -> float:
-        return max(attempt(source, shuffled, shuffle_pairs(held[1], generator))[1:])
-
-    maps, r2_full, r2_core = attempt(*fit, held[1])
-    values = spectrum(*cores)
-    return maps, EdgeScore(
-        r2=r2_full,
-        r2_core=r2_core,
-        null_r2=float(shuffled_null(*fit, strangers, generator).max()),
-        spectrum=tuple(values.tolist()),
-        null_spectrum=tuple(shuffled_null(*cores, spectrum, generator).amax(0).tolist()),
-        kappa=kappa(values),
-        isometry_deviation=isometry_deviation(values),
-        retrieval_at_1=retrieval_at(maps.core(cores[0]), cores[1]),
-        cka=linear_cka(*held),
-        mutual_knn=mutual_knn(*held),
-    )
-
-
-def budget_curve(
-    fit: Pairs, held: Pairs, budgets: Sequence[int], core_dims: tuple[int, int]
-) -> list[dict[str, int | str | float]]:
-    """Return held-out R2 against pairs spent: rows ``{"pairs", "method", "r2"}``, one per budget and method.
-
-    Procrustes and robust map the cores, ridge all dimensions. A budget takes rows spread evenly over the fit
-    pairs, since neighbours in time are nearly the same pair.
-    """
-    most = len(fit[0])
-    if not all(1 <= pairs <= most for pairs in budgets):
-        raise ValueError(f"budgets must lie between 1 and the {most} fit pairs, got {list(budgets)}")
-    curve: list[dict[str, int | str | float]] = []
-    for pairs in budgets:
-        rows = torch.linspace(0, most - 1, pairs, dtype=torch.float64).round().long()
-        for method, fit_method in FIT_METHODS.items():
-            i, j = (None, None) if method == "ridge" else core_dims
-            found = fit_method(fit[0][rows, :i], fit[1][rows, :j])
-            curve.append({"pairs": pairs, "method": method, "r2": r2(found(held[0][:, :i]), held[1][:, :j])})
-    return curve
 
 
 def _directions(rows: Tensor) -> tuple[Tensor, Tensor]:

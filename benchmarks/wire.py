@@ -13,7 +13,7 @@ from agents.negotiation import BUDGETS, Negotiation
 from agents.settings import ModelConfig, NegotiationConfig
 from agents.transport import Mailbox, MemoryTransport
 from alignment.anchors import AnchorSet
-from alignment.score import budget_curve, score_edge
+from alignment.edge_score import budget_curve, score_edge
 from benchmarks.harness import BenchmarkError, Effort, Figure, alternate, at_most, say
 from benchmarks.processes import Worker, run_project
 from env.scene import SceneConfig
@@ -79,8 +79,9 @@ class Society:
             a, b = self.pools[source], self.pools[target]
             fit = (a.anchors.vectors[: config.anchors], b.anchors.vectors[: config.anchors])
             held = (a.heldout.vectors[: config.heldout], b.heldout.vectors[: config.heldout])
-            score_edge(fit, held, cores, torch.Generator().manual_seed(0), ridge=config.ridge)
-            budget_curve(fit, held, budgets, cores)
+            generator = torch.Generator().manual_seed(0)
+            score_edge(fit, held, cores, generator, ridge=config.ridge)
+            budget_curve(fit, held, budgets, cores, generator)
         return Counter()
 
 

@@ -230,6 +230,5 @@ def _unknown(key: str) -> str:
             found = [name for name in names if name.rpartition(".")[2] == near[0]]
             return f"there is no setting {key}: did you mean {' or '.join(found)}?"
     groups = dict.fromkeys(f"{name.partition('.')[0]}.…" for name in every if "." in name)
-    return (
-        f"there is no setting {key}: there are {', '.join(beside if group and beside else ['seed', *groups])}"
-    )
+    there = beside if group and beside else ["seed", *groups]
+    return f"there is no setting {key}: there are {', '.join(there)}"

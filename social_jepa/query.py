@@ -51,14 +51,8 @@ def ask(
     """
     if source == target:
         raise QueryError(f"--from and --to are both {source}: name two agents")
-    if tick is not None and vector is not None:
-        raise QueryError("give --tick or --vector, not both")
     path = route(results, source, target, via)
-    if vector is None:
-        tick = DEFAULT_TICK if tick is None else tick
-        code = embed(results, source, tick)
-    else:
-        code = parse_vector(vector, results, source)
+    tick, code = speak(results, source, tick, vector)
     translated = results.graph.compose(path)(code.double())
     return {
         "from": source,
@@ -70,6 +64,16 @@ def ask(
         "translated": translated.tolist(),
         "nearest": nearest(results.pools(target).heldout, translated, top),
     }
+
+
+def speak(results: Results, source: str, tick: int | None, vector: str | None) -> tuple[int | None, Tensor]:
+    """Return the tick that is spoken of, if any, and the core vector to translate, [core_dim]."""
+    if vector is None:
+        tick = DEFAULT_TICK if tick is None else tick
+        return tick, embed(results, source, tick)
+    if tick is not None:
+        raise QueryError("give --tick or --vector, not both")
+    return None, parse_vector(vector, results, source)
 
 
 def nearest(memory: AnchorSet, code: Tensor, top: int) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from social_jepa.doctor import Check
@@ -68,7 +69,7 @@ def _edges(edges: Iterable[Mapping[str, Any]]) -> Table:
             _number(edge["retrieval_at_1"], 2), str(edge["anchors"]), f"{edge['bytes']:,}",
         )  # fmt: skip
     remarks = [f"{edge['source']} > {edge['target']}: {edge['reason']}" for edge in edges if edge["reason"]]
-    table.caption, table.caption_justify = "\n".join(remarks) or None, "left"
+    table.caption, table.caption_justify = escape("\n".join(remarks)) or None, "left"
     return table
 
 
@@ -100,9 +101,9 @@ def print_checks(checks: Iterable[Check]) -> None:
     console = make_console()
     for check in checks:
         mark = "[green]ok[/]   " if check.ok else "[red]amiss[/]"
-        console.print(f"{mark}  {check.name:<22} {check.found}", soft_wrap=True)
+        console.print(f"{mark}  {check.name:<22} {escape(check.found)}", soft_wrap=True)
         if not check.ok:
-            console.print(f"       [bold]remedy:[/] {check.remedy}", soft_wrap=True)
+            console.print(f"       [bold]remedy:[/] {escape(check.remedy)}", soft_wrap=True)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from agents.agent import Progress
@@ -27,7 +28,7 @@ class Screen:
         """Say that a new phase began."""
         self.close()
         self._last = 0.0
-        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {text}")
+        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {escape(text)}")
 
     def progress(self, agents: Mapping[str, Progress]) -> None:
         """Show how the agents are doing."""

@@ -13,10 +13,11 @@ from unittest import mock
 from social_jepa.cli import main
 
 TINY = (
-    "scene.renderer=toy scene.frame_size=32 scene.objects=1 agents.count=2 model.dim=4 model.width=8 "
-    "model.hidden=32 training.steps=60 training.segments=32 training.window=512 training.calibration=256 "
-    "negotiation.pool=64 negotiation.anchors=32 negotiation.heldout=32"
-).split()  # the smallest settings that a whole run takes
+    "scene.renderer=toy", "scene.frame_size=32", "scene.objects=1", "agents.count=2",
+    "model.dim=4", "model.width=8", "model.hidden=32",
+    "training.steps=60", "training.segments=32", "training.window=512", "training.calibration=256",
+    "negotiation.pool=64", "negotiation.anchors=32", "negotiation.heldout=32",
+)  # fmt: skip
 
 
 class Said(NamedTuple):
@@ -60,7 +61,7 @@ def wait_for(process: subprocess.Popen, text: str) -> str:
 
 
 def children(pid: int) -> list[tuple[int, str]]:
-    """Processes of the session that a spawned command leads, and the daemons of its Ray, with their titles."""
+    """A command's process and all that descend from it, with their titles: Ray's daemons, its agents."""
     listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
     rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
     family = {pid}

@@ -5,11 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.fit import FIT_METHODS, fit_procrustes, fit_ridge, fit_robust
+from alignment.fit import fit_procrustes, fit_ridge, fit_robust
 from alignment.score import r2
 
 # d, anchors, and the relative errors to reach: clean, poisoned Procrustes, poisoned trimmed Procrustes.
 POISONED = [(64, 128, 0.030, 0.851, 0.041), (128, 512, 0.019, 0.688, 0.024), (256, 512, 0.029, 0.829, 0.040)]
+
+FIT_METHODS = {"ridge": fit_ridge, "procrustes": fit_procrustes, "robust": fit_robust}
 
 
 def normal(generator, *shape):
@@ -204,3 +206,15 @@ def test_sets_that_are_no_pairs_are_refused(method, source, target, sentence):
 def test_settings_without_a_meaning_are_refused(fit):
     with pytest.raises(ValueError, match="got"):
         fit(torch.zeros(3, 2), torch.zeros(3, 2))
+
+
+def test_between_white_spaces_no_pair_is_spent_on_the_means():
+    generator = torch.Generator().manual_seed(0)
+    truth, source = rotation(generator, 6), normal(generator, 6, 6)  # as many pairs as dimensions
+
+    through_origin = fit_procrustes(source, source @ truth, centred=False)
+    centred = fit_procrustes(source, source @ truth)
+
+    torch.testing.assert_close(through_origin.weight, truth)
+    assert not through_origin.bias.any()
+    assert (centred.weight - truth).norm() > 0.1  # one direction short: a reflection fits as well

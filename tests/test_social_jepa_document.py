@@ -9,7 +9,7 @@ import torch
 
 from agents.edge import SettledEdge
 from agents.messages import Status
-from alignment.score import EdgeScore
+from alignment.edge_score import EdgeScore
 from social_jepa.document import budget_entry, edge_entry, load_maps, save_maps
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "social_jepa" / "graph.schema.json").read_text())

@@ -1,0 +1,160 @@
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from social_jepa_command import call
+
+from social_jepa.query import ask
+from social_jepa.results import load_results
+from social_jepa.store import RunFolder
+
+
+@pytest.fixture
+def run(small_run, tmp_path):
+    """A copy of the small run, to be harmed."""
+    return RunFolder(shutil.copytree(small_run.folder.path, tmp_path / "run"))
+
+
+def change(folder, source, target, **values):
+    document = folder.graph()
+    edge = next(row for row in document["edges"] if (row["source"], row["target"]) == (source, target))
+    edge |= values
+    folder.graph_file.write_text(json.dumps(document))
+
+
+def answer(folder, *words):
+    said = call("query", folder.path, *words, "--json")
+    assert said.status == 0, said.err
+    return json.loads(said.out)
+
+
+def test_a_tick_is_translated_by_the_edges_map_and_found_nearest_in_the_listeners_memory(run):
+    results = load_results(run)
+    found = answer(run, "--from", "agent-0", "--to", "agent-1", "--tick", "8", "--top", "3")
+
+    memory = results.pools("agent-0").heldout
+    code = memory.core()[memory.ids.index(8)].double()
+    expected = results.maps["agent-0/agent-1/core"](code)
+    distance = (results.pools("agent-1").heldout.core().double() - expected).norm(dim=1)
+    assert found["path"] == ["agent-0", "agent-1"]
+    assert found["vector"] == pytest.approx(code.tolist(), abs=1e-5)
+    assert found["translated"] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [near["distance"] for near in found["nearest"]] == pytest.approx(
+        distance.sort().values[:3].tolist(), abs=1e-5
+    )
+
+
+def test_what_the_speaker_sees_is_near_what_the_listener_saw_at_that_tick(small_run):
+    ticks = small_run.pools("agent-1").heldout.ids
+    ranks = []
+    for tick in ticks[:12]:
+        found = ask(small_run, "agent-0", "agent-1", tick=tick, top=len(ticks))
+        ranks.append([near["tick"] for near in found["nearest"]].index(tick))
+
+    assert sorted(ranks)[len(ranks) // 2] < len(ticks) / 4  # by chance it would be a half
+
+
+def test_a_vector_goes_the_way_that_via_names(run):
+    results = load_results(run)
+    path = ["agent-0", "agent-2", "agent-1"]
+    vector = ",".join(["-1", "0.5", "2", "0"][: results.pools("agent-0").heldout.core_dim])
+    found = answer(run, "--vector", vector, "--via", "agent-2")
+
+    expected = results.graph.compose(path)(torch.tensor(found["vector"], dtype=torch.float64))
+    assert (found["path"], found["tick"]) == (path, None)
+    assert found["expected_r2"] == pytest.approx(results.graph.quality(path))
+    assert found["translated"] == pytest.approx(expected.tolist())
+
+
+def test_a_picture_is_drawn_where_it_is_asked_for(run, tmp_path):
+    found = answer(run, "--tick", "3", "--picture", tmp_path / "new" / "see.png")
+
+    assert found["picture"] == str(tmp_path / "new" / "see.png")
+    with Image.open(found["picture"]) as picture:
+        assert min(picture.size) > 32
+
+
+def test_people_get_lines_that_hold_the_same(run):
+    said = call("query", run.path, "--tick", "3")
+
+    assert said.err == ""
+    lines = said.out.replace("\n", "")
+    assert all(text in lines for text in ("agent-0 > agent-1", "expected R2", "query-agent-0-agent-1-3.png"))
+
+
+SLIPS = {
+    "an unknown speaker": (["--from", "agent-O"], "no agent is named 'agent-O'; did you mean 'agent-"),
+    "an unknown listener": (["--to", "bob"], "no agent is named 'bob'"),
+    "an unknown one on the way": (["--via", "agent-9"], "no agent is named 'agent-9'; did you mean"),
+    "the same agent": (["--to", "agent-0"], "--from and --to are both agent-0: name two agents"),
+    "too long a vector": (["--vector", "1,2,3,4,5,6,7,8,9"], "--vector needs"),
+    "no numbers": (["--vector", "1,x"], "numbers with commas between, not '1,x'"),
+    "nothing": (["--vector", ""], "numbers with commas between, not ''"),
+    "a vector and a tick": (["--vector", "1", "--tick", "3"], "--tick or --vector, not both"),
+    "a negative tick": (["--tick", "-1"], "--tick -1: choose from 0"),
+    "a tick beyond the scene": (["--tick", str(10**20)], "choose from 0"),
+    "a refused edge": (["--to", "agent-3"], "the edge agent-0 -> agent-3 was failed"),
+    "a way over a refused edge": (["--via", "agent-3"], "agent-3"),
+    "a picture below a file": (["--picture", "{run}/graph.json/x.png"], "cannot write --picture"),
+    "a picture over a folder": (["--picture", "{run}"], "cannot write --picture"),
+    "none near": (["--top", "0"], "--top"),
+}
+
+
+@pytest.mark.parametrize("case", SLIPS)
+def test_a_question_that_cannot_be_answered_is_a_sentence(run, case):
+    words, reason = SLIPS[case]
+    before = {path.name for path in run.path.iterdir()}
+
+    said = call("query", run.path, *(word.format(run=run.path) for word in words))
+
+    assert (said.status, said.out) == (2, "")
+    assert reason in said.err
+    assert "Error" not in said.err or "╭" in said.err
+    assert {path.name for path in run.path.iterdir()} == before
+
+
+def test_a_refused_edge_names_its_reason_and_another_way(run):
+    change(run, "agent-0", "agent-1", status="refused", reason="the figures are poor")
+
+    said = call("query", run.path, "--tick", "3")
+
+    assert said.status == 2
+    assert "agent-0 -> agent-1 was refused: the figures are poor; another way is --via agent-2" in said.err
+    assert answer(run, "--tick", "3", "--via", "agent-2")["path"] == ["agent-0", "agent-2", "agent-1"]
+
+
+HARM = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "empty": lambda path: path.write_bytes(b""),
+    "missing": lambda path: path.unlink(),
+}
+FILES = (
+    "maps.safetensors", "graph.json",
+    "agents/agent-0/checkpoint.safetensors", "agents/agent-1/anchors.safetensors",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+@pytest.mark.parametrize("name", FILES)
+def test_a_harmed_file_is_named_with_the_way_to_mend_it(run, name, harm):
+    harm(run.path / name)
+
+    said = call("query", run.path, "--tick", "3")
+
+    assert (said.status, said.out) == (2, "")
+    assert name in said.err or "has no graph yet" in said.err
+    assert "resume" in said.err
+
+
+def test_a_checkpoint_of_another_training_is_not_asked(run):
+    other = run.agent("agent-1") / "checkpoint.safetensors"
+    shutil.copy(other, run.agent("agent-0") / "checkpoint.safetensors")
+
+    said = call("query", run.path, "--tick", "3")
+
+    assert (said.status, said.out) == (2, "")
+    assert "agent-0/checkpoint.safetensors is" in said.err
