@@ -34,6 +34,7 @@ from env.scene import BodyEvent, Scene, SceneConfig
 CHUNK = 512  # frames rendered and embedded at a time
 BASIS_TICKS = 16384  # trained ticks that the axes of the core are found on; with 2048 they cost 3 % of its R2
 BASIS_TENSORS = ("mean", "transform", "spectrum")
+COLLAPSED_RANK = 1.5  # effective dimensions below which an encoder says one thing only
 GAP = 256  # ticks between stretches: far beyond any memory of the scene's dynamics
 
 
@@ -183,7 +184,7 @@ class Agent:
         self.save()
         card = Card(
             self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
-            self.basis.core_dim, self.basis.core_dim == 0 or rank < 1.5,
+            self.basis.core_dim, self.basis.core_dim == 0 or rank < min(COLLAPSED_RANK, self.model.dim),
         )  # fmt: skip
         pools = Pools(self._anchors(self.fit_ticks), self._anchors(self.held_ticks))
         rng = np.random.default_rng([self.spec.seed, self.spec.index, 2])

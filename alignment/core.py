@@ -83,12 +83,11 @@ def find_core(z: Tensor, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
 def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
     r"""Return how many of the leading autocorrelations form the core, 0 to D.
 
-    What lies at or below the floor is tail and never core. Above it the core ends at the largest drop
-    between neighbours that is a rung of the ladder, which theory has fall by ``s - s^2`` from a factor at s
-    to functions of degree two: at least half of it between the neighbours, and most of it between the
-    means of what lies above and below. Without a rung everything above the floor is core. The drop into the
-    tail does not compete: from rho^2 = 0.49 to nothing is further than from 0.7 to 0.49, and would call
-    every degree-two function core.
+    What lies at or below the floor is tail and never core. Above it the core ends at the first drop between
+    neighbours that is a rung of the ladder, which theory has fall by ``s - s^2`` from a factor at s to
+    functions of degree two: at least half of it between the neighbours, and most of it between the means of
+    what lies above and below. The first and not the largest: from degree two to degree three, or into the
+    tail, can be further than from 0.7 to 0.49. Without a rung everything above the floor is core.
 
     Args:
         spectrum: [D], lag-1 autocorrelations in any order.
@@ -102,10 +101,7 @@ def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
     low = above.flip(0).cumsum(0).flip(0)[1:] / count.flip(0)  # and below it
     drops, rung = above[:-1] - above[1:], high * (1 - high)
     real = (drops >= (EDGE_SHARE * rung).clamp_min(SMALLEST_RUNG)) & (high - low >= MEAN_SHARE * rung)
-    drops = torch.where(real, drops, 0.0)
-    if not drops.any():
-        return len(above)
-    return int(drops.argmax()) + 1
+    return int(real.int().argmax()) + 1 if real.any() else len(above)
 
 
 def autocorrelations(z: Tensor, basis: CoreBasis) -> Tensor:

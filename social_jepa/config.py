@@ -69,6 +69,12 @@ class RunConfig:
             raise ValueError(f"seed={self.seed}: a whole number from 0 to 2**62 - 1")
         if self.scene.frame_size % 16:
             raise ValueError(f"scene.frame_size={self.scene.frame_size}: the encoder needs a multiple of 16")
+        pairs = self.training.segments * (self.training.length - 1)
+        if pairs <= self.model.dim:
+            raise ValueError(
+                f"model.dim={self.model.dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
+                "raise training.segments or lower model.dim"
+            )
         scene = Scene(self.scene, self.seed)
         for index in range(self.agents.count):
             try:

@@ -130,6 +130,10 @@ def test_a_collapsed_encoder_has_no_core_and_no_rank(value, rounding):
     ("spectrum", "core_dim"),
     [
         ([0.69, 0.69, 0.68, 0.68, 0.65, 0.63, 0.44, 0.44, 0.43, 0.39], 6),  # measured: factors, quadratics
+        (
+            [0.69] * 4 + [0.50, 0.48, 0.46, 0.44, 0.42] + [0.23] * 2,
+            4,
+        ),  # measured: a third degree lies further
         ([0.71, 0.68, 0.68, 0.67, 0.65, 0.647, 0.509, 0.48, 0.47, 0.46, 0.42], 6),  # measured: a ragged edge
         ([0.65, 0.63, 0.69, 0.68, 0.68, 0.69, 0.44, 0.43, 0.44, 0.39], 6),  # as held-out data orders them
         ([0.70] * 6 + [0.49] * 4 + [0.34] * 3 + [0.02] * 3, 6),  # the whole ladder, then noise
