@@ -1,5 +1,6 @@
 """The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
 
+import contextlib
 import json
 import os
 import sys
@@ -152,9 +153,10 @@ def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_jso
 
     screen = Screen(Console(stderr=True))
     try:
-        document = Simulation(config, folder, screen, again).run(address)
-        screen.phase("drawing the report")
-        write_report(load_results(folder))
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its daemons say; results stay alone
+            document = Simulation(config, folder, screen, again).run(address)
+            screen.phase("drawing the report")
+            write_report(load_results(folder))
     finally:
         screen.close()
     _print_document(document, as_json)

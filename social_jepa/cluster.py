@@ -4,6 +4,8 @@ import contextlib
 import logging
 import math
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,6 +77,9 @@ def cluster(address: str | None = None) -> Iterator[None]:
     if started:
         check_address(address)
         _connect(address or os.environ.get("RAY_ADDRESS"))
+        if threading.current_thread() is threading.main_thread():
+            # the same as Ctrl-C; Ray's own handler aborts, and nothing is saved
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
@@ -92,7 +97,7 @@ def _connect(address: str | None) -> None:
                 address="local", num_cpus=cores(), include_dashboard=False,
                 object_store_memory=120_000_000, **quiet,
             )  # fmt: skip
-    except (ConnectionError, RayError, OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # no narrower: a Ray that is slow to start raises exactly this
         where = f"the Ray cluster at {address}" if address else "a local Ray"
         raise ClusterError(
             f"{where} does not answer ({error}); run social-jepa doctor, or check the address with ray status"

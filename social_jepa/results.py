@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,12 +42,16 @@ class Results:
         Raises:
             StoreError: The file is missing or damaged.
         """
-        tensors = _tensors(self.folder.agent(name) / ANCHORS)
+        path = self.folder.agent(name) / ANCHORS
+        tensors = _tensors(path)
         core_dim = next(agent["core_dim"] for agent in self.document["agents"] if agent["name"] == name)
-        sets = [
-            AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], core_dim)
-            for part in ("anchors", "heldout")
-        ]
+        try:
+            sets = [
+                AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], core_dim)
+                for part in ("anchors", "heldout")
+            ]
+        except (KeyError, ValueError) as error:
+            raise _damaged(path, error) from error
         return Pools(*sets)
 
 
@@ -77,18 +82,19 @@ def load_results(folder: RunFolder) -> Results:
     document = folder.graph()
     try:
         maps = load_maps(folder.maps_file)
-    except (OSError, SafetensorError) as error:
-        raise StoreError(
-            f"{folder.maps_file} is missing or damaged ({error}): resume the run to write it again"
-        ) from error
-    names = [agent["name"] for agent in document["agents"]]
-    return Results(folder, document, translation_graph(names, document["edges"], maps), maps)
+        names = [agent["name"] for agent in document["agents"]]
+        graph = translation_graph(names, document["edges"], maps)  # refuses an accepted edge without its map
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise _damaged(folder.maps_file, error) from error
+    return Results(folder, document, graph, maps)
 
 
-def _tensors(path: Any) -> dict[str, torch.Tensor]:
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StoreError(
-            f"{path} is missing or damaged ({error}): resume the run to write it again"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is missing or damaged ({error}): resume the run to write it again")

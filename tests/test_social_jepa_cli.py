@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_an_unfinished_run_says_how_to_finish_it(here, command):
 
     assert (said.status, said.out) == (2, "")
     assert f"social-jepa resume {folder.path}" in said.err
+
+
+def test_a_damaged_ledger_stops_a_resumption_before_anything_starts(small_run, tmp_path):
+    run = shutil.copytree(small_run.folder.path, tmp_path / "run")
+    ledger = run / "ledger.sqlite"
+    ledger.write_bytes(ledger.read_bytes()[:1000])
+
+    said = call("resume", run)
+
+    assert (said.status, said.out) == (2, "")
+    assert "ledger.sqlite is damaged" in said.err
+    assert "Ray" not in said.err
+    assert ledger.stat().st_size == 1000
 
 
 def test_a_full_disk_is_a_sentence(small_run, monkeypatch):

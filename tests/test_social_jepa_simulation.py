@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 from itertools import permutations
@@ -15,13 +15,15 @@ import torch
 from safetensors.torch import load_file
 from social_jepa_command import TINY, alive, call, children, interrupt, spawn, wait_for
 
+from agents.agent import Agent
 from agents.checkpoint import read_checkpoint
 from social_jepa.config import load_config
+from social_jepa.specs import agent_specs
 from social_jepa.store import RunFolder
 
 pytestmark = pytest.mark.ray
 
-LONG = (*TINY, "training.steps=3000", "training.checkpoint_every=20")
+SAVING = ("training.steps=400", "training.checkpoint_every=10")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,11 @@ def finished(ray_local, tmp_path_factory):
 def steady(document):
     """A graph document without times and speeds, and without where it ran."""
     agents = [
-        {key: value for key, value in agent.items() if key not in ("frames_per_s", "node") and "seconds" not in key}
+        {
+            key: value
+            for key, value in agent.items()
+            if key not in ("frames_per_s", "node") and "seconds" not in key
+        }
         for agent in document["agents"]
     ]
     return {**document, "seconds": None, "agents": agents}
@@ -85,25 +91,21 @@ def test_the_ledger_tells_the_run_and_its_messages_add_up_to_the_edges(finished)
 
     assert [what for (what,) in ask(folder, "SELECT what FROM events")] == ["started", "placed", "finished"]
     assert [name for (name,) in ask(folder, "SELECT name FROM agents")] == ["agent-0", "agent-1"]
-    spent = dict(
-        ((source, target), total)
-        for source, target, total in ask(
-            folder, "SELECT edge_source, edge_target, sum(bytes) FROM messages GROUP BY 1, 2"
-        )
-    )
+    sums = "SELECT edge_source, edge_target, sum(bytes) FROM messages GROUP BY 1, 2"
+    spent = {(source, target): total for source, target, total in ask(folder, sums)}
     assert spent == {(edge["source"], edge["target"]): edge["bytes"] for edge in folder.graph()["edges"]}
     assert ask(folder, "SELECT sum(bytes) FROM messages") == ask(folder, "SELECT sum(bytes) FROM edges")
 
 
-def test_equal_seeds_give_equal_graphs_and_another_seed_another(finished, tmp_path):
+@pytest.mark.parametrize("seed", [5, pytest.param(6, marks=pytest.mark.slow)])
+def test_equal_seeds_give_equal_graphs_and_another_seed_another(finished, tmp_path, seed):
     folder, _ = finished
-    same = json.loads(call("run", "--out", tmp_path / "same", "--json", "seed=5", *TINY).out)
-    other = json.loads(call("run", "--out", tmp_path / "other", "--json", "seed=6", *TINY).out)
+    again = json.loads(call("run", "--out", tmp_path / "run", "--json", f"seed={seed}", *TINY).out)
 
-    assert steady(same) == steady(folder.graph())
-    assert steady(other)["edges"] != steady(same)["edges"]
-    mine, theirs = (load_file(path / "maps.safetensors") for path in (folder.path, tmp_path / "same"))
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    mine, theirs = (load_file(path / "maps.safetensors") for path in (folder.path, tmp_path / "run"))
+    assert (steady(again) == steady(folder.graph())) == (seed == 5)
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine) == (seed == 5)
+    assert (again["edges"][0]["r2"] == folder.graph()["edges"][0]["r2"]) == (seed == 5)
 
 
 def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finished):
@@ -129,13 +131,83 @@ def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
     assert "is in use" in said.err
 
 
-def press_ctrl_c_when(folder, ready):
+def press_ctrl_c_when(ready, folder):
     """Interrupt this process, as a terminal would, once something is so."""
 
     def wait():
         until = time.monotonic() + 60
-        while not ready() and time.monotonic() < until:
+        while not ready(folder) and time.monotonic() < until:
             time.sleep(0.02)
+        time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def losses_of_an_uninterrupted_agent(folder, index):
+    """What agent `index` of a run loses at each step when it trains here, without Ray and without a stop."""
+    spec = agent_specs(folder.config(), RunFolder(folder.path.parent / "alone"))[index]
+    agent = Agent(spec)
+    assert agent.train()
+    return agent.trainer.losses
+
+
+def saved(folder):
+    return all((folder.agent(name) / "checkpoint.safetensors").exists() for name in ("agent-0", "agent-1"))
+
+
+def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    press_ctrl_c_when(saved, folder)
+
+    said = call("run", "--out", folder.path, *TINY, *SAVING)
+
+    assert (said.status, said.out) == (130, "")
+    assert said.err.splitlines()[-1].endswith(f"go on with: social-jepa resume {folder.path}")
+    assert "Traceback" not in said.err
+    assert all(0 < step(folder, name) < 400 for name in folder.config().names())
+    assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
+    assert call("graph", folder.path).status == 2
+    assert call("resume", folder.path, "--json").status == 0
+    found = [agent["loss"] for agent in folder.graph()["agents"]]
+    assert found == [losses_of_an_uninterrupted_agent(folder, index) for index in range(2)]
+
+
+def test_a_killed_agent_is_named_and_the_run_goes_on_when_resumed(ray_local, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+
+    def kill():
+        while not saved(folder):
+            time.sleep(0.02)
+        os.kill(next(pid for pid, title in children(os.getpid()) if "AgentActor" in title), signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    said = call("run", "--out", folder.path, *TINY, *SAVING)
+    time.sleep(1.0)
+
+    assert (said.status, said.out) == (1, "")
+    last = said.err.splitlines()[-1]
+    assert re.match(r"social-jepa: the process of agent-[01] died \(.*\); social-jepa resume goes on", last)
+    assert not [title for _, title in children(os.getpid()) if "AgentActor" in title]
+    assert call("resume", folder.path, "--json").status == 0
+    assert [len(agent["loss"]) for agent in folder.graph()["agents"]] == [400, 400]
+
+
+@pytest.mark.parametrize("phase", ["starting Ray", "recording and training"])
+def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
+    process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.window=200000")
+    read = wait_for(process, phase)
+    time.sleep(0.5)
+    family = [pid for pid, _ in children(process.pid)]
+    interrupt(process)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == f"social-jepa: stopped; go on with: social-jepa resume {tmp_path / 'run'}"
+    assert "Traceback" not in read + err
+    if phase == "recording and training":
+        assert [step(RunFolder(tmp_path / "run"), name) for name in ("agent-0", "agent-1")] == [0, 0]
+    until = time.monotonic() + 10
+    while any(map(alive, family)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in family if alive(pid)]
