@@ -201,10 +201,9 @@ class Agent:
     def progress(self) -> Progress:
         """Return how it is doing; safe to call from another thread."""
         trainer, config = self.trainer, self.spec.training
-        speed = trainer.frames / trainer.train_seconds if trainer.train_seconds else 0.0
-        left = (
-            trainer.train_seconds / trainer.step * (config.steps - trainer.step) if trainer.step else math.nan
-        )
+        batch = config.segments * config.length
+        speed = trainer.taken * batch / trainer.train_seconds if trainer.train_seconds else 0.0
+        left = (config.steps - trainer.step) * batch / speed if speed else math.nan
         loss = trainer.losses[-1] if trainer.losses else math.nan
         return Progress(
             self.spec.name, self.phase, trainer.step, config.steps, len(trainer.window), trainer.frames,

@@ -73,6 +73,8 @@ class TrainingConfig:
         for name in (*counts, "learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"training.weight_decay={self.weight_decay}: 0 or more")
         if self.calibration < 16:
             raise ValueError(f"training.calibration={self.calibration}: at least 16 ticks")
         if self.length < 2:

@@ -44,6 +44,7 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.step = 0
+        self.taken = 0  # steps in this life: fewer than `step` after a resume
         self.losses: list[float] = []  # one a step
         self.record_seconds = 0.0
         self.train_seconds = 0.0
@@ -83,6 +84,7 @@ class Trainer:
             loss = self._update()
             self.train_seconds += time.perf_counter() - began
             self.step += 1
+            self.taken += 1
             self.losses.append(loss)
             on_step()
         return True

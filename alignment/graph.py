@@ -219,8 +219,13 @@ class TranslationGraph:
         """Raise UnknownAgentError, with the nearest name, for a name that no agent has."""
         for name in names:
             if name not in self._agents:
-                near = difflib.get_close_matches(name, self.agents, n=1, cutoff=0.0)
-                hint = f"did you mean {near[0]!r}?" if near else "the graph has no agents yet"
+                near = difflib.get_close_matches(name, self.agents, n=1)
+                known = (
+                    f"the graph has {', '.join(self.agents)}"
+                    if self.agents
+                    else "the graph has no agents yet"
+                )
+                hint = f"did you mean {near[0]!r}?" if near else known
                 raise UnknownAgentError(f"no agent is named {name!r}; {hint}")
 
 

@@ -42,7 +42,8 @@ def run(
         Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join; by default a local Ray is started.")
+        str | None,
+        typer.Option(help="Ray cluster to join; by default RAY_ADDRESS, else a local Ray is started."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")

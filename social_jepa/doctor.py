@@ -142,13 +142,13 @@ def check_ray(
     """Which Ray, and does the cluster answer that RAY_ADDRESS names?"""
     version = _version("ray", version_of)
     if version is None:
-        return Check("ray", False, "not installed", INSTALL_LINE)
+        return Check("ray cluster", False, "not installed", INSTALL_LINE)
     address = environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
-        return Check("ray", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
+        return Check("ray cluster", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
     ok = (reach or answers)(address)
     found = f"{version}, {address} {'answers' if ok else 'does not answer'}"
-    return Check("ray", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run on this machine")
+    return Check("ray cluster", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run on this machine")
 
 
 def check_cores(usable: Callable[[], int] | None = None) -> Check:

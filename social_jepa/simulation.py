@@ -11,7 +11,7 @@ from agents.edge import SettledEdge
 from agents.messages import Status
 from env.scene import Scene
 from social_jepa import cluster
-from social_jepa.config import RunConfig
+from social_jepa.config import ConfigError, RunConfig
 from social_jepa.document import (
     agent_entry,
     budget_entry,
@@ -76,8 +76,8 @@ class Simulation:
     def _run(self, address: str | None) -> dict[str, Any]:
         began = time.perf_counter()
         ledger = Ledger(self.folder.ledger_file, create=True)
-        ledger.event("resumed" if self.resume else "started", config=self.config.hash())
         try:
+            self._begin(ledger)
             self.watcher.phase("starting Ray" if not address else f"joining the cluster at {address}")
             with cluster.cluster(address):
                 document = self._live(ledger, began)
@@ -93,6 +93,15 @@ class Simulation:
             raise
         finally:
             ledger.close()
+
+    def _begin(self, ledger: Ledger) -> None:
+        """Note the start, unless the run began with other settings: its agents cannot go on then."""
+        earlier = [event["config"] for event in ledger.events() if event["what"] == "started"]
+        if earlier and earlier[-1] != self.config.hash():
+            raise ConfigError(
+                f"{self.folder.config_file} is not what this run began with: put it back, or start a new run"
+            )
+        ledger.event("resumed" if self.resume else "started", config=self.config.hash())
 
     def _live(self, ledger: Ledger, began: float) -> dict[str, Any]:
         parts = cluster.share(self.config.agents.count, self.config.agents.threads)
