@@ -107,7 +107,7 @@ class RunConfig:
 
 
 QUICK: Mapping[str, Any] = {
-    "training": {"steps": 150, "window": 8192, "calibration": 1024},
+    "training": {"steps": 225, "window": 12288},
     "negotiation": {"pool": 768},
 }  # a smaller run that still shows an isometry
 
