@@ -23,7 +23,7 @@ from alignment.score import (
 )
 
 Pairs = tuple[Tensor, Tensor]  # [K, D_i] and [K, D_j]: row k of both is the same tick
-DRAWS: Final = 16  # random choices of pairs that a budget's figure is the mean of
+DRAWN_PAIRS: Final = 512  # pairs drawn for one figure of the budget curve: 64 choices of 8, 8 choices of 64
 
 # Owners whiten their cores about means of their own, so that the origins of two cores correspond.
 fit_core: Final[Fit] = partial(fit_procrustes, centred=False)
@@ -116,16 +116,16 @@ def budget_curve(
 ) -> list[dict[str, int | str | float]]:
     """Return held-out R2 against pairs spent: rows ``{"pairs", "method", "r2"}``, one per budget and method.
 
-    Procrustes and robust map the cores, ridge all dimensions. The R2 of a budget is the mean over DRAWS
-    random choices of that many fit pairs: with few pairs a single choice says more about luck than about
-    the budget.
+    Procrustes and robust map the cores, ridge all dimensions. The R2 of a budget is the mean over random
+    choices of that many fit pairs, the more choices the smaller the budget: with few pairs a single choice
+    says more about luck than about the budget.
     """
     most = len(fit[0])
     if not all(1 <= pairs <= most for pairs in budgets):
         raise ValueError(f"budgets must lie between 1 and the {most} fit pairs, got {list(budgets)}")
     curve: list[dict[str, int | str | float]] = []
     for pairs in budgets:
-        draws = DRAWS if pairs < most else 1
+        draws = max(1, DRAWN_PAIRS // pairs) if pairs < most else 1
         rows = torch.stack([torch.randperm(most, generator=generator)[:pairs] for _ in range(draws)])
         for method, fit_method in BUDGET_METHODS.items():
             i, j = (None, None) if method == "ridge" else core_dims
