@@ -148,7 +148,7 @@ def check_ray(
         return Check("ray cluster", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
     ok = (reach or answers)(address)
     found = f"{version}, {address} {'answers' if ok else 'does not answer'}"
-    return Check("ray cluster", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run on this machine")
+    return Check("ray cluster", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run here")
 
 
 def check_cores(usable: Callable[[], int] | None = None) -> Check:
