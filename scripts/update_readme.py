@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -33,16 +34,27 @@ def demo_block() -> str:
 def bench_block() -> str:
     """Return the benchmarks as a table."""
     document = json.loads(BENCH.read_text())
-    rows = ["| figure | measured | reference | goal | met |", "|---|---|---|---|---|"]
+    rows = ["| | figure | ours | reference | its value | goal | met |", "|---|---|---|---|---|---|---|"]
     for figure in document["figures"]:
-        reference = figure["reference"] or ""
-        if figure["reference_value"] is not None:
-            reference = f"{reference}: {figure['reference_value']:,.4g}"
-        goal = "" if figure["goal"] is None else str(figure["goal"])
         met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
-        value = f"{figure['value']:,.4g} {figure['unit']}"
-        rows.append(f"| {figure['name']} | {value} | {reference} | {goal} | {met} |")
-    return "\n".join(rows)
+        cells = (
+            figure["benchmark"], figure["name"], f"{_brief(figure['value'])} {figure['unit']}".strip(),
+            figure["reference"], _brief(figure["reference_value"]), _goal(figure["goal"]), met,
+        )  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    machine = document["machine"]
+    note = f"Measured on {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}."
+    return "\n".join([*rows, "", note])
+
+
+def _brief(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _goal(goal: dict[str, Any] | None) -> str:
+    if goal is None:
+        return ""
+    return f"{'≥' if goal['least'] else '≤'} {_brief(goal['bound'])}{' times' if goal['of_ratio'] else ''}"
 
 
 def replace_block(text: str, name: str, block: str) -> str:
