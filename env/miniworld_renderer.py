@@ -19,8 +19,8 @@ import threading
 import weakref
 from ctypes import byref, c_void_p
 
-# No drawing threads: small frames gain nothing from them, and with one (Mesa 22.3.6) software rendering crashed
-# about once in 250,000 pictures; without, not in a million.
+# No drawing threads: small frames gain nothing from them, and with one (Mesa 22.3.6) software rendering
+# crashed about once in 250,000 pictures; without, not in a million.
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
 import pyglet
