@@ -195,7 +195,7 @@ def check_shared_memory(folder: str = "/dev/shm", usage: Usage = shutil.disk_usa
 def run_probe(code: str, seconds: float = PROBE_SECONDS) -> str:
     """Run code in a Python of its own and return its last line, or raise ProbeError with it."""
     # Before pyglet is imported it must know that there is no display.
-    environ = {**os.environ, "PYGLET_HEADLESS": "True", "LP_NUM_THREADS": "1"}
+    environ = {**os.environ, "PYGLET_HEADLESS": "True"}
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=seconds

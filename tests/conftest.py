@@ -22,7 +22,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"  # unset, a local Ray writes a token in
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under uv, Ray would build an environment for each worker
 os.environ.pop("RAY_ADDRESS", None)  # tests never join somebody's cluster
 os.environ["PYGLET_HEADLESS"] = "True"
-os.environ["LP_NUM_THREADS"] = "1"
+os.environ["LP_NUM_THREADS"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
 
 # The models of the tests are so small that a second thread costs more than it computes, and sums in one
