@@ -50,6 +50,7 @@ class AgentActor:
         self._stop = threading.Event()
         self._mailbox: Mailbox | None = None
         self._refused: list[str] = []
+        self._failure: Exception | None = None
         self._peers: frozenset[str] = frozenset()
 
     async def start(self) -> tuple[str, str]:
@@ -93,9 +94,17 @@ class AgentActor:
             mailbox.post(negotiation.receive(message))
         except MessageError as error:
             self._refused.append(str(error))
+        except Exception as error:  # nobody waits for this call's answer: keep it for who asks next
+            self._failure = error
 
     async def settled(self, peers: int) -> Settled | None:
-        """Return what came of it once all edges into and out of this agent are settled, else None."""
+        """Return what came of it once all edges into and out of this agent are settled, else None.
+
+        Raises:
+            Exception: What went wrong on this side while peers talked.
+        """
+        if self._failure:
+            raise self._failure
         mailbox, negotiation = self._voice()
         if len(negotiation.edges) < peers or len(negotiation.verdicts) < peers:
             return None

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from agents.checkpoint import (
 from agents.edge import Card, Pools
 from agents.kinds import build_world_model
 from agents.negotiation import Negotiation
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig, stretches
 from agents.training import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis, autocorrelations, core_gap, effective_rank, find_core
@@ -35,7 +35,7 @@ CHUNK = 512  # frames rendered and embedded at a time
 BASIS_TICKS = 16384  # trained ticks that the axes of the core are found on; with 2048 they cost 3 % of its R2
 BASIS_TENSORS = ("mean", "transform", "spectrum")
 COLLAPSED_RANK = 1.5  # effective dimensions below which an encoder says one thing only
-GAP = 256  # ticks between stretches: far beyond any memory of the scene's dynamics
+GAP = 256  # least ticks between stretches; more where the scene remembers longer
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,6 @@ class Memory:
     progress: Progress
 
 
-def stretches(config: NegotiationConfig) -> tuple[range, range, int]:
-    """Return (ticks to score on, ticks to fit on, first tick of training): three stretches apart in time."""
-    length = config.pool * config.spacing
-    fit = length + GAP
-    return range(0, length, config.spacing), range(fit, fit + length, config.spacing), fit + length + GAP
-
-
 class Agent:
     """One agent. Build it where it will live: its renderer belongs to the thread that first uses it."""
 
@@ -116,7 +109,8 @@ class Agent:
         self.spec = spec
         self.scene = Scene(spec.scene, spec.seed, spec.events)
         self.scene.check_pose(spec.pose)
-        self.held_ticks, self.fit_ticks, first = stretches(spec.negotiation)
+        self._gap = max(GAP, spec.scene.memory)
+        self.held_ticks, self.fit_ticks, first = stretches(spec.negotiation, self._gap)
         self.recorder = Recorder(self.scene, build_renderer(spec.scene), spec.pose, spec.name)
         self.model = build_world_model(
             spec.kind, spec.model, spec.scene.frame_size, (spec.seed, spec.index, 0)
@@ -177,9 +171,12 @@ class Agent:
             self.embed_frames(self.trainer.window.read(range(first, min(first + CHUNK, seen.stop))))
             for first in range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop, CHUNK)
         ]))  # fmt: skip
-        later = self.embed_ticks(range(seen.stop + GAP, seen.stop + GAP + self.spec.training.calibration))
+        first = seen.stop + self._gap
+        later = self.embed_ticks(range(first, first + self.spec.training.calibration))
         spectrum = autocorrelations(later, basis)
-        self.basis = replace(basis, core_dim=core_gap(spectrum))
+        order = spectrum.argsort(descending=True)  # as later ticks rank the axes, not those that chose them
+        spectrum = spectrum[order]
+        self.basis = CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum))
         rank = effective_rank(later)
         self.save()
         card = Card(

@@ -42,7 +42,6 @@ class SettledEdge:
         core_map: Orthogonal map between the two cores.
         score: Held-out figures; None when refused unseen.
         budget: Held-out R2 by number of anchors and method.
-        ticks: The ticks that were fitted, then those that were scored.
     """
 
     source: str

@@ -9,7 +9,8 @@ own space::
       Anchors  what I make of them      ->    fits, scores on held-out ticks
                what came of it          <-    Verdict
 
-Which ticks are compared follows from both nonces, so the source cannot choose them and no tick is sent.
+Which ticks are compared follows from both nonces, so that no tick is sent and neither of two honest peers
+chooses them.
 """
 
 from enum import StrEnum
@@ -146,7 +147,7 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
         status: accepted or refused.
         reason: A sentence; empty when there is nothing to say.
         r2_core: Held-out R2 between the two cores; 0 when nothing was scored.
-        null_r2: The same figure for shuffled pairs.
+        null_r2: The best that shuffled pairs reach with either map.
     """
 
     status: Status

@@ -117,3 +117,10 @@ class NegotiationConfig:
             raise ValueError(f"negotiation.ridge={self.ridge}: at least 1e-9, which is nearly none")
         if not 0 <= self.margin < math.inf:
             raise ValueError(f"negotiation.margin={self.margin}: at least 0")
+
+
+def stretches(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:
+    """Return (ticks to score on, ticks to fit on, first tick of training): three stretches apart in time."""
+    length = config.pool * config.spacing
+    fit = length + gap
+    return range(0, length, config.spacing), range(fit, fit + length, config.spacing), fit + length + gap

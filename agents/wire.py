@@ -27,8 +27,8 @@ class Frame:
 
     Attributes:
         body: msgpack bytes of one message.
-        incarnation: How many lives the sender has had; a frame of a former life is refused.
-        nonce: Number of the frame within that life.
+        incarnation: Reserved for how many lives the sender has had; nobody checks it yet.
+        nonce: Number of the frame.
         key_id: First eight bytes of the hash of the sender's public key.
         signature: ed25519 over header (with this field zero) and body.
     """

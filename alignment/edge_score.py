@@ -50,7 +50,8 @@ class EdgeScore:
         r2: Of the full map.
         r2_core: Of the core map.
         null_r2: The best of any shuffle by either map; strangers' rotations, near -1, are too easy to beat.
-        spectrum: Of the cores; ``kappa`` and ``isometry_deviation`` are its summaries.
+        spectrum: Of the cores, on the held-out pairs themselves as is its null; ``kappa`` and
+            ``isometry_deviation`` are its summaries.
         null_spectrum: The largest of any shuffle, at each rank.
         retrieval_at_1: By the core map; chance is 1 / K.
         cka: Of all dimensions, as is ``mutual_knn``: neither needs a map.

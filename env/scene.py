@@ -68,6 +68,16 @@ class SceneConfig:
             )
 
     @property
+    def memory(self) -> int:
+        """Ticks after which nothing is left of the past: a correlation below 0.001.
+
+        Only Ornstein-Uhlenbeck processes forget; bouncing objects come round again and still ones never move.
+        """
+        rate = max(self.coordinate_rates)
+        forgets = self.dynamics == "ornstein_uhlenbeck" and rate > 0
+        return math.ceil(math.log(1e-3) / math.log(rate)) if forgets else 0
+
+    @property
     def coordinate_rates(self) -> tuple[float, ...]:
         """The rate of each coordinate, 2 * objects of them."""
         rates = self.rate * (2 * self.objects) if len(self.rate) == 1 else self.rate

@@ -15,7 +15,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from agents.actor import AgentActor
 from agents.agent import AgentSpec
-from social_jepa.doctor import answers
+from social_jepa.doctor import answers, usable_cores
 
 # A training step frees and takes back tens of megabytes. By default glibc returns them to the system and
 # every step pays for the page faults anew: a quarter of its time where this was measured.
@@ -49,11 +49,6 @@ class Share:
     gpus: float
     threads: int
     note: str  # one line for people: who shares what
-
-
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_address(address: str | None) -> None:
@@ -94,7 +89,7 @@ def _connect(address: str | None) -> None:
             ray.init(address=address, **quiet)
         else:
             ray.init(
-                address="local", num_cpus=cores(), include_dashboard=False,
+                address="local", num_cpus=usable_cores(), include_dashboard=False,
                 object_store_memory=120_000_000, **quiet,
             )  # fmt: skip
     except Exception as error:  # no narrower: a Ray that is slow to start raises exactly this

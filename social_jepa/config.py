@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig, check_kind
+from agents.wire import MAX_FRAME
 from env.camera import Pose, RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
 
@@ -74,6 +75,12 @@ class RunConfig:
             raise ValueError(
                 f"model.dim={self.model.dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
                 "raise training.segments or lower model.dim"
+            )
+        frame = 4 * (self.negotiation.anchors + self.negotiation.heldout) * self.model.dim
+        if frame > MAX_FRAME // 2:
+            raise ValueError(
+                f"negotiation.anchors + negotiation.heldout, times model.dim, make {frame:,} bytes: "
+                f"at most {MAX_FRAME // 2:,} travel in one message"
             )
         scene = Scene(self.scene, self.seed)
         for index in range(self.agents.count):

@@ -153,7 +153,7 @@ def check_ray(
 
 def check_cores(usable: Callable[[], int] | None = None) -> Check:
     """How many cores may this process use?"""
-    count = (usable or _usable_cores)()
+    count = (usable or usable_cores)()
     remedy = "give two cores or more: with one, agents train in turn and Ray's own processes wait for them"
     return Check("CPU cores", count >= 2, str(count), remedy)
 
@@ -233,8 +233,8 @@ def answers(address: str, seconds: float = 2.0) -> bool:
     return True
 
 
-def _usable_cores() -> int:
-    # A container's quota does not show in the affinity mask.
+def usable_cores() -> int:
+    """Return how many cores this process may use; a container's quota is not in the affinity mask."""
     cores = len(os.sched_getaffinity(0))
     quota = Path("/sys/fs/cgroup/cpu.max")
     share, _, period = quota.read_text().partition(" ") if quota.is_file() else ("max", "", "")

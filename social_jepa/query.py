@@ -1,5 +1,6 @@
 """Ask the graph: what would this be in another agent's space, and when did that agent see the like?"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def embed(results: Results, source: str, tick: int) -> Tensor:
     config = results.folder.config()
     spec = next(spec for spec in agent_specs(config, results.folder) if spec.name == source)
     known = next(agent["checkpoint"] for agent in results.document["agents"] if agent["name"] == source)
-    agent = Agent(spec)
+    agent = Agent(replace(spec, device="cpu"))  # one frame, and perhaps not the machine that trained
     try:
         agent.load()
         if agent.basis is None or agent.checkpoint != known:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.agent import stretches
 from agents.checkpoint import CheckpointError, read_checkpoint
 from agents.files import write_atomically
+from agents.settings import stretches
 from env.scene import Scene, SceneConfig
 from social_jepa import report_plots as plots
 from social_jepa import report_tables as tables
@@ -80,7 +80,7 @@ def _standalone(graph: str, style: str) -> str:
 
 def _look(config: RunConfig) -> Sights:
     """Take the pictures; a machine without OpenGL still gets the rest of the page."""
-    held = stretches(config.negotiation)[0]
+    held = stretches(config.negotiation, config.scene.memory)[0]
     ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
     try:
         with Observer(config) as observer:

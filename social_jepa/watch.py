@@ -51,16 +51,6 @@ class Screen:
             self._live = None
 
 
-class Silence:
-    """Tells nobody anything."""
-
-    def phase(self, text: str) -> None:
-        """Ignore a phase."""
-
-    def progress(self, agents: Mapping[str, Progress]) -> None:
-        """Ignore progress."""
-
-
 def _table(agents: Mapping[str, Progress]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("agent", "phase", "step", "frames", "loss", "speed", "left"):

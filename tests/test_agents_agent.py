@@ -6,9 +6,9 @@ import pytest
 import torch
 from agents_swarm import figures, negotiate, tiny_spec
 
-from agents.agent import GAP, Agent, stretches
+from agents.agent import GAP, Agent
 from agents.messages import Status
-from agents.settings import NegotiationConfig
+from agents.settings import NegotiationConfig, stretches
 from alignment.core import autocorrelations
 
 
@@ -94,7 +94,7 @@ def test_the_spectrum_is_that_of_ticks_nobody_trained_on(life):
     "config", [NegotiationConfig(), NegotiationConfig(anchors=4, heldout=4, pool=4, spacing=1)]
 )
 def test_ticks_to_score_to_fit_and_to_train_on_lie_apart(config):
-    held, fit, first = stretches(config)
+    held, fit, first = stretches(config, GAP)
     assert len(held) == len(fit) == config.pool
     assert held[0] == 0
     assert fit[0] - held[-1] > GAP

@@ -176,3 +176,9 @@ def test_every_place_on_the_ring_is_a_good_pose():
 def test_a_bad_pose_is_refused_with_a_remedy(pose, remedy):
     with pytest.raises(ValueError, match=remedy):
         Scene(SceneConfig(), 0).check_pose(pose)
+
+
+@pytest.mark.parametrize(("rate", "ticks"), [(0.7, 20), (0.99, 688), (0.0, 0)])
+def test_a_scene_says_how_long_it_remembers(rate, ticks):
+    assert SceneConfig(rate=(rate,)).memory == ticks
+    assert SceneConfig(rate=(rate,), dynamics="bounce").memory == 0
