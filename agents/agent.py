@@ -164,8 +164,8 @@ class Agent:
         that neither training nor the axes saw.
         """
         self.phase = "embedding"
-        began = time.perf_counter()
         self.trainer.record(lambda: False)
+        began = time.perf_counter()  # recording has counted its own time
         seen = self.trainer.window.ticks
         basis = find_core(torch.cat([
             self.embed_frames(self.trainer.window.read(range(first, min(first + CHUNK, seen.stop))))
