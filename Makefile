@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench soak clean
 
 help:
 	@echo "make demo    set up, then run the default simulation (ARGS are handed on)"
 	@echo "make test    set up, lint, then run every test but the slow ones (ARGS go to pytest)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   speed, cost and scale, each beside a reference"
+	@echo "make soak    a living simulation under joins, kills, node loss, churn and nonsense; half an hour"
 	@echo "make setup   make .venv and install into it; does nothing when nothing has changed"
 	@echo "make clean   remove .venv and caches; runs/ stays"
 
@@ -45,6 +46,9 @@ test: lint
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup
+	$(BIN)/python -m benchmarks --soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,131 +1,129 @@
-"""The Ray shell around one agent: it carries bytes and calls, the agent thinks."""
+"""The Ray shell around one agent's life: it carries bytes and calls, the agent thinks."""
 
 import asyncio
+import os
+import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 
-from agents.agent import Agent, AgentSpec, Memory, Progress
-from agents.edge import SettledEdge
-from agents.transport import Mailbox, Posted, RayTransport
-from agents.wire import MessageError
+from agents.life import Life
+from agents.roll import Report, Roll
+from agents.transport import RayTransport
+from agents.voice import Voice
+from env.camera import Pose
 
-
-@dataclass(frozen=True)
-class Settled:
-    """What an agent knows when nobody has anything more to say.
-
-    Attributes:
-        edges: Maps into its space, by source.
-        sent: Bytes it put on the wire, by edge.
-        log: Every message it sent, in order.
-        refused: What it refused to read, one sentence each.
-    """
-
-    edges: Mapping[str, SettledEdge]
-    sent: Counter[tuple[str, str]]
-    log: list[Posted]
-    refused: list[str]
+SWITCH = 0.0005  # seconds that learning may keep Python from peers; by default ten times that
+NICENESS = 10  # by how much learning gives way to peers that talk, to newcomers, and to whoever asks
 
 
 @ray.remote
 class AgentActor:
-    """One agent in a process of its own.
+    """One agent in a process of its own: it lives on one thread, while the event loop stays free for peers.
 
-    Rendering and training block, and OpenGL belongs to one thread, so both live on a single worker thread;
-    the event loop stays free for questions and for peers.
+    Ray runs the constructor again when the process dies, so that every life begins in the same way: enlist,
+    which numbers the life and tells who is there, then go on from what the last one saved.
     """
 
-    def __init__(self, spec: AgentSpec, resume: bool = False) -> None:
-        """Remember who to be; the agent itself is built by `start`, on the thread where it will live."""
-        self._spec = replace(spec, device=_device(spec.device))
-        self._resume = resume
-        self._agent: Agent | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._stop = threading.Event()
-        self._mailbox: Mailbox | None = None
-        self._refused: list[str] = []
+    def __init__(self, name: str, registry: Any) -> None:
+        """Begin a life."""
+        sys.setswitchinterval(SWITCH)
+        self._name, self._registry = name, registry
+        self._transport = RayTransport()
+        self._life: Life | None = None
+        self._roll = -1
+        self._device = ""
+        self._born = threading.Event()
+        self._voice: Voice | None = None
         self._failure: Exception | None = None
-        self._peers: frozenset[str] = frozenset()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
 
-    async def start(self) -> tuple[str, str]:
-        """Build the agent and return (node, device)."""
-        await self._work(self._build)
-        return ray.get_runtime_context().get_node_id(), self._spec.device
+    def _live(self) -> None:
+        try:
+            spec, life, roll = ray.get(self._registry.enlist.remote(self._name))
+            self._device = _device(spec.device)
+            self._voice = Voice(self._name, self._transport, life)
+            self._life = Life(self._voice)
+            self._take(roll)
+        except Exception as error:  # nobody waits for this thread: keep it for who asks
+            self._failure = error
+            return
+        finally:
+            self._born.set()
+        self._life.live(lambda: replace(spec, device=self._device, events=roll.events), _give_way)
 
-    async def train(self) -> bool:
-        """Train to the end or until stopped; return whether it is finished."""
-        return await self._work(lambda agent: agent.train(self._stop.is_set))
+    async def meet(self, roll: Roll) -> None:
+        """Learn who is there."""
+        await asyncio.get_running_loop().run_in_executor(None, self._born.wait)
+        self._take(roll)
 
-    async def settle(self) -> Memory:
-        """Find the core and embed the ticks that may be compared."""
-        return await self._work(lambda agent: agent.settle())
-
-    async def progress(self) -> Progress | None:
-        """Return how it is doing, or None while it is being built."""
-        return self._agent.progress() if self._agent else None
-
-    async def stop(self) -> None:
-        """Ask training to stop after the step it is in; what was trained is saved."""
-        self._stop.set()
-
-    async def meet(self, peers: Mapping[str, Any]) -> None:
-        """Learn how to reach the others."""
-        self._mailbox = Mailbox(RayTransport(peers))
-        self._peers = frozenset(peers)
-
-    async def negotiate(self, peers: list[str]) -> None:
-        """Offer this agent's space to its peers."""
-        mailbox, negotiation = self._voice()
-        mailbox.post(negotiation.open(peers))
+    def _take(self, roll: Roll) -> None:
+        assert self._voice is not None
+        assert self._life is not None
+        if roll.number <= self._roll:
+            return
+        self._roll = roll.number
+        peers = {name: life for name, life in roll.lives.items() if name != self._name}
+        self._transport.reach({name: roll.handles[name] for name in peers})
+        self._voice.meet(peers)
+        if self._life.agent is not None:
+            self._life.errand(lambda agent: agent.witness(roll.events))
 
     async def deliver(self, frame: bytes) -> None:
-        """Take one frame and send the replies; what cannot be read is refused and remembered."""
-        mailbox, negotiation = self._voice()
-        try:
-            message = mailbox.open(frame)
-            if message.speaker not in self._peers:
-                raise MessageError(f"{message.speaker} is nobody that {self._spec.name} has met")
-            mailbox.post(negotiation.receive(message))
-        except MessageError as error:
-            self._refused.append(str(error))
-        except Exception as error:  # nobody waits for this call's answer: keep it for who asks next
-            self._failure = error
+        """Take one frame; what cannot be read is refused and remembered."""
+        if self._voice is not None:
+            self._voice.hear(frame)
 
-    async def settled(self, peers: int) -> Settled | None:
-        """Return what came of it once all edges into and out of this agent are settled, else None.
+    async def report(self, incarnation: int, since: int, known: str) -> Report | None:
+        """Return what is new since a piece of news of a life, or None while it is being born.
 
         Raises:
-            Exception: What went wrong on this side while peers talked.
+            Exception: It could not be born.
         """
-        if self._failure:
+        if self._failure is not None:
             raise self._failure
-        mailbox, negotiation = self._voice()
-        if len(negotiation.edges) < peers or len(negotiation.verdicts) < peers:
+        life, voice = self._life, self._voice
+        if life is None or voice is None:
             return None
-        return Settled(negotiation.edges, mailbox.sent, mailbox.log, self._refused)
+        agent, memory = life.agent, life.memory
+        checkpoint = memory.card.checkpoint if memory else ""
+        return Report(
+            voice.news(incarnation, since), agent.progress() if agent else None,
+            memory if checkpoint != known else None, checkpoint, voice.settled(),
+            str(life.failure) if life.failure else "", life.note, ray.get_runtime_context().get_node_id(),
+            self._device, os.getpid(),
+        )  # fmt: skip
 
-    def _voice(self) -> tuple[Mailbox, Any]:
-        if self._mailbox is None or self._agent is None or self._agent.negotiation is None:
-            raise RuntimeError(f"{self._spec.name} has not settled yet: call settle and meet first")
-        return self._mailbox, self._agent.negotiation
+    async def remind(self) -> None:
+        """Start conversations anew that died on the way."""
+        if self._voice is not None:
+            self._voice.remind()
 
-    def _build(self, _: None) -> None:
-        import torch
+    async def move(self, pose: Pose, era: int) -> None:
+        """Turn the camera to another view."""
+        assert self._life is not None
+        await asyncio.wrap_future(self._life.move(pose, era))
 
-        torch.set_num_threads(self._spec.threads)
-        self._agent = Agent(self._spec)
-        if self._resume and self._agent.path.exists():
-            self._agent.load()
+    async def speak(self, ticks: Sequence[int]) -> list[list[float]]:
+        """Return the core codes of ticks by the published model, [K, core_dim]."""
+        assert self._life is not None
+        return await asyncio.wrap_future(self._life.errand(lambda agent: agent.speak(ticks).tolist()))
 
-    async def _work(self, job: Callable[[Any], Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: job(self._agent))
+    async def stop(self) -> None:
+        """Stop after the step it is in, save, and return when that is done."""
+        if self._life is not None:
+            self._life.stop()
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+
+def _give_way() -> None:
+    """Let this thread alone, which learns, run after those of all processes that answer."""
+    me = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + NICENESS))
 
 
 def _device(wanted: str) -> str:

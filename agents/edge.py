@@ -42,6 +42,8 @@ class SettledEdge:
         core_map: Orthogonal map between the two cores.
         score: Held-out figures; None when refused unseen.
         budget: Held-out R2 by number of anchors and method.
+        lives: Incarnations of source and target that negotiated it.
+        bytes: What it took on the wire, both ways.
     """
 
     source: str
@@ -58,6 +60,8 @@ class SettledEdge:
     anchors: int = 0
     heldout: int = 0
     cores: tuple[int, int] = (0, 0)
+    lives: tuple[int, int] = (0, 0)
+    bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from agents.model_settings import EncoderConfig
+from agents.precision import mixed_precision
+
 
 class Normalise(nn.Module):
     """Subtract the agent's own mean picture and divide by its own spread.
@@ -65,3 +68,38 @@ class ConvEncoder(nn.Sequential):
             nn.GELU(),
             nn.Linear(hidden, dim),
         )
+
+
+class FrameEncoder(nn.Module):
+    """Normalise, then the convolutional encoder: frames to codes, each frame for itself.
+
+    Attributes:
+        dim: Dimensions of a code.
+    """
+
+    def __init__(self, config: EncoderConfig, frame_size: int) -> None:
+        """Build it for square frames of this side; weights come from torch's current generator."""
+        super().__init__()
+        self.dim = config.dim
+        self.precision = config.precision
+        self.normalise = Normalise(frame_size)
+        self.net = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def calibrate(self, frames: Tensor) -> None:
+        """Take the mean picture and the spread, uint8 [N, H, W, C]."""
+        self.normalise.fit(frames.to(self.normalise.mean.device))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return codes, uint8 [..., H, W, C] -> float32 [..., D].
+
+        Raises:
+            ValueError: The frames are no bytes; normalising floats would overwrite them.
+        """
+        if frames.dtype != torch.uint8 or frames.ndim < 4:
+            raise ValueError(f"frames are uint8 [N, H, W, C], got {frames.dtype} {tuple(frames.shape)}")
+        device = self.normalise.mean.device
+        pictures = frames.flatten(0, -4).to(device)
+        with mixed_precision(device, self.precision) as dtype:
+            codes = self.net(self.normalise(pictures, dtype)).float()
+        return codes.unflatten(0, frames.shape[:-3])

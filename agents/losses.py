@@ -9,7 +9,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss, relu
+from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, normalize, relu
 
 
 def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-3) -> Tensor:
@@ -92,3 +92,42 @@ def sigreg_loss(latent: Tensor, generator: torch.Generator, slices: int = 256, p
     phase = (latent @ directions).unsqueeze(-1) * t  # [N, slices, points]
     gap = (phase.cos().mean(0) - normal).square() + phase.sin().mean(0).square()
     return len(latent) * torch.trapezoid(gap * normal, t).mean() / math.sqrt(2 * math.pi)
+
+
+def cosine_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the mean of ``1 - <p, t> / (|p| |t|)``, [N, D] against [N, D] (seq-JEPA, arXiv:2505.03176).
+
+    Zero for equal directions, 2 for opposite ones. Half of BYOL's loss (arXiv:2006.07733, eq. 2).
+    """
+    return 1 - cosine_similarity(predicted, target).mean()
+
+
+def nt_xent_loss(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+    r"""Return how badly each view picks its partner among all others (NT-Xent, arXiv:2002.05709, eq. 1).
+
+    ``-log exp(s_ij / t) / sum_{k != i} exp(s_ik / t)`` for s the cosine similarity and (i, j) two views of
+    one thing, averaged over the 2N views, each of which has 2(N - 1) strangers and one partner.
+
+    Args:
+        first: [N, D].
+        second: [N, D]; row n shows what row n of first shows.
+        temperature: t.
+    """
+    views = normalize(torch.cat([first, second]), dim=1)  # [2N, D]
+    similarity = views @ views.T / temperature  # [2N, 2N]
+    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
+    partner = torch.arange(len(views), device=views.device).roll(len(first))
+    return cross_entropy(similarity.masked_fill(itself, -math.inf), partner)
+
+
+def vicreg_loss(
+    first: Tensor, second: Tensor, similarity: float = 25.0, variance: float = 25.0, covariance: float = 1.0
+) -> Tensor:
+    """Return VICReg of two views, [N, D] each (arXiv:2105.04906, eq. 6).
+
+    The distance is a mean over dimensions and the variance term a mean over the two views, so that the
+    weights mean the same at every width.
+    """
+    spread = (variance_loss(first) + variance_loss(second)) / 2
+    repeats = covariance_loss(first) + covariance_loss(second)
+    return similarity * prediction_loss(first, second) + variance * spread + covariance * repeats

@@ -1,7 +1,7 @@
-"""What peers can say to each other: four frozen messages, and nothing that could hold weights.
+"""What peers can say to each other: frozen messages, and nothing that could hold weights.
 
-One ordered pair (source -> target) is negotiated in four frames. The target fits the map into its
-own space::
+Whoever has something new to show says Hello. One ordered pair (source -> target) is then negotiated in four
+frames. The target fits the map into its own space::
 
     source                                   target
       Offer    who I am, how I see      ->
@@ -10,7 +10,7 @@ own space::
                what came of it          <-    Verdict
 
 Which ticks are compared follows from both nonces, so that no tick is sent and neither of two honest peers
-chooses them.
+chooses them. A newcomer may ask one peer to teach it: Ask, answered by a Lesson, which is embeddings too.
 """
 
 from enum import StrEnum
@@ -63,12 +63,22 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
     @property
     def speaker(self) -> str:
         """The agent that says it."""
-        return self.source if isinstance(self, Offer | Anchors) else self.target
+        return self.source if isinstance(self, Hello | Offer | Anchors | Lesson) else self.target
 
     @property
     def receiver(self) -> str:
         """The agent that it is said to."""
-        return self.target if isinstance(self, Offer | Anchors) else self.source
+        return self.target if isinstance(self, Hello | Offer | Anchors | Lesson) else self.source
+
+
+class Hello(Message, frozen=True, tag="hello", kw_only=True):
+    """The source has a new model to show; the target offers its own, and hears an offer in return.
+
+    Attributes:
+        checkpoint: Hash of that model.
+    """
+
+    checkpoint: Word
 
 
 class Offer(Message, frozen=True, tag="offer", kw_only=True):
@@ -123,21 +133,8 @@ class Anchors(Message, frozen=True, tag="anchors", kw_only=True):
     data: bytes
 
     def vectors(self) -> np.ndarray:
-        """Return the embeddings, float32 [rows, dim].
-
-        Raises:
-            MessageError: The bytes are not rows * dim numbers, or one of them is not finite or is absurd.
-        """
-        if len(self.data) != 4 * self.rows * self.dim:
-            raise MessageError(
-                f"{self.rows} rows of {self.dim} numbers take {4 * self.rows * self.dim} bytes, "
-                f"not {len(self.data)}"
-            )
-        vectors = np.frombuffer(self.data, dtype="<f4").reshape(self.rows, self.dim)
-        # one comparison refuses NaN, infinities and numbers whose square would overflow
-        if not (np.abs(vectors) < 1e6).all():
-            raise MessageError("an anchor holds a number that is not finite or passes one million")
-        return vectors.astype(np.float32)
+        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_numbers`)."""
+        return _numbers(self.rows, self.dim, self.data)
 
 
 class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
@@ -156,7 +153,37 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
     null_r2: Score
 
 
-AnyMessage = Offer | Call | Anchors | Verdict
+class Ask(Message, frozen=True, tag="ask", kw_only=True):
+    """The target, a newcomer, asks the source to be its teacher.
+
+    Attributes:
+        ticks: Consecutive ticks that it wants to be told of.
+    """
+
+    ticks: Count
+
+
+class Lesson(Message, frozen=True, tag="lesson", kw_only=True):
+    """The source tells what it makes of ticks that it trained on, none of which fits or scores a map.
+
+    Attributes:
+        first: The first of the consecutive ticks.
+        rows: How many.
+        dim: Dimensions of a row, the teacher's predictable core.
+        data: rows * dim little-endian float32.
+    """
+
+    first: Natural
+    rows: Count
+    dim: Width
+    data: bytes
+
+    def vectors(self) -> np.ndarray:
+        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_numbers`)."""
+        return _numbers(self.rows, self.dim, self.data)
+
+
+AnyMessage = Hello | Offer | Call | Anchors | Verdict | Ask | Lesson
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyMessage)
 
@@ -176,3 +203,18 @@ def decode(body: bytes) -> AnyMessage:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise MessageError(f"not a message: {error}") from error
+
+
+def _numbers(rows: int, dim: int, data: bytes) -> np.ndarray:
+    """Return what a peer sent, float32 [rows, dim].
+
+    Raises:
+        MessageError: The bytes are not rows * dim numbers, or one of them is not finite or is absurd.
+    """
+    if len(data) != 4 * rows * dim:
+        raise MessageError(f"{rows} rows of {dim} numbers take {4 * rows * dim} bytes, not {len(data)}")
+    vectors = np.frombuffer(data, dtype="<f4").reshape(rows, dim)
+    # one comparison refuses NaN, infinities and numbers whose square would overflow
+    if not (np.abs(vectors) < 1e6).all():
+        raise MessageError("an anchor holds a number that is not finite or passes one million")
+    return vectors.astype(np.float32)

@@ -84,6 +84,11 @@ class Negotiation:
                 self.verdicts[message.target] = message
         return []
 
+    def forget(self, peer: str) -> None:
+        """Let go of all that was said with a peer that left, or that begins a new life."""
+        for known in (self.edges, self.verdicts, self._offered, self._called, self._judged, self._rounds):
+            known.pop(peer, None)
+
     def _nonce(self, purpose: int, peer: str, number: int, heard: int = 0) -> int:
         entropy = [purpose, self._secret, number, heard, *peer.encode()]
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1

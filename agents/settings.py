@@ -11,8 +11,11 @@ KINDS: Mapping[str, str] = {"jepa": "agents.world_model:Jepa"}  # kind of world 
 
 
 def check_kind(kind: str) -> None:
-    """Raise ValueError unless this kind of world model is known, naming the nearest one."""
-    if kind not in KINDS:
+    """Raise ValueError unless this kind of world model is known, naming the nearest one.
+
+    "package.module:Class" is a model of a user's own, which is looked for when it is built.
+    """
+    if kind not in KINDS and ":" not in kind:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
         raise ValueError(f"agents.kind={kind!r} is unknown: {hint}")
@@ -66,6 +69,9 @@ class TrainingConfig:
     fresh: int = 0  # new ticks before every step, in place of the oldest; for trainings without an end
     checkpoint_every: int = 100  # steps
     calibration: int = 2048  # ticks after training that tell how predictable each axis is
+    onward: int = 32  # new ticks before every step after the last, for agents that go on learning
+    afterwards: float = 0.05  # share of the peak rate at which they go on
+    review: int = 100  # steps between two looks at how far they have drifted from what peers know
 
     def __post_init__(self) -> None:
         """Refuse what cannot train, by name."""
@@ -73,6 +79,11 @@ class TrainingConfig:
         for name in (*counts, "learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
+        if self.onward < 0 or self.review < 1 or not 0 <= self.afterwards <= 1:
+            raise ValueError(
+                "training.onward must be at least 0, training.review at least 1, "
+                "and training.afterwards a share from 0 to 1"
+            )
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"training.weight_decay={self.weight_decay}: 0 or more")
         if self.calibration < 16:
@@ -99,6 +110,7 @@ class NegotiationConfig:
     spacing: int = 4  # ticks between neighbours in the pool: close ones say the same thing twice
     ridge: float = 4.0  # weight of |W|^2 in a map of all dimensions, counted in anchors
     margin: float = 0.05  # by how much a map must beat shuffled pairs to be accepted
+    drift: float = 0.05  # share of variance by which a model may leave what peers know before they hear of it
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot work, by name."""
@@ -115,8 +127,28 @@ class NegotiationConfig:
             raise ValueError(f"negotiation.spacing={self.spacing}: at least 1")
         if not 1e-9 <= self.ridge < math.inf:
             raise ValueError(f"negotiation.ridge={self.ridge}: at least 1e-9, which is nearly none")
+        if not 0 < self.drift <= 1:
+            raise ValueError(f"negotiation.drift={self.drift}: a share above 0, at most 1")
         if not 0 <= self.margin < math.inf:
             raise ValueError(f"negotiation.margin={self.margin}: at least 0")
+
+
+@dataclass(frozen=True)
+class TeachingConfig:
+    """How a newcomer learns from one peer's embeddings."""
+
+    ticks: int = 6144  # consecutive ticks that the teacher is asked about
+    steps: int = 150  # optimiser steps on them
+    batch: int = 256  # ticks a step
+
+    def __post_init__(self) -> None:
+        """Refuse a lesson that teaches nothing, by name."""
+        if not 64 <= self.ticks <= 65536:
+            raise ValueError(f"teaching.ticks={self.ticks}: choose from 64 to 65536")
+        if self.steps < 1:
+            raise ValueError(f"teaching.steps={self.steps}: at least 1")
+        if not 16 <= self.batch <= self.ticks:
+            raise ValueError(f"teaching.batch={self.batch}: choose from 16 to teaching.ticks={self.ticks}")
 
 
 def stretches(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:

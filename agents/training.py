@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from agents.checkpoint import load_optimiser
 from agents.settings import TrainingConfig
 from agents.world_model import WorldModel
 from env.recording import Recorder, Window
@@ -48,20 +50,40 @@ class Trainer:
         self.losses: list[float] = []  # one a step
         self.record_seconds = 0.0
         self.train_seconds = 0.0
-        fused = next(model.parameters()).device.type in ("cpu", "cuda")
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused
-        )
+        self.saved: Mapping[str, Tensor] = {}  # what the optimiser of a former life left
+
+    @cached_property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Made when it is first needed: torch loads its compiler then, for more than a second."""
+        fused = next(self.model.parameters()).device.type in ("cpu", "cuda")
+        made = torch.optim.AdamW(
+            self.model.parameters(), lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay, fused=fused,
+        )  # fmt: skip
+        if self.saved:
+            load_optimiser(made, self.saved)
+        return made
 
     @property
     def frames(self) -> int:
         """Frames that training has read so far."""
         return self.step * self.config.segments * self.config.length
 
+    @property
+    def finished(self) -> bool:
+        """Whether the course is over; what follows is learning on."""
+        return self.step >= self.config.steps
+
+    @property
+    def moved_on(self) -> int:
+        """Ticks by which the window has moved on at this step."""
+        later = max(0, self.step - self.config.steps)
+        return (self.step - later) * self.config.fresh + later * max(self.config.fresh, self.config.onward)
+
     def record(self, stop: Callable[[], bool]) -> bool:
         """Fill the window as this step needs it, until done or asked to stop; return whether it is done."""
         began = time.perf_counter()
-        last = self.start + self.config.window + self.step * self.config.fresh
+        last = self.start + self.config.window + self.moved_on
         first = max(self.window.ticks.stop, last - self.config.window)
         for until in [*range(first + CHUNK, last, CHUNK), last]:
             if stop():
@@ -70,14 +92,15 @@ class Trainer:
         self.record_seconds += time.perf_counter() - began
         return True
 
-    def run(self, on_step: Callable[[], None], stop: Callable[[], bool]) -> bool:
-        """Train until the last step or until asked to stop; return whether it is finished.
+    def run(self, on_step: Callable[[], None], stop: Callable[[], bool], until: int | None = None) -> bool:
+        """Train to a step, by default the course's last, or until asked to stop; return if it is there.
 
         Raises:
             TrainingError: The loss is no number any more.
         """
         self.model.train()
-        while self.step < self.config.steps:
+        until = self.config.steps if until is None else until
+        while self.step < until:
             if stop() or not self.record(stop):
                 return False
             began = time.perf_counter()
@@ -94,7 +117,9 @@ class Trainer:
         rng = np.random.default_rng([*self.seed, self.step])
         segments = self.window.segments(rng, config.segments, config.length)  # [N, T, H, W, C]
         for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * rate(self.step, config.steps, config.warmup)
+            group["lr"] = config.learning_rate * rate(
+                self.step, config.steps, config.warmup, config.afterwards
+            )
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         loss, _ = self.model.loss(torch.from_numpy(segments), generator)
         value = loss.item()
@@ -110,8 +135,10 @@ class Trainer:
         return value
 
 
-def rate(step: int, steps: int, warmup: float) -> float:
-    """Return the learning rate at a step as a share of its peak: a linear rise, then half a cosine."""
+def rate(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:
+    """Return the rate at a step as a share of its peak: a linear rise, half a cosine, then a plain."""
+    if step >= steps:
+        return afterwards
     rise = max(1, round(warmup * steps))
     if step < rise:
         return (step + 1) / rise

@@ -33,13 +33,19 @@ class Transport(Protocol):
 
 
 class Mailbox:
-    """Turns messages into frames and back, numbers them, and counts every byte on its edge."""
+    """Turns messages into frames and back, numbers them, counts bytes, and refuses the voices of the dead.
+
+    Attributes:
+        incarnation: Which of its lives the agent is in; every frame says so.
+        lives: The newest life heard of each peer. What an earlier one still says is refused.
+    """
 
     def __init__(self, transport: Transport, incarnation: int = 0) -> None:
-        """Start a life: incarnation is how many the agent has had before."""
+        """Start a life."""
         self._transport = transport
-        self._incarnation = incarnation
         self._nonce = 0
+        self.incarnation = incarnation
+        self.lives: dict[str, int] = {}
         self.sent: Counter[Edge] = Counter()  # bytes, per edge
         self.received: Counter[Edge] = Counter()
         self.log: list[Posted] = []
@@ -52,7 +58,7 @@ class Mailbox:
         """
         for message in messages:
             self._nonce += 1
-            frame = pack(Frame(encode(message), self._incarnation, self._nonce))
+            frame = pack(Frame(encode(message), self.incarnation, self._nonce))
             self._transport.send(message.receiver, frame)
             self.sent[message.edge] += len(frame)
             self.log.append(
@@ -63,9 +69,16 @@ class Mailbox:
         """Return the message in a frame that arrived.
 
         Raises:
-            MessageError: The bytes are not a message of ours.
+            MessageError: The bytes are not a message of ours, or the speaker has begun another life since.
         """
-        message = decode(unpack(data).body)
+        frame = unpack(data)
+        message = decode(frame.body)
+        newest = self.lives.get(message.speaker, frame.incarnation)
+        if frame.incarnation < newest:
+            raise MessageError(
+                f"{message.speaker} speaks from a former life ({frame.incarnation}, it is in {newest} now)"
+            )
+        self.lives[message.speaker] = frame.incarnation
         self.received[message.edge] += len(data)
         return message
 
@@ -104,8 +117,12 @@ class MemoryTransport:
 class RayTransport:
     """Frames as arguments of the peers' ``deliver`` method: bytes, never objects."""
 
-    def __init__(self, peers: Mapping[str, Any]) -> None:
+    def __init__(self, peers: Mapping[str, Any] | None = None) -> None:
         """Take the handles of the peers' actors, by name."""
+        self._peers = dict(peers or {})
+
+    def reach(self, peers: Mapping[str, Any]) -> None:
+        """Take the handles of who is there now, in place of those from before."""
         self._peers = dict(peers)
 
     def send(self, receiver: str, frame: bytes) -> None:

@@ -27,7 +27,7 @@ class Frame:
 
     Attributes:
         body: msgpack bytes of one message.
-        incarnation: Reserved for how many lives the sender has had; nobody checks it yet.
+        incarnation: Which of its lives the sender is in; peers refuse what a former one says.
         nonce: Number of the frame.
         key_id: First eight bytes of the hash of the sender's public key.
         signature: ed25519 over header (with this field zero) and body.

@@ -16,6 +16,7 @@ from alignment.score import (
     linear_cka,
     mutual_knn,
     r2,
+    r2_each,
     retrieval_at,
     shuffle_pairs,
     shuffled_null,
@@ -131,7 +132,7 @@ def budget_curve(
         rows = torch.stack([torch.randperm(most, generator=generator)[:pairs] for _ in range(draws)])
         for method, fit_method in BUDGET_METHODS.items():
             i, j = (None, None) if method == "ridge" else core_dims
-            found = fit_method(fit[0][rows, :i], fit[1][rows, :j]).unstack()  # rows [draws, pairs]
-            scores = [r2(each(held[0][:, :i]), held[1][:, :j]) for each in found]
-            curve.append({"pairs": pairs, "method": method, "r2": sum(scores) / len(scores)})
+            found = fit_method(fit[0][rows, :i], fit[1][rows, :j])  # rows [draws, pairs]
+            scores = r2_each(found(held[0][None, :, :i]), held[1][:, :j])  # [draws]
+            curve.append({"pairs": pairs, "method": method, "r2": float(scores.mean())})
     return curve

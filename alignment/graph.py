@@ -20,7 +20,7 @@ from torch import Tensor
 from alignment import score
 from alignment.linear_map import LinearMap
 
-Status = Literal["accepted", "refused", "failed"]
+Status = Literal["accepted", "refused", "failed", "stale"]
 Pair = tuple[str, str]
 
 # An accepted edge of no measured worth stays usable, but any other way is better.
@@ -46,7 +46,8 @@ class Edge:
     Attributes:
         source: Agent whose embeddings the map reads.
         target: Agent whose space it writes; the one that fitted it and gave the verdict.
-        status: "accepted", "refused" (the figures were not good enough) or "failed" (there are none).
+        status: "accepted", "refused" (the figures were not good enough), "failed" (there are none) or "stale"
+            (one of the two has another model by now).
         reason: Sentence; needed unless accepted.
         r2: Held-out R2 of the full map.
         r2_core: Held-out R2 of the core map, which paths are weighed by.
@@ -105,7 +106,7 @@ class TranslationGraph:
 
     def remove_agent(self, name: str) -> None:
         """Remove an agent and every edge that touches it."""
-        self._check(name)
+        self.check(name)
         self._edges = {pair: edge for pair, edge in self._edges.items() if name not in pair}
         self._agents = self._agents - {name}
 
@@ -117,7 +118,7 @@ class TranslationGraph:
 
     def edge(self, source: str, target: str) -> Edge:
         """Return the edge between two agents, or raise NoPathError if it was never tried."""
-        self._check(source, target)
+        self.check(source, target)
         found = self._edges.get((source, target))
         if found is None:
             raise NoPathError(f"no edge from {source} to {target} was ever tried; let the two negotiate")
@@ -125,7 +126,7 @@ class TranslationGraph:
 
     def best_path(self, source: str, target: str) -> list[str]:
         """Return the agents on the way with the largest product of held-out core R2, both ends included."""
-        self._check(source, target)
+        self.check(source, target)
         try:
             return nx.dijkstra_path(self._network(), source, target, weight="length")
         except nx.NetworkXNoPath:
@@ -147,7 +148,7 @@ class TranslationGraph:
         An edge that was not accepted stands in the way if a route could use it to get on: it leads to where
         source cannot get yet, from where target cannot be reached yet, on a walk from the one to the other.
         """
-        self._check(source, target)
+        self.check(source, target)
         network = self._network()
         reached = nx.descendants(network, source) | {source}
         if target in reached:
@@ -160,7 +161,7 @@ class TranslationGraph:
         network.add_edges_from((edge.source, edge.target) for edge in helpful)
         starts, ends = nx.descendants(network, source) | {source}, nx.ancestors(network, target) | {target}
         blocking = [edge for edge in helpful if edge.source in starts and edge.target in ends]
-        reasons = [f"{edge.source} -> {edge.target} {edge.status}: {edge.reason}" for edge in blocking]
+        reasons = [f"{edge.source} -> {edge.target} {_is(edge)}: {edge.reason}" for edge in blocking]
         untried = "no chain of edges between them was ever tried"
         return f"no way from {source} to {target}: {'; '.join(reasons) or untried}"
 
@@ -208,14 +209,14 @@ class TranslationGraph:
         edges = [self.edge(a, b) for a, b in pairwise(path)]
         for edge in edges:
             if edge.status != "accepted":
-                raise NoPathError(f"{edge.source} -> {edge.target} was {edge.status}: {edge.reason}")
+                raise NoPathError(f"{edge.source} -> {edge.target} {_is(edge)}: {edge.reason}")
         return edges
 
     def _maps(self, path: Sequence[str]) -> list[LinearMap]:
         """Return the maps along a path."""
         return [edge.map for edge in self._along(path) if edge.map is not None]
 
-    def _check(self, *names: str) -> None:
+    def check(self, *names: str) -> None:
         """Raise UnknownAgentError, with the nearest name, for a name that no agent has."""
         for name in names:
             if name not in self._agents:
@@ -227,6 +228,10 @@ class TranslationGraph:
                 )
                 hint = f"did you mean {near[0]!r}?" if near else known
                 raise UnknownAgentError(f"no agent is named {name!r}; {hint}")
+
+
+def _is(edge: Edge) -> str:
+    return f"{'is' if edge.status == 'stale' else 'was'} {edge.status}"
 
 
 def _clipped(quality: float) -> float:

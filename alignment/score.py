@@ -30,10 +30,15 @@ def r2(predicted: Tensor, target: Tensor) -> float:
     at random does to white cores. A constant target, or a single pair, leaves nothing to explain: 0.
     """
     check_pairs(predicted, target)
+    return float(r2_each(predicted[None], target)[0])
+
+
+def r2_each(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the R2 (see ``r2``) of several predictions of one target, [P, K, D] and [K, D] -> [P]."""
     if not varies(target):
-        return 0.0
-    error, total = (target.double() - predicted).square().sum(), centre(target)[0].square().sum()
-    return float(1 - error / total)
+        return torch.zeros(len(predicted), dtype=torch.float64)
+    error, total = (target.double() - predicted).square().sum((-2, -1)), centre(target)[0].square().sum()
+    return 1 - error / total
 
 
 def spectrum(source: Tensor, target: Tensor) -> Tensor:

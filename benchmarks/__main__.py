@@ -1,25 +1,26 @@
 """``python -m benchmarks``: run some or all of them and print one table, or one JSON document."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, brief, say
+from benchmarks.harness import Effort, Figure, brief, say
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One file of this folder: what it answers, and whether it takes minutes."""
+    """One file of this folder: what it answers, whether it takes minutes, and whether it is a soak."""
 
     question: str
     long: bool = False
+    soak: bool = False
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -29,6 +30,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "startup": Benchmark("how long the command line takes to say hello"),
     "whole_run": Benchmark("what a whole run takes, and what comes of it", long=True),
     "seeds": Benchmark("whether it works again: other seeds, other scenes, the same seed", long=True),
+    "living_join": Benchmark("what a newcomer costs, by the number of its peers", soak=True),
+    "living_disturbance": Benchmark("how much others are held up who go on learning", soak=True),
+    "living_kills": Benchmark("how soon a killed agent is back, and what is lost", soak=True),
+    "living_nodes": Benchmark("how soon the agents of a lost node are back", soak=True),
+    "living_churn": Benchmark("what stays behind of those who came and left", soak=True),
+    "living_api": Benchmark("how fast questions are answered, and what nonsense does", soak=True),
+    "living_resume": Benchmark("whether a killed agent learns the same", soak=True),
+    "living_taught": Benchmark("what being taught by a peer saves", soak=True),
 }
 
 
@@ -37,6 +46,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}")
     parser.add_argument("--full", action="store_true", help="the long ones as well")
+    parser.add_argument(
+        "--soak", action="store_true", help="those of a living simulation, which take minutes"
+    )
     parser.add_argument("--list", action="store_true", help="name them and stop")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--rounds", type=int, default=Effort.rounds, help="turns of ours and the reference")
@@ -51,12 +63,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parsed
 
 
-def chosen(names: Sequence[str], full: bool) -> list[str]:
-    """Return the benchmarks to run: those named, else the short ones; the long ones as well if wanted."""
-    return [
-        name for name, each in BENCHMARKS.items()
-        if name in names or (each.long and full) or (not each.long and not names)
-    ]  # fmt: skip
+def chosen(names: Sequence[str], full: bool, soak: bool = False) -> list[str]:
+    """Return the benchmarks to run: those named, else the short ones or the soak; the long ones if wanted."""
+    usual = {name for name, each in BENCHMARKS.items() if each.soak == soak and not each.long}
+    wanted = {name for name, each in BENCHMARKS.items() if each.long and full} | set(names or usual)
+    return [name for name in BENCHMARKS if name in wanted]
 
 
 def measure(names: Sequence[str], effort: Effort) -> tuple[dict[str, list[Figure]], dict[str, str]]:
@@ -67,12 +78,8 @@ def measure(names: Sequence[str], effort: Effort) -> tuple[dict[str, list[Figure
         say(f"{name}: {BENCHMARKS[name].question}")
         try:
             found[name] = import_module(f"benchmarks.{name}").figures(effort)
-        except (
-            BenchmarkError,
-            OSError,
-            subprocess.SubprocessError,
-        ) as error:  # one that fails costs only its own figures
-            failed[name] = str(error)
+        except Exception as error:  # one that fails costs only its own figures
+            failed[name] = str(error) or type(error).__name__
             say(f"  failed: {error}")
     return found, failed
 
@@ -115,11 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parse(sys.argv[1:] if arguments is None else arguments)
     if asked.list:
         for name, each in BENCHMARKS.items():
-            print(f"{name:12}{each.question}{' (minutes)' if each.long else ''}")
+            print(f"{name:20}{each.question}{' (minutes)' if each.long or each.soak else ''}")
         return 0
     effort = Effort(asked.rounds, asked.size, tuple(asked.set))
     before = machine()
-    found, failed = measure(chosen(asked.names, asked.full), effort)
+    with contextlib.redirect_stdout(sys.stderr):  # where Ray says who died, among others
+        found, failed = measure(chosen(asked.names, asked.full, asked.soak), effort)
     if asked.json:
         figures = [
             {"benchmark": name} | each.as_dict() for name, figures in found.items() for each in figures

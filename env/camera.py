@@ -106,6 +106,11 @@ def glance(pose: Pose, pan: float, tilt: float) -> Pose:
     return replace(pose, yaw=(pose.yaw + pan) % 360.0, pitch=pitch)
 
 
+def turned(pose: Pose, looks_at: Pose) -> tuple[float, float]:
+    """Return the pan, in [-180, 180), and the tilt that ``glance`` made of a pose, in degrees."""
+    return (looks_at.yaw - pose.yaw + 180.0) % 360.0 - 180.0, looks_at.pitch - pose.pitch
+
+
 def camera_axes(pose: Pose) -> np.ndarray:
     """Return the unit vectors right, up and forward of a camera as rows, [3, 3]."""
     yaw, pitch = math.radians(pose.yaw), math.radians(pose.pitch)

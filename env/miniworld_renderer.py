@@ -90,7 +90,7 @@ class _World(MiniWorldEnv):
         size = config.frame_size
         # MiniWorld's own two frame buffers go unused and are never freed: keep them as small as can be.
         super().__init__(obs_width=1, obs_height=1, window_width=1, window_height=1, params=params)
-        self._screen = _Screen(size)
+        self._screen = Screen(size)
         self._body_shape = _BoxShape(BODY_SIZE)
         self._box_shape = _BoxShape(config.object_size)
         self._boxes = [_Box(self._box_shape, color) for color in OBJECT_COLORS[: config.objects]]
@@ -175,7 +175,7 @@ class _Box(Entity):
         gl.glPopMatrix()
 
 
-class _Screen:
+class Screen:
     """A square frame buffer with smoothed edges, in the form that MiniWorld draws into."""
 
     def __init__(self, size: int) -> None:
@@ -216,5 +216,6 @@ class _Screen:
         return np.ascontiguousarray(pixels[::-1, :, :3])  # OpenGL counts rows from below
 
     def free(self) -> None:
+        """Give back the memory of the frame buffers; their context must be current."""
         gl.glDeleteFramebuffers(2, self._frames)
         gl.glDeleteRenderbuffers(3, self._buffers)

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
 
-from env.camera import RingConfig, ring_pose
+from env.camera import RingConfig, ring_pose, turned
 from env.renderer import Renderer, share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 from env.shared_scene import check_episode, frame_space, glance_pose, glance_space, scene_seed
@@ -23,7 +23,8 @@ except ModuleNotFoundError as error:
 class ParallelScene(ParallelEnv):
     """Agents agent-0, agent-1, ... on a ring, each with a camera and a body.
 
-    Every step is one tick of one scene; actions, frames and rewards are those of ``SharedScene``, by agent.
+    Every step is one tick of one scene; actions, frames, rewards and infos are those of ``SharedScene``, by
+    agent.
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -89,7 +90,7 @@ class ParallelScene(ParallelEnv):
         self._renderer = self._renderer or share_renderer(self.config)
         self._tick, self._looks_at = 0, dict(self.poses)
         self.agents = list(self.possible_agents)
-        return self._frames(self.agents), {name: {"tick": 0} for name in self.agents}
+        return self._frames(self.agents), self._infos(self.agents)
 
     def step(self, actions: dict[str, np.ndarray]) -> tuple[dict, dict, dict, dict, dict]:
         """Let one tick pass; every agent glances by its own action."""
@@ -108,7 +109,7 @@ class ParallelScene(ParallelEnv):
             dict.fromkeys(present, 0.0),
             dict.fromkeys(present, False),
             dict.fromkeys(present, over),
-            {name: {"tick": self._tick} for name in present},
+            self._infos(present),
         )
 
     def render(self) -> np.ndarray | None:
@@ -122,6 +123,12 @@ class ParallelScene(ParallelEnv):
         if self._renderer is not None:
             self._renderer.close()
         self._scene = self._renderer = None
+
+    def _infos(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        return {
+            name: {"tick": self._tick, "glance": turned(self.poses[name], self._looks_at[name])}
+            for name in names
+        }
 
     def _frames(self, names: list[str]) -> dict[str, np.ndarray]:
         if self._scene is None or self._renderer is None:

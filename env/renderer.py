@@ -1,5 +1,7 @@
 """What a renderer is, and how one is built."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -28,8 +30,16 @@ def build_renderer(config: SceneConfig) -> Renderer:
         from env.toy_renderer import ToyRenderer
 
         return ToyRenderer(config)
-    try:
+    with opengl_explained():
         from env.miniworld_renderer import MiniworldRenderer  # importing it opens an OpenGL display
+    return MiniworldRenderer(config)
+
+
+@contextlib.contextmanager
+def opengl_explained() -> Iterator[None]:
+    """Turn what an import of MiniWorld raises into a RuntimeError that names the remedy."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise RuntimeError(
             f"the miniworld renderer needs the package {error.name}: pip install miniworld"
@@ -40,7 +50,6 @@ def build_renderer(config: SceneConfig) -> Renderer:
             "apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa, "
             f"or choose renderer toy (the system said: {error!r})"
         ) from error
-    return MiniworldRenderer(config)
 
 
 class _Lease:

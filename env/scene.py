@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from env.camera import Pose, in_view
+from env.checks import check_whole
 from env.dynamics import BLOCK, KINDS, Motion, factor_block, factors_at, unit_positions
 
 RENDERERS = ("miniworld", "toy")
@@ -44,8 +45,8 @@ class SceneConfig:
         object.__setattr__(self, "rate", tuple(rate))
         _check_choice("renderer", self.renderer, RENDERERS)
         _check_choice("dynamics", self.dynamics, tuple(KINDS))
-        _check_whole("objects", self.objects, 1, MAX_OBJECTS)
-        _check_whole("frame_size", self.frame_size, 16, 1024)
+        check_whole("objects", self.objects, 1, MAX_OBJECTS)
+        check_whole("frame_size", self.frame_size, 16, 1024)
         if not isinstance(self.bodies, bool):
             raise ValueError(f"bodies must be true or false, got {self.bodies!r}")
         for name in ("room_size", "wall_height", "object_size", "reach", "squash"):
@@ -198,8 +199,3 @@ def _is_number(value: object) -> bool:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def _check_whole(name: str, value: int, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")

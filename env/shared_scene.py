@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from env.camera import Pose, RingConfig, glance, ring_pose
+from env.camera import Pose, RingConfig, glance, ring_pose, turned
 from env.renderer import Renderer, share_renderer
 from env.scene import Scene, SceneConfig
 
@@ -49,9 +49,13 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
     """One camera in the shared scene.
 
     The scene moves on one tick a step, whatever the camera does. An action (pan, tilt) in [-1, 1] turns the
-    camera away from its pose by at most ``max_glance`` degrees for one frame. The reward is always 0: there
-    is something to see, not to win. ``reset(seed=s)`` plays ``Scene(config, s)``; without a seed each episode
-    has a scene of its own.
+    camera away from its pose by at most ``max_glance`` degrees for one frame. It is absolute: counted from
+    the pose, not from the glance before. The reward is always 0: there is something to see, not to win.
+    ``reset(seed=s)`` plays ``Scene(config, s)``; without a seed each episode has a scene of its own.
+
+    Each info is ``{"tick": t, "glance": (pan, tilt)}``: how far the camera is turned away from its pose, in
+    degrees; less than asked for where a tilt stops at straight up or down. Two steps' difference is the
+    movement between them.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium types it
@@ -90,18 +94,18 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode at tick 0 and return the first frame and ``{"tick": 0}``."""
+        """Start an episode at tick 0, looking straight ahead; returns frame and info."""
         super().reset(seed=seed, options=options)
         self._scene = Scene(self.config, scene_seed(seed, self.np_random))
         self._renderer = self._renderer or share_renderer(self.config)
         self._tick, self._looks_at = 0, self.pose
-        return self._look(), {"tick": 0}
+        return self._look(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Let one tick pass and glance; returns frame, 0.0, False, truncated, ``{"tick": t}``."""
+        """Let one tick pass and glance; returns frame, 0.0, False, truncated, info."""
         self._looks_at = glance_pose(self.pose, action, self.max_glance)
         self._tick += 1
-        return self._look(), 0.0, False, self._tick >= self.max_ticks, {"tick": self._tick}
+        return self._look(), 0.0, False, self._tick >= self.max_ticks, self._info()
 
     def render(self) -> np.ndarray | None:
         """Return the current frame, uint8 [H, W, 3], if the render mode is rgb_array."""
@@ -112,6 +116,9 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._renderer is not None:
             self._renderer.close()
         self._scene = self._renderer = None
+
+    def _info(self) -> dict[str, Any]:
+        return {"tick": self._tick, "glance": turned(self.pose, self._looks_at)}
 
     def _look(self) -> np.ndarray:
         if self._scene is None or self._renderer is None:

@@ -1,6 +1,6 @@
 """Write a run and the benchmarks into evidence/ and the README: its tables are generated, never typed.
 
-    python scripts/update_readme.py --run runs/2026-01-01-120000 --bench bench.json
+    python scripts/update_readme.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
 
 Without options it only writes the README again from what lies in evidence/.
 """
@@ -20,6 +20,7 @@ from social_jepa.tables import PLAIN_WIDTH, print_graph
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "evidence" / "demo"
 BENCH = ROOT / "evidence" / "bench.json"
+SOAK = ROOT / "evidence" / "soak.json"
 
 
 def demo_block() -> str:
@@ -36,15 +37,38 @@ def bench_block() -> str:
     document = json.loads(BENCH.read_text())
     rows = ["| | figure | ours | reference | its value | goal | met |", "|---|---|---|---|---|---|---|"]
     for figure in document["figures"]:
-        met = {True: "yes", False: "**no**", None: ""}[figure["met"]]
         cells = (
-            figure["benchmark"], figure["name"], f"{_brief(figure['value'])} {figure['unit']}".strip(),
-            figure["reference"], _brief(figure["reference_value"]), _goal(figure["goal"]), met,
+            figure["benchmark"], figure["name"], _with_unit(figure, "value"), figure["reference"],
+            _brief(figure["reference_value"]), _goal(figure["goal"]), _met(figure["met"]),
         )  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
-    machine = document["machine"]
-    note = f"Measured on {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}."
-    return "\n".join([*rows, "", note])
+    return "\n".join([*rows, "", _note(document["machine"])])
+
+
+def soak_block() -> str:
+    """Return the figures of a living simulation as a table, each in one cell with its reference."""
+    document = json.loads(SOAK.read_text())
+    rows = ["| what | goal | measured | met |", "|---|---|---|---|"]
+    for figure in document["figures"]:
+        measured = (
+            f"{_with_unit(figure, 'value')} ({figure['reference']}: {_with_unit(figure, 'reference_value')})"
+        )
+        cells = figure["name"], _goal(figure["goal"]), measured, _met(figure["met"])
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += [f"| {name.removeprefix('living_')} | | failed | **no** |" for name in document["failed"]]
+    return "\n".join([*rows, "", _note(document["machine"])])
+
+
+def _note(machine: dict[str, Any]) -> str:
+    return f"Measured on {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}."
+
+
+def _met(met: bool | None) -> str:
+    return {True: "yes", False: "**no**", None: ""}[met]
+
+
+def _with_unit(figure: dict[str, Any], key: str) -> str:
+    return f"{_brief(figure[key])} {figure['unit']}".strip()
 
 
 def _brief(value: float | None) -> str:
@@ -71,7 +95,8 @@ def replace_block(text: str, name: str, block: str) -> str:
 
 def readme(text: str) -> str:
     """Return the README's text with its generated blocks as evidence/ has them."""
-    return replace_block(replace_block(text, "demo", demo_block()), "bench", bench_block())
+    text = replace_block(replace_block(text, "demo", demo_block()), "bench", bench_block())
+    return replace_block(text, "soak", soak_block()) if SOAK.exists() else text
 
 
 def main() -> None:
@@ -80,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--run", type=Path, help="run folder whose graph becomes the demo")
     parser.add_argument("--bench", type=Path, help="what python -m benchmarks --json printed")
+    parser.add_argument("--soak", type=Path, help="what python -m benchmarks --soak --json printed")
     chosen = parser.parse_args()
     DEMO.mkdir(parents=True, exist_ok=True)
     if chosen.run:
@@ -87,6 +113,8 @@ def main() -> None:
             shutil.copyfile(chosen.run / name, DEMO / name)
     if chosen.bench:
         shutil.copyfile(chosen.bench, BENCH)
+    if chosen.soak:
+        shutil.copyfile(chosen.soak, SOAK)
     path = ROOT / "README.md"
     path.write_text(readme(path.read_text()))
 

@@ -9,6 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from social_jepa.cli_living import app as living
+from social_jepa.cli_living import start
+from social_jepa.cli_serve import app as serve
+
 app = typer.Typer(
     name="social-jepa",
     no_args_is_help=True,
@@ -16,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Agents that learned to see one world alone, and understand each other through small linear maps.",
 )
+
+app.add_typer(living)
+app.add_typer(serve)
 
 Settings = Annotated[
     list[str] | None,
@@ -68,20 +75,32 @@ def resume(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was stopped, from its agents' checkpoints."""
+    """Go on with a run that was stopped, or bring a simulation back, from its agents' checkpoints."""
+    from social_jepa.simulation import was_living
     from social_jepa.store import find
 
     folder = find(run)
+    if was_living(folder):
+        start(folder, address, True, as_json)
+        return
     _simulate(folder.config(), folder, address, True, as_json)
 
 
 @app.command()
-def graph(run: RunPath = None, as_json: AsJson = False) -> None:
-    """Show a run's agents, edges and cycles."""
+def graph(
+    run: RunPath = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="As it stood then: 2026-11-21T14:30, 14:30, or '10 minutes ago'.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the agents, edges and cycles, of a run or of a simulation that is up."""
+    from social_jepa.results import full_document, load_results
     from social_jepa.store import find
+    from social_jepa.times import parse_time
 
-    folder = find(run)
-    _print_document(folder.graph(), as_json)
+    results = load_results(find(run), parse_time(as_of))
+    _print_document(full_document(results), as_json)
 
 
 @app.command()
@@ -95,7 +114,9 @@ def query(
     vector: Annotated[
         str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")
     ] = None,
-    via: Annotated[str | None, typer.Option(help="Agents to go through, with commas between.")] = None,
+    via: Annotated[
+        str | None, typer.Option(help="Agents to go through, with commas between; or best.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write; by default into the run folder.")
@@ -149,13 +170,13 @@ def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_jso
 
     from social_jepa.report import write_report
     from social_jepa.results import load_results
-    from social_jepa.simulation import Simulation
+    from social_jepa.run import Run
     from social_jepa.watch import Screen
 
     screen = Screen(Console(stderr=True))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its daemons say; results stay alone
-            document = Simulation(config, folder, screen, again).run(address)
+            document = Run(config, folder, screen, again).run(address)
             screen.phase("drawing the report")
             write_report(load_results(folder))
     finally:
@@ -183,6 +204,9 @@ def main() -> None:
     """Run the command line; what a person got wrong is a sentence and exit status 2."""
     try:
         app()
+    except KeyboardInterrupt:
+        typer.echo("social-jepa: interrupted", err=True)
+        sys.exit(130)
     except (ValueError, LookupError) as error:  # settings, run folders, queries: each error is a sentence
         typer.echo(f"social-jepa: {error}", err=True)
         sys.exit(2)

@@ -6,15 +6,15 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from agents.actor import AgentActor
-from agents.agent import AgentSpec
 from social_jepa.doctor import answers, usable_cores
 
 # A training step frees and takes back tens of megabytes. By default glibc returns them to the system and
@@ -26,7 +26,16 @@ MALLOC = {
 }
 
 
+RAY_SETTINGS = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # not 15: agents make way for each other where they learn, and only there
+}
 CONNECT_PATIENCE = 5.0  # seconds to wait for a cluster's port
+RETURN_PATIENCE = 20.0  # seconds that a keeper whose process died may take to come back
+KEEPER = "keeper"  # name of the actor that keeps a simulation
+RESTARTS = 3  # lives that an agent of a finite run may lose; more would be the same failure again
 
 
 class ClusterError(RuntimeError):
@@ -64,22 +73,31 @@ def check_address(address: str | None) -> None:
 @contextlib.contextmanager
 def cluster(address: str | None = None) -> Iterator[None]:
     """Start a small local Ray, or join the one at an address or at RAY_ADDRESS; leave it as it was found."""
-    # said outright, because Ray may otherwise write a token into the home folder
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    started = not ray.is_initialized()
-    if started:
-        check_address(address)
-        _connect(address or os.environ.get("RAY_ADDRESS"))
-        if threading.current_thread() is threading.main_thread():
-            # the same as Ctrl-C; Ray's own handler aborts, and nothing is saved
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started = connect(address)
+    if started and threading.current_thread() is threading.main_thread():
+        # the same as Ctrl-C; Ray's own handler aborts, and nothing is saved
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         if started:
             ray.shutdown()
+
+
+def connect(address: str | None = None) -> bool:
+    """Start or join Ray unless this process has; return whether it did.
+
+    Raises:
+        AddressError, ClusterError: Nobody listens there, or Ray does not answer.
+    """
+    # said outright, because Ray may otherwise write a token into the home folder
+    for name, value in RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if ray.is_initialized():
+        return False
+    check_address(address)
+    _connect(address or os.environ.get("RAY_ADDRESS"))
+    return True
 
 
 def _connect(address: str | None) -> None:
@@ -99,15 +117,22 @@ def _connect(address: str | None) -> None:
         ) from error
 
 
-def share(count: int, threads: int) -> Share:
-    """Return what each of `count` agents gets: a GPU where the cluster has any, else CPU cores."""
+def share(count: int, threads: int, room: int = 0) -> Share:
+    """Return what each of `count` agents gets: a GPU where the cluster has any, else CPU cores.
+
+    Args:
+        count: How many agents there are.
+        threads: CPU threads of each agent; 0: its share of the cores.
+        room: How many agents the cluster is divided for, so that others may come later.
+    """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
-    slots, per_gpu = _part(cpus, count), _part(gpus, count)
+    room = max(room, count)
+    slots, per_gpu = _part(cpus, room), _part(gpus, room)
     own = threads or max(1, int(cpus // count))
     device = "no GPU"
     if gpus:
-        device = "one GPU each" if per_gpu == 1 else f"{count} agents share {gpus:g} GPUs"
+        device = "one GPU each" if per_gpu == 1 else f"{room} agents share {gpus:g} GPUs"
     cpu = f"{own} thread{'s' if own > 1 else ''} each" + (f", sharing {cpus:g} cores" if cpus < count else "")
     return Share(slots, per_gpu, own, f"{device}; {cpu}")
 
@@ -117,68 +142,105 @@ def _part(units: float, count: int) -> float:
     return int(1e4 / math.ceil(count / units)) / 1e4 if units else 0.0
 
 
-def place(specs: Sequence[AgentSpec], parts: Share, resume: bool) -> dict[str, Any]:
-    """Start one actor for each agent, spread over the cluster's nodes; return their handles by name."""
-    options = {
-        "num_cpus": parts.cpus, "num_gpus": parts.gpus, "scheduling_strategy": "SPREAD",
-        "runtime_env": {"env_vars": MALLOC},
-    }  # fmt: skip
-    actor: Any = AgentActor  # ray.remote leaves the class without types
+def agent_options(parts: Share, gpus: float, living: bool) -> dict[str, Any]:
+    """Return what Ray is told of an agent's process: its share, its place, how often it may return."""
     return {
-        spec.name: actor.options(**options).remote(replace(spec, threads=parts.threads), resume)
-        for spec in specs
-    }
+        "num_cpus": parts.cpus, "num_gpus": gpus or parts.gpus, "scheduling_strategy": "SPREAD",
+        "runtime_env": {"env_vars": MALLOC}, "max_restarts": -1 if living else RESTARTS,
+        "lifetime": "detached" if living else None,
+    }  # fmt: skip
 
 
-def gather(
-    calls: Mapping[str, Any], watch: Callable[[], None] = lambda: None, every: float = 0.5
-) -> dict[str, Any]:
-    """Wait for one answer from each agent, looking around in between.
+def shortage(options: Mapping[str, Any]) -> str:
+    """Return what the cluster lacks for a process with these options: one line for people."""
+    have, free = ray.cluster_resources(), ray.available_resources()
+    for wanted, unit in ((options["num_gpus"], "GPU"), (options["num_cpus"], "CPU")):
+        if wanted > free.get(unit, 0.0):
+            return (
+                f"{wanted:g} {unit}{'s' if wanted > 1 else ''}: {free.get(unit, 0.0):g} of "
+                f"{have.get(unit, 0.0):g} in the cluster are free"
+            )
+    return ""
+
+
+def start_keeper(make: Any, namespace: str, living: bool, *arguments: Any) -> Any:
+    """Start the actor that keeps a simulation, on this node, where its folder is."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return make.options(
+        name=KEEPER, namespace=namespace, num_cpus=0, scheduling_strategy=here,
+        max_restarts=-1 if living else RESTARTS, lifetime="detached" if living else None,
+    ).remote(*arguments)  # fmt: skip
+
+
+def find_keeper(namespace: str) -> Any | None:
+    """Return the actor that keeps a simulation, or None where there is none."""
+    try:
+        return ray.get_actor(KEEPER, namespace)
+    except ValueError:
+        return None
+
+
+def call(keeper: Any, method: str, *arguments: Any, timeout: float = 60.0, again: bool = False) -> Any:
+    """Ask the keeper and return its answer.
 
     Args:
-        calls: Pending answers by agent.
-        watch: Called every so often while waiting.
-        every: Seconds between looks.
+        keeper: Its handle.
+        method: What to ask.
+        arguments: Of the method.
+        timeout: Seconds that it may take.
+        again: Whether asking twice does no harm: then a keeper that is coming back is asked once more.
 
     Raises:
-        AgentLostError: A process died or its work raised; the first one found is named.
+        ValueError: The keeper refused; as it put it.
+        ClusterError: It does not answer.
     """
-    waiting = {reference: name for name, reference in calls.items()}
-    done: dict[str, Any] = {}
-    while waiting:
-        ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=every)
-        for reference in ready:
-            name = waiting.pop(reference)
-            done[name] = _answer(name, reference)
-        watch()
-    return {name: done[name] for name in calls}
+    until = time.monotonic() + (RETURN_PATIENCE if again else 0.0)
+    while True:
+        try:
+            return _call(keeper, method, arguments, timeout)
+        except _AwayError as error:
+            if time.monotonic() > until:
+                raise ClusterError(f"the simulation's keeper does not answer ({error})") from error
+            time.sleep(0.1)
 
 
-def ask(calls: Mapping[str, Any], timeout: float = 2.0) -> dict[str, Any]:
-    """Return the answers that come within a time; who is busy or gone is left out."""
-    ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout)
-    answers = {}
-    for name, reference in calls.items():
-        if reference in ready:
-            with contextlib.suppress(RayError, GetTimeoutError):
-                answers[name] = ray.get(reference)
-    return answers
+class _AwayError(Exception):
+    """The keeper's process is gone, perhaps to come back."""
 
 
-def _answer(name: str, reference: Any) -> Any:
+def _call(keeper: Any, method: str, arguments: Sequence[Any], timeout: float) -> Any:
     try:
-        return ray.get(reference)
+        return ray.get(getattr(keeper, method).remote(*arguments), timeout=timeout)
     except RayTaskError as error:
-        raise AgentLostError(f"{name}: {error.cause or error}") from error
+        cause = error.cause if isinstance(error.cause, ValueError | LookupError) else None
+        if cause is None:
+            raise ClusterError(f"the simulation's keeper failed: {error.cause or error}") from error
+        raise cause from None
+    except GetTimeoutError as error:
+        raise ClusterError(f"the simulation's keeper did not answer within {timeout:g} s") from error
     except RayActorError as error:
-        why = " ".join(str(error).split("The actor is dead because")[-1].split(". ")[0].split())
-        raise AgentLostError(
-            f"the process of {name} died ({why}); social-jepa resume goes on from what was saved. "
-            "If memory ran out, run again with agents.count or training.window lower"
-        ) from error
+        raise _AwayError(" ".join(str(error).split())) from error
 
 
-def release(handles: Mapping[str, Any]) -> None:
-    """End the agents' processes."""
-    for handle in handles.values():
-        ray.kill(handle)
+def end(keeper: Any, namespace: str) -> None:
+    """End every process of a simulation for good, the keeper first, so that it starts none again."""
+    ray.kill(keeper)
+    for name in names_in(namespace):
+        with contextlib.suppress(ValueError):  # it ended by itself
+            ray.kill(ray.get_actor(name, namespace))
+
+
+def names_in(namespace: str) -> list[str]:
+    """Return the names of all actors of a simulation that are alive."""
+    found = ray.util.list_named_actors(all_namespaces=True)
+    return [entry["name"] for entry in found if entry["namespace"] == namespace]
+
+
+def is_connected() -> bool:
+    """Whether this process speaks to a Ray."""
+    return bool(ray.is_initialized())
+
+
+def disconnect() -> None:
+    """Leave the Ray that this process speaks to."""
+    ray.shutdown()

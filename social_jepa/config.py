@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig, check_kind
+from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig, check_kind
 from agents.wire import MAX_FRAME
 from env.camera import Pose, RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
@@ -35,6 +36,7 @@ class AgentsConfig:
     ring: RingConfig = field(default_factory=RingConfig)
     device: str = "auto"  # auto: the GPU that Ray grants, else the CPU
     threads: int = 0  # CPU threads of each agent; 0: its share of the machine's cores
+    gpus: float = 0.0  # GPUs that each agent reserves; 0: its share of those there are
 
     def __post_init__(self) -> None:
         """Refuse a society that cannot be, by name."""
@@ -49,8 +51,9 @@ class AgentsConfig:
             )
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"agents.device={self.device!r}: choose auto, cpu, cuda, cuda:<number> or mps")
-        if self.threads < 0:
-            raise ValueError(f"agents.threads={self.threads}: 0 for a fair share, or how many")
+        for name in ("threads", "gpus"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"agents.{name}={getattr(self, name)}: 0 for a fair share, or how many")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
+    teaching: TeachingConfig = field(default_factory=TeachingConfig)
 
     def __post_init__(self) -> None:
         """Refuse what only shows when the parts meet."""
@@ -149,11 +153,6 @@ def load_config(
         return _build(RunConfig, settings, "")
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def from_dict(settings: Mapping[str, Any]) -> RunConfig:
-    """Return the settings that `RunConfig.as_dict` wrote."""
-    return load_config(base=settings)
 
 
 def _read(file: Path) -> dict[str, Any]:

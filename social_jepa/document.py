@@ -4,24 +4,22 @@ Its shape is fixed by ``graph.schema.json``. Every figure is held-out: no tick t
 tick that was fitted or scores was trained on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
-from agents.agent import Memory
 from agents.edge import SettledEdge
-from agents.files import write_atomically
+from agents.memory import Memory
 from alignment.fit import fit_ridge
 from alignment.graph import Edge, TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.score import r2
+from env.camera import Pose
 from env.scene import Scene
-from social_jepa.config import RunConfig
 
 
 def probe_r2(memory: Memory, scene: Scene) -> float:
@@ -36,13 +34,13 @@ def probe_r2(memory: Memory, scene: Scene) -> float:
     return r2(read_out(held.vectors), truth[1])
 
 
-def agent_entry(memory: Memory, config: RunConfig, scene: Scene, index: int) -> dict[str, Any]:
+def agent_entry(memory: Memory, scene: Scene, pose: Pose, node: str, incarnation: int) -> dict[str, Any]:
     """Return one row of ``agents``."""
     card, progress = memory.card, memory.progress
     return {
         "name": card.name,
         "kind": card.kind,
-        "pose": asdict(config.poses()[index]),
+        "pose": asdict(pose),
         "device": progress.device,
         "dim": card.dim,
         "core_dim": card.core_dim,
@@ -57,10 +55,14 @@ def agent_entry(memory: Memory, config: RunConfig, scene: Scene, index: int) -> 
         "loss": list(memory.losses),
         "record_seconds": progress.record_seconds,
         "train_seconds": progress.train_seconds,
+        "lesson_frames": progress.lesson_frames,
+        "era": memory.era,
+        "incarnation": incarnation,
+        "node": node,
     }
 
 
-def edge_entry(edge: SettledEdge, spent: int) -> dict[str, Any]:
+def edge_entry(edge: SettledEdge) -> dict[str, Any]:
     """Return one row of ``edges``; figures are null where nothing was measured."""
     score = edge.score
     measured = None if score is None else {
@@ -80,12 +82,14 @@ def edge_entry(edge: SettledEdge, spent: int) -> dict[str, Any]:
         **_finite(measured or nothing),
         "anchors": edge.anchors,
         "heldout": edge.heldout,
-        "bytes": spent,
+        "bytes": edge.bytes,
         "method": "procrustes",
         "round": edge.round,
         "core_dims": list(edge.cores),
         "source_checkpoint": edge.source_checkpoint,
         "target_checkpoint": edge.target_checkpoint,
+        "source_life": edge.lives[0],
+        "target_life": edge.lives[1],
         "budget": [dict(row) for row in edge.budget],
     }
 
@@ -98,11 +102,11 @@ def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def budget_entry(edges: Sequence[SettledEdge]) -> list[dict[str, Any]]:
+def budget_entry(edges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return held-out R2 by number of anchors and method, mean and worst over the edges that were scored."""
     rows: dict[tuple[int, str], list[float]] = {}
     for edge in edges:
-        for row in edge.budget:
+        for row in edge["budget"]:
             rows.setdefault((row["pairs"], row["method"]), []).append(row["r2"])
     return [
         {"pairs": pairs, "method": method, "r2_mean": float(np.mean(values)), "r2_min": min(values)}
@@ -125,34 +129,39 @@ def _graph_edge(entry: Mapping[str, Any], maps: Mapping[str, LinearMap]) -> Edge
     return Edge(**own, **figures, map=core_map, details=details)
 
 
-def cycle_entries(graph: TranslationGraph, memories: Mapping[str, Memory]) -> list[dict[str, Any]]:
-    """Return how far held-out anchors come back from where they left, around every triangle both ways."""
+def cycle_entries(graph: TranslationGraph, points: Callable[[str], torch.Tensor]) -> list[dict[str, Any]]:
+    """Return how far held-out anchors come back from where they left, around every triangle both ways.
+
+    Args:
+        graph: Whose triangles.
+        points: An agent's held-out anchors, [K, core_dim], by its name.
+    """
     return [
-        {"agents": list(cycle), "error": graph.cycle_error(cycle, memories[cycle[0]].pools.heldout.core())}
+        {"agents": list(cycle), "error": graph.cycle_error(cycle, points(cycle[0]))}
         for cycle in graph.cycles(3)
     ]
 
 
-def edge_maps(edges: Sequence[SettledEdge]) -> dict[str, LinearMap]:
-    """Return all maps: "source/target/core" between cores, "source/target/full" between all dimensions."""
-    maps = {}
-    for edge in edges:
-        for kind, found in (("core", edge.core_map), ("full", edge.map)):
-            if found is not None:
-                maps[f"{edge.source}/{edge.target}/{kind}"] = found
-    return maps
+def pack_maps(edge: SettledEdge) -> bytes | None:
+    """Return an edge's maps as safetensors, or None where it has none."""
+    maps = {part: found for part, found in (("core", edge.core_map), ("full", edge.map)) if found is not None}
+    return save(map_tensors(maps)) if maps else None
 
 
-def save_maps(path: Path, maps: Mapping[str, LinearMap]) -> None:
-    """Write maps to a safetensors file."""
+def unpack_maps(source: str, target: str, data: bytes) -> dict[str, LinearMap]:
+    """Return an edge's maps by "source/target/core" and "source/target/full"."""
+    return {f"{source}/{target}/{part}": found for part, found in maps_of(load(data)).items()}
+
+
+def map_tensors(maps: Mapping[str, LinearMap]) -> dict[str, torch.Tensor]:
+    """Return maps as named tensors."""
     tensors: dict[str, torch.Tensor] = {}
     for name, found in maps.items():
         tensors |= {f"{name}/weight": found.weight.contiguous(), f"{name}/bias": found.bias.contiguous()}
-    write_atomically(path, save(tensors))
+    return tensors
 
 
-def load_maps(path: Path) -> dict[str, LinearMap]:
-    """Return the maps that `save_maps` wrote."""
-    tensors = load_file(path)
+def maps_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, LinearMap]:
+    """Return the maps that `map_tensors` named."""
     names = {name.rsplit("/", 1)[0] for name in tensors}
     return {name: LinearMap(tensors[f"{name}/weight"], tensors[f"{name}/bias"]) for name in sorted(names)}

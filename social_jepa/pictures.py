@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from agents.files import write_atomically
 from env.camera import Pose
-from env.renderer import build_renderer
-from env.scene import BodyEvent, Scene
-from social_jepa.config import RunConfig
+from env.renderer import share_renderer
+from env.scene import Scene
+from social_jepa.results import Results
+from social_jepa.society import body_events
 
 MARGIN = 6  # pixels between pictures
 CAPTION = 16  # pixels of text above a picture
@@ -21,12 +22,12 @@ CAPTION = 16  # pixels of text above a picture
 class Observer:
     """Sees through every camera of a run; use it in a ``with`` block, because it holds a renderer."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, results: Results) -> None:
         """Replay the run's scene."""
-        self._poses: dict[str, Pose] = dict(zip(config.names(), config.poses(), strict=True))
-        events = [BodyEvent(0, name, pose) for name, pose in self._poses.items()]
-        self._scene = Scene(config.scene, config.seed, events)
-        self._renderer = build_renderer(config.scene)
+        config = results.config
+        self._poses = {member.name: Pose.parse(member.pose) for member in results.members}
+        self._scene = Scene(config.scene, config.seed, body_events(results.bodies))
+        self._renderer = share_renderer(config.scene)
 
     def __enter__(self) -> "Observer":
         """Start looking."""

@@ -1,6 +1,6 @@
 """Ask the graph: what would this be in another agent's space, and when did that agent see the like?"""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from agents.agent import Agent
 from agents.checkpoint import CheckpointError
-from alignment.anchors import AnchorSet
+from agents.kinds import build_world_model
+from agents.memory import Published
+from alignment.anchors import AnchorSet, shared
 from alignment.graph import NoPathError
+from alignment.score import r2
+from env.scene import Scene
 from social_jepa.pictures import Observer, sheet, write_png
 from social_jepa.results import Results
-from social_jepa.specs import agent_specs
 
 LAST_TICK = 2**53  # far beyond any run, and still exact as a float
 DEFAULT_TICK = 0  # the first tick of the stretch that scores
+BEST = "best"  # in place of names to go through: whatever way promises the smallest error
 
 
 class QueryError(ValueError):
@@ -38,52 +41,81 @@ def ask(
     """Translate and find what is nearest.
 
     Args:
-        results: A finished run.
+        results: A graph.
         source: Agent that speaks.
         target: Agent that listens; its memory is the held-out stretch, which no map was fitted on.
         tick: What the speaker sees at this tick is translated; tick 0 when nothing is given.
         vector: Or this vector of its core, as text.
-        via: Agents to go through, as text; by default the direct edge.
+        via: Agents to go through, as text, or "best"; by default the direct edge.
         top: How many nearest ticks to return.
 
     Raises:
         QueryError: Nothing to translate, or too much.
         UnknownAgentError, NoPathError: No such agent, or an edge on the way was refused.
     """
-    if source == target:
-        raise QueryError(f"--from and --to are both {source}: name two agents")
     path = route(results, source, target, via)
-    tick, code = speak(results, source, tick, vector)
-    translated = results.graph.compose(path)(code.double())
+    if vector is not None and tick is not None:
+        raise QueryError("give --tick or --vector, not both")
+    if vector is not None:
+        codes = parse_vector(vector)[None]
+    else:
+        tick = DEFAULT_TICK if tick is None else tick
+        codes = embed(results, source, [tick])
+    answer = translate(results, path, codes, top)
+    (translated,), (near,) = answer.pop("translated"), answer.pop("nearest")
+    return {**answer, "tick": tick, "vector": codes[0].tolist(), "translated": translated, "nearest": near}
+
+
+def translate(results: Results, path: Sequence[str], codes: Tensor, top: int = 5) -> dict[str, Any]:
+    """Translate any number of core vectors along a path.
+
+    Args:
+        results: A graph.
+        path: Agents on the way, both ends included.
+        codes: [K, core_dim of the first].
+        top: How many nearest ticks of the last agent's memory to return for each; 0 leaves them out.
+
+    Raises:
+        QueryError: They have not as many numbers as the speaker's core, or one is not finite.
+    """
+    source, target = path[0], path[-1]
+    core_dim = results.agent(source)["core_dim"]
+    if codes.ndim != 2 or codes.shape[1] != core_dim or not torch.isfinite(codes).all():
+        raise QueryError(
+            f"the core of {source} has {core_dim} dimensions: every vector needs {core_dim} finite numbers"
+        )
+    translated = results.graph.compose(path)(codes.double())
     return {
         "from": source,
         "to": target,
-        "path": path,
-        "expected_r2": results.graph.quality(path),
-        "tick": tick,
-        "vector": code.tolist(),
+        **quality(results, path),
         "translated": translated.tolist(),
-        "nearest": nearest(results.pools(target).heldout, translated, top),
+        "nearest": nearest(results.pools(target).heldout, translated, top) if top else [],
     }
 
 
-def speak(results: Results, source: str, tick: int | None, vector: str | None) -> tuple[int | None, Tensor]:
-    """Return the tick that is spoken of, if any, and the core vector to translate, [core_dim]."""
-    if vector is None:
-        tick = DEFAULT_TICK if tick is None else tick
-        return tick, embed(results, source, tick)
-    if tick is not None:
-        raise QueryError("give --tick or --vector, not both")
-    return None, parse_vector(vector, results, source)
+def quality(results: Results, path: Sequence[str]) -> dict[str, Any]:
+    """Return what a path is worth: what its edges promise together, and what held-out anchors say of it.
+
+    Nothing was fitted on those anchors, so that ``measured_r2`` is the composed map's own.
+    """
+    source, target = shared(results.pools(path[0]).heldout, results.pools(path[-1]).heldout)
+    ends = [results.agent(name)["core_dim"] for name in (path[0], path[-1])]
+    translated = results.graph.compose(path)(source[:, : ends[0]].double())
+    return {
+        "path": list(path),
+        "expected_r2": results.graph.quality(path),
+        "measured_r2": r2(translated, target[:, : ends[1]].double()),
+    }
 
 
-def nearest(memory: AnchorSet, code: Tensor, top: int) -> list[dict[str, Any]]:
-    """Return the ticks of a memory whose cores are nearest to a core vector, [core_dim], nearest first."""
-    distance = (memory.core().double() - code).norm(dim=1)
-    found = distance.topk(min(top, len(distance)), largest=False)
+def nearest(memory: AnchorSet, codes: Tensor, top: int) -> list[list[dict[str, Any]]]:
+    """Return the ticks of a memory that are nearest to each core vector, [K, core_dim], nearest first."""
+    distance = torch.cdist(codes.double(), memory.core().double())
+    found = distance.topk(min(top, distance.shape[1]), largest=False)
     return [
-        {"tick": memory.ids[row], "distance": float(away)}
-        for away, row in zip(found.values, found.indices.tolist(), strict=True)
+        [{"tick": memory.ids[row], "distance": away} for away, row in zip(line, rows, strict=True)]
+        for line, rows in zip(found.values.tolist(), found.indices.tolist(), strict=True)
     ]
 
 
@@ -91,9 +123,14 @@ def route(results: Results, source: str, target: str, via: str | None) -> list[s
     """Return the agents on the way.
 
     Raises:
+        QueryError: The way leads nowhere.
         NoPathError: The direct edge was refused; the text says why and names another way if there is one.
     """
+    if source == target:
+        raise QueryError(f"--from and --to are both {source}: name two agents")
     graph = results.graph
+    if via == BEST:
+        return graph.best_path(source, target)
     if via is not None:
         path = [source, *(name.strip() for name in via.split(",") if name.strip()), target]
         graph.compose(path)
@@ -106,54 +143,66 @@ def route(results: Results, source: str, target: str, via: str | None) -> list[s
     except NoPathError:
         around = []
     remedy = f"; another way is --via {','.join(around[1:-1])}" if around else ""
-    raise NoPathError(f"the edge {source} -> {target} was {edge.status}: {edge.reason}{remedy}")
+    verb = "is" if edge.status == "stale" else "was"
+    raise NoPathError(f"the edge {source} -> {target} {verb} {edge.status}: {edge.reason}{remedy}")
 
 
-def parse_vector(text: str, results: Results, source: str) -> Tensor:
-    """Return a core vector from text, [core_dim].
+def parse_vector(text: str) -> Tensor:
+    """Return a vector from text, [D].
 
     Raises:
-        QueryError: Not numbers, or not as many as the speaker's core has.
+        QueryError: Not numbers.
     """
-    core_dim = next(agent["core_dim"] for agent in results.document["agents"] if agent["name"] == source)
     try:
-        vector = torch.tensor([float(number) for number in text.split(",")], dtype=torch.float64)
+        return torch.tensor([float(number) for number in text.split(",")], dtype=torch.float64)
     except ValueError as error:
         raise QueryError(f"--vector takes numbers with commas between, not {text!r}") from error
-    if len(vector) != core_dim or not torch.isfinite(vector).all():
-        raise QueryError(
-            f"the core of {source} has {core_dim} dimensions: --vector needs {core_dim} finite numbers"
-        )
-    return vector
 
 
-def embed(results: Results, source: str, tick: int) -> Tensor:
-    """Return the core code of what an agent sees at a tick, from its checkpoint, [core_dim].
+def embed(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
+    """Return the core codes of what an agent sees at some ticks, by its published model, [K, core_dim].
 
     Raises:
-        QueryError: A tick outside the scene, or its checkpoint is missing, damaged or not the graph's.
+        QueryError: A tick outside the scene, or its model is missing, damaged or not the graph's.
     """
-    if not 0 <= tick <= LAST_TICK:
-        raise QueryError(f"--tick {tick}: choose from 0, where the scene begins, to {LAST_TICK}")
-    config = results.folder.config()
-    spec = next(spec for spec in agent_specs(config, results.folder) if spec.name == source)
-    known = next(agent["checkpoint"] for agent in results.document["agents"] if agent["name"] == source)
-    agent = Agent(replace(spec, device="cpu"))  # one frame, and perhaps not the machine that trained
+    outside = [tick for tick in ticks if not 0 <= tick <= LAST_TICK]
+    if outside:
+        raise QueryError(f"--tick {outside[0]}: choose from 0, where the scene begins, to {LAST_TICK}")
+    memory = results.pools(source).heldout
+    place = {tick: row for row, tick in enumerate(memory.ids)}
+    if all(tick in place for tick in ticks):
+        return memory.core()[[place[tick] for tick in ticks]]
+    published = load_published(results, source)
+    with Observer(results) as observer, torch.inference_mode():
+        frames = torch.stack([torch.from_numpy(observer.see(source, tick)) for tick in ticks])
+        return published.basis.core(published.model.embed(frames))
+
+
+def load_published(results: Results, name: str) -> Published:
+    """Return the model that an agent's edges speak of, on the CPU.
+
+    Raises:
+        QueryError: It is missing, damaged or not the graph's.
+    """
+    member, config = results.member(name), results.config
+    own, scene = member.config(config), Scene(config.scene, config.seed)
+    path = results.folder.agent(name) / "published.safetensors"
+    owner: dict[str, object] = {"name": name, "kind": member.kind, "scene": scene.fingerprint}
     try:
-        agent.load()
-        if agent.basis is None or agent.checkpoint != known:
-            raise CheckpointError(f"{agent.path} is not the checkpoint that the graph was made with")
-        return agent.basis.core(agent.embed_ticks([tick]))[0]
+        published = Published.load(
+            path, owner, lambda: build_world_model(member.kind, own.model, config.scene.frame_size, (0,))
+        )
+        if published.memory.card.checkpoint != results.agent(name)["checkpoint"]:
+            raise CheckpointError(f"{path} is not the version that the graph was made with")
     except CheckpointError as error:
         raise QueryError(f"{error}; social-jepa resume {results.folder.path} makes both anew") from error
-    finally:
-        agent.close()
+    return published
 
 
 def draw(results: Results, answer: dict[str, Any], path: Path | None) -> Path:
     """Draw what the speaker sees beside what the listener saw at the nearest ticks, and return the file."""
     source, target, tick = answer["from"], answer["to"], answer["tick"]
-    with Observer(results.folder.config()) as observer:
+    with Observer(results) as observer:
         found = [
             (f"{target} t={near['tick']} d={near['distance']:.2f}", observer.see(target, near["tick"]))
             for near in answer["nearest"]
@@ -173,7 +222,8 @@ def draw(results: Results, answer: dict[str, Any], path: Path | None) -> Path:
 def print_answer(answer: dict[str, Any]) -> None:
     """Print an answer for people."""
     console = Console(highlight=False, markup=False)
-    console.print(f"{' > '.join(answer['path'])}   expected R2 {answer['expected_r2']:.3f}")
+    worth = f"expected R2 {answer['expected_r2']:.3f}, held-out {answer['measured_r2']:.3f}"
+    console.print(f"{' > '.join(answer['path'])}   {worth}")
     for name in ("vector", "translated"):
         console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in answer[name]))
     console.print(f"nearest ticks in the memory of {answer['to']}")

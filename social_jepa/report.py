@@ -21,7 +21,7 @@ from social_jepa.pictures import Observer, data_uri, same_ticks
 from social_jepa.report_figure import color
 from social_jepa.report_graph import draw_graph
 from social_jepa.report_tables import escape, number
-from social_jepa.results import Results
+from social_jepa.results import Results, everybody, full_document
 
 TICKS = 4  # instants that the page shows
 _PARTS = {"style": "css", "script": "js"}
@@ -48,18 +48,18 @@ def write_report(results: Results) -> Path:
     The page is a function of the run folder: writing it again gives the same bytes. report.html in the
     package is its text, with a place for each value.
     """
-    config, page = results.folder.config(), files("social_jepa")
-    sights = _look(config)
+    config, page = results.config, files("social_jepa")
+    sights = _look(results)
     values = {name: page.joinpath(f"report.{end}").read_text("utf-8") for name, end in _PARTS.items()}
     values |= _headline(results.document)
-    values |= _graph(results.document, config, sights)
+    values |= _graph(results, sights)
     values |= _plots(results, config)
     values |= _made(results)
     values |= {
         "pictures": tables.pictures(sights.ticks, sights.pictures, sights.trouble),
         "agents_table": tables.agents_table(results.document["agents"]),
         "edges_table": tables.edges_table(results.document["edges"]),
-        "cycles_table": tables.cycles_table(results.document["cycles"]),
+        "cycles_table": tables.cycles_table(full_document(results)["cycles"]),
     }
     text = Template(page.joinpath("report.html").read_text("utf-8")).substitute(values)
     write_atomically(results.folder.report_file, text.encode())
@@ -78,13 +78,14 @@ def _standalone(graph: str, style: str) -> str:
     return f"{opening}>\n{dress}\n{ground}{rest}\n"
 
 
-def _look(config: RunConfig) -> Sights:
+def _look(results: Results) -> Sights:
     """Take the pictures; a machine without OpenGL still gets the rest of the page."""
+    config = results.config
     held = stretches(config.negotiation, config.scene.memory)[0]
     ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
     try:
-        with Observer(config) as observer:
-            seen = same_ticks(observer, config.names(), ticks)
+        with Observer(results) as observer:
+            seen = same_ticks(observer, results.graph.agents, ticks)
     except RuntimeError as error:
         return Sights(ticks, {}, str(error))
     return Sights(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in seen.items()})
@@ -105,15 +106,15 @@ def _headline(document: Mapping[str, Any]) -> dict[str, str]:
         "core_worst": number(min(core, default=None), 2),
         "null_mean": number(float(np.mean(null)) if null else None, 2),
         "null_highest": number(max(null, default=None), 2),
-        "total": f"{document['seconds']['total']:,.0f}",
+        "total": number(document["seconds"].get("total"), 0),
         "seed": str(document["seed"]),
         "config_hash": escape(document["config_hash"]),
         "fingerprint": escape(document["scene"]),
     }
 
 
-def _graph(document: Mapping[str, Any], config: RunConfig, sights: Sights) -> dict[str, str]:
-    tick = sights.ticks[0]
+def _graph(results: Results, sights: Sights) -> dict[str, str]:
+    document, config, tick = results.document, results.config, sights.ticks[0]
     state = Scene(config.scene, config.seed).state(tick)
     pictures = {name: row[0] for name, row in sights.pictures.items()}
     remarks = [
@@ -122,7 +123,7 @@ def _graph(document: Mapping[str, Any], config: RunConfig, sights: Sights) -> di
     ]
     return {
         "tick": str(tick),
-        "graph": draw_graph(document, config.scene, state, pictures),
+        "graph": draw_graph({**document, "agents": everybody(results)}, config.scene, state, pictures),
         "shades": tables.shades(),
         "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
         "remarks": tables.reasons("Accepted, with a remark", remarks[1]),

@@ -1,21 +1,33 @@
-"""Write a finished run's results into its folder, and read them back."""
+"""What a run found, read from its ledger: as it stands, or as it stood."""
 
+import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
-from agents.agent import Memory
 from agents.edge import Pools
 from agents.files import write_atomically
 from alignment.anchors import AnchorSet
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
-from social_jepa.document import load_maps, save_maps, translation_graph
+from env.camera import Pose
+from env.scene import Scene
+from social_jepa.config import RunConfig
+from social_jepa.document import (
+    budget_entry,
+    cycle_entries,
+    map_tensors,
+    translation_graph,
+    unpack_maps,
+)
+from social_jepa.ledger import FOREVER, Ledger, LedgerError
+from social_jepa.society import BodyRow, Member
 from social_jepa.store import RunFolder, StoreError, write_json
 
 ANCHORS = "anchors.safetensors"
@@ -23,78 +35,214 @@ ANCHORS = "anchors.safetensors"
 
 @dataclass(frozen=True)
 class Results:
-    """A finished run, read back.
+    """A graph with all that belongs to it.
 
     Attributes:
-        document: graph.json.
-        graph: Its edges with their core maps.
+        document: What ``graph --json`` prints.
+        graph: Its edges with their core maps; who has no edge yet is in it as well.
         maps: Every map, "source/target/core" and "source/target/full".
+        members: Who was there.
+        bodies: Which bodies stand in the scene when.
     """
 
     folder: RunFolder
+    config: RunConfig
     document: Mapping[str, Any]
     graph: TranslationGraph
     maps: Mapping[str, LinearMap]
+    members: tuple[Member, ...]
+    bodies: tuple[BodyRow, ...]
+    _pools: dict[str, Pools] = field(default_factory=dict)
+
+    def member(self, name: str) -> Member:
+        """Return the member of a name, or raise UnknownAgentError."""
+        self.graph.check(name)
+        return next(member for member in self.members if member.name == name)
+
+    def agent(self, name: str) -> Mapping[str, Any]:
+        """Return an agent's row of the document.
+
+        Raises:
+            UnknownAgentError, StoreError: There is no such agent, or it has not learned its view yet.
+        """
+        self.graph.check(name)
+        for agent in self.document["agents"]:
+            if agent["name"] == name and agent["checkpoint"]:
+                return agent
+        raise StoreError(f"{name} has not learned its view yet: social-jepa status shows how far it is")
+
+    def keeps(self, name: str) -> bool:
+        """Whether the anchors on disk are those of the version that the graph speaks of."""
+        published = {agent["name"]: agent["checkpoint"] for agent in self.document["agents"]}
+        return name in published and _tensors(self.folder.agent(name) / ANCHORS)[1] == published[name]
 
     def pools(self, name: str) -> Pools:
         """Return what an agent makes of the ticks that may be compared.
 
         Raises:
-            StoreError: The file is missing or damaged.
+            StoreError: It has none yet, or the file is missing, damaged or of another version.
         """
-        path = self.folder.agent(name) / ANCHORS
-        tensors = _tensors(path)
-        core_dim = next(agent["core_dim"] for agent in self.document["agents"] if agent["name"] == name)
-        try:
-            sets = [
-                AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], core_dim)
-                for part in ("anchors", "heldout")
-            ]
-        except (KeyError, ValueError) as error:
-            raise _damaged(path, error) from error
-        return Pools(*sets)
+        if name not in self._pools:
+            agent = self.agent(name)
+            path = self.folder.agent(name) / ANCHORS
+            tensors, checkpoint = _tensors(path)
+            if checkpoint != agent["checkpoint"]:
+                raise StoreError(
+                    f"{name} has published another version since: ask again for the newest graph"
+                )
+            try:
+                sets = [
+                    AnchorSet(
+                        tuple(tensors[f"{part}.ticks"].tolist()),
+                        tensors[f"{part}.vectors"],
+                        agent["core_dim"],
+                    )
+                    for part in ("anchors", "heldout")
+                ]
+            except (KeyError, ValueError) as error:
+                raise _damaged(path, error) from error
+            self._pools[name] = Pools(*sets)
+        return self._pools[name]
 
 
-def save_results(
-    folder: RunFolder,
-    document: Mapping[str, Any],
-    graph: TranslationGraph,
-    maps: Mapping[str, LinearMap],
-    memories: Mapping[str, Memory],
-) -> None:
-    """Write graph.json last, so that a folder that has it has everything."""
-    save_maps(folder.maps_file, maps)
-    for name, memory in memories.items():
-        tensors: dict[str, torch.Tensor] = {}
-        for part, pool in (("anchors", memory.pools.anchors), ("heldout", memory.pools.heldout)):
-            tensors |= {f"{part}.ticks": torch.tensor(pool.ids), f"{part}.vectors": pool.vectors.contiguous()}
-        write_atomically(folder.agent(name) / ANCHORS, save(tensors))
-    write_atomically(folder.path / "graph.graphml", graph.to_graphml())
-    write_json(folder.graph_file, document)
-
-
-def load_results(folder: RunFolder) -> Results:
-    """Read a finished run.
+def load_results(folder: RunFolder, as_of: float = FOREVER) -> Results:
+    """Read a run's graph, as it stands or as it stood at a time.
 
     Raises:
-        StoreError: It has not finished, or a file is missing or damaged.
+        LedgerError, StoreError: There is no ledger, or it is damaged, or nobody has published anything yet.
     """
-    document = folder.graph()
+    ledger = Ledger(folder.ledger_file)
     try:
-        maps = load_maps(folder.maps_file)
-        names = [agent["name"] for agent in document["agents"]]
-        graph = translation_graph(names, document["edges"], maps)  # refuses an accepted edge without its map
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise _damaged(folder.maps_file, error) from error
-    return Results(folder, document, graph, maps)
+        return read_results(folder, folder.config(), ledger, as_of)
+    except json.JSONDecodeError as error:  # SQLite does not notice that the end of a text is missing
+        raise _damaged_ledger(ledger, error) from error
+    finally:
+        ledger.close()
 
 
-def _tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: float = FOREVER) -> Results:
+    """Read a run's graph from an open ledger; see `load_results`."""
+    members = tuple(Member.of(row) for row in ledger.members(as_of))
+    if not members:
+        raise StoreError(f"{folder.path} had no agents at that time: it holds no graph of then")
+    published = ledger.agents(as_of)
+    current = {m.name: published[m.name] for m in members if _is_current(m, published.get(m.name))}
+    edges, maps, there = [], dict[str, LinearMap](), {member.name for member in members}
     try:
-        return load_file(path)
+        for entry, packed in ledger.edges(as_of):
+            if not {entry["source"], entry["target"]} <= there:
+                continue
+            edges.append(_aged(entry, current))
+            if packed is not None:
+                maps |= unpack_maps(entry["source"], entry["target"], packed)
+        graph = translation_graph([member.name for member in members], edges, maps)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise _damaged_ledger(ledger, error) from error
+    scene = Scene(config.scene, config.seed)
+    document = {
+        "seed": config.seed, "config_hash": config.hash(), "scene": scene.fingerprint,
+        "agents": [current[member.name] for member in members if member.name in current],
+        "learning": [member.name for member in members if member.name not in current],
+        "edges": edges, "budget": budget_entry(edges),
+        "as_of": as_of if as_of < FOREVER else time.time(), **_told(ledger),
+    }  # fmt: skip
+    return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
+
+
+def _is_current(member: Member, agent: Mapping[str, Any] | None) -> bool:
+    return agent is not None and agent.get("era", 0) == member.era
+
+
+def _aged(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an edge as it stands now that its two agents may have moved on."""
+    if entry["status"] not in ("accepted", "refused"):
+        return entry
+    for end in ("source", "target"):
+        name = entry[end]
+        if name not in current:
+            reason = f"{name} has moved its camera and learns its new view"
+        elif current[name]["checkpoint"] != entry[f"{end}_checkpoint"]:
+            reason = f"{name} has published another model since; the two are negotiating anew"
+        else:
+            continue
+        return {**entry, "status": "stale", "reason": reason}
+    return entry
+
+
+def _told(ledger: Ledger) -> dict[str, Any]:
+    """Return what the events say of the whole: what it took, and what agents refused to read."""
+    finished, refused = ledger.events_of("finished"), ledger.events_of("refused")
+    return {
+        "seconds": finished[-1]["seconds"] if finished else {},
+        "refused_frames": [event["sentence"] for event in refused],
+    }
+
+
+def full_document(results: Results) -> dict[str, Any]:
+    """Return the document with its cycles, which take time to go round when agents are many.
+
+    Of an earlier graph those are left out whose agents have published other anchors since.
+    """
+    kept = {name for name in results.graph.agents if results.keeps(name)}
+    edges = [edge for edge in results.graph.edges if {edge.source, edge.target} <= kept]
+    graph = TranslationGraph(kept, edges)
+    cycles = cycle_entries(graph, lambda name: results.pools(name).heldout.core())
+    return {**results.document, "cycles": cycles}
+
+
+def export(results: Results) -> dict[str, Any]:
+    """Write the graph for other programs and return its document.
+
+    GraphML, safetensors, and JSON last: a folder that has it has everything.
+    """
+    document = full_document(results)
+    write_atomically(results.folder.path / "graph.graphml", results.graph.to_graphml())
+    write_atomically(results.folder.maps_file, save(map_tensors(results.maps)))
+    write_json(results.folder.graph_file, document)
+    return document
+
+
+def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, (file.metadata() or {}).get("checkpoint", "")
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
 
 
+def _damaged_ledger(ledger: Ledger, error: Exception) -> LedgerError:
+    return LedgerError(
+        f"the ledger {ledger.path} is damaged ({error}): "
+        "restore it from a copy, or run again into a new folder"
+    )
+
+
 def _damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(f"{path} is missing or damaged ({error}): resume the run to write it again")
+
+
+def saving(results: Results, name: str) -> dict[str, float]:
+    """Return what being taught saved a newcomer, in frames that its model read and that its camera drew.
+
+    A frame costs every agent of one size the same, so that shares of frames are shares of compute.
+    """
+    config = results.member(name).config(results.config)
+    course, agent = config.training, results.agent(name)
+    alone = course.steps * course.segments * course.length
+    recorded = min(config.teaching.ticks, course.window)
+    return {
+        "read": agent["lesson_frames"], "read_alone": alone,
+        "recorded": recorded, "recorded_alone": course.window,
+        "share_read": agent["lesson_frames"] / alone, "share_recorded": recorded / course.window,
+    }  # fmt: skip
+
+
+def everybody(results: Results) -> list[dict[str, Any]]:
+    """Return the document's agents, and those that are still learning, as far as a drawing needs them."""
+    ready = {agent["name"]: agent for agent in results.document["agents"]}
+    learning = {"collapsed": False, "core_dim": "none", "dim": "its"}
+    return [
+        {**ready.get(member.name, learning), "name": member.name, "pose": asdict(Pose.parse(member.pose))}
+        for member in results.members
+    ]

@@ -1,210 +1,238 @@
-"""The main job: place agents, let them record and train, let them negotiate, and collect what came of it."""
+"""The living simulation: it stays up, agents come, move and go, and anybody may ask its graph."""
 
+import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from agents.actor import Settled
-from agents.agent import Memory, Progress
-from agents.edge import SettledEdge
-from agents.messages import Status
-from env.scene import Scene
 from social_jepa import cluster
-from social_jepa.config import ConfigError, RunConfig
-from social_jepa.document import (
-    agent_entry,
-    budget_entry,
-    cycle_entries,
-    edge_entry,
-    edge_maps,
-    translation_graph,
-)
-from social_jepa.ledger import Ledger, LedgerError
-from social_jepa.results import save_results
-from social_jepa.specs import agent_specs
-from social_jepa.store import RunFolder
+from social_jepa.config import RunConfig
+from social_jepa.doctor import usable_cores
+from social_jepa.head import start_head, stop_head
+from social_jepa.ledger import FOREVER, Ledger
+from social_jepa.registry import begin
+from social_jepa.store import RunFolder, StoreError, create, write_json
 
-PATIENCE = 60.0  # seconds, and one more for each edge, before what is not settled counts as failed
-STOP_PATIENCE = 60.0  # seconds that agents may take to save when they are asked to stop
+if TYPE_CHECKING:
+    from social_jepa.results import Results
+
+ROOM = 16  # agents that a cluster's cores and GPUs are divided for, at least, so that others may join
+WAIT_EVERY = 0.1  # seconds between two looks while waiting for an agent
+START_PATIENCE = 15.0  # seconds in which a newcomer's process should start, unless it waits for something
 
 
-class Watcher(Protocol):
-    """Who is told how it goes."""
-
-    def phase(self, text: str) -> None:
-        """A new phase began."""
-
-    def progress(self, agents: Mapping[str, Progress]) -> None:
-        """How the agents are doing."""
+class NotUpError(StoreError):
+    """A simulation that does not run; the text says how to bring it back."""
 
 
-class StoppedError(RuntimeError):
-    """The run was interrupted; what was trained is saved."""
-
-    exit_status = 130  # what a shell reports of a program that was interrupted
-
-
-@dataclass
+@dataclass(frozen=True)
 class Simulation:
-    """One run from placing the agents to their graph.
+    """A simulation that is up. Made by `up`, `resume` or `reach`; several programs may hold one.
 
-    Attributes:
-        config: What to run.
-        folder: Where it is written.
-        watcher: Who is told how it goes.
-        resume: Whether agents go on from their checkpoints.
+    ::
+
+        simulation = Simulation.up(load_config())
+        simulation.add_agent(wait=True)
+        simulation.results().graph.best_path("agent-0", "agent-4")
     """
 
-    config: RunConfig
     folder: RunFolder
-    watcher: Watcher
-    resume: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
+    keeper: Any
 
-    def run(self, address: str | None = None) -> dict[str, Any]:
-        """Run it and return the graph document, which is also written to the folder.
+    @classmethod
+    def up(
+        cls, config: RunConfig, folder: RunFolder | None = None, address: str | None = None
+    ) -> "Simulation":
+        """Start a simulation and return as soon as its agents are being placed.
+
+        Args:
+            config: What to simulate.
+            folder: Fresh from `store.create`; by default a new one below ./runs.
+            address: Ray cluster to join; by default one is started, which outlives this process.
 
         Raises:
-            ClusterError: Ray does not answer.
-            AgentLostError: An agent's process died or its work failed.
-            StoppedError: Interrupted from the keyboard; agents have saved what they trained.
+            ClusterError, HeadError, AddressError: Ray does not answer.
+            StoreError: The folder is up already.
         """
-        with self.folder.hold():
-            return self._run(address)
+        return cls._start(config, folder or create(config, None), address, "started")
 
-    def _run(self, address: str | None) -> dict[str, Any]:
-        began = time.perf_counter()
-        ledger = Ledger(self.folder.ledger_file, create=True)
-        try:
-            self._begin(ledger)
-            self.watcher.phase("starting Ray" if not address else f"joining the cluster at {address}")
-            with cluster.cluster(address):
-                document = self._live(ledger, began)
-            ledger.event("finished", seconds=document["seconds"])
-            return document
-        except KeyboardInterrupt:
-            ledger.event("stopped", why="interrupted from the keyboard")
-            raise StoppedError(f"stopped; go on with: social-jepa resume {self.folder.path}") from None
-        except LedgerError:
-            raise  # it cannot be written any more
-        except BaseException as error:
-            ledger.event("stopped", why=str(error) or type(error).__name__)
-            raise
-        finally:
-            ledger.close()
+    @classmethod
+    def resume(cls, folder: RunFolder, address: str | None = None) -> "Simulation":
+        """Bring a simulation back that went down, every agent from its newest checkpoint; see `up`."""
+        return cls._start(folder.config(), folder, address, "resumed")
 
-    def _begin(self, ledger: Ledger) -> None:
-        """Note the start, unless the run began with other settings: its agents cannot go on then."""
-        earlier = [event["config"] for event in ledger.events() if event["what"] == "started"]
-        if earlier and earlier[-1] != self.config.hash():
-            raise ConfigError(
-                f"{self.folder.config_file} is not what this run began with: put it back, or start a new run"
+    @classmethod
+    def reach(cls, folder: RunFolder) -> "Simulation":
+        """Return the simulation of a folder, which another program may have started.
+
+        Raises:
+            NotUpError: It is not up.
+        """
+        living = folder.living()
+        if living is None:
+            raise NotUpError(f"{folder.path} is not up: social-jepa resume {folder.path} brings it back")
+        joined, keeper = False, None
+        with contextlib.suppress(cluster.AddressError, cluster.ClusterError):
+            joined = cluster.connect(living["address"])
+            keeper = cluster.find_keeper(folder.namespace)
+        if keeper is None:
+            if joined:
+                cluster.disconnect()
+            raise NotUpError(
+                f"{folder.path} was up, and its Ray at {living['address'] or 'this process'} is gone: "
+                f"social-jepa resume {folder.path} brings it back"
             )
-        ledger.event("resumed" if self.resume else "started", config=self.config.hash())
+        return cls(folder, keeper)
 
-    def _live(self, ledger: Ledger, began: float) -> dict[str, Any]:
-        parts = cluster.share(self.config.agents.count, self.config.agents.threads)
-        self.watcher.phase(f"placing {self.config.agents.count} agents ({parts.note})")
-        handles = cluster.place(agent_specs(self.config, self.folder), parts, self.resume)
-        try:
-            places = cluster.gather({name: handle.start.remote() for name, handle in handles.items()})
-            ledger.event("placed", nodes={name: node for name, (node, _) in places.items()})
-            self.watcher.phase("recording and training, each agent alone")
-            self._train(handles)
-            self.watcher.phase("finding each agent's predictable core")
-            memories = self._gather_watched(handles, "settle")
-            self.watcher.phase("negotiating every ordered pair")
-            settled = self._negotiate(handles)
-        finally:
-            cluster.release(handles)
-        return self._collect(ledger, began, places, memories, settled)
+    @classmethod
+    def _start(cls, config: RunConfig, folder: RunFolder, address: str | None, what: str) -> "Simulation":
+        from social_jepa.keeper import Keeper  # brings torch, which asking a simulation does without
 
-    def _train(self, handles: Mapping[str, Any]) -> None:
-        calls = {name: handle.train.remote() for name, handle in handles.items()}
-        try:
-            cluster.gather(calls, lambda: self._look(handles))
-        except KeyboardInterrupt:
-            self.watcher.phase("stopping: every agent saves what it trained")
-            for handle in handles.values():
-                handle.stop.remote()
-            cluster.ask(calls, STOP_PATIENCE)
-            raise
+        with folder.hold():
+            _refuse_twice(folder)
+            ledger = Ledger(folder.ledger_file, create=True)
+            try:
+                begin(ledger, config, folder, what, living=True)
+            finally:
+                ledger.close()
+            head = None
+            if not address and not cluster.is_connected():
+                head = start_head(usable_cores(), folder.path / "ray.log", cluster.RAY_SETTINGS)
+                address = head.address
+            try:
+                cluster.connect(address)
+                parts = cluster.share(config.agents.count, config.agents.threads, room=ROOM)
+                arguments = (str(folder.path), folder.namespace, True, parts)
+                keeper = cluster.start_keeper(Keeper, folder.namespace, True, *arguments)
+                cluster.call(keeper, "begin", again=True)
+            except BaseException:
+                if head is not None:
+                    cluster.disconnect()
+                    stop_head(head.session)
+                raise
+            session = head.session if head else 0
+            write_json(folder.living_file, {"address": address or "", "session": session})
+        return cls(folder, keeper)
 
-    def _gather_watched(self, handles: Mapping[str, Any], method: str) -> dict[str, Any]:
-        calls = {name: getattr(handle, method).remote() for name, handle in handles.items()}
-        return cluster.gather(calls, lambda: self._look(handles))
+    def status(self) -> list[dict[str, Any]]:
+        """Return how every agent is doing: phase, step, loss, device, node, last checkpoint, incarnation."""
+        return [_plain(agent) for agent in cluster.call(self.keeper, "status", again=True)]
 
-    def _look(self, handles: Mapping[str, Any]) -> None:
-        seen = cluster.ask({name: handle.progress.remote() for name, handle in handles.items()})
-        self.watcher.progress({name: progress for name, progress in seen.items() if progress})
-
-    def _negotiate(self, handles: Mapping[str, Any]) -> dict[str, Settled]:
-        began = time.perf_counter()
-        names = list(handles)
-        cluster.gather({
-            name: handle.meet.remote({peer: handles[peer] for peer in names if peer != name})
-            for name, handle in handles.items()
-        })  # fmt: skip
-        cluster.gather({
-            name: handle.negotiate.remote([peer for peer in names if peer != name])
-            for name, handle in handles.items()
-        }, every=0.02)  # fmt: skip
-        while True:
-            late = time.perf_counter() - began > PATIENCE + len(names) * (len(names) - 1)
-            answers = cluster.gather(
-                {
-                    name: handle.settled.remote(0 if late else len(names) - 1)
-                    for name, handle in handles.items()
-                },
-                every=0.02,
-            )
-            if all(answer is not None for answer in answers.values()):
-                self.seconds["negotiate"] = time.perf_counter() - began
-                return answers
-            time.sleep(0.02)
-
-    def _collect(
-        self, ledger: Ledger, began: float, places: Mapping[str, Any],
-        memories: Mapping[str, Memory], settled: Mapping[str, Settled],
+    def add_agent(
+        self, pose: str = "", *, name: str = "", kind: str = "", taught_by: str = "",
+        settings: Iterable[str] = (), wait: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        self.watcher.phase("scoring and writing")
-        config, names = self.config, list(memories)
-        scene = Scene(config.scene, config.seed)
-        edges = [
-            settled[target].edges.get(source) or _failed(source, target, memories)
-            for source in names for target in names if source != target
-        ]  # fmt: skip
-        entries = [edge_entry(edge, _spent(edge, settled)) for edge in edges]
-        maps = edge_maps(edges)
-        graph = translation_graph(names, entries, maps)
-        agents = [agent_entry(memories[name], config, scene, index) for index, name in enumerate(names)]
-        for agent in agents:
-            agent["node"] = places[agent["name"]][0]
-        self.seconds |= {
-            "record": max(agent["record_seconds"] for agent in agents),
-            "train": max(agent["train_seconds"] for agent in agents),
-            "total": time.perf_counter() - began,
-        }
-        document = {
-            "seed": config.seed, "config_hash": config.hash(), "scene": scene.fingerprint, "agents": agents,
-            "edges": entries, "cycles": cycle_entries(graph, memories), "budget": budget_entry(edges),
-            "seconds": self.seconds,
-            "refused_frames": [text for each in settled.values() for text in each.refused],
+        """Let an agent join, and return how it is doing.
+
+        Args:
+            pose: "x,y,z,yaw,pitch[,fov]"; by default the next place on the ring.
+            name: By default "agent-" and a number that is free.
+            kind: Kind of world model; by default that of the others.
+            taught_by: Peer from whose embeddings it learns first.
+            settings: What it has otherwise than the others, for example "model.dim=8".
+            wait: Return only when all of its edges are settled.
+
+        Raises:
+            ValueError: It cannot come; nothing is left of it.
+        """
+        request = {
+            "pose": pose, "name": name, "kind": kind, "taught_by": taught_by, "settings": tuple(settings),
         }  # fmt: skip
-        log = [entry for each in settled.values() for entry in each.log]
-        ledger.settle(agents, entries, log)
-        save_results(self.folder, document, graph, maps, memories)
-        return document
+        agent = cluster.call(self.keeper, "add", request, START_PATIENCE, timeout=120.0)
+        return self.wait(agent["name"]) if wait else _plain(agent)
+
+    def move_agent(self, name: str, pose: str, wait: bool = False) -> dict[str, Any]:
+        """Turn an agent's camera to another view; its edges go stale and are negotiated anew.
+
+        Raises:
+            ValueError: Nobody has that name, or a camera cannot stand there.
+        """
+        agent = cluster.call(self.keeper, "move", name, pose)
+        return self.wait(name) if wait else _plain(agent)
+
+    def remove_agent(self, name: str) -> None:
+        """Let an agent leave; its edges end with a tombstone.
+
+        Raises:
+            ValueError: Nobody has that name, or nobody would be left.
+        """
+        cluster.call(self.keeper, "remove", name)
+
+    def wait(self, name: str = "", patience: float = float("inf")) -> dict[str, Any]:
+        """Wait until an agent, or everybody, has settled both edges with every peer; return how it is doing.
+
+        Raises:
+            AgentLostError: It failed.
+            TimeoutError: Patience ended.
+        """
+        until = time.monotonic() + patience
+        while True:
+            agents = [agent for agent in self.status() if name in ("", agent["name"])]
+            for agent in agents:
+                if agent["failure"]:
+                    raise cluster.AgentLostError(f"{agent['name']}: {agent['failure']}")
+            if agents and all(agent["settled"] for agent in agents) and not self._unwritten(agents):
+                return agents[0]
+            if time.monotonic() > until:
+                raise TimeoutError(f"{name or 'the simulation'} has not settled within {patience:g} s")
+            time.sleep(WAIT_EVERY)
+
+    def _unwritten(self, agents: Iterable[Mapping[str, Any]]) -> bool:
+        with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
+            return bool(ledger.missing_edges(agent["name"] for agent in agents))
+
+    def results(self, as_of: float = FOREVER) -> "Results":
+        """Return the translation graph as it stands, or as it stood at a time."""
+        from social_jepa.results import load_results
+
+        return load_results(self.folder, as_of)
+
+    def down(self) -> None:
+        """Save and end everything that belongs to the simulation; `resume` brings it back."""
+        cluster.call(self.keeper, "stop", timeout=120.0)
+        living = self.folder.living() or {"session": 0}
+        cluster.end(self.keeper, self.folder.namespace)
+        if living["session"]:
+            cluster.disconnect()
+            stop_head(living["session"])
+        self.folder.living_file.unlink(missing_ok=True)
+        from social_jepa.results import export
+
+        if (results := self.results()).document["agents"]:
+            export(results)
 
 
-def _failed(source: str, target: str, memories: Mapping[str, Memory]) -> SettledEdge:
-    return SettledEdge(
-        source, target, 0, Status.FAILED, f"{source} and {target} did not finish talking in time",
-        memories[source].card.checkpoint, memories[target].card.checkpoint,
-    )  # fmt: skip
+def was_living(folder: RunFolder) -> bool:
+    """Whether a run folder was last used by `up`, not by `run`."""
+    ledger = Ledger(folder.ledger_file)
+    try:
+        starts = [event for event in ledger.events() if event["what"] in ("started", "resumed")]
+        return bool(starts and starts[-1].get("living"))
+    finally:
+        ledger.close()
 
 
-def _spent(edge: SettledEdge, settled: Mapping[str, Settled]) -> int:
-    """Return the bytes that both ends put on the wire for an edge."""
-    return sum(settled[name].sent[(edge.source, edge.target)] for name in (edge.source, edge.target))
+def clear_remains(folder: RunFolder) -> None:
+    """End what is left of a simulation whose keeper cannot be reached any more."""
+    living = folder.living()
+    if living and living["session"]:
+        stop_head(living["session"])
+    folder.living_file.unlink(missing_ok=True)
+
+
+def _refuse_twice(folder: RunFolder) -> None:
+    try:
+        Simulation.reach(folder)
+    except NotUpError:
+        clear_remains(folder)
+    else:
+        raise StoreError(f"{folder.path} is up already: social-jepa status --run {folder.path} shows it")
+
+
+def _plain(agent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an agent's entry without objects."""
+    progress = asdict(agent["progress"]) if agent["progress"] else None
+    if progress is not None:
+        progress = {key: None if value != value else value for key, value in progress.items()}
+    return {**agent, "progress": progress}

@@ -9,6 +9,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -30,9 +31,6 @@ REPORTED = (
 )  # fmt: skip
 
 
-GRAPH_KEYS = {"agents", "edges", "cycles", "budget", "seconds"}  # without them a document is none of ours
-
-
 class StoreError(ValueError):
     """A run folder that cannot be used; the text says why and what to do."""
 
@@ -42,6 +40,28 @@ class RunFolder:
     """Where things lie in a run folder."""
 
     path: Path
+
+    @classmethod
+    def at(cls, path: str | Path) -> "RunFolder":
+        """Return the folder at a path, in full."""
+        return cls(Path(path).resolve())
+
+    @property
+    def namespace(self) -> str:
+        """Name under which a simulation of this folder is known to Ray: one for each folder of the world."""
+        return f"social-jepa-{self.path.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
+
+    @property
+    def living_file(self) -> Path:
+        """Where its living simulation is reached, while there is one."""
+        return self.path / "living.json"
+
+    def living(self) -> dict[str, Any] | None:
+        """Return how its living simulation is reached, or None while there is none."""
+        try:
+            return json.loads(self.living_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
 
     @property
     def config_file(self) -> Path:
@@ -97,26 +117,6 @@ class RunFolder:
         """Return the settings the run was made with."""
         return load_config(self.config_file)
 
-    def graph(self) -> dict[str, Any]:
-        """Return the graph document.
-
-        Raises:
-            StoreError: The run has not finished, or the file is damaged.
-        """
-        try:
-            document = json.loads(self.graph_file.read_text())
-            if not isinstance(document, dict) or not document.keys() >= GRAPH_KEYS:
-                raise ValueError("it is no graph of this program")
-            return document
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{self.path} has no graph yet: finish it with social-jepa resume {self.path}"
-            ) from error
-        except ValueError as error:
-            raise StoreError(
-                f"{self.graph_file} is damaged ({error}): resume the run to write it again"
-            ) from error
-
 
 def create(config: RunConfig, out: Path | None) -> RunFolder:
     """Make a new run folder with the settings and versions in it.
@@ -132,7 +132,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot make the run folder {path}: {error.strerror}") from error
-    folder = RunFolder(path.resolve())
+    folder = RunFolder.at(path)
     try:
         write_json(folder.path / "versions.json", versions())
         write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
@@ -156,7 +156,19 @@ def find(path: Path | None) -> RunFolder:
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
     if not (path / "config.toml").exists():
         raise StoreError(f"{path} is no run folder: it holds no config.toml")
-    return RunFolder(path.resolve())
+    return RunFolder.at(path)
+
+
+def find_living(path: Path | None) -> RunFolder:
+    """Return the folder of a simulation that is up, by default the latest below ./runs that is."""
+    if path is None:
+        living = [entry.parent for entry in RUNS.glob("*/living.json")]
+        path = max(living, key=lambda entry: (entry / "living.json").stat().st_mtime_ns, default=None)
+    if path is None:
+        raise StoreError(
+            "no simulation below ./runs is up: start one with social-jepa up, or name its folder"
+        )
+    return find(path)
 
 
 def _fresh() -> Path:

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from agents.agent import Progress
+from agents.spec import Progress
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from agents.agent import AgentSpec
 from agents.edge import Card, Pools, SettledEdge
 from agents.messages import AnyMessage, Offer, decode
 from agents.negotiation import Negotiation
 from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.spec import AgentSpec
 from agents.transport import Mailbox, MemoryTransport
+from agents.voice import Voice
 from agents.wire import unpack
 from alignment.anchors import AnchorSet
 from env.camera import RingConfig, ring_pose
@@ -64,6 +65,44 @@ def negotiate(agents: dict[str, Negotiation], transport: MemoryTransport | None 
         box.post(agents[name].open([peer for peer in agents if peer != name]))
     transport.run()
     return boxes
+
+
+class Lossy(MemoryTransport):
+    """Frames between agents of one process, some of which never arrive; what was said can be read again."""
+
+    def __init__(self, lost: Callable[[AnyMessage], bool] = lambda _: False) -> None:
+        """Lose every message that this is true of."""
+        super().__init__()
+        self.lost = lost
+        self.said: list[AnyMessage] = []
+
+    def send(self, receiver: str, frame: bytes) -> None:
+        """Queue a frame, or lose it; both look the same to who sends."""
+        if receiver not in self._listeners:
+            raise LookupError(f"nobody called {receiver} can be reached")
+        message = decode(unpack(frame).body)
+        self.said.append(message)
+        if not self.lost(message):
+            super().send(receiver, frame)
+
+
+def gather(
+    names: Iterable[str], lost: Callable[[AnyMessage], bool] = lambda _: False
+) -> tuple[dict[str, Voice], Lossy]:
+    """Voices in their first life that know each other, with nothing to show yet."""
+    transport, voices = Lossy(lost), {}
+    for name in names:
+        voices[name] = Voice(name, transport, incarnation=1)
+        transport.listen(name, voices[name].hear)
+    for name, voice in voices.items():
+        voice.meet({peer: 1 for peer in voices if peer != name})
+    return voices, transport
+
+
+def publish(voices: dict[str, Voice], agents: dict[str, Negotiation]) -> None:
+    """Have every voice show its agent's model."""
+    for name, voice in voices.items():
+        voice.publish(agents[name])
 
 
 def overheard(agents: dict[str, Negotiation]) -> list[AnyMessage]:

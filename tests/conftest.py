@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import dataclasses
-import functools
 import os
 import shutil
 import tempfile
@@ -58,56 +57,64 @@ SMALL = (
 )  # settings of the smallest run in which agents agree
 
 
-def converse(agents, silent):
-    """Let agents of one process negotiate, silent edges aside, and return what each knows in the end."""
-    from agents.actor import Settled
-    from agents.transport import Mailbox, MemoryTransport
+def small_society(registry):
+    """The agents of the smallest run and the voices with which they negotiated, one edge aside."""
+    from agents_swarm import gather, publish
 
-    boxes, transport = {}, MemoryTransport()
+    from agents.agent import Agent
+    from agents.messages import Offer
 
-    def hear(name, frame):
-        boxes[name].post(agents[name].negotiation.receive(boxes[name].open(frame)))
-
-    for name in agents:
-        boxes[name] = Mailbox(transport)
-        transport.listen(name, functools.partial(hear, name))
+    agents = {name: Agent(registry.spec(name, threads=1)) for name in registry.members}
     for name, agent in agents.items():
-        peers = [peer for peer in agents if peer != name and (name, peer) not in silent]
-        boxes[name].post(agent.negotiation.open(peers))
+        registry.begin_life(name)
+        agent.train()
+        agent.settle()
+    stranger = agents["agent-3"].negotiation
+    stranger.card = dataclasses.replace(stranger.card, scene="0" * 16)
+    voices, transport = gather(
+        agents, lost=lambda said: isinstance(said, Offer) and said.edge == ("agent-0", "agent-3")
+    )
+    publish(voices, {name: agent.negotiation for name, agent in agents.items()})
     transport.run()
-    return {
-        name: Settled(agent.negotiation.edges, boxes[name].sent, boxes[name].log, [])
-        for name, agent in agents.items()
-    }
+    return agents, voices
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
     """A small run in this process: three agents that agree, and one that thinks it is in another scene.
 
-    Edges with the last are refused, but for one that agent-0 never offered.
+    Edges with the last are refused, but for one: what agent-0 offered it was lost, and failed in the end.
     """
     from rich.console import Console
 
-    from agents.agent import Agent
+    from agents.roll import Report
+    from social_jepa.chronicle import Chronicle
     from social_jepa.config import load_config
     from social_jepa.ledger import Ledger
-    from social_jepa.results import load_results
-    from social_jepa.simulation import Simulation
-    from social_jepa.specs import agent_specs
+    from social_jepa.registry import Registry, begin
+    from social_jepa.results import full_document, load_results
+    from social_jepa.run import Run
     from social_jepa.store import create
     from social_jepa.watch import Screen
 
     began, config = time.perf_counter(), load_config(overrides=SMALL.split())
     folder = create(config, tmp_path_factory.mktemp("small") / "run")
-    agents = {spec.name: Agent(spec) for spec in agent_specs(config, folder)}
-    memories = {name: agent.settle() for name, agent in agents.items() if agent.train()}
-    stranger = agents["agent-3"].negotiation
-    stranger.card = dataclasses.replace(stranger.card, scene="0" * 16)
-    settled = converse(agents, silent={("agent-0", "agent-3")})
-
-    simulation = Simulation(config, folder, Screen(Console(quiet=True)), seconds={"negotiate": 0.0})
-    places = dict.fromkeys(agents, ("here", "cpu"))
+    run = Run(config, folder, Screen(Console(quiet=True)), seconds={"negotiate": 0.0})
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
-        simulation._collect(ledger, began, places, memories, settled)
-    return load_results(folder)
+        begin(ledger, config, folder, "started", living=False)
+        registry, chronicle = (
+            Registry(config, folder, ledger, living=False),
+            Chronicle(config, folder, ledger),
+        )
+        agents, voices = small_society(registry)
+        for name, agent in agents.items():
+            memory = agent.published.memory
+            told = {"news": voices[name].news(1, since=0), "progress": memory.progress, "memory": memory}
+            place = {"settled": True, "failure": "", "note": "", "node": "here", "device": "cpu", "pid": 1}
+            report = Report(**told, **place, checkpoint=memory.card.checkpoint)
+            chronicle.write(name, registry.members, report)
+        versions = {name: agent.published.memory.card.checkpoint for name, agent in agents.items()}
+        ledger.record(edges=[run._failed("agent-0", "agent-3", versions)])
+        run._collect(ledger, began)
+    results = load_results(folder)
+    return dataclasses.replace(results, document=full_document(results))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from agents_swarm import figures, negotiate, tiny_spec
 
-from agents.agent import GAP, Agent
+from agents.agent import Agent
+from agents.learner import GAP
 from agents.messages import Status
 from agents.settings import NegotiationConfig, stretches
 from alignment.core import autocorrelations

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.encoder import ConvEncoder, Normalise
+from agents.encoder import ConvEncoder, FrameEncoder, Normalise
+from agents.model_settings import EncoderConfig
 
 
 def pictures(count=40, size=16, seed=0):
@@ -95,3 +96,33 @@ def test_every_corner_of_the_picture_reaches_the_code(place):
     encoder(frame + torch.randn(1, 3, 32, 32)).square().sum().backward()
 
     assert (frame.grad[0, :, place[0], place[1]] != 0).all()
+
+
+def test_a_frame_encoder_codes_every_frame_for_itself_along_any_leading_axes():
+    torch.manual_seed(0)
+    encoder, frames = FrameEncoder(EncoderConfig(5, 4, 16, "fp32"), 16), pictures(24)
+    encoder.calibrate(frames)
+    with torch.no_grad():
+        flat, nested = encoder(frames), encoder(frames.unflatten(0, (2, 3, 4)))
+        by_hand = encoder.net(encoder.normalise(frames, torch.float32))
+
+    assert flat.shape == (24, encoder.dim) == (24, 5)
+    assert torch.equal(nested, flat.unflatten(0, (2, 3, 4)))
+    assert torch.equal(flat, by_hand)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
+def test_a_frame_encoder_returns_float32_and_leaves_the_frames_as_they_were(precision):
+    torch.manual_seed(0)
+    encoder, frames = FrameEncoder(EncoderConfig(5, 4, 16, precision), 16), pictures(24)
+    before = frames.clone()
+
+    assert encoder(frames).dtype == torch.float32
+    assert (frames == before).all()
+
+
+def test_frames_that_are_no_bytes_are_refused_before_they_are_overwritten():
+    encoder, frames = FrameEncoder(EncoderConfig(5, 4, 16), 16), pictures(2)
+    for spoilt in (frames.float(), frames[0]):
+        with pytest.raises(ValueError, match="uint8"):
+            encoder(spoilt)

@@ -9,7 +9,19 @@ from agents_swarm import offer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agents.messages import Anchors, AnyMessage, Call, Offer, Status, Verdict, decode, encode
+from agents.messages import (
+    Anchors,
+    AnyMessage,
+    Ask,
+    Call,
+    Hello,
+    Lesson,
+    Offer,
+    Status,
+    Verdict,
+    decode,
+    encode,
+)
 from agents.wire import HEADER_SIZE, MAX_FRAME, Frame, MessageError, pack, unpack
 
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
@@ -189,8 +201,8 @@ def test_no_message_can_hold_weights():
                 room[f"{kind.__name__}.{field.name}"] = wide
             else:
                 assert wide <= 500
-    assert list(room) == ["Anchors.data"]
-    assert typing.get_args(AnyMessage) == (Offer, Call, Anchors, Verdict)
+    assert list(room) == ["Anchors.data", "Lesson.data"]
+    assert typing.get_args(AnyMessage) == (Hello, Offer, Call, Anchors, Verdict, Ask, Lesson)
 
 
 def test_the_largest_anchors_fit_into_a_frame_and_larger_ones_are_refused_where_they_are_made():

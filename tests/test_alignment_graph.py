@@ -73,8 +73,8 @@ def test_why_there_is_no_way_names_every_edge_in_the_way(chain):
 
     sentence = str(refusal.value)
     assert sentence == chain.explain("a", "d")
-    assert "c -> d refused: its spectrum is that of strangers" in sentence
-    assert "b -> d failed: no answer" in sentence
+    assert "c -> d was refused: its spectrum is that of strangers" in sentence
+    assert "b -> d was failed: no answer" in sentence
 
 
 def test_refused_edges_that_would_not_help_are_not_named(chain):
@@ -82,13 +82,13 @@ def test_refused_edges_that_would_not_help_are_not_named(chain):
 
     assert "irrelevant" not in chain.explain("a", "d")
     assert "dead end" not in chain.explain("a", "d")
-    assert chain.explain("a", "e") == "no way from a to e: a -> e refused: a dead end"
+    assert chain.explain("a", "e") == "no way from a to e: a -> e was refused: a dead end"
 
 
 def test_every_refusal_of_a_chain_is_named():
     graph = TranslationGraph(edges=[bad("a", "b", "one"), bad("b", "c", "two"), good("c", "d")])
 
-    assert graph.explain("a", "d") == "no way from a to d: a -> b refused: one; b -> c refused: two"
+    assert graph.explain("a", "d") == "no way from a to d: a -> b was refused: one; b -> c was refused: two"
 
 
 def test_a_way_that_exists_is_told_with_its_quality(chain):
@@ -173,6 +173,14 @@ def test_cycles_are_listed_once_and_a_consistent_one_returns_its_points():
 
     assert graph.cycle_error(("a", "b", "c"), points) > 0.1
     assert graph.cycle_error(("a", "c", "b"), points) < 1e-20
+
+
+def test_a_stale_edge_says_what_it_is_and_leads_nowhere():
+    graph = TranslationGraph("ab", [bad("a", "b", "b has published another model since", "stale")])
+
+    for attempt in (lambda: graph.compose(["a", "b"]), lambda: graph.best_path("a", "b")):
+        with pytest.raises(NoPathError, match="a -> b is stale: b has published another model since"):
+            attempt()
 
 
 def test_refused_edges_close_no_cycle():

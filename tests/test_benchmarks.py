@@ -1,5 +1,6 @@
 import json
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,20 @@ import pytest
 import torch
 
 from agents.settings import NegotiationConfig, TrainingConfig
-from benchmarks import harness, rendering, seeds, startup, training, whole_run, wire
+from benchmarks import (
+    harness,
+    living,
+    living_churn,
+    living_client,
+    living_join,
+    living_kills,
+    rendering,
+    seeds,
+    startup,
+    training,
+    whole_run,
+    wire,
+)
 from benchmarks.__main__ import BENCHMARKS, chosen, main
 from benchmarks.harness import BenchmarkError, Effort, Figure, alternate, at_least, at_most
 from benchmarks.plain_training import loader
@@ -84,11 +98,13 @@ def test_every_file_that_measures_is_listed(capsys):
 
 
 def test_long_benchmarks_run_only_when_asked_for():
-    short = [name for name, each in BENCHMARKS.items() if not each.long]
+    short = [name for name, each in BENCHMARKS.items() if not each.long and not each.soak]
+    soak = [name for name, each in BENCHMARKS.items() if each.soak]
 
     assert chosen([], full=False) == short
-    assert chosen([], full=True) == list(BENCHMARKS)
-    assert chosen(["seeds"], full=False) == ["seeds"]
+    assert chosen([], full=True) == [name for name in BENCHMARKS if name not in soak]
+    assert chosen([], full=False, soak=True) == soak
+    assert chosen(["seeds"], full=False) == chosen(["seeds"], full=False, soak=True) == ["seeds"]
 
 
 def test_an_unknown_benchmark_is_refused_by_name(capsys):
@@ -199,3 +215,36 @@ def test_equal_documents_differ_in_nothing_but_time():
 
     assert seeds.differences(one, other) == []
     assert seeds.differences(one, changed) == [".edges[0].r2"]
+
+
+def test_messages_that_grow_with_the_square_of_the_peers_miss_their_goals():
+    joins = {n: living_join.Join(n**2, own=9.0, edges=1.0) for n in (2, 4, 8)}
+
+    assert living_join.exponent({n: each.messages for n, each in joins.items()}) == pytest.approx(2)
+    assert [figure.met for figure in living_join.rows(joins) if figure.goal] == [False, False, True]
+
+
+def test_an_edge_counts_while_it_holds_and_is_doubled_by_its_key():
+    key = dict.fromkeys(living_kills.KEY, 0) | {"source": "a", "target": "b"}
+    rows = [key | {"status": status} for status in ("accepted", "refused", "ended", "stale")]
+
+    assert living.absent_pairs(rows, ["a", "b"]) == {("b", "a")}
+    assert living_kills.doubled(rows) == 1
+    assert living_kills.doubled([rows[0], rows[0] | {"round": 1}]) == 0
+    assert living_churn.touching(rows, ["b", "c"]) == rows[:2]
+
+
+def test_only_a_report_of_its_own_from_a_later_life_counts_as_back():
+    agent = {"incarnation": 2, "phase": "training", "progress": {"step": 40}}
+
+    assert living.is_back(agent, 1, 40)
+    assert not living.is_back(agent, 2) | living.is_back(agent, 1, 41)
+    assert not living.is_back(agent | {"phase": "returning"}, 1)
+
+
+def test_nonsense_is_never_a_good_question():
+    good = {"from": "a", "to": "b", "vectors": [[0.5]]}
+    made = [living_client.nonsense(random.Random(seed), good) for seed in range(2000)]
+
+    asked = living_client.Request("POST", living_client.PATH, json.dumps(good).encode())
+    assert ({kind for kind, request in made if request == asked}, len(dict(made))) == (set(), 6)

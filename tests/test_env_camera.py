@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from env.camera import Pose, RingConfig, camera_axes, glance, in_camera, ring_pose
+from env.camera import Pose, RingConfig, camera_axes, glance, in_camera, ring_pose, turned
 
 
 def test_a_pose_is_read_from_text():
@@ -33,6 +33,14 @@ def test_camera_axes_are_orthonormal_and_up_is_up():
     axes = camera_axes(Pose(0, 0, 0, 33, -35))
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
     assert axes[1, 1] > 0
+
+
+@pytest.mark.parametrize("yaw", [0.0, 5.0, 180.0, 355.0])
+def test_what_a_glance_turned_can_be_read_off_the_two_poses(yaw):
+    pose = Pose(0, 1, 0, yaw, -35)
+    for pan, tilt in [(0, 0), (12, -3), (-12, 3), (170, 20)]:
+        assert turned(pose, glance(pose, pan, tilt)) == pytest.approx((pan, tilt))
+    assert turned(pose, glance(pose, 0, -80))[1] == pytest.approx(-54)  # straight down is near enough
 
 
 def test_every_place_on_the_ring_looks_at_the_centre():

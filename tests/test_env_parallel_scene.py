@@ -38,7 +38,9 @@ def test_everybody_sees_the_same_tick_from_a_place_of_their_own():
     renderer = build_renderer(TOY)
     for k, pose in enumerate(poses):
         assert (frames[f"agent-{k}"] == renderer.render(replayed.state(0), pose, f"agent-{k}")).all()
-        assert infos[f"agent-{k}"] == {"tick": 0}
+        assert infos[f"agent-{k}"] == {"tick": 0, "glance": (0.0, 0.0)}
+    infos = scene.step({f"agent-{k}": np.array([k / 2, -1.0]) for k in range(3)})[4]
+    assert infos["agent-1"] == {"tick": 1, "glance": (7.5, -15.0)}
     scene.close()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -24,11 +26,34 @@ def test_gymnasium_finds_nothing_to_object_to(renderer, render_mode):
 def test_a_seeded_episode_replays_the_scene_of_that_seed():
     shared, renderer, pose = SharedScene(TOY, max_glance=10), build_renderer(TOY), ring_pose(0, RingConfig())
     first, info = shared.reset(seed=7)
-    assert info == {"tick": 0}
+    assert info == {"tick": 0, "glance": (0.0, 0.0)}
     assert (first == renderer.render(Scene(TOY, 7).state(0), pose)).all()
     frame, reward, terminated, truncated, info = shared.step(np.array([0.5, -1.0]))
-    assert (reward, terminated, truncated, info) == (0.0, False, False, {"tick": 1})
+    assert (reward, terminated, truncated, info) == (
+        0.0,
+        False,
+        False,
+        {"tick": 1, "glance": (5.0, -10.0)},
+    )
     assert (frame == renderer.render(Scene(TOY, 7).state(1), glance(pose, 5, -10))).all()
+    shared.close()
+
+
+def test_a_glance_is_counted_from_the_pose_and_not_from_the_glance_before():
+    shared = SharedScene(replace(TOY, dynamics="still"), pose=Pose(4.8, 3.2, 0, 175, -35), max_glance=10)
+    ahead = shared.reset(seed=0)[0]
+    left, _, _, _, first = shared.step(np.array([1.0, 0.5]))
+    again, _, _, _, second = shared.step(np.array([1.0, 0.5]))
+    assert first["glance"] == second["glance"] == (10.0, 5.0)
+    assert (left == again).all()
+    assert (shared.step(np.zeros(2))[0] == ahead).all()
+    shared.close()
+
+
+def test_a_glance_that_stops_at_straight_down_is_told_as_it_was():
+    shared = SharedScene(TOY, pose=Pose(2.0, 3.2, 0, 180, -80), max_glance=20)
+    shared.reset(seed=0)
+    assert shared.step(np.array([0.0, -1.0]))[4]["glance"] == (0.0, -9.0)
     shared.close()
 
 

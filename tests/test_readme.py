@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,21 @@ def test_the_readme_shows_what_the_commands_generated(generator):
 def test_a_table_without_its_marks_is_an_error_and_not_a_silent_omission(generator):
     with pytest.raises(ValueError, match="no <!-- demo -->"):
         generator.replace_block("no marks here", "demo", "table")
+
+
+def test_a_living_simulation_s_figures_stand_in_one_row_each(generator, tmp_path, monkeypatch):
+    goal = {"bound": 0.95, "least": True, "of_ratio": True}
+    figure = {"name": "speed", "value": 9.0, "unit": "steps/s", "reference": "undisturbed"}
+    figure |= {"reference_value": 10.0, "goal": goal, "met": False}
+    machine = {"cores": 2, "python": "3.11", "torch": "2"}
+    document = {"machine": machine, "figures": [figure], "failed": {"living_api": "no server"}}
+    monkeypatch.setattr(generator, "SOAK", tmp_path / "soak.json")
+    generator.SOAK.write_text(json.dumps(document))
+
+    rows = generator.soak_block().splitlines()
+
+    assert rows[2] == "| speed | ≥ 0.95 times | 9 steps/s (undisturbed: 10 steps/s) | **no** |"
+    assert rows[3] == "| api | | failed | **no** |"
 
 
 def test_every_file_that_the_readme_names_is_there():

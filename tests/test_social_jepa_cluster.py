@@ -82,51 +82,89 @@ def test_an_address_where_somebody_listens_passes(monkeypatch):
     cluster.check_address("auto")
 
 
+@pytest.mark.parametrize(
+    ("free", "wanted", "line"),
+    [
+        ({"CPU": 1.0}, {"num_cpus": 1.0, "num_gpus": 0.0}, ""),
+        ({"CPU": 0.5, "GPU": 1.0}, {"num_cpus": 0.5, "num_gpus": 1.0}, ""),
+        ({"CPU": 0.5}, {"num_cpus": 1.0, "num_gpus": 0.0}, "1 CPU: 0.5 of 4 in the cluster are free"),
+        ({}, {"num_cpus": 2.0, "num_gpus": 0.0}, "2 CPUs: 0 of 4 in the cluster are free"),
+        ({"CPU": 4.0}, {"num_cpus": 1.0, "num_gpus": 1.0}, "1 GPU: 0 of 2 in the cluster are free"),
+        ({}, {"num_cpus": 1.0, "num_gpus": 0.5}, "0.5 GPU: 0 of 2 in the cluster are free"),
+    ],
+)
+def test_what_is_missing_for_an_agent_is_said_in_one_line(machine, monkeypatch, free, wanted, line):
+    machine(CPU=4.0, GPU=2.0)
+    monkeypatch.setattr(cluster.ray, "available_resources", lambda: free)
+
+    assert cluster.shortage(wanted) == line
+
+
+def test_an_agent_of_a_living_simulation_comes_back_as_often_as_it_must(machine):
+    machine(CPU=2.0)
+    parts = cluster.share(2, 0, room=16)
+
+    living, finite = (cluster.agent_options(parts, 0.0, each) for each in (True, False))
+    assert (living["max_restarts"], living["lifetime"]) == (-1, "detached")
+    assert (finite["max_restarts"], finite["lifetime"]) == (cluster.RESTARTS, None)
+    assert parts.cpus == 2 / 16
+    assert cluster.agent_options(parts, 0.5, True)["num_gpus"] == 0.5
+
+
 @pytest.fixture
-def actor(ray_local):
-    """An actor that answers, raises or dies."""
+def keeper(ray_local):
+    """An actor of a namespace of its own that answers, refuses, fails or dies."""
     import ray
 
-    @ray.remote(num_cpus=0.1)
+    @ray.remote
     class Actor:
         def answer(self, value):
             return value
 
+        def refuse(self):
+            raise ValueError("nobody has that name")
+
         def fail(self):
-            raise ValueError("the loss became nan")
+            raise RuntimeError("the disk is full")
 
         def die(self):
             os._exit(1)
 
-    handle = Actor.remote()
-    yield handle
-    ray.kill(handle)
+    yield cluster.start_keeper(Actor, "of-the-test", False)
+    found = cluster.find_keeper("of-the-test")
+    if found is not None:
+        cluster.end(found, "of-the-test")
 
 
 @pytest.mark.ray
-def test_answers_come_in_the_order_of_the_agents(actor):
-    calls = {name: actor.answer.remote(name) for name in ("b", "a", "c")}
+def test_a_keeper_is_found_by_its_namespace_and_gone_when_it_is_ended(keeper):
+    assert cluster.call(keeper, "answer", 3) == 3
+    assert cluster.call(cluster.find_keeper("of-the-test"), "answer", 4) == 4
+    assert cluster.find_keeper("elsewhere") is None
+    assert cluster.names_in("of-the-test") == ["keeper"]
 
-    assert list(cluster.gather(calls, every=0.05).items()) == [("b", "b"), ("a", "a"), ("c", "c")]
-    assert cluster.ask({"a": actor.answer.remote(3)}, 30.0) == {"a": 3}
+    cluster.end(keeper, "of-the-test")
 
-
-@pytest.mark.ray
-def test_an_agent_whose_work_fails_is_named_with_its_reason(actor):
-    with pytest.raises(cluster.AgentLostError, match=r"^agent-1: the loss became nan$"):
-        cluster.gather({"agent-1": actor.fail.remote()})
-
-    assert cluster.ask({"agent-1": actor.fail.remote()}, 30.0) == {}
+    assert cluster.names_in("of-the-test") == []
+    with pytest.raises(cluster.ClusterError, match="keeper does not answer"):
+        cluster.call(keeper, "answer", 3)
 
 
 @pytest.mark.ray
-def test_an_agent_whose_process_dies_is_named_in_one_line(actor):
-    with pytest.raises(
-        cluster.AgentLostError, match=r"^the process of agent-1 died .*social-jepa resume"
-    ) as loss:
-        cluster.gather({"agent-1": actor.die.remote()})
+def test_what_the_keeper_refuses_is_its_own_sentence_and_what_fails_in_it_is_not(keeper):
+    with pytest.raises(ValueError, match=r"^nobody has that name$"):
+        cluster.call(keeper, "refuse")
+    with pytest.raises(cluster.ClusterError, match=r"^the simulation's keeper failed: the disk is full$"):
+        cluster.call(keeper, "fail")
+
+
+@pytest.mark.ray
+def test_a_keeper_whose_process_dies_is_named_in_one_line_and_comes_back(keeper):
+    with pytest.raises(cluster.ClusterError, match="keeper does not answer") as loss:
+        cluster.call(keeper, "die")
 
     assert "\n" not in str(loss.value)
+    assert cluster.call(keeper, "answer", 5, again=True) == 5
 
 
 @pytest.mark.ray

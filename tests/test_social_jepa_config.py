@@ -3,13 +3,13 @@ import tomllib
 import pytest
 import tomli_w
 
-from social_jepa.config import QUICK, ConfigError, RunConfig, from_dict, keys, load_config
+from social_jepa.config import QUICK, ConfigError, RunConfig, keys, load_config
 
 TOY = "scene.renderer=toy"
 
 WRONG = {
-    "trainig.steps=3": "did you mean training.steps?",
-    "steps=3": "did you mean training.steps?",
+    "trainig.steps=3": "did you mean training.steps or teaching.steps?",
+    "steps=3": "did you mean training.steps or teaching.steps?",
     "agents.cnt=3": "did you mean agents.count?",
     "agents.ring.fovv=3": "did you mean agents.ring.fov?",
     "zzz=1": "there are seed, agents.…",
@@ -106,7 +106,7 @@ def test_settings_come_back_equal_from_toml():
     poses = f'agents.poses=["{GOOD}","-4.8,3.2,0,0,-35,70"]'
     config = load_config(overrides=[poses, "agents.count=2", "scene.rate=[0.9,0.8]", "scene.objects=1"])
 
-    assert from_dict(tomllib.loads(tomli_w.dumps(config.as_dict()))) == config
+    assert load_config(base=tomllib.loads(tomli_w.dumps(config.as_dict()))) == config
 
 
 def test_equal_settings_share_a_hash_and_every_setting_counts():

@@ -10,7 +10,8 @@ import torch
 from agents.edge import SettledEdge
 from agents.messages import Status
 from alignment.edge_score import EdgeScore
-from social_jepa.document import budget_entry, edge_entry, load_maps, save_maps
+from alignment.linear_map import LinearMap
+from social_jepa.document import budget_entry, edge_entry, pack_maps, unpack_maps
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "social_jepa" / "graph.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -52,6 +53,11 @@ BREAKS = {
     "a hash that is none": lambda d: d.update(config_hash="latest"),
     "a camera under the floor": lambda d: d["agents"][0]["pose"].update(y=-1.0),
     "negative bytes": lambda d: accepted(d).update(bytes=-1),
+    "a life before the first": lambda d: d["agents"][0].update(incarnation=0),
+    "an edge of no time": lambda d: accepted(d).pop("time"),
+    "a stale edge without a sentence": lambda d: refused(d).update(status="stale", reason=""),
+    "half of the phases": lambda d: d["seconds"].pop("train"),
+    "a graph of no time": lambda d: d.pop("as_of"),
 }
 
 
@@ -61,6 +67,15 @@ def test_the_schema_is_a_schema():
 
 def test_a_finished_run_meets_the_schema(small_run):
     VALIDATOR.validate(json.loads(small_run.folder.graph_file.read_text()))
+
+
+def test_a_graph_of_agents_that_still_learn_meets_the_schema(small_run):
+    document = copy.deepcopy(small_run.document)
+    names = [agent["name"] for agent in document["agents"]]
+    for edge in document["edges"]:
+        edge |= {"status": "stale", "reason": "agent-0 has moved its camera and learns its new view"}
+
+    VALIDATOR.validate({**document, "agents": [], "learning": names, "cycles": [], "seconds": {}})
 
 
 def test_a_run_shows_what_was_refused_and_what_failed(small_run):
@@ -88,7 +103,7 @@ def test_every_field_says_what_it_is():
 
 
 def test_what_json_has_no_word_for_is_null():
-    entry = edge_entry(settled(dataclasses.replace(SCORE, spectrum=(1.0, 0.0), kappa=float("inf"))), 100)
+    entry = edge_entry(settled(dataclasses.replace(SCORE, spectrum=(1.0, 0.0), kappa=float("inf"))))
 
     assert entry["kappa"] is None
     assert entry["r2_core"] == 0.9
@@ -96,14 +111,16 @@ def test_what_json_has_no_word_for_is_null():
 
 
 def test_an_edge_that_was_never_scored_has_no_figures_rather_than_zeros():
-    entry = edge_entry(settled(score=None), 0)
+    entry = edge_entry(settled(score=None))
 
     assert entry["r2"] is entry["r2_core"] is entry["cka"] is None
     assert entry["spectrum"] == []
 
 
 def test_the_budget_of_a_run_is_the_mean_and_the_worst_over_its_edges():
-    edges = [settled(budget=({"pairs": 8, "method": "ridge", "r2": r2},)) for r2 in (0.9, 0.5, -0.2)]
+    edges = [
+        edge_entry(settled(budget=({"pairs": 8, "method": "ridge", "r2": r2},))) for r2 in (0.9, 0.5, -0.2)
+    ]
 
     assert budget_entry(edges) == [
         {"pairs": 8, "method": "ridge", "r2_mean": pytest.approx(0.4), "r2_min": -0.2}
@@ -121,10 +138,16 @@ def test_the_cycles_follow_from_the_maps_and_memories_on_disk(small_run):
     assert found == pytest.approx([cycle["error"] for cycle in small_run.document["cycles"]], rel=1e-6)
 
 
-def test_maps_come_back_from_disk_as_they_were(small_run, tmp_path):
-    save_maps(tmp_path / "maps.safetensors", small_run.maps)
-    back = load_maps(tmp_path / "maps.safetensors")
+def test_the_maps_of_an_edge_come_back_as_they_were():
+    maps = {
+        part: LinearMap(torch.randn(3, size), torch.randn(size)) for part, size in (("core", 2), ("full", 4))
+    }
+    edge = dataclasses.replace(settled(), map=maps["full"], core_map=maps["core"])
 
-    assert back.keys() == small_run.maps.keys()
-    assert all(torch.equal(back[name].weight, small_run.maps[name].weight) for name in back)
-    assert all(torch.equal(back[name].bias, small_run.maps[name].bias) for name in back)
+    back = unpack_maps("a", "b", pack_maps(edge))
+
+    assert list(back) == ["a/b/core", "a/b/full"]
+    for name, found in back.items():
+        assert torch.equal(found.weight, maps[name[4:]].weight)
+        assert torch.equal(found.bias, maps[name[4:]].bias)
+    assert pack_maps(settled()) is None

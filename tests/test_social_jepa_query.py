@@ -1,4 +1,6 @@
+import contextlib
 import json
+import re
 import shutil
 
 import pytest
@@ -6,6 +8,7 @@ import torch
 from PIL import Image
 from social_jepa_command import call
 
+from social_jepa.ledger import Ledger
 from social_jepa.query import ask
 from social_jepa.results import load_results
 from social_jepa.store import RunFolder
@@ -18,10 +21,12 @@ def run(small_run, tmp_path):
 
 
 def change(folder, source, target, **values):
-    document = folder.graph()
-    edge = next(row for row in document["edges"] if (row["source"], row["target"]) == (source, target))
-    edge |= values
-    folder.graph_file.write_text(json.dumps(document))
+    """Write down that an edge was settled in another way."""
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        found = next(
+            edge for edge, _ in ledger.edges() if (edge["source"], edge["target"]) == (source, target)
+        )
+        ledger.record(edges=[found | values])
 
 
 def answer(folder, *words):
@@ -89,7 +94,7 @@ SLIPS = {
     "an unknown listener": (["--to", "bob"], "no agent is named 'bob'"),
     "an unknown one on the way": (["--via", "agent-9"], "no agent is named 'agent-9'; did you mean"),
     "the same agent": (["--to", "agent-0"], "--from and --to are both agent-0: name two agents"),
-    "too long a vector": (["--vector", "1,2,3,4,5,6,7,8,9"], "--vector needs"),
+    "too long a vector": (["--vector", "1,2,3,4,5,6,7,8,9"], "finite numbers"),
     "no numbers": (["--vector", "1,x"], "numbers with commas between, not '1,x'"),
     "nothing": (["--vector", ""], "numbers with commas between, not ''"),
     "a vector and a tick": (["--vector", "1", "--tick", "3"], "--tick or --vector, not both"),
@@ -132,10 +137,11 @@ HARM = {
     "empty": lambda path: path.write_bytes(b""),
     "missing": lambda path: path.unlink(),
 }
-FILES = (
-    "maps.safetensors", "graph.json",
-    "agents/agent-0/checkpoint.safetensors", "agents/agent-1/anchors.safetensors",
-)  # fmt: skip
+FILES = {  # what a question needs, and the way to mend it
+    "ledger.sqlite": "restore it from a copy, or run again|is this a run folder|start a new run",
+    "agents/agent-0/published.safetensors": "resume",
+    "agents/agent-1/anchors.safetensors": "resume",
+}
 
 
 @pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
@@ -146,15 +152,21 @@ def test_a_harmed_file_is_named_with_the_way_to_mend_it(run, name, harm):
     said = call("query", run.path, "--tick", "3")
 
     assert (said.status, said.out) == (2, "")
-    assert name in said.err or "has no graph yet" in said.err
-    assert "resume" in said.err
+    assert name in said.err
+    assert re.search(FILES[name], said.err)
+
+
+@pytest.mark.parametrize("name", ["graph.json", "graph.graphml", "maps.safetensors", "report.html"])
+def test_what_was_exported_is_for_others_and_no_question_needs_it(run, name):
+    (run.path / name).unlink(missing_ok=True)
+
+    assert answer(run, "--tick", "3")["path"] == ["agent-0", "agent-1"]
 
 
 def test_a_checkpoint_of_another_training_is_not_asked(run):
-    other = run.agent("agent-1") / "checkpoint.safetensors"
-    shutil.copy(other, run.agent("agent-0") / "checkpoint.safetensors")
+    shutil.copy(run.agent("agent-1") / "published.safetensors", run.agent("agent-0"))
 
     said = call("query", run.path, "--tick", "3")
 
     assert (said.status, said.out) == (2, "")
-    assert "agent-0/checkpoint.safetensors is" in said.err
+    assert "agent-0/published.safetensors is of another name" in said.err

@@ -1,213 +1,195 @@
-"""The whole command with the toy renderer, on a Ray of the tests' own."""
+"""A simulation that stays up, with the toy renderer, on a Ray of the tests' own and on one of its own."""
 
+import contextlib
 import json
 import os
-import re
 import signal
-import sqlite3
-import threading
 import time
 from itertools import permutations
 
-import networkx
 import pytest
-import torch
-from safetensors.torch import load_file
-from social_jepa_command import TINY, alive, call, children, interrupt, spawn, wait_for
+from social_jepa_living import PATIENCE, complete, edges, ledger_of, newcomer, status_of, until, up
 
 from agents.agent import Agent
 from agents.checkpoint import read_checkpoint
-from social_jepa.config import load_config
-from social_jepa.specs import agent_specs
-from social_jepa.store import RunFolder
+from social_jepa import cluster
+from social_jepa.query import ask
+from social_jepa.results import saving
+from social_jepa.simulation import Simulation, was_living
+from social_jepa.society import first_members, member_spec
+from social_jepa.store import RunFolder, StoreError
 
 pytestmark = pytest.mark.ray
 
-SAVING = ("training.steps=400", "training.checkpoint_every=10")
+ELSEWHERE = "-4.8,3.2,0,0,-35"
 
 
 @pytest.fixture(scope="module")
-def finished(ray_local, tmp_path_factory):
-    """A finished run's folder, and what the command said."""
-    folder = RunFolder(tmp_path_factory.mktemp("whole") / "run")
-    return folder, call("run", "--out", folder.path, "--json", "seed=5", *TINY)
+def simulation(ray_local, tmp_path_factory):
+    """A simulation of two agents that understand each other; tests let others come and go."""
+    started = up(tmp_path_factory.mktemp("living") / "run")
+    started.wait(patience=PATIENCE)
+    yield started
+    started.down()
 
 
-def steady(document):
-    """A graph document without times and speeds, and without where it ran."""
-    agents = [
-        {
-            key: value
-            for key, value in agent.items()
-            if key not in ("frames_per_s", "node") and "seconds" not in key
-        }
-        for agent in document["agents"]
+def test_a_simulation_that_is_up_tells_how_its_agents_are_and_answers_questions(simulation):
+    agents = {agent["name"]: agent for agent in simulation.status()}
+    until(lambda: complete(simulation))
+
+    assert {"agent-0", "agent-1"} <= agents.keys()
+    for name in ("agent-0", "agent-1"):
+        assert agents[name]["settled"]
+        assert agents[name]["incarnation"] >= 1
+        assert agents[name]["progress"]["step"] >= 60
+        assert agents[name]["pid"] != os.getpid()
+    assert json.loads(json.dumps(simulation.status(), allow_nan=False))
+    found = ask(simulation.results(), "agent-0", "agent-1", tick=0, via="best")
+    assert found["path"][0] == "agent-0"
+    assert len(found["nearest"]) == 5
+
+
+def test_nobody_learns_otherwise_because_somebody_came(simulation, tmp_path):
+    """Bodies aside, an agent's weights follow from its own settings alone."""
+    with newcomer(simulation, settings=["training.steps=10"]):
+        there = status_of(simulation, "agent-0")["progress"]["step"]
+    path = simulation.folder.agent("agent-0") / "checkpoint.safetensors"
+    until(lambda: read_checkpoint(path)[1]["step"] > there)
+    facts = read_checkpoint(path)[1]
+    config = simulation.folder.config()
+    alone = Agent(member_spec(config, first_members(config)[0], [], RunFolder(tmp_path), living=True))
+    alone.train()
+    published = alone.settle().card.checkpoint
+    alone.train(until=min(facts["step"], 3000))  # a busy machine may have taken its time over the newcomer
+
+    with ledger_of(simulation) as ledger:
+        told = [event for event in ledger.events() if event["what"] == "published"]
+    assert published == next(event["checkpoint"] for event in told if event["agent"] == "agent-0")
+    assert alone.trainer.losses == facts["losses"][: alone.trainer.step]
+    assert len(facts["losses"]) > there > 60
+
+
+def test_agents_go_on_learning_when_their_course_is_over(simulation):
+    before = status_of(simulation, "agent-0")["progress"]
+
+    until(lambda: status_of(simulation, "agent-0")["progress"]["step"] > max(before["step"], 60))
+    assert status_of(simulation, "agent-0")["progress"]["reach"] > before["reach"] - 1
+
+
+def test_another_program_reaches_the_same_simulation_and_nobody_brings_it_up_twice(simulation):
+    again = Simulation.reach(RunFolder.at(simulation.folder.path))
+    assert [agent["name"] for agent in again.status()] == [agent["name"] for agent in simulation.status()]
+
+    with pytest.raises(StoreError, match="is up already: social-jepa status"):
+        Simulation.resume(simulation.folder)
+    assert was_living(simulation.folder)
+
+
+def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
+    with ledger_of(simulation) as ledger:
+        before = {pair: len(ledger.history(*pair)) for pair in permutations(("agent-0", "agent-1"), 2)}
+    with newcomer(simulation, settings=["model.dim=5", "training.steps=20"]) as name:
+        until(lambda: complete(simulation))
+        assert simulation.results().agent(name)["dim"] == 5
+        assert simulation.results().agent(name)["steps"] == 20
+        with ledger_of(simulation) as ledger:
+            assert {pair: len(ledger.history(*pair)) for pair in before} == before
+
+    assert name not in simulation.results().graph.agents
+    assert name not in cluster.names_in(simulation.folder.namespace)
+    with ledger_of(simulation) as ledger:
+        ended = ledger.history("agent-0", name)
+    assert (ended[-1]["status"], ended[-1]["reason"]) == ("ended", f"{name} left")
+
+
+def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
+    lesson = ["teaching.ticks=256", "teaching.batch=32", "teaching.steps=20"]
+    with newcomer(simulation, taught_by="agent-0", settings=lesson) as name:
+        until(lambda: complete(simulation))
+        saved = saving(simulation.results(), name)
+        assert saved["read"] == simulation.results().agent(name)["lesson_frames"] == 20 * 32
+        assert saved["share_read"] == 20 * 32 / (60 * 32 * 4)
+        with ledger_of(simulation) as ledger:
+            kinds = [row["type"] for row in ledger.messages() if name in (row["sender"], row["receiver"])]
+        assert (kinds.count("Ask"), kinds.count("Lesson")) == (1, 1)
+
+
+BAD = {
+    "a name that is there": ({"name": "agent-0"}, "choose another"),
+    "a pose that sees nothing": ({"pose": "4.8,3.2,0,0,-35"}, "the camera sees nothing"),
+    "an unknown teacher": ({"taught_by": "nobody"}, "no agent is named 'nobody'"),
+    "an unknown kind": ({"kind": "jepaa"}, "did you mean 'jepa'"),
+    "an unknown setting": ({"settings": ["model.dimm=4"]}, "did you mean model.dim"),
+    "a scene of its own": ({"settings": ["scene.objects=3"]}, "is everybody's"),
+    "one that cannot be built": ({"settings": ["agents.device=mps"]}, "agent-[0-9]+ could not start: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_one_that_cannot_come_leaves_no_process_and_no_row(simulation, case):
+    wanted, sentence = BAD[case]
+    with ledger_of(simulation) as ledger:
+        names = ledger.names()
+        actors = set(cluster.names_in(simulation.folder.namespace))
+        with pytest.raises(ValueError, match=sentence):
+            simulation.add_agent(**wanted)
+
+        assert ledger.names() == names
+    assert set(cluster.names_in(simulation.folder.namespace)) == actors
+    assert [agent["name"] for agent in simulation.status()] == [
+        name for name in names if name in simulation.results().graph.agents
     ]
-    return {**document, "seconds": None, "agents": agents}
 
 
-def ask(folder, sql):
-    with sqlite3.connect(folder.ledger_file) as connection:
-        return connection.execute(sql).fetchall()
+def test_a_camera_that_moves_makes_its_edges_stale_until_its_new_view_is_learned(simulation):
+    with newcomer(simulation, settings=["training.steps=40"]) as name:
+        until(lambda: complete(simulation))
+        old = simulation.results().agent(name)["checkpoint"]
+        simulation.move_agent(name, ELSEWHERE)
+        assert edges(simulation)["agent-0", name].status == "stale"
+        assert name in simulation.results().document["learning"]
+        until(lambda: complete(simulation))
+        agent = simulation.results().agent(name)
+
+        assert (agent["era"], agent["pose"]["x"]) == (1, -4.8)
+        assert agent["checkpoint"] != old
+        with pytest.raises(ValueError, match="sees nothing"):
+            simulation.move_agent(name, "4.8,3.2,0,0,-35")
 
 
-def step(folder, name="agent-0"):
-    return read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
+def test_a_killed_agent_comes_back_goes_on_and_no_edge_is_doubled(simulation):
+    until(lambda: complete(simulation))
+    before = status_of(simulation, "agent-1")
+    with ledger_of(simulation) as ledger:
+        saved = read_checkpoint(simulation.folder.agent("agent-1") / "checkpoint.safetensors")[1]["step"]
+        os.kill(before["pid"], signal.SIGKILL)
+        until(lambda: status_of(simulation, "agent-1")["incarnation"] == before["incarnation"] + 1)
+        back = until(lambda: status_of(simulation, "agent-1")["settled"] and status_of(simulation, "agent-1"))
+
+        assert back["pid"] != before["pid"]
+        assert back["progress"]["step"] >= saved > 0
+        life = back["incarnation"]
+        told = until(lambda: [e for e in ledger.history("agent-1", "agent-0") if e["source_life"] == life])
+        assert len(told) == 1
+        everything = [
+            tuple(edge[key] for key in ("source", "target", "round", "source_life", "target_life"))
+            for pair in permutations(("agent-0", "agent-1"), 2)
+            for edge in ledger.history(*pair)
+        ]
+        assert len(everything) == len(set(everything))
+    until(lambda: complete(simulation))
 
 
-def test_a_run_prints_its_graph_alone_on_stdout(finished):
-    folder, said = finished
+def test_the_keeper_may_die_and_the_simulation_goes_on_as_if_it_had_not(simulation):
+    pids = {agent["name"]: agent["pid"] for agent in simulation.status()}
 
-    assert said.status == 0, said.err
-    assert json.loads(said.out) == folder.graph()
-    assert "recording and training" in said.err
+    def found_again():
+        with contextlib.suppress(cluster.ClusterError):  # it is coming back
+            return {agent["name"]: agent["pid"] for agent in simulation.status()} == pids
 
-
-def test_a_run_folder_holds_everything(finished):
-    folder, _ = finished
-    document = folder.graph()
-    names = ["agent-0", "agent-1"]
-
-    assert folder.config() == load_config(overrides=["seed=5", *TINY])
-    assert {"python", "torch"} <= json.loads((folder.path / "versions.json").read_text()).keys()
-    assert [agent["name"] for agent in document["agents"]] == names
-    assert {(edge["source"], edge["target"]) for edge in document["edges"]} == set(permutations(names, 2))
-    network = networkx.read_graphml(folder.path / "graph.graphml")
-    assert (sorted(network), network.number_of_edges()) == (names, 2)
-    maps = load_file(folder.maps_file)
-    assert {name.rpartition("/")[0] for name in maps} == {
-        f"{source}/{target}/{part}" for source, target in permutations(names, 2) for part in ("core", "full")
-    }
-    for name in names:
-        assert step(folder, name) == 60
-        anchors = load_file(folder.agent(name) / "anchors.safetensors")
-        assert anchors["heldout.vectors"].shape == (64, 4)
-    assert folder.report_file.exists()
-    assert not [path for path in folder.path.rglob("*") if path.suffix == ".tmp"]
-
-
-def test_the_ledger_tells_the_run_and_its_messages_add_up_to_the_edges(finished):
-    folder, _ = finished
-
-    assert [what for (what,) in ask(folder, "SELECT what FROM events")] == ["started", "placed", "finished"]
-    assert [name for (name,) in ask(folder, "SELECT name FROM agents")] == ["agent-0", "agent-1"]
-    sums = "SELECT edge_source, edge_target, sum(bytes) FROM messages GROUP BY 1, 2"
-    spent = {(source, target): total for source, target, total in ask(folder, sums)}
-    assert spent == {(edge["source"], edge["target"]): edge["bytes"] for edge in folder.graph()["edges"]}
-    assert ask(folder, "SELECT sum(bytes) FROM messages") == ask(folder, "SELECT sum(bytes) FROM edges")
-
-
-@pytest.mark.parametrize("seed", [5, pytest.param(6, marks=pytest.mark.slow)])
-def test_equal_seeds_give_equal_graphs_and_another_seed_another(finished, tmp_path, seed):
-    folder, _ = finished
-    again = json.loads(call("run", "--out", tmp_path / "run", "--json", f"seed={seed}", *TINY).out)
-
-    mine, theirs = (load_file(path / "maps.safetensors") for path in (folder.path, tmp_path / "run"))
-    assert (steady(again) == steady(folder.graph())) == (seed == 5)
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine) == (seed == 5)
-    assert (again["edges"][0]["r2"] == folder.graph()["edges"][0]["r2"]) == (seed == 5)
-
-
-def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finished):
-    folder, _ = finished
-    before, query = steady(folder.graph()), ("query", folder.path, "--tick", "3", "--json")
-    asked = call(*query)
-
-    said = call("resume", folder.path, "--json")
-
-    assert said.status == 0, said.err
-    assert steady(json.loads(said.out)) == before
-    assert ask(folder, "SELECT sum(bytes) FROM messages") == ask(folder, "SELECT sum(bytes) FROM edges")
-    assert call(*query) == asked
-
-
-def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
-    folder, _ = finished
-
-    with folder.hold():
-        said = call("resume", folder.path)
-
-    assert said.status == 2
-    assert "is in use" in said.err
-
-
-def press_ctrl_c_when(ready, folder):
-    """Interrupt this process, as a terminal would, once something is so."""
-
-    def wait():
-        until = time.monotonic() + 60
-        while not ready(folder) and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def losses_of_an_uninterrupted_agent(folder, index):
-    """What agent `index` of a run loses at each step when it trains here, without Ray and without a stop."""
-    spec = agent_specs(folder.config(), RunFolder(folder.path.parent / "alone"))[index]
-    agent = Agent(spec)
-    assert agent.train()
-    return agent.trainer.losses
-
-
-def saved(folder):
-    return all((folder.agent(name) / "checkpoint.safetensors").exists() for name in ("agent-0", "agent-1"))
-
-
-def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    press_ctrl_c_when(saved, folder)
-
-    said = call("run", "--out", folder.path, *TINY, *SAVING)
-
-    assert (said.status, said.out) == (130, "")
-    assert said.err.splitlines()[-1].endswith(f"go on with: social-jepa resume {folder.path}")
-    assert "Traceback" not in said.err
-    assert all(0 < step(folder, name) < 400 for name in folder.config().names())
-    assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
-    assert call("graph", folder.path).status == 2
-    assert call("resume", folder.path, "--json").status == 0
-    found = [agent["loss"] for agent in folder.graph()["agents"]]
-    assert found == [losses_of_an_uninterrupted_agent(folder, index) for index in range(2)]
-
-
-def test_a_killed_agent_is_named_and_the_run_goes_on_when_resumed(ray_local, tmp_path):
-    folder = RunFolder(tmp_path / "run")
-
-    def kill():
-        while not saved(folder):
-            time.sleep(0.02)
-        os.kill(next(pid for pid, title in children(os.getpid()) if "AgentActor" in title), signal.SIGKILL)
-
-    threading.Thread(target=kill, daemon=True).start()
-    said = call("run", "--out", folder.path, *TINY, *SAVING)
+    cluster.ray.kill(simulation.keeper, no_restart=False)
     time.sleep(1.0)
+    until(found_again)
 
-    assert (said.status, said.out) == (1, "")
-    last = said.err.splitlines()[-1]
-    assert re.match(r"social-jepa: the process of agent-[01] died \(.*\); social-jepa resume goes on", last)
-    assert not [title for _, title in children(os.getpid()) if "AgentActor" in title]
-    assert call("resume", folder.path, "--json").status == 0
-    assert [len(agent["loss"]) for agent in folder.graph()["agents"]] == [400, 400]
-
-
-@pytest.mark.parametrize("phase", ["starting Ray", "recording and training"])
-def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
-    process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.window=200000")
-    read = wait_for(process, phase)
-    time.sleep(0.5)
-    family = [pid for pid, _ in children(process.pid)]
-    interrupt(process)
-    out, err = process.communicate(timeout=60)
-
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == f"social-jepa: stopped; go on with: social-jepa resume {tmp_path / 'run'}"
-    assert "Traceback" not in read + err
-    if phase == "recording and training":
-        assert [step(RunFolder(tmp_path / "run"), name) for name in ("agent-0", "agent-1")] == [0, 0]
-    until = time.monotonic() + 10
-    while any(map(alive, family)) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not [pid for pid in family if alive(pid)]
+    with newcomer(simulation, settings=["training.steps=10"]):
+        until(lambda: complete(simulation))

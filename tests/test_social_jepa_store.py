@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from social_jepa.config import ConfigError, load_config
-from social_jepa.store import RunFolder, StoreError, create, find, versions
+from social_jepa.store import RunFolder, StoreError, create, find, find_living, versions, write_json
 
 CONFIG = load_config(overrides=["scene.renderer=toy", "seed=3", "scene.rate=[0.8]", "agents.count=3"])
 
@@ -78,26 +78,40 @@ def test_what_is_no_run_folder_is_refused(tmp_path, monkeypatch, name):
 
 def test_damaged_settings_are_named(tmp_path):
     folder = create(CONFIG, tmp_path)
-    folder.config_file.write_bytes(folder.config_file.read_bytes()[:-3])
+    folder.config_file.write_bytes(folder.config_file.read_bytes()[:-5])
 
     with pytest.raises(ConfigError, match=r"config\.toml is not TOML"):
         folder.config()
 
 
-def test_a_run_without_a_graph_says_how_to_finish_it(tmp_path):
+def test_one_name_for_ray_belongs_to_one_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [RunFolder.at(path).namespace for path in ("a/run", "b/run", "a/../a/run", tmp_path / "a/run")]
+
+    assert names[0] == names[2] == names[3] != names[1]
+    assert all(name.startswith("social-jepa-run-") for name in names)
+
+
+@pytest.mark.parametrize("text", [None, "", "{"])
+def test_a_folder_that_says_nothing_of_a_simulation_has_none_that_is_up(tmp_path, text):
     folder = create(CONFIG, tmp_path)
+    if text is not None:
+        folder.living_file.write_text(text)
 
-    with pytest.raises(StoreError, match=f"social-jepa resume {folder.path}"):
-        folder.graph()
+    assert folder.living() is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"agents": []}', "\xff"])
-def test_a_damaged_graph_says_how_to_mend_it(tmp_path, text):
-    folder = create(CONFIG, tmp_path)
-    folder.graph_file.write_text(text, encoding="latin-1")
+def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="start one with social-jepa up"):
+        find_living(None)
+    first, second, _ = (create(CONFIG, Path(f"runs/{name}")) for name in ("a", "b", "c"))
+    for when, folder in enumerate((second, first)):
+        write_json(folder.living_file, {"address": "", "session": 0})
+        os.utime(folder.living_file, (when, when))
 
-    with pytest.raises(StoreError, match=r"graph.json is damaged .*: resume the run"):
-        folder.graph()
+    assert find_living(None) == first
+    assert find_living(Path("runs/c")).path.name == "c"
 
 
 def test_one_run_at_a_time_in_a_folder(tmp_path):

@@ -3,11 +3,11 @@ import math
 
 from rich.console import Console
 
-from agents.agent import Progress
+from agents.spec import Progress
 from social_jepa.watch import Screen
 
-RECORDING = Progress("agent-0", "recording", 0, 30, 1234, 0, math.nan, 0.0, math.nan, 1.0, 0.0, "cpu")
-TRAINING = Progress("agent-1", "training", 7, 30, 4096, 1792, 3.25, 5120.0, 12.4, 1.0, 0.5, "cpu")
+RECORDING = Progress("agent-0", "recording", 0, 30, 1234, 5000, 0, math.nan, 0.0, math.nan, 1.0, 0.0, "cpu")
+TRAINING = Progress("agent-1", "training", 7, 30, 4096, 9000, 1792, 3.25, 5120.0, 12.4, 1.0, 0.5, "cpu")
 
 
 def shown(terminal, *doings):

@@ -1,0 +1,218 @@
+"""The half of an agent that learns: a camera, a world model in training, and what it keeps on disk."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.checkpoint import (
+    check_owner,
+    load_model,
+    optimiser_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from agents.kinds import build_world_model
+from agents.memory import BASIS_TENSORS
+from agents.settings import stretches
+from agents.spec import AgentSpec, Progress
+from agents.teaching import learn_from
+from agents.training import Trainer
+from agents.world_model import WorldModel
+from alignment.core import CoreBasis
+from env.camera import Pose
+from env.recording import Recorder
+from env.renderer import build_renderer
+from env.scene import BodyEvent, Scene
+
+CHUNK = 512  # frames rendered and embedded at a time
+GAP = 256  # least ticks between stretches; more where the scene remembers longer
+KEPT_LOSSES = 20_000  # the newest ones; an agent may learn for weeks
+
+
+class Learner:
+    """A camera and its world model. Build it where it will live: its renderer belongs to one thread.
+
+    Attributes:
+        held_ticks: Ticks that maps are scored on; ``fit_ticks`` those that they are fitted on. No course
+            touches either.
+        basis: Axes of the predictable core, once found.
+        checkpoint: Hash of what was saved last.
+    """
+
+    def __init__(self, spec: AgentSpec) -> None:
+        """Build the scene, the camera and an untrained model."""
+        self.spec = spec
+        self.scene = Scene(spec.scene, spec.seed, spec.events)
+        self.gap = max(GAP, spec.scene.memory)
+        self.held_ticks, self.fit_ticks, self.first = stretches(spec.negotiation, self.gap)
+        self.scene.check_pose(spec.pose)
+        self.renderer = build_renderer(spec.scene)
+        self.model = self.build_model()
+        self.phase = "waiting"
+        self.basis: CoreBasis | None = None
+        self.checkpoint = ""
+        self.saved_at = self.drift = 0.0
+        self.lesson_frames = 0
+        self._begin_course()
+
+    def build_model(self) -> WorldModel:
+        """Return an untrained model, the same every time."""
+        spec = self.spec
+        model = build_world_model(spec.kind, spec.model, spec.scene.frame_size, (spec.seed, spec.index, 0))
+        return model.to("cpu" if spec.device == "auto" else spec.device)
+
+    def _begin_course(self) -> None:
+        """Stand at step 0 of this era's course."""
+        spec = self.spec
+        self.recorder = Recorder(self.scene, self.renderer, spec.pose, spec.name)
+        seed = (spec.seed, spec.index, 1, spec.era) if spec.era else (spec.seed, spec.index, 1)
+        self.trainer = Trainer(self.model, self.recorder, self.first, spec.training, seed)
+
+    @property
+    def path(self) -> Path:
+        """Where its checkpoint lives."""
+        return Path(self.spec.folder) / "checkpoint.safetensors"
+
+    def train(self, stop: Callable[[], bool] = lambda: False, until: int | None = None) -> bool:
+        """Train to a step, by default the course's last, or until asked to stop; return if it is there."""
+        self.phase = "recording"
+        finished = self.trainer.record(stop)
+        if finished and self.trainer.step == 0:
+            self._calibrate()
+        self.phase = "training"
+        finished = finished and self.trainer.run(self._after_step, stop, until)
+        self.save()
+        self.phase = "trained" if finished else "stopped"
+        return finished
+
+    def _calibrate(self) -> None:
+        rng = np.random.default_rng([self.spec.seed, self.spec.index, 3])
+        self.model.calibrate(torch.from_numpy(self.trainer.window.segments(rng, 2 * CHUNK, 1)[:, 0]))
+
+    def _after_step(self) -> None:
+        if len(self.trainer.losses) > 2 * KEPT_LOSSES:
+            del self.trainer.losses[:-KEPT_LOSSES]
+        if self.trainer.step % self.spec.training.checkpoint_every == 0:
+            self.save()
+
+    def embed_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
+        """Return what a model, by default its newest, makes of these ticks, float32 [K, D], in raw axes."""
+        wanted = np.fromiter(ticks, dtype=np.int64)
+        chunks = (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
+        return torch.cat([self.embed_frames(self.recorder.record(chunk).frames, model) for chunk in chunks])
+
+    @torch.inference_mode()
+    def embed_frames(self, frames: np.ndarray, model: WorldModel | None = None) -> Tensor:
+        """Return what a model makes of these frames, uint8 [K, H, W, C] -> float32 [K, D]."""
+        model = model or self.model
+        model.eval()
+        return model.embed(torch.from_numpy(frames)).cpu()
+
+    def learn_from(self, first: int, taught: Tensor, pause: Callable[[], bool]) -> bool:
+        """Learn from what a teacher makes of consecutive ticks, [K, D_teacher]; return whether it is done.
+
+        The course counts as done then: what follows is learning on, alone.
+
+        Raises:
+            ValueError: The lesson is not of the ticks that a course begins with.
+        """
+        if first != self.first:
+            raise ValueError(
+                f"a lesson begins at tick {self.first}, where no map is fitted or scored, not {first}"
+            )
+        self.phase = "listening"
+        began = time.perf_counter()
+        self.trainer.window.advance_to(first + len(taught))
+        self.trainer.record_seconds = time.perf_counter() - began
+        self._calibrate()
+        frames = self.trainer.window.read(range(first, first + len(taught)))
+        seed, config = (self.spec.seed, self.spec.index, 4), self.spec.teaching
+        began = time.perf_counter()
+        config = replace(config, batch=min(config.batch, len(taught)))
+        read = learn_from(self.model, frames, taught, config, self.spec.training.learning_rate, seed, pause)
+        self.trainer.train_seconds = time.perf_counter() - began
+        if read is not None:
+            self.lesson_frames = read
+            self.trainer.step = self.spec.training.steps
+        return read is not None
+
+    def move(self, pose: Pose, era: int) -> None:
+        """Turn the camera to another view; what was public no longer holds, and another course begins.
+
+        Raises:
+            ValueError: A camera cannot stand there.
+        """
+        self.scene.check_pose(pose)
+        self.spec = replace(self.spec, pose=pose, era=era)
+        self.basis = None
+        self.lesson_frames = 0
+        self._begin_course()
+        self.phase = "waiting"
+        self.save()
+
+    def witness(self, events: Sequence[BodyEvent]) -> None:
+        """Take in which bodies stand in the scene when."""
+        if tuple(events) != self.spec.events:
+            self.spec = replace(self.spec, events=tuple(events))
+            self.recorder.scene = self.scene = Scene(self.spec.scene, self.spec.seed, self.spec.events)
+
+    def progress(self) -> Progress:
+        """Return how it is doing; safe to call from another thread."""
+        trainer, config = self.trainer, self.spec.training
+        batch = config.segments * config.length
+        speed = trainer.taken * batch / trainer.train_seconds if trainer.train_seconds else 0.0
+        left = max(0, config.steps - trainer.step) * batch / speed if speed else math.nan
+        loss = trainer.losses[-1] if trainer.losses else math.nan
+        return Progress(
+            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.window),
+            trainer.window.ticks.stop, trainer.frames, loss, speed, left, trainer.record_seconds,
+            trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.lesson_frames,
+        )  # fmt: skip
+
+    def save(self) -> None:
+        """Write the checkpoint: model, optimiser, basis and where it is."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= optimiser_tensors(self.trainer.optimiser)
+        if self.basis is not None:
+            tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
+        facts = self.owner() | {
+            "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
+            "losses": self.trainer.losses[-KEPT_LOSSES:], "frames": self.trainer.frames,
+            "era": self.spec.era, "lesson_frames": self.lesson_frames,
+        }  # fmt: skip
+        self.checkpoint = write_checkpoint(self.path, tensors, facts)
+        self.saved_at = time.time()
+
+    def load(self) -> None:
+        """Go on from the checkpoint in the agent's folder.
+
+        Raises:
+            CheckpointError: It is missing, damaged, or of another agent, scene or size of model.
+        """
+        tensors, facts, version = read_checkpoint(self.path)
+        check_owner(self.path, facts, self.owner())
+        load_model(self.path, self.model, tensors)
+        if int(facts["era"]) != self.spec.era:
+            return  # the camera moved and it died before it could save: the weights are all that holds
+        self.checkpoint = version
+        self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimiser.")}
+        self.trainer.step = int(facts["step"])
+        self.trainer.losses = list(facts["losses"])
+        self.lesson_frames = int(facts["lesson_frames"])
+        if "basis.mean" in tensors:
+            found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
+            self.basis = CoreBasis(**found, core_dim=int(facts["core_dim"]))
+
+    def owner(self) -> dict[str, object]:
+        """Return what a file must agree with to be this agent's."""
+        return {"name": self.spec.name, "kind": self.spec.kind, "scene": self.scene.fingerprint}
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.renderer.close()

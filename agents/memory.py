@@ -1,0 +1,95 @@
+"""What an agent has made public of itself: the model that its anchors came from, and those anchors.
+
+An agent that goes on learning keeps two models: the one it learns with, and the published one that its peers
+negotiated with. Only the published one speaks, so that a map means what it meant when it was fitted.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from agents.checkpoint import CheckpointError, check_owner, load_model, read_checkpoint, write_checkpoint
+from agents.edge import Card, Pools
+from agents.spec import Progress
+from agents.world_model import WorldModel
+from alignment.anchors import AnchorSet
+from alignment.core import CoreBasis
+
+BASIS_TENSORS = ("mean", "transform", "spectrum")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an agent tells the person who watches: its space, never its weights.
+
+    Attributes:
+        spectrum: Lag-1 autocorrelations of its dimensions on ticks that training and basis never saw, [D].
+        pools: What it makes of the ticks that may be compared.
+        era: How many times its camera had moved.
+    """
+
+    card: Card
+    spectrum: Tensor
+    effective_rank: float
+    pools: Pools
+    losses: tuple[float, ...]
+    progress: Progress
+    era: int = 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """The model that peers know, and what they know of it."""
+
+    model: WorldModel
+    basis: CoreBasis
+    memory: Memory
+
+    def save(self, path: Path, owner: dict[str, object]) -> None:
+        """Write it whole or not at all."""
+        memory, pools = self.memory, self.memory.pools
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
+        for part, pool in (("anchors", pools.anchors), ("heldout", pools.heldout)):
+            tensors |= {f"{part}.ticks": torch.tensor(pool.ids), f"{part}.vectors": pool.vectors}
+        progress = {
+            name: None if value != value else value for name, value in asdict(memory.progress).items()
+        }
+        facts = owner | {
+            "card": asdict(memory.card), "effective_rank": memory.effective_rank, "losses": memory.losses,
+            "progress": progress, "era": memory.era,
+        }  # fmt: skip
+        write_checkpoint(path, tensors, facts)
+
+    @classmethod
+    def load(cls, path: Path, owner: dict[str, object], build: Callable[[], WorldModel]) -> "Published":
+        """Read what `save` wrote into a model that `build` makes.
+
+        Raises:
+            CheckpointError: It is missing, damaged, or of another agent, scene or size of model.
+        """
+        tensors, facts, _ = read_checkpoint(path)
+        check_owner(path, facts, owner)
+        model = build()
+        load_model(path, model, tensors)
+        try:
+            card = Card(**facts["card"])
+            found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
+            pools = Pools(*(
+                AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], card.core_dim)
+                for part in ("anchors", "heldout")
+            ))  # fmt: skip
+            told = {name: math.nan if value is None else value for name, value in facts["progress"].items()}
+            progress = Progress(**told)  # type: ignore[arg-type]
+            memory = Memory(
+                card, found["spectrum"], float(facts["effective_rank"]), pools, tuple(facts["losses"]),
+                progress, int(facts["era"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
+        model.eval()
+        return cls(model, CoreBasis(**found, core_dim=card.core_dim), memory)

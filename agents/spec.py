@@ -1,0 +1,64 @@
+"""What makes an agent, and how it says that it is doing: the words that cross between processes."""
+
+from dataclasses import dataclass, field
+
+from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig
+from env.camera import Pose
+from env.scene import BodyEvent, SceneConfig
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """Everything that makes an agent; equal specs give equal agents in every process.
+
+    Attributes:
+        index: Number of the agent; its randomness comes from (seed, index) alone.
+        pose: Where its camera stands.
+        events: Bodies in the scene: those of its peers.
+        folder: Where its checkpoint lives, on the machine where the agent runs.
+        device: torch device.
+        threads: CPU threads that torch may use.
+        era: How many times its camera has moved; each time it learns anew, from the weights that it had.
+        taught_by: Peer whose embeddings it learns from first, if any.
+        living: Whether it goes on learning after its course.
+    """
+
+    name: str
+    index: int
+    seed: int
+    kind: str
+    pose: Pose
+    scene: SceneConfig
+    events: tuple[BodyEvent, ...]
+    model: ModelConfig
+    training: TrainingConfig
+    negotiation: NegotiationConfig
+    folder: str
+    device: str = "cpu"
+    threads: int = 1
+    teaching: TeachingConfig = field(default_factory=TeachingConfig)
+    era: int = 0
+    taught_by: str = ""
+    living: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How an agent is doing, for people to watch."""
+
+    name: str
+    phase: str  # waiting, recording, listening, training, embedding, ready, stopped
+    step: int
+    steps: int
+    recorded: int  # ticks in its window
+    reach: int  # first tick that its window has not come to
+    frames: int  # read by training
+    loss: float
+    frames_per_s: float  # frames that training reads in a second of training time
+    seconds_left: float
+    record_seconds: float
+    train_seconds: float
+    device: str
+    drift: float = 0.0  # share of variance by which it has left what its peers know of it
+    saved_at: float = 0.0  # seconds since the epoch; 0: not yet
+    lesson_frames: int = 0  # read while it was taught

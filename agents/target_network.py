@@ -1,0 +1,35 @@
+"""A slow copy of a network that another one is taught by."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen_copy(network: Network) -> Network:
+    """Return a copy with the same weights that no optimiser moves."""
+    return copy.deepcopy(network).requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(target: nn.Module, online: nn.Module, momentum: float) -> None:
+    r"""Move the target a step towards the online network, in place.
+
+    ``xi <- m xi + (1 - m) theta`` for every parameter (BYOL, arXiv:2006.07733, eq. 1). Buffers stay: what a
+    batch normalisation has seen is each network's own.
+
+    Args:
+        target: xi, a frozen copy of online.
+        online: theta.
+        momentum: m, from 0 (copy) to 1 (stay).
+
+    Raises:
+        ValueError: The momentum is outside [0, 1].
+    """
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"a momentum is a share from 0 to 1, got {momentum}")
+    for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
+        slow.lerp_(fast, 1 - momentum)

@@ -1,0 +1,72 @@
+"""Learn from a peer's embeddings: no parameter, gradient or pixel crosses, only its view of some ticks."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.settings import TeachingConfig
+from agents.training import rate
+from agents.world_model import WorldModel
+
+WARMUP = 0.15  # share of the steps over which the rate rises
+
+
+def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
+    r"""Return the share of the teacher's variance that no linear map from the pupil's code reaches.
+
+    With Z and C the centred codes of pupil and teacher, the best map ``W = (Z^T Z + r I)^-1 Z^T C`` is solved
+    in closed form at every step, so that the pupil keeps a language of its own and only the map between the
+    two is the teacher's: ``loss = 1 - tr(C^T Z W) / tr(C^T C)``.
+
+    Args:
+        latent: [N, D_pupil].
+        taught: [N, D_teacher].
+        ridge: r relative to the mean diagonal of Z^T Z.
+
+    Returns:
+        Scalar, 0 when the teacher's code can be read off the pupil's, 1 when nothing of it can.
+    """
+    z = latent.double() - latent.double().mean(0)
+    c = taught.double() - taught.double().mean(0)
+    gram = z.T @ z
+    strength = ridge * gram.diagonal().mean() + 1e-12
+    cross = z.T @ c
+    solved = torch.linalg.solve(gram + strength * torch.eye(len(gram)).to(gram), cross)
+    return 1 - (cross * solved).sum() / c.square().sum().clamp_min(1e-12)
+
+
+def learn_from(
+    model: WorldModel, frames: np.ndarray, taught: Tensor, config: TeachingConfig, learning_rate: float,
+    seed: tuple[int, ...], pause: Callable[[], bool],
+) -> int | None:  # fmt: skip
+    """Fit a model to what a teacher makes of the same ticks.
+
+    Args:
+        model: The pupil.
+        frames: What the pupil's own camera saw, uint8 [K, H, W, C].
+        taught: What the teacher makes of the same ticks, [K, D_teacher].
+        config: How long.
+        learning_rate: Peak of the rate.
+        seed: Words that the order of the ticks follows from.
+        pause: Asked before every step whether to leave.
+
+    Returns:
+        Frames read; None when it left before the end.
+    """
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+    taught = taught.to(next(model.parameters()).device)
+    for step in range(config.steps):
+        if pause():
+            return None
+        rows = np.random.default_rng([*seed, step]).choice(len(frames), config.batch, replace=False)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * rate(step, config.steps, WARMUP)
+        loss = lesson_loss(model.embed(torch.from_numpy(frames[rows])), taught[rows])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+    return config.steps * config.batch

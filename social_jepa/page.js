@@ -1,0 +1,431 @@
+// The page of social-jepa serve. It asks this server alone; everything that it writes is text, never HTML.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const state = { status: null, agents: [], tick: 0, playing: true, edge: null, last: 0, source: null, leaving: null };
+const CLASSES = [0.2, 0.4, 0.6, 0.8];
+const MARKS = { refused: "✕ ", failed: "! ", stale: "↻ " };
+const MOST_EVENTS = 200;
+
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in made) made[key] = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+const number = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
+const whole = (value) => (value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en"));
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+const place = (...parts) => parts.map(encodeURIComponent).join("/");
+const shade = (value) => `q${CLASSES.filter((border) => (value ?? 0) >= border).length}`;
+
+async function ask(path, method = "GET", body = undefined) {
+  const options = { method, headers: {} };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer: is social-jepa serve still running?");
+  }
+  if (answer.ok) return answer.status === 204 ? null : (answer.headers.get("Content-Type") ?? "").includes("json") ? answer.json() : answer.text();
+  const problem = await answer.json().catch(() => null);
+  throw new Error(problem ? `${problem.title}: ${problem.detail}` : `The server answered ${answer.status}.`);
+}
+
+function say(form, text, bad = false) {
+  const line = form.querySelector(".said");
+  line.textContent = text;
+  line.classList.toggle("bad", bad);
+}
+
+// --- the whole ---
+
+function showStatus() {
+  const { status, agents } = state;
+  const total = Object.values(status.edges).reduce((sum, count) => sum + count, 0);
+  const accepted = status.edges.accepted ?? 0;
+  const headline = `${agents.length} ${agents.length === 1 ? "agent" : "agents"}, ${accepted} of ${total} translations accepted`;
+  if ($("headline").textContent !== headline) $("headline").textContent = headline;
+  document.title = `Social-JEPA: ${status.name}`;
+  $("run").textContent = `· ${status.name}`;
+  $("up").textContent = status.up ? "up" : "down";
+  $("up").className = `pill ${status.up ? "good" : "bad"}`;
+  $("remedy").replaceChildren(...(status.up ? [] : ["bring it back: ", element("code", { textContent: status.remedy })]));
+  $("trouble").textContent = status.trouble;
+  $("trouble").hidden = !status.trouble;
+  $("tile-agents").textContent = agents.length;
+  $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
+  $("tile-edges").textContent = `${accepted} of ${total}`;
+  const others = Object.entries(status.edges).filter(([kind]) => kind !== "accepted");
+  $("tile-others").textContent = others.map(([kind, count]) => `${count} ${kind}`).join(", ") || "every pair that was tried";
+  $("add").querySelector("button").disabled = !status.up;
+  if (!status.up) say($("add"), `The simulation is down. Bring it back: ${status.remedy}`);
+  else if ($("add").querySelector(".said").textContent.startsWith("The simulation is down")) say($("add"), "");
+}
+
+function options(select, names, first = []) {
+  const wanted = [...first.map((each) => each.value), ...names].join("\n");
+  if ([...select.options].map((each) => each.value).join("\n") === wanted) return;
+  const kept = select.value;
+  select.replaceChildren(...first, ...names.map((name) => element("option", { value: name, textContent: name })));
+  if ([...select.options].some((each) => each.value === kept)) select.value = kept;
+}
+
+function remark(agent) {
+  if (agent.failure) return agent.failure;
+  if (agent.waiting_for) return `waits for ${agent.waiting_for}`;
+  return agent.taught_by ? `taught by ${agent.taught_by}` : "";
+}
+
+// Rows are kept and only their texts change, so that focus stays where it is.
+function rowsOf(parent, agents, make, fill) {
+  const kept = new Map([...parent.children].map((child) => [child.dataset.name, child]));
+  const rows = agents.map((agent) => {
+    const row = kept.get(agent.name) ?? make(agent);
+    row.dataset.name = agent.name;
+    fill(row, agent);
+    return row;
+  });
+  if (rows.length !== parent.children.length || rows.some((row, index) => parent.children[index] !== row)) parent.replaceChildren(...rows);
+}
+
+function put(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function showAgents() {
+  const names = state.agents.map((agent) => agent.name);
+  rowsOf($("agents"), state.agents, agentRow, (row, agent) => {
+    const texts = [agent.phase, whole(agent.step), number(agent.loss), number(agent.drift), whole(agent.frames_per_s), String(agent.incarnation)];
+    texts.push(agent.core_dim === null ? "–" : agent.collapsed ? "collapsed" : `${agent.core_dim} of ${agent.dim}`, remark(agent));
+    texts.forEach((text, index) => put(row.children[index + 1], text));
+    row.children[1].className = `text ${agent.phase === "failed" ? "failed" : ""}`;
+    for (const button of row.querySelectorAll("button")) button.disabled = !state.status.up;
+  });
+  rowsOf($("cameras"), state.agents.filter((agent) => agent.joined), camera, (figure, agent) => {
+    put(figure.querySelector("span"), agent.phase);
+    figure.querySelector("img").alt = `what ${agent.name} sees`;
+  });
+  const published = state.agents.filter((agent) => agent.published);
+  rowsOf($("losses"), published, lossFigure, (figure, agent) => {
+    const source = `/api/agents/${place(agent.name)}/loss.svg`;
+    const image = figure.querySelector("img");
+    if (figure.dataset.of !== agent.checkpoint) {
+      figure.dataset.of = agent.checkpoint;
+      image.src = `${source}#${agent.checkpoint}`;
+    }
+  });
+  options($("add").elements.taught_by, published.map((agent) => agent.name), [element("option", { value: "", textContent: "nobody: it learns alone" })]);
+  const asking = $("query").elements;
+  const fresh = asking.to.options.length === 0;
+  options(asking.from, names);
+  options(asking.to, names);
+  if (fresh && names.length > 1) asking.to.value = names[1];
+}
+
+function agentRow(agent) {
+  const row = element("tr", {}, element("th", { scope: "row", textContent: agent.name }));
+  for (const kind of ["text", "figure", "figure", "figure", "figure", "figure", "figure", "text remark"]) row.append(element("td", { className: kind }));
+  const buttons = [["Move", move], ["Remove", remove]].map(([word, act]) => {
+    const button = element("button", { type: "button", textContent: word, "aria-label": `${word} ${agent.name}` });
+    button.addEventListener("click", () => act(agent.name));
+    return button;
+  });
+  row.append(element("td", { className: "text" }, buttons[0], " ", buttons[1]));
+  return row;
+}
+
+const camera = (agent) =>
+  element("figure", {}, element("img", { className: "pixels", width: 96, height: 96 }), element("figcaption", {}, element("b", { textContent: agent.name }), element("span")));
+const lossFigure = (agent) => element("figure", {}, element("img", { alt: `Loss of ${agent.name} by training step` }), element("figcaption", { textContent: agent.name }));
+
+async function refresh() {
+  try {
+    const [status, agents] = await Promise.all([ask("/api/status"), ask("/api/agents?limit=1000")]);
+    const before = state.status;
+    Object.assign(state, { status, agents: agents.items });
+    if (!before) {
+      state.tick = status.reach;
+      listen(Math.max(0, status.events - 50));
+    }
+    showStatus();
+    showAgents();
+    const same = before && String(before.version) === String(status.version) && before.up === status.up;
+    if (!same) await showGraph();
+  } catch (error) {
+    $("trouble").textContent = error.message;
+    $("trouble").hidden = false;
+  }
+}
+
+// --- the graph ---
+
+async function showGraph() {
+  if (!state.agents.some((agent) => agent.joined)) return;
+  const [text, who] = await Promise.all([ask(`/api/graph.svg?pictures=linked&styled=false&tick=${state.tick}`), ask("/api/understanding")]);
+  const drawing = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+  const focused = document.activeElement?.dataset?.from ? { ...document.activeElement.dataset } : null;
+  for (const edge of drawing.querySelectorAll("g.edge")) prepare(edge);
+  $("graph").replaceChildren(drawing);
+  if (focused) find(focused.from, focused.to)?.focus({ preventScroll: true });
+  showMatrix(who);
+  const figures = await ask("/api/edges?status=accepted&limit=1000");
+  const mean = (key) => figures.items.reduce((sum, edge) => sum + edge[key], 0) / figures.items.length;
+  $("tile-core").textContent = figures.items.length ? number(mean("r2_core"), 2) : "–";
+  $("tile-null").textContent = figures.items.length ? number(mean("null_r2"), 2) : "–";
+  $("tile-worst").textContent = figures.items.length ? `worst edge ${number(Math.min(...figures.items.map((edge) => edge.r2_core)), 2)}` : "no edge yet";
+  if (state.edge && state.edge.every((name) => who.agents.includes(name))) await choose(...state.edge, false);
+  else if (state.edge) {
+    state.edge = null;
+    $("edge-heading").textContent = "No edge chosen";
+    $("edge").replaceChildren(element("p", { className: "note", textContent: "One of its agents left. Choose another arrow." }));
+  }
+}
+
+const find = (from, to) => [...$("graph").querySelectorAll("g.edge")].find((edge) => edge.dataset.from === from && edge.dataset.to === to);
+
+function prepare(edge) {
+  const { from, to } = edge.dataset;
+  const hit = edge.querySelector("path").cloneNode();
+  hit.setAttribute("class", "hit");
+  edge.append(hit);
+  edge.setAttribute("tabindex", "0");
+  edge.setAttribute("role", "button");
+  edge.setAttribute("aria-label", edge.querySelector("title").textContent);
+  edge.addEventListener("click", () => choose(from, to));
+  edge.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    choose(from, to);
+  });
+}
+
+function showMatrix({ agents, status, r2_core: values }) {
+  const head = element("tr", {}, element("td"), ...agents.map((name) => element("th", { scope: "col", textContent: name })));
+  const rows = agents.map((from, row) => {
+    const cells = agents.map((to, column) => {
+      if (row === column) return element("td", { textContent: "" });
+      const kind = status[row][column];
+      if (!kind) return element("td", { className: "figure", textContent: "not yet" });
+      const text = (MARKS[kind] ?? "") + number(values[row][column], 2);
+      const button = element("button", { type: "button", textContent: text, "aria-label": `${from} to ${to}: ${kind}, R² ${number(values[row][column], 2)}` });
+      Object.assign(button.dataset, { from, to });
+      button.addEventListener("click", () => choose(from, to));
+      return element("td", { className: kind === "accepted" ? shade(values[row][column]) : kind }, button);
+    });
+    return element("tr", {}, element("th", { scope: "row", textContent: from }), ...cells);
+  });
+  const { activeElement } = document;
+  const focused = $("matrix").contains(activeElement) ? { ...activeElement.dataset } : null;
+  $("matrix").replaceChildren(element("thead", {}, head), element("tbody", {}, ...rows));
+  const again = focused && [...$("matrix").querySelectorAll("button")].find((each) => each.dataset.from === focused.from && each.dataset.to === focused.to);
+  if (again) again.focus({ preventScroll: true });
+}
+
+async function choose(from, to, asked = true) {
+  state.edge = [from, to];
+  for (const each of document.querySelectorAll("#graph g.edge")) each.classList.toggle("chosen", each.dataset.from === from && each.dataset.to === to);
+  for (const each of document.querySelectorAll("#matrix button")) each.setAttribute("aria-pressed", each.dataset.from === from && each.dataset.to === to);
+  try {
+    const edge = await ask(`/api/edges/${place(from, to)}`);
+    showEdge(edge);
+    if (asked) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });
+  } catch (error) {
+    $("edge-heading").textContent = `${from} → ${to}`;
+    $("edge").replaceChildren(element("p", { className: "note", textContent: error.message }));
+  }
+}
+
+function showEdge(edge) {
+  $("edge-heading").textContent = `${edge.source} → ${edge.target}`;
+  const verdict = element("b", { className: edge.status, textContent: (MARKS[edge.status] ?? "✓ ") + edge.status });
+  const rows = [
+    ["verdict", verdict], ["R² core", number(edge.r2_core)], ["shuffled pairs", number(edge.null_r2)], ["R² all dimensions", number(edge.r2)],
+    ["condition number", number(edge.kappa, 2)], ["retrieval@1", number(edge.retrieval_at_1, 2)], ["pairs", `${edge.anchors} fitted, ${edge.heldout} held out`],
+    ["bytes", whole(edge.bytes)], ["round", String(edge.round)], ["settled", clock(edge.time)],
+  ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
+  const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
+  const picture = element("img", { alt: `Singular values of this map, and of shuffled pairs: ${edge.spectrum.map((value) => number(value, 2)).join(", ")}` });
+  picture.src = `/api/edges/${place(edge.source, edge.target)}/spectrum.svg#${version}`;
+  const caption = element("p", { className: "note", textContent: "Singular values: solid real pairs, dashed shuffled; all at 1 is an isometry." });
+  $("edge").replaceChildren(
+    ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
+    ...(edge.spectrum.length ? [picture, caption] : []),
+  );
+}
+
+// --- the cameras ---
+
+const sight = (name, tick) => `/api/agents/${place(name)}/view.png?tick=${tick}`;
+
+function step() {
+  if (document.hidden) return;
+  if (state.playing) state.tick += 1;
+  if (document.activeElement !== $("tick")) $("tick").value = state.tick;
+  for (const figure of $("cameras").children) {
+    const image = figure.querySelector("img");
+    if (figure.dataset.name === state.leaving || figure.dataset.tick === String(state.tick) || (image.getAttribute("src") && !image.complete)) continue;
+    figure.dataset.tick = state.tick;
+    image.src = sight(figure.dataset.name, state.tick);
+  }
+  if (state.tick % 5 === 0 || !state.playing) {
+    for (const card of $("graph").querySelectorAll(".card")) if (card.dataset.agent !== state.leaving) card.querySelector("image")?.setAttribute("href", sight(card.dataset.agent, state.tick));
+  }
+}
+
+$("play").addEventListener("click", () => {
+  state.playing = !state.playing;
+  $("play").textContent = state.playing ? "Pause" : "Play";
+  $("play").setAttribute("aria-pressed", state.playing);
+});
+$("tick").addEventListener("change", () => {
+  state.tick = Math.max(0, Math.min(2 ** 53, Math.floor(Number($("tick").value) || 0)));
+  state.playing = false;
+  $("play").textContent = "Play";
+  $("play").setAttribute("aria-pressed", "false");
+  step();
+});
+
+// --- events ---
+
+let soon = 0;
+function listen(after) {
+  state.source?.close();
+  state.last = after;
+  const source = (state.source = new EventSource(`/api/stream?after=${after}`));
+  const line = (text, kind) => {
+    $("line").textContent = text;
+    $("line").className = `pill ${kind}`;
+  };
+  source.addEventListener("open", () => line("connected", "good"));
+  source.addEventListener("message", (message) => {
+    const event = JSON.parse(message.data);
+    state.last = Math.max(state.last, event.number);
+    showEvent(event);
+    clearTimeout(soon);
+    soon = setTimeout(refresh, 250);
+  });
+  source.addEventListener("error", () => {
+    line("reconnecting", "bad");
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(state.last), 3000);
+  });
+}
+
+const SENTENCES = {
+  started: () => "the simulation started", resumed: () => "the simulation was brought back", stopped: (e) => `the simulation stopped (${e.why ?? "asked to"})`,
+  joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} turned its camera`,
+  returned: (e) => `${e.agent} came back for life ${e.incarnation}`,
+  published: (e) => `${e.agent} published ${e.again ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
+  edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_core === null ? "" : `, R² ${number(e.r2_core, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
+  refused: (e) => `${e.agent} refused a message: ${e.sentence}`,
+};
+
+function showEvent(event) {
+  const words = SENTENCES[event.what]?.(event) ?? Object.entries(event).filter(([key]) => !["number", "time", "what"].includes(key)).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+  const time = element("time", { textContent: clock(event.time), dateTime: new Date(event.time * 1000).toISOString() });
+  $("events").prepend(element("li", {}, time, element("i", { textContent: event.what }), element("span", { textContent: words })));
+  while ($("events").children.length > MOST_EVENTS) $("events").lastElementChild.remove();
+}
+
+// --- forms ---
+
+$("add").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.currentTarget;
+  const body = Object.fromEntries([...new FormData(form)].map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
+  const button = form.querySelector("button");
+  button.disabled = true;
+  say(form, "It is on its way …");
+  try {
+    const agent = await ask("/api/agents", "POST", body);
+    say(form, agent.waiting_for ? `${agent.name} waits for ${agent.waiting_for}.` : `${agent.name} joined and learns its view.`);
+    form.elements.pose.value = form.elements.name.value = "";
+  } catch (error) {
+    say(form, error.message, true);
+  }
+  button.disabled = false;
+  await refresh();
+});
+
+// Open a dialog and do something each time "go" is pressed, until it works.
+function open(id, heading, act) {
+  const dialog = $(id);
+  const form = dialog.querySelector("form");
+  $(`${id}-heading`).textContent = heading;
+  say(form, "");
+  form.onsubmit = async (event) => {
+    if (event.submitter?.value !== "go") return;
+    event.preventDefault();
+    try {
+      await act(form);
+      dialog.close();
+      await refresh();
+    } catch (error) {
+      say(form, error.message, true);
+    }
+  };
+  dialog.showModal();
+  return form;
+}
+
+function move(name) {
+  const form = open("move", `Move ${name}`, (given) => ask(`/api/agents/${place(name)}`, "PATCH", { pose: given.elements.pose.value.trim() }));
+  const pose = state.agents.find((agent) => agent.name === name)?.pose ?? "";
+  form.elements.pose.value = pose.split(",").map((part) => String(Math.round(Number(part) * 1000) / 1000)).join(",");
+  form.elements.pose.select();
+}
+
+function remove(name) {
+  open("remove", `Remove ${name}?`, () => {
+    state.leaving = name; // no more pictures of it, whoever draws next
+    return ask(`/api/agents/${place(name)}`, "DELETE").catch((error) => {
+      state.leaving = null;
+      throw error;
+    });
+  });
+}
+
+$("query").elements.what.addEventListener("change", (event) => {
+  for (const label of $("query").querySelectorAll("[data-of]")) label.hidden = label.dataset.of !== event.target.value;
+});
+$("query").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.currentTarget;
+  const { from, to, via, what, tick, vector } = form.elements;
+  const body = { from: from.value, to: to.value, nearest: 5 };
+  if (via.value) body.via = via.value;
+  if (what.value === "tick") body.ticks = [Number(tick.value)];
+  else body.vectors = [vector.value.split(",").map(Number)];
+  $("answer").replaceChildren();
+  say(form, "Asking …");
+  try {
+    showAnswer(await ask("/api/translate", "POST", body), body);
+    say(form, "");
+  } catch (error) {
+    say(form, error.message, true);
+  }
+});
+
+function showAnswer(answer, asked) {
+  const vector = (values) => values.map((value) => number(value)).join(", ");
+  const rows = [
+    ["way", answer.path.join(" → ")], ["R² expected", number(answer.expected_r2)], ["R² measured, held out", number(answer.measured_r2)],
+    ["translated", vector(answer.translated[0])],
+  ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", { className: "numbers", textContent: value })]);
+  const seen = (name, tick, note) =>
+    element("figure", {}, element("img", { className: "pixels", src: sight(name, tick), alt: `what ${name} sees at tick ${tick}`, width: 96, height: 96 }), element("figcaption", {}, `tick ${tick}`, element("span", { textContent: note })));
+  const near = answer.nearest[0].map((each) => seen(answer.to, each.tick, `away ${number(each.distance, 2)}`));
+  const own = asked.ticks ? [element("h3", { textContent: `${answer.from} sees` }), element("div", { className: "sightings" }, seen(answer.from, asked.ticks[0], "asked"))] : [];
+  $("answer").replaceChildren(element("dl", {}, ...rows), ...own, element("h3", { textContent: `The nearest that ${answer.to} remembers` }), element("div", { className: "sightings" }, ...near));
+}
+
+refresh();
+setInterval(() => document.hidden || refresh(), 2000);
+setInterval(step, 1000);

@@ -1,0 +1,117 @@
+"""An HTTP API and a page over a run folder, whether its simulation is up or down.
+
+::
+
+    GET  /  /docs  /metrics  /api/status  /api/agents  /api/graph  /api/edges  /api/events  /api/stream  ...
+    POST /api/translate  /api/nearest  /api/agents      PATCH, DELETE /api/agents/{name}
+
+Nothing that blocks runs on the event loop: the ledger and tensors are read on worker threads, everything that
+is drawn is drawn on one thread (`server_eyes`), and one look at the ledger serves every listener.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import torch
+import uvicorn
+from fastapi import FastAPI
+
+from social_jepa import server_act, server_ask, server_read
+from social_jepa.server_eyes import Eyes
+from social_jepa.server_living import Living
+from social_jepa.server_metrics import Metrics, Stopwatch
+from social_jepa.server_problems import add_handlers
+from social_jepa.server_security import Guard, check_access
+from social_jepa.server_service import Service
+from social_jepa.server_stream import Bell
+from social_jepa.server_view import View
+from social_jepa.store import RunFolder
+
+SWITCH = (
+    0.001  # seconds that one thread may keep Python before another has a turn; by default five times that
+)
+LINGER = 3  # seconds that answers on their way may take when the server ends
+
+
+def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
+    """Return the server of a run folder as an ASGI app; every request needs the token if there is one."""
+    view, living = View(folder), Living(folder)
+
+    metrics = Metrics(lambda: parts.look())
+    parts = Service(view, living, Eyes(), Bell(view, living.watch), metrics)
+
+    @contextlib.asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        chores = [
+            asyncio.create_task(parts.bell.watch()),
+            asyncio.create_task(asyncio.to_thread(living.status)),
+        ]
+        yield
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+        await asyncio.to_thread(_close, parts)
+
+    app = FastAPI(
+        title="Social-JEPA", version="1", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
+        lifespan=life, description="The social translation graph of a run, and the simulation that grows it.",
+    )  # fmt: skip
+    app.state.service = parts
+    for module in (server_read, server_ask, server_act):
+        app.include_router(module.router)
+    add_handlers(app)
+    app.add_middleware(Guard, token=token)
+    app.add_middleware(Stopwatch, metrics=metrics)
+    return app
+
+
+def _close(parts: Service) -> None:
+    parts.eyes.close()
+    parts.view.close()
+    parts.living.leave()
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 finds a free one.
+
+    Raises:
+        ValueError: The port is taken, or the host is none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        # said outright that it is TCP: asyncio sends small answers at once only where it is told so
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen at {host}:{port} ({error.strerror or error}): choose another --port or --host"
+        ) from error
+    return found
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """Return a server for an app, whose listeners end when it does."""
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, ws="none", lifespan="on",
+        timeout_graceful_shutdown=LINGER, timeout_keep_alive=30, limit_concurrency=512,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    app.state.service.bell.closing = lambda: server.should_exit
+    return server
+
+
+def serve(folder: RunFolder, listening: socket.socket, host: str, token: str | None) -> None:
+    """Serve a run folder until Ctrl-C.
+
+    Raises:
+        ValueError: The host lies beyond this machine, and there is no token.
+    """
+    check_access(host, token)
+    torch.set_num_threads(1)  # maps are small: a second thread costs more than it computes
+    sys.setswitchinterval(SWITCH)
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it is meant to end
+        make_server(make_app(folder, token)).run([listening])
