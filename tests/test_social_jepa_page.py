@@ -6,12 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from social_jepa_command import TINY
+from social_jepa_living import up
 from social_jepa_server import running
-
-from social_jepa.config import load_config
-from social_jepa.simulation import Simulation
-from social_jepa.store import create
 
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 90  # seconds for a newcomer to learn and to negotiate
@@ -25,8 +21,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def living(ray_local, tmp_path_factory):
     """Two agents that understand each other, in a simulation that is up."""
-    config = load_config(overrides=list(TINY))
-    simulation = Simulation.up(config, create(config, tmp_path_factory.mktemp("page") / "run"))
+    simulation = up(tmp_path_factory.mktemp("page") / "run")
     try:
         simulation.wait(patience=120)
         yield simulation
