@@ -1,0 +1,127 @@
+"""What a trained model scored on held-out samples, and how sure one can be of it.
+
+An interval comes from a bootstrap in two steps: seeds are drawn with replacement, and of each drawn seed its
+samples. Both steps draw the same rows for every measure of an experiment, so that the difference of two
+methods that were tested on the same samples keeps what they have in common.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """One score of one seed, as sums over held-out samples.
+
+    The score is ``mean(hits)``, or ``1 - mean(errors) / mean(spreads)`` where spreads are given.
+
+    Attributes:
+        values: float64 [n], hits or errors; one value where a score is no mean over samples.
+        spreads: float64 [n] or None.
+    """
+
+    values: np.ndarray
+    spreads: np.ndarray | None = None
+
+    @classmethod
+    def mean(cls, values: np.ndarray) -> "Measure":
+        """Return the mean of values over samples, for instance of hits (0 or 1), [n]."""
+        return cls(np.asarray(values, dtype=np.float64).reshape(-1))
+
+    @classmethod
+    def single(cls, value: float) -> "Measure":
+        """Return a score that is no mean over samples: an interval then comes from seeds alone."""
+        return cls(np.array([value], dtype=np.float64))
+
+    @classmethod
+    def r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Measure":
+        """Return the share of the variance that is predicted, both [n, K]; every column counts equally.
+
+        Columns are brought to unit variance first, so that none outweighs the others.
+        """
+        target = np.asarray(target, dtype=np.float64).reshape(len(target), -1)
+        predicted = np.asarray(predicted, dtype=np.float64).reshape(target.shape)
+        centred = target - target.mean(0)
+        scale = np.maximum(centred.std(0), 1e-12)
+        errors = np.square((predicted - target) / scale).mean(1)
+        return cls(errors, np.square(centred / scale).mean(1))
+
+    @property
+    def score(self) -> float:
+        """The score on all samples."""
+        if self.spreads is None:
+            return float(self.values.mean())
+        return 1 - float(self.values.mean()) / max(float(self.spreads.mean()), 1e-12)
+
+    def resampled(self, counts: np.ndarray) -> np.ndarray:
+        """Return the score of each resample, [R]; counts [R, n] say how often each sample was drawn."""
+        drawn = counts.sum(1)
+        values = counts @ self.values / drawn
+        if self.spreads is None:
+            return values
+        return 1 - values / np.maximum(counts @ self.spreads / drawn, 1e-12)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A mean over seeds and its bootstrap resamples; estimates of one experiment can be subtracted.
+
+    Attributes:
+        value: Mean of the seeds' scores.
+        draws: float64 [R].
+        seeds: The seeds' own scores.
+    """
+
+    value: float
+    draws: np.ndarray
+    seeds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, measures: Sequence[Measure], resamples: int = RESAMPLES) -> "Estimate":
+        """Return the estimate of one measure per seed, in the order of the seeds.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not measures:
+            raise ValueError("an estimate needs the measure of at least one seed")
+        chosen = _generator(0).integers(len(measures), size=(resamples, len(measures)))
+        scores = np.stack([
+            measure.resampled(_counts(seed, len(measure.values), resamples))
+            for seed, measure in enumerate(measures)
+        ])  # fmt: skip
+        draws = np.take_along_axis(scores.T, chosen, axis=1).mean(1)
+        own = tuple(measure.score for measure in measures)
+        return cls(float(np.mean(own)), draws, own)
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """Return the difference, resample by resample and seed by seed."""
+        seeds = tuple(a - b for a, b in zip(self.seeds, other.seeds, strict=True))
+        return Estimate(self.value - other.value, self.draws - other.draws, seeds)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The middle 95 % of the resamples; a single number of a single seed has none (NaN)."""
+        if len(self.seeds) < 2 and float(np.ptp(self.draws)) == 0:
+            return math.nan, math.nan
+        tail = 50 * (1 - CONFIDENCE)
+        low, high = np.percentile(self.draws, [tail, 100 - tail])
+        return float(low), float(high)
+
+
+def _counts(seed: int, samples: int, resamples: int) -> np.ndarray:
+    """How often each sample of a seed is drawn, [R, n]; equal arguments draw equally."""
+    if samples == 1:
+        return np.ones((resamples, 1))
+    shares = np.full(samples, 1 / samples)
+    return _generator(1 + seed).multinomial(samples, shares, size=resamples).astype(np.float64)
+
+
+def _generator(word: int) -> np.random.Generator:
+    return np.random.default_rng([20_26, word])
