@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents.edge import Card, Pools
-from agents.learner import CHUNK, Learner
+from agents.learner import Learner
 from agents.memory import Memory, Published
 from agents.negotiation import Negotiation
 from agents.spec import AgentSpec
@@ -57,10 +57,7 @@ class Agent(Learner):
         self.phase = "embedding"
         began = time.perf_counter()  # recording has counted its own time
         seen = self.trainer.window.ticks
-        basis = find_core(torch.cat([
-            self.embed_frames(self.trainer.window.read(range(first, min(first + CHUNK, seen.stop))))
-            for first in range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop, CHUNK)
-        ]))  # fmt: skip
+        basis = find_core(self.embed_ticks(range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop)))
         first = seen.stop + self.gap
         later = self.embed_ticks(range(first, first + self.spec.training.calibration))
         spectrum = autocorrelations(later, basis)
@@ -122,19 +119,8 @@ class Agent(Learner):
     def lesson(self, ticks: int) -> tuple[int, Tensor]:
         """Return (first tick, core codes [K, core_dim]) of as many consecutive ticks that score no map."""
         assert self.published is not None
-        window, model, basis = self.trainer.window, self.published.model, self.published.basis
-        parts = [
-            range(first, min(first + CHUNK, self.first + ticks))
-            for first in range(self.first, self.first + ticks, CHUNK)
-        ]
-        held = window.ticks
-        codes = [
-            self.embed_frames(window.read(part), model)
-            if held.start <= part.start and part.stop <= held.stop
-            else self.embed_ticks(part, model)
-            for part in parts
-        ]
-        return self.first, basis.core(torch.cat(codes)).float()
+        codes = self.embed_ticks(range(self.first, self.first + ticks), self.published.model)
+        return self.first, self.published.basis.core(codes).float()
 
     def move(self, pose: Pose, era: int) -> None:
         """Turn the camera to another view; what was public no longer holds, and another course begins.

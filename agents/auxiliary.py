@@ -79,7 +79,7 @@ class AuxiliaryJepa(nn.Module):
             ValueError: This model learns no dynamics.
         """
         if self.transition is None:
-            raise ValueError("auxiliary.dynamics is off: this model cannot predict")
+            raise ValueError("p_jepa.dynamics is off: this model cannot predict")
         return self.transition(latent, action.to(latent))
 
     def loss(

@@ -76,6 +76,26 @@ class Pools:
     anchors: AnchorSet
     heldout: AnchorSet
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return them as named tensors, for a file."""
+        return {
+            f"{part}.{name}": tensor
+            for part, pool in (("anchors", self.anchors), ("heldout", self.heldout))
+            for name, tensor in (("ticks", torch.tensor(pool.ids)), ("vectors", pool.vectors.contiguous()))
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, torch.Tensor], core_dim: int) -> "Pools":
+        """Return what `tensors` named.
+
+        Raises:
+            KeyError, ValueError: They are not all there, or do not belong together.
+        """
+        return cls(*(
+            AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], core_dim)
+            for part in ("anchors", "heldout")
+        ))  # fmt: skip
+
     def choose(self, offer: Offer, call: Call) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the ticks to fit on and the ticks to score on, from the joint seed.
 

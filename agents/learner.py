@@ -20,15 +20,15 @@ from agents.checkpoint import (
 from agents.kinds import build_world_model
 from agents.memory import BASIS_TENSORS
 from agents.settings import stretches
-from agents.spec import AgentSpec, Progress
+from agents.spec import AgentSpec, Progress, sensing_words
 from agents.teaching import learn_from
 from agents.training import Trainer
-from agents.world_model import WorldModel
+from agents.world_model import WorldModel, embed_of
 from alignment.core import CoreBasis
 from env.camera import Pose
-from env.recording import Recorder
 from env.renderer import build_renderer
 from env.scene import BodyEvent, Scene
+from env.sensing import SensingRecorder
 
 CHUNK = 512  # frames rendered and embedded at a time
 GAP = 256  # least ticks between stretches; more where the scene remembers longer
@@ -70,7 +70,8 @@ class Learner:
     def _begin_course(self) -> None:
         """Stand at step 0 of this era's course."""
         spec = self.spec
-        self.recorder = Recorder(self.scene, self.renderer, spec.pose, spec.name)
+        needs, words = spec.model.needs_of(spec.kind), sensing_words(spec.seed, spec.index)
+        self.recorder = SensingRecorder(self.scene, self.renderer, spec.pose, spec.name, needs, words)
         seed = (spec.seed, spec.index, 1, spec.era) if spec.era else (spec.seed, spec.index, 1)
         self.trainer = Trainer(self.model, self.recorder, self.first, spec.training, seed)
 
@@ -93,7 +94,8 @@ class Learner:
 
     def _calibrate(self) -> None:
         rng = np.random.default_rng([self.spec.seed, self.spec.index, 3])
-        self.model.calibrate(torch.from_numpy(self.trainer.window.segments(rng, 2 * CHUNK, 1)[:, 0]))
+        ticks = self.trainer.window.draw(rng, 2 * CHUNK, 1)[:, 0]
+        self.model.calibrate(torch.from_numpy(self.trainer.window.read(ticks)))
 
     def _after_step(self) -> None:
         if len(self.trainer.losses) > 2 * KEPT_LOSSES:
@@ -102,17 +104,20 @@ class Learner:
             self.save()
 
     def embed_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
-        """Return what a model, by default its newest, makes of these ticks, float32 [K, D], in raw axes."""
+        """Return what a model, by default its newest, makes of these ticks, float32 [K, D], in raw axes.
+
+        What the window holds is read, the rest is drawn.
+        """
         wanted = np.fromiter(ticks, dtype=np.int64)
         chunks = (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
-        return torch.cat([self.embed_frames(self.recorder.record(chunk).frames, model) for chunk in chunks])
+        return torch.cat([self._embed(chunk, model or self.model) for chunk in chunks])
 
     @torch.inference_mode()
-    def embed_frames(self, frames: np.ndarray, model: WorldModel | None = None) -> Tensor:
-        """Return what a model makes of these frames, uint8 [K, H, W, C] -> float32 [K, D]."""
-        model = model or self.model
+    def _embed(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
+        window = self.trainer.window
+        frames = window.read(ticks) if window.holds(ticks) else self.recorder.record(ticks).frames
         model.eval()
-        return model.embed(torch.from_numpy(frames)).cpu()
+        return embed_of(model, torch.from_numpy(frames), self.recorder.senses(ticks)).cpu()
 
     def learn_from(self, first: int, taught: Tensor, pause: Callable[[], bool]) -> bool:
         """Learn from what a teacher makes of consecutive ticks, [K, D_teacher]; return whether it is done.
@@ -131,16 +136,25 @@ class Learner:
         self.trainer.window.advance_to(first + len(taught))
         self.trainer.record_seconds = time.perf_counter() - began
         self._calibrate()
-        frames = self.trainer.window.read(range(first, first + len(taught)))
+        embed = self._lesson(np.arange(first, first + len(taught)))
         seed, config = (self.spec.seed, self.spec.index, 4), self.spec.teaching
         began = time.perf_counter()
         config = replace(config, batch=min(config.batch, len(taught)))
-        read = learn_from(self.model, frames, taught, config, self.spec.training.learning_rate, seed, pause)
+        read = learn_from(self.model, embed, taught, config, self.spec.training.learning_rate, seed, pause)
         self.trainer.train_seconds = time.perf_counter() - began
         if read is not None:
             self.lesson_frames = read
             self.trainer.step = self.spec.training.steps
         return read is not None
+
+    def _lesson(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+        """Return what embeds some of these ticks, by row, with a gradient."""
+
+        def embed(rows: np.ndarray) -> Tensor:
+            seen = torch.from_numpy(self.trainer.window.read(ticks[rows]))
+            return embed_of(self.model, seen, self.recorder.senses(ticks[rows]))
+
+        return embed
 
     def move(self, pose: Pose, era: int) -> None:
         """Turn the camera to another view; what was public no longer holds, and another course begins.
@@ -165,7 +179,7 @@ class Learner:
     def progress(self) -> Progress:
         """Return how it is doing; safe to call from another thread."""
         trainer, config = self.trainer, self.spec.training
-        batch = config.segments * config.length
+        batch = config.segments * config.length * trainer.looks
         speed = trainer.taken * batch / trainer.train_seconds if trainer.train_seconds else 0.0
         left = max(0, config.steps - trainer.step) * batch / speed if speed else math.nan
         loss = trainer.losses[-1] if trainer.losses else math.nan

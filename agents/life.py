@@ -48,7 +48,6 @@ class Life:
         self._errands: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
         self._stop = threading.Event()
         self._moved = False
-        self._waiting = ""
 
     def live(self, birth: Callable[[], AgentSpec], grown: Callable[[], None] = lambda: None) -> None:
         """Live until asked to stop; what goes wrong is kept in `failure`.

@@ -4,19 +4,16 @@ An agent that goes on learning keeps two models: the one it learns with, and the
 negotiated with. Only the published one speaks, so that a map means what it meant when it was fitted.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from agents.checkpoint import CheckpointError, check_owner, load_model, read_checkpoint, write_checkpoint
 from agents.edge import Card, Pools
 from agents.spec import Progress
 from agents.world_model import WorldModel
-from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 
 BASIS_TENSORS = ("mean", "transform", "spectrum")
@@ -51,17 +48,13 @@ class Published:
 
     def save(self, path: Path, owner: dict[str, object]) -> None:
         """Write it whole or not at all."""
-        memory, pools = self.memory, self.memory.pools
+        memory = self.memory
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
-        for part, pool in (("anchors", pools.anchors), ("heldout", pools.heldout)):
-            tensors |= {f"{part}.ticks": torch.tensor(pool.ids), f"{part}.vectors": pool.vectors}
-        progress = {
-            name: None if value != value else value for name, value in asdict(memory.progress).items()
-        }
+        tensors |= memory.pools.tensors()
         facts = owner | {
             "card": asdict(memory.card), "effective_rank": memory.effective_rank, "losses": memory.losses,
-            "progress": progress, "era": memory.era,
+            "progress": memory.progress.as_plain(), "era": memory.era,
         }  # fmt: skip
         write_checkpoint(path, tensors, facts)
 
@@ -79,15 +72,10 @@ class Published:
         try:
             card = Card(**facts["card"])
             found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
-            pools = Pools(*(
-                AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], card.core_dim)
-                for part in ("anchors", "heldout")
-            ))  # fmt: skip
-            told = {name: math.nan if value is None else value for name, value in facts["progress"].items()}
-            progress = Progress(**told)  # type: ignore[arg-type]
+            pools = Pools.of(tensors, card.core_dim)
             memory = Memory(
                 card, found["spectrum"], float(facts["effective_rank"]), pools, tuple(facts["losses"]),
-                progress, int(facts["era"]),
+                Progress.of(facts["progress"]), int(facts["era"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error

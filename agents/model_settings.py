@@ -1,12 +1,14 @@
 """The settings of the models that learn otherwise than the plain JEPA; reading them loads no torch."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from agents.settings import PRECISIONS
+from env.sensing import Needs
 
+PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
+AUXILIARY_TASKS = ("random", "reward", "positions")
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,18 @@ class SeqConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("seq", self, ("action", "layers", "heads", "mlp_ratio", "predictor", "read_out"))
-        _weights("seq", self, ("ticks",))
-        _share("seq", self, "momentum")
+        _at_least_one("seq_jepa", self, ("action", "layers", "heads", "mlp_ratio", "predictor", "read_out"))
+        _weights("seq_jepa", self, ("ticks",))
+        _share("seq_jepa", self, "momentum")
         if not 0 < self.ridge < math.inf:
-            raise ValueError(f"seq.ridge={self.ridge}: must be above 0, or nothing can be whitened")
+            raise ValueError(f"seq_jepa.ridge={self.ridge}: must be above 0, or nothing can be whitened")
         if self.token % self.heads:
-            raise ValueError(f"seq.heads={self.heads}: must divide a token's {self.token} dimensions")
+            raise ValueError(f"seq_jepa.heads={self.heads}: must divide a token's {self.token} dimensions")
+
+    @property
+    def anchor(self) -> int:
+        """Dimensions of what is read out of the aggregate."""
+        return self.read_out if self.ticks else self.token
 
     @property
     def token(self) -> int:
@@ -71,11 +78,57 @@ class AuxiliaryConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("auxiliary", self, ("transition", "head"))
-        _weights("auxiliary", self, ("head_weight",))
+        _at_least_one("p_jepa", self, ("transition", "head"))
+        _weights("p_jepa", self, ("head_weight",))
         teaches = self.auxiliary and not self.detached and self.head_weight > 0
         if not (self.dynamics or teaches):
-            raise ValueError("auxiliary.dynamics=False: then the head must teach the encoder")
+            raise ValueError("p_jepa.dynamics=False: then the head must teach the encoder")
+
+
+@dataclass(frozen=True)
+class SeqAgentConfig(SeqConfig):
+    """seq-JEPA as an agent: a sequence is what its camera sees at one tick, looking here and there."""
+
+    looks: int = 4  # at each tick; all but the last are context in training, all of them make an anchor
+    max_glance: float = 15.0  # degrees of pan and of tilt away from the pose
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        super().__post_init__()
+        if self.looks < 2:
+            raise ValueError(
+                f"seq_jepa.looks={self.looks}: at least 2, one to predict and one to predict it from"
+            )
+        _at_once("seq_jepa", self.needs)
+
+    def needs(self) -> Needs:
+        """Return what such an agent needs of its camera."""
+        return Needs(self.looks, self.max_glance)
+
+
+@dataclass(frozen=True)
+class AuxiliaryAgentConfig(AuxiliaryConfig):
+    """P-JEPA as an agent: the pushes that move objects are its actions, and a task keeps it from collapse."""
+
+    controlled: int = 3  # objects whose pushes it feels: the first ones
+    task: str = (
+        "random"  # what the head tells: random (a frozen network), reward (a goal's nearness), positions
+    )
+    values: int = 64  # random: how many values the frozen network has
+    encoder_rate: float = 0.3  # the encoder's share of the learning rate, as in the paper
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        super().__post_init__()
+        _at_least_one("p_jepa", self, ("controlled", "values"))
+        _share("p_jepa", self, "encoder_rate")
+        if self.task not in AUXILIARY_TASKS:
+            raise ValueError(f"p_jepa.task={self.task!r}: choose one of {', '.join(AUXILIARY_TASKS)}")
+        _at_once("p_jepa", self.needs)
+
+    def needs(self) -> Needs:
+        """Return what such an agent needs of its camera."""
+        return Needs(controlled=self.controlled, task="" if self.task == "random" else self.task)
 
 
 @dataclass(frozen=True)
@@ -104,6 +157,13 @@ def _at_least_one(group: str, config: object, names: Iterable[str]) -> None:
     for name in names:
         if getattr(config, name) < 1:
             raise ValueError(f"{group}.{name}={getattr(config, name)}: at least 1")
+
+
+def _at_once(group: str, needs: Callable[[], Needs]) -> None:
+    try:
+        needs()
+    except ValueError as error:
+        raise ValueError(f"{group}.{error}") from error
 
 
 def _weights(group: str, config: object, names: Iterable[str]) -> None:

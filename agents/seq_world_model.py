@@ -46,7 +46,7 @@ class SeqJepa(nn.Module):
         self.config = config
         self.action_dim = action_dim
         self.aggregate_dim = config.token
-        self.dim = config.read_out if config.ticks else config.token
+        self.dim = config.anchor
         self.encoder = FrameEncoder(config.encoder, frame_size)
         self.target = frozen_copy(self.encoder)
         self.embed_action = _action_embedding(action_dim, config) if config.action_conditioning else None
@@ -108,25 +108,41 @@ class SeqJepa(nn.Module):
         Raises:
             ValueError: The shapes do not belong together, or ticks have a weight and there is one only.
         """
-        self._check(views, actions, least=2)
         ticks = views.shape[1] if views.ndim == 6 else 1
         if self.config.ticks and ticks < 2:
             raise ValueError(
-                "seq.ticks is above 0, which needs views [N, T, M, H, W, C] of at least two ticks, "
+                "seq_jepa.ticks is above 0, which needs views [N, T, M, H, W, C] of at least two ticks, "
                 f"got {tuple(views.shape)}"
             )
-        if views.ndim == 6:
-            views, actions = views.flatten(0, 1), actions.flatten(0, 1)
+        loss, summary = self.predict_view(views, actions)
+        if not self.config.ticks:
+            return loss, {"prediction": loss.item()}
+        context, target = summary[:, :-1].flatten(0, 1), summary[:, 1:].flatten(0, 1)
+        later = losses.whitened_prediction_loss(context, target, self.config.ridge)
+        return loss + self.config.ticks * later, {"prediction": loss.item(), "ticks": later.item()}
+
+    def predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of predicting the last view, and the read-out of those before it.
+
+        Args:
+            views: As for `loss`.
+            actions: As for `loss`.
+
+        Returns:
+            Scalar; and [N, dim] or [N, T, dim].
+
+        Raises:
+            ValueError: The shapes do not belong together.
+        """
+        self._check(views, actions, least=2)
+        before = views.shape[:-4]
+        views, actions = views.flatten(0, -5), actions.flatten(0, -3)
         moves = self._embed_actions(actions)
         aggregate = self._gather(self.codes(views[:, :-1]), moves[:, :-1])  # [N T, D_agg]
         with torch.no_grad():
             target = self.target(views[:, -1])  # [N T, D]
         predicted = self.predictor(torch.cat([aggregate, moves[:, -1]], dim=1))
-        loss = losses.cosine_loss(predicted, target)
-        if not self.config.ticks:
-            return loss, {"prediction": loss.item()}
-        later = self._tick_loss(self.read_out(aggregate).unflatten(0, (-1, ticks)))
-        return loss + self.config.ticks * later, {"prediction": loss.item(), "ticks": later.item()}
+        return losses.cosine_loss(predicted, target), self.read_out(aggregate).unflatten(0, before)
 
     def update_target(self, momentum: float | None = None) -> None:
         """Move the target network towards the encoder; call it after each step of the optimiser.
@@ -135,10 +151,6 @@ class SeqJepa(nn.Module):
             momentum: Share of itself that the target keeps; the settings' where it is left out.
         """
         follow(self.target, self.encoder, self.config.momentum if momentum is None else momentum)
-
-    def _tick_loss(self, summary: Tensor) -> Tensor:
-        context, target = summary[:, :-1].flatten(0, 1), summary[:, 1:].flatten(0, 1)
-        return losses.whitened_prediction_loss(context, target, self.config.ridge)
 
     def _embed_actions(self, actions: Tensor) -> Tensor:
         """[N, M, A] -> [N, M, E], all in one batch: equal actions embed equally, wherever they stand.

@@ -3,11 +3,17 @@
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from agents.model_settings import PRECISIONS, AuxiliaryAgentConfig, SeqAgentConfig
+from env.sensing import Needs
 
 OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
-PRECISIONS = ("auto", "bf16", "fp32")
-KINDS: Mapping[str, str] = {"jepa": "agents.world_model:Jepa"}  # kind of world model: where its class is
+KINDS: Mapping[str, str] = {  # kind of world model: where its class is
+    "jepa": "agents.world_model:Jepa",
+    "seq_jepa": "agents.sensing_models:SeqJepaAgent",
+    "p_jepa": "agents.sensing_models:AuxiliaryJepaAgent",
+}
 
 
 def check_kind(kind: str) -> None:
@@ -23,7 +29,7 @@ def check_kind(kind: str) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and objective of one agent's world model."""
+    """Sizes and objective of one agent's world model: the plain JEPA's, and a group for each other kind."""
 
     dim: int = 16  # dimensions of the latent space
     width: int = 32  # channels of the first convolution
@@ -35,6 +41,8 @@ class ModelConfig:
     sigreg: float = 0.09  # sigreg: weight of the statistic
     log_det: float = 0.1  # log_det: weight of the barrier
     precision: str = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+    seq_jepa: SeqAgentConfig = field(default_factory=SeqAgentConfig)
+    p_jepa: AuxiliaryAgentConfig = field(default_factory=AuxiliaryAgentConfig)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
@@ -52,6 +60,16 @@ class ModelConfig:
                 raise ValueError(f"model.{name}={getattr(self, name)}: a weight of 0 or more")
         if not 0 < self.ridge < math.inf:
             raise ValueError(f"model.ridge={self.ridge}: must be above 0, or nothing can be whitened")
+
+    def dim_of(self, kind: str) -> int:
+        """Return how many dimensions an anchor of such an agent has; a model of a user's own takes `dim`."""
+        return {"seq_jepa": self.seq_jepa.anchor, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
+
+    def needs_of(self, kind: str) -> Needs:
+        """Return what such an agent needs of its camera; a model of a user's own sees straight ahead."""
+        if kind == "seq_jepa":
+            return self.seq_jepa.needs()
+        return self.p_jepa.needs() if kind == "p_jepa" else Needs()
 
 
 @dataclass(frozen=True)

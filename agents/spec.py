@@ -1,6 +1,9 @@
 """What makes an agent, and how it says that it is doing: the words that cross between processes."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig
 from env.camera import Pose
@@ -62,3 +65,18 @@ class Progress:
     drift: float = 0.0  # share of variance by which it has left what its peers know of it
     saved_at: float = 0.0  # seconds since the epoch; 0: not yet
     lesson_frames: int = 0  # read while it was taught
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return it as JSON takes it: what is no number is None."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Progress":
+        """Return what `as_plain` was made of."""
+        told: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
+        return cls(**told)
+
+
+def sensing_words(seed: int, index: int) -> tuple[int, ...]:
+    """Return what the directions of an agent's looks follow from; nobody else's do."""
+    return (seed, index, 5)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.settings import TeachingConfig
-from agents.training import rate
+from agents.training import parameter_groups, rate
 from agents.world_model import WorldModel
 
 WARMUP = 0.15  # share of the steps over which the rate rises
@@ -38,14 +38,14 @@ def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
 
 
 def learn_from(
-    model: WorldModel, frames: np.ndarray, taught: Tensor, config: TeachingConfig, learning_rate: float,
-    seed: tuple[int, ...], pause: Callable[[], bool],
+    model: WorldModel, embed: Callable[[np.ndarray], Tensor], taught: Tensor, config: TeachingConfig,
+    learning_rate: float, seed: tuple[int, ...], pause: Callable[[], bool],
 ) -> int | None:  # fmt: skip
     """Fit a model to what a teacher makes of the same ticks.
 
     Args:
         model: The pupil.
-        frames: What the pupil's own camera saw, uint8 [K, H, W, C].
+        embed: What the pupil makes of some of the ticks, with a gradient, by row: int64 [N] -> [N, D_pupil].
         taught: What the teacher makes of the same ticks, [K, D_teacher].
         config: How long.
         learning_rate: Peak of the rate.
@@ -56,17 +56,18 @@ def learn_from(
         Frames read; None when it left before the end.
     """
     model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+    optimiser = torch.optim.AdamW(parameter_groups(model), lr=learning_rate)
     taught = taught.to(next(model.parameters()).device)
     for step in range(config.steps):
         if pause():
             return None
-        rows = np.random.default_rng([*seed, step]).choice(len(frames), config.batch, replace=False)
+        rows = np.random.default_rng([*seed, step]).choice(len(taught), config.batch, replace=False)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate * rate(step, config.steps, WARMUP)
-        loss = lesson_loss(model.embed(torch.from_numpy(frames[rows])), taught[rows])
+            group["lr"] = learning_rate * group["share"] * rate(step, config.steps, WARMUP)
+        loss = lesson_loss(embed(rows), taught[rows])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
+        model.after_step()
     return config.steps * config.batch

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from agents.checkpoint import load_optimiser
 from agents.settings import TrainingConfig
-from agents.world_model import WorldModel
+from agents.world_model import WorldModel, loss_of
 from env.recording import Recorder, Window
 
 CHUNK = 256  # ticks recorded between two looks at whether to stop
@@ -41,7 +42,13 @@ class Trainer:
             seed: Words that the order of its data follows from.
         """
         self.model = model
-        self.window = Window(recorder, start, config.window)
+        looks = recorder.frame_shape[0] if len(recorder.frame_shape) > 3 else 1
+        self.recorder = recorder
+        self.room = (
+            config.window // looks
+        )  # ticks: whoever looks often remembers as many frames as the others
+        self.window = Window(recorder, start, self.room)
+        self.looks = looks
         self.start = start
         self.config = config
         self.seed = seed
@@ -57,7 +64,7 @@ class Trainer:
         """Made when it is first needed: torch loads its compiler then, for more than a second."""
         fused = next(self.model.parameters()).device.type in ("cpu", "cuda")
         made = torch.optim.AdamW(
-            self.model.parameters(), lr=self.config.learning_rate,
+            parameter_groups(self.model), lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay, fused=fused,
         )  # fmt: skip
         if self.saved:
@@ -67,7 +74,7 @@ class Trainer:
     @property
     def frames(self) -> int:
         """Frames that training has read so far."""
-        return self.step * self.config.segments * self.config.length
+        return self.step * self.config.segments * self.config.length * self.looks
 
     @property
     def finished(self) -> bool:
@@ -83,8 +90,8 @@ class Trainer:
     def record(self, stop: Callable[[], bool]) -> bool:
         """Fill the window as this step needs it, until done or asked to stop; return whether it is done."""
         began = time.perf_counter()
-        last = self.start + self.config.window + self.moved_on
-        first = max(self.window.ticks.stop, last - self.config.window)
+        last = self.start + self.room + self.moved_on
+        first = max(self.window.ticks.stop, last - self.room)
         for until in [*range(first + CHUNK, last, CHUNK), last]:
             if stop():
                 return False
@@ -115,13 +122,13 @@ class Trainer:
     def _update(self) -> float:
         config = self.config
         rng = np.random.default_rng([*self.seed, self.step])
-        segments = self.window.segments(rng, config.segments, config.length)  # [N, T, H, W, C]
+        ticks = self.window.draw(rng, config.segments, config.length)  # [N, T]
+        frames, senses = torch.from_numpy(self.window.read(ticks)), self.recorder.senses(ticks)
+        now = config.learning_rate * rate(self.step, config.steps, config.warmup, config.afterwards)
         for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * rate(
-                self.step, config.steps, config.warmup, config.afterwards
-            )
+            group["lr"] = now * group["share"]
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        loss, _ = self.model.loss(torch.from_numpy(segments), generator)
+        loss, _ = loss_of(self.model, frames, generator, senses)
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingError(
@@ -132,7 +139,18 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimiser.step()
+        self.model.after_step()
         return value
+
+
+def parameter_groups(model: WorldModel) -> list[dict[str, Any]]:
+    """Return a model's parameters by their share of the learning rate, for an optimiser to walk through."""
+    shares = model.rate_shares()
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        share = next((share for start, share in shares.items() if name.startswith(start)), 1.0)
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
 
 
 def rate(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:

@@ -10,6 +10,9 @@ from agents import losses
 from agents.encoder import ConvEncoder, Normalise
 from agents.precision import mixed_precision
 from agents.settings import ModelConfig
+from env.recording import Senses
+
+NOTHING = Senses()
 
 
 class WorldModel(nn.Module, ABC):
@@ -41,6 +44,45 @@ class WorldModel(nn.Module, ABC):
     @abstractmethod
     def predict(self, latent: Tensor) -> Tensor:
         """Return the latent expected at the next tick, [N, D] -> [N, D]."""
+
+    def after_step(self) -> None:
+        """Do what follows a step of the optimiser, as a target network that moves; nothing by default."""
+
+    def rate_shares(self) -> Mapping[str, float]:
+        """Return the share of the learning rate of parameters whose names begin so; the others have all."""
+        return {}
+
+
+class SensingWorldModel(WorldModel):
+    """A world model that needs more than pictures; its camera gives what its settings name (env.sensing).
+
+    Frames are uint8 [..., H, W, C] as for any model, or [..., M, H, W, C] where M > 1 looks are taken of each
+    tick. The senses' leading axes are those of the frames' ticks.
+    """
+
+    @abstractmethod
+    def loss(
+        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+    ) -> tuple[Tensor, Mapping[str, float]]:
+        """Return the loss of segments of consecutive ticks, [N, T, ...], and its named parts."""
+
+    @abstractmethod
+    def embed(self, frames: Tensor, senses: Senses = NOTHING) -> Tensor:
+        """Return what the model makes of single ticks, [N, ...] -> float32 [N, D]."""
+
+
+def loss_of(
+    model: WorldModel, frames: Tensor, generator: torch.Generator, senses: Senses
+) -> tuple[Tensor, Mapping[str, float]]:
+    """Return the loss of segments and its named parts; only a model that asks for them is given senses."""
+    if isinstance(model, SensingWorldModel):
+        return model.loss(frames, generator, senses)
+    return model.loss(frames, generator)
+
+
+def embed_of(model: WorldModel, frames: Tensor, senses: Senses) -> Tensor:
+    """Return what a model makes of ticks, [N, D]; only a model that asks for them is given senses."""
+    return model.embed(frames, senses) if isinstance(model, SensingWorldModel) else model.embed(frames)
 
 
 class ResidualPredictor(nn.Module):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from env.camera import STEEPEST_PITCH, glance
+from env.camera import STEEPEST_PITCH, Pose, glance
 from env.checks import check_number, check_whole
 from env.recording import Recorder
 
@@ -64,11 +64,7 @@ def glances(
     reach = (config or GlanceConfig()).max_glance
     check_whole("count", count, 1)
     pose = recorder.pose
-    if abs(pose.pitch) + reach > STEEPEST_PITCH:
-        raise ValueError(
-            f"glances of {reach:g} degrees take a camera of pitch {pose.pitch:g} past straight up or down: "
-            f"lower max_glance to {STEEPEST_PITCH - abs(pose.pitch):g} or less, or level the camera"
-        )
+    check_reach(pose, reach)
     wanted = np.array(list(ticks), dtype=np.int64)
     offsets = rng.uniform(-1, 1, size=(len(wanted), count, 2)).astype(np.float32)
     frames = np.empty((len(wanted), count, *recorder.frame_shape), dtype=np.uint8)
@@ -78,3 +74,12 @@ def glances(
             looks_at = glance(pose, pan, tilt)
             frames[row, column] = recorder.renderer.render(state, looks_at, recorder.viewer)
     return Glances(frames, np.diff(offsets, axis=1), offsets, wanted)
+
+
+def check_reach(pose: Pose, reach: float) -> None:
+    """Raise ValueError for glances, in degrees, that take a camera past straight up or down."""
+    if abs(pose.pitch) + reach > STEEPEST_PITCH:
+        raise ValueError(
+            f"glances of {reach:g} degrees take a camera of pitch {pose.pitch:g} past straight up or down: "
+            f"lower max_glance to {STEEPEST_PITCH - abs(pose.pitch):g} or less, or level the camera"
+        )

@@ -1,4 +1,4 @@
-"""What one camera saw: whole recordings, and the moving window that training reads."""
+"""What one camera saw and its owner felt: whole recordings, and the moving window that training reads."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,8 +23,24 @@ class Recording:
     ticks: np.ndarray
 
 
+@dataclass(frozen=True)
+class Senses:
+    """What is known of some ticks besides pictures; None for what nobody asked for.
+
+    Attributes:
+        turns: float32 [..., M - 1, 2], (pan, tilt) from each of a tick's M looks to the next, as
+            shares of the largest glance.
+        pushes: float32 [..., A], what moves the objects from a tick to the next.
+        values: float32 [..., P], an auxiliary function of the scene.
+    """
+
+    turns: np.ndarray | None = None
+    pushes: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+
 class Recorder:
-    """One camera in the scene."""
+    """One camera in the scene; its owner feels nothing besides."""
 
     def __init__(self, scene: Scene, renderer: Renderer, pose: Pose, viewer: str | None = None) -> None:
         """Set up a camera; ValueError for a pose that cannot see the scene.
@@ -42,8 +58,8 @@ class Recorder:
         self.viewer = viewer
 
     @property
-    def frame_shape(self) -> tuple[int, int, int]:
-        """The shape of a frame, (H, W, 3)."""
+    def frame_shape(self) -> tuple[int, ...]:
+        """The shape of what is seen of a tick, (H, W, 3)."""
         return (self.scene.config.frame_size, self.scene.config.frame_size, 3)
 
     def look(self, tick: int) -> np.ndarray:
@@ -57,6 +73,11 @@ class Recorder:
         for row, tick in enumerate(wanted.tolist()):
             frames[row] = self.look(tick)
         return Recording(frames, wanted)
+
+    def senses(self, ticks: np.ndarray) -> Senses:
+        """Return what is known of ticks besides pictures, int64 [...]."""
+        del ticks
+        return Senses()
 
 
 class Window:
@@ -101,12 +122,8 @@ class Window:
             self._stop = tick + 1
         return len(new)
 
-    def segments(self, rng: np.random.Generator, count: int, length: int) -> np.ndarray:
-        """Draw stretches of consecutive ticks, each start equally likely.
-
-        Returns:
-            uint8 [count, length, H, W, 3].
-        """
+    def draw(self, rng: np.random.Generator, count: int, length: int) -> np.ndarray:
+        """Draw stretches of consecutive ticks, each start equally likely, int64 [count, length]."""
         held = self.ticks
         if not 1 <= length <= len(held):
             raise ValueError(
@@ -114,15 +131,20 @@ class Window:
                 f"got {length}"
             )
         starts = rng.integers(held.start, held.stop - length + 1, size=count)
-        return self._ring[(starts[:, None] + np.arange(length)) % self._size]
+        return starts[:, None] + np.arange(length)
 
-    def read(self, ticks: range) -> np.ndarray:
-        """Return the frames of consecutive ticks that the window holds, uint8 [T, H, W, 3].
+    def holds(self, ticks: np.ndarray) -> bool:
+        """Return whether all of some ticks are in the window."""
+        held = self.ticks
+        return not ticks.size or (held.start <= ticks.min() and ticks.max() < held.stop)
+
+    def read(self, ticks: np.ndarray | range) -> np.ndarray:
+        """Return what was seen at ticks that the window holds, int64 [...] -> uint8 [..., H, W, 3].
 
         Raises:
             ValueError: Not all of them are in the window.
         """
-        held = self.ticks
-        if len(ticks) and (ticks.step != 1 or ticks.start < held.start or ticks.stop > held.stop):
-            raise ValueError(f"the window holds ticks {held}, asked for {ticks}")
-        return self._ring[np.arange(ticks.start, ticks.stop) % self._size]
+        ticks = np.asarray(ticks)
+        if not self.holds(ticks):
+            raise ValueError(f"the window holds ticks {self.ticks}, asked for {ticks.min()} to {ticks.max()}")
+        return self._ring[ticks % self._size]

@@ -140,7 +140,10 @@ class Scene:
         if tick < 0:
             raise ValueError(f"tick must be 0 or more, got {tick}")
         block, row = divmod(int(tick), BLOCK)
-        factors = factor_block(self._motion, block)[row]
+        return self.state_of(tick, factor_block(self._motion, block)[row])
+
+    def state_of(self, tick: int, factors: np.ndarray) -> SceneState:
+        """Return the state at a tick if the factors were these, [F]: for who steers an object himself."""
         positions = self._positions(factors).reshape(-1, 2)
         positions.flags.writeable = False
         bodies = self._bodies[bisect_right(self._bodies_from, tick)]
@@ -152,6 +155,18 @@ class Scene:
         if ticks.size and ticks.min() < 0:
             raise ValueError(f"tick must be 0 or more, got {ticks.min()}")
         return factors_at(self._motion, ticks)
+
+    def pushes(self, ticks: np.ndarray) -> np.ndarray:
+        """Return what moves each coordinate from a tick to the next, [T] -> [T, F].
+
+        Where factors follow Ornstein-Uhlenbeck processes, ``x' = rho x + sqrt(1 - rho^2) a``, it is a: the
+        actions of somebody who steers at random. Elsewhere it is the difference ``x' - x``.
+        """
+        now, later = self.factors(ticks), self.factors(np.asarray(ticks, dtype=np.int64) + 1)
+        if self.config.dynamics != "ornstein_uhlenbeck":
+            return later - now
+        rates = np.array(self.config.coordinate_rates)
+        return (later - rates * now) / np.sqrt(1 - rates**2)
 
     def check_pose(self, pose: Pose) -> None:
         """Raise ValueError for a camera that stands where objects go, or that sees none of where they go."""

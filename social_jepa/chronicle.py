@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
 from agents.files import write_atomically
@@ -71,8 +70,5 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def save_anchors(folder: RunFolder, memory: Memory) -> None:
     """Write what an agent makes of the ticks that may be compared, with the version that made it."""
-    tensors: dict[str, torch.Tensor] = {}
-    for part, pool in (("anchors", memory.pools.anchors), ("heldout", memory.pools.heldout)):
-        tensors |= {f"{part}.ticks": torch.tensor(pool.ids), f"{part}.vectors": pool.vectors.contiguous()}
-    data = save(tensors, {"checkpoint": memory.card.checkpoint})
+    data = save(memory.pools.tensors(), {"checkpoint": memory.card.checkpoint})
     write_atomically(folder.agent(memory.card.name) / ANCHORS, data)

@@ -4,56 +4,23 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
 
-from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig, check_kind
+from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig
 from agents.wire import MAX_FRAME
-from env.camera import Pose, RingConfig, ring_pose
+from env.camera import Pose, ring_pose
 from env.scene import Scene, SceneConfig
-
-MAX_AGENTS = 64
+from social_jepa.agents_config import AgentsConfig
 
 
 class ConfigError(ValueError):
     """A setting that cannot work; the text names it and the remedy."""
-
-
-@dataclass(frozen=True)
-class AgentsConfig:
-    """Who takes part."""
-
-    count: int = 4  # how many agents, named agent-0, agent-1, ...
-    kind: str = "jepa"  # kind of world model
-    poses: tuple[str, ...] = ()  # "x,y,z,yaw,pitch[,fov]" for each agent; empty: places on the ring
-    ring: RingConfig = field(default_factory=RingConfig)
-    device: str = "auto"  # auto: the GPU that Ray grants, else the CPU
-    threads: int = 0  # CPU threads of each agent; 0: its share of the machine's cores
-    gpus: float = 0.0  # GPUs that each agent reserves; 0: its share of those there are
-
-    def __post_init__(self) -> None:
-        """Refuse a society that cannot be, by name."""
-        check_kind(self.kind)
-        if not 2 <= self.count <= MAX_AGENTS:
-            raise ValueError(
-                f"agents.count={self.count}: a translation needs at least 2 agents, at most {MAX_AGENTS}"
-            )
-        if self.poses and len(self.poses) != self.count:
-            raise ValueError(
-                f"agents.poses names {len(self.poses)} poses for agents.count={self.count} agents"
-            )
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
-            raise ValueError(f"agents.device={self.device!r}: choose auto, cpu, cuda, cuda:<number> or mps")
-        for name in ("threads", "gpus"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"agents.{name}={getattr(self, name)}: 0 for a fair share, or how many")
 
 
 @dataclass(frozen=True)
@@ -74,24 +41,38 @@ class RunConfig:
             raise ValueError(f"seed={self.seed}: a whole number from 0 to 2**62 - 1")
         if self.scene.frame_size % 16:
             raise ValueError(f"scene.frame_size={self.scene.frame_size}: the encoder needs a multiple of 16")
+        for index, name in enumerate(self.names()):
+            self.check_agent(name, self.kind(index), lambda index=index: self.pose(index))  # type: ignore[misc]
+
+    def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose]) -> None:
+        """Raise ValueError unless such an agent can live in this scene and show what it makes of it."""
+        scene, dim, needs = Scene(self.scene, self.seed), self.model.dim_of(kind), self.model.needs_of(kind)
         pairs = self.training.segments * (self.training.length - 1)
-        if pairs <= self.model.dim:
+        if pairs <= dim:
             raise ValueError(
-                f"model.dim={self.model.dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
+                f"model.dim={dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
                 "raise training.segments or lower model.dim"
             )
-        frame = 4 * (self.negotiation.anchors + self.negotiation.heldout) * self.model.dim
+        frame = 4 * (self.negotiation.anchors + self.negotiation.heldout) * dim
         if frame > MAX_FRAME // 2:
             raise ValueError(
                 f"negotiation.anchors + negotiation.heldout, times model.dim, make {frame:,} bytes: "
                 f"at most {MAX_FRAME // 2:,} travel in one message"
             )
-        scene = Scene(self.scene, self.seed)
-        for index in range(self.agents.count):
-            try:
-                scene.check_pose(self.pose(index))
-            except ValueError as error:
-                raise ValueError(f"the pose of agent-{index}: {error}") from error
+        if self.training.window // needs.looks < 2 * self.training.length:
+            raise ValueError(
+                f"training.window={self.training.window}: {name} looks {needs.looks} times at a tick, and "
+                f"its window must hold two segments; choose {2 * self.training.length * needs.looks} or more"
+            )
+        try:
+            pose = find_pose()
+            scene.check_pose(pose)
+        except ValueError as error:
+            raise ValueError(f"the pose of {name}: {error}") from error
+        try:
+            needs.check(self.scene, pose)
+        except ValueError as error:
+            raise ValueError(f"model.{kind}: {name}: {error}") from error
 
     def poses(self) -> list[Pose]:
         """Return every agent's camera pose."""
@@ -102,6 +83,10 @@ class RunConfig:
         if self.agents.poses:
             return Pose.parse(self.agents.poses[index])
         return ring_pose(index, self.agents.ring)
+
+    def kind(self, index: int) -> str:
+        """Return one agent's kind of world model."""
+        return self.agents.kinds[index] if self.agents.kinds else self.agents.kind
 
     def names(self) -> list[str]:
         """Return every agent's name."""
@@ -137,9 +122,13 @@ def load_config(
         ConfigError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
     """
     settings: dict[str, Any] = {}
-    _lay_over(settings, base or {})
-    if file is not None:
-        _lay_over(settings, _read(file))
+    for above in (base or {}, {} if file is None else _read(file)):
+        _lay_over(settings, above)
+    return overlay(RunConfig, settings, overrides)
+
+
+def overlay(kind: type, settings: dict[str, Any], overrides: Sequence[str]) -> Any:
+    """Return a dataclass of settings with overrides laid over what is given; raises as load_config does."""
     for text in overrides:
         key, equals, value = text.partition("=")
         parts = [part.strip() for part in key.split(".")]
@@ -150,7 +139,7 @@ def load_config(
             nested = {part: nested}
         _lay_over(settings, nested)
     try:
-        return _build(RunConfig, settings, "")
+        return _build(kind, settings, "", kind)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -181,7 +170,7 @@ def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
             below[key] = value
 
 
-def _build(kind: type, settings: Any, prefix: str) -> Any:
+def _build(kind: type, settings: Any, prefix: str, root: type) -> Any:
     if not isinstance(settings, Mapping):
         raise ValueError(f"{prefix.rstrip('.')} is a group of settings: set {prefix}<name>=…")
     types = get_type_hints(kind)
@@ -189,20 +178,21 @@ def _build(kind: type, settings: Any, prefix: str) -> Any:
     values = {}
     for key, value in settings.items():
         if key not in known:
-            raise ValueError(_unknown(prefix + ".".join(_first_leaf(key, value))))
+            raise ValueError(_unknown(prefix + ".".join(_first_leaf(key, value)), root))
         wanted = types[key]
         if dataclasses.is_dataclass(wanted):
-            values[key] = _build(wanted, value, f"{prefix}{key}.")  # type: ignore[arg-type]
+            values[key] = _build(wanted, value, f"{prefix}{key}.", root)  # type: ignore[arg-type]
         else:
             values[key] = _convert(value, wanted, prefix + key)
     try:
         return kind(**values)
     except ValueError as error:
-        text = str(error)
-        group = prefix.rstrip(".")
-        raise ValueError(
-            text if not group or text.startswith(group) or text.startswith("the pose") else f"{group}: {text}"
-        ) from error
+        text, group = str(error), prefix.rstrip(".")
+        above, _, leaf = group.rpartition(".")
+        if above and text.startswith(f"{leaf}."):  # a nested group knows its own name, not where it stands
+            text = f"{above}.{text}"
+        told = not group or text.startswith((group, "the pose"))
+        raise ValueError(text if told else f"{group}: {text}") from error
 
 
 def _convert(value: Any, wanted: Any, key: str) -> Any:
@@ -231,8 +221,8 @@ def _first_leaf(key: str, value: Any) -> list[str]:
     return [key]
 
 
-def _unknown(key: str) -> str:
-    every = keys()
+def _unknown(key: str, root: type) -> str:
+    every = keys(root)
     group, _, leaf = key.rpartition(".")
     beside = [name for name in every if name.rpartition(".")[0] == group]
     for names in (beside, every):  # a slip in the name, or in the group, or the group was forgotten
@@ -242,5 +232,5 @@ def _unknown(key: str) -> str:
             found = [name for name in names if name.rpartition(".")[2] == near[0]]
             return f"there is no setting {key}: did you mean {' or '.join(found)}?"
     groups = dict.fromkeys(f"{name.partition('.')[0]}.…" for name in every if "." in name)
-    there = beside if group and beside else ["seed", *groups]
+    there = beside if group and beside else [*(name for name in every if "." not in name), *groups]
     return f"there is no setting {key}: there are {', '.join(there)}"

@@ -184,6 +184,7 @@ class Keeper:
         self._watches.pop(name).cancel()
         self._reports.pop(name, None)
         self._dead.pop(name, None)
+        self._chronicle.known.pop(name, None)
 
     async def status(self) -> list[dict[str, Any]]:
         """Return how every agent is doing."""
@@ -217,10 +218,6 @@ class Keeper:
         for name in list(self._handles):
             self._let_go(name)
         self._ledger.event("stopped", why="asked to")
-
-    async def note(self, what: str, details: Mapping[str, Any]) -> None:
-        """Write an event down."""
-        self._ledger.event(what, **details)
 
 
 def _phase(progress: Any, life: int, fresh: bool, waiting: str) -> str:

@@ -9,9 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.files import write_atomically
+from agents.spec import sensing_words
 from env.camera import Pose
+from env.recording import Senses
 from env.renderer import share_renderer
 from env.scene import Scene
+from env.sensing import Needs, SensingRecorder
 from social_jepa.results import Results
 from social_jepa.society import body_events
 
@@ -26,6 +29,7 @@ class Observer:
         """Replay the run's scene."""
         config = results.config
         self._poses = {member.name: Pose.parse(member.pose) for member in results.members}
+        self._words = {member.name: sensing_words(config.seed, member.index) for member in results.members}
         self._scene = Scene(config.scene, config.seed, body_events(results.bodies))
         self._renderer = share_renderer(config.scene)
 
@@ -40,6 +44,13 @@ class Observer:
     def see(self, name: str, tick: int) -> np.ndarray:
         """Return what an agent's camera sees at a tick, uint8 [H, W, 3]."""
         return self._renderer.render(self._scene.state(tick), self._poses[name], name)
+
+    def sense(self, name: str, ticks: Sequence[int], needs: Needs) -> tuple[np.ndarray, Senses]:
+        """Return all that an agent knows of ticks: frames uint8 [K, ...], and senses."""
+        recorder = SensingRecorder(
+            self._scene, self._renderer, self._poses[name], name, needs, self._words[name]
+        )
+        return recorder.record(ticks).frames, recorder.senses(np.array(ticks))
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int = 3) -> Image.Image:

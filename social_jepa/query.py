@@ -12,6 +12,7 @@ from torch import Tensor
 from agents.checkpoint import CheckpointError
 from agents.kinds import build_world_model
 from agents.memory import Published
+from agents.world_model import embed_of
 from alignment.anchors import AnchorSet, shared
 from alignment.graph import NoPathError
 from alignment.score import r2
@@ -172,10 +173,11 @@ def embed(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
     place = {tick: row for row, tick in enumerate(memory.ids)}
     if all(tick in place for tick in ticks):
         return memory.core()[[place[tick] for tick in ticks]]
-    published = load_published(results, source)
+    published, member = load_published(results, source), results.member(source)
+    needs = member.config(results.config).model.needs_of(member.kind)
     with Observer(results) as observer, torch.inference_mode():
-        frames = torch.stack([torch.from_numpy(observer.see(source, tick)) for tick in ticks])
-        return published.basis.core(published.model.embed(frames))
+        frames, senses = observer.sense(source, ticks, needs)
+        return published.basis.core(embed_of(published.model, torch.from_numpy(frames), senses))
 
 
 def load_published(results: Results, name: str) -> Published:

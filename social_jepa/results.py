@@ -13,7 +13,6 @@ from safetensors.torch import save
 
 from agents.edge import Pools
 from agents.files import write_atomically
-from alignment.anchors import AnchorSet
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from env.camera import Pose
@@ -91,17 +90,9 @@ class Results:
                     f"{name} has published another version since: ask again for the newest graph"
                 )
             try:
-                sets = [
-                    AnchorSet(
-                        tuple(tensors[f"{part}.ticks"].tolist()),
-                        tensors[f"{part}.vectors"],
-                        agent["core_dim"],
-                    )
-                    for part in ("anchors", "heldout")
-                ]
+                self._pools[name] = Pools.of(tensors, agent["core_dim"])
             except (KeyError, ValueError) as error:
                 raise _damaged(path, error) from error
-            self._pools[name] = Pools(*sets)
         return self._pools[name]
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from social_jepa import cluster
@@ -232,7 +232,4 @@ def _refuse_twice(folder: RunFolder) -> None:
 
 def _plain(agent: Mapping[str, Any]) -> dict[str, Any]:
     """Return an agent's entry without objects."""
-    progress = asdict(agent["progress"]) if agent["progress"] else None
-    if progress is not None:
-        progress = {key: None if value != value else value for key, value in progress.items()}
-    return {**agent, "progress": progress}
+    return {**agent, "progress": agent["progress"].as_plain() if agent["progress"] else None}

@@ -10,7 +10,8 @@ from agents.settings import check_kind
 from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
 from env.scene import BodyEvent, Scene
-from social_jepa.config import MAX_AGENTS, ConfigError, RunConfig, load_config
+from social_jepa.agents_config import MAX_AGENTS
+from social_jepa.config import ConfigError, RunConfig, load_config
 from social_jepa.store import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -71,7 +72,7 @@ def write_pose(pose: Pose) -> str:
 def first_members(config: RunConfig) -> list[Member]:
     """Return who is there from the beginning."""
     return [
-        Member(name, index, write_pose(config.pose(index)), config.agents.kind)
+        Member(name, index, write_pose(config.pose(index)), config.kind(index))
         for index, name in enumerate(config.names())
     ]
 
@@ -110,7 +111,7 @@ def newcomer(
     Scene(config.scene, config.seed).check_pose(found)
     member = Member(name, index, write_pose(found), kind or config.agents.kind, settings, taught_by)
     check_kind(member.kind)
-    member.config(config)  # refuses settings that cannot work
+    member.config(config).check_agent(name, member.kind, lambda: found)
     return member
 
 

@@ -32,7 +32,6 @@ def load(life, path, **owner):
 
 def test_what_was_published_is_read_back_as_it_was(life, path):
     found, known = load(life, path), life.published
-    frames = life.recorder.record(range(50)).frames
 
     assert found.memory.card == known.memory.card
     assert found.memory.progress == replace(known.memory.progress, loss=found.memory.progress.loss)
@@ -43,8 +42,8 @@ def test_what_was_published_is_read_back_as_it_was(life, path):
         assert ours.ids == others.ids
         assert torch.equal(ours.vectors, others.vectors)
     assert torch.equal(
-        found.basis.core(life.embed_frames(frames, found.model)),
-        known.basis.core(life.embed_frames(frames, known.model)),
+        found.basis.core(life.embed_ticks(range(50), found.model)),
+        known.basis.core(life.embed_ticks(range(50), known.model)),
     )
     assert not found.model.training
 

@@ -117,7 +117,11 @@ def lesson(pupil):
 def taught_model(agent, frames, taught, config=COURSE, pause=lambda: False, seed=(0, 0, 4)):
     model = agent.build_model()
     model.calibrate(torch.from_numpy(frames))
-    return model, learn_from(model, frames, taught, config, 5e-3, seed, pause)
+
+    def embed(rows):
+        return model.embed(torch.from_numpy(frames[rows]))
+
+    return model, learn_from(model, embed, taught, config, 5e-3, seed, pause)
 
 
 def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
@@ -126,8 +130,9 @@ def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
     truth = torch.from_numpy(pupil.scene.factors(fresh)).float()
 
     def seen(model):
-        reading = fit_ridge(pupil.embed_frames(frames, model), taught)
-        view = pupil.embed_frames(pupil.recorder.record(fresh).frames, model)
+        with torch.no_grad():
+            reading = fit_ridge(model.embed(torch.from_numpy(frames)), taught)
+        view = pupil.embed_ticks(fresh, model)
         return r2(reading(view), truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3)
 
     model, read = taught_model(pupil, frames, taught)

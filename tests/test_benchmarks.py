@@ -121,7 +121,7 @@ def test_the_plain_loader_yields_the_batches_that_we_train_on():
 
     for step in range(2):
         rng = np.random.default_rng([*training.SEED, step])
-        segments = torch.from_numpy(ours.window.segments(rng, SMALL.segments, SMALL.length))
+        segments = torch.from_numpy(ours.window.read(ours.window.draw(rng, SMALL.segments, SMALL.length)))
         assert torch.equal((next(batches) * 255).round().byte(), segments.permute(0, 1, 4, 2, 3))
 
 

@@ -65,7 +65,7 @@ def test_segments_are_consecutive_stretches_of_the_recording_also_over_the_seam(
     length = min(3, len(window))
     whole = recorder.record(window.ticks).frames
     stretches = {whole[i : i + length].tobytes() for i in range(len(window) - length + 1)}
-    segments = window.segments(np.random.default_rng(0), 300, length)
+    segments = window.read(window.draw(np.random.default_rng(0), 300, length))
     assert segments.shape == (300, length, 16, 16, 3)
     assert {segment.tobytes() for segment in segments} == stretches
 
@@ -73,7 +73,7 @@ def test_segments_are_consecutive_stretches_of_the_recording_also_over_the_seam(
 def test_segment_starts_are_uniform(recorder):
     window = Window(recorder, start=0, size=8)
     window.advance_to(13)
-    segments = window.segments(np.random.default_rng(0), 6000, 3)
+    segments = window.read(window.draw(np.random.default_rng(0), 6000, 3))
     _, counts = np.unique([hash(segment.tobytes()) for segment in segments], return_counts=True)
     assert len(counts) == 6
     assert np.abs(counts / 1000 - 1).max() < 0.15
@@ -82,7 +82,7 @@ def test_segment_starts_are_uniform(recorder):
 def test_equal_generators_draw_equal_segments(recorder):
     window = Window(recorder, start=0, size=8)
     window.advance_to(13)
-    a, b = (window.segments(np.random.default_rng(7), 5, 2) for _ in range(2))
+    a, b = (window.draw(np.random.default_rng(7), 5, 2) for _ in range(2))
     assert (a == b).all()
 
 
@@ -92,7 +92,9 @@ def test_what_a_window_cannot_do_is_refused(recorder):
     with pytest.raises(ValueError, match="only moves on"):
         window.advance_to(4)
     with pytest.raises(ValueError, match="length"):
-        window.segments(np.random.default_rng(0), 1, 6)
+        window.draw(np.random.default_rng(0), 1, 6)
+    with pytest.raises(ValueError, match="the window holds ticks range\\(0, 5\\), asked for 4 to 5"):
+        window.read(np.array([4, 5]))
     with pytest.raises(ValueError, match="start"):
         Window(recorder, -1, 8)
     with pytest.raises(ValueError, match="size"):

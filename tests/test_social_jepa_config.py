@@ -13,7 +13,8 @@ WRONG = {
     "agents.cnt=3": "did you mean agents.count?",
     "agents.ring.fovv=3": "did you mean agents.ring.fov?",
     "zzz=1": "there are seed, agents.…",
-    "ridge=1": "did you mean model.ridge or negotiation.ridge?",
+    "ridge=1": "did you mean model.ridge or model.seq_jepa.ridge or negotiation.ridge?",
+    "model.seq_jepa.look=3": "did you mean model.seq_jepa.looks?",
     "scene.heigth=1": "did you mean agents.ring.height?",
     "training.qqq=1": "training.steps",
     "training=3": "training is a group of settings",
@@ -34,7 +35,12 @@ WRONG = {
     "agents.threads=-1": "agents.threads=-1",
     "agents.device=gpu": "choose auto, cpu, cuda",
     "agents.kind=jepaa": "did you mean 'jepa'?",
-    "agents.kind=zzz": "choose one of jepa",
+    "agents.kind=zzz": "choose one of jepa, seq_jepa, p_jepa",
+    'agents.kinds=["jepa","seq_jpa","jepa","jepa"]': "did you mean 'seq_jepa'?",
+    'agents.kinds=["jepa","seq_jepa"]': "agents.kinds names 2 kinds for agents.count=4 agents: name",
+    "model.seq_jepa.heads=3": "model.seq_jepa.heads=3: must divide",
+    "model.seq_jepa.encoder.dim=0": "model.seq_jepa.encoder.dim=0: at least 1",
+    "model.p_jepa.task=fame": "model.p_jepa.task='fame': choose one of random, reward, positions",
     "agents.ring.height=-1": "the pose of agent-0",
     "agents.ring.height=nan": "the pose of agent-0",
     "agents.ring.separation=0": "separation",
@@ -128,3 +134,27 @@ def test_an_agents_pose_does_not_depend_on_how_many_there_are():
 
     assert many.poses()[:2] == few.poses()
     assert many.names()[:2] == few.names() == ["agent-0", "agent-1"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["agents.kind=p_jepa", "scene.objects=2"], "model.p_jepa: agent-0: .*lower it to 2 or less"),
+        (
+            ["agents.kind=seq_jepa", "model.seq_jepa.max_glance=80"],
+            "model.seq_jepa: agent-0: .*max_glance to 54",
+        ),
+        (["agents.kind=seq_jepa", "training.window=24"], "agent-0 looks 4 times .* choose 32 or more"),
+        (["agents.kind=seq_jepa", "training.segments=16"], "cannot fill so many dimensions"),
+    ],
+)
+def test_what_a_kind_needs_and_is_not_given_is_said_before_anything_starts(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config(overrides=[TOY, *overrides])
+
+
+def test_each_agent_has_the_kind_that_stands_at_its_place():
+    config = load_config(overrides=[TOY, "agents.count=2", 'agents.kinds=["p_jepa", "jepa"]'])
+
+    assert [config.kind(index) for index in range(2)] == ["p_jepa", "jepa"]
+    assert load_config(overrides=[TOY, "agents.kind=seq_jepa"]).kind(3) == "seq_jepa"

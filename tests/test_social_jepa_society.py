@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from env.camera import Pose
-from social_jepa.config import MAX_AGENTS, load_config
+from social_jepa.agents_config import MAX_AGENTS
+from social_jepa.config import load_config
 from social_jepa.society import (
     Member,
     MembershipError,
