@@ -51,15 +51,7 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
         """
         check_episode(max_ticks, 0.0, render_mode)
         self.config = config or SceneConfig()
-        if self.config.dynamics != "ornstein_uhlenbeck":
-            raise ValueError(
-                f"dynamics={self.config.dynamics!r}: an object is steered by what drives it; "
-                "choose ornstein_uhlenbeck"
-            )
-        if np.shape(goal) != (2,) or not np.all(np.abs(goal) <= 1):
-            raise ValueError(f"a goal is (x, z), each between -1 and 1, got {goal!r}")
-        if not 0 < strength < np.inf:
-            raise ValueError(f"strength must be above 0, got {strength!r}")
+        _check(self.config, goal, strength)
         self.pose = pose or ring_pose(0, RingConfig())
         Scene(self.config, 0).check_pose(self.pose)
         self.goal, self.strength, self.max_ticks, self.render_mode = goal, strength, max_ticks, render_mode
@@ -113,3 +105,14 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
             raise RuntimeError("no episode is running: call reset first")
         factors = np.concatenate([self._steered, self._scene.state(self._tick).factors[STEERED:]])
         return self._renderer.render(self._scene.state_of(self._tick, factors), self.pose)
+
+
+def _check(config: SceneConfig, goal: tuple[float, float], strength: float) -> None:
+    if config.dynamics != "ornstein_uhlenbeck":
+        raise ValueError(
+            f"dynamics={config.dynamics!r}: an object is steered by what drives it; choose ornstein_uhlenbeck"
+        )
+    if np.shape(goal) != (2,) or not np.all(np.abs(goal) <= 1):
+        raise ValueError(f"a goal is (x, z), each between -1 and 1, got {goal!r}")
+    if not 0 < strength < np.inf:
+        raise ValueError(f"strength must be above 0, got {strength!r}")

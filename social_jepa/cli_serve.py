@@ -32,9 +32,9 @@ def serve(
     ] = False,
 ) -> None:  # fmt: skip
     """Serve a page and an HTTP API over a run folder, whether its simulation is up or down; see /docs."""
-    from social_jepa.server import open_port
-    from social_jepa.server import serve as run_server
-    from social_jepa.server_security import check_access
+    from social_jepa.server.app import open_port
+    from social_jepa.server.app import serve as run_server
+    from social_jepa.server.security import check_access
     from social_jepa.store import StoreError, find, find_living
 
     token = token or None
@@ -44,7 +44,7 @@ def serve(
     except StoreError:
         folder = find(run)
     if on_ray:
-        from social_jepa.server_on_ray import serve_on_ray
+        from social_jepa.server.on_ray import serve_on_ray
 
         typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; end it with Ctrl-C")
         serve_on_ray(folder, host, port, token)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from social_jepa.server import make_app, make_server, open_port
+from social_jepa.server.app import make_app, make_server, open_port
 from social_jepa.store import RunFolder
 
 HERE = "http://127.0.0.1"

@@ -12,7 +12,7 @@ from social_jepa_server import client_of, copy_run
 from social_jepa.ledger import Ledger
 from social_jepa.query import embed, nearest, route, translate
 from social_jepa.results import load_results
-from social_jepa.server_view import View, understanding
+from social_jepa.server.view import View, understanding
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from social_jepa_server import HERE, client_of
 
-from social_jepa.server_security import MOST_BYTES, check_access
+from social_jepa.server.security import MOST_BYTES, check_access
 
 TOKEN = "a-token-of-twenty-signs"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -36,7 +36,7 @@ ADAPTERS = {
         "social_jepa/cluster.py",
         "social_jepa/keeper.py",
         "social_jepa/ray_metrics.py",
-        "social_jepa/server_on_ray.py",
+        "social_jepa/server/on_ray.py",
     },
     "sqlite3": {"social_jepa/ledger.py"},
 }

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from social_jepa.results import Results, full_document
-from social_jepa.server_models import EdgePage, EventPage, GraphAsked, Name, Nothing, Page, page_of
-from social_jepa.server_problems import NOT_FOUND, ProblemError
-from social_jepa.server_service import Parts
-from social_jepa.server_view import as_json, understanding
+from social_jepa.server.models import EdgePage, EventPage, GraphAsked, Name, Nothing, Page, page_of
+from social_jepa.server.problems import NOT_FOUND, ProblemError
+from social_jepa.server.service import Parts
+from social_jepa.server.view import as_json, understanding
 from social_jepa.times import parse_time
 
 router = APIRouter()

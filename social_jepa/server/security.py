@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from social_jepa import server_problems as problems
-from social_jepa.server_page import sign_in
-from social_jepa.server_problems import Kind, ProblemError, problem
+from social_jepa.server import problems
+from social_jepa.server.page import sign_in
+from social_jepa.server.problems import Kind, ProblemError, problem
 
 MOST_BYTES = 8 * 2**20  # of a body: ten thousand vectors of sixteen numbers are three MiB
 TOKEN = re.compile(r"[\x21-\x7e]{16,256}")

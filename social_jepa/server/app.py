@@ -6,7 +6,7 @@
     POST /api/translate  /api/nearest  /api/agents      PATCH, DELETE /api/agents/{name}
 
 Nothing that blocks runs on the event loop: the ledger and tensors are read on worker threads, everything that
-is drawn is drawn on one thread (`server_eyes`), and one look at the ledger serves every listener.
+is drawn is drawn on one thread (`eyes`), and one look at the ledger serves every listener.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
-from social_jepa import server_act, server_ask, server_read
-from social_jepa.server_eyes import Eyes
-from social_jepa.server_living import Living
-from social_jepa.server_metrics import Metrics, Stopwatch
-from social_jepa.server_problems import add_handlers
-from social_jepa.server_security import Guard, check_access
-from social_jepa.server_service import Service
-from social_jepa.server_stream import Bell
-from social_jepa.server_view import View
+from social_jepa.server import act, ask, read
+from social_jepa.server.eyes import Eyes
+from social_jepa.server.living import Living
+from social_jepa.server.metrics import Metrics, Stopwatch
+from social_jepa.server.problems import add_handlers
+from social_jepa.server.security import Guard, check_access
+from social_jepa.server.service import Service
+from social_jepa.server.stream import Bell
+from social_jepa.server.view import View
 from social_jepa.store import RunFolder
 
 SWITCH = (
@@ -60,7 +60,7 @@ def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
         lifespan=life, description="The social translation graph of a run, and the simulation that grows it.",
     )  # fmt: skip
     app.state.service = parts
-    for module in (server_read, server_ask, server_act):
+    for module in (read, ask, act):
         app.include_router(module.router)
     add_handlers(app)
     app.add_middleware(Guard, token=token)

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from social_jepa.server_problems import BUSY, ProblemError
-from social_jepa.server_view import View, as_json
+from social_jepa.server.problems import BUSY, ProblemError
+from social_jepa.server.view import View, as_json
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ledger, for all listeners together
 HEARTBEAT = 15.0  # seconds of silence after which a comment says that the line is open

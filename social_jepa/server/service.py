@@ -9,12 +9,12 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from social_jepa.results import Results
-from social_jepa.server_eyes import Eyes
-from social_jepa.server_living import Living
-from social_jepa.server_metrics import Metrics
-from social_jepa.server_problems import NOT_FOUND, ProblemError
-from social_jepa.server_stream import Bell
-from social_jepa.server_view import Snapshot, View
+from social_jepa.server.eyes import Eyes
+from social_jepa.server.living import Living
+from social_jepa.server.metrics import Metrics
+from social_jepa.server.problems import NOT_FOUND, ProblemError
+from social_jepa.server.stream import Bell
+from social_jepa.server.view import Snapshot, View
 from social_jepa.store import StoreError
 
 T = TypeVar("T")

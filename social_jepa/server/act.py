@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from social_jepa.server_models import AddAgent, MoveAgent, Name, Nothing, StreamStart
-from social_jepa.server_page import docs, page
-from social_jepa.server_problems import MALFORMED, ProblemError
-from social_jepa.server_read import answer
-from social_jepa.server_service import Parts
+from social_jepa.server.models import AddAgent, MoveAgent, Name, Nothing, StreamStart
+from social_jepa.server.page import docs, page
+from social_jepa.server.problems import MALFORMED, ProblemError
+from social_jepa.server.read import answer
+from social_jepa.server.service import Parts
 
 router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}

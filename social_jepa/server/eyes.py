@@ -21,8 +21,8 @@ from social_jepa.report_figure import INKS, SMALL, color, plot
 from social_jepa.report_graph import draw_graph
 from social_jepa.report_tables import number
 from social_jepa.results import Results, everybody
-from social_jepa.server_problems import BUSY, ProblemError
-from social_jepa.server_view import Snapshot
+from social_jepa.server.problems import BUSY, ProblemError
+from social_jepa.server.view import Snapshot
 from social_jepa.society import body_events
 
 MOST_WAITING = 200  # drawings that may wait for their turn
@@ -157,9 +157,8 @@ def _figure(figure: str) -> bytes:
 
 
 def _graph_style() -> str:
-    page = files("social_jepa")
-    own = page.joinpath("page.css").read_text("utf-8")
-    return page.joinpath("report.css").read_text("utf-8") + own[: own.index("/* page */")]
+    own = files("social_jepa.server").joinpath("page.css").read_text("utf-8")
+    return files("social_jepa").joinpath("report.css").read_text("utf-8") + own[: own.index("/* page */")]
 
 
 def _dressed(drawing: str, style: str) -> str:

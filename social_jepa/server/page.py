@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from social_jepa.server_problems import KINDS
+from social_jepa.server.problems import KINDS
 
 HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -20,7 +20,7 @@ WHERE = {"path": "in the address", "query": "after ?", "header": "as a header"}
 
 def page(name: str) -> str:
     """Return a file of the page: "page.html", "page.js"; "page.css" begins with the report's style."""
-    text = files("social_jepa").joinpath(name).read_text("utf-8")
+    text = files("social_jepa.server").joinpath(name).read_text("utf-8")
     if name == "page.css":
         text = files("social_jepa").joinpath("report.css").read_text("utf-8") + text
     return text

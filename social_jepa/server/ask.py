@@ -10,8 +10,8 @@ from fastapi import APIRouter, Header, Query, Response
 
 from social_jepa.query import embed, nearest, quality, route, translate
 from social_jepa.results import Results
-from social_jepa.server_eyes import loss_curve, spectrum
-from social_jepa.server_models import (
+from social_jepa.server.eyes import loss_curve, spectrum
+from social_jepa.server.models import (
     DrawingAsked,
     Name,
     Nearest,
@@ -21,10 +21,10 @@ from social_jepa.server_models import (
     Translate,
     Vectors,
 )
-from social_jepa.server_problems import INVALID, ProblemError
-from social_jepa.server_read import answer, find_edge
-from social_jepa.server_service import Parts
-from social_jepa.server_view import Snapshot, as_json
+from social_jepa.server.problems import INVALID, ProblemError
+from social_jepa.server.read import answer, find_edge
+from social_jepa.server.service import Parts
+from social_jepa.server.view import Snapshot, as_json
 from social_jepa.store import StoreError
 
 router = APIRouter()

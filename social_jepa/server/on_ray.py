@@ -39,7 +39,7 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
     path = str(folder.path)
 
     def build() -> Any:
-        from social_jepa.server import make_app
+        from social_jepa.server.app import make_app
 
         return make_app(RunFolder(Path(path)), token)
 

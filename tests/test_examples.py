@@ -1,0 +1,35 @@
+"""What the README shows of a user's own code meets the contract as it stands."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.checker import check_world_model
+from agents.kinds import build_world_model, load_kind
+from agents.settings import ModelConfig
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    yield load_kind("own_world_model:Coarse")
+    sys.modules.pop("own_world_model", None)
+
+
+@pytest.mark.parametrize("frame_size", [32, 64])
+def test_the_world_model_of_the_readme_meets_the_contract(own, frame_size):
+    config = ModelConfig(dim=4)
+
+    def build(seed=1):
+        return build_world_model("own_world_model:Coarse", config, frame_size, (seed,))
+
+    check_world_model(build(), frame_size, 4, lambda: build(2))
+
+
+def test_it_is_as_short_as_the_readme_says():
+    lines = (EXAMPLES / "own_world_model.py").read_text().splitlines()
+
+    assert sum(bool(line.strip()) for line in lines) <= 32
