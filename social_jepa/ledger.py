@@ -23,6 +23,13 @@ class LedgerError(ValueError):
     """A ledger that cannot be used; the text says why and what to do."""
 
 
+def damaged_ledger(path: Path, error: Exception) -> LedgerError:
+    """Return the sentence for a ledger that cannot be read."""
+    return LedgerError(
+        f"the ledger {path} is damaged ({error}): restore it from a copy, or run again into a new folder"
+    )
+
+
 class Ledger:
     """One run's ledger: one writer, any number of readers in any process."""
 
@@ -62,16 +69,18 @@ class Ledger:
             yield
         except sqlite3.ProgrammingError:
             raise  # our mistake, not the file's
+        except sqlite3.IntegrityError as error:
+            raise LedgerError(
+                f"the ledger {self.path} has somebody of that name or number already ({error}): "
+                "nothing was written; choose another name"
+            ) from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise LedgerError(
                     f"another program writes to the ledger {self.path}: close it, then try again"
                 ) from error
-            raise LedgerError(
-                f"the ledger {self.path} is damaged ({error}): "
-                "restore it from a copy, or run again into a new folder"
-            ) from error
+            raise damaged_ledger(self.path, error) from error
 
     def event(self, what: str, **details: Any) -> None:
         """Note that something happened."""
@@ -204,9 +213,13 @@ class Ledger:
             for number, when, what, details in self._rows(sql, [after, limit])
         ]
 
-    def events_of(self, what: str) -> list[dict[str, Any]]:
-        """Return what happened of one sort, in order."""
-        rows = self._rows("SELECT time, details FROM events WHERE what = ? ORDER BY rowid", [what])
+    def events_of(self, *what: str, as_of: float = FOREVER) -> list[dict[str, Any]]:
+        """Return what happened of some sorts until a time, in order."""
+        sorts = ", ".join("?" * len(what))
+        rows = self._rows(
+            f"SELECT time, details FROM events WHERE what IN ({sorts}) AND time <= ? ORDER BY rowid",
+            [*what, as_of],
+        )
         return [{**json.loads(details), "time": when} for when, details in rows]
 
     def version(self) -> tuple[int, int, int]:

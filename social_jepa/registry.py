@@ -137,7 +137,7 @@ class Registry:
 
 def begin(ledger: Ledger, config: RunConfig, folder: RunFolder, what: str, living: bool) -> None:
     """Note the start, unless it began with other settings: its agents cannot go on then."""
-    earlier = [event["config"] for event in ledger.events() if event["what"] == "started"]
+    earlier = [event["config"] for event in ledger.events_of("started")]
     if earlier and earlier[-1] != config.hash():
         raise ConfigError(
             f"{folder.config_file} is not what this run began with: put it back, or start a new run"

@@ -25,7 +25,7 @@ from social_jepa.document import (
     translation_graph,
     unpack_maps,
 )
-from social_jepa.ledger import FOREVER, Ledger, LedgerError
+from social_jepa.ledger import FOREVER, Ledger, damaged_ledger
 from social_jepa.society import BodyRow, Member
 from social_jepa.store import RunFolder, StoreError, write_json
 
@@ -106,7 +106,7 @@ def load_results(folder: RunFolder, as_of: float = FOREVER) -> Results:
     try:
         return read_results(folder, folder.config(), ledger, as_of)
     except json.JSONDecodeError as error:  # SQLite does not notice that the end of a text is missing
-        raise _damaged_ledger(ledger, error) from error
+        raise damaged_ledger(ledger.path, error) from error
     finally:
         ledger.close()
 
@@ -128,14 +128,14 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
                 maps |= unpack_maps(entry["source"], entry["target"], packed)
         graph = translation_graph([member.name for member in members], edges, maps)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise _damaged_ledger(ledger, error) from error
+        raise damaged_ledger(ledger.path, error) from error
     scene = Scene(config.scene, config.seed)
     document = {
         "seed": config.seed, "config_hash": config.hash(), "scene": scene.fingerprint,
         "agents": [current[member.name] for member in members if member.name in current],
         "learning": [member.name for member in members if member.name not in current],
         "edges": edges, "budget": budget_entry(edges),
-        "as_of": as_of if as_of < FOREVER else time.time(), **_told(ledger),
+        "as_of": as_of if as_of < FOREVER else time.time(), **_told(ledger, as_of),
     }  # fmt: skip
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
 
@@ -160,9 +160,9 @@ def _aged(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> di
     return entry
 
 
-def _told(ledger: Ledger) -> dict[str, Any]:
+def _told(ledger: Ledger, as_of: float) -> dict[str, Any]:
     """Return what the events say of the whole: what it took, and what agents refused to read."""
-    finished, refused = ledger.events_of("finished"), ledger.events_of("refused")
+    finished, refused = (ledger.events_of(what, as_of=as_of) for what in ("finished", "refused"))
     return {
         "seconds": finished[-1]["seconds"] if finished else {},
         "refused_frames": [event["sentence"] for event in refused],
@@ -200,13 +200,6 @@ def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
             return tensors, (file.metadata() or {}).get("checkpoint", "")
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
-
-
-def _damaged_ledger(ledger: Ledger, error: Exception) -> LedgerError:
-    return LedgerError(
-        f"the ledger {ledger.path} is damaged ({error}): "
-        "restore it from a copy, or run again into a new folder"
-    )
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

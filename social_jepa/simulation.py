@@ -207,7 +207,7 @@ def was_living(folder: RunFolder) -> bool:
     """Whether a run folder was last used by `up`, not by `run`."""
     ledger = Ledger(folder.ledger_file)
     try:
-        starts = [event for event in ledger.events() if event["what"] in ("started", "resumed")]
+        starts = ledger.events_of("started", "resumed")
         return bool(starts and starts[-1].get("living"))
     finally:
         ledger.close()
