@@ -118,6 +118,10 @@ class AuxiliaryJepa(nn.Module):
                 f"{count} frames need as many next frames, actions {wanted[0]} and targets {wanted[1]}; "
                 f"got {len(next_frames)}, {found[0]} and {found[1]}"
             )
+        if not torch.isfinite(targets).all():
+            raise ValueError(
+                "the function that the head learns returned what is no finite number; look for a division by 0"
+            )
 
 
 class TargetFunction(Protocol):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.checker import check_world_model
 from agents.checkpoint import (
     check_owner,
     load_model,
@@ -66,6 +67,20 @@ class Learner:
         spec = self.spec
         model = build_world_model(spec.kind, spec.model, spec.scene.frame_size, (spec.seed, spec.index, 0))
         return model.to("cpu" if spec.device == "auto" else spec.device)
+
+    def check_model(self) -> None:
+        """Try a model of a user's own against the contract, before it learns for minutes.
+
+        Raises:
+            WorldModelError: It breaks the contract; the text says where and how to mend it.
+        """
+        if ":" in self.spec.kind:
+            size, seed = self.spec.scene.frame_size, (self.spec.seed, self.spec.index, 6)
+            check_world_model(
+                self.model,
+                size,
+                rebuild=lambda: build_world_model(self.spec.kind, self.spec.model, size, seed),
+            )
 
     def _begin_course(self) -> None:
         """Stand at step 0 of this era's course."""

@@ -60,13 +60,7 @@ class Life:
             spec = birth()
             torch.set_num_threads(spec.threads)
             agent = Agent(spec)
-            if agent.path.exists():
-                agent.load()
-            elif self.voice.mailbox.incarnation > 1:
-                self.note = (
-                    f"found no checkpoint in {spec.folder} and began anew: "
-                    "give --out a folder that every machine sees"
-                )
+            self._begin(agent)
             self.agent = agent
             if agent.published is not None:
                 self._show(agent)
@@ -81,6 +75,17 @@ class Life:
             self.failure = error
         finally:
             self._fail_errands()
+
+    def _begin(self, agent: Agent) -> None:
+        if agent.path.exists():
+            agent.load()
+            return
+        agent.check_model()
+        if self.voice.mailbox.incarnation > 1:
+            self.note = (
+                f"found no checkpoint in {agent.spec.folder} and began anew: "
+                "give --out a folder that every machine sees"
+            )
 
     def errand(self, job: Callable[[Agent], Any]) -> "Future[Any]":
         """Have something done on the agent's own thread, between two steps."""

@@ -138,7 +138,8 @@ def add_agent(
             f"{agent['name']} waits for {agent['waiting_for']}; social-jepa remove-agent ends the wait"
         )
     else:
-        typer.echo(f"{agent['name']} joined at {agent['pose']}" + (", and is understood" if wait else ""))
+        place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent["pose"].split(","))
+        typer.echo(f"{agent['name']} joined at {place}" + (", and is understood" if wait else ""))
     if wait and taught_by:
         from social_jepa.results import saving
 

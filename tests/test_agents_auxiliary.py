@@ -165,6 +165,14 @@ def test_what_does_not_belong_together_is_refused(place):
         AuxiliaryJepa(CONFIG, 16, action_dim=2, target_dim=0)
 
 
+def test_a_function_that_is_no_number_somewhere_is_refused():
+    batch = list(transitions(np.random.default_rng(0)))
+    batch[3] = batch[3].clone()
+    batch[3][5] = float("nan")
+    with pytest.raises(ValueError, match="the function that the head learns returned what"):
+        model().loss(*batch)
+
+
 def test_a_random_network_is_a_function_of_its_seed_that_never_learns():
     frames = transitions(np.random.default_rng(0))[0]
     torch.manual_seed(1)

@@ -8,6 +8,7 @@ import torch
 from agents_world import MOVED, World, losses_of, spec, step
 
 from agents.agent import Agent
+from agents.checker import WorldModelError
 from env.camera import RingConfig, ring_pose
 
 
@@ -181,3 +182,21 @@ def test_many_may_ask_at_once_while_it_stops(world, tmp_path):
 
     assert len(futures) == 800
     assert life.failure is None
+
+
+def test_a_model_that_breaks_the_contract_is_refused_before_it_learns(tmp_path, monkeypatch):
+    (tmp_path / "leaky_models.py").write_text(
+        "from agents.world_model import Jepa\n\n\n"
+        "class Leaky(Jepa):\n"
+        "    def embed(self, frames):\n"
+        "        codes = super().embed(frames)\n"
+        "        return codes - codes.mean(0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    world = World()
+    life = world.begin(spec(tmp_path / "agent", kind="leaky_models:Leaky"))
+    world.threads["agent-0"].join(timeout=60)
+
+    assert isinstance(life.failure, WorldModelError)
+    assert "in eval() use no statistics of the batch" in str(life.failure)
+    assert life.agent is None

@@ -33,3 +33,9 @@ def test_it_is_as_short_as_the_readme_says():
     lines = (EXAMPLES / "own_world_model.py").read_text().splitlines()
 
     assert sum(bool(line.strip()) for line in lines) <= 32
+
+
+def test_the_readme_shows_it_whole():
+    readme = (EXAMPLES.parent / "README.md").read_text()
+
+    assert f"```python\n{(EXAMPLES / 'own_world_model.py').read_text()}```" in readme
