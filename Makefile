@@ -6,16 +6,17 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak clean
+.PHONY: help setup demo test lint bench soak evidence clean
 
 help:
-	@echo "make demo    set up, then run the default simulation (ARGS are handed on)"
-	@echo "make test    set up, lint, then run every test but the slow ones (ARGS go to pytest)"
-	@echo "make lint    ruff and mypy"
-	@echo "make bench   speed, cost and scale, each beside a reference"
-	@echo "make soak    a living simulation under joins, kills, node loss, churn and nonsense; half an hour"
-	@echo "make setup   make .venv and install into it; does nothing when nothing has changed"
-	@echo "make clean   remove .venv and caches; runs/ stays"
+	@echo "make demo      set up, then run the default simulation (ARGS are handed on)"
+	@echo "make test      set up, lint, then run every test but the slow ones (ARGS go to pytest)"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     speed, cost and scale, each beside a reference"
+	@echo "make soak      a living simulation under joins, kills, node loss, churn and nonsense; half an hour"
+	@echo "make evidence  the papers' experiments in full; hours, and goes on where it was stopped"
+	@echo "make setup     make .venv and install into it; does nothing when nothing has changed"
+	@echo "make clean     remove .venv and caches; runs/ stays"
 
 setup: $(STAMP)
 	@sh scripts/check_system.sh
@@ -49,6 +50,9 @@ bench: setup
 
 soak: setup
 	$(BIN)/python -m benchmarks --soak $(ARGS)
+
+evidence: setup
+	$(BIN)/social-jepa experiment all $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

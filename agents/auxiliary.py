@@ -120,7 +120,7 @@ class AuxiliaryJepa(nn.Module):
             )
         if not torch.isfinite(targets).all():
             raise ValueError(
-                "the function that the head learns returned what is no finite number; look for a division by 0"
+                "the function that the head learns returned what is not finite; look for a division by 0"
             )
 
 

