@@ -52,7 +52,7 @@ def test_an_experiment_s_goals_stand_in_one_table(generator, tmp_path, monkeypat
 
     assert generator.experiments_block().splitlines()[2:4] == [
         r"| [counting](evidence/counting/README.md) | a\|b | 0.500 (0.400 to 0.600) | \> 1 | **no** |",
-        r"|  | n | 2.000 | \>= 1 | yes |",
+        r"|  | n | 2 | \>= 1 | yes |",
     ]
 
 

@@ -48,16 +48,14 @@ def fit(
     curves: dict[str, list[float]] = {}
     flops = 0.0
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = group["share"] * learning_rate * rate(step, steps, warmup)
+        _set_rate(optimiser, learning_rate * rate(step, steps, warmup))
         update = partial(_update, model, batch, optimiser, [*seed, step])
         parts, counted = _counted(update) if step == 0 else (update(), 0.0)
         flops += counted * steps
         after_step()
         for name, value in parts.items():
             curves.setdefault(name, []).append(value)
-        if (step + 1) % max(1, steps // TOLD) == 0:
-            say(f"step {step + 1} of {steps}: " + ", ".join(f"{k} {v:.4f}" for k, v in parts.items()))
+        _tell(say, step + 1, steps, parts)
     model.eval()
     return curves, flops
 
@@ -65,6 +63,16 @@ def fit(
 def _optimiser(model: nn.Module, weight_decay: float, slow: Mapping[str, float]) -> torch.optim.Optimizer:
     groups = [{"params": found, "share": share} for share, found in _groups(model, slow).items()]
     return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = group["share"] * value
+
+
+def _tell(say: Say, done: int, steps: int, parts: Mapping[str, float]) -> None:
+    if done % max(1, steps // TOLD) == 0:
+        say(f"step {done} of {steps}: " + ", ".join(f"{name} {value:.4f}" for name, value in parts.items()))
 
 
 def _update(
