@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
 from PIL import Image
@@ -43,7 +44,9 @@ def draw_png(picture: "Picture") -> bytes:
 
 def draw_svg(picture: "Picture") -> bytes:
     """Return a picture as SVG; its names inside follow from the picture alone."""
-    clouds = [(cloud, np.shape(cloud.get_offsets())[0]) for cloud in picture.findobj(PathCollection)]
+    clouds: list[tuple[Artist, int]] = [
+        (cloud, np.shape(cloud.get_offsets())[0]) for cloud in picture.findobj(PathCollection)
+    ]
     clouds += [
         (line, np.size(line.get_xdata()))
         for line in picture.findobj(Line2D)
