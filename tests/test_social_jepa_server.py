@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from social_jepa_command import call
 from social_jepa_server import client_of, copy_run
 
+from agents.settings import KINDS
 from social_jepa.ledger import Ledger
 from social_jepa.query import embed, nearest, route, translate
 from social_jepa.results import load_results
@@ -236,3 +238,9 @@ def test_serve_refuses_a_folder_that_is_none_and_a_host_without_a_token(results,
     said = call("serve", "--run", results.folder.path, "--host", "0.0.0.0")
     assert said.status == 2
     assert "SOCIAL_JEPA_TOKEN" in said.err
+
+
+def test_the_page_offers_every_kind_that_is_known(api):
+    select = re.search(r'<select name="kind">(.*?)</select>', api.get("/").text).group(1)
+
+    assert re.findall(r"<option>(\w+)</option>", select) == list(KINDS)
