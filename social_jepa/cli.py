@@ -1,8 +1,6 @@
 """The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
 
 import contextlib
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +10,7 @@ import typer
 from social_jepa.cli_experiment import app as experiment
 from social_jepa.cli_living import app as living
 from social_jepa.cli_living import start
+from social_jepa.cli_options import Address, AsJson, ConfigFile, Out, RunPath, Settings, new_run, print_json
 from social_jepa.cli_serve import app as serve
 
 app = typer.Typer(
@@ -26,49 +25,21 @@ app.add_typer(living)
 app.add_typer(serve)
 app.add_typer(experiment)
 
-Settings = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...",
-        help="Settings, for example seed=3 agents.count=6 scene.objects=2.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-RunPath = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="[RUN]", help="Run folder; the latest below ./runs by default.", show_default=False
-    ),
-]
-
 
 @app.command()
 def run(
     settings: Settings = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster to join; by default RAY_ADDRESS, else a local Ray is started."),
-    ] = None,
+    config: ConfigFile = None,
+    out: Out = None,
+    address: Address = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Place agents, let each learn alone, and grow the translation graph between them."""
-    from social_jepa.config import QUICK, load_config
-    from social_jepa.store import create
-
-    resolved = load_config(config, settings or [], QUICK if quick else None)
-    if address or os.environ.get("RAY_ADDRESS"):
-        from social_jepa.cluster import check_address
-
-        check_address(address)  # before there is a folder
-    _simulate(resolved, create(resolved, out), address, False, as_json)
+    folder, address = new_run(config, settings, out, address, quick)
+    _simulate(folder.config(), folder, address, False, as_json)
 
 
 @app.command()
@@ -195,11 +166,6 @@ def _print_document(document: Any, as_json: bool) -> None:
     from social_jepa.tables import print_graph
 
     print_graph(document)
-
-
-def print_json(document: Any) -> None:
-    """Print one JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=2))
 
 
 def main() -> None:

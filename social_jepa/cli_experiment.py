@@ -1,13 +1,14 @@
 """The command `experiment`: the papers' experiments, or one of a user's own, with their tables and pages."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from social_jepa.cli_options import print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -70,7 +71,7 @@ def experiment(
     orders = [order(one, settings or [], quick=quick, seeds=seeds, out=out) for one in names]
     documents = _run(orders, workers, fresh, as_json)
     if as_json:
-        _print_json(documents[0] if name != "all" else {"experiments": documents})
+        print_json(documents[0] if name != "all" else {"experiments": documents})
 
 
 def _run(orders: Sequence[Any], workers: int | None, fresh: bool, as_json: bool) -> list[dict[str, Any]]:
@@ -103,11 +104,7 @@ def _list(as_json: bool) -> None:
 
     questions = {name: load(name).question for name in NAMES}
     if as_json:
-        _print_json(questions)
+        print_json(questions)
         return
     for name, question in questions.items():
         typer.echo(f"{name:<24} {question}")
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2))

@@ -1,7 +1,6 @@
 """The commands of a living simulation; each is thin over `social_jepa.simulation.Simulation`."""
 
 import contextlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from social_jepa.cli_options import Address, AsJson, ConfigFile, Out, Settings, new_run, print_json
+
 app = typer.Typer(pretty_exceptions_enable=False)
 
-Settings = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example seed=3.", show_default=False),
-]
 OwnSettings = Annotated[
     list[str] | None,
     typer.Argument(
@@ -27,7 +24,6 @@ Run = Annotated[
     Path | None,
     typer.Option("--run", help="Run folder; the latest below ./runs by default.", show_default=False),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Name = Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when all of its edges are settled.")]
 PoseText = Annotated[
@@ -38,29 +34,14 @@ PoseText = Annotated[
 @app.command()
 def up(
     settings: Settings = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join; by default RAY_ADDRESS, else one is started.")
-    ] = None,
+    config: ConfigFile = None,
+    out: Out = None,
+    address: Address = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller agents that learn faster.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a simulation that stays up: agents go on learning, and may come, move and leave."""
-    import os
-
-    from social_jepa.config import QUICK, load_config
-    from social_jepa.store import create
-
-    resolved = load_config(config, settings or [], QUICK if quick else None)
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address:
-        from social_jepa.cluster import check_address
-
-        check_address(address)  # before there is a folder
-    folder = create(resolved, out)
+    folder, address = new_run(config, settings, out, address, quick)
     start(folder, address, False, as_json)
 
 
@@ -74,7 +55,7 @@ def start(folder: Any, address: str | None, again: bool, as_json: bool) -> None:
         else:
             simulation = Simulation.up(folder.config(), folder, address)
     if as_json:
-        _print_json({"run": str(folder.path), "agents": simulation.status()})
+        print_json({"run": str(folder.path), "agents": simulation.status()})
         return
     typer.echo(f"up          {folder.path}")
     typer.echo("watch it    social-jepa status --watch")
@@ -95,7 +76,7 @@ def status(
 
     simulation = _reach(run)
     if as_json:
-        _print_json({"run": str(simulation.folder.path), "agents": simulation.status()})
+        print_json({"run": str(simulation.folder.path), "agents": simulation.status()})
         return
     from social_jepa.tables import make_console
 
@@ -131,7 +112,7 @@ def add_agent(
         pose, name=name, kind=model, taught_by=taught_by, settings=settings or [], wait=wait
     )
     if as_json:
-        _print_json(agent)
+        print_json(agent)
         return
     if agent["waiting_for"]:
         typer.echo(
@@ -158,7 +139,7 @@ def move_agent(
     """Turn an agent's camera to another view: its edges go stale and are negotiated anew."""
     agent = _reach(run).move_agent(name, pose, wait)
     if as_json:
-        _print_json(agent)
+        print_json(agent)
     else:
         typer.echo(f"{name} looks from {agent['pose']}" + ("" if wait else " and learns its new view"))
 
@@ -168,7 +149,7 @@ def remove_agent(name: Name, run: Run = None, as_json: AsJson = False) -> None:
     """Let an agent leave; its edges end with a tombstone, and no path leads through it any more."""
     _reach(run).remove_agent(name)
     if as_json:
-        _print_json({"removed": name})
+        print_json({"removed": name})
     else:
         typer.echo(f"{name} left")
 
@@ -198,7 +179,7 @@ def edge(
         results.graph.edge(source, target)
         found = [e for e in results.document["edges"] if (e["source"], e["target"]) == (source, target)]
     if as_json:
-        _print_json(found if history else found[0])
+        print_json(found if history else found[0])
     else:
         print_edges(found)
 
@@ -217,7 +198,7 @@ def down(run: Run = None, as_json: AsJson = False) -> None:
             raise
         clear_remains(folder)
     if as_json:
-        _print_json({"down": str(folder.path)})
+        print_json({"down": str(folder.path)})
     else:
         typer.echo(f"down        {folder.path}\nbring back  social-jepa resume {folder.path}")
 
@@ -227,7 +208,3 @@ def _reach(run: Path | None) -> Any:
     from social_jepa.store import find_living
 
     return Simulation.reach(find_living(run))
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2))
