@@ -118,3 +118,14 @@ def small_run(tmp_path_factory):
         run._collect(ledger, began)
     results = load_results(folder)
     return dataclasses.replace(results, document=full_document(results))
+
+
+@pytest.fixture
+def world():
+    """Lives on threads, and the frames between them; whoever still lives is ended."""
+    from agents_world import World
+
+    made = World()
+    yield made
+    for name in made.lives:
+        made.end(name)

@@ -12,14 +12,6 @@ from agents.checker import WorldModelError
 from env.camera import RingConfig, ring_pose
 
 
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    for name in made.lives:
-        made.end(name)
-
-
 def test_a_life_learns_publishes_and_goes_on(world, tmp_path):
     life = world.begin(spec(tmp_path))
     world.until(lambda: life.memory is not None)

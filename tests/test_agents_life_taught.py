@@ -3,20 +3,12 @@ import time
 import numpy as np
 import pytest
 from agents_swarm import agent
-from agents_world import World, losses_of, numbers, pupil_spec, spec, step
+from agents_world import losses_of, numbers, pupil_spec, spec, step
 
 from agents.agent import Agent
 from agents.messages import Lesson
 from agents.voice import Voice
 from agents.wire import MAX_FRAME
-
-
-@pytest.fixture
-def world():
-    made = World()
-    yield made
-    for name in made.lives:
-        made.end(name)
 
 
 def test_a_pupil_learns_from_its_teacher_and_then_speaks_with_everybody(world, tmp_path):
