@@ -88,7 +88,7 @@ def query(
         str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")
     ] = None,
     via: Annotated[
-        str | None, typer.Option(help="Agents to go through, with commas between; or best.")
+        str | None, typer.Option(help="Agents to go through, with commas between; or best, or universe.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
     picture: Annotated[

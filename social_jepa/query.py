@@ -15,10 +15,12 @@ from agents.memory import Published
 from agents.world_model import embed_of
 from alignment.anchors import AnchorSet, shared
 from alignment.graph import NoPathError
+from alignment.linear_map import LinearMap
 from alignment.score import r2
 from env.scene import Scene
 from social_jepa.pictures import Observer, sheet, write_png
 from social_jepa.results import Results
+from social_jepa.universe import UNIVERSE, between
 
 LAST_TICK = 2**53  # far beyond any run, and still exact as a float
 DEFAULT_TICK = 0  # the first tick of the stretch that scores
@@ -47,7 +49,7 @@ def ask(
         target: Agent that listens; its memory is the held-out stretch, which no map was fitted on.
         tick: What the speaker sees at this tick is translated; tick 0 when nothing is given.
         vector: Or this vector of its core, as text.
-        via: Agents to go through, as text, or "best"; by default the direct edge.
+        via: Agents to go through, as text, "best" or "universe"; by default the direct edge.
         top: How many nearest ticks to return.
 
     Raises:
@@ -85,7 +87,7 @@ def translate(results: Results, path: Sequence[str], codes: Tensor, top: int = 5
         raise QueryError(
             f"the core of {source} has {core_dim} dimensions: every vector needs {core_dim} finite numbers"
         )
-    translated = results.graph.compose(path)(codes.double())
+    translated = carry(results, path)(codes.double())
     return {
         "from": source,
         "to": target,
@@ -95,19 +97,25 @@ def translate(results: Results, path: Sequence[str], codes: Tensor, top: int = 5
     }
 
 
+def carry(results: Results, path: Sequence[str]) -> LinearMap:
+    """Return the map along a path, or through the common space."""
+    if UNIVERSE in path[1:-1]:
+        return between(results.universe(), path[0], path[-1])
+    return results.graph.compose(path)
+
+
 def quality(results: Results, path: Sequence[str]) -> dict[str, Any]:
     """Return what a path is worth: what its edges promise together, and what held-out anchors say of it.
 
-    Nothing was fitted on those anchors, so that ``measured_r2`` is the composed map's own.
+    Nothing was fitted on those anchors, so that ``measured_r2`` is the composed map's own. The common space
+    promises nothing beyond what is measured: there ``expected_r2`` is the same figure.
     """
     source, target = shared(results.pools(path[0]).heldout, results.pools(path[-1]).heldout)
     ends = [results.agent(name)["core_dim"] for name in (path[0], path[-1])]
-    translated = results.graph.compose(path)(source[:, : ends[0]].double())
-    return {
-        "path": list(path),
-        "expected_r2": results.graph.quality(path),
-        "measured_r2": r2(translated, target[:, : ends[1]].double()),
-    }
+    translated = carry(results, path)(source[:, : ends[0]].double())
+    measured = r2(translated, target[:, : ends[1]].double())
+    expected = measured if UNIVERSE in path[1:-1] else results.graph.quality(path)
+    return {"path": list(path), "expected_r2": expected, "measured_r2": measured}
 
 
 def nearest(memory: AnchorSet, codes: Tensor, top: int) -> list[list[dict[str, Any]]]:
@@ -132,6 +140,10 @@ def route(results: Results, source: str, target: str, via: str | None) -> list[s
     graph = results.graph
     if via == BEST:
         return graph.best_path(source, target)
+    if via == UNIVERSE:
+        graph.check(source, target)
+        between(results.universe(), source, target)
+        return [source, UNIVERSE, target]
     if via is not None:
         path = [source, *(name.strip() for name in via.split(",") if name.strip()), target]
         graph.compose(path)

@@ -15,6 +15,7 @@ from agents.edge import Pools
 from agents.files import write_atomically
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
+from alignment.universe import Universe
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config import RunConfig
@@ -28,6 +29,7 @@ from social_jepa.document import (
 from social_jepa.ledger import FOREVER, Ledger, damaged_ledger
 from social_jepa.society import BodyRow, Member
 from social_jepa.store import RunFolder, StoreError, write_json
+from social_jepa.universe import build_universe, universe_entry
 
 ANCHORS = "anchors.safetensors"
 
@@ -52,6 +54,7 @@ class Results:
     members: tuple[Member, ...]
     bodies: tuple[BodyRow, ...]
     _pools: dict[str, Pools] = field(default_factory=dict)
+    _universes: list[Universe] = field(default_factory=list)
 
     def member(self, name: str) -> Member:
         """Return the member of a name, or raise UnknownAgentError."""
@@ -69,6 +72,12 @@ class Results:
             if agent["name"] == name and agent["checkpoint"]:
                 return agent
         raise StoreError(f"{name} has not learned its view yet: social-jepa status shows how far it is")
+
+    def universe(self) -> Universe:
+        """Return the common space of all agents that understand somebody; see `social_jepa.universe`."""
+        if not self._universes:
+            self._universes.append(build_universe(self))
+        return self._universes[0]
 
     def keeps(self, name: str) -> bool:
         """Whether the anchors on disk are those of the version that the graph speaks of."""
@@ -170,15 +179,18 @@ def _told(ledger: Ledger, as_of: float) -> dict[str, Any]:
 
 
 def full_document(results: Results) -> dict[str, Any]:
-    """Return the document with its cycles, which take time to go round when agents are many.
+    """Return the document with its cycles and its universe, which take time when agents are many.
 
-    Of an earlier graph those are left out whose agents have published other anchors since.
+    Of an earlier graph those cycles are left out whose agents have published other anchors since, and the
+    universe is, if one has.
     """
     kept = {name for name in results.graph.agents if results.keeps(name)}
     edges = [edge for edge in results.graph.edges if {edge.source, edge.target} <= kept]
     graph = TranslationGraph(kept, edges)
     cycles = cycle_entries(graph, lambda name: results.pools(name).heldout.core())
-    return {**results.document, "cycles": cycles}
+    whole = kept >= set(results.graph.agents)
+    universe = universe_entry(results, sorted(kept)) if whole else None
+    return {**results.document, "cycles": cycles, "universe": universe}
 
 
 def export(results: Results) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from social_jepa.config import ConfigError, RunConfig, load_config
 from social_jepa.store import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-RESERVED = ("keeper",)  # what the other actors of a simulation are called
+RESERVED = ("keeper", "best", "universe")  # another actor, and words in place of agents to go through
 OWN_SETTINGS = ("agents.device", "agents.gpus", "agents.threads", "model.", "training.", "teaching.")
 BodyRow = tuple[int, str, str | None]
 

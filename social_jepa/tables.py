@@ -25,6 +25,11 @@ def print_graph(document: Mapping[str, Any], console: Console | None = None) -> 
         console.print(table)
         console.print()
     console.print(_cycles(document["cycles"]))
+    if universe := document["universe"]:
+        console.print(
+            f"universe of {len(universe['agents'])}: held-out R2 {universe['r2']:.3f} through one map each, "
+            f"{universe['direct_r2']:.3f} along the direct edges"
+        )
     console.print("  ".join(f"{name} {value:.1f} s" for name, value in document["seconds"].items()))
 
 

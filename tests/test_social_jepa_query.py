@@ -2,15 +2,18 @@ import contextlib
 import json
 import re
 import shutil
+from dataclasses import replace
+from itertools import permutations
 
 import pytest
 import torch
 from PIL import Image
 from social_jepa_command import call
 
+from alignment.graph import NoPathError
 from social_jepa.ledger import Ledger
 from social_jepa.query import ask
-from social_jepa.results import load_results
+from social_jepa.results import full_document, load_results
 from social_jepa.store import RunFolder
 
 
@@ -170,3 +173,40 @@ def test_a_checkpoint_of_another_training_is_not_asked(run):
 
     assert (said.status, said.out) == (2, "")
     assert "agent-0/published.safetensors is of another name" in said.err
+
+
+def test_the_universe_translates_by_one_map_of_each_agent_and_nearly_as_well_as_edges(run):
+    results = load_results(run)
+    found = answer(run, "--from", "agent-0", "--to", "agent-1", "--tick", "8", "--via", "universe")
+    universe = results.universe()
+    maps = [universe.maps[name].weight for name in ("agent-0", "agent-1")]
+    direct = ask(results, "agent-0", "agent-1", tick=8)
+
+    assert found["path"] == ["agent-0", "universe", "agent-1"]
+    assert found["translated"] == pytest.approx(
+        (torch.tensor(found["vector"], dtype=torch.float64) @ maps[0] @ maps[1].T).tolist(), abs=1e-6
+    )
+    assert found["expected_r2"] == found["measured_r2"] == pytest.approx(direct["measured_r2"], abs=0.1)
+
+
+def test_the_universe_is_fitted_on_no_instant_that_scores_it(run, monkeypatch):
+    results = load_results(run)
+    before = {name: found.weight for name, found in results.universe().maps.items()}
+    again = load_results(run)
+    for name in again.graph.agents:
+        pools = again.pools(name)
+        spoilt = replace(pools.heldout, vectors=torch.randn_like(pools.heldout.vectors))
+        again._pools[name] = replace(pools, heldout=spoilt)
+
+    assert all(torch.equal(found.weight, before[name]) for name, found in again.universe().maps.items())
+
+
+def test_who_understands_nobody_is_not_part_of_the_universe(run):
+    results = load_results(run)
+    for source, target in permutations(results.graph.agents, 2):
+        if "agent-0" in (source, target):
+            change(run, source, target, status="refused", reason="for this test")
+
+    with pytest.raises(NoPathError, match="agent-0 is not part of the universe"):
+        ask(load_results(run), "agent-0", "agent-1", tick=8, via="universe")
+    assert full_document(load_results(run))["universe"]["agents"] == ["agent-1", "agent-2"]

@@ -78,8 +78,9 @@ class Translate(Body):
 
     source: Name = Field(alias="from", description="Agent that speaks.")
     target: Name = Field(alias="to", description="Agent that listens.")
-    via: Annotated[list[Name], Field(max_length=64)] | Literal["best"] | None = Field(
-        None, description='Agents to go through, or "best"; left out: the direct edge.'
+    via: Annotated[list[Name], Field(max_length=64)] | Literal["best", "universe"] | None = Field(
+        None,
+        description='Agents to go through, "best", or "universe"; left out: the direct edge.',
     )
     vectors: Vectors | None = None
     ticks: Ticks | None = None

@@ -1,0 +1,78 @@
+"""The universe of a run: a map per agent into one space, fitted by whoever holds everybody's anchors."""
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from alignment.anchors import choose_ticks, shared
+from alignment.graph import NoPathError
+from alignment.linear_map import LinearMap
+from alignment.score import r2
+from alignment.universe import Universe, fit_universe
+
+if TYPE_CHECKING:
+    from social_jepa.results import Results
+
+UNIVERSE = "universe"  # in place of agents to go through
+
+
+def build_universe(results: "Results") -> Universe:
+    """Fit the common space of all agents that an accepted edge touches.
+
+    On as many instants as an edge is fitted on, from the stretch that edges are fitted on; those that score
+    stay unseen.
+
+    Raises:
+        NoPathError: No edge is accepted.
+    """
+    accepted = [edge for edge in results.graph.edges if edge.status == "accepted"]
+    names = sorted({name for edge in accepted for name in (edge.source, edge.target)})
+    if not names:
+        raise NoPathError("there is no universe yet: no edge is accepted; social-jepa graph shows why")
+    sets = [results.pools(name).anchors for name in names]
+    ticks = set(sets[0].ids).intersection(*(anchors.ids for anchors in sets))
+    count = min(len(ticks), results.config.negotiation.anchors)
+    chosen = choose_ticks(sorted(ticks), count, results.config.seed)
+    cores = {}
+    for name, anchors in zip(names, sets, strict=True):
+        row = {tick: place for place, tick in enumerate(anchors.ids)}
+        cores[name] = anchors.core()[[row[tick] for tick in chosen]]
+    return fit_universe(cores)
+
+
+def between(universe: Universe, source: str, target: str) -> LinearMap:
+    """Return the translation through the common space.
+
+    Raises:
+        NoPathError: One of them is not part of it.
+    """
+    for name in (source, target):
+        if name not in universe.maps:
+            raise NoPathError(f"{name} is not part of the universe: no accepted edge touches it")
+    return universe.between(source, target)
+
+
+def universe_entry(results: "Results", names: Sequence[str]) -> dict[str, Any] | None:
+    """Return what the common space of these agents is worth beside their direct edges, on held-out anchors.
+
+    Both means are over the ordered pairs whose direct edge is accepted. None where there is no such pair.
+    """
+    edges = {(edge.source, edge.target): edge for edge in results.graph.edges if edge.status == "accepted"}
+    pairs = [pair for pair in permutations(names, 2) if pair in edges]
+    if not pairs:
+        return None
+    universe = results.universe()
+    through, direct = [], []
+    for source, target in pairs:
+        shown, seen = shared(results.pools(source).heldout, results.pools(target).heldout)
+        dims = [results.agent(name)["core_dim"] for name in (source, target)]
+        theirs, ours = shown[:, : dims[0]].double(), seen[:, : dims[1]].double()
+        through.append(r2(universe.between(source, target)(theirs), ours))
+        edge_map = edges[source, target].map
+        assert edge_map is not None  # an accepted edge has one
+        direct.append(r2(edge_map(theirs), ours))
+    mean = torch.tensor([through, direct], dtype=torch.float64).mean(1).tolist()
+    dim = universe.consensus.shape[1]
+    return {"agents": sorted(universe.maps), "dim": dim, "r2": mean[0], "direct_r2": mean[1]}
