@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from env.sensing import Needs
+if TYPE_CHECKING:
+    from env.sensing import Needs
 
 PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
@@ -101,8 +103,10 @@ class SeqAgentConfig(SeqConfig):
             )
         _at_once("seq_jepa", self.needs)
 
-    def needs(self) -> Needs:
+    def needs(self) -> "Needs":
         """Return what such an agent needs of its camera."""
+        from env.sensing import Needs  # brings numpy, which reading the settings does without
+
         return Needs(self.looks, self.max_glance)
 
 
@@ -126,8 +130,10 @@ class AuxiliaryAgentConfig(AuxiliaryConfig):
             raise ValueError(f"p_jepa.task={self.task!r}: choose one of {', '.join(AUXILIARY_TASKS)}")
         _at_once("p_jepa", self.needs)
 
-    def needs(self) -> Needs:
+    def needs(self) -> "Needs":
         """Return what such an agent needs of its camera."""
+        from env.sensing import Needs
+
         return Needs(controlled=self.controlled, task="" if self.task == "random" else self.task)
 
 
@@ -159,7 +165,7 @@ def _at_least_one(group: str, config: object, names: Iterable[str]) -> None:
             raise ValueError(f"{group}.{name}={getattr(config, name)}: at least 1")
 
 
-def _at_once(group: str, needs: Callable[[], Needs]) -> None:
+def _at_once(group: str, needs: Callable[[], "Needs"]) -> None:
     try:
         needs()
     except ValueError as error:

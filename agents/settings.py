@@ -4,9 +4,12 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agents.model_settings import PRECISIONS, AuxiliaryAgentConfig, SeqAgentConfig
-from env.sensing import Needs
+
+if TYPE_CHECKING:
+    from env.sensing import Needs
 
 OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
 KINDS: Mapping[str, str] = {  # kind of world model: where its class is
@@ -65,8 +68,10 @@ class ModelConfig:
         """Return how many dimensions an anchor of such an agent has; a model of a user's own takes `dim`."""
         return {"seq_jepa": self.seq_jepa.anchor, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
 
-    def needs_of(self, kind: str) -> Needs:
+    def needs_of(self, kind: str) -> "Needs":
         """Return what such an agent needs of its camera; a model of a user's own sees straight ahead."""
+        from env.sensing import Needs  # brings numpy, which reading the settings does without
+
         if kind == "seq_jepa":
             return self.seq_jepa.needs()
         return self.p_jepa.needs() if kind == "p_jepa" else Needs()

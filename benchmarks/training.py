@@ -87,7 +87,7 @@ class OurStep:
         torch.set_num_threads(1)
         self.trainer = our_trainer(TrainingConfig(steps=FOREVER, window=window))
         self.clock = CpuStopwatch()
-        self.clock.watch(self.trainer.window, "segments", "input")
+        self.clock.watch(self.trainer.window, "read", "input")
         self.clock.watch(self.trainer.model.normalise, "forward", "normalise")
         self.clock.watch(self.trainer.model, "loss", "forward")
         self.clock.watch(Tensor, "backward", "backward")

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ os.environ.pop("RAY_ADDRESS", None)  # tests never join somebody's cluster
 os.environ["PYGLET_HEADLESS"] = "True"
 os.environ["LP_NUM_THREADS"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
+
+# A shell without job control starts what it sends to the background deaf to Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The models of the tests are so small that a second thread costs more than it computes, and sums in one
 # order make their figures equal on every machine size.
