@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ def soak_block() -> str:
         rows.append(f"| {' | '.join(cells)} |")
     rows += [f"| {name.removeprefix('living_')} | | failed | **no** |" for name in document["failed"]]
     return "\n".join([*rows, "", _note(document["machine"])])
+
+
+def merged(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return one document of several; of a benchmark that was run again, the later run counts."""
+    first, *later = (json.loads(path.read_text()) for path in paths)
+    for document in later:
+        again = {figure["benchmark"] for figure in document["figures"]}
+        for name in again:
+            new = [figure for figure in document["figures"] if figure["benchmark"] == name]
+            place = next((k for k, f in enumerate(first["figures"]) if f["benchmark"] == name), None)
+            kept = [figure for figure in first["figures"] if figure["benchmark"] != name]
+            place = len(kept) if place is None else place
+            first["figures"] = [*kept[:place], *new, *kept[place:]]
+            first["failed"].pop(name, None)
+    return first
 
 
 def experiments_block() -> str:
@@ -126,7 +142,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--run", type=Path, help="run folder whose graph becomes the demo")
     parser.add_argument("--bench", type=Path, help="what python -m benchmarks --json printed")
-    parser.add_argument("--soak", type=Path, help="what python -m benchmarks --soak --json printed")
+    parser.add_argument(
+        "--soak", type=Path, nargs="+",
+        help="what python -m benchmarks --soak --json printed, and later runs of single parts",
+    )  # fmt: skip
     chosen = parser.parse_args()
     DEMO.mkdir(parents=True, exist_ok=True)
     if chosen.run:
@@ -135,7 +154,7 @@ def main() -> None:
     if chosen.bench:
         shutil.copyfile(chosen.bench, BENCH)
     if chosen.soak:
-        shutil.copyfile(chosen.soak, SOAK)
+        SOAK.write_text(json.dumps(merged(chosen.soak), indent=2) + "\n")
     path = ROOT / "README.md"
     path.write_text(readme(path.read_text()))
 

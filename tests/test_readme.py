@@ -61,3 +61,19 @@ def test_every_file_that_the_readme_names_is_there():
     named = {part.split(")")[0] for part in text.split("](")[1:]}
 
     assert {name for name in named if not name.startswith("http") and not (ROOT / name).exists()} == set()
+
+
+def test_of_a_benchmark_that_was_run_again_the_later_run_counts(generator, tmp_path):
+    def document(name, *pairs, failed=()):
+        figures = [{"benchmark": part, "name": part, "value": value} for part, value in pairs]
+        (tmp_path / name).write_text(json.dumps({"figures": figures, "failed": dict.fromkeys(failed, "why")}))
+        return tmp_path / name
+
+    found = generator.merged([
+        document("first", ("a", 1), ("b", 2), ("b", 3), ("c", 4), failed=["d"]), document("b", ("b", 5)),
+        document("d", ("d", 6)),
+    ])  # fmt: skip
+
+    values = [(figure["benchmark"], figure["value"]) for figure in found["figures"]]
+    assert values == [("a", 1), ("b", 5), ("c", 4), ("d", 6)]
+    assert found["failed"] == {}
