@@ -7,7 +7,6 @@ from typing import Any
 
 from agents.spec import AgentSpec
 from env.camera import Pose
-from env.scene import Scene
 from social_jepa.config import ConfigError, RunConfig
 from social_jepa.ledger import Ledger
 from social_jepa.society import (
@@ -38,7 +37,6 @@ class Registry:
         """Read who is there; the first time, write down who begins."""
         self.config, self.folder, self.living = config, folder, living
         self._ledger = ledger
-        self._scene = Scene(config.scene, config.seed)
         self.pending: dict[str, Member] = {}
         self.lives: dict[str, int] = {}
         self.number = time.time_ns()  # agents outlive the keeper, and drop what is older than they know
@@ -96,8 +94,8 @@ class Registry:
             MembershipError, ValueError: Nobody has that name, or a camera cannot stand there.
         """
         found = Pose.parse(pose)
-        self._scene.check_pose(found)
         member = find_member(self.members.values(), name)
+        member.config(self.config).check_agent(name, member.kind, lambda: found)
         moved = replace(member, pose=write_pose(found), era=member.era + 1)
         self._ledger.change(moved.as_row(), "moved", [(self._later(reach), name, moved.pose)])
         self._read()

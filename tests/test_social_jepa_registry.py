@@ -198,6 +198,15 @@ def test_a_move_that_cannot_be_is_a_sentence_and_changes_nothing(registry, ledge
     assert (registry.members, ledger.version()) == (members, version)
 
 
+def test_an_agent_that_glances_is_not_turned_where_its_glances_cannot_go(registry):
+    looking = ("model.seq_jepa.ticks=1.0", "model.seq_jepa.read_out=4")
+    registry.members["agent-0"] = replace(registry.members["agent-0"], kind="seq_jepa", settings=looking)
+
+    with pytest.raises(ValueError, match="lower max_glance to 9 or less"):
+        registry.move("agent-0", "2,3.2,0,180,-80", 0)
+    assert registry.members["agent-0"].era == 0
+
+
 def test_who_leaves_ends_its_edges_with_a_tombstone_once(registry, ledger):
     ledger.record(edges=[edge("agent-0", "agent-1"), edge("agent-1", "agent-2"), edge("agent-2", "agent-0")])
     registry.remove("agent-1", 0)
