@@ -188,9 +188,7 @@ def full_document(results: Results) -> dict[str, Any]:
     edges = [edge for edge in results.graph.edges if {edge.source, edge.target} <= kept]
     graph = TranslationGraph(kept, edges)
     cycles = cycle_entries(graph, lambda name: results.pools(name).heldout.core())
-    whole = kept >= set(results.graph.agents)
-    universe = universe_entry(results, sorted(kept)) if whole else None
-    return {**results.document, "cycles": cycles, "universe": universe}
+    return {**results.document, "cycles": cycles, "universe": universe_entry(results, kept)}
 
 
 def export(results: Results) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """The universe of a run: a map per agent into one space, fitted by whoever holds everybody's anchors."""
 
-from collections.abc import Sequence
-from itertools import permutations
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from alignment.anchors import choose_ticks, shared
-from alignment.graph import NoPathError
+from alignment.graph import Edge, NoPathError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
 from alignment.universe import Universe, fit_universe
@@ -27,8 +26,7 @@ def build_universe(results: "Results") -> Universe:
     Raises:
         NoPathError: No edge is accepted.
     """
-    accepted = [edge for edge in results.graph.edges if edge.status == "accepted"]
-    names = sorted({name for edge in accepted for name in (edge.source, edge.target)})
+    names = sorted({name for pair in _accepted(results) for name in pair})
     if not names:
         raise NoPathError("there is no universe yet: no edge is accepted; social-jepa graph shows why")
     sets = [results.pools(name).anchors for name in names]
@@ -54,14 +52,19 @@ def between(universe: Universe, source: str, target: str) -> LinearMap:
     return universe.between(source, target)
 
 
-def universe_entry(results: "Results", names: Sequence[str]) -> dict[str, Any] | None:
-    """Return what the common space of these agents is worth beside their direct edges, on held-out anchors.
+def universe_entry(results: "Results", kept: Container[str]) -> dict[str, Any] | None:
+    """Return what the common space is worth beside the direct edges, on held-out anchors.
 
-    Both means are over the ordered pairs whose direct edge is accepted. None where there is no such pair.
+    Both means are over the ordered pairs whose direct edge is accepted. None where there is no such pair, or
+    where the anchors of one of them are not those of this graph any more.
+
+    Args:
+        results: A graph.
+        kept: Agents whose anchors on disk are those of the graph.
     """
-    edges = {(edge.source, edge.target): edge for edge in results.graph.edges if edge.status == "accepted"}
-    pairs = [pair for pair in permutations(names, 2) if pair in edges]
-    if not pairs:
+    edges = _accepted(results)
+    pairs = sorted(edges)
+    if not pairs or not all(name in kept for pair in pairs for name in pair):
         return None
     universe = results.universe()
     through, direct = [], []
@@ -76,3 +79,7 @@ def universe_entry(results: "Results", names: Sequence[str]) -> dict[str, Any] |
     mean = torch.tensor([through, direct], dtype=torch.float64).mean(1).tolist()
     dim = universe.consensus.shape[1]
     return {"agents": sorted(universe.maps), "dim": dim, "r2": mean[0], "direct_r2": mean[1]}
+
+
+def _accepted(results: "Results") -> dict[tuple[str, str], Edge]:
+    return {(edge.source, edge.target): edge for edge in results.graph.edges if edge.status == "accepted"}
