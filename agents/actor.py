@@ -70,8 +70,7 @@ class AgentActor:
         peers = {name: life for name, life in roll.lives.items() if name != self._name}
         self._transport.reach({name: roll.handles[name] for name in peers})
         self._voice.meet(peers)
-        if self._life.agent is not None:
-            self._life.errand(lambda agent: agent.witness(roll.events))
+        self._life.errand(lambda agent: agent.witness(roll.events))
 
     async def deliver(self, frame: bytes) -> None:
         """Take one frame; what cannot be read is refused and remembered."""
@@ -105,6 +104,7 @@ class AgentActor:
 
     async def move(self, pose: Pose, era: int) -> None:
         """Turn the camera to another view."""
+        await asyncio.get_running_loop().run_in_executor(None, self._born.wait)
         assert self._life is not None
         await asyncio.wrap_future(self._life.move(pose, era))
 

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.checkpoint import CheckpointError
 from agents.edge import Card, Pools
 from agents.learner import Learner
 from agents.memory import Memory, Published
 from agents.negotiation import Negotiation
+from agents.settings import DRIFT_TICKS
 from agents.spec import AgentSpec
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis, autocorrelations, core_gap, effective_rank, find_core
@@ -22,7 +24,6 @@ from env.camera import Pose
 
 BASIS_TICKS = 16384  # trained ticks that the axes of the core are found on; with 2048 they cost 3 % of its R2
 COLLAPSED_RANK = 1.5  # effective dimensions below which an encoder says one thing only
-DRIFT_TICKS = 256  # fresh anchors that drift is measured on
 TOLD_LOSSES = 2000  # newest losses that are told; an agent may learn for weeks
 
 
@@ -135,10 +136,13 @@ class Agent(Learner):
         """Go on from the files in the agent's folder.
 
         Raises:
-            CheckpointError: One is missing, damaged, or of another agent, scene or size of model.
+            CheckpointError: The checkpoint is missing, damaged, or of another agent, scene or size of model.
         """
         super().load()
         if self.published_path.exists() and self.basis is not None:
-            published = Published.load(self.published_path, self.owner(), self.build_model)
+            try:
+                published = Published.load(self.published_path, self.owner(), self.build_model)
+            except CheckpointError:
+                return  # nothing is lost: what it has learned is published anew
             if published.memory.era == self.spec.era:
                 self._publish(published)

@@ -20,7 +20,7 @@ from agents.checkpoint import (
 )
 from agents.kinds import build_world_model
 from agents.memory import BASIS_TENSORS
-from agents.settings import stretches
+from agents.settings import GAP, stretches
 from agents.spec import AgentSpec, Progress, sensing_words
 from agents.teaching import learn_from
 from agents.training import Trainer
@@ -32,7 +32,6 @@ from env.scene import BodyEvent, Scene
 from env.sensing import SensingRecorder
 
 CHUNK = 512  # frames rendered and embedded at a time
-GAP = 256  # least ticks between stretches; more where the scene remembers longer
 KEPT_LOSSES = 20_000  # the newest ones; an agent may learn for weeks
 
 
@@ -140,12 +139,15 @@ class Learner:
         The course counts as done then: what follows is learning on, alone.
 
         Raises:
-            ValueError: The lesson is not of the ticks that a course begins with.
+            ValueError: The lesson is not of the first ticks of a course, or of more than it remembers.
         """
         if first != self.first:
             raise ValueError(
                 f"a lesson begins at tick {self.first}, where no map is fitted or scored, not {first}"
             )
+        room = self.trainer.room
+        if len(taught) > room:
+            raise ValueError(f"a lesson of {len(taught)} ticks is more than the {room} that it remembers")
         self.phase = "listening"
         began = time.perf_counter()
         self.trainer.window.advance_to(first + len(taught))
@@ -158,8 +160,8 @@ class Learner:
         read = learn_from(self.model, embed, taught, config, self.spec.training.learning_rate, seed, pause)
         self.trainer.train_seconds = time.perf_counter() - began
         if read is not None:
-            self.lesson_frames = read
-            self.trainer.step = self.spec.training.steps
+            self.lesson_frames = read * self.trainer.looks
+            self.trainer.step = self.trainer.skipped = self.spec.training.steps
         return read is not None
 
     def _lesson(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
@@ -234,6 +236,7 @@ class Learner:
         self.trainer.step = int(facts["step"])
         self.trainer.losses = list(facts["losses"])
         self.lesson_frames = int(facts["lesson_frames"])
+        self.trainer.skipped = self.spec.training.steps if self.lesson_frames else 0
         if "basis.mean" in tensors:
             found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
             self.basis = CoreBasis(**found, core_dim=int(facts["core_dim"]))

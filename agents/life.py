@@ -155,7 +155,7 @@ class Life:
                 return
             if teacher in self.voice.greeted_by and time.monotonic() - asked > LESSON_PATIENCE:
                 asked, often = time.monotonic(), often + 1
-                ticks = min(agent.spec.teaching.ticks, agent.spec.training.window)
+                ticks = min(agent.spec.teaching.ticks, agent.trainer.room)
                 self.voice.say([Ask(source=teacher, target=agent.spec.name, round=0, ticks=ticks)])
             time.sleep(IDLE)
 

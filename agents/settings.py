@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from env.sensing import Needs
 
 OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
+GAP = 256  # least ticks between stretches; more where the scene remembers longer
+DRIFT_TICKS = 256  # fresh anchors that drift is measured on
 KINDS: Mapping[str, str] = {  # kind of world model: where its class is
     "jepa": "agents.world_model:Jepa",
     "seq_jepa": "agents.sensing_models:SeqJepaAgent",
@@ -67,6 +69,12 @@ class ModelConfig:
     def dim_of(self, kind: str) -> int:
         """Return how many dimensions an anchor of such an agent has; a model of a user's own takes `dim`."""
         return {"seq_jepa": self.seq_jepa.anchor, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
+
+    def dim_key(self, kind: str) -> str:
+        """Return the setting that `dim_of` follows from."""
+        if kind == "seq_jepa":
+            return "model.seq_jepa.read_out" if self.seq_jepa.ticks else "model.seq_jepa.encoder.dim"
+        return "model.p_jepa.encoder.dim" if kind == "p_jepa" else "model.dim"
 
     def needs_of(self, kind: str) -> "Needs":
         """Return what such an agent needs of its camera; a model of a user's own sees straight ahead."""

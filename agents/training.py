@@ -53,6 +53,7 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.step = 0
+        self.skipped = 0  # steps of a course that a lesson stood in for
         self.taken = 0  # steps in this life: fewer than `step` after a resume
         self.losses: list[float] = []  # one a step
         self.record_seconds = 0.0
@@ -74,7 +75,7 @@ class Trainer:
     @property
     def frames(self) -> int:
         """Frames that training has read so far."""
-        return self.step * self.config.segments * self.config.length * self.looks
+        return (self.step - self.skipped) * self.config.segments * self.config.length * self.looks
 
     @property
     def finished(self) -> bool:

@@ -111,4 +111,4 @@ def _fit(core: Tensor, consensus: Tensor, keep: float) -> LinearMap:
 
 def _middle(seen: Tensor, keep: float) -> Tensor:
     """Return the mean of what agents see at each tick, [N, K, D] -> [K, D], or their median by coordinate."""
-    return seen.mean(0) if keep == 1 else seen.median(0).values
+    return seen.mean(0) if keep == 1 else seen.quantile(0.5, dim=0)

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.harness import BenchmarkError, Effort, Figure, say, seconds
 from benchmarks.living import CURRENT, living, until
 from benchmarks.whole_run import mean
-from social_jepa.results import saving
+from social_jepa.lesson import saving
 from social_jepa.simulation import Simulation
 from social_jepa.society import write_pose
 

@@ -23,6 +23,11 @@ class AgentsConfig:
     threads: int = 0  # CPU threads of each agent; 0: its share of the machine's cores
     gpus: float = 0.0  # GPUs that each agent reserves; 0: its share of those there are
 
+    @property
+    def usual(self) -> str:
+        """Kind of a newcomer that names none: that of all others, if they are alike."""
+        return self.kinds[0] if len(set(self.kinds)) == 1 else self.kind
+
     def __post_init__(self) -> None:
         """Refuse a society that cannot be, by name."""
         for kind in (self.kind, *self.kinds):

@@ -13,9 +13,9 @@ from env.scene import Scene
 from social_jepa.config import RunConfig
 from social_jepa.document import agent_entry, edge_entry, pack_maps
 from social_jepa.ledger import Ledger
-from social_jepa.results import ANCHORS
+from social_jepa.results import ANCHORS, anchors_version
 from social_jepa.society import Member
-from social_jepa.store import RunFolder
+from social_jepa.store import RunFolder, StoreError
 
 
 class Chronicle:
@@ -25,7 +25,15 @@ class Chronicle:
         """Go on from what is written."""
         self._folder, self._ledger = folder, ledger
         self._scene = Scene(config.scene, config.seed)
-        self.known = {name: entry["checkpoint"] for name, entry in ledger.agents().items()}
+        written = {name: entry["checkpoint"] for name, entry in ledger.agents().items()}
+        # whose anchors are gone is asked for them again
+        self.known = {name: version for name, version in written.items() if self._keeps(name, version)}
+
+    def _keeps(self, name: str, version: str) -> bool:
+        try:
+            return anchors_version(self._folder, name) == version
+        except StoreError:
+            return False
 
     def write(self, name: str, members: Mapping[str, Member], report: Report) -> None:
         """Write one report in one transaction; the anchors first, so that what the ledger names is there.

@@ -122,14 +122,9 @@ def add_agent(
         place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent["pose"].split(","))
         typer.echo(f"{agent['name']} joined at {place}" + (", and is understood" if wait else ""))
     if wait and taught_by:
-        from social_jepa.results import saving
+        from social_jepa.lesson import saving, told
 
-        saved = saving(simulation.results(), agent["name"])
-        typer.echo(
-            f"taught by {taught_by}: its model read {saved['read']:,} frames, alone {saved['read_alone']:,} "
-            f"({saved['share_read']:.0%} of the compute); its camera recorded {saved['recorded']:,} ticks to "
-            f"learn from, alone {saved['recorded_alone']:,} ({saved['share_recorded']:.0%})"
-        )
+        typer.echo(told(taught_by, agent, saving(simulation.results(), agent["name"])))
 
 
 @app.command("move-agent")

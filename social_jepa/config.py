@@ -41,23 +41,26 @@ class RunConfig:
             raise ValueError(f"seed={self.seed}: a whole number from 0 to 2**62 - 1")
         if self.scene.frame_size % 16:
             raise ValueError(f"scene.frame_size={self.scene.frame_size}: the encoder needs a multiple of 16")
+
+    def check_agents(self) -> None:
+        """Raise ValueError unless those who begin can live in this scene; see `check_agent`."""
         for index, name in enumerate(self.names()):
             self.check_agent(name, self.kind(index), lambda index=index: self.pose(index))  # type: ignore[misc]
 
     def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose]) -> None:
         """Raise ValueError unless such an agent can live in this scene and show what it makes of it."""
         scene, dim, needs = Scene(self.scene, self.seed), self.model.dim_of(kind), self.model.needs_of(kind)
-        pairs = self.training.segments * (self.training.length - 1)
+        key, pairs = self.model.dim_key(kind), self.training.segments * (self.training.length - 1)
         if pairs <= dim:
             raise ValueError(
-                f"model.dim={dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
-                "raise training.segments or lower model.dim"
+                f"{key} makes codes of {dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
+                f"raise training.segments or lower {key}"
             )
         frame = 4 * (self.negotiation.anchors + self.negotiation.heldout) * dim
         if frame > MAX_FRAME // 2:
             raise ValueError(
-                f"negotiation.anchors + negotiation.heldout, times model.dim, make {frame:,} bytes: "
-                f"at most {MAX_FRAME // 2:,} travel in one message"
+                f"negotiation.anchors + negotiation.heldout, times the {dim} dimensions of {key}, "
+                f"make {frame:,} bytes: at most {MAX_FRAME // 2:,} travel in one message"
             )
         if self.training.window // needs.looks < 2 * self.training.length:
             raise ValueError(
@@ -124,7 +127,12 @@ def load_config(
     settings: dict[str, Any] = {}
     for above in (base or {}, {} if file is None else _read(file)):
         _lay_over(settings, above)
-    return overlay(RunConfig, settings, overrides)
+    config: RunConfig = overlay(RunConfig, settings, overrides)
+    try:
+        config.check_agents()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return config
 
 
 def overlay(kind: type, settings: dict[str, Any], overrides: Sequence[str]) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from agents.settings import DRIFT_TICKS, GAP
 from agents.spec import AgentSpec
 from env.camera import Pose
 from social_jepa.config import ConfigError, RunConfig
@@ -120,7 +121,10 @@ class Registry:
         self._read()
 
     def _later(self, reach: int) -> int:
-        return reach + max(LEAD, 4 * self.config.training.calibration)
+        """Return a tick beyond all that is drawn before everybody has heard."""
+        calibration = max(m.config(self.config).training.calibration for m in self.members.values())
+        drift = DRIFT_TICKS * self.config.negotiation.spacing
+        return reach + LEAD + max(GAP, self.config.scene.memory) + max(4 * calibration, drift)
 
     def roll(self, handles: Mapping[str, Any]) -> dict[str, Any]:
         """Return what every agent is told: who is there and how to reach them."""

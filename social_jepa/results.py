@@ -82,7 +82,7 @@ class Results:
     def keeps(self, name: str) -> bool:
         """Whether the anchors on disk are those of the version that the graph speaks of."""
         published = {agent["name"]: agent["checkpoint"] for agent in self.document["agents"]}
-        return name in published and _tensors(self.folder.agent(name) / ANCHORS)[1] == published[name]
+        return name in published and anchors_version(self.folder, name) == published[name]
 
     def pools(self, name: str) -> Pools:
         """Return what an agent makes of the ticks that may be compared.
@@ -203,6 +203,20 @@ def export(results: Results) -> dict[str, Any]:
     return document
 
 
+def anchors_version(folder: RunFolder, name: str) -> str:
+    """Return the hash of the model that made the anchors that are kept of an agent.
+
+    Raises:
+        StoreError: They are missing or damaged.
+    """
+    path = folder.agent(name) / ANCHORS
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("checkpoint", "")
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
 def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -214,22 +228,6 @@ def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
 
 def _damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(f"{path} is missing or damaged ({error}): resume the run to write it again")
-
-
-def saving(results: Results, name: str) -> dict[str, float]:
-    """Return what being taught saved a newcomer, in frames that its model read and that its camera drew.
-
-    A frame costs every agent of one size the same, so that shares of frames are shares of compute.
-    """
-    config = results.member(name).config(results.config)
-    course, agent = config.training, results.agent(name)
-    alone = course.steps * course.segments * course.length
-    recorded = min(config.teaching.ticks, course.window)
-    return {
-        "read": agent["lesson_frames"], "read_alone": alone,
-        "recorded": recorded, "recorded_alone": course.window,
-        "share_read": agent["lesson_frames"] / alone, "share_recorded": recorded / course.window,
-    }  # fmt: skip
 
 
 def everybody(results: Results) -> list[dict[str, Any]]:

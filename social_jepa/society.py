@@ -11,7 +11,7 @@ from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
 from env.scene import BodyEvent, Scene
 from social_jepa.agents_config import MAX_AGENTS
-from social_jepa.config import ConfigError, RunConfig, load_config
+from social_jepa.config import ConfigError, RunConfig, overlay
 from social_jepa.store import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -61,7 +61,7 @@ class Member:
 
     def config(self, config: RunConfig) -> RunConfig:
         """Return the settings of the run as they are for this member."""
-        return load_config(base=config.as_dict(), overrides=self.settings) if self.settings else config
+        return overlay(RunConfig, config.as_dict(), self.settings) if self.settings else config
 
 
 def write_pose(pose: Pose) -> str:
@@ -109,7 +109,7 @@ def newcomer(
     _check_own(settings)
     found = Pose.parse(pose) if pose else ring_pose(index, config.agents.ring)
     Scene(config.scene, config.seed).check_pose(found)
-    member = Member(name, index, write_pose(found), kind or config.agents.kind, settings, taught_by)
+    member = Member(name, index, write_pose(found), kind or config.agents.usual, settings, taught_by)
     check_kind(member.kind)
     member.config(config).check_agent(name, member.kind, lambda: found)
     return member

@@ -127,3 +127,16 @@ def test_a_file_of_other_sizes_is_refused(life, path):
 
     with pytest.raises(CheckpointError, match="trained with other model settings"):
         Published.load(path, life.owner(), Agent(other).build_model)
+
+
+def test_a_damaged_publication_is_made_anew_and_costs_nothing_that_was_learned(life, tmp_path):
+    folder = shutil.copytree(life.spec.folder, tmp_path / "copy")
+    again = Agent(replace(life.spec, folder=str(folder)))
+    again.published_path.write_bytes(again.published_path.read_bytes()[:-9])
+    again.load()
+
+    assert again.published is None
+    assert again.trainer.step == life.trainer.step
+    again.settle()
+    assert again.published is not None
+    again.close()

@@ -193,3 +193,21 @@ def test_a_teacher_tells_of_the_first_ticks_of_a_course_though_its_window_has_mo
             agent.embed_ticks(range(first, first + 100), agent.published.model)
         )
         torch.testing.assert_close(codes_, direct.float(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_lesson_of_more_ticks_than_are_remembered_is_refused_and_moves_no_window(pupil):
+    room = pupil.trainer.room
+    with pytest.raises(ValueError, match=f"more than the {room} that it remembers"):
+        pupil.learn_from(pupil.first, torch.zeros(room + 1, 2), lambda: False)
+
+    assert len(pupil.trainer.window) == 0
+    assert pupil.trainer.record(lambda: False)
+
+
+def test_frames_of_a_course_that_a_lesson_stood_in_for_are_not_counted(pupil):
+    taught = torch.from_numpy(pupil.scene.factors(np.arange(pupil.first, pupil.first + 300))).float()
+    assert pupil.learn_from(pupil.first, taught, lambda: False)
+
+    assert pupil.trainer.finished
+    assert pupil.progress().frames == 0
+    assert pupil.progress().lesson_frames > 0

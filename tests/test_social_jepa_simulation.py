@@ -13,8 +13,8 @@ from social_jepa_living import PATIENCE, complete, edges, ledger_of, newcomer, s
 from agents.agent import Agent
 from agents.checkpoint import read_checkpoint
 from social_jepa import cluster
+from social_jepa.lesson import saving
 from social_jepa.query import ask
-from social_jepa.results import saving
 from social_jepa.simulation import Simulation, was_living
 from social_jepa.society import first_members, member_spec
 from social_jepa.store import RunFolder, StoreError

@@ -131,3 +131,20 @@ def test_bodies_come_move_and_leave_where_the_rows_say():
 
 def test_a_member_is_found_by_its_name():
     assert find_member(PRESENT, "agent-2") is PRESENT[2]
+
+
+def test_a_newcomer_is_not_measured_by_what_the_founders_would_make_of_its_settings():
+    config = load_config(overrides=["scene.renderer=toy", "agents.kind=seq_jepa"])
+    level = "6,0.5,0,180,0"  # the founders look down, and could not glance as far
+    member = newcomer(config, [], [], pose=level, settings=["model.seq_jepa.max_glance=80"])
+
+    assert member.config(config).model.seq_jepa.max_glance == 80
+
+
+@pytest.mark.parametrize(
+    ("kinds", "usual"), [('["seq_jepa","seq_jepa"]', "seq_jepa"), ('["p_jepa","jepa"]', "jepa")]
+)
+def test_a_newcomer_is_by_default_what_all_others_are(kinds, usual):
+    config = load_config(overrides=["scene.renderer=toy", "agents.count=2", f"agents.kinds={kinds}"])
+
+    assert newcomer(config, [], []).kind == usual

@@ -55,7 +55,8 @@ async def translate_vectors(parts: Parts, asked: Translate) -> Response:
         return as_json({**found, **given})
 
     held = parts.view.glance()
-    if held and len(asked.vectors or ()) in SMALL:
+    # the universe is fitted when it is first asked for, which takes too long to do between two answers
+    if held and asked.via != "universe" and len(asked.vectors or ()) in SMALL:
         with contextlib.suppress(StoreError):  # an agent is just publishing: look again
             return Response(work(held.results), media_type="application/json")
     question = functools.partial(parts.view.ask, work)

@@ -150,7 +150,7 @@ class GraphAsked(Asked):
     as_of: str | None = Field(
         None, max_length=40, description="As it stood then: 2026-11-21T14:30, or '10 minutes ago'."
     )
-    cycles: bool = Field(False, description="With the errors around every three agents.")
+    cycles: bool = Field(False, description="With the errors around every three agents, and the universe.")
 
 
 class PathAsked(Asked):

@@ -39,7 +39,7 @@ def agent(parts: Parts, name: Name, asked: Annotated[Nothing, Query()]) -> Respo
 
 @router.get("/api/graph")
 def graph(parts: Parts, asked: Annotated[GraphAsked, Query()], if_none_match: Match = "") -> Response:
-    """Return the whole graph, as `social-jepa graph --json` prints it.
+    """Return the graph; with cycles, which take longer, as `social-jepa graph --json` prints it.
 
     It has an ETag: send it back as If-None-Match and 304 says that nothing has changed.
     """
