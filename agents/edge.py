@@ -108,9 +108,6 @@ class Pools:
 
     def select(self, fit: Iterable[int], held: Iterable[int]) -> torch.Tensor:
         """Return the embeddings of those ticks, [anchors + heldout, D], in that order."""
-        return torch.cat([_rows(self.anchors, fit), _rows(self.heldout, held)])
-
-
-def _rows(anchors: AnchorSet, ids: Iterable[int]) -> torch.Tensor:
-    place = {tick: row for row, tick in enumerate(anchors.ids)}
-    return anchors.vectors[[place[tick] for tick in ids]]
+        return torch.cat([
+            self.anchors.vectors[self.anchors.rows(fit)], self.heldout.vectors[self.heldout.rows(held)],
+        ])  # fmt: skip

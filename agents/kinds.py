@@ -6,9 +6,7 @@ from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
 
-import numpy as np
-import torch
-
+from agents.seeded import seeded
 from agents.settings import KINDS, ModelConfig, check_kind
 from agents.world_model import WorldModel
 
@@ -26,11 +24,7 @@ def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Seq
         ValueError: Nobody knows that kind, or what it names is no world model.
     """
     make = load_kind(kind)
-    word = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
-    # torch's layers draw from the global generator: borrow it and give it back as it was
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(word)
-        return make(config, frame_size)
+    return seeded(seed, lambda: make(config, frame_size))
 
 
 def load_kind(text: str) -> type[WorldModel]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.settings import TeachingConfig
-from agents.training import parameter_groups, rate
+from agents.training import parameter_groups, rate, set_rate
 from agents.world_model import WorldModel
 
 WARMUP = 0.15  # share of the steps over which the rate rises
@@ -56,14 +56,13 @@ def learn_from(
         Frames read; None when it left before the end.
     """
     model.train()
-    optimiser = torch.optim.AdamW(parameter_groups(model), lr=learning_rate)
+    optimiser = torch.optim.AdamW(parameter_groups(model, model.rate_shares()), lr=learning_rate)
     taught = taught.to(next(model.parameters()).device)
     for step in range(config.steps):
         if pause():
             return None
         rows = np.random.default_rng([*seed, step]).choice(len(taught), config.batch, replace=False)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * group["share"] * rate(step, config.steps, WARMUP)
+        set_rate(optimiser, learning_rate * rate(step, config.steps, WARMUP))
         loss = lesson_loss(embed(rows), taught[rows])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

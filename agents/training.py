@@ -42,13 +42,11 @@ class Trainer:
             seed: Words that the order of its data follows from.
         """
         self.model = model
-        looks = recorder.frame_shape[0] if len(recorder.frame_shape) > 3 else 1
         self.recorder = recorder
-        self.room = (
-            config.window // looks
-        )  # ticks: whoever looks often remembers as many frames as the others
+        self.looks = recorder.looks
+        # ticks: whoever looks often remembers as many frames as the others
+        self.room = config.window // self.looks
         self.window = Window(recorder, start, self.room)
-        self.looks = looks
         self.start = start
         self.config = config
         self.seed = seed
@@ -65,7 +63,7 @@ class Trainer:
         """Made when it is first needed: torch loads its compiler then, for more than a second."""
         fused = next(self.model.parameters()).device.type in ("cpu", "cuda")
         made = torch.optim.AdamW(
-            parameter_groups(self.model), lr=self.config.learning_rate,
+            parameter_groups(self.model, self.model.rate_shares()), lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay, fused=fused,
         )  # fmt: skip
         if self.saved:
@@ -126,8 +124,7 @@ class Trainer:
         ticks = self.window.draw(rng, config.segments, config.length)  # [N, T]
         frames, senses = torch.from_numpy(self.window.read(ticks)), self.recorder.senses(ticks)
         now = config.learning_rate * rate(self.step, config.steps, config.warmup, config.afterwards)
-        for group in self.optimiser.param_groups:
-            group["lr"] = now * group["share"]
+        set_rate(self.optimiser, now)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         loss, _ = loss_of(self.model, frames, generator, senses)
         value = loss.item()
@@ -144,14 +141,24 @@ class Trainer:
         return value
 
 
-def parameter_groups(model: WorldModel) -> list[dict[str, Any]]:
-    """Return a model's parameters by their share of the learning rate, for an optimiser to walk through."""
-    shares = model.rate_shares()
+def parameter_groups(model: nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return a model's parameters by their share of the learning rate, for an optimiser to walk through.
+
+    Args:
+        model: Whose parameters.
+        shares: By the beginning of a parameter's name; the others have all of it.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         share = next((share for start, share in shares.items() if name.startswith(start)), 1.0)
         groups.setdefault(share, []).append(parameter)
     return [{"params": parameters, "share": share} for share, parameters in groups.items()]
+
+
+def set_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+    """Set the learning rate of each group that `parameter_groups` made to its share of a value."""
+    for group in optimiser.param_groups:
+        group["lr"] = value * group["share"]
 
 
 def rate(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:

@@ -38,6 +38,15 @@ class AnchorSet:
         if not torch.isfinite(self.vectors).all():
             raise ValueError("an anchor holds a value that is not finite; check the encoder that made it")
 
+    def rows(self, ticks: Iterable[int]) -> list[int]:
+        """Return the row of each of these ticks; one may be asked for twice.
+
+        Raises:
+            KeyError: A tick is not in the set.
+        """
+        row = {tick: place for place, tick in enumerate(self.ids)}
+        return [row[tick] for tick in ticks]
+
     def core(self) -> Tensor:
         """Return the predictable core of every anchor, [K, core_dim]."""
         return self.vectors[:, : self.core_dim]

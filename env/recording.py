@@ -58,6 +58,11 @@ class Recorder:
         self.viewer = viewer
 
     @property
+    def looks(self) -> int:
+        """How many looks are taken of a tick."""
+        return 1
+
+    @property
     def frame_shape(self) -> tuple[int, ...]:
         """The shape of what is seen of a tick, (H, W, 3)."""
         return (self.scene.config.frame_size, self.scene.config.frame_size, 3)

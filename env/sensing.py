@@ -81,6 +81,11 @@ class SensingRecorder(Recorder):
         self._words = words
 
     @property
+    def looks(self) -> int:
+        """How many looks are taken of a tick, M."""
+        return self.needs.looks
+
+    @property
     def frame_shape(self) -> tuple[int, ...]:
         """The shape of what is seen of a tick, (M, H, W, 3), or (H, W, 3) where it is one look."""
         one = super().frame_shape

@@ -13,14 +13,14 @@ from agents.checkpoint import CheckpointError
 from agents.kinds import build_world_model
 from agents.memory import Published
 from agents.world_model import embed_of
-from alignment.anchors import AnchorSet, shared
+from alignment.anchors import AnchorSet
 from alignment.graph import NoPathError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
 from env.scene import Scene
 from social_jepa.pictures import Observer, sheet, write_png
 from social_jepa.results import Results
-from social_jepa.universe import UNIVERSE, between
+from social_jepa.universe import UNIVERSE, between, scoring_cores
 
 LAST_TICK = 2**53  # far beyond any run, and still exact as a float
 DEFAULT_TICK = 0  # the first tick of the stretch that scores
@@ -110,10 +110,8 @@ def quality(results: Results, path: Sequence[str]) -> dict[str, Any]:
     Nothing was fitted on those anchors, so that ``measured_r2`` is the composed map's own. The common space
     promises nothing beyond what is measured: there ``expected_r2`` is the same figure.
     """
-    source, target = shared(results.pools(path[0]).heldout, results.pools(path[-1]).heldout)
-    ends = [results.agent(name)["core_dim"] for name in (path[0], path[-1])]
-    translated = carry(results, path)(source[:, : ends[0]].double())
-    measured = r2(translated, target[:, : ends[1]].double())
+    source, target = scoring_cores(results, path[0], path[-1])
+    measured = r2(carry(results, path)(source), target)
     expected = measured if UNIVERSE in path[1:-1] else results.graph.quality(path)
     return {"path": list(path), "expected_r2": expected, "measured_r2": measured}
 
@@ -182,9 +180,8 @@ def embed(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
     if outside:
         raise QueryError(f"--tick {outside[0]}: choose from 0, where the scene begins, to {LAST_TICK}")
     memory = results.pools(source).heldout
-    place = {tick: row for row, tick in enumerate(memory.ids)}
-    if all(tick in place for tick in ticks):
-        return memory.core()[[place[tick] for tick in ticks]]
+    if set(ticks) <= set(memory.ids):
+        return memory.core()[memory.rows(ticks)]
     published, member = load_published(results, source), results.member(source)
     needs = member.config(results.config).model.needs_of(member.kind)
     with Observer(results) as observer, torch.inference_mode():

@@ -33,11 +33,8 @@ def build_universe(results: "Results") -> Universe:
     ticks = set(sets[0].ids).intersection(*(anchors.ids for anchors in sets))
     count = min(len(ticks), results.config.negotiation.anchors)
     chosen = choose_ticks(sorted(ticks), count, results.config.seed)
-    cores = {}
-    for name, anchors in zip(names, sets, strict=True):
-        row = {tick: place for place, tick in enumerate(anchors.ids)}
-        cores[name] = anchors.core()[[row[tick] for tick in chosen]]
-    return fit_universe(cores)
+    shown = [anchors.core()[anchors.rows(chosen)] for anchors in sets]
+    return fit_universe(dict(zip(names, shown, strict=True)))
 
 
 def between(universe: Universe, source: str, target: str) -> LinearMap:
@@ -50,6 +47,13 @@ def between(universe: Universe, source: str, target: str) -> LinearMap:
         if name not in universe.maps:
             raise NoPathError(f"{name} is not part of the universe: no accepted edge touches it")
     return universe.between(source, target)
+
+
+def scoring_cores(results: "Results", source: str, target: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what two agents make of the instants that score, [K, d] each: nothing was fitted on them."""
+    pools = [results.pools(name).heldout for name in (source, target)]
+    shown, seen = shared(*pools)
+    return shown[:, : pools[0].core_dim].double(), seen[:, : pools[1].core_dim].double()
 
 
 def universe_entry(results: "Results", kept: Container[str]) -> dict[str, Any] | None:
@@ -69,9 +73,7 @@ def universe_entry(results: "Results", kept: Container[str]) -> dict[str, Any] |
     universe = results.universe()
     through, direct = [], []
     for source, target in pairs:
-        shown, seen = shared(results.pools(source).heldout, results.pools(target).heldout)
-        dims = [results.agent(name)["core_dim"] for name in (source, target)]
-        theirs, ours = shown[:, : dims[0]].double(), seen[:, : dims[1]].double()
+        theirs, ours = scoring_cores(results, source, target)
         through.append(r2(universe.between(source, target)(theirs), ours))
         edge_map = edges[source, target].map
         assert edge_map is not None  # an accepted edge has one

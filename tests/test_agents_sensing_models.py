@@ -88,7 +88,7 @@ def test_the_target_network_follows_after_each_step(tmp_path):
 
 def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
     model = build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0,))
-    groups = {group["share"]: group["params"] for group in parameter_groups(model)}
+    groups = {group["share"]: group["params"] for group in parameter_groups(model, model.rate_shares())}
 
     assert set(groups) == {0.3, 1.0}
     assert {id(part) for part in groups[0.3]} == {id(part) for part in model.model.encoder.parameters()}

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from agents.seeded import seeded
 from agents.training import TrainingError
 from social_jepa.experiments.experiment import Figure, Goal, Outcome, Results
-from social_jepa.experiments.learning import fit, seeded
+from social_jepa.experiments.learning import fit
 from social_jepa.experiments.measure import Estimate, Measure
 
 QUIET = [].append

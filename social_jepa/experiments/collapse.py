@@ -45,15 +45,15 @@ Thresholds, fixed beforehand:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from agents.seeded import seeded
 from social_jepa.experiments.collapse_figures import figures, notes, pictures
 from social_jepa.experiments.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.learning import fit, seeded
+from social_jepa.experiments.learning import fit
 from social_jepa.experiments.mdp import family
 from social_jepa.experiments.mdp_models import Jepas, Seen, Worlds
 from social_jepa.experiments.mdp_scores import score_all, score_search
@@ -134,7 +134,7 @@ def run(part: str, seed: int, settings: CollapseSettings, say: Say) -> Outcome:
     if part in SEARCHES:
         rows, pairs = pulled(worlds, settings.pairs, np.random.default_rng([seed, PULLED]))
         worlds = worlds.repeated(rows)
-    model = cast(Jepas, seeded([seed, WEIGHTS], lambda: Jepas(worlds, settings.dim, settings.hidden)))
+    model = seeded([seed, WEIGHTS], lambda: Jepas(worlds, settings.dim, settings.hidden))
     if part.startswith("collapsed"):
         with torch.no_grad():
             model.encoder.last.zero_()

@@ -40,7 +40,6 @@ Thresholds, fixed beforehand:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -48,11 +47,12 @@ from torch import Tensor
 
 from agents.auxiliary import AuxiliaryJepa, RandomNetworkTarget
 from agents.model_settings import AuxiliaryConfig, EncoderConfig
+from agents.seeded import seeded
 from env.counting import FRAME_SIZE, SHAPES, CountingConfig, draw_many, transition_table, transitions
 from social_jepa.experiments.counting_figures import figures, notes, pictures
 from social_jepa.experiments.counting_probes import scores
 from social_jepa.experiments.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.learning import Batch, fit, seeded
+from social_jepa.experiments.learning import Batch, fit
 from social_jepa.experiments.measure import Measure
 
 # Words after the seed: what each generator is for.
@@ -111,7 +111,7 @@ def build(part: str, settings: CountingSettings) -> AuxiliaryJepa:
 
 def run(part: str, seed: int, settings: CountingSettings, say: Say) -> Outcome:
     """Train a part with a seed and score its codes."""
-    model = cast(AuxiliaryJepa, seeded([seed, WEIGHTS], lambda: build(part, settings)))
+    model = seeded([seed, WEIGHTS], lambda: build(part, settings))
     first, probe, held_out = (
         _frames(np.random.default_rng([seed, word]), settings) for word in (CALIBRATION, PROBE, HELD_OUT)
     )

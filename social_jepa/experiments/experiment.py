@@ -131,5 +131,14 @@ class Experiment:
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
 
 
+def missed(figures: Sequence[Figure]) -> list[str]:
+    """Return a sentence for each goal that was missed, for the notes."""
+    return [
+        f"Missed: {line.name} is {line.estimate.value:.3f}, the goal {line.goal}."
+        for line in figures
+        if line.met is False
+    ]
+
+
 def _plain(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.experiment import Figure, Goal, Results
+from social_jepa.experiments.experiment import Figure, Goal, Results, missed
 from social_jepa.experiments.invariance_scores import TEST_LENGTHS
 from social_jepa.experiments.invariance_training import MAIN, PARTS, RECIPES, WITHOUT
 from social_jepa.experiments.measure import Estimate
@@ -73,7 +73,7 @@ def _table(results: Results, prefix: str) -> list[Figure]:
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what the trainings cost, how the search went, and by how much goals are missed."""
     spent = {part: results.outcomes[part, results.seeds[0]].flops / 1e12 for part in RECIPES}
-    said = [
+    return [
         f"Counted training TFLOPs, seed {results.seeds[0]}: "
         + ", ".join(f"{part} {cost:.2f}" for part, cost in spent.items())
         + f"; widest gap {100 * (max(spent.values()) / min(spent.values()) - 1):.1f} %.",
@@ -81,9 +81,5 @@ def notes(results: Results, settings: Any) -> list[str]:
         SATURATED,
         "Baselines enter the comparison of classes with the better of one code and the mean of an object's "
         "five codes; seq-JEPA has its aggregate.",
+        *missed(figures(results, settings)),
     ]
-    missed = [figure for figure in figures(results, settings) if figure.met is False]
-    said += [
-        f"Missed: {figure.name} is {figure.estimate.value:.3f}, the goal {figure.goal}." for figure in missed
-    ]
-    return said

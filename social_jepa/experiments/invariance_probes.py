@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from social_jepa.experiments.learning import fit, seeded
+from agents.seeded import seeded
+from social_jepa.experiments.learning import fit
 from social_jepa.experiments.measure import Measure
 
 ROWS = 2048  # samples that a probe or an encoder reads at once

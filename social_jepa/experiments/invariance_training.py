@@ -14,11 +14,12 @@ from agents.baselines import PairBaseline
 from agents.encoder import ConvEncoder
 from agents.losses import covariance_loss
 from agents.model_settings import BASELINES, BaselineConfig, EncoderConfig, SeqConfig
+from agents.seeded import seeded
 from agents.seq_world_model import SeqJepa
 from env.objects import ObjectViews
 from social_jepa.experiments.experiment import Say
 from social_jepa.experiments.invariance_data import sequences
-from social_jepa.experiments.learning import fit, seeded
+from social_jepa.experiments.learning import fit
 
 WEIGHTS, ORDER = 11, 12  # words: the same first encoder and the same order of objects for every method
 LENGTHS = {"seq-jepa-1": 1, "seq-jepa-2": 2, "seq-jepa-3": 3, "seq-jepa-3-no-actions": 3}
@@ -72,11 +73,11 @@ def build(part: str, sizes: Sizes, words: tuple[int, ...]) -> Model:
     encoder = EncoderConfig(dim=sizes.dim, width=sizes.width, hidden=sizes.hidden, precision="fp32")
     if part in BASELINES:
         config = BaselineConfig(encoder=encoder, hidden=4 * sizes.dim, projection=sizes.dim)
-        made = cast(PairBaseline, seeded(words, lambda: PairBaseline(part, config, sizes.frame_size)))
+        made = seeded(words, lambda: PairBaseline(part, config, sizes.frame_size))
         return closed(made)
     acts = part != "seq-jepa-3-no-actions"
     seq = SeqConfig(encoder=encoder, action=sizes.dim // 4, predictor=4 * sizes.dim, action_conditioning=acts)
-    return closed(cast(SeqJepa, seeded(words, lambda: SeqJepa(seq, sizes.frame_size, 4))))
+    return closed(seeded(words, lambda: SeqJepa(seq, sizes.frame_size, 4)))
 
 
 def closed(model: Closed) -> Closed:

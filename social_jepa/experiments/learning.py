@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.training import TrainingError, rate
+from agents.training import TrainingError, parameter_groups, rate, set_rate
 from social_jepa.experiments.experiment import Say
 
 CLIP = 5.0  # largest norm of the gradient
@@ -44,11 +44,11 @@ def fit(
         TrainingError: The loss is no number any more.
     """
     model.train()
-    optimiser = _optimiser(model, weight_decay, slow or {})
+    optimiser = torch.optim.AdamW(parameter_groups(model, slow or {}), weight_decay=weight_decay, fused=True)
     curves: dict[str, list[float]] = {}
     flops = 0.0
     for step in range(steps):
-        _set_rate(optimiser, learning_rate * rate(step, steps, warmup))
+        set_rate(optimiser, learning_rate * rate(step, steps, warmup))
         update = partial(_update, model, batch, optimiser, [*seed, step])
         parts, counted = _counted(update) if step == 0 else (update(), 0.0)
         flops += counted * steps
@@ -58,16 +58,6 @@ def fit(
         _tell(say, step + 1, steps, parts)
     model.eval()
     return curves, flops
-
-
-def _optimiser(model: nn.Module, weight_decay: float, slow: Mapping[str, float]) -> torch.optim.Optimizer:
-    groups = [{"params": found, "share": share} for share, found in _groups(model, slow).items()]
-    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = group["share"] * value
 
 
 def _tell(say: Say, done: int, steps: int, parts: Mapping[str, float]) -> None:
@@ -95,20 +85,3 @@ def _counted(work: Callable[[], Mapping[str, float]]) -> tuple[Mapping[str, floa
     with FlopCounterMode(display=False) as counter:
         parts = work()
     return parts, float(counter.get_total_flops())
-
-
-def _groups(model: nn.Module, slow: Mapping[str, float]) -> dict[float, list[nn.Parameter]]:
-    found: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            share = next((share for prefix, share in slow.items() if name.startswith(prefix)), 1.0)
-            found.setdefault(share, []).append(parameter)
-    return found
-
-
-def seeded(words: Sequence[int], make: Callable[[], nn.Module]) -> nn.Module:
-    """Return what make builds, its first weights following from the words alone."""
-    word = int(np.random.SeedSequence(list(words)).generate_state(1)[0])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(word)
-        return make()

@@ -37,7 +37,7 @@ import numpy as np
 from agents.seq_world_model import SeqJepa
 from env.objects import ObjectsConfig
 from env.scene import SceneConfig
-from social_jepa.experiments.experiment import Experiment, Figure, Goal, Outcome, Results, Say
+from social_jepa.experiments.experiment import Experiment, Figure, Goal, Outcome, Results, Say, missed
 from social_jepa.experiments.invariance_data import shuffled
 from social_jepa.experiments.invariance_probes import in_chunks, linear_probe, mlp_probe
 from social_jepa.experiments.measure import Measure
@@ -210,12 +210,11 @@ def notes(results: Results, settings: Settings) -> list[str]:
     spent = ", ".join(
         f"{world} {results.outcomes[world, results.seeds[0]].flops / 1e12:.2f}" for world in WORLDS
     )
-    missed = [figure for figure in figures(results, settings) if figure.met is False]
     return [
         f"Counted training TFLOPs, seed {results.seeds[0]}: {spent}.",
         SEARCH,
         ALONE,
-        *(f"Missed: {line.name} is {line.estimate.value:.3f}, the goal {line.goal}." for line in missed),
+        *missed(figures(results, settings)),
     ]
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from agents.model_settings import EncoderConfig, SeqConfig
+from agents.seeded import seeded
 from agents.seq_world_model import SeqJepa
 from social_jepa.experiments.experiment import Say
 from social_jepa.experiments.invariance_training import (
@@ -18,7 +18,7 @@ from social_jepa.experiments.invariance_training import (
     step_loss,
     target_mover,
 )
-from social_jepa.experiments.learning import fit, seeded
+from social_jepa.experiments.learning import fit
 from social_jepa.experiments.path_data import Paths
 
 WEIGHTS, ORDER = 31, 32  # words
@@ -46,7 +46,7 @@ def build(training: Paths, sizes: PathSizes, seed: int) -> SeqJepa:
     config = SeqConfig(encoder=encoder, action=sizes.dim, predictor=4 * sizes.dim)
     action_dim = training.actions.shape[2]
     made = seeded((seed, WEIGHTS), lambda: SeqJepa(config, sizes.frame_size, action_dim))
-    model = cast(SeqJepa, closed(made)).eval()
+    model = closed(made).eval()
     flat = training.frames.reshape(-1, *training.frames.shape[2:])
     model.calibrate(torch.from_numpy(flat[:: max(1, len(flat) // CALIBRATION)]))
     return model
