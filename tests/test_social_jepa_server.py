@@ -14,7 +14,14 @@ from agents.settings import KINDS
 from social_jepa.ledger import Ledger
 from social_jepa.query import embed, nearest, route, translate
 from social_jepa.results import load_results
+from social_jepa.server import view as view_module
 from social_jepa.server.view import View, understanding
+
+
+@pytest.fixture(autouse=True)
+def every_change_is_read(monkeypatch):
+    """A graph that a busy machine was slow to read would rightly be served for a little longer."""
+    monkeypatch.setattr(view_module, "SLOW", math.inf)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +104,19 @@ def test_the_graph_is_read_again_only_when_something_happened(small_run, tmp_pat
         assert second is not first
         note(folder, "moved", agent="agent-0")
         assert view.now() is not second
+
+
+def test_a_graph_that_is_slow_to_read_may_be_a_little_older(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(view_module, "SLOW", 0.0)
+    monkeypatch.setattr(view_module, "PATIENCE", 1e9)
+    folder = copy_run(small_run.folder, tmp_path)
+    view = View(folder)
+    with contextlib.closing(view):
+        first = view.now()
+        note(folder, "moved", agent="agent-0")
+        assert view.now() is first
+        monkeypatch.setattr(view_module, "PATIENCE", 0.0)
+        assert view.now() is not first
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
