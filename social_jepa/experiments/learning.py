@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from agents.training import TrainingError, parameter_groups, rate, set_rate
 from social_jepa.experiments.experiment import Say
 
 CLIP = 5.0  # largest norm of the gradient
+Result = TypeVar("Result")
 TOLD = 10  # times that a training says how far it is
 
 # One batch: given a generator of its own, the loss and its named parts.
@@ -50,8 +52,8 @@ def fit(
     for step in range(steps):
         set_rate(optimiser, learning_rate * rate(step, steps, warmup))
         update = partial(_update, model, batch, optimiser, [*seed, step])
-        parts, counted = _counted(update) if step == 0 else (update(), 0.0)
-        flops += counted * steps
+        parts, once = counted(update) if step == 0 else (update(), 0.0)
+        flops += once * steps
         after_step()
         for name, value in parts.items():
             curves.setdefault(name, []).append(value)
@@ -79,9 +81,10 @@ def _update(
     return parts
 
 
-def _counted(work: Callable[[], Mapping[str, float]]) -> tuple[Mapping[str, float], float]:
+def counted(work: Callable[[], Result]) -> tuple[Result, float]:
+    """Do some work; return what it gave, and the operations of its matrix products and convolutions."""
     from torch.utils.flop_counter import FlopCounterMode  # loads much, and one step alone needs it
 
     with FlopCounterMode(display=False) as counter:
-        parts = work()
-    return parts, float(counter.get_total_flops())
+        result = work()
+    return result, float(counter.get_total_flops())

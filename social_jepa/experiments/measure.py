@@ -57,6 +57,31 @@ class Measure:
         errors = np.square((predicted - target) / scale).mean(1)
         return cls(errors, np.square(centred / scale).mean(1))
 
+    @classmethod
+    def pooled_r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Measure":
+        """Return the share of the variance, pooled over columns, that is predicted, both [n, K].
+
+        The R2 of `alignment.score.r2`; of white columns it is `r2`.
+        """
+        target = np.asarray(target, dtype=np.float64)
+        errors = np.square(np.asarray(predicted, dtype=np.float64) - target).sum(1)
+        return cls(errors, np.square(target - target.mean(0)).sum(1))
+
+    @classmethod
+    def over(cls, measures: Sequence["Measure"]) -> "Measure":
+        """Return the mean score of several things, for instance edges, that were scored on the same samples.
+
+        Raises:
+            ValueError: There is none, or they differ in kind or number of samples.
+        """
+        kinds = {(len(measure.values), measure.spreads is None) for measure in measures}
+        if len(kinds) != 1:
+            raise ValueError(f"one mean needs measures of one kind on the same samples, got {sorted(kinds)}")
+        shares = [(m.values, m.spreads) for m in measures]
+        values = [v if s is None else v / max(s.mean(), 1e-12) for v, s in shares]
+        spreads = [s / max(s.mean(), 1e-12) for _, s in shares if s is not None]
+        return cls(np.mean(values, axis=0), np.mean(spreads, axis=0) if spreads else None)
+
     @property
     def score(self) -> float:
         """The score on all samples."""
