@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
+from social_jepa.ledger import Ledger
 from social_jepa.server.app import make_app, make_server, open_port
 from social_jepa.store import RunFolder
 
@@ -18,6 +19,12 @@ HERE = "http://127.0.0.1"
 def copy_run(folder: RunFolder, to: Path) -> RunFolder:
     """A run that a test may write to."""
     return RunFolder.at(shutil.copytree(folder.path, to / "run"))
+
+
+def note(folder: RunFolder, what: str, **details: object) -> None:
+    """Let something happen in a run."""
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        ledger.event(what, **details)
 
 
 @contextlib.contextmanager

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from social_jepa_command import call
-from social_jepa_server import client_of, copy_run
+from social_jepa_server import client_of, copy_run, note
 
 from agents.settings import KINDS
 from social_jepa.ledger import Ledger
 from social_jepa.query import embed, nearest, route, translate
 from social_jepa.results import load_results
 from social_jepa.server import view as view_module
-from social_jepa.server.view import View, understanding
+from social_jepa.server.view import understanding
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +41,6 @@ def own(small_run, tmp_path):
     folder = copy_run(small_run.folder, tmp_path)
     with client_of(folder) as client:
         yield folder, client
-
-
-def note(folder, what, **details):
-    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-        ledger.event(what, **details)
 
 
 def problem(answer, status):
@@ -90,33 +85,6 @@ def test_an_etag_answers_304_until_something_happens(own):
     after = client.get("/api/graph", headers={"If-None-Match": first.headers["etag"]})
     assert after.status_code == 200
     assert after.headers["etag"] != first.headers["etag"]
-
-
-def test_the_graph_is_read_again_only_when_something_happened(small_run, tmp_path):
-    folder = copy_run(small_run.folder, tmp_path)
-    view = View(folder)
-    with contextlib.closing(view):
-        first = view.now()
-
-        assert view.now() is first
-        folder.living_file.write_text("{}")
-        second = view.now()
-        assert second is not first
-        note(folder, "moved", agent="agent-0")
-        assert view.now() is not second
-
-
-def test_a_graph_that_is_slow_to_read_may_be_a_little_older(small_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(view_module, "SLOW", 0.0)
-    monkeypatch.setattr(view_module, "PATIENCE", 1e9)
-    folder = copy_run(small_run.folder, tmp_path)
-    view = View(folder)
-    with contextlib.closing(view):
-        first = view.now()
-        note(folder, "moved", agent="agent-0")
-        assert view.now() is first
-        monkeypatch.setattr(view_module, "PATIENCE", 0.0)
-        assert view.now() is not first
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
