@@ -85,7 +85,7 @@ def test_a_part_that_fails_is_a_sentence_and_exit_status_1(here):
 
 SLIPS = {
     "an unknown name": (["countng"], "did you mean counting?"),
-    "no name": ([], "which experiment? There are invariance-equivariance"),
+    "no name": ([], "which experiment? There are isometry"),
     "an unknown setting": ([TINY, "sampels=1"], "did you mean samples?"),
     "an unknown setting of all": (["all", "zzz=1"], "there is no setting zzz"),
     "no seeds": ([TINY, "--seeds", "0"], "greater than or equal to 1"),

@@ -69,7 +69,7 @@ def test_only_the_full_run_as_defined_goes_where_the_evidence_is(options, folder
     [
         ("countin", "did you mean counting?"),
         ("path_integration", "did you mean path-integration?"),
-        ("zzz", "there are invariance-equivariance, path-integration, counting, collapse"),
+        ("zzz", "there are isometry, theory, viewpoint, probe-porting"),
         ("no_such_module:EXPERIMENT", "importing no_such_module failed"),
         ("social_jepa_tiny_experiment:Settings", "defines no Experiment called Settings"),
         ("../evil:x", "there is no experiment"),

@@ -10,6 +10,15 @@ from typing import Any
 from social_jepa.experiments.experiment import Experiment
 
 NAMES = {
+    "isometry": "social_jepa.experiments.isometry",
+    "theory": "social_jepa.experiments.theory",
+    "viewpoint": "social_jepa.experiments.viewpoint",
+    "probe-porting": "social_jepa.experiments.probe_porting",
+    "migration": "social_jepa.experiments.migration",
+    "dynamics": "social_jepa.experiments.dynamics",
+    "pair-free": "social_jepa.experiments.pair_free",
+    "society": "social_jepa.experiments.society",
+    "heterogeneous": "social_jepa.experiments.heterogeneous",
     "invariance-equivariance": "social_jepa.experiments.invariance_equivariance",
     "path-integration": "social_jepa.experiments.path_integration",
     "counting": "social_jepa.experiments.counting",

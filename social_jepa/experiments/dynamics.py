@@ -150,14 +150,12 @@ def _told(measures: dict[str, Measure]) -> str:
     return f"error borrowed / own {ratio:.3f}; success {own:.2f} own goal, {others:.2f} other's goal"
 
 
-# More ticks than usual tell where a core ends: a predictor of half a core, or of more, says nothing.
-QUICK_TRAINING = {"steps": 150, "segments": 32, "window": 2048, "calibration": 1024}
 EXPERIMENT = Experiment(
     name="dynamics",
     question="Do predictors and plans travel between agents that learned the same scene alone?",
     settings=Settings,
     quick={
-        "upbringing": QUICK | {"training": QUICK_TRAINING}, "trained": 2048, "hidden": 32, "steps": 200,
+        "upbringing": QUICK, "trained": 2048, "hidden": 32, "steps": 200,
         "steering": {"episodes": 30, "population": 50},
     },
     parts=parts_of,

@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +39,10 @@ class Upbringing:
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
 
 
-QUICK = {
+QUICK: dict[str, dict[str, Any]] = {
     "scene": {"renderer": "toy", "frame_size": 32, "objects": 1},
     "model": {"dim": 4, "width": 8, "hidden": 32},
-    "training": {"steps": 150, "segments": 32, "window": 2048, "calibration": 256},
+    "training": {"steps": 150, "segments": 32, "window": 2048, "calibration": 1024},
     "negotiation": {"pool": 256, "anchors": 64, "heldout": 128},
 }  # an upbringing of about two seconds, in which strangers agree
 
