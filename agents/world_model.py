@@ -140,7 +140,7 @@ class Jepa(WorldModel):
         self.config = config
         self.dim = config.dim
         self.normalise = Normalise(frame_size)
-        self.encoder = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
+        self.encoder: nn.Module = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
         closed_form = config.objective == "whitened"
         self.predictor = LinearPredictor(config.dim) if closed_form else ResidualPredictor(config.dim)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -41,14 +41,6 @@ def silent(text):
     del text
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def turn_of(seed):
     draws = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(FELT, FELT, generator=draws, dtype=torch.float64))[0]

@@ -29,14 +29,6 @@ def quiet(text):
     pass
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def planted(name, core=2, dim=4, noise=0.05, alone=False, collapsed=False):
     """An agent that shows the same two factors as all others, turned its own way, or fancies of its own."""
     rng = np.random.default_rng([5, list(MEMBERS).index(name)])

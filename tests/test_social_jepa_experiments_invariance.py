@@ -39,14 +39,6 @@ def quiet(text: str) -> None:
     pass
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pool(purpose: int = TRAINING, seed: int = 0, objects: int = 40):
     return drawn(TINY.objects_config, (seed, purpose), objects, 4)
 

@@ -27,14 +27,6 @@ def quiet(text: str) -> None:
     pass
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def settings():
     return overlay(migration.Settings, TINY, [])

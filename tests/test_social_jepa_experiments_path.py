@@ -1,6 +1,4 @@
 import numpy as np
-import pytest
-import torch
 
 from env.objects import ObjectsConfig
 from env.rotation import multiply
@@ -20,14 +18,6 @@ TINY = path.Settings(
 
 def quiet(text: str) -> None:
     pass
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_the_summed_action_of_glances_is_the_sum_of_the_actions():

@@ -26,14 +26,6 @@ def quiet(text: str) -> None:
     pass
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def planted(index: int, noise: float = 0.05, rows: int = 800) -> Stranger:
     """A stranger whose core is a turn of the true state."""
     scene, rng = Scene(SCENE, 5), np.random.default_rng([7, index])

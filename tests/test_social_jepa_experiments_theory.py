@@ -39,14 +39,6 @@ def quiet(text: str) -> None:
     pass
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def states_of(kind: str, count: int = 20_000, rho: float = RHO) -> States:
     world = make_world(kind, np.random.default_rng(0), 3, rho)
     return States.draw(world, np.random.default_rng(1), count, count)

@@ -1,15 +1,9 @@
 """A world model whose encoder is no convolutional network: it joins the graph as a model of a user's own."""
 
-from collections.abc import Mapping
-
-import torch
 from torch import Tensor, nn
 
-from agents import losses
-from agents.encoder import Normalise
-from agents.precision import mixed_precision
 from agents.settings import ModelConfig
-from agents.world_model import LinearPredictor, WorldModel
+from agents.world_model import Jepa
 
 PATCH = 8  # pixels, the side of a patch
 BLOCKS = 2
@@ -53,39 +47,13 @@ class PatchEncoder(nn.Module):
         return self.head(self.blocks(self.patches(pictures).flatten(2).mT))
 
 
-class PatchEncoderJepa(WorldModel):
-    """The plain JEPA's objective, whitened prediction in closed form, over a PatchEncoder."""
+class PatchEncoderJepa(Jepa):
+    """The plain JEPA with its objective, over a PatchEncoder."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         """Build it for square frames of this side; weights come from torch's current generator."""
-        super().__init__()
-        self.config = config
-        self.dim = config.dim
-        self.normalise = Normalise(frame_size)
+        super().__init__(config, frame_size)
         self.encoder = PatchEncoder(frame_size, config.dim, config.width, config.hidden)
-        self.predictor = LinearPredictor(config.dim)
-
-    def calibrate(self, frames: Tensor) -> None:
-        """Take the mean picture and the spread, uint8 [N, H, W, C]."""
-        self.normalise.fit(frames.to(self.normalise.mean.device))
-
-    def embed(self, frames: Tensor) -> Tensor:
-        """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""
-        device = self.normalise.mean.device
-        with mixed_precision(device, self.config.precision) as dtype:
-            return self.encoder(self.normalise(frames.to(device), dtype)).float()
-
-    def predict(self, latent: Tensor) -> Tensor:
-        """Return the latent expected at the next tick, [N, D] -> [N, D]."""
-        return self.predictor(latent)
-
-    def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:
-        """Return the objective on segments, uint8 [N, T, H, W, C]; nothing is drawn."""
-        latent = self.embed(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # [N, T, D]
-        context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
-        self.predictor.update(context.detach(), target.detach())
-        loss = losses.whitened_prediction_loss(context, target, self.config.ridge)
-        return loss, {"prediction": loss.item()}
 
 
 def _perceptron(size: int) -> nn.Sequential:
