@@ -118,6 +118,15 @@ def test_the_example_of_the_documentation_runs(here, monkeypatch):
     assert "1 of 1 goals met" in said.out
 
 
+def test_the_strangers_of_the_documentation_agree(capsys):
+    text = (ROOT / "docs" / "experiments.md").read_text()
+    example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1]
+
+    exec(compile(example, "experiments.md", "exec"), {})
+
+    assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
+
+
 def test_the_list_has_every_experiment_and_its_question():
     said = call("experiment", "--list")
 

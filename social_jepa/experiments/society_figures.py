@@ -1,0 +1,117 @@
+"""The table of society: goals first, then numbers of agents, paths, newcomers, pairs, and shuffled rows."""
+
+from typing import Any
+
+import numpy as np
+
+from social_jepa.experiments.experiment import Figure, Goal, Results, missed
+
+SEARCH = (
+    "Search, on seed 100 alone: six settings of size and rate, until no agent missed a box. With codes "
+    "of 8 one agent in 12 or so did, at rates of 5e-3 and 3e-3."
+)
+
+
+def mean(results: Results, name: str) -> float:
+    """Return the mean over seeds, for a null or a baseline."""
+    return float(np.mean([results.outcomes["toy", seed].measures[name].score for seed in results.seeds]))
+
+
+def figures(results: Results, settings: Any) -> list[Figure]:
+    """Return the lines of the table."""
+    return [
+        *_goals(results, settings),
+        *_agents(results, settings),
+        *_newcomers(results, settings),
+        *_pairs(results, settings),
+        *_shuffles(results, settings),
+    ]
+
+
+def _null(results: Results, kind: str, settings: Any) -> float:
+    return mean(results, f"{kind}, 100% of {settings.dealt[0]} shuffled")
+
+
+def _goals(results: Results, settings: Any) -> list[Figure]:
+    most = f"{settings.most} agents"
+    gain = results.estimate("toy", f"universe, {most}") - results.estimate("toy", f"pairwise, {most}")
+    chance = _null(results, "universe", settings) - _null(results, "pairwise", settings)
+    cycle = results.estimate("toy", f"cycle error, universe, {most}")
+    baseline = mean(results, f"cycle error, pairwise, {most}")
+    null = mean(results, f"cycle error, shuffled, {most}")
+    sent = results.estimate("toy", f"messages, join, {most}")
+    refit = mean(results, f"messages, refit, {most}")
+    return [
+        Figure(f"{most}: R2 of the universe minus pairwise", gain, chance, goal=Goal(">=", 0), group="goals"),
+        Figure(f"{most}: cycle error of the universe", cycle, null, baseline, Goal("<", 1e-5), "goals"),
+        Figure(f"{most}: messages for a join", sent, None, refit, Goal("==", 1), "goals"),
+    ]
+
+
+def _agents(results: Results, settings: Any) -> list[Figure]:
+    group = f"{settings.pairs} pairs; baseline: pairwise"
+    null = _null(results, "universe", settings)
+    found = []
+    for count in settings.sizes:
+        name = f"universe, {count} agents"
+        baseline = mean(results, f"pairwise, {count} agents")
+        found.append(Figure(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
+    baseline = mean(results, f"pairwise, {settings.most} agents")
+    for hops in settings.hops:
+        estimate = results.estimate("toy", f"through {hops}")
+        found.append(Figure(f"R2: pairwise through {hops}", estimate, null, baseline, group=group))
+    estimate = results.estimate("toy", f"cycle error, universe, one size, {settings.most} agents")
+    baseline = mean(results, f"cycle error, pairwise, {settings.most} agents")
+    found.append(Figure("cycle error: universe, one size", estimate, None, baseline, group=group))
+    baseline = mean(results, f"kilobytes, pairwise, {settings.most} agents")
+    sent = results.estimate("toy", f"kilobytes, universe, {settings.most} agents")
+    found.append(Figure("kilobytes sent: universe", sent, None, baseline, group=group))
+    return found
+
+
+def _newcomers(results: Results, settings: Any) -> list[Figure]:
+    null, group = _null(results, "universe", settings), "newcomer; baseline: all fitted anew"
+    found = []
+    for count in settings.sizes:
+        estimate = results.estimate("toy", f"newcomer, join, {count} agents")
+        baseline = mean(results, f"newcomer, refit, {count} agents")
+        found.append(Figure(f"R2 of its edges: joins {count - 1}", estimate, null, baseline, group=group))
+    return found
+
+
+def _pairs(results: Results, settings: Any) -> list[Figure]:
+    null = _null(results, "universe", settings)
+    return [
+        Figure(
+            f"R2: universe, {pairs} pairs", results.estimate("toy", f"universe, {pairs} pairs"), null,
+            mean(results, f"pairwise, {pairs} pairs"), group=f"{settings.most} agents; baseline: pairwise",
+        )
+        for pairs in settings.budgets
+    ]  # fmt: skip
+
+
+def _shuffles(results: Results, settings: Any) -> list[Figure]:
+    found = []
+    for pairs in settings.dealt:
+        for ending in ("", ", trimmed"):
+            null = mean(results, f"universe{ending}, 100% of {pairs} shuffled")
+            for share in filter(None, settings.shares):
+                words = f"{ending}, {share:.0%} of {pairs} shuffled"
+                estimate = results.estimate("toy", f"universe{words}")
+                baseline = mean(results, f"pairwise{words}")
+                group = f"{settings.most} agents, shuffled rows; baseline: pairwise"
+                found.append(Figure(f"R2: universe{words}", estimate, null, baseline, group=group))
+    return found
+
+
+def notes(results: Results, settings: Any) -> list[str]:
+    """Return what the trainings cost, which agents fell short, and by how much goals are missed."""
+    spent = results.outcomes["toy", results.seeds[0]].flops / 1e12
+    sizes = np.concatenate([results.array("toy", "core sizes", seed) for seed in results.seeds])
+    usual = np.bincount(sizes).argmax()
+    return [
+        f"Counted training TFLOPs of {settings.most} agents, seed {results.seeds[0]}: {spent:.2f}.",
+        f"{(sizes != usual).sum()} of {len(sizes)} agents found a core of another size than {usual}.",
+        SEARCH,
+        *missed(figures(results, settings)),
+    ]
