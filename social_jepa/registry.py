@@ -8,8 +8,9 @@ from typing import Any
 from agents.settings import DRIFT_TICKS, GAP
 from agents.spec import AgentSpec
 from env.camera import Pose
-from social_jepa.config import ConfigError, RunConfig
+from social_jepa.config import RunConfig
 from social_jepa.ledger import Ledger
+from social_jepa.overlay import ConfigError
 from social_jepa.society import (
     BodyRow,
     Member,

@@ -11,7 +11,8 @@ from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
 from env.scene import BodyEvent, Scene
 from social_jepa.agents_config import MAX_AGENTS
-from social_jepa.config import ConfigError, RunConfig, overlay
+from social_jepa.config import RunConfig
+from social_jepa.overlay import ConfigError, overlay
 from social_jepa.store import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")

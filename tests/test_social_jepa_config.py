@@ -3,7 +3,8 @@ import tomllib
 import pytest
 import tomli_w
 
-from social_jepa.config import QUICK, ConfigError, RunConfig, keys, load_config
+from social_jepa.config import QUICK, RunConfig, load_config
+from social_jepa.overlay import ConfigError, keys
 
 TOY = "scene.renderer=toy"
 
@@ -122,7 +123,7 @@ def test_equal_settings_share_a_hash_and_every_setting_counts():
 
 def test_every_setting_there_is_can_be_set_to_what_it_is():
     defaults = RunConfig().as_dict()
-    for key in keys():
+    for key in keys(RunConfig):
         value = defaults
         for part in key.split("."):
             value = value[part]

@@ -8,7 +8,6 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
-from social_jepa.config import overlay
 from social_jepa.experiments import dynamics
 from social_jepa.experiments.drawing import MOST_BYTES, draw_png
 from social_jepa.experiments.dynamics_predictors import (
@@ -31,6 +30,7 @@ from social_jepa.experiments.dynamics_steering import (
 )
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.strangers import Stranger
+from social_jepa.overlay import overlay
 
 SCENE = Scene(SceneConfig(renderer="toy", frame_size=16, objects=2), 100)
 FELT = 4

@@ -14,7 +14,6 @@ from alignment.core import CoreBasis
 from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from env.recording import Senses
-from social_jepa.config import overlay
 from social_jepa.experiments import isometry
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.isometry_methods import METHODS, RIVALS, raise_all, raise_one
@@ -30,6 +29,7 @@ from social_jepa.experiments.isometry_scores import (
 )
 from social_jepa.experiments.rivals import MaskedAutoencoder, PixelPca, Supervised, view_of
 from social_jepa.experiments.strangers import QUICK, Stranger, Upbringing, ring_poses
+from social_jepa.overlay import overlay
 
 SIZES = ModelConfig(dim=4, width=4, hidden=16)
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from social_jepa.config import overlay
 from social_jepa.experiments import migration
 from social_jepa.experiments.experiment import Goal, Outcome, Results
 from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.migration_figures import FLOPS, TICKS, cheapest, cost, figures, ratio
 from social_jepa.experiments.migration_training import Newcomer
 from social_jepa.experiments.strangers import enrolled, ring_poses
+from social_jepa.overlay import overlay
 
 TINY = {
     "upbringing": {

@@ -5,10 +5,10 @@ import torch
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.scene import Scene, SceneConfig
-from social_jepa.config import overlay
 from social_jepa.experiments import probe_porting as porting
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.strangers import Stranger
+from social_jepa.overlay import overlay
 
 SCENE = SceneConfig(renderer="toy", objects=3)
 TINY = {

@@ -11,7 +11,6 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.score import r2
 from env.scene import Scene
-from social_jepa.config import overlay
 from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.pairing import (
     anchor_pairs,
@@ -32,6 +31,7 @@ from social_jepa.experiments.strangers import (
     ring_poses,
     stranger_of,
 )
+from social_jepa.overlay import overlay
 
 
 def silent(text):

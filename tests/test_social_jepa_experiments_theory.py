@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from social_jepa.config import overlay
 from social_jepa.experiments import theory
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.strangers import QUICK, Upbringing
@@ -26,6 +25,7 @@ from social_jepa.experiments.theory_symmetry import (
     scan,
 )
 from social_jepa.experiments.theory_worlds import Observation, bouncing, make_world
+from social_jepa.overlay import overlay
 
 RHO = 0.7
 TINY = overlay(theory.Settings, {

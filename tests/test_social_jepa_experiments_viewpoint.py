@@ -13,12 +13,12 @@ from alignment.core import CoreBasis
 from env.camera import RingConfig, camera_axes
 from env.renderer import build_renderer
 from env.scene import Scene, SceneConfig
-from social_jepa.config import overlay
 from social_jepa.experiments import viewpoint
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.strangers import Stranger
 from social_jepa.experiments.viewpoint_views import Walled, agreement, turned
 from social_jepa.experiments.viewpoint_wall import heldout_correlations, shared_directions, wall_scores
+from social_jepa.overlay import overlay
 
 SCENE = Scene(SceneConfig(renderer="toy"), 0)
 TINY = [

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.config import ConfigError, load_config
+from social_jepa.config import load_config
+from social_jepa.overlay import ConfigError
 from social_jepa.store import RunFolder, StoreError, create, find, find_living, versions, write_json
 
 CONFIG = load_config(overrides=["scene.renderer=toy", "seed=3", "scene.rate=[0.8]", "agents.count=3"])

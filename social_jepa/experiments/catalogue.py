@@ -78,7 +78,7 @@ def choose(experiment: Experiment, quick: bool, overrides: Sequence[str]) -> Any
     Raises:
         ValueError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
     """
-    from social_jepa.config import ConfigError, overlay
+    from social_jepa.overlay import ConfigError, overlay
 
     try:
         if wrong := [text for text in overrides if not text.partition("=")[0].strip() or "=" not in text]:

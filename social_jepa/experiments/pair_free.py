@@ -32,8 +32,8 @@ tick differ with probability arccos(c) / pi: 0.10 at 0.95, and each wrong axis c
 
 Null: the same with anchors of other ticks. The true state is for pictures alone.
 
-Goal, set beforehand: from one anchor, R2 at least 0.9 where rates are distinct, by signs, mean over random
-anchors.
+Goals, set beforehand: from one anchor, R2 at least 0.9 where rates are distinct, mean over random choices;
+once where the anchor is any, once where the source chooses it.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -64,7 +64,7 @@ FLOAT = 4  # bytes of a number on the wire
 SHUFFLING, PATHS = 2, 3  # words
 LITTLE = QUICK | {  # a little more than the quickest course: all cores are to be of one size
     "model": {"dim": 4, "width": 8, "hidden": 64},
-    "training": {"steps": 250, "segments": 32, "window": 4096, "calibration": 1024},
+    "training": QUICK["training"] | {"steps": 250, "window": 4096, "learning_rate": 5e-3},
 }
 
 

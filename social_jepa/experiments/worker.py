@@ -48,9 +48,9 @@ def work(said: Connection, name: str, config: dict[str, Any], unit: dict[str, An
 def _run(said: Connection, name: str, config: dict[str, Any], given: dict[str, Any]) -> None:
     import dataclasses
 
-    from social_jepa.config import overlay
     from social_jepa.experiments.catalogue import load
     from social_jepa.experiments.units import Unit, check_outcome, write_outcome
+    from social_jepa.overlay import overlay
 
     experiment, unit = load(name), Unit(**{**given, "file": Path(given["file"])})
     _one_thread()

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from alignment.graph import NoPathError, UnknownAgentError
-from social_jepa.config import ConfigError
 from social_jepa.ledger import LedgerError
+from social_jepa.overlay import ConfigError
 from social_jepa.query import QueryError
 from social_jepa.society import MembershipError, UnknownMemberError
 from social_jepa.store import StoreError
