@@ -30,7 +30,7 @@ ADAPTERS = {
     "pettingzoo": {"env/parallel_scene.py", "env/shared_scene.py"},
     "networkx": {"alignment/graph.py"},
     "msgpack": {"agents/messages.py", "agents/wire.py"},
-    "msgspec": {"agents/messages.py", "agents/wire.py", "social_jepa/config.py"},
+    "msgspec": {"agents/messages.py", "agents/wire.py", "social_jepa/overlay.py"},
     "ray": {
         "agents/actor.py",
         "social_jepa/cluster.py",

@@ -11,6 +11,10 @@ FACES = (
     "Overlap of object surfaces stays well above 0 at 180 degrees: from this height all cameras see the tops "
     "of the boxes, and two of them the sides that look at the line between them. A bare floor tells nothing."
 )
+CHANCE = (
+    "A direction counts as shared if its correlation beats the largest of 20 shuffles, which one that is not "
+    "shared does once in 21 times by chance; two of the wall's six are not."
+)
 UNSEEN = (
     "The hidden object is left out of one agent's pictures; no wall stands in the room. What that object "
     "would have hidden stays in sight."
@@ -100,6 +104,7 @@ def notes(results: Results, settings: Any) -> list[str]:
         f"A run's negotiation says of the edge into the smaller core {there!r}, of the way back {back!r}.",
         FACES,
         UNSEEN,
+        CHANCE,
         *missed(figures(results, settings)),
     ]
 
