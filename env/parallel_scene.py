@@ -12,7 +12,8 @@ from gymnasium.utils import seeding
 from env.camera import RingConfig, ring_pose, turned
 from env.renderer import Renderer, share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
-from env.shared_scene import check_episode, frame_space, glance_pose, glance_space, scene_seed
+from env.scene_env import check_episode, frame_space, scene_seed
+from env.shared_scene import glance_pose, glance_space
 
 try:
     from pettingzoo import ParallelEnv

@@ -1,35 +1,13 @@
 """The shared scene as a Gymnasium environment: one camera that may glance about."""
 
-import math
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from env.camera import Pose, RingConfig, glance, ring_pose, turned
-from env.renderer import Renderer, share_renderer
-from env.scene import Scene, SceneConfig
-
-
-def check_episode(max_ticks: int, max_glance: float, render_mode: str | None) -> None:
-    """Raise ValueError for an episode that cannot be played."""
-    if max_ticks < 1:
-        raise ValueError(f"max_ticks must be at least 1, got {max_ticks}")
-    if not (math.isfinite(max_glance) and max_glance >= 0):
-        raise ValueError(f"max_glance must be a number of degrees, 0 or more, got {max_glance!r}")
-    if render_mode not in (None, "rgb_array"):
-        raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
-
-
-def scene_seed(seed: int | None, rng: np.random.Generator) -> int:
-    """Return the seed of an episode's scene: the one given, so that others can replay it, or a fresh one."""
-    return int(rng.integers(2**31)) if seed is None else seed
-
-
-def frame_space(config: SceneConfig) -> spaces.Box:
-    """Return the space of frames, uint8 [H, W, 3]."""
-    return spaces.Box(0, 255, (config.frame_size, config.frame_size, 3), np.uint8)
+from env.camera import Pose, glance, turned
+from env.scene import SceneConfig
+from env.scene_env import SceneEnv, check_episode
 
 
 def glance_space() -> spaces.Box:
@@ -45,7 +23,7 @@ def glance_pose(pose: Pose, action: np.ndarray, max_glance: float) -> Pose:
     return glance(pose, float(values[0]) * max_glance, float(values[1]) * max_glance)
 
 
-class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
+class SharedScene(SceneEnv):
     """One camera in the shared scene.
 
     The scene moves on one tick a step, whatever the camera does. An action (pan, tilt) in [-1, 1] turns the
@@ -57,8 +35,6 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
     degrees; less than asked for where a tilt stops at straight up or down. Two steps' difference is the
     movement between them.
     """
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium types it
 
     def __init__(
         self,
@@ -78,17 +54,9 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
             render_mode: rgb_array, or None.
         """
         check_episode(max_ticks, max_glance, render_mode)
-        self.config = config or SceneConfig()
-        self.pose = pose or ring_pose(0, RingConfig())
-        Scene(self.config, 0).check_pose(self.pose)
-        self.max_ticks = max_ticks
+        super().__init__(config, pose, max_ticks, render_mode)
         self.max_glance = max_glance
-        self.render_mode = render_mode
-        self.observation_space = frame_space(self.config)
         self.action_space = glance_space()
-        self._scene: Scene | None = None
-        self._renderer: Renderer | None = None
-        self._tick = 0
         self._looks_at = self.pose
 
     def reset(
@@ -96,9 +64,8 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode at tick 0, looking straight ahead; returns frame and info."""
         super().reset(seed=seed, options=options)
-        self._scene = Scene(self.config, scene_seed(seed, self.np_random))
-        self._renderer = self._renderer or share_renderer(self.config)
-        self._tick, self._looks_at = 0, self.pose
+        self._begin(seed)
+        self._looks_at = self.pose
         return self._look(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -107,20 +74,8 @@ class SharedScene(gymnasium.Env[np.ndarray, np.ndarray]):
         self._tick += 1
         return self._look(), 0.0, False, self._tick >= self.max_ticks, self._info()
 
-    def render(self) -> np.ndarray | None:
-        """Return the current frame, uint8 [H, W, 3], if the render mode is rgb_array."""
-        return self._look() if self.render_mode == "rgb_array" else None
-
-    def close(self) -> None:
-        """Give the renderer back; the next reset takes one again."""
-        if self._renderer is not None:
-            self._renderer.close()
-        self._scene = self._renderer = None
-
     def _info(self) -> dict[str, Any]:
         return {"tick": self._tick, "glance": turned(self.pose, self._looks_at)}
 
     def _look(self) -> np.ndarray:
-        if self._scene is None or self._renderer is None:
-            raise RuntimeError("no episode is running: call reset first")
-        return self._renderer.render(self._scene.state(self._tick), self._looks_at)
+        return self._draw(self._playing().state(self._tick), self._looks_at)

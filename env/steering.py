@@ -2,21 +2,19 @@
 
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from env.camera import Pose, RingConfig, ring_pose
+from env.camera import Pose
 from env.dynamics import unit_positions
-from env.renderer import Renderer, share_renderer
-from env.scene import Scene, SceneConfig
+from env.scene import SceneConfig
+from env.scene_env import SceneEnv
 from env.sensing import nearness
-from env.shared_scene import check_episode, frame_space, scene_seed
 
 STEERED = 2  # coordinates of the first object
 
 
-class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
+class Steering(SceneEnv):
     """One camera in the shared scene, whose first object goes where it is pushed; the others go their way.
 
     An action (along x, along z) in [-1, 1] is a push: ``f' = rho f + sqrt(1 - rho^2) strength action`` for
@@ -24,8 +22,6 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
     reward is how near the object then is to the goal (``env.sensing.nearness``). Each info is
     ``{"tick": t, "place": (x, z)}``, the object's place in [-1, 1]: for evaluation, not for learning.
     """
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium types it
 
     def __init__(
         self,
@@ -49,17 +45,10 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
         Raises:
             ValueError: Nothing can be steered so.
         """
-        check_episode(max_ticks, 0.0, render_mode)
-        self.config = config or SceneConfig()
+        super().__init__(config, pose, max_ticks, render_mode)
         _check(self.config, goal, strength)
-        self.pose = pose or ring_pose(0, RingConfig())
-        Scene(self.config, 0).check_pose(self.pose)
-        self.goal, self.strength, self.max_ticks, self.render_mode = goal, strength, max_ticks, render_mode
-        self.observation_space = frame_space(self.config)
+        self.goal, self.strength = goal, strength
         self.action_space = spaces.Box(-1.0, 1.0, (STEERED,), np.float32)
-        self._scene: Scene | None = None
-        self._renderer: Renderer | None = None
-        self._tick = 0
         self._steered = np.zeros(STEERED)
 
     def reset(
@@ -67,9 +56,7 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode at tick 0 with the object where the scene has it; returns frame and info."""
         super().reset(seed=seed, options=options)
-        self._scene = Scene(self.config, scene_seed(seed, self.np_random))
-        self._renderer = self._renderer or share_renderer(self.config)
-        self._tick, self._steered = 0, self._scene.state(0).factors[:STEERED].copy()
+        self._steered = self._begin(seed).state(0).factors[:STEERED].copy()
         return self._look(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -83,16 +70,6 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
         reward = float(nearness(self._place(), self.goal))
         return self._look(), reward, False, self._tick >= self.max_ticks, self._info()
 
-    def render(self) -> np.ndarray | None:
-        """Return the current frame, uint8 [H, W, 3], if the render mode is rgb_array."""
-        return self._look() if self.render_mode == "rgb_array" else None
-
-    def close(self) -> None:
-        """Give the renderer back; the next reset takes one again."""
-        if self._renderer is not None:
-            self._renderer.close()
-        self._scene = self._renderer = None
-
     def _place(self) -> np.ndarray:
         return unit_positions(self.config.dynamics, self._steered, self.config.squash)
 
@@ -101,10 +78,9 @@ class Steering(gymnasium.Env[np.ndarray, np.ndarray]):
         return {"tick": self._tick, "place": (x, z)}
 
     def _look(self) -> np.ndarray:
-        if self._scene is None or self._renderer is None:
-            raise RuntimeError("no episode is running: call reset first")
-        factors = np.concatenate([self._steered, self._scene.state(self._tick).factors[STEERED:]])
-        return self._renderer.render(self._scene.state_of(self._tick, factors), self.pose)
+        scene = self._playing()
+        factors = np.concatenate([self._steered, scene.state(self._tick).factors[STEERED:]])
+        return self._draw(scene.state_of(self._tick, factors), self.pose)
 
 
 def _check(config: SceneConfig, goal: tuple[float, float], strength: float) -> None:
