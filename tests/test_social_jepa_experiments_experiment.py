@@ -46,6 +46,7 @@ def test_results_take_the_seeds_in_their_order():
     results = Results(outcomes, (4, 2))
 
     assert results.estimate("a", "m").seeds == (4, 2)
+    assert results.mean("a", "m") == results.estimate("a", "m").value == 3
     assert results.array("a", "x")[0] == 4
     assert results.array("a", "x", seed=2)[0] == 2
     with pytest.raises(KeyError):

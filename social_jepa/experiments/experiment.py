@@ -99,6 +99,14 @@ class Results:
         """
         return Estimate.of([self.outcomes[part, seed].measures[measure] for seed in self.seeds])
 
+    def mean(self, part: str, measure: str) -> float:
+        """Return a measure's mean over all seeds, for a null or a baseline, which need no interval.
+
+        Raises:
+            KeyError: The part measured no such thing.
+        """
+        return float(np.mean([self.outcomes[part, seed].measures[measure].score for seed in self.seeds]))
+
     def array(self, part: str, name: str, seed: int | None = None) -> np.ndarray:
         """Return an array of a part, by default of the first seed."""
         return self.outcomes[part, self.seeds[0] if seed is None else seed].arrays[name]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from social_jepa.experiments.experiment import Figure, Goal, Results, missed
 from social_jepa.experiments.invariance_scores import TEST_LENGTHS
 from social_jepa.experiments.invariance_training import MAIN, PARTS, RECIPES, WITHOUT
@@ -24,11 +22,6 @@ SATURATED = (
 )
 
 
-def _null(results: Results, part: str, measure: str) -> float:
-    """The mean over seeds; a null needs no interval."""
-    return float(np.mean([results.outcomes[part, seed].measures[measure].score for seed in results.seeds]))
-
-
 def _best_top1(results: Results, part: str) -> Estimate:
     """The better of one code and the mean code, of a baseline."""
     found = [results.estimate(part, f"top-1, {kind}") for kind in ("one code", "mean code")]
@@ -41,7 +34,7 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     turn = results.estimate(MAIN, "relative, perceptron")
     without = results.estimate(WITHOUT, "relative, perceptron")
     top1 = results.estimate(MAIN, last)
-    null = _null(results, MAIN, "relative, shuffled")
+    null = results.mean(MAIN, "relative, shuffled")
     found = [
         Figure("relative rotation R2, seq-JEPA", turn, null, without.value, Goal(">=", 0.70), "goals"),
         Figure("the same minus without actions", turn - without, 0.0, goal=Goal(">=", 0.3), group="goals"),
@@ -65,7 +58,7 @@ def _table(results: Results, prefix: str) -> list[Figure]:
             if name.startswith("unseen: ") != bool(prefix) or name.endswith("shuffled"):
                 continue
             plain = name.removeprefix(prefix)
-            null = _null(results, part, f"{prefix}{plain.split(',')[0]}, shuffled")
+            null = results.mean(part, f"{prefix}{plain.split(',')[0]}, shuffled")
             found.append(Figure(f"{part}: {plain}", results.estimate(part, name), null, group=group))
     return found
 

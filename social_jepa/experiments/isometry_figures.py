@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from social_jepa.experiments.experiment import Figure, Goal, Results, missed
 from social_jepa.experiments.isometry_methods import METHODS
 
@@ -25,14 +23,9 @@ def figures(results: Results, settings: "Settings") -> list[Figure]:
     return [*_goals(results, settings), *_shape(results), *_budgets(results, settings), *_methods(results)]
 
 
-def _mean(results: Results, part: str, measure: str) -> float:
-    """The mean over seeds; a null needs no interval."""
-    return float(np.mean([results.outcomes[part, seed].measures[measure].score for seed in results.seeds]))
-
-
 def _goals(results: Results, settings: "Settings") -> list[Figure]:
     def line(name: str, measure: str, goal: Goal, null: str = "") -> Figure:
-        chance = _mean(results, LONG, null or f"shuffled, {measure}")
+        chance = results.mean(LONG, null or f"shuffled, {measure}")
         return Figure(name, results.estimate(LONG, measure), chance, goal=goal, group="goals")
 
     found = [
@@ -57,8 +50,8 @@ def _shape(results: Results) -> list[Figure]:
     group = "maps of cores, long course"
     return [
         Figure(
-            name, results.estimate(LONG, name), _mean(results, LONG, f"shuffled, {name}"),
-            _mean(results, LONG, f"rolled, {name}"), group=group,
+            name, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
+            results.mean(LONG, f"rolled, {name}"), group=group,
         )
         for name in SHAPE
     ]  # fmt: skip
@@ -76,8 +69,8 @@ def _budgets(results: Results, settings: "Settings") -> list[Figure]:
     known = results.outcomes[LONG, results.seeds[0]].measures
     return [
         Figure(
-            title, results.estimate(LONG, name), _mean(results, LONG, f"shuffled, {name}"),
-            _mean(results, LONG, f"rolled, {name}"), group=group,
+            title, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
+            results.mean(LONG, f"rolled, {name}"), group=group,
         )
         for name, title in wanted.items()
         if name in known
@@ -87,13 +80,13 @@ def _budgets(results: Results, settings: "Settings") -> list[Figure]:
 def _methods(results: Results) -> list[Figure]:
     """Leading axes of all methods; the baseline is the JEPA's."""
     group = "R2 of leading axes by method, default course"
-    ours = _mean(results, "jepa", "leading axes")
+    ours = results.mean("jepa", "leading axes")
     lines = [("jepa", "other times, ", "JEPA, the other one trained at other times")]
     lines = [(part, "", method.title) for part, method in METHODS.items()] + lines
     return [
         Figure(
             title, results.estimate(part, f"{which}leading axes"),
-            _mean(results, part, f"{which}shuffled, leading axes"), ours, group=group,
+            results.mean(part, f"{which}shuffled, leading axes"), ours, group=group,
         )
         for part, which, title in lines
     ]  # fmt: skip
@@ -104,14 +97,14 @@ def notes(results: Results, settings: "Settings") -> list[str]:
     first = results.seeds[0]
     spent = ", ".join(f"{part} {results.outcomes[part, first].flops / 1e12:.2f}" for part in (LONG, *METHODS))
     cores = "; ".join(
-        f"{method.title} {_mean(results, part, 'core size'):g} ({_mean(results, part, 'core as found'):.3f})"
+        f"{method.title} {results.mean(part, 'core size'):g} ({results.mean(part, 'core as found'):.3f})"
         for part, method in METHODS.items()
     )
     return [
         f"Counted training TFLOPs of one agent, seed {first}: {spent}. A step of SimCLR encodes two views of "
         "each frame, and autoencoders pay for a decoder; pixel PCA decomposes 1024 frames once, uncounted.",
         f"Core size each method found by the same procedure, mean over agents, and its R2: {cores}. In "
-        f"the long course {_mean(results, LONG, 'core size'):g}.",
+        f"the long course {results.mean(LONG, 'core size'):g}.",
         "All methods take the JEPA's rate and schedule, which were chosen for it: a rival may be better at a "
         "rate of its own, and none was searched.",
         *missed(figures(results, settings)),

@@ -16,11 +16,6 @@ LUCK = (
 )
 
 
-def mean(results: Results, part: str, name: str) -> float:
-    """Return the mean over seeds, for a null or a baseline."""
-    return float(np.mean([results.outcomes[part, seed].measures[name].score for seed in results.seeds]))
-
-
 def figures(results: Results, settings: Any) -> list[Figure]:
     """Return the lines of the table."""
     distinct = settings.part(settings.distinct)
@@ -41,7 +36,7 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     for part in settings.parts:
         for method in ("moments", "clouds"):
             estimate = results.estimate(part, f"{method}, 0")
-            null = mean(results, part, f"{method}, 0, null")
+            null = results.mean(part, f"{method}, 0, null")
             found.append(Figure(f"R2: {part}, {method}", estimate, null, group="no anchors"))
     estimate = results.estimate(settings.parts[-1], "control, 0")
     found.append(Figure("R2: control, clouds of clusters", estimate, group="no anchors"))
@@ -55,7 +50,7 @@ def _line(
     baseline = f"procrustes, {count}" if "apart" not in method else f"{method.split()[-1]}, {count}"
     return Figure(
         f"R2: {part}, {method}, {count} anchor{'s' * (count > 1)}", results.estimate(part, words),
-        mean(results, part, f"{words}, null"), mean(results, part, baseline), goal, group,
+        results.mean(part, f"{words}, null"), results.mean(part, baseline), goal, group,
     )  # fmt: skip
 
 

@@ -182,8 +182,7 @@ def _fitted(
 
 def _null(results: Results, world: str, moves: int) -> float:
     """The mean over seeds; a null needs no interval."""
-    name = f"shuffled, {moves}"
-    return float(np.mean([results.outcomes[world, seed].measures[name].score for seed in results.seeds]))
+    return results.mean(world, f"shuffled, {moves}")
 
 
 def figures(results: Results, settings: Settings) -> list[Figure]:

@@ -12,11 +12,6 @@ SEARCH = (
 )
 
 
-def mean(results: Results, name: str) -> float:
-    """Return the mean over seeds, for a null or a baseline."""
-    return float(np.mean([results.outcomes["toy", seed].measures[name].score for seed in results.seeds]))
-
-
 def figures(results: Results, settings: Any) -> list[Figure]:
     """Return the lines of the table."""
     return [
@@ -29,7 +24,7 @@ def figures(results: Results, settings: Any) -> list[Figure]:
 
 
 def _null(results: Results, kind: str, settings: Any) -> float:
-    return mean(results, f"{kind}, 100% of {settings.dealt[0]} shuffled")
+    return results.mean("toy", f"{kind}, 100% of {settings.dealt[0]} shuffled")
 
 
 def _goals(results: Results, settings: Any) -> list[Figure]:
@@ -37,10 +32,10 @@ def _goals(results: Results, settings: Any) -> list[Figure]:
     gain = results.estimate("toy", f"universe, {most}") - results.estimate("toy", f"pairwise, {most}")
     chance = _null(results, "universe", settings) - _null(results, "pairwise", settings)
     cycle = results.estimate("toy", f"cycle error, universe, {most}")
-    baseline = mean(results, f"cycle error, pairwise, {most}")
-    null = mean(results, f"cycle error, shuffled, {most}")
+    baseline = results.mean("toy", f"cycle error, pairwise, {most}")
+    null = results.mean("toy", f"cycle error, shuffled, {most}")
     sent = results.estimate("toy", f"messages, join, {most}")
-    refit = mean(results, f"messages, refit, {most}")
+    refit = results.mean("toy", f"messages, refit, {most}")
     return [
         Figure(f"{most}: R2 of the universe minus pairwise", gain, chance, goal=Goal(">=", 0), group="goals"),
         Figure(f"{most}: cycle error of the universe", cycle, null, baseline, Goal("<", 1e-5), "goals"),
@@ -54,16 +49,16 @@ def _agents(results: Results, settings: Any) -> list[Figure]:
     found = []
     for count in settings.sizes:
         name = f"universe, {count} agents"
-        baseline = mean(results, f"pairwise, {count} agents")
+        baseline = results.mean("toy", f"pairwise, {count} agents")
         found.append(Figure(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
-    baseline = mean(results, f"pairwise, {settings.most} agents")
+    baseline = results.mean("toy", f"pairwise, {settings.most} agents")
     for hops in settings.hops:
         estimate = results.estimate("toy", f"through {hops}")
         found.append(Figure(f"R2: pairwise through {hops}", estimate, null, baseline, group=group))
     estimate = results.estimate("toy", f"cycle error, universe, one size, {settings.most} agents")
-    baseline = mean(results, f"cycle error, pairwise, {settings.most} agents")
+    baseline = results.mean("toy", f"cycle error, pairwise, {settings.most} agents")
     found.append(Figure("cycle error: universe, one size", estimate, None, baseline, group=group))
-    baseline = mean(results, f"kilobytes, pairwise, {settings.most} agents")
+    baseline = results.mean("toy", f"kilobytes, pairwise, {settings.most} agents")
     sent = results.estimate("toy", f"kilobytes, universe, {settings.most} agents")
     found.append(Figure("kilobytes sent: universe", sent, None, baseline, group=group))
     return found
@@ -74,7 +69,7 @@ def _newcomers(results: Results, settings: Any) -> list[Figure]:
     found = []
     for count in settings.sizes:
         estimate = results.estimate("toy", f"newcomer, join, {count} agents")
-        baseline = mean(results, f"newcomer, refit, {count} agents")
+        baseline = results.mean("toy", f"newcomer, refit, {count} agents")
         found.append(Figure(f"R2 of its edges: joins {count - 1}", estimate, null, baseline, group=group))
     return found
 
@@ -84,7 +79,8 @@ def _pairs(results: Results, settings: Any) -> list[Figure]:
     return [
         Figure(
             f"R2: universe, {pairs} pairs", results.estimate("toy", f"universe, {pairs} pairs"), null,
-            mean(results, f"pairwise, {pairs} pairs"), group=f"{settings.most} agents; baseline: pairwise",
+            results.mean("toy", f"pairwise, {pairs} pairs"),
+            group=f"{settings.most} agents; baseline: pairwise",
         )
         for pairs in settings.budgets
     ]  # fmt: skip
@@ -94,11 +90,11 @@ def _shuffles(results: Results, settings: Any) -> list[Figure]:
     found = []
     for pairs in settings.dealt:
         for ending in ("", ", trimmed"):
-            null = mean(results, f"universe{ending}, 100% of {pairs} shuffled")
+            null = results.mean("toy", f"universe{ending}, 100% of {pairs} shuffled")
             for share in filter(None, settings.shares):
                 words = f"{ending}, {share:.0%} of {pairs} shuffled"
                 estimate = results.estimate("toy", f"universe{words}")
-                baseline = mean(results, f"pairwise{words}")
+                baseline = results.mean("toy", f"pairwise{words}")
                 group = f"{settings.most} agents, shuffled rows; baseline: pairwise"
                 found.append(Figure(f"R2: universe{words}", estimate, null, baseline, group=group))
     return found

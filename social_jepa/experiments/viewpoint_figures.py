@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from social_jepa.experiments.experiment import Figure, Goal, Results, missed
 from social_jepa.experiments.viewpoint_views import CAMERAS, WALL, degrees_name
 
@@ -49,13 +47,13 @@ def goals(results: Results, settings: Any) -> list[Figure]:
     """Return the figures that have a goal."""
 
     def wall(measure: str) -> float:
-        return _mean(results, "others", measure)
+        return results.mean("others", measure)
 
     far = settings.farthest
     return [
         Figure(
             f"R2 of the core at {far}, {settings.pairs} pairs", results.estimate("separation", f"R2, {far}"),
-            _mean(results, "separation", f"null, {far}"), _mean(results, "separation", "untrained"),
+            results.mean("separation", f"null, {far}"), results.mean("separation", "untrained"),
             Goal(">=", 0.92), "goals",
         ),
         Figure(
@@ -75,7 +73,7 @@ def goals(results: Results, settings: Any) -> list[Figure]:
 
 def edge_figures(results: Results, part: str, name: str, settings: Any) -> list[Figure]:
     """Return what the edge between the reference and a view is worth, and how much their views overlap."""
-    null = _mean(results, part, f"null, {name}")
+    null = results.mean(part, f"null, {name}")
     lines = {
         f"{name}: R2, {settings.pairs} pairs": ("R2", null),
         f"{name}: pixel overlap": ("pixels", None),
@@ -94,8 +92,8 @@ def notes(results: Results, settings: Any) -> list[str]:
         for part in ("separation", "others")
     )
     names = [degrees_name(degrees) for degrees in settings.separations]
-    few = [_mean(results, "separation", f"R2 of few, {name}") for name in names]
-    smallest = [_mean(results, "separation", f"smallest, {name}") for name in names]
+    few = [results.mean("separation", f"R2 of few, {name}") for name in names]
+    smallest = [results.mean("separation", f"smallest, {name}") for name in names]
     there, back = results.array("others", "verdicts").tolist()
     return [
         f"Counted training TFLOPs, seed {results.seeds[0]}: {spent}.",
@@ -107,8 +105,3 @@ def notes(results: Results, settings: Any) -> list[str]:
         CHANCE,
         *missed(figures(results, settings)),
     ]
-
-
-def _mean(results: Results, part: str, measure: str) -> float:
-    """The mean over seeds; a null or a baseline needs no interval."""
-    return float(np.mean([results.outcomes[part, seed].measures[measure].score for seed in results.seeds]))
