@@ -12,6 +12,7 @@ from social_jepa.experiments import society
 from social_jepa.experiments import society_ways as ways
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.measure import Measure
+from social_jepa.experiments.society_shuffles import of_a_few
 from social_jepa.experiments.strangers import Upbringing
 
 NAMES = ("ann", "ben", "cas", "dan", "eva")
@@ -22,7 +23,7 @@ TINY = society.Settings(
         training=TrainingConfig(steps=3, segments=8, window=64, calibration=64),
         negotiation=NegotiationConfig(pool=64, anchors=16, heldout=32),
     ),
-    sizes=(3, 4), budgets=(8, 16), pairs=16, hops=(1, 2), dealt=(16,), draws=2, cycles=2,
+    sizes=(3, 4), budgets=(8, 16), pairs=16, hops=(1, 2), dealt=(16,), company=4, few=2, draws=2, cycles=2,
 )  # fmt: skip
 
 
@@ -100,8 +101,8 @@ def test_who_joins_sends_one_message_and_a_refit_tells_everybody(planted):
     assert ways.messages(others, joined) == 1
     assert ways.messages(others, refit) > 1
     for told in (joined, refit):
-        assert Measure.over(ways.edges_r2(planted, [told.between], "eva")).score > 0.95
-    assert len(ways.edges_r2(planted, [refit.between], "eva")) == 8
+        assert Measure.over(ways.edges_r2(planted, [told.between], ways.with_one(NAMES, "eva"))).score > 0.95
+    assert len(ways.edges_r2(planted, [refit.between], ways.with_one(NAMES, "eva"))) == 8
 
 
 def test_more_pairs_add_ticks_and_shuffled_rows_stay_a_set(planted):
@@ -117,9 +118,23 @@ def test_more_pairs_add_ticks_and_shuffled_rows_stay_a_set(planted):
     assert all(torch.equal(none[name], many[name]) for name in NAMES)
 
 
+def test_where_a_few_mix_up_their_rows_the_others_hold_a_universe_together():
+    rng = np.random.default_rng(4)
+    latent = rng.standard_normal((400, 3))
+    company = [Planted(f"agent-{index}", latent, 0.1, rng) for index in range(10)]
+    settings = replace(TINY, company=10, few=3, sizes=(3, 10), draws=4)
+    found = {name: measure.score for name, measure in of_a_few(company, 200, 0, settings).items()}
+
+    assert found["few, universe, trimmed, two of them, 200"] > 0.9
+    assert found["few, universe, two of them, 200"] > found["few, pairwise, two of them, 200"] + 0.5
+    assert found["few, universe, two of them, 200, null"] < 0
+    assert found["few, universe, two others, 200"] > 0.95
+
+
 def test_hostile_settings_are_refused():
     for wrong in ({"sizes": (2, 4)}, {"sizes": (4, 3)}, {"pairs": 9}, {"hops": (3,)}, {"shares": (2.0,)},
-                  {"keep": 1.0}, {"draws": 0}, {"dealt": (65,)}, {"budgets": (16, 100)}):  # fmt: skip
+                  {"keep": 1.0}, {"draws": 0}, {"dealt": (65,)}, {"few": 4},
+                  {"company": 5}, {"mixed": 1.5}, {"budgets": (16, 100)}):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(wrong))):
             replace(TINY, **wrong)
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from social_jepa.experiments.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.society_shuffles import ENDS
 
 SEARCH = (
     "Search, on seed 100 alone: a dozen settings of size, steps and rate, until none of 16 agents missed a "
@@ -20,6 +21,7 @@ def figures(results: Results, settings: Any) -> list[Figure]:
         *_newcomers(results, settings),
         *_pairs(results, settings),
         *_shuffles(results, settings),
+        *_few(results, settings),
     ]
 
 
@@ -97,6 +99,28 @@ def _shuffles(results: Results, settings: Any) -> list[Figure]:
                 baseline = results.mean("toy", f"pairwise{words}")
                 group = f"{settings.most} agents, shuffled rows; baseline: pairwise"
                 found.append(Figure(f"R2: universe{words}", estimate, null, baseline, group=group))
+    return found
+
+
+def _few(results: Results, settings: Any) -> list[Figure]:
+    found = []
+    group = (
+        f"{settings.company} agents, {settings.mixed:.0%} of the rows of {settings.few} of them shuffled; "
+        "baseline: pairwise"
+    )
+    for pairs in settings.dealt:
+        for ending in ("", ", trimmed"):
+            for ends in ENDS:
+                words = f"{ending}, {ends}, {pairs}"
+                null = f"few, universe{words}, null"
+                if ends == "two others":  # nothing of theirs is shuffled there
+                    null = f"universe{ending}, 100% of {pairs} shuffled"
+                found.append(Figure(
+                    f"R2 between {ends}: universe{ending}, {pairs} pairs",
+                    results.estimate("toy", f"few, universe{words}"),
+                    results.mean("toy", null),
+                    results.mean("toy", f"few, pairwise{words}"), group=group,
+                ))  # fmt: skip
     return found
 
 

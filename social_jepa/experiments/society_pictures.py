@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Picture
 
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.invariance_pictures import COLORS, curve
+from social_jepa.experiments.society_shuffles import ENDS
 
 LINES = {
     "universe": ("universe", COLORS[0], "o"), "pairwise": ("pairwise", COLORS[4], "s"),
@@ -24,6 +25,7 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     return {
         "agents": over_agents(results, settings),
         "shuffled": over_shares(results, settings),
+        "few": where_a_few_mix_up(results, settings),
         "edges": all_edges(results, settings),
     }
 
@@ -70,6 +72,27 @@ def over_shares(results: Results, settings: Any) -> Picture:
         axis.set_title(f"{pairs} pairs, {settings.most} agents", loc="left", fontsize=10)
         axis.set_xlabel("rows of each agent that are shuffled (%)")
     axes[0].set_ylabel("held-out R2, mean of all edges")
+    picture.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside lower center", frameon=False)
+    return picture
+
+
+def where_a_few_mix_up(results: Results, settings: Any) -> Picture:
+    """Show R2 by kind of edge where a few agents have shuffled rows, a panel for each number of pairs."""
+    picture = Picture(figsize=(9, 4), layout="constrained")
+    axes = np.atleast_1d(picture.subplots(1, len(settings.dealt), sharey=True))
+    kinds = ("universe", "universe, trimmed", "pairwise", "pairwise, trimmed")
+    for axis, pairs in zip(axes, settings.dealt, strict=True):
+        for place, kind in enumerate(kinds):
+            label, color, marker = LINES[kind]
+            found = [results.estimate("toy", f"few, {kind}, {ends}, {pairs}") for ends in ENDS]
+            curve(axis, np.arange(len(ENDS)) + 0.1 * (place - 1.5), found, label, color, marker)
+        axis.axhline(0, color="black", lw=0.8)
+        axis.set_xticks(range(len(ENDS)), [ends.replace(" and", "\nand") for ends in ENDS])
+        axis.set_title(
+            f"{pairs} pairs; {settings.few} of {settings.company} agents mix up {settings.mixed:.0%}",
+            loc="left", fontsize=10,
+        )  # fmt: skip
+    axes[0].set_ylabel("held-out R2 between")
     picture.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside lower center", frameon=False)
     return picture
 

@@ -19,6 +19,7 @@ from social_jepa.experiments.strangers import Stranger
 
 Cores = Mapping[str, Tensor]  # by agent, what it makes of the same ticks, float64 [K, D]
 Way = Callable[[str, str], LinearMap]  # from the names of source and target to the map between their cores
+Edges = Sequence[tuple[str, str]]  # names of sources and targets
 PAIRS = 1  # word
 
 
@@ -65,15 +66,19 @@ def composed(way: Way, names: Sequence[str], hops: int, rng: np.random.Generator
     return along
 
 
-def edges_r2(strangers: Sequence[Stranger], ways: Sequence[Way], only: str = "") -> list[Measure]:
-    """Return the held-out R2 of each way on each ordered edge, way by way; or of one agent's edges only."""
+def edges_r2(strangers: Sequence[Stranger], ways: Sequence[Way], edges: Edges = ()) -> list[Measure]:
+    """Return the held-out R2 of each way on each of some edges, way by way; by default of all."""
     held = {each.name: each.heldout.core().double() for each in strangers}
     return [
         Measure.pooled_r2(way(a, b)(held[a]).numpy(), held[b].numpy())
         for way in ways
-        for a, b in permutations(held, 2)
-        if not only or only in (a, b)
+        for a, b in edges or permutations(held, 2)
     ]
+
+
+def with_one(names: Sequence[str], one: str) -> Edges:
+    """Return the ordered edges of one agent."""
+    return [edge for edge in permutations(names, 2) if one in edge]
 
 
 def each_edge(strangers: Sequence[Stranger], ways: Sequence[Way]) -> np.ndarray:
