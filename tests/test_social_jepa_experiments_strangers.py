@@ -11,6 +11,7 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.score import r2
 from env.scene import Scene
+from social_jepa.experiments.learning import counted
 from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.pairing import (
     anchor_pairs,
@@ -83,6 +84,15 @@ def test_frames_and_operations_are_those_of_the_course(upbringing, raised):
 
     assert raised[0].frames == training.steps * training.segments * training.length
     assert raised[0].flops == raised[1].flops > raised[0].frames * 1e3
+
+
+def test_what_is_counted_is_steps_and_not_the_calibration_before_the_first():
+    small = overlay(
+        Upbringing, QUICK, ["training.steps=3", "training.window=256", "model.p_jepa.controlled=1"]
+    )
+    with enrolled(small, 0, 0, ring_poses(small, 1), "p_jepa") as agent:  # it encodes frames to calibrate
+        flops = learn(agent, silent)
+        assert flops == 3 * counted(lambda: agent.train(until=4))[1]
 
 
 def test_true_states_belong_to_the_ticks_of_a_set(upbringing, raised):

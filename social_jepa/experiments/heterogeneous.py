@@ -6,18 +6,21 @@ drawn anew with every seed. From the default agent, *jepa*, they differ so: *jep
 *half-dim* and *double-dim* in the latent space (8 and 32 dimensions in place of 16); *narrow* and *wide* in
 the encoder (half of its channels and hidden units, half as many channels again); *vicreg* and *log-det* in
 the objective; *patch-mixer* in the architecture, patches and perceptrons without a convolution
-(`other_encoders`); in kind, *p-jepa* with a random network as its task, *p-jepa* with positions, which is
-told in training where the objects are and so is no stranger to the state, and *seq-jepa*, which looks four
-times at each tick and remembers a quarter of the ticks. *untrained*, the default agent as it was built, is
+(`other_encoders`); in kind and size of code, *p-jepa* with a random network as its task, *p-jepa* with
+positions, both of 64 dimensions, and *seq-jepa* of 80, which looks four times at each tick and remembers a
+quarter of the ticks. Neither p-jepa learns from pixels alone: both feel the true pushes on all objects, and
+the one with positions is told in training where they are. *untrained*, the default agent as it was built, is
 the control.
 
 Measured. All talk with all through the product's own negotiation, in one process: an offer, a call, 256
 anchors, a verdict. For each ordered pair, on 512 held-out ticks: R2 of the (semi-)orthogonal map between the
 two cores, and whether the target accepts it; an edge that is refused unseen, because an agent found itself
-collapsed, counts as R2 0. Beside it stands ridge regression from all dimensions of the source to the core of
-the target, which may stretch: where it is better, the source knows what the target says, but not as its own
-core. What an agent knows is read off by a linear probe of the true state, for evaluation only, from all its
-dimensions and from its core, fitted on 512 ticks and scored on 512 others.
+collapsed, counts as R2 0. From a core of d dimensions into a larger one of e, no such map passes d / e, so
+that a low figure may tell of sizes and not of what is seen; notes list the cores. Beside it stands ridge
+regression from all dimensions of the source to the core of the target, on the same anchors, which may
+stretch: where it is better, the source knows what the target says, but not as its own core. What an agent
+knows is read off by a linear probe of the true state, for evaluation only, from all its dimensions and from
+its core, fitted on 512 ticks and scored on 512 others.
 
 Parts. One for each agent; a part returns what the agent would show, and the negotiations follow from that.
 

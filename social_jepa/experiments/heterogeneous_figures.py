@@ -122,7 +122,8 @@ def notes(results: Results, settings: Any) -> list[str]:
         if not edge.accepted
     ]
     return [
-        f"Dimensions of the core that each agent found, seed by seed: {cores}.",
+        f"Dimensions of the core that each agent found, seed by seed: {cores}. Into a core of more "
+        "dimensions than its own no agent's map can pass the ratio of the two.",
         f"Refused in seed {first}: {', '.join(refused) or 'nobody'}.",
         f"Counted training TFLOPs, seed {first}: {spent}.",
         PILOT,

@@ -14,8 +14,6 @@ from agents.edge import Card, Pools
 from agents.messages import AnyMessage, Status
 from agents.negotiation import Negotiation
 from agents.settings import ModelConfig, NegotiationConfig
-from alignment.anchors import choose_ticks
-from alignment.fit import fit_ridge
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.measure import Measure
 
@@ -93,7 +91,7 @@ def society(results: Results, seed: int, config: NegotiationConfig) -> Mapping[t
         for index, name in enumerate(MEMBERS)
     }
     converse(sides)
-    return {pair: _edge(sides, *pair, config, seed) for pair in permutations(MEMBERS, 2)}
+    return {pair: _edge(sides, *pair) for pair in permutations(MEMBERS, 2)}
 
 
 def converse(sides: Mapping[str, Negotiation]) -> None:
@@ -117,18 +115,14 @@ def _shown(results: Results, name: str, seed: int) -> tuple[Card, Pools]:
     return card, Pools.of(tensors, card.core_dim)
 
 
-def _edge(
-    sides: Mapping[str, Negotiation], source: str, target: str, config: NegotiationConfig, seed: int
-) -> Edge:
+def _edge(sides: Mapping[str, Negotiation], source: str, target: str) -> Edge:
     found, shown, seen = sides[target].edges[source], sides[source].pools, sides[target].pools
     accepted = found.status is Status.ACCEPTED
-    if found.core_map is None or found.score is None:
+    if found.core_map is None or found.map is None or found.score is None:
         nothing = Measure(np.ones(len(seen.heldout.ids)), np.ones(len(seen.heldout.ids)))  # R2 0
         return Edge(accepted, found.reason, nothing, nothing, np.nan)
-    rows = seen.anchors.rows(choose_ticks(seen.anchors.ids, config.anchors, seed))
-    ridge = fit_ridge(shown.anchors.vectors[rows], seen.anchors.core()[rows], config.ridge)
     true = seen.heldout.core().double()
     core = found.core_map(shown.heldout.core().double())
-    free = ridge(shown.heldout.vectors.double())
+    free = found.map(shown.heldout.vectors.double())[:, : true.shape[1]]  # of the same anchors
     scores = [Measure.pooled_r2(predicted.numpy(), true.numpy()) for predicted in (core, free)]
     return Edge(accepted, found.reason, scores[0], scores[1], found.score.null_r2)

@@ -11,22 +11,23 @@ mean over all N (N - 1) ordered edges, on held-out ticks, and over several choic
 - *Cycles*: maps around a ring of all N in a random order, applied to held-out cores; the error is the mean
   square of what comes back less what went, in units of the mean square: 0 is consistent, 2 unrelated. A
   core that is smaller than others lets nothing back of what it lacks, whatever the maps: "one size" are the
-  cycles of those whose cores have the commonest size.
+  cycles of those whose cores have the commonest size: there a universe is consistent by construction.
 - *Join*: the last of N joins the universe of the N - 1 before, whose maps stay; beside it the universe of
   all N fitted anew. Scored on the newcomer's 2 (N - 1) edges. Messages are the newcomer's rows and one for
-  each other agent whose map has moved, so that it must be told.
+  each other agent whose map has moved, so that it must be told: of a join one by construction. That the
+  newcomer must hear of the common space is not counted.
 - *Shuffled*: a share of each agent's rows is dealt out among themselves, for each agent in another order, so
   that of the pairs of an edge only the square of what is left is right: 6 % at 75 % shuffled. *Trimmed*
   methods trust half of the rows.
-- *A few who mix up*: the test that arXiv:2602.06205 passes, after its code: of ten, three have 75 % of their
-  rows shuffled, and the others none. Its figures are of language models, sentences and retrieval, which are
-  not here, so that its claim is tested: a universe, where the others are in the majority, keeps what maps
-  between two of the three lose.
+- *A few who mix up*: the test that arXiv:2602.06205 passes, after its code: of ten whose cores have one
+  size, three have 75 % of their rows shuffled, and the others none; beside it, nobody has. Its figures are of
+  language models, sentences and retrieval, which are not here, so that its claim is tested: a universe, where
+  the others are in the majority, keeps what maps between two of the three lose.
 
 Bytes and messages count rows of float32 that are sent before a fit: N sets of rows to a universe, N (N - 1)
 for maps that are agreed on edge by edge. A broadcast would spare those the messages, though not the fits.
 
-Null: the same fits with all rows shuffled.
+Null: the same fits with all rows shuffled; of universes for both them and pairwise maps.
 
 Goals, set beforehand: the universe of 16 agents from 64 pairs reaches the R2 of pairwise maps, its cycle
 error is below 1e-5, and joining it costs one message.
@@ -34,6 +35,7 @@ error is below 1e-5, and joining it costs one message.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -103,10 +105,10 @@ class Settings:
             raise ValueError(f"hops={self.hops}: from 1 to the {self.most - 2} agents between two others")
         if not all(0 <= share <= 1 for share in self.shares) or not 0 < self.keep < 1:
             raise ValueError(f"shares={self.shares} lie from 0 to 1, keep={self.keep} between 0 and 1")
-        if not 1 <= self.few < self.company <= self.most or not 0 <= self.mixed <= 1:
+        if not 2 <= self.few <= self.company - 2 <= self.most - 2 or not 0 <= self.mixed <= 1:
             raise ValueError(
-                f"few={self.few} of company={self.company}, mixed={self.mixed}: 1 or more, fewer than the "
-                f"company, which is at most the {self.most} agents; a share from 0 to 1"
+                f"few={self.few} of company={self.company}, mixed={self.mixed}: two or more, two fewer than "
+                f"the company or less, which is at most the {self.most} agents; a share from 0 to 1"
             )
         if self.draws < 1 or self.cycles < 1:
             raise ValueError(f"draws={self.draws} and cycles={self.cycles}: at least 1")
@@ -161,20 +163,23 @@ def of_size(strangers: Sequence[Stranger], seed: int, settings: Settings) -> dic
         "universe": [universe.between for universe in universes], "pairwise": own, "chain": chains,
     }  # fmt: skip
     found = {name: Measure.over(edges_r2(strangers, way)) for name, way in ways.items()}
-    orders = [rng.permutation(count) for _ in range(settings.cycles)]
-    unrelated = direct(shuffled(drawn[0], 1.0, rng))
-    for name, first in {"universe": ways["universe"][0], "pairwise": own[0], "shuffled": unrelated}.items():
-        found[f"cycle error, {name}"] = around(first, strangers, orders)
-    alike = of_one_size(strangers)
-    orders = [rng.permutation(len(alike)) for _ in range(settings.cycles)]
-    found["cycle error, universe, one size"] = around(ways["universe"][0], alike, orders)
+    wrong = [shuffled(cores, 1.0, rng) for cores in drawn]
+    nowhere = [fit_universe(cores).between for cores in wrong]
+    found["null"] = Measure.over(edges_r2(strangers, nowhere))
+    first = {"universe": ways["universe"][0], "pairwise": own[0], "shuffled": direct(wrong[0])}
+    for ending, members in {"": strangers, ", one size": of_one_size(strangers)}.items():
+        orders = [rng.permutation(len(members)) for _ in range(settings.cycles)]
+        for name, way in first.items():
+            found[f"cycle error, {name}{ending}"] = around(way, members, orders)
     rows = sum(core.numel() for core in drawn[0].values()) * FLOAT
     found["kilobytes, universe"] = Measure.single(rows / 1000)
     found["kilobytes, pairwise"] = Measure.single(rows * (count - 1) / 1000)
     joined = [joining(cores, names[-1]) for cores in drawn]
+    its = with_one(names, names[-1])
+    found["newcomer, null"] = Measure.over(edges_r2(strangers, nowhere, its))
     for name, told in {"join": joined, "refit": universes}.items():
         after = [universe.between for universe in told]
-        found[f"newcomer, {name}"] = Measure.over(edges_r2(strangers, after, with_one(names, names[-1])))
+        found[f"newcomer, {name}"] = Measure.over(edges_r2(strangers, after, its))
     before = fit_universe({name: drawn[0][name] for name in names[:-1]})
     for name, told in {"join": joined, "refit": universes}.items():
         found[f"messages, {name}"] = Measure.single(messages(before, told[0]))
@@ -190,11 +195,15 @@ def of_pairs(strangers: Sequence[Stranger], seed: int, settings: Settings) -> di
         universe = [fit_universe(cores).between for cores in drawn]
         found[f"universe, {pairs} pairs"] = Measure.over(edges_r2(strangers, universe))
         found[f"pairwise, {pairs} pairs"] = Measure.over(edges_r2(strangers, own))
+        rng = np.random.default_rng([seed, PATHS, pairs])
+        wrong = [shuffled(cores, 1.0, rng) for cores in drawn]
+        nowhere = [fit_universe(cores).between for cores in wrong]
+        found[f"null, {pairs} pairs"] = Measure.over(edges_r2(strangers, nowhere))
         if pairs == settings.pairs:
-            rng = np.random.default_rng([seed, PATHS])
-            for hops in settings.hops:
-                ways = [composed(way, names, hops, rng) for way in own]
-                found[f"through {hops}"] = Measure.over(edges_r2(strangers, ways))
+            unrelated = [direct(cores) for cores in wrong]
+            for hops, (ending, maps) in product(settings.hops, (("", own), (", null", unrelated))):
+                ways = [composed(way, names, hops, rng) for way in maps]
+                found[f"through {hops}{ending}"] = Measure.over(edges_r2(strangers, ways))
     return found
 
 

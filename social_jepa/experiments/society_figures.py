@@ -1,5 +1,6 @@
 """The table of society: goals first, then numbers of agents, paths, newcomers, pairs, and shuffled rows."""
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,11 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     ]
 
 
-def _null(results: Results, kind: str, settings: Any) -> float:
-    return results.mean("toy", f"{kind}, 100% of {settings.dealt[0]} shuffled")
-
-
 def _goals(results: Results, settings: Any) -> list[Figure]:
     most = f"{settings.most} agents"
     gain = results.estimate("toy", f"universe, {most}") - results.estimate("toy", f"pairwise, {most}")
-    chance = _null(results, "universe", settings) - _null(results, "pairwise", settings)
+    words = f"100% of {settings.dealt[0]} shuffled"
+    chance = results.mean("toy", f"universe, {words}") - results.mean("toy", f"pairwise, {words}")
     cycle = results.estimate("toy", f"cycle error, universe, {most}")
     baseline = results.mean("toy", f"cycle error, pairwise, {most}")
     null = results.mean("toy", f"cycle error, shuffled, {most}")
@@ -47,19 +45,23 @@ def _goals(results: Results, settings: Any) -> list[Figure]:
 
 def _agents(results: Results, settings: Any) -> list[Figure]:
     group = f"{settings.pairs} pairs; baseline: pairwise"
-    null = _null(results, "universe", settings)
     found = []
     for count in settings.sizes:
         name = f"universe, {count} agents"
+        null = results.mean("toy", f"null, {count} agents")
         baseline = results.mean("toy", f"pairwise, {count} agents")
         found.append(Figure(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
     baseline = results.mean("toy", f"pairwise, {settings.most} agents")
     for hops in settings.hops:
         estimate = results.estimate("toy", f"through {hops}")
+        null = results.mean("toy", f"through {hops}, null")
         found.append(Figure(f"R2: pairwise through {hops}", estimate, null, baseline, group=group))
-    estimate = results.estimate("toy", f"cycle error, universe, one size, {settings.most} agents")
-    baseline = results.mean("toy", f"cycle error, pairwise, {settings.most} agents")
-    found.append(Figure("cycle error: universe, one size", estimate, None, baseline, group=group))
+    ending = f"one size, {settings.most} agents"
+    estimate = results.estimate("toy", f"cycle error, universe, {ending}")
+    null, baseline = (
+        results.mean("toy", f"cycle error, {way}, {ending}") for way in ("shuffled", "pairwise")
+    )
+    found.append(Figure("cycle error: universe, one size", estimate, null, baseline, group=group))
     baseline = results.mean("toy", f"kilobytes, pairwise, {settings.most} agents")
     sent = results.estimate("toy", f"kilobytes, universe, {settings.most} agents")
     found.append(Figure("kilobytes sent: universe", sent, None, baseline, group=group))
@@ -67,20 +69,21 @@ def _agents(results: Results, settings: Any) -> list[Figure]:
 
 
 def _newcomers(results: Results, settings: Any) -> list[Figure]:
-    null, group = _null(results, "universe", settings), "newcomer; baseline: all fitted anew"
+    group = "newcomer; baseline: all fitted anew"
     found = []
     for count in settings.sizes:
         estimate = results.estimate("toy", f"newcomer, join, {count} agents")
+        null = results.mean("toy", f"newcomer, null, {count} agents")
         baseline = results.mean("toy", f"newcomer, refit, {count} agents")
         found.append(Figure(f"R2 of its edges: joins {count - 1}", estimate, null, baseline, group=group))
     return found
 
 
 def _pairs(results: Results, settings: Any) -> list[Figure]:
-    null = _null(results, "universe", settings)
     return [
         Figure(
-            f"R2: universe, {pairs} pairs", results.estimate("toy", f"universe, {pairs} pairs"), null,
+            f"R2: universe, {pairs} pairs", results.estimate("toy", f"universe, {pairs} pairs"),
+            results.mean("toy", f"null, {pairs} pairs"),
             results.mean("toy", f"pairwise, {pairs} pairs"),
             group=f"{settings.most} agents; baseline: pairwise",
         )
@@ -109,11 +112,19 @@ def _few(results: Results, settings: Any) -> list[Figure]:
         "baseline: pairwise"
     )
     for pairs in settings.dealt:
+        for ends in ENDS[:2]:
+            words = f"{ends}, {pairs}"
+            found.append(Figure(
+                f"R2 between {ends}: universe, {pairs} pairs, none shuffled",
+                results.estimate("toy", f"few, universe, {words}, clean"),
+                results.mean("toy", f"few, universe, {words}, null"),
+                results.mean("toy", f"few, pairwise, {words}, clean"), group=group,
+            ))  # fmt: skip
         for ending in ("", ", trimmed"):
             for ends in ENDS:
                 words = f"{ending}, {ends}, {pairs}"
                 null = f"few, universe{words}, null"
-                if ends == "two others":  # nothing of theirs is shuffled there
+                if ends == ENDS[-1]:  # nothing of theirs is shuffled there
                     null = f"universe{ending}, 100% of {pairs} shuffled"
                 found.append(Figure(
                     f"R2 between {ends}: universe{ending}, {pairs} pairs",
@@ -124,14 +135,27 @@ def _few(results: Results, settings: Any) -> list[Figure]:
     return found
 
 
+def _gains(results: Results, size: int = 0) -> str:
+    """Return each seed's mean gain of an edge through the universe; of edges between cores of one size."""
+    said = []
+    for seed in results.seeds:
+        gain = results.array("toy", "universe", seed) - results.array("toy", "pairwise", seed)
+        sizes = results.array("toy", "core sizes", seed)
+        kept = [not size or sizes[a] == sizes[b] == size for a, b in permutations(range(len(sizes)), 2)]
+        said.append(f"{gain[kept].mean():.2g}")
+    return ", ".join(said)
+
+
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what the trainings cost, which agents fell short, and by how much goals are missed."""
     spent = results.outcomes["toy", results.seeds[0]].flops / 1e12
     sizes = np.concatenate([results.array("toy", "core sizes", seed) for seed in results.seeds])
-    usual = np.bincount(sizes).argmax()
+    usual = int(np.bincount(sizes).argmax())
     return [
         f"Counted training TFLOPs of {settings.most} agents, seed {results.seeds[0]}: {spent:.2f}.",
         f"{(sizes != usual).sum()} of {len(sizes)} agents found a core of another size than {usual}.",
         SEARCH,
+        f"Universe minus pairwise by seed: {_gains(results)}; of edges between two cores of {usual} "
+        f"dimensions: {_gains(results, usual)}.",
         *missed(figures(results, settings)),
     ]

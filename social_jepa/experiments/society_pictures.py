@@ -37,9 +37,13 @@ def over_agents(results: Results, settings: Any) -> Picture:
     for name in ("universe", "pairwise", "chain"):
         _line(quality, results, name, settings.sizes, "{}, {} agents")
     for name in ("universe", "pairwise"):
-        found = [results.estimate("toy", f"cycle error, {name}, {n} agents").value for n in settings.sizes]
         _, color, marker = LINES[name]
-        cycles.plot(settings.sizes, np.maximum(found, SMALLEST), color=color, marker=marker, ms=5)
+        for ending, dashes in (("", "-"), (", one size", ":")):
+            words = f"cycle error, {name}{ending}"
+            found = [results.mean("toy", f"{words}, {count} agents") for count in settings.sizes]
+            cycles.plot(
+                settings.sizes, np.maximum(found, SMALLEST), color=color, marker=marker, ms=5, ls=dashes
+            )
         _line(budgets, results, name, settings.budgets, "{}, {} pairs")
     for axis in (quality, cycles):
         axis.set_xlabel("agents")
@@ -51,7 +55,7 @@ def over_agents(results: Results, settings: Any) -> Picture:
     budgets.set_xticks(settings.budgets, [str(pairs) for pairs in settings.budgets])
     budgets.set_xlabel("pairs")
     quality.set_title(f"R2 of an edge, {settings.pairs} pairs", loc="left", fontsize=10)
-    cycles.set_title("Cycle error around all agents", loc="left", fontsize=10)
+    cycles.set_title("Cycle error (dotted: cores of one size)", loc="left", fontsize=10)
     budgets.set_title(f"R2 of an edge, {settings.most} agents", loc="left", fontsize=10)
     picture.legend(*quality.get_legend_handles_labels(), ncols=3, loc="outside lower center", frameon=False)
     return picture

@@ -10,7 +10,16 @@ import numpy as np
 from alignment.fit import fit_robust
 from alignment.universe import fit_universe
 from social_jepa.experiments.measure import Measure
-from social_jepa.experiments.society_ways import Cores, Edges, Way, chosen, direct, edges_r2, shuffled
+from social_jepa.experiments.society_ways import (
+    Cores,
+    Edges,
+    Way,
+    chosen,
+    direct,
+    edges_r2,
+    of_one_size,
+    shuffled,
+)
 from social_jepa.experiments.strangers import Stranger
 
 SHUFFLING, MIXING = 2, 4  # words
@@ -43,14 +52,18 @@ def of_shuffles(strangers: Sequence[Stranger], pairs: int, seed: int, settings: 
 
 
 def of_a_few(strangers: Sequence[Stranger], pairs: int, seed: int, settings: Any) -> dict[str, Measure]:
-    """Return R2 by kind of edge when a few of a company have shuffled rows; all of them are the null."""
-    company = strangers[: settings.company]
+    """Return R2 by kind of edge when a few of a company have shuffled rows; all of them are the null.
+
+    Who belongs to it is those whose cores have the commonest size, and others only where these are too few.
+    """
+    alike = of_one_size(strangers)
+    company = [*alike, *(each for each in strangers if each not in alike)][: settings.company]
     names = [each.name for each in company]
     honest, few = names[: -settings.few], names[-settings.few :]
     mixed = [edge for edge in permutations(names, 2) if len({*edge} & {*few}) == 1]
     edges: tuple[Edges, ...] = (list(permutations(few, 2)), mixed, list(permutations(honest, 2)))
     found = {}
-    for ending, share in (("", settings.mixed), (", null", 1.0)):
+    for ending, share in (("", settings.mixed), (", clean", 0.0), (", null", 1.0)):
         dealt = []
         for draw in range(settings.draws):
             rng = np.random.default_rng([seed, MIXING, draw, pairs])

@@ -66,13 +66,13 @@ def composed(way: Way, names: Sequence[str], hops: int, rng: np.random.Generator
     return along
 
 
-def edges_r2(strangers: Sequence[Stranger], ways: Sequence[Way], edges: Edges = ()) -> list[Measure]:
+def edges_r2(strangers: Sequence[Stranger], ways: Sequence[Way], edges: Edges | None = None) -> list[Measure]:
     """Return the held-out R2 of each way on each of some edges, way by way; by default of all."""
     held = {each.name: each.heldout.core().double() for each in strangers}
     return [
         Measure.pooled_r2(way(a, b)(held[a]).numpy(), held[b].numpy())
         for way in ways
-        for a, b in edges or permutations(held, 2)
+        for a, b in (permutations(held, 2) if edges is None else edges)
     ]
 
 

@@ -135,7 +135,8 @@ def learn(agent: Agent, say: Say, until: int | None = None) -> float:
     steps, began = agent.spec.training.steps if until is None else until, agent.trainer.step
     flops = 0.0
     if began < steps:
-        flops = counted(lambda: agent.train(until=began + 1))[1] * (steps - began)
+        agent.train(until=min(began + 1, steps - 1))  # before its first step a model is calibrated, once
+        flops = counted(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - began)
     for part in range(1, TOLD + 1):
         agent.train(until=began + (steps - began) * part // TOLD)
         if agent.trainer.losses:
