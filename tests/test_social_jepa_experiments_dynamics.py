@@ -139,8 +139,9 @@ def test_who_knows_the_state_arrives_and_who_pushes_at_random_does_not():
 @pytest.mark.parametrize(
     "typed",
     [
-        "longest=4", "steering.episodes=3000", "steering.elite=1", "steering.elite=101",
-        "steering.strength=0", "steering.threshold=0", "steering.ticks=0", "steering.horizon=0",
+        "trained=0", "trained=1", "trained=-5", "longest=4", "steering.episodes=3000", "steering.elite=1",
+        "steering.elite=101", "steering.strength=0", "steering.threshold=0", "steering.ticks=0",
+        "steering.horizon=0",
     ],
 )  # fmt: skip
 def test_settings_that_measure_nothing_are_refused(typed):

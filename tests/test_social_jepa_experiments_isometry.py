@@ -15,7 +15,8 @@ from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from env.recording import Senses
 from social_jepa.experiments import isometry
-from social_jepa.experiments.experiment import Results
+from social_jepa.experiments.experiment import Outcome, Results
+from social_jepa.experiments.isometry_figures import held_note
 from social_jepa.experiments.isometry_methods import METHODS, RIVALS, raise_all, raise_one
 from social_jepa.experiments.isometry_scores import (
     budget_scores,
@@ -27,6 +28,7 @@ from social_jepa.experiments.isometry_scores import (
     shape_scores,
     shuffled,
 )
+from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.rivals import MaskedAutoencoder, PixelPca, Supervised, view_of
 from social_jepa.experiments.strangers import QUICK, Stranger, Upbringing, ring_poses
 from social_jepa.overlay import overlay
@@ -218,8 +220,24 @@ def test_all_parts_run_and_equal_arguments_give_equal_outcomes():
     assert len([figure for figure in figures if figure.goal]) == 8
     assert outcomes["untrained", 0].flops == 0 < outcomes["simclr", 0].flops
     assert all(isinstance(note, str) for note in isometry.notes(results, TINY))
+    assert len({figure.name for figure in figures}) == len(figures)
+    shown = {figure.name: figure for figure in figures}
+    chance = [results.mean(part, "shuffled, leading axes") for part in ("jepa", "simclr")]
+    assert shown["JEPA minus SimCLR"].null == chance[0] - chance[1]
+    assert shown["SimCLR: all dimensions"].null == results.mean("simclr", "shuffled, all dimensions")
+    assert shown["SimCLR: state"].null is None
+    assert shown["SimCLR: state"].baseline == shown["JEPA, whitened: state"].estimate.value
     for picture in isometry.pictures(results, TINY).values():
         picture.canvas.draw()
+
+
+def test_the_note_names_the_rivals_that_hold_less_of_the_state_and_no_others():
+    held = {"jepa": 0.9, "autoencoder": 0.3, "masked-autoencoder": 0.9, "simclr": 0.95}
+    spread = np.random.default_rng(0).uniform(0.5, 1.5, 200)
+    found = {part: {"state": Measure((1 - share) * spread, np.ones(200))} for part, share in held.items()}
+    said = held_note(Results({(part, 0): Outcome(measures) for part, measures in found.items()}, [0]))
+
+    assert [word in said for word in ("autoencoder 0.", "masked", "SimCLR")] == [True, False, False]
 
 
 def test_the_long_course_has_as_many_anchors_as_its_largest_budget():

@@ -6,7 +6,8 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.scene import Scene, SceneConfig
 from social_jepa.experiments import probe_porting as porting
-from social_jepa.experiments.experiment import Results
+from social_jepa.experiments.experiment import Outcome, Results
+from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.strangers import Stranger
 from social_jepa.overlay import overlay
 
@@ -96,6 +97,27 @@ def test_settings_that_measure_nothing_are_refused(wrong, word):
 def test_a_room_of_one_object_has_no_nearest():
     with pytest.raises(ValueError, match="objects"):
         overlay(porting.Settings, {}, ["upbringing.scene.objects=1"])
+
+
+def test_every_line_stands_beside_the_null_of_its_own_budget():
+    settings = overlay(porting.Settings, TINY, ["budgets=[8, 16, 32]"])
+    lines = [*porting.UNMAPPED, "worst loss", "own labels, 16"]
+    lines += [f"{kind}, {count}" for kind in ("ported", "shuffled") for count in settings.budgets]
+    worth = {line: place / 10 for place, line in enumerate(lines)}
+    measures = {
+        f"{task}: {line}": Measure.single(value) for task in porting.TASKS for line, value in worth.items()
+    }
+    shown = {
+        line.name: line
+        for line in porting.figures(Results({("society", 0): Outcome(measures)}, [0]), settings)
+    }
+
+    for task in porting.TASKS:
+        for count in settings.budgets:
+            assert shown[f"{task}: ported, {count}"].null == worth[f"shuffled, {count}"]
+        assert all(shown[f"{task}: {line}"].null == worth["shuffled, 16"] for line in porting.UNMAPPED)
+        loss = shown[f"{task}: own minus ported, 16 anchors"]
+        assert loss.null == pytest.approx(worth["own"] - worth["shuffled, 16"])
 
 
 def test_a_run_gives_every_figure_and_the_same_again():

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from social_jepa.experiments import theory
-from social_jepa.experiments.experiment import Results
+from social_jepa.experiments.experiment import Outcome, Results
+from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.strangers import QUICK, Upbringing
 from social_jepa.experiments.theory_agents import Sizes, States, alignment_loss, embed_states, raise_agent
 from social_jepa.experiments.theory_bound import (
@@ -16,6 +17,7 @@ from social_jepa.experiments.theory_bound import (
     score_agents,
     whitener,
 )
+from social_jepa.experiments.theory_figures import outside_notes
 from social_jepa.experiments.theory_symmetry import (
     carried,
     draw_matrix,
@@ -98,6 +100,34 @@ def test_a_code_that_hides_a_latent_may_not_be_called_close():
     )
 
     assert bound_of(lost, RHO).value >= deviation(states.truth, lost).score > 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_with_rho_estimated_from_the_code_itself_the_bound_says_nothing(share):
+    """So that the world's rho has to be given: no agent can measure it."""
+    code = planted(states_of("gaussian"), share, 1)
+    now, later = (rows - code.scoring.mean(0) for rows in (code.scoring, code.following))
+    own = float((now * later).sum() / now.square().sum())
+
+    assert bound_of(code, own).excess == pytest.approx(0, abs=1e-9)
+
+
+def planted_agreement(between: float, latents: float) -> Outcome:
+    noise = np.random.default_rng(0).uniform(0.5, 1.5, 500)
+    shares = {"agreement": between, "latents": latents}
+    return Outcome({name: Measure((1 - r2) * noise, np.ones(500)) for name, r2 in shares.items()})
+
+
+def test_the_note_names_worlds_whose_agents_share_more_than_the_latents_and_no_others():
+    planted = {"rho 0.5": (0.9, 0.95), "bouncing": (0.95, 0.8)}
+    outcomes = {(part, 0): planted_agreement(*values) for part, values in planted.items()}
+    values, beyond = outside_notes(Results(outcomes, [0]), TINY)
+
+    assert all(part in values for part in planted)
+    assert "bouncing" in beyond
+    assert "rho" not in beyond
+    same = outcomes | {("bouncing", 0): planted_agreement(0.9, 0.9)}
+    assert len(outside_notes(Results(same, [0]), TINY)) == 1
 
 
 @pytest.mark.parametrize("rho", [0.0, 1.0, float("nan")])

@@ -16,7 +16,7 @@ from env.scene import Scene, SceneConfig
 from social_jepa.experiments import viewpoint
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.strangers import Stranger
-from social_jepa.experiments.viewpoint_views import Walled, agreement, turned
+from social_jepa.experiments.viewpoint_views import Walled, agreement, choices, edge_scores, turned
 from social_jepa.experiments.viewpoint_wall import heldout_correlations, shared_directions, wall_scores
 from social_jepa.overlay import overlay
 
@@ -92,6 +92,19 @@ def test_correlations_on_the_pairs_that_chose_the_directions_flatter():
 
     assert heldout_correlations(fit, fit).max() > 0.3
     assert heldout_correlations(fit, held).max() < 0.3
+
+
+def test_the_null_is_a_mean_over_shuffles_of_their_own_in_both_places():
+    seer, blind = planted("seer", range(6), 1), planted("blind", range(4), 2)
+    edges = ((seer, blind), (blind, seer))
+    each = [[agreement(*edge, 64, seed, shuffled=True).score for seed in choices(3)] for edge in edges]
+    across, along = wall_scores(seer, blind, 2, 64, 3)[0], edge_scores("wall", seer, blind, 64, 8, 3)[0]
+
+    assert len({*np.round(each, 9).ravel().tolist()}) == 2 * len(choices(3))
+    assert not set(choices(3)) & set(choices(4))
+    assert across["to blind, null"].score == pytest.approx(np.mean(each[0]))
+    assert along["null, wall"].score == pytest.approx(np.mean(each))
+    assert along["null, wall"].score < 0 < along["R2, wall"].score
 
 
 def test_who_has_collapsed_agrees_with_nobody():

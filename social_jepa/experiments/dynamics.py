@@ -79,6 +79,8 @@ class Settings:
         """Refuse what measures nothing."""
         if self.longest < AHEAD or not self.separations:
             raise ValueError(f"longest must be at least {AHEAD}, with one separation or more, got {self}")
+        if self.trained < 2:
+            raise ValueError(f"trained={self.trained}: a predictor is fitted on at least two ticks in a row")
         held = self.upbringing.negotiation.pool * self.upbringing.negotiation.spacing - self.steering.ticks
         if 2 * self.steering.episodes > held:
             raise ValueError(

@@ -13,7 +13,7 @@ from social_jepa.experiments.measure import Estimate
 
 # Okabe and Ito's colours, told apart by all common kinds of colour vision
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999", "#000000")
-LOWEST = -0.1  # a bar that would go deeper ends here, and says how deep
+LOWEST = -0.1  # where the axis cuts bars that go deeper; they say how deep
 NAMES = {
     "seq-jepa-1": "seq-JEPA, 1", "seq-jepa-2": "seq-JEPA, 2", "seq-jepa-3": "seq-JEPA, 3",
     "seq-jepa-3-no-actions": "seq-JEPA, 3, no actions", "simclr": "SimCLR", "byol": "BYOL",
@@ -111,23 +111,29 @@ def neighbours_picture(results: Results) -> Picture:
 
 
 def bars(
-    axis: Axes, found: Sequence[Estimate | None], place: int, places: int, label: str, color: str
-) -> None:
-    """Draw one bar per estimate with its interval; what was not measured has none."""
+    axis: Axes, found: Sequence[Estimate | None], place: int, places: int, label: str, color: str,
+    floor: float = LOWEST,
+) -> None:  # fmt: skip
+    """Draw one bar per estimate with its interval; what was not measured has none.
+
+    One failed probe would flatten all others: the caller cuts the axis at the floor, and a bar that goes
+    deeper says there how deep. Bar and interval themselves are drawn where they belong.
+    """
     width = 0.8 / places
     for x, estimate in enumerate(found):
         if estimate is not None:
             at = x - 0.4 + (place + 0.5) * width
-            shown = max(estimate.value, LOWEST)
-            axis.bar(at, shown, width, color=color, label=label)
-            axis.errorbar(at, shown, yerr=whisker(estimate), color="black", lw=1)
-            if estimate.value < LOWEST:  # one failed probe would flatten all others
-                axis.text(at, LOWEST, f"{estimate.value:.1f}", ha="center", va="top", fontsize=6)
+            axis.bar(at, estimate.value, width, color=color, label=label)
+            axis.errorbar(at, estimate.value, yerr=whisker(estimate), color="black", lw=1)
+            if estimate.value < floor:
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+                axis.text(at, floor, f"{estimate.value:.1f}", ha="center", va="bottom", fontsize=6, bbox=box)
             label = "_"  # one entry of the legend is enough
 
 
 def finish(axis: Axes, title: str, label: str) -> None:
-    """Name the axes of a bar chart of all methods."""
+    """Name the axes of a bar chart of all methods, and cut it where bars become too deep."""
+    axis.set_ylim(bottom=max(axis.get_ylim()[0], LOWEST))
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_ylabel(label)
     axis.axhline(0, color="black", lw=0.8)

@@ -16,7 +16,8 @@ Procrustes (robust), and through one common space of all four (universe); ridge 
 beside them. *The methods*, a part each: two agents 180 degrees apart, the default course. All see the same
 frames, and those that learn have the same encoder, segments, steps and rate. They are compared on as many
 leading axes as the scene has factors (6), by an orthogonal map from 64 pairs, because not every method finds
-a core of that size; the core as found and all dimensions stand beside it.
+a core of that size; beside it stand the core as found, all dimensions (ridge from all pairs), and how well
+the true state reads linearly from all dimensions of one agent, which says what there is to agree on.
 
 Baselines: autoencoder; masked autoencoder (three quarters of 64 patches hidden); SimCLR (two views of a
 frame: shifted by up to a sixteenth of its side, brighter or darker by a fifth, with noise); JEPAs kept from
@@ -27,7 +28,8 @@ agent again, trained on later ticks that the first never saw: what does common e
 Nulls. *Shuffled* (the null of the table): each agent's codes in an order of its own, for fitting and for
 scoring. *Rolled* (the table's baseline, for the long course): each agent's clock late by another share of the
 stretch, so that neighbours in time stay alike. An orthogonal map of strangers cannot hold back and scores
-about -1; ridge can, and scores about 0. The baseline of methods is the JEPA.
+about -1; ridge can, and scores about 0. The baseline of methods is the JEPA; the null of a difference of
+methods is the difference of their shuffled scores; the state has no null of its own.
 
 Goals, set beforehand (which course the first three are for was settled on another seed):
   * jepa-long: core R2 of an orthogonal map, mean of 12 edges, at least 0.95 from 64 pairs;

@@ -20,7 +20,7 @@ FITTED = {
 }  # fmt: skip
 SCORED = ("leading axes", "core as found", "all dimensions")
 NULLS = "ridge, shuffled pairs (orthogonal: about -1)"
-LOWEST = -0.3  # of R2
+LOWEST = -0.3  # of R2: the axis ends here, and bars that go deeper say how deep
 
 
 def pictures(results: Results, settings: "Settings") -> dict[str, Picture]:
@@ -73,7 +73,7 @@ def methods_picture(results: Results, settings: "Settings") -> Picture:
     )
     for place, (name, label) in enumerate(zip(SCORED, fits, strict=True)):
         found = [results.estimate(part, which + name) for part, which, _ in lines]
-        bars(axis, found, place, len(SCORED), label, COLORS[place])
+        bars(axis, found, place, len(SCORED), label, COLORS[place], LOWEST)
     null = [results.estimate(part, f"{which}shuffled, {SCORED[2]}").value for part, which, _ in lines]
     axis.plot(np.arange(len(lines)) + 0.27, null, "_", color="black", ms=8, label=NULLS)
     state = [results.estimate(part, f"{which}state").value for part, which, _ in lines]

@@ -13,9 +13,10 @@ and Q orthogonal, |A - Q|_F <= |A A^T - I|_F, because |s - 1| <= |s^2 - 1| for s
 
     E|h - Q z|^2 <= b = D + (eps + D)^2,
 
-the paper's bound, with nothing in it but what an agent can measure alone. Two agents, by the triangle:
-E|h_B - R h_A|^2 <= 2 (b_A + b_B) for the orthogonal R = Q_B Q_A^T; the best R does no worse. Any two white
-codes come as close as 2 n, so that a bound above that says nothing.
+the paper's bound. All in it is measured on one agent's code, given the world's rho, which an agent cannot
+measure: with rho estimated from its own code, as E<h, h'> / V, delta would be 0 by construction. Two agents,
+by the triangle: E|h_B - R h_A|^2 <= 2 (b_A + b_B) for the orthogonal R = Q_B Q_A^T; the best R does no worse.
+Any two white codes come as close as 2 n, so that a bound above that says nothing.
 
 Protocol. *rho 0.3 ... 0.95*: the theory's own setting. Three latents; three agents, each with a random
 injective observation of its own (12 numbers), a perceptron, and fresh steps of the world, minimise
@@ -32,8 +33,9 @@ if nothing were wrong, with the linear correlation of the latents as rho.
 lies outside the theory. The code is each agent's core, on ticks after its training; rho is the scene's rate.
 
 *symmetry*: without whitening, theory allows less. For an invertible A, (h A, p(. A^-1) A) predicts as well
-as (h, p): tried on a planted world without loss, and on an agent that learned to predict one, at each look,
-with a linear and a learned predictor, and with condition numbers of A from 1 to 1000.
+as (h, p): tried on a planted world without loss, and on an agent that learned to predict one, at each look
+with a linear predictor, at the last look with a learned one too, and with condition numbers of A from 1 to
+1000.
 
 Null: R fitted on shuffled pairs. Baseline: the untrained agents.
 

@@ -35,7 +35,9 @@ Score = Callable[[Code, Code], Measure]
 
 @dataclass(frozen=True)
 class Bound:
-    """What an agent knows of itself without a peer.
+    """What follows of one agent's code without a peer, given the world's rho, which an agent cannot measure.
+
+    Estimated from the code itself, rho would make the excess 0 by construction.
 
     Attributes:
         excess: delta, alignment loss above that of a rotation of the latents; may be negative elsewhere.
@@ -56,7 +58,7 @@ def bound_of(code: Code, rho: float) -> Bound:
 
     Args:
         code: Held-out codes.
-        rho: Correlation of the world's factors from tick to tick.
+        rho: Correlation of the world's factors from tick to tick; the world's own, not one seen in the code.
 
     Raises:
         ValueError: No bound exists at this correlation.

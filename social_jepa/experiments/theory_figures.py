@@ -13,14 +13,18 @@ SLACK = (
 )
 OUTSIDE = (
     "Outside the theory a nonlinear code can beat 2 (1 - rho) n: where delta is below 0, D counts as 0 and "
-    "the bound is the whitening error alone. Agents may agree even so: they share the most predictable "
-    "functions of their world, which need not be its latents."
+    "the bound is the whitening error alone. Agents may agree even so."
 )
 
 
 def own_parts(settings: Any) -> list[str]:
     """Return the parts of the theory's own setting."""
     return [f"rho {rho:g}" for rho in settings.rhos]
+
+
+def nearest_part(settings: Any) -> str:
+    """Return the part of the theory's own setting whose rho is nearest to that of the worlds outside it."""
+    return min(own_parts(settings), key=lambda part: abs(float(part[4:]) - settings.outside_rho))
 
 
 def pooled(results: Results, parts: list[str], measure: str) -> Estimate:
@@ -97,5 +101,23 @@ def notes(results: Results, settings: Any) -> list[str]:
         f"{first}: " + ", ".join(f"{part} {flops:.2f}" for part, flops in spent.items()) + ".",
         SLACK,
         OUTSIDE,
+        *outside_notes(results, settings),
         *missed(figures(results, settings)),
     ]
+
+
+def outside_notes(results: Results, settings: Any) -> list[str]:
+    """Say how well agents agree inside and outside the theory, and where not by the latents alone."""
+    parts = (nearest_part(settings), *settings.outside)
+    found = {part: [results.estimate(part, name) for name in ("agreement", "latents")] for part in parts}
+    values = "; ".join(f"{part} {between.value:.3f}, {of.value:.3f}" for part, (between, of) in found.items())
+    said = [f"R2 between agents, and of the latents, from inside the theory outwards: {values}."]
+    gaps = {part: between - of for part, (between, of) in found.items()}
+    beyond = [f"{part} (by {gap.value:.3f})" for part, gap in gaps.items() if gap.interval[0] > 0]
+    if beyond:
+        said.append(
+            f"Agents agree less with the latents than with each other in: {', '.join(beyond)}; the 95 % "
+            "interval of that difference lies above 0. What they share there is more than a rotation of the "
+            "latents; no figure says what else it is."
+        )
+    return said

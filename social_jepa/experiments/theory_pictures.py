@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from social_jepa.experiments.experiment import Results
 from social_jepa.experiments.invariance_pictures import COLORS, curve, whisker
-from social_jepa.experiments.theory_figures import own_parts
+from social_jepa.experiments.theory_figures import nearest_part, own_parts
 from social_jepa.experiments.theory_symmetry import CONDITIONS
 
 TICKS = (0.03, 0.1, 0.3, 1, 3)
@@ -45,7 +45,9 @@ def training_picture(results: Results, settings: Any) -> Picture:
     axis.loglog()
     axis.set_xlim(*ends)
     axis.set_ylim(*ends)
-    axis.set_xlabel("bound 2 (b_A + b_B), from what each agent knows alone")
+    axis.set_xlabel(
+        "bound 2 (b_A + b_B), of each code alone,\ngiven the world's rho, which an agent cannot measure"
+    )
     axis.set_ylabel(DEVIATION)
     axis.set_title("Pairs of agents, from no training (right) to all steps (left)", loc="left", fontsize=10)
     axis.legend(loc="upper left", frameon=False, fontsize=8)
@@ -80,7 +82,7 @@ def correlation_picture(results: Results, settings: Any) -> Picture:
 
 def outside_picture(results: Results, settings: Any) -> Picture:
     """Show what is left of the promise where latents are not Gaussian."""
-    own = min(own_parts(settings), key=lambda part: abs(float(part[4:]) - settings.outside_rho))
+    own = nearest_part(settings)
     parts = (own, *settings.outside)
     picture = Picture(figsize=(9, 4.2), layout="constrained")
     left, right = picture.subplots(1, 2)

@@ -21,9 +21,10 @@ correlations from those that score. The map into the smaller core splits the ref
 it takes along are *aligned*, the rest are *refused*. Linear probes say which objects either knows of. From 4
 dimensions into 6, no map reaches an R2 above 4/6. The true state is for these probes alone.
 
-Nulls: the same pairs shuffled. Baselines: two untrained agents at the farthest separation, asked in the same
-way; for the dimensions shared, the high camera, whose view no wall hides; for the hidden object, a probe of
-the agent that sees it.
+Nulls: as many pairs, shuffled; of a map's R2 the mean over 16 choices of pairs, each shuffled in its own way,
+because the map of one shuffle may fit by luck. Baselines: two untrained agents at the farthest separation,
+asked in the same way; for the dimensions shared, the high camera, whose view no wall hides; for the hidden
+object, a probe of the agent that sees it.
 
 Goals, set beforehand: R2 of the core at 180 degrees from 64 pairs at least 0.92, mean of both directions;
 across the wall exactly 4 dimensions shared, R2 of the map into the smaller core at least 0.9, and R2 of the

@@ -17,7 +17,7 @@ from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.pairing import edge_r2, fit_edge, fit_shuffled, heldout_pairs
 from social_jepa.experiments.strangers import Stranger, Upbringing, enrolled, learn, stranger_of
 
-DRAWS = 16  # choices of the few pairs: a single choice says more about luck
+DRAWS = 16  # choices of the few pairs and of shuffled ones: a single choice says more about luck
 CAMERAS = ("high", "narrow", "wide")
 WALL = "behind the wall"
 FAR = 1000.0  # metres behind a camera, where nothing is drawn
@@ -122,7 +122,7 @@ def both_ways(a: Stranger, b: Stranger, pairs: int, seeds: Sequence[int], shuffl
 
 
 def choices(seed: int) -> range:
-    """Return the seeds of as many choices of a few pairs as their mean is taken over."""
+    """Return the seeds of as many choices of pairs, few or shuffled, as their mean is taken over."""
     return range(seed * DRAWS, (seed + 1) * DRAWS)
 
 
@@ -134,7 +134,7 @@ def edge_scores(
     measures = {
         f"R2, {name}": both_ways(a, b, pairs, [seed]),
         f"R2 of few, {name}": both_ways(a, b, few, choices(seed)),
-        f"null, {name}": both_ways(a, b, pairs, [seed], shuffled=True),
+        f"null, {name}": both_ways(a, b, pairs, choices(seed), shuffled=True),
         f"smallest, {name}": Measure.single(values.min() if values.size else 0.0),
         f"core, {name}": Measure.single(b.core_dim),
     }

@@ -12,7 +12,7 @@ from social_jepa.experiments.invariance_probes import linear_probe
 from social_jepa.experiments.measure import Measure
 from social_jepa.experiments.pairing import Pairs, fit_edge
 from social_jepa.experiments.strangers import Stranger
-from social_jepa.experiments.viewpoint_views import agreement
+from social_jepa.experiments.viewpoint_views import agreement, choices
 
 ROUNDS = 20  # shuffles of a null
 ROUNDING = 1e-9  # share of the largest variance below which a direction is none
@@ -42,7 +42,9 @@ def wall_scores(
         "shared, null": Measure.single(int((by_chance > null).sum())),
         "shared": Measure.single(int((correlations > null).sum())),
         "to blind": agreement(seer, blind, pairs, seed),
-        "to blind, null": agreement(seer, blind, pairs, seed, shuffled=True),
+        "to blind, null": Measure.over(
+            [agreement(seer, blind, pairs, each, shuffled=True) for each in choices(seed)]
+        ),
         "from blind": agreement(blind, seer, pairs, seed),
     }
     latents = {"blind": _all(blind), "seer": _all(seer), **_blocks(seer, edge)}
