@@ -157,7 +157,7 @@ class Learner:
         seed, config = (self.spec.seed, self.spec.index, 4), self.spec.teaching
         began = time.perf_counter()
         config = replace(config, batch=min(config.batch, len(taught)))
-        read = learn_from(self.model, embed, taught, config, self.spec.training.learning_rate, seed, pause)
+        read = learn_from(self.model, embed, taught, config, self.spec.training, seed, pause)
         self.trainer.train_seconds = time.perf_counter() - began
         if read is not None:
             self.lesson_frames = read * self.trainer.looks

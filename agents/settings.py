@@ -166,7 +166,11 @@ class NegotiationConfig:
 
 @dataclass(frozen=True)
 class TeachingConfig:
-    """How a newcomer learns from one peer's embeddings."""
+    """How a newcomer learns from one peer's embeddings.
+
+    How fast it learns is told by `TrainingConfig`, as for a course alone: learning_rate, warmup (a share of
+    these steps), weight_decay and clip.
+    """
 
     ticks: int = 6144  # consecutive ticks that the teacher is asked about
     steps: int = 150  # optimiser steps on them

@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents.settings import TeachingConfig
-from agents.training import parameter_groups, rate, set_rate
+from agents.settings import TeachingConfig, TrainingConfig
+from agents.training import build_optimiser, rate, set_rate, take_step
 from agents.world_model import WorldModel
-
-WARMUP = 0.15  # share of the steps over which the rate rises
 
 
 def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
@@ -39,7 +37,7 @@ def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
 
 def learn_from(
     model: WorldModel, embed: Callable[[np.ndarray], Tensor], taught: Tensor, config: TeachingConfig,
-    learning_rate: float, seed: tuple[int, ...], pause: Callable[[], bool],
+    course: TrainingConfig, seed: tuple[int, ...], pause: Callable[[], bool],
 ) -> int | None:  # fmt: skip
     """Fit a model to what a teacher makes of the same ticks.
 
@@ -47,26 +45,24 @@ def learn_from(
         model: The pupil.
         embed: What the pupil makes of some of the ticks, with a gradient, by row: int64 [N] -> [N, D_pupil].
         taught: What the teacher makes of the same ticks, [K, D_teacher].
-        config: How long.
-        learning_rate: Peak of the rate.
+        config: How long, and how many ticks a step.
+        course: How fast: learning_rate, warmup, weight_decay and clip are those of a course alone.
         seed: Words that the order of the ticks follows from.
         pause: Asked before every step whether to leave.
 
     Returns:
         Frames read; None when it left before the end.
+
+    Raises:
+        TrainingError: The loss is no number any more.
     """
     model.train()
-    optimiser = torch.optim.AdamW(parameter_groups(model, model.rate_shares()), lr=learning_rate)
+    optimiser = build_optimiser(model, course)
     taught = taught.to(next(model.parameters()).device)
     for step in range(config.steps):
         if pause():
             return None
         rows = np.random.default_rng([*seed, step]).choice(len(taught), config.batch, replace=False)
-        set_rate(optimiser, learning_rate * rate(step, config.steps, WARMUP))
-        loss = lesson_loss(embed(rows), taught[rows])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        model.after_step()
+        set_rate(optimiser, course.learning_rate * rate(step, config.steps, course.warmup))
+        take_step(model, optimiser, lesson_loss(embed(rows), taught[rows]), course, step)
     return config.steps * config.batch

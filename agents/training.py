@@ -61,11 +61,7 @@ class Trainer:
     @cached_property
     def optimiser(self) -> torch.optim.Optimizer:
         """Made when it is first needed: torch loads its compiler then, for more than a second."""
-        fused = next(self.model.parameters()).device.type in ("cpu", "cuda")
-        made = torch.optim.AdamW(
-            parameter_groups(self.model, self.model.rate_shares()), lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay, fused=fused,
-        )  # fmt: skip
+        made = build_optimiser(self.model, self.config)
         if self.saved:
             load_optimiser(made, self.saved)
         return made
@@ -127,18 +123,38 @@ class Trainer:
         set_rate(self.optimiser, now)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         loss, _ = loss_of(self.model, frames, generator, senses)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss became {value} at step {self.step}; "
-                f"try a lower training.learning_rate (now {config.learning_rate:g})"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
-        self.optimiser.step()
-        self.model.after_step()
-        return value
+        return take_step(self.model, self.optimiser, loss, config, self.step)
+
+
+def build_optimiser(model: WorldModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return what moves a model's weights, in a course as in a lesson."""
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        parameter_groups(model, model.rate_shares()), lr=config.learning_rate,
+        weight_decay=config.weight_decay, fused=fused,
+    )  # fmt: skip
+
+
+def take_step(
+    model: WorldModel, optimiser: torch.optim.Optimizer, loss: Tensor, config: TrainingConfig, step: int
+) -> float:
+    """Move a model's weights against the gradient of a loss, which is clipped; return the loss.
+
+    Raises:
+        TrainingError: The loss is no number any more; the weights are left as they are.
+    """
+    value = loss.item()
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the loss became {value} at step {step}; "
+            f"try a lower training.learning_rate (now {config.learning_rate:g})"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    optimiser.step()
+    model.after_step()
+    return value
 
 
 def parameter_groups(model: nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.agent import Agent
-from agents.settings import TeachingConfig
+from agents.settings import TeachingConfig, TrainingConfig
 from agents.teaching import learn_from, lesson_loss
+from agents.training import TrainingError, build_optimiser, rate
 from alignment.fit import fit_ridge
 from alignment.score import r2
 
 COURSE = TeachingConfig(ticks=512, steps=60, batch=128)
+SHORT = TeachingConfig(ticks=512, steps=4, batch=64)
 
 
 def codes(seed, rows=200, dim=6):
@@ -114,14 +116,14 @@ def lesson(pupil):
     return pupil.recorder.record(ticks).frames, truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3
 
 
-def taught_model(agent, frames, taught, config=COURSE, pause=lambda: False, seed=(0, 0, 4)):
+def taught_model(agent, frames, taught, config=COURSE, pause=lambda: False, seed=(0, 0, 4), course=None):
     model = agent.build_model()
     model.calibrate(torch.from_numpy(frames))
 
     def embed(rows):
         return model.embed(torch.from_numpy(frames[rows]))
 
-    return model, learn_from(model, embed, taught, config, 5e-3, seed, pause)
+    return model, learn_from(model, embed, taught, config, course or TrainingConfig(), seed, pause)
 
 
 def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
@@ -142,13 +144,44 @@ def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
 
 
 def test_equal_seeds_give_equal_weights_and_another_seed_others(pupil, lesson):
-    short = TeachingConfig(ticks=512, steps=4, batch=64)
     first, again, other = (
-        taught_model(pupil, *lesson, short, seed=seed)[0].state_dict() for seed in ((0, 0), (0, 0), (0, 1))
+        taught_model(pupil, *lesson, SHORT, seed=seed)[0].state_dict() for seed in ((0, 0), (0, 0), (0, 1))
     )
 
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_lesson_takes_rate_warmup_decay_and_clip_of_a_course_alone(pupil, lesson, monkeypatch):
+    course = TrainingConfig(weight_decay=0.125, clip=1e-3, warmup=0.5, learning_rate=0.25)
+    made, seen = [], []
+
+    def built(model, config):
+        made.append(build_optimiser(model, config))
+        made[0].register_step_pre_hook(
+            lambda *_: seen.append((made[0].param_groups[0]["lr"], gradient(model)))
+        )
+        return made[0]
+
+    def gradient(model):
+        return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
+
+    monkeypatch.setattr("agents.teaching.build_optimiser", built)
+    taught_model(pupil, *lesson, SHORT, course=course)
+
+    group = made[0].param_groups[0]
+    asked = [group["share"] * 0.25 * rate(step, SHORT.steps, 0.5) for step in range(SHORT.steps)]
+    assert {group["weight_decay"] for group in made[0].param_groups} == {0.125}
+    assert [now for now, _ in seen] == pytest.approx(asked)
+    assert all(norm <= 1e-3 * 1.001 for _, norm in seen)
+
+
+def test_a_lesson_whose_loss_is_no_number_ends_with_a_remedy(pupil, lesson):
+    frames, taught = lesson
+    with pytest.raises(
+        TrainingError, match=r"loss became nan at step 0; try a lower training\.learning_rate"
+    ):
+        taught_model(pupil, frames, taught * torch.nan, SHORT)
 
 
 def test_a_pupil_may_leave_before_the_end_and_then_has_learned_nothing(pupil, lesson):

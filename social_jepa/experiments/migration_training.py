@@ -116,9 +116,15 @@ class Newcomer:
 
         def lesson(pupil: WorldModel, steps: int) -> None:
             config = TeachingConfig(len(codes), steps, batch)
-            rate = agent.spec.training.learning_rate
+            course = agent.spec.training
             learn_from(
-                pupil, lambda rows: pupil.embed(self._frames(rows)), codes, config, rate, seed, lambda: False
+                pupil,
+                lambda rows: pupil.embed(self._frames(rows)),
+                codes,
+                config,
+                course,
+                seed,
+                lambda: False,
             )
 
         first = agent.build_model()
