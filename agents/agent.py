@@ -58,13 +58,7 @@ class Agent(Learner):
         self.phase = "embedding"
         began = time.perf_counter()  # recording has counted its own time
         seen = self.trainer.window.ticks
-        basis = find_core(self.embed_ticks(range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop)))
-        first = seen.stop + self.gap
-        later = self.embed_ticks(range(first, first + self.spec.training.calibration))
-        spectrum = autocorrelations(later, basis)
-        order = spectrum.argsort(descending=True)  # as later ticks rank the axes, not those that chose them
-        spectrum = spectrum[order]
-        self.basis = CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum))
+        self.basis, later = self.find_axes(range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop))
         rank = effective_rank(later)
         self.save()
         card = Card(
@@ -75,11 +69,25 @@ class Agent(Learner):
         self.trainer.record_seconds += time.perf_counter() - began
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-TOLD_LOSSES:])
-        memory = Memory(card, spectrum, rank, pools, losses, self.progress(), self.spec.era)
+        memory = Memory(card, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.era)
         self.drift = 0.0
         self._publish(Published(copy.deepcopy(self.model).eval(), self.basis, memory))
         self.published.save(self.published_path, self.owner())  # type: ignore[union-attr]
         return memory
+
+    def find_axes(self, ticks: range) -> tuple[CoreBasis, Tensor]:
+        """Return the axes that ticks choose, as later ticks rank them, and what it makes of those, [T, D].
+
+        How predictable each axis is, and so where the core ends, later ticks tell and not those that chose
+        the axes.
+        """
+        basis = find_core(self.embed_ticks(ticks))
+        first = ticks.stop + self.gap
+        later = self.embed_ticks(range(first, first + self.spec.training.calibration))
+        spectrum = autocorrelations(later, basis)
+        order = spectrum.argsort(descending=True)
+        spectrum = spectrum[order]
+        return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum)), later
 
     def _publish(self, published: Published) -> None:
         self.published = published

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure as Picture
 
 from env.objects import ObjectsConfig
 from env.rotation import from_euler, multiply, relative
@@ -19,6 +20,7 @@ from social_jepa.experiments.invariance_data import (
     sequences,
     starts,
 )
+from social_jepa.experiments.invariance_pictures import LOWEST, bars, finish
 from social_jepa.experiments.invariance_probes import (
     classifier,
     grouped_hits,
@@ -28,6 +30,7 @@ from social_jepa.experiments.invariance_probes import (
 )
 from social_jepa.experiments.invariance_scores import Sets, code_scores, neighbours, pixel_pca
 from social_jepa.experiments.invariance_training import Recipe, prepared, target_mover, train
+from social_jepa.experiments.measure import Estimate, Measure
 
 TINY = invariance.Settings(
     renderer="toy", frame_size=16, objects=40, probe_objects=40, scoring_objects=30, unseen_objects=20,
@@ -181,6 +184,26 @@ def test_codes_that_hold_the_rotation_score_high_and_shuffled_ones_do_not():
     assert abs(scores["relative, shuffled"].score) < 0.05
     assert scores["top-1, one code"].score < 0.35
     assert len(scores["relative, perceptron"].values) == 150
+
+
+def test_a_bar_below_the_floor_keeps_its_own_height_and_interval_and_the_axis_cuts_it():
+    found = [Estimate.of([Measure.single(value) for value in pair]) for pair in ((0.4, 0.6), (-3.0, -2.0))]
+    axis = Picture().subplots()
+    bars(axis, [*found, None], 0, 1, "planted", "#000000", -0.3)
+
+    assert [bar.get_height() for bar in axis.patches] == [0.5, -2.5]
+    for estimate, drawn_at in zip(found, axis.collections, strict=True):
+        assert drawn_at.get_segments()[0][:, 1].tolist() == pytest.approx(estimate.interval)
+    assert [(text.get_text(), text.get_position()[1]) for text in axis.texts] == [("-2.5", -0.3)]
+
+
+@pytest.mark.parametrize("deepest", [-3.0, 0.2])
+def test_the_axis_of_a_bar_chart_ends_at_the_floor_only_where_bars_go_deeper(deepest):
+    axis = Picture().subplots()
+    bars(axis, [Estimate.of([Measure.single(deepest)])], 0, 1, "planted", "#000000")
+    finish(axis, "title", "label")
+
+    assert axis.get_ylim()[0] == (LOWEST if deepest < LOWEST else 0)
 
 
 @pytest.mark.filterwarnings("ignore:.*LBFGS")

@@ -1,14 +1,21 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from alignment.anchors import AnchorSet
+from alignment.core import autocorrelations
 from env.scene import SceneConfig
 from social_jepa.experiments import pair_free
+from social_jepa.experiments import pair_free_axes as axes
+from social_jepa.experiments import pair_free_figures as figures
 from social_jepa.experiments import pair_free_methods as methods
-from social_jepa.experiments.experiment import Results
-from social_jepa.experiments.strangers import Upbringing
+from social_jepa.experiments.experiment import Outcome, Results
+from social_jepa.experiments.measure import Measure
+from social_jepa.experiments.strangers import Upbringing, enrolled, learn, ring_poses, stranger_of
 
 TINY = pair_free.Settings(
     upbringing=Upbringing(
@@ -76,6 +83,56 @@ def test_clouds_are_matched_where_shapes_tell_and_not_where_they_are_round(rng):
     assert np.square(x @ found - x @ turn).sum() > 0.2 * np.square(x).sum()
 
 
+@pytest.mark.parametrize("planted", [9, 12])
+def test_clouds_of_six_axes_are_matched_whatever_number_of_clusters_was_planted(planted):
+    assert pair_free.control(6, 100, 6, planted=planted).score > figures.FOUND
+
+
+def test_centres_are_matched_by_their_distances_alone(rng):
+    centres, order = rng.standard_normal((8, 4)), rng.permutation(8)
+    turned = (centres @ methods.random_turn(4, rng))[order]
+    assert np.array_equal(order[methods._matched(centres, turned, 16, rng)], np.arange(8))
+
+
+def test_a_random_turn_is_orthogonal_and_prefers_no_direction(rng):
+    turns = np.array([methods.random_turn(3, rng) for _ in range(4000)])
+    assert np.allclose(turns @ turns.transpose(0, 2, 1), np.eye(3))
+    assert np.abs(turns.mean(0)).max() < 0.05
+    assert np.allclose(np.square(turns).mean(0), 1 / 3, atol=0.03)
+    assert 0.45 < (np.linalg.det(turns) > 0).mean() < 0.55
+
+
+def test_nulls_without_anchors_are_what_chance_gives_and_not_one_draw_of_it(rng):
+    def shown():
+        return AnchorSet(tuple(range(64)), torch.from_numpy(rng.standard_normal((64, 2))).float(), 2)
+
+    twin = SimpleNamespace(anchors=shown(), heldout=shown())  # of itself: a draw of signs gives 1, -1 or -3
+    found = pair_free.of_nothing([twin, twin], 0, replace(TINY, draws=300))
+    for name in ("moments", "clouds"):
+        assert abs(found[f"{name}, 0, null"].score + 1) < 0.2
+    assert found["moments, 0"].values.shape == found["moments, 0, null"].values.shape
+
+
+def test_later_axes_are_found_as_an_agent_finds_its_own_and_on_ticks_it_has_not_seen():
+    with enrolled(TINY.upbringing, 100, 0, ring_poses(TINY.upbringing, 1)) as agent:
+        stranger = stranger_of(agent, learn(agent, lambda text: None))
+        seen, asked = agent.trainer.window.ticks, []
+        again, _ = agent.find_axes(seen)
+        embed = agent.embed_ticks
+        agent.embed_ticks = lambda ticks: asked.append(ticks) or embed(ticks)
+        later = axes.with_later_axes(agent, stranger)
+        ranked = autocorrelations(embed(asked[1]), later.basis)
+
+    for name in ("mean", "transform", "spectrum"):
+        assert torch.equal(getattr(again, name), getattr(stranger.basis, name))
+    assert len(asked[0]) == len(seen)
+    assert min(asked[0]) >= seen.stop + agent.gap + agent.spec.training.calibration + agent.gap
+    assert (min(asked[1]), len(asked[1])) == (max(asked[0]) + 1 + agent.gap, agent.spec.training.calibration)
+    assert torch.allclose(later.basis.spectrum, ranked)
+    assert torch.equal(ranked, ranked.sort(descending=True).values)
+    assert not torch.equal(later.anchors.vectors, stranger.anchors.vectors)
+
+
 def test_null_anchors_are_never_pairs_and_methods_see_the_same_random_ones():
     x = np.random.default_rng(0).standard_normal((64, 2))
     drawn = list(pair_free._rows(x, 0, TINY))
@@ -101,6 +158,22 @@ def test_hostile_settings_are_refused():
 def test_rates_fall_by_the_spacing_about_their_middle():
     assert pair_free.Settings().rates(0.05) == (0.825, 0.775, 0.725, 0.675, 0.625, 0.575)
     assert TINY.rates(0.0) == (0.7, 0.7)
+
+
+def test_distinct_rates_stand_above_the_square_of_the_largest_by_more_than_their_distance():
+    full = pair_free.Settings()
+    margins = {spacing: full.rates(spacing)[-1] - full.rates(spacing)[0] ** 2 for spacing in full.spacings}
+    assert margins[full.distinct] > 2 * full.distinct
+    assert margins[0.03] < 0.03
+    assert margins[0.05] < 0
+    for spacing, margin in margins.items():
+        assert margin == pytest.approx(0.21 - 6 * spacing - 6.25 * spacing**2)
+
+
+@pytest.mark.parametrize(("score", "text"), [(0.9, "the matcher finds it"), (0.3, "prove nothing")])
+def test_the_note_on_the_control_says_what_came_out(score, text):
+    outcome = Outcome({"control, 0": Measure.single(score)}, {})
+    assert text in figures._control(Results({(TINY.parts[-1], 100): outcome}, [100]), TINY)
 
 
 def test_a_tiny_run_gives_every_figure_and_stays_the_same():

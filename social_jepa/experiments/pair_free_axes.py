@@ -6,7 +6,6 @@ import numpy as np
 
 from agents.agent import BASIS_TICKS, Agent
 from alignment.anchors import AnchorSet
-from alignment.core import find_core
 from social_jepa.experiments.experiment import Say
 from social_jepa.experiments.strangers import Stranger, Upbringing, enrolled, learn, ring_poses, stranger_of
 
@@ -23,10 +22,14 @@ def raised(upbringing: Upbringing, seed: int, say: Say) -> tuple[list[Stranger],
 
 
 def with_later_axes(agent: Agent, stranger: Stranger) -> Stranger:
-    """Return an agent that has learned, with axes from ticks that come after all that it has seen."""
+    """Return an agent that has learned, with axes from ticks that come after all that it has seen.
+
+    It finds them as every agent does, from as many ticks, ranked on ticks that are later still. One thing
+    more than the time differs, and cannot be helped: it did not train on these ticks.
+    """
     seen, config = agent.trainer.window.ticks, agent.spec.training
     first = seen.stop + config.calibration + 2 * agent.gap
-    basis = find_core(agent.embed_ticks(range(first, first + min(len(seen), BASIS_TICKS))))
+    basis, _ = agent.find_axes(range(first, first + min(len(seen), BASIS_TICKS)))
     anchors, heldout = (
         AnchorSet(shown.ids, basis(agent.embed_ticks(shown.ids)).float(), shown.core_dim)
         for shown in (stranger.anchors, stranger.heldout)
