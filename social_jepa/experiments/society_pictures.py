@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
 from social_jepa.experiments.experiment import Results
-from social_jepa.experiments.invariance_pictures import COLORS, curve
+from social_jepa.experiments.invariance_pictures import COLORS, curve, whisker
 from social_jepa.experiments.society_shuffles import ENDS
 
 LINES = {
@@ -89,7 +89,9 @@ def where_a_few_mix_up(results: Results, settings: Any) -> Picture:
         for place, kind in enumerate(kinds):
             label, color, marker = LINES[kind]
             found = [results.estimate("toy", f"few, {kind}, {ends}, {pairs}") for ends in ENDS]
-            curve(axis, np.arange(len(ENDS)) + 0.1 * (place - 1.5), found, label, color, marker)
+            x, y = np.arange(len(ENDS)) + 0.1 * (place - 1.5), [each.value for each in found]
+            span = np.concatenate([whisker(each) for each in found], axis=1)
+            axis.errorbar(x, y, span, ls="None", label=label, color=color, marker=marker, ms=5, capsize=2)
         axis.axhline(0, color="black", lw=0.8)
         axis.set_xticks(range(len(ENDS)), [ends.replace(" and", "\nand") for ends in ENDS])
         axis.set_title(
