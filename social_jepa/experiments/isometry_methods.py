@@ -31,7 +31,6 @@ class Method:
         model: What it changes of the upbringing's model settings.
         learns: Whether it takes steps of training.
         told: Whether its camera tells it where the objects are.
-        rate: Its learning rate, as a multiple of the JEPA's; chosen on seed 100 alone.
     """
 
     title: str
@@ -39,7 +38,6 @@ class Method:
     model: Mapping[str, Any] = field(default_factory=dict)
     learns: bool = True
     told: bool = False
-    rate: float = 1.0
 
 
 METHODS: Mapping[str, Method] = {
@@ -75,9 +73,7 @@ def raise_one(
         (the stranger, frames uint8 [3, H, W, 3]).
     """
     model = replace(upbringing.model, **method.model)
-    rate = method.rate * upbringing.training.learning_rate
-    own = replace(upbringing, training=replace(upbringing.training, learning_rate=rate))
-    with enrolled(own, seed, index, poses, method.kind, model) as agent:
+    with enrolled(upbringing, seed, index, poses, method.kind, model) as agent:
         if method.told:
             agent.recorder.needs = Needs(controlled=upbringing.scene.objects, task="positions")
         if later:
