@@ -36,7 +36,7 @@ def check_kind(kind: str) -> None:
 class ModelConfig:
     """Sizes and objective of one agent's world model: the plain JEPA's, and a group for each other kind."""
 
-    dim: int = 16  # dimensions of the latent space
+    dim: int = 16  # dimensions of the latent space; at 32, 64 segments a step are too few to whiten well
     width: int = 32  # channels of the first convolution
     hidden: int = 256  # units between the convolutions and the latent
     objective: str = "whitened"  # what keeps it from collapsing: whitened, vicreg, sigreg or log_det

@@ -9,7 +9,10 @@ from agents_world import MOVED, World, losses_of, spec, step
 
 from agents.agent import Agent
 from agents.checker import WorldModelError
+from agents.life import Life
+from agents.voice import Voice
 from env.camera import RingConfig, ring_pose
+from env.scene import BodyEvent
 
 
 def test_a_life_learns_publishes_and_goes_on(world, tmp_path):
@@ -84,6 +87,26 @@ def test_errands_run_between_two_steps_and_on_one_thread(world, tmp_path):
     with pytest.raises(RuntimeError, match="agent-0 has not learned its view yet: ask again"):
         life.errand(lambda own: own.speak([0])).result(10)
     assert life.failure is None
+
+
+def test_what_is_asked_before_birth_is_done_before_the_first_frame(world, tmp_path):
+    body = BodyEvent(0, "agent-9", ring_pose(1, RingConfig()))
+
+    def witness(own):
+        own.witness([*own.spec.events, body])
+        return own.trainer.frames, len(own.trainer.window)
+
+    life = Life(Voice("agent-0", world.transport))
+    asked = life.errand(witness)
+    thread = threading.Thread(target=life.live, args=(lambda: spec(tmp_path),))
+    thread.start()
+    world.until(lambda: life.memory is not None or life.failure is not None)
+    life.stop()
+    thread.join()
+
+    assert asked.result(0) == (0, 0)
+    assert life.failure is None
+    assert body in life.agent.spec.events
 
 
 def test_after_the_end_an_errand_is_refused_with_a_sentence(world, tmp_path):
