@@ -22,8 +22,10 @@ PILOT = (
     "Pilot, seed 100 alone, each agent once; no setting was searched. double-dim whitens 32 dimensions on "
     "the 192 pairs of a step: 25 of its 512 held-out anchors pass 8 standard deviations in some dimension "
     "(13 of seq-jepa's, none of the others'), so that maps and probes of all its dimensions are worse than "
-    "those of its core. vicreg found no rung in its spectrum, so that its whole space counts as core. The "
-    "settings of seq-jepa are the product's defaults: nothing in its loss asks what comes at the next tick."
+    "those of its core. In the world of isometry, seed 100, such an agent reads 0.82 of the state, and 0.95 "
+    "with 128 segments a step in place of 64. vicreg found no rung in its spectrum there, so that its whole "
+    "space counted as core. seq-jepa has the settings of the product: nothing in its loss asks what "
+    "comes at the next tick."
 )
 TWINS = [("jepa", "jepa-twin"), ("jepa-twin", "jepa")]
 

@@ -88,10 +88,10 @@ def _bent(results: Results, settings: Any) -> str:
     part = settings.part(settings.distinct)
     scores = ", ".join(f"{score:.2f}" for score in results.estimate(part, "moments, 0").seeds)
     return (
-        f"Third moments of ticks that are no pairs gave R2 {scores} by seed where rates are distinct. The world "
-        "has none: a camera bends what it sees, so that codes are a little skew, and where axes have their "
-        "names the skewness can tell signs. Elsewhere it did not, because axes of one rank were not one "
-        "coordinate. No goal was set for it."
+        f"Third moments of ticks that are no pairs gave R2 {scores} by seed where rates are distinct, which "
+        "nobody expected. The law of the world has none, but cameras bend what they see. On seeds 100 to 103 "
+        "third moments of two agents' axes, of stretches apart, correlated by 0.28 to 0.43, once signs were "
+        "known. Where axes of one rank are not one coordinate this is of no use. No goal was set for it."
     )
 
 
