@@ -16,7 +16,7 @@ show an object. The room's walls are seen from inside only, as MiniWorld draws t
 The wall is not a thing in the room. One object is never drawn for one agent, which is what a wall does to its
 pictures, but for what that object would itself have hidden. A core of 6 dimensions then meets one of 4. The
 *dimensions shared* are the canonical correlations, between the reference's core and all that the other agent
-has, that lie above the largest of twenty shuffles; directions come from the ticks that maps are fitted on,
+has, that lie above the largest of 400 shuffles; directions come from the ticks that maps are fitted on,
 correlations from those that score. The map into the smaller core splits the reference's core: directions that
 it takes along are *aligned*, the rest are *refused*. Linear probes say which objects either knows of. From 4
 dimensions into 6, no map reaches an R2 above 4/6. The true state is for these probes alone.

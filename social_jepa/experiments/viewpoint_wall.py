@@ -14,7 +14,7 @@ from social_jepa.experiments.pairing import Pairs, fit_edge
 from social_jepa.experiments.strangers import Stranger
 from social_jepa.experiments.viewpoint_views import agreement, choices
 
-ROUNDS = 20  # shuffles of a null
+ROUNDS = 400  # shuffles of a null: one of 401 directions that are not shared passes by chance
 ROUNDING = 1e-9  # share of the largest variance below which a direction is none
 
 
