@@ -10,8 +10,8 @@ FACES = (
     "of the boxes, and two of them the sides that look at the line between them. A bare floor tells nothing."
 )
 CHANCE = (
-    "A direction counts as shared if its correlation beats the largest of 400 shuffles, which one that is not "
-    "shared does once in 401 times by chance; two of the wall's six are not. The first full run took 20 "
+    "A direction counts as shared if its correlation beats the largest of 400 shuffles, which one that is "
+    "not shared does once in 401 times by chance; two of the wall's six are not. The first full run took 20 "
     "shuffles, so that in a quarter of all runs of three seeds some direction passes by chance; one did, and "
     "4.33 dimensions stood where 4 were expected. The number of shuffles is all that changed."
 )
