@@ -94,6 +94,19 @@ def test_goals_nulls_and_intervals_stand_beside_their_figures(tmp_path):
     assert text.index(">one<") < text.index(">three<") < text.index(">two<"), "groups stand together"
 
 
+def test_goals_come_first_then_pictures_then_all_else_and_nothing_twice(tmp_path):
+    (tmp_path / "seen.png").write_bytes(b"picture")
+    document = PLAIN | {"pictures": ["seen"]}
+    twin = table.markdown_page(document)
+
+    for text, picture in ((write_page(tmp_path, document).read_text(), "<figure"), (twin, "![seen]")):
+        places = [text.index(what) for what in ("three", picture, "two", "A note.")]
+        assert places == sorted(places)
+        assert all(text.count(name) == 1 for name in ("three", "two"))
+    aimless = [figure | {"goal": None} for figure in PLAIN["figures"]]
+    assert table.goals_first(aimless) == (table.groups(aimless), [])
+
+
 def test_equal_documents_give_equal_pages(tmp_path):
     assert write_page(tmp_path, PLAIN).read_bytes() == write_page(tmp_path, PLAIN).read_bytes()
 

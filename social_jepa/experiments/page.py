@@ -49,7 +49,7 @@ _BODY = Template("""<header>
 <p class="kicker">Social-JEPA, experiment <code>$name</code></p>
 <h1>$question</h1>
 <div class="tiles">
-<div><b>$met of $of</b><span>goals met</span><small>each was set before the run</small></div>
+<div><b>$met of $of</b><span>goals met</span><small>set beforehand: see the protocol</small></div>
 <div><b>$seeds</b><span>seeds, from 0 up</span><small>$kind</small></div>
 <div><b>$time</b><span>on one core</span><small>all parts and seeds</small></div>
 </div>
@@ -59,10 +59,10 @@ _BODY = Template("""<header>
 <p class="lead">Scored on held-out samples. The interval is the middle 95&nbsp;% of 1,000 resamples of seeds
 and samples; the null is what chance gives, the baseline what the method that it is
 compared with gives.</p>
-$figures
-$notes
+$goals
 </section>
 $pictures
+$others
 <section>
 <h2>Protocol</h2>
 $protocol
@@ -88,6 +88,7 @@ _MIXED = (
 def write_page(folder: Path, document: Mapping[str, Any]) -> Path:
     """Write index.html of one experiment from its results document and the pictures beside it."""
     met, of = table.goals(document)
+    first, others = table.goals_first(document["figures"])
     values = {
         "name": escape(document["name"]),
         "question": escape(document["question"]),
@@ -96,8 +97,8 @@ def write_page(folder: Path, document: Mapping[str, Any]) -> Path:
         "seeds": str(len(document["seeds"])),
         "kind": "a quick run: a smaller one" if document["quick"] else "of data and first weights",
         "time": duration(sum(document["seconds"].values()) * len(document["seeds"])),
-        "figures": _figures(document),
-        "notes": _list("notes", document["notes"]),
+        "goals": _figures(first),
+        "others": _others(others, document["notes"]),
         "pictures": _pictures(folder, document["pictures"]),
         "protocol": protocol(document["protocol"]),
         "command": escape(document["command"]),
@@ -165,9 +166,16 @@ def _words(text: str) -> str:
     return re.sub(r"(`+)([^`]+)\1", r"<code>\2</code>", escape(" ".join(text.split())))
 
 
-def _figures(document: Mapping[str, Any]) -> str:
+def _others(groups: Iterable[table.Group], notes: Iterable[str]) -> str:
+    said = _figures(groups) if groups else ""
+    heading = "All other figures" if said else "Notes"
+    said += _list("notes", notes)
+    return f"<section>\n<h2>{heading}</h2>\n{said}\n</section>" if said else ""
+
+
+def _figures(groups: Iterable[table.Group]) -> str:
     rows: list[str] = []
-    for name, figures in table.groups(document["figures"]):
+    for name, figures in groups:
         if name or rows:
             rows.append(f'<tr class="group"><th colspan="{len(table.COLUMNS)}">{escape(name)}</th></tr>')
         for figure in figures:
