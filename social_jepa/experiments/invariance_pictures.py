@@ -141,12 +141,7 @@ def finish(axis: Axes, title: str, label: str) -> None:
 
 
 def curve(
-    axis: Axes,
-    x: Sequence[float] | np.ndarray,
-    found: Sequence[Estimate],
-    label: str,
-    color: str,
-    marker: str,
+    axis: Axes, x: Sequence[float], found: Sequence[Estimate], label: str, color: str, marker: str
 ) -> None:
     """Draw a line through estimates with their intervals."""
     y = [estimate.value for estimate in found]
