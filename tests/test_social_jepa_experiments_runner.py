@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import pytest
-import torch
 from rich.console import Console
 
 from social_jepa.experiments.catalogue import load
@@ -236,22 +234,3 @@ def test_a_second_run_in_a_folder_waits_for_nobody_and_says_so(tmp_path):
     wanted.folder.mkdir()
     with RunFolder.at(wanted.folder).hold(), pytest.raises(StoreError, match="is in use"):
         run(wanted, Told())
-
-
-def test_figures_are_made_on_one_thread_as_units_are_and_the_caller_keeps_its_own(tmp_path):
-    seen = []
-    wanted = order(TINY, [], out=tmp_path, seeds=1)
-    figures = wanted.experiment.figures
-
-    def watched(results, settings):
-        seen.append(torch.get_num_threads())
-        return figures(results, settings)
-
-    torch.set_num_threads(2)
-    try:
-        watching = replace(wanted, experiment=replace(wanted.experiment, figures=watched))
-        run(watching, Told(), workers=2)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-    assert set(seen) == {1}
