@@ -91,7 +91,10 @@ def experiments_block() -> str:
             )  # fmt: skip
             rows.append(f"| {named} {bold_met(cells)}")
             named = ""
-    told = "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples."
+    told = (
+        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; where three "
+        "seeds differ it is too narrow ([how much](docs/experiments.md))."
+    )
     return "\n".join([*rows, "", told])
 
 

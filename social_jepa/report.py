@@ -106,11 +106,27 @@ def _headline(document: Mapping[str, Any]) -> dict[str, str]:
         "core_worst": number(min(core, default=None), 2),
         "null_mean": number(float(np.mean(null)) if null else None, 2),
         "null_highest": number(max(null, default=None), 2),
-        "total": number(document["seconds"].get("total"), 0),
+        "time": _time(document["seconds"].get("total")),
+        "taught": _taught([agent["name"] for agent in agents if agent["lesson_frames"]]),
         "seed": str(document["seed"]),
         "config_hash": escape(document["config_hash"]),
         "fingerprint": escape(document["scene"]),
     }
+
+
+def _time(total: float | None) -> str:
+    told = ("up", "a living simulation", "its agents come and go") if total is None else (
+        f"{number(total, 0)} s", "from start to graph", "recording, training, negotiating"
+    )  # fmt: skip
+    return "<div><b>{}</b><span>{}</span><small>{}</small></div>".format(*told)
+
+
+def _taught(names: Sequence[str]) -> str:
+    """Name the agents of which it is not true that they learned alone."""
+    if not names:
+        return ""
+    verb = "was" if len(names) == 1 else "were"
+    return f" But {escape(', '.join(names))} {verb} taught by a peer’s codes first."
 
 
 def _graph(results: Results, sights: Sights) -> dict[str, str]:

@@ -25,7 +25,9 @@ def loss_plot(agents: Sequence[Mapping[str, Any]]) -> str:
 
     def paint(axes: Axes) -> None:
         for index, agent in enumerate(agents):
-            parts = np.array_split(np.array(agent["loss"]), max(1, min(BINS, len(agent["loss"]))))
+            if not agent["loss"]:
+                continue  # taught by a peer, and no step alone since
+            parts = np.array_split(np.array(agent["loss"]), min(BINS, len(agent["loss"])))
             steps = np.cumsum([len(part) for part in parts])
             axes.plot(steps, [part.mean() for part in parts], color=INKS[color(index)], linewidth=1.1)
         axes.set(xlabel="training step", ylabel="loss")

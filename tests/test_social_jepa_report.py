@@ -151,6 +151,20 @@ def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
     assert "No edge got as far as comparing anchors" in page.said
 
 
+def test_a_living_simulation_with_a_taught_agent_has_a_page_that_says_so(small_run):
+    document = copy.deepcopy(small_run.document)
+    pupil = document["agents"][1]
+    pupil |= {"loss": [], "lesson_frames": 384}
+    document["seconds"] = {}
+    said = Page(write_report(dataclasses.replace(small_run, document=document)).read_text()).said
+    alone = Page(write_report(small_run).read_text()).said
+
+    assert f"But {pupil['name']} was taught by a peer’s codes first" in said
+    assert "a living simulation" in said
+    assert "taught" not in alone
+    assert "from start to graph" in alone
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(small_run, text):
     broken = dataclasses.replace(small_run, document=small_run.document | {"budget": None})
 

@@ -80,8 +80,8 @@ $mixed
 <p class="note"><a href="results.json">results.json</a> · <a href="../index.html">all experiments</a></p>
 </section>""")
 _MIXED = (
-    '<p class="note missed">Some parts were made by other versions of the source files than others: '
-    "run it again with --fresh.</p>"
+    '<p class="note">Some parts were made by other versions of the source files than others; '
+    "<code>--fresh</code> makes all of them anew.</p>"
 )
 
 

@@ -98,7 +98,12 @@ def _outcomes(
         try:
             failures = pool.run(missing)
         except KeyboardInterrupt:
-            console.print(f"{wanted.experiment.name}: stopped; the same command goes on from here")
+            done = sum(read_outcome(unit) is not None for unit in units)
+            console.print(
+                f"{wanted.experiment.name}: stopped; {done} of {len(units)} parts are done and kept, and the "
+                "same command does the others",
+                soft_wrap=True,
+            )
             raise
     found |= {unit: read_outcome(unit) for unit in missing}
     failures |= {
