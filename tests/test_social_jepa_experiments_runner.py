@@ -174,8 +174,10 @@ def test_a_run_that_is_stopped_midway_goes_on_to_the_same_results(undisturbed, t
     limit = time.monotonic() + 60
     while len(list(parts.glob("[!.]*.npz"))) < 2 and time.monotonic() < limit:
         time.sleep(0.02)
+    os.kill(process.pid, signal.SIGSTOP)  # or one more part might begin unseen
     orphans = children(process.pid)
     (os.killpg if blow == signal.SIGINT else os.kill)(process.pid, blow)
+    os.kill(process.pid, signal.SIGCONT)
     _, err = process.communicate(timeout=60)
 
     limit = time.monotonic() + 10
