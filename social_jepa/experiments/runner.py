@@ -98,9 +98,9 @@ def _outcomes(
         try:
             failures = pool.run(missing)
         except KeyboardInterrupt:
-            done = sum(read_outcome(unit) is not None for unit in units)
+            kept = sum(read_outcome(unit) is not None for unit in units)
             console.print(
-                f"{wanted.experiment.name}: stopped; {done} of {len(units)} parts are done and kept, and the "
+                f"{wanted.experiment.name}: stopped; {kept} of {len(units)} parts are done and kept, and the "
                 "same command does the others",
                 soft_wrap=True,
             )
