@@ -14,7 +14,7 @@ Measured. Counted FLOPs of the newcomer's training, and the distinct frames that
 score is 85 % or 95 % of what the whole course alone gives in the end. *Alone* is the cheapest of many
 courses, each looked at in its middle too: the whole one, as long ones on 1,024 to 12,288 frames, shorter
 ones, and ones of smaller batches. Some have a longer warm-up, 40 % of the steps: at 200 steps it was the best
-of three on seed 100; on the seeds that are scored, the middle of the whole course was cheaper. *Taught* is
+of three on seed 100; notes say which way was the cheapest on each seed that is scored. *Taught* is
 the cheapest of lessons of 1,024 to 6,144 ticks, with several lengths and batches. The cheapest is chosen per
 seed on the scored ticks, for both alike. What the teacher spends is told apart; its own course is not
 counted, because it learned anyway; nor are the frames that a newcomer needs to find its core and be scored.
@@ -37,6 +37,7 @@ cheapest way alone.
 """
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -157,8 +158,8 @@ def _alone(upbringing: Upbringing, seed: int, settings: Settings, say: Say) -> F
         say(f"the whole course gives R2 {whole[-1].score.score:.3f}")
         others: list[Trial] = []
         flops = whole[-1].flops
-        for steps, batch, ticks in (*settings.plain, *settings.courses):
-            warmup = settings.warmup if (steps, batch, ticks) in settings.courses else None
+        plain, longer = product(settings.plain, [None]), product(settings.courses, [settings.warmup])
+        for (steps, batch, ticks), warmup in (*plain, *longer):
             looked = tuple(sorted({max(1, round(share * steps)) for share in settings.glances}))
             others += newcomer.alone(newcomer.untrained(), steps, looked, batch, ticks, warmup)
             flops, score = flops + others[-1].flops, others[-1].score.score
