@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from social_jepa.experiments.orders import Order
 from social_jepa.experiments.page import write_index
 from social_jepa.experiments.pool import Pool
 from social_jepa.experiments.progress import Progress
+from social_jepa.experiments.threads import one_thread
 from social_jepa.experiments.units import (
     KEPT,
     Unit,
@@ -59,7 +59,7 @@ def run(wanted: Order, console: Console, workers: int | None = None, fresh: bool
         units = _units(wanted, fresh)
         outcomes, sources = _outcomes(wanted, units, console, workers or usable_cores())
         results = Results({(unit.part, unit.seed): found for unit, found in outcomes.items()}, wanted.seeds)
-        with _named(wanted, "its figures cannot be made"), _one_thread():
+        with _named(wanted, "its figures cannot be made"), one_thread():
             document, pictures = conclude(wanted, results, sources)
         write(wanted.folder, document, pictures)
     write_index(wanted.folder.parent)
@@ -119,21 +119,6 @@ def _outcomes(
         )
     done = {unit: outcome for unit, outcome in found.items() if outcome is not None}
     return {unit: outcome[0] for unit, outcome in done.items()}, sorted({made for _, made in done.values()})
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute as units do: figures are to be the same to the bit, and theirs are small matrices."""
-    torch = sys.modules.get("torch")
-    if torch is None:  # an experiment that does without it need not load it
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -7,13 +7,14 @@ import contextlib
 import json
 import multiprocessing
 import os
-import sys
 import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from social_jepa.experiments.threads import one_thread
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -53,10 +54,10 @@ def _run(said: Connection, name: str, config: dict[str, Any], given: dict[str, A
     from social_jepa.overlay import overlay
 
     experiment, unit = load(name), Unit(**{**given, "file": Path(given["file"])})
-    _one_thread()
     settings = overlay(experiment.settings, config, ())
     began = time.perf_counter()
-    outcome = experiment.run(unit.part, unit.seed, settings, lambda text: _tell(said, "said", str(text)))
+    with one_thread():
+        outcome = experiment.run(unit.part, unit.seed, settings, lambda text: _tell(said, "said", str(text)))
     seconds = time.perf_counter() - began
     check_outcome(outcome)
     write_outcome(unit, dataclasses.replace(outcome, seconds=seconds))
@@ -67,11 +68,6 @@ def _keep_traceback(file: str) -> None:
     with contextlib.suppress(OSError):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).with_suffix(".txt").write_text(traceback.format_exc())
-
-
-def _one_thread() -> None:
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
 
 
 def _tell(said: Connection, kind: str, what: object) -> None:
