@@ -1,0 +1,46 @@
+"""Every figure is what it was before the code got new names and folders, to the last digit."""
+
+import json
+import os
+import subprocess
+import sys
+
+import golden_figures
+import pytest
+
+
+def recorded(name):
+    figures = json.loads((golden_figures.GOLDEN / name).read_text())
+    return figures.pop("machine") == golden_figures.machine(), figures
+
+
+@pytest.mark.parametrize("kind", golden_figures.KINDS)
+def test_agents_of_each_kind_learn_and_agree_as_they_did(kind, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend("examples")
+    exact, figures = recorded("agents.json")
+
+    found = golden_figures.plain(golden_figures.of_kind(kind, tmp_path))
+
+    assert golden_figures.compare(found, figures[kind], exact) == []
+
+
+def test_an_agent_lives_on_moves_and_is_taught_as_it_was(tmp_path):
+    exact, figures = recorded("agents.json")
+
+    found = golden_figures.plain(golden_figures.of_life(tmp_path))
+
+    assert golden_figures.compare(found, figures["life"], exact) == []
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_the_default_run_finds_what_it_found(tmp_path):
+    exact, figures = recorded("default_run.json")
+    command = [sys.executable, "-m", "social_jepa", "run", "--out", str(tmp_path / "run")]
+
+    subprocess.run(command, check=True, env=dict(os.environ), stdout=subprocess.DEVNULL)
+
+    found = golden_figures.plain(golden_figures.of_run(tmp_path / "run"))
+    assert golden_figures.compare(found, figures, exact) == []
