@@ -10,10 +10,10 @@ from typing import Any
 
 import ray
 
-from agents.life import Life
-from agents.roll import Report, Roll
-from agents.transport import RayTransport
-from agents.voice import Voice
+from agents.protocol.channel import RayTransport
+from agents.protocol.peer_list import Report, Roll
+from agents.protocol.peer_protocol import Voice
+from agents.runner import Life
 from env.camera import Pose
 
 SWITCH = 0.0005  # seconds that learning may keep Python from peers; by default ten times that

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.checkpoint import CheckpointError
-from agents.edge import Card, Pools
 from agents.learner import Learner
-from agents.memory import Memory, Published
-from agents.negotiation import Negotiation
+from agents.protocol.edge import Card, Pools
+from agents.protocol.negotiation import Negotiation
 from agents.settings import DRIFT_TICKS
+from agents.snapshot import Memory, Published
 from agents.spec import AgentSpec
+from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis, autocorrelations, core_gap, effective_rank, find_core
 from alignment.fit import fit_ridge

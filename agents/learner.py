@@ -10,26 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.checker import check_world_model
-from agents.checkpoint import (
+from agents.models.checker import check_world_model
+from agents.models.registry import build_world_model
+from agents.models.world_model import WorldModel, embed_of
+from agents.settings import GAP, stretches
+from agents.snapshot import BASIS_TENSORS
+from agents.spec import AgentSpec, Progress, sensing_words
+from agents.training.checkpoint import (
     check_owner,
     load_model,
     optimiser_tensors,
     read_checkpoint,
     write_checkpoint,
 )
-from agents.kinds import build_world_model
-from agents.memory import BASIS_TENSORS
-from agents.settings import GAP, stretches
-from agents.spec import AgentSpec, Progress, sensing_words
-from agents.teaching import learn_from
-from agents.training import Trainer
-from agents.world_model import WorldModel, embed_of
+from agents.training.distillation import learn_from
+from agents.training.trainer import Trainer
 from alignment.core import CoreBasis
 from env.camera import Pose
-from env.renderer import build_renderer
+from env.renderers.base import build_renderer
 from env.scene import BodyEvent, Scene
-from env.sensing import SensingRecorder
+from env.sensors import SensingRecorder
 
 CHUNK = 512  # frames rendered and embedded at a time
 KEPT_LOSSES = 20_000  # the newest ones; an agent may learn for weeks

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agents.model_settings import PRECISIONS, AuxiliaryAgentConfig, SeqAgentConfig
+from agents.models.settings import PRECISIONS, AuxiliaryAgentConfig, SeqAgentConfig
 
 if TYPE_CHECKING:
-    from env.sensing import Needs
+    from env.sensors import Needs
 
 OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
 GAP = 256  # least ticks between stretches; more where the scene remembers longer
 DRIFT_TICKS = 256  # fresh anchors that drift is measured on
 KINDS: Mapping[str, str] = {  # kind of world model: where its class is
-    "jepa": "agents.world_model:Jepa",
-    "seq_jepa": "agents.sensing_models:SeqJepaAgent",
-    "p_jepa": "agents.sensing_models:AuxiliaryJepaAgent",
+    "jepa": "agents.models.world_model:Jepa",
+    "seq_jepa": "agents.models.conditioned:SeqJepaAgent",
+    "p_jepa": "agents.models.conditioned:AuxiliaryJepaAgent",
 }
 
 
@@ -78,7 +78,7 @@ class ModelConfig:
 
     def needs_of(self, kind: str) -> "Needs":
         """Return what such an agent needs of its camera; a model of a user's own sees straight ahead."""
-        from env.sensing import Needs  # brings numpy, which reading the settings does without
+        from env.sensors import Needs  # brings numpy, which reading the settings does without
 
         if kind == "seq_jepa":
             return self.seq_jepa.needs()

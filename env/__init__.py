@@ -6,6 +6,6 @@ Importing this package tells Gymnasium about ``SocialJEPA/SharedScene-v0``, ``So
 
 import gymnasium
 
-gymnasium.register(id="SocialJEPA/SharedScene-v0", entry_point="env.shared_scene:SharedScene")
-gymnasium.register(id="SocialJEPA/Steering-v0", entry_point="env.steering:Steering")
-gymnasium.register(id="SocialJEPA/Counting-v0", entry_point="env.counting:Counting")
+gymnasium.register(id="SocialJEPA/SharedScene-v0", entry_point="env.gym.shared_scene:SharedScene")
+gymnasium.register(id="SocialJEPA/Steering-v0", entry_point="env.gym.steering:Steering")
+gymnasium.register(id="SocialJEPA/Counting-v0", entry_point="env.gym.counting:Counting")

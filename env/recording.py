@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from env.camera import Pose
-from env.renderer import Renderer
+from env.renderers.base import Renderer
 from env.scene import Scene
 
 

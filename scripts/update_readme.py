@@ -16,9 +16,9 @@ from typing import Any
 
 from rich.console import Console
 
-from social_jepa.experiments.page import found
-from social_jepa.experiments.table import bold_met, brief, interval
-from social_jepa.tables import PLAIN_WIDTH, print_graph
+from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
+from social_jepa.experiments.framework.html import found
+from social_jepa.experiments.framework.table import bold_met, brief, interval
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"
@@ -93,7 +93,7 @@ def experiments_block() -> str:
             named = ""
     told = (
         "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; where three "
-        "seeds differ it is too narrow ([how much](docs/experiments.md))."
+        "seeds differ it is too narrow ([how much](docs/how_to/experiment.md))."
     )
     return "\n".join([*rows, "", told])
 

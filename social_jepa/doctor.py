@@ -31,7 +31,7 @@ MIN_SHARED_MEMORY = 100 * 10**6  # bytes; the smallest object store Ray takes, a
 DRAW_PROBE = """
 import numpy as np
 from env.camera import Pose
-from env.renderer import build_renderer
+from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
 
 config = SceneConfig(renderer="miniworld")

@@ -63,10 +63,9 @@ SMALL = (
 
 def small_society(registry):
     """The agents of the smallest run and the voices with which they negotiated, one edge aside."""
-    from agents_swarm import gather, publish
-
     from agents.agent import Agent
-    from agents.messages import Offer
+    from agents.protocol.messages import Offer
+    from tests.support.swarm import gather, publish
 
     agents = {name: Agent(registry.spec(name, threads=1)) for name in registry.members}
     for name, agent in agents.items():
@@ -91,15 +90,15 @@ def small_run(tmp_path_factory):
     """
     from rich.console import Console
 
-    from agents.roll import Report
-    from social_jepa.chronicle import Chronicle
-    from social_jepa.config import load_config
-    from social_jepa.ledger import Ledger
-    from social_jepa.registry import Registry, begin
-    from social_jepa.results import full_document, load_results
-    from social_jepa.run import Run
-    from social_jepa.store import create
-    from social_jepa.watch import Screen
+    from agents.protocol.peer_list import Report
+    from social_jepa.cli.console_progress import Screen
+    from social_jepa.config.run_config import load_config
+    from social_jepa.graph.results import full_document, load_results
+    from social_jepa.runtime.batch_run import Run
+    from social_jepa.runtime.ledger_writer import Chronicle
+    from social_jepa.runtime.registry import Registry, begin
+    from social_jepa.storage.ledger import Ledger
+    from social_jepa.storage.run_folder import create
 
     began, config = time.perf_counter(), load_config(overrides=SMALL.split())
     folder = create(config, tmp_path_factory.mktemp("small") / "run")
@@ -127,7 +126,7 @@ def small_run(tmp_path_factory):
 @pytest.fixture
 def world():
     """Lives on threads, and the frames between them; whoever still lives is ended."""
-    from agents_world import World
+    from tests.support.runners import World
 
     made = World()
     yield made

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 
-import golden_figures
 import pytest
+
+from tests.support import golden_figures
 
 
 def recorded(name):

@@ -19,16 +19,18 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
-from social_jepa.server import act, ask, read
-from social_jepa.server.eyes import Eyes
-from social_jepa.server.living import Living
+from social_jepa.server.auth import Guard, check_access
+from social_jepa.server.client import Living
 from social_jepa.server.metrics import Metrics, Stopwatch
 from social_jepa.server.problems import add_handlers
-from social_jepa.server.security import Guard, check_access
+from social_jepa.server.render_thread import Eyes
+from social_jepa.server.routes import query as ask
+from social_jepa.server.routes import read
+from social_jepa.server.routes import write as act
 from social_jepa.server.service import Service
-from social_jepa.server.stream import Bell
-from social_jepa.server.view import View
-from social_jepa.store import RunFolder
+from social_jepa.server.snapshots import View
+from social_jepa.server.sse import Bell
+from social_jepa.storage.run_folder import RunFolder
 
 SWITCH = (
     0.001  # seconds that one thread may keep Python before another has a turn; by default five times that

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from alignment.graph import Status
 from env.camera import Pose
-from social_jepa.query import LAST_TICK
+from social_jepa.graph.query import LAST_TICK
 
 MOST_VECTORS = 10_000  # core vectors in one request
 MOST_TICKS = 1_000  # ticks in one request: each may have to be drawn and embedded

@@ -11,11 +11,11 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from alignment.graph import NoPathError, UnknownAgentError
-from social_jepa.ledger import LedgerError
-from social_jepa.overlay import ConfigError
-from social_jepa.query import QueryError
-from social_jepa.society import MembershipError, UnknownMemberError
-from social_jepa.store import StoreError
+from social_jepa.config.overrides import ConfigError
+from social_jepa.graph.query import QueryError
+from social_jepa.runtime.membership import MembershipError, UnknownMemberError
+from social_jepa.storage.ledger import LedgerError
+from social_jepa.storage.run_folder import StoreError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_TOLD = 5  # mistakes of one request that are told

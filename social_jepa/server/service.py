@@ -8,14 +8,14 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from social_jepa.results import Results
-from social_jepa.server.eyes import Eyes
-from social_jepa.server.living import Living
+from social_jepa.graph.results import Results
+from social_jepa.server.client import Living
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, ProblemError
-from social_jepa.server.stream import Bell
-from social_jepa.server.view import Snapshot, View
-from social_jepa.store import StoreError
+from social_jepa.server.render_thread import Eyes
+from social_jepa.server.snapshots import Snapshot, View
+from social_jepa.server.sse import Bell
+from social_jepa.storage.run_folder import StoreError
 
 T = TypeVar("T")
 

@@ -1,0 +1,183 @@
+"""The settings of the models that learn otherwise than the plain JEPA; reading them loads no torch."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from env.sensors import Needs
+
+PRECISIONS = ("auto", "bf16", "fp32")
+BASELINES = ("simclr", "byol", "vicreg")
+AUXILIARY_TASKS = ("random", "reward", "positions")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the convolutional encoder; equal ones make two methods comparable."""
+
+    dim: int = 64  # dimensions of a code
+    width: int = 32  # channels of the first convolution
+    hidden: int = 256  # units between the convolutions and the code
+    precision: str = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        _at_least_one("encoder", self, ("dim", "width", "hidden"))
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"encoder.precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True)
+class SeqConfig:
+    """seq-JEPA; the paper's sizes are codes of 512, actions of 128 and a predictor of 1024."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    action: int = 16  # dimensions of an embedded action; a quarter of the code, as in the paper
+    layers: int = 3  # of the aggregator
+    heads: int = 4  # of each layer; must divide what a token holds
+    mlp_ratio: int = 4  # hidden units of a layer's MLP, in widths of a token
+    predictor: int = 128  # hidden units of the predictor
+    momentum: float = 0.996  # share of itself that the target network keeps at an update
+    action_conditioning: bool = True  # without: tokens are codes alone, and no action is looked at
+    ticks: float = 0.0  # weight of the whitened prediction of the aggregate's read-out at the next tick
+    read_out: int = 16  # dimensions of that read-out; the batch must hold several pairs for each
+    ridge: float = 1e-3  # ticks: added to the covariance, relative to its mean eigenvalue
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        _at_least_one("seq_jepa", self, ("action", "layers", "heads", "mlp_ratio", "predictor", "read_out"))
+        _weights("seq_jepa", self, ("ticks",))
+        _share("seq_jepa", self, "momentum")
+        if not 0 < self.ridge < math.inf:
+            raise ValueError(f"seq_jepa.ridge={self.ridge}: must be above 0, or nothing can be whitened")
+        if self.token % self.heads:
+            raise ValueError(f"seq_jepa.heads={self.heads}: must divide a token's {self.token} dimensions")
+
+    @property
+    def anchor(self) -> int:
+        """Dimensions of what is read out of the aggregate."""
+        return self.read_out if self.ticks else self.token
+
+    @property
+    def token(self) -> int:
+        """Dimensions of a token, and so of the aggregate: a code, and an action where one is looked at."""
+        return self.encoder.dim + (self.action if self.action_conditioning else 0)
+
+
+@dataclass(frozen=True)
+class AuxiliaryConfig:
+    """A JEPA kept from collapse by an auxiliary head alone."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    transition: int = 128  # hidden units of the latent transition
+    head: int = 128  # hidden units of the auxiliary head
+    head_weight: float = 5.0  # c_p; the paper weighs the reward 10 and the dynamics 2
+    dynamics: bool = True  # off: the head alone teaches the encoder
+    auxiliary: bool = True  # off: the dynamics alone, which collapse
+    detached: bool = False  # the head reads the code and teaches the encoder nothing
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        _at_least_one("p_jepa", self, ("transition", "head"))
+        _weights("p_jepa", self, ("head_weight",))
+        teaches = self.auxiliary and not self.detached and self.head_weight > 0
+        if not (self.dynamics or teaches):
+            raise ValueError("p_jepa.dynamics=False: then the head must teach the encoder")
+
+
+@dataclass(frozen=True)
+class SeqAgentConfig(SeqConfig):
+    """seq-JEPA as an agent: a sequence is what its camera sees at one tick, looking here and there."""
+
+    looks: int = 4  # at each tick; all but the last are context in training, all of them make an anchor
+    max_glance: float = 15.0  # degrees of pan and of tilt away from the pose
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        super().__post_init__()
+        if self.looks < 2:
+            raise ValueError(
+                f"seq_jepa.looks={self.looks}: at least 2, one to predict and one to predict it from"
+            )
+        _at_once("seq_jepa", self.needs)
+
+    def needs(self) -> "Needs":
+        """Return what such an agent needs of its camera."""
+        from env.sensors import Needs  # brings numpy, which reading the settings does without
+
+        return Needs(self.looks, self.max_glance)
+
+
+@dataclass(frozen=True)
+class AuxiliaryAgentConfig(AuxiliaryConfig):
+    """P-JEPA as an agent: the pushes that move objects are its actions, and a task keeps it from collapse."""
+
+    controlled: int = 3  # objects whose pushes it feels: the first ones
+    task: str = (
+        "random"  # what the head tells: random (a frozen network), reward (a goal's nearness), positions
+    )
+    values: int = 64  # random: how many values the frozen network has
+    encoder_rate: float = 0.3  # the encoder's share of the learning rate, as in the paper
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        super().__post_init__()
+        _at_least_one("p_jepa", self, ("controlled", "values"))
+        _share("p_jepa", self, "encoder_rate")
+        if self.task not in AUXILIARY_TASKS:
+            raise ValueError(f"p_jepa.task={self.task!r}: choose one of {', '.join(AUXILIARY_TASKS)}")
+        _at_once("p_jepa", self.needs)
+
+    def needs(self) -> "Needs":
+        """Return what such an agent needs of its camera."""
+        from env.sensors import Needs
+
+        return Needs(controlled=self.controlled, task="" if self.task == "random" else self.task)
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Methods that learn from pairs of views, at sizes equal to each other's."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    hidden: int = 128  # units of the projector's hidden layer, and of BYOL's predictor
+    projection: int = 64  # dimensions that the loss is taken in
+    temperature: float = 0.5  # simclr
+    momentum: float = 0.996  # byol: share of itself that the target network keeps at an update
+    similarity: float = 25.0  # vicreg: weight of the distance between two views
+    variance: float = 25.0  # vicreg: weight of the variance term
+    covariance: float = 1.0  # vicreg: weight of the covariance term
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name."""
+        _at_least_one("baseline", self, ("hidden", "projection"))
+        _weights("baseline", self, ("similarity", "variance", "covariance"))
+        _share("baseline", self, "momentum")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"baseline.temperature={self.temperature}: must be above 0")
+
+
+def _at_least_one(group: str, config: object, names: Iterable[str]) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{group}.{name}={getattr(config, name)}: at least 1")
+
+
+def _at_once(group: str, needs: Callable[[], "Needs"]) -> None:
+    try:
+        needs()
+    except ValueError as error:
+        raise ValueError(f"{group}.{error}") from error
+
+
+def _weights(group: str, config: object, names: Iterable[str]) -> None:
+    for name in names:
+        if not 0 <= getattr(config, name) < math.inf:
+            raise ValueError(f"{group}.{name}={getattr(config, name)}: a weight of 0 or more")
+
+
+def _share(group: str, config: object, name: str) -> None:
+    if not 0 <= getattr(config, name) <= 1:
+        raise ValueError(f"{group}.{name}={getattr(config, name)}: a share from 0 to 1")

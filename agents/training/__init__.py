@@ -1,0 +1,1 @@
+"""Training one agent: the optimization loop, distillation from a peer, checkpoints."""

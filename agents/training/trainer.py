@@ -1,0 +1,187 @@
+"""One readable loop: read fresh frames, take a step, say how it goes, save now and then."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.models.world_model import WorldModel, loss_of
+from agents.settings import TrainingConfig
+from agents.training.checkpoint import load_optimiser
+from env.recording import Recorder, Window
+
+CHUNK = 256  # ticks recorded between two looks at whether to stop
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the text names the remedy."""
+
+
+class Trainer:
+    """A world model in the making: its optimiser, its window on the scene, and how far it is.
+
+    The segments of step s come from a generator keyed by (seed, s) and the window holds the same ticks at
+    step s in every life, so a run that was stopped and resumed takes the same steps as one that was not.
+    """
+
+    def __init__(
+        self, model: WorldModel, recorder: Recorder, start: int, config: TrainingConfig, seed: tuple[int, ...]
+    ) -> None:
+        """Start at step 0; nothing is recorded yet.
+
+        Args:
+            model: What learns.
+            recorder: The camera that it learns from.
+            start: First tick that it may train on.
+            config: How long and how fast.
+            seed: Words that the order of its data follows from.
+        """
+        self.model = model
+        self.recorder = recorder
+        self.looks = recorder.looks
+        # ticks: whoever looks often remembers as many frames as the others
+        self.room = config.window // self.looks
+        self.window = Window(recorder, start, self.room)
+        self.start = start
+        self.config = config
+        self.seed = seed
+        self.step = 0
+        self.skipped = 0  # steps of a course that a lesson stood in for
+        self.taken = 0  # steps in this life: fewer than `step` after a resume
+        self.losses: list[float] = []  # one a step
+        self.record_seconds = 0.0
+        self.train_seconds = 0.0
+        self.saved: Mapping[str, Tensor] = {}  # what the optimiser of a former life left
+
+    @cached_property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Made when it is first needed: torch loads its compiler then, for more than a second."""
+        made = build_optimiser(self.model, self.config)
+        if self.saved:
+            load_optimiser(made, self.saved)
+        return made
+
+    @property
+    def frames(self) -> int:
+        """Frames that training has read so far."""
+        return (self.step - self.skipped) * self.config.segments * self.config.length * self.looks
+
+    @property
+    def finished(self) -> bool:
+        """Whether the course is over; what follows is learning on."""
+        return self.step >= self.config.steps
+
+    @property
+    def moved_on(self) -> int:
+        """Ticks by which the window has moved on at this step."""
+        later = max(0, self.step - self.config.steps)
+        return (self.step - later) * self.config.fresh + later * max(self.config.fresh, self.config.onward)
+
+    def record(self, stop: Callable[[], bool]) -> bool:
+        """Fill the window as this step needs it, until done or asked to stop; return whether it is done."""
+        began = time.perf_counter()
+        last = self.start + self.room + self.moved_on
+        first = max(self.window.ticks.stop, last - self.room)
+        for until in [*range(first + CHUNK, last, CHUNK), last]:
+            if stop():
+                return False
+            self.window.advance_to(until)
+        self.record_seconds += time.perf_counter() - began
+        return True
+
+    def run(self, on_step: Callable[[], None], stop: Callable[[], bool], until: int | None = None) -> bool:
+        """Train to a step, by default the course's last, or until asked to stop; return if it is there.
+
+        Raises:
+            TrainingError: The loss is no number any more.
+        """
+        self.model.train()
+        until = self.config.steps if until is None else until
+        while self.step < until:
+            if stop() or not self.record(stop):
+                return False
+            began = time.perf_counter()
+            loss = self._update()
+            self.train_seconds += time.perf_counter() - began
+            self.step += 1
+            self.taken += 1
+            self.losses.append(loss)
+            on_step()
+        return True
+
+    def _update(self) -> float:
+        config = self.config
+        rng = np.random.default_rng([*self.seed, self.step])
+        ticks = self.window.draw(rng, config.segments, config.length)  # [N, T]
+        frames, senses = torch.from_numpy(self.window.read(ticks)), self.recorder.senses(ticks)
+        now = config.learning_rate * rate(self.step, config.steps, config.warmup, config.afterwards)
+        set_rate(self.optimiser, now)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        loss, _ = loss_of(self.model, frames, generator, senses)
+        return take_step(self.model, self.optimiser, loss, config, self.step)
+
+
+def build_optimiser(model: WorldModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return what moves a model's weights, in a course as in a lesson."""
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        parameter_groups(model, model.rate_shares()), lr=config.learning_rate,
+        weight_decay=config.weight_decay, fused=fused,
+    )  # fmt: skip
+
+
+def take_step(
+    model: WorldModel, optimiser: torch.optim.Optimizer, loss: Tensor, config: TrainingConfig, step: int
+) -> float:
+    """Move a model's weights against the gradient of a loss, which is clipped; return the loss.
+
+    Raises:
+        TrainingError: The loss is no number any more; the weights are left as they are.
+    """
+    value = loss.item()
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the loss became {value} at step {step}; "
+            f"try a lower training.learning_rate (now {config.learning_rate:g})"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    optimiser.step()
+    model.after_step()
+    return value
+
+
+def parameter_groups(model: nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return a model's parameters by their share of the learning rate, for an optimiser to walk through.
+
+    Args:
+        model: Whose parameters.
+        shares: By the beginning of a parameter's name; the others have all of it.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        share = next((share for start, share in shares.items() if name.startswith(start)), 1.0)
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
+
+
+def set_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+    """Set the learning rate of each group that `parameter_groups` made to its share of a value."""
+    for group in optimiser.param_groups:
+        group["lr"] = value * group["share"]
+
+
+def rate(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:
+    """Return the rate at a step as a share of its peak: a linear rise, half a cosine, then a plain."""
+    if step >= steps:
+        return afterwards
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

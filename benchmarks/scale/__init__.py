@@ -1,0 +1,1 @@
+"""What whole runs cost, and whether they work again."""

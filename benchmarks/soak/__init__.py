@@ -1,0 +1,1 @@
+"""A live simulation under joins, kills, node loss, churn and malformed requests."""

@@ -1,0 +1,1 @@
+"""Speed of the parts, each beside a reference in the same run."""

@@ -1,0 +1,112 @@
+"""The training step as one would write it first: the reference for the one that agents run.
+
+Equal architecture, batch, objective and optimiser. What differs is how: each frame is fetched, permuted and
+made float by itself, torch's default collate stacks them, everything is fp32 and contiguous NCHW, and the
+optimiser is not fused.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from agents.models.losses import whitened_prediction_loss
+from agents.settings import ModelConfig, TrainingConfig
+from agents.training.trainer import rate
+
+
+class Segments(Dataset[Tensor]):
+    """All stretches of consecutive frames, by their first one."""
+
+    def __init__(self, frames: np.ndarray, length: int) -> None:
+        """Take uint8 frames [T, H, W, C]."""
+        self.frames = frames
+        self.length = length
+
+    def __len__(self) -> int:
+        return len(self.frames) - self.length + 1
+
+    def __getitem__(self, start: int) -> Tensor:
+        """Return one stretch, float32 [T, C, H, W] in [0, 1]."""
+        return torch.stack([
+            torch.from_numpy(self.frames[index]).permute(2, 0, 1).float() / 255
+            for index in range(start, start + self.length)
+        ])  # fmt: skip
+
+
+def loader(frames: np.ndarray, length: int, starts: Iterable[Sequence[int]]) -> DataLoader[Tensor]:
+    """Return batches of stretches, float32 [N, T, C, H, W], at the starts that each step asks for."""
+    return DataLoader(Segments(frames, length), batch_sampler=starts, num_workers=0)  # type: ignore[arg-type]
+
+
+class PlainModel(nn.Module):
+    """The encoder of the plain JEPA, behind the subtraction of a mean picture."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, config: ModelConfig, mean: Tensor, spread: Tensor) -> None:
+        """Build it untrained.
+
+        Args:
+            config: Sizes.
+            mean: [C, H, W], pixels in [0, 1].
+            spread: Scalar.
+        """
+        super().__init__()
+        width, side = config.width, mean.shape[-1] // 16
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+        self.net = nn.Sequential(
+            nn.Conv2d(3, width, 8, stride=4, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(2 * width * side * side, config.hidden),
+            nn.LayerNorm(config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.dim),
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode frames, float32 [N, C, H, W] -> [N, D]."""
+        return self.net((frames - self.mean) / self.spread)
+
+
+class PlainTrainer:
+    """Takes the same steps as agents.training.trainer.Trainer."""
+
+    def __init__(self, model: PlainModel, config: ModelConfig, training: TrainingConfig) -> None:
+        """Start at step 0."""
+        self.model = model
+        self.config = config
+        self.training = training
+        self.step = 0
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+        )
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return the objective on stretches, [N, T, C, H, W]."""
+        latent = self.model(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])  # [N, T, D]
+        context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
+        return whitened_prediction_loss(context, target, self.config.ridge)
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients."""
+        self.optimiser.zero_grad()
+        loss.backward()
+
+    def update(self) -> None:
+        """Take the step that the gradients ask for."""
+        training = self.training
+        for group in self.optimiser.param_groups:
+            group["lr"] = training.learning_rate * rate(self.step, training.steps, training.warmup)
+        nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
+        self.optimiser.step()
+        self.step += 1

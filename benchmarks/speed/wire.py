@@ -1,0 +1,137 @@
+"""The wire: bytes on an edge and seconds of negotiation, against what must be said and what need not be."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from agents.models.registry import build_world_model
+from agents.protocol.channel import Mailbox, MemoryTransport
+from agents.protocol.edge import Card, Pools
+from agents.protocol.negotiation import BUDGETS, Negotiation
+from agents.settings import ModelConfig, NegotiationConfig
+from alignment.anchors import AnchorSet
+from alignment.edge_score import budget_curve, score_edge
+from benchmarks.harness import BenchmarkError, Effort, Figure, alternate, at_most, say
+from benchmarks.processes import Worker, run_project
+from env.scene import SceneConfig
+
+NAMES = tuple(f"agent-{index}" for index in range(4))
+CORE = 6
+GOAL = 2.0  # seconds for the twelve edges, with Ray
+SHORT = (  # learns enough in seconds that every agent has a core to talk about
+    "scene.renderer=toy", "training.steps=40", "training.window=2048", "training.calibration=1024",
+)  # fmt: skip
+
+
+def pools(index: int, config: NegotiationConfig) -> Pools:
+    """Return what a well-trained agent would hold: the shared factors turned its own way, then noise."""
+    factors = np.random.default_rng(0).standard_normal((2 * config.pool, CORE))
+    rng = np.random.default_rng([1, index])
+    turn = np.linalg.qr(rng.standard_normal((CORE, CORE)))[0]
+    core = factors @ turn + 0.2 * rng.standard_normal(factors.shape)
+    rest = rng.standard_normal((2 * config.pool, ModelConfig().dim - CORE))
+    vectors = torch.from_numpy(np.concatenate([core, rest], axis=1)).float()
+    ids = tuple(range(2 * config.pool))
+    anchors, heldout = (
+        AnchorSet(ids[part], vectors[part], CORE) for part in (slice(config.pool), slice(config.pool, None))
+    )
+    return Pools(anchors, heldout)
+
+
+class Society:
+    """Four agents that have embedded their ticks and may negotiate, again and again."""
+
+    def __init__(self, pool: int, anchors: int, heldout: int) -> None:
+        """Embed."""
+        torch.set_num_threads(1)
+        self.config = NegotiationConfig(pool=pool, anchors=anchors, heldout=heldout)
+        self.pools = {name: pools(index, self.config) for index, name in enumerate(NAMES)}
+
+    def __call__(self, talk: bool) -> dict[str, float]:
+        """Settle twelve edges by talking, or only fit and score them; return seconds and bytes an edge."""
+        began = time.perf_counter()
+        spent = self.negotiate() if talk else self.fit()
+        return {"seconds": time.perf_counter() - began, "bytes": max(spent.values(), default=0)}
+
+    def negotiate(self) -> Counter[tuple[str, str]]:
+        """Let all pairs negotiate over frames in memory; return the bytes on each edge, both ways."""
+        transport, sides = MemoryTransport(), {}
+        for name in NAMES:
+            card = Card(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
+            rng = np.random.default_rng([2, NAMES.index(name)])
+            mailbox, side = Mailbox(transport), Negotiation(card, self.pools[name], self.config, rng)
+            sides[name] = (mailbox, side)
+            transport.listen(name, lambda frame, m=mailbox, s=side: m.post(s.receive(m.open(frame))))  # type: ignore[misc]
+        for name, (mailbox, side) in sides.items():
+            mailbox.post(side.open([peer for peer in NAMES if peer != name]))
+        transport.run()
+        assert all(edge.score for _, side in sides.values() for edge in side.edges.values())
+        return sum((mailbox.sent for mailbox, _ in sides.values()), Counter())
+
+    def fit(self) -> Counter[tuple[str, str]]:
+        """Fit and score the same maps with nobody talking."""
+        config, cores = self.config, (CORE, CORE)
+        budgets = [pairs for pairs in BUDGETS if pairs <= config.anchors]
+        for source, target in ((a, b) for a in NAMES for b in NAMES if a != b):
+            a, b = self.pools[source], self.pools[target]
+            fit = (a.anchors.vectors[: config.anchors], b.anchors.vectors[: config.anchors])
+            held = (a.heldout.vectors[: config.heldout], b.heldout.vectors[: config.heldout])
+            generator = torch.Generator().manual_seed(0)
+            score_edge(fit, held, cores, generator, ridge=config.ridge)
+            budget_curve(fit, held, budgets, cores, generator)
+        return Counter()
+
+
+def byte_figures(spent: float, config: NegotiationConfig) -> list[Figure]:
+    """Return what an edge costs beside the anchors alone, the pixels and the weights."""
+    rows, model = config.anchors + config.heldout, ModelConfig()
+    size = SceneConfig().frame_size
+    anchors = 4 * rows * model.dim
+    weights = 4 * sum(each.numel() for each in build_world_model("jepa", model, size, (0,)).parameters())
+    return [
+        Figure(
+            "bytes on an edge, both ways", spent, "bytes", f"{rows} anchors of {model.dim} floats", anchors,
+            at_most(1.02 * anchors + 1024),
+        ),
+        Figure("bytes on an edge, both ways", spent, "bytes", f"the {rows} pictures", rows * size * size * 3),
+        Figure("bytes on an edge, both ways", spent, "bytes", "the weights of one model", weights),
+    ]  # fmt: skip
+
+
+def memory_figures(effort: Effort) -> list[Figure]:
+    """Measure the negotiation of four agents in one process."""
+    config = NegotiationConfig()
+    sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool", "anchors", "heldout")}
+    config = NegotiationConfig(**sizes)
+    with Worker("benchmarks.speed.wire:Society", {"OMP_NUM_THREADS": "1"}, **sizes) as society:
+        found = alternate(
+            {"talk": lambda: society(talk=True), "fit": lambda: society(talk=False)}, effort.rounds
+        )
+    talk = found["talk"]
+    took = Figure(
+        "12 edges negotiated in memory", talk["seconds"], "s", "fitted and scored, no messages",
+        found["fit"]["seconds"],
+    )  # fmt: skip
+    return [*byte_figures(talk["bytes"], config), took]
+
+
+def ray_figure(in_memory: float, settings: Sequence[str]) -> Figure:
+    """Measure the negotiation of four actors that have learned for a moment."""
+    say("  four actors under Ray")
+    run = run_project([*SHORT, *settings])
+    unseen = [edge for edge in run.document["edges"] if not edge["anchors"]]
+    if unseen:
+        raise BenchmarkError(f"an edge was not negotiated to its end: {unseen[0]['reason']}")
+    return Figure(
+        f"{len(run.document['edges'])} edges negotiated under Ray", run.document["seconds"]["negotiate"], "s",
+        "in memory, one process", in_memory, at_most(GOAL),
+    )  # fmt: skip
+
+
+def figures(effort: Effort) -> list[Figure]:
+    """Measure bytes and seconds."""
+    found = memory_figures(effort)
+    return [*found, ray_figure(found[-1].value, effort.settings)]

@@ -1,0 +1,138 @@
+"""The shared scene as a PettingZoo environment: a ring of cameras that all see the same tick.
+
+PettingZoo is an extra, so this file is imported only by those who want it.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import seeding
+
+from env.camera import RingConfig, ring_pose, turned
+from env.gym.scene_env import check_episode, frame_space, scene_seed
+from env.gym.shared_scene import glance_pose, glance_space
+from env.renderers.base import Renderer, share_renderer
+from env.scene import BodyEvent, Scene, SceneConfig
+
+try:
+    from pettingzoo import ParallelEnv
+except ModuleNotFoundError as error:
+    raise ImportError("the PettingZoo face of the scene needs an extra: pip install pettingzoo") from error
+
+
+class ParallelScene(ParallelEnv):
+    """Agents agent-0, agent-1, ... on a ring, each with a camera and a body.
+
+    Every step is one tick of one scene; actions, frames, rewards and infos are those of ``SharedScene``, by
+    agent.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "social_jepa_scene_v0",
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+    }
+
+    def __init__(
+        self,
+        config: SceneConfig | None = None,
+        agents: int = 2,
+        max_ticks: int = 256,
+        max_glance: float = 15.0,
+        render_mode: str | None = None,
+    ) -> None:
+        """Describe the environment; the renderer is built by the first reset.
+
+        Args:
+            config: The scene; SceneConfig() if not given.
+            agents: How many cameras stand on the ring.
+            max_ticks: Ticks until an episode is truncated.
+            max_glance: Degrees.
+            render_mode: rgb_array, or None.
+        """
+        check_episode(max_ticks, max_glance, render_mode)
+        if agents < 1:
+            raise ValueError(f"agents must be at least 1, got {agents}")
+        self.config = config or SceneConfig()
+        self.max_ticks = max_ticks
+        self.max_glance = max_glance
+        self.render_mode = render_mode
+        self.poses = {f"agent-{k}": ring_pose(k, RingConfig()) for k in range(agents)}
+        for pose in self.poses.values():
+            Scene(self.config, 0).check_pose(pose)
+        self.possible_agents = list(self.poses)
+        self.agents: list[str] = []
+        self.observation_spaces = {name: frame_space(self.config) for name in self.poses}
+        self.action_spaces = {name: glance_space() for name in self.poses}
+        self._rng = np.random.default_rng()
+        self._scene: Scene | None = None
+        self._renderer: Renderer | None = None
+        self._tick = 0
+        self._looks_at = dict(self.poses)
+
+    def observation_space(self, agent: str) -> spaces.Space:
+        """Return the space of an agent's frames, always the same object."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space:
+        """Return the space of an agent's actions, always the same object."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Start an episode at tick 0 with everybody present."""
+        del options
+        if seed is not None:
+            self._rng, _ = seeding.np_random(seed)
+        bodies = [BodyEvent(0, name, pose) for name, pose in self.poses.items()]
+        self._scene = Scene(self.config, scene_seed(seed, self._rng), bodies)
+        self._renderer = self._renderer or share_renderer(self.config)
+        self._tick, self._looks_at = 0, dict(self.poses)
+        self.agents = list(self.possible_agents)
+        return self._frames(self.agents), self._infos(self.agents)
+
+    def step(self, actions: dict[str, np.ndarray]) -> tuple[dict, dict, dict, dict, dict]:
+        """Let one tick pass; every agent glances by its own action."""
+        present = self.agents
+        for name in present:
+            if name not in actions:
+                raise ValueError(
+                    f"an action is missing for {name}: give one for each of {', '.join(present)}"
+                )
+            self._looks_at[name] = glance_pose(self.poses[name], actions[name], self.max_glance)
+        self._tick += 1
+        over = self._tick >= self.max_ticks
+        self.agents = [] if over else list(present)
+        return (
+            self._frames(present),
+            dict.fromkeys(present, 0.0),
+            dict.fromkeys(present, False),
+            dict.fromkeys(present, over),
+            self._infos(present),
+        )
+
+    def render(self) -> np.ndarray | None:
+        """Return all cameras side by side, uint8 [H, agents * W, 3], if the render mode is rgb_array."""
+        if self.render_mode != "rgb_array":
+            return None
+        return np.concatenate(list(self._frames(self.possible_agents).values()), axis=1)
+
+    def close(self) -> None:
+        """Give the renderer back; the next reset takes one again."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self._scene = self._renderer = None
+
+    def _infos(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        return {
+            name: {"tick": self._tick, "glance": turned(self.poses[name], self._looks_at[name])}
+            for name in names
+        }
+
+    def _frames(self, names: list[str]) -> dict[str, np.ndarray]:
+        if self._scene is None or self._renderer is None:
+            raise RuntimeError("no episode is running: call reset first")
+        state = self._scene.state(self._tick)
+        return {name: self._renderer.render(state, self._looks_at[name], name) for name in names}

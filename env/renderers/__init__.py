@@ -1,0 +1,1 @@
+"""Renderers: the contract, the toy renderer, and MiniWorld."""

@@ -1,0 +1,186 @@
+"""The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from social_jepa.cli.experiment import app as experiment
+from social_jepa.cli.options import Address, AsJson, ConfigFile, Out, RunPath, Settings, new_run, print_json
+from social_jepa.cli.serve import app as serve
+from social_jepa.cli.simulation import app as living
+from social_jepa.cli.simulation import start
+
+app = typer.Typer(
+    name="social-jepa",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Agents that learned to see one world alone, and understand each other through small linear maps.",
+)
+
+app.add_typer(living)
+app.add_typer(serve)
+app.add_typer(experiment)
+
+
+@app.command()
+def run(
+    settings: Settings = None,
+    config: ConfigFile = None,
+    out: Out = None,
+    address: Address = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Place agents, let each learn alone, and grow the translation graph between them."""
+    folder, address = new_run(config, settings, out, address, quick)
+    _simulate(folder.config(), folder, address, False, as_json)
+
+
+@app.command()
+def resume(
+    run: RunPath = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped, or bring a simulation back, from its agents' checkpoints."""
+    from social_jepa.runtime.simulation import was_living
+    from social_jepa.storage.run_folder import find
+
+    folder = find(run)
+    if was_living(folder):
+        start(folder, address, True, as_json)
+        return
+    _simulate(folder.config(), folder, address, True, as_json)
+
+
+@app.command()
+def graph(
+    run: RunPath = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="As it stood then: 2026-11-21T14:30, 14:30, or '10 minutes ago'.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the agents, edges and cycles, of a run or of a simulation that is up."""
+    from social_jepa.config.time_parsing import parse_time
+    from social_jepa.graph.results import full_document, load_results
+    from social_jepa.storage.run_folder import find
+
+    results = load_results(find(run), parse_time(as_of))
+    _print_document(full_document(results), as_json)
+
+
+@app.command()
+def query(
+    run: RunPath = None,
+    source: Annotated[str, typer.Option("--from", help="Agent that speaks.")] = "agent-0",
+    target: Annotated[str, typer.Option("--to", help="Agent that listens.")] = "agent-1",
+    tick: Annotated[
+        int | None, typer.Option(help="Instant of the scene: what the speaker sees then.")
+    ] = None,
+    vector: Annotated[
+        str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")
+    ] = None,
+    via: Annotated[
+        str | None, typer.Option(help="Agents to go through, with commas between; or best, or universe.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write; by default into the run folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Translate what one agent sees, or a vector, into another agent's space, and find the nearest there."""
+    from social_jepa.graph.query import ask, draw, print_answer
+    from social_jepa.graph.results import load_results
+    from social_jepa.storage.run_folder import find
+
+    results = load_results(find(run))
+    answer = ask(results, source, target, tick=tick, vector=vector, via=via, top=top)
+    answer["picture"] = str(draw(results, answer, picture))
+    if as_json:
+        print_json(answer)
+    else:
+        print_answer(answer)
+
+
+@app.command()
+def report(run: RunPath = None, as_json: AsJson = False) -> None:
+    """Write a run's report.html again."""
+    from social_jepa.graph.results import load_results
+    from social_jepa.report.page import write_report
+    from social_jepa.storage.run_folder import find
+
+    path = write_report(load_results(find(run)))
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        typer.echo(path)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check OpenGL, Ray, devices and versions, and name the remedy of what is missing."""
+    from social_jepa.cli.tables import print_checks
+    from social_jepa.doctor import checks
+
+    found = checks()
+    if as_json:
+        print_json({"checks": [check.__dict__ for check in found]})
+    else:
+        print_checks(found)
+    raise typer.Exit(0 if all(check.ok for check in found) else 1)
+
+
+def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_json: bool) -> None:
+    from rich.console import Console
+
+    from social_jepa.cli.console_progress import Screen
+    from social_jepa.graph.results import load_results
+    from social_jepa.report.page import write_report
+    from social_jepa.runtime.batch_run import Run
+
+    screen = Screen(Console(stderr=True))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its daemons say; results stay alone
+            document = Run(config, folder, screen, again).run(address)
+            screen.phase("drawing the report")
+            write_report(load_results(folder))
+    finally:
+        screen.close()
+    _print_document(document, as_json)
+    if not as_json:
+        typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
+
+
+def _print_document(document: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    from social_jepa.cli.tables import print_graph
+
+    print_graph(document)
+
+
+def main() -> None:
+    """Run the command line; what a person got wrong is a sentence and exit status 2."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("social-jepa: interrupted", err=True)
+        sys.exit(130)
+    except (ValueError, LookupError) as error:  # settings, run folders, queries: each error is a sentence
+        typer.echo(f"social-jepa: {error}", err=True)
+        sys.exit(2)
+    except RuntimeError as error:  # Ray, OpenGL, training, an interrupted run
+        typer.echo(f"social-jepa: {error}", err=True)
+        sys.exit(getattr(error, "exit_status", 1))
+    except OSError as error:  # a full disk, a folder that went away
+        typer.echo(f"social-jepa: {error.filename or 'writing'}: {error.strerror or error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,58 @@
+"""What the commands share: options of one wording, and what `run` and `up` do before they differ."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from social_jepa.storage.run_folder import RunFolder
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings, for example seed=3 agents.count=6 scene.objects=2.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+RunPath = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[RUN]", help="Run folder; the latest below ./runs by default.", show_default=False
+    ),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster to join; by default RAY_ADDRESS, else one is started.")
+]
+
+
+def new_run(
+    config: Path | None, settings: Sequence[str] | None, out: Path | None, address: str | None, quick: bool
+) -> tuple["RunFolder", str | None]:
+    """Make the folder of a new run, and find the Ray cluster that it is to join, if any.
+
+    Raises:
+        ConfigError, AddressError, StoreError: It cannot be; nothing is made then.
+    """
+    from social_jepa.config.run_config import QUICK, load_config
+    from social_jepa.storage.run_folder import create
+
+    resolved = load_config(config, settings or [], QUICK if quick else None)
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address:
+        from social_jepa.runtime.cluster import check_address
+
+        check_address(address)  # before there is a folder
+    return create(resolved, out), address
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(document, indent=2))

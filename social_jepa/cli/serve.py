@@ -1,0 +1,58 @@
+"""The command `serve`: an HTTP API and a page over a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", help="Run folder; the latest that is up, or the latest, by default.", show_default=False
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="SOCIAL_JEPA_TOKEN", show_default=False, help="What every request must carry."),
+]
+
+
+@app.command()
+def serve(
+    run: Run = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; beyond this machine it needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 finds a free one.")] = 8765,
+    token: Token = None,
+    on_ray: Annotated[
+        bool, typer.Option("--on-ray", help="Through Ray Serve, on the cluster of the simulation.")
+    ] = False,
+) -> None:  # fmt: skip
+    """Serve a page and an HTTP API over a run folder, whether its simulation is up or down; see /docs."""
+    from social_jepa.server.app import open_port
+    from social_jepa.server.app import serve as run_server
+    from social_jepa.server.auth import check_access
+    from social_jepa.storage.run_folder import StoreError, find, find_living
+
+    token = token or None
+    check_access(host, token)
+    try:
+        folder = find_living(run)
+    except StoreError:
+        folder = find(run)
+    if on_ray:
+        from social_jepa.server.ray_serve import serve_on_ray
+
+        typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; end it with Ctrl-C")
+        serve_on_ray(folder, host, port, token)
+        return
+    listening = open_port(host, port)
+    name = f"[{host}]" if ":" in host else host
+    typer.echo(f"serving  {folder.path}")
+    enter = "/?token=… once, with the token" if token else ""
+    typer.echo(f"page     http://{name}:{listening.getsockname()[1]}{enter}")
+    typer.echo("API      /docs    end it with Ctrl-C")
+    run_server(folder, listening, host, token)

@@ -1,0 +1,1 @@
+"""The experiment collapse; its question, protocol and thresholds are in `run`."""

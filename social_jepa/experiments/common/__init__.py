@@ -1,0 +1,1 @@
+"""Building blocks of experiments: trained agents, pairs, probes, baselines, plots."""

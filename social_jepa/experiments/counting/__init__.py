@@ -1,0 +1,1 @@
+"""The experiment counting; its question, protocol and thresholds are in `run`."""

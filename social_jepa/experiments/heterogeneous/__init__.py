@@ -1,0 +1,1 @@
+"""The experiment heterogeneous; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,1 @@
+"""The experiment invariance-equivariance; its question, protocol and thresholds are in `run`."""

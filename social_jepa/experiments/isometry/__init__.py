@@ -1,0 +1,1 @@
+"""The experiment isometry; its question, protocol and thresholds are in `run`."""

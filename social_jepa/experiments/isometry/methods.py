@@ -1,0 +1,90 @@
+"""The methods that isometry compares, and how an agent of each is raised."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from env.camera import Pose
+from env.sensors import Needs
+from social_jepa.experiments.common.trained_agents import (
+    Stranger,
+    Upbringing,
+    begin_later,
+    enrolled,
+    learn,
+    stranger_of,
+)
+from social_jepa.experiments.framework.experiment import Say
+
+RIVALS = "social_jepa.experiments.common.baselines:"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to learn.
+
+    Attributes:
+        title: As pictures name it.
+        kind: Of world model, as in a run.
+        model: What it changes of the upbringing's model settings.
+        learns: Whether it takes steps of training.
+        told: Whether its camera tells it where the objects are.
+    """
+
+    title: str
+    kind: str = "jepa"
+    model: Mapping[str, Any] = field(default_factory=dict)
+    learns: bool = True
+    told: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    "jepa": Method("JEPA, whitened"),
+    "vicreg": Method("JEPA, VICReg", model={"objective": "vicreg"}),
+    "log-det": Method("JEPA, log-det", model={"objective": "log_det"}),
+    "sigreg": Method("JEPA, SIGReg", model={"objective": "sigreg"}),
+    "autoencoder": Method("autoencoder", RIVALS + "Autoencoder"),
+    "masked-autoencoder": Method("masked autoencoder", RIVALS + "MaskedAutoencoder"),
+    "simclr": Method("SimCLR", RIVALS + "SimClr"),
+    "supervised": Method("supervised", RIVALS + "Supervised", told=True),
+    "untrained": Method("untrained", learns=False),
+    "pixel-pca": Method("pixel PCA", RIVALS + "PixelPca", learns=False),
+}
+
+
+def raise_one(
+    method: Method, upbringing: Upbringing, seed: int, index: int, poses: Sequence[Pose], say: Say,
+    later: int = 0,
+) -> tuple[Stranger, np.ndarray]:  # fmt: skip
+    """Train one agent, and return what remains of it and what its camera saw at three ticks that score.
+
+    Args:
+        method: How it learns.
+        upbringing: The world and the course.
+        seed: Of the world; all that is random in the agent follows from (seed, index).
+        index: Which agent.
+        poses: Where all agents stand.
+        say: Told how it goes.
+        later: Ticks by which its training begins after that of others.
+
+    Returns:
+        (the stranger, frames uint8 [3, H, W, 3]).
+    """
+    model = replace(upbringing.model, **method.model)
+    with enrolled(upbringing, seed, index, poses, method.kind, model) as agent:
+        if method.told:
+            agent.recorder.needs = Needs(controlled=upbringing.scene.objects, task="positions")
+        if later:
+            begin_later(agent, later)
+        flops = learn(agent, say, None if method.learns else 0)
+        return stranger_of(agent, flops), agent.recorder.record(agent.held_ticks[:3]).frames
+
+
+def raise_all(
+    method: Method, upbringing: Upbringing, seed: int, indices: Sequence[int], poses: Sequence[Pose], say: Say
+) -> tuple[list[Stranger], np.ndarray]:
+    """Train several agents one after the other; the frames are [agents, 3, H, W, 3]."""
+    raised = [raise_one(method, upbringing, seed, index, poses, say) for index in indices]
+    return [stranger for stranger, _ in raised], np.stack([frames for _, frames in raised])

@@ -1,0 +1,1 @@
+"""The experiment migration; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,1 @@
+"""The experiment pair-free; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,55 @@
+"""Two strangers and their axes: found on one stretch of the world's history, or on stretches of their own."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from agents.agent import BASIS_TICKS, Agent
+from alignment.anchors import AnchorSet
+from social_jepa.experiments.common.trained_agents import (
+    Stranger,
+    Upbringing,
+    enrolled,
+    learn,
+    ring_poses,
+    stranger_of,
+)
+from social_jepa.experiments.framework.experiment import Say
+
+
+def raised(upbringing: Upbringing, seed: int, say: Say) -> tuple[list[Stranger], Stranger]:
+    """Train two agents; return them, and the second with axes that were found on a later stretch of time."""
+    strangers, poses = [], ring_poses(upbringing, 2)
+    for index in range(2):
+        with enrolled(upbringing, seed, index, poses) as agent:
+            strangers.append(stranger_of(agent, learn(agent, say)))
+            if index == 1:
+                apart = with_later_axes(agent, strangers[1])
+    return strangers, apart
+
+
+def with_later_axes(agent: Agent, stranger: Stranger) -> Stranger:
+    """Return an agent that has learned, with axes from ticks that come after all that it has seen.
+
+    It finds them as every agent does, from as many ticks, ranked on ticks that are later still. One thing
+    more than the time differs, and cannot be helped: it did not train on these ticks.
+    """
+    seen, config = agent.trainer.window.ticks, agent.spec.training
+    first = seen.stop + config.calibration + 2 * agent.gap
+    basis, _ = agent.find_axes(range(first, first + min(len(seen), BASIS_TICKS)))
+    anchors, heldout = (
+        AnchorSet(shown.ids, basis(agent.embed_ticks(shown.ids)).float(), shown.core_dim)
+        for shown in (stranger.anchors, stranger.heldout)
+    )
+    return replace(stranger, basis=basis, anchors=anchors, heldout=heldout)
+
+
+def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the correlation of each column of one set with each of another, [n, D], [n, F] -> [D, F]."""
+    a, b = ((rows - rows.mean(0)) / rows.std(0) for rows in (a, b))
+    return a.T @ b / len(a)
+
+
+def leading(shown: AnchorSet, axes: int) -> np.ndarray:
+    """Return the most predictable axes of what an agent makes of some ticks, float64 [K, axes]."""
+    return shown.vectors[:, :axes].double().numpy()

@@ -1,0 +1,1 @@
+"""The experiment path-integration; its question, protocol and thresholds are in `run`."""

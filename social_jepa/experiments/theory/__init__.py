@@ -1,0 +1,1 @@
+"""The experiment theory; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,35 @@
+"""The same bound for real agents: cameras around the scene, whose pixels hide part of it."""
+
+import numpy as np
+
+from social_jepa.experiments.common.trained_agents import Upbringing, enrolled, learn, ring_poses
+from social_jepa.experiments.framework.experiment import Outcome, Say
+from social_jepa.experiments.theory.bound import Code, score_agents
+
+NULL = 21  # word
+
+
+def run_scene(seed: int, upbringing: Upbringing, cameras: int, ticks: int, say: Say) -> Outcome:
+    """Train agents of a run and bound them from what each core makes of ticks after its training.
+
+    Args:
+        seed: Of the world and of all that is random in the agents.
+        upbringing: Of the agents; the bound knows the rate of its scene.
+        cameras: How many agents.
+        ticks: Consecutive ticks that score; as many before them fit the maps.
+        say: Told how it goes.
+    """
+    poses = ring_poses(upbringing, cameras)
+    codes, flops = [], 0.0
+    for index in range(cameras):
+        with enrolled(upbringing, seed, index, poses) as agent:
+            flops += learn(agent, say)
+            # The ticks after training have told which axes are the core: what scores lies behind them.
+            fits = agent.trainer.window.ticks.stop + upbringing.training.calibration + 2 * agent.gap
+            scores = fits + ticks + agent.gap
+            fitting = agent.speak(range(fits, fits + ticks)).double()
+            rows = agent.speak(range(scores, scores + ticks + 1)).double()
+            codes.append(Code(fitting, rows[:-1], rows[1:]))
+    rho = float(np.mean(upbringing.scene.rate))
+    measures, arrays = score_agents([codes], rho, [seed, NULL])
+    return Outcome(measures, arrays, flops=flops)

@@ -1,0 +1,1 @@
+"""The experiment universe; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,1 @@
+"""Reading the translation graph: records, results, the universe, queries."""

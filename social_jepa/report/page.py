@@ -1,0 +1,205 @@
+"""report.html: a finished run as one page for whoever has never seen the project; it needs no network."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from agents.files import write_atomically
+from agents.settings import stretches
+from agents.training.checkpoint import CheckpointError, read_checkpoint
+from env.scene import Scene, SceneConfig
+from social_jepa.config.run_config import RunConfig
+from social_jepa.graph.results import Results, everybody, full_document
+from social_jepa.report import plots, tables
+from social_jepa.report.figure import color
+from social_jepa.report.graph_svg import draw_graph
+from social_jepa.report.rendering import Observer, data_uri, same_ticks
+from social_jepa.report.tables import escape, number
+
+TICKS = 4  # instants that the page shows
+_PARTS = {"style": "css", "script": "js"}
+
+
+@dataclass(frozen=True)
+class Sights:
+    """What the cameras see.
+
+    Attributes:
+        ticks: Instants, from the stretch that scores.
+        pictures: Data URIs by agent, one for each tick; empty without a renderer.
+        trouble: Why there are no pictures.
+    """
+
+    ticks: tuple[int, ...]
+    pictures: Mapping[str, Sequence[str]]
+    trouble: str = ""
+
+
+def write_report(results: Results) -> Path:
+    """Write the run's report.html and graph.svg, each whole or not at all, and return the page's path.
+
+    The page is a function of the run folder: writing it again gives the same bytes. report.html in the
+    package is its text, with a place for each value.
+    """
+    config, page = results.config, files("social_jepa.report").joinpath("static")
+    sights = _look(results)
+    values = {name: page.joinpath(f"report.{end}").read_text("utf-8") for name, end in _PARTS.items()}
+    values |= _headline(results.document)
+    values |= _graph(results, sights)
+    values |= _plots(results, config)
+    values |= _made(results)
+    values |= {
+        "pictures": tables.pictures(sights.ticks, sights.pictures, sights.trouble),
+        "agents_table": tables.agents_table(results.document["agents"]),
+        "edges_table": tables.edges_table(results.document["edges"]),
+        "cycles_table": tables.cycles_table(full_document(results)["cycles"]),
+    }
+    text = Template(page.joinpath("report.html").read_text("utf-8")).substitute(values)
+    write_atomically(results.folder.report_file, text.encode())
+    write_atomically(
+        results.folder.path / "graph.svg", _standalone(values["graph"], values["style"]).encode()
+    )
+    return results.folder.report_file
+
+
+def _standalone(graph: str, style: str) -> str:
+    """Return the page's graph as a file of its own, for a README or a slide."""
+    dress = f"<style>svg {{ font-family: sans-serif; }}\n{style}</style>"
+    ground = '<rect width="100%" height="100%" fill="var(--panel)"/>'
+    opening, rest = graph.split(">", 1)
+    opening = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{opening}>\n{dress}\n{ground}{rest}\n"
+
+
+def _look(results: Results) -> Sights:
+    """Take the pictures; a machine without OpenGL still gets the rest of the page."""
+    config = results.config
+    held = stretches(config.negotiation, config.scene.memory)[0]
+    ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
+    try:
+        with Observer(results) as observer:
+            seen = same_ticks(observer, results.graph.agents, ticks)
+    except RuntimeError as error:
+        return Sights(ticks, {}, str(error))
+    return Sights(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in seen.items()})
+
+
+def _headline(document: Mapping[str, Any]) -> dict[str, str]:
+    agents, edges = document["agents"], document["edges"]
+    scored = [edge for edge in edges if edge["r2_core"] is not None]
+    core, null = ([edge[key] for edge in scored] for key in ("r2_core", "null_r2"))
+    return {
+        "agents": str(len(agents)),
+        "one": escape(agents[0]["name"]),
+        "other": escape(agents[1]["name"]),
+        "accepted": str(sum(edge["status"] == "accepted" for edge in edges)),
+        "pairs": str(len(edges)),
+        "compared": str(max((edge["anchors"] for edge in scored), default=0)),
+        "core_mean": number(float(np.mean(core)) if core else None, 2),
+        "core_worst": number(min(core, default=None), 2),
+        "null_mean": number(float(np.mean(null)) if null else None, 2),
+        "null_highest": number(max(null, default=None), 2),
+        "time": _time(document["seconds"].get("total")),
+        "taught": _taught([agent["name"] for agent in agents if agent["lesson_frames"]]),
+        "seed": str(document["seed"]),
+        "config_hash": escape(document["config_hash"]),
+        "fingerprint": escape(document["scene"]),
+    }
+
+
+def _time(total: float | None) -> str:
+    told = ("up", "a living simulation", "its agents come and go") if total is None else (
+        f"{number(total, 0)} s", "from start to graph", "recording, training, negotiating"
+    )  # fmt: skip
+    return "<div><b>{}</b><span>{}</span><small>{}</small></div>".format(*told)
+
+
+def _taught(names: Sequence[str]) -> str:
+    """Name the agents of which it is not true that they learned alone."""
+    if not names:
+        return ""
+    verb = "was" if len(names) == 1 else "were"
+    return f" But {escape(', '.join(names))} {verb} taught by a peer’s codes first."
+
+
+def _graph(results: Results, sights: Sights) -> dict[str, str]:
+    document, config, tick = results.document, results.config, sights.ticks[0]
+    state = Scene(config.scene, config.seed).state(tick)
+    pictures = {name: row[0] for name, row in sights.pictures.items()}
+    remarks = [
+        [edge for edge in document["edges"] if (edge["status"] == "accepted") is accepted and edge["reason"]]
+        for accepted in (False, True)
+    ]
+    return {
+        "tick": str(tick),
+        "graph": draw_graph({**document, "agents": everybody(results)}, config.scene, state, pictures),
+        "shades": tables.shades(),
+        "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
+        "remarks": tables.reasons("Accepted, with a remark", remarks[1]),
+    }
+
+
+def _plots(results: Results, config: RunConfig) -> dict[str, str]:
+    document, rate = results.document, _common_rate(config.scene)
+    agents, edges = document["agents"], document["edges"]
+    theory = "" if rate is None else (
+        f" The dotted lines are where theory puts the objects’ coordinates ({number(rate, 2)}) and products "
+        f"of two of them ({number(rate**2, 2)})."
+    )  # fmt: skip
+    methods = [(ink, meaning) for ink, _, meaning in plots.METHODS.values()]
+    return {
+        "colors": tables.legend([(color(i), agent["name"]) for i, agent in enumerate(agents)]),
+        "loss": tables.gallery([plots.loss_plot(agents)], "wide"),
+        "theory": theory,
+        "cores": tables.gallery(plots.core_plots(agents, rate), "small"),
+        "spectra": tables.gallery(plots.spectrum_plots(agents, edges), "small"),
+        "methods": tables.legend(methods),
+        "costs": _costs(results, config),
+    }
+
+
+def _common_rate(scene: SceneConfig) -> float | None:
+    """Return the autocorrelation of every coordinate of the scene, if theory has one for all."""
+    rates = set(scene.coordinate_rates)
+    return rates.pop() if scene.dynamics == "ornstein_uhlenbeck" and len(rates) == 1 else None
+
+
+def _costs(results: Results, config: RunConfig) -> str:
+    edges = [edge for edge in results.document["edges"] if edge["anchors"]]
+    if not edges:
+        return '<p class="note">No edge got as far as comparing anchors.</p>'
+    ticks = max(edge["anchors"] + edge["heldout"] for edge in edges)
+    pixels = ticks * 3 * config.scene.frame_size**2
+    sent = [edge["bytes"] for edge in edges]
+    cost = plots.cost_plot(sent, _weights(results), pixels, ticks)
+    return tables.gallery([plots.budget_plot(results.document["budget"]), cost], "wide")
+
+
+def _weights(results: Results) -> list[int]:
+    """Return the bytes of every agent's model, the optimiser's state left out."""
+    found = []
+    for agent in results.document["agents"]:
+        try:
+            tensors, _, _ = read_checkpoint(results.folder.agent(agent["name"]) / "checkpoint.safetensors")
+        except CheckpointError:
+            continue  # it was trained on another machine of the cluster
+        model = (tensor for name, tensor in tensors.items() if name.startswith("model."))
+        found.append(sum(tensor.numel() * tensor.element_size() for tensor in model))
+    return found
+
+
+def _made(results: Results) -> dict[str, str]:
+    recorded = results.folder.path / "versions.json"
+    versions = json.loads(recorded.read_text()) if recorded.exists() else {}
+    return {
+        "seconds": tables.seconds_table(results.document["seconds"]),
+        "versions": tables.versions_table(versions),
+        "settings": escape(results.folder.config_file.read_text()),
+        "refused_frames": tables.refused_frames(results.document["refused_frames"]),
+    }

@@ -1,0 +1,188 @@
+"""The report's curves: loss, predictability, singular values, R2 by pairs, bytes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from social_jepa.report.figure import INKS, SMALL, WIDE, color, plot
+from social_jepa.report.tables import in_bytes, number
+
+LOWEST_R2, HIGHEST_R2 = -0.2, 1.0
+ENOUGH = 0.95  # share of its final R2 at which a map counts as found
+BINS = 150  # points of a loss curve
+METHODS = {
+    "procrustes": ("s0", "o", "rotation of the cores (Procrustes)"),
+    "robust": ("s1", "s", "the same, leaving out the worst pairs"),
+    "ridge": ("s2", "^", "any linear map of all dimensions (ridge)"),
+}
+
+
+def loss_plot(agents: Sequence[Mapping[str, Any]]) -> str:
+    """Return every agent's loss by training step."""
+
+    def paint(axes: Axes) -> None:
+        for index, agent in enumerate(agents):
+            if not agent["loss"]:
+                continue  # taught by a peer, and no step alone since
+            parts = np.array_split(np.array(agent["loss"]), min(BINS, len(agent["loss"])))
+            steps = np.cumsum([len(part) for part in parts])
+            axes.plot(steps, [part.mean() for part in parts], color=INKS[color(index)], linewidth=1.1)
+        axes.set(xlabel="training step", ylabel="loss")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+    curves = [np.array(agent["loss"]) for agent in agents if agent["loss"]]
+    tenths = [max(1, len(curve) // 10) for curve in curves]
+    ends = [
+        (curve[:tenth].mean(), curve[-tenth:].mean()) for curve, tenth in zip(curves, tenths, strict=True)
+    ]
+    before, after = np.median(ends, axis=0) if ends else (np.nan, np.nan)
+    moved = "fell" if after < before else "did not fall, it went"
+    title = (
+        f"The loss {moved} from {number(before, 2)} to {number(after, 2)}, first to last tenth of training"
+    )
+    return plot("loss", title, WIDE, paint)
+
+
+def core_plots(agents: Sequence[Mapping[str, Any]], rate: float | None) -> list[str]:
+    """Return how predictable each agent's dimensions are, a figure each.
+
+    Args:
+        agents: Rows of graph.json.
+        rate: Autocorrelation of every coordinate of the scene, if they have one in common.
+    """
+
+    def paint(axes: Axes, values: Sequence[float], core: int, ink: str) -> None:
+        ranks = np.arange(1, len(values) + 1)
+        if rate is not None:
+            for power in (rate, rate**2):
+                axes.axhline(power, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
+        axes.axvspan(0.4, core + 0.5, color=INKS[ink], alpha=0.1, linewidth=0)
+        axes.plot(ranks[:core], values[:core], "o", color=INKS[ink], markersize=4)
+        axes.plot(ranks[core:], values[core:], "o", color=INKS[ink], markersize=4, fillstyle="none")
+        axes.set(xlabel="dimension", xlim=(0.4, len(values) + 0.6), ylim=(min(0.0, *values) * 1.1, 1.0))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+    found = []
+    for index, agent in enumerate(agents):
+        values, core = agent["autocorrelation"], agent["core_dim"]
+        title = f"{agent['name']}: {core} of {agent['dim']} dimensions are its core"
+        ink = color(index)
+        found.append(
+            plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: paint(axes, v, c, i))  # type: ignore[misc]
+        )
+    return found
+
+
+def spectrum_plots(agents: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the singular values of the maps into each agent, coloured by who speaks; the null in dashes."""
+    colors = {agent["name"]: color(index) for index, agent in enumerate(agents)}
+    tallest = max(
+        (value for edge in edges for value in (*edge["spectrum"], *edge["null_spectrum"])), default=1.0
+    )
+
+    def paint(axes: Axes, into: Sequence[Mapping[str, Any]]) -> None:
+        axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
+        for edge in into:
+            ranks, ink = np.arange(1, len(edge["spectrum"]) + 1), INKS[colors[edge["source"]]]
+            axes.plot(ranks, edge["spectrum"], "o-", color=ink, linewidth=1.1, markersize=3)
+            axes.plot(ranks, edge["null_spectrum"], "--", color=ink, linewidth=0.9, alpha=0.75)
+        axes.set(xlabel="rank", ylim=(0, 1.06 * max(tallest, 1.0)))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+
+    found = []
+    for index, agent in enumerate(agents):
+        into = [edge for edge in edges if edge["target"] == agent["name"] and edge["spectrum"]]
+        if into:
+            least, chance = (
+                min(edge["spectrum"][-1] for edge in into),
+                max(max(edge["null_spectrum"]) for edge in into),
+            )
+            spread = f"no less than {number(least, 2)}, shuffled no more than {number(chance, 2)}"
+            title = f"Into {agent['name']}: {spread}"
+            found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: paint(axes, e)))  # type: ignore[misc]
+    return found
+
+
+def budget_plot(budget: Sequence[Mapping[str, Any]]) -> str:
+    """Return held-out R2 by number of anchor pairs, mean and worst over the edges, for every method."""
+    curves: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
+    for row in sorted(budget, key=lambda row: row["pairs"]):
+        curves[row["method"]].append((row["pairs"], row["r2_mean"], row["r2_min"]))
+
+    def paint(axes: Axes) -> None:
+        for method, curve in curves.items():
+            if curve:
+                ink, marker, _ = METHODS[method]
+                pairs, mean, worst = zip(*curve, strict=True)
+                axes.plot(pairs, mean, f"{marker}-", color=INKS[ink], linewidth=1.4, markersize=4)
+                axes.plot(pairs, worst, f"{marker}:", color=INKS[ink], linewidth=0.9, markersize=2.5)
+        counts = sorted({row["pairs"] for row in budget})
+        axes.set_xscale("log", base=2)
+        axes.set(ylim=(LOWEST_R2, HIGHEST_R2), ylabel="held-out R²")
+        axes.set_xlabel("anchor pairs that the map is fitted on")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.xaxis.set_minor_locator(NullLocator())
+
+    rotation = curves["procrustes"]
+    enough = [pairs for pairs, mean, _ in rotation if mean >= ENOUGH * rotation[-1][1] > 0]
+    title = "How R² grows with the number of anchor pairs"
+    if enough:
+        title = f"{enough[0]} pairs give a rotation 95 % of the R² that it has with {rotation[-1][0]}"
+    return plot("budget", title, WIDE, paint, _cut_off(curves))
+
+
+def _cut_off(curves: Mapping[str, Sequence[tuple[int, float, float]]]) -> str:
+    """Return a sentence about the points that lie below the plot, if there are any."""
+    points = [(r2, method, pairs) for method in curves for pairs, *both in curves[method] for r2 in both]
+    below = [point for point in points if point[0] < LOWEST_R2]
+    if not below:
+        return ""
+    lowest, method, pairs = min(below)
+    return (
+        f"{len(below)} points lie below {number(LOWEST_R2, 1)} and are cut off; "
+        f"the lowest is {number(lowest, 2)} ({method}, {pairs} pairs)."
+    )
+
+
+def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: int) -> str:
+    """Return what an edge cost in bytes, against what pixels or weights would have cost.
+
+    Args:
+        edges: Bytes of every edge that was scored.
+        weights: Bytes of every agent's model, as far as the checkpoints are here.
+        pixels: Bytes of the frames of the compared ticks, uncompressed.
+        ticks: How many ticks an edge compared.
+    """
+    rows = [
+        (f"the raw pixels of one camera at {ticks} ticks", [pixels], "s1"),
+        ("the weights of one agent", weights, "s2"),
+        ("one edge, as sent by both sides", edges, "s0"),
+    ]  # from the bottom up
+    rows = [row for row in rows if row[1]]
+    everything = [value for _, values, _ in rows for value in values]
+
+    def paint(axes: Axes) -> None:
+        for place, (label, values, ink) in enumerate(rows):
+            said = " to ".join(dict.fromkeys(in_bytes(end) for end in (min(values), max(values))))
+            axes.plot(values, [place] * len(values), "o", color=INKS[ink], markersize=7, markeredgewidth=0)
+            said = f"{label}: {said}"
+            axes.text(0.012, place + 0.2, said, transform=axes.get_yaxis_transform())
+        axes.set_xscale("log")
+        axes.set(xlim=(min(everything) / 3, max(everything) * 3), xlabel="bytes")
+        axes.set(ylim=(-0.5, len(rows) - 0.2), yticks=[])
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_bytes(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
+
+    edge = float(np.mean(edges))
+    others = [("pixels", float(pixels)), *([("weights", float(np.mean(weights)))] if weights else [])]
+    compared = ", ".join(_against(name, other / edge) for name, other in others)
+    note = "" if weights else "The checkpoints are not on this machine, so the weights are left out."
+    return plot("cost", f"An edge costs {in_bytes(edge)}: {compared}", WIDE, paint, note)
+
+
+def _against(name: str, ratio: float) -> str:
+    """Return how an edge compares with something that costs ``ratio`` times as much."""
+    return f"{ratio:.3g} times less than {name}" if ratio >= 1 else f"{1 / ratio:.3g} times more than {name}"

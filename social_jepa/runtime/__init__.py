@@ -1,0 +1,1 @@
+"""Running agents: Ray, the supervisor, membership, simulations and batch runs."""

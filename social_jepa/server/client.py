@@ -1,0 +1,111 @@
+"""The simulation behind a run folder, as long as it is up: how agents are doing, and what can be done."""
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from social_jepa.doctor import answers
+from social_jepa.storage.run_folder import RunFolder, StoreError
+
+if TYPE_CHECKING:
+    from social_jepa.runtime.simulation import Simulation
+
+FRESH = 0.5  # seconds for which one answer of the keeper serves everybody
+ANSWER = 0.5  # seconds in which Ray's port must open
+
+
+class Living:
+    """A way to the simulation that survives its going down and coming back.
+
+    Ray ends a process whose cluster has been gone for a minute: `watch` leaves it in time.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._lock, self._asking = threading.RLock(), threading.Lock()
+        self._simulation: Simulation | None = None
+        self._at: dict[str, Any] | None = None
+        self._joined = False
+        self._told: tuple[float, list[dict[str, Any]], str] = (0.0, [], "")
+
+    def reach(self) -> "Simulation":
+        """Return the simulation.
+
+        Raises:
+            StoreError: It is not up; the text names ``social-jepa resume RUN``.
+        """
+        with self._lock:
+            living = self._folder.living()
+            if self._simulation is not None and living == self._at:
+                return self._simulation
+            self.leave()
+            if living is None:
+                path = self._folder.path
+                raise StoreError(f"{path} is not up: social-jepa resume {path} brings it back")
+            from social_jepa.runtime import cluster
+            from social_jepa.runtime.simulation import Simulation
+
+            before = cluster.is_connected()
+            self._simulation = Simulation.reach(self._folder)
+            self._at, self._joined = living, not before
+            return self._simulation
+
+    def call(self, verb: str, *arguments: Any, **options: Any) -> Any:
+        """Ask the simulation for something: a method of `Simulation` by its name.
+
+        Raises:
+            StoreError: It is not up.
+            ValueError, LookupError: It refused.
+            RuntimeError: It does not answer.
+        """
+        simulation = self.reach()
+        try:
+            answer = getattr(simulation, verb)(*arguments, **options)
+        except RuntimeError:
+            self.leave()  # whoever asks next looks for it again
+            raise
+        self._told = (0.0, *self._told[1:])
+        return answer
+
+    def status(self) -> tuple[list[dict[str, Any]], str]:
+        """Return how every agent is doing, and why that is not known; no agents while it is down."""
+        with self._asking:
+            when, agents, trouble = self._told
+            if self._folder.living() is None:
+                self.leave()
+                return [], ""
+            if time.monotonic() - when > FRESH:
+                agents, trouble = self._ask()
+                self._told = (time.monotonic(), agents, trouble)
+            return agents, trouble
+
+    def _ask(self) -> tuple[list[dict[str, Any]], str]:
+        trouble = ""
+        for _ in range(2):  # a simulation that was brought back in the same Ray has another keeper
+            try:
+                return self.reach().status(), ""
+            except (StoreError, RuntimeError) as error:
+                trouble = str(error)
+                self.leave()
+        return [], trouble
+
+    def watch(self) -> None:
+        """Leave a cluster that has gone; asked again and again while the server runs."""
+        with self._lock:
+            if self._simulation is None or not self._joined or self._at is None:
+                return
+            gone = self._folder.living() != self._at
+            if gone or not answers(self._at["address"], ANSWER):
+                self.leave()
+
+    def leave(self) -> None:
+        """Let go of the simulation; Ray too, if it was joined here."""
+        with self._lock:
+            self._simulation, joined = None, self._joined
+            self._at, self._joined = None, False
+            if joined:
+                from social_jepa.runtime import cluster
+
+                with contextlib.suppress(Exception):  # it may be gone already
+                    cluster.disconnect()

@@ -1,0 +1,154 @@
+"""seq-JEPA and P-JEPA as agents: what they need is what they are given, and it is what they learn from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from agents.agent import Agent
+from agents.models.registry import build_world_model
+from agents.models.settings import AuxiliaryAgentConfig, EncoderConfig, SeqAgentConfig
+from agents.models.world_model import loss_of
+from agents.settings import ModelConfig
+from agents.training.trainer import parameter_groups
+from env.recording import Senses
+from tests.support.swarm import tiny_spec
+
+SMALL = EncoderConfig(dim=8, width=4, hidden=16, precision="fp32")
+SEQ = SeqAgentConfig(encoder=SMALL, action=4, layers=1, heads=2, predictor=16, read_out=4, looks=3)
+AUXILIARY = AuxiliaryAgentConfig(encoder=SMALL, transition=16, head=16, controlled=1, values=8)
+SHORT = {"steps": 6, "segments": 8, "window": 384, "calibration": 64}
+KINDS = ("seq_jepa", "p_jepa")
+
+
+def spec(folder, kind, index=0, **changes):
+    model = ModelConfig(seq_jepa=replace(SEQ, **changes.pop("seq", {})), p_jepa=replace(AUXILIARY, **changes))
+    return replace(tiny_spec(index, folder, **SHORT), kind=kind, model=model)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+def agent_of(tmp_path, kind, **changes):
+    agent = Agent(spec(tmp_path, kind, **changes))
+    assert agent.train()
+    return agent
+
+
+def test_such_an_agent_learns_and_settles_in_its_own_dimensions(tmp_path, kind):
+    agent = agent_of(tmp_path, kind)
+    memory = agent.settle()
+    agent.close()
+
+    dim = agent.spec.model.dim_of(kind)
+    assert agent.model.dim == memory.card.dim == memory.pools.anchors.vectors.shape[1] == dim
+    assert torch.isfinite(memory.pools.heldout.vectors).all()
+    assert memory.card.kind == kind
+
+
+def test_equal_specs_give_equal_losses_and_who_resumes_takes_the_same_steps(tmp_path, kind):
+    whole = agent_of(tmp_path / "whole", kind)
+    stopped = Agent(spec(tmp_path / "halves", kind))
+    stopped.train(until=3)
+    again = Agent(spec(tmp_path / "halves", kind))
+    again.load()
+    again.train()
+
+    assert whole.trainer.losses == again.trainer.losses
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, again.model.state_dict()[name]), name
+    for agent in (whole, stopped, again):
+        agent.close()
+
+
+def test_whoever_looks_often_remembers_as_many_frames_as_the_others(tmp_path):
+    often, once = agent_of(tmp_path / "a", "seq_jepa"), agent_of(tmp_path / "b", "p_jepa")
+
+    assert len(often.trainer.window) * SEQ.looks == len(once.trainer.window) == SHORT["window"]
+    assert often.trainer.frames == SEQ.looks * once.trainer.frames
+    often.close(), once.close()
+
+
+def test_the_target_network_follows_after_each_step(tmp_path):
+    agent = agent_of(tmp_path, "seq_jepa")
+    fresh = agent.build_model()
+    moved = [
+        (before - after).abs().max()
+        for before, after in zip(
+            fresh.seq.target.parameters(), agent.model.seq.target.parameters(), strict=True
+        )
+    ]
+    agent.close()
+
+    assert all(0 < distance < 0.1 for distance in moved)
+
+
+def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
+    model = build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0,))
+    groups = {group["share"]: group["params"] for group in parameter_groups(model, model.rate_shares())}
+
+    assert set(groups) == {0.3, 1.0}
+    assert {id(part) for part in groups[0.3]} == {id(part) for part in model.model.encoder.parameters()}
+    assert sum(map(len, groups.values())) == len(list(model.parameters()))
+
+
+def test_the_read_out_of_all_looks_is_the_anchor_and_turns_are_part_of_it(tmp_path):
+    agent = agent_of(tmp_path, "seq_jepa", seq={"ticks": 1.0})
+    ticks = np.arange(20)
+    frames, senses = agent.recorder.record(ticks).frames, agent.recorder.senses(ticks)
+    agent.model.eval()
+    with torch.no_grad():
+        ours = agent.model.embed(torch.from_numpy(frames), senses)
+        others = agent.model.embed(torch.from_numpy(frames), Senses(turns=senses.turns[::-1].copy()))
+    known = agent.embed_ticks(range(20))
+    agent.close()
+
+    assert ours.shape == (20, SEQ.read_out)
+    assert torch.allclose(ours, known, atol=1e-5)
+    assert not torch.allclose(ours, others, atol=1e-3)
+
+
+@pytest.mark.parametrize("task", ["random", "reward", "positions"])
+def test_each_task_teaches(tmp_path, task):
+    agent = agent_of(tmp_path, "p_jepa", task=task)
+    agent.close()
+
+    assert len(agent.trainer.losses) == SHORT["steps"]
+    assert (agent.model.target is None) == (task != "random")
+
+
+def test_agents_share_no_random_function(tmp_path):
+    one, other = (
+        build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0, index, 0)) for index in (0, 1)
+    )
+    weights = [next(model.target.net.parameters()) for model in (one, other)]
+
+    assert not torch.equal(*weights)
+    assert not any(weight.requires_grad for weight in weights)
+
+
+def test_who_is_not_given_what_it_needs_says_what_is_missing(tmp_path, kind):
+    model = build_world_model(kind, spec(tmp_path, kind).model, 16, (0,))
+    looks = (SEQ.looks,) if kind == "seq_jepa" else ()
+    frames = torch.zeros(2, 2, *looks, 16, 16, 3, dtype=torch.uint8)
+
+    with pytest.raises(ValueError, match=rf"a {kind} model needs .*SensingRecorder"):
+        loss_of(model, frames, torch.Generator(), Senses())
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "said"),
+    [
+        (SEQ, {"looks": 1}, "seq_jepa.looks=1: at least 2"),
+        (SEQ, {"max_glance": 100.0}, "seq_jepa.max_glance"),
+        (AUXILIARY, {"task": "fame"}, "p_jepa.task='fame': choose one of random"),
+        (AUXILIARY, {"controlled": 0}, "p_jepa.controlled=0: at least 1"),
+        (AUXILIARY, {"encoder_rate": 1.5}, "p_jepa.encoder_rate=1.5"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_by_name(group, changes, said):
+    with pytest.raises(ValueError, match=said):
+        replace(group, **changes)

@@ -1,0 +1,214 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+
+from agents.models.losses import (
+    covariance_loss,
+    log_det_loss,
+    prediction_loss,
+    sigreg_loss,
+    variance_loss,
+    whitened_prediction_loss,
+)
+
+DIM = 4
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def process(rates, steps=4000, seed=0):
+    """Consecutive latents of independent Ornstein-Uhlenbeck factors: (now, next), [steps, D] each."""
+    rates = torch.tensor(rates, dtype=torch.float64)
+    rows = [normal(len(rates), seed=seed)]
+    for noise in normal(steps, len(rates), seed=seed + 1):
+        rows.append(rates * rows[-1] + (1 - rates**2).sqrt() * noise)
+    return torch.stack(rows[:-1]), torch.stack(rows[1:])
+
+
+def white(rows=64, dim=DIM):
+    """Latents whose covariance is exactly the identity."""
+    return torch.linalg.qr(normal(rows, dim) - normal(rows, dim).mean(0)).Q * rows**0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_whitened_loss_is_blind_to_any_invertible_linear_map(seed):
+    now, then = process([0.9, 0.7, 0.5, 0.2])
+    mix, shift = normal(DIM, DIM, seed=seed + 10), normal(DIM, seed=seed + 20)
+    plain = whitened_prediction_loss(now, then, ridge=1e-12)
+    mixed = whitened_prediction_loss(now @ mix + shift, then @ mix + shift, ridge=1e-12)
+
+    assert float(mixed) == pytest.approx(float(plain), abs=1e-4)
+
+
+def test_the_whitened_loss_with_its_ridge_is_blind_to_rotation_scale_and_origin():
+    now, then = process([0.9, 0.7, 0.5, 0.2])
+    turn = torch.linalg.qr(normal(DIM, DIM, seed=3)).Q
+    plain = whitened_prediction_loss(now, then)
+    for scale in (0.1, 1.0, 50.0):
+        moved = whitened_prediction_loss(scale * now @ turn + 7, scale * then @ turn + 7)
+        assert float(moved) == pytest.approx(float(plain), abs=1e-5)
+
+
+@pytest.mark.parametrize("bend", [torch.square, torch.exp, lambda z: torch.sin(3 * z)])
+def test_the_whitened_loss_sees_a_nonlinear_map_and_likes_it_less(bend):
+    """Functions of a factor at rho decay faster than the factor: that is why the code is linear in it."""
+    now, then = process([0.8, 0.8])
+
+    assert whitened_prediction_loss(bend(now), bend(then)) > whitened_prediction_loss(now, then) + 0.05
+
+
+def test_the_whitened_loss_is_what_the_best_linear_predictor_misses():
+    """Rewritten with numpy from its words: whiten with the symmetric root, regress, add up what is left."""
+    now, then = (rows.numpy() for rows in process([0.9, 0.6, 0.3], steps=300))
+    both = np.concatenate([np.stack([now, then]), np.stack([then, now])], axis=1)  # a reversible process
+    both = both - both.mean(axis=(0, 1))
+    values, axes = np.linalg.eigh(np.cov(both[0].T, bias=True))
+    x, y = both @ (axes / np.sqrt(values)) @ axes.T
+    predictor = np.linalg.lstsq(x, y)[0]
+    missed = ((y - x @ predictor) ** 2).mean(0).sum()
+
+    found = whitened_prediction_loss(torch.from_numpy(now), torch.from_numpy(then), ridge=1e-12)
+    assert float(found) == pytest.approx(missed, abs=1e-6)
+
+
+def test_the_whitened_loss_is_0_for_what_is_predictable_and_d_for_noise():
+    rows = normal(20000, DIM)
+    assert float(whitened_prediction_loss(rows, rows, ridge=1e-9)) == pytest.approx(0, abs=1e-4)
+    assert float(whitened_prediction_loss(rows, normal(20000, DIM, seed=1))) == pytest.approx(DIM, abs=0.01)
+    now, then = process([0.7] * DIM, steps=20000)
+    assert float(whitened_prediction_loss(now, then)) == pytest.approx(DIM * (1 - 0.7**2), abs=0.1)
+
+
+@pytest.mark.parametrize("waste", ["constant", "repeated", "mixed"])
+def test_a_dimension_that_adds_nothing_costs_as_much_as_noise(waste):
+    now, then = process([0.9, 0.8, 0.7])
+    extra = {
+        "constant": lambda rows: torch.ones(len(rows), 1, dtype=rows.dtype),
+        "repeated": lambda rows: rows[:, :1],
+        "mixed": lambda rows: rows.sum(1, keepdim=True),
+    }[waste]
+    plain = whitened_prediction_loss(now, then)
+    wider = whitened_prediction_loss(torch.cat([now, extra(now)], 1), torch.cat([then, extra(then)], 1))
+
+    assert float(wider - plain) == pytest.approx(1, abs=0.01)
+
+
+def test_latents_that_are_no_numbers_give_a_loss_that_is_none():
+    """Cholesky would raise an error of linear algebra, which names no remedy."""
+    now, then = process([0.5, 0.5], steps=20)
+    for spoilt in (torch.nan, torch.inf):
+        now[3, 1] = spoilt
+        assert math.isnan(whitened_prediction_loss(now, then))
+
+
+def test_prediction_is_the_mean_squared_error_per_dimension():
+    assert prediction_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 5.0]])) == 4.5
+
+
+def test_vicreg_terms_match_figures_worked_out_by_hand():
+    rows = torch.tensor([[1.0, 2.0], [-1.0, -2.0], [0.0, 0.0]])  # variances 1 and 4, covariance 2
+    assert float(variance_loss(rows)) == 0.0
+    assert float(variance_loss(rows / 2)) == pytest.approx((1 - math.sqrt(0.25 + 1e-4)) / 2)
+    assert float(variance_loss(torch.zeros(3, 2))) == pytest.approx(0.99)
+    assert float(covariance_loss(rows)) == pytest.approx((2**2 + 2**2) / 2)
+    assert float(covariance_loss(rows * torch.tensor([1.0, 0.0]))) == 0.0
+
+
+def test_log_det_is_zero_exactly_where_latents_are_white():
+    flat = white()
+    assert float(log_det_loss(flat)) == pytest.approx(0, abs=1e-7)
+    assert float(log_det_loss(flat + 5)) == pytest.approx(0, abs=1e-7)
+    for bent in (1.2 * flat, 0.8 * flat, flat * torch.tensor([1, 1, 1, 0.5]), flat @ normal(DIM, DIM)):
+        assert log_det_loss(bent) > 1e-3
+    assert math.isfinite(log_det_loss(torch.zeros(8, DIM)))
+
+
+def test_log_det_is_the_divergence_of_two_gaussians():
+    rows = normal(200, DIM) @ normal(DIM, DIM, seed=2)
+    covariance = np.cov(rows.numpy().T, bias=True) + 1e-4 * np.eye(DIM)
+    divergence = (np.trace(covariance) - DIM - np.linalg.slogdet(covariance)[1]) / 2
+
+    assert float(log_det_loss(rows)) == pytest.approx(2 * divergence / DIM)
+
+
+def statistic(points):
+    """The Epps-Pulley statistic of a sample by adaptive quadrature, [N]."""
+
+    def gap(t):
+        empirical = np.exp(1j * t * points).mean()
+        return abs(empirical - math.exp(-(t**2) / 2)) ** 2 * math.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)
+
+    return len(points) * quad(gap, -12, 12, limit=200)[0]
+
+
+def closed_form(points):
+    """The same, integrated by hand (Epps and Pulley 1983; the BHEP statistic with smoothing 1)."""
+    apart = (points[:, None] - points[None]) ** 2
+    return (
+        np.exp(-apart / 2).sum() / len(points)
+        - math.sqrt(2) * np.exp(-(points**2) / 4).sum()
+        + len(points) / math.sqrt(3)
+    )
+
+
+@pytest.mark.parametrize("shape", [lambda x: x, lambda x: x + 1, lambda x: 0.3 * x, lambda x: x.sign()])
+def test_sigreg_on_one_dimension_is_the_epps_pulley_statistic(shape):
+    rows = shape(normal(60, 1))
+    found = sigreg_loss(rows.float(), torch.Generator().manual_seed(0), slices=3)
+
+    assert float(found) == pytest.approx(statistic(rows[:, 0].numpy()), rel=1e-3)
+    assert float(found) == pytest.approx(closed_form(rows[:, 0].numpy()), rel=1e-3)
+
+
+def test_sigreg_is_the_mean_over_random_directions():
+    rows = normal(50, 3).abs().float()
+    directions = torch.randn(3, 8, generator=torch.Generator().manual_seed(5))
+    directions /= directions.norm(dim=0)
+    expected = np.mean([closed_form(slice_.double().numpy()) for slice_ in (rows @ directions).T])
+
+    found = sigreg_loss(rows, torch.Generator().manual_seed(5), slices=8)
+    assert float(found) == pytest.approx(expected, rel=1e-3)
+
+
+def test_sigreg_is_near_its_mean_for_white_gaussians_and_larger_for_all_else():
+    """For a standard normal sample the statistic has mean 1 - 1 / sqrt(3)."""
+    rows = normal(500, DIM).float()
+
+    def loss(latent):
+        return float(sigreg_loss(latent, torch.Generator().manual_seed(1)))
+
+    assert loss(rows) == pytest.approx(1 - 1 / math.sqrt(3), abs=0.3)
+    others = {
+        "uniform": (torch.rand(500, DIM, generator=torch.Generator().manual_seed(2)) - 0.5) * 12**0.5,
+        "collapsed": torch.zeros(500, DIM),
+        "one dimension lost": rows * torch.tensor([1, 1, 1, 0]),
+        "shifted": rows + 0.3,
+        "wide": 1.3 * rows,
+        "one dimension repeated": rows[:, [0, 1, 2, 2]],
+    }
+    assert all(loss(latent) > 2 * loss(rows) for latent in others.values())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z: whitened_prediction_loss(z[:-1], z[1:]),
+        variance_loss,
+        covariance_loss,
+        log_det_loss,
+        lambda z: sigreg_loss(z, torch.Generator().manual_seed(0)),
+    ],
+)
+def test_every_term_has_a_finite_gradient_also_where_the_encoder_collapsed(loss):
+    for latent in (0.1 * normal(40, DIM).float(), torch.full((40, DIM), 3.0)):
+        latent.requires_grad_()
+        value = loss(latent)
+        value.backward()
+        assert value.shape == ()
+        assert torch.isfinite(value)
+        assert torch.isfinite(latent.grad).all()

@@ -1,0 +1,214 @@
+import math
+import typing
+
+import msgpack
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agents.protocol.messages import (
+    Anchors,
+    AnyMessage,
+    Ask,
+    Call,
+    Hello,
+    Lesson,
+    Offer,
+    Status,
+    Verdict,
+    decode,
+    encode,
+)
+from agents.protocol.wire import HEADER_SIZE, MAX_FRAME, Frame, MessageError, pack, unpack
+from tests.support.swarm import offer
+
+EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
+ROWS = np.arange(6, dtype="<f4").reshape(3, 2)
+EXAMPLES = [
+    offer(),
+    Call(**EDGE, anchors=8, heldout=9, nonce=2**63 - 1),
+    Anchors(**EDGE, digest=b"12345678", rows=3, dim=2, data=ROWS.tobytes()),
+    Verdict(**EDGE, status=Status.REFUSED, reason="too dark", r2_core=-0.25, null_r2=0.5),
+]
+quick = settings(derandomize=True, database=None, deadline=None, max_examples=100)
+each = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+
+
+def read(data):
+    """What a listener does with a frame: the message, or None where it is refused as one."""
+    try:
+        message = decode(unpack(data).body)
+        if isinstance(message, Anchors):
+            message.vectors()
+    except MessageError:
+        return None
+    assert isinstance(message, AnyMessage)
+    return message
+
+
+@each
+def test_a_message_comes_back_as_it_was_said(message):
+    assert decode(encode(message)) == message
+    assert (message.speaker, message.receiver) in (message.edge, message.edge[::-1])
+
+
+@each
+def test_every_truncation_is_refused(message):
+    data = pack(Frame(encode(message)))
+    assert {read(data[:length]) for length in range(len(data))} == {None}
+    assert read(data + b"\0") is None
+
+
+@each
+def test_every_flipped_byte_is_a_message_or_a_refusal(message):
+    data = bytearray(pack(Frame(encode(message))))
+    for place in range(len(data)):
+        for flip in (0x01, 0x80, 0xFF, data[place]):
+            data[place] ^= flip
+            read(bytes(data))
+            data[place] ^= flip
+
+
+@each
+def test_the_other_msgpack_library_reads_and_writes_the_same_bytes(message):
+    body = encode(message)
+    plain = msgpack.unpackb(body)
+    assert plain == {"type": type(message).__name__.lower(), **msgspec.structs.asdict(message)}
+    assert msgpack.packb(plain) == body
+    assert decode(msgpack.packb(dict(reversed(plain.items())))) == message
+
+
+@each
+def test_every_field_is_needed_and_no_other_is_known(message):
+    plain = msgpack.unpackb(encode(message))
+    for name in plain:
+        with pytest.raises(MessageError):
+            decode(msgpack.packb({key: value for key, value in plain.items() if key != name}))
+    with pytest.raises(MessageError, match="unknown field"):
+        decode(msgpack.packb({**plain, "weights": b"0" * 100}))
+
+
+@each
+def test_a_field_of_another_type_is_refused(message):
+    """None of ours is optional, and no text passes for bytes, no number for text."""
+    plain = msgpack.unpackb(encode(message))
+    for name in plain:
+        for value in (None, [], {}, {"a": 1}, [plain[name]], object):
+            wrong = msgpack.ExtType(4, b"code") if value is object else value
+            with pytest.raises(MessageError):
+                decode(msgpack.packb({**plain, name: wrong}))
+
+
+@pytest.mark.parametrize(
+    ("number", "field", "value"),
+    [
+        (0, "source", ""), (0, "source", "a" * 65), (0, "source", "a\n"), (0, "target", "../../etc"),
+        (0, "round", -1), (0, "round", 2**63), (0, "round", 1.5), (0, "round", True), (0, "dim", 0),
+        (0, "dim", 4097), (0, "core_dim", -1), (0, "collapsed", 1), (0, "scene", "\x1b[31mred"),
+        (0, "scene", "[bold]"), (0, "kind", "k" * 129), (0, "checkpoint", "c0de\n"), (0, "nonce", -1),
+        (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"1234567"),
+        (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "adored"),
+        (3, "reason", "x" * 501), (3, "reason", "over\rwritten"), (3, "r2_core", math.nan),
+        (3, "r2_core", math.inf), (3, "null_r2", -1e10),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_refused(number, field, value):
+    plain = msgpack.unpackb(encode(EXAMPLES[number]))
+    with pytest.raises(MessageError, match="not a message"):
+        decode(msgpack.packb({**plain, field: value}))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e6, -3e38])
+def test_an_anchor_that_is_no_sensible_number_is_refused(number):
+    rows = ROWS.copy()
+    rows[1, 1] = number
+    with pytest.raises(MessageError, match="not finite"):
+        Anchors(**EDGE, digest=bytes(8), rows=3, dim=2, data=rows.tobytes()).vectors()
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(3, 3), (2, 2), (6, 2), (131072, 4096)])
+def test_anchors_whose_bytes_are_not_rows_times_dim_are_refused(rows, dim):
+    with pytest.raises(MessageError, match="bytes"):
+        Anchors(**EDGE, digest=bytes(8), rows=rows, dim=dim, data=ROWS.tobytes()).vectors()
+
+
+def test_anchors_are_little_endian_float32_and_one_s_own_to_change():
+    vectors = EXAMPLES[2].vectors()
+    assert vectors.dtype == np.float32
+    assert (vectors == ROWS).all()
+    vectors[0, 0] = 9.0
+
+
+@pytest.mark.parametrize("start", [b"", b"\x82\xa1x", encode(EXAMPLES[0])[:-9]])
+@pytest.mark.parametrize("opener", [b"\x91", b"\x81", b"\x81\xa1x", b"\xdc\xff\xff"])
+def test_deep_nesting_is_refused_and_not_a_crash(start, opener):
+    """The reader skips what it does not know, level by level: what it meets there must not exhaust it."""
+    for depth in (10, 1000, 100_000):
+        assert read(pack(Frame(start + opener * depth))) is None
+
+
+def test_a_key_said_twice_never_leaves_a_mixture():
+    body = encode(EXAMPLES[0])
+    doubled = bytes([body[0] + 1]) + body[1:] + msgpack.packb("dim") + msgpack.packb(4096)
+    assert read(pack(Frame(doubled))) in (None, offer(dim=4096))
+
+
+plain_values = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(),
+        st.text(max_size=8), st.binary(max_size=8),
+    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@quick
+@given(plain_values)
+def test_any_msgpack_is_a_message_or_a_refusal(value):
+    assert read(pack(Frame(msgpack.packb(value)))) is None
+
+
+@quick
+@given(st.sampled_from(EXAMPLES), st.dictionaries(st.sampled_from(sorted(
+    {name for message in EXAMPLES for name in ("type", *message.__struct_fields__)}
+)), plain_values, max_size=3))  # fmt: skip
+def test_any_fields_laid_over_a_message_are_a_message_or_a_refusal(message, changed):
+    read(pack(Frame(msgpack.packb({**msgpack.unpackb(encode(message)), **changed}))))
+
+
+@quick
+@given(st.binary(max_size=60))
+@example(b"\xc1")
+def test_any_body_is_a_message_or_a_refusal(body):
+    assert read(pack(Frame(body))) is None
+
+
+def test_no_message_can_hold_weights():
+    """Numbers travel in one field alone, whose size two checked numbers declare; all else is short."""
+    room = {}
+    for kind in typing.get_args(AnyMessage):
+        for field in msgspec.inspect.type_info(kind).fields:
+            wide = getattr(field.type, "max_length", 0)
+            assert isinstance(
+                field.type,
+                msgspec.inspect.StrType | msgspec.inspect.IntType | msgspec.inspect.FloatType
+                | msgspec.inspect.BoolType | msgspec.inspect.EnumType | msgspec.inspect.BytesType,
+            )  # fmt: skip
+            if wide is None:
+                room[f"{kind.__name__}.{field.name}"] = wide
+            else:
+                assert wide <= 500
+    assert list(room) == ["Anchors.data", "Lesson.data"]
+    assert typing.get_args(AnyMessage) == (Hello, Offer, Call, Anchors, Verdict, Ask, Lesson)
+
+
+def test_the_largest_anchors_fit_into_a_frame_and_larger_ones_are_refused_where_they_are_made():
+    rows = (MAX_FRAME - HEADER_SIZE - 200) // (4 * 32)
+    data = bytes(4 * 32 * rows)
+    message = Anchors(**EDGE, digest=bytes(8), rows=rows, dim=32, data=data)
+    assert read(pack(Frame(encode(message)))).rows == rows
+    with pytest.raises(MessageError, match="limit"):
+        pack(Frame(encode(msgspec.structs.replace(message, data=data + bytes(4 * 32 * 10)))))

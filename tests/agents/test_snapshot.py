@@ -1,0 +1,142 @@
+import math
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agents.agent import Agent
+from agents.snapshot import Published
+from agents.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from tests.support.swarm import tiny_spec
+
+SHORT = {"steps": 4, "segments": 8, "window": 128, "calibration": 64}
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory):
+    agent = Agent(tiny_spec(0, tmp_path_factory.mktemp("memory"), **SHORT))
+    agent.train()
+    agent.settle()
+    return agent
+
+
+@pytest.fixture
+def path(life, tmp_path):
+    return shutil.copy(life.published_path, tmp_path / "published.safetensors")
+
+
+def load(life, path, **owner):
+    return Published.load(path, life.owner() | owner, life.build_model)
+
+
+def test_what_was_published_is_read_back_as_it_was(life, path):
+    found, known = load(life, path), life.published
+
+    assert found.memory.card == known.memory.card
+    assert found.memory.progress == replace(known.memory.progress, loss=found.memory.progress.loss)
+    assert (found.memory.losses, found.memory.era) == (known.memory.losses, 0)
+    assert found.memory.effective_rank == known.memory.effective_rank
+    for mine, theirs in (("anchors", "anchors"), ("heldout", "heldout")):
+        ours, others = getattr(found.memory.pools, mine), getattr(known.memory.pools, theirs)
+        assert ours.ids == others.ids
+        assert torch.equal(ours.vectors, others.vectors)
+    assert torch.equal(
+        found.basis.core(life.embed_ticks(range(50), found.model)),
+        known.basis.core(life.embed_ticks(range(50), known.model)),
+    )
+    assert not found.model.training
+
+
+def test_what_is_no_number_comes_back_as_none_of_them(life, tmp_path):
+    memory = replace(life.published.memory, progress=replace(life.published.memory.progress, loss=math.nan))
+    replace(life.published, memory=memory).save(tmp_path / "p.safetensors", life.owner())
+
+    assert math.isnan(load(life, tmp_path / "p.safetensors").memory.progress.loss)
+
+
+def test_the_published_model_stays_as_it_is_while_its_agent_learns_on(tmp_path):
+    agent = Agent(tiny_spec(0, tmp_path, **SHORT))
+    agent.train()
+    agent.settle()
+    before = agent.speak([5])
+    agent.train(until=8)
+
+    assert torch.equal(agent.speak([5]), before)
+    assert not torch.equal(agent.embed_ticks([5]), agent.embed_ticks([5], agent.published.model))
+    assert agent.measure_drift() > 0
+    agent.settle()
+    assert agent.measure_drift() < 0.01
+    assert not torch.equal(agent.speak([5]), before)
+
+
+@pytest.mark.parametrize(
+    ("owner", "sentence"),
+    [({"name": "agent-1"}, "of another name"), ({"scene": "0" * 16}, "of another scene"),
+     ({"kind": "other"}, "of another kind")],
+)  # fmt: skip
+def test_what_somebody_else_published_is_refused(life, path, owner, sentence):
+    with pytest.raises(CheckpointError, match=sentence):
+        load(life, path, **owner)
+
+
+def test_what_was_published_in_a_former_era_is_not_shown(life, tmp_path):
+    folder = tmp_path / "agent-0"
+    shutil.copytree(life.spec.folder, folder)
+    late = Agent(replace(life.spec, folder=str(folder), era=1))
+    late.load()
+    assert late.published is None
+    tensors, facts, _ = read_checkpoint(late.path)
+    write_checkpoint(late.path, tensors, facts | {"era": 1})  # it had learned its new view, not yet published
+    late.load()
+
+    assert late.published is None
+    assert late.basis is not None
+
+
+HARM = {
+    "truncated": lambda data: data[:200],
+    "empty": lambda _: b"",
+    "something else": lambda data: b"PNG" + data[3:],
+}
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_damaged_file_is_refused_with_a_remedy(life, path, harm):
+    path.write_bytes(harm(path.read_bytes()))
+
+    with pytest.raises(CheckpointError, match="delete it and train again"):
+        load(life, path)
+
+
+@pytest.mark.parametrize(
+    "gone", ["basis.mean", "anchors.ticks", "heldout.vectors", "card", "progress", "era"]
+)
+def test_a_file_in_which_something_is_missing_is_refused_by_name(life, path, gone):
+    tensors, facts, _ = read_checkpoint(path)
+    tensors.pop(gone, None)
+    facts.pop(gone, None)
+    write_checkpoint(path, tensors, facts)
+
+    with pytest.raises(CheckpointError, match=rf"is damaged \(.*{gone}.*\): delete it and train again"):
+        load(life, path)
+
+
+def test_a_file_of_other_sizes_is_refused(life, path):
+    other = replace(life.spec, model=replace(life.spec.model, dim=3))
+
+    with pytest.raises(CheckpointError, match="trained with other model settings"):
+        Published.load(path, life.owner(), Agent(other).build_model)
+
+
+def test_a_damaged_publication_is_made_anew_and_costs_nothing_that_was_learned(life, tmp_path):
+    folder = shutil.copytree(life.spec.folder, tmp_path / "copy")
+    again = Agent(replace(life.spec, folder=str(folder)))
+    again.published_path.write_bytes(again.published_path.read_bytes()[:-9])
+    again.load()
+
+    assert again.published is None
+    assert again.trainer.step == life.trainer.step
+    again.settle()
+    assert again.published is not None
+    again.close()

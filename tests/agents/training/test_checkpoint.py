@@ -1,0 +1,166 @@
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from agents.agent import Agent
+from agents.training.checkpoint import (
+    CheckpointError,
+    load_optimiser,
+    optimiser_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from tests.support.swarm import tiny_spec
+
+TENSORS = {
+    "model.weight": torch.arange(6.0).reshape(2, 3).T,  # not contiguous
+    "model.half": torch.ones(2, dtype=torch.bfloat16),
+    "basis.mean": torch.tensor([0.1, -0.2], dtype=torch.float64),
+    "step": torch.tensor(7),
+    "empty": torch.zeros(0, 3),
+}
+FACTS = {"name": "agent-0", "step": 7, "losses": [0.1 + 0.2, 1e-300], "core_dim": None}
+
+
+@pytest.fixture
+def path(tmp_path):
+    target = tmp_path / "deep" / "checkpoint.safetensors"
+    write_checkpoint(target, TENSORS, FACTS)
+    return target
+
+
+def test_tensors_and_facts_come_back_bit_for_bit(path):
+    tensors, facts, _ = read_checkpoint(path)
+    assert facts == FACTS
+    assert set(tensors) == set(TENSORS)
+    for name, tensor in TENSORS.items():
+        assert tensors[name].dtype == tensor.dtype
+        assert torch.equal(tensors[name], tensor)
+
+
+def test_the_hash_is_that_of_the_file_and_names_what_is_in_it(path, tmp_path):
+    name = read_checkpoint(path)[2]
+    assert name == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    assert write_checkpoint(tmp_path / "same", TENSORS, dict(reversed(FACTS.items()))) == name
+    assert write_checkpoint(tmp_path / "other", TENSORS, {**FACTS, "step": 8}) != name
+
+
+def test_a_checkpoint_is_a_table_of_contents_and_numbers_and_no_code(path):
+    """Read by hand, without the library: every byte is accounted for."""
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    assert json.loads(header.pop("__metadata__")["social_jepa"]) == {"format": 1, "facts": FACTS}
+    spans = sorted(entry["data_offsets"] for entry in header.values())
+    assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
+    assert spans[-1][1] == len(data) - 8 - length
+    start, end = header["model.weight"]["data_offsets"]
+    found = np.frombuffer(data[8 + length :][start:end], dtype="<f4").reshape(header["model.weight"]["shape"])
+    assert (found == TENSORS["model.weight"].numpy()).all()
+
+
+def test_every_truncation_is_refused_with_a_remedy(path):
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(CheckpointError, match="damaged or truncated"):
+            read_checkpoint(path)
+
+
+def test_every_flipped_byte_of_the_table_of_contents_is_read_or_refused(path):
+    data = bytearray(path.read_bytes())
+    for place in range(8 + int.from_bytes(data[:8], "little")):
+        for flip in (0x01, 0x80):
+            data[place] ^= flip
+            path.write_bytes(data)
+            try:
+                read_checkpoint(path)
+            except CheckpointError as error:
+                assert str(path) in str(error)  # noqa: PT017 - most flips are refused, a few change a name
+            data[place] ^= flip
+
+
+def test_a_missing_checkpoint_says_what_to_do(tmp_path):
+    with pytest.raises(CheckpointError, match="train first"):
+        read_checkpoint(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"), [({"social_jepa": '{"format": 2}'}, "2"), ({"by": "me"}, "none"), (None, "none")]
+)
+def test_a_file_of_a_newer_version_or_of_somebody_else_is_refused(tmp_path, metadata, found):
+    save_file({"model.weight": torch.ones(2)}, tmp_path / "other", metadata)
+    with pytest.raises(CheckpointError, match=f"has format {found}, this version reads 1"):
+        read_checkpoint(tmp_path / "other")
+
+
+def test_dying_between_writing_and_renaming_leaves_the_old_one(path, monkeypatch):
+    before = read_checkpoint(path)[1:]
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            write_checkpoint(path, TENSORS, {**FACTS, "step": 8})
+    assert read_checkpoint(path)[1:] == before
+
+    (path.parent / ".checkpoint.safetensors.999.tmp").write_bytes(b"half")
+    assert read_checkpoint(path)[1:] == before
+    write_checkpoint(path, TENSORS, {**FACTS, "step": 8})
+    assert read_checkpoint(path)[1]["step"] == 8
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_optimiser_comes_back_with_its_moments_laid_out_as_the_weights_are(fused):
+    """A fused step walks both through memory side by side and would pair the wrong numbers."""
+
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2)).to(
+            memory_format=torch.channels_last
+        )
+        return model, torch.optim.AdamW(model.parameters(), fused=fused)
+
+    def step(model, optimiser):
+        optimiser.zero_grad()
+        model(torch.arange(96.0).reshape(2, 3, 4, 4).sin()).square().sum().backward()
+        optimiser.step()
+
+    model, optimiser = build()
+    step(model, optimiser)
+    saved = {name: tensor.clone().contiguous() for name, tensor in optimiser_tensors(optimiser).items()}
+    again, restored = build()
+    again.load_state_dict(model.state_dict())
+    load_optimiser(restored, saved)
+    for _ in range(3):
+        step(model, optimiser)
+        step(again, restored)
+
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    for weight in again.parameters():
+        assert restored.state[weight]["exp_avg"].stride() == weight.stride()
+
+
+def test_an_agent_takes_no_other_agent_s_checkpoint(tmp_path):
+    spec = tiny_spec(0, tmp_path, steps=1, segments=4, window=16)
+    agent = Agent(spec)
+    agent.train()
+    scene, model = replace(spec.scene, reach=3.0), replace(spec.model, dim=5)
+    for changed, words in [
+        (replace(spec, name="agent-1"), "another name"),
+        (replace(spec, scene=scene), "another scene"),
+        (replace(spec, seed=1), "another scene"),
+        (replace(spec, model=model), "other model settings"),
+    ]:
+        with pytest.raises(CheckpointError, match=words):
+            Agent(changed).load()
+    Agent(spec).load()

@@ -1,0 +1,187 @@
+import gc
+import hashlib
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from env.camera import Pose, RingConfig, in_camera, ring_pose
+from env.renderers.base import build_renderer, share_renderer
+from env.scene import BodyEvent, Scene, SceneConfig
+
+POSES = [ring_pose(k, RingConfig()) for k in range(4)]
+SIZE = 32
+
+
+@pytest.fixture(params=["toy", pytest.param("miniworld", marks=pytest.mark.gl)])
+def config(request):
+    return SceneConfig(renderer=request.param, frame_size=SIZE)
+
+
+@pytest.fixture
+def renderer(config):
+    built = build_renderer(config)
+    yield built
+    built.close()
+
+
+def put(state, *places):
+    """Return the state with its objects at other places."""
+    return replace(state, positions=np.array(places, dtype=float))
+
+
+def test_a_frame_is_a_fresh_picture_of_the_asked_size(config, renderer):
+    state = Scene(config, 0).state(0)
+    a, b = renderer.render(state, POSES[0]), renderer.render(state, POSES[0])
+    assert a.shape == (SIZE, SIZE, 3)
+    assert a.dtype == np.uint8
+    assert a.flags.c_contiguous
+    assert not np.shares_memory(a, b)
+    assert len(np.unique(a.reshape(-1, 3), axis=0)) > 20
+
+
+def test_equal_states_and_poses_give_equal_pixels_whatever_was_drawn_before(config, renderer):
+    scene = Scene(config, 0)
+    first = [renderer.render(scene.state(tick), POSES[tick % 4]) for tick in range(8)]
+    again = [renderer.render(scene.state(tick), POSES[tick % 4]) for tick in reversed(range(8))]
+    assert all((a == b).all() for a, b in zip(first, reversed(again), strict=True))
+
+
+def test_different_poses_see_different_pictures(config, renderer):
+    state = Scene(config, 0).state(0)
+    views = [renderer.render(state, pose).astype(int) for pose in POSES]
+    for i in range(4):
+        for j in range(i):
+            assert (np.abs(views[i] - views[j]).max(-1) > 4).mean() > 0.1
+
+
+def test_moving_any_object_a_little_changes_the_picture(config, renderer):
+    state = put(Scene(config, 0).state(0), (0, -1.5), (0, 0), (0, 1.5))
+    before = renderer.render(state, POSES[0])
+    for i in range(3):
+        positions = state.positions.copy()
+        positions[i] += 0.05
+        assert (renderer.render(replace(state, positions=positions), POSES[0]) != before).any()
+
+
+def test_objects_appear_where_the_camera_model_says(config, renderer):
+    blank = put(Scene(config, 0).state(0), (-50, 0), (-50, 0), (-50, 0))
+    for pose in POSES:
+        for place in [(0.0, 0.0), (1.5, -1.0), (-2.0, 1.0)]:
+            change = renderer.render(put(blank, place, (-50, 0), (-50, 0)), pose).astype(int)
+            rows, columns = np.nonzero(np.abs(change - renderer.render(blank, pose)).max(-1) > 40)
+            right, up, away = in_camera(pose, np.array([place[0], 0.45, place[1]]))
+            focal = SIZE / 2 / np.tan(np.radians(pose.fov / 2))
+            assert abs(columns.mean() + 0.5 - (SIZE / 2 + focal * right / away)) < 1.0
+            assert abs(rows.mean() + 0.5 - (SIZE / 2 - focal * up / away)) < 1.0
+
+
+def test_the_nearer_object_hides_the_farther_one(config, renderer):
+    blank = put(Scene(config, 0).state(0), (-50, 0), (-50, 0), (-50, 0))
+    low = Pose(4.8, 0.95, 0.0, 180, 0)
+    red_first = renderer.render(put(blank, (2.0, 0.0), (-2.0, 0.0), (-50, 0)), low)
+    green_first = renderer.render(put(blank, (-2.0, 0.0), (2.0, 0.0), (-50, 0)), low)
+    middle = (slice(SIZE // 2 + 3, SIZE // 2 + 6), slice(SIZE // 2 - 1, SIZE // 2 + 1))
+    assert (red_first[middle][..., 0] > 2 * red_first[middle][..., 1].astype(int)).all()
+    assert (green_first[middle][..., 1] > 2 * green_first[middle][..., 0].astype(int)).all()
+
+
+def test_all_six_objects_stand_out_from_the_floor_and_from_each_other(config):
+    six = replace(config, objects=6)
+    renderer = build_renderer(six)
+    away = [(-50, 0)] * 6
+    state = Scene(six, 0).state(0)
+    empty = renderer.render(put(state, *away), POSES[0]).astype(int)
+    colors = []
+    for i in range(6):
+        places = away.copy()
+        places[i] = (0, 0)
+        seen = renderer.render(put(state, *places), POSES[0]).astype(int)
+        row, column = np.unravel_index(np.abs(seen - empty).sum(-1).argmax(), (SIZE, SIZE))
+        colors.append(seen[row, column])
+        assert np.abs(seen - empty)[row, column].max() > 100
+    renderer.close()
+    apart = np.abs(np.array(colors)[:, None] - np.array(colors)[None]).max(-1) + 999 * np.eye(6)
+    assert apart.min() > 100
+
+
+def test_a_peer_sees_my_body_and_i_do_not(config, renderer):
+    mine, theirs = POSES[0], Pose(-4.8, 3.2, 0, 0, 0)
+    scene = Scene(config, 0, [BodyEvent(1, "me", mine), BodyEvent(1, "peer", theirs)])
+    before, after = scene.state(0), replace(scene.state(0), bodies=scene.state(1).bodies)
+    assert (renderer.render(after, theirs, "peer") != renderer.render(before, theirs, "peer")).any()
+    alone = replace(after, bodies=(("me", mine),))
+    assert (renderer.render(alone, mine, "me") == renderer.render(before, mine, "me")).all()
+
+
+@pytest.mark.gl
+def test_a_second_miniworld_renderer_is_refused_until_the_first_is_closed_or_gone():
+    config = SceneConfig(frame_size=16)
+    state, frames = Scene(config, 0).state(0), []
+    for way in ("close", "forget", "close"):
+        renderer = build_renderer(config)
+        frames.append(renderer.render(state, POSES[0]))
+        with pytest.raises(RuntimeError, match="share_renderer"):
+            build_renderer(config)
+        if way == "close":
+            renderer.close()
+            renderer.close()
+            with pytest.raises(RuntimeError, match="closed"):
+                renderer.render(state, POSES[0])
+        del renderer
+        gc.collect()
+    assert (frames[0] == frames[1]).all()
+    assert (frames[0] == frames[2]).all()
+
+
+@pytest.mark.gl
+def test_another_process_draws_the_same_pixels():
+    code = (
+        "import hashlib; from env.camera import *; from env.renderers.base import *; from env.scene import *;"
+        "c = SceneConfig(frame_size=32); pose = ring_pose(1, RingConfig());"
+        "f = build_renderer(c).render(Scene(c, 5).state(77), pose);"
+        "print(hashlib.sha256(f.tobytes()).hexdigest())"
+    )
+    config = SceneConfig(frame_size=32)
+    renderer = build_renderer(config)
+    here = hashlib.sha256(renderer.render(Scene(config, 5).state(77), POSES[1]).tobytes()).hexdigest()
+    renderer.close()
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == here  # and nothing else was printed
+
+
+def test_missing_opengl_is_explained_with_the_remedy():
+    code = "from env.renderers.base import *; build_renderer(SceneConfig())"
+    surroundings = {"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere", "PYTHONPATH": ":".join(sys.path)}
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings)
+    assert failed.returncode == 1
+    assert "apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa" in failed.stderr.splitlines()[-1]
+
+
+def test_threads_may_take_turns_with_one_renderer(config, renderer):
+    state = Scene(config, 0).state(0)
+    here, there = renderer.render(state, POSES[0]), []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: there.append(renderer.render(state, POSES[0])))
+        thread.start()
+        thread.join()
+    there.append(renderer.render(state, POSES[0]))
+    assert all((frame == here).all() for frame in there)
+
+
+def test_a_shared_renderer_lives_as_long_as_its_last_user(config):
+    state = Scene(config, 0).state(0)
+    one, two = share_renderer(config), share_renderer(config)
+    frame = one.render(state, POSES[0])
+    one.close()
+    one.close()
+    assert (two.render(state, POSES[0]) == frame).all()
+    with pytest.raises(RuntimeError, match="closed"):
+        one.render(state, POSES[0])
+    two.close()
+    again = share_renderer(config)
+    assert (again.render(state, POSES[0]) == frame).all()
+    again.close()

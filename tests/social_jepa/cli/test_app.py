@@ -1,0 +1,172 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import TINY, call
+
+COMMANDS = (
+    "run", "resume", "graph", "query", "report", "doctor",
+    "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down",
+)  # fmt: skip
+HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in; what is typed here must leave it empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join)
+def test_help_loads_nothing_heavy_and_says_what_there_is(words):
+    script = f"""
+import sys
+from social_jepa.cli.app import main
+sys.argv = ["social-jepa", *{words!r}]
+try:
+    main()
+finally:
+    print("loaded:", *{{name.partition(".")[0] for name in sys.modules}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    text, _, loaded = done.stdout.partition("loaded:")
+
+    assert done.returncode == 0, done.stderr
+    assert not HEAVY & set(loaded.split())
+    assert all(word in text for word in (COMMANDS if len(words) == 1 else ["--json", words[0]]))
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "social_jepa", "--help"], capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert "python -m social_jepa [OPTIONS] COMMAND" in done.stdout
+
+
+def test_typing_nothing_shows_the_help():
+    said = call()
+
+    assert "Commands" in said.out + said.err
+
+
+SLIPS = {
+    "an unknown setting": (["run", "trainig.steps=3"], "did you mean training.steps or teaching.steps?"),
+    "an ill-typed setting": (["run", "seed=abc"], "seed='abc'"),
+    "a value out of range": (["run", "agents.count=1"], "at least 2 agents"),
+    "no value": (["run", "seed"], "key.sub=value"),
+    "no such settings file": (["run", "--config", "nope.toml"], "there is no settings file nope.toml"),
+    "a folder as settings file": (["run", "--config", "."], "is not TOML"),
+    "a pose out of sight": (["run", "agents.ring.pitch=60"], "the pose of agent-0: the camera sees nothing"),
+    "a place that cannot be written": (["run", "--out", "/proc/nowhere/run"], "cannot make the run folder"),
+    "a cluster that is not there": (["run", "--address", "127.0.0.1:9"], "nobody answers at 127.0.0.1:9"),
+    "an address that is none": (["run", "--address", "garbage"], "an address is written host:port"),
+    "no runs yet": (["graph"], "start one with social-jepa run"),
+    "no runs to resume": (["resume"], "start one with social-jepa run"),
+    "no run to ask": (["query", "--tick", "3"], "start one with social-jepa run"),
+    "no run folder": (["report", "nowhere"], "nowhere is no run folder"),
+    "an unknown option": (["run", "--sede=3"], "No such option"),
+    "an unknown command": (["grap"], "Did you mean 'graph'?"),
+    "a tick that is no number": (["query", "--tick", "x"], "valid integer"),
+}
+
+
+@pytest.mark.parametrize("case", SLIPS)
+def test_a_slip_is_a_sentence_and_leaves_nothing_behind(here, case):
+    words, remedy = SLIPS[case]
+    said = call(*words, *(["scene.renderer=toy"] if words[0] == "run" else []))
+
+    assert said.status == 2
+    assert said.out == ""
+    assert remedy in said.err
+    assert "Traceback" not in said.err
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"seed = = 3", b"\xff\xfe", b"[agents]\nseed = 3\n"])
+def test_a_broken_settings_file_is_named(here, damage):
+    Path("settings.toml").write_bytes(damage)
+
+    said = call("run", "--config", "settings.toml")
+
+    assert said.status == 2
+    assert "settings.toml is not TOML" in said.err or "there is no setting agents.seed" in said.err
+    assert [path.name for path in here.iterdir()] == ["settings.toml"]
+
+
+def test_a_folder_with_something_in_it_is_not_run_in(here):
+    Path("mine").mkdir()
+    Path("mine/notes").write_text("dear")
+
+    said = call("run", "--out", "mine", *TINY)
+
+    assert (said.status, Path("mine/notes").read_text()) == (2, "dear")
+    assert "choose another --out" in said.err
+
+
+@pytest.mark.parametrize("command", ["graph", "query", "report", "edge", "resume"])
+def test_a_folder_in_which_nothing_was_ever_run_is_named(here, command):
+    from social_jepa.config.run_config import load_config
+    from social_jepa.storage.run_folder import create
+
+    folder = create(load_config(overrides=TINY), None)
+
+    said = call(command, *(["agent-0", "agent-1"] if command == "edge" else []))
+
+    assert (said.status, said.out) == (2, "")
+    assert f"there is no ledger at {folder.ledger_file}" in said.err
+
+
+def test_a_damaged_ledger_stops_a_resumption_before_anything_starts(small_run, tmp_path):
+    run = shutil.copytree(small_run.folder.path, tmp_path / "run")
+    ledger = run / "ledger.sqlite"
+    ledger.write_bytes(ledger.read_bytes()[:1000])
+
+    said = call("resume", run)
+
+    assert (said.status, said.out) == (2, "")
+    assert "ledger.sqlite is damaged" in said.err
+    assert "Ray" not in said.err
+    assert ledger.stat().st_size == 1000
+
+
+def test_a_full_disk_is_a_sentence(small_run, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "report.html")
+
+    monkeypatch.setattr("social_jepa.report.page.write_report", full)
+
+    said = call("report", small_run.folder.path)
+
+    assert (said.status, said.err) == (1, "social-jepa: report.html: No space left on device\n")
+
+
+def test_the_graph_is_one_json_document_that_any_parser_reads(small_run):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    said = call("graph", small_run.folder.path, "--json")
+
+    assert (said.status, said.err) == (0, "")
+    assert json.loads(said.out, parse_constant=refuse) | {"as_of": 0} == small_run.document | {"as_of": 0}
+
+
+def test_the_report_is_written_again_where_the_command_says(small_run):
+    page = small_run.folder.report_file
+    page.unlink(missing_ok=True)
+
+    said = call("report", small_run.folder.path, "--json")
+
+    assert json.loads(said.out) == {"report": str(page)}
+    assert page.read_text().startswith("<!")
+
+
+def test_the_doctor_says_json_too():
+    said = call("doctor", "--json")
+
+    assert {"name", "ok", "found", "remedy"} == set(json.loads(said.out)["checks"][0])
+    assert said.status in (0, 1)

@@ -1,0 +1,55 @@
+import io
+
+from rich.console import Console
+
+from social_jepa.cli.tables import print_checks, print_graph
+from social_jepa.doctor import Check
+
+
+def printed(show, thing, width=200):
+    text = io.StringIO()
+    show(thing, Console(file=text, width=width))
+    return text.getvalue()
+
+
+def test_every_agent_and_edge_has_a_row_and_every_refusal_its_reason(small_run):
+    text = printed(print_graph, small_run.document)
+
+    for agent in small_run.document["agents"]:
+        assert f"{agent['name']}  " in text
+        assert agent["checkpoint"][:8] in text
+    for edge in small_run.document["edges"]:
+        assert f"{edge['source']} > {edge['target']}" in text
+        assert edge["reason"] in text
+
+
+def test_figures_that_were_not_measured_are_left_empty(small_run):
+    text = printed(print_graph, small_run.document)
+    refused = next(line for line in text.splitlines() if line.startswith("agent-3 > agent-0"))
+
+    assert "None" not in text
+    assert "nan" not in text
+    assert "0.0" not in refused
+
+
+def test_brackets_in_a_reason_are_printed_as_they_are(small_run):
+    edges = [dict(small_run.document["edges"][0], reason="saw [bold] and [/]")]
+
+    assert "saw [bold] and [/]" in printed(print_graph, {**small_run.document, "edges": edges})
+
+
+def test_a_graph_of_nothing_but_refusals_is_printed(small_run):
+    bare = {**small_run.document, "edges": [], "cycles": [], "budget": []}
+
+    assert "agent-0" in printed(print_graph, bare)
+
+
+def test_the_remedy_is_said_of_what_is_amiss_alone(capsys):
+    checks = [Check("one", True, "fine", "never said"), Check("two", False, "poor", "run [this] line")]
+
+    print_checks(checks)
+
+    text = capsys.readouterr().out
+
+    assert "never said" not in text
+    assert "run [this] line" in text

@@ -1,0 +1,161 @@
+import tomllib
+
+import pytest
+import tomli_w
+
+from social_jepa.config.overrides import ConfigError, keys
+from social_jepa.config.run_config import QUICK, RunConfig, load_config
+
+TOY = "scene.renderer=toy"
+
+WRONG = {
+    "trainig.steps=3": "did you mean training.steps or teaching.steps?",
+    "steps=3": "did you mean training.steps or teaching.steps?",
+    "agents.cnt=3": "did you mean agents.count?",
+    "agents.ring.fovv=3": "did you mean agents.ring.fov?",
+    "zzz=1": "there are seed, agents.…",
+    "ridge=1": "did you mean model.ridge or model.seq_jepa.ridge or negotiation.ridge?",
+    "model.seq_jepa.look=3": "did you mean model.seq_jepa.looks?",
+    "scene.heigth=1": "did you mean agents.ring.height?",
+    "training.qqq=1": "training.steps",
+    "training=3": "training is a group of settings",
+    "agents.ring=3": "agents.ring is a group of settings",
+    "seed": "key.sub=value",
+    "=3": "key.sub=value",
+    "a..b=1": "key.sub=value",
+    "seed=": "seed=''",
+    "seed=abc": "expected `int`",
+    "seed=1.5": "expected `int`",
+    "seed=true": "expected `int`",
+    "seed=[1]": "expected `int`",
+    "seed.x=3": "expected `int`",
+    "seed=-1": "from 0 to 2**62 - 1",
+    "agents.count=0": "at least 2 agents",
+    "agents.count=1": "at least 2 agents",
+    "agents.count=65": "at most 64",
+    "agents.threads=-1": "agents.threads=-1",
+    "agents.device=gpu": "choose auto, cpu, cuda",
+    "agents.kind=jepaa": "did you mean 'jepa'?",
+    "agents.kind=zzz": "choose one of jepa, seq_jepa, p_jepa",
+    'agents.kinds=["jepa","seq_jpa","jepa","jepa"]': "did you mean 'seq_jepa'?",
+    'agents.kinds=["jepa","seq_jepa"]': "agents.kinds names 2 kinds for agents.count=4 agents: name",
+    "model.seq_jepa.heads=3": "model.seq_jepa.heads=3: must divide",
+    "model.seq_jepa.encoder.dim=0": "model.seq_jepa.encoder.dim=0: at least 1",
+    "model.p_jepa.task=fame": "model.p_jepa.task='fame': choose one of random, reward, positions",
+    "agents.ring.height=-1": "the pose of agent-0",
+    "agents.ring.height=nan": "the pose of agent-0",
+    "agents.ring.separation=0": "separation",
+    "model.objective=vicregg": "vicreg",
+    "model.precision=fp8": "fp32",
+    "model.dim=0": "from 1 to 1024",
+    "scene.renderer=toi": "miniworld, toy",
+    "scene.dynamics=bounc": "bounce",
+    "scene.frame_size=40": "multiple of 16",
+    "scene.objects=9": "from 1 to 6",
+    "scene.reach=9": "through the wall",
+    "training.steps=0": "above 0",
+    "training.learning_rate=nan": "above 0",
+    "training.clip=inf": "above 0",
+    "training.length=1": "at least 2 ticks",
+    "training.warmup=1": "from 0 up to 1",
+    "negotiation.anchors=2000": "more anchors than ticks",
+    "negotiation.heldout=2": "from 4",
+    "negotiation.pool=70000": "at most 65536",
+    "negotiation.margin=nan": "at least 0",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_wrong_setting_is_refused_with_its_remedy(text):
+    with pytest.raises(ConfigError) as refusal:
+        load_config(overrides=[TOY, text])
+
+    assert WRONG[text] in str(refusal.value)
+
+
+GOOD = "4.8,3.2,0,180,-35"
+POSES = {
+    "inside an object": (f'["{GOOD}", "0,0.45,0,0,0"]', "the pose of agent-1: objects can reach the camera"),
+    "out of sight": (f'["{GOOD}", "4.8,3.2,0,0,-35"]', "the pose of agent-1: the camera sees nothing"),
+    "malformed": (f'["{GOOD}", "4.8,3.2,a,0,-35"]', "the pose of agent-1: a pose is written x,y,z,yaw,pitch"),
+    "too short": (f'["{GOOD}", "4.8,3.2"]', "the pose of agent-1: a pose is written x,y,z,yaw,pitch"),
+    "too few": (f'["{GOOD}"]', "agents.poses names 1 poses for agents.count=2 agents"),
+}
+
+
+@pytest.mark.parametrize("case", POSES)
+def test_a_pose_that_cannot_work_is_refused_by_the_name_of_its_agent(case):
+    poses, reason = POSES[case]
+
+    with pytest.raises(ConfigError) as refusal:
+        load_config(overrides=[TOY, "agents.count=2", f"agents.poses={poses}"])
+
+    assert str(refusal.value).startswith(reason)
+
+
+def test_a_later_setting_lies_over_an_earlier_one_and_over_the_file_and_that_over_the_preset(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text("seed = 3\n[training]\nsteps = 30\nwindow = 64\n[agents.ring]\nradius = 5.0\n")
+
+    config = load_config(file, ["training.steps=31", "seed = 4", "seed=5"], QUICK)
+
+    assert (config.seed, config.training.steps, config.training.window) == (5, 31, 64)
+    assert config.negotiation.pool == QUICK["negotiation"]["pool"]
+    assert (config.agents.ring.radius, config.agents.ring.height) == (5.0, RunConfig().agents.ring.height)
+
+
+@pytest.mark.parametrize("text", ["scene.rate=0.5", "scene.rate=[0.5]"])
+def test_a_list_of_one_may_be_written_as_one(text):
+    assert load_config(overrides=[text]).scene.rate == (0.5,)
+
+
+def test_settings_come_back_equal_from_toml():
+    poses = f'agents.poses=["{GOOD}","-4.8,3.2,0,0,-35,70"]'
+    config = load_config(overrides=[poses, "agents.count=2", "scene.rate=[0.9,0.8]", "scene.objects=1"])
+
+    assert load_config(base=tomllib.loads(tomli_w.dumps(config.as_dict()))) == config
+
+
+def test_equal_settings_share_a_hash_and_every_setting_counts():
+    assert load_config(overrides=["seed=3"]).hash() == load_config(overrides=["seed=3"]).hash()
+    assert len({load_config(overrides=[f"training.weight_decay=1e-{k}"]).hash() for k in range(2, 6)}) == 4
+
+
+def test_every_setting_there_is_can_be_set_to_what_it_is():
+    defaults = RunConfig().as_dict()
+    for key in keys(RunConfig):
+        value = defaults
+        for part in key.split("."):
+            value = value[part]
+        assert load_config(overrides=[f"{key}={str(value).lower() if value != [] else '[]'}"]) == RunConfig()
+
+
+def test_an_agents_pose_does_not_depend_on_how_many_there_are():
+    few, many = (load_config(overrides=[f"agents.count={count}"]) for count in (2, 9))
+
+    assert many.poses()[:2] == few.poses()
+    assert many.names()[:2] == few.names() == ["agent-0", "agent-1"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["agents.kind=p_jepa", "scene.objects=2"], "model.p_jepa: agent-0: .*lower it to 2 or less"),
+        (
+            ["agents.kind=seq_jepa", "model.seq_jepa.max_glance=80"],
+            "model.seq_jepa: agent-0: .*max_glance to 54",
+        ),
+        (["agents.kind=seq_jepa", "training.window=24"], "agent-0 looks 4 times .* choose 32 or more"),
+        (["agents.kind=seq_jepa", "training.segments=16"], "cannot fill so many dimensions"),
+    ],
+)
+def test_what_a_kind_needs_and_is_not_given_is_said_before_anything_starts(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config(overrides=[TOY, *overrides])
+
+
+def test_each_agent_has_the_kind_that_stands_at_its_place():
+    config = load_config(overrides=[TOY, "agents.count=2", 'agents.kinds=["p_jepa", "jepa"]'])
+
+    assert [config.kind(index) for index in range(2)] == ["p_jepa", "jepa"]
+    assert load_config(overrides=[TOY, "agents.kind=seq_jepa"]).kind(3) == "seq_jepa"

@@ -1,0 +1,226 @@
+import copy
+import dataclasses
+import re
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from social_jepa.report import plots, tables
+from social_jepa.report.graph_svg import plan
+from social_jepa.report.page import write_report
+
+ROOT = Path(__file__).resolve().parents[3]
+VOID = {"meta", "img", "br"}
+
+
+class Page(HTMLParser):
+    """A page read as a browser would: its elements and its text, and whether all that opens is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.said, self._open = [], "", []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag != "li":
+            while self._open[-1] == "li":
+                self._open.pop()
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.said += data
+
+    def all(self, name):
+        return [attributes[name] for _, attributes in self.elements if name in attributes]
+
+
+@pytest.fixture(scope="module")
+def text(small_run):
+    return write_report(small_run).read_text()
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_the_page_lies_in_the_run_folder_and_nothing_half_written_beside_it(small_run, text):
+    assert small_run.folder.report_file.read_text() == text
+    assert not list(small_run.folder.path.glob(".*.tmp"))
+
+
+def test_the_page_needs_no_network(text, page):
+    links = page.all("src") + page.all("href") + page.all("xlink:href")
+
+    assert links
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in links)
+    assert not re.search(r"@import|url\((?!#)|<link|<iframe|fetch\(", text)
+
+
+def test_no_two_parts_of_the_page_share_a_name_and_all_names_used_exist(text, page):
+    names = page.all("id")
+    used = set(re.findall(r"url\(#([^)]+)\)", text)) | {
+        link[1:] for link in page.all("xlink:href") if link[0] == "#"
+    }
+
+    assert len(names) == len(set(names))
+    assert used <= set(names)
+
+
+def test_the_page_is_a_function_of_the_run_folder(small_run, text):
+    assert write_report(small_run).read_text() == text
+
+
+def test_every_agent_and_every_edge_is_drawn(small_run, page):
+    drawn = [
+        (attributes["data-from"], attributes["data-to"]) for tag, attributes in page.elements
+        if tag == "g" and "data-from" in attributes
+    ]  # fmt: skip
+
+    assert page.all("data-agent") == [agent["name"] for agent in small_run.document["agents"]]
+    assert sorted(drawn) == sorted((edge["source"], edge["target"]) for edge in small_run.document["edges"])
+
+
+def test_every_refusal_is_told_with_its_sentence(small_run, page):
+    sentences = [edge["reason"] for edge in small_run.document["edges"] if edge["status"] != "accepted"]
+
+    assert len(sentences) == 6
+    assert all(sentence in page.said for sentence in sentences)
+
+
+def test_every_camera_is_shown_at_the_same_four_ticks(page):
+    pictures = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
+
+    assert len(pictures) == 4 * 4
+    assert len({caption.split(" at ")[1] for caption in pictures}) == 4
+
+
+def test_the_headline_says_how_many_edges_were_accepted(page):
+    assert "6 of 12 translations between 4 agents" in page.said
+
+
+def test_the_plots_take_their_colours_from_the_page(text):
+    assert (
+        text.count('<figure class="plot">') == 1 + 4 + 3 + 2
+    )  # loss, cores, maps into those who accepted, costs
+    assert "var(--s0)" in text
+    assert "#0102" not in text
+    assert "font-family: inherit" in text
+
+
+def test_what_an_agent_says_cannot_become_part_of_the_page(small_run):
+    hostile = "<script>alert('&')</script>"
+    document = copy.deepcopy(small_run.document)
+    document["refused_frames"] = [hostile]
+    for entry in (*document["edges"], *document["agents"]):
+        entry |= {key: hostile for key in ("reason", "kind", "device") if key in entry}
+    text = write_report(dataclasses.replace(small_run, document=document)).read_text()
+    write_report(small_run)
+
+    assert hostile not in text
+    assert hostile in Page(text).said
+    assert text.count("<script>") == 1
+
+
+def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
+    document = copy.deepcopy(small_run.document)
+    stranger = next(edge for edge in document["edges"] if edge["status"] == "refused")
+    document["edges"] = [
+        stranger | {"source": edge["source"], "target": edge["target"]} for edge in document["edges"]
+    ]
+    document |= {"cycles": [], "budget": []}
+    page = Page(write_report(dataclasses.replace(small_run, document=document)).read_text())
+    write_report(small_run)
+
+    assert "0 of 12 translations" in page.said
+    assert "No edge got as far as comparing anchors" in page.said
+
+
+def test_a_living_simulation_with_a_taught_agent_has_a_page_that_says_so(small_run):
+    document = copy.deepcopy(small_run.document)
+    pupil = document["agents"][1]
+    pupil |= {"loss": [], "lesson_frames": 384}
+    document["seconds"] = {}
+    said = Page(write_report(dataclasses.replace(small_run, document=document)).read_text()).said
+    alone = Page(write_report(small_run).read_text()).said
+
+    assert f"But {pupil['name']} was taught by a peer’s codes first" in said
+    assert "a living simulation" in said
+    assert "taught" not in alone
+    assert "from start to graph" in alone
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(small_run, text):
+    broken = dataclasses.replace(small_run, document=small_run.document | {"budget": None})
+
+    with pytest.raises(TypeError):
+        write_report(broken)
+    assert small_run.folder.report_file.read_text() == text
+
+
+def test_without_a_renderer_the_page_says_why_there_are_no_pictures():
+    assert "no OpenGL &lt;here&gt;" in tables.pictures((0, 1), {}, "no OpenGL <here>")
+
+
+@pytest.mark.parametrize("count", [2, 5, 8, 20])
+def test_no_card_of_the_graph_covers_another_even_where_cameras_share_a_spot(count):
+    pose = {"x": 4.8, "y": 3.2, "z": 0.0, "yaw": 180.0, "pitch": -35.0, "fov": 60.0}
+    drawing = plan([{"name": f"agent-{i}", "pose": pose} for i in range(count)], 8.0)
+    cards = [drawing.card(name) for name in drawing.cards]
+    covered = [
+        (a, b) for i, a in enumerate(cards) for b in cards[:i]
+        if min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
+    ]  # fmt: skip
+
+    assert not covered
+    assert all(left >= 0 and top >= 0 and right <= 760 for left, top, right, _ in cards)
+
+
+def test_points_that_a_plot_cuts_off_are_counted():
+    rows = [(2, -3.0, -7.5), (8, 0.8, 0.5), (64, 0.9, 0.7)]
+    budget = [
+        {"pairs": pairs, "method": "ridge", "r2_mean": mean, "r2_min": worst} for pairs, mean, worst in rows
+    ]
+
+    assert (
+        "2 points lie below −0.2 and are cut off; the lowest is −7.50 (ridge, 2 pairs)"
+        in plots.budget_plot(budget)
+    )
+    assert "cut off" not in plots.budget_plot(budget[1:])
+
+
+def test_sizes_are_told_in_units_that_people_read():
+    assert [tables.in_bytes(size) for size in (7, 999, 49_954, 1_540_000)] == [
+        "7 B",
+        "999 B",
+        "50 kB",
+        "1.54 MB",
+    ]
+
+
+def test_the_command_line_starts_without_matplotlib():
+    code = "import sys, social_jepa.cli.app; sys.exit('matplotlib' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_what_the_page_is_made_of_is_installed():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    wanted = [*patterns["*"], *patterns["social_jepa"], "*.py"]
+    files = [path.name for path in (ROOT / "social_jepa").iterdir() if path.is_file()]
+
+    assert [name for name in files if not any(fnmatch(name, pattern) for pattern in wanted)] == []

@@ -1,0 +1,249 @@
+"""The whole command with the toy renderer, on a Ray of the tests' own."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import threading
+import time
+from itertools import permutations
+
+import networkx
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agents.agent import Agent
+from agents.training.checkpoint import read_checkpoint
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime.membership import first_members, member_spec
+from social_jepa.storage.run_folder import RunFolder
+from tests.support.command import TINY, alive, call, children, interrupt, spawn, wait_for
+
+pytestmark = pytest.mark.ray
+
+SAVING = ("training.steps=400", "training.checkpoint_every=10")
+
+
+@pytest.fixture(scope="module")
+def finished(ray_local, tmp_path_factory):
+    """A finished run's folder, and what the command said."""
+    folder = RunFolder(tmp_path_factory.mktemp("whole") / "run")
+    return folder, call("run", "--out", folder.path, "--json", "seed=5", *TINY)
+
+
+def steady(document):
+    """A graph document without times and speeds, without where it ran and in which life."""
+    passing = re.compile("frames_per_s|node|.*seconds|published|incarnation|time|.*_life")
+    parts = {
+        part: [
+            {key: value for key, value in row.items() if not passing.fullmatch(key)} for row in document[part]
+        ]
+        for part in ("agents", "edges")
+    }
+    return {**document, **parts, "seconds": None, "as_of": None}
+
+
+def graph(folder):
+    return json.loads(folder.graph_file.read_text())
+
+
+def ask(folder, sql):
+    with sqlite3.connect(folder.ledger_file) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def step(folder, name="agent-0"):
+    return read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
+
+
+def test_a_run_prints_its_graph_alone_on_stdout(finished):
+    folder, said = finished
+
+    assert said.status == 0, said.err
+    assert json.loads(said.out) == graph(folder)
+    assert "recording and training" in said.err
+
+
+def test_a_run_folder_holds_everything(finished):
+    folder, _ = finished
+    document = graph(folder)
+    names = ["agent-0", "agent-1"]
+
+    assert folder.config() == load_config(overrides=["seed=5", *TINY])
+    assert {"python", "torch"} <= json.loads((folder.path / "versions.json").read_text()).keys()
+    assert [agent["name"] for agent in document["agents"]] == names
+    assert {(edge["source"], edge["target"]) for edge in document["edges"]} == set(permutations(names, 2))
+    network = networkx.read_graphml(folder.path / "graph.graphml")
+    assert (sorted(network), network.number_of_edges()) == (names, 2)
+    maps = load_file(folder.maps_file)
+    assert {name.rpartition("/")[0] for name in maps} == {
+        f"{source}/{target}/{part}" for source, target in permutations(names, 2) for part in ("core", "full")
+    }
+    for name in names:
+        assert step(folder, name) == 60
+        anchors = load_file(folder.agent(name) / "anchors.safetensors")
+        assert anchors["heldout.vectors"].shape == (64, 4)
+    assert folder.report_file.exists()
+    assert not [path for path in folder.path.rglob("*") if path.suffix == ".tmp"]
+
+
+def test_the_ledger_tells_the_run_and_its_messages_add_up_to_the_edges(finished):
+    folder, _ = finished
+
+    events = [what for (what,) in ask(folder, "SELECT what FROM events")]
+    assert (events[0], events[-1]) == ("started", "finished")
+    assert {what: events.count(what) for what in set(events)} == {
+        "started": 1, "joined": 2, "published": 2, "edge": 2, "finished": 1,
+    }  # fmt: skip
+    assert ask(folder, "SELECT name FROM agents ORDER BY name") == [("agent-0",), ("agent-1",)]
+    talk = "FROM messages WHERE type NOT IN ('Hello', 'Ask', 'Lesson')"
+    sums = f"SELECT edge_source, edge_target, sum(bytes) {talk} GROUP BY 1, 2"
+    spent = {(source, target): total for source, target, total in ask(folder, sums)}
+    assert spent == {(edge["source"], edge["target"]): edge["bytes"] for edge in graph(folder)["edges"]}
+    assert ask(folder, f"SELECT sum(bytes) {talk}") == ask(folder, "SELECT sum(bytes) FROM edges")
+
+
+@pytest.mark.parametrize("seed", [5, pytest.param(6, marks=pytest.mark.slow)])
+def test_equal_seeds_give_equal_graphs_and_another_seed_another(finished, tmp_path, seed):
+    folder, _ = finished
+    again = json.loads(call("run", "--out", tmp_path / "run", "--json", f"seed={seed}", *TINY).out)
+
+    mine, theirs = (load_file(path / "maps.safetensors") for path in (folder.path, tmp_path / "run"))
+    assert (steady(again) == steady(graph(folder))) == (seed == 5)
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine) == (seed == 5)
+    assert (again["edges"][0]["r2"] == graph(folder)["edges"][0]["r2"]) == (seed == 5)
+
+
+def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finished):
+    folder, _ = finished
+    before, query = steady(graph(folder)), ("query", folder.path, "--tick", "3", "--json")
+    asked = call(*query)
+
+    said = call("resume", folder.path, "--json")
+
+    assert said.status == 0, said.err
+    assert steady(json.loads(said.out)) == before
+    lives = "SELECT source_life, target_life FROM edges ORDER BY id"
+    assert ask(folder, lives) == [(1, 1), (1, 1), (2, 2), (2, 2)]
+    assert call(*query) == asked
+
+
+def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
+    folder, _ = finished
+
+    with folder.hold():
+        said = call("resume", folder.path)
+
+    assert said.status == 2
+    assert "is in use" in said.err
+
+
+def press_ctrl_c_when(ready, folder):
+    """Interrupt this process, as a terminal would, once something is so."""
+
+    def wait():
+        until = time.monotonic() + 60
+        while not ready(folder) and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def losses_of_an_uninterrupted_agent(folder, index):
+    """What agent `index` of a run loses at each step when it trains here, without Ray and without a stop."""
+    config, alone = folder.config(), RunFolder(folder.path.parent / "alone")
+    members = first_members(config)
+    bodies = [(0, member.name, member.pose) for member in members]
+    agent = Agent(member_spec(config, members[index], bodies, alone))
+    assert agent.train()
+    return agent.trainer.losses
+
+
+def saved(folder):
+    return all((folder.agent(name) / "checkpoint.safetensors").exists() for name in ("agent-0", "agent-1"))
+
+
+def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    press_ctrl_c_when(saved, folder)
+
+    said = call("run", "--out", folder.path, *TINY, *SAVING)
+
+    assert (said.status, said.out) == (130, "")
+    assert said.err.splitlines()[-1].endswith(f"go on with: social-jepa resume {folder.path}")
+    assert "Traceback" not in said.err
+    assert all(0 < step(folder, name) < 400 for name in folder.config().names())
+    assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
+    assert not folder.graph_file.exists()
+    assert call("resume", folder.path, "--json").status == 0
+    found = [agent["loss"] for agent in graph(folder)["agents"]]
+    assert found == [losses_of_an_uninterrupted_agent(folder, index) for index in range(2)]
+
+
+def test_a_killed_agent_comes_back_and_the_run_ends_as_if_nothing_had_happened(ray_local, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+
+    def kill():
+        while not saved(folder):
+            time.sleep(0.02)
+        os.kill(next(pid for pid, title in children(os.getpid()) if "AgentActor" in title), signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    said = call("run", "--out", folder.path, "--json", *TINY, *SAVING)
+
+    assert said.status == 0, said.err
+    agents = graph(folder)["agents"]
+    assert sorted(agent["incarnation"] for agent in agents) == [1, 2]
+    assert [agent["loss"] for agent in agents] == [
+        losses_of_an_uninterrupted_agent(folder, index) for index in range(2)
+    ]
+    assert len(graph(folder)["edges"]) == 2
+    assert not [title for _, title in children(os.getpid()) if "AgentActor" in title]
+
+
+def test_an_agent_that_dies_again_and_again_is_named_and_the_run_can_be_resumed(ray_local, tmp_path):
+    folder, over = RunFolder(tmp_path / "run"), threading.Event()
+
+    def kill():
+        while not over.is_set():
+            for pid, title in children(os.getpid()):
+                if "AgentActor" in title:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+    threading.Thread(target=kill, daemon=True).start()
+    said = call("run", "--out", folder.path, *TINY)
+    over.set()
+
+    assert (said.status, said.out) == (1, "")
+    last = said.err.splitlines()[-1]
+    assert re.match(r"social-jepa: the process of agent-[01] died again and again \(.*\); social-jepa", last)
+    assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
+    assert call("resume", folder.path, "--json").status == 0
+    assert [len(agent["loss"]) for agent in graph(folder)["agents"]] == [60, 60]
+
+
+@pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])
+def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
+    process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.window=200000")
+    read = wait_for(process, phase)
+    time.sleep(0.5)
+    family = [pid for pid, _ in children(process.pid)]
+    interrupt(process)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == f"social-jepa: stopped; go on with: social-jepa resume {tmp_path / 'run'}"
+    assert "Traceback" not in read + err
+    if phase == "agent-0":  # it was on the way
+        assert step(RunFolder(tmp_path / "run")) == 0
+    until = time.monotonic() + 10
+    while any(map(alive, family)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in family if alive(pid)]

@@ -1,0 +1,179 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from social_jepa.runtime import cluster
+from tests.support.command import TINY
+
+# Starts three nodes, runs the command against them, and prints where each agent lived.
+SCRIPT = """
+import json, sys
+from ray.cluster_utils import Cluster
+
+small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+nodes = Cluster(initialize_head=True, head_node_args=small)
+for _ in range(2):
+    nodes.add_node(num_cpus=1, object_store_memory=80_000_000)
+from social_jepa.cli.app import main
+sys.argv = ["social-jepa", "run", "--address", nodes.address, "--json", *sys.argv[1:]]
+try:
+    main()
+finally:
+    nodes.shutdown()
+"""
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend that Ray found this many cores and GPUs."""
+
+    def set_resources(**resources):
+        monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: resources)
+
+    return set_resources
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("count", range(2, 18))
+def test_every_agent_finds_a_place_though_no_share_may_straddle_two_cores_or_gpus(machine, units, count):
+    machine(CPU=float(units), GPU=float(units))
+    share = cluster.share(count, 0)
+
+    for part in (share.cpus, share.gpus):
+        assert 0 < part <= 1
+        assert units * int(1e4 // round(1e4 * part)) >= count
+
+
+def test_a_machine_without_gpus_shares_its_cores(machine):
+    machine(CPU=2.0)
+
+    assert cluster.share(4, 0) == cluster.Share(0.5, 0.0, 1, "no GPU; 1 thread each, sharing 2 cores")
+    assert cluster.share(2, 0) == cluster.Share(1.0, 0.0, 1, "no GPU; 1 thread each")
+
+
+def test_agents_get_a_fair_share_of_threads_or_what_is_asked(machine):
+    machine(CPU=16.0, GPU=4.0)
+
+    assert (cluster.share(4, 0).threads, cluster.share(4, 3).threads) == (4, 3)
+    assert cluster.share(4, 0).note == "one GPU each; 4 threads each"
+    assert cluster.share(6, 0).note.startswith("6 agents share 4 GPUs")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:x", "127.0.0.1:99999", "here"]
+)
+def test_an_address_where_nobody_listens_is_refused_before_ray_is_asked(address, monkeypatch):
+    with pytest.raises(cluster.AddressError, match="written host:port"):
+        cluster.check_address(address)
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(cluster.AddressError, match=f"nobody answers at {address}"):
+        cluster.check_address(None)
+
+
+def test_an_address_where_somebody_listens_passes(monkeypatch):
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        cluster.check_address(f"127.0.0.1:{server.getsockname()[1]}")
+    cluster.check_address("auto")
+
+
+@pytest.mark.parametrize(
+    ("free", "wanted", "line"),
+    [
+        ({"CPU": 1.0}, {"num_cpus": 1.0, "num_gpus": 0.0}, ""),
+        ({"CPU": 0.5, "GPU": 1.0}, {"num_cpus": 0.5, "num_gpus": 1.0}, ""),
+        ({"CPU": 0.5}, {"num_cpus": 1.0, "num_gpus": 0.0}, "1 CPU: 0.5 of 4 in the cluster are free"),
+        ({}, {"num_cpus": 2.0, "num_gpus": 0.0}, "2 CPUs: 0 of 4 in the cluster are free"),
+        ({"CPU": 4.0}, {"num_cpus": 1.0, "num_gpus": 1.0}, "1 GPU: 0 of 2 in the cluster are free"),
+        ({}, {"num_cpus": 1.0, "num_gpus": 0.5}, "0.5 GPU: 0 of 2 in the cluster are free"),
+    ],
+)
+def test_what_is_missing_for_an_agent_is_said_in_one_line(machine, monkeypatch, free, wanted, line):
+    machine(CPU=4.0, GPU=2.0)
+    monkeypatch.setattr(cluster.ray, "available_resources", lambda: free)
+
+    assert cluster.shortage(wanted) == line
+
+
+def test_an_agent_of_a_living_simulation_comes_back_as_often_as_it_must(machine):
+    machine(CPU=2.0)
+    parts = cluster.share(2, 0, room=16)
+
+    living, finite = (cluster.agent_options(parts, 0.0, each) for each in (True, False))
+    assert (living["max_restarts"], living["lifetime"]) == (-1, "detached")
+    assert (finite["max_restarts"], finite["lifetime"]) == (cluster.RESTARTS, None)
+    assert parts.cpus == 2 / 16
+    assert cluster.agent_options(parts, 0.5, True)["num_gpus"] == 0.5
+
+
+@pytest.fixture
+def keeper(ray_local):
+    """An actor of a namespace of its own that answers, refuses, fails or dies."""
+    import ray
+
+    @ray.remote
+    class Actor:
+        def answer(self, value):
+            return value
+
+        def refuse(self):
+            raise ValueError("nobody has that name")
+
+        def fail(self):
+            raise RuntimeError("the disk is full")
+
+        def die(self):
+            os._exit(1)
+
+    yield cluster.start_keeper(Actor, "of-the-test", False)
+    found = cluster.find_keeper("of-the-test")
+    if found is not None:
+        cluster.end(found, "of-the-test")
+
+
+@pytest.mark.ray
+def test_a_keeper_is_found_by_its_namespace_and_gone_when_it_is_ended(keeper):
+    assert cluster.call(keeper, "answer", 3) == 3
+    assert cluster.call(cluster.find_keeper("of-the-test"), "answer", 4) == 4
+    assert cluster.find_keeper("elsewhere") is None
+    assert cluster.names_in("of-the-test") == ["keeper"]
+
+    cluster.end(keeper, "of-the-test")
+
+    assert cluster.names_in("of-the-test") == []
+    with pytest.raises(cluster.ClusterError, match="keeper does not answer"):
+        cluster.call(keeper, "answer", 3)
+
+
+@pytest.mark.ray
+def test_what_the_keeper_refuses_is_its_own_sentence_and_what_fails_in_it_is_not(keeper):
+    with pytest.raises(ValueError, match=r"^nobody has that name$"):
+        cluster.call(keeper, "refuse")
+    with pytest.raises(cluster.ClusterError, match=r"^the simulation's keeper failed: the disk is full$"):
+        cluster.call(keeper, "fail")
+
+
+@pytest.mark.ray
+def test_a_keeper_whose_process_dies_is_named_in_one_line_and_comes_back(keeper):
+    with pytest.raises(cluster.ClusterError, match="keeper does not answer") as loss:
+        cluster.call(keeper, "die")
+
+    assert "\n" not in str(loss.value)
+    assert cluster.call(keeper, "answer", 5, again=True) == 5
+
+
+@pytest.mark.ray
+def test_agents_spread_over_the_nodes_of_a_cluster(tmp_path):
+    words = ["--out", str(tmp_path / "run"), *TINY, "agents.count=3", "training.steps=20"]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, timeout=200)
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert len({agent["node"] for agent in document["agents"]}) == 3
+    assert {edge["status"] for edge in document["edges"]} <= {"accepted", "refused"}
+    assert len(document["edges"]) == 6

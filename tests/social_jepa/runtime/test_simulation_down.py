@@ -1,0 +1,75 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from agents.training.checkpoint import read_checkpoint
+from social_jepa.runtime import cluster
+from social_jepa.runtime.local_ray import processes_of
+from social_jepa.runtime.simulation import NotUpError, Simulation
+from tests.support.simulations import PATIENCE, QUIET, complete, until, up
+
+pytestmark = pytest.mark.ray
+
+
+def test_going_down_leaves_no_process_and_coming_back_goes_on(ray_local, tmp_path):
+    started = up(tmp_path / "run")
+    folder = started.folder
+    started.wait(patience=PATIENCE)
+    until(lambda: complete(started))
+    started.down()
+
+    assert cluster.names_in(folder.namespace) == []
+    assert not folder.living_file.exists()
+    document = json.loads(folder.graph_file.read_text())
+    assert len(document["edges"]) == 2
+    with pytest.raises(NotUpError, match="is not up: social-jepa resume"):
+        Simulation.reach(folder)
+    steps = {
+        name: read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
+        for name in ("agent-0", "agent-1")
+    }
+    again = Simulation.resume(folder)
+    agents = until(lambda: [a for a in again.status() if a["progress"]] if len(again.status()) == 2 else [])
+    until(lambda: all(agent["settled"] for agent in again.status()))
+    for agent in again.status():
+        assert agent["incarnation"] == 2
+        assert agent["progress"]["step"] >= steps[agent["name"]]
+    assert agents
+    again.down()
+    assert cluster.names_in(folder.namespace) == []
+
+
+def command(*words):
+    done = subprocess.run(
+        [sys.executable, "-m", "social_jepa", *map(str, words)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_person_brings_it_up_looks_and_takes_it_down_and_no_process_is_left(tmp_path):
+    run = tmp_path / "run"
+    said = json.loads(command("up", "--out", run, "--json", *QUIET))
+    session = json.loads((run / "living.json").read_text())["session"]
+    try:
+        assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
+        assert len(processes_of(session)) > 2
+        joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
+        assert (joined["name"], joined["settled"]) == ("agent-2", True)
+        assert "agent-2" in command("status", "--run", run)
+        assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
+        command("remove-agent", "agent-2", "--run", run)
+        command("down", "--run", run)
+        assert processes_of(session) == []
+    finally:
+        for pid in processes_of(session):
+            os.kill(pid, signal.SIGKILL)
+    again = subprocess.run(
+        [sys.executable, "-m", "social_jepa", "status", "--run", str(run)], capture_output=True, text=True
+    )
+    assert again.returncode == 2
+    assert f"is not up: social-jepa resume {run}" in again.stderr

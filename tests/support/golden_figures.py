@@ -1,0 +1,220 @@
+"""Metrics that were recorded before modules and names changed, and that must stay equal to the last digit.
+
+They are collected from objects under names of their own. Weights count by the digests of their tensors, since
+the hash of a checkpoint file also changes with the names in it.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from agents.agent import Agent
+from agents.models.settings import AuxiliaryAgentConfig, EncoderConfig, SeqAgentConfig
+from agents.settings import ModelConfig, TeachingConfig
+from tests.support.runners import MOVED, losses_of
+from tests.support.swarm import gather, publish, tiny_spec
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+ENCODER = EncoderConfig(dim=8, width=8, hidden=32, precision="fp32")
+MODEL = ModelConfig(
+    dim=6, width=8, hidden=32, precision="fp32",
+    seq_jepa=SeqAgentConfig(encoder=ENCODER, action=4, heads=2, looks=3, predictor=32),
+    p_jepa=AuxiliaryAgentConfig(encoder=ENCODER, transition=32, head=32, controlled=1, values=16),
+)  # fmt: skip
+KINDS = {
+    "jepa": ("jepa", MODEL),
+    "vicreg": ("jepa", replace(MODEL, objective="vicreg")),
+    "sigreg": ("jepa", replace(MODEL, objective="sigreg")),
+    "log_det": ("jepa", replace(MODEL, objective="log_det")),
+    "seq_jepa": ("seq_jepa", MODEL),
+    "seq_jepa_in_time": ("seq_jepa", replace(MODEL, seq_jepa=replace(MODEL.seq_jepa, ticks=1.0, read_out=6))),
+    "p_jepa": ("p_jepa", MODEL),
+    "p_jepa_positions": ("p_jepa", replace(MODEL, p_jepa=replace(MODEL.p_jepa, task="positions"))),
+    "custom": ("custom_world_model:Coarse", MODEL),
+}
+
+
+def machine() -> str:
+    """What the last digits depend on: the processor and the library that multiplies."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    facts = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    return digest("\n".join([*facts, platform.machine(), torch.__version__]).encode())
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def of_tensors(tensors) -> str:
+    """A digest of any number of tensors that no name and no order changes."""
+    return digest("".join(sorted(digest(part.contiguous().numpy().tobytes()) for part in tensors)).encode())
+
+
+def of_weights(model: torch.nn.Module) -> str:
+    return of_tensors(model.state_dict().values())
+
+
+def of_agent(agent: Agent) -> dict[str, object]:
+    """What an agent learned and shows."""
+    memory = agent.published.memory
+    return {
+        "weights": of_weights(agent.model),
+        "published_weights": of_weights(agent.published.model),
+        "losses": list(memory.losses),
+        "core_dim": memory.card.core_dim,
+        "collapsed": memory.card.collapsed,
+        "spectrum": memory.spectrum.tolist(),
+        "effective_rank": memory.effective_rank,
+        "anchors": of_tensors([memory.pools.anchors.vectors]),
+        "heldout": of_tensors([memory.pools.heldout.vectors]),
+        "frames": memory.progress.frames,
+    }
+
+
+def of_edge(edge) -> dict[str, object]:
+    """What two agents found out about each other."""
+    score = edge.score
+    return {
+        "status": str(edge.status),
+        "cores": list(edge.cores),
+        "anchors": edge.anchors,
+        "heldout": edge.heldout,
+        "maps": of_tensors([
+            part for found in (edge.map, edge.core_map) if found for part in (found.weight, found.bias)
+        ]),
+        "score": None if score is None else [
+            score.r2, score.r2_core, score.null_r2, score.kappa, score.isometry_deviation,
+            score.retrieval_at_1, score.cka, score.mutual_knn,
+            list(score.spectrum), list(score.null_spectrum),
+        ],
+        "budget": [[row["pairs"], row["method"], row["r2"]] for row in edge.budget],
+    }  # fmt: skip
+
+
+def of_kind(name: str, folder: Path) -> dict[str, object]:
+    """Two agents of one kind: what each learned, and both edges between them."""
+    kind, model = KINDS[name]
+    agents = {}
+    for index in range(2):
+        agent = Agent(replace(tiny_spec(index, folder / name), kind=kind, model=model))
+        agent.train()
+        agent.settle()
+        agents[agent.spec.name] = agent
+    voices, transport = gather(agents)
+    publish(voices, {name: agent.negotiation for name, agent in agents.items()})
+    transport.run()
+    return {
+        "agents": {name: of_agent(agent) for name, agent in agents.items()},
+        "edges": {
+            f"{source}>{target}": of_edge(agents[target].negotiation.edges[source])
+            for source, target in (("agent-0", "agent-1"), ("agent-1", "agent-0"))
+        },
+    }
+
+
+def of_life(folder: Path) -> dict[str, object]:
+    """An agent that learns on after its course, one whose camera moved, and one that learned from a peer."""
+    moved = Agent(replace(tiny_spec(0, folder / "moved"), living=True))
+    moved.train()
+    moved.settle()
+    drift = moved.measure_drift()
+    moved.train(until=moved.trainer.step + 10)
+    later = moved.measure_drift()
+    first, codes = moved.lesson(256)
+    moved.move(MOVED, 1)
+    moved.train()
+    moved.settle()
+    teaching = TeachingConfig(ticks=256, steps=6, batch=64)
+    taught = Agent(replace(tiny_spec(1, folder / "taught"), teaching=teaching))
+    taught.learn_from(first, codes, lambda: False)
+    taught.settle()
+    return {
+        "losses": losses_of(folder / "living"),
+        "drift": [drift, later],
+        "lesson": of_tensors([codes]),
+        "moved": of_agent(moved),
+        "taught": of_agent(taught),
+    }
+
+
+def of_run(folder: Path) -> dict[str, object]:
+    """The figures of a run folder, by the names that they had when they were recorded."""
+    from safetensors import safe_open
+
+    document = json.loads((folder / "graph.json").read_text())
+
+    def stored(path: Path, prefix: str = "") -> str:
+        with safe_open(path, framework="pt") as file:
+            return of_tensors([file.get_tensor(name) for name in file.keys() if name.startswith(prefix)])  # noqa: SIM118
+
+    names = [agent["name"] for agent in document["agents"]]
+    checkpoints = {name: folder / "agents" / name / "checkpoint.safetensors" for name in names}
+    agent_keys = ("kind", "pose", "dim", "core_dim", "probe_r2", "collapsed", "effective_rank",
+                  "autocorrelation", "steps", "frames", "loss")  # fmt: skip
+    edge_keys = ("source", "target", "status", "reason", "r2", "r2_core", "null_r2", "spectrum",
+                 "null_spectrum", "kappa", "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn",
+                 "anchors", "heldout", "method", "round", "core_dims", "budget")  # fmt: skip
+    return {
+        "agents": [{key: agent[key] for key in agent_keys} for agent in document["agents"]],
+        "edges": [{key: edge[key] for key in edge_keys} for edge in document["edges"]],
+        "cycles": document["cycles"],
+        "universe": document["universe"],
+        "budget": document["budget"],
+        "maps": stored(folder / "maps.safetensors"),
+        "weights": {name: stored(checkpoints[name], "model.") for name in names},
+        "optimizers": {name: stored(checkpoints[name], "optimi") for name in names},
+        "anchors": {name: stored(folder / "agents" / name / "anchors.safetensors") for name in names},
+    }
+
+
+def compare(found, recorded, exact: bool, where: str = "") -> list[str]:
+    """Return where two trees of figures differ; on another machine only roughly, and no digests."""
+    if isinstance(recorded, dict):
+        if found.keys() != recorded.keys():
+            return [f"{where}: {sorted(found.keys() ^ recorded.keys())}"]
+        pairs = [(f"{where}/{key}", found[key], recorded[key]) for key in recorded]
+        return [line for name, ours, theirs in pairs for line in compare(ours, theirs, exact, name)]
+    if isinstance(recorded, list):
+        if len(found) != len(recorded):
+            return [f"{where}: {len(found)} of {len(recorded)}"]
+        return [
+            line for k, (a, b) in enumerate(zip(found, recorded, strict=True))
+            for line in compare(a, b, exact, f"{where}/{k}")
+        ]  # fmt: skip
+    if exact or isinstance(recorded, int | bool):
+        return [] if found == recorded else [f"{where}: {found!r}, recorded {recorded!r}"]
+    if isinstance(recorded, float):
+        near = abs(found - recorded) <= 0.2 * max(1.0, abs(recorded))
+        return [] if near else [f"{where}: {found!r}, recorded {recorded!r}"]
+    return []
+
+
+def plain(figures):
+    """Figures as JSON gives them back."""
+    return json.loads(json.dumps(figures))
+
+
+def record(folder: Path) -> None:
+    """Write the golden files anew: only from a tree that is known to be right."""
+    torch.set_num_threads(1)
+    figures = {name: of_kind(name, folder) for name in KINDS} | {"life": of_life(folder)}
+    GOLDEN.mkdir(exist_ok=True)
+    text = json.dumps({"machine": machine(), **figures})
+    (GOLDEN / "agents.json").write_text(text + "\n")
+
+
+def record_run(folder: Path) -> None:
+    """Write the golden file of the default run from the folder that it left."""
+    text = json.dumps({"machine": machine(), **of_run(folder)})
+    (GOLDEN / "default_run.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    (record_run if sys.argv[1] == "run" else record)(Path(sys.argv[2]))

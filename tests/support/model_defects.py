@@ -1,0 +1,175 @@
+"""World models with one defect each, and the sentence that each must be refused with."""
+
+import torch
+from torch import nn
+
+from agents.models.world_model import WorldModel
+
+SIZE, DIM = 16, 3
+
+
+class Sound(WorldModel):
+    """The least that meets the contract: a linear code, and a guess at the next one."""
+
+    def __init__(self):
+        super().__init__()
+        self.dim = DIM
+        self.register_buffer("mean", torch.zeros(SIZE, SIZE, 3))
+        self.encoder = nn.Linear(SIZE * SIZE * 3, DIM)
+        self.predictor = nn.Linear(DIM, DIM)
+
+    def calibrate(self, frames):
+        self.mean.copy_(frames.float().mean(0))
+
+    def embed(self, frames):
+        return self.encoder((frames.float() - self.mean).flatten(1) / 255)
+
+    def predict(self, latent):
+        return self.predictor(latent)
+
+    def loss(self, frames, generator):
+        latent = self.embed(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        noise = torch.randn(DIM, generator=generator)
+        loss = (self.predict(latent[:, :-1]) - latent[:, 1:] - noise).square().mean()
+        return loss, {"prediction": loss.item()}
+
+
+DEFECTS = {}
+
+
+def defect(sentence):
+    """A decorator: this class must be refused with this sentence."""
+
+    def remember(kind):
+        DEFECTS[kind.__name__] = (kind, sentence)
+        return kind
+
+    return remember
+
+
+@defect("dim is None; set it in __init__")
+class NoDim(Sound):
+    def __init__(self):
+        super().__init__()
+        self.dim = None
+
+
+@defect("dim is 7; build it with the 3 dimensions")
+class OtherDim(Sound):
+    def __init__(self):
+        super().__init__()
+        self.dim = 7
+
+
+@defect("no parameter to train")
+class Frozen(Sound):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+
+@defect("no torch.nn.Module")
+class NoModule:
+    dim = DIM
+
+
+@defect("has no method predict")
+class NoPredict(nn.Module):
+    dim, calibrate, loss, embed = DIM, Sound.calibrate, Sound.loss, Sound.embed
+
+
+@defect(r"calibrate of uint8 \[64, 16, 16, 3\] failed \(RuntimeError")
+class CalibratesFloatsOnly(Sound):
+    def calibrate(self, frames):
+        self.mean.copy_(frames.mean(0))
+
+
+@defect("calibrate overwrites its frames")
+class CalibratesInPlace(Sound):
+    def calibrate(self, frames):
+        frames.div_(2, rounding_mode="floor")
+
+
+@defect("embed overwrites its frames")
+class EmbedsInPlace(Sound):
+    def embed(self, frames):
+        return super().embed(frames.bitwise_not_())
+
+
+@defect("embed returned torch.float64; return float32")
+class Double(Sound):
+    def embed(self, frames):
+        return super().embed(frames).double()
+
+
+@defect(r"embed returned \(64, 4\) for 64 frames")
+class TooWide(Sound):
+    def embed(self, frames):
+        return nn.functional.pad(super().embed(frames), (0, 1))
+
+
+@defect("embed returned tuple")
+class Pair(Sound):
+    def embed(self, frames):
+        return super().embed(frames), None
+
+
+@defect(r"embed returned \(3,\) for 1 frames")
+class Squeezes(Sound):
+    def embed(self, frames):
+        return super().embed(frames).squeeze(0)
+
+
+@defect("embed returned a value that is not finite")
+class BlindInTheDark(Sound):
+    def embed(self, frames):
+        return super().embed(frames) * frames.float().mean((1, 2, 3), keepdim=True).flatten(1).log()
+
+
+@defect("other codes later")
+class Noisy(Sound):
+    def embed(self, frames):
+        return super().embed(frames) + 0.1 * torch.randn(DIM)
+
+
+@defect("other codes later")
+class LearnsWhenItLooks(Sound):
+    def embed(self, frames):
+        self.mean.lerp_(frames.float().mean(0), 0.1)
+        return super().embed(frames)
+
+
+@defect("depends on the other frames of its batch")
+class CentresTheBatch(Sound):
+    def embed(self, frames):
+        codes = super().embed(frames)
+        return codes - codes.mean(0)
+
+
+@defect("depends on the other frames of its batch")
+class NormalisesTheBatch(Sound):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(DIM, track_running_stats=False)
+
+    def embed(self, frames):
+        return self.norm(super().embed(frames)) if len(frames) > 1 else super().embed(frames)
+
+
+@defect("a frame alone has another code")
+class CountsTheBatch(Sound):
+    def embed(self, frames):
+        return super().embed(frames) * len(frames)
+
+
+@defect(r"predict of \(64, 3\) must return one tensor of that shape")
+class PredictsTheMean(Sound):
+    def predict(self, latent):
+        return super().predict(latent).mean(0)
+
+
+@defect(r"predict of \[64, 3\] failed")
+class PredictsOtherWidths(Sound):
+    def __init__(self):
+        super().__init__()
+        self.predictor = nn.Linear(DIM + 1, DIM)

@@ -1,0 +1,69 @@
+"""A small simulation that stays up: what its tests share."""
+
+import contextlib
+import time
+from itertools import permutations
+
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime.simulation import Simulation
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import create
+from tests.support.command import TINY
+
+# Nobody publishes again by itself: what is negotiated anew is what a test has caused.
+QUIET = (
+    *TINY,
+    "scene.bodies=false",
+    "negotiation.drift=1",
+    "training.onward=8",
+    "training.checkpoint_every=10",
+)
+
+PATIENCE = 120.0
+
+
+def up(path, *settings):
+    config = load_config(overrides=[*QUIET, *settings])
+    return Simulation.up(config, create(config, path))
+
+
+@contextlib.contextmanager
+def ledger_of(simulation):
+    with contextlib.closing(Ledger(simulation.folder.ledger_file)) as ledger:
+        yield ledger
+
+
+@contextlib.contextmanager
+def newcomer(simulation, *arguments, **wanted):
+    """Somebody who comes, is understood, and leaves again."""
+    agent = simulation.add_agent(*arguments, **wanted)
+    try:
+        simulation.wait(agent["name"], PATIENCE)
+        yield agent["name"]
+    finally:
+        simulation.remove_agent(agent["name"])
+
+
+def until(ready, patience=PATIENCE):
+    end = time.monotonic() + patience
+    while not (found := ready()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+def status_of(simulation, name):
+    return next(agent for agent in simulation.status() if agent["name"] == name)
+
+
+def edges(simulation):
+    return {(edge.source, edge.target): edge for edge in simulation.results().graph.edges}
+
+
+def complete(simulation):
+    """Whether every ordered pair has an edge that holds."""
+    found = edges(simulation)
+    names = [agent["name"] for agent in simulation.status()]
+    return found.keys() == set(permutations(names, 2)) and all(
+        edge.status != "stale" for edge in found.values()
+    )
