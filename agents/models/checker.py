@@ -27,8 +27,8 @@ def check_world_model(
     """Raise WorldModelError, with a sentence that names the remedy, unless a model meets the contract.
 
     The contract is agents.models.world_model.WorldModel, and what agents rely on besides: a code is a
-    function of its frame alone, losses are drawn from their generator alone, and the state dict is the whole model. All
-    is tried on copies: the model, its gradients and torch's global stream stay as they were.
+    function of its frame alone, losses are drawn from their generator alone, and the
+    state dict is the whole model. All is tried on copies: the model, its gradients and torch's global stream stay as they were.
 
     Args:
         model: A model as it was built.
