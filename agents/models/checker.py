@@ -28,7 +28,8 @@ def check_world_model(
 
     The contract is agents.models.world_model.WorldModel, and what agents rely on besides: a code is a
     function of its frame alone, losses are drawn from their generator alone, and the
-    state dict is the whole model. All is tried on copies: the model, its gradients and torch's global stream stay as they were.
+    state dict is the whole model. All is tried on copies: the model, its gradients and torch's global stream
+    stay as they were.
 
     Args:
         model: A model as it was built.

@@ -4,9 +4,9 @@ After the main table of seq-JEPA (arXiv:2505.03176), which is about 3DIEBench; h
 
 Protocol. A seed draws a pool of objects of the seen classes, each from several sides, under lights,
 backgrounds and sizes of their own (`env.objects.dataset`, solids with coloured faces: none looks the same
-after a turn, which cones and barrels do). The settings say how far views differ, equally for all. They are easier
-than 3DIEBench: turns of 45 degrees about each axis instead of 90, light and background that vary little,
-nine classes; training is thousands of steps instead of hundreds of thousands.
+after a turn, which cones and barrels do). The settings say how far views differ, equally for all. They are
+easier than 3DIEBench: turns of 45 degrees about each axis instead of 90, light and background that vary
+little, nine classes; training is thousands of steps instead of hundreds of thousands.
 seq-JEPA learns from 1, 2 or 3 views and the rotations between them to predict the code of the next view;
 SimCLR, BYOL and VICReg learn from pairs of views of one object. All have the same encoder with the same
 first weights, the same pool, as many views in a step, and as many training FLOPs, counted by torch. Rates,

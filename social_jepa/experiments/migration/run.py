@@ -7,8 +7,9 @@ Protocol. A teacher and a newcomer watch one scene from two places of the ring, 
 teacher has taken its whole course. It tells the core codes of some consecutive ticks, once; the newcomer
 learns from them and from its own frames of these ticks, as newcomers of a run do
 (`agents.training.distillation`): the loss is the share of the teacher's code that no linear map from the
-newcomer's own code reaches. No weight, gradient or picture crosses. The newcomer is scored by a ridge probe of the true state on its code, fitted on
-one stretch of ticks and scored on another; neither is trained on, and the state serves evaluation alone.
+newcomer's own code reaches. No weight, gradient or picture crosses. The newcomer is scored by a ridge probe
+of the true state on its code, fitted on one stretch of ticks and scored on another; neither is trained on,
+and the state serves evaluation alone.
 
 Measured. Counted FLOPs of the newcomer's training, and the distinct frames that it learned from, until its
 score is 85 % or 95 % of what the whole course alone gives in the end. *Alone* is the cheapest of many
