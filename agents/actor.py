@@ -11,9 +11,9 @@ from typing import Any
 import ray
 
 from agents.protocol.channel import RayTransport
-from agents.protocol.peer_list import Report, Roll
-from agents.protocol.peer_protocol import Voice
-from agents.runner import Life
+from agents.protocol.peer_list import AgentReport, PeerList
+from agents.protocol.peer_protocol import PeerProtocol
+from agents.runner import AgentRunner
 from env.camera import Pose
 
 SWITCH = 0.0005  # seconds that learning may keep Python from peers; by default ten times that
@@ -33,11 +33,11 @@ class AgentActor:
         sys.setswitchinterval(SWITCH)
         self._name, self._registry = name, registry
         self._transport = RayTransport()
-        self._life: Life | None = None
+        self._life: AgentRunner | None = None
         self._roll = -1
         self._device = ""
         self._born = threading.Event()
-        self._voice: Voice | None = None
+        self._voice: PeerProtocol | None = None
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
@@ -46,8 +46,8 @@ class AgentActor:
         try:
             spec, life, roll = ray.get(self._registry.enlist.remote(self._name))
             self._device = _device(spec.device)
-            self._voice = Voice(self._name, self._transport, life)
-            self._life = Life(self._voice)
+            self._voice = PeerProtocol(self._name, self._transport, life)
+            self._life = AgentRunner(self._voice)
             self._take(roll)
         except Exception as error:  # nobody waits for this thread: keep it for who asks
             self._failure = error
@@ -56,12 +56,12 @@ class AgentActor:
             self._born.set()
         self._life.live(lambda: replace(spec, device=self._device, events=roll.events), _give_way)
 
-    async def meet(self, roll: Roll) -> None:
+    async def meet(self, roll: PeerList) -> None:
         """Learn who is there."""
         await asyncio.get_running_loop().run_in_executor(None, self._born.wait)
         self._take(roll)
 
-    def _take(self, roll: Roll) -> None:
+    def _take(self, roll: PeerList) -> None:
         assert self._voice is not None
         assert self._life is not None
         if roll.number <= self._roll:
@@ -77,7 +77,7 @@ class AgentActor:
         if self._voice is not None:
             self._voice.hear(frame)
 
-    async def report(self, incarnation: int, since: int, known: str) -> Report | None:
+    async def report(self, incarnation: int, since: int, known: str) -> AgentReport | None:
         """Return what is new since a piece of news of a life, or None while it is being born.
 
         Raises:
@@ -90,7 +90,7 @@ class AgentActor:
             return None
         agent, memory = life.agent, life.memory
         checkpoint = memory.card.checkpoint if memory else ""
-        return Report(
+        return AgentReport(
             voice.news(incarnation, since), agent.progress() if agent else None,
             memory if checkpoint != known else None, checkpoint, voice.settled(),
             str(life.failure) if life.failure else "", life.note, ray.get_runtime_context().get_node_id(),

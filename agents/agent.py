@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from agents.learner import Learner
-from agents.protocol.edge import Card, Pools
+from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
 from agents.settings import DRIFT_TICKS
-from agents.snapshot import Memory, Published
+from agents.snapshot import AgentSnapshot, PublishedModel
 from agents.spec import AgentSpec
 from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
@@ -38,7 +38,7 @@ class Agent(Learner):
     def __init__(self, spec: AgentSpec) -> None:
         """Build the scene, the camera and an untrained model."""
         super().__init__(spec)
-        self.published: Published | None = None
+        self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
 
     @property
@@ -46,7 +46,7 @@ class Agent(Learner):
         """Where the model that peers know lives."""
         return Path(self.spec.folder) / "published.safetensors"
 
-    def settle(self) -> Memory:
+    def settle(self) -> AgentSnapshot:
         """Find the predictable core, embed the ticks that may be compared, and get ready to talk.
 
         The core is found by this agent alone. Its axes come from the newest ticks that it trained on, of
@@ -61,17 +61,17 @@ class Agent(Learner):
         self.basis, later = self.find_axes(range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop))
         rank = effective_rank(later)
         self.save()
-        card = Card(
+        card = PeerInfo(
             self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
             self.basis.core_dim, self.basis.core_dim == 0 or rank < min(COLLAPSED_RANK, self.model.dim),
         )  # fmt: skip
-        pools = Pools(self._anchors(self.fit_ticks), self._anchors(self.held_ticks))
+        pools = AnchorPools(self._anchors(self.fit_ticks), self._anchors(self.held_ticks))
         self.trainer.record_seconds += time.perf_counter() - began
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-TOLD_LOSSES:])
-        memory = Memory(card, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.era)
+        memory = AgentSnapshot(card, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.era)
         self.drift = 0.0
-        self._publish(Published(copy.deepcopy(self.model).eval(), self.basis, memory))
+        self._publish(PublishedModel(copy.deepcopy(self.model).eval(), self.basis, memory))
         self.published.save(self.published_path, self.owner())  # type: ignore[union-attr]
         return memory
 
@@ -89,7 +89,7 @@ class Agent(Learner):
         spectrum = spectrum[order]
         return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum)), later
 
-    def _publish(self, published: Published) -> None:
+    def _publish(self, published: PublishedModel) -> None:
         self.published = published
         rng = np.random.default_rng([self.spec.seed, self.spec.index, 2])
         memory = published.memory
@@ -149,7 +149,7 @@ class Agent(Learner):
         super().load()
         if self.published_path.exists() and self.basis is not None:
             try:
-                published = Published.load(self.published_path, self.owner(), self.build_model)
+                published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
             except CheckpointError:
                 return  # nothing is lost: what it has learned is published anew
             if published.memory.era == self.spec.era:

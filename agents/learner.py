@@ -29,7 +29,7 @@ from alignment.core import CoreBasis
 from env.camera import Pose
 from env.renderers.base import build_renderer
 from env.scene import BodyEvent, Scene
-from env.sensors import SensingRecorder
+from env.sensors import SensorRecorder
 
 CHUNK = 512  # frames rendered and embedded at a time
 KEPT_LOSSES = 20_000  # the newest ones; an agent may learn for weeks
@@ -85,7 +85,7 @@ class Learner:
         """Stand at step 0 of this era's course."""
         spec = self.spec
         needs, words = spec.model.needs_of(spec.kind), sensing_words(spec.seed, spec.index)
-        self.recorder = SensingRecorder(self.scene, self.renderer, spec.pose, spec.name, needs, words)
+        self.recorder = SensorRecorder(self.scene, self.renderer, spec.pose, spec.name, needs, words)
         seed = (spec.seed, spec.index, 1, spec.era) if spec.era else (spec.seed, spec.index, 1)
         self.trainer = Trainer(self.model, self.recorder, self.first, spec.training, seed)
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from agents.agent import Agent
-from agents.protocol.messages import Ask, Lesson
-from agents.protocol.peer_protocol import Voice
+from agents.protocol.messages import DistillReply, DistillRequest
+from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.wire import MAX_FRAME
-from agents.snapshot import Memory
+from agents.snapshot import AgentSnapshot
 from agents.spec import AgentSpec
 
 MOST_ASKS = 3  # requests to a teacher that does not answer
@@ -26,7 +26,7 @@ GLANCE = 0.002  # seconds between two looks at whether they have been
 IDLE = 0.02  # seconds between two looks at whether there is something to do
 
 
-class Life:
+class AgentRunner:
     """One life of one agent, on a thread of its own: learning blocks, and OpenGL wants one thread.
 
     Other threads ask for things through `errand`, which is served between two steps.
@@ -38,11 +38,11 @@ class Life:
         note: Something that whoever watches should know.
     """
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: PeerProtocol) -> None:
         """Prepare a life; `live` leads it."""
         self.voice = voice
         self.agent: Agent | None = None
-        self.memory: Memory | None = None
+        self.memory: AgentSnapshot | None = None
         self.failure: Exception | None = None
         self.note = ""
         self._errands: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
@@ -156,10 +156,10 @@ class Life:
             if teacher in self.voice.greeted_by and time.monotonic() - asked > LESSON_PATIENCE:
                 asked, often = time.monotonic(), often + 1
                 ticks = min(agent.spec.teaching.ticks, agent.trainer.room)
-                self.voice.say([Ask(source=teacher, target=agent.spec.name, round=0, ticks=ticks)])
+                self.voice.say([DistillRequest(source=teacher, target=agent.spec.name, round=0, ticks=ticks)])
             time.sleep(IDLE)
 
-    def _learn(self, agent: Agent, lesson: Lesson) -> None:
+    def _learn(self, agent: Agent, lesson: DistillReply) -> None:
         try:
             if lesson.rows < agent.spec.teaching.batch:
                 raise ValueError(f"it tells of {lesson.rows} ticks, and one step takes more")
@@ -190,7 +190,7 @@ class Life:
             self.voice.asks.pop(pupil, None)
         return self._stop.is_set() or self._moved
 
-    def _teach(self, agent: Agent, ask: Ask) -> None:
+    def _teach(self, agent: Agent, ask: DistillRequest) -> None:
         assert agent.published is not None
         core = agent.published.basis.core_dim
         first, codes = agent.lesson(min(ask.ticks, MAX_FRAME // (8 * max(1, core))))  # one frame holds it
@@ -198,7 +198,7 @@ class Life:
         rows, dim = codes.shape
         if dim:
             self.voice.say([
-                Lesson(
+                DistillReply(
                     source=agent.spec.name, target=ask.target, round=ask.round, first=first, rows=rows,
                     dim=dim, data=data,
                 )

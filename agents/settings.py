@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agents.models.settings import PRECISIONS, AuxiliaryAgentConfig, SeqAgentConfig
+from agents.models.settings import PRECISIONS, PJepaConfig, SeqJepaConfig
 
 if TYPE_CHECKING:
-    from env.sensors import Needs
+    from env.sensors import SensorSpec
 
 OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
 GAP = 256  # least ticks between stretches; more where the scene remembers longer
@@ -17,7 +17,7 @@ DRIFT_TICKS = 256  # fresh anchors that drift is measured on
 KINDS: Mapping[str, str] = {  # kind of world model: where its class is
     "jepa": "agents.models.world_model:Jepa",
     "seq_jepa": "agents.models.conditioned:SeqJepaAgent",
-    "p_jepa": "agents.models.conditioned:AuxiliaryJepaAgent",
+    "p_jepa": "agents.models.conditioned:PJepaAgent",
 }
 
 
@@ -46,8 +46,8 @@ class ModelConfig:
     sigreg: float = 0.09  # sigreg: weight of the statistic
     log_det: float = 0.1  # log_det: weight of the barrier
     precision: str = "auto"  # bf16 where the hardware multiplies it natively, else fp32
-    seq_jepa: SeqAgentConfig = field(default_factory=SeqAgentConfig)
-    p_jepa: AuxiliaryAgentConfig = field(default_factory=AuxiliaryAgentConfig)
+    seq_jepa: SeqJepaConfig = field(default_factory=SeqJepaConfig)
+    p_jepa: PJepaConfig = field(default_factory=PJepaConfig)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
@@ -76,13 +76,13 @@ class ModelConfig:
             return "model.seq_jepa.read_out" if self.seq_jepa.ticks else "model.seq_jepa.encoder.dim"
         return "model.p_jepa.encoder.dim" if kind == "p_jepa" else "model.dim"
 
-    def needs_of(self, kind: str) -> "Needs":
+    def needs_of(self, kind: str) -> "SensorSpec":
         """Return what such an agent needs of its camera; a model of a user's own sees straight ahead."""
-        from env.sensors import Needs  # brings numpy, which reading the settings does without
+        from env.sensors import SensorSpec  # brings numpy, which reading the settings does without
 
         if kind == "seq_jepa":
             return self.seq_jepa.needs()
-        return self.p_jepa.needs() if kind == "p_jepa" else Needs()
+        return self.p_jepa.needs() if kind == "p_jepa" else SensorSpec()
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class NegotiationConfig:
 
 
 @dataclass(frozen=True)
-class TeachingConfig:
+class DistillationConfig:
     """How a newcomer learns from one peer's embeddings.
 
     How fast it learns is told by `TrainingConfig`, as for a course alone: learning_rate, warmup (a share of

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from agents.models.world_model import WorldModel
-from agents.protocol.edge import Card, Pools
+from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.spec import Progress
 from agents.training.checkpoint import (
     CheckpointError,
@@ -26,7 +26,7 @@ BASIS_TENSORS = ("mean", "transform", "spectrum")
 
 
 @dataclass(frozen=True)
-class Memory:
+class AgentSnapshot:
     """What an agent tells the person who watches: its space, never its weights.
 
     Attributes:
@@ -35,22 +35,22 @@ class Memory:
         era: How many times its camera had moved.
     """
 
-    card: Card
+    card: PeerInfo
     spectrum: Tensor
     effective_rank: float
-    pools: Pools
+    pools: AnchorPools
     losses: tuple[float, ...]
     progress: Progress
     era: int = 0
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedModel:
     """The model that peers know, and what they know of it."""
 
     model: WorldModel
     basis: CoreBasis
-    memory: Memory
+    memory: AgentSnapshot
 
     def save(self, path: Path, owner: dict[str, object]) -> None:
         """Write it whole or not at all."""
@@ -65,7 +65,7 @@ class Published:
         write_checkpoint(path, tensors, facts)
 
     @classmethod
-    def load(cls, path: Path, owner: dict[str, object], build: Callable[[], WorldModel]) -> "Published":
+    def load(cls, path: Path, owner: dict[str, object], build: Callable[[], WorldModel]) -> "PublishedModel":
         """Read what `save` wrote into a model that `build` makes.
 
         Raises:
@@ -76,10 +76,10 @@ class Published:
         model = build()
         load_model(path, model, tensors)
         try:
-            card = Card(**facts["card"])
+            card = PeerInfo(**facts["card"])
             found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
-            pools = Pools.of(tensors, card.core_dim)
-            memory = Memory(
+            pools = AnchorPools.of(tensors, card.core_dim)
+            memory = AgentSnapshot(
                 card, found["spectrum"], float(facts["effective_rank"]), pools, tuple(facts["losses"]),
                 Progress.of(facts["progress"]), int(facts["era"]),
             )  # fmt: skip

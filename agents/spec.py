@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig
+from agents.settings import DistillationConfig, ModelConfig, NegotiationConfig, TrainingConfig
 from env.camera import Pose
 from env.scene import BodyEvent, SceneConfig
 
@@ -39,7 +39,7 @@ class AgentSpec:
     folder: str
     device: str = "cpu"
     threads: int = 1
-    teaching: TeachingConfig = field(default_factory=TeachingConfig)
+    teaching: DistillationConfig = field(default_factory=DistillationConfig)
     era: int = 0
     taught_by: str = ""
     living: bool = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any
 
-from benchmarks.harness import Effort, Figure, brief, say
+from benchmarks.harness import Effort, Metric, brief, say
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def chosen(names: Sequence[str], full: bool, soak: bool = False) -> list[str]:
     return [name for name in BENCHMARKS if name in wanted]
 
 
-def measure(names: Sequence[str], effort: Effort) -> tuple[dict[str, list[Figure]], dict[str, str]]:
+def measure(names: Sequence[str], effort: Effort) -> tuple[dict[str, list[Metric]], dict[str, str]]:
     """Return the figures of each benchmark, and why those failed that did."""
-    found: dict[str, list[Figure]] = {}
+    found: dict[str, list[Metric]] = {}
     failed: dict[str, str] = {}
     for name in names:
         say(f"{name}: {BENCHMARKS[name].question}")
@@ -96,7 +96,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def print_table(found: Mapping[str, Sequence[Figure]]) -> None:
+def print_table(found: Mapping[str, Sequence[Metric]]) -> None:
     """Print all figures, each beside its reference."""
     from rich.console import Console
     from rich.table import Table

@@ -48,7 +48,7 @@ def at_most(bound: float, of_ratio: bool = False) -> Goal:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One measured figure beside its reference.
 
     Attributes:

@@ -24,7 +24,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Senses:
+class SensorData:
     """What is known of some ticks besides pictures; None for what nobody asked for.
 
     Attributes:
@@ -79,13 +79,13 @@ class Recorder:
             frames[row] = self.look(tick)
         return Recording(frames, wanted)
 
-    def senses(self, ticks: np.ndarray) -> Senses:
+    def senses(self, ticks: np.ndarray) -> SensorData:
         """Return what is known of ticks besides pictures, int64 [...]."""
         del ticks
-        return Senses()
+        return SensorData()
 
 
-class Window:
+class ReplayBuffer:
     """The newest ``size`` consecutive ticks of one camera, in a ring buffer."""
 
     def __init__(self, recorder: Recorder, start: int, size: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from env.camera import Pose, glance
 from env.checks import check_number, check_whole
 from env.dynamics import unit_positions
-from env.recording import Recorder, Senses
+from env.recording import Recorder, SensorData
 from env.renderers.base import Renderer
 from env.scene import MAX_OBJECTS, Scene, SceneConfig
 from env.views import check_reach
@@ -19,7 +19,7 @@ GOAL_WIDTH = 0.25  # standard deviations of a goal's nearness, as a share of how
 
 
 @dataclass(frozen=True)
-class Needs:
+class SensorSpec:
     """What a world model needs of its camera."""
 
     looks: int = 1  # at each tick; one looks straight ahead, more look here and there
@@ -51,7 +51,7 @@ class Needs:
             check_reach(pose, self.max_glance)
 
 
-class SensingRecorder(Recorder):
+class SensorRecorder(Recorder):
     """A camera in the scene that gives what its owner needs.
 
     Directions of the looks are uniform and independent, and follow from (words, tick) alone: whoever asks
@@ -59,7 +59,7 @@ class SensingRecorder(Recorder):
     """
 
     def __init__(
-        self, scene: Scene, renderer: Renderer, pose: Pose, viewer: str | None, needs: Needs,
+        self, scene: Scene, renderer: Renderer, pose: Pose, viewer: str | None, needs: SensorSpec,
         words: tuple[int, ...],
     ) -> None:  # fmt: skip
         """Set up a camera.
@@ -108,7 +108,7 @@ class SensingRecorder(Recorder):
             found[here] = _directions(self._words, int(block), self.needs.looks)[rows[here]]
         return found
 
-    def senses(self, ticks: np.ndarray) -> Senses:
+    def senses(self, ticks: np.ndarray) -> SensorData:
         """Return what is known of ticks besides pictures, int64 [...]."""
         needs, flat = self.needs, np.reshape(ticks, -1)
         turns = np.diff(self.offsets(ticks), axis=-2) if needs.looks > 1 else None
@@ -118,7 +118,7 @@ class SensingRecorder(Recorder):
             pushes = pushes.reshape(*np.shape(ticks), -1).astype(np.float32)
         if needs.task:
             values = self._values(flat).reshape(*np.shape(ticks), -1).astype(np.float32)
-        return Senses(turns, pushes, values)
+        return SensorData(turns, pushes, values)
 
     def _values(self, ticks: np.ndarray) -> np.ndarray:
         config, count = self.scene.config, 2 * max(1, self.needs.controlled)

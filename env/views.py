@@ -11,7 +11,7 @@ from env.recording import Recorder
 
 
 @dataclass(frozen=True)
-class GlanceConfig:
+class ViewConfig:
     """How far a camera looks about."""
 
     max_glance: float = 15.0  # degrees of pan and of tilt away from the camera's pose, up to 90
@@ -22,7 +22,7 @@ class GlanceConfig:
 
 
 @dataclass(frozen=True)
-class Glances:
+class Views:
     """What one camera saw at each of T ticks, looking M times.
 
     Offsets and actions are (pan, tilt) as shares of the largest glance, in the units of ``SharedScene``'s
@@ -47,8 +47,8 @@ def glances(
     ticks: Iterable[int],
     rng: np.random.Generator,
     count: int,
-    config: GlanceConfig | None = None,
-) -> Glances:
+    config: ViewConfig | None = None,
+) -> Views:
     """Look ``count`` times at each of the ticks, every time in a direction of its own.
 
     Directions are uniform and independent. Equal generators give equal glances, and those of a tick do not
@@ -61,7 +61,7 @@ def glances(
         count: M, glances at each tick.
         config: How far to look; GlanceConfig() if not given.
     """
-    reach = (config or GlanceConfig()).max_glance
+    reach = (config or ViewConfig()).max_glance
     check_whole("count", count, 1)
     pose = recorder.pose
     check_reach(pose, reach)
@@ -73,7 +73,7 @@ def glances(
         for column, (pan, tilt) in enumerate((offsets[row].astype(np.float64) * reach).tolist()):
             looks_at = glance(pose, pan, tilt)
             frames[row, column] = recorder.renderer.render(state, looks_at, recorder.viewer)
-    return Glances(frames, np.diff(offsets, axis=1), offsets, wanted)
+    return Views(frames, np.diff(offsets, axis=1), offsets, wanted)
 
 
 def check_reach(pose: Pose, reach: float) -> None:

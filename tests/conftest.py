@@ -90,31 +90,31 @@ def small_run(tmp_path_factory):
     """
     from rich.console import Console
 
-    from agents.protocol.peer_list import Report
-    from social_jepa.cli.console_progress import Screen
+    from agents.protocol.peer_list import AgentReport
+    from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.results import full_document, load_results
     from social_jepa.runtime.batch_run import Run
-    from social_jepa.runtime.ledger_writer import Chronicle
+    from social_jepa.runtime.ledger_writer import LedgerWriter
     from social_jepa.runtime.registry import Registry, begin
     from social_jepa.storage.ledger import Ledger
     from social_jepa.storage.run_folder import create
 
     began, config = time.perf_counter(), load_config(overrides=SMALL.split())
     folder = create(config, tmp_path_factory.mktemp("small") / "run")
-    run = Run(config, folder, Screen(Console(quiet=True)), seconds={"negotiate": 0.0})
+    run = Run(config, folder, ProgressDisplay(Console(quiet=True)), seconds={"negotiate": 0.0})
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
         begin(ledger, config, folder, "started", living=False)
         registry, chronicle = (
             Registry(config, folder, ledger, living=False),
-            Chronicle(config, folder, ledger),
+            LedgerWriter(config, folder, ledger),
         )
         agents, voices = small_society(registry)
         for name, agent in agents.items():
             memory = agent.published.memory
             told = {"news": voices[name].news(1, since=0), "progress": memory.progress, "memory": memory}
             place = {"settled": True, "failure": "", "note": "", "node": "here", "device": "cpu", "pid": 1}
-            report = Report(**told, **place, checkpoint=memory.card.checkpoint)
+            report = AgentReport(**told, **place, checkpoint=memory.card.checkpoint)
             chronicle.write(name, registry.members, report)
         versions = {name: agent.published.memory.card.checkpoint for name, agent in agents.items()}
         ledger.record(edges=[run._failed("agent-0", "agent-3", versions)])

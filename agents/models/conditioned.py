@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from agents.models import losses
-from agents.models.p_jepa import AuxiliaryJepa, RandomNetworkTarget
+from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.seq_jepa import SeqJepa
-from agents.models.world_model import NOTHING, LinearPredictor, SensingWorldModel
+from agents.models.world_model import NOTHING, ConditionedWorldModel, LinearPredictor
 from agents.settings import ModelConfig
-from env.recording import Senses
+from env.recording import SensorData
 
 
-class SeqJepaAgent(SensingWorldModel):
+class SeqJepaAgent(ConditionedWorldModel):
     """seq-JEPA over the looks of one tick; the aggregate of all looks, read out, is its anchor.
 
     What comes next in time is no part of the paper's model: a running least-squares map from one tick's
@@ -34,7 +34,7 @@ class SeqJepaAgent(SensingWorldModel):
         self.seq.calibrate(frames.flatten(0, -4))
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of looks at consecutive ticks, uint8 [N, T, M, H, W, C], and its named parts."""
         loss, summary = self.seq.predict_view(frames, self._turns(senses))
@@ -46,7 +46,7 @@ class SeqJepaAgent(SensingWorldModel):
             loss, parts["ticks"] = loss + self.config.ticks * later, later.item()
         return loss, parts
 
-    def embed(self, frames: Tensor, senses: Senses = NOTHING) -> Tensor:
+    def embed(self, frames: Tensor, senses: SensorData = NOTHING) -> Tensor:
         """Return the read-out of all looks at each tick, uint8 [N, M, H, W, C] -> float32 [N, D].
 
         A single look, uint8 [N, H, W, C], is a sequence of one.
@@ -64,11 +64,11 @@ class SeqJepaAgent(SensingWorldModel):
         self.seq.update_target()
 
     @staticmethod
-    def _turns(senses: Senses) -> Tensor:
+    def _turns(senses: SensorData) -> Tensor:
         return torch.from_numpy(_given(senses.turns, "seq_jepa", "the turns between its looks"))
 
 
-class AuxiliaryJepaAgent(SensingWorldModel):
+class PJepaAgent(ConditionedWorldModel):
     """P-JEPA over consecutive ticks: what pushes the objects is the action, a task keeps codes apart."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -82,7 +82,7 @@ class AuxiliaryJepaAgent(SensingWorldModel):
             seed = int(torch.randint(2**62, ()))  # of its own: agents share no function
             self.target = RandomNetworkTarget(frame_size, seed, self.config.values)
         told = needs.told if self.target is None else self.target.dim
-        self.model = AuxiliaryJepa(self.config, frame_size, self.action_dim, told)
+        self.model = PJepa(self.config, frame_size, self.action_dim, told)
         self.dim = self.model.dim
 
     def calibrate(self, frames: Tensor) -> None:
@@ -92,7 +92,7 @@ class AuxiliaryJepaAgent(SensingWorldModel):
             self.target.calibrate(frames)
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of the steps within segments, uint8 [N, T, H, W, C], and its named parts."""
         pushes = torch.from_numpy(_given(senses.pushes, "p_jepa", "the pushes of the objects"))[:, :-1]
@@ -104,7 +104,7 @@ class AuxiliaryJepaAgent(SensingWorldModel):
             told = values[:, :-1].flatten(0, 1)
         return self.model.loss(now, pushes.flatten(0, 1), later, told)
 
-    def embed(self, frames: Tensor, senses: Senses = NOTHING) -> Tensor:
+    def embed(self, frames: Tensor, senses: SensorData = NOTHING) -> Tensor:
         """Return codes, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self.model.embed(frames)
 

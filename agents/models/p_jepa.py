@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agents.models.encoder import ConvEncoder, FrameEncoder, Normalise
 from agents.models.losses import prediction_loss
-from agents.models.settings import AuxiliaryConfig
+from agents.models.settings import PJepaModelConfig
 
 
 class Transition(nn.Module):
@@ -29,7 +29,7 @@ class Transition(nn.Module):
         return latent + self.net(torch.cat([latent, action], dim=1))
 
 
-class AuxiliaryJepa(nn.Module):
+class PJepa(nn.Module):
     r"""Encoder E, transition T and head P, which learn together.
 
     ``|T(E(o), a) - E(o')|^2 + c_p |P(E(o)) - p(o)|^2``, both squares averaged over their dimensions, so that
@@ -42,7 +42,7 @@ class AuxiliaryJepa(nn.Module):
         head: P, or nothing where it is off.
     """
 
-    def __init__(self, config: AuxiliaryConfig, frame_size: int, action_dim: int, target_dim: int) -> None:
+    def __init__(self, config: PJepaModelConfig, frame_size: int, action_dim: int, target_dim: int) -> None:
         """Build it; weights come from torch's current generator.
 
         Args:

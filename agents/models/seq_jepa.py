@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.models import losses
 from agents.models.ema import follow, frozen_copy
 from agents.models.encoder import FrameEncoder
-from agents.models.settings import SeqConfig
+from agents.models.settings import SeqModelConfig
 
 
 class SeqJepa(nn.Module):
@@ -29,7 +29,7 @@ class SeqJepa(nn.Module):
         aggregate_dim: Dimensions of the aggregate, D_agg: those of a token.
     """
 
-    def __init__(self, config: SeqConfig, frame_size: int, action_dim: int) -> None:
+    def __init__(self, config: SeqModelConfig, frame_size: int, action_dim: int) -> None:
         """Build it; weights come from torch's current generator.
 
         Args:
@@ -182,13 +182,13 @@ class SeqJepa(nn.Module):
             raise ValueError("training normalises over the batch: at least two sequences are needed")
 
 
-def _action_embedding(action_dim: int, config: SeqConfig) -> nn.Module:
+def _action_embedding(action_dim: int, config: SeqModelConfig) -> nn.Module:
     return nn.Sequential(
         nn.Linear(action_dim, config.action, bias=False), nn.BatchNorm1d(config.action, affine=False)
     )
 
 
-def _layer(config: SeqConfig) -> nn.Module:
+def _layer(config: SeqModelConfig) -> nn.Module:
     # built one by one: nn.TransformerEncoder would start every layer with the same weights
     width = config.token
     return nn.TransformerEncoderLayer(

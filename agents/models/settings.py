@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from env.sensors import Needs
+    from env.sensors import SensorSpec
 
 PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
@@ -30,7 +30,7 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
-class SeqConfig:
+class SeqModelConfig:
     """seq-JEPA; the paper's sizes are codes of 512, actions of 128 and a predictor of 1024."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -67,7 +67,7 @@ class SeqConfig:
 
 
 @dataclass(frozen=True)
-class AuxiliaryConfig:
+class PJepaModelConfig:
     """A JEPA kept from collapse by an auxiliary head alone."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -88,7 +88,7 @@ class AuxiliaryConfig:
 
 
 @dataclass(frozen=True)
-class SeqAgentConfig(SeqConfig):
+class SeqJepaConfig(SeqModelConfig):
     """seq-JEPA as an agent: a sequence is what its camera sees at one tick, looking here and there."""
 
     looks: int = 4  # at each tick; all but the last are context in training, all of them make an anchor
@@ -103,15 +103,15 @@ class SeqAgentConfig(SeqConfig):
             )
         _at_once("seq_jepa", self.needs)
 
-    def needs(self) -> "Needs":
+    def needs(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
-        from env.sensors import Needs  # brings numpy, which reading the settings does without
+        from env.sensors import SensorSpec  # brings numpy, which reading the settings does without
 
-        return Needs(self.looks, self.max_glance)
+        return SensorSpec(self.looks, self.max_glance)
 
 
 @dataclass(frozen=True)
-class AuxiliaryAgentConfig(AuxiliaryConfig):
+class PJepaConfig(PJepaModelConfig):
     """P-JEPA as an agent: the pushes that move objects are its actions, and a task keeps it from collapse."""
 
     controlled: int = 3  # objects whose pushes it feels: the first ones
@@ -130,11 +130,11 @@ class AuxiliaryAgentConfig(AuxiliaryConfig):
             raise ValueError(f"p_jepa.task={self.task!r}: choose one of {', '.join(AUXILIARY_TASKS)}")
         _at_once("p_jepa", self.needs)
 
-    def needs(self) -> "Needs":
+    def needs(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
-        from env.sensors import Needs
+        from env.sensors import SensorSpec
 
-        return Needs(controlled=self.controlled, task="" if self.task == "random" else self.task)
+        return SensorSpec(controlled=self.controlled, task="" if self.task == "random" else self.task)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _at_least_one(group: str, config: object, names: Iterable[str]) -> None:
             raise ValueError(f"{group}.{name}={getattr(config, name)}: at least 1")
 
 
-def _at_once(group: str, needs: Callable[[], "Needs"]) -> None:
+def _at_once(group: str, needs: Callable[[], "SensorSpec"]) -> None:
     try:
         needs()
     except ValueError as error:

@@ -10,9 +10,9 @@ from agents.models import losses
 from agents.models.encoder import ConvEncoder, Normalise
 from agents.models.precision import mixed_precision
 from agents.settings import ModelConfig
-from env.recording import Senses
+from env.recording import SensorData
 
-NOTHING = Senses()
+NOTHING = SensorData()
 
 
 class WorldModel(nn.Module, ABC):
@@ -53,7 +53,7 @@ class WorldModel(nn.Module, ABC):
         return {}
 
 
-class SensingWorldModel(WorldModel):
+class ConditionedWorldModel(WorldModel):
     """A world model that needs more than pictures; its camera gives what its settings name (env.sensors).
 
     Frames are uint8 [..., H, W, C] as for any model, or [..., M, H, W, C] where M > 1 looks are taken of each
@@ -62,27 +62,27 @@ class SensingWorldModel(WorldModel):
 
     @abstractmethod
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of segments of consecutive ticks, [N, T, ...], and its named parts."""
 
     @abstractmethod
-    def embed(self, frames: Tensor, senses: Senses = NOTHING) -> Tensor:
+    def embed(self, frames: Tensor, senses: SensorData = NOTHING) -> Tensor:
         """Return what the model makes of single ticks, [N, ...] -> float32 [N, D]."""
 
 
 def loss_of(
-    model: WorldModel, frames: Tensor, generator: torch.Generator, senses: Senses
+    model: WorldModel, frames: Tensor, generator: torch.Generator, senses: SensorData
 ) -> tuple[Tensor, Mapping[str, float]]:
     """Return the loss of segments and its named parts; only a model that asks for them is given senses."""
-    if isinstance(model, SensingWorldModel):
+    if isinstance(model, ConditionedWorldModel):
         return model.loss(frames, generator, senses)
     return model.loss(frames, generator)
 
 
-def embed_of(model: WorldModel, frames: Tensor, senses: Senses) -> Tensor:
+def embed_of(model: WorldModel, frames: Tensor, senses: SensorData) -> Tensor:
     """Return what a model makes of ticks, [N, D]; only a model that asks for them is given senses."""
-    return model.embed(frames, senses) if isinstance(model, SensingWorldModel) else model.embed(frames)
+    return model.embed(frames, senses) if isinstance(model, ConditionedWorldModel) else model.embed(frames)
 
 
 class ResidualPredictor(nn.Module):

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from agents.protocol.messages import AnyMessage, decode, encode
-from agents.protocol.wire import Frame, MessageError, pack, unpack
+from agents.protocol.wire import Envelope, MessageError, pack, unpack
 
 Edge = tuple[str, str]
 
 
-class Posted(NamedTuple):
+class SentMessage(NamedTuple):
     """One message on the wire: a row of the ledger."""
 
     sender: str
@@ -32,7 +32,7 @@ class Transport(Protocol):
         """
 
 
-class Mailbox:
+class Channel:
     """Turns messages into frames and back, numbers them, counts bytes, and refuses the voices of the dead.
 
     Attributes:
@@ -48,7 +48,7 @@ class Mailbox:
         self.lives: dict[str, int] = {}
         self.sent: Counter[Edge] = Counter()  # bytes, per edge
         self.received: Counter[Edge] = Counter()
-        self.log: list[Posted] = []
+        self.log: list[SentMessage] = []
 
     def post(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages, in order; what cannot be sent is not counted.
@@ -58,11 +58,13 @@ class Mailbox:
         """
         for message in messages:
             self._nonce += 1
-            frame = pack(Frame(encode(message), self.incarnation, self._nonce))
+            frame = pack(Envelope(encode(message), self.incarnation, self._nonce))
             self._transport.send(message.receiver, frame)
             self.sent[message.edge] += len(frame)
             self.log.append(
-                Posted(message.speaker, message.receiver, *message.edge, type(message).__name__, len(frame))
+                SentMessage(
+                    message.speaker, message.receiver, *message.edge, type(message).__name__, len(frame)
+                )
             )
 
     def open(self, data: bytes) -> AnyMessage:
@@ -132,4 +134,4 @@ class RayTransport:
         self._peers[receiver].deliver.remote(frame)
 
 
-__all__ = ["Mailbox", "MemoryTransport", "MessageError", "RayTransport", "Transport"]
+__all__ = ["Channel", "MemoryTransport", "MessageError", "RayTransport", "Transport"]

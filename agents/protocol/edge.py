@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.protocol.messages import Call, Offer, Status
+from agents.protocol.messages import AnchorRequest, Offer, Status
 from alignment.anchors import AnchorSet, choose_ticks
 from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
 
 
 @dataclass(frozen=True)
-class Card:
+class PeerInfo:
     """Who an agent is, as far as peers need to know.
 
     Attributes:
@@ -34,7 +34,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class SettledEdge:
+class EdgeResult:
     """What the target knows of one edge once it is settled.
 
     Attributes:
@@ -65,7 +65,7 @@ class SettledEdge:
 
 
 @dataclass(frozen=True)
-class Pools:
+class AnchorPools:
     """What an agent makes of the ticks that may be compared: [pool, D] each.
 
     Attributes:
@@ -85,7 +85,7 @@ class Pools:
         }
 
     @classmethod
-    def of(cls, tensors: Mapping[str, torch.Tensor], core_dim: int) -> "Pools":
+    def of(cls, tensors: Mapping[str, torch.Tensor], core_dim: int) -> "AnchorPools":
         """Return what `tensors` named.
 
         Raises:
@@ -96,7 +96,7 @@ class Pools:
             for part in ("anchors", "heldout")
         ))  # fmt: skip
 
-    def choose(self, offer: Offer, call: Call) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def choose(self, offer: Offer, call: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the ticks to fit on and the ticks to score on, from the joint seed.
 
         Raises:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from agents.protocol.channel import Posted
-from agents.protocol.edge import SettledEdge
+from agents.protocol.channel import SentMessage
+from agents.protocol.edge import EdgeResult
 
 
 @dataclass(frozen=True)
-class News:
+class AgentEvents:
     """What an agent has to tell the person who watches, since it was last asked.
 
     Attributes:
@@ -20,6 +20,6 @@ class News:
 
     incarnation: int
     upto: int
-    edges: tuple[SettledEdge, ...] = ()
-    posted: tuple[Posted, ...] = ()
+    edges: tuple[EdgeResult, ...] = ()
+    posted: tuple[SentMessage, ...] = ()
     refused: tuple[str, ...] = ()

@@ -63,12 +63,12 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
     @property
     def speaker(self) -> str:
         """The agent that says it."""
-        return self.source if isinstance(self, Hello | Offer | Anchors | Lesson) else self.target
+        return self.source if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.target
 
     @property
     def receiver(self) -> str:
         """The agent that it is said to."""
-        return self.target if isinstance(self, Hello | Offer | Anchors | Lesson) else self.source
+        return self.target if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.source
 
 
 class Hello(Message, frozen=True, tag="hello", kw_only=True):
@@ -103,7 +103,7 @@ class Offer(Message, frozen=True, tag="offer", kw_only=True):
     nonce: Natural
 
 
-class Call(Message, frozen=True, tag="call", kw_only=True):
+class AnchorRequest(Message, frozen=True, tag="call", kw_only=True):
     """The target says how much it wants to see.
 
     Attributes:
@@ -117,7 +117,7 @@ class Call(Message, frozen=True, tag="call", kw_only=True):
     nonce: Natural
 
 
-class Anchors(Message, frozen=True, tag="anchors", kw_only=True):
+class AnchorReply(Message, frozen=True, tag="anchors", kw_only=True):
     """The source says what it makes of those ticks.
 
     Attributes:
@@ -153,7 +153,7 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
     null_r2: Score
 
 
-class Ask(Message, frozen=True, tag="ask", kw_only=True):
+class DistillRequest(Message, frozen=True, tag="ask", kw_only=True):
     """The target, a newcomer, asks the source to be its teacher.
 
     Attributes:
@@ -163,7 +163,7 @@ class Ask(Message, frozen=True, tag="ask", kw_only=True):
     ticks: Count
 
 
-class Lesson(Message, frozen=True, tag="lesson", kw_only=True):
+class DistillReply(Message, frozen=True, tag="lesson", kw_only=True):
     """The source tells what it makes of ticks that it trained on, none of which fits or scores a map.
 
     Attributes:
@@ -183,7 +183,7 @@ class Lesson(Message, frozen=True, tag="lesson", kw_only=True):
         return _numbers(self.rows, self.dim, self.data)
 
 
-AnyMessage = Hello | Offer | Call | Anchors | Verdict | Ask | Lesson
+AnyMessage = Hello | Offer | AnchorRequest | AnchorReply | Verdict | DistillRequest | DistillReply
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyMessage)
 

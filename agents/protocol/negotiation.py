@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from agents.protocol.edge import Card, Pools, SettledEdge
-from agents.protocol.messages import LARGEST_SCORE, Anchors, AnyMessage, Call, Offer, Status, Verdict
+from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
+from agents.protocol.messages import (
+    LARGEST_SCORE,
+    AnchorReply,
+    AnchorRequest,
+    AnyMessage,
+    Offer,
+    Status,
+    Verdict,
+)
 from agents.protocol.wire import MessageError
 from agents.settings import NegotiationConfig
 from alignment.anchors import AnchorSet, digest_ids, shared
@@ -35,14 +43,14 @@ class Negotiation:
         verdicts: What peers said of the edges out of this agent, by target.
     """
 
-    card: Card
-    pools: Pools
+    card: PeerInfo
+    pools: AnchorPools
     config: NegotiationConfig
     rng: np.random.Generator
-    edges: dict[str, SettledEdge] = field(default_factory=dict)
+    edges: dict[str, EdgeResult] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
-    _called: dict[str, tuple[Offer, Call]] = field(default_factory=dict)  # by source
+    _called: dict[str, tuple[Offer, AnchorRequest]] = field(default_factory=dict)  # by source
     _judged: dict[str, Verdict] = field(default_factory=dict)  # by source; what came of that call
     _rounds: dict[str, int] = field(default_factory=dict)  # newest offer heard, by source
     _secret: int = 0
@@ -75,9 +83,9 @@ class Negotiation:
         match message:
             case Offer():
                 return self._answer(message)
-            case Call():
+            case AnchorRequest():
                 return self._show(message)
-            case Anchors():
+            case AnchorReply():
                 return self._judge(message)
             case Verdict():
                 self._offer_to(message)
@@ -105,7 +113,7 @@ class Negotiation:
             return [self._settle(offer, Status.REFUSED, reason)]
         # the source's nonce goes into this one: were they independent, a second offer could pick the ticks
         nonce = self._nonce(CALL, offer.source, offer.round, offer.nonce)
-        call = Call(
+        call = AnchorRequest(
             source=offer.source, target=self.card.name, round=offer.round,
             anchors=self.config.anchors, heldout=self.config.heldout, nonce=nonce,
         )  # fmt: skip
@@ -125,13 +133,13 @@ class Negotiation:
                 return f"the encoder of {name} collapsed: its codes do not follow the scene"
         return ""
 
-    def _offer_to(self, answer: Call | Verdict) -> Offer:
+    def _offer_to(self, answer: AnchorRequest | Verdict) -> Offer:
         offer = self._offered.get(answer.target)
         if offer is None or offer.round != answer.round:
             raise MessageError(f"{answer.target} answers an offer that was not made (round {answer.round})")
         return offer
 
-    def _show(self, call: Call) -> list[AnyMessage]:
+    def _show(self, call: AnchorRequest) -> list[AnyMessage]:
         offer = self._offer_to(call)
         try:
             fit, held = self.pools.choose(offer, call)
@@ -140,13 +148,13 @@ class Negotiation:
         vectors = self.pools.select(fit, held).to(torch.float32)
         data = vectors.numpy().astype("<f4").tobytes()
         return [
-            Anchors(
+            AnchorReply(
                 source=self.card.name, target=call.target, round=call.round, digest=digest_ids(fit + held),
                 rows=len(vectors), dim=vectors.shape[1], data=data,
             )
         ]  # fmt: skip
 
-    def _judge(self, message: Anchors) -> list[AnyMessage]:
+    def _judge(self, message: AnchorReply) -> list[AnyMessage]:
         offer, call = self._called.get(message.source, (None, None))
         if offer is None or call is None or call.round != message.round:
             raise MessageError(
@@ -200,7 +208,7 @@ class Negotiation:
 
     def _settle(self, offer: Offer, status: Status, reason: str, **found: object) -> Verdict:
         score = found.get("score")
-        self.edges[offer.source] = SettledEdge(
+        self.edges[offer.source] = EdgeResult(
             offer.source, self.card.name, offer.round, status, reason, offer.checkpoint, self.card.checkpoint,
             **found,  # type: ignore[arg-type]
         )  # fmt: skip

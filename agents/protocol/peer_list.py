@@ -8,12 +8,12 @@ from agents.spec import Progress
 from env.scene import BodyEvent
 
 if TYPE_CHECKING:
-    from agents.protocol.events import News
-    from agents.snapshot import Memory
+    from agents.protocol.events import AgentEvents
+    from agents.snapshot import AgentSnapshot
 
 
 @dataclass(frozen=True)
-class Roll:
+class PeerList:
     """Who is there, as the registry tells it: how to reach each, which life it is in, and the bodies.
 
     Attributes:
@@ -27,7 +27,7 @@ class Roll:
 
 
 @dataclass(frozen=True)
-class Report:
+class AgentReport:
     """What an agent tells who watches.
 
     Attributes:
@@ -38,9 +38,9 @@ class Report:
         note: Something that whoever watches should know.
     """
 
-    news: "News"
+    news: "AgentEvents"
     progress: Progress | None
-    memory: "Memory | None"
+    memory: "AgentSnapshot | None"
     checkpoint: str
     settled: bool
     failure: str

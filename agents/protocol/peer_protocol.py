@@ -12,10 +12,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from agents.protocol.channel import Mailbox, Posted, Transport
-from agents.protocol.edge import SettledEdge
-from agents.protocol.events import News
-from agents.protocol.messages import AnyMessage, Ask, Hello, Lesson, Offer
+from agents.protocol.channel import Channel, SentMessage, Transport
+from agents.protocol.edge import EdgeResult
+from agents.protocol.events import AgentEvents
+from agents.protocol.messages import AnyMessage, DistillReply, DistillRequest, Hello, Offer
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.wire import MessageError
 
@@ -23,26 +23,26 @@ LINGER = 0.1  # seconds after a frame in which the next one of the same conversa
 REMEMBERED = 100  # refusals kept for who asks; more would only be the same one again
 
 
-class LateError(MessageError):
+class StaleReplyError(MessageError):
     """An answer that came when the question had been withdrawn."""
 
 
-class Voice:
+class PeerProtocol:
     """One agent's side of all its conversations. Every method may be called from any thread."""
 
     def __init__(self, name: str, transport: Transport, incarnation: int = 0) -> None:
         """Begin a life in which nobody is known and there is nothing to show."""
         self.name = name
-        self.mailbox = Mailbox(transport, incarnation)
+        self.mailbox = Channel(transport, incarnation)
         self.negotiation: Negotiation | None = None
-        self.asks: dict[str, Ask] = {}  # pupils that wait for a lesson, by name
+        self.asks: dict[str, DistillRequest] = {}  # pupils that wait for a lesson, by name
         self.greeted_by: set[str] = set()  # peers that have said Hello, and so have something to teach
-        self.lessons: dict[str, Lesson] = {}  # by teacher
+        self.lessons: dict[str, DistillReply] = {}  # by teacher
         self._peers: dict[str, int] = {}  # the life that each is in
         self._made: dict[str, tuple[str, str]] = {}  # models that the newest offer to each peer was for
         self._rounds: Counter[str] = Counter()  # offers made, by peer
-        self._told: dict[str, SettledEdge] = {}
-        self._news: deque[tuple[int, SettledEdge | Posted | str]] = deque()
+        self._told: dict[str, EdgeResult] = {}
+        self._news: deque[tuple[int, EdgeResult | SentMessage | str]] = deque()
         self._number = 0
         self._published = 0
         self._quiet: set[str] = set()  # peers that have said nothing since the last reminder
@@ -100,7 +100,7 @@ class Voice:
                     self._count_anew(message, len(frame))
                 self._post(self._answer(message))
                 self._tell_settled(message)
-            except LateError:
+            except StaleReplyError:
                 pass  # an answer to what was said before the newest model; its Hello has started anew
             except MessageError as error:
                 self._add(str(error))
@@ -136,18 +136,18 @@ class Voice:
         with self._lock:
             return self.negotiation is not None and self._peers.keys() <= self._understood
 
-    def news(self, incarnation: int, since: int) -> News:
+    def news(self, incarnation: int, since: int) -> AgentEvents:
         """Return what is new; what was asked for before, by its number in this life, is forgotten."""
         with self._lock:
             if incarnation == self.mailbox.incarnation:
                 while self._news and self._news[0][0] <= since:
                     self._news.popleft()
             items = [item for _, item in self._news]
-            return News(
+            return AgentEvents(
                 self.mailbox.incarnation,
                 self._number,
-                tuple(item for item in items if isinstance(item, SettledEdge)),
-                tuple(item for item in items if isinstance(item, Posted)),
+                tuple(item for item in items if isinstance(item, EdgeResult)),
+                tuple(item for item in items if isinstance(item, SentMessage)),
                 tuple(item for item in items if isinstance(item, str)),
             )
 
@@ -155,9 +155,9 @@ class Voice:
         if isinstance(message, Hello):
             self.greeted_by.add(message.source)
         match message:
-            case Ask():
+            case DistillRequest():
                 self.asks[message.target] = message
-            case Lesson():
+            case DistillReply():
                 self.lessons[message.source] = message
             case _ if self.negotiation is None:
                 pass  # nothing to show yet: the Hello that says so later brings the peer back
@@ -170,7 +170,7 @@ class Voice:
                 try:
                     return self.negotiation.receive(message)
                 except MessageError as error:
-                    raise LateError(str(error)) if self._published > 1 else error from None
+                    raise StaleReplyError(str(error)) if self._published > 1 else error from None
         return []
 
     def _offer(self, peer: str, theirs: str) -> list[AnyMessage]:
@@ -232,7 +232,7 @@ class Voice:
         spent = self.mailbox.sent[pair] + self.mailbox.received[pair]
         self._add(replace(edge, lives=lives, bytes=spent))
 
-    def _add(self, item: SettledEdge | Posted | str) -> None:
+    def _add(self, item: EdgeResult | SentMessage | str) -> None:
         self._number += 1
         self._news.append((self._number, item))
         if isinstance(item, str) and sum(isinstance(kept, str) for _, kept in self._news) > REMEMBERED:

@@ -22,7 +22,7 @@ class MessageError(ValueError):
 
 
 @dataclass(frozen=True)
-class Frame:
+class Envelope:
     """The header's fields and the body's bytes.
 
     Attributes:
@@ -40,7 +40,7 @@ class Frame:
     signature: bytes = bytes(64)
 
 
-def pack(frame: Frame) -> bytes:
+def pack(frame: Envelope) -> bytes:
     """Return the frame as bytes.
 
     Raises:
@@ -61,7 +61,7 @@ def pack(frame: Frame) -> bytes:
     return header + frame.body
 
 
-def unpack(data: bytes) -> Frame:
+def unpack(data: bytes) -> Envelope:
     """Return the frame in these bytes; checks run from the cheapest to the dearest.
 
     Raises:
@@ -78,4 +78,4 @@ def unpack(data: bytes) -> Frame:
         raise MessageError(f"the peer speaks version {version} of the protocol, this agent version {VERSION}")
     if flags:
         raise MessageError(f"unknown flags {flags:#06x}")
-    return Frame(bytes(data[HEADER_SIZE:]), incarnation, nonce, key_id, signature)
+    return Envelope(bytes(data[HEADER_SIZE:]), incarnation, nonce, key_id, signature)

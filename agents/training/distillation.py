@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agents.models.world_model import WorldModel
-from agents.settings import TeachingConfig, TrainingConfig
+from agents.settings import DistillationConfig, TrainingConfig
 from agents.training.trainer import build_optimiser, rate, set_rate, take_step
 
 
@@ -36,7 +36,7 @@ def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
 
 
 def learn_from(
-    model: WorldModel, embed: Callable[[np.ndarray], Tensor], taught: Tensor, config: TeachingConfig,
+    model: WorldModel, embed: Callable[[np.ndarray], Tensor], taught: Tensor, config: DistillationConfig,
     course: TrainingConfig, seed: tuple[int, ...], pause: Callable[[], bool],
 ) -> int | None:  # fmt: skip
     """Fit a model to what a teacher makes of the same ticks.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.models.world_model import WorldModel, loss_of
 from agents.settings import TrainingConfig
 from agents.training.checkpoint import load_optimiser
-from env.recording import Recorder, Window
+from env.recording import Recorder, ReplayBuffer
 
 CHUNK = 256  # ticks recorded between two looks at whether to stop
 
@@ -46,7 +46,7 @@ class Trainer:
         self.looks = recorder.looks
         # ticks: whoever looks often remembers as many frames as the others
         self.room = config.window // self.looks
-        self.window = Window(recorder, start, self.room)
+        self.window = ReplayBuffer(recorder, start, self.room)
         self.start = start
         self.config = config
         self.seed = seed

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, at_least, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_least, at_most, say
 from benchmarks.processes import run_project
 from benchmarks.scale.whole_run import mean
 
@@ -41,17 +41,17 @@ def differences(one: Any, other: Any) -> list[str]:
     return [path for path in mine.keys() | theirs.keys() if repr(mine.get(path)) != repr(theirs.get(path))]
 
 
-def society(document: dict[str, Any], name: str) -> list[Figure]:
+def society(document: dict[str, Any], name: str) -> list[Metric]:
     """Return how well the agents of one run understand each other, and how large their cores are."""
     edges = [edge for edge in document["edges"] if edge["r2_core"] is not None]
     if not edges:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")
     return [
-        Figure(
+        Metric(
             f"{name}: held-out core R2, mean", mean(edge["r2_core"] for edge in edges), "",
             "shuffled pairs", mean(edge["null_r2"] for edge in edges), at_least(GOAL),
         ),
-        Figure(
+        Metric(
             f"{name}: dimensions of the core, mean",
             mean(agent["core_dim"] for agent in document["agents"]), "",
             "coordinates that move", 2 * OBJECTS.get(name, 3),
@@ -59,7 +59,7 @@ def society(document: dict[str, Any], name: str) -> list[Figure]:
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Run the project with each seed and scene, and one of them twice."""
     documents = {}
     for name, settings in [*RUNS.items(), ("again", RUNS[AGAIN])]:
@@ -71,7 +71,7 @@ def figures(effort: Effort) -> list[Figure]:
         say(f"  differs: {path}")
     return [
         *(figure for name, document in documents.items() for figure in society(document, name)),
-        Figure(
+        Metric(
             f"{AGAIN} run twice: figures that differ", len(changed), "", "figures compared",
             len(dict(leaves(again))), at_most(0),
         ),

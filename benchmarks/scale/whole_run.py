@@ -4,7 +4,7 @@ import re
 import statistics
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, Goal, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Goal, Metric, at_most, say
 from benchmarks.processes import ProjectRun, run_project
 from social_jepa.config.run_config import QUICK, RunConfig, load_config
 
@@ -68,7 +68,7 @@ class MemoryWatch:
             return ""
 
 
-def understanding(document: dict[str, Any], name: str) -> list[Figure]:
+def understanding(document: dict[str, Any], name: str) -> list[Metric]:
     """Return how well agents understand each other, beside what unrelated ones would."""
     edges = [edge for edge in document["edges"] if edge["r2_core"] is not None]
     if not edges:
@@ -81,7 +81,7 @@ def understanding(document: dict[str, Any], name: str) -> list[Figure]:
             if row["pairs"] == pairs and row["method"] == "procrustes"
         ]  # fmt: skip
     found = [
-        Figure(f"{name}: held-out core R2, {label}, {word}", pick(values), "", chance, null)
+        Metric(f"{name}: held-out core R2, {label}, {word}", pick(values), "", chance, null)
         for label, values in rows.items() if values
         for word, pick in (("mean", mean), ("worst edge", min))
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def understanding(document: dict[str, Any], name: str) -> list[Figure]:
         ours, theirs = (
             pick(value for edge in edges for value in edge[key]) for key in ("spectrum", "null_spectrum")
         )
-        found.append(Figure(f"{name}: {word} singular value", ours, "", chance, theirs))
+        found.append(Metric(f"{name}: {word} singular value", ours, "", chance, theirs))
     return found
 
 
@@ -98,23 +98,23 @@ def mean(values: Any) -> float:
     return statistics.fmean(values)
 
 
-def cost(run: ProjectRun, peak: int, name: str, config: RunConfig, goal: Goal) -> list[Figure]:
+def cost(run: ProjectRun, peak: int, name: str, config: RunConfig, goal: Goal) -> list[Metric]:
     """Return what a run cost in time and memory."""
     took = run.document["seconds"]
     remembered = config.agents.count * config.training.window * 3 * config.scene.frame_size**2
     return [
-        Figure(
+        Metric(
             f"{name}: from start to exit", run.seconds, "s", "recording and training, slowest agent",
             took["record"] + took["train"], goal,
         ),
-        Figure(
+        Metric(
             f"{name}: memory in all, peak", peak / GIB, "GiB", "the pictures that agents remember",
             remembered / GIB, MEMORY,
         ),
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Run the project once with each preset."""
     found = []
     for name, (flags, goal) in PRESETS.items():

@@ -136,6 +136,6 @@ def keeper_pid(simulation: Simulation) -> int:
     living_ = simulation.folder.living() or {"session": 0}
     for pid in processes_of(living_["session"]):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Keeper"):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Supervisor"):
                 return pid
     raise BenchmarkError("the keeper's process was not found")

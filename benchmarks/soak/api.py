@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
 from benchmarks.processes import ROOT, TAIL, Worker
 from benchmarks.soak.all_parts import TOY, living, until
 from benchmarks.soak.client import HOST, PATH, REFUSED
@@ -56,20 +56,20 @@ def question(simulation: Simulation) -> dict[str, Any]:
     return {"from": "agent-0", "to": "agent-1", "vectors": [[0.5] * size]}
 
 
-def rows(told: Mapping[str, float], empty: Mapping[str, float], replies: Mapping[str, int]) -> list[Figure]:
+def rows(told: Mapping[str, float], empty: Mapping[str, float], replies: Mapping[str, int]) -> list[Metric]:
     """Return the figures of questions, of requests for nothing, and of the replies to nonsense."""
     strange = sum(count for reply, count in replies.items() if not reply.endswith(f": {REFUSED}"))
     rate, there = f"{RATE} questions/s", "404 at the same rate"
     return [
-        Figure(f"{rate}: answered within, half of them", told["p50"], "ms", there, empty["p50"]),
-        Figure(
+        Metric(f"{rate}: answered within, half of them", told["p50"], "ms", there, empty["p50"]),
+        Metric(
             f"{rate}: answered within, 99 %", told["p99"], "ms", there, empty["p99"], at_most(MILLISECONDS)
         ),
-        Figure("nonsense not answered with 4xx", strange, "", "requests", sum(replies.values()), at_most(0)),
+        Metric("nonsense not answered with 4xx", strange, "", "requests", sum(replies.values()), at_most(0)),
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Ask steadily, then send nonsense, then see that it still answers."""
     with living((*TOY, *effort.settings)) as simulation:
         simulation.wait(patience=120.0)

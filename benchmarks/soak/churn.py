@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
 from benchmarks.soak.all_parts import (
     CURRENT,
     TOY,
@@ -51,7 +51,7 @@ def touching(edges: Iterable[Mapping[str, Any]], gone: Iterable[str]) -> list[Ma
 
 def rows(
     early: Mapping[str, float], late: Mapping[str, float], cycles: Sequence[int], left: Mapping[str, int]
-) -> list[Figure]:
+) -> list[Metric]:
     """Return the figures: memory after some cycles and after all, and what was left behind by kind."""
     agents = [name for name in early if name != KEEPER]
     worst = max(agents, key=lambda name: late[name] / early[name])
@@ -59,17 +59,17 @@ def rows(
     after = f"after {cycles[1]} cycles"
     return [
         *(
-            Figure(f"{after}: {what}", count, "", "agents that came and left", cycles[1], at_most(0))
+            Metric(f"{after}: {what}", count, "", "agents that came and left", cycles[1], at_most(0))
             for what, count in left.items()
         ),
-        Figure(f"{after}: memory of the keeper", late[KEEPER], "MiB", before, early[KEEPER], goal),
-        Figure(
+        Metric(f"{after}: memory of the keeper", late[KEEPER], "MiB", before, early[KEEPER], goal),
+        Metric(
             f"{after}: memory of the agent that grew most", late[worst], "MiB", before, early[worst], goal
         ),
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Let agents come and go, two others staying."""
     cycles = max(2, effort.of(CYCLES))
     first = max(1, round(SETTLED_AFTER * cycles))

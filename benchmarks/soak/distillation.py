@@ -7,7 +7,7 @@ alone has left when the other comes.
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, say, seconds
+from benchmarks.harness import BenchmarkError, Effort, Metric, say, seconds
 from benchmarks.scale.whole_run import mean
 from benchmarks.soak.all_parts import CURRENT, living, until
 from social_jepa.report.distillation_savings import saving
@@ -61,7 +61,7 @@ def edges_of(simulation: Simulation, name: str) -> list[Mapping[str, Any]]:
     ]  # fmt: skip
 
 
-def rows(taught: Mapping[str, float], alone: Mapping[str, float]) -> list[Figure]:
+def rows(taught: Mapping[str, float], alone: Mapping[str, float]) -> list[Metric]:
     """Return the figures of the taught one beside the one that learned alone."""
     names: Mapping[str, tuple[str, str]] = {
         "seconds": ("from the request to its last edge", "s"),
@@ -71,12 +71,12 @@ def rows(taught: Mapping[str, float], alone: Mapping[str, float]) -> list[Figure
         "probe": ("probe R2", ""),
     }
     return [
-        Figure(f"taught by a peer: {what}", taught[key], unit, "alone", alone[key])
+        Metric(f"taught by a peer: {what}", taught[key], unit, "alone", alone[key])
         for key, (what, unit) in names.items()
     ]
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Let one join alone and one taught, one after the other, beside the same two."""
     with living(settings(effort)) as simulation:
         pose = write_pose(simulation.folder.config().pose(2))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from benchmarks.harness import Effort, Figure, at_least, say
+from benchmarks.harness import Effort, Metric, at_least, say
 from benchmarks.soak.all_parts import TOY, by_name, cpu_seconds, living, until
 from social_jepa.runtime.simulation import Simulation
 
@@ -63,11 +63,11 @@ def come_and_go(simulation: Simulation, count: int) -> None:
         simulation.remove_agent(name)
 
 
-def rows(disturbed: Sequence[Speed], alone: Sequence[Speed]) -> list[Figure]:
+def rows(disturbed: Sequence[Speed], alone: Sequence[Speed]) -> list[Metric]:
     """Return the figures of turns with and without newcomers."""
     goal = at_least(SHARE, of_ratio=True)
     return [
-        Figure(
+        Metric(
             f"learning while others join and leave, by second of {name}",
             statistics.median(getattr(turn, key) for turn in disturbed), "steps/s", "undisturbed",
             statistics.median(getattr(turn, key) for turn in alone), goal,
@@ -76,7 +76,7 @@ def rows(disturbed: Sequence[Speed], alone: Sequence[Speed]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Take turns: newcomers come and go, then as long without them."""
     disturbed, alone = [], []
     with living((*TOY, *effort.settings)) as simulation:

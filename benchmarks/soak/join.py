@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.harness import Effort, Figure, at_most, say
+from benchmarks.harness import Effort, Metric, at_most, say
 from benchmarks.soak.all_parts import CURRENT, TOY, living, newest, reading, until
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger
@@ -70,25 +70,25 @@ def exponent(counts: Mapping[int, float]) -> float:
     return statistics.linear_regression(*logs).slope
 
 
-def rows(joins: Mapping[int, Join]) -> list[Figure]:
+def rows(joins: Mapping[int, Join]) -> list[Metric]:
     """Return the figures of joins by number of peers."""
     few, many = min(joins), max(joins)
     found = [
-        Figure(f"messages of a newcomer, {n} peers", joins[n].messages, "", "ordered pairs it is in", 2 * n)
+        Metric(f"messages of a newcomer, {n} peers", joins[n].messages, "", "ordered pairs it is in", 2 * n)
         for n in joins if n in SHOWN or n == many
     ]  # fmt: skip
     found += [
-        Figure(
+        Metric(
             f"messages per peer, {many} peers", joins[many].messages / many, "", f"with {few} peers",
             joins[few].messages / few, at_most(GROWTH, of_ratio=True),
         ),
-        Figure(
+        Metric(
             f"messages grow with N to the power of, N {few} to {many}",
             exponent({n: each.messages for n, each in joins.items()}), "", "linear", 1.0, at_most(GROWTH),
         ),
     ]  # fmt: skip
     return found + [
-        Figure(
+        Metric(
             f"from a newcomer's publication to its last edge, {n} peers", joins[n].edges, "s",
             "its start and its own training", joins[n].own, at_most(SECONDS) if n == many else None,
         )
@@ -96,7 +96,7 @@ def rows(joins: Mapping[int, Join]) -> list[Figure]:
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Let agents join one after another, all others published and learning on."""
     with living((*TOY, *effort.settings)) as simulation:
         simulation.wait(patience=120.0)

@@ -10,7 +10,7 @@ from itertools import permutations
 from typing import Any, NamedTuple
 
 from agents.training.checkpoint import read_checkpoint
-from benchmarks.harness import Effort, Figure, at_most, say, seconds
+from benchmarks.harness import Effort, Metric, at_most, say, seconds
 from benchmarks.soak.all_parts import CURRENT, TOY, absent_pairs, by_name, is_back, living, reading, until
 from social_jepa.runtime.simulation import Simulation
 
@@ -73,26 +73,26 @@ def doubled(edges: Iterable[Mapping[str, Any]]) -> int:
 
 def rows(
     kills: Sequence[Kill], first: float, lost: int, twice: int, written: int, pairs: int
-) -> list[Figure]:
+) -> list[Metric]:
     """Return the figures of a spree."""
     took, start = [each.seconds for each in kills], "a newcomer's first report"
     return [
-        Figure(
+        Metric(
             "from a kill to the next report, median", statistics.median(took), "s", start, first,
             at_most(SECONDS),
         ),
-        Figure("from a kill to the next report, worst", max(took), "s", start, first),
-        Figure("kills in the first course", sum(each.training for each in kills), "", "kills", len(kills)),
-        Figure(
+        Metric("from a kill to the next report, worst", max(took), "s", start, first),
+        Metric("kills in the first course", sum(each.training for each in kills), "", "kills", len(kills)),
+        Metric(
             "kills later, with edges not settled", sum(not each.training and each.open > 0 for each in kills),
             "", "kills", len(kills),
         ),
-        Figure("edges lost", lost, "", "ordered pairs", pairs, at_most(0)),
-        Figure("edges written twice", twice, "", "edges written", written, at_most(0)),
+        Metric("edges lost", lost, "", "ordered pairs", pairs, at_most(0)),
+        Metric("edges written twice", twice, "", "edges written", written, at_most(0)),
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Kill agents of one simulation, then look at its graph."""
     count = max(3, effort.of(AGENTS))
     course = (f"agents.count={count}", f"training.steps={effort.of(STEPS)}", "training.checkpoint_every=20")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.harness import Effort, Figure, at_most
+from benchmarks.harness import Effort, Metric, at_most
 from benchmarks.processes import Worker
 from benchmarks.soak.all_parts import TOY, by_name, is_back, living, until
 from social_jepa.runtime.cluster import RAY_SETTINGS
@@ -81,17 +81,17 @@ def _alive() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
-def rows(found: Mapping[str, float]) -> list[Figure]:
+def rows(found: Mapping[str, float]) -> list[Metric]:
     """Return the figures of one loss."""
     return [
-        Figure(
+        Metric(
             f"a node lost with {found['agents']:g} agents: from its detection until all report",
             found["back"], "s", "from its end to its detection", found["detection"], at_most(SECONDS),
         )
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Lose one node of three."""
     name, count = "benchmarks.soak.nodes:NodeLoss", max(NODES, effort.of(AGENTS))
     with Worker(name, {**RAY_SETTINGS, **LOOKS}, settings=effort.settings, agents=count) as worker:

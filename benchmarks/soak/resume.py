@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Sequence
 
-from benchmarks.harness import BenchmarkError, Effort, Figure, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
 from benchmarks.soak.all_parts import TOY, by_name, is_back, living, until
 from social_jepa.runtime.simulation import Simulation
 
@@ -51,7 +51,7 @@ def difference(one: Sequence[float], other: Sequence[float]) -> float:
     return max(abs(mine - theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Train twice with one seed, the second time with a kill half-way."""
     steps = max(40, effort.of(STEPS))
     with living(settings(steps, effort)) as simulation:
@@ -62,7 +62,7 @@ def figures(effort: Effort) -> list[Figure]:
         broken = losses(simulation)
     fell = whole[0] - whole[-1]
     return [
-        Figure(
+        Metric(
             f"largest difference of {len(whole)} losses, killed at step {seen}", difference(whole, broken),
             "", "by how much the loss fell", fell, at_most(0),
         )

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import count, islice, product
 from typing import Any
 
-from benchmarks.harness import Effort, Figure, alternate, at_least
+from benchmarks.harness import Effort, Metric, alternate, at_least
 from benchmarks.processes import Worker
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent, Scene, SceneConfig
@@ -53,7 +53,7 @@ def stock_renderer(config: SceneConfig) -> Any:
     return StockRenderer(config)
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Measure both in turns, each in a process of its own."""
     views = effort.of(VIEWS)
     headless = {"PYGLET_HEADLESS": "True"}  # without it stock MiniWorld asks for a display
@@ -68,7 +68,7 @@ def figures(effort: Effort) -> list[Figure]:
         }
         found = alternate(measures, effort.rounds)
     return [
-        Figure(
+        Metric(
             f"views drawn, {cameras} camera{'s' if cameras > 1 else ''}", found[f"ours {cameras}"]["rate"],
             "views/s per core", "stock MiniWorld", found[f"stock {cameras}"]["rate"], at_least(GOAL),
         )

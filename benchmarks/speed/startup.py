@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.harness import Effort, Figure, alternate, at_most, seconds
+from benchmarks.harness import Effort, Metric, alternate, at_most, seconds
 from benchmarks.processes import ROOT
 
 GOAL = 0.5
@@ -24,7 +24,7 @@ def start(line: Sequence[str]) -> dict[str, float]:
     return {"seconds": seconds(quiet)}
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Start all three in turns."""
     commands = {
         "help": [*command(), "--help"],
@@ -35,6 +35,6 @@ def figures(effort: Effort) -> list[Figure]:
     found = alternate({name: partial(start, line) for name, line in commands.items()}, effort.rounds)
     took = found["help"]["seconds"]
     return [
-        Figure("social-jepa --help", took, "s", "python -c pass", found["empty"]["seconds"], at_most(GOAL)),
-        Figure("social-jepa --help", took, "s", "import torch", found["torch"]["seconds"]),
+        Metric("social-jepa --help", took, "s", "python -c pass", found["empty"]["seconds"], at_most(GOAL)),
+        Metric("social-jepa --help", took, "s", "import torch", found["torch"]["seconds"]),
     ]

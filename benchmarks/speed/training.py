@@ -12,7 +12,7 @@ from agents.models.registry import build_world_model
 from agents.models.world_model import Jepa
 from agents.settings import ModelConfig, TrainingConfig
 from agents.training.trainer import Trainer
-from benchmarks.harness import CpuStopwatch, Effort, Figure, alternate, at_least
+from benchmarks.harness import CpuStopwatch, Effort, Metric, alternate, at_least
 from benchmarks.processes import Worker
 from benchmarks.speed.plain_training import PlainModel, PlainTrainer, loader
 from env.camera import Pose, RingConfig, ring_pose
@@ -138,7 +138,7 @@ def report(
     return {"rate": frames / total, "loss": loss, **{part: 1e3 * parts[part] / steps for part in PARTS}}
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Measure both in turns, each in a process of its own with one thread."""
     from social_jepa.runtime.cluster import MALLOC
 
@@ -155,16 +155,16 @@ def figures(effort: Effort) -> list[Figure]:
     return rows(found["ours"], found["plain"])
 
 
-def rows(mine: Mapping[str, float], theirs: Mapping[str, float]) -> list[Figure]:
+def rows(mine: Mapping[str, float], theirs: Mapping[str, float]) -> list[Metric]:
     """Return the speed, where the time goes, and the loss, which tells that both do the same."""
     return [
-        Figure(
+        Metric(
             "frames trained on", mine["rate"], "frames/s per core", "the step written plainly",
             theirs["rate"], at_least(GOAL, of_ratio=True),
         ),
         *(
-            Figure(f"- {label}", mine[part], "ms a step", "plain", theirs[part])
+            Metric(f"- {label}", mine[part], "ms a step", "plain", theirs[part])
             for part, label in PARTS.items()
         ),
-        Figure("loss at the same step", mine["loss"], "", "plain, fp32", theirs["loss"]),
+        Metric("loss at the same step", mine["loss"], "", "plain, fp32", theirs["loss"]),
     ]  # fmt: skip

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from agents.models.registry import build_world_model
-from agents.protocol.channel import Mailbox, MemoryTransport
-from agents.protocol.edge import Card, Pools
+from agents.protocol.channel import Channel, MemoryTransport
+from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.settings import ModelConfig, NegotiationConfig
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
-from benchmarks.harness import BenchmarkError, Effort, Figure, alternate, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, say
 from benchmarks.processes import Worker, run_project
 from env.scene import SceneConfig
 
@@ -26,7 +26,7 @@ SHORT = (  # learns enough in seconds that every agent has a core to talk about
 )  # fmt: skip
 
 
-def pools(index: int, config: NegotiationConfig) -> Pools:
+def pools(index: int, config: NegotiationConfig) -> AnchorPools:
     """Return what a well-trained agent would hold: the shared factors turned its own way, then noise."""
     factors = np.random.default_rng(0).standard_normal((2 * config.pool, CORE))
     rng = np.random.default_rng([1, index])
@@ -38,7 +38,7 @@ def pools(index: int, config: NegotiationConfig) -> Pools:
     anchors, heldout = (
         AnchorSet(ids[part], vectors[part], CORE) for part in (slice(config.pool), slice(config.pool, None))
     )
-    return Pools(anchors, heldout)
+    return AnchorPools(anchors, heldout)
 
 
 class Society:
@@ -60,9 +60,9 @@ class Society:
         """Let all pairs negotiate over frames in memory; return the bytes on each edge, both ways."""
         transport, sides = MemoryTransport(), {}
         for name in NAMES:
-            card = Card(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
+            card = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
             rng = np.random.default_rng([2, NAMES.index(name)])
-            mailbox, side = Mailbox(transport), Negotiation(card, self.pools[name], self.config, rng)
+            mailbox, side = Channel(transport), Negotiation(card, self.pools[name], self.config, rng)
             sides[name] = (mailbox, side)
             transport.listen(name, lambda frame, m=mailbox, s=side: m.post(s.receive(m.open(frame))))  # type: ignore[misc]
         for name, (mailbox, side) in sides.items():
@@ -85,23 +85,23 @@ class Society:
         return Counter()
 
 
-def byte_figures(spent: float, config: NegotiationConfig) -> list[Figure]:
+def byte_figures(spent: float, config: NegotiationConfig) -> list[Metric]:
     """Return what an edge costs beside the anchors alone, the pixels and the weights."""
     rows, model = config.anchors + config.heldout, ModelConfig()
     size = SceneConfig().frame_size
     anchors = 4 * rows * model.dim
     weights = 4 * sum(each.numel() for each in build_world_model("jepa", model, size, (0,)).parameters())
     return [
-        Figure(
+        Metric(
             "bytes on an edge, both ways", spent, "bytes", f"{rows} anchors of {model.dim} floats", anchors,
             at_most(1.02 * anchors + 1024),
         ),
-        Figure("bytes on an edge, both ways", spent, "bytes", f"the {rows} pictures", rows * size * size * 3),
-        Figure("bytes on an edge, both ways", spent, "bytes", "the weights of one model", weights),
+        Metric("bytes on an edge, both ways", spent, "bytes", f"the {rows} pictures", rows * size * size * 3),
+        Metric("bytes on an edge, both ways", spent, "bytes", "the weights of one model", weights),
     ]  # fmt: skip
 
 
-def memory_figures(effort: Effort) -> list[Figure]:
+def memory_figures(effort: Effort) -> list[Metric]:
     """Measure the negotiation of four agents in one process."""
     config = NegotiationConfig()
     sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool", "anchors", "heldout")}
@@ -111,27 +111,27 @@ def memory_figures(effort: Effort) -> list[Figure]:
             {"talk": lambda: society(talk=True), "fit": lambda: society(talk=False)}, effort.rounds
         )
     talk = found["talk"]
-    took = Figure(
+    took = Metric(
         "12 edges negotiated in memory", talk["seconds"], "s", "fitted and scored, no messages",
         found["fit"]["seconds"],
     )  # fmt: skip
     return [*byte_figures(talk["bytes"], config), took]
 
 
-def ray_figure(in_memory: float, settings: Sequence[str]) -> Figure:
+def ray_figure(in_memory: float, settings: Sequence[str]) -> Metric:
     """Measure the negotiation of four actors that have learned for a moment."""
     say("  four actors under Ray")
     run = run_project([*SHORT, *settings])
     unseen = [edge for edge in run.document["edges"] if not edge["anchors"]]
     if unseen:
         raise BenchmarkError(f"an edge was not negotiated to its end: {unseen[0]['reason']}")
-    return Figure(
+    return Metric(
         f"{len(run.document['edges'])} edges negotiated under Ray", run.document["seconds"]["negotiate"], "s",
         "in memory, one process", in_memory, at_most(GOAL),
     )  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Figure]:
+def figures(effort: Effort) -> list[Metric]:
     """Measure bytes and seconds."""
     found = memory_figures(effort)
     return [*found, ray_figure(found[-1].value, effort.settings)]

@@ -12,7 +12,9 @@ import numpy as np
 
 from env.appearance import AMBIENT, DIFFUSE, OBJECT_DISTANCE, OBJECT_FOV, Look
 from env.objects.rotation import to_matrix
-from env.renderers.miniworld import Screen  # before the import s below: it lets OpenGL do without a display
+from env.renderers.miniworld import (
+    Framebuffer,  # before the import s below: it lets OpenGL do without a display
+)
 
 # isort: split
 import pyglet
@@ -35,7 +37,7 @@ class MeshDrawer:
         self._lock = threading.Lock()
         self._meshes: dict[int, tuple[ObjMesh, np.ndarray, float]] = {}
         self._window: pyglet.window.BaseWindow | None = pyglet.window.Window(width=1, height=1, visible=False)
-        self._screen = Screen(size)
+        self._screen = Framebuffer(size)
         self._let_go()
 
     def draw(self, looks: Sequence[Look]) -> np.ndarray:

@@ -90,7 +90,7 @@ class _World(MiniWorldEnv):
         size = config.frame_size
         # MiniWorld's own two frame buffers go unused and are never freed: keep them as small as can be.
         super().__init__(obs_width=1, obs_height=1, window_width=1, window_height=1, params=params)
-        self._screen = Screen(size)
+        self._screen = Framebuffer(size)
         self._body_shape = _BoxShape(BODY_SIZE)
         self._box_shape = _BoxShape(config.object_size)
         self._boxes = [_Box(self._box_shape, color) for color in OBJECT_COLORS[: config.objects]]
@@ -175,7 +175,7 @@ class _Box(Entity):
         gl.glPopMatrix()
 
 
-class Screen:
+class Framebuffer:
     """A square frame buffer with smoothed edges, in the form that MiniWorld draws into."""
 
     def __init__(self, size: int) -> None:

@@ -141,12 +141,12 @@ def doctor(as_json: AsJson = False) -> None:
 def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_json: bool) -> None:
     from rich.console import Console
 
-    from social_jepa.cli.console_progress import Screen
+    from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.graph.results import load_results
     from social_jepa.report.page import write_report
     from social_jepa.runtime.batch_run import Run
 
-    screen = Screen(Console(stderr=True))
+    screen = ProgressDisplay(Console(stderr=True))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its daemons say; results stay alone
             document = Run(config, folder, screen, again).run(address)

@@ -14,7 +14,7 @@ from agents.spec import Progress
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
-class Screen:
+class ProgressDisplay:
     """Shows progress on a terminal as a table that redraws itself; elsewhere as a line now and then."""
 
     def __init__(self, console: Console) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.protocol.wire import MAX_FRAME
-from agents.settings import ModelConfig, NegotiationConfig, TeachingConfig, TrainingConfig
+from agents.settings import DistillationConfig, ModelConfig, NegotiationConfig, TrainingConfig
 from env.camera import Pose, ring_pose
 from env.scene import Scene, SceneConfig
 from social_jepa.config.agents_config import AgentsConfig
@@ -27,7 +27,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
-    teaching: TeachingConfig = field(default_factory=TeachingConfig)
+    teaching: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         """Refuse what only shows when the parts meet."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from agents.protocol.edge import SettledEdge
-from agents.snapshot import Memory
+from agents.protocol.edge import EdgeResult
+from agents.snapshot import AgentSnapshot
 from alignment.fit import fit_ridge
 from alignment.graph import Edge, TranslationGraph
 from alignment.linear_map import LinearMap
@@ -22,7 +22,7 @@ from env.camera import Pose
 from env.scene import Scene
 
 
-def probe_r2(memory: Memory, scene: Scene) -> float:
+def probe_r2(memory: AgentSnapshot, scene: Scene) -> float:
     """Return how much of the true state a linear read-out of the agent's code explains, held-out.
 
     For evaluation only: the observer knows the state, no agent does. Objects that stand still leave nothing
@@ -34,7 +34,9 @@ def probe_r2(memory: Memory, scene: Scene) -> float:
     return r2(read_out(held.vectors), truth[1])
 
 
-def agent_entry(memory: Memory, scene: Scene, pose: Pose, node: str, incarnation: int) -> dict[str, Any]:
+def agent_entry(
+    memory: AgentSnapshot, scene: Scene, pose: Pose, node: str, incarnation: int
+) -> dict[str, Any]:
     """Return one row of ``agents``."""
     card, progress = memory.card, memory.progress
     return {
@@ -62,7 +64,7 @@ def agent_entry(memory: Memory, scene: Scene, pose: Pose, node: str, incarnation
     }
 
 
-def edge_entry(edge: SettledEdge) -> dict[str, Any]:
+def edge_entry(edge: EdgeResult) -> dict[str, Any]:
     """Return one row of ``edges``; figures are null where nothing was measured."""
     score = edge.score
     measured = None if score is None else {
@@ -142,7 +144,7 @@ def cycle_entries(graph: TranslationGraph, points: Callable[[str], torch.Tensor]
     ]
 
 
-def pack_maps(edge: SettledEdge) -> bytes | None:
+def pack_maps(edge: EdgeResult) -> bytes | None:
     """Return an edge's maps as safetensors, or None where it has none."""
     maps = {part: found for part, found in (("core", edge.core_map), ("full", edge.map)) if found is not None}
     return save(map_tensors(maps)) if maps else None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.models.registry import build_world_model
 from agents.models.world_model import embed_of
-from agents.snapshot import Published
+from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
 from alignment.graph import NoPathError
@@ -189,7 +189,7 @@ def embed(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
         return published.basis.core(embed_of(published.model, torch.from_numpy(frames), senses))
 
 
-def load_published(results: Results, name: str) -> Published:
+def load_published(results: Results, name: str) -> PublishedModel:
     """Return the model that an agent's edges speak of, on the CPU.
 
     Raises:
@@ -200,7 +200,7 @@ def load_published(results: Results, name: str) -> Published:
     path = results.folder.agent(name) / "published.safetensors"
     owner: dict[str, object] = {"name": name, "kind": member.kind, "scene": scene.fingerprint}
     try:
-        published = Published.load(
+        published = PublishedModel.load(
             path, owner, lambda: build_world_model(member.kind, own.model, config.scene.frame_size, (0,))
         )
         if published.memory.card.checkpoint != results.agent(name)["checkpoint"]:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from agents.files import write_atomically
-from agents.protocol.edge import Pools
+from agents.protocol.edge import AnchorPools
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.universe import Universe
@@ -29,7 +29,7 @@ from social_jepa.graph.graph_json import (
 from social_jepa.graph.universe import build_universe, universe_entry
 from social_jepa.runtime.membership import BodyRow, Member
 from social_jepa.storage.ledger import FOREVER, Ledger, damaged_ledger
-from social_jepa.storage.run_folder import RunFolder, StoreError, write_json
+from social_jepa.storage.run_folder import RunFolder, RunFolderError, write_json
 
 ANCHORS = "anchors.safetensors"
 
@@ -53,7 +53,7 @@ class Results:
     maps: Mapping[str, LinearMap]
     members: tuple[Member, ...]
     bodies: tuple[BodyRow, ...]
-    _pools: dict[str, Pools] = field(default_factory=dict)
+    _pools: dict[str, AnchorPools] = field(default_factory=dict)
     _universes: list[Universe] = field(default_factory=list)
 
     def member(self, name: str) -> Member:
@@ -71,7 +71,7 @@ class Results:
         for agent in self.document["agents"]:
             if agent["name"] == name and agent["checkpoint"]:
                 return agent
-        raise StoreError(f"{name} has not learned its view yet: social-jepa status shows how far it is")
+        raise RunFolderError(f"{name} has not learned its view yet: social-jepa status shows how far it is")
 
     def universe(self) -> Universe:
         """Return the common space of all agents that understand somebody; see `graph.universe`."""
@@ -84,7 +84,7 @@ class Results:
         published = {agent["name"]: agent["checkpoint"] for agent in self.document["agents"]}
         return name in published and anchors_version(self.folder, name) == published[name]
 
-    def pools(self, name: str) -> Pools:
+    def pools(self, name: str) -> AnchorPools:
         """Return what an agent makes of the ticks that may be compared.
 
         Raises:
@@ -95,11 +95,11 @@ class Results:
             path = self.folder.agent(name) / ANCHORS
             tensors, checkpoint = _tensors(path)
             if checkpoint != agent["checkpoint"]:
-                raise StoreError(
+                raise RunFolderError(
                     f"{name} has published another version since: ask again for the newest graph"
                 )
             try:
-                self._pools[name] = Pools.of(tensors, agent["core_dim"])
+                self._pools[name] = AnchorPools.of(tensors, agent["core_dim"])
             except (KeyError, ValueError) as error:
                 raise _damaged(path, error) from error
         return self._pools[name]
@@ -124,7 +124,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
     """Read a run's graph from an open ledger; see `load_results`."""
     members = tuple(Member.of(row) for row in ledger.members(as_of))
     if not members:
-        raise StoreError(f"{folder.path} had no agents at that time: it holds no graph of then")
+        raise RunFolderError(f"{folder.path} had no agents at that time: it holds no graph of then")
     published = ledger.agents(as_of)
     current = {m.name: published[m.name] for m in members if _is_current(m, published.get(m.name))}
     edges, maps, there = [], dict[str, LinearMap](), {member.name for member in members}
@@ -226,8 +226,8 @@ def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"{path} is missing or damaged ({error}): resume the run to write it again")
+def _damaged(path: Path, error: Exception) -> RunFolderError:
+    return RunFolderError(f"{path} is missing or damaged ({error}): resume the run to write it again")
 
 
 def everybody(results: Results) -> list[dict[str, Any]]:

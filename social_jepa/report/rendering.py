@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 from agents.files import write_atomically
 from agents.spec import sensing_words
 from env.camera import Pose
-from env.recording import Senses
+from env.recording import SensorData
 from env.renderers.base import share_renderer
 from env.scene import Scene
-from env.sensors import Needs, SensingRecorder
+from env.sensors import SensorRecorder, SensorSpec
 from social_jepa.graph.results import Results
 from social_jepa.runtime.membership import body_events
 
@@ -45,9 +45,9 @@ class Observer:
         """Return what an agent's camera sees at a tick, uint8 [H, W, 3]."""
         return self._renderer.render(self._scene.state(tick), self._poses[name], name)
 
-    def sense(self, name: str, ticks: Sequence[int], needs: Needs) -> tuple[np.ndarray, Senses]:
+    def sense(self, name: str, ticks: Sequence[int], needs: SensorSpec) -> tuple[np.ndarray, SensorData]:
         """Return all that an agent knows of ticks: frames uint8 [K, ...], and senses."""
-        recorder = SensingRecorder(
+        recorder = SensorRecorder(
             self._scene, self._renderer, self._poses[name], name, needs, self._words[name]
         )
         return recorder.record(ticks).frames, recorder.senses(np.array(ticks))

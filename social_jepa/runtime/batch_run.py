@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Protocol
 
-from agents.protocol.edge import SettledEdge
+from agents.protocol.edge import EdgeResult
 from agents.protocol.messages import Status
 from agents.spec import Progress
 from social_jepa.config.run_config import RunConfig
@@ -17,7 +17,7 @@ from social_jepa.graph.graph_json import edge_entry
 from social_jepa.graph.results import export, read_results
 from social_jepa.runtime import cluster
 from social_jepa.runtime.registry import begin
-from social_jepa.runtime.supervisor import Keeper
+from social_jepa.runtime.supervisor import Supervisor
 from social_jepa.storage.ledger import Ledger, LedgerError
 from social_jepa.storage.run_folder import RunFolder
 
@@ -25,7 +25,7 @@ PATIENCE = 60.0  # seconds, and one more for each edge, before what is not settl
 LOOK_EVERY = 0.2  # seconds between two looks at how agents are doing
 
 
-class Watcher(Protocol):
+class ProgressObserver(Protocol):
     """Who is told how it goes."""
 
     def phase(self, text: str) -> None:
@@ -35,7 +35,7 @@ class Watcher(Protocol):
         """How the agents are doing."""
 
 
-class StoppedError(RuntimeError):
+class RunStoppedError(RuntimeError):
     """The run was interrupted; what was trained is saved."""
 
     exit_status = 130  # what a shell reports of a program that was interrupted
@@ -54,7 +54,7 @@ class Run:
 
     config: RunConfig
     folder: RunFolder
-    watcher: Watcher
+    watcher: ProgressObserver
     resume: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class Run:
             return self._collect(ledger, began)
         except KeyboardInterrupt:
             ledger.event("stopped", why="interrupted from the keyboard")
-            raise StoppedError(f"stopped; go on with: social-jepa resume {self.folder.path}") from None
+            raise RunStoppedError(f"stopped; go on with: social-jepa resume {self.folder.path}") from None
         except LedgerError:
             raise  # it cannot be written any more
         except BaseException as error:
@@ -94,7 +94,13 @@ class Run:
         parts = cluster.share(self.config.agents.count, self.config.agents.threads)
         self.watcher.phase(f"placing {self.config.agents.count} agents ({parts.note})")
         keeper = cluster.start_keeper(
-            Keeper, self.folder.namespace, False, str(self.folder.path), self.folder.namespace, False, parts
+            Supervisor,
+            self.folder.namespace,
+            False,
+            str(self.folder.path),
+            self.folder.namespace,
+            False,
+            parts,
         )
         try:
             cluster.call(keeper, "begin", again=True)
@@ -153,7 +159,7 @@ class Run:
     def _failed(self, source: str, target: str, versions: Mapping[str, str]) -> dict[str, Any]:
         reason = f"{source} and {target} did not finish talking in time"
         return edge_entry(
-            SettledEdge(source, target, 0, Status.FAILED, reason, versions[source], versions[target])
+            EdgeResult(source, target, 0, Status.FAILED, reason, versions[source], versions[target])
         )
 
     def _collect(self, ledger: Ledger, began: float) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 from safetensors.torch import save
 
 from agents.files import write_atomically
-from agents.protocol.peer_list import Report
-from agents.snapshot import Memory
+from agents.protocol.peer_list import AgentReport
+from agents.snapshot import AgentSnapshot
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
@@ -15,10 +15,10 @@ from social_jepa.graph.graph_json import agent_entry, edge_entry, pack_maps
 from social_jepa.graph.results import ANCHORS, anchors_version
 from social_jepa.runtime.membership import Member
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, StoreError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 
-class Chronicle:
+class LedgerWriter:
     """Writes down what agents tell, each piece of news once."""
 
     def __init__(self, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
@@ -32,10 +32,10 @@ class Chronicle:
     def _keeps(self, name: str, version: str) -> bool:
         try:
             return anchors_version(self._folder, name) == version
-        except StoreError:
+        except RunFolderError:
             return False
 
-    def write(self, name: str, members: Mapping[str, Member], report: Report) -> None:
+    def write(self, name: str, members: Mapping[str, Member], report: AgentReport) -> None:
         """Write one report in one transaction; the anchors first, so that what the ledger names is there.
 
         An edge whose source has left since is not written: its tombstone stands.
@@ -76,7 +76,7 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: entry[key] for key in ("source", "target", "status", "reason", "r2_core", "round")}
 
 
-def save_anchors(folder: RunFolder, memory: Memory) -> None:
+def save_anchors(folder: RunFolder, memory: AgentSnapshot) -> None:
     """Write what an agent makes of the ticks that may be compared, with the version that made it."""
     data = save(memory.pools.tensors(), {"checkpoint": memory.card.checkpoint})
     write_atomically(folder.agent(memory.card.name) / ANCHORS, data)

@@ -22,7 +22,7 @@ class HeadError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Head:
+class LocalRay:
     """A Ray head that we started.
 
     Attributes:
@@ -34,7 +34,7 @@ class Head:
     address: str
 
 
-def start_head(cores: int, log: Path, settings: dict[str, str]) -> Head:
+def start_head(cores: int, log: Path, settings: dict[str, str]) -> LocalRay:
     """Start Ray in a session of its own and return once its port is open.
 
     Raises:
@@ -63,7 +63,7 @@ def start_head(cores: int, log: Path, settings: dict[str, str]) -> Head:
     except BaseException:  # Ctrl-C too: it is in a session of its own and would stay
         stop_head(process.pid)
         raise
-    return Head(process.pid, address)
+    return LocalRay(process.pid, address)
 
 
 def stop_head(session: int) -> None:

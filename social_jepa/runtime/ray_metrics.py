@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from ray.util.metrics import Gauge
 
-from agents.protocol.peer_list import Report
+from agents.protocol.peer_list import AgentReport
 
 if TYPE_CHECKING:
-    from agents.protocol.edge import SettledEdge
+    from agents.protocol.edge import EdgeResult
 
 _AGENT = {
     "step": "Optimiser steps that the agent has taken",
@@ -37,7 +37,7 @@ class Metrics:
             tag_keys=("run", "source", "target"),
         )
 
-    def tell(self, name: str, report: Report) -> None:
+    def tell(self, name: str, report: AgentReport) -> None:
         """Take over what an agent reports."""
         tags = {"run": self._run, "agent": name}
         self._life.set(report.news.incarnation, tags)
@@ -48,7 +48,7 @@ class Metrics:
                     gauge.set(value, tags)
         self._tell_edges(report.news.edges)
 
-    def _tell_edges(self, edges: Iterable["SettledEdge"]) -> None:
+    def _tell_edges(self, edges: Iterable["EdgeResult"]) -> None:
         for edge in edges:
             if edge.score is not None:
                 tags = {"run": self._run, "source": edge.source, "target": edge.target}

@@ -12,7 +12,7 @@ from social_jepa.runtime import cluster
 from social_jepa.runtime.local_ray import start_head, stop_head
 from social_jepa.runtime.registry import begin
 from social_jepa.storage.ledger import FOREVER, Ledger
-from social_jepa.storage.run_folder import RunFolder, StoreError, create, write_json
+from social_jepa.storage.run_folder import RunFolder, RunFolderError, create, write_json
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
@@ -22,7 +22,7 @@ WAIT_EVERY = 0.1  # seconds between two looks while waiting for an agent
 START_PATIENCE = 15.0  # seconds in which a newcomer's process should start, unless it waits for something
 
 
-class NotUpError(StoreError):
+class NotUpError(RunFolderError):
     """A simulation that does not run; the text says how to bring it back."""
 
 
@@ -88,7 +88,7 @@ class Simulation:
     @classmethod
     def _start(cls, config: RunConfig, folder: RunFolder, address: str | None, what: str) -> "Simulation":
         from social_jepa.runtime.supervisor import (
-            Keeper,  # brings torch, which asking a simulation does without
+            Supervisor,  # brings torch, which asking a simulation does without
         )
 
         with folder.hold():
@@ -106,7 +106,7 @@ class Simulation:
                 cluster.connect(address)
                 parts = cluster.share(config.agents.count, config.agents.threads, room=ROOM)
                 arguments = (str(folder.path), folder.namespace, True, parts)
-                keeper = cluster.start_keeper(Keeper, folder.namespace, True, *arguments)
+                keeper = cluster.start_keeper(Supervisor, folder.namespace, True, *arguments)
                 cluster.call(keeper, "begin", again=True)
             except BaseException:
                 if head is not None:
@@ -229,7 +229,7 @@ def _refuse_twice(folder: RunFolder) -> None:
     except NotUpError:
         clear_remains(folder)
     else:
-        raise StoreError(f"{folder.path} is up already: social-jepa status --run {folder.path} shows it")
+        raise RunFolderError(f"{folder.path} is up already: social-jepa status --run {folder.path} shows it")
 
 
 def _plain(agent: Mapping[str, Any]) -> dict[str, Any]:

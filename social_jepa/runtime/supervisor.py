@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from agents.protocol.peer_list import Report, Roll
+from agents.protocol.peer_list import AgentReport, PeerList
 from social_jepa.runtime.cluster import KEEPER, Share, agent_options, names_in, shortage
 from social_jepa.runtime.membership import newcomer
 from social_jepa.runtime.ray_metrics import Metrics
@@ -29,24 +29,24 @@ REMIND_EVERY = 15.0  # seconds between two looks at whether a conversation has d
 
 
 @ray.remote
-class Keeper:
+class Supervisor:
     """Registry and observer of one simulation."""
 
     def __init__(self, folder: str, namespace: str, living: bool, parts: Share) -> None:
         """Begin, or go on from the ledger; agents that are alive are found again by name."""
         from social_jepa.runtime.ledger_writer import (
-            Chronicle,  # brings torch, which whoever only asks does without
+            LedgerWriter,  # brings torch, which whoever only asks does without
         )
 
         self._folder = RunFolder.at(folder)
         self._config = self._folder.config()
         self._ledger = Ledger(self._folder.ledger_file, create=True)
         self._registry = Registry(self._config, self._folder, self._ledger, living)
-        self._chronicle = Chronicle(self._config, self._folder, self._ledger)
+        self._chronicle = LedgerWriter(self._config, self._folder, self._ledger)
         self._metrics = Metrics(self._folder.path.name)
         self._namespace, self._living, self._parts = namespace, living, parts
         self._handles: dict[str, Any] = {}
-        self._reports: dict[str, Report] = {}
+        self._reports: dict[str, AgentReport] = {}
         self._dead: dict[str, str] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         # the constructor runs again when this process dies, and nobody else would begin then
@@ -81,15 +81,15 @@ class Keeper:
                 ).remote(name, me)  # fmt: skip
         self._watches[name] = asyncio.get_running_loop().create_task(self._watch(name))
 
-    async def enlist(self, name: str) -> tuple[Any, int, Roll]:
+    async def enlist(self, name: str) -> tuple[Any, int, PeerList]:
         """Tell an agent that begins a life what makes it, which life this is, and who is there."""
         life = self._registry.begin_life(name)
         spec = self._registry.spec(name, self._parts.threads)
         self._call_roll(but=name)
-        return spec, life, Roll(**self._registry.roll(self._handles))
+        return spec, life, PeerList(**self._registry.roll(self._handles))
 
     def _call_roll(self, but: str = "") -> None:
-        roll = Roll(**self._registry.roll(self._handles))
+        roll = PeerList(**self._registry.roll(self._handles))
         for name in roll.handles:
             if name != but:
                 self._handles[name].meet.remote(roll)
@@ -121,7 +121,7 @@ class Keeper:
                     handle.remind.remote()
             await asyncio.sleep(POLL * max(1, len(self._handles) / 10))
 
-    def _hear(self, name: str, report: Report) -> None:
+    def _hear(self, name: str, report: AgentReport) -> None:
         if report.news.incarnation != self._registry.lives[name]:
             return  # a former life that has not noticed its end
         if name in self._registry.pending:

@@ -19,17 +19,17 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
-from social_jepa.server.auth import Guard, check_access
-from social_jepa.server.client import Living
-from social_jepa.server.metrics import Metrics, Stopwatch
+from social_jepa.server.auth import AuthMiddleware, check_access
+from social_jepa.server.client import SimulationClient
+from social_jepa.server.metrics import Metrics, MetricsMiddleware
 from social_jepa.server.problems import add_handlers
-from social_jepa.server.render_thread import Eyes
+from social_jepa.server.render_thread import RenderThread
 from social_jepa.server.routes import query as ask
 from social_jepa.server.routes import read
 from social_jepa.server.routes import write as act
 from social_jepa.server.service import Service
-from social_jepa.server.snapshots import View
-from social_jepa.server.sse import Bell
+from social_jepa.server.snapshots import SnapshotCache
+from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.run_folder import RunFolder
 
 SWITCH = (
@@ -40,10 +40,10 @@ LINGER = 3  # seconds that answers on their way may take when the server ends
 
 def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
     """Return the server of a run folder as an ASGI app; every request needs the token if there is one."""
-    view, living = View(folder), Living(folder)
+    view, living = SnapshotCache(folder), SimulationClient(folder)
 
     metrics = Metrics(lambda: parts.look())
-    parts = Service(view, living, Eyes(), Bell(view, living.watch), metrics)
+    parts = Service(view, living, RenderThread(), EventBroadcaster(view, living.watch), metrics)
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -65,8 +65,8 @@ def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
     for module in (read, ask, act):
         app.include_router(module.router)
     add_handlers(app)
-    app.add_middleware(Guard, token=token)
-    app.add_middleware(Stopwatch, metrics=metrics)
+    app.add_middleware(AuthMiddleware, token=token)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app
 
 

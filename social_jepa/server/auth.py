@@ -59,7 +59,7 @@ def check_access(host: str, token: str | None) -> None:
         )
 
 
-class Guard:
+class AuthMiddleware:
     """Lets through what may pass, and dresses every answer with the headers that keep a browser safe."""
 
     def __init__(self, app: ASGIApp, token: str | None = None) -> None:

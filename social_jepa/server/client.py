@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.doctor import answers
-from social_jepa.storage.run_folder import RunFolder, StoreError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 if TYPE_CHECKING:
     from social_jepa.runtime.simulation import Simulation
@@ -15,7 +15,7 @@ FRESH = 0.5  # seconds for which one answer of the keeper serves everybody
 ANSWER = 0.5  # seconds in which Ray's port must open
 
 
-class Living:
+class SimulationClient:
     """A way to the simulation that survives its going down and coming back.
 
     Ray ends a process whose cluster has been gone for a minute: `watch` leaves it in time.
@@ -42,7 +42,7 @@ class Living:
             self.leave()
             if living is None:
                 path = self._folder.path
-                raise StoreError(f"{path} is not up: social-jepa resume {path} brings it back")
+                raise RunFolderError(f"{path} is not up: social-jepa resume {path} brings it back")
             from social_jepa.runtime import cluster
             from social_jepa.runtime.simulation import Simulation
 
@@ -85,7 +85,7 @@ class Living:
         for _ in range(2):  # a simulation that was brought back in the same Ray has another keeper
             try:
                 return self.reach().status(), ""
-            except (StoreError, RuntimeError) as error:
+            except (RunFolderError, RuntimeError) as error:
                 trouble = str(error)
                 self.leave()
         return [], trouble

@@ -83,7 +83,7 @@ def _family(
     return family
 
 
-class Stopwatch:
+class MetricsMiddleware:
     """Counts and times every request, by the pattern of its address: there are only so many of those."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

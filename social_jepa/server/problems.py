@@ -15,7 +15,7 @@ from social_jepa.config.overrides import ConfigError
 from social_jepa.graph.query import QueryError
 from social_jepa.runtime.membership import MembershipError, UnknownMemberError
 from social_jepa.storage.ledger import LedgerError
-from social_jepa.storage.run_folder import StoreError
+from social_jepa.storage.run_folder import RunFolderError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_TOLD = 5  # mistakes of one request that are told
@@ -54,7 +54,7 @@ KINDS = (
 ERRORS: tuple[tuple[type[Exception], Kind], ...] = (
     (UnknownAgentError, NOT_FOUND), (UnknownMemberError, NOT_FOUND), (NoPathError, NO_PATH),
     (QueryError, INVALID), (MembershipError, CONFLICT), (ConfigError, INVALID), (LedgerError, UNREACHABLE),
-    (StoreError, CONFLICT), (ValueError, INVALID), (OverflowError, INVALID), (RuntimeError, UNREACHABLE),
+    (RunFolderError, CONFLICT), (ValueError, INVALID), (OverflowError, INVALID), (RuntimeError, UNREACHABLE),
 )  # fmt: skip
 _OPTIONS = re.compile(r"--(from|to|via|tick|vector|as)\b")  # sentences of the command line, said of fields
 

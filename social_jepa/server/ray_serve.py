@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from social_jepa.runtime import cluster
-from social_jepa.storage.run_folder import RunFolder, StoreError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 APPLICATION = "social-jepa"
 LOOK_EVERY = 1.0  # seconds between two looks at whether Ray is still there
@@ -30,7 +30,7 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
     """
     living = folder.living()
     if living is None:
-        raise StoreError(f"{folder.path} is not up: without --on-ray it is served all the same")
+        raise RunFolderError(f"{folder.path} is not up: without --on-ray it is served all the same")
     cluster.connect(living["address"])
     try:
         from ray import serve

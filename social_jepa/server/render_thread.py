@@ -32,7 +32,7 @@ MARKS = {"refused": "✕", "failed": "!", "stale": "↻"}  # said besides colour
 T = TypeVar("T")
 
 
-class Eyes:
+class RenderThread:
     """Draws what cameras see, and curves."""
 
     def __init__(self) -> None:

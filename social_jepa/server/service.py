@@ -9,13 +9,13 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from social_jepa.graph.results import Results
-from social_jepa.server.client import Living
+from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, ProblemError
-from social_jepa.server.render_thread import Eyes
-from social_jepa.server.snapshots import Snapshot, View
-from social_jepa.server.sse import Bell
-from social_jepa.storage.run_folder import StoreError
+from social_jepa.server.render_thread import RenderThread
+from social_jepa.server.snapshots import Snapshot, SnapshotCache
+from social_jepa.server.sse import EventBroadcaster
+from social_jepa.storage.run_folder import RunFolderError
 
 T = TypeVar("T")
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 class Service:
     """The parts of one server."""
 
-    view: View
-    living: Living
-    eyes: Eyes
-    bell: Bell
+    view: SnapshotCache
+    living: SimulationClient
+    eyes: RenderThread
+    bell: EventBroadcaster
     metrics: Metrics
 
     async def threads(self, work: Callable[[], T]) -> T:
@@ -39,7 +39,7 @@ class Service:
         told, _ = self.living.status()
         try:
             results: Results | None = self.view.now().results
-        except StoreError:
+        except RunFolderError:
             results = None  # nobody has joined yet
         return merge(told, results)
 
@@ -56,7 +56,7 @@ class Service:
         up = bool(told)
         try:
             snapshot: Snapshot | None = self.view.now()
-        except StoreError as error:
+        except RunFolderError as error:
             snapshot, trouble = None, trouble or str(error)
         agents = merge(told, snapshot.results if snapshot else None)
         edges = snapshot.results.document["edges"] if snapshot else []

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from alignment.graph import WORST_R2
 from social_jepa.graph.results import Results, read_results
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, StoreError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 SLOW = 0.05  # seconds; a graph that takes longer to read is not read at every change
 PATIENCE = 4.0  # how old such a graph may be, in the times that reading it takes
@@ -48,7 +48,7 @@ class Snapshot:
         return self.made[name]
 
 
-class View:
+class SnapshotCache:
     """One run folder, read by any number of threads."""
 
     def __init__(self, folder: RunFolder) -> None:
@@ -111,7 +111,7 @@ class View:
             snapshot = self.now()
             try:
                 return question(snapshot.results)
-            except StoreError as error:
+            except RunFolderError as error:
                 if "another version" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(0.02)
@@ -121,7 +121,7 @@ class View:
         with self.ledger() as ledger:
             results = read_results(self.folder, self.config, ledger)
         for agent in results.document["agents"]:
-            with contextlib.suppress(StoreError):  # who asks for them is told why
+            with contextlib.suppress(RunFolderError):  # who asks for them is told why
                 results.pools(agent["name"])
         seconds = time.perf_counter() - began
         etag = f'W/"{self._mark}-{"-".join(map(str, version))}"'

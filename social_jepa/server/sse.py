@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from social_jepa.server.problems import BUSY, ProblemError
-from social_jepa.server.snapshots import View, as_json
+from social_jepa.server.snapshots import SnapshotCache, as_json
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ledger, for all listeners together
 HEARTBEAT = 15.0  # seconds of silence after which a comment says that the line is open
@@ -16,14 +16,14 @@ MOST_LISTENERS = 64
 BATCH = 200  # events read at once
 
 
-class Bell:
+class EventBroadcaster:
     """Rings when anything was written down; one look serves every listener.
 
     Attributes:
         closing: Whether the server is about to end, so that nobody waits on.
     """
 
-    def __init__(self, view: View, chore: Callable[[], None]) -> None:
+    def __init__(self, view: SnapshotCache, chore: Callable[[], None]) -> None:
         """Args: chore is done at every fourth look."""
         self._view, self._chore = view, chore
         self._rung = asyncio.Event()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.protocol.channel import Posted
+from agents.protocol.channel import SentMessage
 from social_jepa.storage.ledger_schema import (
     EDGE,
     MEMBERS,
@@ -142,7 +142,7 @@ class Ledger:
         self,
         agents: Iterable[Mapping[str, Any]] = (),
         edges: Sequence[Mapping[str, Any]] = (),
-        messages: Iterable[Posted] = (),
+        messages: Iterable[SentMessage] = (),
         maps: Mapping[tuple[str, str], bytes] | None = None,
         events: Iterable[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:

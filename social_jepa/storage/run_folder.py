@@ -31,7 +31,7 @@ REPORTED = (
 )  # fmt: skip
 
 
-class StoreError(ValueError):
+class RunFolderError(ValueError):
     """A run folder that cannot be used; the text says why and what to do."""
 
 
@@ -107,7 +107,7 @@ class RunFolder:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StoreError(f"{self.path} is in use: another process runs it at this moment") from error
+            raise RunFolderError(f"{self.path} is in use: another process runs it at this moment") from error
 
     def agent(self, name: str) -> Path:
         """Folder of one agent."""
@@ -127,17 +127,17 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     path = out or _fresh()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         hint = f", or go on with social-jepa resume {path}" if (path / "config.toml").exists() else ""
-        raise StoreError(f"{path} exists already: choose another --out{hint}")
+        raise RunFolderError(f"{path} exists already: choose another --out{hint}")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"cannot make the run folder {path}: {error.strerror}") from error
+        raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
     folder = RunFolder.at(path)
     try:
         write_json(folder.path / "versions.json", versions())
         write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
     except OSError as error:
-        raise StoreError(f"cannot write into the run folder {path}: {error.strerror}") from error
+        raise RunFolderError(f"cannot write into the run folder {path}: {error.strerror}") from error
     return folder
 
 
@@ -150,12 +150,12 @@ def find(path: Path | None) -> RunFolder:
     if path is None:
         runs = [entry for entry in RUNS.glob("*") if (entry / "config.toml").exists()]
         if not runs:
-            raise StoreError(
+            raise RunFolderError(
                 "there is no run below ./runs yet: start one with social-jepa run, or name its folder"
             )
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
     if not (path / "config.toml").exists():
-        raise StoreError(f"{path} is no run folder: it holds no config.toml")
+        raise RunFolderError(f"{path} is no run folder: it holds no config.toml")
     return RunFolder.at(path)
 
 
@@ -165,7 +165,7 @@ def find_living(path: Path | None) -> RunFolder:
         living = [entry.parent for entry in RUNS.glob("*/living.json")]
         path = max(living, key=lambda entry: (entry / "living.json").stat().st_mtime_ns, default=None)
     if path is None:
-        raise StoreError(
+        raise RunFolderError(
             "no simulation below ./runs is up: start one with social-jepa up, or name its folder"
         )
     return find(path)

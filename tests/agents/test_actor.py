@@ -5,27 +5,27 @@ import time
 import pytest
 
 from agents.agent import Agent
-from agents.protocol.messages import Call, encode
-from agents.protocol.wire import Frame, pack
+from agents.protocol.messages import AnchorRequest, encode
+from agents.protocol.wire import Envelope, pack
 from tests.support.swarm import figures, gather, offer, publish, tiny_spec
 
 pytestmark = pytest.mark.ray
 
-CALL = Call(source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, nonce=0)
+CALL = AnchorRequest(source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, nonce=0)
 GARBAGE = {  # what agent-0 is told, and how it refuses it
     b"": "shorter than a header",
     b"GET / HTTP/1.1" + bytes(200): "not a Social-JEPA frame",
-    pack(Frame(b"\xc1")): "not a message",
-    pack(Frame(encode(offer()))): "agent-0 is nobody that agent-0 has met",
-    pack(Frame(encode(offer(source="stranger", target="agent-0", scene="e15e")))): "stranger is nobody",
-    pack(Frame(encode(CALL), incarnation=1)): "was not made",
-    pack(Frame(encode(CALL), incarnation=0)): "agent-1 speaks from a former life",
+    pack(Envelope(b"\xc1")): "not a message",
+    pack(Envelope(encode(offer()))): "agent-0 is nobody that agent-0 has met",
+    pack(Envelope(encode(offer(source="stranger", target="agent-0", scene="e15e")))): "stranger is nobody",
+    pack(Envelope(encode(CALL), incarnation=1)): "was not made",
+    pack(Envelope(encode(CALL), incarnation=0)): "agent-1 speaks from a former life",
 }
 
 
 def make_registry(ray, folder, **training):
     """The least registry: it counts lives and tells who is there once it knows."""
-    from agents.actor import Roll
+    from agents.actor import PeerList
 
     specs = {f"agent-{index}": tiny_spec(index, folder, **training) for index in range(2)}
 
@@ -36,7 +36,7 @@ def make_registry(ray, folder, **training):
         def roll(self):
             present = {name: self.lives[name] for name in self.handles}
             self.number += 1
-            return Roll(self.number, self.handles, present, specs["agent-0"].events)
+            return PeerList(self.number, self.handles, present, specs["agent-0"].events)
 
         async def enlist(self, name):
             self.lives[name] += 1

@@ -8,8 +8,8 @@ import torch
 
 from agents.agent import Agent
 from agents.models.checker import WorldModelError
-from agents.protocol.peer_protocol import Voice
-from agents.runner import Life
+from agents.protocol.peer_protocol import PeerProtocol
+from agents.runner import AgentRunner
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent
 from tests.support.runners import MOVED, World, losses_of, spec, step
@@ -96,7 +96,7 @@ def test_what_is_asked_before_birth_is_done_before_the_first_frame(world, tmp_pa
         own.witness([*own.spec.events, body])
         return own.trainer.frames, len(own.trainer.window)
 
-    life = Life(Voice("agent-0", world.transport))
+    life = AgentRunner(PeerProtocol("agent-0", world.transport))
     asked = life.errand(witness)
     thread = threading.Thread(target=life.live, args=(lambda: spec(tmp_path),))
     thread.start()

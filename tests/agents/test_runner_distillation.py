@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from agents.agent import Agent
-from agents.protocol.messages import Lesson
-from agents.protocol.peer_protocol import Voice
+from agents.protocol.messages import DistillReply
+from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.wire import MAX_FRAME
 from tests.support.runners import losses_of, numbers, pupil_spec, spec, step
 from tests.support.swarm import agent
@@ -18,7 +18,7 @@ def test_a_pupil_learns_from_its_teacher_and_then_speaks_with_everybody(world, t
 
     assert pupil.memory.progress.lesson_frames == 6 * 64
     assert pupil.agent.trainer.losses == []
-    assert [type(said).__name__ for said in world.transport.said].count("Lesson") == 1
+    assert [type(said).__name__ for said in world.transport.said].count("DistillReply") == 1
     assert pupil.voice.lessons == {}
     assert {edge.source for edge in pupil.voice.news(1, 0).edges} == {"agent-0"}
 
@@ -32,7 +32,7 @@ def test_a_pupil_that_was_taught_once_is_not_taught_again_in_its_next_life(world
     world.until(lambda: again.memory is not None and again.voice.settled() and teacher.voice.settled())
 
     assert again.memory.card == pupil.memory.card
-    assert [type(said).__name__ for said in world.transport.said].count("Ask") == 1
+    assert [type(said).__name__ for said in world.transport.said].count("DistillRequest") == 1
 
 
 def test_a_pupil_whose_teacher_leaves_learns_alone(world, tmp_path):
@@ -45,7 +45,7 @@ def test_a_pupil_whose_teacher_leaves_learns_alone(world, tmp_path):
 
 
 def test_a_pupil_waits_for_a_teacher_that_still_learns(world, tmp_path):
-    world.voices["agent-0"] = Voice("agent-0", world.transport, incarnation=1)
+    world.voices["agent-0"] = PeerProtocol("agent-0", world.transport, incarnation=1)
     world.transport.listen("agent-0", world.voices["agent-0"].hear)
     pupil = world.begin(pupil_spec(tmp_path))
     world.until(lambda: pupil.agent is not None)
@@ -67,13 +67,13 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_lesson_that_cannot_be_is_refused_and_its_pupil_learns_alone(world, tmp_path, case):
-    voice = world.voices["agent-0"] = Voice("agent-0", world.transport, incarnation=1)
+    voice = world.voices["agent-0"] = PeerProtocol("agent-0", world.transport, incarnation=1)
     world.transport.listen("agent-0", voice.hear)
     wanted = pupil_spec(tmp_path)
     first = Agent(wanted).first
     pupil = world.begin(wanted)
     lesson = {"first": first, "rows": 256, "dim": 2, "data": numbers(256)} | BAD[case]
-    voice.say([Lesson(source="agent-0", target="agent-1", round=0, **lesson)])
+    voice.say([DistillReply(source="agent-0", target="agent-1", round=0, **lesson)])
     world.until(lambda: pupil.memory is not None)
 
     assert "the lesson of agent-0 was refused, and it learns alone" in pupil.note
@@ -85,15 +85,15 @@ def test_a_pupil_that_asks_for_too_much_gets_what_one_frame_holds(world, tmp_pat
     monkeypatch.setattr("agents.runner.MAX_FRAME", 8 * 2 * 100)
     teacher = world.begin(spec(tmp_path, living=False))
     world.begin(pupil_spec(tmp_path))
-    world.until(lambda: [said for said in world.transport.said if isinstance(said, Lesson)])
+    world.until(lambda: [said for said in world.transport.said if isinstance(said, DistillReply)])
 
-    (lesson,) = [said for said in world.transport.said if isinstance(said, Lesson)]
+    (lesson,) = [said for said in world.transport.said if isinstance(said, DistillReply)]
     assert lesson.rows == 200 // teacher.agent.published.basis.core_dim
     assert MAX_FRAME > 8 * 2 * 100
 
 
 def test_who_is_stopped_while_it_listens_stops_at_once(world, tmp_path):
-    world.voices["agent-0"] = Voice("agent-0", world.transport, incarnation=1)
+    world.voices["agent-0"] = PeerProtocol("agent-0", world.transport, incarnation=1)
     world.transport.listen("agent-0", world.voices["agent-0"].hear)
     pupil = world.begin(pupil_spec(tmp_path))
     world.until(lambda: pupil.agent is not None)

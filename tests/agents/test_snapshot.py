@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agents.agent import Agent
-from agents.snapshot import Published
+from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from tests.support.swarm import tiny_spec
 
@@ -27,7 +27,7 @@ def path(life, tmp_path):
 
 
 def load(life, path, **owner):
-    return Published.load(path, life.owner() | owner, life.build_model)
+    return PublishedModel.load(path, life.owner() | owner, life.build_model)
 
 
 def test_what_was_published_is_read_back_as_it_was(life, path):
@@ -126,7 +126,7 @@ def test_a_file_of_other_sizes_is_refused(life, path):
     other = replace(life.spec, model=replace(life.spec.model, dim=3))
 
     with pytest.raises(CheckpointError, match="trained with other model settings"):
-        Published.load(path, life.owner(), Agent(other).build_model)
+        PublishedModel.load(path, life.owner(), Agent(other).build_model)
 
 
 def test_a_damaged_publication_is_made_anew_and_costs_nothing_that_was_learned(life, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from agents.settings import NegotiationConfig, TrainingConfig
 from benchmarks import harness
 from benchmarks.__main__ import BENCHMARKS, chosen, main
-from benchmarks.harness import BenchmarkError, Effort, Figure, alternate, at_least, at_most
+from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_least, at_most
 from benchmarks.processes import Worker
 from benchmarks.scale import seeds, whole_run
 from benchmarks.soak import all_parts as living
@@ -27,7 +27,7 @@ SMALL = TrainingConfig(steps=20, segments=12, window=64)
 
 
 def figure(value, reference, goal=None):
-    return Figure("speed", value, "frames/s", "walking", reference, goal)
+    return Metric("speed", value, "frames/s", "walking", reference, goal)
 
 
 def test_the_ratio_is_ours_over_the_reference():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
-from env.recording import Recorder, Window
+from env.recording import Recorder, ReplayBuffer
 from env.renderers.base import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
@@ -43,14 +43,14 @@ def test_a_camera_that_sees_nothing_is_refused():
 
 
 def test_a_window_draws_only_what_is_new_and_stays(recorder):
-    window = Window(recorder, start=10, size=8)
+    window = ReplayBuffer(recorder, start=10, size=8)
     assert len(window) == 0
     assert [window.advance_to(stop) for stop in (13, 13, 20, 50)] == [3, 0, 7, 8]
     assert window.ticks == range(42, 50)
 
 
 def test_a_window_fills_and_then_moves(recorder):
-    window = Window(recorder, start=10, size=8)
+    window = ReplayBuffer(recorder, start=10, size=8)
     for stop, held in [(10, range(10, 10)), (14, range(10, 14)), (18, range(10, 18)), (21, range(13, 21))]:
         window.advance_to(stop)
         assert window.ticks == held
@@ -59,7 +59,7 @@ def test_a_window_fills_and_then_moves(recorder):
 
 @pytest.mark.parametrize("stops", [[12], [18], [19, 23], [18, 40, 41], [14, 37]])
 def test_segments_are_consecutive_stretches_of_the_recording_also_over_the_seam(recorder, stops):
-    window = Window(recorder, start=10, size=8)
+    window = ReplayBuffer(recorder, start=10, size=8)
     for stop in stops:
         window.advance_to(stop)
     length = min(3, len(window))
@@ -71,7 +71,7 @@ def test_segments_are_consecutive_stretches_of_the_recording_also_over_the_seam(
 
 
 def test_segment_starts_are_uniform(recorder):
-    window = Window(recorder, start=0, size=8)
+    window = ReplayBuffer(recorder, start=0, size=8)
     window.advance_to(13)
     segments = window.read(window.draw(np.random.default_rng(0), 6000, 3))
     _, counts = np.unique([hash(segment.tobytes()) for segment in segments], return_counts=True)
@@ -80,14 +80,14 @@ def test_segment_starts_are_uniform(recorder):
 
 
 def test_equal_generators_draw_equal_segments(recorder):
-    window = Window(recorder, start=0, size=8)
+    window = ReplayBuffer(recorder, start=0, size=8)
     window.advance_to(13)
     a, b = (window.draw(np.random.default_rng(7), 5, 2) for _ in range(2))
     assert (a == b).all()
 
 
 def test_what_a_window_cannot_do_is_refused(recorder):
-    window = Window(recorder, start=0, size=8)
+    window = ReplayBuffer(recorder, start=0, size=8)
     window.advance_to(5)
     with pytest.raises(ValueError, match="only moves on"):
         window.advance_to(4)
@@ -96,6 +96,6 @@ def test_what_a_window_cannot_do_is_refused(recorder):
     with pytest.raises(ValueError, match="the window holds ticks range\\(0, 5\\), asked for 4 to 5"):
         window.read(np.array([4, 5]))
     with pytest.raises(ValueError, match="start"):
-        Window(recorder, -1, 8)
+        ReplayBuffer(recorder, -1, 8)
     with pytest.raises(ValueError, match="size"):
-        Window(recorder, 0, 0)
+        ReplayBuffer(recorder, 0, 0)

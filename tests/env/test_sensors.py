@@ -9,15 +9,15 @@ from env.camera import Pose, RingConfig, glance, ring_pose
 from env.dynamics import unit_positions
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
-from env.sensors import GOAL_WIDTH, Needs, SensingRecorder, nearness
+from env.sensors import GOAL_WIDTH, SensorRecorder, SensorSpec, nearness
 
 POSE = ring_pose(0, RingConfig())
 CONFIG = SceneConfig(renderer="toy", frame_size=16, objects=2)
-LOOKING = Needs(looks=3, max_glance=12.0)
+LOOKING = SensorSpec(looks=3, max_glance=12.0)
 
 
 def recorder_of(needs, config=CONFIG, pose=POSE, words=(0, 0)):
-    return SensingRecorder(Scene(config, 4), build_renderer(config), pose, "me", needs, words)
+    return SensorRecorder(Scene(config, 4), build_renderer(config), pose, "me", needs, words)
 
 
 def test_each_look_is_the_glance_that_its_offset_names():
@@ -65,7 +65,7 @@ def test_turns_lead_from_look_to_look():
 )
 def test_pushes_and_where_things_are_tell_where_they_will_be(dynamics, rate):
     config = replace(CONFIG, dynamics=dynamics, rate=rate)
-    recorder, ticks = recorder_of(Needs(controlled=2), config), np.arange(500)
+    recorder, ticks = recorder_of(SensorSpec(controlled=2), config), np.arange(500)
     pushes = recorder.senses(ticks).pushes
     now, later = recorder.scene.factors(ticks), recorder.scene.factors(ticks + 1)
     rates = np.array(config.coordinate_rates)
@@ -75,7 +75,7 @@ def test_pushes_and_where_things_are_tell_where_they_will_be(dynamics, rate):
 
 
 def test_pushes_of_a_random_walk_are_white():
-    pushes = recorder_of(Needs(controlled=1)).senses(np.arange(4000)).pushes
+    pushes = recorder_of(SensorSpec(controlled=1)).senses(np.arange(4000)).pushes
 
     assert pushes.shape == (4000, 2)
     assert np.abs(pushes.mean(0)).max() < 0.06
@@ -85,8 +85,8 @@ def test_pushes_of_a_random_walk_are_white():
 
 def test_the_reward_is_highest_at_the_goal_and_positions_are_what_they_are():
     ticks = np.arange(300)
-    reward = recorder_of(Needs(task="reward")).senses(ticks).values[:, 0]
-    positions = recorder_of(Needs(controlled=2, task="positions")).senses(ticks).values
+    reward = recorder_of(SensorSpec(task="reward")).senses(ticks).values[:, 0]
+    positions = recorder_of(SensorSpec(controlled=2, task="positions")).senses(ticks).values
     factors = Scene(CONFIG, 4).factors(ticks)
     distance = np.linalg.norm(positions[:, :2], axis=1)
 
@@ -97,7 +97,7 @@ def test_the_reward_is_highest_at_the_goal_and_positions_are_what_they_are():
 
 
 def test_who_needs_nothing_sees_and_knows_what_a_plain_camera_does():
-    recorder = recorder_of(Needs())
+    recorder = recorder_of(SensorSpec())
     senses = recorder.senses(np.arange(4))
 
     assert recorder.look(3).shape == (16, 16, 3)
@@ -115,11 +115,11 @@ def test_who_needs_nothing_sees_and_knows_what_a_plain_camera_does():
 )
 def test_needs_that_no_camera_meets_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
-        Needs(**changes)
+        SensorSpec(**changes)
 
 
 def test_what_a_scene_or_a_pose_cannot_give_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match="lower it to 2 or less, or raise scene"):
-        recorder_of(Needs(controlled=3))
+        recorder_of(SensorSpec(controlled=3))
     with pytest.raises(ValueError, match="lower max_glance to 9 or less, or level the camera"):
         recorder_of(LOOKING, pose=Pose(2.0, 3.2, 0, 180, -80))

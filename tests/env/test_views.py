@@ -8,7 +8,7 @@ from env.gym.shared_scene import SharedScene
 from env.recording import Recorder
 from env.renderers.base import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
-from env.views import GlanceConfig, glances
+from env.views import ViewConfig, glances
 
 CONFIG = SceneConfig(renderer="toy", frame_size=16, objects=1)
 POSE = ring_pose(0, RingConfig())
@@ -42,7 +42,7 @@ def test_actions_lead_from_glance_to_glance():
 
 def test_each_frame_is_the_instant_seen_in_its_direction():
     recorder = recorder_at()
-    found = seen([7, 9], recorder=recorder, config=GlanceConfig(20.0))
+    found = seen([7, 9], recorder=recorder, config=ViewConfig(20.0))
     for row, tick in enumerate((7, 9)):
         for column in range(4):
             pan, tilt = (20.0 * found.offsets[row, column].astype(float)).tolist()
@@ -52,7 +52,7 @@ def test_each_frame_is_the_instant_seen_in_its_direction():
 
 def test_the_offsets_are_actions_of_the_gymnasium_face():
     still = replace(CONFIG, dynamics="still")
-    found = seen([0], recorder=recorder_at(config=still), config=GlanceConfig(12.0))
+    found = seen([0], recorder=recorder_at(config=still), config=ViewConfig(12.0))
     shared = SharedScene(still, POSE, max_glance=12.0)
     shared.reset(seed=0)
     for column in range(4):
@@ -64,7 +64,7 @@ def test_the_offsets_are_actions_of_the_gymnasium_face():
 
 def test_glances_of_no_degrees_are_what_the_camera_sees():
     recorder = recorder_at()
-    found = seen([3], recorder=recorder, config=GlanceConfig(0))
+    found = seen([3], recorder=recorder, config=ViewConfig(0))
     assert (found.frames == recorder.look(3)).all()
 
 
@@ -102,9 +102,9 @@ def test_miniworld_glances_as_well():
 
 def test_what_no_camera_does_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match="max_glance"):
-        GlanceConfig(-1)
+        ViewConfig(-1)
     with pytest.raises(ValueError, match="max_glance"):
-        GlanceConfig(float("nan"))
+        ViewConfig(float("nan"))
     with pytest.raises(ValueError, match="count"):
         seen([0], count=0)
     with pytest.raises(ValueError, match="tick"):

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from agents.agent import Agent
-from agents.models.settings import AuxiliaryAgentConfig, EncoderConfig, SeqAgentConfig
-from agents.settings import ModelConfig, TeachingConfig
+from agents.models.settings import EncoderConfig, PJepaConfig, SeqJepaConfig
+from agents.settings import DistillationConfig, ModelConfig
 from tests.support.runners import MOVED, losses_of
 from tests.support.swarm import gather, publish, tiny_spec
 
@@ -24,8 +24,8 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 ENCODER = EncoderConfig(dim=8, width=8, hidden=32, precision="fp32")
 MODEL = ModelConfig(
     dim=6, width=8, hidden=32, precision="fp32",
-    seq_jepa=SeqAgentConfig(encoder=ENCODER, action=4, heads=2, looks=3, predictor=32),
-    p_jepa=AuxiliaryAgentConfig(encoder=ENCODER, transition=32, head=32, controlled=1, values=16),
+    seq_jepa=SeqJepaConfig(encoder=ENCODER, action=4, heads=2, looks=3, predictor=32),
+    p_jepa=PJepaConfig(encoder=ENCODER, transition=32, head=32, controlled=1, values=16),
 )  # fmt: skip
 KINDS = {
     "jepa": ("jepa", MODEL),
@@ -130,7 +130,7 @@ def of_life(folder: Path) -> dict[str, object]:
     moved.move(MOVED, 1)
     moved.train()
     moved.settle()
-    teaching = TeachingConfig(ticks=256, steps=6, batch=64)
+    teaching = DistillationConfig(ticks=256, steps=6, batch=64)
     taught = Agent(replace(tiny_spec(1, folder / "taught"), teaching=teaching))
     taught.learn_from(first, codes, lambda: False)
     taught.settle()

@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 
-from agents.protocol.channel import Posted
+from agents.protocol.channel import SentMessage
 from social_jepa.storage.ledger import Ledger
 
 EDGE = {
@@ -12,7 +12,10 @@ EDGE = {
     "r2": 0.5, "r2_core": 0.9, "null_r2": None, "bytes": 30,
 }  # fmt: skip
 
-MESSAGES = [Posted("a", "b", "a", "b", "Offer", 10), Posted("b", "a", "a", "b", "Call", 20)]
+MESSAGES = [
+    SentMessage("a", "b", "a", "b", "Offer", 10),
+    SentMessage("b", "a", "a", "b", "AnchorRequest", 20),
+]
 
 
 def member(name, index, pose="here", **changes):

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import permutations
 
 from agents.protocol.messages import Offer
-from agents.protocol.peer_protocol import Voice
+from agents.protocol.peer_protocol import PeerProtocol
 from tests.support.swarm import agent
 
 
@@ -40,7 +40,7 @@ def offers(transport):
 def join(voices, transport, index, life=1):
     """Have somebody come: everybody is told, with what it has to show."""
     name = f"agent-{index}"
-    voices[name] = Voice(name, transport, incarnation=life)
+    voices[name] = PeerProtocol(name, transport, incarnation=life)
     transport.listen(name, voices[name].hear)
     lives = {peer: voice.mailbox.incarnation for peer, voice in voices.items()}
     for peer, voice in voices.items():

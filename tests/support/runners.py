@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from agents.agent import Agent
-from agents.protocol.peer_protocol import Voice
-from agents.runner import Life
-from agents.settings import TeachingConfig
+from agents.protocol.peer_protocol import PeerProtocol
+from agents.runner import AgentRunner
+from agents.settings import DistillationConfig
 from env.camera import RingConfig, ring_pose
 from tests.support.swarm import Lossy, tiny_spec
 
@@ -30,11 +30,11 @@ class World:
 
     def begin(self, wanted, life=1):
         """Have somebody born, and tell everybody of it."""
-        voice = Voice(wanted.name, self.transport, incarnation=life)
+        voice = PeerProtocol(wanted.name, self.transport, incarnation=life)
         self.voices[wanted.name] = voice
         self.transport.listen(wanted.name, voice.hear)
         self.tell()
-        born = self.lives[wanted.name] = Life(voice)
+        born = self.lives[wanted.name] = AgentRunner(voice)
         self.threads[wanted.name] = threading.Thread(target=born.live, args=(lambda: wanted,), daemon=True)
         self.threads[wanted.name].start()
         return born
@@ -72,7 +72,7 @@ def losses_of(folder, **changes):
 
 
 def pupil_spec(folder, **changes):
-    lesson = TeachingConfig(ticks=256, steps=6, batch=64)
+    lesson = DistillationConfig(ticks=256, steps=6, batch=64)
     return spec(folder, 1, taught_by="agent-0", teaching=lesson, **changes)
 
 

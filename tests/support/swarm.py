@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from agents.protocol.channel import Mailbox, MemoryTransport
-from agents.protocol.edge import Card, Pools, SettledEdge
+from agents.protocol.channel import Channel, MemoryTransport
+from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import AnyMessage, Offer, decode
 from agents.protocol.negotiation import Negotiation
-from agents.protocol.peer_protocol import Voice
+from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.wire import unpack
 from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
 from agents.spec import AgentSpec
@@ -36,8 +36,10 @@ def vectors(index: int, ticks: Iterable[int], core: int = CORE, noise: float = 0
 
 def agent(index: int, config: NegotiationConfig = CONFIG, core: int = CORE, **card: object) -> Negotiation:
     """A planted agent's side of its negotiations."""
-    pools = Pools(*(AnchorSet(tuple(ticks), vectors(index, ticks, core), core) for ticks in (FIT, HELD)))
-    who = Card(f"agent-{index}", "5ce9e", "planted", f"c0de{index}", DIM, core, False)
+    pools = AnchorPools(
+        *(AnchorSet(tuple(ticks), vectors(index, ticks, core), core) for ticks in (FIT, HELD))
+    )
+    who = PeerInfo(f"agent-{index}", "5ce9e", "planted", f"c0de{index}", DIM, core, False)
     return Negotiation(replace(who, **card), pools, config, np.random.default_rng([0, index]))
 
 
@@ -45,9 +47,9 @@ def swarm(count: int = 3) -> dict[str, Negotiation]:
     return {f"agent-{index}": agent(index) for index in range(count)}
 
 
-def connect(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[str, Mailbox]:
+def connect(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[str, Channel]:
     """Give every agent a mailbox on one transport."""
-    boxes = {name: Mailbox(transport) for name in agents}
+    boxes = {name: Channel(transport) for name in agents}
 
     def reader(name: str) -> Callable[[bytes], None]:
         return lambda frame: boxes[name].post(agents[name].receive(boxes[name].open(frame)))
@@ -57,7 +59,7 @@ def connect(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[
     return boxes
 
 
-def negotiate(agents: dict[str, Negotiation], transport: MemoryTransport | None = None) -> dict[str, Mailbox]:
+def negotiate(agents: dict[str, Negotiation], transport: MemoryTransport | None = None) -> dict[str, Channel]:
     """Let all agents talk with all until nobody has more to say."""
     transport = transport or MemoryTransport()
     boxes = connect(agents, transport)
@@ -88,18 +90,18 @@ class Lossy(MemoryTransport):
 
 def gather(
     names: Iterable[str], lost: Callable[[AnyMessage], bool] = lambda _: False
-) -> tuple[dict[str, Voice], Lossy]:
+) -> tuple[dict[str, PeerProtocol], Lossy]:
     """Voices in their first life that know each other, with nothing to show yet."""
     transport, voices = Lossy(lost), {}
     for name in names:
-        voices[name] = Voice(name, transport, incarnation=1)
+        voices[name] = PeerProtocol(name, transport, incarnation=1)
         transport.listen(name, voices[name].hear)
     for name, voice in voices.items():
         voice.meet({peer: 1 for peer in voices if peer != name})
     return voices, transport
 
 
-def publish(voices: dict[str, Voice], agents: dict[str, Negotiation]) -> None:
+def publish(voices: dict[str, PeerProtocol], agents: dict[str, Negotiation]) -> None:
     """Have every voice show its agent's model."""
     for name, voice in voices.items():
         voice.publish(agents[name])
@@ -119,7 +121,7 @@ def offer(**fields: object) -> Offer:
     return Offer(**{**known, **fields})
 
 
-def figures(edge: SettledEdge) -> tuple[object, ...]:
+def figures(edge: EdgeResult) -> tuple[object, ...]:
     """Everything that an edge holds, in a form that == compares bit for bit."""
     maps = [part for found in (edge.map, edge.core_map) if found for part in (found.weight, found.bias)]
     plain = replace(edge, map=None, core_map=None, budget=())

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Experiment, Figure, Goal, Outcome
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Goal, Metric
+from social_jepa.experiments.framework.score import Score
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def run(part, seed, settings, say):
     rng = np.random.default_rng([seed, {"good": 1, "bad": 2}[part]])
     values = 3 + settings.noise.spread * rng.standard_normal(settings.samples)
     target = rng.standard_normal((settings.samples, 2))
-    measures = {"mean": Measure.mean(values), "r2 of it": Measure.r2(target + 0.1, target)}
-    return Outcome(measures, {"values": values, "words": np.array(["a", "bc"])}, flops=10.0)
+    measures = {"mean": Score.mean(values), "r2 of it": Score.r2(target + 0.1, target)}
+    return ConditionResult(measures, {"values": values, "words": np.array(["a", "bc"])}, flops=10.0)
 
 
 def trouble(kind):
@@ -70,16 +70,16 @@ def figures(results, settings):
         raise KeyError("no such measure")
     good, bad = (results.estimate(part, "mean") for part in ("good", "bad"))
     return [
-        Figure("mean of <good>", good, null=0.0, baseline=2.5, goal=Goal(">=", 2.5), group="means & more"),
-        Figure("mean of bad", bad, goal=Goal("<", 0), group="means & more"),
-        Figure("difference", good - bad),
+        Metric("mean of <good>", good, null=0.0, baseline=2.5, goal=Goal(">=", 2.5), group="means & more"),
+        Metric("mean of bad", bad, goal=Goal("<", 0), group="means & more"),
+        Metric("difference", good - bad),
     ]
 
 
 def pictures(results, settings):
-    from matplotlib.figure import Figure as Picture  # the parts do without
+    from matplotlib.figure import Figure  # the parts do without
 
-    picture = Picture(figsize=(3, 2))
+    picture = Figure(figsize=(3, 2))
     picture.subplots().scatter(*np.tile(results.array("good", "values"), (2, 5)))
     return {"values": picture}
 

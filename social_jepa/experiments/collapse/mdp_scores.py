@@ -6,14 +6,14 @@ import numpy as np
 from torch import Tensor
 
 from social_jepa.experiments.collapse.mdp_models import Seen, Worlds, distances, lower_bound
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 ROUNDING = 1e-12  # of the codes' first spread, which is one; what is closer is equal
 
 
 def score_all(
     worlds: Worlds, seen: Seen, below: np.ndarray, tolerance: float
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Score every pair of states of every world.
 
     Args:
@@ -31,26 +31,26 @@ def score_all(
     different, same = (pairs[counted & (pairs[:, 4] == kind), :2] for kind in (0, 1))
     dynamics, head = (error.numpy() for error in seen.worst)
     measures = {
-        "below": Measure.single(below.sum()),
-        "pairs": Measure.single(len(different)),
-        "counter-examples": Measure.single(broken(*different.T)),
-        "merged pairs": Measure.single((different[:, 0] < tolerance).sum()),
+        "below": Score.single(below.sum()),
+        "pairs": Score.single(len(different)),
+        "counter-examples": Score.single(broken(*different.T)),
+        "merged pairs": Score.single((different[:, 0] < tolerance).sum()),
         "merged": _mean(different[:, 0] < tolerance),
         "closest": _smallest(different[:, 0]),
         "median distance": _median(different[:, 0]),
-        "farthest": Measure.single(pairs[:, 0].max()),
+        "farthest": Score.single(pairs[:, 0].max()),
         "informative": _mean(different[:, 1] > 0),
         "tightness": _median(different[:, 1] / np.maximum(different[:, 0], ROUNDING)),
         "bisimilar merged": _mean(same[:, 0] < tolerance),
-        "worst dynamics": Measure.single(dynamics.max()),
-        "worst head": Measure.single(head.max()),
+        "worst dynamics": Score.single(dynamics.max()),
+        "worst head": Score.single(head.max()),
     }  # fmt: skip
     return measures, {"pairs": pairs, **_example(worlds, seen)}
 
 
 def score_search(
     worlds: Worlds, at: Sequence[Tensor], pairs: np.ndarray, closest: np.ndarray, tolerance: float
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Score the pulled pairs where each came closest with errors below the threshold.
 
     Args:
@@ -68,9 +68,9 @@ def score_search(
     reached = np.isfinite(closest)
     distance, bound = closest[reached], bounds[reached]
     return {
-        "searched": Measure.single(len(pairs)),
-        "reached": Measure.single(reached.sum()),
-        "found counter-examples": Measure.single(broken(distance, bound)),
+        "searched": Score.single(len(pairs)),
+        "reached": Score.single(reached.sum()),
+        "found counter-examples": Score.single(broken(distance, bound)),
         "found merged": _mean(distance < tolerance),
         "found closest": _smallest(distance),
         "found median": _median(distance),
@@ -96,16 +96,16 @@ def broken(distance: np.ndarray, bound: np.ndarray) -> int:
     return int((distance < bound - ROUNDING).sum())
 
 
-def _smallest(values: np.ndarray) -> Measure:
-    return Measure.single(values.min() if len(values) else np.nan)
+def _smallest(values: np.ndarray) -> Score:
+    return Score.single(values.min() if len(values) else np.nan)
 
 
-def _median(values: np.ndarray) -> Measure:
-    return Measure.single(np.median(values) if len(values) else np.nan)
+def _median(values: np.ndarray) -> Score:
+    return Score.single(np.median(values) if len(values) else np.nan)
 
 
-def _mean(hits: np.ndarray) -> Measure:
-    return Measure.mean(hits) if len(hits) else Measure.single(np.nan)
+def _mean(hits: np.ndarray) -> Score:
+    return Score.mean(hits) if len(hits) else Score.single(np.nan)
 
 
 def _example(worlds: Worlds, seen: Seen) -> dict[str, np.ndarray]:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results
 
 if TYPE_CHECKING:
     from social_jepa.experiments.collapse.run import CollapseSettings
@@ -16,19 +16,19 @@ AGAINST_NULL = ("merged pairs", "merged", "closest", "median distance", "informa
 ENOUGH = 20  # processes whose losses must get below the threshold
 
 
-def figures(results: Results, settings: "CollapseSettings") -> list[Figure]:
+def figures(results: Results, settings: "CollapseSettings") -> list[Metric]:
     """Return the lines of the table."""
     lines = [line for part in PLAIN for line in _plain(results, part)]
     return [*lines, *_searched(results, "search"), *_searched(results, "search-without-head")]
 
 
-def _plain(results: Results, part: str) -> list[Figure]:
+def _plain(results: Results, part: str) -> list[Metric]:
     joint, control = part in ("joint", "collapsed-start"), part in ("dynamics-only", "collapsed-dynamics")
 
-    def line(name: str, measure: str, goal: Goal | None = None) -> Figure:
+    def line(name: str, measure: str, goal: Goal | None = None) -> Metric:
         null = results.estimate("collapsed-dynamics", measure).value if measure in AGAINST_NULL else None
         value = results.estimate(part, measure)
-        return Figure(f"{part}: {name}", value, null=null, goal=goal, group=part)
+        return Metric(f"{part}: {name}", value, null=null, goal=goal, group=part)
 
     return [
         line("processes below the threshold", "below", Goal(">=", ENOUGH) if joint else None),
@@ -46,12 +46,12 @@ def _plain(results: Results, part: str) -> list[Figure]:
     ]
 
 
-def _searched(results: Results, part: str) -> list[Figure]:
+def _searched(results: Results, part: str) -> list[Metric]:
     control = part != "search"
 
-    def line(name: str, measure: str, goal: Goal | None = None, compared: bool = True) -> Figure:
+    def line(name: str, measure: str, goal: Goal | None = None, compared: bool = True) -> Metric:
         null = results.estimate("search-without-head", measure).value if compared else None
-        return Figure(f"{part}: {name}", results.estimate(part, measure), null=null, goal=goal, group=part)
+        return Metric(f"{part}: {name}", results.estimate(part, measure), null=null, goal=goal, group=part)
 
     return [
         line("pairs pulled together", "searched", compared=False),
@@ -66,7 +66,7 @@ def _searched(results: Results, part: str) -> list[Figure]:
     ]  # fmt: skip
 
 
-def pictures(results: Results, settings: "CollapseSettings") -> dict[str, Picture]:
+def pictures(results: Results, settings: "CollapseSettings") -> dict[str, Figure]:
     """Return distances against losses, one process in matrices, and the search."""
     return {
         "distances": _distances(results, settings),
@@ -75,8 +75,8 @@ def pictures(results: Results, settings: "CollapseSettings") -> dict[str, Pictur
     }
 
 
-def _distances(results: Results, settings: "CollapseSettings") -> Picture:
-    picture = Picture(figsize=(13, 4.2), layout="constrained")
+def _distances(results: Results, settings: "CollapseSettings") -> Figure:
+    picture = Figure(figsize=(13, 4.2), layout="constrained")
     axes = picture.subplots(1, 3, sharey=True)
     pairs = np.concatenate([results.array("joint", "pairs", seed) for seed in results.seeds])
     for ax, column, name in zip(axes, (2, 3), ("T", "P"), strict=False):
@@ -99,8 +99,8 @@ def _distances(results: Results, settings: "CollapseSettings") -> Picture:
     return picture
 
 
-def _example(results: Results) -> Picture:
-    picture = Picture(figsize=(14, 3.6), layout="constrained")
+def _example(results: Results) -> Figure:
+    picture = Figure(figsize=(14, 3.6), layout="constrained")
     axes = picture.subplots(1, 4)
     classes = results.array("joint", "example classes")
     axes[0].imshow(classes[:, None] != classes[None, :], cmap="magma")
@@ -113,8 +113,8 @@ def _example(results: Results) -> Picture:
     return picture
 
 
-def _search(results: Results, settings: "CollapseSettings") -> Picture:
-    picture = Picture(figsize=(13, 4.2), layout="constrained")
+def _search(results: Results, settings: "CollapseSettings") -> Figure:
+    picture = Figure(figsize=(13, 4.2), layout="constrained")
     axes = picture.subplots(1, 3)
     for ax, part in zip(axes, ("search", "search-without-head"), strict=False):
         looks = results.array(part, "looks")

@@ -56,7 +56,7 @@ from social_jepa.experiments.collapse.mdp_models import Jepas, Seen, Worlds
 from social_jepa.experiments.collapse.mdp_scores import score_all, score_search
 from social_jepa.experiments.collapse.metrics import figures, notes, pictures
 from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
 
 # Words after the seed: what each generator is for.
 PROCESSES, OBSERVATIONS, WEIGHTS, TRAINING, PULLED = range(1, 6)
@@ -124,7 +124,7 @@ class Hunt:
         return (worst <= self._settings.threshold / 2) * (square + 1e-24).log()
 
 
-def run(part: str, seed: int, settings: CollapseSettings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: CollapseSettings, say: Say) -> ConditionResult:
     """Train the models of a part with a seed and score their codes."""
     worlds = Worlds.of(
         family(np.random.default_rng([seed, PROCESSES]), settings.random),
@@ -163,7 +163,7 @@ def run(part: str, seed: int, settings: CollapseSettings, say: Say) -> Outcome:
     arrays |= {
         f"curve {name}": np.asarray(curve[:: max(1, len(curve) // 200)]) for name, curve in curves.items()
     }
-    return Outcome(measures, arrays, flops=flops)
+    return ConditionResult(measures, arrays, flops=flops)
 
 
 def worst(part: str, seen: Seen) -> Tensor:

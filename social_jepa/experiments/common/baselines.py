@@ -14,9 +14,9 @@ from agents.models.encoder import FrameEncoder, Normalise
 from agents.models.losses import nt_xent_loss, prediction_loss
 from agents.models.precision import mixed_precision
 from agents.models.settings import EncoderConfig
-from agents.models.world_model import NOTHING, SensingWorldModel, WorldModel
+from agents.models.world_model import NOTHING, ConditionedWorldModel, WorldModel
 from agents.settings import ModelConfig
-from env.recording import Senses
+from env.recording import SensorData
 
 PATCHES = 8  # of a masked picture, along each side
 HIDDEN = 0.75  # share of its patches that are hidden, as in arXiv:2111.06377
@@ -27,7 +27,7 @@ BRIGHTNESS = 0.2  # by how much its brightness strays from 1
 NOISE = 5.0  # standard deviation of its grey noise, of 255
 
 
-class Rival(SensingWorldModel):
+class Rival(ConditionedWorldModel):
     """The encoder that JEPAs have; how it learns, its heirs decide."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -40,7 +40,7 @@ class Rival(SensingWorldModel):
 
     @abstractmethod
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of segments of consecutive ticks, uint8 [N, T, H, W, C], and its named parts."""
 
@@ -48,7 +48,7 @@ class Rival(SensingWorldModel):
         """Take the mean picture and the spread, uint8 [N, H, W, C]."""
         self.encoder.calibrate(frames)
 
-    def embed(self, frames: Tensor, senses: Senses = NOTHING) -> Tensor:
+    def embed(self, frames: Tensor, senses: SensorData = NOTHING) -> Tensor:
         """Return codes, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self.encoder(frames)
 
@@ -79,7 +79,7 @@ class Autoencoder(Rival):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the mean squared error of what was to be rebuilt, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
@@ -123,7 +123,7 @@ class SimClr(Rival):
         )
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return how badly each view picks its partner, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
@@ -152,7 +152,7 @@ class Supervised(Rival):
     """Is told the true state: the first dimensions of its code learn to be where the objects are."""
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: Senses = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the error of the positions, uint8 [N, T, H, W, C].
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Estimate
@@ -21,7 +21,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "views": views_picture(results.array("seq-jepa-3", "views")),
@@ -32,7 +32,7 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def rows_of_frames(picture: Picture, frames: np.ndarray, labels: Sequence[str], title: str) -> None:
+def rows_of_frames(picture: Figure, frames: np.ndarray, labels: Sequence[str], title: str) -> None:
     """Fill a matplotlib figure, or a part of one, with frames uint8 [rows, columns, H, W, 3]."""
     axes = picture.subplots(*frames.shape[:2], squeeze=False)
     for row, label in enumerate(labels):
@@ -45,17 +45,17 @@ def rows_of_frames(picture: Picture, frames: np.ndarray, labels: Sequence[str], 
     picture.suptitle(title)
 
 
-def views_picture(frames: np.ndarray) -> Picture:
+def views_picture(frames: np.ndarray) -> Figure:
     """Show objects of the pool, uint8 [N, M, H, W, 3], a row each."""
-    picture = Picture(figsize=(1.2 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.6), layout="constrained")
+    picture = Figure(figsize=(1.2 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.6), layout="constrained")
     labels = [f"object {row + 1}" for row in range(len(frames))]
     rows_of_frames(picture, frames, labels, "Objects as training sees them")
     return picture
 
 
-def rotation_bars(results: Results) -> Picture:
+def rotation_bars(results: Results) -> Figure:
     """Show R2 of relative and of individual rotation by method, for seen and unseen classes."""
-    picture = Picture(figsize=(9, 7), layout="constrained")
+    picture = Figure(figsize=(9, 7), layout="constrained")
     axes = picture.subplots(2, 1, sharex=True)
     for axis, prefix, title in zip(axes, ("", "unseen: "), ("Seen classes", "Unseen classes"), strict=True):
         for k, kind in enumerate(("relative", "individual")):
@@ -68,10 +68,10 @@ def rotation_bars(results: Results) -> Picture:
     return picture
 
 
-def class_bars(results: Results) -> Picture:
+def class_bars(results: Results) -> Figure:
     """Show top-1 of the code, the mean code and the longest aggregate by method."""
     kinds = ("one code", "mean code", f"aggregate of {TEST_LENGTHS[-1]}")
-    picture = Picture(figsize=(9, 7), layout="constrained")
+    picture = Figure(figsize=(9, 7), layout="constrained")
     axes = picture.subplots(2, 1, sharex=True)
     for axis, prefix, title in zip(axes, ("", "unseen: "), ("Seen classes", "Unseen classes"), strict=True):
         for place, kind in enumerate(kinds):
@@ -82,9 +82,9 @@ def class_bars(results: Results) -> Picture:
     return picture
 
 
-def length_curves(results: Results) -> Picture:
+def length_curves(results: Results) -> Figure:
     """Show top-1 of the aggregate over test lengths, a line per training."""
-    picture = Picture(figsize=(7, 4.5), layout="constrained")
+    picture = Figure(figsize=(7, 4.5), layout="constrained")
     axis = picture.subplots()
     parts = [part for part in NAMES if part.startswith("seq-jepa") or part == "untrained"]
     for place, part in enumerate(parts):
@@ -98,11 +98,11 @@ def length_curves(results: Results) -> Picture:
     return picture
 
 
-def neighbours_picture(results: Results) -> Picture:
+def neighbours_picture(results: Results) -> Figure:
     """Show which views of other objects are nearest in the codes of seq-JEPA and of SimCLR."""
     parts = ("seq-jepa-3", "simclr")
     frames = [results.array(part, "neighbours") for part in parts]
-    picture = Picture(figsize=(12, 5.2), layout="constrained")
+    picture = Figure(figsize=(12, 5.2), layout="constrained")
     halves: Any = picture.subfigures(1, 2)
     for half, part, shown in zip(halves, parts, frames, strict=True):
         labels = [f"query {row + 1}" for row in range(len(shown))]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agents.seeded import seeded
 from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 ROWS = 2048  # samples that a probe or an encoder reads at once
 Probe = Callable[[np.ndarray], np.ndarray]  # float [n, D] -> float [n, K]
@@ -97,7 +97,7 @@ def classifier(features: np.ndarray, labels: np.ndarray, ridge: float = 1e-3, it
     return lambda seen: names[((seen - mean) / scale @ found + shift).argmax(1)]
 
 
-def grouped_hits(predicted: np.ndarray, labels: np.ndarray, groups: int) -> Measure:
+def grouped_hits(predicted: np.ndarray, labels: np.ndarray, groups: int) -> Score:
     """Return top-1 accuracy; rows of one object become one sample, because they are not independent.
 
     Args:
@@ -105,10 +105,10 @@ def grouped_hits(predicted: np.ndarray, labels: np.ndarray, groups: int) -> Meas
         labels: [n * P].
         groups: n.
     """
-    return Measure.mean((predicted == labels).reshape(groups, -1).mean(1))
+    return Score.mean((predicted == labels).reshape(groups, -1).mean(1))
 
 
-def grouped_r2(predicted: np.ndarray, targets: np.ndarray, groups: int) -> Measure:
+def grouped_r2(predicted: np.ndarray, targets: np.ndarray, groups: int) -> Score:
     """Return R2 over all rows, [n * P, K] each; rows of one object become one sample.
 
     Args:
@@ -116,9 +116,9 @@ def grouped_r2(predicted: np.ndarray, targets: np.ndarray, groups: int) -> Measu
         targets: Of the same shape.
         groups: n.
     """
-    rows = Measure.r2(predicted, targets)
+    rows = Score.r2(predicted, targets)
     assert rows.spreads is not None
-    return Measure(rows.values.reshape(groups, -1).mean(1), rows.spreads.reshape(groups, -1).mean(1))
+    return Score(rows.values.reshape(groups, -1).mean(1), rows.spreads.reshape(groups, -1).mean(1))
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ TOLD = 5  # times that a training says how far it is
 
 
 @dataclass(frozen=True)
-class Upbringing:
+class AgentSetup:
     """What the strangers of an experiment have in common: the world, and how each learns.
 
     They share no weights, no seed and no order of data. The ticks that maps are scored on, those that they
@@ -48,7 +48,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Stranger:
+class TrainedAgent:
     """What an experiment keeps of an agent whose camera is closed.
 
     Attributes:
@@ -87,14 +87,14 @@ def begin_later(agent: Agent, ticks: int) -> None:
     )
 
 
-def ring_poses(upbringing: Upbringing, count: int) -> list[Pose]:
+def ring_poses(upbringing: AgentSetup, count: int) -> list[Pose]:
     """Return where the first agents of the ring stand."""
     return [ring_pose(index, upbringing.ring) for index in range(count)]
 
 
 @contextlib.contextmanager
 def enrolled(
-    upbringing: Upbringing, seed: int, index: int, poses: Sequence[Pose], kind: str = "jepa",
+    upbringing: AgentSetup, seed: int, index: int, poses: Sequence[Pose], kind: str = "jepa",
     model: ModelConfig | None = None,
 ) -> Iterator[Agent]:  # fmt: skip
     """Give an agent that has learned nothing; its camera is closed and its files are deleted afterwards.
@@ -146,20 +146,20 @@ def learn(agent: Agent, say: Say, until: int | None = None) -> float:
     return flops
 
 
-def stranger_of(agent: Agent, flops: float = 0.0) -> Stranger:
+def stranger_of(agent: Agent, flops: float = 0.0) -> TrainedAgent:
     """Return what remains of an agent that has found its core."""
     if agent.published is None or agent.basis is None:
         raise ValueError(f"{agent.spec.name} has not found its core: let it learn first")
     pools = agent.published.memory.pools
-    return Stranger(
+    return TrainedAgent(
         agent.spec.name, agent.published.model, agent.basis, pools.anchors, pools.heldout, agent.scene,
         agent.trainer.frames, flops,
     )  # fmt: skip
 
 
 def raise_strangers(
-    upbringing: Upbringing, seed: int, poses: Sequence[Pose], say: Say, kind: str = "jepa"
-) -> list[Stranger]:
+    upbringing: AgentSetup, seed: int, poses: Sequence[Pose], say: Say, kind: str = "jepa"
+) -> list[TrainedAgent]:
     """Train one agent for each pose, one after the other, and return what remains of them."""
     raised = []
     for index in range(len(poses)):

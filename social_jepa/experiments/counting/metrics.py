@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results
+from social_jepa.experiments.framework.score import Estimate, Score
 
 if TYPE_CHECKING:
     from social_jepa.experiments.counting.run import CountingSettings
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PAIRS = 36  # of nine counts
 
 
-def figures(results: Results, settings: "CountingSettings") -> list[Figure]:
+def figures(results: Results, settings: "CountingSettings") -> list[Metric]:
     """Return the lines of the table."""
     return [
         *_goals(results),
@@ -23,25 +23,25 @@ def figures(results: Results, settings: "CountingSettings") -> list[Figure]:
     ]
 
 
-def _goals(results: Results) -> list[Figure]:
+def _goals(results: Results) -> list[Metric]:
     def value(part: str, measure: str) -> float:
         return results.estimate(part, measure).value
 
     joint, reward = results.estimate("joint", "pairs"), results.estimate("reward-only", "pairs")
     return [
-        Figure(
+        Metric(
             "joint: clusters", results.estimate("joint", "clusters"), group="goals",
             baseline=value("untrained", "clusters"), goal=Goal("==", PAIRS // 4),
         ),
-        Figure(
+        Metric(
             "joint: pairs of counts told apart, of 36", joint, null=value("joint", "pairs, shuffled"),
             baseline=value("untrained", "pairs"), goal=Goal(">=", PAIRS), group="goals",
         ),
-        Figure(
+        Metric(
             "reward only minus joint: pairs told apart", reward - joint, null=0.0, goal=Goal("<", 0),
             group="goals",
         ),
-        Figure(
+        Metric(
             "dynamics only: effective rank above the floor",
             results.estimate("dynamics-only", "rank, floored"),
             baseline=value("untrained", "rank, floored"), goal=Goal("<", 1.5), group="goals",
@@ -49,9 +49,9 @@ def _goals(results: Results) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _of_part(results: Results, part: str) -> list[Figure]:
-    def line(name: str, measure: str, null: str = "") -> Figure:
-        return Figure(
+def _of_part(results: Results, part: str) -> list[Metric]:
+    def line(name: str, measure: str, null: str = "") -> Metric:
+        return Metric(
             f"{part}: {name}", results.estimate(part, measure),
             null=results.estimate(part, null).value if null else None,
             baseline=None if part == "untrained" else results.estimate("untrained", measure).value,
@@ -76,16 +76,16 @@ def _of_part(results: Results, part: str) -> list[Figure]:
     measured = results.outcomes[part, results.seeds[0]].measures
     for term in ("dynamics", "head"):
         if f"{term} loss" in measured:
-            lines.append(Figure(f"{part}: {term} loss", results.estimate(part, f"{term} loss"), group=part))
+            lines.append(Metric(f"{part}: {term} loss", results.estimate(part, f"{term} loss"), group=part))
     return lines
 
 
-def _against_dynamics_only(results: Results) -> list[Figure]:
+def _against_dynamics_only(results: Results) -> list[Metric]:
     """How far the codes are from those of dynamics only, in spreads of the untrained codes."""
     return [
-        Figure(
+        Metric(
             f"{part}: largest distance of a code from dynamics only, of the untrained spread",
-            Estimate.of([Measure.single(_distance(results, part, seed)) for seed in results.seeds]),
+            Estimate.of([Score.single(_distance(results, part, seed)) for seed in results.seeds]),
             goal=Goal("<", 0.01) if part == "weight-0" else None, group="controls",
         )
         for part in ("weight-0", "detached") if part in _parts(results)
@@ -102,7 +102,7 @@ def _parts(results: Results) -> list[str]:
     return list(dict.fromkeys(part for part, _ in results.outcomes))
 
 
-def pictures(results: Results, settings: "CountingSettings") -> dict[str, Picture]:
+def pictures(results: Results, settings: "CountingSettings") -> dict[str, Figure]:
     """Return latents, pairs and losses."""
     return {
         "latents": _latents(results),
@@ -111,17 +111,17 @@ def pictures(results: Results, settings: "CountingSettings") -> dict[str, Pictur
     }
 
 
-def _grid(count: int, size: float) -> tuple[Picture, list]:
+def _grid(count: int, size: float) -> tuple[Figure, list]:
     columns = min(count, 5)
     rows = -(-count // columns)
-    picture = Picture(figsize=(size * columns, size * rows), layout="constrained")
+    picture = Figure(figsize=(size * columns, size * rows), layout="constrained")
     axes = picture.subplots(rows, columns, squeeze=False).ravel()
     for spare in axes[count:]:
         spare.set_axis_off()
     return picture, list(axes[:count])
 
 
-def _latents(results: Results) -> Picture:
+def _latents(results: Results) -> Figure:
     parts = _parts(results)
     picture, axes = _grid(len(parts), 3.0)
     for part, ax in zip(parts, axes, strict=True):
@@ -136,7 +136,7 @@ def _latents(results: Results) -> Picture:
     return picture
 
 
-def _pairs(results: Results) -> Picture:
+def _pairs(results: Results) -> Figure:
     parts = _parts(results)
     picture, axes = _grid(len(parts), 2.8)
     for part, ax in zip(parts, axes, strict=True):
@@ -149,7 +149,7 @@ def _pairs(results: Results) -> Picture:
     return picture
 
 
-def _losses(results: Results) -> Picture:
+def _losses(results: Results) -> Figure:
     picture, axes = _grid(2, 4.5)
     for term, ax in zip(("dynamics", "head"), axes, strict=True):
         for part in _parts(results):

@@ -6,7 +6,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist, squareform
 
 from alignment.core import effective_rank
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 SHRINKAGE = 1e-3  # added to the covariance within classes, relative to its mean eigenvalue
 NEIGHBOURS = 20  # a code's density is read off the distance to its twentieth neighbour
@@ -132,7 +132,7 @@ def floored_rank(codes: np.ndarray, floor: float) -> float:
 def scores(
     probe: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray], untrained: float,
     rng: np.random.Generator,
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:  # fmt: skip
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
     """Return measures and arrays of codes, each given with its counts, equally many frames of each count.
 
     Args:
@@ -153,12 +153,12 @@ def scores(
     labels = clusters(test, len(test) // (2 * len(np.unique(test_counts))))
     variance = float(test.var(0).sum())
     measures |= {
-        "clusters": Measure.single(labels.max() + 1),
-        "own cluster": Measure.mean(own_cluster(labels, test_counts)),
-        "rank": Measure.single(effective_rank(torch.from_numpy(test))),
-        "rank, floored": Measure.single(floored_rank(test, RESOLUTION**2 * untrained)),
-        "spread": Measure.single(np.sqrt(variance / max(untrained, 1e-300))),
-        "varying share": Measure.single(variance / max(float(np.square(test).sum(1).mean()), 1e-300)),
+        "clusters": Score.single(labels.max() + 1),
+        "own cluster": Score.mean(own_cluster(labels, test_counts)),
+        "rank": Score.single(effective_rank(torch.from_numpy(test))),
+        "rank, floored": Score.single(floored_rank(test, RESOLUTION**2 * untrained)),
+        "spread": Score.single(np.sqrt(variance / max(untrained, 1e-300))),
+        "varying share": Score.single(variance / max(float(np.square(test).sum(1).mean()), 1e-300)),
     }
     hits = pair_hits(train, train_counts, test, test_counts)
     return measures, {
@@ -169,16 +169,16 @@ def scores(
 
 def _probes(
     train: np.ndarray, train_counts: np.ndarray, test: np.ndarray, test_counts: np.ndarray
-) -> dict[str, Measure]:
+) -> dict[str, Score]:
     hits = pair_hits(train, train_counts, test, test_counts)
     pairs = pair_matrix(hits, test_counts)
     upper = pairs[np.triu_indices(len(pairs), 1)]
     return {
-        "accuracy": Measure.mean(discriminant(train, train_counts, test) == test_counts),
-        "r2": Measure.r2(regression(train, train_counts.astype(np.float64), test), test_counts),
-        "pair mean": Measure.mean(np.nanmean(hits, axis=1)),
-        "pair minimum": Measure.single(upper.min()),
-        "pairs": Measure.single((upper >= SEPARABLE).sum()),
+        "accuracy": Score.mean(discriminant(train, train_counts, test) == test_counts),
+        "r2": Score.r2(regression(train, train_counts.astype(np.float64), test), test_counts),
+        "pair mean": Score.mean(np.nanmean(hits, axis=1)),
+        "pair minimum": Score.single(upper.min()),
+        "pairs": Score.single((upper >= SEPARABLE).sum()),
     }
 
 

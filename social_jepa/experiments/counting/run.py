@@ -8,7 +8,7 @@ Question:
     nine counts apart, though p tells one of them from the rest? What is left without either term?
 
 Protocol:
-    Pictures of 0 to 8 squares, an action adds or removes one. Every part trains one `AuxiliaryJepa` on fresh
+    Pictures of 0 to 8 squares, an action adds or removes one. Every part trains one `PJepa` on fresh
     transitions, from the same first weights and on the same data in the same order; parts differ in terms
     and weights alone. The encoder learns at 0.3 times the rate of the rest, as in the paper. Held-out frames
     are equally many of each count; classifiers are fitted to one set of them and scored on another. Training,
@@ -45,15 +45,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.models.p_jepa import AuxiliaryJepa, RandomNetworkTarget
-from agents.models.settings import AuxiliaryConfig, EncoderConfig
+from agents.models.p_jepa import PJepa, RandomNetworkTarget
+from agents.models.settings import EncoderConfig, PJepaModelConfig
 from agents.seeded import seeded
 from env.gym.counting import FRAME_SIZE, SHAPES, CountingConfig, draw_many, transition_table, transitions
 from social_jepa.experiments.common.training_loop import Batch, fit
 from social_jepa.experiments.counting.metrics import figures, notes, pictures
 from social_jepa.experiments.counting.probes import scores
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 
 # Words after the seed: what each generator is for.
 WEIGHTS, CALIBRATION, TRAINING, PROBE, HELD_OUT, LOSSES, SHUFFLE, RANDOM_NETWORK = range(1, 9)
@@ -93,10 +93,10 @@ def reward_of(counts: np.ndarray, world: CountingConfig) -> np.ndarray:
     return transition_table(world)[1][counts]
 
 
-def build(part: str, settings: CountingSettings) -> AuxiliaryJepa:
+def build(part: str, settings: CountingSettings) -> PJepa:
     """Return an untrained model of a part; weights come from torch's current generator."""
     encoder = EncoderConfig(settings.dim, settings.width, settings.hidden, "fp32")
-    config = AuxiliaryConfig(encoder, settings.hidden, settings.hidden, settings.head_weight)
+    config = PJepaModelConfig(encoder, settings.hidden, settings.hidden, settings.head_weight)
     if part == "reward-only":
         config = replace(config, dynamics=False)
     elif part == "dynamics-only":
@@ -106,10 +106,10 @@ def build(part: str, settings: CountingSettings) -> AuxiliaryJepa:
     elif part.startswith("weight-"):
         config = replace(config, head_weight=float(part.removeprefix("weight-")))
     values = settings.random_dim if part == "random-target" else 1
-    return AuxiliaryJepa(config, FRAME_SIZE, action_dim=1, target_dim=values)
+    return PJepa(config, FRAME_SIZE, action_dim=1, target_dim=values)
 
 
-def run(part: str, seed: int, settings: CountingSettings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: CountingSettings, say: Say) -> ConditionResult:
     """Train a part with a seed and score its codes."""
     model = seeded([seed, WEIGHTS], lambda: build(part, settings))
     first, probe, held_out = (
@@ -136,14 +136,12 @@ def run(part: str, seed: int, settings: CountingSettings, say: Say) -> Outcome:
     )  # fmt: skip
     with torch.no_grad():
         losses = [batch(np.random.default_rng([seed, LOSSES, k]))[1] for k in range(LOSS_BATCHES)]
-    measures |= {
-        f"{name} loss": Measure.mean(np.array([loss[name] for loss in losses])) for name in losses[0]
-    }
+    measures |= {f"{name} loss": Score.mean(np.array([loss[name] for loss in losses])) for name in losses[0]}
     arrays |= {f"curve {name}": _thinned(curve) for name, curve in curves.items()}
-    return Outcome(measures, arrays | {"all codes": codes.astype(np.float32)}, flops=flops)
+    return ConditionResult(measures, arrays | {"all codes": codes.astype(np.float32)}, flops=flops)
 
 
-def _batches(settings: CountingSettings, model: AuxiliaryJepa, network: RandomNetworkTarget | None) -> Batch:
+def _batches(settings: CountingSettings, model: PJepa, network: RandomNetworkTarget | None) -> Batch:
     """Return what draws fresh transitions and returns their loss."""
     world = CountingConfig(shape=settings.shape)
 
@@ -167,7 +165,7 @@ def _frames(rng: np.random.Generator, settings: CountingSettings) -> tuple[Tenso
 
 
 @torch.no_grad()
-def _codes(model: AuxiliaryJepa, frames: Tensor) -> np.ndarray:
+def _codes(model: PJepa, frames: Tensor) -> np.ndarray:
     return torch.cat([model.embed(chunk) for chunk in frames.split(256)]).double().numpy()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from social_jepa.experiments.dynamics.scores import AHEAD, ARMS, KINDS
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
 from social_jepa.experiments.framework.score import Estimate
 
 NULLS = {"other's goal": "goal, shuffled map", "other's predictor": "predictor, shuffled map"}
@@ -20,7 +20,7 @@ PASSIVE = (
 )
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then predictors and plans of each pair of cameras."""
     parts = [f"{degrees:g} degrees" for degrees in settings.separations]
     goals = [_ratios(results, part, "linear", Goal("<=", 1.15), "goals") for part in parts]
@@ -28,24 +28,24 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     return goals + [line for part in parts for line in (*_predictors(results, part), *_plans(results, part))]
 
 
-def _ratios(results: Results, part: str, kind: str, goal: Goal | None, group: str) -> Figure:
+def _ratios(results: Results, part: str, kind: str, goal: Goal | None, group: str) -> Metric:
     found, null = (
         lost(results.estimate(part, f"{kind}: excess of {arm}, {AHEAD}"))
         for arm in ("borrowed", "shuffled map")
     )
     name = f"{part}: error {AHEAD} ticks ahead, borrowed / own, {kind}"
-    return Figure(name, found, null.value, 1.0, goal, group)
+    return Metric(name, found, null.value, 1.0, goal, group)
 
 
-def _success(results: Results, part: str, arm: str, goal: Goal | None, group: str) -> Figure:
+def _success(results: Results, part: str, arm: str, goal: Goal | None, group: str) -> Metric:
     found, null = (lost(results.estimate(part, f"excess of {name}")) for name in (arm, NULLS[arm]))
-    return Figure(f"{part}: success, {arm} / own goal", found, null.value, 1.0, goal, group)
+    return Metric(f"{part}: success, {arm} / own goal", found, null.value, 1.0, goal, group)
 
 
-def _predictors(results: Results, part: str) -> list[Figure]:
+def _predictors(results: Results, part: str) -> list[Metric]:
     group = f"predictors, {part}"
     null = results.estimate(part, "map: shuffled map").value
-    lines = [Figure(f"{part}: R2 of the map", results.estimate(part, "map: borrowed"), null, group=group)]
+    lines = [Metric(f"{part}: R2 of the map", results.estimate(part, "map: borrowed"), null, group=group)]
     lines.append(_ratios(results, part, "perceptron", None, group))
     for kind in KINDS:
         own, borrowed, unmapped, shuffled = (
@@ -54,21 +54,21 @@ def _predictors(results: Results, part: str) -> list[Figure]:
         )
         copied = results.estimate(part, f"copy, {AHEAD}").value
         name = f"{part}: R2 {AHEAD} ticks ahead, {kind}"
-        lines.append(Figure(f"{name}, own", own, baseline=copied, group=group))
-        lines.append(Figure(f"{name}, borrowed", borrowed, shuffled.value, own.value, group=group))
+        lines.append(Metric(f"{name}, own", own, baseline=copied, group=group))
+        lines.append(Metric(f"{name}, borrowed", borrowed, shuffled.value, own.value, group=group))
         if kind != "perceptron":
-            lines.append(Figure(f"{name}, no map", unmapped, shuffled.value, own.value, group=group))
+            lines.append(Metric(f"{name}, no map", unmapped, shuffled.value, own.value, group=group))
     return lines
 
 
-def _plans(results: Results, part: str) -> list[Figure]:
+def _plans(results: Results, part: str) -> list[Metric]:
     group = f"plans, {part}"
     lines = [_success(results, part, "other's predictor", None, group)]
     null, own = (results.estimate(part, arm).value for arm in ("random", "own goal"))
     for arm in ARMS:
         if arm != "random":
             found = results.estimate(part, arm)
-            lines.append(Figure(f"{part}: success, {arm}", found, null, own, group=group))
+            lines.append(Metric(f"{part}: success, {arm}", found, null, own, group=group))
     return lines
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, bars, curve, rows_of_frames
 from social_jepa.experiments.dynamics.metrics import lost
@@ -18,7 +18,7 @@ TITLES = {"linear": "given the pushes", "passive": "passive"}
 COLUMNS = (0, 1, 2, 3, 5)  # ticks of the episode that is shown
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     parts = [f"{degrees:g} degrees" for degrees in settings.separations]
     return {
@@ -29,9 +29,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def errors(results: Results, parts: list[str], longest: int) -> Picture:
+def errors(results: Results, parts: list[str], longest: int) -> Figure:
     """Show the error over ticks ahead: a column per pair of cameras, a row with pushes and one without."""
-    picture = Picture(figsize=(4.2 * len(parts) + 0.6, 6.4), layout="constrained")
+    picture = Figure(figsize=(4.2 * len(parts) + 0.6, 6.4), layout="constrained")
     axes = picture.subplots(len(TITLES), len(parts), sharex=True, sharey="row", squeeze=False)
     x = list(range(1, longest + 1))
     for row, (kind, title) in zip(axes, TITLES.items(), strict=True):
@@ -56,9 +56,9 @@ def errors(results: Results, parts: list[str], longest: int) -> Picture:
     return picture
 
 
-def success(results: Results, parts: list[str], threshold: float) -> Picture:
+def success(results: Results, parts: list[str], threshold: float) -> Figure:
     """Show success by arm, a bar per pair of cameras."""
-    picture = Picture(figsize=(7.5, 3.8), layout="constrained")
+    picture = Figure(figsize=(7.5, 3.8), layout="constrained")
     axis = picture.subplots()
     for place, part in enumerate(parts):
         found = [results.estimate(part, arm) for arm in ARMS]
@@ -72,9 +72,9 @@ def success(results: Results, parts: list[str], threshold: float) -> Picture:
     return picture
 
 
-def distances(results: Results, parts: list[str], threshold: float) -> Picture:
+def distances(results: Results, parts: list[str], threshold: float) -> Figure:
     """Show the mean distance to the goal over ticks, a panel per pair of cameras and a line per arm."""
-    picture = Picture(figsize=(4.2 * len(parts) + 0.6, 4), layout="constrained")
+    picture = Figure(figsize=(4.2 * len(parts) + 0.6, 4), layout="constrained")
     axes = picture.subplots(1, len(parts), sharey=True, squeeze=False)[0]
     for axis, part in zip(axes, parts, strict=True):
         for arm, color, marker in zip(ARMS, COLORS, "osDv^<XP", strict=False):
@@ -89,7 +89,7 @@ def distances(results: Results, parts: list[str], threshold: float) -> Picture:
     return picture
 
 
-def episode(results: Results, part: str, ticks: int) -> Picture:
+def episode(results: Results, part: str, ticks: int) -> Figure:
     """Show one episode of the first seed: its goal as it was shown, then what the borrower saw."""
     columns = [tick for tick in COLUMNS if tick < ticks] + [ticks]
     shown = {"own goal": "goal here", "other's goal": "goal there", "goal, no map": "goal there"}
@@ -97,7 +97,7 @@ def episode(results: Results, part: str, ticks: int) -> Picture:
         np.concatenate([results.array(part, goal), results.array(part, f"frames: {arm}")[columns]])
         for arm, goal in shown.items()
     ]
-    picture = Picture(figsize=(1.15 * len(rows[0]) + 1.2, 4.3), layout="constrained")
+    picture = Figure(figsize=(1.15 * len(rows[0]) + 1.2, 4.3), layout="constrained")
     rows_of_frames(
         picture, np.stack(rows), list(shown), "One episode: the red box goes where the goal has it"
     )

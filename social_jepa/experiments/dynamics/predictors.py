@@ -10,10 +10,16 @@ from torch import Tensor, nn
 from alignment.fit import fit_ridge
 from alignment.linear_map import LinearMap
 from env.camera import Pose
-from social_jepa.experiments.common.trained_agents import Stranger, Upbringing, enrolled, learn, stranger_of
+from social_jepa.experiments.common.trained_agents import (
+    AgentSetup,
+    TrainedAgent,
+    enrolled,
+    learn,
+    stranger_of,
+)
 from social_jepa.experiments.common.training_loop import fit
 from social_jepa.experiments.framework.experiment import Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 FITTING = 41  # word
 Predict = Callable[[Tensor, Tensor], Tensor]  # codes [..., d] and pushes [..., A] -> codes one tick later
@@ -29,7 +35,7 @@ class Diary:
         heldout: Its core at ticks 0, 1, ... of the stretch that scores, float64 [S, d].
     """
 
-    stranger: Stranger
+    stranger: TrainedAgent
     pose: Pose
     ticks: range
     codes: Tensor
@@ -41,7 +47,7 @@ class Diary:
 
 
 def keep_diary(
-    upbringing: Upbringing, seed: int, index: int, poses: list[Pose], trained: int, say: Say
+    upbringing: AgentSetup, seed: int, index: int, poses: list[Pose], trained: int, say: Say
 ) -> Diary:
     """Raise an agent; write down its core at the newest ticks that it trained on, and at those that score."""
     with enrolled(upbringing, seed, index, poses) as agent:
@@ -149,10 +155,10 @@ class Trial:
         """Return the squared errors of a predictor, [K, N]."""
         return (roll_out(predict, self.first, self.pushes[..., :felt]) - self.later).square().sum(-1)
 
-    def measures(self, name: str, errors: Tensor) -> dict[str, Measure]:
+    def measures(self, name: str, errors: Tensor) -> dict[str, Score]:
         """Return R2 of errors [K, N] at each number of ticks, against the mean of that tick."""
         spreads = (self.later - self.later.mean(1, keepdim=True)).square().sum(-1)
         return {
-            f"{name}, {ahead}": Measure(error.numpy(), spread.numpy())
+            f"{name}, {ahead}": Score(error.numpy(), spread.numpy())
             for ahead, (error, spread) in enumerate(zip(errors, spreads, strict=True), 1)
         }

@@ -47,7 +47,7 @@ import torch
 
 from alignment.linear_map import LinearMap
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled
-from social_jepa.experiments.common.trained_agents import QUICK, Upbringing, ring_poses
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, ring_poses
 from social_jepa.experiments.dynamics.metrics import figures, notes
 from social_jepa.experiments.dynamics.plots import pictures
 from social_jepa.experiments.dynamics.predictors import (
@@ -59,15 +59,15 @@ from social_jepa.experiments.dynamics.predictors import (
 )
 from social_jepa.experiments.dynamics.scores import AHEAD, KINDS, MAPS, borrowing, steering
 from social_jepa.experiments.dynamics.steering import SteeringConfig
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 
 
 @dataclass(frozen=True)
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(default_factory=Upbringing)
+    upbringing: AgentSetup = field(default_factory=AgentSetup)
     separations: tuple[float, ...] = (180.0, 90.0)  # degrees between the two cameras, a part each
     trained: int = 8192  # ticks that predictors are fitted on
     longest: int = 10  # ticks ahead
@@ -93,7 +93,7 @@ def parts_of(settings: Settings) -> tuple[str, ...]:
     return tuple(f"{degrees:g} degrees" for degrees in settings.separations)
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Raise two agents, and let each borrow the other's predictor and goals.
 
     Args:
@@ -107,7 +107,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     poses = ring_poses(upbringing, 2)
     diaries = [keep_diary(upbringing, seed, index, poses, settings.trained, say) for index in range(2)]
     fitted = [predictors(diary, settings, seed, say) for diary in diaries]
-    found: list[dict[str, Measure]] = []
+    found: list[dict[str, Score]] = []
     seen: list[dict[str, np.ndarray]] = []
     for i, j in ((0, 1), (1, 0)):
         lender, borrower = diaries[i], diaries[j]
@@ -122,9 +122,9 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
         seen.append(arrays)
         say(_told(found[-1]))
     flops = sum(diary.stranger.flops for diary in diaries) + sum(spent for _, spent in fitted)
-    measures = {name: Measure.over([one[name] for one in found]) for name in found[0]}
+    measures = {name: Score.over([one[name] for one in found]) for name in found[0]}
     far = {name: (seen[0][name] + seen[1][name]) / 2 for name in seen[0] if name.startswith("distance")}
-    return Outcome(measures, seen[0] | far, flops=flops)
+    return ConditionResult(measures, seen[0] | far, flops=flops)
 
 
 def predictors(
@@ -146,7 +146,7 @@ def maps_between(lender: Diary, borrower: Diary, seed: int, anchors: int) -> dic
     return dict(zip(MAPS, (fitted, unmapped, null), strict=True))
 
 
-def _told(measures: dict[str, Measure]) -> str:
+def _told(measures: dict[str, Score]) -> str:
     ratio = 1 - measures[f"linear: excess of borrowed, {AHEAD}"].score
     own, others = (measures[arm].score for arm in ("own goal", "other's goal"))
     return f"error borrowed / own {ratio:.3f}; success {own:.2f} own goal, {others:.2f} other's goal"

@@ -19,7 +19,7 @@ from social_jepa.experiments.dynamics.steering import (
     planner,
     steer,
 )
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 AHEAD = 5  # ticks, of the goal
 MAPS = ("borrowed", "no map", "shuffled map")
@@ -35,7 +35,7 @@ FAR = 0.8  # least distance from start to goal of the episode that is shown
 def borrowing(
     borrower: Diary, maps: Mapping[str, LinearMap], kinds: Mapping[str, tuple[Predict, Predict, int]],
     longest: int, spacing: int,
-) -> dict[str, Measure]:  # fmt: skip
+) -> dict[str, Score]:  # fmt: skip
     """Return how well the borrower's core is predicted, by predictor, map and number of ticks ahead.
 
     Args:
@@ -58,14 +58,14 @@ def borrowing(
             errors = trial.errors(through(lent, edge), felt)
             measures |= trial.measures(f"{kind}: {name}", errors)
             for ahead in range(longest):
-                excess = Measure(errors[ahead].numpy(), base[ahead].numpy())
+                excess = Score(errors[ahead].numpy(), base[ahead].numpy())
                 measures[f"{kind}: excess of {name}, {ahead + 1}"] = excess
     return measures
 
 
 def steering(
     lender: Diary, borrower: Diary, maps: Mapping[str, LinearMap], config: SteeringConfig, seed: int
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Let a borrower steer towards goals that it or the lender saw.
 
     Returns:
@@ -90,9 +90,9 @@ def steering(
     )
     renderer.close()
     hits = {arm: (apart[-1] < config.threshold).astype(float) for arm, apart in far.items()}
-    measures = {arm: Measure.mean(hit) for arm, hit in hits.items()}
-    measures |= {f"distance: {arm}": Measure.mean(apart[-1]) for arm, apart in far.items()}
-    measures |= {f"excess of {arm}": Measure(hit, hits["own goal"]) for arm, hit in hits.items()}
+    measures = {arm: Score.mean(hit) for arm, hit in hits.items()}
+    measures |= {f"distance: {arm}": Score.mean(apart[-1]) for arm, apart in far.items()}
+    measures |= {f"excess of {arm}": Score(hit, hits["own goal"]) for arm, hit in hits.items()}
     return measures, arrays
 
 

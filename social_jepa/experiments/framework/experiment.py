@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.score import Estimate, Score
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
+    from matplotlib.figure import Figure
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -40,7 +40,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One line of the results: a value with its interval, beside its null, its baseline and its goal."""
 
     name: str
@@ -67,7 +67,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ConditionResult:
     """What one part found with one seed.
 
     Attributes:
@@ -77,7 +77,7 @@ class Outcome:
         flops: Floating-point operations of training, counted by torch's counter; 0 where nothing is trained.
     """
 
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, Score]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     flops: float = 0.0
@@ -86,7 +86,7 @@ class Outcome:
 class Results:
     """The outcomes of all parts and seeds of a run."""
 
-    def __init__(self, outcomes: Mapping[tuple[str, int], Outcome], seeds: Sequence[int]) -> None:
+    def __init__(self, outcomes: Mapping[tuple[str, int], ConditionResult], seeds: Sequence[int]) -> None:
         """Take outcomes by (part, seed)."""
         self.outcomes = dict(outcomes)
         self.seeds = tuple(seeds)
@@ -133,13 +133,13 @@ class Experiment:
     settings: type
     quick: Mapping[str, Any]
     parts: Callable[[Any], Sequence[str]]
-    run: Callable[[str, int, Any, Say], Outcome]
-    figures: Callable[[Results, Any], Sequence[Figure]]
-    pictures: Callable[[Results, Any], Mapping[str, "Picture"]]
+    run: Callable[[str, int, Any, Say], ConditionResult]
+    figures: Callable[[Results, Any], Sequence[Metric]]
+    pictures: Callable[[Results, Any], Mapping[str, "Figure"]]
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
 
 
-def missed(figures: Sequence[Figure]) -> list[str]:
+def missed(figures: Sequence[Metric]) -> list[str]:
     """Return a sentence for each goal that was missed, for the notes."""
     return [
         f"Missed: {line.name} is {line.estimate.value:.3f}, the goal {line.goal}."

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
+    from matplotlib.figure import Figure
 
 DPI = 110
 MOST_BYTES = 150_000  # of a PNG; above it the picture gets by with 256 colours
@@ -26,7 +26,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def draw_png(picture: "Picture") -> bytes:
+def draw_png(picture: "Figure") -> bytes:
     """Return a picture as PNG, without date or version in it."""
     buffer = io.BytesIO()
     picture.savefig(
@@ -42,7 +42,7 @@ def draw_png(picture: "Picture") -> bytes:
     return smaller.getvalue()
 
 
-def draw_svg(picture: "Picture") -> bytes:
+def draw_svg(picture: "Figure") -> bytes:
     """Return a picture as SVG; its names inside follow from the picture alone."""
     clouds: list[tuple[Artist, int]] = [
         (cloud, np.shape(cloud.get_offsets())[0]) for cloud in picture.findobj(PathCollection)

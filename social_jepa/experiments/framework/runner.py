@@ -11,7 +11,7 @@ from rich.console import Console
 from agents.files import write_atomically
 from social_jepa.doctor import usable_cores
 from social_jepa.experiments.framework.artifacts import conclude, write
-from social_jepa.experiments.framework.experiment import Outcome, Results
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.html import write_index
 from social_jepa.experiments.framework.pool import Pool
 from social_jepa.experiments.framework.progress import Progress
@@ -82,7 +82,7 @@ def _units(wanted: Order, fresh: bool) -> list[Unit]:
 
 def _outcomes(
     wanted: Order, units: Sequence[Unit], console: Console, workers: int
-) -> tuple[dict[Unit, Outcome], list[str]]:
+) -> tuple[dict[Unit, ConditionResult], list[str]]:
     """Return the outcome of every unit, and the digits of the sources that made them."""
     found = {unit: read_outcome(unit) for unit in units}
     missing = [unit for unit in units if found[unit] is None]

@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class Measure:
+class Score:
     """One score of one seed, as sums over held-out samples.
 
     The score is ``mean(hits)``, or ``1 - mean(errors) / mean(spreads)`` where spreads are given.
@@ -35,17 +35,17 @@ class Measure:
     spreads: np.ndarray | None = None
 
     @classmethod
-    def mean(cls, values: np.ndarray) -> "Measure":
+    def mean(cls, values: np.ndarray) -> "Score":
         """Return the mean of values over samples, for instance of hits (0 or 1), [n]."""
         return cls(np.asarray(values, dtype=np.float64).reshape(-1))
 
     @classmethod
-    def single(cls, value: float) -> "Measure":
+    def single(cls, value: float) -> "Score":
         """Return a score that is no mean over samples: an interval then comes from seeds alone."""
         return cls(np.array([value], dtype=np.float64))
 
     @classmethod
-    def r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Measure":
+    def r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Score":
         """Return the share of the variance that is predicted, both [n, K]; every column counts equally.
 
         Columns are brought to unit variance first, so that none outweighs the others.
@@ -58,7 +58,7 @@ class Measure:
         return cls(errors, np.square(centred / scale).mean(1))
 
     @classmethod
-    def pooled_r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Measure":
+    def pooled_r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Score":
         """Return the share of the variance, pooled over columns, that is predicted, both [n, K].
 
         The R2 of `alignment.score.r2`; of white columns it is `r2`.
@@ -68,7 +68,7 @@ class Measure:
         return cls(errors, np.square(target - target.mean(0)).sum(1))
 
     @classmethod
-    def over(cls, measures: Sequence["Measure"]) -> "Measure":
+    def over(cls, measures: Sequence["Score"]) -> "Score":
         """Return the mean score of several things, for instance edges, that were scored on the same samples.
 
         Raises:
@@ -113,7 +113,7 @@ class Estimate:
     seeds: tuple[float, ...]
 
     @classmethod
-    def of(cls, measures: Sequence[Measure], resamples: int = RESAMPLES) -> "Estimate":
+    def of(cls, measures: Sequence[Score], resamples: int = RESAMPLES) -> "Estimate":
         """Return the estimate of one measure per seed, in the order of the seeds.
 
         Raises:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from agents.files import write_atomically
-from social_jepa.experiments.framework.experiment import Outcome
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult
+from social_jepa.experiments.framework.score import Score
 
 FORMAT = 1  # of the files; another number than a file's means that it is not read
 KEPT = ".parts"
@@ -85,7 +85,7 @@ def slug(text: str) -> str:
     return plain if plain == text else f"{plain}-{_digits(text.encode())[:6]}"
 
 
-def write_outcome(unit: Unit, outcome: Outcome) -> None:
+def write_outcome(unit: Unit, outcome: ConditionResult) -> None:
     """Keep what a unit found.
 
     Raises:
@@ -110,7 +110,7 @@ def write_outcome(unit: Unit, outcome: Outcome) -> None:
 
 def check_outcome(outcome: Any) -> None:
     """Raise ValueError, saying what is wrong, unless figures can be made of an outcome."""
-    if not isinstance(outcome, Outcome):
+    if not isinstance(outcome, ConditionResult):
         raise ValueError(f"a part returns an Outcome, not {type(outcome).__name__}")
     for name, measure in outcome.measures.items():
         values, spreads = np.asarray(measure.values), measure.spreads
@@ -123,7 +123,7 @@ def check_outcome(outcome: Any) -> None:
             raise ValueError(f"array {name!r} holds Python objects: numbers or texts are needed")
 
 
-def read_outcome(unit: Unit) -> tuple[Outcome, str] | None:
+def read_outcome(unit: Unit) -> tuple[ConditionResult, str] | None:
     """Return what was kept of a unit and the digits of the sources that made it.
 
     None where nothing is kept, where it was made with other settings or another version, or where the file
@@ -136,12 +136,12 @@ def read_outcome(unit: Unit) -> tuple[Outcome, str] | None:
         if meta["key"] != unit.key:
             return None
         measures = {
-            name.partition("/")[2]: Measure(values, found.get(f"spreads/{name.partition('/')[2]}"))
+            name.partition("/")[2]: Score(values, found.get(f"spreads/{name.partition('/')[2]}"))
             for name, values in found.items()
             if name.startswith("values/")
         }
         arrays = {name[6:]: array for name, array in found.items() if name.startswith("array/")}
-        return Outcome(measures, arrays, meta["seconds"], meta["flops"]), meta["sources"]
+        return ConditionResult(measures, arrays, meta["seconds"], meta["flops"]), meta["sources"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

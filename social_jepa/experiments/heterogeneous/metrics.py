@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.heterogeneous.society import (
     MEMBERS,
     SIZES,
@@ -46,7 +46,7 @@ class Edges:
         """Return R2 of the map between the cores of a pair."""
         return Estimate.of([edge.core for edge in self.each(pair)])
 
-    def extreme(self, pairs: Iterable[Pair], pick: Callable[..., Measure]) -> Estimate:
+    def extreme(self, pairs: Iterable[Pair], pick: Callable[..., Score]) -> Estimate:
         """Return R2 of the pair that is the worst (pick=min) or the best (max) in each seed."""
         pairs = list(pairs)
         return Estimate.of([
@@ -60,13 +60,13 @@ class Edges:
         return float(np.nanmean(found)) if np.isfinite(found).any() else None
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then edges with the default agent, then what each agent knows."""
     edges = Edges(results, settings)
     return [*_goals(edges), *_with_default(edges), *_known(results)]
 
 
-def _goals(edges: Edges) -> list[Figure]:
+def _goals(edges: Edges) -> list[Metric]:
     sizes, trained = list(permutations(SIZES, 2)), list(permutations(TRAINED, 2))
     patches = list(permutations(("jepa", "patch-mixer"), 2))
     control = [pair for pair in permutations(MEMBERS, 2) if "untrained" in pair]
@@ -74,38 +74,38 @@ def _goals(edges: Edges) -> list[Figure]:
     twins = edges.mean(TWINS, lambda edge: edge.core.score)
     best = edges.extreme(control, max)
 
-    def line(name: str, estimate: Estimate, pairs: list[Pair], goal: Goal | None) -> Figure:
-        return Figure(name, estimate, edges.mean(pairs, lambda edge: edge.null), twins, goal, "goals")
+    def line(name: str, estimate: Estimate, pairs: list[Pair], goal: Goal | None) -> Metric:
+        return Metric(name, estimate, edges.mean(pairs, lambda edge: edge.null), twins, goal, "goals")
 
     worst = edges.extreme(trained, min)
     accepted = [[each[pair].accepted for pair in every] for each in edges.societies]
-    shares = Estimate.of([Measure.single(float(np.mean(every))) for every in accepted])
+    shares = Estimate.of([Score.single(float(np.mean(every))) for every in accepted])
     return [
         line("worst pair, sizes", edges.extreme(sizes, min), sizes, Goal(">=", 0.88)),
         line("patch-mixer and jepa, worse way", edges.extreme(patches, min), patches, Goal(">=", 0.85)),
         line("best pair with the untrained", best, control, Goal("<", 0.5)),
-        Figure("worst trained jepas minus that", worst - best, goal=Goal(">", 0.0), group="goals"),
-        Figure("share of edges accepted", shares, group="goals"),
+        Metric("worst trained jepas minus that", worst - best, goal=Goal(">", 0.0), group="goals"),
+        Metric("share of edges accepted", shares, group="goals"),
     ]
 
 
-def _with_default(edges: Edges) -> list[Figure]:
+def _with_default(edges: Edges) -> list[Metric]:
     found = []
     for others in (lambda name: ("jepa", name), lambda name: (name, "jepa")):
         for name in list(MEMBERS)[1:]:
             pair = others(name)
             null = edges.mean([pair], lambda edge: edge.null)
             ridge = edges.mean([pair], lambda edge: edge.ridge.score)
-            found.append(Figure(" to ".join(pair), edges.core(pair), null, ridge, group="edges"))
+            found.append(Metric(" to ".join(pair), edges.core(pair), null, ridge, group="edges"))
     return found
 
 
-def _known(results: Results) -> list[Figure]:
+def _known(results: Results) -> list[Metric]:
     def value(name: str, measure: str) -> float:
         return results.estimate(name, measure).value
 
     return [
-        Figure(
+        Metric(
             f"state from {name}", results.estimate(name, "state"), value(name, "shuffled"),
             value(name, "state from the core"), group="state",
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from social_jepa.experiments.common.plotting import COLORS
@@ -18,7 +18,7 @@ READINGS: tuple[Callable[[Edge], float], ...] = (
 )  # fmt: skip
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     config = settings.upbringing.negotiation
     societies = [society(results, seed, config) for seed in results.seeds]
@@ -40,9 +40,9 @@ def grid(seeds: list[dict[tuple[str, str], float]]) -> np.ndarray:
     return np.mean(np.array(found, dtype=np.float64), axis=0)
 
 
-def matrix(values: np.ndarray, refused: np.ndarray, title: str) -> Picture:
+def matrix(values: np.ndarray, refused: np.ndarray, title: str) -> Figure:
     """Show R2 of every ordered pair, [source, target]; pairs refused in any seed are hatched."""
-    picture = Picture(figsize=(8.2, 7.2), layout="constrained")
+    picture = Figure(figsize=(8.2, 7.2), layout="constrained")
     axis = picture.subplots()
     shown = axis.imshow(values, vmin=0, vmax=1, cmap="viridis")
     for row, column in np.argwhere(np.isfinite(values)):
@@ -61,9 +61,9 @@ def matrix(values: np.ndarray, refused: np.ndarray, title: str) -> Picture:
     return picture
 
 
-def state_bars(results: Results) -> Picture:
+def state_bars(results: Results) -> Figure:
     """Show how well the true state is read off each agent, and how large a core each found."""
-    picture = Picture(figsize=(8.2, 5.2), layout="constrained")
+    picture = Figure(figsize=(8.2, 5.2), layout="constrained")
     upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     places = np.arange(len(MEMBERS))
     for shift, measure, color in ((-0.2, "state", COLORS[0]), (0.2, "state from the core", COLORS[1])):
@@ -93,9 +93,9 @@ def _bars(axis: Axes, x: np.ndarray, results: Results, measure: str, color: str,
             axis.text(place, 0.02, f"{height:.2f}", ha="center", va="bottom", fontsize=7.5, rotation=90)
 
 
-def views(results: Results) -> Picture:
+def views(results: Results) -> Figure:
     """Show what each agent's camera sees at one tick."""
-    picture = Picture(figsize=(8.2, 2.9), layout="constrained")
+    picture = Figure(figsize=(8.2, 2.9), layout="constrained")
     axes = picture.subplots(2, (len(MEMBERS) + 1) // 2).ravel()
     for axis in axes:
         axis.set_axis_off()

@@ -47,15 +47,15 @@ from alignment.score import shuffle_pairs
 from env.camera import Pose, RingConfig
 from social_jepa.experiments.common.trained_agents import (
     QUICK,
-    Stranger,
-    Upbringing,
+    AgentSetup,
+    TrainedAgent,
     enrolled,
     learn,
     ring_poses,
     stranger_of,
 )
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.heterogeneous.metrics import figures, notes
 from social_jepa.experiments.heterogeneous.plots import pictures
 from social_jepa.experiments.heterogeneous.society import MEMBERS
@@ -63,15 +63,15 @@ from social_jepa.experiments.heterogeneous.society import MEMBERS
 PLACING, SHUFFLING = 51, 52  # words
 
 
-def _upbringing() -> Upbringing:
-    return Upbringing(ring=RingConfig(separation=27.5), negotiation=NegotiationConfig(pool=512))
+def _upbringing() -> AgentSetup:
+    return AgentSetup(ring=RingConfig(separation=27.5), negotiation=NegotiationConfig(pool=512))
 
 
 @dataclass(frozen=True)
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(default_factory=_upbringing)  # its model is the default agent's
+    upbringing: AgentSetup = field(default_factory=_upbringing)  # its model is the default agent's
 
 
 SMALL = {"dim": 8, "width": 8, "hidden": 32}
@@ -81,7 +81,7 @@ MODEL = QUICK["model"] | {
 }
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Let one agent learn, and return what it would show its peers and what it knows.
 
     Args:
@@ -100,30 +100,30 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
         seen = agent.renderer.render(agent.scene.state(tick), agent.spec.pose, agent.spec.name)
     arrays = {name: tensor.numpy() for name, tensor in memory.pools.tensors().items()}
     arrays |= {"card": np.array(json.dumps(asdict(memory.card))), "seen": seen}
-    return Outcome(probes(stranger, seed), arrays, flops=flops)
+    return ConditionResult(probes(stranger, seed), arrays, flops=flops)
 
 
-def places(seed: int, upbringing: Upbringing) -> list[Pose]:
+def places(seed: int, upbringing: AgentSetup) -> list[Pose]:
     """Return where each agent stands, in the order of MEMBERS."""
     poses = ring_poses(upbringing, len(MEMBERS))
     return [poses[place] for place in np.random.default_rng([seed, PLACING]).permutation(len(poses))]
 
 
-def probes(stranger: Stranger, seed: int) -> dict[str, Measure]:
+def probes(stranger: TrainedAgent, seed: int) -> dict[str, Score]:
     """Return how well the true state is read off an agent's codes, for evaluation only."""
     fit, held = stranger.anchors, stranger.heldout
     state, true = stranger.states(fit), stranger.states(held)
     wrong = shuffle_pairs(state, torch.Generator().manual_seed(1000 * seed + SHUFFLING))
 
-    def probe(shown: Tensor, told: Tensor, seen: Tensor) -> Measure:
-        return Measure.r2(fit_ridge(shown, told)(seen.double()).numpy(), true.numpy())
+    def probe(shown: Tensor, told: Tensor, seen: Tensor) -> Score:
+        return Score.r2(fit_ridge(shown, told)(seen.double()).numpy(), true.numpy())
 
     core = stranger.core_dim
     return {
         "state": probe(fit.vectors, state, held.vectors),
         "shuffled": probe(fit.vectors, wrong, held.vectors),
-        "state from the core": probe(fit.core(), state, held.core()) if core else Measure.single(0.0),
-        "core": Measure.single(core),
+        "state from the core": probe(fit.core(), state, held.core()) if core else Score.single(0.0),
+        "core": Score.single(core),
     }
 
 

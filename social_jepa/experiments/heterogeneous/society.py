@@ -10,12 +10,12 @@ from itertools import permutations
 import numpy as np
 import torch
 
-from agents.protocol.edge import Card, Pools
+from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.messages import AnyMessage, Status
 from agents.protocol.negotiation import Negotiation
 from agents.settings import ModelConfig, NegotiationConfig
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 NONCES = 53  # a word
 
@@ -72,8 +72,8 @@ class Edge:
 
     accepted: bool
     reason: str
-    core: Measure
-    ridge: Measure
+    core: Score
+    ridge: Score
     null: float
 
 
@@ -104,25 +104,25 @@ def converse(sides: Mapping[str, Negotiation]) -> None:
         waiting += sides[message.receiver].receive(message)
 
 
-def card_of(results: Results, name: str, seed: int) -> Card:
+def card_of(results: Results, name: str, seed: int) -> PeerInfo:
     """Return who an agent told its peers that it is, under the name it has here."""
-    return replace(Card(**json.loads(str(results.array(name, "card", seed)))), name=name)
+    return replace(PeerInfo(**json.loads(str(results.array(name, "card", seed)))), name=name)
 
 
-def _shown(results: Results, name: str, seed: int) -> tuple[Card, Pools]:
+def _shown(results: Results, name: str, seed: int) -> tuple[PeerInfo, AnchorPools]:
     card, arrays = card_of(results, name, seed), results.outcomes[name, seed].arrays
     tensors = {key: torch.from_numpy(array) for key, array in arrays.items() if key.count(".")}
-    return card, Pools.of(tensors, card.core_dim)
+    return card, AnchorPools.of(tensors, card.core_dim)
 
 
 def _edge(sides: Mapping[str, Negotiation], source: str, target: str) -> Edge:
     found, shown, seen = sides[target].edges[source], sides[source].pools, sides[target].pools
     accepted = found.status is Status.ACCEPTED
     if found.core_map is None or found.map is None or found.score is None:
-        nothing = Measure(np.ones(len(seen.heldout.ids)), np.ones(len(seen.heldout.ids)))  # R2 0
+        nothing = Score(np.ones(len(seen.heldout.ids)), np.ones(len(seen.heldout.ids)))  # R2 0
         return Edge(accepted, found.reason, nothing, nothing, np.nan)
     true = seen.heldout.core().double()
     core = found.core_map(shown.heldout.core().double())
     free = found.map(shown.heldout.vectors.double())[:, : true.shape[1]]  # of the same anchors
-    scores = [Measure.pooled_r2(predicted.numpy(), true.numpy()) for predicted in (core, free)]
+    scores = [Score.pooled_r2(predicted.numpy(), true.numpy()) for predicted in (core, free)]
     return Edge(accepted, found.reason, scores[0], scores[1], found.score.null_r2)

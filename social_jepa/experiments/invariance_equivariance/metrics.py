@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
 from social_jepa.experiments.framework.score import Estimate
 from social_jepa.experiments.invariance_equivariance.scores import TEST_LENGTHS
 from social_jepa.experiments.invariance_equivariance.training import MAIN, PARTS, RECIPES, WITHOUT
@@ -28,7 +28,7 @@ def _best_top1(results: Results, part: str) -> Estimate:
     return max(found, key=lambda estimate: estimate.value)
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then the table of all methods, then that of unseen classes."""
     last = f"top-1, aggregate of {TEST_LENGTHS[-1]}"
     turn = results.estimate(MAIN, "relative, perceptron")
@@ -36,21 +36,21 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     top1 = results.estimate(MAIN, last)
     null = results.mean(MAIN, "relative, shuffled")
     found = [
-        Figure("relative rotation R2, seq-JEPA", turn, null, without.value, Goal(">=", 0.70), "goals"),
-        Figure("the same minus without actions", turn - without, 0.0, goal=Goal(">=", 0.3), group="goals"),
+        Metric("relative rotation R2, seq-JEPA", turn, null, without.value, Goal(">=", 0.70), "goals"),
+        Metric("the same minus without actions", turn - without, 0.0, goal=Goal(">=", 0.3), group="goals"),
     ]
     for rival in ("simclr", "vicreg"):
         best = _best_top1(results, rival)
         name = f"top-1 of the aggregate of 5 minus {rival}"
-        found.append(Figure(name, top1 - best, None, best.value, Goal(">=", 0.0), "goals"))
+        found.append(Metric(name, top1 - best, None, best.value, Goal(">=", 0.0), "goals"))
     short = results.estimate(MAIN, f"top-1, aggregate of {TEST_LENGTHS[0]}")
-    rises = Figure(
+    rises = Metric(
         "top-1 of the aggregate, 5 views minus 1", top1 - short, goal=Goal(">", 0.0), group="goals"
     )
     return [*found, rises, *_table(results, ""), *_table(results, "unseen: ")]
 
 
-def _table(results: Results, prefix: str) -> list[Figure]:
+def _table(results: Results, prefix: str) -> list[Metric]:
     found = []
     group = "unseen classes" if prefix else "seen classes"
     for part in PARTS:
@@ -59,7 +59,7 @@ def _table(results: Results, prefix: str) -> list[Figure]:
                 continue
             plain = name.removeprefix(prefix)
             null = results.mean(part, f"{prefix}{plain.split(',')[0]}, shuffled")
-            found.append(Figure(f"{part}: {plain}", results.estimate(part, name), null, group=group))
+            found.append(Metric(f"{part}: {plain}", results.estimate(part, name), null, group=group))
     return found
 
 

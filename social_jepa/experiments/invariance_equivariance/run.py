@@ -43,8 +43,8 @@ import numpy as np
 from agents.models.seq_jepa import SeqJepa
 from env.objects.dataset import ObjectsConfig, ObjectViews
 from social_jepa.experiments.common.plotting import pictures
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import (
     PROBE,
     SCORING,
@@ -124,7 +124,7 @@ QUICK = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Train one method, freeze it and score it.
 
     Args:
@@ -151,7 +151,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     unseen = Sets(_drawn(settings, seed, UNSEEN_PROBE), _drawn(settings, seed, UNSEEN_SCORING))
     measures |= prefixed("unseen: ", _scores(encode, model, unseen, settings, (seed, 1)))
     arrays["neighbours"] = neighbours(encode, seen.scoring, queries=4, nearest=5)
-    return Outcome(measures, arrays, flops=flops)
+    return ConditionResult(measures, arrays, flops=flops)
 
 
 def _drawn(settings: Settings, seed: int, purpose: int) -> ObjectViews:
@@ -166,7 +166,7 @@ def _drawn(settings: Settings, seed: int, purpose: int) -> ObjectViews:
 
 def _scores(
     encode: Encode, model: Model | None, sets: Sets, settings: Settings, words: tuple[int, ...]
-) -> dict[str, Measure]:
+) -> dict[str, Score]:
     scores = code_scores(encode, sets, words, settings.probe_steps, settings.probe_hidden)
     return scores | (aggregate_scores(model, sets) if isinstance(model, SeqJepa) else {})
 

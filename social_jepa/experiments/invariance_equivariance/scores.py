@@ -16,7 +16,7 @@ from social_jepa.experiments.common.probes import (
     linear_probe,
     mlp_probe,
 )
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import moves, ordered_pairs, shuffled, starts
 from social_jepa.experiments.invariance_equivariance.training import Model
 
@@ -57,7 +57,7 @@ def pixel_pca(frames: np.ndarray, dim: int, most: int = 1024) -> Encode:
 
 
 def code_scores(encode: Encode, sets: Sets, words: tuple[int, ...], steps: int, hidden: int
-                ) -> dict[str, Measure]:  # fmt: skip
+                ) -> dict[str, Score]:  # fmt: skip
     """Score the codes of single views: class, relative rotation and individual rotation.
 
     Args:
@@ -91,7 +91,7 @@ def code_scores(encode: Encode, sets: Sets, words: tuple[int, ...], steps: int, 
     return scores
 
 
-def aggregate_scores(model: SeqJepa, sets: Sets) -> dict[str, Measure]:
+def aggregate_scores(model: SeqJepa, sets: Sets) -> dict[str, Score]:
     """Score the class by what 1, 3 and 5 views give together; each length has a classifier of its own."""
     scores = {}
     for length in TEST_LENGTHS:
@@ -120,7 +120,7 @@ def neighbours(encode: Encode, views: ObjectViews, queries: int, nearest: int) -
     return views.frames[np.argsort(-alike, axis=1, kind="stable")[:, : 1 + nearest], 0]
 
 
-def prefixed(prefix: str, scores: Mapping[str, Measure]) -> dict[str, Measure]:
+def prefixed(prefix: str, scores: Mapping[str, Score]) -> dict[str, Score]:
     """Return scores under names that begin with a word of their own."""
     return {prefix + name: score for name, score in scores.items()}
 
@@ -140,7 +140,7 @@ def _aggregates(model: SeqJepa, views: ObjectViews, length: int) -> np.ndarray:
     return np.stack(gathered, axis=1).reshape(count, held, -1)
 
 
-def _top1(probe: np.ndarray, scoring: np.ndarray, learnt: np.ndarray, true: np.ndarray) -> Measure:
+def _top1(probe: np.ndarray, scoring: np.ndarray, learnt: np.ndarray, true: np.ndarray) -> Score:
     """[N, P, D], [n, Q, D] and the labels of their objects -> accuracy over objects."""
     labels = np.repeat(learnt, probe.shape[1])
     predict = classifier(probe.reshape(-1, probe.shape[2]), labels)

@@ -14,7 +14,7 @@ from agents.models.baselines import PairBaseline
 from agents.models.encoder import ConvEncoder
 from agents.models.losses import covariance_loss
 from agents.models.seq_jepa import SeqJepa
-from agents.models.settings import BASELINES, BaselineConfig, EncoderConfig, SeqConfig
+from agents.models.settings import BASELINES, BaselineConfig, EncoderConfig, SeqModelConfig
 from agents.seeded import seeded
 from env.objects.dataset import ObjectViews
 from social_jepa.experiments.common.training_loop import fit
@@ -76,7 +76,9 @@ def build(part: str, sizes: Sizes, words: tuple[int, ...]) -> Model:
         made = seeded(words, lambda: PairBaseline(part, config, sizes.frame_size))
         return closed(made)
     acts = part != "seq-jepa-3-no-actions"
-    seq = SeqConfig(encoder=encoder, action=sizes.dim // 4, predictor=4 * sizes.dim, action_conditioning=acts)
+    seq = SeqModelConfig(
+        encoder=encoder, action=sizes.dim // 4, predictor=4 * sizes.dim, action_conditioning=acts
+    )
     return closed(seeded(words, lambda: SeqJepa(seq, sizes.frame_size, 4)))
 
 

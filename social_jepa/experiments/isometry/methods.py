@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from env.camera import Pose
-from env.sensors import Needs
+from env.sensors import SensorSpec
 from social_jepa.experiments.common.trained_agents import (
-    Stranger,
-    Upbringing,
+    AgentSetup,
+    TrainedAgent,
     begin_later,
     enrolled,
     learn,
@@ -55,9 +55,9 @@ METHODS: Mapping[str, Method] = {
 
 
 def raise_one(
-    method: Method, upbringing: Upbringing, seed: int, index: int, poses: Sequence[Pose], say: Say,
+    method: Method, upbringing: AgentSetup, seed: int, index: int, poses: Sequence[Pose], say: Say,
     later: int = 0,
-) -> tuple[Stranger, np.ndarray]:  # fmt: skip
+) -> tuple[TrainedAgent, np.ndarray]:  # fmt: skip
     """Train one agent, and return what remains of it and what its camera saw at three ticks that score.
 
     Args:
@@ -75,7 +75,7 @@ def raise_one(
     model = replace(upbringing.model, **method.model)
     with enrolled(upbringing, seed, index, poses, method.kind, model) as agent:
         if method.told:
-            agent.recorder.needs = Needs(controlled=upbringing.scene.objects, task="positions")
+            agent.recorder.needs = SensorSpec(controlled=upbringing.scene.objects, task="positions")
         if later:
             begin_later(agent, later)
         flops = learn(agent, say, None if method.learns else 0)
@@ -83,8 +83,8 @@ def raise_one(
 
 
 def raise_all(
-    method: Method, upbringing: Upbringing, seed: int, indices: Sequence[int], poses: Sequence[Pose], say: Say
-) -> tuple[list[Stranger], np.ndarray]:
+    method: Method, upbringing: AgentSetup, seed: int, indices: Sequence[int], poses: Sequence[Pose], say: Say
+) -> tuple[list[TrainedAgent], np.ndarray]:
     """Train several agents one after the other; the frames are [agents, 3, H, W, 3]."""
     raised = [raise_one(method, upbringing, seed, index, poses, say) for index in indices]
     return [stranger for stranger, _ in raised], np.stack([frames for _, frames in raised])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
 from social_jepa.experiments.isometry.methods import METHODS
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ BY_METHOD = {  # measures of all methods, and their groups: what agents share, a
 BUDGETS = (4, 8, 16, 64, 256, 4096)  # of the table; the picture shows all
 
 
-def figures(results: Results, settings: "Settings") -> list[Figure]:
+def figures(results: Results, settings: "Settings") -> list[Metric]:
     """Return the goals' figures first, then shape, budgets and methods."""
     return [*_goals(results, settings), *_shape(results), *_budgets(results, settings), *_methods(results)]
 
 
-def _goals(results: Results, settings: "Settings") -> list[Figure]:
-    def line(name: str, measure: str, goal: Goal, null: str = "") -> Figure:
+def _goals(results: Results, settings: "Settings") -> list[Metric]:
+    def line(name: str, measure: str, goal: Goal, null: str = "") -> Metric:
         chance = results.mean(LONG, null or f"shuffled, {measure}")
-        return Figure(name, results.estimate(LONG, measure), chance, goal=goal, group="goals")
+        return Metric(name, results.estimate(LONG, measure), chance, goal=goal, group="goals")
 
     found = [
         line(f"core R2, orthogonal map from {pairs} pairs", f"procrustes, {pairs}", Goal(">=", value))
@@ -47,16 +47,16 @@ def _goals(results: Results, settings: "Settings") -> list[Figure]:
         theirs = results.estimate(rival, "leading axes")
         name = f"JEPA minus {METHODS[rival].title}"
         chance = results.mean("jepa", SHUFFLED_AXES) - results.mean(rival, SHUFFLED_AXES)
-        found.append(Figure(name, ours - theirs, chance, goal=Goal(">", 0.0), group="goals"))
+        found.append(Metric(name, ours - theirs, chance, goal=Goal(">", 0.0), group="goals"))
     name = f"|R2| of shuffled pairs, ridge of all dimensions, {settings.pairs} pairs"
-    return [*found, Figure(name, results.estimate(LONG, "|null|"), goal=Goal("<=", 0.02), group="goals")]
+    return [*found, Metric(name, results.estimate(LONG, "|null|"), goal=Goal("<=", 0.02), group="goals")]
 
 
-def _shape(results: Results) -> list[Figure]:
+def _shape(results: Results) -> list[Metric]:
     """Figures of the long course, beside shuffled pairs (null) and rolled ones (baseline)."""
     group = "maps of cores, long course"
     return [
-        Figure(
+        Metric(
             name, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
             results.mean(LONG, f"rolled, {name}"), group=group,
         )
@@ -64,7 +64,7 @@ def _shape(results: Results) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _budgets(results: Results, settings: "Settings") -> list[Figure]:
+def _budgets(results: Results, settings: "Settings") -> list[Metric]:
     group = "R2 by pairs, long course"
     wanted = {"unmapped, 0": "core, no pair and no map"}
     wanted |= {f"procrustes, {pairs}": f"core, orthogonal, {pairs} pairs" for pairs in BUDGETS}
@@ -75,7 +75,7 @@ def _budgets(results: Results, settings: "Settings") -> list[Figure]:
     }
     known = results.outcomes[LONG, results.seeds[0]].measures
     return [
-        Figure(
+        Metric(
             title, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
             results.mean(LONG, f"rolled, {name}"), group=group,
         )
@@ -94,12 +94,12 @@ SEARCH = (
 )
 
 
-def _methods(results: Results) -> list[Figure]:
+def _methods(results: Results) -> list[Metric]:
     """What methods are compared by, a group each; the baseline is the JEPA's. The state has no null."""
     lines = [("jepa", "other times, ", "JEPA, the other one trained at other times")]
     lines = [(part, "", method.title) for part, method in METHODS.items()] + lines
     return [
-        Figure(
+        Metric(
             title if measure == "leading axes" else f"{title}: {measure}",
             results.estimate(part, which + measure),
             None if measure == "state" else results.mean(part, f"{which}shuffled, {measure}"),

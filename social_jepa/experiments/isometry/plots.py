@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, bars, curve, rows_of_frames
 from social_jepa.experiments.framework.experiment import Results
@@ -23,7 +23,7 @@ NULLS = "ridge, shuffled pairs (orthogonal: about -1)"
 LOWEST = -0.3  # of R2: the axis ends here, and bars that go deeper say how deep
 
 
-def pictures(results: Results, settings: "Settings") -> dict[str, Picture]:
+def pictures(results: Results, settings: "Settings") -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "pairs": pairs_picture(results, settings),
@@ -33,9 +33,9 @@ def pictures(results: Results, settings: "Settings") -> dict[str, Picture]:
     }
 
 
-def pairs_picture(results: Results, settings: "Settings") -> Picture:
+def pairs_picture(results: Results, settings: "Settings") -> Figure:
     """Show held-out R2 over pairs by method of fitting: all of it, and what is near 1."""
-    picture = Picture(figsize=(10, 4.6), layout="constrained")
+    picture = Figure(figsize=(10, 4.6), layout="constrained")
     axes = picture.subplots(1, 2)
     for axis in axes:
         for place, (name, label) in enumerate(FITTED.items()):
@@ -60,9 +60,9 @@ def pairs_picture(results: Results, settings: "Settings") -> Picture:
     return picture
 
 
-def methods_picture(results: Results, settings: "Settings") -> Picture:
+def methods_picture(results: Results, settings: "Settings") -> Figure:
     """Show R2 by method of learning, the null of ridge, and how well the true state can be read."""
-    picture = Picture(figsize=(10, 4.8), layout="constrained")
+    picture = Figure(figsize=(10, 4.8), layout="constrained")
     axis = picture.subplots()
     lines = [(part, "", method.title) for part, method in METHODS.items()]
     lines.insert(1, ("jepa", "other times, ", "JEPA, other times"))
@@ -86,9 +86,9 @@ def methods_picture(results: Results, settings: "Settings") -> Picture:
     return picture
 
 
-def correlations_picture(results: Results) -> Picture:
+def correlations_picture(results: Results) -> Figure:
     """Show canonical correlations by rank: of the long course with its nulls, and of each method."""
-    picture = Picture(figsize=(10, 4.4), layout="constrained")
+    picture = Figure(figsize=(10, 4.4), layout="constrained")
     axes = picture.subplots(1, 2, sharey=True)
 
     def mean(part: str, name: str) -> np.ndarray:
@@ -113,10 +113,10 @@ def correlations_picture(results: Results) -> Picture:
     return picture
 
 
-def views_picture(results: Results) -> Picture:
+def views_picture(results: Results) -> Figure:
     """Show what each camera sees at the same three ticks, a row each."""
     frames = results.array(LONG, "views")
-    picture = Picture(figsize=(1.5 * frames.shape[1] + 1.2, 1.5 * len(frames) + 0.5), layout="constrained")
+    picture = Figure(figsize=(1.5 * frames.shape[1] + 1.2, 1.5 * len(frames) + 0.5), layout="constrained")
     labels = [f"camera {row + 1}" for row in range(len(frames))]
     rows_of_frames(picture, frames, labels, "The same ticks, seen from each camera")
     return picture

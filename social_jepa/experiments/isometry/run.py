@@ -48,9 +48,9 @@ import numpy as np
 from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from social_jepa.experiments.common.pairs import over_edges
-from social_jepa.experiments.common.trained_agents import QUICK, Stranger, Upbringing, ring_poses
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent, ring_poses
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry.methods import METHODS, raise_all, raise_one
 from social_jepa.experiments.isometry.metrics import figures, notes
 from social_jepa.experiments.isometry.plots import pictures
@@ -76,7 +76,7 @@ OPPOSITE = (0, 2)  # agents that methods are compared on: 180 degrees apart on t
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(default_factory=Upbringing)
+    upbringing: AgentSetup = field(default_factory=AgentSetup)
     agents: int = 4  # on the ring
     long: int = 2  # courses of jepa-long: times the steps and the ticks of the default one
     pairs: int = 4096  # largest budget of jepa-long, a power of two
@@ -111,7 +111,7 @@ class Settings:
         return tuple(1 << power for power in range(self.pairs.bit_length()))
 
     @property
-    def longer(self) -> Upbringing:
+    def longer(self) -> AgentSetup:
         """The course of jepa-long, with as many anchors as the largest budget."""
         up = self.upbringing
         training = replace(
@@ -121,7 +121,7 @@ class Settings:
         return replace(up, training=training, negotiation=replace(up.negotiation, pool=pool))
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Raise the agents of one part and score the maps between them.
 
     Args:
@@ -142,10 +142,10 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
         found = compared([pair[0], other], seed, settings)
         measures |= {f"other times, {name}": measure for name, measure in found.items()}
     say(f"R2 of the leading axes {measures['leading axes'].score:.3f}")
-    return Outcome(measures, {"correlations": correlations(pair)}, flops=flops)
+    return ConditionResult(measures, {"correlations": correlations(pair)}, flops=flops)
 
 
-def society(seed: int, settings: Settings, say: Say) -> Outcome:
+def society(seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Return what the agents of the long course and their maps score, and the nulls."""
     up = settings.longer
     poses = ring_poses(up, settings.agents)
@@ -155,7 +155,7 @@ def society(seed: int, settings: Settings, say: Say) -> Outcome:
     societies = {"": strangers, "shuffled, ": shuffled(strangers, seed), "rolled, ": rolled(strangers)}
     if not all(stranger.core_dim for stranger in strangers):
         raise ValueError("an agent of the long course found no core: train longer, or raise model.dim")
-    measures: dict[str, Measure] = {}
+    measures: dict[str, Score] = {}
     arrays = {"views": views}
     for relation, members in societies.items():
         found = budget_scores(members, settings.budgets, seed)
@@ -163,13 +163,13 @@ def society(seed: int, settings: Settings, say: Say) -> Outcome:
         measures |= {relation + name: measure for name, measure in found.items()}
         arrays[f"{relation}correlations"] = correlations(members)
     ridge = measures[f"shuffled, all dimensions, {settings.pairs}"]
-    measures["|null|"] = Measure.single(abs(ridge.score))
-    measures["core size"] = Measure.mean(np.array([stranger.core_dim for stranger in strangers]))
+    measures["|null|"] = Score.single(abs(ridge.score))
+    measures["core size"] = Score.mean(np.array([stranger.core_dim for stranger in strangers]))
     flops = sum(stranger.flops for stranger in strangers) / len(strangers)
-    return Outcome(measures, arrays, flops=flops)
+    return ConditionResult(measures, arrays, flops=flops)
 
 
-def compared(pair: Sequence[Stranger], seed: int, settings: Settings) -> dict[str, Measure]:
+def compared(pair: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return the figures that methods are compared by, and their nulls."""
     found = {}
     fitted = choices(pair[0], settings.enough, seed)
@@ -181,8 +181,8 @@ def compared(pair: Sequence[Stranger], seed: int, settings: Settings) -> dict[st
         found[f"{relation}leading axes"] = over_edges(axes, orthogonal)[0]
         found[f"{relation}all dimensions"] = over_edges(full, ridge)[0]
         found[f"{relation}core as found"] = over_edges(members, orthogonal)[0]
-    found["core size"] = Measure.mean(np.array([stranger.core_dim for stranger in pair]))
-    found["state"] = Measure.over([state_r2(stranger) for stranger in pair])
+    found["core size"] = Score.mean(np.array([stranger.core_dim for stranger in pair]))
+    found["state"] = Score.over([state_r2(stranger) for stranger in pair])
     return found
 
 

@@ -23,8 +23,8 @@ from alignment.score import (
 )
 from alignment.universe import fit_universe
 from social_jepa.experiments.common.pairs import heldout_pairs, over_edges
-from social_jepa.experiments.common.trained_agents import Stranger
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import TrainedAgent
+from social_jepa.experiments.framework.score import Score
 
 MOST_CHOICES = 16  # of a budget's pairs; fewer where a choice takes a large share of all
 CHOOSING, SHUFFLING = 51, 52  # words
@@ -33,27 +33,27 @@ FITS: Mapping[str, Fit] = {
     "ridge": fit_ridge,
     "robust": partial(fit_robust, centred=False),
 }
-Score = Callable[[Stranger, Stranger], Measure]
+ScoreFn = Callable[[TrainedAgent, TrainedAgent], Score]
 
 
-def leading(stranger: Stranger, count: int) -> Stranger:
+def leading(stranger: TrainedAgent, count: int) -> TrainedAgent:
     """Return a stranger whose core is taken to be so many leading axes, whatever it found itself."""
     anchors, heldout = (replace(known, core_dim=count) for known in (stranger.anchors, stranger.heldout))
     return replace(stranger, basis=replace(stranger.basis, core_dim=count), anchors=anchors, heldout=heldout)
 
 
-def whole(stranger: Stranger) -> Stranger:
+def whole(stranger: TrainedAgent) -> TrainedAgent:
     """Return a stranger whose core is taken to be all dimensions."""
     return leading(stranger, stranger.heldout.vectors.shape[1])
 
 
-def scored_on(stranger: Stranger, count: int) -> Stranger:
+def scored_on(stranger: TrainedAgent, count: int) -> TrainedAgent:
     """Return a stranger that is scored on the first of its held-out ticks alone."""
     held = stranger.heldout
     return replace(stranger, heldout=AnchorSet(held.ids[:count], held.vectors[:count], held.core_dim))
 
 
-def shuffled(strangers: Sequence[Stranger], seed: int) -> list[Stranger]:
+def shuffled(strangers: Sequence[TrainedAgent], seed: int) -> list[TrainedAgent]:
     """Return a society whose members lost which tick is which: the null."""
 
     def lost(known: AnchorSet, words: Sequence[int]) -> AnchorSet:
@@ -68,7 +68,7 @@ def shuffled(strangers: Sequence[Stranger], seed: int) -> list[Stranger]:
     ]
 
 
-def rolled(strangers: Sequence[Stranger]) -> list[Stranger]:
+def rolled(strangers: Sequence[TrainedAgent]) -> list[TrainedAgent]:
     """Return a society whose clocks differ by equal shares of the stretch; neighbours in time stay alike."""
 
     def late(known: AnchorSet, place: int) -> AnchorSet:
@@ -80,7 +80,7 @@ def rolled(strangers: Sequence[Stranger]) -> list[Stranger]:
     ]
 
 
-def choices(stranger: Stranger, pairs: int, seed: int) -> Tensor:
+def choices(stranger: TrainedAgent, pairs: int, seed: int) -> Tensor:
     """Return several choices of so many rows of the anchors, [P, pairs]; a larger budget adds rows."""
     pool = len(stranger.anchors.ids)
     drawn = min(MOST_CHOICES, max(1, pool // pairs))
@@ -88,39 +88,39 @@ def choices(stranger: Stranger, pairs: int, seed: int) -> Tensor:
     return torch.from_numpy(np.stack([rng.permutation(pool)[:pairs] for _ in range(drawn)]))
 
 
-def chosen_r2(fit: Fit, rows: Tensor, source: Stranger, target: Stranger) -> Measure:
+def chosen_r2(fit: Fit, rows: Tensor, source: TrainedAgent, target: TrainedAgent) -> Score:
     """Return the held-out R2 between two cores, the mean over maps from several choices of pairs, [P, K].
 
     Where an agent found no core there is nothing to tell: 0.
     """
     if not (source.core_dim and target.core_dim):
         nothing = np.ones(len(source.heldout.ids))
-        return Measure(nothing, nothing)
+        return Score(nothing, nothing)
     return maps_r2(fit(source.anchors.core()[rows], target.anchors.core()[rows]), source, target)
 
 
-def maps_r2(maps: LinearMap, source: Stranger, target: Stranger) -> Measure:
+def maps_r2(maps: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Score:
     """Return the held-out R2 between two cores, the mean over a stack of P maps."""
     shown, seen = heldout_pairs(source, target)
-    each = [Measure.pooled_r2(found.numpy(), seen.numpy()) for found in maps(shown[None])]
-    return Measure.over(each)
+    each = [Score.pooled_r2(found.numpy(), seen.numpy()) for found in maps(shown[None])]
+    return Score.over(each)
 
 
-def unmapped_r2(source: Stranger, target: Stranger) -> Measure:
+def unmapped_r2(source: TrainedAgent, target: TrainedAgent) -> Score:
     """Return the held-out R2 of what needs no pair: the axes as each found them, in order."""
     shown, seen = heldout_pairs(source, target)
     weight = torch.eye(shown.shape[1], seen.shape[1], dtype=torch.float64)
-    return Measure.pooled_r2((shown @ weight).numpy(), seen.numpy())
+    return Score.pooled_r2((shown @ weight).numpy(), seen.numpy())
 
 
-def universe_score(strangers: Sequence[Stranger], rows: Tensor) -> Score:
+def universe_score(strangers: Sequence[TrainedAgent], rows: Tensor) -> ScoreFn:
     """Return what scores edges through common spaces, one from each choice of ticks, [P, K]."""
     found = [
         fit_universe({stranger.name: stranger.anchors.core()[chosen] for stranger in strangers})
         for chosen in rows
     ]
 
-    def score(source: Stranger, target: Stranger) -> Measure:
+    def score(source: TrainedAgent, target: TrainedAgent) -> Score:
         maps = [universe.between(source.name, target.name) for universe in found]
         stack = LinearMap(torch.stack([m.weight for m in maps]), torch.stack([m.bias for m in maps])[:, None])
         return maps_r2(stack, source, target)
@@ -128,7 +128,7 @@ def universe_score(strangers: Sequence[Stranger], rows: Tensor) -> Score:
     return score
 
 
-def budget_scores(strangers: Sequence[Stranger], budgets: Sequence[int], seed: int) -> dict[str, Measure]:
+def budget_scores(strangers: Sequence[TrainedAgent], budgets: Sequence[int], seed: int) -> dict[str, Score]:
     """Return the R2 of a society's edges by method of fitting and budget, as "METHOD, PAIRS"."""
     full = [whole(stranger) for stranger in strangers]
     found = {"unmapped, 0": over_edges(strangers, unmapped_r2)[0]}
@@ -141,19 +141,19 @@ def budget_scores(strangers: Sequence[Stranger], budgets: Sequence[int], seed: i
     return found
 
 
-def shape_scores(strangers: Sequence[Stranger], pairs: int, seed: int) -> dict[str, Measure]:
+def shape_scores(strangers: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[str, Score]:
     """Return the shape of the maps between cores; retrieval is by one orthogonal map from so many pairs."""
     rows = choices(strangers[0], pairs, seed)[0]
 
-    def retrieved(k: int, source: Stranger, target: Stranger) -> Measure:
+    def retrieved(k: int, source: TrainedAgent, target: TrainedAgent) -> Score:
         shown, seen = heldout_pairs(source, target)
         found = fit_core(source.anchors.core()[rows], target.anchors.core()[rows])
-        return Measure.single(retrieval_at(found(shown), seen, k))
+        return Score.single(retrieval_at(found(shown), seen, k))
 
-    def shape(of: Callable[[Tensor, Tensor], float], source: Stranger, target: Stranger) -> Measure:
-        return Measure.single(of(*heldout_pairs(source, target)))
+    def shape(of: Callable[[Tensor, Tensor], float], source: TrainedAgent, target: TrainedAgent) -> Score:
+        return Score.single(of(*heldout_pairs(source, target)))
 
-    scores: dict[str, Score] = {
+    scores: dict[str, ScoreFn] = {
         "condition number": partial(shape, lambda x, y: kappa(spectrum(x, y))),
         "isometry deviation": partial(shape, lambda x, y: isometry_deviation(spectrum(x, y))),
         "linear CKA": partial(shape, linear_cka),
@@ -166,13 +166,13 @@ def shape_scores(strangers: Sequence[Stranger], pairs: int, seed: int) -> dict[s
     smallest = over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).min())))[1]
     each = over_edges(strangers, partial(chosen_r2, fit_core, rows[None]))[1]
     return found | {
-        "largest singular value": Measure.single(largest.max()),
-        "smallest singular value": Measure.single(smallest.min()),
-        "R2 of the worst edge": Measure.single(each.min()),
+        "largest singular value": Score.single(largest.max()),
+        "smallest singular value": Score.single(smallest.min()),
+        "R2 of the worst edge": Score.single(each.min()),
     }
 
 
-def correlations(strangers: Sequence[Stranger]) -> np.ndarray:
+def correlations(strangers: Sequence[TrainedAgent]) -> np.ndarray:
     """Return the canonical correlations of all dimensions on held-out ticks, mean over edges, [D]."""
     full = [stranger.heldout.vectors for stranger in strangers]
     found = [
@@ -183,7 +183,7 @@ def correlations(strangers: Sequence[Stranger]) -> np.ndarray:
     return np.mean(found, axis=0)
 
 
-def state_r2(stranger: Stranger) -> Measure:
+def state_r2(stranger: TrainedAgent) -> Score:
     """Return how well the true state reads linearly from all dimensions; for evaluation only."""
     reading = fit_ridge(stranger.anchors.vectors, stranger.states(stranger.anchors))
-    return Measure.r2(reading(stranger.heldout.vectors).numpy(), stranger.states(stranger.heldout).numpy())
+    return Score.r2(reading(stranger.heldout.vectors).numpy(), stranger.states(stranger.heldout).numpy())

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.score import Estimate, Score
 
 SHARES = (0.85, 0.95)  # of the final score alone
 TICKS, FLOPS, SCORE = 2, 3, 4  # columns of a trial's row, after steps and batch
@@ -64,7 +64,7 @@ def final(results: Results, scene: int, seed: int) -> float:
 
 def each_seed(results: Results, value: Callable[[int], float]) -> Estimate:
     """Return the estimate of one number a seed."""
-    return Estimate.of([Measure.single(value(seed)) for seed in results.seeds])
+    return Estimate.of([Score.single(value(seed)) for seed in results.seeds])
 
 
 def cost(results: Results, scene: int, arm: str, share: float, column: int) -> Estimate:
@@ -86,50 +86,50 @@ def ratio(
     return each_seed(results, lambda seed: both[seed][0] / both[seed][1])
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then each scene's."""
     hardest, high = settings.scenes[-1], SHARES[-1]
     flops, frames = (ratio(results, hardest, "taught", high, column) for column in (FLOPS, TICKS))
     naive = [ratio(results, hardest, "taught", high, column, "one course").value for column in (FLOPS, TICKS)]
     goals = [
-        Figure("FLOPs to 95 %, taught over alone", flops, None, naive[0], Goal("<=", 0.28), "goals"),
-        Figure("frames to 95 %, taught over alone", frames, None, naive[1], Goal("<=", 0.1), "goals"),
+        Metric("FLOPs to 95 %, taught over alone", flops, None, naive[0], Goal("<=", 0.28), "goals"),
+        Metric("frames to 95 %, taught over alone", frames, None, naive[1], Goal("<=", 0.1), "goals"),
     ]
     return [*goals, *(line for scene in settings.scenes for line in _of_scene(results, scene))]
 
 
-def _of_scene(results: Results, scene: int) -> list[Figure]:
+def _of_scene(results: Results, scene: int) -> list[Metric]:
     group = named(scene)
     untrained = float(np.mean([results.array(f"alone-{scene}", "untrained", s)[0] for s in results.seeds]))
     ends = {arm: results.estimate(f"{kind}-{scene}", f"{arm}: best") for arm, kind in WAYS.items()}
     alone = results.estimate(f"alone-{scene}", "one course: last")
     null = ends["taught, shuffled"].value
-    lines = [Figure("R2, the whole course alone", alone, untrained, group=group)]
+    lines = [Metric("R2, the whole course alone", alone, untrained, group=group)]
     for share in SHARES:
         words = f"to {100 * share:.0f} %"
         for arm in ("alone", "taught"):
             spent = cost(results, scene, arm, share, FLOPS)
-            lines.append(Figure(f"TFLOPs {words}: {arm}", _times(spent, 1e-12), group=group))
+            lines.append(Metric(f"TFLOPs {words}: {arm}", _times(spent, 1e-12), group=group))
         for arm in ("taught", "taught, then alone"):
             found, naive = (
                 ratio(results, scene, arm, share, FLOPS, other) for other in ("alone", "one course")
             )
-            lines.append(Figure(f"FLOPs {words} over alone: {arm}", found, None, naive.value, group=group))
+            lines.append(Metric(f"FLOPs {words} over alone: {arm}", found, None, naive.value, group=group))
         for arm in ("alone", "taught"):
             lines.append(
-                Figure(f"frames {words}: {arm}", cost(results, scene, arm, share, TICKS), group=group)
+                Metric(f"frames {words}: {arm}", cost(results, scene, arm, share, TICKS), group=group)
             )
         found, naive = (
             ratio(results, scene, "taught", share, TICKS, other) for other in ("alone", "one course")
         )
-        lines.append(Figure(f"frames {words} over alone: taught", found, None, naive.value, group=group))
+        lines.append(Metric(f"frames {words} over alone: taught", found, None, naive.value, group=group))
     lines += [
-        Figure(f"highest R2: {arm}", found, null, alone.value, group=group)
+        Metric(f"highest R2: {arm}", found, null, alone.value, group=group)
         for arm, found in ends.items()
         if arm not in ("one course", "mutual, the peer")
     ]
     together = each_seed(results, lambda seed: gain(results, scene, seed))
-    return [*lines, Figure("R2, teaching each other minus alone for as much", together, 0.0, group=group)]
+    return [*lines, Metric("R2, teaching each other minus alone for as much", together, 0.0, group=group)]
 
 
 def gain(results: Results, scene: int, seed: int) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS
 from social_jepa.experiments.framework.experiment import Results
@@ -25,7 +25,7 @@ COLOR = dict(zip(LABELS, ("#000000", *COLORS[:5], "#56B4E9", "#999999", "#999999
 BARS = ("taught", "taught, then alone", "taught, early", "taught, untrained", "taught, shuffled", "mutual")
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     found = {"ratios": ratios(results, settings)}
     for scene in settings.scenes:
@@ -36,9 +36,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     return found
 
 
-def by_cost(results: Results, scene: int, column: int, unit: float, label: str) -> Picture:
+def by_cost(results: Results, scene: int, column: int, unit: float, label: str) -> Figure:
     """Show the score of every way of learning over a cost, the mean over seeds, a colour per arm."""
-    picture = Picture(figsize=(8.5, 4.6), layout="constrained")
+    picture = Figure(figsize=(8.5, 4.6), layout="constrained")
     axis = picture.subplots()
     hidden = {"mutual, the peer"} | ({"one course"} if column == TICKS else set())  # all frames, as alone
     for arm in (arm for arm in LABELS if arm not in hidden):
@@ -61,10 +61,10 @@ def by_cost(results: Results, scene: int, column: int, unit: float, label: str) 
     return picture
 
 
-def ratios(results: Results, settings: Any) -> Picture:
+def ratios(results: Results, settings: Any) -> Figure:
     """Show what each arm costs over the cheapest way alone, a bar per share of the score."""
     scenes = settings.scenes
-    picture = Picture(figsize=(8, 1 + 2.6 * len(scenes)), layout="constrained")
+    picture = Figure(figsize=(8, 1 + 2.6 * len(scenes)), layout="constrained")
     axes = picture.subplots(len(scenes), 1, squeeze=False)[:, 0]
     for axis, scene in zip(axes, scenes, strict=True):
         for place, share in enumerate(SHARES):

@@ -44,9 +44,9 @@ import numpy as np
 import torch
 
 from agents.settings import ModelConfig
-from social_jepa.experiments.common.trained_agents import QUICK, Upbringing, enrolled, learn, ring_poses
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, enrolled, learn, ring_poses
 from social_jepa.experiments.common.training_loop import counted
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
 from social_jepa.experiments.migration.metrics import figures, notes
 from social_jepa.experiments.migration.plots import pictures
 from social_jepa.experiments.migration.training import Newcomer, Trial
@@ -62,7 +62,7 @@ Ways = tuple[tuple[int, int, int], ...]  # (steps, frames a step, distinct frame
 class Settings:
     """A run; the defaults are the full one. A way of learning is (steps, frames a step, distinct frames)."""
 
-    upbringing: Upbringing = field(default_factory=lambda: Upbringing(model=ModelConfig(dim=24)))
+    upbringing: AgentSetup = field(default_factory=lambda: AgentSetup(model=ModelConfig(dim=24)))
     scenes: tuple[int, ...] = (5,)  # objects, for instance (3, 5); the goals are about the last
     looked: tuple[int, ...] = (
         10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350,
@@ -121,7 +121,7 @@ QUICK_RUN = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Let a newcomer learn in every way of one kind.
 
     Args:
@@ -142,7 +142,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
         measures[f"{arm}: best"] = max(trials, key=lambda trial: trial.score.score).score
         arrays[arm] = np.array([trial.row for trial in trials])
         say(f"{arm}: R2 {measures[f'{arm}: best'].score:.3f}")
-    return Outcome(measures, arrays, flops=flops)
+    return ConditionResult(measures, arrays, flops=flops)
 
 
 Arms = dict[str, list[Trial]]
@@ -150,7 +150,7 @@ Arrays = dict[str, np.ndarray]
 Found = tuple[Arms, Arrays, float]  # and the FLOPs of all training, each step once
 
 
-def _alone(upbringing: Upbringing, seed: int, settings: Settings, say: Say) -> Found:
+def _alone(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> Found:
     """The whole course, looked at in its middle, and every other course."""
     with enrolled(upbringing, seed, NEWCOMER, ring_poses(upbringing, 3)) as agent:
         newcomer = Newcomer(agent)
@@ -168,7 +168,7 @@ def _alone(upbringing: Upbringing, seed: int, settings: Settings, say: Say) -> F
     return {"one course": whole, "alone": [*others, *whole]}, {"untrained": np.array([untrained])}, flops
 
 
-def _taught(upbringing: Upbringing, seed: int, settings: Settings, say: Say) -> Found:
+def _taught(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> Found:
     """Lessons of a teacher that has learned, of teachers that have not, and what may follow a lesson."""
     poses = ring_poses(upbringing, 3)
     stages = {"untrained": 0, "early": settings.early, "whole": upbringing.training.steps}
@@ -208,7 +208,7 @@ def _then_alone(
     return newcomer.alone(model, way[0], (), *way[1:], settings.warmup, lesson)[-1]
 
 
-def _mutual(upbringing: Upbringing, seed: int, settings: Settings, say: Say) -> Found:
+def _mutual(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> Found:
     """Two newcomers that begin alone, and then learn from each other in turns."""
     pair = []
     for index in (NEWCOMER, PEER):

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.models.world_model import WorldModel
-from agents.settings import TeachingConfig
+from agents.settings import DistillationConfig
 from agents.training.distillation import learn_from
 from agents.training.trainer import Trainer
 from alignment.core import find_core
 from social_jepa.experiments.common.probes import in_chunks, linear_probe
 from social_jepa.experiments.common.training_loop import counted
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 CALIBRATION = 1024  # first ticks, whose mean picture and spread normalise the input
 
@@ -35,7 +35,7 @@ class Trial:
     batch: int
     ticks: int
     flops: float
-    score: Measure
+    score: Score
 
     @property
     def row(self) -> tuple[float, ...]:
@@ -61,11 +61,11 @@ class Newcomer:
         model.calibrate(self._frames(np.arange(CALIBRATION)))
         return model
 
-    def score(self, model: WorldModel) -> Measure:
+    def score(self, model: WorldModel) -> Score:
         """Return how much of the true state a linear probe reads off a model's code; for evaluation only."""
         model.eval()
         fitted, seen = (in_chunks(model.embed, frames) for frames in self.views)
-        return Measure.r2(linear_probe(fitted, self.known)(seen), self.true)
+        return Score.r2(linear_probe(fitted, self.known)(seen), self.true)
 
     def alone(
         self, model: WorldModel, steps: int, looked: tuple[int, ...] = (), batch: int = 0, ticks: int = 0,
@@ -115,7 +115,7 @@ class Newcomer:
         batch, seed = min(batch, len(codes)), (agent.spec.seed, agent.spec.index, 4)
 
         def lesson(pupil: WorldModel, steps: int) -> None:
-            config = TeachingConfig(len(codes), steps, batch)
+            config = DistillationConfig(len(codes), steps, batch)
             course = agent.spec.training
             learn_from(
                 pupil,
@@ -144,7 +144,7 @@ class Newcomer:
         return torch.from_numpy(self.agent.trainer.window.read(self.agent.first + rows))
 
 
-def _trial(steps: int, batch: int, ticks: int, step: float, score: Measure, after: Trial | None) -> Trial:
+def _trial(steps: int, batch: int, ticks: int, step: float, score: Score, after: Trial | None) -> Trial:
     if after is None:
         return Trial(steps, batch, ticks, step * steps, score)
     return Trial(steps, batch, max(ticks, after.ticks), after.flops + step * steps, score)

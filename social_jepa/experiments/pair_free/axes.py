@@ -7,8 +7,8 @@ import numpy as np
 from agents.agent import BASIS_TICKS, Agent
 from alignment.anchors import AnchorSet
 from social_jepa.experiments.common.trained_agents import (
-    Stranger,
-    Upbringing,
+    AgentSetup,
+    TrainedAgent,
     enrolled,
     learn,
     ring_poses,
@@ -17,7 +17,7 @@ from social_jepa.experiments.common.trained_agents import (
 from social_jepa.experiments.framework.experiment import Say
 
 
-def raised(upbringing: Upbringing, seed: int, say: Say) -> tuple[list[Stranger], Stranger]:
+def raised(upbringing: AgentSetup, seed: int, say: Say) -> tuple[list[TrainedAgent], TrainedAgent]:
     """Train two agents; return them, and the second with axes that were found on a later stretch of time."""
     strangers, poses = [], ring_poses(upbringing, 2)
     for index in range(2):
@@ -28,7 +28,7 @@ def raised(upbringing: Upbringing, seed: int, say: Say) -> tuple[list[Stranger],
     return strangers, apart
 
 
-def with_later_axes(agent: Agent, stranger: Stranger) -> Stranger:
+def with_later_axes(agent: Agent, stranger: TrainedAgent) -> TrainedAgent:
     """Return an agent that has learned, with axes from ticks that come after all that it has seen.
 
     It finds them as every agent does, from as many ticks, ranked on ticks that are later still. One thing

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
 
 SEARCH = (
     "Search, on seed 100 alone: two spacings. At 0.05 one anchor that the source chose gave 0.62, because "
@@ -26,7 +26,7 @@ LUCK = (
 )
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the lines of the table."""
     distinct = settings.part(settings.distinct)
     goal = Goal(">=", 0.9)
@@ -47,18 +47,18 @@ def figures(results: Results, settings: Any) -> list[Figure]:
         for method in ("moments", "clouds"):
             estimate = results.estimate(part, f"{method}, 0")
             null = results.mean(part, f"{method}, 0, null")
-            found.append(Figure(f"R2: {part}, {method}", estimate, null, group="no anchors"))
+            found.append(Metric(f"R2: {part}, {method}", estimate, null, group="no anchors"))
     estimate = results.estimate(settings.parts[-1], "control, 0")
-    found.append(Figure("R2: control, clouds of clusters", estimate, group="no anchors"))
+    found.append(Metric("R2: control, clouds of clusters", estimate, group="no anchors"))
     return found
 
 
 def _line(
     results: Results, part: str, method: str, count: int, group: str, goal: Goal | None = None
-) -> Figure:
+) -> Metric:
     words = f"{method}, {count}"
     baseline = f"procrustes, {count}" if "apart" not in method else f"{method.split()[-1]}, {count}"
-    return Figure(
+    return Metric(
         f"R2: {part}, {method}, {count} anchor{'s' * (count > 1)}", results.estimate(part, words),
         results.mean(part, f"{words}, null"), results.mean(part, baseline), goal, group,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, curve
 from social_jepa.experiments.framework.experiment import Results
@@ -18,7 +18,7 @@ LINES = {
 APART = ("", COLORS[6], "P")  # fmt: skip
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "anchors": over_anchors(results, settings),
@@ -27,9 +27,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def over_anchors(results: Results, settings: Any) -> Picture:
+def over_anchors(results: Results, settings: Any) -> Figure:
     """Show R2 over anchors by method, where rates are distinct and where they are equal."""
-    picture = Picture(figsize=(9, 4.2), layout="constrained")
+    picture = Figure(figsize=(9, 4.2), layout="constrained")
     axes = picture.subplots(1, 2, sharey=True)
     for axis, part in zip(axes, (settings.part(settings.distinct), settings.parts[-1]), strict=True):
         for method, (label, color, marker) in LINES.items():
@@ -48,10 +48,10 @@ def over_anchors(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def over_spacings(results: Results, settings: Any) -> Picture:
+def over_spacings(results: Results, settings: Any) -> Figure:
     """Show R2 over the spacing of the rates, from one anchor and from the most."""
     most = settings.anchors[-1]
-    picture = Picture(figsize=(6.4, 4.4), layout="constrained")
+    picture = Figure(figsize=(6.4, 4.4), layout="constrained")
     axis = picture.subplots()
     shown = (
         ("signs", 1, "signs, 1 random anchor"), ("chosen", 1, "signs, 1 chosen anchor"),
@@ -70,11 +70,11 @@ def over_spacings(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def alike(results: Results, settings: Any) -> Picture:
+def alike(results: Results, settings: Any) -> Figure:
     """Show how axes of one agent correlate with another's, found together and apart, and with the truth."""
     ends = (settings.part(settings.distinct), settings.parts[-1])
     names = {"axes": "axis of agent 1", "apart": "the same, of another stretch", "state": "true coordinate"}
-    picture = Picture(figsize=(10.5, 6.8), layout="constrained")
+    picture = Figure(figsize=(10.5, 6.8), layout="constrained")
     axes, ticks = picture.subplots(2, 3, squeeze=False), np.arange(settings.axes)
     for row, part in zip(axes, ends, strict=True):
         for axis, (name, other) in zip(row, names.items(), strict=True):

@@ -53,9 +53,9 @@ from functools import partial
 import numpy as np
 
 from social_jepa.experiments.common.pairs import ordered_pairs
-from social_jepa.experiments.common.trained_agents import QUICK, Stranger, Upbringing
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.pair_free.axes import correlations, leading, raised
 from social_jepa.experiments.pair_free.methods import (
     assigned,
@@ -77,7 +77,7 @@ METHODS = ("signs", "chosen", "hedged", "assigned", "procrustes")
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(default_factory=Upbringing)
+    upbringing: AgentSetup = field(default_factory=AgentSetup)
     spacings: tuple[float, ...] = (0.05, 0.03, 0.025, 0.01, 0.0)  # of the rates
     distinct: float = 0.025  # the one that the goal speaks of
     middle: float = 0.7  # mean of the rates
@@ -123,7 +123,7 @@ class Settings:
         return tuple(np.round(self.middle + spacing * steps, 4).tolist())
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Train the agents of one spacing, and map between their axes with next to nothing.
 
     Args:
@@ -150,12 +150,12 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
         "core sizes": np.array([stranger.core_dim for stranger in strangers]),
         "state": correlations(held[0], strangers[0].states(strangers[0].heldout).numpy()),
     }  # fmt: skip
-    return Outcome(measures, arrays, flops=sum(stranger.flops for stranger in strangers))
+    return ConditionResult(measures, arrays, flops=sum(stranger.flops for stranger in strangers))
 
 
-def of_anchors(strangers: Sequence[Stranger], seed: int, settings: Settings) -> dict[str, Measure]:
+def of_anchors(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return R2 by method and number of anchors, and of the same with anchors that are no pairs."""
-    found: dict[str, list[Measure]] = {}
+    found: dict[str, list[Score]] = {}
     for source, target in ordered_pairs(strangers):
         x, y = (leading(each.anchors, settings.axes) for each in (source, target))
         shown, seen = (leading(each.heldout, settings.axes) for each in (source, target))
@@ -168,8 +168,8 @@ def of_anchors(strangers: Sequence[Stranger], seed: int, settings: Settings) -> 
             for ending, others in (("", rows), (", null", wrong)):
                 weight = fits[method](x[rows], y[others])
                 scores = found.setdefault(f"{method}, {count}{ending}", [])
-                scores.append(Measure.pooled_r2(shown @ weight, seen))
-    return {name: Measure.over(measures) for name, measures in found.items()}
+                scores.append(Score.pooled_r2(shown @ weight, seen))
+    return {name: Score.over(measures) for name, measures in found.items()}
 
 
 def _rows(x: np.ndarray, seed: int, settings: Settings) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
@@ -183,12 +183,12 @@ def _rows(x: np.ndarray, seed: int, settings: Settings) -> Iterator[tuple[str, i
                 yield method, count, rows, (rows + len(x) // 2) % len(x)
 
 
-def of_nothing(strangers: Sequence[Stranger], seed: int, settings: Settings) -> dict[str, Measure]:
+def of_nothing(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return R2 without anchors: of third moments, and of the shape of clouds, on ticks that are no pairs.
 
     The null is the mean over choices of signs, and over turns, at random.
     """
-    found: dict[str, list[Measure]] = {}
+    found: dict[str, list[Score]] = {}
     for edge, (source, target) in enumerate(ordered_pairs(strangers)):
         rng = np.random.default_rng([seed, CLOUDS, edge])
         half = len(source.anchors.ids) // 2
@@ -202,14 +202,14 @@ def of_nothing(strangers: Sequence[Stranger], seed: int, settings: Settings) -> 
             "clouds, 0, null": [random_turn(settings.axes, rng) for _ in range(settings.draws)],
         }
         for name, weights in guesses.items():
-            scores = (Measure.pooled_r2(shown @ weight, seen) for weight in weights)
+            scores = (Score.pooled_r2(shown @ weight, seen) for weight in weights)
             found.setdefault(name, []).extend(scores)
-    return {name: Measure.over(measures) for name, measures in found.items()}
+    return {name: Score.over(measures) for name, measures in found.items()}
 
 
 def control(
     axes: int, seed: int, restarts: int, rows: int = 512, noise: float = 0.2, planted: int = 12
-) -> Measure:
+) -> Score:
     """Return R2 of matched clouds where shapes can tell: two noisy turns of a mixture of clusters."""
     rng = np.random.default_rng([seed, CONTROL])
     centres, turns = (
@@ -221,7 +221,7 @@ def control(
     white = drawn @ np.linalg.inv(np.linalg.cholesky(np.cov(drawn.T)).T)
     x, y = (white @ turn + noise * rng.standard_normal(white.shape) for turn in turns)
     weight = match_clouds(x[:rows], y[rows : 2 * rows], rng, restarts)
-    return Measure.pooled_r2(x[2 * rows :] @ weight, y[2 * rows :])
+    return Score.pooled_r2(x[2 * rows :] @ weight, y[2 * rows :])
 
 
 EXPERIMENT = Experiment(

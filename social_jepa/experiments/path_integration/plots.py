@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, curve, rows_of_frames
 from social_jepa.experiments.framework.experiment import Results
 
 LINES = ("vision and action", "action only", "vision only", "action, others' views", "untrained")
-TITLES = {"glances": "Glances at the scene", "rotation": "Turns of an object"}
+TITLES = {"glances": "Views at the scene", "rotation": "Turns of an object"}
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "curves": curves(results, settings.longest, "", "perceptron"),
@@ -21,9 +21,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def curves(results: Results, longest: int, ending: str, probe: str) -> Picture:
+def curves(results: Results, longest: int, ending: str, probe: str) -> Figure:
     """Show R2 of the summed action over lengths, a panel per world and a line per input."""
-    picture = Picture(figsize=(9, 4.2), layout="constrained")
+    picture = Figure(figsize=(9, 4.2), layout="constrained")
     axes = picture.subplots(1, 2, sharey=True)
     lengths = list(range(1, longest + 1))
     for axis, (world, title) in zip(axes, TITLES.items(), strict=True):
@@ -40,9 +40,9 @@ def curves(results: Results, longest: int, ending: str, probe: str) -> Picture:
     return picture
 
 
-def views(results: Results, world: str) -> Picture:
+def views(results: Results, world: str) -> Figure:
     """Show a few sequences of a world, a row each."""
     frames = results.array(world, "views")
-    picture = Picture(figsize=(1.1 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.5), layout="constrained")
+    picture = Figure(figsize=(1.1 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.5), layout="constrained")
     rows_of_frames(picture, frames, [f"sequence {row + 1}" for row in range(len(frames))], TITLES[world])
     return picture

@@ -39,15 +39,15 @@ from env.objects.dataset import ObjectsConfig
 from env.scene import SceneConfig
 from social_jepa.experiments.common.probes import in_chunks, linear_probe, mlp_probe
 from social_jepa.experiments.framework.experiment import (
+    ConditionResult,
     Experiment,
-    Figure,
     Goal,
-    Outcome,
+    Metric,
     Results,
     Say,
     missed,
 )
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import shuffled
 from social_jepa.experiments.path_integration.data import Paths, glance_paths, rotation_paths
 from social_jepa.experiments.path_integration.plots import pictures
@@ -108,7 +108,7 @@ QUICK = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Train one model in one world, freeze it, and read where it has come to.
 
     Args:
@@ -121,7 +121,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     model, flops = train(training, settings.sizes, seed, say)
     mean_frame = training.frames.reshape(-1, *training.frames.shape[2:]).mean(0).round().astype(np.uint8)
     mean_action = training.actions.mean((0, 1))
-    measures: dict[str, Measure] = {}
+    measures: dict[str, Score] = {}
     first = build(training, settings.sizes, seed)
     for moves in range(1, settings.longest + 1):
         y, true = probe.summed(moves), scoring.summed(moves)
@@ -133,11 +133,11 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
             measures |= _fitted(inputs, moves, x, y, seen, true, settings, seed)
             if inputs == INPUTS[0]:
                 wrong = shuffled(np.random.default_rng([seed, SHUFFLING, moves]), y)
-                measures[f"shuffled, {moves}"] = Measure.r2(linear_probe(x, wrong)(seen), true)
+                measures[f"shuffled, {moves}"] = Score.r2(linear_probe(x, wrong)(seen), true)
         x, seen = (gathered(first, paths.head(moves + 1)) for paths in (probe, scoring))
         measures |= _fitted("untrained", moves, x, y, seen, true, settings, seed)
         say(f"{moves} views: R2 {measures[f'{INPUTS[0]}, {moves}'].score:.3f}")
-    return Outcome(measures, {"views": training.frames[:3]}, flops=flops)
+    return ConditionResult(measures, {"views": training.frames[:3]}, flops=flops)
 
 
 def ablated(paths: Paths, inputs: str, mean_frame: np.ndarray, mean_action: np.ndarray) -> Paths:
@@ -179,12 +179,12 @@ def _paths(part: str, seed: int, settings: Settings) -> tuple[Paths, Paths, Path
 def _fitted(
     inputs: str, moves: int, x: np.ndarray, y: np.ndarray, seen: np.ndarray, true: np.ndarray,
     settings: Settings, seed: int,
-) -> dict[str, Measure]:  # fmt: skip
+) -> dict[str, Score]:  # fmt: skip
     words = [seed, PROBING, moves]
     probe = mlp_probe(x, y, words, settings.probe_steps, hidden=settings.probe_hidden)
     return {
-        f"{inputs}, {moves}": Measure.r2(probe(seen), true),
-        f"{inputs}, {moves}, linear": Measure.r2(linear_probe(x, y)(seen), true),
+        f"{inputs}, {moves}": Score.r2(probe(seen), true),
+        f"{inputs}, {moves}, linear": Score.r2(linear_probe(x, y)(seen), true),
     }
 
 
@@ -193,14 +193,14 @@ def _null(results: Results, world: str, moves: int) -> float:
     return results.mean(world, f"shuffled, {moves}")
 
 
-def figures(results: Results, settings: Settings) -> list[Figure]:
+def figures(results: Results, settings: Settings) -> list[Metric]:
     """Return the goals' figures first, then every world, input and length."""
     longest = settings.longest
     both, alone = (results.estimate("glances", f"{inputs}, {longest}") for inputs in INPUTS[:2])
     null = _null(results, "glances", longest)
     found = [
-        Figure(f"R2 at {longest} glances", both, null, alone.value, Goal(">=", 0.85), "goals"),
-        Figure("the same minus action only", both - alone, 0.0, goal=Goal(">", 0.0), group="goals"),
+        Metric(f"R2 at {longest} glances", both, null, alone.value, Goal(">=", 0.85), "goals"),
+        Metric("the same minus action only", both - alone, 0.0, goal=Goal(">", 0.0), group="goals"),
     ]
     for world in WORLDS:
         for inputs in (*INPUTS, "untrained"):
@@ -208,7 +208,7 @@ def figures(results: Results, settings: Settings) -> list[Figure]:
                 null = _null(results, world, moves)
                 for ending in ("", ", linear"):
                     name = f"{inputs}, {moves}{ending}"
-                    found.append(Figure(f"{world}: {name}", results.estimate(world, name), null, group=world))
+                    found.append(Metric(f"{world}: {name}", results.estimate(world, name), null, group=world))
     return found
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.models.seq_jepa import SeqJepa
-from agents.models.settings import EncoderConfig, SeqConfig
+from agents.models.settings import EncoderConfig, SeqModelConfig
 from agents.seeded import seeded
 from social_jepa.experiments.common.training_loop import fit
 from social_jepa.experiments.framework.experiment import Say
@@ -43,7 +43,7 @@ class PathSizes:
 def build(training: Paths, sizes: PathSizes, seed: int) -> SeqJepa:
     """Return the model before training, with mean picture and spread from the training views."""
     encoder = EncoderConfig(sizes.dim, sizes.width, sizes.hidden, precision="fp32")
-    config = SeqConfig(encoder=encoder, action=sizes.dim, predictor=4 * sizes.dim)
+    config = SeqModelConfig(encoder=encoder, action=sizes.dim, predictor=4 * sizes.dim)
     action_dim = training.actions.shape[2]
     made = seeded((seed, WEIGHTS), lambda: SeqJepa(config, sizes.frame_size, action_dim))
     model = closed(made).eval()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, curve
 from social_jepa.experiments.framework.experiment import Results
@@ -27,7 +27,7 @@ LEVELS = {
 LOWEST = -1.3  # R2 below it leaves the picture: a probe of two labels can be arbitrarily wrong
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "by-anchors": by_anchors(results, settings),
@@ -36,9 +36,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def by_anchors(results: Results, settings: Any) -> Picture:
+def by_anchors(results: Results, settings: Any) -> Figure:
     """Show the score of each task over the number of anchors, beside what no number of anchors changes."""
-    picture = Picture(figsize=(11, 4.2), layout="constrained")
+    picture = Figure(figsize=(11, 4.2), layout="constrained")
     axes = picture.subplots(1, 3)
     for axis, (task, title) in zip(axes, TITLES.items(), strict=True):
         for (line, label), color, marker in zip(BY_ANCHORS.items(), COLORS, "osv", strict=False):
@@ -57,9 +57,9 @@ def by_anchors(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def lost(results: Results, settings: Any) -> Picture:
+def lost(results: Results, settings: Any) -> Figure:
     """Show by how much the own probe is better than the ported one, over the number of anchors."""
-    picture = Picture(figsize=(6.5, 4), layout="constrained")
+    picture = Figure(figsize=(6.5, 4), layout="constrained")
     axis = picture.subplots()
     for task, color, marker in zip(TITLES, COLORS, "osv", strict=False):
         own = results.estimate("society", f"{task}: own")
@@ -83,9 +83,9 @@ def finish(axis: Axes, counts: Sequence[int]) -> None:
     axis.set_xlabel("anchors of the map")
 
 
-def one_probe(results: Results) -> Picture:
+def one_probe(results: Results) -> Figure:
     """Show what one agent reads with its own probe and with another's: positions, and both classifiers."""
-    picture = Picture(figsize=(10, 6.2), layout="constrained")
+    picture = Figure(figsize=(10, 6.2), layout="constrained")
     axes = picture.subplots(2, 3)
     for row, reader in zip(axes, ("own", "ported"), strict=True):
         for axis, task in zip(row, TITLES, strict=True):

@@ -8,13 +8,13 @@ from torch import Tensor
 from alignment.anchors import AnchorSet
 from env.dynamics import unit_positions
 from social_jepa.experiments.common.probes import Probe, classifier, linear_probe
-from social_jepa.experiments.common.trained_agents import Stranger
+from social_jepa.experiments.common.trained_agents import TrainedAgent
 
 TASKS = ("positions", "quadrant", "nearest")
 Read = Callable[[str, Tensor], np.ndarray]  # task and a core, [K, d], to what a probe says of each tick
 
 
-def probes_of(stranger: Stranger) -> Read:
+def probes_of(stranger: TrainedAgent) -> Read:
     """Return an agent's own probes, fitted on all ticks that maps are fitted on."""
     core = stranger.anchors.core().double().numpy()
     probes = {task: probe_of(task, core, labels(task, stranger, stranger.anchors)) for task in TASKS}
@@ -37,7 +37,7 @@ def with_products(core: np.ndarray) -> np.ndarray:
     return np.concatenate([core, core[:, rows] * core[:, columns]], axis=1)
 
 
-def labels(task: str, stranger: Stranger, ticks: AnchorSet) -> np.ndarray:
+def labels(task: str, stranger: TrainedAgent, ticks: AnchorSet) -> np.ndarray:
     """Return the truth of a task at the ticks of a set: [K, 2 objects], or int [K] of a classifier."""
     config = stranger.scene.config
     places = unit_positions(config.dynamics, stranger.states(ticks).numpy(), config.squash)

@@ -37,21 +37,21 @@ from alignment.anchors import choose_ticks
 from social_jepa.experiments.common.pairs import fit_edge, fit_shuffled, ordered_pairs
 from social_jepa.experiments.common.trained_agents import (
     QUICK,
-    Stranger,
-    Upbringing,
+    AgentSetup,
+    TrainedAgent,
     raise_strangers,
     ring_poses,
 )
 from social_jepa.experiments.framework.experiment import (
+    ConditionResult,
     Experiment,
-    Figure,
     Goal,
-    Outcome,
+    Metric,
     Results,
     Say,
     missed,
 )
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.probe_porting.plots import pictures
 from social_jepa.experiments.probe_porting.probes import TASKS, Read, labels, probe_of, probes_of
 
@@ -63,8 +63,8 @@ TURNING, SHOWN = 41, 200  # a word; ticks that the picture shows
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(
-        default_factory=lambda: Upbringing(negotiation=NegotiationConfig(pool=2048))
+    upbringing: AgentSetup = field(
+        default_factory=lambda: AgentSetup(negotiation=NegotiationConfig(pool=2048))
     )
     agents: int = 4
     budgets: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # anchors of a map
@@ -92,7 +92,7 @@ QUICK_RUN = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Raise a society, fit every agent's probes, and let each agent read with every other's.
 
     Args:
@@ -104,28 +104,33 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     upbringing = settings.upbringing
     strangers = raise_strangers(upbringing, seed, ring_poses(upbringing, settings.agents), say)
     readers = {stranger.name: probes_of(stranger) for stranger in strangers}
-    measures: dict[str, Measure] = {}
+    measures: dict[str, Score] = {}
     arrays: dict[str, np.ndarray] = {}
     for task in TASKS:
-        found: dict[str, list[Measure]] = {}
+        found: dict[str, list[Score]] = {}
         for edge, (here, owner) in enumerate(ordered_pairs(strangers)):
             words = 1000 * seed + edge  # every pair of agents agrees on anchors of its own
             for line, measure in ported(task, here, owner, readers, settings.budgets, words).items():
                 found.setdefault(line, []).append(measure)
-        measures |= {f"{task}: {line}": Measure.over(each) for line, each in found.items()}
+        measures |= {f"{task}: {line}": Score.over(each) for line, each in found.items()}
         lost = [
             own.score - other.score
             for own, other in zip(found["own"], found[f"ported, {settings.judged}"], strict=True)
         ]
-        measures[f"{task}: worst loss"] = Measure.single(max(lost))
+        measures[f"{task}: worst loss"] = Score.single(max(lost))
         say(f"{task}: own {measures[f'{task}: own'].score:.3f}, ported loses {np.mean(lost):.4f}")
         arrays |= _shown(task, strangers[1], strangers[0], readers, settings.judged, 1000 * seed)
-    return Outcome(measures, arrays, flops=sum(stranger.flops for stranger in strangers))
+    return ConditionResult(measures, arrays, flops=sum(stranger.flops for stranger in strangers))
 
 
 def ported(
-    task: str, here: Stranger, owner: Stranger, readers: dict[str, Read], budgets: Sequence[int], seed: int
-) -> dict[str, Measure]:
+    task: str,
+    here: TrainedAgent,
+    owner: TrainedAgent,
+    readers: dict[str, Read],
+    budgets: Sequence[int],
+    seed: int,
+) -> dict[str, Score]:
     """Return what an agent reads on held-out ticks with another's probe, by line, and with its own.
 
     Args:
@@ -138,8 +143,8 @@ def ported(
     """
     core, true, read = here.heldout.core().double(), labels(task, here, here.heldout), readers[owner.name]
 
-    def scored(said: np.ndarray) -> Measure:
-        return Measure.pooled_r2(said, true) if task == "positions" else Measure.mean(said == true)
+    def scored(said: np.ndarray) -> Score:
+        return Score.pooled_r2(said, true) if task == "positions" else Score.mean(said == true)
 
     known = labels(task, here, here.anchors)
     found = {
@@ -172,7 +177,7 @@ def _constant(known: np.ndarray) -> np.ndarray:
 
 
 def _shown(
-    task: str, here: Stranger, owner: Stranger, readers: dict[str, Read], count: int, seed: int
+    task: str, here: TrainedAgent, owner: TrainedAgent, readers: dict[str, Read], count: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Return what one agent reads with its own probe and with another's, for the picture."""
     core = here.heldout.core().double()
@@ -184,7 +189,7 @@ def _shown(
     }
 
 
-def figures(results: Results, settings: Settings) -> list[Figure]:
+def figures(results: Results, settings: Settings) -> list[Metric]:
     """Return what porting loses, the goals' figures, and then every line of each task."""
     judged = settings.judged
     shown = sorted(
@@ -201,15 +206,15 @@ def figures(results: Results, settings: Settings) -> list[Figure]:
         name = f"{task}: own minus ported, {judged} anchors"
         loss, null = own - lines[f"ported, {judged}"], own.value - shuffled
         no_map = own.value - lines["no map"].value
-        found.append(Figure(name, loss, null, no_map, Goal("<=", 0.01), "goals"))
-        rest += [Figure(f"{task}: {line}", lines[line], shuffled, own.value, group=task) for line in UNMAPPED]
+        found.append(Metric(name, loss, null, no_map, Goal("<=", 0.01), "goals"))
+        rest += [Metric(f"{task}: {line}", lines[line], shuffled, own.value, group=task) for line in UNMAPPED]
         rest += [
-            Figure(f"{task}: ported, {count}", lines[f"ported, {count}"], _shuffled(results, task, count),
+            Metric(f"{task}: ported, {count}", lines[f"ported, {count}"], _shuffled(results, task, count),
                    own.value, group=task)
             for count in shown
         ]  # fmt: skip
-        rest.append(Figure(f"{task}: own probe of {judged} labels", labelled, group=task))
-        rest.append(Figure(f"{task}: most that an edge loses", lines["worst loss"], group=task))
+        rest.append(Metric(f"{task}: own probe of {judged} labels", labelled, group=task))
+        rest.append(Metric(f"{task}: most that an edge loses", lines["worst loss"], group=task))
     return [*found, *rest]
 
 

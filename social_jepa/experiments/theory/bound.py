@@ -10,7 +10,7 @@ from torch import Tensor
 
 from alignment.edge_score import fit_core
 from alignment.score import shuffle_pairs
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 SHUFFLES = 20  # of a null
 
@@ -30,7 +30,7 @@ class Code:
     following: Tensor
 
 
-Score = Callable[[Code, Code], Measure]
+ScoreFn = Callable[[Code, Code], Score]
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,19 @@ def whitener(rows: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.solve_triangular(factor, eye, upper=False).T
 
 
-def deviation(source: Code, target: Code) -> Measure:
+def deviation(source: Code, target: Code) -> Score:
     """Return E|h_B - R h_A|^2, where one whitened dimension has variance 1."""
     carried = fit_core(source.fitting, target.fitting)(source.scoring)
-    return Measure.mean((target.scoring - carried).square().sum(1).numpy())
+    return Score.mean((target.scoring - carried).square().sum(1).numpy())
 
 
-def agreement(source: Code, target: Code) -> Measure:
+def agreement(source: Code, target: Code) -> Score:
     """Return the held-out R2 of the rotation."""
     carried = fit_core(source.fitting, target.fitting)(source.scoring)
-    return Measure.pooled_r2(carried.numpy(), target.scoring.numpy())
+    return Score.pooled_r2(carried.numpy(), target.scoring.numpy())
 
 
-def null(score: Score, source: Code, target: Code, words: Sequence[int]) -> Measure:
+def null(score: ScoreFn, source: Code, target: Code, words: Sequence[int]) -> Score:
     """Return the mean of a score where nobody knows which fitting rows belong together.
 
     With few dimensions the rotation of one shuffle may fit by luck: the mean of many is shown.
@@ -107,12 +107,12 @@ def null(score: Score, source: Code, target: Code, words: Sequence[int]) -> Meas
     word = int(np.random.SeedSequence(list(words)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(word)
     strangers = (replace(target, fitting=shuffle_pairs(target.fitting, generator)) for _ in range(SHUFFLES))
-    return Measure.over([score(source, stranger) for stranger in strangers])
+    return Score.over([score(source, stranger) for stranger in strangers])
 
 
 def score_agents(
     history: Sequence[Sequence[Code]], rho: float, words: Sequence[int]
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Return how agents differ and how much they may, at every checkpoint.
 
     Args:
@@ -130,18 +130,18 @@ def score_agents(
     allowed = np.array([[2 * (own[a].value + own[b].value) for a, b in pairs] for own in bounds])
     last = [(history[-1][a], history[-1][b]) for a, b in pairs]
     measures = {
-        "deviation": Measure.over([deviation(a, b) for a, b in last]),
-        "deviation, shuffled": Measure.over([null(deviation, a, b, words) for a, b in last]),
-        "untrained": Measure.over([deviation(history[0][a], history[0][b]) for a, b in pairs]),
-        "bound": Measure.single(float(allowed[-1].mean())),
-        "ratio": Measure.single(float(np.median(measured[-1] / allowed[-1]))),
-        "inside": Measure.mean(measured <= allowed),
-        "inside, trained": Measure.mean(measured[-1] <= allowed[-1]),
-        "not vacuous": Measure.mean(allowed < 2 * history[0][0].scoring.shape[1]),
-        "agreement": Measure.over([agreement(a, b) for a, b in last]),
-        "agreement, shuffled": Measure.over([null(agreement, a, b, words) for a, b in last]),
-        "excess": Measure.single(float(np.mean([own.excess for own in bounds[-1]]))),
-        "whitening": Measure.single(float(np.mean([own.whitening for own in bounds[-1]]))),
+        "deviation": Score.over([deviation(a, b) for a, b in last]),
+        "deviation, shuffled": Score.over([null(deviation, a, b, words) for a, b in last]),
+        "untrained": Score.over([deviation(history[0][a], history[0][b]) for a, b in pairs]),
+        "bound": Score.single(float(allowed[-1].mean())),
+        "ratio": Score.single(float(np.median(measured[-1] / allowed[-1]))),
+        "inside": Score.mean(measured <= allowed),
+        "inside, trained": Score.mean(measured[-1] <= allowed[-1]),
+        "not vacuous": Score.mean(allowed < 2 * history[0][0].scoring.shape[1]),
+        "agreement": Score.over([agreement(a, b) for a, b in last]),
+        "agreement, shuffled": Score.over([null(agreement, a, b, words) for a, b in last]),
+        "excess": Score.single(float(np.mean([own.excess for own in bounds[-1]]))),
+        "whitening": Score.single(float(np.mean([own.whitening for own in bounds[-1]]))),
     }
     excess = np.array([[bound.excess for bound in own] for own in bounds])
     return measures, {"measured": measured, "bound": allowed, "excess": excess}
@@ -149,7 +149,7 @@ def score_agents(
 
 def score_latents(
     history: Sequence[Sequence[Code]], truth: Code, rho: float, words: Sequence[int]
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Return how far codes are from rotations of the true latents, which no agent knows.
 
     Args:
@@ -164,9 +164,9 @@ def score_latents(
     far = np.array([[deviation(truth, code).score for code in codes] for codes in history])
     allowed = np.array([[bound_of(code, rho).value for code in codes] for codes in history])
     measures = {
-        "own, inside": Measure.mean(far <= allowed),
-        "latents": Measure.over([agreement(code, truth) for code in history[-1]]),
-        "latents, shuffled": Measure.over([null(agreement, code, truth, words) for code in history[-1]]),
-        "latents, untrained": Measure.over([agreement(code, truth) for code in history[0]]),
+        "own, inside": Score.mean(far <= allowed),
+        "latents": Score.over([agreement(code, truth) for code in history[-1]]),
+        "latents, shuffled": Score.over([null(agreement, code, truth, words) for code in history[-1]]),
+        "latents, untrained": Score.over([agreement(code, truth) for code in history[0]]),
     }
     return measures, {"own": far, "own bound": allowed}

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.score import Estimate, Score
 
 SLACK = (
     "2 (b_A + b_B) allows for two agents that err in opposite ways; where their errors are unrelated, half "
@@ -33,10 +33,10 @@ def pooled(results: Results, parts: list[str], measure: str) -> Estimate:
     def values(seed: int) -> np.ndarray:
         return np.concatenate([results.outcomes[part, seed].measures[measure].values for part in parts])
 
-    return Estimate.of([Measure.mean(values(seed)) for seed in results.seeds])
+    return Estimate.of([Score.mean(values(seed)) for seed in results.seeds])
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then those of every world, the scene and the symmetry."""
     own = own_parts(settings)
 
@@ -44,41 +44,41 @@ def figures(results: Results, settings: Any) -> list[Figure]:
         return results.estimate(part, measure).value
 
     found = [
-        Figure("share of pairs inside the bound", pooled(results, own, "inside"), goal=Goal("==", 1),
+        Metric("share of pairs inside the bound", pooled(results, own, "inside"), goal=Goal("==", 1),
                group="goals"),
-        Figure("greatest change of the whitened loss under A, relative",
+        Metric("greatest change of the whitened loss under A, relative",
                results.estimate("symmetry", "whitened change"),
                baseline=value("symmetry", "raw factor") - 1, goal=Goal("<=", 1e-6), group="goals"),
-        Figure("share of bounds below 2 n", pooled(results, own, "not vacuous"), group="own setting"),
-        Figure("share of agents inside their own bound", pooled(results, own, "own, inside"),
+        Metric("share of bounds below 2 n", pooled(results, own, "not vacuous"), group="own setting"),
+        Metric("share of agents inside their own bound", pooled(results, own, "own, inside"),
                group="own setting"),
     ]  # fmt: skip
     for part in (*own, "scene"):
         group = "scene" if part == "scene" else "own setting"
         untrained = None if part == "scene" else value(part, "untrained")
         found += [
-            Figure(f"{part}: E|h_B - R h_A|^2", results.estimate(part, "deviation"),
+            Metric(f"{part}: E|h_B - R h_A|^2", results.estimate(part, "deviation"),
                    value(part, "deviation, shuffled"), untrained, group=group),
-            Figure(f"{part}: bound", results.estimate(part, "bound"), group=group),
-            Figure(f"{part}: measured over bound, median", results.estimate(part, "ratio"), group=group),
+            Metric(f"{part}: bound", results.estimate(part, "bound"), group=group),
+            Metric(f"{part}: measured over bound, median", results.estimate(part, "ratio"), group=group),
         ]  # fmt: skip
     for part in ("scene", *settings.outside):
         group = "scene" if part == "scene" else "outside the theory"
-        found.append(Figure(f"{part}: share of pairs inside", results.estimate(part, "inside, trained"),
+        found.append(Metric(f"{part}: share of pairs inside", results.estimate(part, "inside, trained"),
                             group=group))  # fmt: skip
-        found.append(Figure(f"{part}: R2 between agents", results.estimate(part, "agreement"),
+        found.append(Metric(f"{part}: R2 between agents", results.estimate(part, "agreement"),
                             value(part, "agreement, shuffled"), group=group))  # fmt: skip
-        found.append(Figure(f"{part}: excess loss delta", results.estimate(part, "excess"), group=group))
+        found.append(Metric(f"{part}: excess loss delta", results.estimate(part, "excess"), group=group))
         if part != "scene":
-            found.append(Figure(f"{part}: R2 of the latents", results.estimate(part, "latents"),
+            found.append(Metric(f"{part}: R2 of the latents", results.estimate(part, "latents"),
                                 value(part, "latents, shuffled"), value(part, "latents, untrained"),
                                 group=group))  # fmt: skip
     return found + _symmetry(results)
 
 
-def _symmetry(results: Results) -> list[Figure]:
-    def line(name: str, measure: str, baseline: str = "") -> Figure:
-        return Figure(
+def _symmetry(results: Results) -> list[Metric]:
+    def line(name: str, measure: str, baseline: str = "") -> Metric:
+        return Metric(
             name, results.estimate("symmetry", measure), group="symmetry",
             baseline=results.estimate("symmetry", baseline).value if baseline else None,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from social_jepa.experiments.common.plotting import COLORS, curve, whisker
@@ -16,7 +16,7 @@ TICKS = (0.03, 0.1, 0.3, 1, 3)
 DEVIATION = "measured E|h_B - R h_A|²"
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "bound": training_picture(results, settings),
@@ -26,9 +26,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def training_picture(results: Results, settings: Any) -> Picture:
+def training_picture(results: Results, settings: Any) -> Figure:
     """Show measured against allowed deviation of every pair, seed and look, a colour for each rho."""
-    picture = Picture(figsize=(6.2, 5.0), layout="constrained")
+    picture = Figure(figsize=(6.2, 5.0), layout="constrained")
     axis = picture.subplots()
     every = []
     for part, color, marker in zip(own_parts(settings), COLORS, "osD^vPX*", strict=False):
@@ -59,9 +59,9 @@ def vacuous(axis: Axes, limit: float, end: float) -> None:
     axis.axvspan(limit, max(end, limit), color="0.92", zorder=0, label="says nothing (above 2 n)")
 
 
-def correlation_picture(results: Results, settings: Any) -> Picture:
+def correlation_picture(results: Results, settings: Any) -> Figure:
     """Show measured deviation over rho, beside bound, null and the untrained agents."""
-    picture = Picture(figsize=(6.6, 4.2), layout="constrained")
+    picture = Figure(figsize=(6.6, 4.2), layout="constrained")
     axis = picture.subplots()
     names = ("deviation, shuffled", "untrained", "bound", "deviation")
     labels = ("shuffled pairs", "untrained agents", "bound, trained agents", "measured, trained agents")
@@ -80,11 +80,11 @@ def correlation_picture(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def outside_picture(results: Results, settings: Any) -> Picture:
+def outside_picture(results: Results, settings: Any) -> Figure:
     """Show what is left of the promise where latents are not Gaussian."""
     own = nearest_part(settings)
     parts = (own, *settings.outside)
-    picture = Picture(figsize=(9, 4.2), layout="constrained")
+    picture = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = picture.subplots(1, 2)
     places = np.arange(len(parts))
     for shift, name, label in ((-0.2, "agreement", "between agents"), (0.2, "latents", "of the latents")):
@@ -110,10 +110,10 @@ def outside_picture(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def symmetry_picture(results: Results) -> Picture:
+def symmetry_picture(results: Results) -> Figure:
     """Show what an invertible A does to the raw loss and to the whitened one, from look to look."""
     loss, raw, white = (results.array("symmetry", name) for name in ("loss", "raw", "whitened"))
-    picture = Picture(figsize=(9, 4.2), layout="constrained")
+    picture = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = picture.subplots(1, 2)
     for row, (condition, color) in enumerate(zip(CONDITIONS, COLORS, strict=False)):
         label = f"condition {condition:g}"

@@ -48,8 +48,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from social_jepa.experiments.common.trained_agents import QUICK, Upbringing
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
 from social_jepa.experiments.theory.agents import Sizes, States, embed_states, raise_agent
 from social_jepa.experiments.theory.bound import score_agents, score_latents
 from social_jepa.experiments.theory.metrics import figures, notes
@@ -72,7 +72,7 @@ class Settings:
     sizes: Sizes = field(default_factory=Sizes)
     fitting: int = 20_000  # states that whiten codes and fit maps
     scoring: int = 10_000
-    upbringing: Upbringing = field(default_factory=Upbringing)
+    upbringing: AgentSetup = field(default_factory=AgentSetup)
     cameras: int = 4
     ticks: int = 2048  # consecutive ones that score in the scene
 
@@ -89,7 +89,7 @@ def parts(settings: Settings) -> Sequence[str]:
     return ("scene", *(f"rho {rho:g}" for rho in settings.rhos), *settings.outside, "symmetry")
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Train the agents of one world and compare what they may differ by with what they do.
 
     Args:
@@ -112,7 +112,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     measures, arrays = score_agents(history, states.rho, [seed, NULL])
     more, curves = score_latents(history, states.truth, states.rho, [seed, NULL])
     say(f"{part}: measured over bound {measures['ratio'].score:.3f}")
-    return Outcome(measures | more, arrays | curves, flops=sum(agent.flops for agent in agents))
+    return ConditionResult(measures | more, arrays | curves, flops=sum(agent.flops for agent in agents))
 
 
 EXPERIMENT = Experiment(

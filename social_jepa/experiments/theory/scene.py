@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from social_jepa.experiments.common.trained_agents import Upbringing, enrolled, learn, ring_poses
-from social_jepa.experiments.framework.experiment import Outcome, Say
+from social_jepa.experiments.common.trained_agents import AgentSetup, enrolled, learn, ring_poses
+from social_jepa.experiments.framework.experiment import ConditionResult, Say
 from social_jepa.experiments.theory.bound import Code, score_agents
 
 NULL = 21  # word
 
 
-def run_scene(seed: int, upbringing: Upbringing, cameras: int, ticks: int, say: Say) -> Outcome:
+def run_scene(seed: int, upbringing: AgentSetup, cameras: int, ticks: int, say: Say) -> ConditionResult:
     """Train agents of a run and bound them from what each core makes of ticks after its training.
 
     Args:
@@ -32,4 +32,4 @@ def run_scene(seed: int, upbringing: Upbringing, cameras: int, ticks: int, say: 
             codes.append(Code(fitting, rows[:-1], rows[1:]))
     rho = float(np.mean(upbringing.scene.rate))
     measures, arrays = score_agents([codes], rho, [seed, NULL])
-    return Outcome(measures, arrays, flops=flops)
+    return ConditionResult(measures, arrays, flops=flops)

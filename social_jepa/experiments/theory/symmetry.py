@@ -23,8 +23,8 @@ from alignment.fit import centre
 from alignment.linear_map import LinearMap
 from alignment.score import kappa, spectrum
 from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.theory.agents import Sizes, States, embed_states, prediction_loss, raise_agent
 from social_jepa.experiments.theory.bound import Code, whitener
 from social_jepa.experiments.theory.worlds import make_world
@@ -87,7 +87,7 @@ def draw_matrices(words: Sequence[int], dim: int) -> Iterator[tuple[tuple[int, i
             yield (row, draw), condition, draw_matrix(rng, dim, condition)
 
 
-def run_symmetry(seed: int, sizes: Sizes, count: int, say: Say) -> Outcome:
+def run_symmetry(seed: int, sizes: Sizes, count: int, say: Say) -> ConditionResult:
     """Train one agent in a world without noise, and look at it through many invertible matrices.
 
     Args:
@@ -121,8 +121,8 @@ def run_symmetry(seed: int, sizes: Sizes, count: int, say: Say) -> Outcome:
     }
     names = ("loss", "raw", "whitened")
     arrays = {name: np.stack([model[name] for model in linear]) for name in names}  # [looks, ...]
-    return Outcome(
-        {name: Measure.single(value) for name, value in measures.items()}, arrays, 0.0, agent.flops
+    return ConditionResult(
+        {name: Score.single(value) for name, value in measures.items()}, arrays, 0.0, agent.flops
     )
 
 

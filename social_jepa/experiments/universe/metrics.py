@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
 from social_jepa.experiments.universe.shuffles import ENDS
 
 SEARCH = (
@@ -14,7 +14,7 @@ SEARCH = (
 )
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the lines of the table."""
     return [
         *_goals(results, settings),
@@ -26,7 +26,7 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     ]
 
 
-def _goals(results: Results, settings: Any) -> list[Figure]:
+def _goals(results: Results, settings: Any) -> list[Metric]:
     most = f"{settings.most} agents"
     gain = results.estimate("toy", f"universe, {most}") - results.estimate("toy", f"pairwise, {most}")
     words = f"100% of {settings.dealt[0]} shuffled"
@@ -37,51 +37,51 @@ def _goals(results: Results, settings: Any) -> list[Figure]:
     sent = results.estimate("toy", f"messages, join, {most}")
     refit = results.mean("toy", f"messages, refit, {most}")
     return [
-        Figure(f"{most}: R2 of the universe minus pairwise", gain, chance, goal=Goal(">=", 0), group="goals"),
-        Figure(f"{most}: cycle error of the universe", cycle, null, baseline, Goal("<", 1e-5), "goals"),
-        Figure(f"{most}: messages for a join", sent, None, refit, Goal("==", 1), "goals"),
+        Metric(f"{most}: R2 of the universe minus pairwise", gain, chance, goal=Goal(">=", 0), group="goals"),
+        Metric(f"{most}: cycle error of the universe", cycle, null, baseline, Goal("<", 1e-5), "goals"),
+        Metric(f"{most}: messages for a join", sent, None, refit, Goal("==", 1), "goals"),
     ]
 
 
-def _agents(results: Results, settings: Any) -> list[Figure]:
+def _agents(results: Results, settings: Any) -> list[Metric]:
     group = f"{settings.pairs} pairs; baseline: pairwise"
     found = []
     for count in settings.sizes:
         name = f"universe, {count} agents"
         null = results.mean("toy", f"null, {count} agents")
         baseline = results.mean("toy", f"pairwise, {count} agents")
-        found.append(Figure(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
+        found.append(Metric(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
     baseline = results.mean("toy", f"pairwise, {settings.most} agents")
     for hops in settings.hops:
         estimate = results.estimate("toy", f"through {hops}")
         null = results.mean("toy", f"through {hops}, null")
-        found.append(Figure(f"R2: pairwise through {hops}", estimate, null, baseline, group=group))
+        found.append(Metric(f"R2: pairwise through {hops}", estimate, null, baseline, group=group))
     ending = f"one size, {settings.most} agents"
     estimate = results.estimate("toy", f"cycle error, universe, {ending}")
     null, baseline = (
         results.mean("toy", f"cycle error, {way}, {ending}") for way in ("shuffled", "pairwise")
     )
-    found.append(Figure("cycle error: universe, one size", estimate, null, baseline, group=group))
+    found.append(Metric("cycle error: universe, one size", estimate, null, baseline, group=group))
     baseline = results.mean("toy", f"kilobytes, pairwise, {settings.most} agents")
     sent = results.estimate("toy", f"kilobytes, universe, {settings.most} agents")
-    found.append(Figure("kilobytes sent: universe", sent, None, baseline, group=group))
+    found.append(Metric("kilobytes sent: universe", sent, None, baseline, group=group))
     return found
 
 
-def _newcomers(results: Results, settings: Any) -> list[Figure]:
+def _newcomers(results: Results, settings: Any) -> list[Metric]:
     group = "newcomer; baseline: all fitted anew"
     found = []
     for count in settings.sizes:
         estimate = results.estimate("toy", f"newcomer, join, {count} agents")
         null = results.mean("toy", f"newcomer, null, {count} agents")
         baseline = results.mean("toy", f"newcomer, refit, {count} agents")
-        found.append(Figure(f"R2 of its edges: joins {count - 1}", estimate, null, baseline, group=group))
+        found.append(Metric(f"R2 of its edges: joins {count - 1}", estimate, null, baseline, group=group))
     return found
 
 
-def _pairs(results: Results, settings: Any) -> list[Figure]:
+def _pairs(results: Results, settings: Any) -> list[Metric]:
     return [
-        Figure(
+        Metric(
             f"R2: universe, {pairs} pairs", results.estimate("toy", f"universe, {pairs} pairs"),
             results.mean("toy", f"null, {pairs} pairs"),
             results.mean("toy", f"pairwise, {pairs} pairs"),
@@ -91,7 +91,7 @@ def _pairs(results: Results, settings: Any) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _shuffles(results: Results, settings: Any) -> list[Figure]:
+def _shuffles(results: Results, settings: Any) -> list[Metric]:
     found = []
     for pairs in settings.dealt:
         for ending in ("", ", trimmed"):
@@ -101,11 +101,11 @@ def _shuffles(results: Results, settings: Any) -> list[Figure]:
                 estimate = results.estimate("toy", f"universe{words}")
                 baseline = results.mean("toy", f"pairwise{words}")
                 group = f"{settings.most} agents, shuffled rows; baseline: pairwise"
-                found.append(Figure(f"R2: universe{words}", estimate, null, baseline, group=group))
+                found.append(Metric(f"R2: universe{words}", estimate, null, baseline, group=group))
     return found
 
 
-def _few(results: Results, settings: Any) -> list[Figure]:
+def _few(results: Results, settings: Any) -> list[Metric]:
     found = []
     group = (
         f"{settings.company} agents, {settings.mixed:.0%} of the rows of {settings.few} of them shuffled; "
@@ -114,7 +114,7 @@ def _few(results: Results, settings: Any) -> list[Figure]:
     for pairs in settings.dealt:
         for ends in ENDS[:2]:
             words = f"{ends}, {pairs}"
-            found.append(Figure(
+            found.append(Metric(
                 f"R2 between {ends}: universe, {pairs} pairs, none shuffled",
                 results.estimate("toy", f"few, universe, {words}, clean"),
                 results.mean("toy", f"few, universe, {words}, null"),
@@ -126,7 +126,7 @@ def _few(results: Results, settings: Any) -> list[Figure]:
                 null = f"few, universe{words}, null"
                 if ends == ENDS[-1]:  # nothing of theirs is shuffled there
                     null = f"universe{ending}, 100% of {pairs} shuffled"
-                found.append(Figure(
+                found.append(Metric(
                     f"R2 between {ends}: universe{ending}, {pairs} pairs",
                     results.estimate("toy", f"few, universe{words}"),
                     results.mean("toy", null),

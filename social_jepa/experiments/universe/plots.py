@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, curve, whisker
 from social_jepa.experiments.framework.experiment import Results
@@ -20,7 +20,7 @@ LINES = {
 SMALLEST = 1e-32  # an error of exactly 0 has no place on a logarithmic axis
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "agents": over_agents(results, settings),
@@ -30,9 +30,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def over_agents(results: Results, settings: Any) -> Picture:
+def over_agents(results: Results, settings: Any) -> Figure:
     """Show R2 and cycle error over the number of agents, and R2 over pairs."""
-    picture = Picture(figsize=(11, 3.8), layout="constrained")
+    picture = Figure(figsize=(11, 3.8), layout="constrained")
     quality, cycles, budgets = picture.subplots(1, 3)
     for name in ("universe", "pairwise", "chain"):
         _line(quality, results, name, settings.sizes, "{}, {} agents")
@@ -61,9 +61,9 @@ def over_agents(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def over_shares(results: Results, settings: Any) -> Picture:
+def over_shares(results: Results, settings: Any) -> Figure:
     """Show R2 over the share of rows that is shuffled, a panel for each number of pairs."""
-    picture = Picture(figsize=(9, 4), layout="constrained")
+    picture = Figure(figsize=(9, 4), layout="constrained")
     axes = np.atleast_1d(picture.subplots(1, len(settings.dealt), sharey=True))
     shares = sorted({*settings.shares, 1.0})
     for axis, pairs in zip(axes, settings.dealt, strict=True):
@@ -80,9 +80,9 @@ def over_shares(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def where_a_few_mix_up(results: Results, settings: Any) -> Picture:
+def where_a_few_mix_up(results: Results, settings: Any) -> Figure:
     """Show R2 by kind of edge where a few agents have shuffled rows, a panel for each number of pairs."""
-    picture = Picture(figsize=(9, 4), layout="constrained")
+    picture = Figure(figsize=(9, 4), layout="constrained")
     axes = np.atleast_1d(picture.subplots(1, len(settings.dealt), sharey=True))
     kinds = ("universe", "universe, trimmed", "pairwise", "pairwise, trimmed")
     for axis, pairs in zip(axes, settings.dealt, strict=True):
@@ -103,13 +103,13 @@ def where_a_few_mix_up(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def all_edges(results: Results, settings: Any) -> Picture:
+def all_edges(results: Results, settings: Any) -> Figure:
     """Show how much each edge gains by going through the universe, over its R2 by its own map."""
     own, universe = (
         np.concatenate([results.array("toy", name, seed) for seed in results.seeds])
         for name in ("pairwise", "universe")
     )
-    picture = Picture(figsize=(5.4, 3.6), layout="constrained")
+    picture = Figure(figsize=(5.4, 3.6), layout="constrained")
     axis = picture.subplots()
     axis.plot(own, 1000 * (universe - own), ls="None", marker=".", ms=4, color=COLORS[0], alpha=0.5)
     axis.axhline(0, color="black", lw=0.8)

@@ -44,13 +44,13 @@ from alignment.universe import fit_universe
 from env.scene import SceneConfig
 from social_jepa.experiments.common.trained_agents import (
     QUICK,
-    Stranger,
-    Upbringing,
+    AgentSetup,
+    TrainedAgent,
     raise_strangers,
     ring_poses,
 )
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.universe.metrics import figures, notes
 from social_jepa.experiments.universe.plots import pictures
 from social_jepa.experiments.universe.shuffles import of_a_few, of_shuffles
@@ -82,7 +82,7 @@ LITTLE = QUICK | {  # a little more than the quickest course: all cores are to b
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(default_factory=lambda: Upbringing(
+    upbringing: AgentSetup = field(default_factory=lambda: AgentSetup(
         scene=SceneConfig(renderer="toy", objects=2, frame_size=48),
         model=ModelConfig(dim=12, width=16, hidden=128),
         training=TrainingConfig(steps=450, segments=48, learning_rate=3e-3),
@@ -129,7 +129,7 @@ class Settings:
         return self.sizes[-1]
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Train all agents, and compare the ways between them.
 
     Args:
@@ -140,7 +140,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     """
     upbringing = settings.upbringing
     strangers = raise_strangers(upbringing, seed, ring_poses(upbringing, settings.most), say)
-    measures: dict[str, Measure] = {}
+    measures: dict[str, Score] = {}
     for count in settings.sizes:
         measures |= of_size(strangers[:count], seed, settings)
         say(f"{count} agents: R2 {measures[f'universe, {count} agents'].score:.3f}")
@@ -155,10 +155,10 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
         "pairwise": each_edge(strangers, [direct(cores) for cores in drawn]),
         "universe": each_edge(strangers, [fit_universe(cores).between for cores in drawn]),
     }
-    return Outcome(measures, arrays, flops=sum(stranger.flops for stranger in strangers))
+    return ConditionResult(measures, arrays, flops=sum(stranger.flops for stranger in strangers))
 
 
-def of_size(strangers: Sequence[Stranger], seed: int, settings: Settings) -> dict[str, Measure]:
+def of_size(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return what a society of N agents is worth: each way, its cycles, its messages, and its newcomer."""
     count, rng = len(strangers), np.random.default_rng([seed, PATHS, len(strangers)])
     drawn = [chosen(strangers, settings.pairs, seed, draw) for draw in range(settings.draws)]
@@ -168,48 +168,48 @@ def of_size(strangers: Sequence[Stranger], seed: int, settings: Settings) -> dic
     ways: dict[str, list[Way]] = {
         "universe": [universe.between for universe in universes], "pairwise": own, "chain": chains,
     }  # fmt: skip
-    found = {name: Measure.over(edges_r2(strangers, way)) for name, way in ways.items()}
+    found = {name: Score.over(edges_r2(strangers, way)) for name, way in ways.items()}
     wrong = [shuffled(cores, 1.0, rng) for cores in drawn]
     nowhere = [fit_universe(cores).between for cores in wrong]
-    found["null"] = Measure.over(edges_r2(strangers, nowhere))
+    found["null"] = Score.over(edges_r2(strangers, nowhere))
     first = {"universe": ways["universe"][0], "pairwise": own[0], "shuffled": direct(wrong[0])}
     for ending, members in {"": strangers, ", one size": of_one_size(strangers)}.items():
         orders = [rng.permutation(len(members)) for _ in range(settings.cycles)]
         for name, way in first.items():
             found[f"cycle error, {name}{ending}"] = around(way, members, orders)
     rows = sum(core.numel() for core in drawn[0].values()) * FLOAT
-    found["kilobytes, universe"] = Measure.single(rows / 1000)
-    found["kilobytes, pairwise"] = Measure.single(rows * (count - 1) / 1000)
+    found["kilobytes, universe"] = Score.single(rows / 1000)
+    found["kilobytes, pairwise"] = Score.single(rows * (count - 1) / 1000)
     joined = [joining(cores, names[-1]) for cores in drawn]
     its = with_one(names, names[-1])
-    found["newcomer, null"] = Measure.over(edges_r2(strangers, nowhere, its))
+    found["newcomer, null"] = Score.over(edges_r2(strangers, nowhere, its))
     for name, told in {"join": joined, "refit": universes}.items():
         after = [universe.between for universe in told]
-        found[f"newcomer, {name}"] = Measure.over(edges_r2(strangers, after, its))
+        found[f"newcomer, {name}"] = Score.over(edges_r2(strangers, after, its))
     before = fit_universe({name: drawn[0][name] for name in names[:-1]})
     for name, told in {"join": joined, "refit": universes}.items():
-        found[f"messages, {name}"] = Measure.single(messages(before, told[0]))
+        found[f"messages, {name}"] = Score.single(messages(before, told[0]))
     return {f"{name}, {count} agents": measure for name, measure in found.items()}
 
 
-def of_pairs(strangers: Sequence[Stranger], seed: int, settings: Settings) -> dict[str, Measure]:
+def of_pairs(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return R2 of all agents from more and fewer pairs, and of composed paths from as many as elsewhere."""
     found, names = {}, [each.name for each in strangers]
     for pairs in settings.budgets:
         drawn = [chosen(strangers, pairs, seed, draw) for draw in range(settings.draws)]
         own = [direct(cores) for cores in drawn]
         universe = [fit_universe(cores).between for cores in drawn]
-        found[f"universe, {pairs} pairs"] = Measure.over(edges_r2(strangers, universe))
-        found[f"pairwise, {pairs} pairs"] = Measure.over(edges_r2(strangers, own))
+        found[f"universe, {pairs} pairs"] = Score.over(edges_r2(strangers, universe))
+        found[f"pairwise, {pairs} pairs"] = Score.over(edges_r2(strangers, own))
         rng = np.random.default_rng([seed, PATHS, pairs])
         wrong = [shuffled(cores, 1.0, rng) for cores in drawn]
         nowhere = [fit_universe(cores).between for cores in wrong]
-        found[f"null, {pairs} pairs"] = Measure.over(edges_r2(strangers, nowhere))
+        found[f"null, {pairs} pairs"] = Score.over(edges_r2(strangers, nowhere))
         if pairs == settings.pairs:
             unrelated = [direct(cores) for cores in wrong]
             for hops, (ending, maps) in product(settings.hops, (("", own), (", null", unrelated))):
                 ways = [composed(way, names, hops, rng) for way in maps]
-                found[f"through {hops}{ending}"] = Measure.over(edges_r2(strangers, ways))
+                found[f"through {hops}{ending}"] = Score.over(edges_r2(strangers, ways))
     return found
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from alignment.fit import fit_robust
 from alignment.universe import fit_universe
-from social_jepa.experiments.common.trained_agents import Stranger
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import TrainedAgent
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.universe.ways import (
     Cores,
     Edges,
@@ -37,7 +37,7 @@ def kinds(keep: float) -> Mapping[str, Callable[[Cores], Way]]:
     }
 
 
-def of_shuffles(strangers: Sequence[Stranger], pairs: int, seed: int, settings: Any) -> dict[str, Measure]:
+def of_shuffles(strangers: Sequence[TrainedAgent], pairs: int, seed: int, settings: Any) -> dict[str, Score]:
     """Return R2 of all agents when a share of each agent's rows is shuffled; all of them are the null."""
     found = {}
     for share in sorted({*settings.shares, 1.0}):
@@ -47,11 +47,11 @@ def of_shuffles(strangers: Sequence[Stranger], pairs: int, seed: int, settings: 
             dealt.append(shuffled(chosen(strangers, pairs, seed, draw), share, rng))
         for kind, fit in kinds(settings.keep).items():
             name = f"{kind}, {share:.0%} of {pairs} shuffled"
-            found[name] = Measure.over(edges_r2(strangers, [fit(cores) for cores in dealt]))
+            found[name] = Score.over(edges_r2(strangers, [fit(cores) for cores in dealt]))
     return found
 
 
-def of_a_few(strangers: Sequence[Stranger], pairs: int, seed: int, settings: Any) -> dict[str, Measure]:
+def of_a_few(strangers: Sequence[TrainedAgent], pairs: int, seed: int, settings: Any) -> dict[str, Score]:
     """Return R2 by kind of edge when a few of a company have shuffled rows; all of them are the null.
 
     Who belongs to it is those whose cores have the commonest size, and others only where these are too few.
@@ -73,5 +73,5 @@ def of_a_few(strangers: Sequence[Stranger], pairs: int, seed: int, settings: Any
             ways = [fit(cores) for cores in dealt]
             for ends, of_kind in zip(ENDS, edges, strict=True):
                 name = f"few, {kind}, {ends}, {pairs}{ending}"
-                found[name] = Measure.over(edges_r2(company, ways, of_kind))
+                found[name] = Score.over(edges_r2(company, ways, of_kind))
     return found

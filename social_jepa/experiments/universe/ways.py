@@ -14,8 +14,8 @@ from alignment.fit import Fit
 from alignment.linear_map import LinearMap
 from alignment.score import cycle_error
 from alignment.universe import Universe, fit_universe
-from social_jepa.experiments.common.trained_agents import Stranger
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import TrainedAgent
+from social_jepa.experiments.framework.score import Score
 
 Cores = Mapping[str, Tensor]  # by agent, what it makes of the same ticks, float64 [K, D]
 Way = Callable[[str, str], LinearMap]  # from the names of source and target to the map between their cores
@@ -23,7 +23,7 @@ Edges = Sequence[tuple[str, str]]  # names of sources and targets
 PAIRS = 1  # word
 
 
-def chosen(strangers: Sequence[Stranger], pairs: int, seed: int, draw: int) -> dict[str, Tensor]:
+def chosen(strangers: Sequence[TrainedAgent], pairs: int, seed: int, draw: int) -> dict[str, Tensor]:
     """Return what each agent makes of some of the ticks that maps are fitted on, the same for all.
 
     With equal seed and draw, more pairs add ticks to those of fewer.
@@ -66,11 +66,13 @@ def composed(way: Way, names: Sequence[str], hops: int, rng: np.random.Generator
     return along
 
 
-def edges_r2(strangers: Sequence[Stranger], ways: Sequence[Way], edges: Edges | None = None) -> list[Measure]:
+def edges_r2(
+    strangers: Sequence[TrainedAgent], ways: Sequence[Way], edges: Edges | None = None
+) -> list[Score]:
     """Return the held-out R2 of each way on each of some edges, way by way; by default of all."""
     held = {each.name: each.heldout.core().double() for each in strangers}
     return [
-        Measure.pooled_r2(way(a, b)(held[a]).numpy(), held[b].numpy())
+        Score.pooled_r2(way(a, b)(held[a]).numpy(), held[b].numpy())
         for way in ways
         for a, b in (permutations(held, 2) if edges is None else edges)
     ]
@@ -81,23 +83,23 @@ def with_one(names: Sequence[str], one: str) -> Edges:
     return [edge for edge in permutations(names, 2) if one in edge]
 
 
-def each_edge(strangers: Sequence[Stranger], ways: Sequence[Way]) -> np.ndarray:
+def each_edge(strangers: Sequence[TrainedAgent], ways: Sequence[Way]) -> np.ndarray:
     """Return each ordered edge's mean R2 over ways, [N (N - 1)]."""
     scores = [measure.score for measure in edges_r2(strangers, ways)]
     return np.reshape(scores, (len(ways), -1)).mean(0)
 
 
-def around(way: Way, strangers: Sequence[Stranger], orders: Sequence[np.ndarray]) -> Measure:
+def around(way: Way, strangers: Sequence[TrainedAgent], orders: Sequence[np.ndarray]) -> Score:
     """Return the mean cycle error around rings of agents, each order [N] once around."""
     errors = []
     for order in orders:
         ring = [strangers[index] for index in [*order, order[0]]]
         maps = [way(a.name, b.name) for a, b in pairwise(ring)]
         errors.append(cycle_error(maps, ring[0].heldout.core()))
-    return Measure.single(float(np.mean(errors)))
+    return Score.single(float(np.mean(errors)))
 
 
-def of_one_size(strangers: Sequence[Stranger]) -> list[Stranger]:
+def of_one_size(strangers: Sequence[TrainedAgent]) -> list[TrainedAgent]:
     """Return those whose cores have the commonest size."""
     usual = int(np.bincount([each.core_dim for each in strangers]).argmax())
     return [each for each in strangers if each.core_dim == usual]

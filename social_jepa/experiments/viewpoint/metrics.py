@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from social_jepa.experiments.framework.experiment import Figure, Goal, Results, missed
+from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
 from social_jepa.experiments.viewpoint.views import CAMERAS, WALL, degrees_name
 
 FACES = (
@@ -31,7 +31,7 @@ READ = {  # figures of the wall: name, measure
 }
 
 
-def figures(results: Results, settings: Any) -> list[Figure]:
+def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then every separation, camera and what the wall leaves."""
     found = goals(results, settings)
     for degrees in settings.separations:
@@ -39,13 +39,13 @@ def figures(results: Results, settings: Any) -> list[Figure]:
     for camera in CAMERAS:
         found += edge_figures(results, "others", camera, settings)
     found += [
-        Figure(name, results.estimate("others", measure), group="wall") for name, measure in READ.items()
+        Metric(name, results.estimate("others", measure), group="wall") for name, measure in READ.items()
     ]
-    cores = Figure("dimensions of the core behind the wall", results.estimate("others", f"core, {WALL}"))
-    return [*found, Figure(cores.name, cores.estimate, group="wall")]
+    cores = Metric("dimensions of the core behind the wall", results.estimate("others", f"core, {WALL}"))
+    return [*found, Metric(cores.name, cores.estimate, group="wall")]
 
 
-def goals(results: Results, settings: Any) -> list[Figure]:
+def goals(results: Results, settings: Any) -> list[Metric]:
     """Return the figures that have a goal."""
 
     def wall(measure: str) -> float:
@@ -53,27 +53,27 @@ def goals(results: Results, settings: Any) -> list[Figure]:
 
     far = settings.farthest
     return [
-        Figure(
+        Metric(
             f"R2 of the core at {far}, {settings.pairs} pairs", results.estimate("separation", f"R2, {far}"),
             results.mean("separation", f"null, {far}"), results.mean("separation", "untrained"),
             Goal(">=", 0.92), "goals",
         ),
-        Figure(
+        Metric(
             "dimensions shared across the wall", results.estimate("others", "shared"), wall("shared, null"),
             wall("shared without a wall"), Goal("==", 4.0), "goals",
         ),
-        Figure(
+        Metric(
             "R2 of the shared block, into the smaller core", results.estimate("others", "to blind"),
             wall("to blind, null"), goal=Goal(">=", 0.9), group="goals",
         ),
-        Figure(
+        Metric(
             "R2 of the hidden object, from behind the wall", results.estimate("others", "blind, hidden"),
             wall("blind, hidden, null"), wall("seer, hidden"), Goal("<=", 0.05), "goals",
         ),
     ]  # fmt: skip
 
 
-def edge_figures(results: Results, part: str, name: str, settings: Any) -> list[Figure]:
+def edge_figures(results: Results, part: str, name: str, settings: Any) -> list[Metric]:
     """Return what the edge between the reference and a view is worth, and how much their views overlap."""
     null = results.mean(part, f"null, {name}")
     lines = {
@@ -82,7 +82,7 @@ def edge_figures(results: Results, part: str, name: str, settings: Any) -> list[
         f"{name}: overlap of object surfaces": ("surface", None),
     }
     return [
-        Figure(line, results.estimate(part, f"{measure}, {name}"), chance, group=part)
+        Metric(line, results.estimate(part, f"{measure}, {name}"), chance, group=part)
         for line, (measure, chance) in lines.items()
     ]
 

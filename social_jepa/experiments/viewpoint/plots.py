@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, curve, whisker
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.viewpoint.views import CAMERAS, WALL, degrees_name
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Picture]:
+def pictures(results: Results, settings: Any) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
         "separation": separation_picture(results, settings),
@@ -20,9 +20,9 @@ def pictures(results: Results, settings: Any) -> dict[str, Picture]:
     }
 
 
-def separation_picture(results: Results, settings: Any) -> Picture:
+def separation_picture(results: Results, settings: Any) -> Figure:
     """Show R2 and overlap over the separation, and R2 against the overlap of object surfaces."""
-    picture = Picture(figsize=(10, 4.2), layout="constrained")
+    picture = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = picture.subplots(1, 2, width_ratios=(3, 2))
     names = [degrees_name(degrees) for degrees in settings.separations]
     lines = {
@@ -65,14 +65,14 @@ def _against_overlap(axis: Axes, results: Results, settings: Any) -> None:
     axis.set_title(f"R2, {settings.pairs} pairs, of every camera", loc="left", fontsize=9)
 
 
-def views_picture(results: Results, settings: Any) -> Picture:
+def views_picture(results: Results, settings: Any) -> Figure:
     """Show what every camera sees at one tick, a row for each part."""
     rows = {
         "separation": ["reference", *(degrees_name(degrees) for degrees in settings.separations)],
         "others": ["reference", *CAMERAS, WALL],
     }
     width = max(map(len, rows.values()))
-    picture = Picture(figsize=(1.4 * width, 3.4), layout="constrained")
+    picture = Figure(figsize=(1.4 * width, 3.4), layout="constrained")
     axes = picture.subplots(len(rows), width, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -83,9 +83,9 @@ def views_picture(results: Results, settings: Any) -> Picture:
     return picture
 
 
-def wall_picture(results: Results, settings: Any) -> Picture:
+def wall_picture(results: Results, settings: Any) -> Figure:
     """Show the canonical correlations across the wall, and what the two blocks of the core know."""
-    picture = Picture(figsize=(10, 3.8), layout="constrained")
+    picture = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = picture.subplots(1, 2)
     for seed in results.seeds:
         first = seed == results.seeds[0]

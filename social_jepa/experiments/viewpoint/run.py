@@ -37,9 +37,9 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.common.trained_agents import QUICK, Upbringing
-from social_jepa.experiments.framework.experiment import Experiment, Outcome, Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.viewpoint.metrics import figures, notes
 from social_jepa.experiments.viewpoint.plots import pictures
 from social_jepa.experiments.viewpoint.views import (
@@ -73,7 +73,7 @@ SMALL: Mapping[str, Any] = {
 class Settings:
     """A run; the defaults are the full one."""
 
-    upbringing: Upbringing = field(default_factory=Upbringing)
+    upbringing: AgentSetup = field(default_factory=AgentSetup)
     separations: tuple[float, ...] = (0, 30, 60, 90, 135, 180)  # degrees along the ring
     turn: float = 90.0  # degrees along the ring to the other cameras
     height: float = 5.0  # metres, of the high camera
@@ -131,7 +131,7 @@ def views_of(part: str, settings: Settings) -> list[View]:
     ]
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
+def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """Train the reference and all other views of a part, one after the other, and compare them with it.
 
     Args:
@@ -143,7 +143,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
     views = views_of(part, settings)
     raised = [raise_witness(settings.upbringing, seed, index, views, say) for index in range(len(views))]
     first = raised[0].stranger
-    measures: dict[str, Measure] = {}
+    measures: dict[str, Score] = {}
     arrays = {"frames": np.stack([witness.frame for witness in raised])}
     for view, witness in zip(views[1:], raised[1:], strict=True):
         found, extra = edge_scores(view.name, first, witness.stranger, settings.pairs, settings.few, seed)
@@ -155,19 +155,19 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> Outcome:
             found, extra = across_wall(raised, settings, seed)
             measures |= found
             arrays |= extra
-    return Outcome(measures, arrays, flops=sum(witness.stranger.flops for witness in raised))
+    return ConditionResult(measures, arrays, flops=sum(witness.stranger.flops for witness in raised))
 
 
 def across_wall(
     raised: list[Witness], settings: Settings, seed: int
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Return what the reference, first of all, and the agent behind the wall, last, make of each other."""
     seer, open_view, blind = raised[0], raised[1], raised[-1]
     measures, arrays = wall_scores(seer.stranger, blind.stranger, settings.hidden, settings.pairs, seed)
     some = [agreement(seer.stranger, blind.stranger, settings.few, each) for each in choices(seed)]
-    measures["to blind, few"] = Measure.over(some)
+    measures["to blind, few"] = Score.over(some)
     correlations, chance = shared_directions(seer.stranger, open_view.stranger, seed)
-    measures["shared without a wall"] = Measure.single(int((correlations > chance).sum()))
+    measures["shared without a wall"] = Score.single(int((correlations > chance).sum()))
     arrays["correlations without a wall"] = correlations.numpy()
     arrays["verdicts"] = np.array([verdict(seer.talk, blind.talk), verdict(blind.talk, seer.talk)])
     return measures, arrays

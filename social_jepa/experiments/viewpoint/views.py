@@ -13,9 +13,15 @@ from env.depth import overlap
 from env.renderers.base import Renderer
 from env.scene import SceneState
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled, heldout_pairs
-from social_jepa.experiments.common.trained_agents import Stranger, Upbringing, enrolled, learn, stranger_of
+from social_jepa.experiments.common.trained_agents import (
+    AgentSetup,
+    TrainedAgent,
+    enrolled,
+    learn,
+    stranger_of,
+)
 from social_jepa.experiments.framework.experiment import Say
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 DRAWS = 16  # choices of the few pairs and of shuffled ones: a single choice says more about luck
 CAMERAS = ("high", "narrow", "wide")
@@ -68,8 +74,8 @@ class Witness:
         frame: uint8 [H, W, 3], what it sees at a tick that scores.
     """
 
-    stranger: Stranger
-    newborn: Stranger | None
+    stranger: TrainedAgent
+    newborn: TrainedAgent | None
     talk: Negotiation
     frame: np.ndarray
 
@@ -84,7 +90,7 @@ def turned(ring: RingConfig, degrees: float) -> Pose:
     return ring_pose(1, replace(ring, separation=degrees)) if degrees else ring_pose(0, ring)
 
 
-def raise_witness(upbringing: Upbringing, seed: int, index: int, views: Sequence[View], say: Say) -> Witness:
+def raise_witness(upbringing: AgentSetup, seed: int, index: int, views: Sequence[View], say: Say) -> Witness:
     """Train one agent alone on its view; no bodies stand in the scene, whatever the upbringing says."""
     view = views[index]
     alone = replace(upbringing, scene=replace(upbringing.scene, bodies=False))
@@ -99,26 +105,30 @@ def raise_witness(upbringing: Upbringing, seed: int, index: int, views: Sequence
         return Witness(stranger, newborn, agent.negotiation, frame)
 
 
-def _newborn(agent: Agent, say: Say) -> Stranger:
+def _newborn(agent: Agent, say: Say) -> TrainedAgent:
     learn(agent, say, until=0)
     return stranger_of(agent)
 
 
-def agreement(source: Stranger, target: Stranger, pairs: int, seed: int, shuffled: bool = False) -> Measure:
+def agreement(
+    source: TrainedAgent, target: TrainedAgent, pairs: int, seed: int, shuffled: bool = False
+) -> Score:
     """Return the held-out R2 of the orthogonal map that so many pairs give, or the same pairs shuffled.
 
     A collapsed agent, whose core is empty, agrees with nobody: 0.
     """
     if not (source.core_dim and target.core_dim):
-        return Measure(np.ones(len(target.heldout.ids)), np.ones(len(target.heldout.ids)))
+        return Score(np.ones(len(target.heldout.ids)), np.ones(len(target.heldout.ids)))
     fit = fit_shuffled if shuffled else fit_edge
     return edge_r2(fit(source, target, pairs, seed), source, target)
 
 
-def both_ways(a: Stranger, b: Stranger, pairs: int, seeds: Sequence[int], shuffled: bool = False) -> Measure:
+def both_ways(
+    a: TrainedAgent, b: TrainedAgent, pairs: int, seeds: Sequence[int], shuffled: bool = False
+) -> Score:
     """Return the mean agreement over both directions and some choices of pairs, one for each seed."""
     edges = [(source, target, seed) for source, target in ((a, b), (b, a)) for seed in seeds]
-    return Measure.over([agreement(source, target, pairs, seed, shuffled) for source, target, seed in edges])
+    return Score.over([agreement(source, target, pairs, seed, shuffled) for source, target, seed in edges])
 
 
 def choices(seed: int) -> range:
@@ -127,21 +137,21 @@ def choices(seed: int) -> range:
 
 
 def edge_scores(
-    name: str, a: Stranger, b: Stranger, pairs: int, few: int, seed: int
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+    name: str, a: TrainedAgent, b: TrainedAgent, pairs: int, few: int, seed: int
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Return what an edge between two views is worth, and the singular values of its least-squares map."""
     values = spectrum(*heldout_pairs(a, b)).numpy()
     measures = {
         f"R2, {name}": both_ways(a, b, pairs, [seed]),
         f"R2 of few, {name}": both_ways(a, b, few, choices(seed)),
         f"null, {name}": both_ways(a, b, pairs, choices(seed), shuffled=True),
-        f"smallest, {name}": Measure.single(values.min() if values.size else 0.0),
-        f"core, {name}": Measure.single(b.core_dim),
+        f"smallest, {name}": Score.single(values.min() if values.size else 0.0),
+        f"core, {name}": Score.single(b.core_dim),
     }
     return measures, {f"spectrum, {name}": values}
 
 
-def overlap_scores(reference: Stranger, view: View, pose: Pose, ticks: int) -> dict[str, Measure]:
+def overlap_scores(reference: TrainedAgent, view: View, pose: Pose, ticks: int) -> dict[str, Score]:
     """Return how much of what the reference's camera, at this pose, sees a view shows too.
 
     What a wall hides from the view counts as if it were in sight.
@@ -152,6 +162,6 @@ def overlap_scores(reference: Stranger, view: View, pose: Pose, ticks: int) -> d
     found = [overlap(scene.config, state, pose, view.pose, size) for state in states]
     surfaces = [each.surface for each in found if np.isfinite(each.surface)]  # an object was in sight
     return {
-        f"pixels, {view.name}": Measure.mean(np.array([each.pixels for each in found])),
-        f"surface, {view.name}": Measure.mean(np.array(surfaces or [0.0])),
+        f"pixels, {view.name}": Score.mean(np.array([each.pixels for each in found])),
+        f"surface, {view.name}": Score.mean(np.array(surfaces or [0.0])),
     }

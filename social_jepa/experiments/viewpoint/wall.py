@@ -10,8 +10,8 @@ from alignment.linear_map import LinearMap
 from alignment.score import shuffle_pairs
 from social_jepa.experiments.common.pairs import Pairs, fit_edge
 from social_jepa.experiments.common.probes import linear_probe
-from social_jepa.experiments.common.trained_agents import Stranger
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import TrainedAgent
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.viewpoint.views import agreement, choices
 
 ROUNDS = 400  # shuffles of a null: one of 401 directions that are not shared passes by chance
@@ -19,8 +19,8 @@ ROUNDING = 1e-9  # share of the largest variance below which a direction is none
 
 
 def wall_scores(
-    seer: Stranger, blind: Stranger, hidden: int, pairs: int, seed: int
-) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+    seer: TrainedAgent, blind: TrainedAgent, hidden: int, pairs: int, seed: int
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Score the edges between an agent that sees all objects and one that sees all but one.
 
     Args:
@@ -39,10 +39,10 @@ def wall_scores(
     correlations, null = shared_directions(seer, blind, seed)
     by_chance, _ = shared_directions(seer, blind, seed, shuffled=True)  # the threshold is the same
     measures = {
-        "shared, null": Measure.single(int((by_chance > null).sum())),
-        "shared": Measure.single(int((correlations > null).sum())),
+        "shared, null": Score.single(int((by_chance > null).sum())),
+        "shared": Score.single(int((correlations > null).sum())),
         "to blind": agreement(seer, blind, pairs, seed),
-        "to blind, null": Measure.over(
+        "to blind, null": Score.over(
             [agreement(seer, blind, pairs, each, shuffled=True) for each in choices(seed)]
         ),
         "from blind": agreement(blind, seer, pairs, seed),
@@ -57,7 +57,9 @@ def wall_scores(
     return measures, {"correlations": correlations.numpy(), "null": np.array(null)}
 
 
-def shared_directions(a: Stranger, b: Stranger, seed: int, shuffled: bool = False) -> tuple[Tensor, float]:
+def shared_directions(
+    a: TrainedAgent, b: TrainedAgent, seed: int, shuffled: bool = False
+) -> tuple[Tensor, float]:
     """Return the held-out canonical correlations of a's core with all that b has, and what chance gives.
 
     All of b, not its core alone: what b saw and did not count as core would still be found. Shuffled, they
@@ -102,16 +104,16 @@ def verdict(source: Negotiation, target: Negotiation) -> str:
     return f"{edge.status}: {edge.reason}" if edge.reason else str(edge.status)
 
 
-def _sets(a: Stranger, b: Stranger) -> tuple:
+def _sets(a: TrainedAgent, b: TrainedAgent) -> tuple:
     return (a.anchors, b.anchors), (a.heldout, b.heldout)
 
 
-def _all(stranger: Stranger) -> tuple[np.ndarray, np.ndarray]:
+def _all(stranger: TrainedAgent) -> tuple[np.ndarray, np.ndarray]:
     """All that an agent has of the ticks that fit and of those that score."""
     return stranger.anchors.vectors.double().numpy(), stranger.heldout.vectors.double().numpy()
 
 
-def _blocks(seer: Stranger, edge: LinearMap) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _blocks(seer: TrainedAgent, edge: LinearMap) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Split the seer's core into what an orthogonal map takes along and what it leaves behind."""
     axes = torch.linalg.svd(edge.weight)[0]  # [core, core], those that the map reads first
     reads = min(edge.weight.shape)
@@ -122,14 +124,14 @@ def _blocks(seer: Stranger, edge: LinearMap) -> dict[str, tuple[np.ndarray, np.n
     }
 
 
-def _probed(shown: np.ndarray, seen: np.ndarray, wanted: np.ndarray, true: np.ndarray) -> Measure:
+def _probed(shown: np.ndarray, seen: np.ndarray, wanted: np.ndarray, true: np.ndarray) -> Score:
     """R2 of a linear probe; nothing is read from a block without directions, and of one nothing is known."""
     if not shown.shape[1] or not wanted.shape[1]:
-        return Measure(np.ones(len(true)), np.ones(len(true)))
-    return Measure.r2(linear_probe(shown, wanted)(seen), true)
+        return Score(np.ones(len(true)), np.ones(len(true)))
+    return Score.r2(linear_probe(shown, wanted)(seen), true)
 
 
-def _shuffled_probe(seer: Stranger, blind: Stranger, columns: list[int], seed: int) -> Measure:
+def _shuffled_probe(seer: TrainedAgent, blind: TrainedAgent, columns: list[int], seed: int) -> Score:
     wanted, true = (seer.states(anchors)[:, columns] for anchors in (seer.anchors, seer.heldout))
     wrong = shuffle_pairs(wanted, torch.Generator().manual_seed(seed))
     return _probed(*_all(blind), wrong.numpy(), true.numpy())

@@ -25,7 +25,7 @@ from social_jepa.server.render_thread import loss_curve, spectrum
 from social_jepa.server.routes.read import answer, find_edge
 from social_jepa.server.service import Parts
 from social_jepa.server.snapshots import Snapshot, as_json
-from social_jepa.storage.run_folder import StoreError
+from social_jepa.storage.run_folder import RunFolderError
 
 router = APIRouter()
 Match = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
@@ -57,7 +57,7 @@ async def translate_vectors(parts: Parts, asked: Translate) -> Response:
     held = parts.view.glance()
     # the universe is fitted when it is first asked for, which takes too long to do between two answers
     if held and asked.via != "universe" and len(asked.vectors or ()) in SMALL:
-        with contextlib.suppress(StoreError):  # an agent is just publishing: look again
+        with contextlib.suppress(RunFolderError):  # an agent is just publishing: look again
             return Response(work(held.results), media_type="application/json")
     question = functools.partial(parts.view.ask, work)
     run = parts.eyes.run if asked.vectors is None else parts.threads

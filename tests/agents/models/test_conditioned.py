@@ -8,16 +8,16 @@ import torch
 
 from agents.agent import Agent
 from agents.models.registry import build_world_model
-from agents.models.settings import AuxiliaryAgentConfig, EncoderConfig, SeqAgentConfig
+from agents.models.settings import EncoderConfig, PJepaConfig, SeqJepaConfig
 from agents.models.world_model import loss_of
 from agents.settings import ModelConfig
 from agents.training.trainer import parameter_groups
-from env.recording import Senses
+from env.recording import SensorData
 from tests.support.swarm import tiny_spec
 
 SMALL = EncoderConfig(dim=8, width=4, hidden=16, precision="fp32")
-SEQ = SeqAgentConfig(encoder=SMALL, action=4, layers=1, heads=2, predictor=16, read_out=4, looks=3)
-AUXILIARY = AuxiliaryAgentConfig(encoder=SMALL, transition=16, head=16, controlled=1, values=8)
+SEQ = SeqJepaConfig(encoder=SMALL, action=4, layers=1, heads=2, predictor=16, read_out=4, looks=3)
+AUXILIARY = PJepaConfig(encoder=SMALL, transition=16, head=16, controlled=1, values=8)
 SHORT = {"steps": 6, "segments": 8, "window": 384, "calibration": 64}
 KINDS = ("seq_jepa", "p_jepa")
 
@@ -102,7 +102,7 @@ def test_the_read_out_of_all_looks_is_the_anchor_and_turns_are_part_of_it(tmp_pa
     agent.model.eval()
     with torch.no_grad():
         ours = agent.model.embed(torch.from_numpy(frames), senses)
-        others = agent.model.embed(torch.from_numpy(frames), Senses(turns=senses.turns[::-1].copy()))
+        others = agent.model.embed(torch.from_numpy(frames), SensorData(turns=senses.turns[::-1].copy()))
     known = agent.embed_ticks(range(20))
     agent.close()
 
@@ -136,7 +136,7 @@ def test_who_is_not_given_what_it_needs_says_what_is_missing(tmp_path, kind):
     frames = torch.zeros(2, 2, *looks, 16, 16, 3, dtype=torch.uint8)
 
     with pytest.raises(ValueError, match=rf"a {kind} model needs .*SensingRecorder"):
-        loss_of(model, frames, torch.Generator(), Senses())
+        loss_of(model, frames, torch.Generator(), SensorData())
 
 
 @pytest.mark.parametrize(

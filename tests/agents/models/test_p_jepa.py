@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.models.p_jepa import AuxiliaryJepa, RandomNetworkTarget
-from agents.models.settings import AuxiliaryConfig, EncoderConfig
+from agents.models.p_jepa import PJepa, RandomNetworkTarget
+from agents.models.settings import EncoderConfig, PJepaModelConfig
 from alignment.core import effective_rank
 
-CONFIG = AuxiliaryConfig(EncoderConfig(8, 4, 16, "fp32"), transition=16, head=16)
+CONFIG = PJepaModelConfig(EncoderConfig(8, 4, 16, "fp32"), transition=16, head=16)
 OPTIONS = {
     "joint": {},
     "dynamics only": {"auxiliary": False},
@@ -35,7 +35,7 @@ def transitions(rng, count=64):
 
 def model(option="joint", seed=0, **changes):
     torch.manual_seed(seed)
-    found = AuxiliaryJepa(replace(CONFIG, **OPTIONS[option], **changes), 16, action_dim=2, target_dim=2)
+    found = PJepa(replace(CONFIG, **OPTIONS[option], **changes), 16, action_dim=2, target_dim=2)
     found.calibrate(transitions(np.random.default_rng(9))[0])
     return found
 
@@ -162,7 +162,7 @@ def test_what_does_not_belong_together_is_refused(place):
         with pytest.raises(ValueError, match="64 frames need as many next frames"):
             model().loss(*batch[:place], spoilt, *batch[place + 1 :])
     with pytest.raises(ValueError, match="at least 1"):
-        AuxiliaryJepa(CONFIG, 16, action_dim=2, target_dim=0)
+        PJepa(CONFIG, 16, action_dim=2, target_dim=0)
 
 
 def test_a_function_that_is_no_number_somewhere_is_refused():

@@ -7,9 +7,11 @@ import torch
 from agents.models.ema import follow, frozen_copy
 from agents.models.losses import whitened_prediction_loss
 from agents.models.seq_jepa import SeqJepa
-from agents.models.settings import EncoderConfig, SeqConfig
+from agents.models.settings import EncoderConfig, SeqModelConfig
 
-CONFIG = SeqConfig(EncoderConfig(8, 4, 16, "fp32"), action=4, heads=2, layers=2, predictor=16, read_out=3)
+CONFIG = SeqModelConfig(
+    EncoderConfig(8, 4, 16, "fp32"), action=4, heads=2, layers=2, predictor=16, read_out=3
+)
 ACTION = 2
 every_conditioning = pytest.mark.parametrize("conditioned", [True, False])
 

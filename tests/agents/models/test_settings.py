@@ -4,21 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from agents.models.settings import AuxiliaryConfig, BaselineConfig, EncoderConfig, SeqConfig
+from agents.models.settings import BaselineConfig, EncoderConfig, PJepaModelConfig, SeqModelConfig
 
 REFUSED = [
     (EncoderConfig, "dim", 0),
     (EncoderConfig, "width", -1),
     (EncoderConfig, "precision", "fp8"),
-    (SeqConfig, "action", 0),
-    (SeqConfig, "layers", 0),
-    (SeqConfig, "heads", 3),
-    (SeqConfig, "momentum", 1.5),
-    (SeqConfig, "momentum", float("nan")),
-    (SeqConfig, "ticks", -1.0),
-    (SeqConfig, "ridge", 0.0),
-    (AuxiliaryConfig, "head", 0),
-    (AuxiliaryConfig, "head_weight", float("inf")),
+    (SeqModelConfig, "action", 0),
+    (SeqModelConfig, "layers", 0),
+    (SeqModelConfig, "heads", 3),
+    (SeqModelConfig, "momentum", 1.5),
+    (SeqModelConfig, "momentum", float("nan")),
+    (SeqModelConfig, "ticks", -1.0),
+    (SeqModelConfig, "ridge", 0.0),
+    (PJepaModelConfig, "head", 0),
+    (PJepaModelConfig, "head_weight", float("inf")),
     (BaselineConfig, "projection", 0),
     (BaselineConfig, "temperature", 0.0),
     (BaselineConfig, "covariance", -1.0),
@@ -34,14 +34,14 @@ def test_a_setting_that_cannot_work_is_refused_by_name(group, name, value):
 
 @pytest.mark.parametrize("changes", [{"auxiliary": False}, {"detached": True}, {"head_weight": 0.0}])
 def test_without_dynamics_and_without_a_head_that_teaches_nothing_is_left_to_learn(changes):
-    AuxiliaryConfig(**changes)
+    PJepaModelConfig(**changes)
     with pytest.raises(ValueError, match="must teach the encoder"):
-        AuxiliaryConfig(dynamics=False, **changes)
+        PJepaModelConfig(dynamics=False, **changes)
 
 
 def test_a_token_holds_a_code_and_the_action_where_one_is_looked_at():
-    assert SeqConfig().token == 80
-    assert SeqConfig(action_conditioning=False).token == 64
+    assert SeqModelConfig().token == 80
+    assert SeqModelConfig(action_conditioning=False).token == 64
 
 
 def test_reading_the_settings_loads_no_torch():

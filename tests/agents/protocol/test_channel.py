@@ -2,9 +2,9 @@ from collections import Counter
 
 import pytest
 
-from agents.protocol.channel import Mailbox, MemoryTransport, RayTransport
-from agents.protocol.messages import Anchors, AnyMessage, decode
-from agents.protocol.wire import Frame, MessageError, pack, unpack
+from agents.protocol.channel import Channel, MemoryTransport, RayTransport
+from agents.protocol.messages import AnchorReply, AnyMessage, decode
+from agents.protocol.wire import Envelope, MessageError, pack, unpack
 from tests.support.swarm import CONFIG, DIM, connect, negotiate, offer, overheard, swarm
 
 
@@ -64,7 +64,7 @@ def test_frames_of_a_life_are_numbered_from_one_and_carry_its_incarnation():
     frames = []
     transport = MemoryTransport(tap=lambda _, frame: frames.append(unpack(frame)))
     transport.listen("agent-1", lambda _: None)
-    box = Mailbox(transport, incarnation=4)
+    box = Channel(transport, incarnation=4)
     for _ in range(3):
         box.post([offer(), offer()])
 
@@ -73,7 +73,7 @@ def test_frames_of_a_life_are_numbered_from_one_and_carry_its_incarnation():
 
 
 def test_nothing_is_counted_that_could_not_be_sent():
-    box = Mailbox(MemoryTransport())
+    box = Channel(MemoryTransport())
     with pytest.raises(LookupError, match="agent-1"):
         box.post([offer()])
     assert not box.sent
@@ -96,7 +96,7 @@ def test_frames_arrive_in_the_order_they_were_sent_and_only_when_asked():
 def test_a_frame_that_cannot_be_read_is_a_message_error_and_is_not_counted():
     agents = swarm(2)
     boxes = connect(agents, MemoryTransport())
-    for data in (b"", b"hello", pack(Frame(b"\xc0"))):
+    for data in (b"", b"hello", pack(Envelope(b"\xc0"))):
         with pytest.raises(MessageError):
             boxes["agent-0"].open(data)
     assert not boxes["agent-0"].received
@@ -111,6 +111,6 @@ def test_an_unknown_peer_cannot_be_reached_by_any_transport():
 def test_anchors_are_most_of_what_is_said():
     frames, _ = tapped()
     messages = [(decode(unpack(frame).body), len(frame)) for _, frame in frames]
-    shown = sum(len(message.data) for message, _ in messages if isinstance(message, Anchors))
+    shown = sum(len(message.data) for message, _ in messages if isinstance(message, AnchorReply))
 
     assert shown > 0.5 * sum(size for _, size in messages)

@@ -4,11 +4,11 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from agents.protocol.channel import Posted
-from agents.protocol.messages import Ask, Lesson, encode
+from agents.protocol.channel import SentMessage
+from agents.protocol.messages import DistillReply, DistillRequest, encode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import REMEMBERED
-from agents.protocol.wire import Frame, pack
+from agents.protocol.wire import Envelope, pack
 from tests.support.peers import planted
 from tests.support.swarm import CONFIG, gather, offer, publish, swarm
 
@@ -73,7 +73,7 @@ def test_what_is_refused_is_kept_so_far_and_the_rest_of_the_news_whole():
     before = voices["agent-0"].news(1, 0)
     for number in range(3 * REMEMBERED):
         said = offer(source=f"eve-{number}", target="agent-0")
-        voices["agent-0"].hear(pack(Frame(encode(said))))
+        voices["agent-0"].hear(pack(Envelope(encode(said))))
 
     news = voices["agent-0"].news(1, 0)
     assert len(news.refused) == REMEMBERED
@@ -95,7 +95,7 @@ STRANGE = {
 def test_what_is_not_meant_for_it_is_refused(case):
     message, sentence = STRANGE[case]
     voices, _ = gather(["agent-0", "agent-1"])
-    voices["agent-0"].hear(pack(Frame(encode(message), incarnation=1)))
+    voices["agent-0"].hear(pack(Envelope(encode(message), incarnation=1)))
 
     (said,) = voices["agent-0"].news(1, 0).refused
     assert sentence in said
@@ -103,17 +103,17 @@ def test_what_is_not_meant_for_it_is_refused(case):
 
 def test_a_question_to_a_teacher_and_its_lesson_wait_for_who_can_deal_with_them():
     voices, transport = gather(["agent-0", "agent-1"])
-    voices["agent-1"].say([Ask(source="agent-0", target="agent-1", round=0, ticks=64)])
+    voices["agent-1"].say([DistillRequest(source="agent-0", target="agent-1", round=0, ticks=64)])
     transport.run()
     data = np.zeros((64, 2), "<f4").tobytes()
-    lesson = Lesson(source="agent-0", target="agent-1", round=0, first=7, rows=64, dim=2, data=data)
+    lesson = DistillReply(source="agent-0", target="agent-1", round=0, first=7, rows=64, dim=2, data=data)
     voices["agent-0"].say([lesson])
     transport.run()
 
     assert {pupil: ask.ticks for pupil, ask in voices["agent-0"].asks.items()} == {"agent-1": 64}
     assert voices["agent-1"].lessons == {"agent-0": lesson}
     types = [entry.type for voice in voices.values() for entry in voice.news(1, 0).posted]
-    assert sorted(types) == ["Ask", "Lesson"]
+    assert sorted(types) == ["DistillRequest", "DistillReply"]
 
 
 def test_who_has_greeted_has_something_to_teach():
@@ -131,4 +131,4 @@ def test_what_is_told_holds_no_weights():
     transport.run()
 
     assert isinstance(voices["agent-0"].negotiation, Negotiation)
-    assert all(isinstance(entry, Posted) for entry in voices["agent-0"].news(1, 0).posted)
+    assert all(isinstance(entry, SentMessage) for entry in voices["agent-0"].news(1, 0).posted)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.peer_protocol import Voice
+from agents.protocol.peer_protocol import PeerProtocol
 from tests.support.peers import edges_of, join, planted, settled_pairs
 from tests.support.swarm import gather, publish
 
@@ -46,7 +46,7 @@ def test_a_new_life_that_speaks_before_the_registry_tells_of_it_is_heard():
     voices, transport = gather(["agent-0", "agent-1"])
     publish(voices, {name: planted(int(name[6:])) for name in voices})
     transport.run()
-    again = Voice("agent-1", transport, incarnation=2)
+    again = PeerProtocol("agent-1", transport, incarnation=2)
     transport.listen("agent-1", again.hear)
     again.meet({"agent-0": 1})
     again.publish(planted(1))
@@ -60,7 +60,7 @@ def test_a_new_life_that_speaks_before_the_registry_tells_of_it_is_heard():
     assert len(transport.said) == said  # it is no news any more
 
 
-@pytest.mark.parametrize("kind", ["Hello", "Offer", "Call", "Anchors", "Verdict"])
+@pytest.mark.parametrize("kind", ["Hello", "Offer", "AnchorRequest", "AnchorReply", "Verdict"])
 @pytest.mark.parametrize("speaker", ["agent-0", "agent-1"])
 def test_any_one_message_may_be_lost(kind, speaker):
     voices, transport = gather(["agent-0", "agent-1"])

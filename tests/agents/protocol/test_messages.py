@@ -9,27 +9,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agents.protocol.messages import (
-    Anchors,
+    AnchorReply,
+    AnchorRequest,
     AnyMessage,
-    Ask,
-    Call,
+    DistillReply,
+    DistillRequest,
     Hello,
-    Lesson,
     Offer,
     Status,
     Verdict,
     decode,
     encode,
 )
-from agents.protocol.wire import HEADER_SIZE, MAX_FRAME, Frame, MessageError, pack, unpack
+from agents.protocol.wire import HEADER_SIZE, MAX_FRAME, Envelope, MessageError, pack, unpack
 from tests.support.swarm import offer
 
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
 ROWS = np.arange(6, dtype="<f4").reshape(3, 2)
 EXAMPLES = [
     offer(),
-    Call(**EDGE, anchors=8, heldout=9, nonce=2**63 - 1),
-    Anchors(**EDGE, digest=b"12345678", rows=3, dim=2, data=ROWS.tobytes()),
+    AnchorRequest(**EDGE, anchors=8, heldout=9, nonce=2**63 - 1),
+    AnchorReply(**EDGE, digest=b"12345678", rows=3, dim=2, data=ROWS.tobytes()),
     Verdict(**EDGE, status=Status.REFUSED, reason="too dark", r2_core=-0.25, null_r2=0.5),
 ]
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=100)
@@ -40,7 +40,7 @@ def read(data):
     """What a listener does with a frame: the message, or None where it is refused as one."""
     try:
         message = decode(unpack(data).body)
-        if isinstance(message, Anchors):
+        if isinstance(message, AnchorReply):
             message.vectors()
     except MessageError:
         return None
@@ -56,14 +56,14 @@ def test_a_message_comes_back_as_it_was_said(message):
 
 @each
 def test_every_truncation_is_refused(message):
-    data = pack(Frame(encode(message)))
+    data = pack(Envelope(encode(message)))
     assert {read(data[:length]) for length in range(len(data))} == {None}
     assert read(data + b"\0") is None
 
 
 @each
 def test_every_flipped_byte_is_a_message_or_a_refusal(message):
-    data = bytearray(pack(Frame(encode(message))))
+    data = bytearray(pack(Envelope(encode(message))))
     for place in range(len(data)):
         for flip in (0x01, 0x80, 0xFF, data[place]):
             data[place] ^= flip
@@ -125,13 +125,13 @@ def test_an_anchor_that_is_no_sensible_number_is_refused(number):
     rows = ROWS.copy()
     rows[1, 1] = number
     with pytest.raises(MessageError, match="not finite"):
-        Anchors(**EDGE, digest=bytes(8), rows=3, dim=2, data=rows.tobytes()).vectors()
+        AnchorReply(**EDGE, digest=bytes(8), rows=3, dim=2, data=rows.tobytes()).vectors()
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(3, 3), (2, 2), (6, 2), (131072, 4096)])
 def test_anchors_whose_bytes_are_not_rows_times_dim_are_refused(rows, dim):
     with pytest.raises(MessageError, match="bytes"):
-        Anchors(**EDGE, digest=bytes(8), rows=rows, dim=dim, data=ROWS.tobytes()).vectors()
+        AnchorReply(**EDGE, digest=bytes(8), rows=rows, dim=dim, data=ROWS.tobytes()).vectors()
 
 
 def test_anchors_are_little_endian_float32_and_one_s_own_to_change():
@@ -146,13 +146,13 @@ def test_anchors_are_little_endian_float32_and_one_s_own_to_change():
 def test_deep_nesting_is_refused_and_not_a_crash(start, opener):
     """The reader skips what it does not know, level by level: what it meets there must not exhaust it."""
     for depth in (10, 1000, 100_000):
-        assert read(pack(Frame(start + opener * depth))) is None
+        assert read(pack(Envelope(start + opener * depth))) is None
 
 
 def test_a_key_said_twice_never_leaves_a_mixture():
     body = encode(EXAMPLES[0])
     doubled = bytes([body[0] + 1]) + body[1:] + msgpack.packb("dim") + msgpack.packb(4096)
-    assert read(pack(Frame(doubled))) in (None, offer(dim=4096))
+    assert read(pack(Envelope(doubled))) in (None, offer(dim=4096))
 
 
 plain_values = st.recursive(
@@ -168,7 +168,7 @@ plain_values = st.recursive(
 @quick
 @given(plain_values)
 def test_any_msgpack_is_a_message_or_a_refusal(value):
-    assert read(pack(Frame(msgpack.packb(value)))) is None
+    assert read(pack(Envelope(msgpack.packb(value)))) is None
 
 
 @quick
@@ -176,14 +176,14 @@ def test_any_msgpack_is_a_message_or_a_refusal(value):
     {name for message in EXAMPLES for name in ("type", *message.__struct_fields__)}
 )), plain_values, max_size=3))  # fmt: skip
 def test_any_fields_laid_over_a_message_are_a_message_or_a_refusal(message, changed):
-    read(pack(Frame(msgpack.packb({**msgpack.unpackb(encode(message)), **changed}))))
+    read(pack(Envelope(msgpack.packb({**msgpack.unpackb(encode(message)), **changed}))))
 
 
 @quick
 @given(st.binary(max_size=60))
 @example(b"\xc1")
 def test_any_body_is_a_message_or_a_refusal(body):
-    assert read(pack(Frame(body))) is None
+    assert read(pack(Envelope(body))) is None
 
 
 def test_no_message_can_hold_weights():
@@ -201,14 +201,22 @@ def test_no_message_can_hold_weights():
                 room[f"{kind.__name__}.{field.name}"] = wide
             else:
                 assert wide <= 500
-    assert list(room) == ["Anchors.data", "Lesson.data"]
-    assert typing.get_args(AnyMessage) == (Hello, Offer, Call, Anchors, Verdict, Ask, Lesson)
+    assert list(room) == ["AnchorReply.data", "DistillReply.data"]
+    assert typing.get_args(AnyMessage) == (
+        Hello,
+        Offer,
+        AnchorRequest,
+        AnchorReply,
+        Verdict,
+        DistillRequest,
+        DistillReply,
+    )
 
 
 def test_the_largest_anchors_fit_into_a_frame_and_larger_ones_are_refused_where_they_are_made():
     rows = (MAX_FRAME - HEADER_SIZE - 200) // (4 * 32)
     data = bytes(4 * 32 * rows)
-    message = Anchors(**EDGE, digest=bytes(8), rows=rows, dim=32, data=data)
-    assert read(pack(Frame(encode(message)))).rows == rows
+    message = AnchorReply(**EDGE, digest=bytes(8), rows=rows, dim=32, data=data)
+    assert read(pack(Envelope(encode(message)))).rows == rows
     with pytest.raises(MessageError, match="limit"):
-        pack(Frame(encode(msgspec.structs.replace(message, data=data + bytes(4 * 32 * 10)))))
+        pack(Envelope(encode(msgspec.structs.replace(message, data=data + bytes(4 * 32 * 10)))))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import orthogonal_procrustes
 
-from agents.protocol.messages import Anchors, Call, Offer, Status, Verdict
+from agents.protocol.messages import AnchorReply, AnchorRequest, Offer, Status, Verdict
 from agents.settings import NegotiationConfig
 from tests.support.swarm import (
     CONFIG,
@@ -178,7 +178,7 @@ def test_hearing_anchors_again_costs_no_second_fit_and_better_ones_come_too_late
     source, target = agent(0), agent(1)
     (call,) = target.receive(source.open(["agent-1"])[0])
     (anchors,) = source.receive(call)
-    poor = Anchors(**{**_fields(anchors), "data": anchors.vectors()[::-1].tobytes()})
+    poor = AnchorReply(**{**_fields(anchors), "data": anchors.vectors()[::-1].tobytes()})
     (verdict,) = target.receive(poor)
     edge = target.edges["agent-0"]
 
@@ -191,7 +191,7 @@ def test_the_conversation_of_an_edge_is_offer_call_anchors_verdict():
     heard = overheard(swarm(3))
     for edge in {message.edge for message in heard}:
         kinds = [type(message) for message in heard if message.edge == edge]
-        assert kinds == [Offer, Call, Anchors, Verdict]
+        assert kinds == [Offer, AnchorRequest, AnchorReply, Verdict]
     assert len(heard) == 4 * 6
 
 

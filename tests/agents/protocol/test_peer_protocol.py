@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.protocol.messages import Hello, Offer, Status
-from agents.protocol.peer_protocol import Voice
+from agents.protocol.peer_protocol import PeerProtocol
 from tests.support.peers import deliver, edges_of, join, offers, planted, settled_pairs
 from tests.support.swarm import Lossy, gather, publish
 
@@ -40,7 +40,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_in_whatever_order_they_meet_and_publish_the_newest_models_are_understood(steps):
     names, transport = ["agent-0", "agent-1", "agent-2"], Lossy()
-    voices = {name: Voice(name, transport, incarnation=1) for name in names}
+    voices = {name: PeerProtocol(name, transport, incarnation=1) for name in names}
     versions = dict.fromkeys(names, 0)
     for name, voice in voices.items():
         transport.listen(name, voice.hear)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.messages import Call, Status, Verdict, decode, encode
+from agents.protocol.messages import AnchorRequest, Status, Verdict, decode, encode
 from agents.protocol.wire import MessageError
 from tests.support.swarm import CONFIG, CORE, DIM, agent, negotiate, offer
 
@@ -193,7 +193,7 @@ def test_a_verdict_on_what_was_never_offered_is_a_message_error(fields):
 
 
 def test_an_agent_that_never_opened_shows_nothing():
-    call = Call(source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0)
+    call = AnchorRequest(source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0)
     with pytest.raises(MessageError, match="was not made"):
         agent(0).receive(call)
 

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.wire import HEADER_SIZE, MAGIC, MAX_FRAME, VERSION, Frame, MessageError, pack, unpack
+from agents.protocol.wire import HEADER_SIZE, MAGIC, MAX_FRAME, VERSION, Envelope, MessageError, pack, unpack
 
-FRAME = Frame(b"body", incarnation=3, nonce=5, key_id=b"whose-id", signature=b"s" * 64)
+FRAME = Envelope(b"body", incarnation=3, nonce=5, key_id=b"whose-id", signature=b"s" * 64)
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 
 
 @quick
 @given(
     st.builds(
-        Frame,
+        Envelope,
         st.binary(max_size=40),
         st.integers(0, 2**32 - 1),
         st.integers(0, 2**64 - 1),
@@ -54,12 +54,12 @@ def test_another_protocol_version_or_flag_is_refused_by_name(place, sentence):
 @pytest.mark.parametrize(
     "frame",
     [
-        Frame(b"", incarnation=2**32),
-        Frame(b"", nonce=-1),
-        Frame(b"", key_id=b"short"),  # struct would fill it up and cut the next one without a word
-        Frame(b"", key_id=bytes(9)),
-        Frame(b"", signature=bytes(65)),
-        Frame(bytes(MAX_FRAME)),
+        Envelope(b"", incarnation=2**32),
+        Envelope(b"", nonce=-1),
+        Envelope(b"", key_id=b"short"),  # struct would fill it up and cut the next one without a word
+        Envelope(b"", key_id=bytes(9)),
+        Envelope(b"", signature=bytes(65)),
+        Envelope(bytes(MAX_FRAME)),
     ],
 )
 def test_a_frame_whose_fields_do_not_fit_is_never_sent(frame):
@@ -68,7 +68,7 @@ def test_a_frame_whose_fields_do_not_fit_is_never_sent(frame):
 
 
 def test_the_largest_frame_passes_and_one_byte_more_does_not():
-    largest = pack(Frame(bytes(MAX_FRAME - HEADER_SIZE)))
+    largest = pack(Envelope(bytes(MAX_FRAME - HEADER_SIZE)))
     assert len(unpack(largest).body) == MAX_FRAME - HEADER_SIZE
     with pytest.raises(MessageError, match="limit"):
         unpack(largest + b"x")

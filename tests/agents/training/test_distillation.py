@@ -5,15 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.agent import Agent
-from agents.settings import TeachingConfig, TrainingConfig
+from agents.settings import DistillationConfig, TrainingConfig
 from agents.training.distillation import learn_from, lesson_loss
 from agents.training.trainer import TrainingError, build_optimiser, rate
 from alignment.fit import fit_ridge
 from alignment.score import r2
 from tests.support.swarm import tiny_spec
 
-COURSE = TeachingConfig(ticks=512, steps=60, batch=128)
-SHORT = TeachingConfig(ticks=512, steps=4, batch=64)
+COURSE = DistillationConfig(ticks=512, steps=60, batch=128)
+SHORT = DistillationConfig(ticks=512, steps=4, batch=64)
 
 
 def codes(seed, rows=200, dim=6):

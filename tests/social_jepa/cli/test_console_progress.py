@@ -4,7 +4,7 @@ import math
 from rich.console import Console
 
 from agents.spec import Progress
-from social_jepa.cli.console_progress import Screen
+from social_jepa.cli.console_progress import ProgressDisplay
 
 RECORDING = Progress("agent-0", "recording", 0, 30, 1234, 5000, 0, math.nan, 0.0, math.nan, 1.0, 0.0, "cpu")
 TRAINING = Progress("agent-1", "training", 7, 30, 4096, 9000, 1792, 3.25, 5120.0, 12.4, 1.0, 0.5, "cpu")
@@ -12,7 +12,7 @@ TRAINING = Progress("agent-1", "training", 7, 30, 4096, 9000, 1792, 3.25, 5120.0
 
 def shown(terminal, *doings):
     text = io.StringIO()
-    screen = Screen(Console(file=text, force_terminal=terminal, width=120))
+    screen = ProgressDisplay(Console(file=text, force_terminal=terminal, width=120))
     for do in doings:
         do(screen)
     screen.close()

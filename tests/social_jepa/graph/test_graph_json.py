@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import torch
 
-from agents.protocol.edge import SettledEdge
+from agents.protocol.edge import EdgeResult
 from agents.protocol.messages import Status
 from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
@@ -22,7 +22,7 @@ SCORE = EdgeScore(
 
 
 def settled(score=SCORE, budget=()):
-    return SettledEdge("a", "b", 0, Status.ACCEPTED, "", "0" * 16, "1" * 16, score=score, budget=budget)
+    return EdgeResult("a", "b", 0, Status.ACCEPTED, "", "0" * 16, "1" * 16, score=score, budget=budget)
 
 
 def schemas(part=SCHEMA):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agents.protocol.channel import Posted
+from agents.protocol.channel import SentMessage
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.graph.graph_json import map_tensors
 from social_jepa.graph.query import ask, load_published
 from social_jepa.graph.results import export, full_document, load_results
 from social_jepa.runtime.registry import Registry
 from social_jepa.storage.ledger import Ledger, LedgerError
-from social_jepa.storage.run_folder import RunFolder, StoreError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
 from tests.support.command import call
 
 
@@ -128,7 +128,7 @@ def test_a_camera_that_moved_makes_its_agent_one_that_learns_and_its_edges_stale
     assert (said.status, said.out) == (2, "")
     assert "agent-0 -> agent-1 is stale: agent-1 has moved its camera and learns its new view" in said.err
     for question in (results.agent, results.pools):
-        with pytest.raises(StoreError, match="agent-1 has not learned its view yet: social-jepa status"):
+        with pytest.raises(RunFolderError, match="agent-1 has not learned its view yet: social-jepa status"):
             question("agent-1")
 
 
@@ -181,12 +181,12 @@ def test_an_earlier_graph_leaves_out_the_cycles_of_anchors_that_are_gone(run):
         shutil.copy(run.agent(other) / "anchors.safetensors", run.agent("agent-1"))  # it wrote others
 
     assert full_document(load_results(run, then))["cycles"] == []
-    with pytest.raises(StoreError, match="agent-1 has published another version since: ask again"):
+    with pytest.raises(RunFolderError, match="agent-1 has published another version since: ask again"):
         load_results(run, then).pools("agent-1")
 
 
 def test_before_anybody_was_there_is_no_graph(run):
-    with pytest.raises(StoreError, match="had no agents at that time"):
+    with pytest.raises(RunFolderError, match="had no agents at that time"):
         load_results(run, 1.0)
 
 
@@ -194,7 +194,7 @@ def test_where_nobody_has_published_there_is_a_graph_of_agents_that_learn(run):
     run.ledger_file.unlink()
     with contextlib.closing(Ledger(run.ledger_file, create=True)) as ledger:
         registry_of(run, ledger)
-        ledger.record(messages=[Posted("agent-0", "agent-1", "agent-0", "agent-1", "Hello", 10)])
+        ledger.record(messages=[SentMessage("agent-0", "agent-1", "agent-0", "agent-1", "Hello", 10)])
     results = load_results(run)
 
     assert results.document["learning"] == ["agent-0", "agent-1", "agent-2", "agent-3"]
@@ -229,14 +229,14 @@ def test_tensors_of_something_else_are_no_maps(run, name):
 def test_tensors_of_something_else_are_no_pools(run, harm):
     (run.agent("agent-1") / "anchors.safetensors").write_bytes(harm)
 
-    with pytest.raises(StoreError, match=r"anchors.safetensors is missing or damaged .*: resume the run"):
+    with pytest.raises(RunFolderError, match=r"anchors.safetensors is missing or damaged .*: resume the run"):
         load_results(run).pools("agent-1")
 
 
 def test_the_maps_of_a_run_are_no_pools(run):
     shutil.copy(run.maps_file, run.agent("agent-1") / "anchors.safetensors")
 
-    with pytest.raises(StoreError, match="another version"):
+    with pytest.raises(RunFolderError, match="another version"):
         load_results(run).pools("agent-1")
 
 

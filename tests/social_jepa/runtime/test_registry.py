@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.snapshot import Memory
+from agents.snapshot import AgentSnapshot
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime.membership import MembershipError, UnknownMemberError, newcomer
 from social_jepa.runtime.registry import LEAD, Registry
@@ -245,4 +245,4 @@ def test_a_name_of_one_who_left_is_never_given_again(registry):
 def test_the_registry_holds_no_embedding_no_map_and_no_weight(registry):
     kept = [*vars(registry).values(), *registry.members.values()]
 
-    assert not any(isinstance(value, Memory) or hasattr(value, "numpy") for value in kept)
+    assert not any(isinstance(value, AgentSnapshot) or hasattr(value, "numpy") for value in kept)

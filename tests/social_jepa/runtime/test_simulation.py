@@ -16,7 +16,7 @@ from social_jepa.report.distillation_savings import saving
 from social_jepa.runtime import cluster
 from social_jepa.runtime.membership import first_members, member_spec
 from social_jepa.runtime.simulation import Simulation, was_living
-from social_jepa.storage.run_folder import RunFolder, StoreError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
 from tests.support.simulations import PATIENCE, complete, edges, ledger_of, newcomer, status_of, until, up
 
 pytestmark = pytest.mark.ray
@@ -80,7 +80,7 @@ def test_another_program_reaches_the_same_simulation_and_nobody_brings_it_up_twi
     again = Simulation.reach(RunFolder.at(simulation.folder.path))
     assert [agent["name"] for agent in again.status()] == [agent["name"] for agent in simulation.status()]
 
-    with pytest.raises(StoreError, match="is up already: social-jepa status"):
+    with pytest.raises(RunFolderError, match="is up already: social-jepa status"):
         Simulation.resume(simulation.folder)
     assert was_living(simulation.folder)
 
@@ -111,7 +111,7 @@ def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
         assert saved["share_read"] == 20 * 32 / (60 * 32 * 4)
         with ledger_of(simulation) as ledger:
             kinds = [row["type"] for row in ledger.messages() if name in (row["sender"], row["receiver"])]
-        assert (kinds.count("Ask"), kinds.count("Lesson")) == (1, 1)
+        assert (kinds.count("DistillRequest"), kinds.count("DistillReply")) == (1, 1)
 
 
 BAD = {

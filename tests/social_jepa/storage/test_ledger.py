@@ -26,7 +26,7 @@ def test_what_was_written_is_read_back_in_order(ledger):
         ("started", "c"), ("joined", None), ("joined", None), ("finished", None),
     ]  # fmt: skip
     assert [(row["sender"], row["type"], row["bytes"]) for row in ledger.messages()] == [
-        ("a", "Offer", 10), ("b", "Call", 20),
+        ("a", "Offer", 10), ("b", "AnchorRequest", 20),
     ]  # fmt: skip
     assert list(ledger.agents()) == ["a", "b"]
     assert [row["name"] for row in ledger.members()] == ["a", "b"]

@@ -8,7 +8,7 @@ from social_jepa.config.overrides import ConfigError
 from social_jepa.config.run_config import load_config
 from social_jepa.storage.run_folder import (
     RunFolder,
-    StoreError,
+    RunFolderError,
     create,
     find,
     find_living,
@@ -41,7 +41,7 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, name):
     (tmp_path / name).write_text("mine")
 
-    with pytest.raises(StoreError, match="choose another --out") as refusal:
+    with pytest.raises(RunFolderError, match="choose another --out") as refusal:
         create(CONFIG, tmp_path)
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
@@ -52,7 +52,7 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, name):
 def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
     (tmp_path / "file").write_text("mine")
 
-    with pytest.raises(StoreError, match=f"{place}.*(exists|Not a directory|No such file)"):
+    with pytest.raises(RunFolderError, match=f"{place}.*(exists|Not a directory|No such file)"):
         create(CONFIG, tmp_path / place)
 
 
@@ -81,7 +81,9 @@ def test_what_is_no_run_folder_is_refused(tmp_path, monkeypatch, name):
     Path("file").write_text("")
     Path("empty").mkdir()
 
-    with pytest.raises(StoreError, match="is no run folder" if name else "start one with social-jepa run"):
+    with pytest.raises(
+        RunFolderError, match="is no run folder" if name else "start one with social-jepa run"
+    ):
         find(name and Path(name))
 
 
@@ -112,7 +114,7 @@ def test_a_folder_that_says_nothing_of_a_simulation_has_none_that_is_up(tmp_path
 
 def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError, match="start one with social-jepa up"):
+    with pytest.raises(RunFolderError, match="start one with social-jepa up"):
         find_living(None)
     first, second, _ = (create(CONFIG, Path(f"runs/{name}")) for name in ("a", "b", "c"))
     for when, folder in enumerate((second, first)):
@@ -127,7 +129,7 @@ def test_one_run_at_a_time_in_a_folder(tmp_path):
     folder = create(CONFIG, tmp_path)
     again = RunFolder(folder.path)
 
-    with folder.hold(), pytest.raises(StoreError, match="is in use"), again.hold():
+    with folder.hold(), pytest.raises(RunFolderError, match="is in use"), again.hold():
         pass
     with again.hold():
         assert again.config() == CONFIG

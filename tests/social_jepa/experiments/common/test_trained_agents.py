@@ -22,8 +22,8 @@ from social_jepa.experiments.common.pairs import (
 )
 from social_jepa.experiments.common.trained_agents import (
     QUICK,
-    Stranger,
-    Upbringing,
+    AgentSetup,
+    TrainedAgent,
     begin_later,
     enrolled,
     learn,
@@ -32,7 +32,7 @@ from social_jepa.experiments.common.trained_agents import (
     stranger_of,
 )
 from social_jepa.experiments.common.training_loop import counted
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 
 
 def silent(text):
@@ -41,7 +41,7 @@ def silent(text):
 
 @pytest.fixture(scope="module")
 def upbringing():
-    return overlay(Upbringing, QUICK, ["training.steps=60", "training.window=1024"])
+    return overlay(AgentSetup, QUICK, ["training.steps=60", "training.window=1024"])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def planted(name, seed, noise=0.0, dim=3, rows=200):
     codes = [z @ turn + noise * torch.randn(rows, dim, generator=own, dtype=torch.float64) for z in sets]
     basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim)
     anchors, heldout = (AnchorSet(tuple(range(rows)), code, dim) for code in codes)
-    return Stranger(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
+    return TrainedAgent(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
 
 
 def test_strangers_share_no_weights_and_raising_them_again_gives_the_same(upbringing, raised):
@@ -88,7 +88,7 @@ def test_frames_and_operations_are_those_of_the_course(upbringing, raised):
 
 def test_what_is_counted_is_steps_and_not_the_calibration_before_the_first():
     small = overlay(
-        Upbringing, QUICK, ["training.steps=3", "training.window=256", "model.p_jepa.controlled=1"]
+        AgentSetup, QUICK, ["training.steps=3", "training.window=256", "model.p_jepa.controlled=1"]
     )
     with enrolled(small, 0, 0, ring_poses(small, 1), "p_jepa") as agent:  # it encodes frames to calibrate
         flops = learn(agent, silent)
@@ -170,6 +170,6 @@ def test_the_mean_over_edges_is_the_mean_of_the_products_r2():
 
 def test_measures_of_other_kinds_have_no_common_mean():
     with pytest.raises(ValueError, match="one kind"):
-        Measure.over([Measure.mean([1.0, 0.0]), Measure.mean([1.0])])
+        Score.over([Score.mean([1.0, 0.0]), Score.mean([1.0])])
     with pytest.raises(ValueError, match="one kind"):
-        Measure.over([])
+        Score.over([])

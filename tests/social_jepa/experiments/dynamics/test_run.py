@@ -9,7 +9,7 @@ from alignment.core import CoreBasis
 from env.camera import RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import overlay
-from social_jepa.experiments.common.trained_agents import Stranger
+from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.dynamics import run as dynamics
 from social_jepa.experiments.dynamics.predictors import (
     Diary,
@@ -58,7 +58,7 @@ def planted(index, noise=0.0):
         return AnchorSet(tuple(ticks), codes(ticks), FELT)
 
     basis = CoreBasis(torch.zeros(FELT), torch.eye(FELT), torch.full((FELT,), 0.7), FELT)
-    stranger = Stranger(
+    stranger = TrainedAgent(
         f"agent-{index}", torch.nn.Identity(), basis, anchors(range(500, 756)), anchors(SCORED), SCENE, 0, 0.0
     )
     return Diary(stranger, ring_pose(index, RingConfig()), TRAINED, codes(TRAINED), codes(SCORED))

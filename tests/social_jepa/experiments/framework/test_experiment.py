@@ -11,8 +11,8 @@ from torch import nn
 from agents.seeded import seeded
 from agents.training.trainer import TrainingError
 from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Figure, Goal, Outcome, Results
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Goal, Metric, Results
+from social_jepa.experiments.framework.score import Estimate, Score
 
 QUIET = [].append
 
@@ -32,17 +32,19 @@ def test_a_goal_that_compares_nothing_is_refused():
 
 
 def test_a_figure_is_plain_values_that_json_knows():
-    figure = Figure("gap", Estimate.of([Measure.single(math.nan)]), null=math.inf, goal=Goal(">", 0))
+    figure = Metric("gap", Estimate.of([Score.single(math.nan)]), null=math.inf, goal=Goal(">", 0))
 
     told = json.loads(json.dumps(figure.as_dict(), allow_nan=False))
 
     assert told["value"] is told["low"] is told["null"] is None
     assert (told["goal"], told["met"]) == ("> 0", False)
-    assert Figure("free", figure.estimate).as_dict()["met"] is None
+    assert Metric("free", figure.estimate).as_dict()["met"] is None
 
 
 def test_results_take_the_seeds_in_their_order():
-    outcomes = {("a", seed): Outcome({"m": Measure.single(seed)}, {"x": np.full(2, seed)}) for seed in (4, 2)}
+    outcomes = {
+        ("a", seed): ConditionResult({"m": Score.single(seed)}, {"x": np.full(2, seed)}) for seed in (4, 2)
+    }
     results = Results(outcomes, (4, 2))
 
     assert results.estimate("a", "m").seeds == (4, 2)

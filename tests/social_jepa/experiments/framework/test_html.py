@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 from PIL import Image
 
 from social_jepa.experiments.framework import table
@@ -158,7 +158,7 @@ def test_the_page_over_all_experiments_lists_what_lies_there_and_nothing_else(tm
 
 
 def cloud(points):
-    picture = Picture(figsize=(4, 3))
+    picture = Figure(figsize=(4, 3))
     rng = np.random.default_rng(0)
     axes = picture.subplots()
     axes.scatter(*rng.standard_normal((2, points)), c=rng.random(points))
@@ -178,7 +178,7 @@ def test_pictures_are_equal_bytes_small_and_sound():
 
 
 def test_a_rich_picture_becomes_small_enough():
-    picture = Picture(figsize=(6, 5))
+    picture = Figure(figsize=(6, 5))
     picture.subplots().imshow(np.random.default_rng(0).random((400, 400, 3)), interpolation="none")
 
     assert len(draw_png(picture)) < 2 * MOST_BYTES

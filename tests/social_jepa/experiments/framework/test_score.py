@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.score import Estimate, Score
 
 TRUTH = 0.7
 
@@ -14,14 +14,14 @@ def coverage(seeds, between, samples=60, trials=250):
     held = 0
     for _ in range(trials):
         means = TRUTH + between * rng.standard_normal(seeds)
-        measures = [Measure.mean(mean + rng.standard_normal(samples)) for mean in means]
+        measures = [Score.mean(mean + rng.standard_normal(samples)) for mean in means]
         low, high = Estimate.of(measures).interval
         held += low <= TRUTH <= high
     return held / trials
 
 
 def test_the_mean_over_seeds_is_the_mean_of_their_scores():
-    measures = [Measure.mean([0, 1]), Measure.mean([1, 1, 1]), Measure.single(0.25)]
+    measures = [Score.mean([0, 1]), Score.mean([1, 1, 1]), Score.single(0.25)]
 
     estimate = Estimate.of(measures)
 
@@ -33,7 +33,7 @@ def test_an_interval_tightens_around_a_planted_mean():
     rng = np.random.default_rng(0)
 
     few, many = (
-        Estimate.of([Measure.mean(TRUTH + rng.standard_normal(n)) for _ in range(5)]) for n in (30, 3000)
+        Estimate.of([Score.mean(TRUTH + rng.standard_normal(n)) for _ in range(5)]) for n in (30, 3000)
     )
 
     assert np.ptp(many.interval) < np.ptp(few.interval) / 5
@@ -63,9 +63,9 @@ def test_a_difference_of_methods_on_the_same_samples_is_surer_than_on_others():
     shared = [rng.standard_normal(300) for _ in range(3)]
     gain = [0.2 + 0.1 * rng.standard_normal(300) for _ in range(3)]
 
-    one = Estimate.of([Measure.mean(values) for values in shared])
-    same = Estimate.of([Measure.mean(values + more) for values, more in zip(shared, gain, strict=True)])
-    other = Estimate.of([Measure.mean(rng.standard_normal(300) + more) for more in gain])
+    one = Estimate.of([Score.mean(values) for values in shared])
+    same = Estimate.of([Score.mean(values + more) for values, more in zip(shared, gain, strict=True)])
+    other = Estimate.of([Score.mean(rng.standard_normal(300) + more) for more in gain])
 
     assert np.ptp((same - one).interval) < np.ptp((other - one).interval) / 4
     assert (same - one).value == pytest.approx(0.2, abs=0.02)
@@ -84,13 +84,13 @@ def test_r2_is_the_mean_over_columns_of_the_share_of_the_variance(columns):
         for guess, truth in zip(predicted.T, target.T, strict=True)
     ]
 
-    assert Measure.r2(predicted, target).score == pytest.approx(sum(shares) / columns)
+    assert Score.r2(predicted, target).score == pytest.approx(sum(shares) / columns)
 
 
 def test_the_resamples_of_r2_spread_around_it():
     rng = np.random.default_rng(3)
     target = rng.standard_normal((500, 2))
-    measure = Measure.r2(target + 0.5 * rng.standard_normal((500, 2)), target)
+    measure = Score.r2(target + 0.5 * rng.standard_normal((500, 2)), target)
 
     low, high = Estimate.of([measure]).interval
 
@@ -99,24 +99,24 @@ def test_the_resamples_of_r2_spread_around_it():
 
 
 def test_a_column_that_never_changes_stays_finite():
-    assert math.isfinite(Measure.r2(np.ones((10, 1)), np.ones((10, 1))).score)
+    assert math.isfinite(Score.r2(np.ones((10, 1)), np.ones((10, 1))).score)
 
 
 def test_equal_measures_give_equal_intervals_whatever_was_drawn_before():
     rng = np.random.default_rng(4)
-    measures = [Measure.mean(rng.standard_normal(50)) for _ in range(2)]
+    measures = [Score.mean(rng.standard_normal(50)) for _ in range(2)]
     first = Estimate.of(measures).draws
-    Estimate.of([Measure.mean(rng.standard_normal(70)) for _ in range(20)])
+    Estimate.of([Score.mean(rng.standard_normal(70)) for _ in range(20)])
 
     np.testing.assert_array_equal(Estimate.of(measures).draws, first)
 
 
 def test_one_number_of_one_seed_has_no_interval():
-    assert all(math.isnan(edge) for edge in Estimate.of([Measure.single(1.0)]).interval)
+    assert all(math.isnan(edge) for edge in Estimate.of([Score.single(1.0)]).interval)
 
 
 def test_equal_numbers_of_several_seeds_have_an_interval_of_no_width():
-    assert Estimate.of([Measure.single(1.0)] * 3).interval == (1.0, 1.0)
+    assert Estimate.of([Score.single(1.0)] * 3).interval == (1.0, 1.0)
 
 
 def test_nothing_measured_is_refused():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from social_jepa.experiments.framework.experiment import Outcome
+from social_jepa.experiments.framework.experiment import ConditionResult
 from social_jepa.experiments.framework.progress import Progress, duration
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.framework.tasks import (
     Unit,
     fingerprint,
@@ -23,8 +23,8 @@ from social_jepa.experiments.framework.tasks import (
 def test_an_outcome_comes_back_as_it_was(tmp_path):
     unit = make_unit(tmp_path, "x", {}, "src", "a part / with 'signs'", 3)
     target = np.arange(6.0).reshape(3, 2)
-    outcome = Outcome(
-        {"file": Measure.r2(target + 1, target), "ü": Measure.single(2.0)},
+    outcome = ConditionResult(
+        {"file": Score.r2(target + 1, target), "ü": Score.single(2.0)},
         {"words": np.array(["a", "bc"]), "meta": np.arange(3, dtype=np.int8), "deep": np.zeros((2, 0, 3))},
         1.5, 2e12,
     )  # fmt: skip
@@ -43,7 +43,7 @@ def test_an_outcome_comes_back_as_it_was(tmp_path):
 @pytest.mark.parametrize("end", [0, 1, 40, -30, -1])
 def test_a_damaged_file_is_nothing_kept(tmp_path, end):
     unit = make_unit(tmp_path, "x", {}, "src", "a", 0)
-    write_outcome(unit, Outcome({"m": Measure.single(1)}))
+    write_outcome(unit, ConditionResult({"m": Score.single(1)}))
     unit.file.write_bytes(unit.file.read_bytes()[:end])
 
     assert read_outcome(unit) is None
@@ -64,10 +64,10 @@ def test_a_unit_s_key_follows_from_its_settings_part_and_seed():
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
     [
-        ({}, "returns an Outcome, not dict"),
-        (Outcome({"m": Measure(np.zeros(0))}), "n of 1 or more"),
-        (Outcome({"m": Measure(np.zeros(2), np.zeros(3))}), "spreads"),
-        (Outcome({}, {"a": np.array([{}], dtype=object)}), "Python objects"),
+        ({}, "returns an ConditionResult, not dict"),
+        (ConditionResult({"m": Score(np.zeros(0))}), "n of 1 or more"),
+        (ConditionResult({"m": Score(np.zeros(2), np.zeros(3))}), "spreads"),
+        (ConditionResult({}, {"a": np.array([{}], dtype=object)}), "Python objects"),
     ],
 )
 def test_an_outcome_that_figures_cannot_be_made_of_is_refused(tmp_path, outcome, sentence):

@@ -8,9 +8,9 @@ import torch
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
 from agents.settings import ModelConfig, NegotiationConfig
-from social_jepa.experiments.framework.experiment import Outcome, Results
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.registry import choose
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.heterogeneous import run as het
 from social_jepa.experiments.heterogeneous.metrics import Edges
 from social_jepa.experiments.heterogeneous.plots import grid
@@ -44,7 +44,7 @@ def planted(name, core=2, dim=4, noise=0.05, alone=False, collapsed=False):
             "dim": dim, "core_dim": core, "collapsed": collapsed}  # fmt: skip
     arrays |= {"card": np.array(json.dumps(card)), "seen": np.zeros((8, 8, 3), np.uint8)}
     known = ("state", "shuffled", "state from the core", "core")
-    return Outcome(dict.fromkeys(known, Measure.single(0.5)), arrays)
+    return ConditionResult(dict.fromkeys(known, Score.single(0.5)), arrays)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from env.objects.dataset import ObjectsConfig
 from env.objects.rotation import from_euler, multiply, relative
@@ -16,7 +16,7 @@ from social_jepa.experiments.common.probes import (
     mlp_probe,
 )
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.score import Estimate, Measure
+from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.invariance_equivariance import run as invariance
 from social_jepa.experiments.invariance_equivariance.data import (
     PROBE,
@@ -187,8 +187,8 @@ def test_codes_that_hold_the_rotation_score_high_and_shuffled_ones_do_not():
 
 
 def test_a_bar_below_the_floor_keeps_its_own_height_and_interval_and_the_axis_cuts_it():
-    found = [Estimate.of([Measure.single(value) for value in pair]) for pair in ((0.4, 0.6), (-3.0, -2.0))]
-    axis = Picture().subplots()
+    found = [Estimate.of([Score.single(value) for value in pair]) for pair in ((0.4, 0.6), (-3.0, -2.0))]
+    axis = Figure().subplots()
     bars(axis, [*found, None], 0, 1, "planted", "#000000", -0.3)
 
     assert [bar.get_height() for bar in axis.patches] == [0.5, -2.5]
@@ -199,8 +199,8 @@ def test_a_bar_below_the_floor_keeps_its_own_height_and_interval_and_the_axis_cu
 
 @pytest.mark.parametrize("deepest", [-3.0, 0.2])
 def test_the_axis_of_a_bar_chart_ends_at_the_floor_only_where_bars_go_deeper(deepest):
-    axis = Picture().subplots()
-    bars(axis, [Estimate.of([Measure.single(deepest)])], 0, 1, "planted", "#000000")
+    axis = Figure().subplots()
+    bars(axis, [Estimate.of([Score.single(deepest)])], 0, 1, "planted", "#000000")
     finish(axis, "title", "label")
 
     assert axis.get_ylim()[0] == (LOWEST if deepest < LOWEST else 0)

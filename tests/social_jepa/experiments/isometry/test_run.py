@@ -13,12 +13,12 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
-from env.recording import Senses
+from env.recording import SensorData
 from social_jepa.config.overrides import overlay
 from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca, Supervised, view_of
-from social_jepa.experiments.common.trained_agents import QUICK, Stranger, Upbringing, ring_poses
-from social_jepa.experiments.framework.experiment import Outcome, Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent, ring_poses
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry import run as isometry
 from social_jepa.experiments.isometry.methods import METHODS, RIVALS, raise_all, raise_one
 from social_jepa.experiments.isometry.metrics import held_note
@@ -39,7 +39,7 @@ SIZES = ModelConfig(dim=4, width=4, hidden=16)
 def course(**training):
     pools = {"pool": 128, "anchors": 64, "heldout": 64}
     changed = {"training": {**QUICK["training"], **training}, "negotiation": pools}
-    return overlay(Upbringing, {**QUICK, **changed}, [])
+    return overlay(AgentSetup, {**QUICK, **changed}, [])
 
 
 TINY = isometry.Settings(
@@ -64,7 +64,7 @@ def planted(name, seed, stretch=1.0, rows=256, dim=3):
     scale = torch.tensor([stretch, 1.0, 1.0], dtype=torch.float64)
     anchors, heldout = (AnchorSet(tuple(range(rows)), (z * scale) @ turn, dim) for z in sets)
     basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim)
-    return Stranger(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
+    return TrainedAgent(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_supervised_model_learns_where_things_are_and_says_what_it_misses():
     frames, draw = noise(4, 2, 16, 16, 3), torch.Generator()
     told = model.embed(frames.flatten(0, 1))[:, :2].detach().view(4, 2, 2).numpy()
 
-    assert model.loss(frames, draw, Senses(values=told))[0].item() == pytest.approx(0, abs=1e-6)
+    assert model.loss(frames, draw, SensorData(values=told))[0].item() == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="positions"):
         model.loss(frames, draw)
 
@@ -199,7 +199,7 @@ def test_methods_see_the_same_frames_and_the_control_sees_none_of_them():
         {"few": 128},
         {"agents": 2},
         {"long": 0},
-        {"upbringing": Upbringing(model=ModelConfig(dim=4))},
+        {"upbringing": AgentSetup(model=ModelConfig(dim=4))},
     ],
 )
 def test_settings_that_compare_nothing_are_refused(change):
@@ -234,8 +234,8 @@ def test_all_parts_run_and_equal_arguments_give_equal_outcomes():
 def test_the_note_names_the_rivals_that_hold_less_of_the_state_and_no_others():
     held = {"jepa": 0.9, "autoencoder": 0.3, "masked-autoencoder": 0.9, "simclr": 0.95}
     spread = np.random.default_rng(0).uniform(0.5, 1.5, 200)
-    found = {part: {"state": Measure((1 - share) * spread, np.ones(200))} for part, share in held.items()}
-    said = held_note(Results({(part, 0): Outcome(measures) for part, measures in found.items()}, [0]))
+    found = {part: {"state": Score((1 - share) * spread, np.ones(200))} for part, share in held.items()}
+    said = held_note(Results({(part, 0): ConditionResult(measures) for part, measures in found.items()}, [0]))
 
     assert [word in said for word in ("autoencoder 0.", "masked", "SimCLR")] == [True, False, False]
 

@@ -4,8 +4,8 @@ import torch
 
 from social_jepa.config.overrides import overlay
 from social_jepa.experiments.common.trained_agents import enrolled, ring_poses
-from social_jepa.experiments.framework.experiment import Goal, Outcome, Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.experiment import ConditionResult, Goal, Results
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.migration import run as migration
 from social_jepa.experiments.migration.metrics import (
     FLOPS,
@@ -71,7 +71,7 @@ def planted_seeds(seeds):
         }  # fmt: skip
         for kind, found in arms.items():
             arrays = {a: np.array([(1, 1, t, f, r) for f, t, r in rows]) for a, rows in found.items()}
-            outcomes[f"{kind}-3", seed] = Outcome({}, arrays)
+            outcomes[f"{kind}-3", seed] = ConditionResult({}, arrays)
     return Results(outcomes, list(range(len(seeds))))
 
 
@@ -199,5 +199,5 @@ def test_equal_arguments_give_equal_outcomes(outcomes, settings):
     for name, array in again.arrays.items():
         assert np.array_equal(array, outcomes["taught-1", 1].arrays[name]), name
     for name, measure in again.measures.items():
-        assert isinstance(measure, Measure)
+        assert isinstance(measure, Score)
         assert np.array_equal(measure.values, outcomes["taught-1", 1].measures[name].values)

@@ -9,15 +9,15 @@ from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.core import autocorrelations
 from env.scene import SceneConfig
-from social_jepa.experiments.common.trained_agents import Upbringing, enrolled, learn, ring_poses, stranger_of
-from social_jepa.experiments.framework.experiment import Outcome, Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import AgentSetup, enrolled, learn, ring_poses, stranger_of
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.pair_free import axes, methods
 from social_jepa.experiments.pair_free import metrics as figures
 from social_jepa.experiments.pair_free import run as pair_free
 
 TINY = pair_free.Settings(
-    upbringing=Upbringing(
+    upbringing=AgentSetup(
         scene=SceneConfig(renderer="toy", frame_size=16, objects=1),
         model=ModelConfig(dim=3, width=4, hidden=8),
         training=TrainingConfig(steps=3, segments=8, window=64, calibration=64),
@@ -171,7 +171,7 @@ def test_distinct_rates_stand_above_the_square_of_the_largest_by_more_than_their
 
 @pytest.mark.parametrize(("score", "text"), [(0.9, "the matcher finds it"), (0.3, "prove nothing")])
 def test_the_note_on_the_control_says_what_came_out(score, text):
-    outcome = Outcome({"control, 0": Measure.single(score)}, {})
+    outcome = ConditionResult({"control, 0": Score.single(score)}, {})
     assert text in figures._control(Results({(TINY.parts[-1], 100): outcome}, [100]), TINY)
 
 

@@ -5,7 +5,7 @@ from env.objects.rotation import multiply
 from env.scene import SceneConfig
 from social_jepa.experiments.common.probes import linear_probe
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.path_integration import run as path
 from social_jepa.experiments.path_integration.data import glance_paths, rotation_paths
 from social_jepa.experiments.path_integration.training import train
@@ -25,7 +25,7 @@ def test_the_summed_action_of_glances_is_the_sum_of_the_actions():
     for moves in (1, 2, 4):
         assert np.allclose(probe.summed(moves), probe.actions[:, :moves].sum(1), atol=1e-5)
     x, seen = (paths.actions.reshape(len(paths.actions), -1) for paths in (probe, scoring))
-    assert Measure.r2(linear_probe(x, probe.summed(4))(seen), scoring.summed(4)).score > 0.99
+    assert Score.r2(linear_probe(x, probe.summed(4))(seen), scoring.summed(4)).score > 0.99
 
 
 def test_the_summed_action_of_turns_is_their_composition():

@@ -6,9 +6,9 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import overlay
-from social_jepa.experiments.common.trained_agents import Stranger
-from social_jepa.experiments.framework.experiment import Outcome, Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import TrainedAgent
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.probe_porting import run as porting
 
 SCENE = SceneConfig(renderer="toy", objects=3)
@@ -27,7 +27,7 @@ def quiet(text: str) -> None:
     pass
 
 
-def planted(index: int, noise: float = 0.05, rows: int = 800) -> Stranger:
+def planted(index: int, noise: float = 0.05, rows: int = 800) -> TrainedAgent:
     """A stranger whose core is a turn of the true state."""
     scene, rng = Scene(SCENE, 5), np.random.default_rng([7, index])
     turn = porting.random_map(6, 6, index).numpy()
@@ -37,7 +37,7 @@ def planted(index: int, noise: float = 0.05, rows: int = 800) -> Stranger:
         core = state @ turn + noise * rng.standard_normal(state.shape)
         sets.append(AnchorSet(tuple(ticks), torch.from_numpy(core), 6))
     basis = CoreBasis(torch.zeros(6), torch.eye(6), torch.full((6,), 0.7), 6)
-    return Stranger(f"agent-{index}", torch.nn.Identity(), basis, *sets, scene, 0, 0.0)
+    return TrainedAgent(f"agent-{index}", torch.nn.Identity(), basis, *sets, scene, 0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +105,11 @@ def test_every_line_stands_beside_the_null_of_its_own_budget():
     lines += [f"{kind}, {count}" for kind in ("ported", "shuffled") for count in settings.budgets]
     worth = {line: place / 10 for place, line in enumerate(lines)}
     measures = {
-        f"{task}: {line}": Measure.single(value) for task in porting.TASKS for line, value in worth.items()
+        f"{task}: {line}": Score.single(value) for task in porting.TASKS for line, value in worth.items()
     }
     shown = {
         line.name: line
-        for line in porting.figures(Results({("society", 0): Outcome(measures)}, [0]), settings)
+        for line in porting.figures(Results({("society", 0): ConditionResult(measures)}, [0]), settings)
     }
 
     for task in porting.TASKS:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from social_jepa.config.overrides import overlay
-from social_jepa.experiments.common.trained_agents import QUICK, Upbringing
-from social_jepa.experiments.framework.experiment import Outcome, Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.theory import run as theory
 from social_jepa.experiments.theory.agents import Sizes, States, alignment_loss, embed_states, raise_agent
 from social_jepa.experiments.theory.bound import (
@@ -112,10 +112,10 @@ def test_with_rho_estimated_from_the_code_itself_the_bound_says_nothing(share):
     assert bound_of(code, own).excess == pytest.approx(0, abs=1e-9)
 
 
-def planted_agreement(between: float, latents: float) -> Outcome:
+def planted_agreement(between: float, latents: float) -> ConditionResult:
     noise = np.random.default_rng(0).uniform(0.5, 1.5, 500)
     shares = {"agreement": between, "latents": latents}
-    return Outcome({name: Measure((1 - r2) * noise, np.ones(500)) for name, r2 in shares.items()})
+    return ConditionResult({name: Score((1 - r2) * noise, np.ones(500)) for name, r2 in shares.items()})
 
 
 def test_the_note_names_worlds_whose_agents_share_more_than_the_latents_and_no_others():
@@ -235,4 +235,4 @@ def test_all_parts_run_with_finite_figures_and_equal_seeds_give_equal_outcomes()
     assert all(isinstance(note, str) for note in theory.notes(results, TINY))
     for picture in theory.pictures(results, TINY).values():
         picture.canvas.draw()
-    assert isinstance(TINY.upbringing, Upbringing)
+    assert isinstance(TINY.upbringing, AgentSetup)

@@ -8,16 +8,16 @@ from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.universe import fit_universe
 from env.scene import SceneConfig
-from social_jepa.experiments.common.trained_agents import Upbringing
+from social_jepa.experiments.common.trained_agents import AgentSetup
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.score import Measure
+from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.universe import run as society
 from social_jepa.experiments.universe import ways
 from social_jepa.experiments.universe.shuffles import of_a_few
 
 NAMES = ("ann", "ben", "cas", "dan", "eva")
 TINY = society.Settings(
-    upbringing=Upbringing(
+    upbringing=AgentSetup(
         scene=SceneConfig(renderer="toy", frame_size=16, objects=1),
         model=ModelConfig(dim=3, width=4, hidden=8),
         training=TrainingConfig(steps=3, segments=8, window=64, calibration=64),
@@ -74,15 +74,15 @@ def test_a_planted_society_is_found_and_strangers_are_not(planted):
     cores = ways.chosen(planted, 64, 0, 0)
     unrelated = ways.shuffled(cores, 1.0, np.random.default_rng(0))
     for fit in (ways.direct, lambda shown: fit_universe(shown).between):
-        assert Measure.over(ways.edges_r2(planted, [fit(cores)])).score > 0.95
-        assert Measure.over(ways.edges_r2(planted, [fit(unrelated)])).score < 0
+        assert Score.over(ways.edges_r2(planted, [fit(cores)])).score > 0.95
+        assert Score.over(ways.edges_r2(planted, [fit(unrelated)])).score < 0
 
 
 def test_a_longer_path_is_never_better_and_a_universe_closes_every_cycle(planted):
     cores = ways.chosen(planted, 8, 0, 0)
     direct, rng = ways.direct(cores), np.random.default_rng(0)
     chain = ways.composed(direct, NAMES, 3, rng)
-    scores = [Measure.over(ways.edges_r2(planted, [way])).score for way in (direct, chain)]
+    scores = [Score.over(ways.edges_r2(planted, [way])).score for way in (direct, chain)]
     orders = [rng.permutation(5) for _ in range(4)]
 
     assert scores[1] < scores[0]
@@ -101,7 +101,7 @@ def test_who_joins_sends_one_message_and_a_refit_tells_everybody(planted):
     assert ways.messages(others, joined) == 1
     assert ways.messages(others, refit) > 1
     for told in (joined, refit):
-        assert Measure.over(ways.edges_r2(planted, [told.between], ways.with_one(NAMES, "eva"))).score > 0.95
+        assert Score.over(ways.edges_r2(planted, [told.between], ways.with_one(NAMES, "eva"))).score > 0.95
     assert len(ways.edges_r2(planted, [refit.between], ways.with_one(NAMES, "eva"))) == 8
 
 

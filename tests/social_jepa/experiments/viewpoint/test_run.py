@@ -14,7 +14,7 @@ from env.camera import RingConfig, camera_axes
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import overlay
-from social_jepa.experiments.common.trained_agents import Stranger
+from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.viewpoint import run as viewpoint
 from social_jepa.experiments.viewpoint.views import Walled, agreement, choices, edge_scores, turned
@@ -52,7 +52,7 @@ def planted(name, factors, seed, noise=0.1, rest=4):
         sets.append(AnchorSet(tuple(ticks), torch.cat([core, others], 1), dim))
     whole = dim + rest
     basis = CoreBasis(torch.zeros(whole), torch.eye(whole), torch.full((whole,), 0.7), dim)
-    return Stranger(name, torch.nn.Identity(), basis, *sets, SCENE, 0, 0.0)
+    return TrainedAgent(name, torch.nn.Identity(), basis, *sets, SCENE, 0, 0.0)
 
 
 def test_across_a_planted_wall_the_shared_block_is_found_and_the_hidden_one_refused():
