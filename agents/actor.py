@@ -16,7 +16,7 @@ from agents.protocol.peer_protocol import PeerProtocol
 from agents.runner import AgentRunner
 from env.camera import Pose
 
-SWITCH = 0.0005  # seconds that learning may keep Python from peers; by default ten times that
+SWITCH_INTERVAL = 0.0005  # seconds that learning may keep Python from peers; by default ten times that
 NICENESS = 10  # by how much learning gives way to peers that talk, to newcomers, and to whoever asks
 
 
@@ -28,54 +28,54 @@ class AgentActor:
     which numbers the life and tells who is there, then go on from what the last one saved.
     """
 
-    def __init__(self, name: str, registry: Any) -> None:
+    def __init__(self, name: str, supervisor: Any) -> None:
         """Begin a life."""
-        sys.setswitchinterval(SWITCH)
-        self._name, self._registry = name, registry
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._name, self._supervisor = name, supervisor
         self._transport = RayTransport()
-        self._life: AgentRunner | None = None
-        self._roll = -1
+        self._runner: AgentRunner | None = None
+        self._peer_list_version = -1
         self._device = ""
-        self._born = threading.Event()
-        self._voice: PeerProtocol | None = None
+        self._constructed = threading.Event()
+        self._protocol: PeerProtocol | None = None
         self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
-            spec, life, roll = ray.get(self._registry.enlist.remote(self._name))
+            spec, life, roll = ray.get(self._supervisor.enlist.remote(self._name))
             self._device = _device(spec.device)
-            self._voice = PeerProtocol(self._name, self._transport, life)
-            self._life = AgentRunner(self._voice)
-            self._take(roll)
+            self._protocol = PeerProtocol(self._name, self._transport, life)
+            self._runner = AgentRunner(self._protocol)
+            self._apply_peer_list(roll)
         except Exception as error:  # nobody waits for this thread: keep it for who asks
             self._failure = error
             return
         finally:
-            self._born.set()
-        self._life.live(lambda: replace(spec, device=self._device, events=roll.events), _give_way)
+            self._constructed.set()
+        self._runner.run(lambda: replace(spec, device=self._device, events=roll.events), _lower_priority)
 
-    async def meet(self, roll: PeerList) -> None:
+    async def update_peers(self, roll: PeerList) -> None:
         """Learn who is there."""
-        await asyncio.get_running_loop().run_in_executor(None, self._born.wait)
-        self._take(roll)
+        await asyncio.get_running_loop().run_in_executor(None, self._constructed.wait)
+        self._apply_peer_list(roll)
 
-    def _take(self, roll: PeerList) -> None:
-        assert self._voice is not None
-        assert self._life is not None
-        if roll.number <= self._roll:
+    def _apply_peer_list(self, roll: PeerList) -> None:
+        assert self._protocol is not None
+        assert self._runner is not None
+        if roll.version <= self._peer_list_version:
             return
-        self._roll = roll.number
-        peers = {name: life for name, life in roll.lives.items() if name != self._name}
-        self._transport.reach({name: roll.handles[name] for name in peers})
-        self._voice.meet(peers)
-        self._life.errand(lambda agent: agent.witness(roll.events))
+        self._peer_list_version = roll.version
+        peers = {name: life for name, life in roll.incarnations.items() if name != self._name}
+        self._transport.set_peers({name: roll.handles[name] for name in peers})
+        self._protocol.update_peers(peers)
+        self._runner.submit(lambda agent: agent.set_body_events(roll.body_events))
 
     async def deliver(self, frame: bytes) -> None:
         """Take one frame; what cannot be read is refused and remembered."""
-        if self._voice is not None:
-            self._voice.hear(frame)
+        if self._protocol is not None:
+            self._protocol.receive(frame)
 
     async def report(self, incarnation: int, since: int, known: str) -> AgentReport | None:
         """Return what is new since a piece of news of a life, or None while it is being born.
@@ -85,42 +85,42 @@ class AgentActor:
         """
         if self._failure is not None:
             raise self._failure
-        life, voice = self._life, self._voice
-        if life is None or voice is None:
+        life, protocol = self._runner, self._protocol
+        if life is None or protocol is None:
             return None
-        agent, memory = life.agent, life.memory
-        checkpoint = memory.card.checkpoint if memory else ""
+        agent, memory = life.agent, life.snapshot
+        checkpoint = memory.peer_info.checkpoint if memory else ""
         return AgentReport(
-            voice.news(incarnation, since), agent.progress() if agent else None,
-            memory if checkpoint != known else None, checkpoint, voice.settled(),
+            protocol.events(incarnation, since), agent.progress() if agent else None,
+            memory if checkpoint != known else None, checkpoint, protocol.settled(),
             str(life.failure) if life.failure else "", life.note, ray.get_runtime_context().get_node_id(),
             self._device, os.getpid(),
         )  # fmt: skip
 
-    async def remind(self) -> None:
+    async def retry_stalled(self) -> None:
         """Start conversations anew that died on the way."""
-        if self._voice is not None:
-            self._voice.remind()
+        if self._protocol is not None:
+            self._protocol.retry_stalled()
 
     async def move(self, pose: Pose, era: int) -> None:
         """Turn the camera to another view."""
-        await asyncio.get_running_loop().run_in_executor(None, self._born.wait)
-        assert self._life is not None
-        await asyncio.wrap_future(self._life.move(pose, era))
+        await asyncio.get_running_loop().run_in_executor(None, self._constructed.wait)
+        assert self._runner is not None
+        await asyncio.wrap_future(self._runner.move(pose, era))
 
-    async def speak(self, ticks: Sequence[int]) -> list[list[float]]:
+    async def encode_core(self, ticks: Sequence[int]) -> list[list[float]]:
         """Return the core codes of ticks by the published model, [K, core_dim]."""
-        assert self._life is not None
-        return await asyncio.wrap_future(self._life.errand(lambda agent: agent.speak(ticks).tolist()))
+        assert self._runner is not None
+        return await asyncio.wrap_future(self._runner.submit(lambda agent: agent.encode_core(ticks).tolist()))
 
     async def stop(self) -> None:
         """Stop after the step it is in, save, and return when that is done."""
-        if self._life is not None:
-            self._life.stop()
+        if self._runner is not None:
+            self._runner.stop()
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     """Let this thread alone, which learns, run after those of all processes that answer."""
     me = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + NICENESS))

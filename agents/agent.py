@@ -46,18 +46,18 @@ class Agent(Learner):
         """Where the model that peers know lives."""
         return Path(self.spec.folder) / "published.safetensors"
 
-    def settle(self) -> AgentSnapshot:
+    def publish(self) -> AgentSnapshot:
         """Find the predictable core, embed the ticks that may be compared, and get ready to talk.
 
         The core is found by this agent alone. Its axes come from the newest ticks that it trained on, of
         which there are many; how predictable each axis is, and so where the core ends, from later ticks
         that neither training nor the axes saw.
         """
-        if not self.lesson_frames:  # a newcomer that is taught records what it needs, and the rest later
+        if not self.distill_frames:  # a newcomer that is taught records what it needs, and the rest later
             self.trainer.record(lambda: False)
         self.phase = "embedding"
         began = time.perf_counter()  # recording has counted its own time
-        seen = self.trainer.window.ticks
+        seen = self.trainer.replay_buffer.ticks
         self.basis, later = self.find_axes(range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop))
         rank = effective_rank(later)
         self.save()
@@ -65,13 +65,15 @@ class Agent(Learner):
             self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
             self.basis.core_dim, self.basis.core_dim == 0 or rank < min(COLLAPSED_RANK, self.model.dim),
         )  # fmt: skip
-        pools = AnchorPools(self._anchors(self.fit_ticks), self._anchors(self.held_ticks))
+        pools = AnchorPools(self._anchor_set(self.fit_ticks), self._anchor_set(self.held_ticks))
         self.trainer.record_seconds += time.perf_counter() - began
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-TOLD_LOSSES:])
-        memory = AgentSnapshot(card, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.era)
+        memory = AgentSnapshot(
+            card, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.pose_version
+        )
         self.drift = 0.0
-        self._publish(PublishedModel(copy.deepcopy(self.model).eval(), self.basis, memory))
+        self._set_published(PublishedModel(copy.deepcopy(self.model).eval(), self.basis, memory))
         self.published.save(self.published_path, self.owner())  # type: ignore[union-attr]
         return memory
 
@@ -81,23 +83,23 @@ class Agent(Learner):
         How predictable each axis is, and so where the core ends, later ticks tell and not those that chose
         the axes.
         """
-        basis = find_core(self.embed_ticks(ticks))
+        basis = find_core(self.encode_ticks(ticks))
         first = ticks.stop + self.gap
-        later = self.embed_ticks(range(first, first + self.spec.training.calibration))
+        later = self.encode_ticks(range(first, first + self.spec.training.core_eval_ticks))
         spectrum = autocorrelations(later, basis)
         order = spectrum.argsort(descending=True)
         spectrum = spectrum[order]
         return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum)), later
 
-    def _publish(self, published: PublishedModel) -> None:
+    def _set_published(self, published: PublishedModel) -> None:
         self.published = published
         rng = np.random.default_rng([self.spec.seed, self.spec.index, 2])
-        memory = published.memory
-        self.negotiation = Negotiation(memory.card, memory.pools, self.spec.negotiation, rng)
+        memory = published.snapshot
+        self.negotiation = Negotiation(memory.peer_info, memory.pools, self.spec.negotiation, rng)
 
-    def _anchors(self, ticks: range) -> AnchorSet:
+    def _anchor_set(self, ticks: range) -> AnchorSet:
         assert self.basis is not None
-        vectors = self.basis(self.embed_ticks(ticks)).to(torch.float32)
+        vectors = self.basis(self.encode_ticks(ticks)).to(torch.float32)
         return AnchorSet(tuple(ticks), vectors, self.basis.core_dim)
 
     def measure_drift(self) -> float:
@@ -107,15 +109,15 @@ class Agent(Learner):
         fitted on, and scored on fresh ones: ticks that no model of this agent has seen.
         """
         assert self.published is not None
-        known = self.published.memory.pools.anchors
-        reading = fit_ridge(self.embed_ticks(known.ids), known.core())
-        spacing = self.spec.negotiation.spacing
-        first = self.trainer.window.ticks.stop + self.gap
+        known = self.published.snapshot.pools.anchors
+        reading = fit_ridge(self.encode_ticks(known.ids), known.core())
+        spacing = self.spec.negotiation.pool_stride
+        first = self.trainer.replay_buffer.ticks.stop + self.gap
         fresh = range(first, first + DRIFT_TICKS * spacing, spacing)
-        self.drift = 1 - r2(reading(self.embed_ticks(fresh)), self.speak(fresh))
+        self.drift = 1 - r2(reading(self.encode_ticks(fresh)), self.encode_core(fresh))
         return self.drift
 
-    def speak(self, ticks: Sequence[int]) -> Tensor:
+    def encode_core(self, ticks: Sequence[int]) -> Tensor:
         """Return the core codes of ticks by the published model, [K, core_dim].
 
         Raises:
@@ -123,21 +125,21 @@ class Agent(Learner):
         """
         if self.published is None:
             raise RuntimeError(f"{self.spec.name} has not learned its view yet: ask again when it is ready")
-        return self.published.basis.core(self.embed_ticks(ticks, self.published.model))
+        return self.published.basis.core(self.encode_ticks(ticks, self.published.model))
 
-    def lesson(self, ticks: int) -> tuple[int, Tensor]:
+    def distill_targets(self, ticks: int) -> tuple[int, Tensor]:
         """Return (first tick, core codes [K, core_dim]) of as many consecutive ticks that score no map."""
         assert self.published is not None
-        codes = self.embed_ticks(range(self.first, self.first + ticks), self.published.model)
+        codes = self.encode_ticks(range(self.first, self.first + ticks), self.published.model)
         return self.first, self.published.basis.core(codes).float()
 
-    def move(self, pose: Pose, era: int) -> None:
+    def move(self, pose: Pose, pose_version: int) -> None:
         """Turn the camera to another view; what was public no longer holds, and another course begins.
 
         Raises:
             ValueError: A camera cannot stand there.
         """
-        super().move(pose, era)
+        super().move(pose, pose_version)
         self.published = self.negotiation = None
 
     def load(self) -> None:
@@ -152,5 +154,5 @@ class Agent(Learner):
                 published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
             except CheckpointError:
                 return  # nothing is lost: what it has learned is published anew
-            if published.memory.era == self.spec.era:
-                self._publish(published)
+            if published.snapshot.pose_version == self.spec.pose_version:
+                self._set_published(published)

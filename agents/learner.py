@@ -12,18 +12,18 @@ from torch import Tensor
 
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
-from agents.models.world_model import WorldModel, embed_of
-from agents.settings import GAP, stretches
+from agents.models.world_model import WorldModel, encode_with
+from agents.settings import GAP, tick_ranges
 from agents.snapshot import BASIS_TENSORS
-from agents.spec import AgentSpec, Progress, sensing_words
+from agents.spec import AgentSpec, Progress, sensor_seed
 from agents.training.checkpoint import (
     check_owner,
     load_model,
-    optimiser_tensors,
+    optimizer_tensors,
     read_checkpoint,
     write_checkpoint,
 )
-from agents.training.distillation import learn_from
+from agents.training.distillation import distill
 from agents.training.trainer import Trainer
 from alignment.core import CoreBasis
 from env.camera import Pose
@@ -49,8 +49,8 @@ class Learner:
         """Build the scene, the camera and an untrained model."""
         self.spec = spec
         self.scene = Scene(spec.scene, spec.seed, spec.events)
-        self.gap = max(GAP, spec.scene.memory)
-        self.held_ticks, self.fit_ticks, self.first = stretches(spec.negotiation, self.gap)
+        self.gap = max(GAP, spec.scene.decorrelation_ticks)
+        self.held_ticks, self.fit_ticks, self.first = tick_ranges(spec.negotiation, self.gap)
         self.scene.check_pose(spec.pose)
         self.renderer = build_renderer(spec.scene)
         self.model = self.build_model()
@@ -58,8 +58,8 @@ class Learner:
         self.basis: CoreBasis | None = None
         self.checkpoint = ""
         self.saved_at = self.drift = 0.0
-        self.lesson_frames = 0
-        self._begin_course()
+        self.distill_frames = 0
+        self._start_training()
 
     def build_model(self) -> WorldModel:
         """Return an untrained model, the same every time."""
@@ -81,12 +81,14 @@ class Learner:
                 rebuild=lambda: build_world_model(self.spec.kind, self.spec.model, size, seed),
             )
 
-    def _begin_course(self) -> None:
+    def _start_training(self) -> None:
         """Stand at step 0 of this era's course."""
         spec = self.spec
-        needs, words = spec.model.needs_of(spec.kind), sensing_words(spec.seed, spec.index)
+        needs, words = spec.model.sensor_spec_of(spec.kind), sensor_seed(spec.seed, spec.index)
         self.recorder = SensorRecorder(self.scene, self.renderer, spec.pose, spec.name, needs, words)
-        seed = (spec.seed, spec.index, 1, spec.era) if spec.era else (spec.seed, spec.index, 1)
+        seed = (
+            (spec.seed, spec.index, 1, spec.pose_version) if spec.pose_version else (spec.seed, spec.index, 1)
+        )
         self.trainer = Trainer(self.model, self.recorder, self.first, spec.training, seed)
 
     @property
@@ -108,8 +110,8 @@ class Learner:
 
     def _calibrate(self) -> None:
         rng = np.random.default_rng([self.spec.seed, self.spec.index, 3])
-        ticks = self.trainer.window.draw(rng, 2 * CHUNK, 1)[:, 0]
-        self.model.calibrate(torch.from_numpy(self.trainer.window.read(ticks)))
+        ticks = self.trainer.replay_buffer.draw(rng, 2 * CHUNK, 1)[:, 0]
+        self.model.calibrate(torch.from_numpy(self.trainer.replay_buffer.read(ticks)))
 
     def _after_step(self) -> None:
         if len(self.trainer.losses) > 2 * KEPT_LOSSES:
@@ -117,23 +119,23 @@ class Learner:
         if self.trainer.step % self.spec.training.checkpoint_every == 0:
             self.save()
 
-    def embed_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
+    def encode_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
         """Return what a model, by default its newest, makes of these ticks, float32 [K, D], in raw axes.
 
         What the window holds is read, the rest is drawn.
         """
         wanted = np.fromiter(ticks, dtype=np.int64)
         chunks = (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
-        return torch.cat([self._embed(chunk, model or self.model) for chunk in chunks])
+        return torch.cat([self._encode(chunk, model or self.model) for chunk in chunks])
 
     @torch.inference_mode()
-    def _embed(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
-        window = self.trainer.window
+    def _encode(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
+        window = self.trainer.replay_buffer
         frames = window.read(ticks) if window.holds(ticks) else self.recorder.record(ticks).frames
         model.eval()
-        return embed_of(model, torch.from_numpy(frames), self.recorder.senses(ticks)).cpu()
+        return encode_with(model, torch.from_numpy(frames), self.recorder.sensor_data(ticks)).cpu()
 
-    def learn_from(self, first: int, taught: Tensor, pause: Callable[[], bool]) -> bool:
+    def distill(self, first: int, taught: Tensor, pause: Callable[[], bool]) -> bool:
         """Learn from what a teacher makes of consecutive ticks, [K, D_teacher]; return whether it is done.
 
         The course counts as done then: what follows is learning on, alone.
@@ -145,49 +147,49 @@ class Learner:
             raise ValueError(
                 f"a lesson begins at tick {self.first}, where no map is fitted or scored, not {first}"
             )
-        room = self.trainer.room
+        room = self.trainer.buffer_ticks
         if len(taught) > room:
             raise ValueError(f"a lesson of {len(taught)} ticks is more than the {room} that it remembers")
         self.phase = "listening"
         began = time.perf_counter()
-        self.trainer.window.advance_to(first + len(taught))
+        self.trainer.replay_buffer.advance_to(first + len(taught))
         self.trainer.record_seconds = time.perf_counter() - began
         self._calibrate()
-        embed = self._lesson(np.arange(first, first + len(taught)))
-        seed, config = (self.spec.seed, self.spec.index, 4), self.spec.teaching
+        encode = self._row_encoder(np.arange(first, first + len(taught)))
+        seed, config = (self.spec.seed, self.spec.index, 4), self.spec.distillation
         began = time.perf_counter()
         config = replace(config, batch=min(config.batch, len(taught)))
-        read = learn_from(self.model, embed, taught, config, self.spec.training, seed, pause)
+        read = distill(self.model, encode, taught, config, self.spec.training, seed, pause)
         self.trainer.train_seconds = time.perf_counter() - began
         if read is not None:
-            self.lesson_frames = read * self.trainer.looks
-            self.trainer.step = self.trainer.skipped = self.spec.training.steps
+            self.distill_frames = read * self.trainer.views
+            self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
         return read is not None
 
-    def _lesson(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+    def _row_encoder(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
         """Return what embeds some of these ticks, by row, with a gradient."""
 
-        def embed(rows: np.ndarray) -> Tensor:
-            seen = torch.from_numpy(self.trainer.window.read(ticks[rows]))
-            return embed_of(self.model, seen, self.recorder.senses(ticks[rows]))
+        def encode(rows: np.ndarray) -> Tensor:
+            seen = torch.from_numpy(self.trainer.replay_buffer.read(ticks[rows]))
+            return encode_with(self.model, seen, self.recorder.sensor_data(ticks[rows]))
 
-        return embed
+        return encode
 
-    def move(self, pose: Pose, era: int) -> None:
+    def move(self, pose: Pose, pose_version: int) -> None:
         """Turn the camera to another view; what was public no longer holds, and another course begins.
 
         Raises:
             ValueError: A camera cannot stand there.
         """
         self.scene.check_pose(pose)
-        self.spec = replace(self.spec, pose=pose, era=era)
+        self.spec = replace(self.spec, pose=pose, pose_version=pose_version)
         self.basis = None
-        self.lesson_frames = 0
-        self._begin_course()
+        self.distill_frames = 0
+        self._start_training()
         self.phase = "waiting"
         self.save()
 
-    def witness(self, events: Sequence[BodyEvent]) -> None:
+    def set_body_events(self, events: Sequence[BodyEvent]) -> None:
         """Take in which bodies stand in the scene when."""
         if tuple(events) != self.spec.events:
             self.spec = replace(self.spec, events=tuple(events))
@@ -196,26 +198,26 @@ class Learner:
     def progress(self) -> Progress:
         """Return how it is doing; safe to call from another thread."""
         trainer, config = self.trainer, self.spec.training
-        batch = config.segments * config.length * trainer.looks
-        speed = trainer.taken * batch / trainer.train_seconds if trainer.train_seconds else 0.0
+        batch = config.segments * config.segment_ticks * trainer.views
+        speed = trainer.steps_this_process * batch / trainer.train_seconds if trainer.train_seconds else 0.0
         left = max(0, config.steps - trainer.step) * batch / speed if speed else math.nan
         loss = trainer.losses[-1] if trainer.losses else math.nan
         return Progress(
-            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.window),
-            trainer.window.ticks.stop, trainer.frames, loss, speed, left, trainer.record_seconds,
-            trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.lesson_frames,
+            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.replay_buffer),
+            trainer.replay_buffer.ticks.stop, trainer.frames, loss, speed, left, trainer.record_seconds,
+            trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
         )  # fmt: skip
 
     def save(self) -> None:
         """Write the checkpoint: model, optimiser, basis and where it is."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= optimiser_tensors(self.trainer.optimiser)
+        tensors |= optimizer_tensors(self.trainer.optimizer)
         if self.basis is not None:
             tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
         facts = self.owner() | {
             "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
             "losses": self.trainer.losses[-KEPT_LOSSES:], "frames": self.trainer.frames,
-            "era": self.spec.era, "lesson_frames": self.lesson_frames,
+            "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
         }  # fmt: skip
         self.checkpoint = write_checkpoint(self.path, tensors, facts)
         self.saved_at = time.time()
@@ -229,14 +231,14 @@ class Learner:
         tensors, facts, version = read_checkpoint(self.path)
         check_owner(self.path, facts, self.owner())
         load_model(self.path, self.model, tensors)
-        if int(facts["era"]) != self.spec.era:
+        if int(facts["pose_version"]) != self.spec.pose_version:
             return  # the camera moved and it died before it could save: the weights are all that holds
         self.checkpoint = version
-        self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimiser.")}
+        self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
         self.trainer.step = int(facts["step"])
         self.trainer.losses = list(facts["losses"])
-        self.lesson_frames = int(facts["lesson_frames"])
-        self.trainer.skipped = self.spec.training.steps if self.lesson_frames else 0
+        self.distill_frames = int(facts["distill_frames"])
+        self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
         if "basis.mean" in tensors:
             found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
             self.basis = CoreBasis(**found, core_dim=int(facts["core_dim"]))

@@ -9,12 +9,12 @@ import torch
 Made = TypeVar("Made")
 
 
-def seeded(words: Sequence[int], make: Callable[[], Made]) -> Made:
+def seeded(seed: Sequence[int], make: Callable[[], Made]) -> Made:
     """Return what make builds, its first weights following from the words alone.
 
     torch's layers draw from the global generator: it is borrowed and given back as it was.
     """
-    word = int(np.random.SeedSequence(list(words)).generate_state(1)[0])
+    word = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(word)
         return make()

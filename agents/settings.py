@@ -68,21 +68,25 @@ class ModelConfig:
 
     def dim_of(self, kind: str) -> int:
         """Return how many dimensions an anchor of such an agent has; a model of a user's own takes `dim`."""
-        return {"seq_jepa": self.seq_jepa.anchor, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
+        return {"seq_jepa": self.seq_jepa.anchor_dim, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
 
     def dim_key(self, kind: str) -> str:
         """Return the setting that `dim_of` follows from."""
         if kind == "seq_jepa":
-            return "model.seq_jepa.read_out" if self.seq_jepa.ticks else "model.seq_jepa.encoder.dim"
+            return (
+                "model.seq_jepa.readout_dim"
+                if self.seq_jepa.temporal_weight
+                else "model.seq_jepa.encoder.dim"
+            )
         return "model.p_jepa.encoder.dim" if kind == "p_jepa" else "model.dim"
 
-    def needs_of(self, kind: str) -> "SensorSpec":
+    def sensor_spec_of(self, kind: str) -> "SensorSpec":
         """Return what such an agent needs of its camera; a model of a user's own sees straight ahead."""
         from env.sensors import SensorSpec  # brings numpy, which reading the settings does without
 
         if kind == "seq_jepa":
-            return self.seq_jepa.needs()
-        return self.p_jepa.needs() if kind == "p_jepa" else SensorSpec()
+            return self.seq_jepa.sensor_spec()
+        return self.p_jepa.sensor_spec() if kind == "p_jepa" else SensorSpec()
 
 
 @dataclass(frozen=True)
@@ -91,42 +95,49 @@ class TrainingConfig:
 
     steps: int = 450  # optimiser steps
     segments: int = 64  # segments a step; 96 in 300 steps cost the same and learn less
-    length: int = 4  # consecutive ticks a segment
+    segment_ticks: int = 4  # consecutive ticks a segment
     learning_rate: float = 5e-3  # peak; cosine to zero after the warm-up
     warmup: float = 0.15  # share of the steps over which the rate rises
     weight_decay: float = 1e-4
-    clip: float = 5.0  # largest norm of the gradient
-    window: int = 24576  # ticks that an agent remembers and trains on: each frame is read about five times
-    fresh: int = 0  # new ticks before every step, in place of the oldest; for trainings without an end
+    grad_clip_norm: float = 5.0  # largest norm of the gradient
+    replay_ticks: int = (
+        24576  # ticks that an agent remembers and trains on: each frame is read about five times
+    )
+    new_ticks_per_step: int = (
+        0  # new ticks before every step, in place of the oldest; for trainings without an end
+    )
     checkpoint_every: int = 100  # steps
-    calibration: int = 2048  # ticks after training that tell how predictable each axis is
-    onward: int = 32  # new ticks before every step after the last, for agents that go on learning
-    afterwards: float = 0.05  # share of the peak rate at which they go on
-    review: int = 100  # steps between two looks at how far they have drifted from what peers know
+    core_eval_ticks: int = 2048  # ticks after training that tell how predictable each axis is
+    online_new_ticks: int = 32  # new ticks before every step after the last, for agents that go on learning
+    online_lr_factor: float = 0.05  # share of the peak rate at which they go on
+    drift_check_every: int = 100  # steps between two looks at how far they have drifted from what peers know
 
     def __post_init__(self) -> None:
         """Refuse what cannot train, by name."""
-        counts = ("steps", "segments", "window", "checkpoint_every", "calibration")
-        for name in (*counts, "learning_rate", "clip"):
+        counts = ("steps", "segments", "replay_ticks", "checkpoint_every", "core_eval_ticks")
+        for name in (*counts, "learning_rate", "grad_clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
-        if self.onward < 0 or self.review < 1 or not 0 <= self.afterwards <= 1:
+        if self.online_new_ticks < 0 or self.drift_check_every < 1 or not 0 <= self.online_lr_factor <= 1:
             raise ValueError(
-                "training.onward must be at least 0, training.review at least 1, "
-                "and training.afterwards a share from 0 to 1"
+                "training.online_new_ticks must be at least 0, training.drift_check_every at least 1, "
+                "and training.online_lr_factor a share from 0 to 1"
             )
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"training.weight_decay={self.weight_decay}: 0 or more")
-        if self.calibration < 16:
-            raise ValueError(f"training.calibration={self.calibration}: at least 16 ticks")
-        if self.length < 2:
-            raise ValueError(f"training.length={self.length}: a prediction needs at least 2 ticks")
-        if self.window < 2 * self.length or self.fresh < 0:
+        if self.core_eval_ticks < 16:
+            raise ValueError(f"training.core_eval_ticks={self.core_eval_ticks}: at least 16 ticks")
+        if self.segment_ticks < 2:
             raise ValueError(
-                "training.window must hold at least two segments, and training.fresh be at least 0"
+                f"training.segment_ticks={self.segment_ticks}: a prediction needs at least 2 ticks"
             )
-        if self.segments * (self.length - 1) < 8:
-            raise ValueError("training.segments * (training.length - 1) must be at least 8 pairs")
+        if self.replay_ticks < 2 * self.segment_ticks or self.new_ticks_per_step < 0:
+            raise ValueError(
+                "training.replay_ticks must hold at least two segments, "
+                "and training.new_ticks_per_step be at least 0"
+            )
+        if self.segments * (self.segment_ticks - 1) < 8:
+            raise ValueError("training.segments * (training.segment_ticks - 1) must be at least 8 pairs")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"training.warmup={self.warmup}: a share from 0 up to 1")
 
@@ -137,31 +148,33 @@ class NegotiationConfig:
 
     anchors: int = 256  # ticks to fit a map on
     heldout: int = 512  # ticks to score it on, from another stretch, never fitted
-    pool: int = 1024  # ticks of each stretch that every agent embeds beforehand
-    spacing: int = 4  # ticks between neighbours in the pool: close ones say the same thing twice
+    pool_ticks: int = 1024  # ticks of each stretch that every agent embeds beforehand
+    pool_stride: int = 4  # ticks between neighbours in the pool: close ones say the same thing twice
     ridge: float = 4.0  # weight of |W|^2 in a map of all dimensions, counted in anchors
-    margin: float = 0.05  # by how much a map must beat shuffled pairs to be accepted
-    drift: float = 0.05  # share of variance by which a model may leave what peers know before they hear of it
+    min_r2_margin: float = 0.05  # by how much a map must beat shuffled pairs to be accepted
+    max_drift: float = (
+        0.05  # share of variance by which a model may leave what peers know before they hear of it
+    )
 
     def __post_init__(self) -> None:
         """Refuse numbers that cannot work, by name."""
         for name in ("anchors", "heldout"):
             value = getattr(self, name)
-            if not 4 <= value <= self.pool:
+            if not 4 <= value <= self.pool_ticks:
                 raise ValueError(
-                    f"negotiation.{name}={value}: choose from 4 to negotiation.pool={self.pool} "
-                    "(more anchors than ticks need a larger negotiation.pool)"
+                    f"negotiation.{name}={value}: choose from 4 to negotiation.pool_ticks={self.pool_ticks} "
+                    "(more anchors than ticks need a larger negotiation.pool_ticks)"
                 )
-        if self.pool > 65536:
-            raise ValueError(f"negotiation.pool={self.pool}: at most 65536")
-        if self.spacing < 1:
-            raise ValueError(f"negotiation.spacing={self.spacing}: at least 1")
+        if self.pool_ticks > 65536:
+            raise ValueError(f"negotiation.pool_ticks={self.pool_ticks}: at most 65536")
+        if self.pool_stride < 1:
+            raise ValueError(f"negotiation.pool_stride={self.pool_stride}: at least 1")
         if not 1e-9 <= self.ridge < math.inf:
             raise ValueError(f"negotiation.ridge={self.ridge}: at least 1e-9, which is nearly none")
-        if not 0 < self.drift <= 1:
-            raise ValueError(f"negotiation.drift={self.drift}: a share above 0, at most 1")
-        if not 0 <= self.margin < math.inf:
-            raise ValueError(f"negotiation.margin={self.margin}: at least 0")
+        if not 0 < self.max_drift <= 1:
+            raise ValueError(f"negotiation.max_drift={self.max_drift}: a share above 0, at most 1")
+        if not 0 <= self.min_r2_margin < math.inf:
+            raise ValueError(f"negotiation.min_r2_margin={self.min_r2_margin}: at least 0")
 
 
 @dataclass(frozen=True)
@@ -179,15 +192,21 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         """Refuse a lesson that teaches nothing, by name."""
         if not 64 <= self.ticks <= 65536:
-            raise ValueError(f"teaching.ticks={self.ticks}: choose from 64 to 65536")
+            raise ValueError(f"distillation.ticks={self.ticks}: choose from 64 to 65536")
         if self.steps < 1:
-            raise ValueError(f"teaching.steps={self.steps}: at least 1")
+            raise ValueError(f"distillation.steps={self.steps}: at least 1")
         if not 16 <= self.batch <= self.ticks:
-            raise ValueError(f"teaching.batch={self.batch}: choose from 16 to teaching.ticks={self.ticks}")
+            raise ValueError(
+                f"distillation.batch={self.batch}: choose from 16 to distillation.ticks={self.ticks}"
+            )
 
 
-def stretches(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:
+def tick_ranges(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:
     """Return (ticks to score on, ticks to fit on, first tick of training): three stretches apart in time."""
-    length = config.pool * config.spacing
+    length = config.pool_ticks * config.pool_stride
     fit = length + gap
-    return range(0, length, config.spacing), range(fit, fit + length, config.spacing), fit + length + gap
+    return (
+        range(0, length, config.pool_stride),
+        range(fit, fit + length, config.pool_stride),
+        fit + length + gap,
+    )

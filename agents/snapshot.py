@@ -35,13 +35,13 @@ class AgentSnapshot:
         era: How many times its camera had moved.
     """
 
-    card: PeerInfo
+    peer_info: PeerInfo
     spectrum: Tensor
     effective_rank: float
     pools: AnchorPools
     losses: tuple[float, ...]
     progress: Progress
-    era: int = 0
+    pose_version: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,21 @@ class PublishedModel:
 
     model: WorldModel
     basis: CoreBasis
-    memory: AgentSnapshot
+    snapshot: AgentSnapshot
 
     def save(self, path: Path, owner: dict[str, object]) -> None:
         """Write it whole or not at all."""
-        memory = self.memory
+        memory = self.snapshot
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
         tensors |= memory.pools.tensors()
         facts = owner | {
-            "card": asdict(memory.card), "effective_rank": memory.effective_rank, "losses": memory.losses,
-            "progress": memory.progress.as_plain(), "era": memory.era,
-        }  # fmt: skip
+            "peer_info": asdict(memory.peer_info),
+            "effective_rank": memory.effective_rank,
+            "losses": memory.losses,
+            "progress": memory.progress.as_plain(),
+            "pose_version": memory.pose_version,
+        }
         write_checkpoint(path, tensors, facts)
 
     @classmethod
@@ -76,12 +79,12 @@ class PublishedModel:
         model = build()
         load_model(path, model, tensors)
         try:
-            card = PeerInfo(**facts["card"])
+            card = PeerInfo(**facts["peer_info"])
             found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
-            pools = AnchorPools.of(tensors, card.core_dim)
+            pools = AnchorPools.from_tensors(tensors, card.core_dim)
             memory = AgentSnapshot(
                 card, found["spectrum"], float(facts["effective_rank"]), pools, tuple(facts["losses"]),
-                Progress.of(facts["progress"]), int(facts["era"]),
+                Progress.from_plain(facts["progress"]), int(facts["pose_version"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error

@@ -22,7 +22,7 @@ class AgentSpec:
         device: torch device.
         threads: CPU threads that torch may use.
         era: How many times its camera has moved; each time it learns anew, from the weights that it had.
-        taught_by: Peer whose embeddings it learns from first, if any.
+        teacher: Peer whose embeddings it learns from first, if any.
         living: Whether it goes on learning after its course.
     """
 
@@ -39,10 +39,10 @@ class AgentSpec:
     folder: str
     device: str = "cpu"
     threads: int = 1
-    teaching: DistillationConfig = field(default_factory=DistillationConfig)
-    era: int = 0
-    taught_by: str = ""
-    living: bool = False
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    pose_version: int = 0
+    teacher: str = ""
+    online: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Progress:
     step: int
     steps: int
     recorded: int  # ticks in its window
-    reach: int  # first tick that its window has not come to
+    next_tick: int  # first tick that its window has not come to
     frames: int  # read by training
     loss: float
     frames_per_s: float  # frames that training reads in a second of training time
@@ -64,19 +64,19 @@ class Progress:
     device: str
     drift: float = 0.0  # share of variance by which it has left what its peers know of it
     saved_at: float = 0.0  # seconds since the epoch; 0: not yet
-    lesson_frames: int = 0  # read while it was taught
+    distill_frames: int = 0  # read while it was taught
 
     def as_plain(self) -> dict[str, Any]:
         """Return it as JSON takes it: what is no number is None."""
         return {name: None if value != value else value for name, value in asdict(self).items()}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Progress":
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Progress":
         """Return what `as_plain` was made of."""
         told: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
         return cls(**told)
 
 
-def sensing_words(seed: int, index: int) -> tuple[int, ...]:
+def sensor_seed(seed: int, index: int) -> tuple[int, ...]:
     """Return what the directions of an agent's looks follow from; nobody else's do."""
     return (seed, index, 5)

@@ -97,7 +97,7 @@ def ring_pose(index: int, ring: RingConfig, room_centre: tuple[float, float] = (
     return Pose(x, ring.height, z, (angle + 180.0) % 360.0, ring.pitch, ring.fov)
 
 
-def glance(pose: Pose, pan: float, tilt: float) -> Pose:
+def turned_pose(pose: Pose, pan: float, tilt: float) -> Pose:
     """Return the pose turned by pan (positive is left) and tilt (positive is up), in degrees.
 
     A tilt beyond straight up or down stops there.

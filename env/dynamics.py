@@ -38,7 +38,7 @@ class Motion:
 
     kind: str
     seed: int
-    rates: tuple[float, ...]
+    autocorrelations: tuple[float, ...]
 
 
 def factors_at(motion: Motion, ticks: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def factors_at(motion: Motion, ticks: np.ndarray) -> np.ndarray:
     if ticks.ndim != 1:
         raise ValueError(f"ticks must be [T], got shape {ticks.shape}")
     blocks, rows = np.divmod(ticks, BLOCK)
-    result = np.empty((len(ticks), len(motion.rates)))
+    result = np.empty((len(ticks), len(motion.autocorrelations)))
     for block in np.unique(blocks):
         here = blocks == block
         result[here] = factor_block(motion, int(block))[rows[here]]
@@ -65,9 +65,9 @@ def factor_block(motion: Motion, block: int) -> np.ndarray:
     return values
 
 
-def unit_positions(kind: str, factors: np.ndarray, squash: float) -> np.ndarray:
+def unit_positions(kind: str, factors: np.ndarray, tanh_gain: float) -> np.ndarray:
     """Return where factors put the objects, between -1 and 1 in each coordinate; any shape."""
-    return np.tanh(squash * factors) if kind == "ornstein_uhlenbeck" else factors / UNIFORM_SCALE
+    return np.tanh(tanh_gain * factors) if kind == "ornstein_uhlenbeck" else factors / UNIFORM_SCALE
 
 
 def _ornstein_uhlenbeck(motion: Motion, block: int) -> np.ndarray:
@@ -76,7 +76,7 @@ def _ornstein_uhlenbeck(motion: Motion, block: int) -> np.ndarray:
     The sum is the product of k filters (1 + rho^(2^i) B^(2^i)), where B delays by one tick: k vectorised
     additions, in an order that is the same for every tick, so blocks join without a seam.
     """
-    rates = np.array(motion.rates)[:, None]
+    rates = np.array(motion.autocorrelations)[:, None]
     slowest = float(rates.max())
     memory = math.log(FORGOTTEN) / math.log(slowest) if slowest > 0 else 0.0
     doublings = math.ceil(math.log2(memory)) if memory > 1 else 0
@@ -106,7 +106,7 @@ def _bounce(motion: Motion, block: int) -> np.ndarray:
     return UNIFORM_SCALE * (1.0 - np.abs(way - 2.0))
 
 
-def _still(motion: Motion, block: int) -> np.ndarray:
+def _static(motion: Motion, block: int) -> np.ndarray:
     """Return one random place for all ticks, [F, BLOCK]."""
     del block
     return np.repeat(UNIFORM_SCALE * (2.0 * _uniforms(motion, 0, 1) - 1.0), BLOCK, axis=1)
@@ -121,12 +121,14 @@ def _uniforms(motion: Motion, counter: int, count: int) -> np.ndarray:
     name = f"{motion.kind}:{motion.seed}".encode()
     key = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
     generator = np.random.Philox(key=np.array([key, counter], dtype=np.uint64))
-    bits = generator.random_raw(len(motion.rates) * count).reshape(len(motion.rates), count)
+    bits = generator.random_raw(len(motion.autocorrelations) * count).reshape(
+        len(motion.autocorrelations), count
+    )
     return ((bits >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 KINDS: dict[str, Callable[[Motion, int], np.ndarray]] = {
     "ornstein_uhlenbeck": _ornstein_uhlenbeck,
     "bounce": _bounce,
-    "still": _still,
+    "static": _static,
 }

@@ -34,9 +34,9 @@ class SensorData:
         values: float32 [..., P], an auxiliary function of the scene.
     """
 
-    turns: np.ndarray | None = None
-    pushes: np.ndarray | None = None
-    values: np.ndarray | None = None
+    view_actions: np.ndarray | None = None
+    actions: np.ndarray | None = None
+    targets: np.ndarray | None = None
 
 
 class Recorder:
@@ -58,7 +58,7 @@ class Recorder:
         self.viewer = viewer
 
     @property
-    def looks(self) -> int:
+    def views(self) -> int:
         """How many looks are taken of a tick."""
         return 1
 
@@ -67,7 +67,7 @@ class Recorder:
         """The shape of what is seen of a tick, (H, W, 3)."""
         return (self.scene.config.frame_size, self.scene.config.frame_size, 3)
 
-    def look(self, tick: int) -> np.ndarray:
+    def render_views(self, tick: int) -> np.ndarray:
         """Return what the camera sees at a tick, uint8 [H, W, 3]."""
         return self.renderer.render(self.scene.state(tick), self.pose, self.viewer)
 
@@ -76,10 +76,10 @@ class Recorder:
         wanted = np.array(list(ticks), dtype=np.int64)
         frames = np.empty((len(wanted), *self.frame_shape), dtype=np.uint8)
         for row, tick in enumerate(wanted.tolist()):
-            frames[row] = self.look(tick)
+            frames[row] = self.render_views(tick)
         return Recording(frames, wanted)
 
-    def senses(self, ticks: np.ndarray) -> SensorData:
+    def sensor_data(self, ticks: np.ndarray) -> SensorData:
         """Return what is known of ticks besides pictures, int64 [...]."""
         del ticks
         return SensorData()
@@ -123,7 +123,7 @@ class ReplayBuffer:
             self._first = self._stop = stop - self._size
         new = range(self._stop, stop)
         for tick in new:
-            self._ring[tick % self._size] = self._recorder.look(tick)
+            self._ring[tick % self._size] = self._recorder.render_views(tick)
             self._stop = tick + 1
         return len(new)
 

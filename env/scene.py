@@ -26,62 +26,69 @@ class SceneConfig:
     renderer: str = "miniworld"  # miniworld (OpenGL) or toy (numpy alone)
     dynamics: str = "ornstein_uhlenbeck"  # or bounce, still
     objects: int = 3  # coloured boxes, 1 to 6; they may pass through each other
-    rate: tuple[float, ...] = (
+    autocorrelation: tuple[float, ...] = (
         0.7,
     )  # correlation from tick to tick: one for all, or one per coordinate x0 z0 x1 z1 ...
     room_size: float = 8.0  # metres from wall to wall
     wall_height: float = 0.6  # metres; low enough to look over
     object_size: float = 0.9  # metres, the edge of a box
-    reach: float = 3.4  # metres from the centre that an object gets to
-    squash: float = 0.45  # Ornstein-Uhlenbeck position = reach * tanh(squash * factor)
+    object_range: float = 3.4  # metres from the centre that an object gets to
+    tanh_gain: float = 0.45  # Ornstein-Uhlenbeck position = object_range * tanh(tanh_gain * factor)
     frame_size: int = 64  # pixels, square
     bodies: bool = True  # each peer's body stands at its camera pose
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first setting that makes no scene."""
         rate = (
-            self.rate if isinstance(self.rate, list | tuple) else (self.rate,)
+            self.autocorrelation
+            if isinstance(self.autocorrelation, list | tuple)
+            else (self.autocorrelation,)
         )  # TOML has lists and numbers
-        object.__setattr__(self, "rate", tuple(rate))
+        object.__setattr__(self, "autocorrelation", tuple(rate))
         _check_choice("renderer", self.renderer, RENDERERS)
         _check_choice("dynamics", self.dynamics, tuple(KINDS))
         check_whole("objects", self.objects, 1, MAX_OBJECTS)
         check_whole("frame_size", self.frame_size, 16, 1024)
         if not isinstance(self.bodies, bool):
             raise ValueError(f"bodies must be true or false, got {self.bodies!r}")
-        for name in ("room_size", "wall_height", "object_size", "reach", "squash"):
+        for name in ("room_size", "wall_height", "object_size", "object_range", "tanh_gain"):
             value = getattr(self, name)
             if not _is_number(value) or not value > 0:
                 raise ValueError(f"{name} must be a positive number, got {value!r}")
-        if self.reach + self.object_size / 2 > self.room_size / 2:
+        if self.object_range + self.object_size / 2 > self.room_size / 2:
             raise ValueError(
-                "reach takes the objects through the wall: reach + object_size / 2 must be at most "
-                f"room_size / 2, got {self.reach:g}, {self.object_size:g} and {self.room_size:g}"
+                "object_range takes the objects through the wall: object_range + object_size / 2 must be "
+                f"at most room_size / 2, got {self.object_range:g}, {self.object_size:g} and {self.room_size:g}"
             )
-        if len(self.rate) not in (1, 2 * self.objects):
+        if len(self.autocorrelation) not in (1, 2 * self.objects):
             raise ValueError(
-                f"rate must hold one number, or one for each of the {2 * self.objects} coordinates of "
-                f"{self.objects} objects, got {len(self.rate)}"
+                f"autocorrelation must hold one number, or one for each of the "
+                f"{2 * self.objects} coordinates of {self.objects} objects, got {len(self.autocorrelation)}"
             )
-        if not all(_is_number(rate) and 0 <= rate <= HIGHEST_RATE for rate in self.rate):
+        if not all(_is_number(rate) and 0 <= rate <= HIGHEST_RATE for rate in self.autocorrelation):
             raise ValueError(
-                f"each rate must lie between 0 and {HIGHEST_RATE}, got {self.rate}; for 1 use still"
+                f"each autocorrelation must lie between 0 and {HIGHEST_RATE}, got {self.autocorrelation}; "
+                "for 1 use static"
             )
 
     @property
-    def memory(self) -> int:
+    def decorrelation_ticks(self) -> int:
         """Ticks after which nothing is left of the past: a correlation below 0.001.
 
         Only Ornstein-Uhlenbeck processes forget; bouncing objects come round again and still ones never move.
         """
-        rate = max(self.coordinate_rates)
+        rate = max(self.coordinate_autocorrelations)
         forgets = self.dynamics == "ornstein_uhlenbeck" and rate > 0
         return math.ceil(math.log(1e-3) / math.log(rate)) if forgets else 0
 
     @property
-    def coordinate_rates(self) -> tuple[float, ...]:
+    def coordinate_autocorrelations(self) -> tuple[float, ...]:
         """The rate of each coordinate, 2 * objects of them."""
-        rates = self.rate * (2 * self.objects) if len(self.rate) == 1 else self.rate
+        rates = (
+            self.autocorrelation * (2 * self.objects)
+            if len(self.autocorrelation) == 1
+            else self.autocorrelation
+        )
         return tuple(float(rate) for rate in rates)
 
 
@@ -122,7 +129,7 @@ class Scene:
             raise ValueError(f"seed must be a whole number, got {seed!r}")
         self.config = config
         self.seed = int(seed)
-        self._motion = Motion(config.dynamics, self.seed, config.coordinate_rates)
+        self._motion = Motion(config.dynamics, self.seed, config.coordinate_autocorrelations)
         self._yaws = np.zeros(config.objects)
         self._yaws.flags.writeable = False
         self._bodies_from, self._bodies = _replay(events if config.bodies else ())
@@ -132,7 +139,11 @@ class Scene:
         """16 hex digits that two peers compare: equal when both replay the same objects."""
         looks = ("renderer", "frame_size", "bodies")
         facts = {name: value for name, value in asdict(self.config).items() if name not in looks}
-        facts |= {"rate": self.config.coordinate_rates, "seed": self.seed, "recipe": RECIPE}
+        facts |= {
+            "autocorrelation": self.config.coordinate_autocorrelations,
+            "seed": self.seed,
+            "recipe": RECIPE,
+        }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def state(self, tick: int) -> SceneState:
@@ -140,9 +151,9 @@ class Scene:
         if tick < 0:
             raise ValueError(f"tick must be 0 or more, got {tick}")
         block, row = divmod(int(tick), BLOCK)
-        return self.state_of(tick, factor_block(self._motion, block)[row])
+        return self.state_from_factors(tick, factor_block(self._motion, block)[row])
 
-    def state_of(self, tick: int, factors: np.ndarray) -> SceneState:
+    def state_from_factors(self, tick: int, factors: np.ndarray) -> SceneState:
         """Return the state at a tick if the factors were these, [F]: for who steers an object himself."""
         positions = self._positions(factors).reshape(-1, 2)
         positions.flags.writeable = False
@@ -156,7 +167,7 @@ class Scene:
             raise ValueError(f"tick must be 0 or more, got {ticks.min()}")
         return factors_at(self._motion, ticks)
 
-    def pushes(self, ticks: np.ndarray) -> np.ndarray:
+    def actions(self, ticks: np.ndarray) -> np.ndarray:
         """Return what moves each coordinate from a tick to the next, [T] -> [T, F].
 
         Where factors follow Ornstein-Uhlenbeck processes, ``x' = rho x + sqrt(1 - rho^2) a``, it is a: the
@@ -165,14 +176,14 @@ class Scene:
         now, later = self.factors(ticks), self.factors(np.asarray(ticks, dtype=np.int64) + 1)
         if self.config.dynamics != "ornstein_uhlenbeck":
             return later - now
-        rates = np.array(self.config.coordinate_rates)
+        rates = np.array(self.config.coordinate_autocorrelations)
         return (later - rates * now) / np.sqrt(1 - rates**2)
 
     def check_pose(self, pose: Pose) -> None:
         """Raise ValueError for a camera that stands where objects go, or that sees none of where they go."""
         if pose.y <= 0:
             raise ValueError(f"the camera is at or below the floor (y = {pose.y:g}): raise y above 0")
-        half, height = self.config.reach + self.config.object_size / 2, self.config.object_size
+        half, height = self.config.object_range + self.config.object_size / 2, self.config.object_size
         if max(abs(pose.x), abs(pose.z)) <= half and pose.y <= height:
             raise ValueError(
                 f"objects can reach the camera at x = {pose.x:g}, z = {pose.z:g}: raise y above {height:g}, "
@@ -187,7 +198,7 @@ class Scene:
             )
 
     def _positions(self, factors: np.ndarray) -> np.ndarray:
-        return self.config.reach * unit_positions(self.config.dynamics, factors, self.config.squash)
+        return self.config.object_range * unit_positions(self.config.dynamics, factors, self.config.tanh_gain)
 
 
 def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[tuple[tuple[str, Pose], ...]]]:

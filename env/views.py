@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from env.camera import STEEPEST_PITCH, Pose, glance
+from env.camera import STEEPEST_PITCH, Pose, turned_pose
 from env.checks import check_number, check_whole
 from env.recording import Recorder
 
@@ -14,11 +14,11 @@ from env.recording import Recorder
 class ViewConfig:
     """How far a camera looks about."""
 
-    max_glance: float = 15.0  # degrees of pan and of tilt away from the camera's pose, up to 90
+    max_view_angle: float = 15.0  # degrees of pan and of tilt away from the camera's pose, up to 90
 
     def __post_init__(self) -> None:
         """Raise ValueError for a glance that no camera makes."""
-        check_number("max_glance", self.max_glance, 0, 90)
+        check_number("max_view_angle", self.max_view_angle, 0, 90)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Views:
     """What one camera saw at each of T ticks, looking M times.
 
     Offsets and actions are (pan, tilt) as shares of the largest glance, in the units of ``SharedScene``'s
-    actions; positive is left and up. Times ``max_glance`` they are degrees.
+    actions; positive is left and up. Times ``max_view_angle`` they are degrees.
 
     Attributes:
         frames: uint8 [T, M, H, W, 3].
@@ -42,7 +42,7 @@ class Views:
     ticks: np.ndarray
 
 
-def glances(
+def record_views(
     recorder: Recorder,
     ticks: Iterable[int],
     rng: np.random.Generator,
@@ -61,25 +61,25 @@ def glances(
         count: M, glances at each tick.
         config: How far to look; GlanceConfig() if not given.
     """
-    reach = (config or ViewConfig()).max_glance
+    reach = (config or ViewConfig()).max_view_angle
     check_whole("count", count, 1)
     pose = recorder.pose
-    check_reach(pose, reach)
+    check_view_angle(pose, reach)
     wanted = np.array(list(ticks), dtype=np.int64)
     offsets = rng.uniform(-1, 1, size=(len(wanted), count, 2)).astype(np.float32)
     frames = np.empty((len(wanted), count, *recorder.frame_shape), dtype=np.uint8)
     for row, tick in enumerate(wanted.tolist()):
         state = recorder.scene.state(tick)
         for column, (pan, tilt) in enumerate((offsets[row].astype(np.float64) * reach).tolist()):
-            looks_at = glance(pose, pan, tilt)
+            looks_at = turned_pose(pose, pan, tilt)
             frames[row, column] = recorder.renderer.render(state, looks_at, recorder.viewer)
     return Views(frames, np.diff(offsets, axis=1), offsets, wanted)
 
 
-def check_reach(pose: Pose, reach: float) -> None:
+def check_view_angle(pose: Pose, reach: float) -> None:
     """Raise ValueError for glances, in degrees, that take a camera past straight up or down."""
     if abs(pose.pitch) + reach > STEEPEST_PITCH:
         raise ValueError(
             f"glances of {reach:g} degrees take a camera of pitch {pose.pitch:g} past straight up or down: "
-            f"lower max_glance to {STEEPEST_PITCH - abs(pose.pitch):g} or less, or level the camera"
+            f"lower max_view_angle to {STEEPEST_PITCH - abs(pose.pitch):g} or less, or level the camera"
         )

@@ -24,11 +24,11 @@ class Coarse(WorldModel):
     def calibrate(self, frames):
         self.mean.copy_(self.see(frames).mean(0))
 
-    def embed(self, frames):
+    def encode(self, frames):
         return self.net(self.see(frames) - self.mean)
 
     def loss(self, frames, generator):  # [N, T, H, W, C]: N segments of T consecutive ticks
-        z = self.embed(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        z = self.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         loss = whitened_prediction_loss(z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1))
         return loss, {"prediction": loss.item()}
 

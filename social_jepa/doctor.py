@@ -146,14 +146,14 @@ def check_ray(
     address = environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
         return Check("ray cluster", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
-    ok = (reach or answers)(address)
+    ok = (reach or is_listening)(address)
     found = f"{version}, {address} {'answers' if ok else 'does not answer'}"
     return Check("ray cluster", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run here")
 
 
 def check_cores(usable: Callable[[], int] | None = None) -> Check:
     """How many cores may this process use?"""
-    count = (usable or usable_cores)()
+    count = (usable or usable_cpus)()
     remedy = "give two cores or more: with one, agents train in turn and Ray's own processes wait for them"
     return Check("CPU cores", count >= 2, str(count), remedy)
 
@@ -223,7 +223,7 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def answers(address: str, seconds: float = 2.0) -> bool:
+def is_listening(address: str, seconds: float = 2.0) -> bool:
     """Does anybody listen at host:port or ray://host:port?"""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
@@ -233,7 +233,7 @@ def answers(address: str, seconds: float = 2.0) -> bool:
     return True
 
 
-def usable_cores() -> int:
+def usable_cpus() -> int:
     """Return how many cores this process may use; a container's quota is not in the affinity mask."""
     cores = len(os.sched_getaffinity(0))
     quota = Path("/sys/fs/cgroup/cpu.max")

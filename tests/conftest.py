@@ -55,9 +55,9 @@ def ray_local() -> Iterator[None]:
 
 SMALL = (
     "agents.count=4 scene.renderer=toy scene.frame_size=32 scene.objects=1 scene.bodies=false "
-    "model.dim=4 model.width=8 model.hidden=32 training.steps=60 training.segments=32 training.window=1024 "
-    "training.fresh=8 training.calibration=512 negotiation.pool=128 negotiation.anchors=32 "
-    "negotiation.heldout=64"
+    "model.dim=4 model.width=8 model.hidden=32 training.steps=60 training.segments=32 "
+    "training.replay_ticks=1024 training.new_ticks_per_step=8 training.core_eval_ticks=512 "
+    "negotiation.pool_ticks=128 negotiation.anchors=32 negotiation.heldout=64"
 )  # settings of the smallest run in which agents agree
 
 
@@ -69,17 +69,17 @@ def small_society(registry):
 
     agents = {name: Agent(registry.spec(name, threads=1)) for name in registry.members}
     for name, agent in agents.items():
-        registry.begin_life(name)
+        registry.next_incarnation(name)
         agent.train()
-        agent.settle()
+        agent.publish()
     stranger = agents["agent-3"].negotiation
-    stranger.card = dataclasses.replace(stranger.card, scene="0" * 16)
-    voices, transport = gather(
+    stranger.peer_info = dataclasses.replace(stranger.peer_info, scene="0" * 16)
+    protocols, transport = gather(
         agents, lost=lambda said: isinstance(said, Offer) and said.edge == ("agent-0", "agent-3")
     )
-    publish(voices, {name: agent.negotiation for name, agent in agents.items()})
+    publish(protocols, {name: agent.negotiation for name, agent in agents.items()})
     transport.run()
-    return agents, voices
+    return agents, protocols
 
 
 @pytest.fixture(scope="session")
@@ -94,29 +94,33 @@ def small_run(tmp_path_factory):
     from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.results import full_document, load_results
-    from social_jepa.runtime.batch_run import Run
+    from social_jepa.runtime.batch_run import BatchRun
     from social_jepa.runtime.ledger_writer import LedgerWriter
-    from social_jepa.runtime.registry import Registry, begin
+    from social_jepa.runtime.registry import Registry, record_start
     from social_jepa.storage.ledger import Ledger
     from social_jepa.storage.run_folder import create
 
     began, config = time.perf_counter(), load_config(overrides=SMALL.split())
     folder = create(config, tmp_path_factory.mktemp("small") / "run")
-    run = Run(config, folder, ProgressDisplay(Console(quiet=True)), seconds={"negotiate": 0.0})
+    run = BatchRun(config, folder, ProgressDisplay(Console(quiet=True)), seconds={"negotiate": 0.0})
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
-        begin(ledger, config, folder, "started", living=False)
+        record_start(ledger, config, folder, "started", online=False)
         registry, chronicle = (
-            Registry(config, folder, ledger, living=False),
+            Registry(config, folder, ledger, online=False),
             LedgerWriter(config, folder, ledger),
         )
-        agents, voices = small_society(registry)
+        agents, protocols = small_society(registry)
         for name, agent in agents.items():
-            memory = agent.published.memory
-            told = {"news": voices[name].news(1, since=0), "progress": memory.progress, "memory": memory}
+            memory = agent.published.snapshot
+            told = {
+                "events": protocols[name].events(1, since=0),
+                "progress": memory.progress,
+                "snapshot": memory,
+            }
             place = {"settled": True, "failure": "", "note": "", "node": "here", "device": "cpu", "pid": 1}
-            report = AgentReport(**told, **place, checkpoint=memory.card.checkpoint)
+            report = AgentReport(**told, **place, checkpoint=memory.peer_info.checkpoint)
             chronicle.write(name, registry.members, report)
-        versions = {name: agent.published.memory.card.checkpoint for name, agent in agents.items()}
+        versions = {name: agent.published.snapshot.peer_info.checkpoint for name, agent in agents.items()}
         ledger.record(edges=[run._failed("agent-0", "agent-3", versions)])
         run._collect(ledger, began)
     results = load_results(folder)

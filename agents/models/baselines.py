@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.models import losses
-from agents.models.ema import follow, frozen_copy
+from agents.models.ema import frozen_copy, update_ema
 from agents.models.encoder import FrameEncoder
 from agents.models.settings import BASELINES, BaselineConfig
 
@@ -15,7 +15,7 @@ class PairBaseline(nn.Module):
     """An encoder that learns from pairs of views of one thing; which pairs, the caller decides.
 
     A projector of one hidden layer follows the encoder, and the loss is taken behind it; codes are taken
-    before it. BYOL adds a predictor and a slow copy of encoder and projector, which `update_target` moves.
+    before it. BYOL adds a predictor and a slow copy of encoder and projector, which `update_ema` moves.
 
     Attributes:
         dim: Dimensions of a code.
@@ -51,7 +51,7 @@ class PairBaseline(nn.Module):
         if self.kind == "byol":
             self.slow_encoder.calibrate(frames)
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Tensor:
         """Return codes, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self.encoder(frames)
 
@@ -72,7 +72,7 @@ class PairBaseline(nn.Module):
             raise ValueError(
                 f"at least two pairs of views are needed, got {tuple(first.shape)} and {tuple(second.shape)}"
             )
-        codes = self.embed(torch.cat([first, second])).chunk(2)
+        codes = self.encode(torch.cat([first, second])).chunk(2)
         # projected one view at a time: a batch normalisation over both would tell each about the other
         a, b = (self.projector(code) for code in codes)
         if self.kind == "simclr":
@@ -84,7 +84,7 @@ class PairBaseline(nn.Module):
             loss = self._byol(a, b, first, second)
         return loss, {self.kind: loss.item()}
 
-    def update_target(self, momentum: float | None = None) -> None:
+    def update_ema(self, momentum: float | None = None) -> None:
         """Move BYOL's target; call it after each step of the optimiser. The others have none.
 
         Args:
@@ -92,8 +92,8 @@ class PairBaseline(nn.Module):
         """
         if self.kind == "byol":
             kept = self.config.momentum if momentum is None else momentum
-            follow(self.slow_encoder, self.encoder, kept)
-            follow(self.slow_projector, self.projector, kept)
+            update_ema(self.slow_encoder, self.encoder, kept)
+            update_ema(self.slow_projector, self.projector, kept)
 
     def _byol(self, a: Tensor, b: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """``2 - 2 cos`` between what one view predicts and the target's view of the other, both ways."""

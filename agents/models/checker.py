@@ -46,7 +46,7 @@ def check_world_model(
         tried = _copy(model)
         tried.zero_grad(set_to_none=True)  # an old gradient would hide that none comes
         _untouched("calibrate", tried.calibrate, frames)
-        unused = _copy(tried)  # embed may keep something the first time it is called
+        unused = _copy(tried)  # encode may keep something the first time it is called
         _check_embed(tried, frames)
         _check_independence(tried, frames)
         _check_predict(tried, frames)
@@ -85,12 +85,12 @@ def _trying(what: str) -> Iterator[None]:
 def _check_face(model: WorldModel, dim: int | None) -> None:
     kind = type(model).__name__
     _require(isinstance(model, nn.Module), f"{kind} is no torch.nn.Module; derive it from WorldModel")
-    for name in ("calibrate", "loss", "embed", "predict"):
+    for name in ("calibrate", "loss", "encode", "predict"):
         known = callable(getattr(model, name, None))
         _require(known, f"{kind} has no method {name}; derive it from WorldModel")
     found = getattr(model, "dim", None)
     whole = isinstance(found, int) and not isinstance(found, bool) and found >= 1
-    _require(whole, f"{kind}.dim is {found!r}; set it in __init__ to the dimensions of embed, an int")
+    _require(whole, f"{kind}.dim is {found!r}; set it in __init__ to the dimensions of encode, an int")
     _require(dim in (None, found), f"{kind}.dim is {found}; build it with the {dim} dimensions asked for")
     trainable = any(weight.requires_grad for weight in model.parameters())
     _require(trainable, f"{kind} has no parameter to train; assign its layers in __init__, after super()")
@@ -114,15 +114,15 @@ def _embed(model: WorldModel, frames: Tensor) -> Tensor:
     """Return the codes of frames, evaluating and without a gradient, sure of their type and shape."""
     model.eval()
     with torch.no_grad():
-        codes = _untouched("embed", model.embed, frames)
+        codes = _untouched("encode", model.encode, frames)
     if not isinstance(codes, Tensor):
-        raise WorldModelError(f"embed returned {type(codes).__name__}; return one tensor [N, dim]")
+        raise WorldModelError(f"encode returned {type(codes).__name__}; return one tensor [N, dim]")
     found, wanted = tuple(codes.shape), (len(frames), model.dim)
-    _require(found == wanted, f"embed returned {found} for {wanted[0]} frames; return [N, dim] = {wanted}")
+    _require(found == wanted, f"encode returned {found} for {wanted[0]} frames; return [N, dim] = {wanted}")
     float32 = codes.dtype == torch.float32
-    _require(float32, f"embed returned {codes.dtype}; return float32: end it with .float()")
+    _require(float32, f"encode returned {codes.dtype}; return float32: end it with .float()")
     _require(
-        torch.isfinite(codes).all(), "embed returned a value that is not finite; look for a division by 0"
+        torch.isfinite(codes).all(), "encode returned a value that is not finite; look for a division by 0"
     )
     return codes.cpu()
 
@@ -131,7 +131,7 @@ def _check_embed(model: WorldModel, frames: Tensor) -> None:
     first = _embed(model, frames)
     _embed(model, torch.zeros_like(frames[:2]))  # darkness has a code as well, and leaves no trace
     same = torch.equal(first, _embed(model, frames))
-    _require(same, "embed gave equal frames other codes later; in eval() let it draw and learn nothing")
+    _require(same, "encode gave equal frames other codes later; in eval() let it draw and learn nothing")
 
 
 def _check_independence(model: WorldModel, frames: Tensor) -> None:
@@ -173,7 +173,7 @@ def _loss(model: WorldModel, segments: Tensor) -> Tensor:
 
 def _check_loss(model: WorldModel, segments: Tensor) -> None:
     loss = _loss(model, segments)
-    _require(loss.requires_grad, "the loss has no gradient; compute it from embed without detach or no_grad")
+    _require(loss.requires_grad, "the loss has no gradient; compute it from encode without detach or no_grad")
     _backward(loss, "the gradient of the loss")
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     missed = ", ".join(name for name, weight in weights.items() if weight.grad is None)
@@ -186,7 +186,7 @@ def _check_loss(model: WorldModel, segments: Tensor) -> None:
         finite, "a gradient of the loss is not finite; look for a root or a norm at 0 and add an epsilon"
     )
     moved = any(gradient.any() for gradient in gradients)
-    _require(moved, "every gradient of the loss is 0; let the loss depend on embed")
+    _require(moved, "every gradient of the loss is 0; let the loss depend on encode")
 
 
 def _check_draws(model: WorldModel, segments: Tensor) -> None:
@@ -201,9 +201,9 @@ def _check_draws(model: WorldModel, segments: Tensor) -> None:
 def _check_inference(model: WorldModel, segments: Tensor) -> None:
     model.eval()
     with torch.inference_mode():
-        _untouched("embed in inference mode", model.embed, segments[0])
+        _untouched("encode in inference mode", model.encode, segments[0])
     model.train()
-    with _trying("training after embed in inference mode (does embed keep a tensor on the model?)"):
+    with _trying("training after encode in inference mode (does encode keep a tensor on the model?)"):
         model.loss(segments.clone(), torch.Generator().manual_seed(1))[0].backward()
 
 
@@ -226,8 +226,8 @@ def _check_state(model: WorldModel, other: WorldModel, frames: Tensor, who: str)
     with _trying(f"loading the state dict into {who}"):
         other.load_state_dict(state)
     same = torch.allclose(_embed(model, frames), _embed(other, frames), rtol=1e-4, atol=1e-5)
-    remedy = "keep all that embed needs in parameters or register_buffer"
-    _require(same, f"{who} embeds otherwise after loading the state dict; {remedy}")
+    remedy = "keep all that encode needs in parameters or register_buffer"
+    _require(same, f"{who} encodes otherwise after loading the state dict; {remedy}")
 
 
 def _check_apart(model: WorldModel, other: WorldModel) -> None:

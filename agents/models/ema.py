@@ -15,7 +15,7 @@ def frozen_copy(network: Network) -> Network:
 
 
 @torch.no_grad()
-def follow(target: nn.Module, online: nn.Module, momentum: float) -> None:
+def update_ema(target: nn.Module, online: nn.Module, momentum: float) -> None:
     r"""Move the target a step towards the online network, in place.
 
     ``xi <- m xi + (1 - m) theta`` for every parameter (BYOL, arXiv:2006.07733, eq. 1). Buffers stay: what a

@@ -61,14 +61,16 @@ class PJepa(nn.Module):
         self.dim = config.encoder.dim
         self.shape = (action_dim, target_dim)
         self.encoder = FrameEncoder(config.encoder, frame_size)
-        self.transition = Transition(self.dim, action_dim, config.transition) if config.dynamics else None
-        self.head = _head(self.dim, config.head, target_dim) if config.auxiliary else None
+        self.transition = (
+            Transition(self.dim, action_dim, config.transition_hidden) if config.dynamics else None
+        )
+        self.head = _head(self.dim, config.head_hidden, target_dim) if config.auxiliary else None
 
     def calibrate(self, frames: Tensor) -> None:
         """Take the mean picture and the spread, uint8 [N, H, W, C]."""
         self.encoder.calibrate(frames)
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Tensor:
         """Return codes, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self.encoder(frames)
 
@@ -99,10 +101,10 @@ class PJepa(nn.Module):
         self._check(frames, actions, next_frames, targets)
         terms, latent = {}, None
         if self.transition is not None:
-            latent, after = self.embed(torch.cat([frames, next_frames])).chunk(2)  # one pass for both
+            latent, after = self.encode(torch.cat([frames, next_frames])).chunk(2)  # one pass for both
             terms["dynamics"] = prediction_loss(self.predict(latent, actions), after)
         if self.head is not None:
-            latent = self.embed(frames) if latent is None else latent
+            latent = self.encode(frames) if latent is None else latent
             seen = latent.detach() if self.config.detached else latent
             terms["head"] = prediction_loss(self.head(seen), targets.to(latent))
         weights = {"dynamics": 1.0, "head": self.config.head_weight}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.models import losses
-from agents.models.ema import follow, frozen_copy
+from agents.models.ema import frozen_copy, update_ema
 from agents.models.encoder import FrameEncoder
 from agents.models.settings import SeqModelConfig
 
@@ -25,7 +25,7 @@ class SeqJepa(nn.Module):
     (view, action) pairs and may be of any length, seen in training or not.
 
     Attributes:
-        dim: Dimensions that `embed` leads into: the read-out's where there is one, else the aggregate's.
+        dim: Dimensions that `encode` leads into: the read-out's where there is one, else the aggregate's.
         aggregate_dim: Dimensions of the aggregate, D_agg: those of a token.
     """
 
@@ -45,22 +45,24 @@ class SeqJepa(nn.Module):
             raise ValueError(f"an action is at least one number, got action_dim={action_dim}")
         self.config = config
         self.action_dim = action_dim
-        self.aggregate_dim = config.token
-        self.dim = config.anchor
+        self.aggregate_dim = config.token_dim
+        self.dim = config.anchor_dim
         self.encoder = FrameEncoder(config.encoder, frame_size)
         self.target = frozen_copy(self.encoder)
         self.embed_action = _action_embedding(action_dim, config) if config.action_conditioning else None
-        self.start = nn.Parameter(torch.zeros(config.token))  # [AGG]: at first it weighs all views alike
+        self.start = nn.Parameter(torch.zeros(config.token_dim))  # [AGG]: at first it weighs all views alike
         self.aggregator = nn.Sequential(*(_layer(config) for _ in range(config.layers)))
-        moves = config.token - config.encoder.dim  # dimensions of an embedded action, if one is looked at
+        moves = config.token_dim - config.encoder.dim  # dimensions of an embedded action, if one is looked at
         self.predictor = nn.Sequential(
-            nn.Linear(config.token + moves, config.predictor, bias=False),
-            nn.BatchNorm1d(config.predictor),
+            nn.Linear(config.token_dim + moves, config.predictor_hidden, bias=False),
+            nn.BatchNorm1d(config.predictor_hidden),
             nn.ReLU(inplace=True),
-            nn.Linear(config.predictor, config.encoder.dim),
+            nn.Linear(config.predictor_hidden, config.encoder.dim),
         )
         # without a bias: the whitened loss does not know where the origin is
-        self.read_out = nn.Linear(config.token, self.dim, bias=False) if config.ticks else nn.Identity()
+        self.read_out = (
+            nn.Linear(config.token_dim, self.dim, bias=False) if config.temporal_weight else nn.Identity()
+        )
 
     def calibrate(self, frames: Tensor) -> None:
         """Take the mean picture and the spread, uint8 [N, H, W, C]."""
@@ -87,7 +89,7 @@ class SeqJepa(nn.Module):
         self._check(views, actions, least=1)
         return self._gather(self.codes(views), self._embed_actions(actions))
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Tensor:
         """Return what single views show, as sequences of one, uint8 [N, H, W, C] -> float32 [N, dim]."""
         nowhere = torch.zeros(len(frames), 0, self.action_dim)
         return self.read_out(self.aggregate(frames.unsqueeze(1), nowhere))
@@ -109,17 +111,17 @@ class SeqJepa(nn.Module):
             ValueError: The shapes do not belong together, or ticks have a weight and there is one only.
         """
         ticks = views.shape[1] if views.ndim == 6 else 1
-        if self.config.ticks and ticks < 2:
+        if self.config.temporal_weight and ticks < 2:
             raise ValueError(
-                "seq_jepa.ticks is above 0, which needs views [N, T, M, H, W, C] of at least two ticks, "
-                f"got {tuple(views.shape)}"
+                "seq_jepa.temporal_weight is above 0, which needs views [N, T, M, H, W, C] "
+                f"of at least two ticks, got {tuple(views.shape)}"
             )
         loss, summary = self.predict_view(views, actions)
-        if not self.config.ticks:
+        if not self.config.temporal_weight:
             return loss, {"prediction": loss.item()}
         context, target = summary[:, :-1].flatten(0, 1), summary[:, 1:].flatten(0, 1)
         later = losses.whitened_prediction_loss(context, target, self.config.ridge)
-        return loss + self.config.ticks * later, {"prediction": loss.item(), "ticks": later.item()}
+        return loss + self.config.temporal_weight * later, {"prediction": loss.item(), "ticks": later.item()}
 
     def predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of predicting the last view, and the read-out of those before it.
@@ -144,13 +146,13 @@ class SeqJepa(nn.Module):
         predicted = self.predictor(torch.cat([aggregate, moves[:, -1]], dim=1))
         return losses.cosine_loss(predicted, target), self.read_out(aggregate).unflatten(0, before)
 
-    def update_target(self, momentum: float | None = None) -> None:
+    def update_ema(self, momentum: float | None = None) -> None:
         """Move the target network towards the encoder; call it after each step of the optimiser.
 
         Args:
             momentum: Share of itself that the target keeps; the settings' where it is left out.
         """
-        follow(self.target, self.encoder, self.config.momentum if momentum is None else momentum)
+        update_ema(self.target, self.encoder, self.config.momentum if momentum is None else momentum)
 
     def _embed_actions(self, actions: Tensor) -> Tensor:
         """[N, M, A] -> [N, M, E], all in one batch: equal actions embed equally, wherever they stand.
@@ -160,7 +162,7 @@ class SeqJepa(nn.Module):
         if self.embed_action is None:
             return self.start.new_zeros(*actions.shape[:2], 0)
         if actions.numel() == 0:
-            return self.start.new_zeros(*actions.shape[:2], self.config.action)
+            return self.start.new_zeros(*actions.shape[:2], self.config.action_dim)
         moves = self.embed_action(actions.to(self.start).flatten(0, 1))
         return moves.unflatten(0, actions.shape[:2])
 
@@ -184,13 +186,13 @@ class SeqJepa(nn.Module):
 
 def _action_embedding(action_dim: int, config: SeqModelConfig) -> nn.Module:
     return nn.Sequential(
-        nn.Linear(action_dim, config.action, bias=False), nn.BatchNorm1d(config.action, affine=False)
+        nn.Linear(action_dim, config.action_dim, bias=False), nn.BatchNorm1d(config.action_dim, affine=False)
     )
 
 
 def _layer(config: SeqModelConfig) -> nn.Module:
     # built one by one: nn.TransformerEncoder would start every layer with the same weights
-    width = config.token
+    width = config.token_dim
     return nn.TransformerEncoderLayer(
         width, config.heads, config.mlp_ratio * width, dropout=0.0, batch_first=True, norm_first=False
     )

@@ -34,36 +34,44 @@ class SeqModelConfig:
     """seq-JEPA; the paper's sizes are codes of 512, actions of 128 and a predictor of 1024."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    action: int = 16  # dimensions of an embedded action; a quarter of the code, as in the paper
+    action_dim: int = 16  # dimensions of an embedded action; a quarter of the code, as in the paper
     layers: int = 3  # of the aggregator
     heads: int = 4  # of each layer; must divide what a token holds
     mlp_ratio: int = 4  # hidden units of a layer's MLP, in widths of a token
-    predictor: int = 128  # hidden units of the predictor
+    predictor_hidden: int = 128  # hidden units of the predictor
     momentum: float = 0.996  # share of itself that the target network keeps at an update
     action_conditioning: bool = True  # without: tokens are codes alone, and no action is looked at
-    ticks: float = 0.0  # weight of the whitened prediction of the aggregate's read-out at the next tick
-    read_out: int = 16  # dimensions of that read-out; the batch must hold several pairs for each
+    temporal_weight: float = (
+        0.0  # weight of the whitened prediction of the aggregate's read-out at the next tick
+    )
+    readout_dim: int = 16  # dimensions of that read-out; the batch must hold several pairs for each
     ridge: float = 1e-3  # ticks: added to the covariance, relative to its mean eigenvalue
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("seq_jepa", self, ("action", "layers", "heads", "mlp_ratio", "predictor", "read_out"))
-        _weights("seq_jepa", self, ("ticks",))
+        _at_least_one(
+            "seq_jepa",
+            self,
+            ("action_dim", "layers", "heads", "mlp_ratio", "predictor_hidden", "readout_dim"),
+        )
+        _weights("seq_jepa", self, ("temporal_weight",))
         _share("seq_jepa", self, "momentum")
         if not 0 < self.ridge < math.inf:
             raise ValueError(f"seq_jepa.ridge={self.ridge}: must be above 0, or nothing can be whitened")
-        if self.token % self.heads:
-            raise ValueError(f"seq_jepa.heads={self.heads}: must divide a token's {self.token} dimensions")
+        if self.token_dim % self.heads:
+            raise ValueError(
+                f"seq_jepa.heads={self.heads}: must divide a token's {self.token_dim} dimensions"
+            )
 
     @property
-    def anchor(self) -> int:
+    def anchor_dim(self) -> int:
         """Dimensions of what is read out of the aggregate."""
-        return self.read_out if self.ticks else self.token
+        return self.readout_dim if self.temporal_weight else self.token_dim
 
     @property
-    def token(self) -> int:
+    def token_dim(self) -> int:
         """Dimensions of a token, and so of the aggregate: a code, and an action where one is looked at."""
-        return self.encoder.dim + (self.action if self.action_conditioning else 0)
+        return self.encoder.dim + (self.action_dim if self.action_conditioning else 0)
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ class PJepaModelConfig:
     """A JEPA kept from collapse by an auxiliary head alone."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    transition: int = 128  # hidden units of the latent transition
-    head: int = 128  # hidden units of the auxiliary head
+    transition_hidden: int = 128  # hidden units of the latent transition
+    head_hidden: int = 128  # hidden units of the auxiliary head
     head_weight: float = 5.0  # c_p; the paper weighs the reward 10 and the dynamics 2
     dynamics: bool = True  # off: the head alone teaches the encoder
     auxiliary: bool = True  # off: the dynamics alone, which collapse
@@ -80,7 +88,7 @@ class PJepaModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("p_jepa", self, ("transition", "head"))
+        _at_least_one("p_jepa", self, ("transition_hidden", "head_hidden"))
         _weights("p_jepa", self, ("head_weight",))
         teaches = self.auxiliary and not self.detached and self.head_weight > 0
         if not (self.dynamics or teaches):
@@ -91,50 +99,52 @@ class PJepaModelConfig:
 class SeqJepaConfig(SeqModelConfig):
     """seq-JEPA as an agent: a sequence is what its camera sees at one tick, looking here and there."""
 
-    looks: int = 4  # at each tick; all but the last are context in training, all of them make an anchor
-    max_glance: float = 15.0  # degrees of pan and of tilt away from the pose
+    views: int = 4  # at each tick; all but the last are context in training, all of them make an anchor
+    max_view_angle: float = 15.0  # degrees of pan and of tilt away from the pose
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
         super().__post_init__()
-        if self.looks < 2:
+        if self.views < 2:
             raise ValueError(
-                f"seq_jepa.looks={self.looks}: at least 2, one to predict and one to predict it from"
+                f"seq_jepa.views={self.views}: at least 2, one to predict and one to predict it from"
             )
-        _at_once("seq_jepa", self.needs)
+        _at_once("seq_jepa", self.sensor_spec)
 
-    def needs(self) -> "SensorSpec":
+    def sensor_spec(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
         from env.sensors import SensorSpec  # brings numpy, which reading the settings does without
 
-        return SensorSpec(self.looks, self.max_glance)
+        return SensorSpec(self.views, self.max_view_angle)
 
 
 @dataclass(frozen=True)
 class PJepaConfig(PJepaModelConfig):
     """P-JEPA as an agent: the pushes that move objects are its actions, and a task keeps it from collapse."""
 
-    controlled: int = 3  # objects whose pushes it feels: the first ones
+    controlled_objects: int = 3  # objects whose pushes it feels: the first ones
     task: str = (
         "random"  # what the head tells: random (a frozen network), reward (a goal's nearness), positions
     )
-    values: int = 64  # random: how many values the frozen network has
-    encoder_rate: float = 0.3  # the encoder's share of the learning rate, as in the paper
+    random_target_dim: int = 64  # random: how many values the frozen network has
+    encoder_lr_multiplier: float = 0.3  # the encoder's share of the learning rate, as in the paper
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
         super().__post_init__()
-        _at_least_one("p_jepa", self, ("controlled", "values"))
-        _share("p_jepa", self, "encoder_rate")
+        _at_least_one("p_jepa", self, ("controlled_objects", "random_target_dim"))
+        _share("p_jepa", self, "encoder_lr_multiplier")
         if self.task not in AUXILIARY_TASKS:
             raise ValueError(f"p_jepa.task={self.task!r}: choose one of {', '.join(AUXILIARY_TASKS)}")
-        _at_once("p_jepa", self.needs)
+        _at_once("p_jepa", self.sensor_spec)
 
-    def needs(self) -> "SensorSpec":
+    def sensor_spec(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
         from env.sensors import SensorSpec
 
-        return SensorSpec(controlled=self.controlled, task="" if self.task == "random" else self.task)
+        return SensorSpec(
+            controlled_objects=self.controlled_objects, task="" if self.task == "random" else self.task
+        )
 
 
 @dataclass(frozen=True)
@@ -165,9 +175,9 @@ def _at_least_one(group: str, config: object, names: Iterable[str]) -> None:
             raise ValueError(f"{group}.{name}={getattr(config, name)}: at least 1")
 
 
-def _at_once(group: str, needs: Callable[[], "SensorSpec"]) -> None:
+def _at_once(group: str, make_spec: Callable[[], "SensorSpec"]) -> None:
     try:
-        needs()
+        make_spec()
     except ValueError as error:
         raise ValueError(f"{group}.{error}") from error
 

@@ -12,14 +12,14 @@ from agents.models.precision import mixed_precision
 from agents.settings import ModelConfig
 from env.recording import SensorData
 
-NOTHING = SensorData()
+NO_SENSOR_DATA = SensorData()
 
 
 class WorldModel(nn.Module, ABC):
     """What an agent needs of its world model; a model of a user's own meets this and joins the graph.
 
     Attributes:
-        dim: Dimensions of the latent space that `embed` leads into.
+        dim: Dimensions of the latent space that `encode` leads into.
     """
 
     dim: int
@@ -38,7 +38,7 @@ class WorldModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def embed(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Tensor:
         """Return what the model makes of single frames, uint8 [N, H, W, C] -> float32 [N, D]."""
 
     @abstractmethod
@@ -48,7 +48,7 @@ class WorldModel(nn.Module, ABC):
     def after_step(self) -> None:
         """Do what follows a step of the optimiser, as a target network that moves; nothing by default."""
 
-    def rate_shares(self) -> Mapping[str, float]:
+    def lr_multipliers(self) -> Mapping[str, float]:
         """Return the share of the learning rate of parameters whose names begin so; the others have all."""
         return {}
 
@@ -62,16 +62,16 @@ class ConditionedWorldModel(WorldModel):
 
     @abstractmethod
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
+        self, frames: Tensor, generator: torch.Generator, sensor_data: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of segments of consecutive ticks, [N, T, ...], and its named parts."""
 
     @abstractmethod
-    def embed(self, frames: Tensor, senses: SensorData = NOTHING) -> Tensor:
+    def encode(self, frames: Tensor, sensor_data: SensorData = NO_SENSOR_DATA) -> Tensor:
         """Return what the model makes of single ticks, [N, ...] -> float32 [N, D]."""
 
 
-def loss_of(
+def loss_with(
     model: WorldModel, frames: Tensor, generator: torch.Generator, senses: SensorData
 ) -> tuple[Tensor, Mapping[str, float]]:
     """Return the loss of segments and its named parts; only a model that asks for them is given senses."""
@@ -80,9 +80,9 @@ def loss_of(
     return model.loss(frames, generator)
 
 
-def embed_of(model: WorldModel, frames: Tensor, senses: SensorData) -> Tensor:
+def encode_with(model: WorldModel, frames: Tensor, senses: SensorData) -> Tensor:
     """Return what a model makes of ticks, [N, D]; only a model that asks for them is given senses."""
-    return model.embed(frames, senses) if isinstance(model, ConditionedWorldModel) else model.embed(frames)
+    return model.encode(frames, senses) if isinstance(model, ConditionedWorldModel) else model.encode(frames)
 
 
 class ResidualPredictor(nn.Module):
@@ -149,7 +149,7 @@ class Jepa(WorldModel):
         """Take the mean picture and the spread, uint8 [N, H, W, C]."""
         self.normalise.fit(frames.to(self.normalise.mean.device))
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Tensor:
         """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""
         device = self.normalise.mean.device
         with mixed_precision(device, self.config.precision) as dtype:
@@ -162,7 +162,7 @@ class Jepa(WorldModel):
     def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:
         """Return the objective on segments, uint8 [N, T, H, W, C]."""
         segments, ticks = frames.shape[:2]
-        latent = self.embed(frames.flatten(0, 1)).unflatten(0, (segments, ticks))  # [N, T, D]
+        latent = self.encode(frames.flatten(0, 1)).unflatten(0, (segments, ticks))  # [N, T, D]
         context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
         if isinstance(self.predictor, LinearPredictor):
             self.predictor.update(context.detach(), target.detach())

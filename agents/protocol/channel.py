@@ -45,12 +45,12 @@ class Channel:
         self._transport = transport
         self._nonce = 0
         self.incarnation = incarnation
-        self.lives: dict[str, int] = {}
+        self.incarnations: dict[str, int] = {}
         self.sent: Counter[Edge] = Counter()  # bytes, per edge
         self.received: Counter[Edge] = Counter()
         self.log: list[SentMessage] = []
 
-    def post(self, messages: Iterable[AnyMessage]) -> None:
+    def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages, in order; what cannot be sent is not counted.
 
         Raises:
@@ -63,11 +63,11 @@ class Channel:
             self.sent[message.edge] += len(frame)
             self.log.append(
                 SentMessage(
-                    message.speaker, message.receiver, *message.edge, type(message).__name__, len(frame)
+                    message.sender, message.receiver, *message.edge, type(message).__name__, len(frame)
                 )
             )
 
-    def open(self, data: bytes) -> AnyMessage:
+    def receive(self, data: bytes) -> AnyMessage:
         """Return the message in a frame that arrived.
 
         Raises:
@@ -75,12 +75,12 @@ class Channel:
         """
         frame = unpack(data)
         message = decode(frame.body)
-        newest = self.lives.get(message.speaker, frame.incarnation)
+        newest = self.incarnations.get(message.sender, frame.incarnation)
         if frame.incarnation < newest:
             raise MessageError(
-                f"{message.speaker} speaks from a former life ({frame.incarnation}, it is in {newest} now)"
+                f"{message.sender} speaks from a former life ({frame.incarnation}, it is in {newest} now)"
             )
-        self.lives[message.speaker] = frame.incarnation
+        self.incarnations[message.sender] = frame.incarnation
         self.received[message.edge] += len(data)
         return message
 
@@ -123,7 +123,7 @@ class RayTransport:
         """Take the handles of the peers' actors, by name."""
         self._peers = dict(peers or {})
 
-    def reach(self, peers: Mapping[str, Any]) -> None:
+    def set_peers(self, peers: Mapping[str, Any]) -> None:
         """Take the handles of who is there now, in place of those from before."""
         self._peers = dict(peers)
 

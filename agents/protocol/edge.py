@@ -59,8 +59,8 @@ class EdgeResult:
     budget: tuple[Mapping[str, Any], ...] = ()
     anchors: int = 0
     heldout: int = 0
-    cores: tuple[int, int] = (0, 0)
-    lives: tuple[int, int] = (0, 0)
+    core_dims: tuple[int, int] = (0, 0)
+    incarnations: tuple[int, int] = (0, 0)
     bytes: int = 0
 
 
@@ -85,7 +85,7 @@ class AnchorPools:
         }
 
     @classmethod
-    def of(cls, tensors: Mapping[str, torch.Tensor], core_dim: int) -> "AnchorPools":
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], core_dim: int) -> "AnchorPools":
         """Return what `tensors` named.
 
         Raises:

@@ -19,7 +19,7 @@ class AgentEvents:
     """
 
     incarnation: int
-    upto: int
+    last_number: int
     edges: tuple[EdgeResult, ...] = ()
-    posted: tuple[SentMessage, ...] = ()
+    sent: tuple[SentMessage, ...] = ()
     refused: tuple[str, ...] = ()

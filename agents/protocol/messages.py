@@ -61,7 +61,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
         return self.source, self.target
 
     @property
-    def speaker(self) -> str:
+    def sender(self) -> str:
         """The agent that says it."""
         return self.source if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.target
 
@@ -103,7 +103,7 @@ class Offer(Message, frozen=True, tag="offer", kw_only=True):
     nonce: Natural
 
 
-class AnchorRequest(Message, frozen=True, tag="call", kw_only=True):
+class AnchorRequest(Message, frozen=True, tag="anchor_request", kw_only=True):
     """The target says how much it wants to see.
 
     Attributes:
@@ -117,7 +117,7 @@ class AnchorRequest(Message, frozen=True, tag="call", kw_only=True):
     nonce: Natural
 
 
-class AnchorReply(Message, frozen=True, tag="anchors", kw_only=True):
+class AnchorReply(Message, frozen=True, tag="anchor_reply", kw_only=True):
     """The source says what it makes of those ticks.
 
     Attributes:
@@ -153,7 +153,7 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
     null_r2: Score
 
 
-class DistillRequest(Message, frozen=True, tag="ask", kw_only=True):
+class DistillRequest(Message, frozen=True, tag="distill_request", kw_only=True):
     """The target, a newcomer, asks the source to be its teacher.
 
     Attributes:
@@ -163,7 +163,7 @@ class DistillRequest(Message, frozen=True, tag="ask", kw_only=True):
     ticks: Count
 
 
-class DistillReply(Message, frozen=True, tag="lesson", kw_only=True):
+class DistillReply(Message, frozen=True, tag="distill_reply", kw_only=True):
     """The source tells what it makes of ticks that it trained on, none of which fits or scores a map.
 
     Attributes:

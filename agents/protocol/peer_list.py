@@ -20,10 +20,10 @@ class PeerList:
         number: Goes up with every change; an older roll that arrives late is dropped.
     """
 
-    number: int
+    version: int
     handles: Mapping[str, Any]
-    lives: Mapping[str, int]
-    events: tuple[BodyEvent, ...]
+    incarnations: Mapping[str, int]
+    body_events: tuple[BodyEvent, ...]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class AgentReport:
         note: Something that whoever watches should know.
     """
 
-    news: "AgentEvents"
+    events: "AgentEvents"
     progress: Progress | None
-    memory: "AgentSnapshot | None"
+    snapshot: "AgentSnapshot | None"
     checkpoint: str
     settled: bool
     failure: str

@@ -84,22 +84,22 @@ def load_model(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> N
         raise CheckpointError(f"{path} was trained with other model settings: {error}") from error
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return an optimiser's state as named tensors: ``optimiser.<parameter>.<name>``."""
     state = optimiser.state_dict()["state"]
     return {
-        f"optimiser.{index}.{name}": torch.as_tensor(value)
+        f"optimizer.{index}.{name}": torch.as_tensor(value)
         for index, values in state.items()
         for name, value in values.items()
     }
 
 
-def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore what `optimiser_tensors` returned."""
+def load_optimizer(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` returned."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        if key.startswith("optimiser."):
+        if key.startswith("optimizer."):
             _, index, name = key.split(".")
             parameter = parameters[int(index)]
             if value.shape == parameter.shape:

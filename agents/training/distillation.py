@@ -8,10 +8,10 @@ from torch import Tensor
 
 from agents.models.world_model import WorldModel
 from agents.settings import DistillationConfig, TrainingConfig
-from agents.training.trainer import build_optimiser, rate, set_rate, take_step
+from agents.training.trainer import build_optimizer, lr_factor, set_lr, take_step
 
 
-def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
+def distillation_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
     r"""Return the share of the teacher's variance that no linear map from the pupil's code reaches.
 
     With Z and C the centred codes of pupil and teacher, the best map ``W = (Z^T Z + r I)^-1 Z^T C`` is solved
@@ -35,18 +35,23 @@ def lesson_loss(latent: Tensor, taught: Tensor, ridge: float = 1e-3) -> Tensor:
     return 1 - (cross * solved).sum() / c.square().sum().clamp_min(1e-12)
 
 
-def learn_from(
-    model: WorldModel, embed: Callable[[np.ndarray], Tensor], taught: Tensor, config: DistillationConfig,
-    course: TrainingConfig, seed: tuple[int, ...], pause: Callable[[], bool],
-) -> int | None:  # fmt: skip
+def distill(
+    model: WorldModel,
+    encode: Callable[[np.ndarray], Tensor],
+    teacher_latents: Tensor,
+    config: DistillationConfig,
+    training: TrainingConfig,
+    seed: tuple[int, ...],
+    pause: Callable[[], bool],
+) -> int | None:
     """Fit a model to what a teacher makes of the same ticks.
 
     Args:
         model: The pupil.
-        embed: What the pupil makes of some of the ticks, with a gradient, by row: int64 [N] -> [N, D_pupil].
-        taught: What the teacher makes of the same ticks, [K, D_teacher].
+        encode: What the pupil makes of some of the ticks, with a gradient, by row: int64 [N] -> [N, D_pupil].
+        teacher_latents: What the teacher makes of the same ticks, [K, D_teacher].
         config: How long, and how many ticks a step.
-        course: How fast: learning_rate, warmup, weight_decay and clip are those of a course alone.
+        training: How fast: learning_rate, warmup, weight_decay and clip are those of a course alone.
         seed: Words that the order of the ticks follows from.
         pause: Asked before every step whether to leave.
 
@@ -57,12 +62,12 @@ def learn_from(
         TrainingError: The loss is no number any more.
     """
     model.train()
-    optimiser = build_optimiser(model, course)
-    taught = taught.to(next(model.parameters()).device)
+    optimiser = build_optimizer(model, training)
+    teacher_latents = teacher_latents.to(next(model.parameters()).device)
     for step in range(config.steps):
         if pause():
             return None
-        rows = np.random.default_rng([*seed, step]).choice(len(taught), config.batch, replace=False)
-        set_rate(optimiser, course.learning_rate * rate(step, config.steps, course.warmup))
-        take_step(model, optimiser, lesson_loss(embed(rows), taught[rows]), course, step)
+        rows = np.random.default_rng([*seed, step]).choice(len(teacher_latents), config.batch, replace=False)
+        set_lr(optimiser, training.learning_rate * lr_factor(step, config.steps, training.warmup))
+        take_step(model, optimiser, distillation_loss(encode(rows), teacher_latents[rows]), training, step)
     return config.steps * config.batch

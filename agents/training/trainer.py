@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.models.world_model import WorldModel, loss_of
+from agents.models.world_model import WorldModel, loss_with
 from agents.settings import TrainingConfig
-from agents.training.checkpoint import load_optimiser
+from agents.training.checkpoint import load_optimizer
 from env.recording import Recorder, ReplayBuffer
 
 CHUNK = 256  # ticks recorded between two looks at whether to stop
@@ -43,33 +43,38 @@ class Trainer:
         """
         self.model = model
         self.recorder = recorder
-        self.looks = recorder.looks
+        self.views = recorder.views
         # ticks: whoever looks often remembers as many frames as the others
-        self.room = config.window // self.looks
-        self.window = ReplayBuffer(recorder, start, self.room)
+        self.buffer_ticks = config.replay_ticks // self.views
+        self.replay_buffer = ReplayBuffer(recorder, start, self.buffer_ticks)
         self.start = start
         self.config = config
         self.seed = seed
         self.step = 0
-        self.skipped = 0  # steps of a course that a lesson stood in for
-        self.taken = 0  # steps in this life: fewer than `step` after a resume
+        self.steps_replaced_by_distillation = 0  # steps of a course that a lesson stood in for
+        self.steps_this_process = 0  # steps in this life: fewer than `step` after a resume
         self.losses: list[float] = []  # one a step
         self.record_seconds = 0.0
         self.train_seconds = 0.0
         self.saved: Mapping[str, Tensor] = {}  # what the optimiser of a former life left
 
     @cached_property
-    def optimiser(self) -> torch.optim.Optimizer:
+    def optimizer(self) -> torch.optim.Optimizer:
         """Made when it is first needed: torch loads its compiler then, for more than a second."""
-        made = build_optimiser(self.model, self.config)
+        made = build_optimizer(self.model, self.config)
         if self.saved:
-            load_optimiser(made, self.saved)
+            load_optimizer(made, self.saved)
         return made
 
     @property
     def frames(self) -> int:
         """Frames that training has read so far."""
-        return (self.step - self.skipped) * self.config.segments * self.config.length * self.looks
+        return (
+            (self.step - self.steps_replaced_by_distillation)
+            * self.config.segments
+            * self.config.segment_ticks
+            * self.views
+        )
 
     @property
     def finished(self) -> bool:
@@ -77,20 +82,22 @@ class Trainer:
         return self.step >= self.config.steps
 
     @property
-    def moved_on(self) -> int:
+    def ticks_advanced(self) -> int:
         """Ticks by which the window has moved on at this step."""
         later = max(0, self.step - self.config.steps)
-        return (self.step - later) * self.config.fresh + later * max(self.config.fresh, self.config.onward)
+        return (self.step - later) * self.config.new_ticks_per_step + later * max(
+            self.config.new_ticks_per_step, self.config.online_new_ticks
+        )
 
     def record(self, stop: Callable[[], bool]) -> bool:
         """Fill the window as this step needs it, until done or asked to stop; return whether it is done."""
         began = time.perf_counter()
-        last = self.start + self.room + self.moved_on
-        first = max(self.window.ticks.stop, last - self.room)
+        last = self.start + self.buffer_ticks + self.ticks_advanced
+        first = max(self.replay_buffer.ticks.stop, last - self.buffer_ticks)
         for until in [*range(first + CHUNK, last, CHUNK), last]:
             if stop():
                 return False
-            self.window.advance_to(until)
+            self.replay_buffer.advance_to(until)
         self.record_seconds += time.perf_counter() - began
         return True
 
@@ -109,7 +116,7 @@ class Trainer:
             loss = self._update()
             self.train_seconds += time.perf_counter() - began
             self.step += 1
-            self.taken += 1
+            self.steps_this_process += 1
             self.losses.append(loss)
             on_step()
         return True
@@ -117,20 +124,22 @@ class Trainer:
     def _update(self) -> float:
         config = self.config
         rng = np.random.default_rng([*self.seed, self.step])
-        ticks = self.window.draw(rng, config.segments, config.length)  # [N, T]
-        frames, senses = torch.from_numpy(self.window.read(ticks)), self.recorder.senses(ticks)
-        now = config.learning_rate * rate(self.step, config.steps, config.warmup, config.afterwards)
-        set_rate(self.optimiser, now)
+        ticks = self.replay_buffer.draw(rng, config.segments, config.segment_ticks)  # [N, T]
+        frames, senses = torch.from_numpy(self.replay_buffer.read(ticks)), self.recorder.sensor_data(ticks)
+        now = config.learning_rate * lr_factor(
+            self.step, config.steps, config.warmup, config.online_lr_factor
+        )
+        set_lr(self.optimizer, now)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        loss, _ = loss_of(self.model, frames, generator, senses)
-        return take_step(self.model, self.optimiser, loss, config, self.step)
+        loss, _ = loss_with(self.model, frames, generator, senses)
+        return take_step(self.model, self.optimizer, loss, config, self.step)
 
 
-def build_optimiser(model: WorldModel, config: TrainingConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: WorldModel, config: TrainingConfig) -> torch.optim.Optimizer:
     """Return what moves a model's weights, in a course as in a lesson."""
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
     return torch.optim.AdamW(
-        parameter_groups(model, model.rate_shares()), lr=config.learning_rate,
+        parameter_groups(model, model.lr_multipliers()), lr=config.learning_rate,
         weight_decay=config.weight_decay, fused=fused,
     )  # fmt: skip
 
@@ -151,7 +160,7 @@ def take_step(
         )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip_norm)
     optimiser.step()
     model.after_step()
     return value
@@ -171,13 +180,13 @@ def parameter_groups(model: nn.Module, shares: Mapping[str, float]) -> list[dict
     return [{"params": parameters, "share": share} for share, parameters in groups.items()]
 
 
-def set_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
+def set_lr(optimiser: torch.optim.Optimizer, value: float) -> None:
     """Set the learning rate of each group that `parameter_groups` made to its share of a value."""
     for group in optimiser.param_groups:
         group["lr"] = value * group["share"]
 
 
-def rate(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:
+def lr_factor(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:
     """Return the rate at a step as a share of its peak: a linear rise, half a cosine, then a plain."""
     if step >= steps:
         return afterwards

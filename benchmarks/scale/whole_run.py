@@ -101,7 +101,7 @@ def mean(values: Any) -> float:
 def cost(run: ProjectRun, peak: int, name: str, config: RunConfig, goal: Goal) -> list[Metric]:
     """Return what a run cost in time and memory."""
     took = run.document["seconds"]
-    remembered = config.agents.count * config.training.window * 3 * config.scene.frame_size**2
+    remembered = config.agents.count * config.training.replay_ticks * 3 * config.scene.frame_size**2
     return [
         Metric(
             f"{name}: from start to exit", run.seconds, "s", "recording and training, slowest agent",

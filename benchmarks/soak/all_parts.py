@@ -14,18 +14,30 @@ from typing import Any
 from benchmarks.harness import BenchmarkError
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime.local_ray import processes_of
-from social_jepa.runtime.simulation import Simulation, clear_remains
+from social_jepa.runtime.simulation import Simulation, clean_up
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 
 # Small enough that many agents share two cores. Who has published never does so anew, so that what is counted
 # belongs to who came, left or died, and to nobody's drift.
 TOY = (
-    "scene.renderer=toy", "scene.frame_size=32", "scene.objects=1", "agents.count=2", "agents.threads=1",
-    "model.dim=4", "model.width=8", "model.hidden=32",
-    "training.steps=60", "training.segments=32", "training.window=512", "training.calibration=256",
-    "negotiation.pool=64", "negotiation.anchors=32", "negotiation.heldout=32", "negotiation.drift=1.0",
-)  # fmt: skip
+    "scene.renderer=toy",
+    "scene.frame_size=32",
+    "scene.objects=1",
+    "agents.count=2",
+    "agents.threads=1",
+    "model.dim=4",
+    "model.width=8",
+    "model.hidden=32",
+    "training.steps=60",
+    "training.segments=32",
+    "training.replay_ticks=512",
+    "training.core_eval_ticks=256",
+    "negotiation.pool_ticks=64",
+    "negotiation.anchors=32",
+    "negotiation.heldout=32",
+    "negotiation.max_drift=1.0",
+)
 PATIENCE = 300.0  # seconds before a figure is given up
 LOOK_EVERY = 0.05  # seconds between two looks
 CURRENT = ("accepted", "refused")  # states of an edge that holds
@@ -47,7 +59,7 @@ def living(settings: Iterable[str], address: str | None = None) -> Iterator[Simu
             try:
                 simulation.down()
             except Exception:
-                clear_remains(run)
+                clean_up(run)
                 raise
 
 
@@ -133,7 +145,7 @@ def steady_mib(pids: Mapping[str, int], looks: int = 7, every: float = 0.5) -> d
 
 def keeper_pid(simulation: Simulation) -> int:
     """Return the process of the actor that keeps a simulation whose Ray is its own."""
-    living_ = simulation.folder.living() or {"session": 0}
+    living_ = simulation.folder.simulation_address() or {"session": 0}
     for pid in processes_of(living_["session"]):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Supervisor"):

@@ -13,7 +13,7 @@ from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
 from benchmarks.processes import ROOT, TAIL, Worker
 from benchmarks.soak.all_parts import TOY, living, until
 from benchmarks.soak.client import HOST, PATH, REFUSED
-from social_jepa.doctor import answers
+from social_jepa.doctor import is_listening
 from social_jepa.runtime.simulation import Simulation
 
 MILLISECONDS = 50.0
@@ -36,7 +36,7 @@ def served(simulation: Simulation) -> Iterator[int]:
             if process.poll() is not None:
                 said.seek(0)
                 raise BenchmarkError(f"social-jepa serve ended: {said.read()[-TAIL:].strip()}")
-            return answers(f"{HOST}:{port}", 0.2)
+            return is_listening(f"{HOST}:{port}", 0.2)
 
         try:
             until("social-jepa serve", ready, 60.0)
@@ -72,7 +72,7 @@ def rows(told: Mapping[str, float], empty: Mapping[str, float], replies: Mapping
 def figures(effort: Effort) -> list[Metric]:
     """Ask steadily, then send nonsense, then see that it still answers."""
     with living((*TOY, *effort.settings)) as simulation:
-        simulation.wait(patience=120.0)
+        simulation.wait(timeout=120.0)
         body = json.dumps(question(simulation))
         with served(simulation) as port, Worker("benchmarks.soak.client:Client", port=port) as client:
             good = {"task": "ask", "method": "POST", "path": PATH, "body": body, "status": 200, "rate": RATE}

@@ -16,7 +16,7 @@ from benchmarks.soak.all_parts import (
     steady_mib,
     until,
 )
-from social_jepa.runtime.cluster import KEEPER, names_in
+from social_jepa.runtime.cluster import SUPERVISOR, names_in
 from social_jepa.runtime.simulation import Simulation
 
 CYCLES = 100
@@ -38,7 +38,7 @@ def memory(simulation: Simulation) -> dict[str, float]:
     until("everybody settled", lambda: all(each["settled"] for each in by_name(simulation).values()))
     time.sleep(2.0)
     pids = {name: agent["pid"] for name, agent in by_name(simulation).items()}
-    return steady_mib({KEEPER: keeper_pid(simulation), **pids})
+    return steady_mib({SUPERVISOR: keeper_pid(simulation), **pids})
 
 
 def touching(edges: Iterable[Mapping[str, Any]], gone: Iterable[str]) -> list[Mapping[str, Any]]:
@@ -53,7 +53,7 @@ def rows(
     early: Mapping[str, float], late: Mapping[str, float], cycles: Sequence[int], left: Mapping[str, int]
 ) -> list[Metric]:
     """Return the figures: memory after some cycles and after all, and what was left behind by kind."""
-    agents = [name for name in early if name != KEEPER]
+    agents = [name for name in early if name != SUPERVISOR]
     worst = max(agents, key=lambda name: late[name] / early[name])
     goal, before = at_most(GROWTH, of_ratio=True), f"after {cycles[0]} cycles"
     after = f"after {cycles[1]} cycles"
@@ -62,7 +62,7 @@ def rows(
             Metric(f"{after}: {what}", count, "", "agents that came and left", cycles[1], at_most(0))
             for what, count in left.items()
         ),
-        Metric(f"{after}: memory of the keeper", late[KEEPER], "MiB", before, early[KEEPER], goal),
+        Metric(f"{after}: memory of the keeper", late[SUPERVISOR], "MiB", before, early[SUPERVISOR], goal),
         Metric(
             f"{after}: memory of the agent that grew most", late[worst], "MiB", before, early[worst], goal
         ),
@@ -76,7 +76,7 @@ def figures(effort: Effort) -> list[Metric]:
     gone: list[str] = []
     early: dict[str, float] = {}
     with living((*TOY, *effort.settings)) as simulation:
-        simulation.wait(patience=120.0)
+        simulation.wait(timeout=120.0)
         for number in range(1, cycles + 1):
             gone.append(cycle(simulation))
             if number == first:
@@ -90,7 +90,7 @@ def figures(effort: Effort) -> list[Metric]:
 
 def remains(simulation: Simulation, gone: Sequence[str]) -> dict[str, int]:
     """Return how much of those who left is still there, by kind."""
-    namespace, here = simulation.folder.namespace, {KEEPER, *by_name(simulation)}
+    namespace, here = simulation.folder.namespace, {SUPERVISOR, *by_name(simulation)}
 
     def orphans() -> set[str]:
         return set(names_in(namespace)) - here

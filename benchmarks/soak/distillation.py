@@ -22,8 +22,8 @@ def settings(effort: Effort) -> tuple[str, ...]:
     own = ["agents.count=2"]
     if effort.size < 1:
         own += [
-            f"training.steps={effort.of(450)}", f"training.window={max(512, effort.of(24576))}",
-            f"teaching.ticks={max(256, effort.of(6144))}", f"teaching.steps={effort.of(150)}",
+            f"training.steps={effort.of(450)}", f"training.replay_ticks={max(512, effort.of(24576))}",
+            f"distillation.ticks={max(256, effort.of(6144))}", f"distillation.steps={effort.of(150)}",
         ]  # fmt: skip
     return (*own, *effort.settings)
 
@@ -33,7 +33,7 @@ def come(simulation: Simulation, pose: str, teacher: str) -> dict[str, float]:
     names: list[str] = []
 
     def join() -> None:
-        agent = simulation.add_agent(pose, taught_by=teacher, wait=True)
+        agent = simulation.add_agent(pose, teacher=teacher, wait=True)
         names.append(agent["name"])
 
     took = seconds(join)
@@ -81,6 +81,6 @@ def figures(effort: Effort) -> list[Metric]:
     with living(settings(effort)) as simulation:
         pose = write_pose(simulation.folder.config().pose(2))
         say("  the first two learn alone")
-        simulation.wait(patience=600.0)
+        simulation.wait(timeout=600.0)
         alone = come(simulation, pose, "")
         return rows(come(simulation, pose, TEACHER), alone)

@@ -80,7 +80,7 @@ def figures(effort: Effort) -> list[Metric]:
     """Take turns: newcomers come and go, then as long without them."""
     disturbed, alone = [], []
     with living((*TOY, *effort.settings)) as simulation:
-        simulation.wait(patience=120.0)
+        simulation.wait(timeout=120.0)
         simulation.remove_agent("agent-1")
         come_and_go(simulation, 1)  # uncounted
         for turn in range(effort.of(5)):

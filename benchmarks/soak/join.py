@@ -99,5 +99,5 @@ def rows(joins: Mapping[int, Join]) -> list[Metric]:
 def figures(effort: Effort) -> list[Metric]:
     """Let agents join one after another, all others published and learning on."""
     with living((*TOY, *effort.settings)) as simulation:
-        simulation.wait(patience=120.0)
+        simulation.wait(timeout=120.0)
         return rows({peers: join(simulation, peers) for peers in range(2, max(3, effort.of(8)) + 1)})

@@ -18,7 +18,15 @@ SECONDS = 5.0
 SEED = 0
 AGENTS, KILLS, STEPS = 6, 20, 1800
 LAST_WORDS = 60.0  # seconds after the last recovery in which all edges should be settled
-KEY = ("source", "target", "round", "source_life", "target_life", "source_checkpoint", "target_checkpoint")
+KEY = (
+    "source",
+    "target",
+    "round",
+    "source_incarnation",
+    "target_incarnation",
+    "source_checkpoint",
+    "target_checkpoint",
+)
 
 
 class Kill(NamedTuple):

@@ -53,7 +53,7 @@ class NodeLoss:
     def __call__(self) -> dict[str, float]:
         """Lose a node and return the seconds until Ray said so, and from then until all agents were back."""
         with nodes_up(NODES) as nodes, living(self._settings, nodes.address) as simulation:
-            simulation.wait(patience=180.0)
+            simulation.wait(timeout=180.0)
             agents = by_name(simulation)
             node = max(nodes.worker_nodes, key=lambda each: len(_on(agents, each)))
             there = _on(agents, node)

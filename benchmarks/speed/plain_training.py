@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from agents.models.losses import whitened_prediction_loss
 from agents.settings import ModelConfig, TrainingConfig
-from agents.training.trainer import rate
+from agents.training.trainer import lr_factor
 
 
 class Segments(Dataset[Tensor]):
@@ -87,7 +87,7 @@ class PlainTrainer:
         self.config = config
         self.training = training
         self.step = 0
-        self.optimiser = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
 
@@ -99,14 +99,14 @@ class PlainTrainer:
 
     def backward(self, loss: Tensor) -> None:
         """Compute the gradients."""
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
 
     def update(self) -> None:
         """Take the step that the gradients ask for."""
         training = self.training
-        for group in self.optimiser.param_groups:
-            group["lr"] = training.learning_rate * rate(self.step, training.steps, training.warmup)
-        nn.utils.clip_grad_norm_(self.model.parameters(), training.clip)
-        self.optimiser.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.learning_rate * lr_factor(self.step, training.steps, training.warmup)
+        nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip_norm)
+        self.optimizer.step()
         self.step += 1

@@ -76,7 +76,7 @@ def starts(config: TrainingConfig) -> Iterator[list[int]]:
     """Yield where the segments of step 0, 1, ... of our trainer begin in its window."""
     for step in itertools.count():
         rng = np.random.default_rng([*SEED, step])
-        yield rng.integers(0, config.window - config.length + 1, size=config.segments).tolist()
+        yield rng.integers(0, config.replay_ticks - config.segment_ticks + 1, size=config.segments).tolist()
 
 
 class OurStep:
@@ -85,9 +85,9 @@ class OurStep:
     def __init__(self, window: int) -> None:
         """Fill a window."""
         torch.set_num_threads(1)
-        self.trainer = our_trainer(TrainingConfig(steps=FOREVER, window=window))
+        self.trainer = our_trainer(TrainingConfig(steps=FOREVER, replay_ticks=window))
         self.clock = CpuStopwatch()
-        self.clock.watch(self.trainer.window, "read", "input")
+        self.clock.watch(self.trainer.replay_buffer, "read", "input")
         self.clock.watch(self.trainer.model.normalise, "forward", "normalise")
         self.clock.watch(self.trainer.model, "loss", "forward")
         self.clock.watch(Tensor, "backward", "backward")
@@ -108,11 +108,11 @@ class PlainStep:
     def __init__(self, window: int) -> None:
         """Fill a window and take over the first weights of ours."""
         torch.set_num_threads(1)
-        self.config = TrainingConfig(steps=FOREVER, window=window)
+        self.config = TrainingConfig(steps=FOREVER, replay_ticks=window)
         ours = our_trainer(self.config)
         self.trainer = plain_trainer(ours)
-        frames = ours.window.read(ours.window.ticks)
-        self.batches = iter(loader(frames, self.config.length, starts(self.config)))
+        frames = ours.replay_buffer.read(ours.replay_buffer.ticks)
+        self.batches = iter(loader(frames, self.config.segment_ticks, starts(self.config)))
         self.clock = CpuStopwatch()
 
     def __call__(self, steps: int) -> dict[str, float]:
@@ -132,7 +132,7 @@ def report(
     config: TrainingConfig, steps: int, total: float, spent: dict[str, float], loss: float
 ) -> dict[str, float]:
     """Return the figures of one round."""
-    frames = steps * config.segments * config.length
+    frames = steps * config.segments * config.segment_ticks
     parts = {"normalise": 0.0, **spent}
     parts["rest"] = total - sum(parts.values())
     return {"rate": frames / total, "loss": loss, **{part: 1e3 * parts[part] / steps for part in PARTS}}
@@ -143,7 +143,7 @@ def figures(effort: Effort) -> list[Metric]:
     from social_jepa.runtime.cluster import MALLOC
 
     one = {"OMP_NUM_THREADS": "1"}
-    window = max(256, effort.of(TrainingConfig().window))
+    window = max(256, effort.of(TrainingConfig().replay_ticks))
     steps = effort.of(STEPS)
     with (
         Worker("benchmarks.speed.training:OurStep", one | MALLOC, window=window) as ours,

@@ -22,21 +22,22 @@ NAMES = tuple(f"agent-{index}" for index in range(4))
 CORE = 6
 GOAL = 2.0  # seconds for the twelve edges, with Ray
 SHORT = (  # learns enough in seconds that every agent has a core to talk about
-    "scene.renderer=toy", "training.steps=40", "training.window=2048", "training.calibration=1024",
+    "scene.renderer=toy", "training.steps=40", "training.replay_ticks=2048", "training.core_eval_ticks=1024",
 )  # fmt: skip
 
 
 def pools(index: int, config: NegotiationConfig) -> AnchorPools:
     """Return what a well-trained agent would hold: the shared factors turned its own way, then noise."""
-    factors = np.random.default_rng(0).standard_normal((2 * config.pool, CORE))
+    factors = np.random.default_rng(0).standard_normal((2 * config.pool_ticks, CORE))
     rng = np.random.default_rng([1, index])
     turn = np.linalg.qr(rng.standard_normal((CORE, CORE)))[0]
     core = factors @ turn + 0.2 * rng.standard_normal(factors.shape)
-    rest = rng.standard_normal((2 * config.pool, ModelConfig().dim - CORE))
+    rest = rng.standard_normal((2 * config.pool_ticks, ModelConfig().dim - CORE))
     vectors = torch.from_numpy(np.concatenate([core, rest], axis=1)).float()
-    ids = tuple(range(2 * config.pool))
+    ids = tuple(range(2 * config.pool_ticks))
     anchors, heldout = (
-        AnchorSet(ids[part], vectors[part], CORE) for part in (slice(config.pool), slice(config.pool, None))
+        AnchorSet(ids[part], vectors[part], CORE)
+        for part in (slice(config.pool_ticks), slice(config.pool_ticks, None))
     )
     return AnchorPools(anchors, heldout)
 
@@ -47,7 +48,7 @@ class Society:
     def __init__(self, pool: int, anchors: int, heldout: int) -> None:
         """Embed."""
         torch.set_num_threads(1)
-        self.config = NegotiationConfig(pool=pool, anchors=anchors, heldout=heldout)
+        self.config = NegotiationConfig(pool_ticks=pool, anchors=anchors, heldout=heldout)
         self.pools = {name: pools(index, self.config) for index, name in enumerate(NAMES)}
 
     def __call__(self, talk: bool) -> dict[str, float]:
@@ -62,14 +63,14 @@ class Society:
         for name in NAMES:
             card = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
             rng = np.random.default_rng([2, NAMES.index(name)])
-            mailbox, side = Channel(transport), Negotiation(card, self.pools[name], self.config, rng)
-            sides[name] = (mailbox, side)
-            transport.listen(name, lambda frame, m=mailbox, s=side: m.post(s.receive(m.open(frame))))  # type: ignore[misc]
-        for name, (mailbox, side) in sides.items():
-            mailbox.post(side.open([peer for peer in NAMES if peer != name]))
+            channel, side = Channel(transport), Negotiation(card, self.pools[name], self.config, rng)
+            sides[name] = (channel, side)
+            transport.listen(name, lambda frame, m=channel, s=side: m.send(s.receive(m.receive(frame))))  # type: ignore[misc]
+        for name, (channel, side) in sides.items():
+            channel.send(side.make_offers([peer for peer in NAMES if peer != name]))
         transport.run()
         assert all(edge.score for _, side in sides.values() for edge in side.edges.values())
-        return sum((mailbox.sent for mailbox, _ in sides.values()), Counter())
+        return sum((channel.sent for channel, _ in sides.values()), Counter())
 
     def fit(self) -> Counter[tuple[str, str]]:
         """Fit and score the same maps with nobody talking."""
@@ -104,7 +105,7 @@ def byte_figures(spent: float, config: NegotiationConfig) -> list[Metric]:
 def memory_figures(effort: Effort) -> list[Metric]:
     """Measure the negotiation of four agents in one process."""
     config = NegotiationConfig()
-    sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool", "anchors", "heldout")}
+    sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool_ticks", "anchors", "heldout")}
     config = NegotiationConfig(**sizes)
     with Worker("benchmarks.speed.wire:Society", {"OMP_NUM_THREADS": "1"}, **sizes) as society:
         found = alternate(

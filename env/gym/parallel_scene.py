@@ -39,7 +39,7 @@ class ParallelScene(ParallelEnv):
         config: SceneConfig | None = None,
         agents: int = 2,
         max_ticks: int = 256,
-        max_glance: float = 15.0,
+        max_view_angle: float = 15.0,
         render_mode: str | None = None,
     ) -> None:
         """Describe the environment; the renderer is built by the first reset.
@@ -48,15 +48,15 @@ class ParallelScene(ParallelEnv):
             config: The scene; SceneConfig() if not given.
             agents: How many cameras stand on the ring.
             max_ticks: Ticks until an episode is truncated.
-            max_glance: Degrees.
+            max_view_angle: Degrees.
             render_mode: rgb_array, or None.
         """
-        check_episode(max_ticks, max_glance, render_mode)
+        check_episode(max_ticks, max_view_angle, render_mode)
         if agents < 1:
             raise ValueError(f"agents must be at least 1, got {agents}")
         self.config = config or SceneConfig()
         self.max_ticks = max_ticks
-        self.max_glance = max_glance
+        self.max_view_angle = max_view_angle
         self.render_mode = render_mode
         self.poses = {f"agent-{k}": ring_pose(k, RingConfig()) for k in range(agents)}
         for pose in self.poses.values():
@@ -101,7 +101,7 @@ class ParallelScene(ParallelEnv):
                 raise ValueError(
                     f"an action is missing for {name}: give one for each of {', '.join(present)}"
                 )
-            self._looks_at[name] = glance_pose(self.poses[name], actions[name], self.max_glance)
+            self._looks_at[name] = glance_pose(self.poses[name], actions[name], self.max_view_angle)
         self._tick += 1
         over = self._tick >= self.max_ticks
         self.agents = [] if over else list(present)

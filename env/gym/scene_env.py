@@ -11,12 +11,12 @@ from env.renderers.base import Renderer, share_renderer
 from env.scene import Scene, SceneConfig, SceneState
 
 
-def check_episode(max_ticks: int, max_glance: float, render_mode: str | None) -> None:
+def check_episode(max_ticks: int, max_view_angle: float, render_mode: str | None) -> None:
     """Raise ValueError for an episode that cannot be played."""
     if max_ticks < 1:
         raise ValueError(f"max_ticks must be at least 1, got {max_ticks}")
-    if not (math.isfinite(max_glance) and max_glance >= 0):
-        raise ValueError(f"max_glance must be a number of degrees, 0 or more, got {max_glance!r}")
+    if not (math.isfinite(max_view_angle) and max_view_angle >= 0):
+        raise ValueError(f"max_view_angle must be a number of degrees, 0 or more, got {max_view_angle!r}")
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
 

@@ -64,14 +64,14 @@ class Steering(SceneEnv):
         values = np.asarray(action, dtype=np.float64)
         if values.shape != (STEERED,) or not (np.abs(values) <= 1).all():
             raise ValueError(f"an action is a push (x, z), each between -1 and 1, got {action!r}")
-        rates = np.array(self.config.coordinate_rates[:STEERED])
+        rates = np.array(self.config.coordinate_autocorrelations[:STEERED])
         self._steered = rates * self._steered + np.sqrt(1 - rates**2) * self.strength * values
         self._tick += 1
         reward = float(nearness(self._place(), self.goal))
         return self._look(), reward, False, self._tick >= self.max_ticks, self._info()
 
     def _place(self) -> np.ndarray:
-        return unit_positions(self.config.dynamics, self._steered, self.config.squash)
+        return unit_positions(self.config.dynamics, self._steered, self.config.tanh_gain)
 
     def _info(self) -> dict[str, Any]:
         x, z = self._place().tolist()
@@ -80,7 +80,7 @@ class Steering(SceneEnv):
     def _look(self) -> np.ndarray:
         scene = self._playing()
         factors = np.concatenate([self._steered, scene.state(self._tick).factors[STEERED:]])
-        return self._draw(scene.state_of(self._tick, factors), self.pose)
+        return self._draw(scene.state_from_factors(self._tick, factors), self.pose)
 
 
 def _check(config: SceneConfig, goal: tuple[float, float], strength: float) -> None:

@@ -49,11 +49,11 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped, or bring a simulation back, from its agents' checkpoints."""
-    from social_jepa.runtime.simulation import was_living
+    from social_jepa.runtime.simulation import was_simulation
     from social_jepa.storage.run_folder import find
 
     folder = find(run)
-    if was_living(folder):
+    if was_simulation(folder):
         start(folder, address, True, as_json)
         return
     _simulate(folder.config(), folder, address, True, as_json)
@@ -97,13 +97,13 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Translate what one agent sees, or a vector, into another agent's space, and find the nearest there."""
-    from social_jepa.graph.query import ask, draw, print_answer
+    from social_jepa.graph.query import print_answer, query, write_picture
     from social_jepa.graph.results import load_results
     from social_jepa.storage.run_folder import find
 
     results = load_results(find(run))
-    answer = ask(results, source, target, tick=tick, vector=vector, via=via, top=top)
-    answer["picture"] = str(draw(results, answer, picture))
+    answer = query(results, source, target, tick=tick, vector=vector, via=via, top=top)
+    answer["picture"] = str(write_picture(results, answer, picture))
     if as_json:
         print_json(answer)
     else:
@@ -144,12 +144,12 @@ def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_jso
     from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.graph.results import load_results
     from social_jepa.report.page import write_report
-    from social_jepa.runtime.batch_run import Run
+    from social_jepa.runtime.batch_run import BatchRun
 
     screen = ProgressDisplay(Console(stderr=True))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its daemons say; results stay alone
-            document = Run(config, folder, screen, again).run(address)
+            document = BatchRun(config, folder, screen, again).run(address)
             screen.phase("drawing the report")
             write_report(load_results(folder))
     finally:

@@ -35,12 +35,12 @@ def serve(
     from social_jepa.server.app import open_port
     from social_jepa.server.app import serve as run_server
     from social_jepa.server.auth import check_access
-    from social_jepa.storage.run_folder import RunFolderError, find, find_living
+    from social_jepa.storage.run_folder import RunFolderError, find, find_running
 
     token = token or None
     check_access(host, token)
     try:
-        folder = find_living(run)
+        folder = find_running(run)
     except RunFolderError:
         folder = find(run)
     if on_ray:

@@ -99,7 +99,7 @@ def add_agent(
     pose: PoseText = "",
     name: Annotated[str, typer.Option(help='By default "agent-" and a number that is free.')] = "",
     model: Annotated[str, typer.Option(help="Kind of world model; by default that of the others.")] = "",
-    taught_by: Annotated[
+    teacher: Annotated[
         str, typer.Option(help="Peer from whose embeddings it learns first.", show_default=False)
     ] = "",
     wait: Wait = False,
@@ -109,7 +109,7 @@ def add_agent(
     """Let an agent join: it learns its view alone, or taught by a peer, then negotiates with everybody."""
     simulation = _reach(run)
     agent = simulation.add_agent(
-        pose, name=name, kind=model, taught_by=taught_by, settings=settings or [], wait=wait
+        pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait
     )
     if as_json:
         print_json(agent)
@@ -121,10 +121,10 @@ def add_agent(
     else:
         place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent["pose"].split(","))
         typer.echo(f"{agent['name']} joined at {place}" + (", and is understood" if wait else ""))
-    if wait and taught_by:
+    if wait and teacher:
         from social_jepa.report.distillation_savings import saving, told
 
-        typer.echo(told(taught_by, agent, saving(simulation.results(), agent["name"])))
+        typer.echo(told(teacher, agent, saving(simulation.results(), agent["name"])))
 
 
 @app.command("move-agent")
@@ -182,16 +182,16 @@ def edge(
 @app.command()
 def down(run: Run = None, as_json: AsJson = False) -> None:
     """Save and end a simulation and everything that it started; resume brings it back."""
-    from social_jepa.runtime.simulation import NotUpError, Simulation, clear_remains
+    from social_jepa.runtime.simulation import NotUpError, Simulation, clean_up
     from social_jepa.storage.run_folder import find
 
     folder = find(run)
     try:
-        Simulation.reach(folder).down()
+        Simulation.attach(folder).down()
     except NotUpError:
-        if not folder.living_file.exists():
+        if not folder.simulation_file.exists():
             raise
-        clear_remains(folder)
+        clean_up(folder)
     if as_json:
         print_json({"down": str(folder.path)})
     else:
@@ -200,6 +200,6 @@ def down(run: Run = None, as_json: AsJson = False) -> None:
 
 def _reach(run: Path | None) -> Any:
     from social_jepa.runtime.simulation import Simulation
-    from social_jepa.storage.run_folder import find_living
+    from social_jepa.storage.run_folder import find_running
 
-    return Simulation.reach(find_living(run))
+    return Simulation.attach(find_running(run))

@@ -24,7 +24,7 @@ class AgentsConfig:
     gpus: float = 0.0  # GPUs that each agent reserves; 0: its share of those there are
 
     @property
-    def usual(self) -> str:
+    def common_kind(self) -> str:
         """Kind of a newcomer that names none: that of all others, if they are alike."""
         return self.kinds[0] if len(set(self.kinds)) == 1 else self.kind
 

@@ -15,7 +15,7 @@ class ConfigError(ValueError):
     """A setting that cannot work; the text names it and the remedy."""
 
 
-def overlay(kind: type, settings: dict[str, Any], overrides: Sequence[str] = ()) -> Any:
+def build_config(kind: type, settings: dict[str, Any], overrides: Sequence[str] = ()) -> Any:
     """Return a dataclass of settings; what is not said stays as its defaults have it, in groups as well.
 
     Args:
@@ -35,7 +35,7 @@ def overlay(kind: type, settings: dict[str, Any], overrides: Sequence[str] = ())
         nested: Any = _value(value)
         for part in reversed(parts):
             nested = {part: nested}
-        lay_over(settings, nested)
+        merge_into(settings, nested)
     try:
         return _build(kind, settings, "", kind)
     except ValueError as error:
@@ -49,13 +49,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     """Write nested values over others, in place; what is not named above stays."""
     for key, value in above.items():
         if isinstance(value, Mapping):
             if not isinstance(below.get(key), dict):
                 below[key] = {}
-            lay_over(below[key], value)
+            merge_into(below[key], value)
         else:
             below[key] = value
 

@@ -14,7 +14,7 @@ from agents.settings import DistillationConfig, ModelConfig, NegotiationConfig, 
 from env.camera import Pose, ring_pose
 from env.scene import Scene, SceneConfig
 from social_jepa.config.agents_config import AgentsConfig
-from social_jepa.config.overrides import ConfigError, lay_over, overlay
+from social_jepa.config.overrides import ConfigError, build_config, merge_into
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
-    teaching: DistillationConfig = field(default_factory=DistillationConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         """Refuse what only shows when the parts meet."""
@@ -43,8 +43,12 @@ class RunConfig:
 
     def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose]) -> None:
         """Raise ValueError unless such an agent can live in this scene and show what it makes of it."""
-        scene, dim, needs = Scene(self.scene, self.seed), self.model.dim_of(kind), self.model.needs_of(kind)
-        key, pairs = self.model.dim_key(kind), self.training.segments * (self.training.length - 1)
+        scene, dim, needs = (
+            Scene(self.scene, self.seed),
+            self.model.dim_of(kind),
+            self.model.sensor_spec_of(kind),
+        )
+        key, pairs = self.model.dim_key(kind), self.training.segments * (self.training.segment_ticks - 1)
         if pairs <= dim:
             raise ValueError(
                 f"{key} makes codes of {dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
@@ -56,10 +60,11 @@ class RunConfig:
                 f"negotiation.anchors + negotiation.heldout, times the {dim} dimensions of {key}, "
                 f"make {frame:,} bytes: at most {MAX_FRAME // 2:,} travel in one message"
             )
-        if self.training.window // needs.looks < 2 * self.training.length:
+        if self.training.replay_ticks // needs.views < 2 * self.training.segment_ticks:
             raise ValueError(
-                f"training.window={self.training.window}: {name} looks {needs.looks} times at a tick, and "
-                f"its window must hold two segments; choose {2 * self.training.length * needs.looks} or more"
+                f"training.replay_ticks={self.training.replay_ticks}: {name} records {needs.views} views of "
+                "a tick, and its replay buffer must hold two segments; "
+                f"choose {2 * self.training.segment_ticks * needs.views} or more"
             )
         try:
             pose = find_pose()
@@ -100,8 +105,8 @@ class RunConfig:
 
 
 QUICK: Mapping[str, Any] = {
-    "training": {"steps": 225, "window": 12288},
-    "negotiation": {"pool": 768},
+    "training": {"steps": 225, "replay_ticks": 12288},
+    "negotiation": {"pool_ticks": 768},
 }  # a smaller run that still shows an isometry
 
 
@@ -120,8 +125,8 @@ def load_config(
     """
     settings: dict[str, Any] = {}
     for above in (base or {}, {} if file is None else _read(file)):
-        lay_over(settings, above)
-    config: RunConfig = overlay(RunConfig, settings, overrides)
+        merge_into(settings, above)
+    config: RunConfig = build_config(RunConfig, settings, overrides)
     try:
         config.check_agents()
     except ValueError as error:

@@ -38,7 +38,7 @@ def agent_entry(
     memory: AgentSnapshot, scene: Scene, pose: Pose, node: str, incarnation: int
 ) -> dict[str, Any]:
     """Return one row of ``agents``."""
-    card, progress = memory.card, memory.progress
+    card, progress = memory.peer_info, memory.progress
     return {
         "name": card.name,
         "kind": card.kind,
@@ -57,8 +57,8 @@ def agent_entry(
         "loss": list(memory.losses),
         "record_seconds": progress.record_seconds,
         "train_seconds": progress.train_seconds,
-        "lesson_frames": progress.lesson_frames,
-        "era": memory.era,
+        "distill_frames": progress.distill_frames,
+        "pose_version": memory.pose_version,
         "incarnation": incarnation,
         "node": node,
     }
@@ -87,11 +87,11 @@ def edge_entry(edge: EdgeResult) -> dict[str, Any]:
         "bytes": edge.bytes,
         "method": "procrustes",
         "round": edge.round,
-        "core_dims": list(edge.cores),
+        "core_dims": list(edge.core_dims),
         "source_checkpoint": edge.source_checkpoint,
         "target_checkpoint": edge.target_checkpoint,
-        "source_life": edge.lives[0],
-        "target_life": edge.lives[1],
+        "source_incarnation": edge.incarnations[0],
+        "target_incarnation": edge.incarnations[1],
         "budget": [dict(row) for row in edge.budget],
     }
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor
 
 from agents.models.registry import build_world_model
-from agents.models.world_model import embed_of
+from agents.models.world_model import encode_with
 from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
@@ -31,7 +31,7 @@ class QueryError(ValueError):
     """A question that cannot be answered; the text says why."""
 
 
-def ask(
+def query(
     results: Results,
     source: str,
     target: str,
@@ -63,7 +63,7 @@ def ask(
         codes = parse_vector(vector)[None]
     else:
         tick = DEFAULT_TICK if tick is None else tick
-        codes = embed(results, source, [tick])
+        codes = encode_ticks(results, source, [tick])
     answer = translate(results, path, codes, top)
     (translated,), (near,) = answer.pop("translated"), answer.pop("nearest")
     return {**answer, "tick": tick, "vector": codes[0].tolist(), "translated": translated, "nearest": near}
@@ -87,7 +87,7 @@ def translate(results: Results, path: Sequence[str], codes: Tensor, top: int = 5
         raise QueryError(
             f"the core of {source} has {core_dim} dimensions: every vector needs {core_dim} finite numbers"
         )
-    translated = carry(results, path)(codes.double())
+    translated = path_map(results, path)(codes.double())
     return {
         "from": source,
         "to": target,
@@ -97,7 +97,7 @@ def translate(results: Results, path: Sequence[str], codes: Tensor, top: int = 5
     }
 
 
-def carry(results: Results, path: Sequence[str]) -> LinearMap:
+def path_map(results: Results, path: Sequence[str]) -> LinearMap:
     """Return the map along a path, or through the common space."""
     if UNIVERSE in path[1:-1]:
         return between(results.universe(), path[0], path[-1])
@@ -111,7 +111,7 @@ def quality(results: Results, path: Sequence[str]) -> dict[str, Any]:
     promises nothing beyond what is measured: there ``expected_r2`` is the same figure.
     """
     source, target = scoring_cores(results, path[0], path[-1])
-    measured = r2(carry(results, path)(source), target)
+    measured = r2(path_map(results, path)(source), target)
     expected = measured if UNIVERSE in path[1:-1] else results.graph.quality(path)
     return {"path": list(path), "expected_r2": expected, "measured_r2": measured}
 
@@ -170,7 +170,7 @@ def parse_vector(text: str) -> Tensor:
         raise QueryError(f"--vector takes numbers with commas between, not {text!r}") from error
 
 
-def embed(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
+def encode_ticks(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
     """Return the core codes of what an agent sees at some ticks, by its published model, [K, core_dim].
 
     Raises:
@@ -183,10 +183,10 @@ def embed(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
     if set(ticks) <= set(memory.ids):
         return memory.core()[memory.rows(ticks)]
     published, member = load_published(results, source), results.member(source)
-    needs = member.config(results.config).model.needs_of(member.kind)
+    needs = member.config(results.config).model.sensor_spec_of(member.kind)
     with Observer(results) as observer, torch.inference_mode():
-        frames, senses = observer.sense(source, ticks, needs)
-        return published.basis.core(embed_of(published.model, torch.from_numpy(frames), senses))
+        frames, senses = observer.record(source, ticks, needs)
+        return published.basis.core(encode_with(published.model, torch.from_numpy(frames), senses))
 
 
 def load_published(results: Results, name: str) -> PublishedModel:
@@ -203,25 +203,25 @@ def load_published(results: Results, name: str) -> PublishedModel:
         published = PublishedModel.load(
             path, owner, lambda: build_world_model(member.kind, own.model, config.scene.frame_size, (0,))
         )
-        if published.memory.card.checkpoint != results.agent(name)["checkpoint"]:
+        if published.snapshot.peer_info.checkpoint != results.agent(name)["checkpoint"]:
             raise CheckpointError(f"{path} is not the version that the graph was made with")
     except CheckpointError as error:
         raise QueryError(f"{error}; social-jepa resume {results.folder.path} makes both anew") from error
     return published
 
 
-def draw(results: Results, answer: dict[str, Any], path: Path | None) -> Path:
+def write_picture(results: Results, answer: dict[str, Any], path: Path | None) -> Path:
     """Draw what the speaker sees beside what the listener saw at the nearest ticks, and return the file."""
     source, target, tick = answer["from"], answer["to"], answer["tick"]
     with Observer(results) as observer:
         found = [
-            (f"{target} t={near['tick']} d={near['distance']:.2f}", observer.see(target, near["tick"]))
+            (f"{target} t={near['tick']} d={near['distance']:.2f}", observer.render(target, near["tick"]))
             for near in answer["nearest"]
         ]
         rows = [found]
         if tick is not None:
-            asked = [(f"{source} sees t={tick}", observer.see(source, tick))]
-            rows = [[*asked, (f"{target} sees t={tick}", observer.see(target, tick))], found]
+            asked = [(f"{source} sees t={tick}", observer.render(source, tick))]
+            rows = [[*asked, (f"{target} sees t={tick}", observer.render(target, tick))], found]
         name = f"query-{source}-{target}-{'vector' if tick is None else tick}.png"
         file = path or results.folder.path / name
         try:

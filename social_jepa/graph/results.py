@@ -99,7 +99,7 @@ class Results:
                     f"{name} has published another version since: ask again for the newest graph"
                 )
             try:
-                self._pools[name] = AnchorPools.of(tensors, agent["core_dim"])
+                self._pools[name] = AnchorPools.from_tensors(tensors, agent["core_dim"])
             except (KeyError, ValueError) as error:
                 raise _damaged(path, error) from error
         return self._pools[name]
@@ -122,7 +122,7 @@ def load_results(folder: RunFolder, as_of: float = FOREVER) -> Results:
 
 def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: float = FOREVER) -> Results:
     """Read a run's graph from an open ledger; see `load_results`."""
-    members = tuple(Member.of(row) for row in ledger.members(as_of))
+    members = tuple(Member.from_row(row) for row in ledger.members(as_of))
     if not members:
         raise RunFolderError(f"{folder.path} had no agents at that time: it holds no graph of then")
     published = ledger.agents(as_of)
@@ -132,7 +132,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         for entry, packed in ledger.edges(as_of):
             if not {entry["source"], entry["target"]} <= there:
                 continue
-            edges.append(_aged(entry, current))
+            edges.append(_with_staleness(entry, current))
             if packed is not None:
                 maps |= unpack_maps(entry["source"], entry["target"], packed)
         graph = translation_graph([member.name for member in members], edges, maps)
@@ -144,16 +144,16 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         "agents": [current[member.name] for member in members if member.name in current],
         "learning": [member.name for member in members if member.name not in current],
         "edges": edges, "budget": budget_entry(edges),
-        "as_of": as_of if as_of < FOREVER else time.time(), **_told(ledger, as_of),
+        "as_of": as_of if as_of < FOREVER else time.time(), **_event_summaries(ledger, as_of),
     }  # fmt: skip
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
 
 
 def _is_current(member: Member, agent: Mapping[str, Any] | None) -> bool:
-    return agent is not None and agent.get("era", 0) == member.era
+    return agent is not None and agent.get("pose_version", 0) == member.pose_version
 
 
-def _aged(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _with_staleness(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return an edge as it stands now that its two agents may have moved on."""
     if entry["status"] not in ("accepted", "refused"):
         return entry
@@ -169,7 +169,7 @@ def _aged(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> di
     return entry
 
 
-def _told(ledger: Ledger, as_of: float) -> dict[str, Any]:
+def _event_summaries(ledger: Ledger, as_of: float) -> dict[str, Any]:
     """Return what the events say of the whole: what it took, and what agents refused to read."""
     finished, refused = (ledger.events_of(what, as_of=as_of) for what in ("finished", "refused"))
     return {
@@ -230,7 +230,7 @@ def _damaged(path: Path, error: Exception) -> RunFolderError:
     return RunFolderError(f"{path} is missing or damaged ({error}): resume the run to write it again")
 
 
-def everybody(results: Results) -> list[dict[str, Any]]:
+def all_agents(results: Results) -> list[dict[str, Any]]:
     """Return the document's agents, and those that are still learning, as far as a drawing needs them."""
     ready = {agent["name"]: agent for agent in results.document["agents"]}
     learning = {"collapsed": False, "core_dim": "none", "dim": "its"}

@@ -12,13 +12,16 @@ def saving(results: Results, name: str) -> dict[str, float]:
     """
     member, agent = results.member(name), results.agent(name)
     config = member.config(results.config)
-    course, looks = config.training, config.model.needs_of(member.kind).looks
-    alone, window = course.steps * course.segments * course.length * looks, course.window // looks
-    recorded = min(config.teaching.ticks, window)
+    course, looks = config.training, config.model.sensor_spec_of(member.kind).views
+    alone, window = (
+        course.steps * course.segments * course.segment_ticks * looks,
+        course.replay_ticks // looks,
+    )
+    recorded = min(config.distillation.ticks, window)
     return {
-        "read": agent["lesson_frames"], "read_alone": alone,
+        "read": agent["distill_frames"], "read_alone": alone,
         "recorded": recorded, "recorded_alone": window,
-        "share_read": agent["lesson_frames"] / alone, "share_recorded": recorded / window,
+        "share_read": agent["distill_frames"] / alone, "share_recorded": recorded / window,
     }  # fmt: skip
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from agents.files import write_atomically
-from agents.settings import stretches
+from agents.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from env.scene import Scene, SceneConfig
 from social_jepa.config.run_config import RunConfig
-from social_jepa.graph.results import Results, everybody, full_document
+from social_jepa.graph.results import Results, all_agents, full_document
 from social_jepa.report import plots, tables
 from social_jepa.report.figure import color
 from social_jepa.report.graph_svg import draw_graph
@@ -80,7 +80,7 @@ def _standalone(graph: str, style: str) -> str:
 def _look(results: Results) -> Sights:
     """Take the pictures; a machine without OpenGL still gets the rest of the page."""
     config = results.config
-    held = stretches(config.negotiation, config.scene.memory)[0]
+    held = tick_ranges(config.negotiation, config.scene.decorrelation_ticks)[0]
     ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
     try:
         with Observer(results) as observer:
@@ -106,7 +106,7 @@ def _headline(document: Mapping[str, Any]) -> dict[str, str]:
         "null_mean": number(float(np.mean(null)) if null else None, 2),
         "null_highest": number(max(null, default=None), 2),
         "time": _time(document["seconds"].get("total")),
-        "taught": _taught([agent["name"] for agent in agents if agent["lesson_frames"]]),
+        "taught": _taught([agent["name"] for agent in agents if agent["distill_frames"]]),
         "seed": str(document["seed"]),
         "config_hash": escape(document["config_hash"]),
         "fingerprint": escape(document["scene"]),
@@ -138,7 +138,7 @@ def _graph(results: Results, sights: Sights) -> dict[str, str]:
     ]
     return {
         "tick": str(tick),
-        "graph": draw_graph({**document, "agents": everybody(results)}, config.scene, state, pictures),
+        "graph": draw_graph({**document, "agents": all_agents(results)}, config.scene, state, pictures),
         "shades": tables.shades(),
         "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
         "remarks": tables.reasons("Accepted, with a remark", remarks[1]),
@@ -166,7 +166,7 @@ def _plots(results: Results, config: RunConfig) -> dict[str, str]:
 
 def _common_rate(scene: SceneConfig) -> float | None:
     """Return the autocorrelation of every coordinate of the scene, if theory has one for all."""
-    rates = set(scene.coordinate_rates)
+    rates = set(scene.coordinate_autocorrelations)
     return rates.pop() if scene.dynamics == "ornstein_uhlenbeck" and len(rates) == 1 else None
 
 

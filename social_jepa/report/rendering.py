@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.files import write_atomically
-from agents.spec import sensing_words
+from agents.spec import sensor_seed
 from env.camera import Pose
 from env.recording import SensorData
 from env.renderers.base import share_renderer
@@ -29,7 +29,7 @@ class Observer:
         """Replay the run's scene."""
         config = results.config
         self._poses = {member.name: Pose.parse(member.pose) for member in results.members}
-        self._words = {member.name: sensing_words(config.seed, member.index) for member in results.members}
+        self._words = {member.name: sensor_seed(config.seed, member.index) for member in results.members}
         self._scene = Scene(config.scene, config.seed, body_events(results.bodies))
         self._renderer = share_renderer(config.scene)
 
@@ -41,16 +41,16 @@ class Observer:
         """Free the renderer."""
         self._renderer.close()
 
-    def see(self, name: str, tick: int) -> np.ndarray:
+    def render(self, name: str, tick: int) -> np.ndarray:
         """Return what an agent's camera sees at a tick, uint8 [H, W, 3]."""
         return self._renderer.render(self._scene.state(tick), self._poses[name], name)
 
-    def sense(self, name: str, ticks: Sequence[int], needs: SensorSpec) -> tuple[np.ndarray, SensorData]:
+    def record(self, name: str, ticks: Sequence[int], needs: SensorSpec) -> tuple[np.ndarray, SensorData]:
         """Return all that an agent knows of ticks: frames uint8 [K, ...], and senses."""
         recorder = SensorRecorder(
             self._scene, self._renderer, self._poses[name], name, needs, self._words[name]
         )
-        return recorder.record(ticks).frames, recorder.senses(np.array(ticks))
+        return recorder.record(ticks).frames, recorder.sensor_data(np.array(ticks))
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int = 3) -> Image.Image:
@@ -92,4 +92,4 @@ def data_uri(pixels: np.ndarray) -> str:
 
 def same_ticks(observer: Observer, names: Iterable[str], ticks: Sequence[int]) -> dict[str, list[np.ndarray]]:
     """Return what every agent sees at the same ticks."""
-    return {name: [observer.see(name, tick) for tick in ticks] for name in names}
+    return {name: [observer.render(name, tick) for tick in ticks] for name in names}

@@ -16,13 +16,13 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_entry
 from social_jepa.graph.results import export, read_results
 from social_jepa.runtime import cluster
-from social_jepa.runtime.registry import begin
+from social_jepa.runtime.registry import record_start
 from social_jepa.runtime.supervisor import Supervisor
 from social_jepa.storage.ledger import Ledger, LedgerError
 from social_jepa.storage.run_folder import RunFolder
 
-PATIENCE = 60.0  # seconds, and one more for each edge, before what is not settled counts as failed
-LOOK_EVERY = 0.2  # seconds between two looks at how agents are doing
+NEGOTIATION_TIMEOUT = 60.0  # seconds, and one more for each edge, before what is not settled counts as failed
+POLL_SECONDS = 0.2  # seconds between two looks at how agents are doing
 
 
 class ProgressObserver(Protocol):
@@ -42,7 +42,7 @@ class RunStoppedError(RuntimeError):
 
 
 @dataclass
-class Run:
+class BatchRun:
     """One run from placing the agents to their graph.
 
     Attributes:
@@ -54,7 +54,7 @@ class Run:
 
     config: RunConfig
     folder: RunFolder
-    watcher: ProgressObserver
+    observer: ProgressObserver
     resume: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -66,18 +66,20 @@ class Run:
             AgentLostError: An agent's work failed, or its process died again and again.
             StoppedError: Interrupted from the keyboard; agents have saved what they trained.
         """
-        with self.folder.hold():
+        with self.folder.lock():
             return self._run(address)
 
     def _run(self, address: str | None) -> dict[str, Any]:
         began = time.perf_counter()
         ledger = Ledger(self.folder.ledger_file, create=True)
         try:
-            begin(ledger, self.config, self.folder, "resumed" if self.resume else "started", living=False)
-            self.watcher.phase("starting Ray" if not address else f"joining the cluster at {address}")
+            record_start(
+                ledger, self.config, self.folder, "resumed" if self.resume else "started", online=False
+            )
+            self.observer.phase("starting Ray" if not address else f"joining the cluster at {address}")
             with cluster.cluster(address):
-                self._live(ledger)
-            self.watcher.phase("scoring and writing")
+                self._run_agents(ledger)
+            self.observer.phase("scoring and writing")
             return self._collect(ledger, began)
         except KeyboardInterrupt:
             ledger.event("stopped", why="interrupted from the keyboard")
@@ -90,10 +92,10 @@ class Run:
         finally:
             ledger.close()
 
-    def _live(self, ledger: Ledger) -> None:
+    def _run_agents(self, ledger: Ledger) -> None:
         parts = cluster.share(self.config.agents.count, self.config.agents.threads)
-        self.watcher.phase(f"placing {self.config.agents.count} agents ({parts.note})")
-        keeper = cluster.start_keeper(
+        self.observer.phase(f"placing {self.config.agents.count} agents ({parts.note})")
+        keeper = cluster.start_supervisor(
             Supervisor,
             self.folder.namespace,
             False,
@@ -103,53 +105,56 @@ class Run:
             parts,
         )
         try:
-            cluster.call(keeper, "begin", again=True)
-            self.watcher.phase("recording and training, each agent alone")
+            cluster.call(keeper, "begin", idempotent=True)
+            self.observer.phase("recording and training, each agent alone")
             self._wait(keeper, lambda agent: bool(agent["checkpoint"]))
-            self.watcher.phase("negotiating every ordered pair")
+            self.observer.phase("negotiating every ordered pair")
             self._negotiate(keeper, ledger)
         except KeyboardInterrupt:
-            self.watcher.phase("stopping: every agent saves what it trained")
+            self.observer.phase("stopping: every agent saves what it trained")
             cluster.call(keeper, "stop", timeout=90.0)
             raise
         finally:
             cluster.end(keeper, self.folder.namespace)
 
-    def _wait(self, keeper: Any, done: Any, patience: float = float("inf")) -> list[dict[str, Any]]:
+    def _wait(self, keeper: Any, done: Any, timeout: float = float("inf")) -> list[dict[str, Any]]:
         """Look at the agents until each is done, and return how they are."""
-        until = time.monotonic() + patience
+        until = time.monotonic() + timeout
         while True:
-            agents = cluster.call(keeper, "status", again=True)
+            agents = cluster.call(keeper, "status", idempotent=True)
             for agent in agents:
                 if agent["failure"]:
                     raise cluster.AgentLostError(self._loss(agent))
-            self.watcher.progress({agent["name"]: agent["progress"] for agent in agents if agent["progress"]})
+            self.observer.progress(
+                {agent["name"]: agent["progress"] for agent in agents if agent["progress"]}
+            )
             if all(done(agent) for agent in agents) or time.monotonic() > until:
                 return agents
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_SECONDS)
 
     def _loss(self, agent: Mapping[str, Any]) -> str:
         if not agent["dead"]:
             return f"{agent['name']}: {agent['failure']}"
         return (
             f"the process of {agent['name']} died again and again ({agent['failure']}); social-jepa resume "
-            "goes on from what was saved. If memory ran out, run again with agents.count or training.window "
-            "lower"
+            "goes on from what was saved. If memory ran out, run again with agents.count or "
+            "training.replay_ticks lower"
         )
 
     def _negotiate(self, keeper: Any, ledger: Ledger) -> None:
         began, names = time.perf_counter(), self.config.names()
         pairs = set(permutations(names, 2))
-        deadline = time.monotonic() + PATIENCE + len(pairs)
-        self._wait(keeper, lambda agent: agent["settled"], PATIENCE + len(pairs))
+        deadline = time.monotonic() + NEGOTIATION_TIMEOUT + len(pairs)
+        self._wait(keeper, lambda agent: agent["settled"], NEGOTIATION_TIMEOUT + len(pairs))
         versions = {name: agent["checkpoint"] for name, agent in ledger.agents().items()}
         while True:  # what agents have settled is on its way into the ledger
             edges = [edge for edge, _ in ledger.edges()]
             missing = pairs - {
-                (edge["source"], edge["target"]) for edge in edges
+                (edge["source"], edge["target"])
+                for edge in edges
                 if edge["source_checkpoint"] == versions[edge["source"]]
                 and edge["target_checkpoint"] == versions[edge["target"]]
-            }  # fmt: skip
+            }
             if not missing or time.monotonic() > deadline:
                 break
             time.sleep(0.02)

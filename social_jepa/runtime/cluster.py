@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from social_jepa.doctor import answers, usable_cores
+from social_jepa.doctor import is_listening, usable_cpus
 
 # A training step frees and takes back tens of megabytes. By default glibc returns them to the system and
 # every step pays for the page faults anew: a quarter of its time where this was measured.
@@ -32,10 +32,10 @@ RAY_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # not 15: agents make way for each other where they learn, and only there
 }
-CONNECT_PATIENCE = 5.0  # seconds to wait for a cluster's port
-RETURN_PATIENCE = 20.0  # seconds that a keeper whose process died may take to come back
-KEEPER = "keeper"  # name of the actor that keeps a simulation
-RESTARTS = 3  # lives that an agent of a finite run may lose; more would be the same failure again
+CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
+RESTART_TIMEOUT = 20.0  # seconds that a keeper whose process died may take to come back
+SUPERVISOR = "supervisor"  # name of the actor that keeps a simulation
+MAX_RESTARTS = 3  # lives that an agent of a finite run may lose; more would be the same failure again
 
 
 class ClusterError(RuntimeError):
@@ -51,7 +51,7 @@ class AgentLostError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Share:
+class ResourceShare:
     """What each agent gets."""
 
     cpus: float
@@ -63,7 +63,7 @@ class Share:
 def check_address(address: str | None) -> None:
     """Raise AddressError if nobody listens there: Ray itself would go on trying for minutes."""
     address = address or os.environ.get("RAY_ADDRESS")
-    if address and address not in ("auto", "local") and not answers(address, CONNECT_PATIENCE):
+    if address and address not in ("auto", "local") and not is_listening(address, CONNECT_TIMEOUT):
         raise AddressError(
             f"nobody answers at {address}: an address is written host:port, for example 10.0.0.1:6379; "
             "ray status on the head node names it, and without one a local Ray is started"
@@ -107,7 +107,7 @@ def _connect(address: str | None) -> None:
             ray.init(address=address, **quiet)
         else:
             ray.init(
-                address="local", num_cpus=usable_cores(), include_dashboard=False,
+                address="local", num_cpus=usable_cpus(), include_dashboard=False,
                 object_store_memory=120_000_000, **quiet,
             )  # fmt: skip
     except Exception as error:  # no narrower: a Ray that is slow to start raises exactly this
@@ -117,24 +117,24 @@ def _connect(address: str | None) -> None:
         ) from error
 
 
-def share(count: int, threads: int, room: int = 0) -> Share:
+def share(count: int, threads: int, capacity: int = 0) -> ResourceShare:
     """Return what each of `count` agents gets: a GPU where the cluster has any, else CPU cores.
 
     Args:
         count: How many agents there are.
         threads: CPU threads of each agent; 0: its share of the cores.
-        room: How many agents the cluster is divided for, so that others may come later.
+        capacity: How many agents the cluster is divided for, so that others may come later.
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
-    room = max(room, count)
-    slots, per_gpu = _part(cpus, room), _part(gpus, room)
+    capacity = max(capacity, count)
+    slots, per_gpu = _part(cpus, capacity), _part(gpus, capacity)
     own = threads or max(1, int(cpus // count))
     device = "no GPU"
     if gpus:
-        device = "one GPU each" if per_gpu == 1 else f"{room} agents share {gpus:g} GPUs"
+        device = "one GPU each" if per_gpu == 1 else f"{capacity} agents share {gpus:g} GPUs"
     cpu = f"{own} thread{'s' if own > 1 else ''} each" + (f", sharing {cpus:g} cores" if cpus < count else "")
-    return Share(slots, per_gpu, own, f"{device}; {cpu}")
+    return ResourceShare(slots, per_gpu, own, f"{device}; {cpu}")
 
 
 def _part(units: float, count: int) -> float:
@@ -142,12 +142,12 @@ def _part(units: float, count: int) -> float:
     return int(1e4 / math.ceil(count / units)) / 1e4 if units else 0.0
 
 
-def agent_options(parts: Share, gpus: float, living: bool) -> dict[str, Any]:
+def agent_options(resources: ResourceShare, gpus: float, detached: bool) -> dict[str, Any]:
     """Return what Ray is told of an agent's process: its share, its place, how often it may return."""
     return {
-        "num_cpus": parts.cpus, "num_gpus": gpus or parts.gpus, "scheduling_strategy": "SPREAD",
-        "runtime_env": {"env_vars": MALLOC}, "max_restarts": -1 if living else RESTARTS,
-        "lifetime": "detached" if living else None,
+        "num_cpus": resources.cpus, "num_gpus": gpus or resources.gpus, "scheduling_strategy": "SPREAD",
+        "runtime_env": {"env_vars": MALLOC}, "max_restarts": -1 if detached else MAX_RESTARTS,
+        "lifetime": "detached" if detached else None,
     }  # fmt: skip
 
 
@@ -163,41 +163,43 @@ def shortage(options: Mapping[str, Any]) -> str:
     return ""
 
 
-def start_keeper(make: Any, namespace: str, living: bool, *arguments: Any) -> Any:
+def start_supervisor(make: Any, namespace: str, detached: bool, *arguments: Any) -> Any:
     """Start the actor that keeps a simulation, on this node, where its folder is."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     return make.options(
-        name=KEEPER, namespace=namespace, num_cpus=0, scheduling_strategy=here,
-        max_restarts=-1 if living else RESTARTS, lifetime="detached" if living else None,
+        name=SUPERVISOR, namespace=namespace, num_cpus=0, scheduling_strategy=here,
+        max_restarts=-1 if detached else MAX_RESTARTS, lifetime="detached" if detached else None,
     ).remote(*arguments)  # fmt: skip
 
 
-def find_keeper(namespace: str) -> Any | None:
+def find_supervisor(namespace: str) -> Any | None:
     """Return the actor that keeps a simulation, or None where there is none."""
     try:
-        return ray.get_actor(KEEPER, namespace)
+        return ray.get_actor(SUPERVISOR, namespace)
     except ValueError:
         return None
 
 
-def call(keeper: Any, method: str, *arguments: Any, timeout: float = 60.0, again: bool = False) -> Any:
+def call(
+    supervisor: Any, method: str, *arguments: Any, timeout: float = 60.0, idempotent: bool = False
+) -> Any:
     """Ask the keeper and return its answer.
 
     Args:
-        keeper: Its handle.
+        supervisor: Its handle.
         method: What to ask.
         arguments: Of the method.
         timeout: Seconds that it may take.
-        again: Whether asking twice does no harm: then a keeper that is coming back is asked once more.
+        idempotent: Whether asking twice does no harm: then a keeper that is coming back is asked once more.
 
     Raises:
         ValueError: The keeper refused; as it put it.
         ClusterError: It does not answer.
     """
-    until = time.monotonic() + (RETURN_PATIENCE if again else 0.0)
+    until = time.monotonic() + (RESTART_TIMEOUT if idempotent else 0.0)
     while True:
         try:
-            return _call(keeper, method, arguments, timeout)
+            return _call(supervisor, method, arguments, timeout)
         except _AwayError as error:
             if time.monotonic() > until:
                 raise ClusterError(f"the simulation's keeper does not answer ({error})") from error
@@ -208,9 +210,9 @@ class _AwayError(Exception):
     """The keeper's process is gone, perhaps to come back."""
 
 
-def _call(keeper: Any, method: str, arguments: Sequence[Any], timeout: float) -> Any:
+def _call(supervisor: Any, method: str, arguments: Sequence[Any], timeout: float) -> Any:
     try:
-        return ray.get(getattr(keeper, method).remote(*arguments), timeout=timeout)
+        return ray.get(getattr(supervisor, method).remote(*arguments), timeout=timeout)
     except RayTaskError as error:
         cause = error.cause if isinstance(error.cause, ValueError | LookupError) else None
         if cause is None:
@@ -222,9 +224,9 @@ def _call(keeper: Any, method: str, arguments: Sequence[Any], timeout: float) ->
         raise _AwayError(" ".join(str(error).split())) from error
 
 
-def end(keeper: Any, namespace: str) -> None:
+def end(supervisor: Any, namespace: str) -> None:
     """End every process of a simulation for good, the keeper first, so that it starts none again."""
-    ray.kill(keeper)
+    ray.kill(supervisor)
     for name in names_in(namespace):
         with contextlib.suppress(ValueError):  # it ended by itself
             ray.kill(ray.get_actor(name, namespace))

@@ -27,7 +27,9 @@ class LedgerWriter:
         self._scene = Scene(config.scene, config.seed)
         written = {name: entry["checkpoint"] for name, entry in ledger.agents().items()}
         # whose anchors are gone is asked for them again
-        self.known = {name: version for name, version in written.items() if self._keeps(name, version)}
+        self.written_versions = {
+            name: version for name, version in written.items() if self._keeps(name, version)
+        }
 
     def _keeps(self, name: str, version: str) -> bool:
         try:
@@ -40,7 +42,7 @@ class LedgerWriter:
 
         An edge whose source has left since is not written: its tombstone stands.
         """
-        news, memory = report.news, report.memory
+        news, memory = report.events, report.snapshot
         settled = [edge for edge in news.edges if edge.source in members]
         agents, events = [], []
         if memory is not None:
@@ -49,7 +51,7 @@ class LedgerWriter:
                 memory, self._scene, Pose.parse(members[name].pose), report.node, news.incarnation
             )
             agents.append(entry)
-            again = name in self.known
+            again = name in self.written_versions
             events.append(
                 (
                     "published",
@@ -65,11 +67,11 @@ class LedgerWriter:
         maps = {(edge.source, edge.target): pack_maps(edge) for edge in settled}
         events += [("edge", _brief(entry)) for entry in entries]
         events += [("refused", {"agent": name, "sentence": text}) for text in news.refused]
-        if agents or entries or news.posted or events:
+        if agents or entries or news.sent or events:
             found = {pair: data for pair, data in maps.items() if data is not None}
-            self._ledger.record(agents, entries, news.posted, found, events)
+            self._ledger.record(agents, entries, news.sent, found, events)
         if memory is not None:
-            self.known[name] = report.checkpoint
+            self.written_versions[name] = report.checkpoint
 
 
 def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,5 +80,5 @@ def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def save_anchors(folder: RunFolder, memory: AgentSnapshot) -> None:
     """Write what an agent makes of the ticks that may be compared, with the version that made it."""
-    data = save(memory.pools.tensors(), {"checkpoint": memory.card.checkpoint})
-    write_atomically(folder.agent(memory.card.name) / ANCHORS, data)
+    data = save(memory.pools.tensors(), {"checkpoint": memory.peer_info.checkpoint})
+    write_atomically(folder.agent(memory.peer_info.name) / ANCHORS, data)

@@ -10,14 +10,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from social_jepa.doctor import answers
+from social_jepa.doctor import is_listening
 
-START_PATIENCE = 60.0  # seconds that Ray may take to open its port
-STOP_PATIENCE = 5.0  # seconds between asking its processes to end and ending them
+START_TIMEOUT = 60.0  # seconds that Ray may take to open its port
+STOP_TIMEOUT = 5.0  # seconds between asking its processes to end and ending them
 OBJECT_STORE = 120_000_000  # bytes; only small things travel
 
 
-class HeadError(RuntimeError):
+class LocalRayError(RuntimeError):
     """Ray did not start; the text says where it wrote why."""
 
 
@@ -34,7 +34,7 @@ class LocalRay:
     address: str
 
 
-def start_head(cores: int, log: Path, settings: dict[str, str]) -> LocalRay:
+def start_local_ray(cores: int, log: Path, settings: dict[str, str]) -> LocalRay:
     """Start Ray in a session of its own and return once its port is open.
 
     Raises:
@@ -54,21 +54,23 @@ def start_head(cores: int, log: Path, settings: dict[str, str]) -> LocalRay:
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, **settings},
         )  # fmt: skip
-    address, until = f"127.0.0.1:{port}", time.monotonic() + START_PATIENCE
+    address, until = f"127.0.0.1:{port}", time.monotonic() + START_TIMEOUT
     try:
-        while not answers(address, 0.2):
+        while not is_listening(address, 0.2):
             if process.poll() is not None or time.monotonic() > until:
-                raise HeadError(f"Ray did not start: {log} says why; social-jepa doctor checks what it needs")
+                raise LocalRayError(
+                    f"Ray did not start: {log} says why; social-jepa doctor checks what it needs"
+                )
             time.sleep(0.05)
     except BaseException:  # Ctrl-C too: it is in a session of its own and would stay
-        stop_head(process.pid)
+        stop_local_ray(process.pid)
         raise
     return LocalRay(process.pid, address)
 
 
-def stop_head(session: int) -> None:
+def stop_local_ray(session: int) -> None:
     """End every process of a session: first politely, then for good."""
-    for signal_, patience in ((signal.SIGTERM, STOP_PATIENCE), (signal.SIGKILL, STOP_PATIENCE)):
+    for signal_, patience in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, STOP_TIMEOUT)):
         until = time.monotonic() + patience
         for pid in processes_of(session):
             try:

@@ -11,13 +11,20 @@ from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
 from env.scene import BodyEvent, Scene
 from social_jepa.config.agents_config import MAX_AGENTS
-from social_jepa.config.overrides import ConfigError, overlay
+from social_jepa.config.overrides import ConfigError, build_config
 from social_jepa.config.run_config import RunConfig
 from social_jepa.storage.run_folder import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-RESERVED = ("keeper", "best", "universe")  # another actor, and words in place of agents to go through
-OWN_SETTINGS = ("agents.device", "agents.gpus", "agents.threads", "model.", "training.", "teaching.")
+RESERVED = ("supervisor", "best", "universe")  # another actor, and words in place of agents to go through
+PER_AGENT_SETTINGS = (
+    "agents.device",
+    "agents.gpus",
+    "agents.threads",
+    "model.",
+    "training.",
+    "distillation.",
+)
 BodyRow = tuple[int, str, str | None]
 
 
@@ -38,7 +45,7 @@ class Member:
         pose: "x,y,z,yaw,pitch,fov".
         kind: Kind of world model.
         settings: What it has otherwise than the others, "key.sub=value".
-        taught_by: Peer that it learns from first; empty when it learns alone.
+        teacher: Peer that it learns from first; empty when it learns alone.
         era: How many times its camera has moved.
     """
 
@@ -47,11 +54,11 @@ class Member:
     pose: str
     kind: str
     settings: tuple[str, ...] = ()
-    taught_by: str = ""
-    era: int = 0
+    teacher: str = ""
+    pose_version: int = 0
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Member":
+    def from_row(cls, row: Mapping[str, Any]) -> "Member":
         """Return the member that a row of the ledger describes."""
         known = {key: row[key] for key in cls.__dataclass_fields__}
         return cls(**{**known, "settings": tuple(known["settings"])})
@@ -62,7 +69,7 @@ class Member:
 
     def config(self, config: RunConfig) -> RunConfig:
         """Return the settings of the run as they are for this member."""
-        return overlay(RunConfig, config.as_dict(), self.settings) if self.settings else config
+        return build_config(RunConfig, config.as_dict(), self.settings) if self.settings else config
 
 
 def write_pose(pose: Pose) -> str:
@@ -70,7 +77,7 @@ def write_pose(pose: Pose) -> str:
     return ",".join(repr(number) for number in (pose.x, pose.y, pose.z, pose.yaw, pose.pitch, pose.fov))
 
 
-def first_members(config: RunConfig) -> list[Member]:
+def initial_members(config: RunConfig) -> list[Member]:
     """Return who is there from the beginning."""
     return [
         Member(name, index, write_pose(config.pose(index)), config.kind(index))
@@ -78,9 +85,9 @@ def first_members(config: RunConfig) -> list[Member]:
     ]
 
 
-def newcomer(
+def new_member(
     config: RunConfig, present: Sequence[Member], taken: Sequence[str], *, name: str = "", pose: str = "",
-    kind: str = "", settings: Iterable[str] = (), taught_by: str = "",
+    kind: str = "", settings: Iterable[str] = (), teacher: str = "",
 ) -> Member:  # fmt: skip
     """Return a new member.
 
@@ -92,7 +99,7 @@ def newcomer(
         pose: "x,y,z,yaw,pitch[,fov]"; by default the next place on the ring.
         kind: Kind of world model; by default that of the others.
         settings: What it has otherwise than the others, "key.sub=value".
-        taught_by: Peer that it learns from first; empty when it learns alone.
+        teacher: Peer that it learns from first; empty when it learns alone.
 
     Raises:
         MembershipError, ConfigError, ValueError: It cannot come; the text says why.
@@ -104,13 +111,13 @@ def newcomer(
         raise MembershipError(
             f"{len(present)} agents are there, and no more than {MAX_AGENTS} fit: remove one"
         )
-    if taught_by:
-        find_member(present, taught_by)
+    if teacher:
+        find_member(present, teacher)
     settings = tuple(settings)
     _check_own(settings)
     found = Pose.parse(pose) if pose else ring_pose(index, config.agents.ring)
     Scene(config.scene, config.seed).check_pose(found)
-    member = Member(name, index, write_pose(found), kind or config.agents.usual, settings, taught_by)
+    member = Member(name, index, write_pose(found), kind or config.agents.common_kind, settings, teacher)
     check_kind(member.kind)
     member.config(config).check_agent(name, member.kind, lambda: found)
     return member
@@ -131,9 +138,9 @@ def _check_name(name: str, present: Iterable[Member], taken: Iterable[str]) -> N
 
 def _check_own(settings: Iterable[str]) -> None:
     for text in settings:
-        if not text.startswith(OWN_SETTINGS):
+        if not text.startswith(PER_AGENT_SETTINGS):
             raise ConfigError(
-                f"{text!r}: an agent can have its own {', '.join(OWN_SETTINGS)}; "
+                f"{text!r}: an agent can have its own {', '.join(PER_AGENT_SETTINGS)}; "
                 "what makes the scene or the negotiation is everybody's"
             )
 
@@ -158,14 +165,26 @@ def body_events(rows: Iterable[BodyRow]) -> tuple[BodyEvent, ...]:
 
 
 def member_spec(
-    config: RunConfig, member: Member, bodies: Iterable[BodyRow], folder: RunFolder, living: bool = False,
+    config: RunConfig, member: Member, bodies: Iterable[BodyRow], folder: RunFolder, online: bool = False,
 ) -> AgentSpec:  # fmt: skip
     """Return what makes a member's agent; it never depends on who else is there, bodies aside."""
     own = member.config(config)
     return AgentSpec(
-        name=member.name, index=member.index, seed=config.seed, kind=member.kind,
-        pose=Pose.parse(member.pose), scene=config.scene, events=body_events(bodies), model=own.model,
-        training=own.training, negotiation=config.negotiation, folder=str(folder.agent(member.name)),
-        device=own.agents.device, threads=max(1, own.agents.threads), teaching=own.teaching, era=member.era,
-        taught_by=member.taught_by, living=living,
-    )  # fmt: skip
+        name=member.name,
+        index=member.index,
+        seed=config.seed,
+        kind=member.kind,
+        pose=Pose.parse(member.pose),
+        scene=config.scene,
+        events=body_events(bodies),
+        model=own.model,
+        training=own.training,
+        negotiation=config.negotiation,
+        folder=str(folder.agent(member.name)),
+        device=own.agents.device,
+        threads=max(1, own.agents.threads),
+        distillation=own.distillation,
+        pose_version=member.pose_version,
+        teacher=member.teacher,
+        online=online,
+    )

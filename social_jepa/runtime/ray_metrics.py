@@ -37,16 +37,16 @@ class Metrics:
             tag_keys=("run", "source", "target"),
         )
 
-    def tell(self, name: str, report: AgentReport) -> None:
+    def record(self, name: str, report: AgentReport) -> None:
         """Take over what an agent reports."""
         tags = {"run": self._run, "agent": name}
-        self._life.set(report.news.incarnation, tags)
+        self._life.set(report.events.incarnation, tags)
         if report.progress is not None:
             for key, gauge in self._agent.items():
                 value = getattr(report.progress, key)
                 if value == value:  # not before the first step
                     gauge.set(value, tags)
-        self._tell_edges(report.news.edges)
+        self._tell_edges(report.events.edges)
 
     def _tell_edges(self, edges: Iterable["EdgeResult"]) -> None:
         for edge in edges:

@@ -16,14 +16,14 @@ from social_jepa.runtime.membership import (
     MembershipError,
     body_events,
     find_member,
-    first_members,
+    initial_members,
     member_spec,
     write_pose,
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 
-LEAD = (
+LEAD_TICKS = (
     8192  # least ticks between where a camera has come to and a body that appears: time for all to hear of it
 )
 
@@ -35,61 +35,61 @@ class Registry:
         pending: Who is on the way and not yet here: nothing of it is written down.
     """
 
-    def __init__(self, config: RunConfig, folder: RunFolder, ledger: Ledger, living: bool) -> None:
+    def __init__(self, config: RunConfig, folder: RunFolder, ledger: Ledger, online: bool) -> None:
         """Read who is there; the first time, write down who begins."""
-        self.config, self.folder, self.living = config, folder, living
+        self.config, self.folder, self.online = config, folder, online
         self._ledger = ledger
         self.pending: dict[str, Member] = {}
-        self.lives: dict[str, int] = {}
+        self.incarnations: dict[str, int] = {}
         self.number = time.time_ns()  # agents outlive the keeper, and drop what is older than they know
         if not ledger.names():
-            first = first_members(config)
+            first = initial_members(config)
             ledger.join([member.as_row() for member in first], [(0, m.name, m.pose) for m in first])
         self._read()
 
     def _read(self) -> None:
         rows = self._ledger.members()
-        self.members = {row["name"]: Member.of(row) for row in rows}
-        expected = {name: life for name, life in self.lives.items() if name in self.pending}
-        self.lives = {row["name"]: row["incarnation"] for row in rows} | expected
+        self.members = {row["name"]: Member.from_row(row) for row in rows}
+        expected = {name: life for name, life in self.incarnations.items() if name in self.pending}
+        self.incarnations = {row["name"]: row["incarnation"] for row in rows} | expected
         self.bodies: list[BodyRow] = self._ledger.bodies()
         self.number += 1
 
-    def taken(self) -> list[str]:
+    def taken_names(self) -> list[str]:
         """Return every name that anybody has or had, in the order of their numbers."""
         return [*self._ledger.names(), *self.pending]
 
     def spec(self, name: str, threads: int) -> AgentSpec:
         """Return what makes an agent, with a share of threads unless it asks for its own."""
         member = self.pending.get(name) or find_member(self.members.values(), name)
-        spec = member_spec(self.config, member, self.bodies, self.folder, self.living)
+        spec = member_spec(self.config, member, self.bodies, self.folder, self.online)
         own = member.config(self.config).agents.threads
         return replace(spec, threads=own or threads)
 
-    def begin_life(self, name: str) -> int:
+    def next_incarnation(self, name: str) -> int:
         """Count one more life of an agent, and return its number."""
         if name in self.pending:
-            self.lives[name] = self.lives.get(name, 0) + 1
+            self.incarnations[name] = self.incarnations.get(name, 0) + 1
         else:
-            self.lives[name] = self._ledger.begin_life(name)
+            self.incarnations[name] = self._ledger.next_incarnation(name)
             self.number += 1
-        return self.lives[name]
+        return self.incarnations[name]
 
-    def admit(self, name: str, reach: int) -> None:
+    def admit(self, name: str, next_tick: int) -> None:
         """Write a newcomer down; its body appears at a tick that no camera has come to."""
         member = self.pending.pop(name)
-        life = self.lives[name]
-        self._ledger.join([member.as_row()], [(self._later(reach), name, member.pose)])
+        life = self.incarnations[name]
+        self._ledger.join([member.as_row()], [(self._tick_after_all_rendered(next_tick), name, member.pose)])
         for _ in range(life):
-            self._ledger.begin_life(name)
+            self._ledger.next_incarnation(name)
         self._read()
 
-    def turn_away(self, name: str) -> None:
+    def reject(self, name: str) -> None:
         """Forget a newcomer that could not come."""
         self.pending.pop(name, None)
-        self.lives.pop(name, None)
+        self.incarnations.pop(name, None)
 
-    def move(self, name: str, pose: str, reach: int) -> Member:
+    def move(self, name: str, pose: str, next_tick: int) -> Member:
         """Turn a camera to another view, and return the member as it is then.
 
         Raises:
@@ -98,12 +98,14 @@ class Registry:
         found = Pose.parse(pose)
         member = find_member(self.members.values(), name)
         member.config(self.config).check_agent(name, member.kind, lambda: found)
-        moved = replace(member, pose=write_pose(found), era=member.era + 1)
-        self._ledger.change(moved.as_row(), "moved", [(self._later(reach), name, moved.pose)])
+        moved = replace(member, pose=write_pose(found), pose_version=member.pose_version + 1)
+        self._ledger.change(
+            moved.as_row(), "moved", [(self._tick_after_all_rendered(next_tick), name, moved.pose)]
+        )
         self._read()
         return moved
 
-    def remove(self, name: str, reach: int) -> None:
+    def remove(self, name: str, next_tick: int) -> None:
         """Take somebody off the roll; the edges that touch it end with a tombstone.
 
         Raises:
@@ -117,32 +119,37 @@ class Registry:
             for edge, _ in self._ledger.edges()
             if name in (edge["source"], edge["target"]) and edge["status"] != "ended"
         ]
-        body = [(self._later(reach), name, None)]
+        body = [(self._tick_after_all_rendered(next_tick), name, None)]
         self._ledger.change(member.as_row(), "left", body, ended, departed=True)
         self._read()
 
-    def _later(self, reach: int) -> int:
+    def _tick_after_all_rendered(self, next_tick: int) -> int:
         """Return a tick beyond all that is drawn before everybody has heard."""
-        calibration = max(m.config(self.config).training.calibration for m in self.members.values())
-        drift = DRIFT_TICKS * self.config.negotiation.spacing
-        return reach + LEAD + max(GAP, self.config.scene.memory) + max(4 * calibration, drift)
+        calibration = max(m.config(self.config).training.core_eval_ticks for m in self.members.values())
+        drift = DRIFT_TICKS * self.config.negotiation.pool_stride
+        return (
+            next_tick
+            + LEAD_TICKS
+            + max(GAP, self.config.scene.decorrelation_ticks)
+            + max(4 * calibration, drift)
+        )
 
-    def roll(self, handles: Mapping[str, Any]) -> dict[str, Any]:
+    def peer_list(self, handles: Mapping[str, Any]) -> dict[str, Any]:
         """Return what every agent is told: who is there and how to reach them."""
-        present = [name for name in self.members if name in handles and self.lives[name]]
+        present = [name for name in self.members if name in handles and self.incarnations[name]]
         return {
-            "number": self.number,
+            "version": self.number,
             "handles": {name: handles[name] for name in present},
-            "lives": {name: self.lives[name] for name in present},
-            "events": body_events(self.bodies),
+            "incarnations": {name: self.incarnations[name] for name in present},
+            "body_events": body_events(self.bodies),
         }
 
 
-def begin(ledger: Ledger, config: RunConfig, folder: RunFolder, what: str, living: bool) -> None:
+def record_start(ledger: Ledger, config: RunConfig, folder: RunFolder, what: str, online: bool) -> None:
     """Note the start, unless it began with other settings: its agents cannot go on then."""
     earlier = [event["config"] for event in ledger.events_of("started")]
     if earlier and earlier[-1] != config.hash():
         raise ConfigError(
             f"{folder.config_file} is not what this run began with: put it back, or start a new run"
         )
-    ledger.event(what, config=config.hash(), living=living)
+    ledger.event(what, config=config.hash(), online=online)

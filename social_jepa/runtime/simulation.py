@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.config.run_config import RunConfig
-from social_jepa.doctor import usable_cores
+from social_jepa.doctor import usable_cpus
 from social_jepa.runtime import cluster
-from social_jepa.runtime.local_ray import start_head, stop_head
-from social_jepa.runtime.registry import begin
+from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray
+from social_jepa.runtime.registry import record_start
 from social_jepa.storage.ledger import FOREVER, Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, create, write_json
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
 
-ROOM = 16  # agents that a cluster's cores and GPUs are divided for, at least, so that others may join
-WAIT_EVERY = 0.1  # seconds between two looks while waiting for an agent
-START_PATIENCE = 15.0  # seconds in which a newcomer's process should start, unless it waits for something
+MIN_CAPACITY = 16  # agents that a cluster's cores and GPUs are divided for, at least, so that others may join
+WAIT_POLL_SECONDS = 0.1  # seconds between two looks while waiting for an agent
+START_TIMEOUT = 15.0  # seconds in which a newcomer's process should start, unless it waits for something
 
 
 class NotUpError(RunFolderError):
@@ -38,7 +38,7 @@ class Simulation:
     """
 
     folder: RunFolder
-    keeper: Any
+    supervisor: Any
 
     @classmethod
     def up(
@@ -63,19 +63,19 @@ class Simulation:
         return cls._start(folder.config(), folder, address, "resumed")
 
     @classmethod
-    def reach(cls, folder: RunFolder) -> "Simulation":
+    def attach(cls, folder: RunFolder) -> "Simulation":
         """Return the simulation of a folder, which another program may have started.
 
         Raises:
             NotUpError: It is not up.
         """
-        living = folder.living()
+        living = folder.simulation_address()
         if living is None:
             raise NotUpError(f"{folder.path} is not up: social-jepa resume {folder.path} brings it back")
         joined, keeper = False, None
         with contextlib.suppress(cluster.AddressError, cluster.ClusterError):
             joined = cluster.connect(living["address"])
-            keeper = cluster.find_keeper(folder.namespace)
+            keeper = cluster.find_supervisor(folder.namespace)
         if keeper is None:
             if joined:
                 cluster.disconnect()
@@ -91,38 +91,38 @@ class Simulation:
             Supervisor,  # brings torch, which asking a simulation does without
         )
 
-        with folder.hold():
+        with folder.lock():
             _refuse_twice(folder)
             ledger = Ledger(folder.ledger_file, create=True)
             try:
-                begin(ledger, config, folder, what, living=True)
+                record_start(ledger, config, folder, what, online=True)
             finally:
                 ledger.close()
             head = None
             if not address and not cluster.is_connected():
-                head = start_head(usable_cores(), folder.path / "ray.log", cluster.RAY_SETTINGS)
+                head = start_local_ray(usable_cpus(), folder.path / "ray.log", cluster.RAY_SETTINGS)
                 address = head.address
             try:
                 cluster.connect(address)
-                parts = cluster.share(config.agents.count, config.agents.threads, room=ROOM)
+                parts = cluster.share(config.agents.count, config.agents.threads, capacity=MIN_CAPACITY)
                 arguments = (str(folder.path), folder.namespace, True, parts)
-                keeper = cluster.start_keeper(Supervisor, folder.namespace, True, *arguments)
-                cluster.call(keeper, "begin", again=True)
+                keeper = cluster.start_supervisor(Supervisor, folder.namespace, True, *arguments)
+                cluster.call(keeper, "begin", idempotent=True)
             except BaseException:
                 if head is not None:
                     cluster.disconnect()
-                    stop_head(head.session)
+                    stop_local_ray(head.session)
                 raise
             session = head.session if head else 0
-            write_json(folder.living_file, {"address": address or "", "session": session})
+            write_json(folder.simulation_file, {"address": address or "", "session": session})
         return cls(folder, keeper)
 
     def status(self) -> list[dict[str, Any]]:
         """Return how every agent is doing: phase, step, loss, device, node, last checkpoint, incarnation."""
-        return [_plain(agent) for agent in cluster.call(self.keeper, "status", again=True)]
+        return [_plain(agent) for agent in cluster.call(self.supervisor, "status", idempotent=True)]
 
     def add_agent(
-        self, pose: str = "", *, name: str = "", kind: str = "", taught_by: str = "",
+        self, pose: str = "", *, name: str = "", kind: str = "", teacher: str = "",
         settings: Iterable[str] = (), wait: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
         """Let an agent join, and return how it is doing.
@@ -131,7 +131,7 @@ class Simulation:
             pose: "x,y,z,yaw,pitch[,fov]"; by default the next place on the ring.
             name: By default "agent-" and a number that is free.
             kind: Kind of world model; by default that of the others.
-            taught_by: Peer from whose embeddings it learns first.
+            teacher: Peer from whose embeddings it learns first.
             settings: What it has otherwise than the others, for example "model.dim=8".
             wait: Return only when all of its edges are settled.
 
@@ -139,9 +139,9 @@ class Simulation:
             ValueError: It cannot come; nothing is left of it.
         """
         request = {
-            "pose": pose, "name": name, "kind": kind, "taught_by": taught_by, "settings": tuple(settings),
+            "pose": pose, "name": name, "kind": kind, "teacher": teacher, "settings": tuple(settings),
         }  # fmt: skip
-        agent = cluster.call(self.keeper, "add", request, START_PATIENCE, timeout=120.0)
+        agent = cluster.call(self.supervisor, "add", request, START_TIMEOUT, timeout=120.0)
         return self.wait(agent["name"]) if wait else _plain(agent)
 
     def move_agent(self, name: str, pose: str, wait: bool = False) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Simulation:
         Raises:
             ValueError: Nobody has that name, or a camera cannot stand there.
         """
-        agent = cluster.call(self.keeper, "move", name, pose)
+        agent = cluster.call(self.supervisor, "move", name, pose)
         return self.wait(name) if wait else _plain(agent)
 
     def remove_agent(self, name: str) -> None:
@@ -159,16 +159,16 @@ class Simulation:
         Raises:
             ValueError: Nobody has that name, or nobody would be left.
         """
-        cluster.call(self.keeper, "remove", name)
+        cluster.call(self.supervisor, "remove", name)
 
-    def wait(self, name: str = "", patience: float = float("inf")) -> dict[str, Any]:
+    def wait(self, name: str = "", timeout: float = float("inf")) -> dict[str, Any]:
         """Wait until an agent, or everybody, has settled both edges with every peer; return how it is doing.
 
         Raises:
             AgentLostError: It failed.
             TimeoutError: Patience ended.
         """
-        until = time.monotonic() + patience
+        until = time.monotonic() + timeout
         while True:
             agents = [agent for agent in self.status() if name in ("", agent["name"])]
             for agent in agents:
@@ -177,8 +177,8 @@ class Simulation:
             if agents and all(agent["settled"] for agent in agents) and not self._unwritten(agents):
                 return agents[0]
             if time.monotonic() > until:
-                raise TimeoutError(f"{name or 'the simulation'} has not settled within {patience:g} s")
-            time.sleep(WAIT_EVERY)
+                raise TimeoutError(f"{name or 'the simulation'} has not settled within {timeout:g} s")
+            time.sleep(WAIT_POLL_SECONDS)
 
     def _unwritten(self, agents: Iterable[Mapping[str, Any]]) -> bool:
         with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
@@ -192,42 +192,42 @@ class Simulation:
 
     def down(self) -> None:
         """Save and end everything that belongs to the simulation; `resume` brings it back."""
-        cluster.call(self.keeper, "stop", timeout=120.0)
-        living = self.folder.living() or {"session": 0}
-        cluster.end(self.keeper, self.folder.namespace)
+        cluster.call(self.supervisor, "stop", timeout=120.0)
+        living = self.folder.simulation_address() or {"session": 0}
+        cluster.end(self.supervisor, self.folder.namespace)
         if living["session"]:
             cluster.disconnect()
-            stop_head(living["session"])
-        self.folder.living_file.unlink(missing_ok=True)
+            stop_local_ray(living["session"])
+        self.folder.simulation_file.unlink(missing_ok=True)
         from social_jepa.graph.results import export
 
         if (results := self.results()).document["agents"]:
             export(results)
 
 
-def was_living(folder: RunFolder) -> bool:
+def was_simulation(folder: RunFolder) -> bool:
     """Whether a run folder was last used by `up`, not by `run`."""
     ledger = Ledger(folder.ledger_file)
     try:
         starts = ledger.events_of("started", "resumed")
-        return bool(starts and starts[-1].get("living"))
+        return bool(starts and starts[-1].get("online"))
     finally:
         ledger.close()
 
 
-def clear_remains(folder: RunFolder) -> None:
+def clean_up(folder: RunFolder) -> None:
     """End what is left of a simulation whose keeper cannot be reached any more."""
-    living = folder.living()
+    living = folder.simulation_address()
     if living and living["session"]:
-        stop_head(living["session"])
-    folder.living_file.unlink(missing_ok=True)
+        stop_local_ray(living["session"])
+    folder.simulation_file.unlink(missing_ok=True)
 
 
 def _refuse_twice(folder: RunFolder) -> None:
     try:
-        Simulation.reach(folder)
+        Simulation.attach(folder)
     except NotUpError:
-        clear_remains(folder)
+        clean_up(folder)
     else:
         raise RunFolderError(f"{folder.path} is up already: social-jepa status --run {folder.path} shows it")
 

@@ -5,7 +5,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from social_jepa.doctor import answers
+from social_jepa.doctor import is_listening
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class SimulationClient:
             StoreError: It is not up; the text names ``social-jepa resume RUN``.
         """
         with self._lock:
-            living = self._folder.living()
+            living = self._folder.simulation_address()
             if self._simulation is not None and living == self._at:
                 return self._simulation
             self.leave()
@@ -47,7 +47,7 @@ class SimulationClient:
             from social_jepa.runtime.simulation import Simulation
 
             before = cluster.is_connected()
-            self._simulation = Simulation.reach(self._folder)
+            self._simulation = Simulation.attach(self._folder)
             self._at, self._joined = living, not before
             return self._simulation
 
@@ -72,7 +72,7 @@ class SimulationClient:
         """Return how every agent is doing, and why that is not known; no agents while it is down."""
         with self._asking:
             when, agents, trouble = self._told
-            if self._folder.living() is None:
+            if self._folder.simulation_address() is None:
                 self.leave()
                 return [], ""
             if time.monotonic() - when > FRESH:
@@ -95,8 +95,8 @@ class SimulationClient:
         with self._lock:
             if self._simulation is None or not self._joined or self._at is None:
                 return
-            gone = self._folder.living() != self._at
-            if gone or not answers(self._at["address"], ANSWER):
+            gone = self._folder.simulation_address() != self._at
+            if gone or not is_listening(self._at["address"], ANSWER):
                 self.leave()
 
     def leave(self) -> None:

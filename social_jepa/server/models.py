@@ -61,7 +61,7 @@ class AddAgent(Body):
     kind: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
         None, description="Kind of world model that is known; left out: that of the others."
     )
-    taught_by: Name | None = Field(None, description="Peer from whose embeddings it learns first.")
+    teacher: Name | None = Field(None, description="Peer from whose embeddings it learns first.")
     settings: list[Setting] = Field(
         [], max_length=32, description='What it has otherwise than the others, "model.dim=8".'
     )

@@ -28,7 +28,7 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
         ServeError: Ray Serve is not installed.
         StoreError: The simulation is not up.
     """
-    living = folder.living()
+    living = folder.simulation_address()
     if living is None:
         raise RunFolderError(f"{folder.path} is not up: without --on-ray it is served all the same")
     cluster.connect(living["address"])
@@ -47,7 +47,7 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
     serve.run(front.bind(), name=APPLICATION, route_prefix="/")
     try:
-        while folder.living() is not None:
+        while folder.simulation_address() is not None:
             time.sleep(LOOK_EVERY)
     finally:
         serve.shutdown()

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from env.scene import Scene
-from social_jepa.graph.results import Results, everybody
+from social_jepa.graph.results import Results, all_agents
 from social_jepa.report.figure import INKS, SMALL, color, plot
 from social_jepa.report.graph_svg import draw_graph
 from social_jepa.report.rendering import Observer, data_uri
@@ -76,7 +76,7 @@ class RenderThread:
             fresh = Observer(results)  # before the old one is closed: they share a renderer
             self._forget()
             self._observer = results, fresh
-        return self._observer[1].see(name, tick)
+        return self._observer[1].render(name, tick)
 
     def graph(self, snapshot: Snapshot, tick: int, pictures: str, styled: bool) -> bytes:
         """Return the graph as an SVG file; on the drawing thread."""
@@ -90,7 +90,7 @@ class RenderThread:
                 found[name] = data_uri(self._look(results, name, tick))
             except RuntimeError:
                 break  # a machine without OpenGL still gets the graph
-        document = {"agents": everybody(results), "edges": results.document["edges"]}
+        document = {"agents": all_agents(results), "edges": results.document["edges"]}
         scene = Scene(results.config.scene, results.config.seed, body_events(results.bodies))
         drawing = draw_graph(document, results.config.scene, scene.state(tick), found)
         return _dressed(_mark(drawing), _graph_style() if styled else "").encode()

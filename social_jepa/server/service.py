@@ -68,7 +68,7 @@ class Service:
             "edges": Counter(edge["status"] for edge in edges),
             "version": snapshot.version if snapshot else (0, 0, 0),
             "events": self.view.version()[2],
-            "reach": max((agent["reach"] for agent in agents), default=0),
+            "next_tick": max((agent["next_tick"] for agent in agents), default=0),
             "seed": config.seed, "config_hash": config.hash(), "frame_size": config.scene.frame_size,
         }  # fmt: skip
 
@@ -99,7 +99,7 @@ def merge(told: list[dict[str, Any]], results: Results | None) -> list[dict[str,
         losses = own.get("loss") or [None]
         left = {"step": own.get("steps", 0), "loss": losses[-1], "frames_per_s": own.get("frames_per_s")}
         agent = {
-            "name": member.name, "kind": member.kind, "pose": member.pose, "taught_by": member.taught_by,
+            "name": member.name, "kind": member.kind, "pose": member.pose, "teacher": member.teacher,
             "incarnation": own.get("incarnation", 0), "phase": "down", "waiting_for": "", "failure": "",
             "settled": False, "checkpoint": own.get("checkpoint", ""), "node": own.get("node", ""),
             "device": own.get("device", ""), "pid": 0,
@@ -114,7 +114,7 @@ def _entry(agent: Mapping[str, Any], progress: Mapping[str, Any], own: Mapping[s
     phase = "failed" if agent["failure"] else agent["phase"]
     now = {key: progress.get(key) for key in ("loss", "frames_per_s", "drift", "saved_at")}
     of_code = {key: own.get(key) for key in ("dim", "core_dim", "collapsed", "probe_r2", "effective_rank")}
-    counts = {key: progress.get(key) or 0 for key in ("step", "steps", "recorded", "reach", "frames")}
+    counts = {key: progress.get(key) or 0 for key in ("step", "steps", "recorded", "next_tick", "frames")}
     return {**kept, "phase": phase, **counts, **now, **of_code, "published": own.get("published")}
 
 

@@ -86,7 +86,7 @@ class SnapshotCache:
             held = self._held
             if held and held.seconds > SLOW and _age(held) < PATIENCE * held.seconds:
                 return held
-            version, up = self.version(), self.folder.living_file.exists()
+            version, up = self.version(), self.folder.simulation_file.exists()
             if held is None or (held.version, held.up) != (version, up):
                 self._held = held = self._read(version, up)
             self._looked = time.monotonic()

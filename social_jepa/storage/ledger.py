@@ -115,7 +115,7 @@ class Ledger:
         row = (now, member["name"], json.dumps(dict(member)))
         self._connection.execute("INSERT INTO moves VALUES (?, ?, ?)", row)
 
-    def begin_life(self, name: str) -> int:
+    def next_incarnation(self, name: str) -> int:
         """Count one more life of a member, and return its number."""
         with self._refused(), self._connection as connection:
             connection.execute("UPDATE members SET incarnation = incarnation + 1 WHERE name = ?", [name])

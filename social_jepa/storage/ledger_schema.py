@@ -15,11 +15,12 @@ CREATE TABLE IF NOT EXISTS agents (
 );
 CREATE TABLE IF NOT EXISTS edges (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
-    round INTEGER NOT NULL, source_life INTEGER NOT NULL, target_life INTEGER NOT NULL,
+    round INTEGER NOT NULL, source_incarnation INTEGER NOT NULL, target_incarnation INTEGER NOT NULL,
     source_checkpoint TEXT NOT NULL, target_checkpoint TEXT NOT NULL,
     status TEXT NOT NULL, reason TEXT NOT NULL, r2 REAL, r2_core REAL, null_r2 REAL,
     bytes INTEGER NOT NULL, details TEXT NOT NULL, maps BLOB,
-    UNIQUE (source, target, round, source_life, target_life, source_checkpoint, target_checkpoint, status)
+    UNIQUE (source, target, round, source_incarnation, target_incarnation, source_checkpoint,
+    target_checkpoint, status)
 );
 CREATE INDEX IF NOT EXISTS newest ON edges (source, target, id);
 CREATE TABLE IF NOT EXISTS messages (
@@ -28,9 +29,20 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 """
 EDGE = (
-    "source", "target", "round", "source_life", "target_life", "source_checkpoint", "target_checkpoint",
-    "status", "reason", "r2", "r2_core", "null_r2", "bytes",
-)  # fmt: skip
+    "source",
+    "target",
+    "round",
+    "source_incarnation",
+    "target_incarnation",
+    "source_checkpoint",
+    "target_checkpoint",
+    "status",
+    "reason",
+    "r2",
+    "r2_core",
+    "null_r2",
+    "bytes",
+)
 NEWEST_EDGES = """
 SELECT time, details, maps FROM edges WHERE id IN
     (SELECT max(id) FROM edges WHERE time <= ? GROUP BY source, target) ORDER BY source, target

@@ -52,14 +52,14 @@ class RunFolder:
         return f"social-jepa-{self.path.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
 
     @property
-    def living_file(self) -> Path:
+    def simulation_file(self) -> Path:
         """Where its living simulation is reached, while there is one."""
-        return self.path / "living.json"
+        return self.path / "simulation.json"
 
-    def living(self) -> dict[str, Any] | None:
+    def simulation_address(self) -> dict[str, Any] | None:
         """Return how its living simulation is reached, or None while there is none."""
         try:
-            return json.loads(self.living_file.read_text())
+            return json.loads(self.simulation_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
 
@@ -89,7 +89,7 @@ class RunFolder:
         return self.path / "report.html"
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keep other processes from running in this folder; one that is killed lets go of it by itself.
 
         Raises:
@@ -159,11 +159,11 @@ def find(path: Path | None) -> RunFolder:
     return RunFolder.at(path)
 
 
-def find_living(path: Path | None) -> RunFolder:
+def find_running(path: Path | None) -> RunFolder:
     """Return the folder of a simulation that is up, by default the latest below ./runs that is."""
     if path is None:
-        living = [entry.parent for entry in RUNS.glob("*/living.json")]
-        path = max(living, key=lambda entry: (entry / "living.json").stat().st_mtime_ns, default=None)
+        living = [entry.parent for entry in RUNS.glob("*/simulation.json")]
+        path = max(living, key=lambda entry: (entry / "simulation.json").stat().st_mtime_ns, default=None)
     if path is None:
         raise RunFolderError(
             "no simulation below ./runs is up: start one with social-jepa up, or name its folder"

@@ -38,7 +38,7 @@ def make_registry(ray, folder, **training):
             self.number += 1
             return PeerList(self.number, self.handles, present, specs["agent-0"].events)
 
-        async def enlist(self, name):
+        async def register(self, name):
             self.lives[name] += 1
             return specs[name], self.lives[name], self.roll()
 
@@ -82,7 +82,7 @@ def talk(ray_local, tmp_path_factory):
         ray.get(actors["agent-0"].deliver.remote(frame))
     told["after"] = ray.get([actor.report.remote(0, 0, "") for actor in actors.values()])
     told["known"] = ray.get(actors["agent-0"].report.remote(0, 0, told["after"][0].checkpoint))
-    told["codes"] = ray.get(actors["agent-0"].speak.remote([0, 8]))
+    told["codes"] = ray.get(actors["agent-0"].encode_core.remote([0, 8]))
     yield told
     for actor in (*actors.values(), registry):
         ray.kill(actor)
@@ -92,34 +92,34 @@ def test_actors_negotiate_the_edges_that_agents_of_one_process_would(talk, tmp_p
     agents = {f"agent-{index}": Agent(tiny_spec(index, tmp_path)) for index in range(2)}
     for agent in agents.values():
         agent.train()
-        agent.settle()
-    voices, transport = gather(agents)
-    publish(voices, {name: agent.negotiation for name, agent in agents.items()})
+        agent.publish()
+    protocols, transport = gather(agents)
+    publish(protocols, {name: agent.negotiation for name, agent in agents.items()})
     transport.run()
 
-    for voice, far in zip(voices.values(), talk["settled"], strict=True):
-        near = voice.news(1, 0)
+    for protocol, far in zip(protocols.values(), talk["settled"], strict=True):
+        near = protocol.events(1, 0)
         assert [figures(edge) for edge in far.news.edges] == [figures(edge) for edge in near.edges]
         said = [entry for entry in far.news.posted if entry.type != "Hello"]  # who was there first hears more
-        assert sorted(said) == sorted(entry for entry in near.posted if entry.type != "Hello")
+        assert sorted(said) == sorted(entry for entry in near.sent if entry.type != "Hello")
 
 
 def test_an_actor_tells_where_it_is_and_how_it_is_doing(talk):
     for index, report in enumerate(talk["settled"]):
-        assert report.progress.name == report.memory.card.name == f"agent-{index}"
+        assert report.progress.name == report.snapshot.peer_info.name == f"agent-{index}"
         assert (report.progress.phase, report.progress.step, report.device) == ("ready", 40, "cpu")
-        assert report.checkpoint == report.memory.card.checkpoint
+        assert report.checkpoint == report.snapshot.peer_info.checkpoint
         assert (report.failure, report.news.incarnation) == ("", 1)
     assert len({report.pid for report in talk["settled"]}) == 2
 
 
 def test_a_memory_is_told_only_to_who_does_not_know_that_version(talk):
-    assert talk["known"].memory is None
-    assert talk["after"][0].memory is not None
+    assert talk["known"].snapshot is None
+    assert talk["after"][0].snapshot is not None
 
 
 def test_an_actor_speaks_with_the_model_that_it_published(talk):
-    heldout = talk["settled"][0].memory.pools.heldout
+    heldout = talk["settled"][0].snapshot.pools.heldout
     rows = [heldout.ids.index(tick) for tick in (0, 8)]
 
     assert talk["codes"] == pytest.approx(heldout.core()[rows].numpy())
@@ -161,7 +161,7 @@ def test_what_cannot_be_born_or_dies_of_itself_says_why(ray_local, tmp_path):
 
     assert "try a lower training.learning_rate" in report.failure
     with pytest.raises(RuntimeError, match=r"try a lower training\.learning_rate"):
-        ray.get(blown.speak.remote([0]))
+        ray.get(blown.encode_core.remote([0]))
     with pytest.raises(ray.exceptions.RayTaskError, match="agent-7"):
         reports(ray, [unknown], lambda report: False)
     for actor in (blown, unknown, registry):

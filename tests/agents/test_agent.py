@@ -8,7 +8,7 @@ import torch
 from agents.agent import Agent
 from agents.learner import GAP
 from agents.protocol.messages import Status
-from agents.settings import NegotiationConfig, stretches
+from agents.settings import NegotiationConfig, tick_ranges
 from alignment.core import autocorrelations
 from tests.support.swarm import figures, negotiate, tiny_spec
 
@@ -17,7 +17,7 @@ def lived(folder, count=2, **training):
     """Agents that trained and found their cores, and what they told."""
     agents = [Agent(tiny_spec(index, folder, **training)) for index in range(count)]
     assert all(agent.train() for agent in agents)
-    return agents, [agent.settle() for agent in agents]
+    return agents, [agent.publish() for agent in agents]
 
 
 def talked(agents):
@@ -36,10 +36,10 @@ def test_two_agents_that_never_met_come_to_understand_each_other(life):
     for index, peer in ((0, "agent-1"), (1, "agent-0")):
         edge = edges[index][peer]
         assert edge.status is Status.ACCEPTED
-        assert edge.cores == (2, 2)  # one object has two coordinates, and each agent found that alone
+        assert edge.core_dims == (2, 2)  # one object has two coordinates, and each agent found that alone
         assert edge.score.r2_core > 0.8 > 0.1 > edge.score.null_r2
         assert min(edge.score.spectrum) > 0.8
-        assert edge.target_checkpoint == memories[index].card.checkpoint
+        assert edge.target_checkpoint == memories[index].peer_info.checkpoint
         assert memories[index].losses[-1] < memories[index].losses[0] - 0.5
 
 
@@ -57,9 +57,9 @@ def test_a_life_resumed_after_training_says_the_same(life, tmp_path):
     late.path.write_bytes(agents[0].path.read_bytes())
     late.load()
     assert late.train()
-    memory = late.settle()
+    memory = late.publish()
 
-    assert memory.card == memories[0].card
+    assert memory.peer_info == memories[0].peer_info
     assert torch.equal(memory.pools.anchors.vectors, memories[0].pools.anchors.vectors)
     assert torch.equal(late.basis.transform, agents[0].basis.transform)
 
@@ -77,26 +77,26 @@ def test_a_checkpoint_holds_the_basis_that_the_core_was_found_with(life):
 def test_what_is_shown_is_the_basis_applied_to_what_the_camera_saw(life):
     (agent, _), (memory, _), _ = life
     ticks = memory.pools.heldout.ids[:5]
-    raw = agent.model.embed(torch.from_numpy(agent.recorder.record(ticks).frames)).detach()
+    raw = agent.model.encode(torch.from_numpy(agent.recorder.record(ticks).frames)).detach()
 
     assert torch.allclose(agent.basis(raw).float(), memory.pools.heldout.vectors[:5], atol=1e-5)
 
 
 def test_the_spectrum_is_that_of_ticks_nobody_trained_on(life):
     (agent, _), (memory, _), _ = life
-    after = agent.trainer.window.ticks.stop + GAP
-    latent = agent.embed_ticks(range(after, after + 512))
+    after = agent.trainer.replay_buffer.ticks.stop + GAP
+    latent = agent.encode_ticks(range(after, after + 512))
 
     assert torch.equal(memory.spectrum, autocorrelations(latent, agent.basis))
     assert memory.spectrum[:2].min() > 0.5 > memory.spectrum[2:].max()
 
 
 @pytest.mark.parametrize(
-    "config", [NegotiationConfig(), NegotiationConfig(anchors=4, heldout=4, pool=4, spacing=1)]
+    "config", [NegotiationConfig(), NegotiationConfig(anchors=4, heldout=4, pool_ticks=4, pool_stride=1)]
 )
 def test_ticks_to_score_to_fit_and_to_train_on_lie_apart(config):
-    held, fit, first = stretches(config, GAP)
-    assert len(held) == len(fit) == config.pool
+    held, fit, first = tick_ranges(config, GAP)
+    assert len(held) == len(fit) == config.pool_ticks
     assert held[0] == 0
     assert fit[0] - held[-1] > GAP
     assert first - fit[-1] > GAP
@@ -105,18 +105,18 @@ def test_ticks_to_score_to_fit_and_to_train_on_lie_apart(config):
 def test_agents_that_train_on_other_settings_still_mean_the_same_ticks(tmp_path):
     """Peers compare by tick: how long one trained may not move what it is asked about."""
     first, second = (
-        Agent(tiny_spec(index, tmp_path, window=64 + index, steps=1 + index)) for index in (0, 1)
+        Agent(tiny_spec(index, tmp_path, replay_ticks=64 + index, steps=1 + index)) for index in (0, 1)
     )
     assert (first.fit_ticks, first.held_ticks) == (second.fit_ticks, second.held_ticks)
 
 
 def test_embedding_does_not_depend_on_how_ticks_are_split_or_ordered(life):
     (agent, _), _, _ = life
-    together = agent.embed_ticks(range(100, 700))  # more than one chunk
-    parted = torch.cat([agent.embed_ticks(range(100, 350)), agent.embed_ticks(iter(range(350, 700)))])
+    together = agent.encode_ticks(range(100, 700))  # more than one chunk
+    parted = torch.cat([agent.encode_ticks(range(100, 350)), agent.encode_ticks(iter(range(350, 700)))])
 
     torch.testing.assert_close(together, parted, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(agent.embed_ticks([300, 101]), together[[200, 1]], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(agent.encode_ticks([300, 101]), together[[200, 1]], atol=1e-5, rtol=1e-5)
     assert not together.requires_grad
 
 
@@ -127,14 +127,14 @@ def test_a_constant_encoder_finds_itself_collapsed_and_is_refused_by_both(life, 
     agent.train()
     with torch.no_grad():
         agent.model.encoder[-1].weight.zero_()
-    memory = agent.settle()
-    assert memory.card.collapsed
-    assert memory.card.core_dim == 0
+    memory = agent.publish()
+    assert memory.peer_info.collapsed
+    assert memory.peer_info.core_dim == 0
     assert memory.effective_rank == 0
 
     both = [agent, Agent(peer.spec)]
     both[1].load()
-    both[1].settle()
+    both[1].publish()
     for edges in talked(both):
         (edge,) = edges.values()
         assert edge.status is Status.REFUSED
@@ -148,16 +148,16 @@ def test_an_encoder_of_one_direction_finds_itself_collapsed(tmp_path):
     with torch.no_grad():
         last = agent.model.encoder[-1].weight
         last.copy_(last[:1].clone().expand_as(last))
-    memory = agent.settle()
+    memory = agent.publish()
 
     assert memory.effective_rank == pytest.approx(1, abs=0.01)
-    assert memory.card.collapsed
+    assert memory.peer_info.collapsed
 
 
 def test_an_encoder_that_learnt_nothing_has_not_collapsed(tmp_path):
     _, (memory,) = lived(tmp_path, count=1, steps=2, learning_rate=1e-12)
 
-    assert not memory.card.collapsed
+    assert not memory.peer_info.collapsed
     assert memory.effective_rank > 1.5
 
 
@@ -174,7 +174,7 @@ def test_progress_tells_how_it_is_doing(tmp_path):
     assert done.loss == agent.trainer.losses[-1]
     assert done.seconds_left == 0
     assert done.frames_per_s > 0
-    assert agent.settle().progress.phase in ("embedding", "ready")
+    assert agent.publish().progress.phase in ("embedding", "ready")
     assert agent.progress().phase == "ready"
 
 
@@ -196,7 +196,7 @@ def test_anchor_columns_are_sorted_white_and_those_of_the_core_come_first(life):
         rows = memory.pools.anchors.vectors.double().numpy()
         np.testing.assert_allclose(np.cov(rows.T), np.eye(6), atol=0.8)
         assert (memory.spectrum[:2, None] > memory.spectrum[None, 2:]).all()
-        assert memory.pools.anchors.core_dim == memory.card.core_dim == 2
+        assert memory.pools.anchors.core_dim == memory.peer_info.core_dim == 2
 
 
 def test_a_camera_that_stands_wrong_is_refused_when_the_agent_is_built(tmp_path):

@@ -17,25 +17,25 @@ from tests.support.runners import MOVED, World, losses_of, spec, step
 
 def test_a_life_learns_publishes_and_goes_on(world, tmp_path):
     life = world.begin(spec(tmp_path))
-    world.until(lambda: life.memory is not None)
-    first = life.memory
+    world.until(lambda: life.snapshot is not None)
+    first = life.snapshot
     world.until(lambda: step(life) >= 20)
 
     assert first.progress.step == 8
-    assert life.voice.negotiation is not None
-    assert life.agent.published.memory.card.checkpoint == life.memory.card.checkpoint
+    assert life.protocol.negotiation is not None
+    assert life.agent.published.snapshot.peer_info.checkpoint == life.snapshot.peer_info.checkpoint
     world.end()
     assert life.failure is None
     assert life.agent.phase == life.facts()["progress"].phase == "stopped"
     again = Agent(spec(tmp_path))
     again.load()
     assert again.trainer.step == step(life)
-    assert again.published.memory.card == life.memory.card
+    assert again.published.snapshot.peer_info == life.snapshot.peer_info
 
 
 def test_a_life_that_does_not_go_on_waits_when_its_course_is_over(world, tmp_path):
-    life = world.begin(spec(tmp_path, living=False))
-    world.until(lambda: life.memory is not None)
+    life = world.begin(spec(tmp_path, online=False))
+    world.until(lambda: life.snapshot is not None)
     time.sleep(0.2)
 
     assert (step(life), life.agent.phase) == (8, "ready")
@@ -58,49 +58,49 @@ def test_a_life_that_was_cut_short_and_begun_again_loses_what_an_uninterrupted_o
 
 def test_a_life_that_is_begun_again_shows_at_once_what_it_had_published(world, tmp_path):
     life = world.begin(spec(tmp_path))
-    world.until(lambda: life.memory is not None)
+    world.until(lambda: life.snapshot is not None)
     world.end()
     again = world.begin(spec(tmp_path), life=2)
-    world.until(lambda: again.memory is not None)
+    world.until(lambda: again.snapshot is not None)
 
-    assert again.memory.card == life.memory.card
-    assert torch.equal(again.memory.pools.anchors.vectors, life.memory.pools.anchors.vectors)
+    assert again.snapshot.peer_info == life.snapshot.peer_info
+    assert torch.equal(again.snapshot.pools.anchors.vectors, life.snapshot.pools.anchors.vectors)
     assert again.note == ""
 
 
 def test_one_that_finds_nothing_of_its_former_life_says_so_and_begins_anew(world, tmp_path):
     life = world.begin(spec(tmp_path), life=3)
-    world.until(lambda: life.memory is not None)
+    world.until(lambda: life.snapshot is not None)
 
     assert "found no checkpoint in" in life.note
-    assert life.memory.progress.step == 8
+    assert life.snapshot.progress.step == 8
 
 
 def test_errands_run_between_two_steps_and_on_one_thread(world, tmp_path):
     life = world.begin(replace(spec(tmp_path), training=replace(spec(tmp_path).training, steps=10**6)))
     world.until(lambda: step(life) > 0)
-    threads = {life.errand(lambda _: threading.get_ident()).result(10) for _ in range(5)}
+    threads = {life.submit(lambda _: threading.get_ident()).result(10) for _ in range(5)}
 
     assert threads == {world.threads["agent-0"].ident}
     with pytest.raises(ZeroDivisionError):
-        life.errand(lambda _: 1 / 0).result(10)
+        life.submit(lambda _: 1 / 0).result(10)
     with pytest.raises(RuntimeError, match="agent-0 has not learned its view yet: ask again"):
-        life.errand(lambda own: own.speak([0])).result(10)
+        life.submit(lambda own: own.encode_core([0])).result(10)
     assert life.failure is None
 
 
 def test_what_is_asked_before_birth_is_done_before_the_first_frame(world, tmp_path):
     body = BodyEvent(0, "agent-9", ring_pose(1, RingConfig()))
 
-    def witness(own):
-        own.witness([*own.spec.events, body])
-        return own.trainer.frames, len(own.trainer.window)
+    def record_thread(own):
+        own.set_body_events([*own.spec.events, body])
+        return own.trainer.frames, len(own.trainer.replay_buffer)
 
     life = AgentRunner(PeerProtocol("agent-0", world.transport))
-    asked = life.errand(witness)
-    thread = threading.Thread(target=life.live, args=(lambda: spec(tmp_path),))
+    asked = life.submit(record_thread)
+    thread = threading.Thread(target=life.run, args=(lambda: spec(tmp_path),))
     thread.start()
-    world.until(lambda: life.memory is not None or life.failure is not None)
+    world.until(lambda: life.snapshot is not None or life.failure is not None)
     life.stop()
     thread.join()
 
@@ -115,7 +115,7 @@ def test_after_the_end_an_errand_is_refused_with_a_sentence(world, tmp_path):
     world.end()
 
     with pytest.raises(RuntimeError, match="the agent answers no more: it is stopping"):
-        life.errand(lambda own: own.spec).result(1)
+        life.submit(lambda own: own.spec).result(1)
 
 
 def test_what_ends_a_life_is_kept_and_fails_who_waits(world, tmp_path):
@@ -126,7 +126,7 @@ def test_what_ends_a_life_is_kept_and_fails_who_waits(world, tmp_path):
     assert "try a lower training.learning_rate" in str(life.failure)
     assert life.facts()["failure"] == str(life.failure)
     with pytest.raises(RuntimeError, match=r"answers no more: .*learning_rate"):
-        life.errand(lambda own: own.spec).result(1)
+        life.submit(lambda own: own.spec).result(1)
 
 
 def test_what_cannot_even_be_built_is_kept_as_well(world, tmp_path):
@@ -136,44 +136,44 @@ def test_what_cannot_even_be_built_is_kept_as_well(world, tmp_path):
 
     assert "sees nothing" in str(life.failure)
     with pytest.raises(RuntimeError, match="sees nothing"):
-        life.errand(lambda own: own.spec).result(1)
+        life.submit(lambda own: own.spec).result(1)
 
 
 def test_a_camera_that_moves_is_silent_until_it_has_learned_its_new_view(world, tmp_path):
     life = world.begin(spec(tmp_path))
-    world.until(lambda: life.memory is not None)
-    before = life.memory
+    world.until(lambda: life.snapshot is not None)
+    before = life.snapshot
     seen = []
 
     def look(own):
-        seen.append((life.memory, life.voice.negotiation, own.trainer.step, own.spec.era))
+        seen.append((life.snapshot, life.protocol.negotiation, own.trainer.step, own.spec.pose_version))
 
     life.move(MOVED, 1)
-    life.errand(look).result(10)
-    world.until(lambda: life.memory is not None and life.memory.era == 1)
+    life.submit(look).result(10)
+    world.until(lambda: life.snapshot is not None and life.snapshot.pose_version == 1)
 
     assert seen == [(None, None, 0, 1)]
     assert life.agent.spec.pose == MOVED
-    assert life.memory.card.checkpoint != before.card.checkpoint
-    assert life.memory.progress.step == 8
+    assert life.snapshot.peer_info.checkpoint != before.peer_info.checkpoint
+    assert life.snapshot.progress.step == 8
     life.move(ring_pose(1, RingConfig()), 1).result(10)  # an older order that arrives late
     assert life.agent.spec.pose == MOVED
 
 
 def test_one_that_dies_after_its_camera_moved_goes_on_with_its_weights_and_shows_nothing_old(world, tmp_path):
     life = world.begin(spec(tmp_path))
-    world.until(lambda: life.memory is not None)
+    world.until(lambda: life.snapshot is not None)
     world.end()
     weights = {name: tensor.clone() for name, tensor in life.agent.model.state_dict().items()}
-    late = Agent(replace(spec(tmp_path), pose=MOVED, era=1))
+    late = Agent(replace(spec(tmp_path), pose=MOVED, pose_version=1))
     late.load()
 
     assert late.trainer.step == 0
     assert late.published is late.basis is None
     assert all(torch.equal(tensor, weights[name]) for name, tensor in late.model.state_dict().items())
-    again = world.begin(replace(spec(tmp_path), pose=MOVED, era=1), life=2)
-    world.until(lambda: again.memory is not None)
-    assert again.memory.era == 1
+    again = world.begin(replace(spec(tmp_path), pose=MOVED, pose_version=1), life=2)
+    world.until(lambda: again.snapshot is not None)
+    assert again.snapshot.pose_version == 1
 
 
 def test_many_may_ask_at_once_while_it_stops(world, tmp_path):
@@ -183,7 +183,7 @@ def test_many_may_ask_at_once_while_it_stops(world, tmp_path):
 
     def ask():
         for _ in range(200):
-            futures.append(life.errand(lambda own: own.trainer.step))
+            futures.append(life.submit(lambda own: own.trainer.step))
 
     askers = [threading.Thread(target=ask) for _ in range(4)]
     for asker in askers:
@@ -203,8 +203,8 @@ def test_a_model_that_breaks_the_contract_is_refused_before_it_learns(tmp_path, 
     (tmp_path / "leaky_models.py").write_text(
         "from agents.models.world_model import Jepa\n\n\n"
         "class Leaky(Jepa):\n"
-        "    def embed(self, frames):\n"
-        "        codes = super().embed(frames)\n"
+        "    def encode(self, frames):\n"
+        "        codes = super().encode(frames)\n"
         "        return codes - codes.mean(0)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

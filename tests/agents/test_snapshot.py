@@ -10,14 +10,14 @@ from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from tests.support.swarm import tiny_spec
 
-SHORT = {"steps": 4, "segments": 8, "window": 128, "calibration": 64}
+SHORT = {"steps": 4, "segments": 8, "replay_ticks": 128, "core_eval_ticks": 64}
 
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory):
     agent = Agent(tiny_spec(0, tmp_path_factory.mktemp("memory"), **SHORT))
     agent.train()
-    agent.settle()
+    agent.publish()
     return agent
 
 
@@ -33,41 +33,43 @@ def load(life, path, **owner):
 def test_what_was_published_is_read_back_as_it_was(life, path):
     found, known = load(life, path), life.published
 
-    assert found.memory.card == known.memory.card
-    assert found.memory.progress == replace(known.memory.progress, loss=found.memory.progress.loss)
-    assert (found.memory.losses, found.memory.era) == (known.memory.losses, 0)
-    assert found.memory.effective_rank == known.memory.effective_rank
+    assert found.snapshot.peer_info == known.snapshot.peer_info
+    assert found.snapshot.progress == replace(known.snapshot.progress, loss=found.snapshot.progress.loss)
+    assert (found.snapshot.losses, found.snapshot.pose_version) == (known.snapshot.losses, 0)
+    assert found.snapshot.effective_rank == known.snapshot.effective_rank
     for mine, theirs in (("anchors", "anchors"), ("heldout", "heldout")):
-        ours, others = getattr(found.memory.pools, mine), getattr(known.memory.pools, theirs)
+        ours, others = getattr(found.snapshot.pools, mine), getattr(known.snapshot.pools, theirs)
         assert ours.ids == others.ids
         assert torch.equal(ours.vectors, others.vectors)
     assert torch.equal(
-        found.basis.core(life.embed_ticks(range(50), found.model)),
-        known.basis.core(life.embed_ticks(range(50), known.model)),
+        found.basis.core(life.encode_ticks(range(50), found.model)),
+        known.basis.core(life.encode_ticks(range(50), known.model)),
     )
     assert not found.model.training
 
 
 def test_what_is_no_number_comes_back_as_none_of_them(life, tmp_path):
-    memory = replace(life.published.memory, progress=replace(life.published.memory.progress, loss=math.nan))
-    replace(life.published, memory=memory).save(tmp_path / "p.safetensors", life.owner())
+    memory = replace(
+        life.published.snapshot, progress=replace(life.published.snapshot.progress, loss=math.nan)
+    )
+    replace(life.published, snapshot=memory).save(tmp_path / "p.safetensors", life.owner())
 
-    assert math.isnan(load(life, tmp_path / "p.safetensors").memory.progress.loss)
+    assert math.isnan(load(life, tmp_path / "p.safetensors").snapshot.progress.loss)
 
 
 def test_the_published_model_stays_as_it_is_while_its_agent_learns_on(tmp_path):
     agent = Agent(tiny_spec(0, tmp_path, **SHORT))
     agent.train()
-    agent.settle()
-    before = agent.speak([5])
+    agent.publish()
+    before = agent.encode_core([5])
     agent.train(until=8)
 
-    assert torch.equal(agent.speak([5]), before)
-    assert not torch.equal(agent.embed_ticks([5]), agent.embed_ticks([5], agent.published.model))
+    assert torch.equal(agent.encode_core([5]), before)
+    assert not torch.equal(agent.encode_ticks([5]), agent.encode_ticks([5], agent.published.model))
     assert agent.measure_drift() > 0
-    agent.settle()
+    agent.publish()
     assert agent.measure_drift() < 0.01
-    assert not torch.equal(agent.speak([5]), before)
+    assert not torch.equal(agent.encode_core([5]), before)
 
 
 @pytest.mark.parametrize(
@@ -83,11 +85,13 @@ def test_what_somebody_else_published_is_refused(life, path, owner, sentence):
 def test_what_was_published_in_a_former_era_is_not_shown(life, tmp_path):
     folder = tmp_path / "agent-0"
     shutil.copytree(life.spec.folder, folder)
-    late = Agent(replace(life.spec, folder=str(folder), era=1))
+    late = Agent(replace(life.spec, folder=str(folder), pose_version=1))
     late.load()
     assert late.published is None
     tensors, facts, _ = read_checkpoint(late.path)
-    write_checkpoint(late.path, tensors, facts | {"era": 1})  # it had learned its new view, not yet published
+    write_checkpoint(
+        late.path, tensors, facts | {"pose_version": 1}
+    )  # it had learned its new view, not yet published
     late.load()
 
     assert late.published is None
@@ -110,7 +114,7 @@ def test_a_damaged_file_is_refused_with_a_remedy(life, path, harm):
 
 
 @pytest.mark.parametrize(
-    "gone", ["basis.mean", "anchors.ticks", "heldout.vectors", "card", "progress", "era"]
+    "gone", ["basis.mean", "anchors.ticks", "heldout.vectors", "peer_info", "progress", "pose_version"]
 )
 def test_a_file_in_which_something_is_missing_is_refused_by_name(life, path, gone):
     tensors, facts, _ = read_checkpoint(path)
@@ -137,6 +141,6 @@ def test_a_damaged_publication_is_made_anew_and_costs_nothing_that_was_learned(l
 
     assert again.published is None
     assert again.trainer.step == life.trainer.step
-    again.settle()
+    again.publish()
     assert again.published is not None
     again.close()

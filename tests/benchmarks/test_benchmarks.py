@@ -23,7 +23,7 @@ from benchmarks.speed.plain_training import loader
 
 FOLDER = Path(harness.__file__).parent
 TINY = Effort(rounds=1, size=0.02)
-SMALL = TrainingConfig(steps=20, segments=12, window=64)
+SMALL = TrainingConfig(steps=20, segments=12, replay_ticks=64)
 
 
 def figure(value, reference, goal=None):
@@ -110,21 +110,23 @@ def test_an_unknown_benchmark_is_refused_by_name(capsys):
 
 def test_the_plain_loader_yields_the_batches_that_we_train_on():
     ours = training.our_trainer(SMALL)
-    frames = ours.window.read(ours.window.ticks)
-    batches = iter(loader(frames, SMALL.length, training.starts(SMALL)))
+    frames = ours.replay_buffer.read(ours.replay_buffer.ticks)
+    batches = iter(loader(frames, SMALL.segment_ticks, training.starts(SMALL)))
 
     for step in range(2):
         rng = np.random.default_rng([*training.SEED, step])
-        segments = torch.from_numpy(ours.window.read(ours.window.draw(rng, SMALL.segments, SMALL.length)))
+        segments = torch.from_numpy(
+            ours.replay_buffer.read(ours.replay_buffer.draw(rng, SMALL.segments, SMALL.segment_ticks))
+        )
         assert torch.equal((next(batches) * 255).round().byte(), segments.permute(0, 1, 4, 2, 3))
 
 
 def test_the_plain_step_is_our_step_in_fp32():
     ours = training.our_trainer(SMALL, precision="fp32")
     plain = training.plain_trainer(ours)
-    frames = ours.window.read(ours.window.ticks)
+    frames = ours.replay_buffer.read(ours.replay_buffer.ticks)
     losses = []
-    for _, batch in zip(range(3), loader(frames, SMALL.length, training.starts(SMALL)), strict=False):
+    for _, batch in zip(range(3), loader(frames, SMALL.segment_ticks, training.starts(SMALL)), strict=False):
         loss = plain.forward(batch)
         plain.backward(loss)
         plain.update()
@@ -160,7 +162,7 @@ def test_rendering_is_measured_for_one_camera_and_for_four():
 def test_an_edge_is_little_more_than_its_anchors():
     # bytes are counted, not timed: the usual numbers of anchors, once
     config = NegotiationConfig()
-    society = wire.Society(config.pool, config.anchors, config.heldout)
+    society = wire.Society(config.pool_ticks, config.anchors, config.heldout)
     anchors, pixels, weights = wire.byte_figures(max(society.negotiate().values()), config)
 
     assert anchors.met

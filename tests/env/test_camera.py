@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from env.camera import Pose, RingConfig, camera_axes, glance, in_camera, ring_pose, turned
+from env.camera import Pose, RingConfig, camera_axes, in_camera, ring_pose, turned, turned_pose
 
 
 def test_a_pose_is_read_from_text():
@@ -39,8 +39,8 @@ def test_camera_axes_are_orthonormal_and_up_is_up():
 def test_what_a_glance_turned_can_be_read_off_the_two_poses(yaw):
     pose = Pose(0, 1, 0, yaw, -35)
     for pan, tilt in [(0, 0), (12, -3), (-12, 3), (170, 20)]:
-        assert turned(pose, glance(pose, pan, tilt)) == pytest.approx((pan, tilt))
-    assert turned(pose, glance(pose, 0, -80))[1] == pytest.approx(-54)  # straight down is near enough
+        assert turned(pose, turned_pose(pose, pan, tilt)) == pytest.approx((pan, tilt))
+    assert turned(pose, turned_pose(pose, 0, -80))[1] == pytest.approx(-54)  # straight down is near enough
 
 
 def test_every_place_on_the_ring_looks_at_the_centre():
@@ -76,6 +76,6 @@ def test_a_bad_ring_and_a_bad_index_are_refused():
 
 def test_a_glance_turns_the_camera_and_stops_short_of_straight_down():
     pose = Pose(0, 3, 0, 350, -35)
-    assert glance(pose, 20, 5) == Pose(0, 3, 0, 10, -30)
-    assert glance(pose, 0, -80).pitch == -89
-    assert glance(pose, 0, 0) == pose
+    assert turned_pose(pose, 20, 5) == Pose(0, 3, 0, 10, -30)
+    assert turned_pose(pose, 0, -80).pitch == -89
+    assert turned_pose(pose, 0, 0) == pose

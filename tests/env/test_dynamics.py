@@ -76,7 +76,7 @@ def test_bouncing_is_steady_between_the_walls_and_has_unit_variance():
 
 
 def test_still_objects_stand_still():
-    factors = factors_at(Motion("still", 1, (0.0,) * 4), np.array([0, 7, 10**9]))
+    factors = factors_at(Motion("static", 1, (0.0,) * 4), np.array([0, 7, 10**9]))
     assert (factors == factors[0]).all()
     assert len(set(factors[0])) == 4
 

@@ -15,7 +15,7 @@ def same(a, b):
     return (a.factors == b.factors).all() and (a.positions == b.positions).all() and a.bodies == b.bodies
 
 
-@pytest.mark.parametrize("dynamics", ["ornstein_uhlenbeck", "bounce", "still"])
+@pytest.mark.parametrize("dynamics", ["ornstein_uhlenbeck", "bounce", "static"])
 def test_equal_scenes_have_equal_states_in_any_order_of_asking(dynamics):
     config = SceneConfig(dynamics=dynamics)
     a, b = Scene(config, 4), Scene(config, 4)
@@ -48,12 +48,12 @@ def test_the_fingerprint_reads_what_moves_and_not_how_it_is_drawn():
     assert len(bytes.fromhex(mark)) == 8
     drawn = replace(config, renderer="toy", frame_size=32, bodies=False)
     assert Scene(drawn, 1).fingerprint == mark
-    assert Scene(replace(config, rate=(0.7,) * 6), 1).fingerprint == mark
+    assert Scene(replace(config, autocorrelation=(0.7,) * 6), 1).fingerprint == mark
     for change in (
-        {"rate": (0.6,)},
+        {"autocorrelation": (0.6,)},
         {"objects": 2},
         {"dynamics": "bounce"},
-        {"reach": 3.0},
+        {"object_range": 3.0},
         {"object_size": 0.5},
     ):
         assert Scene(replace(config, **change), 1).fingerprint != mark
@@ -111,20 +111,20 @@ def test_a_scene_without_bodies_has_none():
         ("objects", 7),
         ("objects", 2.0),
         ("objects", True),
-        ("rate", (1.0,)),
-        ("rate", (-0.1,)),
-        ("rate", (float("nan"),)),
-        ("rate", (0.7, 0.7)),
-        ("rate", ()),
-        ("rate", "0.7"),
-        ("reach", "3"),
+        ("autocorrelation", (1.0,)),
+        ("autocorrelation", (-0.1,)),
+        ("autocorrelation", (float("nan"),)),
+        ("autocorrelation", (0.7, 0.7)),
+        ("autocorrelation", ()),
+        ("autocorrelation", "0.7"),
+        ("object_range", "3"),
         ("frame_size", 15),
         ("frame_size", 64.0),
         ("room_size", -1.0),
         ("wall_height", 0.0),
         ("object_size", float("nan")),
-        ("reach", 4.0),
-        ("squash", 0.0),
+        ("object_range", 4.0),
+        ("tanh_gain", 0.0),
         ("bodies", "no"),
     ],
 )
@@ -140,8 +140,10 @@ def test_an_unknown_choice_is_told_the_choices(field, choice):
 
 
 def test_a_rate_may_come_as_a_list_or_a_number():
-    assert SceneConfig(rate=[0.5, 0.6], objects=1) == SceneConfig(rate=(0.5, 0.6), objects=1)
-    assert SceneConfig(rate=0.5).coordinate_rates == (0.5,) * 6
+    assert SceneConfig(autocorrelation=[0.5, 0.6], objects=1) == SceneConfig(
+        autocorrelation=(0.5, 0.6), objects=1
+    )
+    assert SceneConfig(autocorrelation=0.5).coordinate_autocorrelations == (0.5,) * 6
 
 
 def test_a_negative_tick_and_a_seed_that_is_no_number_are_refused():
@@ -180,5 +182,5 @@ def test_a_bad_pose_is_refused_with_a_remedy(pose, remedy):
 
 @pytest.mark.parametrize(("rate", "ticks"), [(0.7, 20), (0.99, 688), (0.0, 0)])
 def test_a_scene_says_how_long_it_remembers(rate, ticks):
-    assert SceneConfig(rate=(rate,)).memory == ticks
-    assert SceneConfig(rate=(rate,), dynamics="bounce").memory == 0
+    assert SceneConfig(autocorrelation=(rate,)).decorrelation_ticks == ticks
+    assert SceneConfig(autocorrelation=(rate,), dynamics="bounce").decorrelation_ticks == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from env.camera import Pose, RingConfig, glance, ring_pose
+from env.camera import Pose, RingConfig, ring_pose, turned_pose
 from env.dynamics import unit_positions
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
@@ -13,7 +13,7 @@ from env.sensors import GOAL_WIDTH, SensorRecorder, SensorSpec, nearness
 
 POSE = ring_pose(0, RingConfig())
 CONFIG = SceneConfig(renderer="toy", frame_size=16, objects=2)
-LOOKING = SensorSpec(looks=3, max_glance=12.0)
+LOOKING = SensorSpec(views=3, max_view_angle=12.0)
 
 
 def recorder_of(needs, config=CONFIG, pose=POSE, words=(0, 0)):
@@ -30,7 +30,7 @@ def test_each_look_is_the_glance_that_its_offset_names():
     for row, tick in enumerate((5, 2000)):
         for look in range(3):
             pan, tilt = (12.0 * offsets[row, look]).tolist()
-            seen = recorder.renderer.render(recorder.scene.state(tick), glance(POSE, pan, tilt), "me")
+            seen = recorder.renderer.render(recorder.scene.state(tick), turned_pose(POSE, pan, tilt), "me")
             assert (frames[row, look] == seen).all()
 
 
@@ -38,7 +38,7 @@ def test_a_tick_is_looked_at_in_the_same_way_whatever_was_asked_before():
     one, other = recorder_of(LOOKING), recorder_of(LOOKING)
     one.record([1, 2, 3])
 
-    assert (one.look(900) == other.look(900)).all()
+    assert (one.render_views(900) == other.render_views(900)).all()
     assert (one.offsets(np.arange(3000))[2500] == other.offsets(np.array(2500))).all()
     assert (one.offsets(np.arange(9).reshape(3, 3)).reshape(9, 3, 2) == one.offsets(np.arange(9))).all()
 
@@ -54,7 +54,7 @@ def test_cameras_of_other_words_look_elsewhere():
 
 def test_turns_lead_from_look_to_look():
     recorder, ticks = recorder_of(LOOKING), np.arange(6).reshape(2, 3)
-    turns, offsets = recorder.senses(ticks).turns, recorder.offsets(ticks)
+    turns, offsets = recorder.sensor_data(ticks).view_actions, recorder.offsets(ticks)
 
     assert turns.shape == (2, 3, 2, 2)
     assert np.allclose(offsets[..., :1, :] + turns.cumsum(-2), offsets[..., 1:, :], atol=1e-6)
@@ -64,18 +64,18 @@ def test_turns_lead_from_look_to_look():
     ("dynamics", "rate"), [("ornstein_uhlenbeck", (0.9, 0.2, 0.0, 0.7)), ("bounce", (0.7,))]
 )
 def test_pushes_and_where_things_are_tell_where_they_will_be(dynamics, rate):
-    config = replace(CONFIG, dynamics=dynamics, rate=rate)
-    recorder, ticks = recorder_of(SensorSpec(controlled=2), config), np.arange(500)
-    pushes = recorder.senses(ticks).pushes
+    config = replace(CONFIG, dynamics=dynamics, autocorrelation=rate)
+    recorder, ticks = recorder_of(SensorSpec(controlled_objects=2), config), np.arange(500)
+    pushes = recorder.sensor_data(ticks).actions
     now, later = recorder.scene.factors(ticks), recorder.scene.factors(ticks + 1)
-    rates = np.array(config.coordinate_rates)
+    rates = np.array(config.coordinate_autocorrelations)
 
     led_to = rates * now + np.sqrt(1 - rates**2) * pushes if dynamics != "bounce" else now + pushes
     assert np.allclose(led_to, later, atol=1e-5)
 
 
 def test_pushes_of_a_random_walk_are_white():
-    pushes = recorder_of(SensorSpec(controlled=1)).senses(np.arange(4000)).pushes
+    pushes = recorder_of(SensorSpec(controlled_objects=1)).sensor_data(np.arange(4000)).actions
 
     assert pushes.shape == (4000, 2)
     assert np.abs(pushes.mean(0)).max() < 0.06
@@ -85,12 +85,12 @@ def test_pushes_of_a_random_walk_are_white():
 
 def test_the_reward_is_highest_at_the_goal_and_positions_are_what_they_are():
     ticks = np.arange(300)
-    reward = recorder_of(SensorSpec(task="reward")).senses(ticks).values[:, 0]
-    positions = recorder_of(SensorSpec(controlled=2, task="positions")).senses(ticks).values
+    reward = recorder_of(SensorSpec(task="reward")).sensor_data(ticks).targets[:, 0]
+    positions = recorder_of(SensorSpec(controlled_objects=2, task="positions")).sensor_data(ticks).targets
     factors = Scene(CONFIG, 4).factors(ticks)
     distance = np.linalg.norm(positions[:, :2], axis=1)
 
-    assert np.allclose(positions, unit_positions(CONFIG.dynamics, factors, CONFIG.squash), atol=1e-6)
+    assert np.allclose(positions, unit_positions(CONFIG.dynamics, factors, CONFIG.tanh_gain), atol=1e-6)
     assert (np.argsort(-reward) == np.argsort(distance)).all()
     assert nearness(np.array([0.0, 0.0])) == 1
     assert nearness(np.array([GOAL_WIDTH, 0.0])) == pytest.approx(np.exp(-0.5))
@@ -98,18 +98,18 @@ def test_the_reward_is_highest_at_the_goal_and_positions_are_what_they_are():
 
 def test_who_needs_nothing_sees_and_knows_what_a_plain_camera_does():
     recorder = recorder_of(SensorSpec())
-    senses = recorder.senses(np.arange(4))
+    senses = recorder.sensor_data(np.arange(4))
 
-    assert recorder.look(3).shape == (16, 16, 3)
-    assert (senses.turns, senses.pushes, senses.values) == (None, None, None)
+    assert recorder.render_views(3).shape == (16, 16, 3)
+    assert (senses.view_actions, senses.actions, senses.targets) == (None, None, None)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"looks": 0}, "looks"),
-        ({"max_glance": 91.0}, "max_glance"),
-        ({"controlled": -1}, "controlled"),
+        ({"views": 0}, "views"),
+        ({"max_view_angle": 91.0}, "max_view_angle"),
+        ({"controlled_objects": -1}, "controlled_objects"),
         ({"task": "fame"}, "task must be one of reward, positions"),
     ],
 )
@@ -120,6 +120,6 @@ def test_needs_that_no_camera_meets_are_refused(changes, said):
 
 def test_what_a_scene_or_a_pose_cannot_give_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match="lower it to 2 or less, or raise scene"):
-        recorder_of(SensorSpec(controlled=3))
-    with pytest.raises(ValueError, match="lower max_glance to 9 or less, or level the camera"):
+        recorder_of(SensorSpec(controlled_objects=3))
+    with pytest.raises(ValueError, match="lower max_view_angle to 9 or less, or level the camera"):
         recorder_of(LOOKING, pose=Pose(2.0, 3.2, 0, 180, -80))

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from env.camera import Pose, RingConfig, glance, ring_pose
+from env.camera import Pose, RingConfig, ring_pose, turned_pose
 from env.gym.shared_scene import SharedScene
 from env.recording import Recorder
 from env.renderers.base import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
-from env.views import ViewConfig, glances
+from env.views import ViewConfig, record_views
 
 CONFIG = SceneConfig(renderer="toy", frame_size=16, objects=1)
 POSE = ring_pose(0, RingConfig())
@@ -19,7 +19,7 @@ def recorder_at(pose=POSE, config=CONFIG, events=(), viewer=None):
 
 
 def seen(ticks, seed=0, count=4, recorder=None, config=None):
-    return glances(recorder or recorder_at(), ticks, np.random.default_rng(seed), count, config)
+    return record_views(recorder or recorder_at(), ticks, np.random.default_rng(seed), count, config)
 
 
 def test_glances_are_frames_actions_and_offsets_of_the_asked_size():
@@ -46,14 +46,14 @@ def test_each_frame_is_the_instant_seen_in_its_direction():
     for row, tick in enumerate((7, 9)):
         for column in range(4):
             pan, tilt = (20.0 * found.offsets[row, column].astype(float)).tolist()
-            expected = recorder.renderer.render(recorder.scene.state(tick), glance(POSE, pan, tilt))
+            expected = recorder.renderer.render(recorder.scene.state(tick), turned_pose(POSE, pan, tilt))
             assert (found.frames[row, column] == expected).all()
 
 
 def test_the_offsets_are_actions_of_the_gymnasium_face():
-    still = replace(CONFIG, dynamics="still")
+    still = replace(CONFIG, dynamics="static")
     found = seen([0], recorder=recorder_at(config=still), config=ViewConfig(12.0))
-    shared = SharedScene(still, POSE, max_glance=12.0)
+    shared = SharedScene(still, POSE, max_view_angle=12.0)
     shared.reset(seed=0)
     for column in range(4):
         frame, _, _, _, info = shared.step(found.offsets[0, column])
@@ -65,7 +65,7 @@ def test_the_offsets_are_actions_of_the_gymnasium_face():
 def test_glances_of_no_degrees_are_what_the_camera_sees():
     recorder = recorder_at()
     found = seen([3], recorder=recorder, config=ViewConfig(0))
-    assert (found.frames == recorder.look(3)).all()
+    assert (found.frames == recorder.render_views(3)).all()
 
 
 def test_equal_generators_look_the_same_way_and_later_ticks_change_nothing():
@@ -101,14 +101,14 @@ def test_miniworld_glances_as_well():
 
 
 def test_what_no_camera_does_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match="max_glance"):
+    with pytest.raises(ValueError, match="max_view_angle"):
         ViewConfig(-1)
-    with pytest.raises(ValueError, match="max_glance"):
+    with pytest.raises(ValueError, match="max_view_angle"):
         ViewConfig(float("nan"))
     with pytest.raises(ValueError, match="count"):
         seen([0], count=0)
     with pytest.raises(ValueError, match="tick"):
         seen([-1])
     steep = recorder_at(Pose(2.0, 3.2, 0, 180, -80))
-    with pytest.raises(ValueError, match="lower max_glance to 9 or less"):
+    with pytest.raises(ValueError, match="lower max_view_angle to 9 or less"):
         seen([0], recorder=steep)

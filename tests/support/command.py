@@ -15,8 +15,8 @@ from social_jepa.cli.app import main
 TINY = (
     "scene.renderer=toy", "scene.frame_size=32", "scene.objects=1", "agents.count=2",
     "model.dim=4", "model.width=8", "model.hidden=32",
-    "training.steps=60", "training.segments=32", "training.window=512", "training.calibration=256",
-    "negotiation.pool=64", "negotiation.anchors=32", "negotiation.heldout=32",
+    "training.steps=60", "training.segments=32", "training.replay_ticks=512", "training.core_eval_ticks=256",
+    "negotiation.pool_ticks=64", "negotiation.anchors=32", "negotiation.heldout=32",
 )  # fmt: skip
 
 

@@ -23,17 +23,25 @@ from tests.support.swarm import gather, publish, tiny_spec
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 ENCODER = EncoderConfig(dim=8, width=8, hidden=32, precision="fp32")
 MODEL = ModelConfig(
-    dim=6, width=8, hidden=32, precision="fp32",
-    seq_jepa=SeqJepaConfig(encoder=ENCODER, action=4, heads=2, looks=3, predictor=32),
-    p_jepa=PJepaConfig(encoder=ENCODER, transition=32, head=32, controlled=1, values=16),
-)  # fmt: skip
+    dim=6,
+    width=8,
+    hidden=32,
+    precision="fp32",
+    seq_jepa=SeqJepaConfig(encoder=ENCODER, action_dim=4, heads=2, views=3, predictor_hidden=32),
+    p_jepa=PJepaConfig(
+        encoder=ENCODER, transition_hidden=32, head_hidden=32, controlled_objects=1, random_target_dim=16
+    ),
+)
 KINDS = {
     "jepa": ("jepa", MODEL),
     "vicreg": ("jepa", replace(MODEL, objective="vicreg")),
     "sigreg": ("jepa", replace(MODEL, objective="sigreg")),
     "log_det": ("jepa", replace(MODEL, objective="log_det")),
     "seq_jepa": ("seq_jepa", MODEL),
-    "seq_jepa_in_time": ("seq_jepa", replace(MODEL, seq_jepa=replace(MODEL.seq_jepa, ticks=1.0, read_out=6))),
+    "seq_jepa_in_time": (
+        "seq_jepa",
+        replace(MODEL, seq_jepa=replace(MODEL.seq_jepa, temporal_weight=1.0, readout_dim=6)),
+    ),
     "p_jepa": ("p_jepa", MODEL),
     "p_jepa_positions": ("p_jepa", replace(MODEL, p_jepa=replace(MODEL.p_jepa, task="positions"))),
     "custom": ("custom_world_model:Coarse", MODEL),
@@ -62,13 +70,13 @@ def of_weights(model: torch.nn.Module) -> str:
 
 def of_agent(agent: Agent) -> dict[str, object]:
     """What an agent learned and shows."""
-    memory = agent.published.memory
+    memory = agent.published.snapshot
     return {
         "weights": of_weights(agent.model),
         "published_weights": of_weights(agent.published.model),
         "losses": list(memory.losses),
-        "core_dim": memory.card.core_dim,
-        "collapsed": memory.card.collapsed,
+        "core_dim": memory.peer_info.core_dim,
+        "collapsed": memory.peer_info.collapsed,
         "spectrum": memory.spectrum.tolist(),
         "effective_rank": memory.effective_rank,
         "anchors": of_tensors([memory.pools.anchors.vectors]),
@@ -82,7 +90,7 @@ def of_edge(edge) -> dict[str, object]:
     score = edge.score
     return {
         "status": str(edge.status),
-        "cores": list(edge.cores),
+        "cores": list(edge.core_dims),
         "anchors": edge.anchors,
         "heldout": edge.heldout,
         "maps": of_tensors([
@@ -104,10 +112,10 @@ def of_kind(name: str, folder: Path) -> dict[str, object]:
     for index in range(2):
         agent = Agent(replace(tiny_spec(index, folder / name), kind=kind, model=model))
         agent.train()
-        agent.settle()
+        agent.publish()
         agents[agent.spec.name] = agent
-    voices, transport = gather(agents)
-    publish(voices, {name: agent.negotiation for name, agent in agents.items()})
+    protocols, transport = gather(agents)
+    publish(protocols, {name: agent.negotiation for name, agent in agents.items()})
     transport.run()
     return {
         "agents": {name: of_agent(agent) for name, agent in agents.items()},
@@ -120,20 +128,20 @@ def of_kind(name: str, folder: Path) -> dict[str, object]:
 
 def of_life(folder: Path) -> dict[str, object]:
     """An agent that learns on after its course, one whose camera moved, and one that learned from a peer."""
-    moved = Agent(replace(tiny_spec(0, folder / "moved"), living=True))
+    moved = Agent(replace(tiny_spec(0, folder / "moved"), online=True))
     moved.train()
-    moved.settle()
+    moved.publish()
     drift = moved.measure_drift()
     moved.train(until=moved.trainer.step + 10)
     later = moved.measure_drift()
-    first, codes = moved.lesson(256)
+    first, codes = moved.distill_targets(256)
     moved.move(MOVED, 1)
     moved.train()
-    moved.settle()
+    moved.publish()
     teaching = DistillationConfig(ticks=256, steps=6, batch=64)
-    taught = Agent(replace(tiny_spec(1, folder / "taught"), teaching=teaching))
-    taught.learn_from(first, codes, lambda: False)
-    taught.settle()
+    taught = Agent(replace(tiny_spec(1, folder / "taught"), distillation=teaching))
+    taught.distill(first, codes, lambda: False)
+    taught.publish()
     return {
         "losses": losses_of(folder / "living"),
         "drift": [drift, later],

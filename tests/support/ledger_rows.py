@@ -7,7 +7,7 @@ from agents.protocol.channel import SentMessage
 from social_jepa.storage.ledger import Ledger
 
 EDGE = {
-    "source": "a", "target": "b", "round": 0, "source_life": 1, "target_life": 1,
+    "source": "a", "target": "b", "round": 0, "source_incarnation": 1, "target_incarnation": 1,
     "source_checkpoint": "0" * 16, "target_checkpoint": "1" * 16, "status": "accepted", "reason": "",
     "r2": 0.5, "r2_core": 0.9, "null_r2": None, "bytes": 30,
 }  # fmt: skip
@@ -19,12 +19,12 @@ MESSAGES = [
 
 
 def member(name, index, pose="here", **changes):
-    return {"name": name, "index": index, "pose": pose, "kind": "jepa", "settings": [], "taught_by": "",
-            "era": 0, **changes}  # fmt: skip
+    return {"name": name, "index": index, "pose": pose, "kind": "jepa", "settings": [], "teacher": "",
+            "pose_version": 0, **changes}  # fmt: skip
 
 
 def told(name, checkpoint="c"):
-    return {"name": name, "checkpoint": checkpoint, "era": 0}
+    return {"name": name, "checkpoint": checkpoint, "pose_version": 0}
 
 
 def ask(path, sql):

@@ -21,14 +21,14 @@ class Sound(WorldModel):
     def calibrate(self, frames):
         self.mean.copy_(frames.float().mean(0))
 
-    def embed(self, frames):
+    def encode(self, frames):
         return self.encoder((frames.float() - self.mean).flatten(1) / 255)
 
     def predict(self, latent):
         return self.predictor(latent)
 
     def loss(self, frames, generator):
-        latent = self.embed(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        latent = self.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         noise = torch.randn(DIM, generator=generator)
         loss = (self.predict(latent[:, :-1]) - latent[:, 1:] - noise).square().mean()
         return loss, {"prediction": loss.item()}
@@ -75,7 +75,7 @@ class NoModule:
 
 @defect("has no method predict")
 class NoPredict(nn.Module):
-    dim, calibrate, loss, embed = DIM, Sound.calibrate, Sound.loss, Sound.embed
+    dim, calibrate, loss, encode = DIM, Sound.calibrate, Sound.loss, Sound.encode
 
 
 @defect(r"calibrate of uint8 \[64, 16, 16, 3\] failed \(RuntimeError")
@@ -90,59 +90,59 @@ class CalibratesInPlace(Sound):
         frames.div_(2, rounding_mode="floor")
 
 
-@defect("embed overwrites its frames")
+@defect("encode overwrites its frames")
 class EmbedsInPlace(Sound):
-    def embed(self, frames):
-        return super().embed(frames.bitwise_not_())
+    def encode(self, frames):
+        return super().encode(frames.bitwise_not_())
 
 
-@defect("embed returned torch.float64; return float32")
+@defect("encode returned torch.float64; return float32")
 class Double(Sound):
-    def embed(self, frames):
-        return super().embed(frames).double()
+    def encode(self, frames):
+        return super().encode(frames).double()
 
 
-@defect(r"embed returned \(64, 4\) for 64 frames")
+@defect(r"encode returned \(64, 4\) for 64 frames")
 class TooWide(Sound):
-    def embed(self, frames):
-        return nn.functional.pad(super().embed(frames), (0, 1))
+    def encode(self, frames):
+        return nn.functional.pad(super().encode(frames), (0, 1))
 
 
-@defect("embed returned tuple")
+@defect("encode returned tuple")
 class Pair(Sound):
-    def embed(self, frames):
-        return super().embed(frames), None
+    def encode(self, frames):
+        return super().encode(frames), None
 
 
-@defect(r"embed returned \(3,\) for 1 frames")
+@defect(r"encode returned \(3,\) for 1 frames")
 class Squeezes(Sound):
-    def embed(self, frames):
-        return super().embed(frames).squeeze(0)
+    def encode(self, frames):
+        return super().encode(frames).squeeze(0)
 
 
-@defect("embed returned a value that is not finite")
+@defect("encode returned a value that is not finite")
 class BlindInTheDark(Sound):
-    def embed(self, frames):
-        return super().embed(frames) * frames.float().mean((1, 2, 3), keepdim=True).flatten(1).log()
+    def encode(self, frames):
+        return super().encode(frames) * frames.float().mean((1, 2, 3), keepdim=True).flatten(1).log()
 
 
 @defect("other codes later")
 class Noisy(Sound):
-    def embed(self, frames):
-        return super().embed(frames) + 0.1 * torch.randn(DIM)
+    def encode(self, frames):
+        return super().encode(frames) + 0.1 * torch.randn(DIM)
 
 
 @defect("other codes later")
 class LearnsWhenItLooks(Sound):
-    def embed(self, frames):
+    def encode(self, frames):
         self.mean.lerp_(frames.float().mean(0), 0.1)
-        return super().embed(frames)
+        return super().encode(frames)
 
 
 @defect("depends on the other frames of its batch")
 class CentresTheBatch(Sound):
-    def embed(self, frames):
-        codes = super().embed(frames)
+    def encode(self, frames):
+        codes = super().encode(frames)
         return codes - codes.mean(0)
 
 
@@ -152,14 +152,14 @@ class NormalisesTheBatch(Sound):
         super().__init__()
         self.norm = nn.BatchNorm1d(DIM, track_running_stats=False)
 
-    def embed(self, frames):
-        return self.norm(super().embed(frames)) if len(frames) > 1 else super().embed(frames)
+    def encode(self, frames):
+        return self.norm(super().encode(frames)) if len(frames) > 1 else super().encode(frames)
 
 
 @defect("a frame alone has another code")
 class CountsTheBatch(Sound):
-    def embed(self, frames):
-        return super().embed(frames) * len(frames)
+    def encode(self, frames):
+        return super().encode(frames) * len(frames)
 
 
 @defect(r"predict of \(64, 3\) must return one tensor of that shape")

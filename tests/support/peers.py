@@ -13,20 +13,20 @@ def planted(index, version=0):
     return agent(index, checkpoint=f"c0de{index}.{version}")
 
 
-def edges_of(voices):
+def edges_of(protocols):
     """The newest edge of every ordered pair that was told: which models it joins, by pair."""
     found = {}
-    for voice in voices.values():
-        for edge in voice.news(1, 0).edges:
+    for protocol in protocols.values():
+        for edge in protocol.events(1, 0).edges:
             found[edge.source, edge.target] = (edge.source_checkpoint, edge.target_checkpoint)
     return found
 
 
-def settled_pairs(voices, versions):
+def settled_pairs(protocols, versions):
     """What `edges_of` should be once everybody has talked with everybody."""
     return {
         (a, b): (f"c0de{a[6:]}.{versions[a]}", f"c0de{b[6:]}.{versions[b]}")
-        for a, b in permutations(voices, 2)
+        for a, b in permutations(protocols, 2)
     }
 
 
@@ -37,15 +37,15 @@ def offers(transport):
     )
 
 
-def join(voices, transport, index, life=1):
+def join(protocols, transport, index, life=1):
     """Have somebody come: everybody is told, with what it has to show."""
     name = f"agent-{index}"
-    voices[name] = PeerProtocol(name, transport, incarnation=life)
-    transport.listen(name, voices[name].hear)
-    lives = {peer: voice.mailbox.incarnation for peer, voice in voices.items()}
-    for peer, voice in voices.items():
-        voice.meet({other: each for other, each in lives.items() if other != peer})
-    voices[name].publish(planted(index))
+    protocols[name] = PeerProtocol(name, transport, incarnation=life)
+    transport.listen(name, protocols[name].receive)
+    lives = {peer: protocol.channel.incarnation for peer, protocol in protocols.items()}
+    for peer, protocol in protocols.items():
+        protocol.update_peers({other: each for other, each in lives.items() if other != peer})
+    protocols[name].publish(planted(index))
 
 
 def deliver(transport, count):

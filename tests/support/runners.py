@@ -13,36 +13,43 @@ from agents.settings import DistillationConfig
 from env.camera import RingConfig, ring_pose
 from tests.support.swarm import Lossy, tiny_spec
 
-SHORT = {"steps": 8, "segments": 8, "window": 256, "calibration": 64, "review": 4, "onward": 8}
+SHORT = {
+    "steps": 8,
+    "segments": 8,
+    "replay_ticks": 256,
+    "core_eval_ticks": 64,
+    "drift_check_every": 4,
+    "online_new_ticks": 8,
+}
 
 MOVED = ring_pose(2, RingConfig())
 
 
-def spec(folder, index=0, living=True, **changes):
-    return replace(tiny_spec(index, folder, **SHORT), living=living, **changes)
+def spec(folder, index=0, online=True, **changes):
+    return replace(tiny_spec(index, folder, **SHORT), online=online, **changes)
 
 
 class World:
     """Lives on threads, and the frames between them."""
 
     def __init__(self):
-        self.transport, self.voices, self.lives, self.threads = Lossy(), {}, {}, {}
+        self.transport, self.protocols, self.lives, self.threads = Lossy(), {}, {}, {}
 
     def begin(self, wanted, life=1):
         """Have somebody born, and tell everybody of it."""
-        voice = PeerProtocol(wanted.name, self.transport, incarnation=life)
-        self.voices[wanted.name] = voice
-        self.transport.listen(wanted.name, voice.hear)
+        protocol = PeerProtocol(wanted.name, self.transport, incarnation=life)
+        self.protocols[wanted.name] = protocol
+        self.transport.listen(wanted.name, protocol.receive)
         self.tell()
-        born = self.lives[wanted.name] = AgentRunner(voice)
-        self.threads[wanted.name] = threading.Thread(target=born.live, args=(lambda: wanted,), daemon=True)
+        born = self.lives[wanted.name] = AgentRunner(protocol)
+        self.threads[wanted.name] = threading.Thread(target=born.run, args=(lambda: wanted,), daemon=True)
         self.threads[wanted.name].start()
         return born
 
     def tell(self):
-        lives = {name: voice.mailbox.incarnation for name, voice in self.voices.items()}
-        for name, voice in self.voices.items():
-            voice.meet({peer: life for peer, life in lives.items() if peer != name})
+        lives = {name: protocol.channel.incarnation for name, protocol in self.protocols.items()}
+        for name, protocol in self.protocols.items():
+            protocol.update_peers({peer: life for peer, life in lives.items() if peer != name})
 
     def until(self, ready, patience=60):
         """Carry frames until something is so."""
@@ -73,7 +80,7 @@ def losses_of(folder, **changes):
 
 def pupil_spec(folder, **changes):
     lesson = DistillationConfig(ticks=256, steps=6, batch=64)
-    return spec(folder, 1, taught_by="agent-0", teaching=lesson, **changes)
+    return spec(folder, 1, teacher="agent-0", distillation=lesson, **changes)
 
 
 def numbers(rows, dim=2, value=0.0):

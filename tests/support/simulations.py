@@ -14,8 +14,8 @@ from tests.support.command import TINY
 QUIET = (
     *TINY,
     "scene.bodies=false",
-    "negotiation.drift=1",
-    "training.onward=8",
+    "negotiation.max_drift=1",
+    "training.online_new_ticks=8",
     "training.checkpoint_every=10",
 )
 

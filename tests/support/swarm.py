@@ -19,7 +19,7 @@ from alignment.anchors import AnchorSet
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent, SceneConfig
 
-CONFIG = NegotiationConfig(anchors=16, heldout=32, pool=48)
+CONFIG = NegotiationConfig(anchors=16, heldout=32, pool_ticks=48)
 HELD, FIT = range(0, 48), range(1000, 1048)  # ticks of the two stretches
 CORE, DIM = 3, 5
 
@@ -52,7 +52,7 @@ def connect(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[
     boxes = {name: Channel(transport) for name in agents}
 
     def reader(name: str) -> Callable[[bytes], None]:
-        return lambda frame: boxes[name].post(agents[name].receive(boxes[name].open(frame)))
+        return lambda frame: boxes[name].send(agents[name].receive(boxes[name].receive(frame)))
 
     for name in agents:
         transport.listen(name, reader(name))
@@ -64,7 +64,7 @@ def negotiate(agents: dict[str, Negotiation], transport: MemoryTransport | None 
     transport = transport or MemoryTransport()
     boxes = connect(agents, transport)
     for name, box in boxes.items():
-        box.post(agents[name].open([peer for peer in agents if peer != name]))
+        box.send(agents[name].make_offers([peer for peer in agents if peer != name]))
     transport.run()
     return boxes
 
@@ -92,19 +92,19 @@ def gather(
     names: Iterable[str], lost: Callable[[AnyMessage], bool] = lambda _: False
 ) -> tuple[dict[str, PeerProtocol], Lossy]:
     """Voices in their first life that know each other, with nothing to show yet."""
-    transport, voices = Lossy(lost), {}
+    transport, protocols = Lossy(lost), {}
     for name in names:
-        voices[name] = PeerProtocol(name, transport, incarnation=1)
-        transport.listen(name, voices[name].hear)
-    for name, voice in voices.items():
-        voice.meet({peer: 1 for peer in voices if peer != name})
-    return voices, transport
+        protocols[name] = PeerProtocol(name, transport, incarnation=1)
+        transport.listen(name, protocols[name].receive)
+    for name, protocol in protocols.items():
+        protocol.update_peers({peer: 1 for peer in protocols if peer != name})
+    return protocols, transport
 
 
-def publish(voices: dict[str, PeerProtocol], agents: dict[str, Negotiation]) -> None:
+def publish(protocols: dict[str, PeerProtocol], agents: dict[str, Negotiation]) -> None:
     """Have every voice show its agent's model."""
-    for name, voice in voices.items():
-        voice.publish(agents[name])
+    for name, protocol in protocols.items():
+        protocol.publish(agents[name])
 
 
 def overheard(agents: dict[str, Negotiation]) -> list[AnyMessage]:
@@ -131,12 +131,12 @@ def figures(edge: EdgeResult) -> tuple[object, ...]:
 def tiny_spec(index: int, folder: Path, agents: int = 2, **training: object) -> AgentSpec:
     """What makes an agent that sees one object in the toy scene and trains in a second."""
     names = [(f"agent-{k}", ring_pose(k, RingConfig())) for k in range(agents)]
-    options = {"steps": 40, "segments": 24, "window": 1024, "calibration": 512, **training}
+    options = {"steps": 40, "segments": 24, "replay_ticks": 1024, "core_eval_ticks": 512, **training}
     return AgentSpec(
         name=f"agent-{index}", index=index, seed=0, kind="jepa", pose=ring_pose(index, RingConfig()),
         scene=SceneConfig(renderer="toy", objects=1, frame_size=32),
         events=tuple(BodyEvent(0, name, pose) for name, pose in names),
         model=ModelConfig(dim=6, width=8, hidden=32, precision="fp32"), training=TrainingConfig(**options),
-        negotiation=NegotiationConfig(anchors=32, heldout=64, pool=96, spacing=2),
+        negotiation=NegotiationConfig(anchors=32, heldout=64, pool_ticks=96, pool_stride=2),
         folder=str(folder / f"agent-{index}"),
     )  # fmt: skip

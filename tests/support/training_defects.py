@@ -68,35 +68,35 @@ class OwnDice(Sound):
 
 @defect("equal generators gave other losses")
 class Dropout(Sound):
-    def embed(self, frames):
-        return nn.functional.dropout(super().embed(frames), 0.5, self.training)
+    def encode(self, frames):
+        return nn.functional.dropout(super().encode(frames), 0.5, self.training)
 
 
-@defect("training after embed in inference mode .* failed")
+@defect("training after encode in inference mode .* failed")
 class KeepsWhatItSaw(Sound):
     wide = None
 
-    def embed(self, frames):
+    def encode(self, frames):
         if self.wide is None:
             self.wide = torch.eye(DIM)
-        return super().embed(frames) @ self.wide.requires_grad_(False)
+        return super().encode(frames) @ self.wide.requires_grad_(False)
 
 
-@defect("embeds otherwise after loading the state dict; keep all that embed needs")
+@defect("encodes otherwise after loading the state dict; keep all that encode needs")
 class MeanOutsideTheState(Sound):
     def __init__(self):
         super().__init__()
         self.register_buffer("mean", torch.zeros(SIZE, SIZE, 3), persistent=False)
 
 
-@defect("another model built like it embeds otherwise after loading")
+@defect("another model built like it encodes otherwise after loading")
 class WeightsOutsideTheState(Sound):
     def __init__(self):
         super().__init__()
         self.turn = torch.randn(DIM, DIM)
 
-    def embed(self, frames):
-        return super().embed(frames) @ self.turn
+    def encode(self, frames):
+        return super().encode(frames) @ self.turn
 
 
 @defect("two models share predictor.bias, predictor.weight")

@@ -14,7 +14,7 @@ from agents.models.encoder import FrameEncoder, Normalise
 from agents.models.losses import nt_xent_loss, prediction_loss
 from agents.models.precision import mixed_precision
 from agents.models.settings import EncoderConfig
-from agents.models.world_model import NOTHING, ConditionedWorldModel, WorldModel
+from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel, WorldModel
 from agents.settings import ModelConfig
 from env.recording import SensorData
 
@@ -40,7 +40,7 @@ class Rival(ConditionedWorldModel):
 
     @abstractmethod
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of segments of consecutive ticks, uint8 [N, T, H, W, C], and its named parts."""
 
@@ -48,7 +48,7 @@ class Rival(ConditionedWorldModel):
         """Take the mean picture and the spread, uint8 [N, H, W, C]."""
         self.encoder.calibrate(frames)
 
-    def embed(self, frames: Tensor, senses: SensorData = NOTHING) -> Tensor:
+    def encode(self, frames: Tensor, senses: SensorData = NO_SENSOR_DATA) -> Tensor:
         """Return codes, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self.encoder(frames)
 
@@ -79,7 +79,7 @@ class Autoencoder(Rival):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the mean squared error of what was to be rebuilt, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
@@ -123,11 +123,11 @@ class SimClr(Rival):
         )
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return how badly each view picks its partner, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
-        codes = self.embed(torch.cat([view_of(flat, generator) for _ in range(2)])).chunk(2)
+        codes = self.encode(torch.cat([view_of(flat, generator) for _ in range(2)])).chunk(2)
         first, second = (self.projector(code) for code in codes)
         loss = nt_xent_loss(first, second, TEMPERATURE)
         return loss, {"contrast": loss.item()}
@@ -152,17 +152,17 @@ class Supervised(Rival):
     """Is told the true state: the first dimensions of its code learn to be where the objects are."""
 
     def loss(
-        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NOTHING
+        self, frames: Tensor, generator: torch.Generator, senses: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the error of the positions, uint8 [N, T, H, W, C].
 
         Raises:
             ValueError: The camera does not tell where the objects are.
         """
-        if senses.values is None:
+        if senses.targets is None:
             raise ValueError("a supervised model needs positions: record with Needs(task='positions')")
-        told = torch.from_numpy(senses.values).flatten(0, 1)  # [N T, P]
-        latent = self.embed(frames.flatten(0, 1))
+        told = torch.from_numpy(senses.targets).flatten(0, 1)  # [N T, P]
+        latent = self.encode(frames.flatten(0, 1))
         loss = prediction_loss(latent[:, : told.shape[1]], told.to(latent))
         return loss, {"positions": loss.item()}
 
@@ -193,7 +193,7 @@ class PixelPca(WorldModel):
         """Return 0: there is nothing to learn."""
         return self.idle.square(), {}
 
-    def embed(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Tensor:
         """Return the components' coordinates, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self._pixels(frames) @ self.components
 

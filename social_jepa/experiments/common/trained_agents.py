@@ -42,8 +42,8 @@ class AgentSetup:
 QUICK: dict[str, dict[str, Any]] = {
     "scene": {"renderer": "toy", "frame_size": 32, "objects": 1},
     "model": {"dim": 4, "width": 8, "hidden": 32},
-    "training": {"steps": 150, "segments": 32, "window": 2048, "calibration": 1024},
-    "negotiation": {"pool": 256, "anchors": 64, "heldout": 128},
+    "training": {"steps": 150, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 1024},
+    "negotiation": {"pool_ticks": 256, "anchors": 64, "heldout": 128},
 }  # an upbringing of about two seconds, in which strangers agree
 
 
@@ -142,7 +142,7 @@ def learn(agent: Agent, say: Say, until: int | None = None) -> float:
         if agent.trainer.losses:
             said = f"{agent.spec.name} step {agent.trainer.step} of {steps}"
             say(f"{said}: loss {agent.trainer.losses[-1]:.4f}")
-    agent.settle()
+    agent.publish()
     return flops
 
 
@@ -150,7 +150,7 @@ def stranger_of(agent: Agent, flops: float = 0.0) -> TrainedAgent:
     """Return what remains of an agent that has found its core."""
     if agent.published is None or agent.basis is None:
         raise ValueError(f"{agent.spec.name} has not found its core: let it learn first")
-    pools = agent.published.memory.pools
+    pools = agent.published.snapshot.pools
     return TrainedAgent(
         agent.spec.name, agent.published.model, agent.basis, pools.anchors, pools.heldout, agent.scene,
         agent.trainer.frames, flops,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.training.trainer import TrainingError, parameter_groups, rate, set_rate
+from agents.training.trainer import TrainingError, lr_factor, parameter_groups, set_lr
 from social_jepa.experiments.framework.experiment import Say
 
 CLIP = 5.0  # largest norm of the gradient
@@ -50,7 +50,7 @@ def fit(
     curves: dict[str, list[float]] = {}
     flops = 0.0
     for step in range(steps):
-        set_rate(optimiser, learning_rate * rate(step, steps, warmup))
+        set_lr(optimiser, learning_rate * lr_factor(step, steps, warmup))
         update = partial(_update, model, batch, optimiser, [*seed, step])
         parts, once = counted(update) if step == 0 else (update(), 0.0)
         flops += once * steps

@@ -166,7 +166,7 @@ def _frames(rng: np.random.Generator, settings: CountingSettings) -> tuple[Tenso
 
 @torch.no_grad()
 def _codes(model: PJepa, frames: Tensor) -> np.ndarray:
-    return torch.cat([model.embed(chunk) for chunk in frames.split(256)]).double().numpy()
+    return torch.cat([model.encode(chunk) for chunk in frames.split(256)]).double().numpy()
 
 
 def _thinned(curve: Sequence[float]) -> np.ndarray:

@@ -43,7 +43,7 @@ class Diary:
 
     def pushes(self, ticks: range, felt: int) -> Tensor:
         """Return the first pushes at consecutive ticks, float64 [T, felt]."""
-        return torch.from_numpy(self.stranger.scene.pushes(np.array(ticks))[:, :felt])
+        return torch.from_numpy(self.stranger.scene.actions(np.array(ticks))[:, :felt])
 
 
 def keep_diary(
@@ -52,9 +52,9 @@ def keep_diary(
     """Raise an agent; write down its core at the newest ticks that it trained on, and at those that score."""
     with enrolled(upbringing, seed, index, poses) as agent:
         stranger = stranger_of(agent, learn(agent, say))
-        ticks = agent.trainer.window.ticks[-trained:]
-        scoring = range(upbringing.negotiation.pool * upbringing.negotiation.spacing)
-        return Diary(stranger, poses[index], ticks, agent.speak(ticks), agent.speak(scoring))
+        ticks = agent.trainer.replay_buffer.ticks[-trained:]
+        scoring = range(upbringing.negotiation.pool_ticks * upbringing.negotiation.pool_stride)
+        return Diary(stranger, poses[index], ticks, agent.encode_core(ticks), agent.encode_core(scoring))
 
 
 def linear_predictor(diary: Diary, felt: int) -> Predict:

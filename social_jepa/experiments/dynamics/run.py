@@ -81,7 +81,10 @@ class Settings:
             raise ValueError(f"longest must be at least {AHEAD}, with one separation or more, got {self}")
         if self.trained < 2:
             raise ValueError(f"trained={self.trained}: a predictor is fitted on at least two ticks in a row")
-        held = self.upbringing.negotiation.pool * self.upbringing.negotiation.spacing - self.steering.ticks
+        held = (
+            self.upbringing.negotiation.pool_ticks * self.upbringing.negotiation.pool_stride
+            - self.steering.ticks
+        )
         if 2 * self.steering.episodes > held:
             raise ValueError(
                 f"steering.episodes={self.steering.episodes}: starts and goals need two each of {held} ticks"
@@ -113,7 +116,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
         lender, borrower = diaries[i], diaries[j]
         maps = maps_between(lender, borrower, seed, upbringing.negotiation.anchors)
         kinds = {kind: (lent, fitted[j][0][kind][0], felt) for kind, (lent, felt) in fitted[i][0].items()}
-        predicted = borrowing(borrower, maps, kinds, settings.longest, upbringing.negotiation.spacing)
+        predicted = borrowing(borrower, maps, kinds, settings.longest, upbringing.negotiation.pool_stride)
         steered, arrays = steering(lender, borrower, maps, settings.steering, seed)
         worth = {
             f"map: {name}": edge_r2(edge, lender.stranger, borrower.stranger) for name, edge in maps.items()

@@ -54,7 +54,7 @@ class Episodes:
     @property
     def rates(self) -> np.ndarray:
         """Correlations rho of the steered coordinates from tick to tick, [2]."""
-        return np.array(self.scene.config.coordinate_rates[:STEERED])
+        return np.array(self.scene.config.coordinate_autocorrelations[:STEERED])
 
     def step(self, actions: np.ndarray) -> None:
         """Push, [E, 2], and let one tick pass."""
@@ -66,7 +66,7 @@ class Episodes:
         others = self.scene.factors(self.ticks)[:, STEERED:]
         factors = np.concatenate([self.steered, others], 1)
         return np.stack([
-            renderer.render(self.scene.state_of(tick, row), diary.pose, diary.stranger.name)
+            renderer.render(self.scene.state_from_factors(tick, row), diary.pose, diary.stranger.name)
             for tick, row in zip(self.ticks.tolist(), factors, strict=True)
         ])  # fmt: skip
 
@@ -115,7 +115,7 @@ def planner(diary: Diary, renderer: Renderer, predict: Predict, goals: Tensor, c
     @torch.inference_mode()
     def act(episodes: Episodes, generator: torch.Generator) -> Tensor:
         seen = torch.from_numpy(episodes.look(renderer, diary))
-        codes = diary.stranger.basis.core(diary.stranger.model.embed(seen))
+        codes = diary.stranger.basis.core(diary.stranger.model.encode(seen))
         return plan(predict, codes, goals, axes, config, generator)
 
     return act
@@ -161,5 +161,5 @@ def distances(path: np.ndarray, goals: np.ndarray, config: SceneConfig) -> np.nd
     Returns:
         [T, E].
     """
-    places, wanted = (unit_positions(config.dynamics, rows, config.squash) for rows in (path, goals))
+    places, wanted = (unit_positions(config.dynamics, rows, config.tanh_gain) for rows in (path, goals))
     return np.linalg.norm(places - wanted, axis=-1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.files import write_atomically
-from social_jepa.doctor import usable_cores
+from social_jepa.doctor import usable_cpus
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.figure_io import check_name, draw_png, draw_svg
 from social_jepa.experiments.framework.html import RESULTS, write_page
@@ -48,7 +48,7 @@ def conclude(wanted: Order, results: Results, sources: list[str]) -> tuple[dict[
         "seconds": _mean_by_part(results, "seconds", 1),
         "flops": _mean_by_part(results, "flops", 0),
         "versions": {name: version for name, version in versions().items() if name != "platform"},
-        "environment": {"cores": usable_cores(), "machine": platform.machine()},
+        "environment": {"cores": usable_cpus(), "machine": platform.machine()},
         "sources": sources,
         "command": wanted.command,
     }

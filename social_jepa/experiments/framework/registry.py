@@ -78,12 +78,12 @@ def choose(experiment: Experiment, quick: bool, overrides: Sequence[str]) -> Any
     Raises:
         ValueError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
     """
-    from social_jepa.config.overrides import ConfigError, overlay
+    from social_jepa.config.overrides import ConfigError, build_config
 
     try:
         if wrong := [text for text in overrides if not text.partition("=")[0].strip() or "=" not in text]:
             raise ConfigError(f"{wrong[0]!r}: settings are written key=value")
-        settings = overlay(experiment.settings, dict(experiment.quick) if quick else {}, overrides)
+        settings = build_config(experiment.settings, dict(experiment.quick) if quick else {}, overrides)
         for key, value in _leaves(dataclasses.asdict(settings)):
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{key}={value}: a finite number is needed")

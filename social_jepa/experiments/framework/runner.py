@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from agents.files import write_atomically
-from social_jepa.doctor import usable_cores
+from social_jepa.doctor import usable_cpus
 from social_jepa.experiments.framework.artifacts import conclude, write
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.html import write_index
@@ -55,9 +55,9 @@ def run(wanted: Order, console: Console, workers: int | None = None, fresh: bool
         wanted.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the folder {wanted.folder}: {error.strerror}") from error
-    with RunFolder.at(wanted.folder).hold():
+    with RunFolder.at(wanted.folder).lock():
         units = _units(wanted, fresh)
-        outcomes, sources = _outcomes(wanted, units, console, workers or usable_cores())
+        outcomes, sources = _outcomes(wanted, units, console, workers or usable_cpus())
         results = Results({(unit.part, unit.seed): found for unit, found in outcomes.items()}, wanted.seeds)
         with _named(wanted, "its figures cannot be made"), one_thread():
             document, pictures = conclude(wanted, results, sources)

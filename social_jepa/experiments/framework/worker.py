@@ -49,12 +49,12 @@ def work(said: Connection, name: str, config: dict[str, Any], unit: dict[str, An
 def _run(said: Connection, name: str, config: dict[str, Any], given: dict[str, Any]) -> None:
     import dataclasses
 
-    from social_jepa.config.overrides import overlay
+    from social_jepa.config.overrides import build_config
     from social_jepa.experiments.framework.registry import load
     from social_jepa.experiments.framework.tasks import Unit, check_outcome, write_outcome
 
     experiment, unit = load(name), Unit(**{**given, "file": Path(given["file"])})
-    settings = overlay(experiment.settings, config, ())
+    settings = build_config(experiment.settings, config, ())
     began = time.perf_counter()
     with one_thread():
         outcome = experiment.run(unit.part, unit.seed, settings, lambda text: _tell(said, "said", str(text)))

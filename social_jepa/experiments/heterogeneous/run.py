@@ -64,7 +64,7 @@ PLACING, SHUFFLING = 51, 52  # words
 
 
 def _upbringing() -> AgentSetup:
-    return AgentSetup(ring=RingConfig(separation=27.5), negotiation=NegotiationConfig(pool=512))
+    return AgentSetup(ring=RingConfig(separation=27.5), negotiation=NegotiationConfig(pool_ticks=512))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Settings:
 SMALL = {"dim": 8, "width": 8, "hidden": 32}
 MODEL = QUICK["model"] | {
     "seq_jepa": {"encoder": SMALL, "action": 4, "heads": 2},
-    "p_jepa": {"encoder": SMALL, "controlled": 1},
+    "p_jepa": {"encoder": SMALL, "controlled_objects": 1},
 }
 
 
@@ -95,11 +95,11 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     with enrolled(upbringing, seed, list(MEMBERS).index(part), poses, member.kind, model) as agent:
         flops = learn(agent, say, until=None if member.trained else 0)
         stranger = stranger_of(agent, flops)
-        memory = agent.published.memory  # type: ignore[union-attr]  # stranger_of has refused None
+        memory = agent.published.snapshot  # type: ignore[union-attr]  # stranger_of has refused None
         tick = stranger.heldout.ids[0]
         seen = agent.renderer.render(agent.scene.state(tick), agent.spec.pose, agent.spec.name)
     arrays = {name: tensor.numpy() for name, tensor in memory.pools.tensors().items()}
-    arrays |= {"card": np.array(json.dumps(asdict(memory.card))), "seen": seen}
+    arrays |= {"card": np.array(json.dumps(asdict(memory.peer_info))), "seen": seen}
     return ConditionResult(probes(stranger, seed), arrays, flops=flops)
 
 

@@ -98,7 +98,7 @@ def converse(sides: Mapping[str, Negotiation]) -> None:
     """Let all agents of one process offer and answer until nobody has more to say."""
     waiting: deque[AnyMessage] = deque()
     for name, side in sides.items():
-        waiting += side.open([peer for peer in sides if peer != name])
+        waiting += side.make_offers([peer for peer in sides if peer != name])
     while waiting:
         message = waiting.popleft()
         waiting += sides[message.receiver].receive(message)
@@ -112,7 +112,7 @@ def card_of(results: Results, name: str, seed: int) -> PeerInfo:
 def _shown(results: Results, name: str, seed: int) -> tuple[PeerInfo, AnchorPools]:
     card, arrays = card_of(results, name, seed), results.outcomes[name, seed].arrays
     tensors = {key: torch.from_numpy(array) for key, array in arrays.items() if key.count(".")}
-    return card, AnchorPools.of(tensors, card.core_dim)
+    return card, AnchorPools.from_tensors(tensors, card.core_dim)
 
 
 def _edge(sides: Mapping[str, Negotiation], source: str, target: str) -> Edge:

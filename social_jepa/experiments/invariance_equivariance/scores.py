@@ -36,7 +36,7 @@ class Sets:
 
 def encoder_of(model: Model) -> Encode:
     """Return what maps views to a model's codes."""
-    network = model.codes if isinstance(model, SeqJepa) else model.embed
+    network = model.codes if isinstance(model, SeqJepa) else model.encode
     return lambda frames: in_chunks(network, frames)
 
 

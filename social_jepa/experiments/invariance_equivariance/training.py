@@ -77,7 +77,7 @@ def build(part: str, sizes: Sizes, words: tuple[int, ...]) -> Model:
         return closed(made)
     acts = part != "seq-jepa-3-no-actions"
     seq = SeqModelConfig(
-        encoder=encoder, action=sizes.dim // 4, predictor=4 * sizes.dim, action_conditioning=acts
+        encoder=encoder, action_dim=sizes.dim // 4, predictor_hidden=4 * sizes.dim, action_conditioning=acts
     )
     return closed(seeded(words, lambda: SeqJepa(seq, sizes.frame_size, 4)))
 
@@ -171,7 +171,7 @@ def target_mover(model: Model, momentum: float, steps: int) -> Callable[[], None
     def move() -> None:
         nonlocal taken
         share = 0.5 * (1 + float(np.cos(np.pi * min(taken, steps) / steps)))
-        model.update_target(1 - (1 - momentum) * share)
+        model.update_ema(1 - (1 - momentum) * share)
         taken += 1
 
     return move

@@ -75,7 +75,7 @@ def raise_one(
     model = replace(upbringing.model, **method.model)
     with enrolled(upbringing, seed, index, poses, method.kind, model) as agent:
         if method.told:
-            agent.recorder.needs = SensorSpec(controlled=upbringing.scene.objects, task="positions")
+            agent.recorder.spec = SensorSpec(controlled_objects=upbringing.scene.objects, task="positions")
         if later:
             begin_later(agent, later)
         flops = learn(agent, say, None if method.learns else 0)

@@ -90,7 +90,7 @@ class Settings:
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
                 raise ValueError(f"{name}={value}: budgets are powers of two")
-        pool = self.upbringing.negotiation.pool
+        pool = self.upbringing.negotiation.pool_ticks
         if not self.few <= self.enough <= min(pool, self.pairs):
             raise ValueError(f"few <= enough <= pairs and pool must hold, got {self.few}, {self.enough}")
         if self.agents <= max(OPPOSITE):
@@ -115,10 +115,12 @@ class Settings:
         """The course of jepa-long, with as many anchors as the largest budget."""
         up = self.upbringing
         training = replace(
-            up.training, steps=self.long * up.training.steps, window=self.long * up.training.window
+            up.training,
+            steps=self.long * up.training.steps,
+            replay_ticks=self.long * up.training.replay_ticks,
         )
-        pool = max(self.pairs, self.scored, up.negotiation.pool)
-        return replace(up, training=training, negotiation=replace(up.negotiation, pool=pool))
+        pool = max(self.pairs, self.scored, up.negotiation.pool_ticks)
+        return replace(up, training=training, negotiation=replace(up.negotiation, pool_ticks=pool))
 
 
 def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
@@ -138,7 +140,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     measures = compared(pair, seed, settings)
     flops = sum(stranger.flops for stranger in pair) / len(pair)
     if part == "jepa":
-        other, _ = raise_one(method, up, seed, OPPOSITE[1], poses, say, later=2 * up.training.window)
+        other, _ = raise_one(method, up, seed, OPPOSITE[1], poses, say, later=2 * up.training.replay_ticks)
         found = compared([pair[0], other], seed, settings)
         measures |= {f"other times, {name}": measure for name, measure in found.items()}
     say(f"R2 of the leading axes {measures['leading axes'].score:.3f}")

@@ -90,7 +90,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be learned, by name."""
-        window = self.upbringing.training.window
+        window = self.upbringing.training.replay_ticks
         asked = (
             *self.plain,
             *self.courses,
@@ -103,7 +103,7 @@ class Settings:
         if not self.scenes:
             raise ValueError("scenes: name at least one number of objects")
         if not all(steps >= 1 and 0 < batch <= ticks <= window for steps, batch, ticks in asked):
-            raise ValueError(f"ways of learning need 1 <= batch <= ticks <= training.window={window}")
+            raise ValueError(f"ways of learning need 1 <= batch <= ticks <= training.replay_ticks={window}")
         if not all(0 < share < 1 for share in self.glances):
             raise ValueError(f"glances={self.glances}: shares between 0 and 1")
         if min(self.rounds, self.start) < 1:
@@ -111,14 +111,23 @@ class Settings:
 
 
 QUICK_RUN = {
-    "upbringing": {**QUICK, "training": {"steps": 120, "segments": 32, "window": 2048, "calibration": 256}},
-    "scenes": (1,), "looked": (10, 20, 40, 80),
+    "upbringing": {
+        **QUICK,
+        "training": {"steps": 120, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 256},
+    },
+    "scenes": (1,),
+    "looked": (10, 20, 40, 80),
     "plain": ((120, 128, 512), (120, 128, 1024), (120, 64, 2048)),
     "courses": ((20, 128, 2048), (40, 128, 2048), (80, 128, 2048), (40, 128, 1024)),
     "lessons": ((10, 128, 512), (40, 128, 512), (10, 128, 1024), (20, 128, 1024), (40, 128, 1024)),
-    "control": (40, 128, 1024), "early": 5, "onward": ((20, 128, 2048),), "before": (20, 128, 512),
-    "start": 40, "rounds": 2, "turn": (20, 128, 1024),
-}  # fmt: skip
+    "control": (40, 128, 1024),
+    "early": 5,
+    "onward": ((20, 128, 2048),),
+    "before": (20, 128, 512),
+    "start": 40,
+    "rounds": 2,
+    "turn": (20, 128, 1024),
+}
 
 
 def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
@@ -177,7 +186,7 @@ def _taught(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> 
     with enrolled(upbringing, seed, TEACHER, poses) as agent:
         for stage, until in stages.items():
             flops += learn(agent, say, until)
-            codes[stage], telling = counted(lambda: agent.lesson(asked)[1])
+            codes[stage], telling = counted(lambda: agent.distill_targets(asked)[1])
     if not codes["untrained"].shape[1]:  # it has no core: then all that it says is nothing
         codes["untrained"] = torch.zeros(asked, 1)
     order = np.random.default_rng([seed, SHUFFLING]).permutation(settings.control[2])

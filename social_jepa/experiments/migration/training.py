@@ -9,7 +9,7 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.models.world_model import WorldModel
 from agents.settings import DistillationConfig
-from agents.training.distillation import learn_from
+from agents.training.distillation import distill
 from agents.training.trainer import Trainer
 from alignment.core import find_core
 from social_jepa.experiments.common.probes import in_chunks, linear_probe
@@ -64,7 +64,7 @@ class Newcomer:
     def score(self, model: WorldModel) -> Score:
         """Return how much of the true state a linear probe reads off a model's code; for evaluation only."""
         model.eval()
-        fitted, seen = (in_chunks(model.embed, frames) for frames in self.views)
+        fitted, seen = (in_chunks(model.encode, frames) for frames in self.views)
         return Score.r2(linear_probe(fitted, self.known)(seen), self.true)
 
     def alone(
@@ -83,14 +83,14 @@ class Newcomer:
             after: What the model went through before, whose cost is added.
         """
         agent, config = self.agent, self.agent.spec.training
-        batch, ticks = batch or config.segments * config.length, ticks or config.window
+        batch, ticks = batch or config.segments * config.segment_ticks, ticks or config.replay_ticks
         config = replace(
-            config, steps=steps, window=ticks, segments=batch // config.length,
+            config, steps=steps, replay_ticks=ticks, segments=batch // config.segment_ticks,
             warmup=config.warmup if warmup is None else warmup,
         )  # fmt: skip
         trainer = Trainer(model, agent.recorder, agent.first, config, (agent.spec.seed, agent.spec.index, 1))
-        if ticks == agent.spec.training.window:
-            trainer.window = agent.trainer.window  # recorded already
+        if ticks == agent.spec.training.replay_ticks:
+            trainer.replay_buffer = agent.trainer.replay_buffer  # recorded already
         trainer.record(lambda: False)
         step = counted(lambda: trainer.run(lambda: None, lambda: False, 1))[1]
         trials = []
@@ -117,9 +117,9 @@ class Newcomer:
         def lesson(pupil: WorldModel, steps: int) -> None:
             config = DistillationConfig(len(codes), steps, batch)
             course = agent.spec.training
-            learn_from(
+            distill(
                 pupil,
-                lambda rows: pupil.embed(self._frames(rows)),
+                lambda rows: pupil.encode(self._frames(rows)),
                 codes,
                 config,
                 course,
@@ -137,11 +137,11 @@ class Newcomer:
     def codes(self, model: WorldModel, ticks: int) -> Tensor:
         """Return what a model makes of the first ticks, in the core that it finds in them, [K, core_dim]."""
         model.eval()
-        latent = torch.cat([model.embed(self._frames(rows)) for rows in np.arange(ticks).reshape(-1, 256)])
+        latent = torch.cat([model.encode(self._frames(rows)) for rows in np.arange(ticks).reshape(-1, 256)])
         return find_core(latent).core(latent).float()
 
     def _frames(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.agent.trainer.window.read(self.agent.first + rows))
+        return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.first + rows))
 
 
 def _trial(steps: int, batch: int, ticks: int, step: float, score: Score, after: Trial | None) -> Trial:

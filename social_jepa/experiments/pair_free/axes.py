@@ -34,11 +34,11 @@ def with_later_axes(agent: Agent, stranger: TrainedAgent) -> TrainedAgent:
     It finds them as every agent does, from as many ticks, ranked on ticks that are later still. One thing
     more than the time differs, and cannot be helped: it did not train on these ticks.
     """
-    seen, config = agent.trainer.window.ticks, agent.spec.training
-    first = seen.stop + config.calibration + 2 * agent.gap
+    seen, config = agent.trainer.replay_buffer.ticks, agent.spec.training
+    first = seen.stop + config.core_eval_ticks + 2 * agent.gap
     basis, _ = agent.find_axes(range(first, first + min(len(seen), BASIS_TICKS)))
     anchors, heldout = (
-        AnchorSet(shown.ids, basis(agent.embed_ticks(shown.ids)).float(), shown.core_dim)
+        AnchorSet(shown.ids, basis(agent.encode_ticks(shown.ids)).float(), shown.core_dim)
         for shown in (stranger.anchors, stranger.heldout)
     )
     return replace(stranger, basis=basis, anchors=anchors, heldout=heldout)

@@ -96,11 +96,11 @@ class Settings:
             raise ValueError(f"draws={self.draws} and restarts={self.restarts}: at least 1")
         if (
             self.anchors[:1] != (1,)
-            or not max(self.anchors) <= self.choice <= self.upbringing.negotiation.pool
+            or not max(self.anchors) <= self.choice <= self.upbringing.negotiation.pool_ticks
         ):
             raise ValueError(
                 f"anchors={self.anchors} begin with 1 and are at most choice={self.choice}, "
-                f"which is at most the pool of {self.upbringing.negotiation.pool}"
+                f"which is at most the pool of {self.upbringing.negotiation.pool_ticks}"
             )
 
     @property
@@ -133,7 +133,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
         say: Told how it goes.
     """
     spacing = settings.spacings[settings.parts.index(part)]
-    scene = replace(settings.upbringing.scene, rate=settings.rates(spacing))
+    scene = replace(settings.upbringing.scene, autocorrelation=settings.rates(spacing))
     upbringing = replace(settings.upbringing, scene=scene)
     strangers, apart = raised(upbringing, seed, say)
     measures = of_anchors(strangers, seed, settings)

@@ -13,7 +13,7 @@ from env.objects.rotation import relative
 from env.recording import Recorder
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
-from env.views import ViewConfig, glances
+from env.views import ViewConfig, record_views
 from social_jepa.experiments.invariance_equivariance.data import PROBE, SCORING, TRAINING, drawn, moves
 
 APART = 1000  # ticks between the sets: the scene forgets the past within 20
@@ -64,7 +64,7 @@ def glance_paths(
         recorder = Recorder(Scene(scene, seed), renderer, ring_pose(0, RingConfig()))
         for purpose, count in zip((TRAINING, PROBE, SCORING), counts, strict=True):
             rng = np.random.default_rng([seed, purpose, 1])
-            seen = glances(recorder, range(tick, tick + count), rng, views, ViewConfig(reach))
+            seen = record_views(recorder, range(tick, tick + count), rng, views, ViewConfig(reach))
             found.append(Paths(seen.frames, seen.actions, seen.offsets.astype(np.float64)))
             tick += count + APART
     return found[0], found[1], found[2]

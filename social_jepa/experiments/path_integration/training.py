@@ -43,7 +43,7 @@ class PathSizes:
 def build(training: Paths, sizes: PathSizes, seed: int) -> SeqJepa:
     """Return the model before training, with mean picture and spread from the training views."""
     encoder = EncoderConfig(sizes.dim, sizes.width, sizes.hidden, precision="fp32")
-    config = SeqModelConfig(encoder=encoder, action=sizes.dim, predictor=4 * sizes.dim)
+    config = SeqModelConfig(encoder=encoder, action_dim=sizes.dim, predictor_hidden=4 * sizes.dim)
     action_dim = training.actions.shape[2]
     made = seeded((seed, WEIGHTS), lambda: SeqJepa(config, sizes.frame_size, action_dim))
     model = closed(made).eval()

@@ -40,7 +40,7 @@ def with_products(core: np.ndarray) -> np.ndarray:
 def labels(task: str, stranger: TrainedAgent, ticks: AnchorSet) -> np.ndarray:
     """Return the truth of a task at the ticks of a set: [K, 2 objects], or int [K] of a classifier."""
     config = stranger.scene.config
-    places = unit_positions(config.dynamics, stranger.states(ticks).numpy(), config.squash)
+    places = unit_positions(config.dynamics, stranger.states(ticks).numpy(), config.tanh_gain)
     if task == "positions":
         return places
     if task == "quadrant":

@@ -64,7 +64,7 @@ class Settings:
     """A run; the defaults are the full one."""
 
     upbringing: AgentSetup = field(
-        default_factory=lambda: AgentSetup(negotiation=NegotiationConfig(pool=2048))
+        default_factory=lambda: AgentSetup(negotiation=NegotiationConfig(pool_ticks=2048))
     )
     agents: int = 4
     budgets: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # anchors of a map
@@ -72,7 +72,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to measure, by name."""
-        pool = self.upbringing.negotiation.pool
+        pool = self.upbringing.negotiation.pool_ticks
         if self.agents < 2:
             raise ValueError(f"agents={self.agents}: a probe is ported from one to another")
         if self.upbringing.scene.objects < 2:

@@ -82,7 +82,7 @@ class Agent:
     encoders: tuple[nn.Module, ...]
     flops: float
 
-    def embed(self, look: int, z: np.ndarray) -> Tensor:
+    def encode(self, look: int, z: np.ndarray) -> Tensor:
         """Return what its encoder of a look makes of states [N, n], float64 [N, n]."""
         with torch.inference_mode():
             return self.encoders[look](torch.tensor(self.observe(z))).double()
@@ -149,6 +149,6 @@ def raise_agent(
 
 def embed_states(agent: Agent, look: int, states: States) -> Code:
     """Return what an agent makes of held-out states, whitened on those that maps are fitted on."""
-    fitting, now, *later = (agent.embed(look, z) for z in (states.fitting, *states.scoring))
+    fitting, now, *later = (agent.encode(look, z) for z in (states.fitting, *states.scoring))
     mean, white = whitener(fitting)
     return Code(*((rows - mean) @ white for rows in (fitting, now, sum(later) / len(later))))

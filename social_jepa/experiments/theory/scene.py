@@ -25,11 +25,13 @@ def run_scene(seed: int, upbringing: AgentSetup, cameras: int, ticks: int, say: 
         with enrolled(upbringing, seed, index, poses) as agent:
             flops += learn(agent, say)
             # The ticks after training have told which axes are the core: what scores lies behind them.
-            fits = agent.trainer.window.ticks.stop + upbringing.training.calibration + 2 * agent.gap
+            fits = (
+                agent.trainer.replay_buffer.ticks.stop + upbringing.training.core_eval_ticks + 2 * agent.gap
+            )
             scores = fits + ticks + agent.gap
-            fitting = agent.speak(range(fits, fits + ticks)).double()
-            rows = agent.speak(range(scores, scores + ticks + 1)).double()
+            fitting = agent.encode_core(range(fits, fits + ticks)).double()
+            rows = agent.encode_core(range(scores, scores + ticks + 1)).double()
             codes.append(Code(fitting, rows[:-1], rows[1:]))
-    rho = float(np.mean(upbringing.scene.rate))
+    rho = float(np.mean(upbringing.scene.autocorrelation))
     measures, arrays = score_agents([codes], rho, [seed, NULL])
     return ConditionResult(measures, arrays, flops=flops)

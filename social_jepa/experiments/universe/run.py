@@ -74,7 +74,7 @@ FLOAT = 4  # bytes of a number on the wire
 PATHS = 3  # word
 LITTLE = QUICK | {  # a little more than the quickest course: all cores are to be of one size
     "model": {"dim": 4, "width": 8, "hidden": 64},
-    "training": QUICK["training"] | {"steps": 250, "window": 4096, "learning_rate": 5e-3},
+    "training": QUICK["training"] | {"steps": 250, "replay_ticks": 4096, "learning_rate": 5e-3},
 }
 
 
@@ -118,7 +118,7 @@ class Settings:
             )
         if self.draws < 1 or self.cycles < 1:
             raise ValueError(f"draws={self.draws} and cycles={self.cycles}: at least 1")
-        pool = self.upbringing.negotiation.pool
+        pool = self.upbringing.negotiation.pool_ticks
         for name in ("budgets", "dealt"):
             if not 2 <= min(getattr(self, name)) <= max(getattr(self, name)) <= pool:
                 raise ValueError(f"{name}={getattr(self, name)}: from 2 to the pool of {pool} ticks")

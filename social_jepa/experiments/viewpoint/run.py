@@ -63,7 +63,7 @@ SMALL: Mapping[str, Any] = {
         **QUICK,
         "scene": {"renderer": "toy", "frame_size": 32, "objects": 2},
         "model": {"dim": 10, "width": 16, "hidden": 64},
-        "training": {"steps": 250, "segments": 32, "window": 6144, "calibration": 1024},
+        "training": {"steps": 250, "segments": 32, "replay_ticks": 6144, "core_eval_ticks": 1024},
     },
     "hidden": 1, "pairs": 32, "ticks": 20,
 }  # fmt: skip
@@ -96,10 +96,10 @@ class Settings:
             raise ValueError(
                 f"separations={self.separations}, turn={self.turn}: from 0 to 180 degrees, and at least one"
             )
-        if not 1 <= self.few <= self.pairs <= self.upbringing.negotiation.pool:
+        if not 1 <= self.few <= self.pairs <= self.upbringing.negotiation.pool_ticks:
             raise ValueError(
-                f"few={self.few}, pairs={self.pairs}: from 1 to upbringing.negotiation.pool="
-                f"{self.upbringing.negotiation.pool}, and few at most pairs"
+                f"few={self.few}, pairs={self.pairs}: from 1 to upbringing.negotiation.pool_ticks="
+                f"{self.upbringing.negotiation.pool_ticks}, and few at most pairs"
             )
         if self.ticks < 1:
             raise ValueError(f"ticks={self.ticks}: at least 1")

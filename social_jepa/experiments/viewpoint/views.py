@@ -100,7 +100,7 @@ def raise_witness(upbringing: AgentSetup, seed: int, index: int, views: Sequence
         newborn = _newborn(agent, say) if view.newborn else None
         stranger = stranger_of(agent, learn(agent, say))
         assert agent.negotiation is not None
-        frame = agent.recorder.look(stranger.heldout.ids[0])
+        frame = agent.recorder.render_views(stranger.heldout.ids[0])
         say(f"{view.name}: core of {stranger.core_dim}")
         return Witness(stranger, newborn, agent.negotiation, frame)
 

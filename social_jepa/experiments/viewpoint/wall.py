@@ -95,12 +95,12 @@ def heldout_correlations(fit: Pairs, held: Pairs) -> Tensor:
 
 def verdict(source: Negotiation, target: Negotiation) -> str:
     """Let two agents negotiate as in a run; return what the target says of the edge into its space."""
-    sides = {side.card.name: side for side in (source, target)}
-    waiting: list[AnyMessage] = source.open([target.card.name])
+    sides = {side.peer_info.name: side for side in (source, target)}
+    waiting: list[AnyMessage] = source.make_offers([target.peer_info.name])
     while waiting:
         message = waiting.pop()
         waiting += sides[message.receiver].receive(message)
-    edge = target.edges[source.card.name]
+    edge = target.edges[source.peer_info.name]
     return f"{edge.status}: {edge.reason}" if edge.reason else str(edge.status)
 
 

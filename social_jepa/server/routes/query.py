@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import torch
 from fastapi import APIRouter, Header, Query, Response
 
-from social_jepa.graph.query import embed, nearest, quality, route, translate
+from social_jepa.graph.query import encode_ticks, nearest, quality, route, translate
 from social_jepa.graph.results import Results
 from social_jepa.server.models import (
     DrawingAsked,
@@ -49,7 +49,7 @@ async def translate_vectors(parts: Parts, asked: Translate) -> Response:
         if asked.vectors is not None:
             codes = tensor(asked.vectors)
         else:
-            codes = embed(results, asked.source, asked.ticks or [])
+            codes = encode_ticks(results, asked.source, asked.ticks or [])
         found = translate(results, way, codes, asked.nearest)
         given = {} if asked.ticks is None else {"ticks": asked.ticks, "vectors": codes.tolist()}
         return as_json({**found, **given})
@@ -100,7 +100,7 @@ async def view(
     """Draw what an agent's camera sees at a tick."""
     snapshot = await parts.threads(parts.view.now)
     member = snapshot.results.member(name)
-    etag = f'W/"{member.era}-{asked.tick}-{len(snapshot.results.bodies)}-{snapshot.etag[3:15]}"'
+    etag = f'W/"{member.pose_version}-{asked.tick}-{len(snapshot.results.bodies)}-{snapshot.etag[3:15]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if etag == if_none_match:
         return Response(status_code=304, headers=headers)

@@ -81,7 +81,7 @@ function options(select, names, first = []) {
 function remark(agent) {
   if (agent.failure) return agent.failure;
   if (agent.waiting_for) return `waits for ${agent.waiting_for}`;
-  return agent.taught_by ? `taught by ${agent.taught_by}` : "";
+  return agent.teacher ? `taught by ${agent.teacher}` : "";
 }
 
 // Rows are kept and only their texts change, so that focus stays where it is.
@@ -122,7 +122,7 @@ function showAgents() {
       image.src = `${source}#${agent.checkpoint}`;
     }
   });
-  options($("add").elements.taught_by, published.map((agent) => agent.name), [element("option", { value: "", textContent: "nobody: it learns alone" })]);
+  options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "nobody: it learns alone" })]);
   const asking = $("query").elements;
   const fresh = asking.to.options.length === 0;
   options(asking.from, names);

@@ -139,7 +139,7 @@ def test_byol_is_two_less_twice_the_cosine_both_ways():
     found, (first, second) = model("byol").eval(), pairs(np.random.default_rng(0))
     with torch.no_grad():
         loss, _ = found.loss(first, second, generator())
-        guess = [found.predictor(found.projector(found.embed(view))) for view in (first, second)]
+        guess = [found.predictor(found.projector(found.encode(view))) for view in (first, second)]
         truth = [found.slow_projector(found.slow_encoder(view)) for view in (second, first)]
     cosines = [(p * t).sum(1) / (p.norm(dim=1) * t.norm(dim=1)) for p, t in zip(guess, truth, strict=True)]
 
@@ -154,7 +154,7 @@ def test_a_target_follows_its_momentum_and_the_rest_stays(kind):
             if not name.startswith("slow_"):
                 weight.add_(1.0)
     before = {name: weight.clone() for name, weight in found.named_parameters()}
-    found.update_target()
+    found.update_ema()
 
     for name, weight in found.named_parameters():
         fast = before.get(name.removeprefix("slow_"))
@@ -175,7 +175,7 @@ def test_a_few_steps_bring_views_of_one_thing_together_and_leave_things_apart(ki
 
     def apart():
         with torch.no_grad():
-            first, second = (found.embed(view) for view in pairs(np.random.default_rng(5)))
+            first, second = (found.encode(view) for view in pairs(np.random.default_rng(5)))
         return float((first - second).square().mean() / first.var(0).mean())
 
     before = apart()
@@ -184,7 +184,7 @@ def test_a_few_steps_bring_views_of_one_thing_together_and_leave_things_apart(ki
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        found.update_target(0.9)
+        found.update_ema(0.9)
 
     assert apart() < 0.5 * before
 

@@ -9,16 +9,20 @@ import torch
 from agents.agent import Agent
 from agents.models.registry import build_world_model
 from agents.models.settings import EncoderConfig, PJepaConfig, SeqJepaConfig
-from agents.models.world_model import loss_of
+from agents.models.world_model import loss_with
 from agents.settings import ModelConfig
 from agents.training.trainer import parameter_groups
 from env.recording import SensorData
 from tests.support.swarm import tiny_spec
 
 SMALL = EncoderConfig(dim=8, width=4, hidden=16, precision="fp32")
-SEQ = SeqJepaConfig(encoder=SMALL, action=4, layers=1, heads=2, predictor=16, read_out=4, looks=3)
-AUXILIARY = PJepaConfig(encoder=SMALL, transition=16, head=16, controlled=1, values=8)
-SHORT = {"steps": 6, "segments": 8, "window": 384, "calibration": 64}
+SEQ = SeqJepaConfig(
+    encoder=SMALL, action_dim=4, layers=1, heads=2, predictor_hidden=16, readout_dim=4, views=3
+)
+AUXILIARY = PJepaConfig(
+    encoder=SMALL, transition_hidden=16, head_hidden=16, controlled_objects=1, random_target_dim=8
+)
+SHORT = {"steps": 6, "segments": 8, "replay_ticks": 384, "core_eval_ticks": 64}
 KINDS = ("seq_jepa", "p_jepa")
 
 
@@ -40,13 +44,13 @@ def agent_of(tmp_path, kind, **changes):
 
 def test_such_an_agent_learns_and_settles_in_its_own_dimensions(tmp_path, kind):
     agent = agent_of(tmp_path, kind)
-    memory = agent.settle()
+    memory = agent.publish()
     agent.close()
 
     dim = agent.spec.model.dim_of(kind)
-    assert agent.model.dim == memory.card.dim == memory.pools.anchors.vectors.shape[1] == dim
+    assert agent.model.dim == memory.peer_info.dim == memory.pools.anchors.vectors.shape[1] == dim
     assert torch.isfinite(memory.pools.heldout.vectors).all()
-    assert memory.card.kind == kind
+    assert memory.peer_info.kind == kind
 
 
 def test_equal_specs_give_equal_losses_and_who_resumes_takes_the_same_steps(tmp_path, kind):
@@ -67,8 +71,12 @@ def test_equal_specs_give_equal_losses_and_who_resumes_takes_the_same_steps(tmp_
 def test_whoever_looks_often_remembers_as_many_frames_as_the_others(tmp_path):
     often, once = agent_of(tmp_path / "a", "seq_jepa"), agent_of(tmp_path / "b", "p_jepa")
 
-    assert len(often.trainer.window) * SEQ.looks == len(once.trainer.window) == SHORT["window"]
-    assert often.trainer.frames == SEQ.looks * once.trainer.frames
+    assert (
+        len(often.trainer.replay_buffer) * SEQ.views
+        == len(once.trainer.replay_buffer)
+        == SHORT["replay_ticks"]
+    )
+    assert often.trainer.frames == SEQ.views * once.trainer.frames
     often.close(), once.close()
 
 
@@ -88,7 +96,7 @@ def test_the_target_network_follows_after_each_step(tmp_path):
 
 def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
     model = build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0,))
-    groups = {group["share"]: group["params"] for group in parameter_groups(model, model.rate_shares())}
+    groups = {group["share"]: group["params"] for group in parameter_groups(model, model.lr_multipliers())}
 
     assert set(groups) == {0.3, 1.0}
     assert {id(part) for part in groups[0.3]} == {id(part) for part in model.model.encoder.parameters()}
@@ -96,17 +104,19 @@ def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
 
 
 def test_the_read_out_of_all_looks_is_the_anchor_and_turns_are_part_of_it(tmp_path):
-    agent = agent_of(tmp_path, "seq_jepa", seq={"ticks": 1.0})
+    agent = agent_of(tmp_path, "seq_jepa", seq={"temporal_weight": 1.0})
     ticks = np.arange(20)
-    frames, senses = agent.recorder.record(ticks).frames, agent.recorder.senses(ticks)
+    frames, senses = agent.recorder.record(ticks).frames, agent.recorder.sensor_data(ticks)
     agent.model.eval()
     with torch.no_grad():
-        ours = agent.model.embed(torch.from_numpy(frames), senses)
-        others = agent.model.embed(torch.from_numpy(frames), SensorData(turns=senses.turns[::-1].copy()))
-    known = agent.embed_ticks(range(20))
+        ours = agent.model.encode(torch.from_numpy(frames), senses)
+        others = agent.model.encode(
+            torch.from_numpy(frames), SensorData(view_actions=senses.view_actions[::-1].copy())
+        )
+    known = agent.encode_ticks(range(20))
     agent.close()
 
-    assert ours.shape == (20, SEQ.read_out)
+    assert ours.shape == (20, SEQ.readout_dim)
     assert torch.allclose(ours, known, atol=1e-5)
     assert not torch.allclose(ours, others, atol=1e-3)
 
@@ -132,21 +142,21 @@ def test_agents_share_no_random_function(tmp_path):
 
 def test_who_is_not_given_what_it_needs_says_what_is_missing(tmp_path, kind):
     model = build_world_model(kind, spec(tmp_path, kind).model, 16, (0,))
-    looks = (SEQ.looks,) if kind == "seq_jepa" else ()
+    looks = (SEQ.views,) if kind == "seq_jepa" else ()
     frames = torch.zeros(2, 2, *looks, 16, 16, 3, dtype=torch.uint8)
 
     with pytest.raises(ValueError, match=rf"a {kind} model needs .*SensingRecorder"):
-        loss_of(model, frames, torch.Generator(), SensorData())
+        loss_with(model, frames, torch.Generator(), SensorData())
 
 
 @pytest.mark.parametrize(
     ("group", "changes", "said"),
     [
-        (SEQ, {"looks": 1}, "seq_jepa.looks=1: at least 2"),
-        (SEQ, {"max_glance": 100.0}, "seq_jepa.max_glance"),
+        (SEQ, {"views": 1}, "seq_jepa.views=1: at least 2"),
+        (SEQ, {"max_view_angle": 100.0}, "seq_jepa.max_view_angle"),
         (AUXILIARY, {"task": "fame"}, "p_jepa.task='fame': choose one of random"),
-        (AUXILIARY, {"controlled": 0}, "p_jepa.controlled=0: at least 1"),
-        (AUXILIARY, {"encoder_rate": 1.5}, "p_jepa.encoder_rate=1.5"),
+        (AUXILIARY, {"controlled_objects": 0}, "p_jepa.controlled_objects=0: at least 1"),
+        (AUXILIARY, {"encoder_lr_multiplier": 1.5}, "p_jepa.encoder_lr_multiplier=1.5"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(group, changes, said):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.models.ema import follow, frozen_copy
+from agents.models.ema import frozen_copy, update_ema
 
 
 def networks():
@@ -26,7 +26,7 @@ def values(network):
 def test_a_target_moves_by_its_momentum_and_the_online_network_stays(momentum):
     target, online = networks()
     before, fast = values(target), values(online)
-    follow(target, online, momentum)
+    update_ema(target, online, momentum)
 
     for slow, old, new in zip(values(target), before, fast, strict=True):
         expected = momentum * old.numpy().astype(np.float64) + (1 - momentum) * new.numpy()
@@ -38,16 +38,16 @@ def test_a_target_moves_by_its_momentum_and_the_online_network_stays(momentum):
 def test_at_its_ends_a_momentum_stays_or_copies_to_the_bit(momentum, whose):
     target, online = networks()
     expected = values((target, online)[whose])
-    follow(target, online, momentum)
+    update_ema(target, online, momentum)
 
     assert all(map(torch.equal, target.parameters(), expected))
 
 
 def test_many_steps_are_one_with_the_momentum_to_that_power():
     (one, online), (many, _) = networks(), networks()
-    follow(one, online, 0.9**20)
+    update_ema(one, online, 0.9**20)
     for _ in range(20):
-        follow(many, online, 0.9)
+        update_ema(many, online, 0.9)
 
     for a, b in zip(one.parameters(), many.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
@@ -64,7 +64,7 @@ def test_a_frozen_copy_shares_nothing_and_learns_nothing():
 
 def test_what_a_normalisation_has_seen_stays_its_own():
     target, online = networks()
-    follow(target, online, 0.0)
+    update_ema(target, online, 0.0)
 
     assert (target[1].running_mean == 0).all()
     assert (online[1].running_mean != 0).any()
@@ -73,4 +73,4 @@ def test_what_a_normalisation_has_seen_stays_its_own():
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])
 def test_a_momentum_that_is_no_share_is_refused(momentum):
     with pytest.raises(ValueError, match="from 0 to 1"):
-        follow(*networks(), momentum)
+        update_ema(*networks(), momentum)

@@ -8,7 +8,7 @@ from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.settings import EncoderConfig, PJepaModelConfig
 from alignment.core import effective_rank
 
-CONFIG = PJepaModelConfig(EncoderConfig(8, 4, 16, "fp32"), transition=16, head=16)
+CONFIG = PJepaModelConfig(EncoderConfig(8, 4, 16, "fp32"), transition_hidden=16, head_hidden=16)
 OPTIONS = {
     "joint": {},
     "dynamics only": {"auxiliary": False},
@@ -54,7 +54,7 @@ def trained(option, steps=150):
 def spread_and_rank(found):
     frames = transitions(np.random.default_rng(5), 256)[0]
     with torch.no_grad():
-        codes = found.embed(frames)
+        codes = found.encode(frames)
     return float(codes.var(0).sum()), effective_rank(codes)
 
 
@@ -141,7 +141,7 @@ def test_joint_training_predicts_where_an_action_leads_better_than_staying():
     found = trained("joint")
     frames, actions, next_frames, _ = transitions(np.random.default_rng(5), 256)
     with torch.no_grad():
-        now, then = found.embed(frames), found.embed(next_frames)
+        now, then = found.encode(frames), found.encode(next_frames)
         missed = (found.predict(now, actions) - then).square().mean()
         blind = (found.predict(now, torch.zeros_like(actions)) - then).square().mean()
 

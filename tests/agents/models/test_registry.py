@@ -16,7 +16,7 @@ class Mine(Jepa):
     pass
 
 class Half(WorldModel):
-    def embed(self, frames):
+    def encode(self, frames):
         return frames
 
 def factory(config, frame_size):
@@ -77,7 +77,7 @@ HOSTILE = {
     "agents.models.world_model:ResidualPredictor": "no world model",
     "agents.models.world_model:__doc__": "no world model",
     "os:system": "no world model",
-    "agents.models.world_model:WorldModel": "leaves out calibrate, embed, loss, predict",
+    "agents.models.world_model:WorldModel": "leaves out calibrate, encode, loss, predict",
     "my_models.own:Half": "leaves out calibrate, loss, predict",
     "my_models.own:factory": "no world model",
     "my_models.own:value": "no world model",

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents.models.ema import follow, frozen_copy
+from agents.models.ema import frozen_copy, update_ema
 from agents.models.losses import whitened_prediction_loss
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import EncoderConfig, SeqModelConfig
 
 CONFIG = SeqModelConfig(
-    EncoderConfig(8, 4, 16, "fp32"), action=4, heads=2, layers=2, predictor=16, read_out=3
+    EncoderConfig(8, 4, 16, "fp32"), action_dim=4, heads=2, layers=2, predictor_hidden=16, readout_dim=3
 )
 ACTION = 2
 every_conditioning = pytest.mark.parametrize("conditioned", [True, False])
@@ -38,12 +38,12 @@ def without_gradient(found):
     return {name for name, weight in found.named_parameters() if weight.grad is None or not weight.grad.any()}
 
 
-@pytest.mark.parametrize("changes", [{}, {"action_conditioning": False}, {"ticks": 0.5}])
+@pytest.mark.parametrize("changes", [{}, {"action_conditioning": False}, {"temporal_weight": 0.5}])
 def test_the_gradient_reaches_every_parameter_but_the_target_network(changes):
     found = model(**changes)
     with torch.no_grad():
         found.start.normal_(generator=generator())
-    loss, parts = found.loss(*sequences(ticks=(3,) if "ticks" in changes else ()), generator())
+    loss, parts = found.loss(*sequences(ticks=(3,) if "temporal_weight" in changes else ()), generator())
     loss.backward()
     target = {f"target.{name}" for name, _ in found.target.named_parameters()}
 
@@ -131,9 +131,9 @@ def test_when_evaluating_a_sequence_does_not_depend_on_its_neighbours():
 
 
 def test_a_code_is_a_view_by_itself_and_a_single_view_is_a_sequence_of_one():
-    found, (views, actions) = model(ticks=1.0).eval(), sequences()
+    found, (views, actions) = model(temporal_weight=1.0).eval(), sequences()
     codes = found.codes(views)
-    single = found.embed(views[:, 0])
+    single = found.encode(views[:, 0])
 
     torch.testing.assert_close(codes[:, 2], found.codes(views[:, 2]), atol=1e-5, rtol=1e-4)
     assert torch.equal(single, found.read_out(found.aggregate(views[:, :1], actions[:, :0])))
@@ -157,16 +157,16 @@ def test_a_target_network_follows_the_encoder_by_the_momentum_of_the_settings():
         for weight in found.encoder.parameters():
             weight.normal_(generator=generator())
     expected = frozen_copy(found.target)
-    follow(expected, found.encoder, 0.996)
-    found.update_target()
+    update_ema(expected, found.encoder, 0.996)
+    found.update_ema()
     assert all(map(torch.equal, found.target.parameters(), expected.parameters()))
-    found.update_target(0.0)
+    found.update_ema(0.0)
 
     assert all(map(torch.equal, found.target.parameters(), found.encoder.parameters()))
 
 
 def test_the_term_over_ticks_is_the_whitened_prediction_of_the_read_out():
-    found, (views, actions) = model(ticks=0.5).eval(), sequences(count=20, ticks=(3,))
+    found, (views, actions) = model(temporal_weight=0.5).eval(), sequences(count=20, ticks=(3,))
     loss, parts = found.loss(views, actions, generator())
     flat = found.aggregate(views[:, :, :-1].flatten(0, 1), actions[:, :, :-1].flatten(0, 1))
     summary = found.read_out(flat).unflatten(0, (20, 3))
@@ -209,7 +209,7 @@ def test_a_few_steps_lower_the_loss_and_the_state_dict_is_the_whole_model():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        found.update_target()
+        found.update_ema()
         seen.append(loss.item())
     other = model(seed=1)
     other.load_state_dict(found.state_dict())
@@ -238,7 +238,7 @@ def test_what_does_not_belong_together_is_refused(name):
 
 def test_ticks_with_a_weight_need_ticks_and_frames_are_bytes():
     with pytest.raises(ValueError, match="two ticks"):
-        model(ticks=1.0).loss(*sequences(), generator())
+        model(temporal_weight=1.0).loss(*sequences(), generator())
     with pytest.raises(ValueError, match="uint8"):
         model().codes(sequences()[0].float())
     with pytest.raises(ValueError, match="action_dim=0"):

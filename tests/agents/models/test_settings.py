@@ -10,14 +10,14 @@ REFUSED = [
     (EncoderConfig, "dim", 0),
     (EncoderConfig, "width", -1),
     (EncoderConfig, "precision", "fp8"),
-    (SeqModelConfig, "action", 0),
+    (SeqModelConfig, "action_dim", 0),
     (SeqModelConfig, "layers", 0),
     (SeqModelConfig, "heads", 3),
     (SeqModelConfig, "momentum", 1.5),
     (SeqModelConfig, "momentum", float("nan")),
-    (SeqModelConfig, "ticks", -1.0),
+    (SeqModelConfig, "temporal_weight", -1.0),
     (SeqModelConfig, "ridge", 0.0),
-    (PJepaModelConfig, "head", 0),
+    (PJepaModelConfig, "head_hidden", 0),
     (PJepaModelConfig, "head_weight", float("inf")),
     (BaselineConfig, "projection", 0),
     (BaselineConfig, "temperature", 0.0),
@@ -40,8 +40,8 @@ def test_without_dynamics_and_without_a_head_that_teaches_nothing_is_left_to_lea
 
 
 def test_a_token_holds_a_code_and_the_action_where_one_is_looked_at():
-    assert SeqModelConfig().token == 80
-    assert SeqModelConfig(action_conditioning=False).token == 64
+    assert SeqModelConfig().token_dim == 80
+    assert SeqModelConfig(action_conditioning=False).token_dim == 64
 
 
 def test_reading_the_settings_loads_no_torch():

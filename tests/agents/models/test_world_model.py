@@ -87,9 +87,9 @@ def test_equal_generators_give_equal_losses(frames, objective):
 def test_a_code_is_float32_and_does_not_depend_on_who_else_is_looked_at(frames, objective):
     found = model(frames, objective).eval()
     with torch.no_grad():
-        together = found.embed(frames[:32])
-        alone = torch.cat([found.embed(frames[row : row + 1]) for row in range(32)])
-        again = found.embed(frames[:32].flip(0)).flip(0)
+        together = found.encode(frames[:32])
+        alone = torch.cat([found.encode(frames[row : row + 1]) for row in range(32)])
+        again = found.encode(frames[:32].flip(0)).flip(0)
 
     assert together.shape == (32, found.dim) == (32, 4)
     assert together.dtype == torch.float32
@@ -101,7 +101,7 @@ def test_a_code_is_float32_and_does_not_depend_on_who_else_is_looked_at(frames, 
 def test_after_training_a_prediction_beats_copying_on_ticks_never_trained_on(frames, objective):
     found = trained(frames, objective)
     with torch.no_grad():
-        latent = found.embed(frames[520:])
+        latent = found.encode(frames[520:])
         now, then = latent[:-1], latent[1:]
         missed = (found.predict(now) - then).square().mean()
         copied = (now - then).square().mean()
@@ -179,7 +179,7 @@ def test_auto_is_one_of_the_two_everywhere():
 def test_bf16_codes_are_float32_and_near_those_of_full_precision(frames):
     full, half = (model(frames, precision=precision).eval() for precision in ("fp32", "bf16"))
     with torch.no_grad():
-        expected, found = full.embed(frames[:64]), half.embed(frames[:64])
+        expected, found = full.encode(frames[:64]), half.encode(frames[:64])
 
     assert found.dtype == torch.float32
     assert (found - expected).square().mean() < 0.01 * expected.var(0).mean()

@@ -56,7 +56,7 @@ def test_the_log_names_each_message_in_the_order_it_was_sent():
     assert sorted(entry.type for box in boxes.values() for entry in box.log) == sorted(said)
     for name, box in boxes.items():
         sent = [decode(unpack(frame).body) for _, frame in frames]
-        assert [entry.type for entry in box.log] == [type(m).__name__ for m in sent if m.speaker == name]
+        assert [entry.type for entry in box.log] == [type(m).__name__ for m in sent if m.sender == name]
         assert {entry.sender for entry in box.log} == {name}
 
 
@@ -66,7 +66,7 @@ def test_frames_of_a_life_are_numbered_from_one_and_carry_its_incarnation():
     transport.listen("agent-1", lambda _: None)
     box = Channel(transport, incarnation=4)
     for _ in range(3):
-        box.post([offer(), offer()])
+        box.send([offer(), offer()])
 
     assert [frame.nonce for frame in frames] == [1, 2, 3, 4, 5, 6]
     assert {frame.incarnation for frame in frames} == {4}
@@ -75,7 +75,7 @@ def test_frames_of_a_life_are_numbered_from_one_and_carry_its_incarnation():
 def test_nothing_is_counted_that_could_not_be_sent():
     box = Channel(MemoryTransport())
     with pytest.raises(LookupError, match="agent-1"):
-        box.post([offer()])
+        box.send([offer()])
     assert not box.sent
     assert not box.log
 
@@ -98,7 +98,7 @@ def test_a_frame_that_cannot_be_read_is_a_message_error_and_is_not_counted():
     boxes = connect(agents, MemoryTransport())
     for data in (b"", b"hello", pack(Envelope(b"\xc0"))):
         with pytest.raises(MessageError):
-            boxes["agent-0"].open(data)
+            boxes["agent-0"].receive(data)
     assert not boxes["agent-0"].received
 
 

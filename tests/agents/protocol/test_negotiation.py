@@ -35,7 +35,7 @@ def settled(agents):
 def agreed(source=0, target=1, call=None):
     """(offer, call, ticks to fit, ticks to score) of one edge."""
     here, there = agent(source), agent(target)
-    said = here.open([f"agent-{target}"])[0]
+    said = here.make_offers([f"agent-{target}"])[0]
     asked = there.receive(said)[0]
     return said, asked, *there.pools.choose(said, asked)
 
@@ -54,7 +54,7 @@ def test_a_swarm_ends_with_all_edges_and_both_ends_know(count):
             assert (heard.status, heard.reason) == (edge.status, edge.reason)
             assert (heard.r2_core, heard.null_r2) == (edge.score.r2_core, edge.score.null_r2)
             assert edge.score.r2_core > 0.95 > 0.2 > edge.score.null_r2
-            assert (edge.anchors, edge.heldout, edge.cores) == (16, 32, (CORE, CORE))
+            assert (edge.anchors, edge.heldout, edge.core_dims) == (16, 32, (CORE, CORE))
             assert (edge.source_checkpoint, edge.target_checkpoint) == (f"c0de{peer[-1]}", f"c0de{name[-1]}")
 
 
@@ -111,7 +111,7 @@ def test_a_second_offer_meets_another_nonce_so_that_nobody_picks_the_ticks():
 
 def test_what_an_agent_offers_a_peer_does_not_tell_what_it_will_call_for():
     both = agent(1)
-    (own,) = both.open(["agent-0"])
+    (own,) = both.make_offers(["agent-0"])
     (call,) = both.receive(offer())
 
     assert own.nonce != call.nonce
@@ -120,7 +120,7 @@ def test_what_an_agent_offers_a_peer_does_not_tell_what_it_will_call_for():
 def test_nonces_differ_between_agents_peers_and_rounds():
     offers = [
         said for index in range(3) for number in range(3)
-        for said in agent(index).open(["agent-7", "agent-8", "agent-9"], number)
+        for said in agent(index).make_offers(["agent-7", "agent-8", "agent-9"], number)
     ]  # fmt: skip
     assert len({said.nonce for said in offers}) == len(offers) == 27
 
@@ -137,7 +137,7 @@ def test_neither_order_nor_repetition_of_delivery_changes_an_edge(seed):
     plain, disturbed = swarm(3), swarm(3)
     negotiate(plain)
     rng = np.random.default_rng(seed)
-    bag = [message for name in disturbed for message in disturbed[name].open(set(disturbed) - {name})]
+    bag = [message for name in disturbed for message in disturbed[name].make_offers(set(disturbed) - {name})]
     delivered = 0
     while bag:
         message = bag[rng.integers(len(bag))]
@@ -156,7 +156,9 @@ def test_whoever_opens_first_or_joins_later_finds_the_same_edges():
     negotiate(together)
     bag = []
     for name in reversed(one_by_one):
-        bag += one_by_one[name].open(peer for peer in one_by_one if peer != name)  # an iterator will do
+        bag += one_by_one[name].make_offers(
+            peer for peer in one_by_one if peer != name
+        )  # an iterator will do
         while bag:
             message = bag.pop()
             bag += one_by_one[message.receiver].receive(message)
@@ -167,7 +169,7 @@ def test_whoever_opens_first_or_joins_later_finds_the_same_edges():
 def test_a_later_round_replaces_an_earlier_one():
     first, second = agent(0), agent(1)
     for number in (0, 3):
-        bag = first.open(["agent-1"], number)
+        bag = first.make_offers(["agent-1"], number)
         while bag:
             message = bag.pop()
             bag += (first if message.receiver == "agent-0" else second).receive(message)
@@ -176,7 +178,7 @@ def test_a_later_round_replaces_an_earlier_one():
 
 def test_hearing_anchors_again_costs_no_second_fit_and_better_ones_come_too_late():
     source, target = agent(0), agent(1)
-    (call,) = target.receive(source.open(["agent-1"])[0])
+    (call,) = target.receive(source.make_offers(["agent-1"])[0])
     (anchors,) = source.receive(call)
     poor = AnchorReply(**{**_fields(anchors), "data": anchors.vectors()[::-1].tobytes()})
     (verdict,) = target.receive(poor)
@@ -208,7 +210,7 @@ def test_the_budget_shows_what_fewer_pairs_would_have_given():
 
 @pytest.mark.parametrize("anchors", [4, 5, 48])
 def test_any_number_of_anchors_that_the_settings_allow_settles_an_edge(anchors):
-    config = NegotiationConfig(anchors=anchors, heldout=48, pool=48, ridge=1e-9)
+    config = NegotiationConfig(anchors=anchors, heldout=48, pool_ticks=48, ridge=1e-9)
     agents = {f"agent-{index}": agent(index, config) for index in range(2)}
     negotiate(agents)
 
@@ -218,12 +220,12 @@ def test_any_number_of_anchors_that_the_settings_allow_settles_an_edge(anchors):
 
 def test_what_is_shown_of_a_tick_is_what_the_pool_holds():
     source = agent(0)
-    (call,) = agent(1).receive(source.open(["agent-1"])[0])
+    (call,) = agent(1).receive(source.make_offers(["agent-1"])[0])
     (anchors,) = source.receive(call)
-    fit, held = source.pools.choose(source.open(["agent-1"])[0], call)
+    fit, held = source.pools.choose(source.make_offers(["agent-1"])[0], call)
 
     assert (anchors.vectors() == np.concatenate([vectors(0, fit), vectors(0, held)])).all()
-    assert replace(source.card, name="x") == replace(agent(0).card, name="x")
+    assert replace(source.peer_info, name="x") == replace(agent(0).peer_info, name="x")
 
 
 def _fields(message):

@@ -27,7 +27,7 @@ def pair(**second):
 def called():
     """A source, a target that called for anchors, and the anchors."""
     source, target = agent(0), agent(1)
-    (call,) = target.receive(source.open(["agent-1"])[0])
+    (call,) = target.receive(source.make_offers(["agent-1"])[0])
     return source, target, call, source.receive(call)[0]
 
 
@@ -70,7 +70,7 @@ def test_unrelated_spaces_are_refused_with_the_figures_that_say_so(seed):
 
 
 def test_a_map_that_beats_chance_by_less_than_the_margin_is_refused():
-    strict = replace(CONFIG, margin=1.5)
+    strict = replace(CONFIG, min_r2_margin=1.5)
     agents = {f"agent-{index}": agent(index, strict) for index in range(2)}
     negotiate(agents)
     edge = agents["agent-1"].edges["agent-0"]
@@ -83,7 +83,7 @@ def test_a_map_that_beats_chance_by_less_than_the_margin_is_refused():
 def test_cores_of_different_size_are_accepted_and_the_difference_is_named():
     for edge, sizes in zip(pair(core=CORE - 1), [(3, 2), (2, 3)], strict=True):
         assert edge.status is Status.ACCEPTED
-        assert edge.cores == tuple(edge.core_map.weight.shape) == sizes
+        assert edge.core_dims == tuple(edge.core_map.weight.shape) == sizes
         assert (
             edge.reason == f"the cores differ: {sizes[0]} dimensions at the source, {sizes[1]} at the target"
         )
@@ -95,7 +95,7 @@ def test_spaces_of_different_size_translate():
     for name in ("anchors", "heldout"):
         known = getattr(pools, name)
         object.__setattr__(known, "vectors", known.vectors[:, : CORE + 1])
-    object.__setattr__(narrow.card, "dim", CORE + 1)
+    object.__setattr__(narrow.peer_info, "dim", CORE + 1)
     agents = {"agent-0": wide, "agent-1": narrow}
     negotiate(agents)
 
@@ -121,7 +121,7 @@ def test_an_offer_that_makes_no_sense_is_a_message_error_and_leaves_no_trace(fie
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_stale_offer_is_refused_whether_the_later_one_is_settled_or_still_open(number):
     source, target = agent(0), agent(1)
-    bag = source.open(["agent-1"], 2)
+    bag = source.make_offers(["agent-1"], 2)
     if number:
         while bag:
             message = bag.pop()

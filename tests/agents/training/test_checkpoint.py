@@ -12,8 +12,8 @@ from torch import nn
 from agents.agent import Agent
 from agents.training.checkpoint import (
     CheckpointError,
-    load_optimiser,
-    optimiser_tensors,
+    load_optimizer,
+    optimizer_tensors,
     read_checkpoint,
     write_checkpoint,
 )
@@ -137,10 +137,10 @@ def test_an_optimiser_comes_back_with_its_moments_laid_out_as_the_weights_are(fu
 
     model, optimiser = build()
     step(model, optimiser)
-    saved = {name: tensor.clone().contiguous() for name, tensor in optimiser_tensors(optimiser).items()}
+    saved = {name: tensor.clone().contiguous() for name, tensor in optimizer_tensors(optimiser).items()}
     again, restored = build()
     again.load_state_dict(model.state_dict())
-    load_optimiser(restored, saved)
+    load_optimizer(restored, saved)
     for _ in range(3):
         step(model, optimiser)
         step(again, restored)
@@ -151,10 +151,10 @@ def test_an_optimiser_comes_back_with_its_moments_laid_out_as_the_weights_are(fu
 
 
 def test_an_agent_takes_no_other_agent_s_checkpoint(tmp_path):
-    spec = tiny_spec(0, tmp_path, steps=1, segments=4, window=16)
+    spec = tiny_spec(0, tmp_path, steps=1, segments=4, replay_ticks=16)
     agent = Agent(spec)
     agent.train()
-    scene, model = replace(spec.scene, reach=3.0), replace(spec.model, dim=5)
+    scene, model = replace(spec.scene, object_range=3.0), replace(spec.model, dim=5)
     for changed, words in [
         (replace(spec, name="agent-1"), "another name"),
         (replace(spec, scene=scene), "another scene"),

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from agents.agent import Agent
 from agents.settings import DistillationConfig, TrainingConfig
-from agents.training.distillation import learn_from, lesson_loss
-from agents.training.trainer import TrainingError, build_optimiser, rate
+from agents.training.distillation import distill, distillation_loss
+from agents.training.trainer import TrainingError, build_optimizer, lr_factor
 from alignment.fit import fit_ridge
 from alignment.score import r2
 from tests.support.swarm import tiny_spec
@@ -35,7 +35,7 @@ def by_hand(latent, taught, ridge):
 def test_the_loss_equals_a_rewrite_in_numpy(seed, ridge):
     latent, taught = codes(seed), codes(seed + 10, dim=3) + codes(seed)[:, :3]
 
-    assert float(lesson_loss(latent, taught, ridge)) == pytest.approx(
+    assert float(distillation_loss(latent, taught, ridge)) == pytest.approx(
         by_hand(latent, taught, ridge), abs=1e-9
     )
 
@@ -51,9 +51,9 @@ def turn(seed, dim):
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1.0, 1e3]))
 def test_the_pupils_language_its_scale_and_its_origin_cost_nothing(seed, scale):
     latent, taught = codes(seed), codes(seed, dim=3) + codes(seed + 1, dim=3)
-    plain = lesson_loss(latent, taught, ridge=1e-6)
+    plain = distillation_loss(latent, taught, ridge=1e-6)
 
-    assert float(lesson_loss(latent @ turn(seed, 6) * scale + 5, taught, 1e-6)) == pytest.approx(
+    assert float(distillation_loss(latent @ turn(seed, 6) * scale + 5, taught, 1e-6)) == pytest.approx(
         float(plain), abs=1e-4
     )
 
@@ -64,8 +64,8 @@ def test_a_turn_of_the_teachers_code_costs_nothing(seed):
     latent, taught = codes(seed), codes(seed, dim=3) + codes(seed + 1, dim=3)
     turned = torch.from_numpy(np.linalg.qr(codes(seed, 3, 3).numpy())[0])
 
-    assert float(lesson_loss(latent, 7 * taught @ turned - 2)) == pytest.approx(
-        float(lesson_loss(latent, taught)), abs=1e-9
+    assert float(distillation_loss(latent, 7 * taught @ turned - 2)) == pytest.approx(
+        float(distillation_loss(latent, taught)), abs=1e-9
     )
 
 
@@ -75,27 +75,27 @@ def test_a_linear_image_of_the_pupils_code_costs_nothing_under_any_invertible_ma
     taught = latent @ codes(seed, 6, 3)
 
     for image in (taught, taught @ turn(seed, 3)):
-        assert 0 <= float(lesson_loss(latent, image, ridge=1e-9)) < 1e-6
+        assert 0 <= float(distillation_loss(latent, image, ridge=1e-9)) < 1e-6
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_cannot_be_read_off_the_pupil(seed):
-    assert 0.97 < float(lesson_loss(codes(seed, 2000), codes(seed + 1, 2000, 3))) <= 1
+    assert 0.97 < float(distillation_loss(codes(seed, 2000), codes(seed + 1, 2000, 3))) <= 1
 
 
 def test_codes_in_which_nothing_varies_are_no_division_by_zero():
     still = torch.ones(50, 3)
 
-    assert torch.isfinite(lesson_loss(still, still))
-    assert float(lesson_loss(torch.zeros(50, 6), codes(0, 50))) == pytest.approx(1)
+    assert torch.isfinite(distillation_loss(still, still))
+    assert float(distillation_loss(torch.zeros(50, 6), codes(0, 50))) == pytest.approx(1)
 
 
 def test_the_gradient_reaches_the_pupil_and_leads_downhill():
     latent, taught = codes(0).requires_grad_(), codes(1, dim=3)
-    loss = lesson_loss(latent, taught)
+    loss = distillation_loss(latent, taught)
     loss.backward()
     with torch.no_grad():
-        better = lesson_loss(latent - 5 * latent.grad, taught)
+        better = distillation_loss(latent - 5 * latent.grad, taught)
 
     assert (latent.grad.abs().sum(1) > 0).all()
     assert better < loss
@@ -120,10 +120,10 @@ def taught_model(agent, frames, taught, config=COURSE, pause=lambda: False, seed
     model = agent.build_model()
     model.calibrate(torch.from_numpy(frames))
 
-    def embed(rows):
-        return model.embed(torch.from_numpy(frames[rows]))
+    def encode(rows):
+        return model.encode(torch.from_numpy(frames[rows]))
 
-    return model, learn_from(model, embed, taught, config, course or TrainingConfig(), seed, pause)
+    return model, distill(model, encode, taught, config, course or TrainingConfig(), seed, pause)
 
 
 def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
@@ -133,8 +133,8 @@ def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
 
     def seen(model):
         with torch.no_grad():
-            reading = fit_ridge(model.embed(torch.from_numpy(frames)), taught)
-        view = pupil.embed_ticks(fresh, model)
+            reading = fit_ridge(model.encode(torch.from_numpy(frames)), taught)
+        view = pupil.encode_ticks(fresh, model)
         return r2(reading(view), truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3)
 
     model, read = taught_model(pupil, frames, taught)
@@ -153,11 +153,11 @@ def test_equal_seeds_give_equal_weights_and_another_seed_others(pupil, lesson):
 
 
 def test_a_lesson_takes_rate_warmup_decay_and_clip_of_a_course_alone(pupil, lesson, monkeypatch):
-    course = TrainingConfig(weight_decay=0.125, clip=1e-3, warmup=0.5, learning_rate=0.25)
+    course = TrainingConfig(weight_decay=0.125, grad_clip_norm=1e-3, warmup=0.5, learning_rate=0.25)
     made, seen = [], []
 
     def built(model, config):
-        made.append(build_optimiser(model, config))
+        made.append(build_optimizer(model, config))
         made[0].register_step_pre_hook(
             lambda *_: seen.append((made[0].param_groups[0]["lr"], gradient(model)))
         )
@@ -166,11 +166,11 @@ def test_a_lesson_takes_rate_warmup_decay_and_clip_of_a_course_alone(pupil, less
     def gradient(model):
         return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
 
-    monkeypatch.setattr("agents.training.distillation.build_optimiser", built)
+    monkeypatch.setattr("agents.training.distillation.build_optimizer", built)
     taught_model(pupil, *lesson, SHORT, course=course)
 
     group = made[0].param_groups[0]
-    asked = [group["share"] * 0.25 * rate(step, SHORT.steps, 0.5) for step in range(SHORT.steps)]
+    asked = [group["share"] * 0.25 * lr_factor(step, SHORT.steps, 0.5) for step in range(SHORT.steps)]
     assert {group["weight_decay"] for group in made[0].param_groups} == {0.125}
     assert [now for now, _ in seen] == pytest.approx(asked)
     assert all(norm <= 1e-3 * 1.001 for _, norm in seen)
@@ -196,51 +196,52 @@ def test_a_lesson_of_ticks_on_which_maps_are_scored_is_refused(pupil):
         with pytest.raises(
             ValueError, match=f"a lesson begins at tick {pupil.first}, where no map is fitted"
         ):
-            pupil.learn_from(first, taught, lambda: False)
+            pupil.distill(first, taught, lambda: False)
 
-    assert pupil.lesson_frames == pupil.trainer.step == 0
+    assert pupil.distill_frames == pupil.trainer.step == 0
 
 
 def test_who_has_learned_from_a_lesson_counts_its_course_as_done(pupil):
     taught = torch.from_numpy(pupil.scene.factors(np.arange(pupil.first, pupil.first + 300))).float()
-    assert pupil.learn_from(pupil.first, taught, lambda: False)
+    assert pupil.distill(pupil.first, taught, lambda: False)
 
     assert pupil.trainer.finished
-    assert pupil.lesson_frames == 150 * 256
-    assert pupil.progress().lesson_frames == 150 * 256
-    memory = pupil.settle()
+    assert pupil.distill_frames == 150 * 256
+    assert pupil.progress().distill_frames == 150 * 256
+    memory = pupil.publish()
     seen = set(memory.pools.anchors.ids) | set(memory.pools.heldout.ids)
     assert not seen & set(range(pupil.first, pupil.first + 300))
 
 
 def test_a_teacher_tells_of_the_first_ticks_of_a_course_though_its_window_has_moved_on(tmp_path):
     near, far = (
-        Agent(tiny_spec(0, tmp_path / str(fresh), steps=2, window=256, fresh=fresh)) for fresh in (0, 99)
+        Agent(tiny_spec(0, tmp_path / str(fresh), steps=2, replay_ticks=256, new_ticks_per_step=fresh))
+        for fresh in (0, 99)
     )
     for agent in (near, far):
         agent.train()
-        agent.settle()
-        first, codes_ = agent.lesson(100)
+        agent.publish()
+        first, codes_ = agent.distill_targets(100)
         assert first == agent.first
         direct = agent.published.basis.core(
-            agent.embed_ticks(range(first, first + 100), agent.published.model)
+            agent.encode_ticks(range(first, first + 100), agent.published.model)
         )
         torch.testing.assert_close(codes_, direct.float(), atol=1e-5, rtol=1e-5)
 
 
 def test_a_lesson_of_more_ticks_than_are_remembered_is_refused_and_moves_no_window(pupil):
-    room = pupil.trainer.room
+    room = pupil.trainer.buffer_ticks
     with pytest.raises(ValueError, match=f"more than the {room} that it remembers"):
-        pupil.learn_from(pupil.first, torch.zeros(room + 1, 2), lambda: False)
+        pupil.distill(pupil.first, torch.zeros(room + 1, 2), lambda: False)
 
-    assert len(pupil.trainer.window) == 0
+    assert len(pupil.trainer.replay_buffer) == 0
     assert pupil.trainer.record(lambda: False)
 
 
 def test_frames_of_a_course_that_a_lesson_stood_in_for_are_not_counted(pupil):
     taught = torch.from_numpy(pupil.scene.factors(np.arange(pupil.first, pupil.first + 300))).float()
-    assert pupil.learn_from(pupil.first, taught, lambda: False)
+    assert pupil.distill(pupil.first, taught, lambda: False)
 
     assert pupil.trainer.finished
     assert pupil.progress().frames == 0
-    assert pupil.progress().lesson_frames > 0
+    assert pupil.progress().distill_frames > 0

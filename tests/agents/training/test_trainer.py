@@ -9,10 +9,10 @@ from agents.agent import Agent
 from agents.models.world_model import WorldModel
 from agents.settings import OBJECTIVES, TrainingConfig
 from agents.training.checkpoint import read_checkpoint
-from agents.training.trainer import Trainer, TrainingError, rate
+from agents.training.trainer import Trainer, TrainingError, lr_factor
 from tests.support.swarm import tiny_spec
 
-SHORT = {"steps": 6, "segments": 8, "window": 64, "calibration": 64}
+SHORT = {"steps": 6, "segments": 8, "replay_ticks": 64, "core_eval_ticks": 64}
 
 
 class Witness(WorldModel):
@@ -34,7 +34,7 @@ class Witness(WorldModel):
         self.drawn.append(torch.rand(1, generator=generator).item())
         return (self.slope * self.weight).sum(), {}
 
-    def embed(self, frames):
+    def encode(self, frames):
         return frames.float().mean((1, 2, 3))[:, None]
 
     def predict(self, latent):
@@ -48,7 +48,7 @@ def recorder(tmp_path):
     agent.close()
 
 
-def witness(recorder, seed=(0, 0, 1), **changes):
+def train_witness(recorder, seed=(0, 0, 1), **changes):
     trainer = Trainer(Witness(), recorder, 100, TrainingConfig(**{**SHORT, **changes}), seed)
     assert trainer.run(lambda: None, lambda: False)
     return trainer
@@ -70,9 +70,9 @@ def stop_after(agent, steps):
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_bit_for_bit(
     tmp_path, objective, fresh, cut
 ):
-    whole = Agent(short_spec(tmp_path / "whole", objective=objective, fresh=fresh))
+    whole = Agent(short_spec(tmp_path / "whole", objective=objective, new_ticks_per_step=fresh))
     assert whole.train()
-    parted = short_spec(tmp_path / "parted", objective=objective, fresh=fresh)
+    parted = short_spec(tmp_path / "parted", objective=objective, new_ticks_per_step=fresh)
     first = Agent(parted)
     assert not first.train(stop_after(first, cut))
     second = Agent(parted)
@@ -129,7 +129,7 @@ def test_agents_of_one_seed_start_elsewhere_and_see_other_segments(tmp_path, rec
     weights = [agent.model.encoder[0].weight for agent in (first, second)]
     assert (weights[0] != weights[1]).all()
 
-    shown = [witness(recorder, (0, index, 1)) for index in (0, 1)]
+    shown = [train_witness(recorder, (0, index, 1)) for index in (0, 1)]
     assert not torch.equal(shown[0].model.seen[0], shown[1].model.seen[0])
     assert not set(shown[0].model.drawn) & set(shown[1].model.drawn)
 
@@ -148,11 +148,11 @@ def test_what_an_agent_learns_does_not_depend_on_how_many_there_are(tmp_path):
 
 @pytest.mark.parametrize("fresh", [0, 5, 64, 200])
 def test_segments_are_consecutive_ticks_of_the_window_that_the_step_should_have(recorder, fresh):
-    trainer = witness(recorder, fresh=fresh)
+    trainer = train_witness(recorder, new_ticks_per_step=fresh)
     assert trainer.frames == 6 * 8 * 4
     for step, segments in enumerate(trainer.model.seen):
         held = range(100 + step * fresh, 164 + step * fresh)
-        tick = {recorder.look(at).tobytes(): at for at in held}
+        tick = {recorder.render_views(at).tobytes(): at for at in held}
         ticks = np.array([[tick[frame.numpy().tobytes()] for frame in segment] for segment in segments])
         assert ticks.shape == (8, 4)
         assert (np.diff(ticks) == 1).all()
@@ -160,7 +160,10 @@ def test_segments_are_consecutive_ticks_of_the_window_that_the_step_should_have(
 
 
 def test_the_same_step_draws_the_same_whatever_came_before(recorder):
-    whole, late = witness(recorder), Trainer(Witness(), recorder, 100, TrainingConfig(**SHORT), (0, 0, 1))
+    whole, late = (
+        train_witness(recorder),
+        Trainer(Witness(), recorder, 100, TrainingConfig(**SHORT), (0, 0, 1)),
+    )
     late.step = 4
     late.run(lambda: None, lambda: False)
 
@@ -197,7 +200,7 @@ def test_a_step_that_blew_up_leaves_the_last_checkpoint_as_it_was(tmp_path):
 @pytest.mark.parametrize("steps", [1, 2, 10, 300])
 @pytest.mark.parametrize("warmup", [0.0, 0.15, 0.99])
 def test_the_rate_rises_to_its_peak_once_and_then_only_falls(steps, warmup):
-    rates = [rate(step, steps, warmup) for step in range(steps)]
+    rates = [lr_factor(step, steps, warmup) for step in range(steps)]
     peak = int(np.argmax(rates))
 
     assert max(rates) == 1
@@ -208,19 +211,21 @@ def test_the_rate_rises_to_its_peak_once_and_then_only_falls(steps, warmup):
 
 
 def test_the_rate_follows_its_formula_by_hand():
-    assert [rate(step, 8, 0.5) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
-    assert [rate(step, 8, 0.5) for step in (4, 6)] == pytest.approx([1.0, 0.5])
+    assert [lr_factor(step, 8, 0.5) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert [lr_factor(step, 8, 0.5) for step in (4, 6)] == pytest.approx([1.0, 0.5])
 
 
 def test_a_step_uses_the_rate_and_the_clip_that_the_settings_name(recorder):
-    trainer = Trainer(Witness(1e6), recorder, 100, TrainingConfig(**SHORT, clip=2.0, weight_decay=0.0), (0,))
+    trainer = Trainer(
+        Witness(1e6), recorder, 100, TrainingConfig(**SHORT, grad_clip_norm=2.0, weight_decay=0.0), (0,)
+    )
     steps = []
 
     def look():
-        steps.append((trainer.optimiser.param_groups[0]["lr"], float(trainer.model.weight.grad.norm())))
+        steps.append((trainer.optimizer.param_groups[0]["lr"], float(trainer.model.weight.grad.norm())))
 
     trainer.run(look, lambda: False)
-    assert [lr for lr, _ in steps] == [5e-3 * rate(step, 6, 0.15) for step in range(6)]
+    assert [lr for lr, _ in steps] == [5e-3 * lr_factor(step, 6, 0.15) for step in range(6)]
     assert [norm for _, norm in steps] == pytest.approx([2.0] * 6)
     assert float(trainer.model.weight.detach()) == pytest.approx(
         -sum(lr for lr, _ in steps), rel=1e-3

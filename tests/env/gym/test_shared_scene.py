@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import env  # noqa: F401 - registers the environment
-from env.camera import Pose, RingConfig, glance, ring_pose
+from env.camera import Pose, RingConfig, ring_pose, turned_pose
 from env.gym.shared_scene import SharedScene
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
@@ -24,7 +24,11 @@ def test_gymnasium_finds_nothing_to_object_to(renderer, render_mode):
 
 
 def test_a_seeded_episode_replays_the_scene_of_that_seed():
-    shared, renderer, pose = SharedScene(TOY, max_glance=10), build_renderer(TOY), ring_pose(0, RingConfig())
+    shared, renderer, pose = (
+        SharedScene(TOY, max_view_angle=10),
+        build_renderer(TOY),
+        ring_pose(0, RingConfig()),
+    )
     first, info = shared.reset(seed=7)
     assert info == {"tick": 0, "glance": (0.0, 0.0)}
     assert (first == renderer.render(Scene(TOY, 7).state(0), pose)).all()
@@ -35,12 +39,12 @@ def test_a_seeded_episode_replays_the_scene_of_that_seed():
         False,
         {"tick": 1, "glance": (5.0, -10.0)},
     )
-    assert (frame == renderer.render(Scene(TOY, 7).state(1), glance(pose, 5, -10))).all()
+    assert (frame == renderer.render(Scene(TOY, 7).state(1), turned_pose(pose, 5, -10))).all()
     shared.close()
 
 
 def test_a_glance_is_counted_from_the_pose_and_not_from_the_glance_before():
-    shared = SharedScene(replace(TOY, dynamics="still"), pose=Pose(4.8, 3.2, 0, 175, -35), max_glance=10)
+    shared = SharedScene(replace(TOY, dynamics="static"), pose=Pose(4.8, 3.2, 0, 175, -35), max_view_angle=10)
     ahead = shared.reset(seed=0)[0]
     left, _, _, _, first = shared.step(np.array([1.0, 0.5]))
     again, _, _, _, second = shared.step(np.array([1.0, 0.5]))
@@ -51,7 +55,7 @@ def test_a_glance_is_counted_from_the_pose_and_not_from_the_glance_before():
 
 
 def test_a_glance_that_stops_at_straight_down_is_told_as_it_was():
-    shared = SharedScene(TOY, pose=Pose(2.0, 3.2, 0, 180, -80), max_glance=20)
+    shared = SharedScene(TOY, pose=Pose(2.0, 3.2, 0, 180, -80), max_view_angle=20)
     shared.reset(seed=0)
     assert shared.step(np.array([0.0, -1.0]))[4]["glance"] == (0.0, -9.0)
     shared.close()
@@ -82,8 +86,8 @@ def test_rendering_shows_what_was_observed():
     ("settings", "field"),
     [
         ({"max_ticks": 0}, "max_ticks"),
-        ({"max_glance": -1}, "max_glance"),
-        ({"max_glance": float("nan")}, "max_glance"),
+        ({"max_view_angle": -1}, "max_view_angle"),
+        ({"max_view_angle": float("nan")}, "max_view_angle"),
         ({"render_mode": "human"}, "render_mode"),
         ({"pose": Pose(0, 0.5, 0, 0, 0)}, "raise y"),
     ],

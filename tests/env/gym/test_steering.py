@@ -30,7 +30,7 @@ def test_gymnasium_finds_nothing_to_complain_about():
 
 def test_with_the_scenes_own_pushes_it_shows_what_everybody_sees(world):
     scene = Scene(CONFIG, 3)
-    pushes = scene.pushes(np.arange(10))[:, :2] / world.strength
+    pushes = scene.actions(np.arange(10))[:, :2] / world.strength
     assert np.abs(pushes).max() < 1, "choose another seed"
     frame, _ = world.reset(seed=3)
 
@@ -61,7 +61,7 @@ def test_the_others_go_their_way_whatever_is_pushed(world):
     assert np.array_equal(*frames)
 
     scene = Scene(CONFIG, 5)
-    state = scene.state_of(3, np.concatenate([[9.0, 9.0], scene.state(3).factors[2:]]))
+    state = scene.state_from_factors(3, np.concatenate([[9.0, 9.0], scene.state(3).factors[2:]]))
     assert np.array_equal(state.positions[1], scene.state(3).positions[1])
 
 

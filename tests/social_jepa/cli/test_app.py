@@ -55,7 +55,7 @@ def test_typing_nothing_shows_the_help():
 
 
 SLIPS = {
-    "an unknown setting": (["run", "trainig.steps=3"], "did you mean training.steps or teaching.steps?"),
+    "an unknown setting": (["run", "trainig.steps=3"], "did you mean training.steps or distillation.steps?"),
     "an ill-typed setting": (["run", "seed=abc"], "seed='abc'"),
     "a value out of range": (["run", "agents.count=1"], "at least 2 agents"),
     "no value": (["run", "seed"], "key.sub=value"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from social_jepa.config.overrides import ConfigError, overlay
+from social_jepa.config.overrides import ConfigError, build_config
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Tree:
 
 
 def test_what_is_not_said_stays_as_the_groups_own_defaults_have_it():
-    tree = overlay(Tree, {"branch": {"leaf": {"steps": 20}}}, ["other.name=new"])
+    tree = build_config(Tree, {"branch": {"leaf": {"steps": 20}}}, ["other.name=new"])
 
     assert tree.branch == Branch(Leaf(rate=0.9, steps=20), "own")
     assert tree.other == Branch(Leaf(steps=3), "new")
@@ -39,7 +39,7 @@ def test_what_is_not_said_stays_as_the_groups_own_defaults_have_it():
 def test_overrides_lie_over_what_is_given_and_leave_it_as_it_was():
     given = {"branch": {"leaf": {"steps": 20}}}
 
-    tree = overlay(Tree, given, ["branch.leaf.steps=30", "branch.leaf.rate=0.1"])
+    tree = build_config(Tree, given, ["branch.leaf.steps=30", "branch.leaf.rate=0.1"])
 
     assert tree.branch.leaf == Leaf(0.1, 30)
     assert given == {"branch": {"leaf": {"steps": 20}}}
@@ -57,4 +57,4 @@ def test_overrides_lie_over_what_is_given_and_leave_it_as_it_was():
 )
 def test_what_cannot_work_is_refused_by_name(text, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        overlay(Tree, {}, [text])
+        build_config(Tree, {}, [text])

@@ -9,13 +9,13 @@ from social_jepa.config.run_config import QUICK, RunConfig, load_config
 TOY = "scene.renderer=toy"
 
 WRONG = {
-    "trainig.steps=3": "did you mean training.steps or teaching.steps?",
-    "steps=3": "did you mean training.steps or teaching.steps?",
+    "trainig.steps=3": "did you mean training.steps or distillation.steps?",
+    "steps=3": "did you mean training.steps or distillation.steps?",
     "agents.cnt=3": "did you mean agents.count?",
     "agents.ring.fovv=3": "did you mean agents.ring.fov?",
     "zzz=1": "there are seed, agents.…",
     "ridge=1": "did you mean model.ridge or model.seq_jepa.ridge or negotiation.ridge?",
-    "model.seq_jepa.look=3": "did you mean model.seq_jepa.looks?",
+    "model.seq_jepa.view=3": "did you mean model.seq_jepa.views?",
     "scene.heigth=1": "did you mean agents.ring.height?",
     "training.qqq=1": "training.steps",
     "training=3": "training is a group of settings",
@@ -52,16 +52,16 @@ WRONG = {
     "scene.dynamics=bounc": "bounce",
     "scene.frame_size=40": "multiple of 16",
     "scene.objects=9": "from 1 to 6",
-    "scene.reach=9": "through the wall",
+    "scene.object_range=9": "through the wall",
     "training.steps=0": "above 0",
     "training.learning_rate=nan": "above 0",
-    "training.clip=inf": "above 0",
-    "training.length=1": "at least 2 ticks",
+    "training.grad_clip_norm=inf": "above 0",
+    "training.segment_ticks=1": "at least 2 ticks",
     "training.warmup=1": "from 0 up to 1",
     "negotiation.anchors=2000": "more anchors than ticks",
     "negotiation.heldout=2": "from 4",
-    "negotiation.pool=70000": "at most 65536",
-    "negotiation.margin=nan": "at least 0",
+    "negotiation.pool_ticks=70000": "at most 65536",
+    "negotiation.min_r2_margin=nan": "at least 0",
 }
 
 
@@ -95,23 +95,25 @@ def test_a_pose_that_cannot_work_is_refused_by_the_name_of_its_agent(case):
 
 def test_a_later_setting_lies_over_an_earlier_one_and_over_the_file_and_that_over_the_preset(tmp_path):
     file = tmp_path / "settings.toml"
-    file.write_text("seed = 3\n[training]\nsteps = 30\nwindow = 64\n[agents.ring]\nradius = 5.0\n")
+    file.write_text("seed = 3\n[training]\nsteps = 30\nreplay_ticks = 64\n[agents.ring]\nradius = 5.0\n")
 
     config = load_config(file, ["training.steps=31", "seed = 4", "seed=5"], QUICK)
 
-    assert (config.seed, config.training.steps, config.training.window) == (5, 31, 64)
-    assert config.negotiation.pool == QUICK["negotiation"]["pool"]
+    assert (config.seed, config.training.steps, config.training.replay_ticks) == (5, 31, 64)
+    assert config.negotiation.pool_ticks == QUICK["negotiation"]["pool_ticks"]
     assert (config.agents.ring.radius, config.agents.ring.height) == (5.0, RunConfig().agents.ring.height)
 
 
-@pytest.mark.parametrize("text", ["scene.rate=0.5", "scene.rate=[0.5]"])
+@pytest.mark.parametrize("text", ["scene.autocorrelation=0.5", "scene.autocorrelation=[0.5]"])
 def test_a_list_of_one_may_be_written_as_one(text):
-    assert load_config(overrides=[text]).scene.rate == (0.5,)
+    assert load_config(overrides=[text]).scene.autocorrelation == (0.5,)
 
 
 def test_settings_come_back_equal_from_toml():
     poses = f'agents.poses=["{GOOD}","-4.8,3.2,0,0,-35,70"]'
-    config = load_config(overrides=[poses, "agents.count=2", "scene.rate=[0.9,0.8]", "scene.objects=1"])
+    config = load_config(
+        overrides=[poses, "agents.count=2", "scene.autocorrelation=[0.9,0.8]", "scene.objects=1"]
+    )
 
     assert load_config(base=tomllib.loads(tomli_w.dumps(config.as_dict()))) == config
 
@@ -142,10 +144,13 @@ def test_an_agents_pose_does_not_depend_on_how_many_there_are():
     [
         (["agents.kind=p_jepa", "scene.objects=2"], "model.p_jepa: agent-0: .*lower it to 2 or less"),
         (
-            ["agents.kind=seq_jepa", "model.seq_jepa.max_glance=80"],
-            "model.seq_jepa: agent-0: .*max_glance to 54",
+            ["agents.kind=seq_jepa", "model.seq_jepa.max_view_angle=80"],
+            "model.seq_jepa: agent-0: .*max_view_angle to 54",
         ),
-        (["agents.kind=seq_jepa", "training.window=24"], "agent-0 looks 4 times .* choose 32 or more"),
+        (
+            ["agents.kind=seq_jepa", "training.replay_ticks=24"],
+            "agent-0 records 4 views .* choose 32 or more",
+        ),
         (["agents.kind=seq_jepa", "training.segments=16"], "cannot fill so many dimensions"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from alignment.graph import NoPathError
-from social_jepa.graph.query import ask
+from social_jepa.graph.query import query
 from social_jepa.graph.results import full_document, load_results
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
@@ -58,7 +58,7 @@ def test_what_the_speaker_sees_is_near_what_the_listener_saw_at_that_tick(small_
     ticks = small_run.pools("agent-1").heldout.ids
     ranks = []
     for tick in ticks[:12]:
-        found = ask(small_run, "agent-0", "agent-1", tick=tick, top=len(ticks))
+        found = query(small_run, "agent-0", "agent-1", tick=tick, top=len(ticks))
         ranks.append([near["tick"] for near in found["nearest"]].index(tick))
 
     assert sorted(ranks)[len(ranks) // 2] < len(ticks) / 4  # by chance it would be a half
@@ -180,7 +180,7 @@ def test_the_universe_translates_by_one_map_of_each_agent_and_nearly_as_well_as_
     found = answer(run, "--from", "agent-0", "--to", "agent-1", "--tick", "8", "--via", "universe")
     universe = results.universe()
     maps = [universe.maps[name].weight for name in ("agent-0", "agent-1")]
-    direct = ask(results, "agent-0", "agent-1", tick=8)
+    direct = query(results, "agent-0", "agent-1", tick=8)
 
     assert found["path"] == ["agent-0", "universe", "agent-1"]
     assert found["translated"] == pytest.approx(
@@ -208,5 +208,5 @@ def test_who_understands_nobody_is_not_part_of_the_universe(run):
             change(run, source, target, status="refused", reason="for this test")
 
     with pytest.raises(NoPathError, match="agent-0 is not part of the universe"):
-        ask(load_results(run), "agent-0", "agent-1", tick=8, via="universe")
+        query(load_results(run), "agent-0", "agent-1", tick=8, via="universe")
     assert full_document(load_results(run))["universe"]["agents"] == ["agent-1", "agent-2"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from agents.protocol.channel import SentMessage
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.graph.graph_json import map_tensors
-from social_jepa.graph.query import ask, load_published
+from social_jepa.graph.query import load_published, query
 from social_jepa.graph.results import export, full_document, load_results
 from social_jepa.runtime.registry import Registry
 from social_jepa.storage.ledger import Ledger, LedgerError
@@ -42,7 +42,7 @@ def statuses(results):
 
 
 def registry_of(folder, ledger):
-    return Registry(folder.config(), folder, ledger, living=True)
+    return Registry(folder.config(), folder, ledger, online=True)
 
 
 def settle_again(folder, pair, **versions):
@@ -102,7 +102,7 @@ def test_an_agent_that_publishes_again_makes_its_edges_stale_until_they_are_sett
     stale = {pair for pair, status in statuses(results).items() if status == "stale"}
     assert stale == {pair for pair in statuses(results) if "agent-1" in pair}
     with pytest.raises(NoPathError, match="is stale: agent-1 has published another model since"):
-        ask(results, "agent-0", "agent-1")
+        query(results, "agent-0", "agent-1")
     settle_again(run, ("agent-0", "agent-1"), target_checkpoint="f" * 16)
     assert statuses(load_results(run))["agent-0", "agent-1"] == "accepted"
     assert statuses(load_results(run))["agent-1", "agent-0"] == "stale"
@@ -114,12 +114,12 @@ def test_no_way_leads_over_a_stale_edge_and_the_sentence_names_another(run):
 
     assert results.graph.best_path("agent-0", "agent-1") == ["agent-0", "agent-2", "agent-1"]
     with pytest.raises(NoPathError, match="another way is --via agent-2"):
-        ask(results, "agent-0", "agent-1", tick=4)
+        query(results, "agent-0", "agent-1", tick=4)
 
 
 def test_a_camera_that_moved_makes_its_agent_one_that_learns_and_its_edges_stale(run):
     with ledger_of(run) as ledger:
-        registry_of(run, ledger).move("agent-1", "-4.8,3.2,0,0,-35", reach=100)
+        registry_of(run, ledger).move("agent-1", "-4.8,3.2,0,0,-35", next_tick=100)
     results = load_results(run)
 
     assert results.document["learning"] == ["agent-1"]
@@ -141,7 +141,7 @@ def test_a_failed_edge_stays_failed_whatever_its_agents_publish(run):
 def test_who_left_is_in_no_graph_and_on_no_way(run):
     with ledger_of(run) as ledger:
         before = time.time()
-        registry_of(run, ledger).remove("agent-2", reach=100)
+        registry_of(run, ledger).remove("agent-2", next_tick=100)
     results = load_results(run)
 
     assert results.graph.agents == ("agent-0", "agent-1", "agent-3")
@@ -151,7 +151,7 @@ def test_who_left_is_in_no_graph_and_on_no_way(run):
         with pytest.raises(UnknownAgentError, match="no agent is named 'agent-2'"):
             ask_for("agent-2")
     with pytest.raises(UnknownAgentError):
-        ask(results, "agent-0", "agent-1", via="agent-2")
+        query(results, "agent-0", "agent-1", via="agent-2")
     assert "agent-2" in load_results(run, before).graph.agents
     with ledger_of(run) as ledger:
         ended = ledger.history("agent-0", "agent-2")
@@ -200,7 +200,7 @@ def test_where_nobody_has_published_there_is_a_graph_of_agents_that_learn(run):
     assert results.document["learning"] == ["agent-0", "agent-1", "agent-2", "agent-3"]
     assert results.document["agents"] == results.document["edges"] == full_document(results)["cycles"] == []
     with pytest.raises(NoPathError, match="no edge from agent-0 to agent-1 was ever tried"):
-        ask(results, "agent-0", "agent-1")
+        query(results, "agent-0", "agent-1")
 
 
 def test_a_published_model_of_another_version_is_not_asked(run):

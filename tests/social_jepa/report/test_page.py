@@ -153,7 +153,7 @@ def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
 def test_a_living_simulation_with_a_taught_agent_has_a_page_that_says_so(small_run):
     document = copy.deepcopy(small_run.document)
     pupil = document["agents"][1]
-    pupil |= {"loss": [], "lesson_frames": 384}
+    pupil |= {"loss": [], "distill_frames": 384}
     document["seconds"] = {}
     said = Page(write_report(dataclasses.replace(small_run, document=document)).read_text()).said
     alone = Page(write_report(small_run).read_text()).said

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
-from social_jepa.runtime.membership import first_members, member_spec
+from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import TINY, alive, call, children, interrupt, spawn, wait_for
 
@@ -126,7 +126,7 @@ def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finis
 
     assert said.status == 0, said.err
     assert steady(json.loads(said.out)) == before
-    lives = "SELECT source_life, target_life FROM edges ORDER BY id"
+    lives = "SELECT source_incarnation, target_incarnation FROM edges ORDER BY id"
     assert ask(folder, lives) == [(1, 1), (1, 1), (2, 2), (2, 2)]
     assert call(*query) == asked
 
@@ -157,7 +157,7 @@ def press_ctrl_c_when(ready, folder):
 def losses_of_an_uninterrupted_agent(folder, index):
     """What agent `index` of a run loses at each step when it trains here, without Ray and without a stop."""
     config, alone = folder.config(), RunFolder(folder.path.parent / "alone")
-    members = first_members(config)
+    members = initial_members(config)
     bodies = [(0, member.name, member.pose) for member in members]
     agent = Agent(member_spec(config, members[index], bodies, alone))
     assert agent.train()
@@ -231,7 +231,7 @@ def test_an_agent_that_dies_again_and_again_is_named_and_the_run_can_be_resumed(
 
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])
 def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
-    process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.window=200000")
+    process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.replay_ticks=200000")
     read = wait_for(process, phase)
     time.sleep(0.5)
     family = [pid for pid, _ in children(process.pid)]

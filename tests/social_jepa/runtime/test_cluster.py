@@ -52,8 +52,8 @@ def test_every_agent_finds_a_place_though_no_share_may_straddle_two_cores_or_gpu
 def test_a_machine_without_gpus_shares_its_cores(machine):
     machine(CPU=2.0)
 
-    assert cluster.share(4, 0) == cluster.Share(0.5, 0.0, 1, "no GPU; 1 thread each, sharing 2 cores")
-    assert cluster.share(2, 0) == cluster.Share(1.0, 0.0, 1, "no GPU; 1 thread each")
+    assert cluster.share(4, 0) == cluster.ResourceShare(0.5, 0.0, 1, "no GPU; 1 thread each, sharing 2 cores")
+    assert cluster.share(2, 0) == cluster.ResourceShare(1.0, 0.0, 1, "no GPU; 1 thread each")
 
 
 def test_agents_get_a_fair_share_of_threads_or_what_is_asked(machine):
@@ -102,11 +102,11 @@ def test_what_is_missing_for_an_agent_is_said_in_one_line(machine, monkeypatch, 
 
 def test_an_agent_of_a_living_simulation_comes_back_as_often_as_it_must(machine):
     machine(CPU=2.0)
-    parts = cluster.share(2, 0, room=16)
+    parts = cluster.share(2, 0, capacity=16)
 
     living, finite = (cluster.agent_options(parts, 0.0, each) for each in (True, False))
     assert (living["max_restarts"], living["lifetime"]) == (-1, "detached")
-    assert (finite["max_restarts"], finite["lifetime"]) == (cluster.RESTARTS, None)
+    assert (finite["max_restarts"], finite["lifetime"]) == (cluster.MAX_RESTARTS, None)
     assert parts.cpus == 2 / 16
     assert cluster.agent_options(parts, 0.5, True)["num_gpus"] == 0.5
 
@@ -130,8 +130,8 @@ def keeper(ray_local):
         def die(self):
             os._exit(1)
 
-    yield cluster.start_keeper(Actor, "of-the-test", False)
-    found = cluster.find_keeper("of-the-test")
+    yield cluster.start_supervisor(Actor, "of-the-test", False)
+    found = cluster.find_supervisor("of-the-test")
     if found is not None:
         cluster.end(found, "of-the-test")
 
@@ -139,9 +139,9 @@ def keeper(ray_local):
 @pytest.mark.ray
 def test_a_keeper_is_found_by_its_namespace_and_gone_when_it_is_ended(keeper):
     assert cluster.call(keeper, "answer", 3) == 3
-    assert cluster.call(cluster.find_keeper("of-the-test"), "answer", 4) == 4
-    assert cluster.find_keeper("elsewhere") is None
-    assert cluster.names_in("of-the-test") == ["keeper"]
+    assert cluster.call(cluster.find_supervisor("of-the-test"), "answer", 4) == 4
+    assert cluster.find_supervisor("elsewhere") is None
+    assert cluster.names_in("of-the-test") == ["supervisor"]
 
     cluster.end(keeper, "of-the-test")
 
@@ -164,7 +164,7 @@ def test_a_keeper_whose_process_dies_is_named_in_one_line_and_comes_back(keeper)
         cluster.call(keeper, "die")
 
     assert "\n" not in str(loss.value)
-    assert cluster.call(keeper, "answer", 5, again=True) == 5
+    assert cluster.call(keeper, "answer", 5, idempotent=True) == 5
 
 
 @pytest.mark.ray

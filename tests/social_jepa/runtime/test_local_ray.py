@@ -7,7 +7,7 @@ import time
 import pytest
 
 from social_jepa.runtime import local_ray as head
-from social_jepa.runtime.local_ray import HeadError, processes_of, start_head, stop_head
+from social_jepa.runtime.local_ray import LocalRayError, processes_of, start_local_ray, stop_local_ray
 from tests.support.command import alive
 
 FAMILY = "import subprocess, time; [subprocess.Popen(['sleep', '60']) for _ in range(3)]; time.sleep(60)"
@@ -58,11 +58,11 @@ def test_ending_a_session_ends_all_of_it_and_nothing_else(begin):
     wait_until(lambda: len(processes_of(mine.pid)) == 4)
     family = processes_of(mine.pid)
 
-    stop_head(mine.pid)
+    stop_local_ray(mine.pid)
 
     assert not [pid for pid in family if alive(pid)]
     assert alive(other.pid)
-    stop_head(mine.pid)  # again: nobody is left to end
+    stop_local_ray(mine.pid)  # again: nobody is left to end
 
 
 def test_orphans_of_a_dead_leader_are_ended_too(begin):
@@ -73,7 +73,7 @@ def test_orphans_of_a_dead_leader_are_ended_too(begin):
     mine.wait()
     assert len(processes_of(mine.pid)) == 3
 
-    stop_head(mine.pid)
+    stop_local_ray(mine.pid)
 
     assert not [pid for pid in family if alive(pid)]
 
@@ -83,7 +83,7 @@ def test_one_that_does_not_listen_is_ended_for_good(begin, monkeypatch):
     mine = begin(STUBBORN, stdout=subprocess.PIPE, text=True)
     assert mine.stdout.readline() == "deaf\n"
 
-    stop_head(mine.pid)
+    stop_local_ray(mine.pid)
 
     assert mine.wait(10) == -signal.SIGKILL
     mine.stdout.close()
@@ -91,7 +91,7 @@ def test_one_that_does_not_listen_is_ended_for_good(begin, monkeypatch):
 
 def test_a_ray_that_does_not_start_says_where_it_wrote_why(tmp_path, monkeypatch):
     monkeypatch.setattr(head.sys, "executable", "/bin/false")
-    with pytest.raises(HeadError, match=r"Ray did not start: .*ray\.log says why; social-jepa doctor"):
-        start_head(1, tmp_path / "deep" / "ray.log", {})
+    with pytest.raises(LocalRayError, match=r"Ray did not start: .*ray\.log says why; social-jepa doctor"):
+        start_local_ray(1, tmp_path / "deep" / "ray.log", {})
 
     assert (tmp_path / "deep" / "ray.log").exists()

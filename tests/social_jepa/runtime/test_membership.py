@@ -13,15 +13,15 @@ from social_jepa.runtime.membership import (
     MembershipError,
     body_events,
     find_member,
-    first_members,
+    initial_members,
     member_spec,
-    newcomer,
+    new_member,
     write_pose,
 )
 from social_jepa.storage.run_folder import RunFolder
 
 CONFIG = load_config(overrides=["scene.renderer=toy", "agents.count=3"])
-PRESENT = first_members(CONFIG)
+PRESENT = initial_members(CONFIG)
 TAKEN = [member.name for member in PRESENT]
 
 REFUSED = {
@@ -30,7 +30,10 @@ REFUSED = {
     "a name that is the folder above": ({"name": ".."}, "'..' is no name"),
     "a name that is too long": ({"name": "x" * 65}, "up to 64 letters"),
     "a name of two lines": ({"name": "a\n"}, "is no name"),
-    "the name of who keeps the simulation": ({"name": "keeper"}, "keeper is the name of another part"),
+    "the name of who keeps the simulation": (
+        {"name": "supervisor"},
+        "supervisor is the name of another part",
+    ),
     "a name that is there": ({"name": "agent-1"}, "the name agent-1 exists: choose another"),
     "no pose": ({"pose": "here"}, "a pose is written x,y,z,yaw,pitch"),
     "a pose that is no number": ({"pose": "nan,3,0,0,-35"}, "must be a finite number"),
@@ -38,15 +41,15 @@ REFUSED = {
     "a pose within reach": ({"pose": "0,0.4,0,0,0"}, "raise y above"),
     "a pose under the floor": ({"pose": "4.8,-1,0,180,35"}, "raise y above 0"),
     "an unknown kind": ({"kind": "jepaa"}, "did you mean 'jepa'?"),
-    "an unknown teacher": ({"taught_by": "agent-9"}, "no agent is named 'agent-9': did you mean agent-"),
-    "a teacher of another name": ({"taught_by": "bob"}, "there are agent-0, agent-1, agent-2"),
+    "an unknown teacher": ({"teacher": "agent-9"}, "no agent is named 'agent-9': did you mean agent-"),
+    "a teacher of another name": ({"teacher": "bob"}, "there are agent-0, agent-1, agent-2"),
     "a scene of its own": ({"settings": ["scene.objects=2"]}, "is everybody's"),
     "a negotiation of its own": ({"settings": ["negotiation.anchors=8"]}, "is everybody's"),
     "a seed of its own": ({"settings": ["seed=3"]}, "is everybody's"),
     "an unknown setting": ({"settings": ["model.dimm=3"]}, "did you mean model.dim?"),
     "a setting without a value": ({"settings": ["model.dim"]}, "key.sub=value"),
     "a setting that cannot work": ({"settings": ["model.dim=0"]}, "choose from 1 to 1024"),
-    "a lesson that teaches nothing": ({"settings": ["teaching.ticks=8"]}, "choose from 64"),
+    "a lesson that teaches nothing": ({"settings": ["distillation.ticks=8"]}, "choose from 64"),
 }
 
 
@@ -55,7 +58,7 @@ def test_who_cannot_come_is_told_why(case):
     wanted, sentence = REFUSED[case]
 
     with pytest.raises(ValueError, match=re.escape(sentence)) as refusal:
-        newcomer(CONFIG, PRESENT, TAKEN, **wanted)
+        new_member(CONFIG, PRESENT, TAKEN, **wanted)
 
     assert "\n" not in str(refusal.value).replace("\\n", "")
 
@@ -64,12 +67,12 @@ def test_more_than_fit_are_refused():
     many = [Member(f"agent-{k}", k, PRESENT[0].pose, "jepa") for k in range(MAX_AGENTS)]
 
     with pytest.raises(MembershipError, match=f"no more than {MAX_AGENTS} fit: remove one"):
-        newcomer(CONFIG, many, [member.name for member in many])
+        new_member(CONFIG, many, [member.name for member in many])
 
 
 def test_who_says_nothing_gets_a_free_name_and_the_next_place_on_the_ring():
-    first = newcomer(CONFIG, PRESENT, TAKEN)
-    second = newcomer(CONFIG, PRESENT, ["agent-0", "agent-3", "agent-1"])
+    first = new_member(CONFIG, PRESENT, TAKEN)
+    second = new_member(CONFIG, PRESENT, ["agent-0", "agent-3", "agent-1"])
 
     assert (first.name, first.index, first.kind, first.settings) == ("agent-3", 3, "jepa", ())
     assert first.pose == write_pose(load_config(overrides=["agents.count=4"]).pose(3))
@@ -81,7 +84,7 @@ def test_a_free_name_is_always_found(numbers):
     present = [Member(f"agent-{k}", index, PRESENT[0].pose, "jepa") for index, k in enumerate(numbers)]
     taken = [member.name for member in present]
 
-    found = newcomer(CONFIG, present, taken)
+    found = new_member(CONFIG, present, taken)
     assert found.name not in taken
     assert found.index == len(numbers)
 
@@ -99,8 +102,8 @@ def test_a_pose_comes_back_from_text_exactly(pose):
 def test_a_member_comes_back_from_its_row():
     member = Member("x", 4, PRESENT[0].pose, "jepa", ("model.dim=8",), "agent-0", 2)
 
-    assert Member.of(member.as_row() | {"incarnation": 3, "joined": 1.0}) == member
-    assert Member.of(PRESENT[0].as_row()) == PRESENT[0]
+    assert Member.from_row(member.as_row() | {"incarnation": 3, "joined": 1.0}) == member
+    assert Member.from_row(PRESENT[0].as_row()) == PRESENT[0]
 
 
 def test_a_members_own_settings_lie_over_those_of_the_run():
@@ -115,7 +118,7 @@ def test_a_members_own_settings_lie_over_those_of_the_run():
 def test_what_makes_an_agent_does_not_depend_on_who_else_is_there():
     few, many = (load_config(overrides=["scene.renderer=toy", f"agents.count={count}"]) for count in (2, 7))
     specs = [
-        member_spec(config, first_members(config)[1], [], RunFolder(Path("run"))) for config in (few, many)
+        member_spec(config, initial_members(config)[1], [], RunFolder(Path("run"))) for config in (few, many)
     ]
 
     assert specs[0] == specs[1]
@@ -136,9 +139,9 @@ def test_a_member_is_found_by_its_name():
 def test_a_newcomer_is_not_measured_by_what_the_founders_would_make_of_its_settings():
     config = load_config(overrides=["scene.renderer=toy", "agents.kind=seq_jepa"])
     level = "6,0.5,0,180,0"  # the founders look down, and could not glance as far
-    member = newcomer(config, [], [], pose=level, settings=["model.seq_jepa.max_glance=80"])
+    member = new_member(config, [], [], pose=level, settings=["model.seq_jepa.max_view_angle=80"])
 
-    assert member.config(config).model.seq_jepa.max_glance == 80
+    assert member.config(config).model.seq_jepa.max_view_angle == 80
 
 
 @pytest.mark.parametrize(
@@ -147,4 +150,4 @@ def test_a_newcomer_is_not_measured_by_what_the_founders_would_make_of_its_setti
 def test_a_newcomer_is_by_default_what_all_others_are(kinds, usual):
     config = load_config(overrides=["scene.renderer=toy", "agents.count=2", f"agents.kinds={kinds}"])
 
-    assert newcomer(config, [], []).kind == usual
+    assert new_member(config, [], []).kind == usual

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.ray
 KINDS = ["jepa", "jepa", "seq_jepa", "p_jepa"]
 MIXED = (
     *TINY, "agents.count=4", f"agents.kinds={json.dumps(KINDS)}", "training.segments=16",
-    "model.seq_jepa.encoder.dim=8", "model.seq_jepa.encoder.width=8", "model.seq_jepa.action=4",
-    "model.seq_jepa.heads=2", "model.seq_jepa.looks=3", "model.p_jepa.encoder.dim=8",
-    "model.p_jepa.encoder.width=8", "model.p_jepa.controlled=1", "model.p_jepa.values=16",
+    "model.seq_jepa.encoder.dim=8", "model.seq_jepa.encoder.width=8", "model.seq_jepa.action_dim=4",
+    "model.seq_jepa.heads=2", "model.seq_jepa.views=3", "model.p_jepa.encoder.dim=8",
+    "model.p_jepa.encoder.width=8", "model.p_jepa.controlled_objects=1", "model.p_jepa.random_target_dim=16",
 )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from agents.snapshot import AgentSnapshot
 from social_jepa.config.run_config import load_config
-from social_jepa.runtime.membership import MembershipError, UnknownMemberError, newcomer
-from social_jepa.runtime.registry import LEAD, Registry
+from social_jepa.runtime.membership import MembershipError, UnknownMemberError, new_member
+from social_jepa.runtime.registry import LEAD_TICKS, Registry
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 
@@ -27,38 +27,38 @@ def ledger(folder):
 
 @pytest.fixture
 def registry(folder, ledger):
-    return Registry(CONFIG, folder, ledger, living=True)
+    return Registry(CONFIG, folder, ledger, online=True)
 
 
 def enter(registry, reach=0, **wanted):
     """Let somebody in, as far as its first sign of life."""
     present = [*registry.members.values(), *registry.pending.values()]
-    member = newcomer(CONFIG, present, registry.taken(), **wanted)
+    member = new_member(CONFIG, present, registry.taken(), **wanted)
     registry.pending[member.name] = member
-    registry.begin_life(member.name)
+    registry.next_incarnation(member.name)
     registry.admit(member.name, reach)
     return member.name
 
 
 def edge(source, target, **changes):
     return {
-        "source": source, "target": target, "round": 0, "source_life": 1, "target_life": 1,
+        "source": source, "target": target, "round": 0, "source_incarnation": 1, "target_incarnation": 1,
         "source_checkpoint": "0" * 16, "target_checkpoint": "1" * 16, "status": "accepted", "reason": "",
         "r2": 0.5, "r2_core": 0.9, "null_r2": None, "bytes": 30, **changes,
     }  # fmt: skip
 
 
 def test_a_registry_that_comes_back_knows_who_is_there_in_which_life_and_where(folder, ledger, registry):
-    enter(registry, pose=POSE, settings=["model.dim=8"], taught_by="agent-1")
+    enter(registry, pose=POSE, settings=["model.dim=8"], teacher="agent-1")
     for name in ("agent-0", "agent-0", "agent-1"):
-        registry.begin_life(name)
+        registry.next_incarnation(name)
     registry.move("agent-2", POSE, 100)
     registry.remove("agent-1", 200)
 
-    again = Registry(CONFIG, folder, ledger, living=True)
+    again = Registry(CONFIG, folder, ledger, online=True)
 
     assert again.members == registry.members
-    assert again.lives == registry.lives == {"agent-0": 2, "agent-2": 0, "agent-3": 1}
+    assert again.incarnations == registry.lives == {"agent-0": 2, "agent-2": 0, "agent-3": 1}
     assert again.bodies == registry.bodies
     assert [again.spec(name, 1) for name in again.members] == [
         registry.spec(name, 1) for name in again.members
@@ -66,30 +66,30 @@ def test_a_registry_that_comes_back_knows_who_is_there_in_which_life_and_where(f
 
 
 def test_rolls_are_numbered_upwards_also_when_the_registry_comes_back(folder, ledger, registry):
-    numbers = [registry.roll({})["number"]]
+    numbers = [registry.roll({})["version"]]
     for change in (
-        lambda: registry.begin_life("agent-0"),
+        lambda: registry.next_incarnation("agent-0"),
         lambda: registry.move("agent-0", POSE, 0),
         lambda: enter(registry),
         lambda: registry.remove("agent-1", 0),
     ):
         change()
-        numbers.append(registry.roll({})["number"])
-    numbers.append(Registry(CONFIG, folder, ledger, living=True).roll({})["number"])
+        numbers.append(registry.roll({})["version"])
+    numbers.append(Registry(CONFIG, folder, ledger, online=True).peer_list({})["version"])
 
     assert len(set(numbers)) == 6
     assert numbers == sorted(numbers)
 
 
 def test_a_roll_names_those_who_live_and_can_be_reached(registry):
-    registry.begin_life("agent-0")
-    registry.begin_life("agent-1")
+    registry.next_incarnation("agent-0")
+    registry.next_incarnation("agent-1")
 
     roll = registry.roll({"agent-0": "a handle", "agent-2": "one that has not enlisted"})
 
     assert roll["handles"] == {"agent-0": "a handle"}
-    assert roll["lives"] == {"agent-0": 1}
-    assert [event.name for event in roll["events"]] == ["agent-0", "agent-1", "agent-2"]
+    assert roll["incarnations"] == {"agent-0": 1}
+    assert [event.name for event in roll["body_events"]] == ["agent-0", "agent-1", "agent-2"]
 
 
 def test_a_newcomer_changes_nothing_of_the_others_but_the_bodies(registry):
@@ -114,16 +114,16 @@ def test_a_body_appears_moves_and_leaves_at_ticks_that_no_camera_has_come_to(reg
 
     ticks = [tick for tick, who, _ in registry.bodies if who == name]
     poses = [pose for _, who, pose in registry.bodies if who == name]
-    assert all(tick >= reach + LEAD for tick in ticks)
+    assert all(tick >= reach + LEAD_TICKS for tick in ticks)
     assert ticks == sorted(set(ticks))
     assert poses[-1] is None
     assert None not in poses[:-1]
 
 
 def test_nobody_who_is_only_on_the_way_is_written_down(registry, ledger):
-    member = newcomer(CONFIG, registry.members.values(), registry.taken())
+    member = new_member(CONFIG, registry.members.values(), registry.taken())
     registry.pending[member.name] = member
-    assert registry.begin_life("agent-3") == 1
+    assert registry.next_incarnation("agent-3") == 1
     assert registry.spec("agent-3", 2).threads == 2
     assert "agent-3" not in registry.roll({"agent-3": "a handle"})["handles"]
     registry.turn_away("agent-3")
@@ -134,9 +134,9 @@ def test_nobody_who_is_only_on_the_way_is_written_down(registry, ledger):
 
 
 def test_one_who_is_on_the_way_stays_so_whatever_the_others_do(registry):
-    member = newcomer(CONFIG, registry.members.values(), registry.taken())
+    member = new_member(CONFIG, registry.members.values(), registry.taken())
     registry.pending[member.name] = member
-    registry.begin_life(member.name)
+    registry.next_incarnation(member.name)
     enter(registry)
     registry.move("agent-0", POSE, 0)
     registry.remove("agent-1", 0)
@@ -151,9 +151,9 @@ def test_one_who_is_on_the_way_stays_so_whatever_the_others_do(registry):
 def test_two_on_the_way_never_share_a_number_though_one_is_turned_away(registry):
     for _ in range(2):
         present = [*registry.members.values(), *registry.pending.values()]
-        member = newcomer(CONFIG, present, registry.taken())
+        member = new_member(CONFIG, present, registry.taken())
         registry.pending[member.name] = member
-        registry.begin_life(member.name)
+        registry.next_incarnation(member.name)
     registry.turn_away("agent-3")
     enter(registry)
     registry.admit("agent-4", 0)
@@ -163,13 +163,13 @@ def test_two_on_the_way_never_share_a_number_though_one_is_turned_away(registry)
 
 
 def test_a_life_that_a_newcomer_lost_before_it_was_written_down_counts(registry):
-    member = newcomer(CONFIG, registry.members.values(), registry.taken())
+    member = new_member(CONFIG, registry.members.values(), registry.taken())
     registry.pending[member.name] = member
-    assert [registry.begin_life("agent-3") for _ in range(2)] == [1, 2]
+    assert [registry.next_incarnation("agent-3") for _ in range(2)] == [1, 2]
     registry.admit("agent-3", 0)
 
     assert registry.lives["agent-3"] == 2
-    assert registry.begin_life("agent-3") == 3
+    assert registry.next_incarnation("agent-3") == 3
 
 
 def test_a_move_begins_another_era_and_only_that(registry):
@@ -177,9 +177,9 @@ def test_a_move_begins_another_era_and_only_that(registry):
     registry.move("agent-1", POSE, 50)
     after = registry.spec("agent-1", 1)
 
-    assert (after.era, after.pose.x) == (1, -4.8)
-    assert replace(after, era=0, pose=before.pose, events=()) == replace(before, events=())
-    assert registry.move("agent-1", POSE, 60).era == 2
+    assert (after.pose_version, after.pose.x) == (1, -4.8)
+    assert replace(after, pose_version=0, pose=before.pose, events=()) == replace(before, events=())
+    assert registry.move("agent-1", POSE, 60).pose_version == 2
 
 
 @pytest.mark.parametrize(
@@ -199,12 +199,12 @@ def test_a_move_that_cannot_be_is_a_sentence_and_changes_nothing(registry, ledge
 
 
 def test_an_agent_that_glances_is_not_turned_where_its_glances_cannot_go(registry):
-    looking = ("model.seq_jepa.ticks=1.0", "model.seq_jepa.read_out=4")
+    looking = ("model.seq_jepa.temporal_weight=1.0", "model.seq_jepa.readout_dim=4")
     registry.members["agent-0"] = replace(registry.members["agent-0"], kind="seq_jepa", settings=looking)
 
     with pytest.raises(ValueError, match="lower max_glance to 9 or less"):
         registry.move("agent-0", "2,3.2,0,180,-80", 0)
-    assert registry.members["agent-0"].era == 0
+    assert registry.members["agent-0"].pose_version == 0
 
 
 def test_who_leaves_ends_its_edges_with_a_tombstone_once(registry, ledger):

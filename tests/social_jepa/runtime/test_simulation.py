@@ -11,11 +11,11 @@ import pytest
 
 from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
-from social_jepa.graph.query import ask
+from social_jepa.graph.query import query
 from social_jepa.report.distillation_savings import saving
 from social_jepa.runtime import cluster
-from social_jepa.runtime.membership import first_members, member_spec
-from social_jepa.runtime.simulation import Simulation, was_living
+from social_jepa.runtime.membership import initial_members, member_spec
+from social_jepa.runtime.simulation import Simulation, was_simulation
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 from tests.support.simulations import PATIENCE, complete, edges, ledger_of, newcomer, status_of, until, up
 
@@ -27,8 +27,8 @@ ELSEWHERE = "-4.8,3.2,0,0,-35"
 @pytest.fixture(scope="module")
 def simulation(ray_local, tmp_path_factory):
     """A simulation of two agents that understand each other; tests let others come and go."""
-    started = up(tmp_path_factory.mktemp("living") / "run")
-    started.wait(patience=PATIENCE)
+    started = up(tmp_path_factory.mktemp("online") / "run")
+    started.wait(timeout=PATIENCE)
     yield started
     started.down()
 
@@ -44,7 +44,7 @@ def test_a_simulation_that_is_up_tells_how_its_agents_are_and_answers_questions(
         assert agents[name]["progress"]["step"] >= 60
         assert agents[name]["pid"] != os.getpid()
     assert json.loads(json.dumps(simulation.status(), allow_nan=False))
-    found = ask(simulation.results(), "agent-0", "agent-1", tick=0, via="best")
+    found = query(simulation.results(), "agent-0", "agent-1", tick=0, via="best")
     assert found["path"][0] == "agent-0"
     assert len(found["nearest"]) == 5
 
@@ -57,9 +57,9 @@ def test_nobody_learns_otherwise_because_somebody_came(simulation, tmp_path):
     until(lambda: read_checkpoint(path)[1]["step"] > there)
     facts = read_checkpoint(path)[1]
     config = simulation.folder.config()
-    alone = Agent(member_spec(config, first_members(config)[0], [], RunFolder(tmp_path), living=True))
+    alone = Agent(member_spec(config, initial_members(config)[0], [], RunFolder(tmp_path), online=True))
     alone.train()
-    published = alone.settle().card.checkpoint
+    published = alone.publish().peer_info.checkpoint
     alone.train(until=min(facts["step"], 3000))  # a busy machine may have taken its time over the newcomer
 
     with ledger_of(simulation) as ledger:
@@ -73,16 +73,16 @@ def test_agents_go_on_learning_when_their_course_is_over(simulation):
     before = status_of(simulation, "agent-0")["progress"]
 
     until(lambda: status_of(simulation, "agent-0")["progress"]["step"] > max(before["step"], 60))
-    assert status_of(simulation, "agent-0")["progress"]["reach"] > before["reach"] - 1
+    assert status_of(simulation, "agent-0")["progress"]["next_tick"] > before["next_tick"] - 1
 
 
 def test_another_program_reaches_the_same_simulation_and_nobody_brings_it_up_twice(simulation):
-    again = Simulation.reach(RunFolder.at(simulation.folder.path))
+    again = Simulation.attach(RunFolder.at(simulation.folder.path))
     assert [agent["name"] for agent in again.status()] == [agent["name"] for agent in simulation.status()]
 
     with pytest.raises(RunFolderError, match="is up already: social-jepa status"):
         Simulation.resume(simulation.folder)
-    assert was_living(simulation.folder)
+    assert was_simulation(simulation.folder)
 
 
 def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
@@ -103,11 +103,11 @@ def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
 
 
 def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
-    lesson = ["teaching.ticks=256", "teaching.batch=32", "teaching.steps=20"]
-    with newcomer(simulation, taught_by="agent-0", settings=lesson) as name:
+    lesson = ["distillation.ticks=256", "distillation.batch=32", "distillation.steps=20"]
+    with newcomer(simulation, teacher="agent-0", settings=lesson) as name:
         until(lambda: complete(simulation))
         saved = saving(simulation.results(), name)
-        assert saved["read"] == simulation.results().agent(name)["lesson_frames"] == 20 * 32
+        assert saved["read"] == simulation.results().agent(name)["distill_frames"] == 20 * 32
         assert saved["share_read"] == 20 * 32 / (60 * 32 * 4)
         with ledger_of(simulation) as ledger:
             kinds = [row["type"] for row in ledger.messages() if name in (row["sender"], row["receiver"])]
@@ -117,7 +117,7 @@ def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
 BAD = {
     "a name that is there": ({"name": "agent-0"}, "choose another"),
     "a pose that sees nothing": ({"pose": "4.8,3.2,0,0,-35"}, "the camera sees nothing"),
-    "an unknown teacher": ({"taught_by": "nobody"}, "no agent is named 'nobody'"),
+    "an unknown teacher": ({"teacher": "nobody"}, "no agent is named 'nobody'"),
     "an unknown kind": ({"kind": "jepaa"}, "did you mean 'jepa'"),
     "an unknown setting": ({"settings": ["model.dimm=4"]}, "did you mean model.dim"),
     "a scene of its own": ({"settings": ["scene.objects=3"]}, "is everybody's"),
@@ -151,7 +151,7 @@ def test_a_camera_that_moves_makes_its_edges_stale_until_its_new_view_is_learned
         until(lambda: complete(simulation))
         agent = simulation.results().agent(name)
 
-        assert (agent["era"], agent["pose"]["x"]) == (1, -4.8)
+        assert (agent["pose_version"], agent["pose"]["x"]) == (1, -4.8)
         assert agent["checkpoint"] != old
         with pytest.raises(ValueError, match="sees nothing"):
             simulation.move_agent(name, "4.8,3.2,0,0,-35")
@@ -169,10 +169,14 @@ def test_a_killed_agent_comes_back_goes_on_and_no_edge_is_doubled(simulation):
         assert back["pid"] != before["pid"]
         assert back["progress"]["step"] >= saved > 0
         life = back["incarnation"]
-        told = until(lambda: [e for e in ledger.history("agent-1", "agent-0") if e["source_life"] == life])
+        told = until(
+            lambda: [e for e in ledger.history("agent-1", "agent-0") if e["source_incarnation"] == life]
+        )
         assert len(told) == 1
         everything = [
-            tuple(edge[key] for key in ("source", "target", "round", "source_life", "target_life"))
+            tuple(
+                edge[key] for key in ("source", "target", "round", "source_incarnation", "target_incarnation")
+            )
             for pair in permutations(("agent-0", "agent-1"), 2)
             for edge in ledger.history(*pair)
         ]

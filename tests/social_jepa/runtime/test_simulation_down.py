@@ -18,16 +18,16 @@ pytestmark = pytest.mark.ray
 def test_going_down_leaves_no_process_and_coming_back_goes_on(ray_local, tmp_path):
     started = up(tmp_path / "run")
     folder = started.folder
-    started.wait(patience=PATIENCE)
+    started.wait(timeout=PATIENCE)
     until(lambda: complete(started))
     started.down()
 
     assert cluster.names_in(folder.namespace) == []
-    assert not folder.living_file.exists()
+    assert not folder.simulation_file.exists()
     document = json.loads(folder.graph_file.read_text())
     assert len(document["edges"]) == 2
     with pytest.raises(NotUpError, match="is not up: social-jepa resume"):
-        Simulation.reach(folder)
+        Simulation.attach(folder)
     steps = {
         name: read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
         for name in ("agent-0", "agent-1")
@@ -54,7 +54,7 @@ def command(*words):
 def test_a_person_brings_it_up_looks_and_takes_it_down_and_no_process_is_left(tmp_path):
     run = tmp_path / "run"
     said = json.loads(command("up", "--out", run, "--json", *QUIET))
-    session = json.loads((run / "living.json").read_text())["session"]
+    session = json.loads((run / "simulation.json").read_text())["session"]
     try:
         assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
         assert len(processes_of(session)) > 2

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.settings import KINDS
-from social_jepa.graph.query import embed, nearest, route, translate
+from social_jepa.graph.query import encode_ticks, nearest, route, translate
 from social_jepa.graph.results import load_results
 from social_jepa.server import snapshots as view_module
 from social_jepa.server.snapshots import understanding
@@ -146,7 +146,7 @@ def test_translate_is_the_query_of_the_command_line(api, results, count, via):
 def test_translate_embeds_what_is_seen_at_ticks(api, results, ticks):
     answer = api.post("/api/translate", json={"from": "agent-0", "to": "agent-1", "ticks": ticks}).json()
 
-    codes = embed(results, "agent-0", ticks)
+    codes = encode_ticks(results, "agent-0", ticks)
     assert answer["ticks"] == ticks
     assert np.allclose(answer["vectors"], codes.tolist())
     assert np.allclose(

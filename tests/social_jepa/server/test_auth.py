@@ -149,7 +149,7 @@ FIELDS = st.sampled_from(
         "pose",
         "name",
         "kind",
-        "taught_by",
+        "teacher",
         "extra",
     ]
 )

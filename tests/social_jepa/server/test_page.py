@@ -24,7 +24,7 @@ def living(ray_local, tmp_path_factory):
     """Two agents that understand each other, in a simulation that is up."""
     simulation = up(tmp_path_factory.mktemp("page") / "run")
     try:
-        simulation.wait(patience=120)
+        simulation.wait(timeout=120)
         yield simulation
     finally:
         with contextlib.suppress(RuntimeError, ValueError):

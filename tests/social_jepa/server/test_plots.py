@@ -24,7 +24,7 @@ def api(results):
 def test_a_view_is_what_the_camera_sees(api, results):
     answer = api.get("/api/agents/agent-1/view.png?tick=7")
     with Observer(results) as observer:
-        seen = observer.see("agent-1", 7)
+        seen = observer.render("agent-1", 7)
 
     assert answer.headers["content-type"] == "image/png"
     assert np.array_equal(np.array(Image.open(io.BytesIO(answer.content))), seen)

@@ -16,7 +16,7 @@ def test_the_graph_is_read_again_only_when_something_happened(small_run, tmp_pat
         first = view.now()
 
         assert view.now() is first
-        folder.living_file.write_text("{}")
+        folder.simulation_file.write_text("{}")
         second = view.now()
         assert second is not first
         note(folder, "moved", agent="agent-0")

@@ -71,8 +71,8 @@ def test_an_edge_that_is_told_twice_is_one(ledger):
     "change",
     [
         {"round": 1},
-        {"source_life": 2},
-        {"target_life": 2},
+        {"source_incarnation": 2},
+        {"target_incarnation": 2},
         {"target_checkpoint": "2" * 16},
         {"status": "ended"},
     ],
@@ -85,7 +85,7 @@ def test_an_edge_of_another_round_life_model_or_verdict_is_another(ledger, chang
 
 
 def test_lives_are_counted_and_every_life_after_the_first_is_a_return(ledger):
-    assert [ledger.begin_life(name) for name in ("a", "a", "b", "a")] == [1, 2, 1, 3]
+    assert [ledger.next_incarnation(name) for name in ("a", "a", "b", "a")] == [1, 2, 1, 3]
 
     returned = [event for event in ledger.events() if event["what"] == "returned"]
     assert [(event["agent"], event["incarnation"]) for event in returned] == [("a", 2), ("a", 3)]
@@ -199,7 +199,7 @@ def test_who_has_moved_is_read_where_it_stood_before(ledger, monkeypatch):
     before = ledger.members()
     when = max(event["time"] for event in ledger.events())
     monkeypatch.setattr(ledger_module.time, "time", lambda: when + 10)
-    ledger.change(member("a", 0, "there", era=1), "moved", [(5, "a", "there")])
+    ledger.change(member("a", 0, "there", pose_version=1), "moved", [(5, "a", "there")])
 
     assert ledger.members()[0]["pose"] == "there"
     assert ledger.members(when) == before

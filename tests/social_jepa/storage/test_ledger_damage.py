@@ -16,7 +16,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from social_jepa.storage.ledger import Ledger
-from social_jepa_ledger_rows import EDGE, MESSAGES
+from tests.support.ledger_rows import EDGE, MESSAGES
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(10**6):
     ledger.record(edges=[EDGE | {"round": number}], messages=MESSAGES, maps={("a", "b"): bytes(20000)},

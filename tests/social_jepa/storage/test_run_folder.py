@@ -11,12 +11,14 @@ from social_jepa.storage.run_folder import (
     RunFolderError,
     create,
     find,
-    find_living,
+    find_running,
     versions,
     write_json,
 )
 
-CONFIG = load_config(overrides=["scene.renderer=toy", "seed=3", "scene.rate=[0.8]", "agents.count=3"])
+CONFIG = load_config(
+    overrides=["scene.renderer=toy", "seed=3", "scene.autocorrelation=[0.8]", "agents.count=3"]
+)
 
 
 def test_a_new_run_folder_holds_settings_that_load_back_equal(tmp_path):
@@ -107,29 +109,29 @@ def test_one_name_for_ray_belongs_to_one_folder(tmp_path, monkeypatch):
 def test_a_folder_that_says_nothing_of_a_simulation_has_none_that_is_up(tmp_path, text):
     folder = create(CONFIG, tmp_path)
     if text is not None:
-        folder.living_file.write_text(text)
+        folder.simulation_file.write_text(text)
 
-    assert folder.living() is None
+    assert folder.simulation_address() is None
 
 
 def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunFolderError, match="start one with social-jepa up"):
-        find_living(None)
+        find_running(None)
     first, second, _ = (create(CONFIG, Path(f"runs/{name}")) for name in ("a", "b", "c"))
     for when, folder in enumerate((second, first)):
-        write_json(folder.living_file, {"address": "", "session": 0})
-        os.utime(folder.living_file, (when, when))
+        write_json(folder.simulation_file, {"address": "", "session": 0})
+        os.utime(folder.simulation_file, (when, when))
 
-    assert find_living(None) == first
-    assert find_living(Path("runs/c")).path.name == "c"
+    assert find_running(None) == first
+    assert find_running(Path("runs/c")).path.name == "c"
 
 
 def test_one_run_at_a_time_in_a_folder(tmp_path):
     folder = create(CONFIG, tmp_path)
     again = RunFolder(folder.path)
 
-    with folder.hold(), pytest.raises(RunFolderError, match="is in use"), again.hold():
+    with folder.lock(), pytest.raises(RunFolderError, match="is in use"), again.lock():
         pass
-    with again.hold():
+    with again.lock():
         assert again.config() == CONFIG

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.settings import GAP, stretches
+from agents.settings import GAP, tick_ranges
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.score import r2
 from env.scene import Scene
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.pairs import (
     anchor_pairs,
     edge_r2,
@@ -41,7 +41,7 @@ def silent(text):
 
 @pytest.fixture(scope="module")
 def upbringing():
-    return overlay(AgentSetup, QUICK, ["training.steps=60", "training.window=1024"])
+    return build_config(AgentSetup, QUICK, ["training.steps=60", "training.replay_ticks=1024"])
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def test_strangers_share_no_weights_and_raising_them_again_gives_the_same(upbrin
 
 
 def test_what_scores_and_what_fits_and_what_trains_are_stretches_apart(upbringing, raised):
-    gap = max(GAP, raised[0].scene.config.memory)
-    held, fit, first = stretches(upbringing.negotiation, gap)
+    gap = max(GAP, raised[0].scene.config.decorrelation_ticks)
+    held, fit, first = tick_ranges(upbringing.negotiation, gap)
 
     assert raised[0].heldout.ids == tuple(held)
     assert raised[0].anchors.ids == tuple(fit)
@@ -82,13 +82,15 @@ def test_what_scores_and_what_fits_and_what_trains_are_stretches_apart(upbringin
 def test_frames_and_operations_are_those_of_the_course(upbringing, raised):
     training = upbringing.training
 
-    assert raised[0].frames == training.steps * training.segments * training.length
+    assert raised[0].frames == training.steps * training.segments * training.segment_ticks
     assert raised[0].flops == raised[1].flops > raised[0].frames * 1e3
 
 
 def test_what_is_counted_is_steps_and_not_the_calibration_before_the_first():
-    small = overlay(
-        AgentSetup, QUICK, ["training.steps=3", "training.window=256", "model.p_jepa.controlled=1"]
+    small = build_config(
+        AgentSetup,
+        QUICK,
+        ["training.steps=3", "training.replay_ticks=256", "model.p_jepa.controlled_objects=1"],
     )
     with enrolled(small, 0, 0, ring_poses(small, 1), "p_jepa") as agent:  # it encodes frames to calibrate
         flops = learn(agent, silent)
@@ -132,7 +134,7 @@ def test_later_stretches_are_other_frames_with_the_same_anchors(upbringing, rais
     with enrolled(upbringing, 0, 0, ring_poses(upbringing, 2)) as agent:
         begin_later(agent, 5000)
         learn(agent, silent)
-        assert agent.trainer.window.ticks.start == agent.first + 5000
+        assert agent.trainer.replay_buffer.ticks.start == agent.first + 5000
         late = stranger_of(agent)
 
     assert late.anchors.ids == raised[0].anchors.ids

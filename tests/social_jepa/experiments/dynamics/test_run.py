@@ -8,7 +8,7 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.dynamics import run as dynamics
 from social_jepa.experiments.dynamics.predictors import (
@@ -120,7 +120,7 @@ def test_the_scenes_own_pushes_steer_along_the_scenes_own_path():
     starts = np.array([3, 70, 500])
     episodes = Episodes(SCENE, starts, 1.0)
     for ahead in range(5):
-        episodes.step(SCENE.pushes(starts + ahead)[:, :2])
+        episodes.step(SCENE.actions(starts + ahead)[:, :2])
     assert np.allclose(episodes.steered, SCENE.factors(starts + 5)[:, :2])
     assert (episodes.ticks == starts + 5).all()
 
@@ -146,16 +146,16 @@ def test_who_knows_the_state_arrives_and_who_pushes_at_random_does_not():
 )  # fmt: skip
 def test_settings_that_measure_nothing_are_refused(typed):
     with pytest.raises(ValueError, match=typed.split("=")[0].split(".")[-1]):
-        overlay(dynamics.Settings, {}, [typed])
+        build_config(dynamics.Settings, {}, [typed])
 
 
 def test_both_pairs_of_cameras_run_and_equal_seeds_give_equal_outcomes():
     typed = [
-        "upbringing.training.steps=80", "upbringing.training.window=1024",
-        "upbringing.training.calibration=256", "trained=512", "steps=20", "hidden=8",
+        "upbringing.training.steps=80", "upbringing.training.replay_ticks=1024",
+        "upbringing.training.core_eval_ticks=256", "trained=512", "steps=20", "hidden=8",
         "steering.episodes=10", "steering.population=20", "steering.ticks=3", "steering.horizon=3",
     ]  # fmt: skip
-    settings = overlay(dynamics.Settings, dynamics.EXPERIMENT.quick, typed)
+    settings = build_config(dynamics.Settings, dynamics.EXPERIMENT.quick, typed)
     parts = dynamics.parts_of(settings)
     outcomes = {(part, 100): dynamics.run(part, 100, settings, silent) for part in parts}
     again = dynamics.run(parts[0], 100, settings, silent)

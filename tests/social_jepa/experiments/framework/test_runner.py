@@ -234,5 +234,5 @@ def test_a_first_run_that_fails_writes_no_results(tmp_path):
 def test_a_second_run_in_a_folder_waits_for_nobody_and_says_so(tmp_path):
     wanted = order(TINY, out=tmp_path)
     wanted.folder.mkdir()
-    with RunFolder.at(wanted.folder).hold(), pytest.raises(RunFolderError, match="is in use"):
+    with RunFolder.at(wanted.folder).lock(), pytest.raises(RunFolderError, match="is in use"):
         run(wanted, Told())

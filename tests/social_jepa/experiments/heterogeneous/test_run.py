@@ -16,13 +16,22 @@ from social_jepa.experiments.heterogeneous.metrics import Edges
 from social_jepa.experiments.heterogeneous.plots import grid
 from social_jepa.experiments.heterogeneous.society import MEMBERS, SIZES, TRAINED, society
 
-TALK = NegotiationConfig(anchors=32, heldout=48, pool=64)
+TALK = NegotiationConfig(anchors=32, heldout=48, pool_ticks=64)
 PATCHES = MEMBERS["patch-mixer"].kind
-TINY = choose(het.EXPERIMENT, True, [
-    "upbringing.training.steps=12", "upbringing.training.window=256", "upbringing.training.calibration=64",
-    "upbringing.training.segments=16", "upbringing.scene.frame_size=16", "upbringing.negotiation.pool=64",
-    "upbringing.negotiation.anchors=32", "upbringing.negotiation.heldout=48",
-])  # fmt: skip
+TINY = choose(
+    het.EXPERIMENT,
+    True,
+    [
+        "upbringing.training.steps=12",
+        "upbringing.training.replay_ticks=256",
+        "upbringing.training.core_eval_ticks=64",
+        "upbringing.training.segments=16",
+        "upbringing.scene.frame_size=16",
+        "upbringing.negotiation.pool_ticks=64",
+        "upbringing.negotiation.anchors=32",
+        "upbringing.negotiation.heldout=48",
+    ],
+)
 
 
 def quiet(text):
@@ -35,10 +44,10 @@ def planted(name, core=2, dim=4, noise=0.05, alone=False, collapsed=False):
     turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
     arrays = {}
     for row, part in enumerate(("anchors", "heldout")):
-        factors = (rng if alone else np.random.default_rng([6, row])).normal(size=(TALK.pool, 2))
-        own = rng.normal(size=(TALK.pool, dim))
+        factors = (rng if alone else np.random.default_rng([6, row])).normal(size=(TALK.pool_ticks, 2))
+        own = rng.normal(size=(TALK.pool_ticks, dim))
         vectors = np.hstack([factors @ turn + noise * own[:, :2], own[:, 2:]])
-        arrays[f"{part}.ticks"] = 1000 * row + np.arange(TALK.pool)
+        arrays[f"{part}.ticks"] = 1000 * row + np.arange(TALK.pool_ticks)
         arrays[f"{part}.vectors"] = vectors.astype(np.float32)
     card = {"name": "agent", "scene": "5ce9e", "kind": MEMBERS[name].kind, "checkpoint": f"c0de.{name}",
             "dim": dim, "core_dim": core, "collapsed": collapsed}  # fmt: skip
@@ -129,7 +138,7 @@ def test_each_token_of_the_patch_encoder_hears_of_every_patch():
     frames = torch.full((1, 32, 32, 3), 9, dtype=torch.uint8).repeat(17, 1, 1, 1)
     for patch in range(16):
         frames[patch, 8 * (patch // 4) : 8 * (patch // 4) + 8, 8 * (patch % 4) : 8 * (patch % 4) + 8] = 200
-    codes = model.embed(frames)
+    codes = model.encode(frames)
     assert torch.cdist(codes, codes).add(torch.eye(17)).min() > 1e-3
 
 
@@ -137,7 +146,7 @@ def test_settings_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="dim"):
         choose(het.EXPERIMENT, False, ["upbringing.model.dim=0"])
     with pytest.raises(ValueError, match="anchors"):
-        choose(het.EXPERIMENT, False, ["upbringing.negotiation.pool=64"])
+        choose(het.EXPERIMENT, False, ["upbringing.negotiation.pool_ticks=64"])
     with pytest.raises(KeyError, match="nobody"):
         het.run("nobody", 0, TINY, quiet)
 

@@ -148,7 +148,7 @@ def test_the_target_moves_ever_more_slowly():
         def __init__(self):
             self.momenta = []
 
-        def update_target(self, momentum):
+        def update_ema(self, momentum):
             self.momenta.append(momentum)
 
     told = Told()

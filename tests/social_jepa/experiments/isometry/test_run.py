@@ -14,7 +14,7 @@ from alignment.core import CoreBasis
 from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from env.recording import SensorData
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca, Supervised, view_of
 from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
@@ -37,13 +37,13 @@ SIZES = ModelConfig(dim=4, width=4, hidden=16)
 
 
 def course(**training):
-    pools = {"pool": 128, "anchors": 64, "heldout": 64}
+    pools = {"pool_ticks": 128, "anchors": 64, "heldout": 64}
     changed = {"training": {**QUICK["training"], **training}, "negotiation": pools}
-    return overlay(AgentSetup, {**QUICK, **changed}, [])
+    return build_config(AgentSetup, {**QUICK, **changed}, [])
 
 
 TINY = isometry.Settings(
-    course(steps=20, window=512, calibration=128), agents=3, pairs=64, scored=128, long=1
+    course(steps=20, replay_ticks=512, core_eval_ticks=128), agents=3, pairs=64, scored=128, long=1
 )
 
 
@@ -161,7 +161,7 @@ def test_pixel_pca_finds_the_planted_directions_of_a_picture():
     frames = (128 + 10 * lights @ fields.T).round().to(torch.uint8).view(64, 16, 16, 3)
     model.calibrate(frames)
 
-    codes = model.embed(frames)
+    codes = model.encode(frames)
     # bytes round the picture to about what the faintest direction shows
     assert codes.var(0).argsort(descending=True).tolist() == [0, 1, 2, 3]
     assert all(np.corrcoef(codes[:, k], lights[:, k])[0, 1] ** 2 > 0.8 for k in range(2))
@@ -171,15 +171,15 @@ def test_a_supervised_model_learns_where_things_are_and_says_what_it_misses():
     model = build_world_model(RIVALS + "Supervised", SIZES, 16, (0,))
     assert isinstance(model, Supervised)
     frames, draw = noise(4, 2, 16, 16, 3), torch.Generator()
-    told = model.embed(frames.flatten(0, 1))[:, :2].detach().view(4, 2, 2).numpy()
+    told = model.encode(frames.flatten(0, 1))[:, :2].detach().view(4, 2, 2).numpy()
 
-    assert model.loss(frames, draw, SensorData(values=told))[0].item() == pytest.approx(0, abs=1e-6)
+    assert model.loss(frames, draw, SensorData(targets=told))[0].item() == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="positions"):
         model.loss(frames, draw)
 
 
 def test_methods_see_the_same_frames_and_the_control_sees_none_of_them():
-    up = course(steps=8, segments=8, window=256, calibration=64)
+    up = course(steps=8, segments=8, replay_ticks=256, core_eval_ticks=64)
     poses = ring_poses(up, 3)
     jepa, views = raise_all(METHODS["jepa"], up, 0, (0,), poses, quiet)
     other, same = raise_all(METHODS["autoencoder"], up, 0, (0,), poses, quiet)
@@ -243,6 +243,6 @@ def test_the_note_names_the_rivals_that_hold_less_of_the_state_and_no_others():
 def test_the_long_course_has_as_many_anchors_as_its_largest_budget():
     longer = isometry.Settings().longer
 
-    assert longer.negotiation.pool == 4096 > NegotiationConfig().pool
+    assert longer.negotiation.pool_ticks == 4096 > NegotiationConfig().pool_ticks
     assert longer.training.steps == 900
-    assert longer.training.window == 49152
+    assert longer.training.replay_ticks == 49152

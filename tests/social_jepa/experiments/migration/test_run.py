@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import enrolled, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Goal, Results
 from social_jepa.experiments.framework.score import Score
@@ -24,8 +24,8 @@ TINY = {
     "upbringing": {
         "scene": {"renderer": "toy", "frame_size": 16, "objects": 1},
         "model": {"dim": 4, "width": 4, "hidden": 16},
-        "training": {"steps": 60, "segments": 32, "window": 1024, "calibration": 64},
-        "negotiation": {"pool": 128, "anchors": 16, "heldout": 32},
+        "training": {"steps": 60, "segments": 32, "replay_ticks": 1024, "core_eval_ticks": 64},
+        "negotiation": {"pool_ticks": 128, "anchors": 16, "heldout": 32},
     },
     "scenes": (1,), "looked": (10, 30), "plain": ((60, 64, 256), (30, 32, 1024)), "glances": (0.5,),
     "courses": ((20, 64, 1024), (20, 64, 512)),
@@ -40,7 +40,7 @@ def quiet(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def settings():
-    return overlay(migration.Settings, TINY, [])
+    return build_config(migration.Settings, TINY, [])
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,9 @@ def test_alone_may_take_few_frames_for_long_and_is_looked_at_in_the_middle(outco
 def test_the_full_run_lets_alone_be_cheap_in_frames_and_in_small_batches():
     full = migration.Settings()
     course, alone = full.upbringing.training, (*full.plain, *full.courses)
-    whole = [ticks for *way, ticks in full.plain if way == [course.steps, course.segments * course.length]]
+    whole = [
+        ticks for *way, ticks in full.plain if way == [course.steps, course.segments * course.segment_ticks]
+    ]
     assert min(whole) <= min(ticks for *_, ticks in full.lessons)
     assert {batch for _, batch, _ in full.lessons} <= {batch for _, batch, _ in alone}
 

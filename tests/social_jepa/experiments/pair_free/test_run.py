@@ -20,8 +20,8 @@ TINY = pair_free.Settings(
     upbringing=AgentSetup(
         scene=SceneConfig(renderer="toy", frame_size=16, objects=1),
         model=ModelConfig(dim=3, width=4, hidden=8),
-        training=TrainingConfig(steps=3, segments=8, window=64, calibration=64),
-        negotiation=NegotiationConfig(pool=64, anchors=16, heldout=32),
+        training=TrainingConfig(steps=3, segments=8, replay_ticks=64, core_eval_ticks=64),
+        negotiation=NegotiationConfig(pool_ticks=64, anchors=16, heldout=32),
     ),
     spacings=(0.05, 0.0), distinct=0.05, anchors=(1, 4), draws=3, choice=16, restarts=1,
 )  # fmt: skip
@@ -115,18 +115,21 @@ def test_nulls_without_anchors_are_what_chance_gives_and_not_one_draw_of_it(rng)
 def test_later_axes_are_found_as_an_agent_finds_its_own_and_on_ticks_it_has_not_seen():
     with enrolled(TINY.upbringing, 100, 0, ring_poses(TINY.upbringing, 1)) as agent:
         stranger = stranger_of(agent, learn(agent, lambda text: None))
-        seen, asked = agent.trainer.window.ticks, []
+        seen, asked = agent.trainer.replay_buffer.ticks, []
         again, _ = agent.find_axes(seen)
-        embed = agent.embed_ticks
-        agent.embed_ticks = lambda ticks: asked.append(ticks) or embed(ticks)
+        encode = agent.encode_ticks
+        agent.encode_ticks = lambda ticks: asked.append(ticks) or encode(ticks)
         later = axes.with_later_axes(agent, stranger)
-        ranked = autocorrelations(embed(asked[1]), later.basis)
+        ranked = autocorrelations(encode(asked[1]), later.basis)
 
     for name in ("mean", "transform", "spectrum"):
         assert torch.equal(getattr(again, name), getattr(stranger.basis, name))
     assert len(asked[0]) == len(seen)
-    assert min(asked[0]) >= seen.stop + agent.gap + agent.spec.training.calibration + agent.gap
-    assert (min(asked[1]), len(asked[1])) == (max(asked[0]) + 1 + agent.gap, agent.spec.training.calibration)
+    assert min(asked[0]) >= seen.stop + agent.gap + agent.spec.training.core_eval_ticks + agent.gap
+    assert (min(asked[1]), len(asked[1])) == (
+        max(asked[0]) + 1 + agent.gap,
+        agent.spec.training.core_eval_ticks,
+    )
     assert torch.allclose(later.basis.spectrum, ranked)
     assert torch.equal(ranked, ranked.sort(descending=True).values)
     assert not torch.equal(later.anchors.vectors, stranger.anchors.vectors)

@@ -5,7 +5,7 @@ import torch
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.scene import Scene, SceneConfig
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
@@ -16,8 +16,8 @@ TINY = {
     "upbringing": {
         "scene": {"renderer": "toy", "frame_size": 16, "objects": 2},
         "model": {"dim": 6, "width": 4, "hidden": 16},
-        "training": {"steps": 20, "segments": 32, "window": 512, "calibration": 64},
-        "negotiation": {"pool": 64, "anchors": 16, "heldout": 32},
+        "training": {"steps": 20, "segments": 32, "replay_ticks": 512, "core_eval_ticks": 64},
+        "negotiation": {"pool_ticks": 64, "anchors": 16, "heldout": 32},
     },
     "agents": 2, "budgets": (2, 16), "judged": 16,
 }  # fmt: skip
@@ -96,11 +96,11 @@ def test_settings_that_measure_nothing_are_refused(wrong, word):
 
 def test_a_room_of_one_object_has_no_nearest():
     with pytest.raises(ValueError, match="objects"):
-        overlay(porting.Settings, {}, ["upbringing.scene.objects=1"])
+        build_config(porting.Settings, {}, ["upbringing.scene.objects=1"])
 
 
 def test_every_line_stands_beside_the_null_of_its_own_budget():
-    settings = overlay(porting.Settings, TINY, ["budgets=[8, 16, 32]"])
+    settings = build_config(porting.Settings, TINY, ["budgets=[8, 16, 32]"])
     lines = [*porting.UNMAPPED, "worst loss", "own labels, 16"]
     lines += [f"{kind}, {count}" for kind in ("ported", "shuffled") for count in settings.budgets]
     worth = {line: place / 10 for place, line in enumerate(lines)}
@@ -121,7 +121,7 @@ def test_every_line_stands_beside_the_null_of_its_own_budget():
 
 
 def test_a_run_gives_every_figure_and_the_same_again():
-    settings = overlay(porting.Settings, TINY, [])
+    settings = build_config(porting.Settings, TINY, [])
     outcome, again = (porting.run("society", 1, settings, quiet) for _ in range(2))
     for name, measure in outcome.measures.items():
         assert np.array_equal(measure.values, again.measures[name].values)

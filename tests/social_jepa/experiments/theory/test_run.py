@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
@@ -30,7 +30,7 @@ from social_jepa.experiments.theory.symmetry import (
 from social_jepa.experiments.theory.worlds import Observation, bouncing, make_world
 
 RHO = 0.7
-TINY = overlay(theory.Settings, {
+TINY = build_config(theory.Settings, {
     "rhos": [0.5], "outside": ["bouncing"], "agents": 2, "cameras": 2, "ticks": 128,
     "sizes": {"steps": 12, "hidden": 8, "pairs": 64}, "fitting": 500, "scoring": 400,
     "upbringing": {**QUICK, "training": {**QUICK["training"], "steps": 20}},
@@ -166,7 +166,7 @@ def test_hostile_settings_are_refused():
     with pytest.raises(ValueError, match="without hiding"):
         Observation.draw(np.random.default_rng(0), 3, 2, 1)
     with pytest.raises(ValueError, match="no world"):
-        make_world("still", np.random.default_rng(0), 3, RHO)
+        make_world("static", np.random.default_rng(0), 3, RHO)
     with pytest.raises(ValueError, match="condition number"):
         draw_matrix(np.random.default_rng(0), 3, 0.5)
     with pytest.raises(ValueError, match="between 0 and 1"):

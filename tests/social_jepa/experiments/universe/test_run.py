@@ -20,8 +20,8 @@ TINY = society.Settings(
     upbringing=AgentSetup(
         scene=SceneConfig(renderer="toy", frame_size=16, objects=1),
         model=ModelConfig(dim=3, width=4, hidden=8),
-        training=TrainingConfig(steps=3, segments=8, window=64, calibration=64),
-        negotiation=NegotiationConfig(pool=64, anchors=16, heldout=32),
+        training=TrainingConfig(steps=3, segments=8, replay_ticks=64, core_eval_ticks=64),
+        negotiation=NegotiationConfig(pool_ticks=64, anchors=16, heldout=32),
     ),
     sizes=(3, 4), budgets=(8, 16), pairs=16, hops=(1, 2), dealt=(16,), company=4, few=2, draws=2, cycles=2,
 )  # fmt: skip

@@ -13,7 +13,7 @@ from alignment.core import CoreBasis
 from env.camera import RingConfig, camera_axes
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
-from social_jepa.config.overrides import overlay
+from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.viewpoint import run as viewpoint
@@ -22,12 +22,21 @@ from social_jepa.experiments.viewpoint.wall import heldout_correlations, shared_
 
 SCENE = Scene(SceneConfig(renderer="toy"), 0)
 TINY = [
-    "separations=[0, 180]", "pairs=8", "few=4", "ticks=3", "upbringing.training.steps=6",
-    "upbringing.training.window=256", "upbringing.negotiation.pool=64", "upbringing.negotiation.anchors=32",
-    "upbringing.negotiation.heldout=32", "upbringing.training.calibration=64",
-    "upbringing.scene.frame_size=16", "upbringing.model.width=4", "upbringing.model.hidden=8",
+    "separations=[0, 180]",
+    "pairs=8",
+    "few=4",
+    "ticks=3",
+    "upbringing.training.steps=6",
+    "upbringing.training.replay_ticks=256",
+    "upbringing.negotiation.pool_ticks=64",
+    "upbringing.negotiation.anchors=32",
+    "upbringing.negotiation.heldout=32",
+    "upbringing.training.core_eval_ticks=64",
+    "upbringing.scene.frame_size=16",
+    "upbringing.model.width=4",
+    "upbringing.model.hidden=8",
     "upbringing.model.dim=3",
-]  # fmt: skip
+]
 
 
 def quiet(text):
@@ -35,7 +44,7 @@ def quiet(text):
 
 
 def settings(*overrides):
-    return overlay(viewpoint.Settings, copy.deepcopy(dict(viewpoint.EXPERIMENT.quick)), overrides)
+    return build_config(viewpoint.Settings, copy.deepcopy(dict(viewpoint.EXPERIMENT.quick)), overrides)
 
 
 def planted(name, factors, seed, noise=0.1, rest=4):
