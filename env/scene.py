@@ -57,8 +57,9 @@ class SceneConfig:
                 raise ValueError(f"{name} must be a positive number, got {value!r}")
         if self.object_range + self.object_size / 2 > self.room_size / 2:
             raise ValueError(
-                "object_range takes the objects through the wall: object_range + object_size / 2 must be "
-                f"at most room_size / 2, got {self.object_range:g}, {self.object_size:g} and {self.room_size:g}"
+                "object_range takes the objects through the wall: object_range + object_size / 2 "
+                f"must be at most room_size / 2, got {self.object_range:g}, {self.object_size:g} "
+                f"and {self.room_size:g}"
             )
         if len(self.autocorrelation) not in (1, 2 * self.objects):
             raise ValueError(

@@ -58,17 +58,17 @@ def experiment(
     as_json: AsJson = False,
 ) -> None:
     """Run an experiment of the papers, or go on with it; write its table, pictures and page."""
-    from social_jepa.experiments.framework.registry import NAMES
+    from social_jepa.experiments.framework.registry import EXPERIMENTS
 
     if listing:
         _list(as_json)
         return
     if name is None:
-        raise ValueError(f"which experiment? There are {', '.join(NAMES)}, and all")
-    from social_jepa.experiments.framework.runs import order
+        raise ValueError(f"which experiment? There are {', '.join(EXPERIMENTS)}, and all")
+    from social_jepa.experiments.framework.runs import plan_run
 
-    names = list(NAMES) if name == "all" else [name]
-    orders = [order(one, settings or [], quick=quick, seeds=seeds, out=out) for one in names]
+    names = list(EXPERIMENTS) if name == "all" else [name]
+    orders = [plan_run(one, settings or [], quick=quick, seeds=seeds, out=out) for one in names]
     documents = _run(orders, workers, fresh, as_json)
     if as_json:
         print_json(documents[0] if name != "all" else {"experiments": documents})
@@ -100,9 +100,9 @@ def _run(orders: Sequence[Any], workers: int | None, fresh: bool, as_json: bool)
 
 
 def _list(as_json: bool) -> None:
-    from social_jepa.experiments.framework.registry import NAMES, load
+    from social_jepa.experiments.framework.registry import EXPERIMENTS, load
 
-    questions = {name: load(name).question for name in NAMES}
+    questions = {name: load(name).question for name in EXPERIMENTS}
     if as_json:
         print_json(questions)
         return

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Goal, Metric
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Metric, Threshold
 from social_jepa.experiments.framework.score import Score
 
 
@@ -70,8 +70,15 @@ def figures(results, settings):
         raise KeyError("no such measure")
     good, bad = (results.estimate(part, "mean") for part in ("good", "bad"))
     return [
-        Metric("mean of <good>", good, null=0.0, baseline=2.5, goal=Goal(">=", 2.5), group="means & more"),
-        Metric("mean of bad", bad, goal=Goal("<", 0), group="means & more"),
+        Metric(
+            "mean of <good>",
+            good,
+            null=0.0,
+            baseline=2.5,
+            threshold=Threshold(">=", 2.5),
+            group="means & more",
+        ),
+        Metric("mean of bad", bad, threshold=Threshold("<", 0), group="means & more"),
         Metric("difference", good - bad),
     ]
 
@@ -87,6 +94,6 @@ def pictures(results, settings):
 EXPERIMENT = Experiment(
     name="tiny", question="Are means <means>?", settings=Settings,
     quick={"samples": 20, "noise": {"spread": 0.5}},
-    parts=lambda settings: ("good", "bad"), run=run, figures=figures, pictures=pictures,
+    conditions=lambda settings: ("good", "bad"), run=run, metrics=figures, plots=pictures,
     notes=lambda results, settings: [f"{settings.samples} samples are <few>, `really`."],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold
 
 if TYPE_CHECKING:
     from social_jepa.experiments.collapse.run import CollapseSettings
@@ -25,17 +25,17 @@ def figures(results: Results, settings: "CollapseSettings") -> list[Metric]:
 def _plain(results: Results, part: str) -> list[Metric]:
     joint, control = part in ("joint", "collapsed-start"), part in ("dynamics-only", "collapsed-dynamics")
 
-    def line(name: str, measure: str, goal: Goal | None = None) -> Metric:
+    def line(name: str, measure: str, goal: Threshold | None = None) -> Metric:
         null = results.estimate("collapsed-dynamics", measure).value if measure in AGAINST_NULL else None
         value = results.estimate(part, measure)
-        return Metric(f"{part}: {name}", value, null=null, goal=goal, group=part)
+        return Metric(f"{part}: {name}", value, null=null, threshold=goal, group=part)
 
     return [
-        line("processes below the threshold", "below", Goal(">=", ENOUGH) if joint else None),
+        line("processes below the threshold", "below", Threshold(">=", ENOUGH) if joint else None),
         line("pairs not bisimilar in them", "pairs"),
-        line("counter-examples to the bound", "counter-examples", Goal("==", 0) if joint else None),
-        line("pairs not bisimilar but merged", "merged pairs", Goal("==", 0) if joint else None),
-        line("share of pairs not bisimilar that merged", "merged", Goal("==", 1) if control else None),
+        line("counter-examples to the bound", "counter-examples", Threshold("==", 0) if joint else None),
+        line("pairs not bisimilar but merged", "merged pairs", Threshold("==", 0) if joint else None),
+        line("share of pairs not bisimilar that merged", "merged", Threshold("==", 1) if control else None),
         line("smallest distance, not bisimilar", "closest"),
         line("median distance, not bisimilar", "median distance"),
         line("share of pairs with a bound above zero", "informative"),
@@ -49,21 +49,29 @@ def _plain(results: Results, part: str) -> list[Metric]:
 def _searched(results: Results, part: str) -> list[Metric]:
     control = part != "search"
 
-    def line(name: str, measure: str, goal: Goal | None = None, compared: bool = True) -> Metric:
+    def line(name: str, measure: str, goal: Threshold | None = None, compared: bool = True) -> Metric:
         null = results.estimate("search-without-head", measure).value if compared else None
-        return Metric(f"{part}: {name}", results.estimate(part, measure), null=null, goal=goal, group=part)
+        return Metric(
+            f"{part}: {name}", results.estimate(part, measure), null=null, threshold=goal, group=part
+        )
 
     return [
         line("pairs pulled together", "searched", compared=False),
         line("of them, in models that got below the threshold", "reached", compared=False),
         line(
-            "counter-examples to the bound", "found counter-examples", None if control else Goal("==", 0),
+            "counter-examples to the bound",
+            "found counter-examples",
+            None if control else Threshold("==", 0),
             compared=False,
         ),
-        line("share of pulled pairs merged", "found merged", Goal(">=", 0.9) if control else Goal("==", 0)),
+        line(
+            "share of pulled pairs merged",
+            "found merged",
+            Threshold(">=", 0.9) if control else Threshold("==", 0),
+        ),
         line("smallest distance reached", "found closest"),
         line("median of the distances reached", "found median"),
-    ]  # fmt: skip
+    ]
 
 
 def pictures(results: Results, settings: "CollapseSettings") -> dict[str, Figure]:

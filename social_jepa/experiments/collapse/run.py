@@ -55,8 +55,8 @@ from social_jepa.experiments.collapse.mdp import family
 from social_jepa.experiments.collapse.mdp_models import Jepas, Seen, Worlds
 from social_jepa.experiments.collapse.mdp_scores import score_all, score_search
 from social_jepa.experiments.collapse.metrics import figures, notes, pictures
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 
 # Words after the seed: what each generator is for.
 PROCESSES, OBSERVATIONS, WEIGHTS, TRAINING, PULLED = range(1, 6)
@@ -124,7 +124,7 @@ class Hunt:
         return (worst <= self._settings.threshold / 2) * (square + 1e-24).log()
 
 
-def run(part: str, seed: int, settings: CollapseSettings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: CollapseSettings, say: Log) -> ConditionResult:
     """Train the models of a part with a seed and score their codes."""
     worlds = Worlds.of(
         family(np.random.default_rng([seed, PROCESSES]), settings.random),
@@ -150,7 +150,7 @@ def run(part: str, seed: int, settings: CollapseSettings, say: Say) -> Condition
             total = total + settings.pull * hunt(seen, worst(part, seen))
         return total.sum(), {"dynamics": dynamics.mean().item(), "head": head.mean().item()}
 
-    curves, flops = fit(
+    curves, flops = fit_model(
         model, batch, settings.steps, settings.learning_rate, [seed, TRAINING], say, weight_decay=0.0
     )
     with torch.no_grad():
@@ -195,9 +195,9 @@ EXPERIMENT = Experiment(
     question="Do codes of states that are not bisimilar ever merge while both losses are near zero?",
     settings=CollapseSettings,
     quick={"steps": 1000, "pairs": 1},
-    parts=lambda settings: PARTS,
+    conditions=lambda settings: PARTS,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

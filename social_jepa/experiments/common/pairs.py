@@ -58,10 +58,10 @@ def edge_r2(edge: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Scor
 
 
 def over_edges(
-    strangers: Sequence[TrainedAgent], score: Callable[[TrainedAgent, TrainedAgent], Score]
+    agents: Sequence[TrainedAgent], score: Callable[[TrainedAgent, TrainedAgent], Score]
 ) -> tuple[Score, np.ndarray]:
     """Return the mean of a score over all ordered pairs of strangers, and each edge's own, [N (N - 1)]."""
-    found = [score(source, target) for source, target in ordered_pairs(strangers)]
+    found = [score(source, target) for source, target in ordered_pairs(agents)]
     return Score.over(found), np.array([measure.score for measure in found])
 
 

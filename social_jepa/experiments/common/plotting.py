@@ -156,5 +156,5 @@ def whisker(estimate: Estimate) -> np.ndarray:
 
 
 def _estimate(results: Results, part: str, measure: str) -> Estimate | None:
-    known = results.outcomes[part, results.seeds[0]].measures
+    known = results.condition_results[part, results.seeds[0]].scores
     return results.estimate(part, measure) if measure in known else None

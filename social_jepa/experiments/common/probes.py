@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.seeded import seeded
-from social_jepa.experiments.common.training_loop import fit
+from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.score import Score
 
 ROWS = 2048  # samples that a probe or an encoder reads at once
@@ -58,7 +58,7 @@ def mlp_probe(
         loss = nn.functional.mse_loss(model(x[rows]), y[rows])
         return loss, {"probe": loss.item()}
 
-    fit(model, one, steps, learning_rate, [*words, 1], lambda text: None, weight_decay=1e-2)
+    fit_model(model, one, steps, learning_rate, [*words, 1], lambda text: None, weight_decay=1e-2)
 
     @torch.no_grad()
     def predict(seen: np.ndarray) -> np.ndarray:

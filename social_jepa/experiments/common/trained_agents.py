@@ -18,8 +18,8 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import Pose, RingConfig, ring_pose
 from env.scene import BodyEvent, Scene, SceneConfig
-from social_jepa.experiments.common.training_loop import counted
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.common.training_loop import count_flops
+from social_jepa.experiments.framework.experiment import Log
 
 TOLD = 5  # times that a training says how far it is
 
@@ -79,7 +79,7 @@ class TrainedAgent:
         return torch.from_numpy(self.scene.factors(torch.tensor(anchors.ids).numpy()))
 
 
-def begin_later(agent: Agent, ticks: int) -> None:
+def train_on_later_ticks(agent: Agent, ticks: int) -> None:
     """Let an agent that has learned nothing learn from a later stretch of time than others do."""
     trainer = agent.trainer
     agent.trainer = Trainer(
@@ -87,20 +87,20 @@ def begin_later(agent: Agent, ticks: int) -> None:
     )
 
 
-def ring_poses(upbringing: AgentSetup, count: int) -> list[Pose]:
+def ring_poses(setup: AgentSetup, count: int) -> list[Pose]:
     """Return where the first agents of the ring stand."""
-    return [ring_pose(index, upbringing.ring) for index in range(count)]
+    return [ring_pose(index, setup.ring) for index in range(count)]
 
 
 @contextlib.contextmanager
-def enrolled(
-    upbringing: AgentSetup, seed: int, index: int, poses: Sequence[Pose], kind: str = "jepa",
+def untrained_agent(
+    setup: AgentSetup, seed: int, index: int, poses: Sequence[Pose], kind: str = "jepa",
     model: ModelConfig | None = None,
 ) -> Iterator[Agent]:  # fmt: skip
     """Give an agent that has learned nothing; its camera is closed and its files are deleted afterwards.
 
     Args:
-        upbringing: The world and the course.
+        setup: The world and how the agents train.
         seed: Of the world; all that is random in the agent follows from (seed, index).
         index: Which agent.
         poses: Where all agents stand; their bodies are in the scene if it has bodies.
@@ -111,9 +111,9 @@ def enrolled(
     with tempfile.TemporaryDirectory(prefix="social-jepa-") as folder:
         agent = Agent(AgentSpec(
             name=f"agent-{index}", index=index, seed=seed, kind=kind, pose=poses[index],
-            scene=upbringing.scene, events=bodies, model=model or upbringing.model,
-            training=replace(upbringing.training, checkpoint_every=upbringing.training.steps),
-            negotiation=upbringing.negotiation, folder=folder,
+            scene=setup.scene, events=bodies, model=model or setup.model,
+            training=replace(setup.training, checkpoint_every=setup.training.steps),
+            negotiation=setup.negotiation, folder=folder,
         ))  # fmt: skip
         try:
             yield agent
@@ -121,12 +121,12 @@ def enrolled(
             agent.close()
 
 
-def learn(agent: Agent, say: Say, until: int | None = None) -> float:
+def train_agent(agent: Agent, log: Log, until: int | None = None) -> float:
     """Train an agent to a step, by default to the end of its course, and let it find its core.
 
     Args:
         agent: Who learns; 0 steps leave it untrained.
-        say: Told how it goes.
+        log: Receives progress messages.
         until: Step to train to.
 
     Returns:
@@ -136,17 +136,17 @@ def learn(agent: Agent, say: Say, until: int | None = None) -> float:
     flops = 0.0
     if began < steps:
         agent.train(until=min(began + 1, steps - 1))  # before its first step a model is calibrated, once
-        flops = counted(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - began)
+        flops = count_flops(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - began)
     for part in range(1, TOLD + 1):
         agent.train(until=began + (steps - began) * part // TOLD)
         if agent.trainer.losses:
             said = f"{agent.spec.name} step {agent.trainer.step} of {steps}"
-            say(f"{said}: loss {agent.trainer.losses[-1]:.4f}")
+            log(f"{said}: loss {agent.trainer.losses[-1]:.4f}")
     agent.publish()
     return flops
 
 
-def stranger_of(agent: Agent, flops: float = 0.0) -> TrainedAgent:
+def trained_agent(agent: Agent, flops: float = 0.0) -> TrainedAgent:
     """Return what remains of an agent that has found its core."""
     if agent.published is None or agent.basis is None:
         raise ValueError(f"{agent.spec.name} has not found its core: let it learn first")
@@ -157,12 +157,12 @@ def stranger_of(agent: Agent, flops: float = 0.0) -> TrainedAgent:
     )  # fmt: skip
 
 
-def raise_strangers(
-    upbringing: AgentSetup, seed: int, poses: Sequence[Pose], say: Say, kind: str = "jepa"
+def train_agents(
+    setup: AgentSetup, seed: int, poses: Sequence[Pose], log: Log, kind: str = "jepa"
 ) -> list[TrainedAgent]:
     """Train one agent for each pose, one after the other, and return what remains of them."""
     raised = []
     for index in range(len(poses)):
-        with enrolled(upbringing, seed, index, poses, kind) as agent:
-            raised.append(stranger_of(agent, learn(agent, say)))
+        with untrained_agent(setup, seed, index, poses, kind) as agent:
+            raised.append(trained_agent(agent, train_agent(agent, log)))
     return raised

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.training.trainer import TrainingError, lr_factor, parameter_groups, set_lr
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.framework.experiment import Log
 
 CLIP = 5.0  # largest norm of the gradient
 Result = TypeVar("Result")
@@ -20,9 +20,9 @@ TOLD = 10  # times that a training says how far it is
 Batch = Callable[[np.random.Generator], tuple[Tensor, Mapping[str, float]]]
 
 
-def fit(
-    model: nn.Module, batch: Batch, steps: int, learning_rate: float, seed: Sequence[int], say: Say,
-    *, warmup: float = 0.1, weight_decay: float = 1e-4, slow: Mapping[str, float] | None = None,
+def fit_model(
+    model: nn.Module, batch: Batch, steps: int, learning_rate: float, seed: Sequence[int], log: Log,
+    *, warmup: float = 0.1, weight_decay: float = 1e-4, lr_multipliers: Mapping[str, float] | None = None,
     after_step: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, list[float]], float]:  # fmt: skip
     """Train a model in place with AdamW and a cosine schedule.
@@ -33,10 +33,10 @@ def fit(
         steps: Optimiser steps.
         learning_rate: Peak of the rate.
         seed: Words that the order of the data follows from.
-        say: Told how it goes.
+        log: Receives progress messages.
         warmup: Share of the steps over which the rate rises.
         weight_decay: Of AdamW.
-        slow: Shares of the rate by prefix of a parameter's name, for instance {"encoder.": 0.3}.
+        lr_multipliers: Factors of the rate by prefix of a parameter's name, for instance {"encoder.": 0.3}.
         after_step: Called after each step, for instance to move a target network.
 
     Returns:
@@ -46,23 +46,25 @@ def fit(
         TrainingError: The loss is no number any more.
     """
     model.train()
-    optimiser = torch.optim.AdamW(parameter_groups(model, slow or {}), weight_decay=weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(
+        parameter_groups(model, lr_multipliers or {}), weight_decay=weight_decay, fused=True
+    )
     curves: dict[str, list[float]] = {}
     flops = 0.0
     for step in range(steps):
         set_lr(optimiser, learning_rate * lr_factor(step, steps, warmup))
         update = partial(_update, model, batch, optimiser, [*seed, step])
-        parts, once = counted(update) if step == 0 else (update(), 0.0)
+        parts, once = count_flops(update) if step == 0 else (update(), 0.0)
         flops += once * steps
         after_step()
         for name, value in parts.items():
             curves.setdefault(name, []).append(value)
-        _tell(say, step + 1, steps, parts)
+        _tell(log, step + 1, steps, parts)
     model.eval()
     return curves, flops
 
 
-def _tell(say: Say, done: int, steps: int, parts: Mapping[str, float]) -> None:
+def _tell(say: Log, done: int, steps: int, parts: Mapping[str, float]) -> None:
     if done % max(1, steps // TOLD) == 0:
         say(f"step {done} of {steps}: " + ", ".join(f"{name} {value:.4f}" for name, value in parts.items()))
 
@@ -81,7 +83,7 @@ def _update(
     return parts
 
 
-def counted(work: Callable[[], Result]) -> tuple[Result, float]:
+def count_flops(work: Callable[[], Result]) -> tuple[Result, float]:
     """Do some work; return what it gave, and the operations of its matrix products and convolutions."""
     from torch.utils.flop_counter import FlopCounterMode  # loads much, and one step alone needs it
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold
 from social_jepa.experiments.framework.score import Estimate, Score
 
 if TYPE_CHECKING:
@@ -30,23 +30,35 @@ def _goals(results: Results) -> list[Metric]:
     joint, reward = results.estimate("joint", "pairs"), results.estimate("reward-only", "pairs")
     return [
         Metric(
-            "joint: clusters", results.estimate("joint", "clusters"), group="goals",
-            baseline=value("untrained", "clusters"), goal=Goal("==", PAIRS // 4),
+            "joint: clusters",
+            results.estimate("joint", "clusters"),
+            group="goals",
+            baseline=value("untrained", "clusters"),
+            threshold=Threshold("==", PAIRS // 4),
         ),
         Metric(
-            "joint: pairs of counts told apart, of 36", joint, null=value("joint", "pairs, shuffled"),
-            baseline=value("untrained", "pairs"), goal=Goal(">=", PAIRS), group="goals",
+            "joint: pairs of counts told apart, of 36",
+            joint,
+            null=value("joint", "pairs, shuffled"),
+            baseline=value("untrained", "pairs"),
+            threshold=Threshold(">=", PAIRS),
+            group="goals",
         ),
         Metric(
-            "reward only minus joint: pairs told apart", reward - joint, null=0.0, goal=Goal("<", 0),
+            "reward only minus joint: pairs told apart",
+            reward - joint,
+            null=0.0,
+            threshold=Threshold("<", 0),
             group="goals",
         ),
         Metric(
             "dynamics only: effective rank above the floor",
             results.estimate("dynamics-only", "rank, floored"),
-            baseline=value("untrained", "rank, floored"), goal=Goal("<", 1.5), group="goals",
+            baseline=value("untrained", "rank, floored"),
+            threshold=Threshold("<", 1.5),
+            group="goals",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _of_part(results: Results, part: str) -> list[Metric]:
@@ -73,7 +85,7 @@ def _of_part(results: Results, part: str) -> list[Metric]:
         line("spread, of the untrained", "spread"),
         line("variance, of the mean square", "varying share"),
     ]
-    measured = results.outcomes[part, results.seeds[0]].measures
+    measured = results.condition_results[part, results.seeds[0]].scores
     for term in ("dynamics", "head"):
         if f"{term} loss" in measured:
             lines.append(Metric(f"{part}: {term} loss", results.estimate(part, f"{term} loss"), group=part))
@@ -86,7 +98,7 @@ def _against_dynamics_only(results: Results) -> list[Metric]:
         Metric(
             f"{part}: largest distance of a code from dynamics only, of the untrained spread",
             Estimate.of([Score.single(_distance(results, part, seed)) for seed in results.seeds]),
-            goal=Goal("<", 0.01) if part == "weight-0" else None, group="controls",
+            threshold=Threshold("<", 0.01) if part == "weight-0" else None, group="controls",
         )
         for part in ("weight-0", "detached") if part in _parts(results)
     ]  # fmt: skip
@@ -99,7 +111,7 @@ def _distance(results: Results, part: str, seed: int) -> float:
 
 
 def _parts(results: Results) -> list[str]:
-    return list(dict.fromkeys(part for part, _ in results.outcomes))
+    return list(dict.fromkeys(part for part, _ in results.condition_results))
 
 
 def pictures(results: Results, settings: "CountingSettings") -> dict[str, Figure]:
@@ -153,7 +165,7 @@ def _losses(results: Results) -> Figure:
     picture, axes = _grid(2, 4.5)
     for term, ax in zip(("dynamics", "head"), axes, strict=True):
         for part in _parts(results):
-            arrays = results.outcomes[part, results.seeds[0]].arrays
+            arrays = results.condition_results[part, results.seeds[0]].arrays
             if f"curve {term}" in arrays:
                 ax.semilogy(*arrays[f"curve {term}"], label=part, linewidth=1)
         ax.set(title=f"{term} loss", xlabel="step")

@@ -49,10 +49,10 @@ from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.settings import EncoderConfig, PJepaModelConfig
 from agents.seeded import seeded
 from env.gym.counting import FRAME_SIZE, SHAPES, CountingConfig, draw_many, transition_table, transitions
-from social_jepa.experiments.common.training_loop import Batch, fit
+from social_jepa.experiments.common.training_loop import Batch, fit_model
 from social_jepa.experiments.counting.metrics import figures, notes, pictures
 from social_jepa.experiments.counting.probes import scores
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 
 # Words after the seed: what each generator is for.
@@ -109,7 +109,7 @@ def build(part: str, settings: CountingSettings) -> PJepa:
     return PJepa(config, FRAME_SIZE, action_dim=1, target_dim=values)
 
 
-def run(part: str, seed: int, settings: CountingSettings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: CountingSettings, say: Log) -> ConditionResult:
     """Train a part with a seed and score its codes."""
     model = seeded([seed, WEIGHTS], lambda: build(part, settings))
     first, probe, held_out = (
@@ -126,8 +126,8 @@ def run(part: str, seed: int, settings: CountingSettings, say: Say) -> Condition
     flops = 0.0
     if part != "untrained":
         slow = {"encoder.": settings.encoder_rate}
-        curves, flops = fit(
-            model, batch, settings.steps, settings.learning_rate, [seed, TRAINING], say, slow=slow
+        curves, flops = fit_model(
+            model, batch, settings.steps, settings.learning_rate, [seed, TRAINING], say, lr_multipliers=slow
         )  # fmt: skip
     codes = _codes(model, held_out[0])
     measures, arrays = scores(
@@ -180,9 +180,9 @@ EXPERIMENT = Experiment(
     question="Does a reward for one of nine counts, with the dynamics, tell all nine counts apart?",
     settings=CountingSettings,
     quick={"steps": 80, "frames": 60},
-    parts=parts,
+    conditions=parts,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

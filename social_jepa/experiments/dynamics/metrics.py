@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from social_jepa.experiments.dynamics.scores import AHEAD, ARMS, KINDS
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.framework.score import Estimate
 
 NULLS = {"other's goal": "goal, shuffled map", "other's predictor": "predictor, shuffled map"}
@@ -23,12 +23,12 @@ PASSIVE = (
 def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the goals' figures first, then predictors and plans of each pair of cameras."""
     parts = [f"{degrees:g} degrees" for degrees in settings.separations]
-    goals = [_ratios(results, part, "linear", Goal("<=", 1.15), "goals") for part in parts]
-    goals += [_success(results, part, "other's goal", Goal(">=", 0.9), "goals") for part in parts]
+    goals = [_ratios(results, part, "linear", Threshold("<=", 1.15), "goals") for part in parts]
+    goals += [_success(results, part, "other's goal", Threshold(">=", 0.9), "goals") for part in parts]
     return goals + [line for part in parts for line in (*_predictors(results, part), *_plans(results, part))]
 
 
-def _ratios(results: Results, part: str, kind: str, goal: Goal | None, group: str) -> Metric:
+def _ratios(results: Results, part: str, kind: str, goal: Threshold | None, group: str) -> Metric:
     found, null = (
         lost(results.estimate(part, f"{kind}: excess of {arm}, {AHEAD}"))
         for arm in ("borrowed", "shuffled map")
@@ -37,7 +37,7 @@ def _ratios(results: Results, part: str, kind: str, goal: Goal | None, group: st
     return Metric(name, found, null.value, 1.0, goal, group)
 
 
-def _success(results: Results, part: str, arm: str, goal: Goal | None, group: str) -> Metric:
+def _success(results: Results, part: str, arm: str, goal: Threshold | None, group: str) -> Metric:
     found, null = (lost(results.estimate(part, f"excess of {name}")) for name in (arm, NULLS[arm]))
     return Metric(f"{part}: success, {arm} / own goal", found, null.value, 1.0, goal, group)
 
@@ -76,8 +76,8 @@ def notes(results: Results, settings: Any) -> list[str]:
     """Return what it cost, what the passive predictor shows, and by how much goals are missed."""
     lines = figures(results, settings)
     seed = results.seeds[0]
-    parts = [part for part, first in results.outcomes if first == seed]
-    spent = ", ".join(f"{part} {results.outcomes[part, seed].flops / 1e12:.2f}" for part in parts)
+    parts = [part for part, first in results.condition_results if first == seed]
+    spent = ", ".join(f"{part} {results.condition_results[part, seed].flops / 1e12:.2f}" for part in parts)
     apart = "; ".join(f"{part}: {_listed(results, part, 'distance: {}', SHOWN)}" for part in parts)
     bent = "; ".join(
         f"{part}: {_listed(results, part, kind + ': {}, ' + str(AHEAD), ('own', 'borrowed'))} ({kind})"
@@ -89,7 +89,7 @@ def notes(results: Results, settings: Any) -> list[str]:
         f"Mean distance to the goal at the end, places from -1 to 1: {apart}.",
         f"R2 {AHEAD} ticks ahead: {bent}. {PERCEPTRON}",
         PASSIVE,
-        *missed(lines),
+        *missed_thresholds(lines),
     ]
 
 

@@ -13,12 +13,12 @@ from env.camera import Pose
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
-    enrolled,
-    learn,
-    stranger_of,
+    train_agent,
+    trained_agent,
+    untrained_agent,
 )
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.framework.score import Score
 
 FITTING = 41  # word
@@ -47,11 +47,11 @@ class Diary:
 
 
 def keep_diary(
-    upbringing: AgentSetup, seed: int, index: int, poses: list[Pose], trained: int, say: Say
+    upbringing: AgentSetup, seed: int, index: int, poses: list[Pose], trained: int, say: Log
 ) -> Diary:
     """Raise an agent; write down its core at the newest ticks that it trained on, and at those that score."""
-    with enrolled(upbringing, seed, index, poses) as agent:
-        stranger = stranger_of(agent, learn(agent, say))
+    with untrained_agent(upbringing, seed, index, poses) as agent:
+        stranger = trained_agent(agent, train_agent(agent, say))
         ticks = agent.trainer.replay_buffer.ticks[-trained:]
         scoring = range(upbringing.negotiation.pool_ticks * upbringing.negotiation.pool_stride)
         return Diary(stranger, poses[index], ticks, agent.encode_core(ticks), agent.encode_core(scoring))
@@ -78,7 +78,7 @@ class Perceptron(nn.Module):
 
 
 def perceptron_predictor(
-    diary: Diary, felt: int, hidden: int, steps: int, seed: int, say: Say
+    diary: Diary, felt: int, hidden: int, steps: int, seed: int, say: Log
 ) -> tuple[Predict, float]:
     """Return a perceptron of an agent's own codes, trained one tick ahead, and its counted training FLOPs."""
     codes, pushes = diary.codes.float(), diary.pushes(diary.ticks, felt).float()
@@ -92,7 +92,7 @@ def perceptron_predictor(
         loss = (model(codes[rows], pushes[rows]) - codes[rows + 1]).square().mean()
         return loss, {"prediction": loss.item()}
 
-    _, flops = fit(model, batch, steps, 3e-3, words, say)
+    _, flops = fit_model(model, batch, steps, 3e-3, words, say)
 
     @torch.inference_mode()
     def predict(codes: Tensor, pushes: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ from social_jepa.experiments.dynamics.predictors import (
 )
 from social_jepa.experiments.dynamics.scores import AHEAD, KINDS, MAPS, borrowing, steering
 from social_jepa.experiments.dynamics.steering import SteeringConfig
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 
 
@@ -96,7 +96,7 @@ def parts_of(settings: Settings) -> tuple[str, ...]:
     return tuple(f"{degrees:g} degrees" for degrees in settings.separations)
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Raise two agents, and let each borrow the other's predictor and goals.
 
     Args:
@@ -131,7 +131,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
 
 
 def predictors(
-    diary: Diary, settings: Settings, seed: int, say: Say
+    diary: Diary, settings: Settings, seed: int, say: Log
 ) -> tuple[dict[str, tuple[Predict, int]], float]:
     """Return an agent's predictors of its own core by KINDS, and counted FLOPs of training the perceptron."""
     felt = 2 * settings.upbringing.scene.objects
@@ -163,9 +163,9 @@ EXPERIMENT = Experiment(
         "upbringing": QUICK, "trained": 2048, "hidden": 32, "steps": 200,
         "steering": {"episodes": 30, "population": 50},
     },
-    parts=parts_of,
+    conditions=parts_of,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )  # fmt: skip

@@ -13,14 +13,16 @@ from social_jepa.doctor import usable_cpus
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.figure_io import check_name, draw_png, draw_svg
 from social_jepa.experiments.framework.html import RESULTS, write_page
-from social_jepa.experiments.framework.registry import place
-from social_jepa.experiments.framework.runs import Order
+from social_jepa.experiments.framework.registry import locate
+from social_jepa.experiments.framework.runs import ExperimentRun
 from social_jepa.experiments.framework.table import markdown_page
 from social_jepa.experiments.framework.tasks import plain_settings
 from social_jepa.storage.run_folder import versions, write_json
 
 
-def conclude(wanted: Order, results: Results, sources: list[str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+def summarize(
+    wanted: ExperimentRun, results: Results, sources: list[str]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the results document and the pictures' files.
 
     Args:
@@ -29,8 +31,8 @@ def conclude(wanted: Order, results: Results, sources: list[str]) -> tuple[dict[
         sources: Digits of the source files that made them; one, unless some are kept from before a change.
     """
     experiment, settings = wanted.experiment, wanted.settings
-    figures = [figure.as_dict() for figure in experiment.figures(results, settings)]
-    drawn = experiment.pictures(results, settings)
+    figures = [figure.as_dict() for figure in experiment.metrics(results, settings)]
+    drawn = experiment.plots(results, settings)
     files = {}
     for name, picture in drawn.items():
         files[f"{check_name(name)}.png"] = draw_png(picture)
@@ -55,14 +57,17 @@ def conclude(wanted: Order, results: Results, sources: list[str]) -> tuple[dict[
     return document, files
 
 
-def _protocol(wanted: Order) -> str:
-    return getdoc(import_module(place(wanted.name).partition(":")[0])) or ""
+def _protocol(wanted: ExperimentRun) -> str:
+    return getdoc(import_module(locate(wanted.name).partition(":")[0])) or ""
 
 
 def _mean_by_part(results: Results, what: str, digits: int) -> dict[str, float]:
     """Return a cost of each part, its mean over seeds."""
-    parts = dict.fromkeys(part for part, _ in results.outcomes)
-    costs = {part: [getattr(results.outcomes[part, seed], what) for seed in results.seeds] for part in parts}
+    parts = dict.fromkeys(part for part, _ in results.condition_results)
+    costs = {
+        part: [getattr(results.condition_results[part, seed], what) for seed in results.seeds]
+        for part in parts
+    }
     return {part: round(sum(found) / len(found), digits) for part, found in costs.items()}
 
 

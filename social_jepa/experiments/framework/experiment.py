@@ -12,11 +12,11 @@ from social_jepa.experiments.framework.score import Estimate, Score
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Say: TypeAlias = Callable[[str], None]
+Log: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Goal:
+class Threshold:
     """A threshold that was set before the run; NaN never meets it."""
 
     sign: str  # one of >= <= > < ==
@@ -47,13 +47,13 @@ class Metric:
     estimate: Estimate
     null: float | None = None  # what chance gives, measured: shuffled pairs, a constant guess
     baseline: float | None = None  # what the method that it is compared with gives
-    goal: Goal | None = None
+    threshold: Threshold | None = None
     group: str = ""  # figures of one group stand together in the page's table
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; None without one."""
-        return None if self.goal is None else self.goal.met(self.estimate.value)
+        return None if self.threshold is None else self.threshold.met(self.estimate.value)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; what is no number is None."""
@@ -62,7 +62,7 @@ class Metric:
             "name": self.name, "group": self.group, "value": _plain(self.estimate.value), "low": _plain(low),
             "high": _plain(high), "seeds": [_plain(seed) for seed in self.estimate.seeds],
             "null": _plain(self.null), "baseline": _plain(self.baseline),
-            "goal": None if self.goal is None else str(self.goal), "met": self.met,
+            "goal": None if self.threshold is None else str(self.threshold), "met": self.met,
         }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class ConditionResult:
         flops: Floating-point operations of training, counted by torch's counter; 0 where nothing is trained.
     """
 
-    measures: Mapping[str, Score]
+    scores: Mapping[str, Score]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     flops: float = 0.0
@@ -88,28 +88,30 @@ class Results:
 
     def __init__(self, outcomes: Mapping[tuple[str, int], ConditionResult], seeds: Sequence[int]) -> None:
         """Take outcomes by (part, seed)."""
-        self.outcomes = dict(outcomes)
+        self.condition_results = dict(outcomes)
         self.seeds = tuple(seeds)
 
-    def estimate(self, part: str, measure: str) -> Estimate:
+    def estimate(self, condition: str, score: str) -> Estimate:
         """Return a measure of a part over all seeds.
 
         Raises:
             KeyError: The part measured no such thing.
         """
-        return Estimate.of([self.outcomes[part, seed].measures[measure] for seed in self.seeds])
+        return Estimate.of([self.condition_results[condition, seed].scores[score] for seed in self.seeds])
 
-    def mean(self, part: str, measure: str) -> float:
+    def mean(self, condition: str, score: str) -> float:
         """Return a measure's mean over all seeds, for a null or a baseline, which need no interval.
 
         Raises:
             KeyError: The part measured no such thing.
         """
-        return float(np.mean([self.outcomes[part, seed].measures[measure].score for seed in self.seeds]))
+        return float(
+            np.mean([self.condition_results[condition, seed].scores[score].score for seed in self.seeds])
+        )
 
-    def array(self, part: str, name: str, seed: int | None = None) -> np.ndarray:
+    def array(self, condition: str, name: str, seed: int | None = None) -> np.ndarray:
         """Return an array of a part, by default of the first seed."""
-        return self.outcomes[part, self.seeds[0] if seed is None else seed].arrays[name]
+        return self.condition_results[condition, self.seeds[0] if seed is None else seed].arrays[name]
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,17 @@ class Experiment:
     question: str
     settings: type
     quick: Mapping[str, Any]
-    parts: Callable[[Any], Sequence[str]]
-    run: Callable[[str, int, Any, Say], ConditionResult]
-    figures: Callable[[Results, Any], Sequence[Metric]]
-    pictures: Callable[[Results, Any], Mapping[str, "Figure"]]
+    conditions: Callable[[Any], Sequence[str]]
+    run: Callable[[str, int, Any, Log], ConditionResult]
+    metrics: Callable[[Results, Any], Sequence[Metric]]
+    plots: Callable[[Results, Any], Mapping[str, "Figure"]]
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
 
 
-def missed(figures: Sequence[Metric]) -> list[str]:
+def missed_thresholds(figures: Sequence[Metric]) -> list[str]:
     """Return a sentence for each goal that was missed, for the notes."""
     return [
-        f"Missed: {line.name} is {line.estimate.value:.3f}, the goal {line.goal}."
+        f"Missed: {line.name} is {line.estimate.value:.3f}, the goal {line.threshold}."
         for line in figures
         if line.met is False
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from agents.files import write_atomically
 from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.progress import duration
-from social_jepa.experiments.framework.registry import NAMES
+from social_jepa.experiments.framework.registry import EXPERIMENTS
 from social_jepa.report.tables import escape
 
 RESULTS = "results.json"
@@ -142,7 +142,7 @@ def found(out: Path) -> list[dict[str, Any]]:
                 documents.append(document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # somebody's own file
-    order = list(NAMES)
+    order = list(EXPERIMENTS)
     return sorted(
         documents, key=lambda told: order.index(told["name"]) if told["name"] in order else len(order)
     )

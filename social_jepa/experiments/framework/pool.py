@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from social_jepa.experiments.framework.tasks import Unit
+from social_jepa.experiments.framework.tasks import Task
 from social_jepa.experiments.framework.worker import work
 
 BEAT = 1.0  # seconds between two looks at the clock while nothing is said
@@ -21,13 +21,13 @@ PATIENCE = 5.0  # seconds that a process has to end by itself
 class Watch(Protocol):
     """Is told how the units do."""
 
-    def began(self, unit: Unit) -> None:
+    def began(self, unit: Task) -> None:
         """A unit runs now."""
 
-    def said(self, unit: Unit, text: str) -> None:
+    def said(self, unit: Task, text: str) -> None:
         """A unit told something."""
 
-    def ended(self, unit: Unit, seconds: float, failure: str) -> None:
+    def ended(self, unit: Task, seconds: float, failure: str) -> None:
         """A unit is done, or failed for a reason."""
 
     def beat(self) -> None:
@@ -38,7 +38,7 @@ class Watch(Protocol):
 class _Running:
     """One unit's process."""
 
-    unit: Unit
+    unit: Task
     process: BaseProcess
     began: float = field(default_factory=time.monotonic)
     ended: bool = False
@@ -59,9 +59,9 @@ class Pool:
         self._name, self._config, self._watch = name, dict(config), watch
         self._workers = workers
         self._running: dict[Connection, _Running] = {}
-        self._failures: dict[Unit, str] = {}
+        self._failures: dict[Task, str] = {}
 
-    def run(self, units: Sequence[Unit]) -> dict[Unit, str]:
+    def run(self, units: Sequence[Task]) -> dict[Task, str]:
         """Run units; return the reasons of those that failed."""
         waiting = deque(units)
         try:
@@ -76,7 +76,7 @@ class Pool:
             self._stop()
         return dict(self._failures)
 
-    def _start(self, unit: Unit) -> None:
+    def _start(self, unit: Task) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would take over locks and threads of torch
         ours, theirs = context.Pipe(duplex=False)
         given = asdict(unit) | {"file": str(unit.file)}

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.experiments.framework.tasks import Unit
+from social_jepa.experiments.framework.tasks import Task
 
 PLAIN_EVERY = 10.0  # seconds between plain lines of one unit
 
@@ -16,7 +16,7 @@ PLAIN_EVERY = 10.0  # seconds between plain lines of one unit
 class Progress:
     """Tells on stderr how the units of one experiment do."""
 
-    def __init__(self, console: Console, name: str, units: Sequence[Unit], workers: int) -> None:
+    def __init__(self, console: Console, name: str, units: Sequence[Task], workers: int) -> None:
         """Take what is to be done.
 
         Args:
@@ -27,10 +27,10 @@ class Progress:
         """
         self._console, self._name, self._workers = console, name, workers
         self._waiting = list(units)
-        self._running: dict[Unit, tuple[float, str]] = {}  # when it began, what it said last
+        self._running: dict[Task, tuple[float, str]] = {}  # when it began, what it said last
         self._spent: list[tuple[str, float]] = []  # part and seconds of those that are done
         self._total, self._began = len(units), time.monotonic()
-        self._printed: dict[Unit, float] = {}
+        self._printed: dict[Task, float] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> "Progress":
@@ -46,14 +46,14 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def began(self, unit: Unit) -> None:
+    def began(self, unit: Task) -> None:
         """A unit runs now."""
         self._waiting.remove(unit)
         self._running[unit] = time.monotonic(), ""
         if self._live is None:
             self._line(f"{unit}: began")
 
-    def said(self, unit: Unit, text: str) -> None:
+    def said(self, unit: Task, text: str) -> None:
         """A unit told something."""
         now = time.monotonic()
         self._running[unit] = self._running[unit][0], text
@@ -61,10 +61,10 @@ class Progress:
             self._printed[unit] = now
             self._line(f"{unit}: {text}")
 
-    def ended(self, unit: Unit, seconds: float, failure: str) -> None:
+    def ended(self, unit: Task, seconds: float, failure: str) -> None:
         """A unit is done, or failed for a reason."""
         self._running.pop(unit, None)
-        self._spent.append((unit.part, seconds))
+        self._spent.append((unit.condition, seconds))
         how = f"failed: {failure}" if failure else f"done in {duration(seconds)}"
         self._line(f"{unit}: {how}; {self._state()}")
 
@@ -85,7 +85,7 @@ class Progress:
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
         for unit, (began, text) in self._running.items():
             spent = duration(time.monotonic() - began)
-            table.add_row(escape(unit.part), str(unit.seed), spent, escape(text))
+            table.add_row(escape(unit.condition), str(unit.seed), spent, escape(text))
         return table
 
     def _state(self) -> str:
@@ -108,10 +108,10 @@ class Progress:
         expected = {part: sum(spent) / len(spent) for part, spent in by_part.items()}
         now = time.monotonic()
         running = [
-            max(0.0, expected.get(unit.part, mean) - (now - began))
+            max(0.0, expected.get(unit.condition, mean) - (now - began))
             for unit, (began, _) in self._running.items()
         ]
-        waiting = sum(expected.get(unit.part, mean) for unit in self._waiting)
+        waiting = sum(expected.get(unit.condition, mean) for unit in self._waiting)
         return max([(sum(running) + waiting) / self._workers, *running])
 
 

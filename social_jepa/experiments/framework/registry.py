@@ -9,7 +9,7 @@ from typing import Any
 
 from social_jepa.experiments.framework.experiment import Experiment
 
-NAMES = {
+EXPERIMENTS = {
     "isometry": "social_jepa.experiments.isometry.run",
     "theory": "social_jepa.experiments.theory.run",
     "viewpoint": "social_jepa.experiments.viewpoint.run",
@@ -26,7 +26,7 @@ NAMES = {
 }  # in the order in which they are run and shown
 
 
-def place(name: str) -> str:
+def locate(name: str) -> str:
     """Return where an experiment is defined, as "module:NAME".
 
     Args:
@@ -35,13 +35,13 @@ def place(name: str) -> str:
     Raises:
         ValueError: There is no such experiment; the nearest name is given.
     """
-    if name in NAMES:
-        return f"{NAMES[name]}:EXPERIMENT"
+    if name in EXPERIMENTS:
+        return f"{EXPERIMENTS[name]}:EXPERIMENT"
     module, colon, variable = name.partition(":")
     if colon and all(part.isidentifier() for part in (*module.split("."), variable)):
         return name
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), NAMES, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}."
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), EXPERIMENTS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(EXPERIMENTS)}."
     raise ValueError(f"there is no experiment {name!r}: {hint} One of your own is named package.module:NAME")
 
 
@@ -54,7 +54,7 @@ def load(name: str) -> Experiment:
     Raises:
         ValueError: There is none of that name, or its module cannot be imported or defines none there.
     """
-    module, _, variable = place(name).partition(":")
+    module, _, variable = locate(name).partition(":")
     try:
         found = getattr(importlib.import_module(module), variable, None)
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises
@@ -67,7 +67,7 @@ def load(name: str) -> Experiment:
     return found
 
 
-def choose(experiment: Experiment, quick: bool, overrides: Sequence[str]) -> Any:
+def build_settings(experiment: Experiment, quick: bool, overrides: Sequence[str]) -> Any:
     """Return the settings of a run: the defaults, then those of a quick run if it is one, then the overrides.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from social_jepa.experiments.framework.experiment import Experiment
-from social_jepa.experiments.framework.registry import choose, load
+from social_jepa.experiments.framework.registry import build_settings, load
 
 SEEDS, QUICK_SEEDS, MOST_SEEDS = 3, 1, 1000
 EVIDENCE, QUICK_EVIDENCE, OWN_EVIDENCE = (
@@ -19,7 +19,7 @@ EVIDENCE, QUICK_EVIDENCE, OWN_EVIDENCE = (
 
 
 @dataclass(frozen=True)
-class Order:
+class ExperimentRun:
     """What is to be run; make one with order().
 
     Attributes:
@@ -47,10 +47,10 @@ class Order:
         return shlex.join([*words, *(["--quick"] if self.quick else []), *self.overrides])
 
 
-def order(
+def plan_run(
     name: str, overrides: Sequence[str] = (), *, quick: bool = False, seeds: int | None = None,
     out: Path | None = None,
-) -> Order:  # fmt: skip
+) -> ExperimentRun:  # fmt: skip
     """Return what is to be run, everything about it checked.
 
     Args:
@@ -73,7 +73,7 @@ def order(
     if out is None:
         own = OWN_EVIDENCE if overrides or count < SEEDS else EVIDENCE
         out = QUICK_EVIDENCE if quick else own
-    settings = choose(experiment, quick, overrides)
-    return Order(
+    settings = build_settings(experiment, quick, overrides)
+    return ExperimentRun(
         name, experiment, settings, tuple(overrides), tuple(range(count)), quick, out / experiment.name
     )

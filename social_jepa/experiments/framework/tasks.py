@@ -24,7 +24,7 @@ _SOURCES = ("env", "agents", "alignment", "social_jepa.experiments")
 
 
 @dataclass(frozen=True)
-class Unit:
+class Task:
     """What one process does: one part of an experiment with one seed.
 
     Attributes:
@@ -35,7 +35,7 @@ class Unit:
         sources: Digits that change with the source files.
     """
 
-    part: str
+    condition: str
     seed: int
     file: Path
     key: str
@@ -43,10 +43,10 @@ class Unit:
 
     def __str__(self) -> str:
         """Return how a line of text names it."""
-        return f"{self.part}, seed {self.seed}"
+        return f"{self.condition}, seed {self.seed}"
 
 
-def make_unit(folder: Path, name: str, config: Mapping[str, Any], sources: str, part: str, seed: int) -> Unit:
+def make_task(folder: Path, name: str, config: Mapping[str, Any], sources: str, part: str, seed: int) -> Task:
     """Return the unit of a part and a seed.
 
     Args:
@@ -60,7 +60,7 @@ def make_unit(folder: Path, name: str, config: Mapping[str, Any], sources: str, 
     versions = {package: metadata.version(package) for package in ("social-jepa", "torch", "numpy")}
     words = [FORMAT, name, versions, config, part, seed]
     file = folder / KEPT / f"{slug(part)}-{seed}.npz"
-    return Unit(part, seed, file, _digits(json.dumps(words, sort_keys=True).encode()), sources)
+    return Task(part, seed, file, _digits(json.dumps(words, sort_keys=True).encode()), sources)
 
 
 def fingerprint(module: str) -> str:
@@ -85,16 +85,16 @@ def slug(text: str) -> str:
     return plain if plain == text else f"{plain}-{_digits(text.encode())[:6]}"
 
 
-def write_outcome(unit: Unit, outcome: ConditionResult) -> None:
+def write_result(unit: Task, outcome: ConditionResult) -> None:
     """Keep what a unit found.
 
     Raises:
         ValueError: It is not something that figures can be made of.
     """
-    check_outcome(outcome)
+    check_result(outcome)
     meta = {"key": unit.key, "sources": unit.sources, "seconds": outcome.seconds, "flops": outcome.flops}
     tensors = {"meta": np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)}
-    for name, measure in outcome.measures.items():
+    for name, measure in outcome.scores.items():
         tensors[f"values/{name}"] = np.asarray(measure.values)
         if measure.spreads is not None:
             tensors[f"spreads/{name}"] = np.asarray(measure.spreads)
@@ -108,11 +108,11 @@ def write_outcome(unit: Unit, outcome: ConditionResult) -> None:
     write_atomically(unit.file, buffer.getvalue())
 
 
-def check_outcome(outcome: Any) -> None:
+def check_result(outcome: Any) -> None:
     """Raise ValueError, saying what is wrong, unless figures can be made of an outcome."""
     if not isinstance(outcome, ConditionResult):
         raise ValueError(f"a part returns an Outcome, not {type(outcome).__name__}")
-    for name, measure in outcome.measures.items():
+    for name, measure in outcome.scores.items():
         values, spreads = np.asarray(measure.values), measure.spreads
         if values.ndim != 1 or not len(values):
             raise ValueError(f"measure {name!r} has values {values.shape}: [n] with n of 1 or more is needed")
@@ -123,7 +123,7 @@ def check_outcome(outcome: Any) -> None:
             raise ValueError(f"array {name!r} holds Python objects: numbers or texts are needed")
 
 
-def read_outcome(unit: Unit) -> tuple[ConditionResult, str] | None:
+def read_result(unit: Task) -> tuple[ConditionResult, str] | None:
     """Return what was kept of a unit and the digits of the sources that made it.
 
     None where nothing is kept, where it was made with other settings or another version, or where the file

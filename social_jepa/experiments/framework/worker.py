@@ -51,16 +51,18 @@ def _run(said: Connection, name: str, config: dict[str, Any], given: dict[str, A
 
     from social_jepa.config.overrides import build_config
     from social_jepa.experiments.framework.registry import load
-    from social_jepa.experiments.framework.tasks import Unit, check_outcome, write_outcome
+    from social_jepa.experiments.framework.tasks import Task, check_result, write_result
 
-    experiment, unit = load(name), Unit(**{**given, "file": Path(given["file"])})
+    experiment, unit = load(name), Task(**{**given, "file": Path(given["file"])})
     settings = build_config(experiment.settings, config, ())
     began = time.perf_counter()
     with one_thread():
-        outcome = experiment.run(unit.part, unit.seed, settings, lambda text: _tell(said, "said", str(text)))
+        outcome = experiment.run(
+            unit.condition, unit.seed, settings, lambda text: _tell(said, "said", str(text))
+        )
     seconds = time.perf_counter() - began
-    check_outcome(outcome)
-    write_outcome(unit, dataclasses.replace(outcome, seconds=seconds))
+    check_result(outcome)
+    write_result(unit, dataclasses.replace(outcome, seconds=seconds))
 
 
 def _keep_traceback(file: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.heterogeneous.society import (
     MEMBERS,
@@ -74,17 +74,17 @@ def _goals(edges: Edges) -> list[Metric]:
     twins = edges.mean(TWINS, lambda edge: edge.core.score)
     best = edges.extreme(control, max)
 
-    def line(name: str, estimate: Estimate, pairs: list[Pair], goal: Goal | None) -> Metric:
+    def line(name: str, estimate: Estimate, pairs: list[Pair], goal: Threshold | None) -> Metric:
         return Metric(name, estimate, edges.mean(pairs, lambda edge: edge.null), twins, goal, "goals")
 
     worst = edges.extreme(trained, min)
     accepted = [[each[pair].accepted for pair in every] for each in edges.societies]
     shares = Estimate.of([Score.single(float(np.mean(every))) for every in accepted])
     return [
-        line("worst pair, sizes", edges.extreme(sizes, min), sizes, Goal(">=", 0.88)),
-        line("patch-mixer and jepa, worse way", edges.extreme(patches, min), patches, Goal(">=", 0.85)),
-        line("best pair with the untrained", best, control, Goal("<", 0.5)),
-        Metric("worst trained jepas minus that", worst - best, goal=Goal(">", 0.0), group="goals"),
+        line("worst pair, sizes", edges.extreme(sizes, min), sizes, Threshold(">=", 0.88)),
+        line("patch-mixer and jepa, worse way", edges.extreme(patches, min), patches, Threshold(">=", 0.85)),
+        line("best pair with the untrained", best, control, Threshold("<", 0.5)),
+        Metric("worst trained jepas minus that", worst - best, threshold=Threshold(">", 0.0), group="goals"),
         Metric("share of edges accepted", shares, group="goals"),
     ]
 
@@ -117,7 +117,7 @@ def notes(results: Results, settings: Any) -> list[str]:
     """Return cores, refusals, costs, and by how much goals are missed."""
     cores = "; ".join(f"{name} {', '.join(map(str, _cores(results, name)))}" for name in MEMBERS)
     first = results.seeds[0]
-    spent = ", ".join(f"{name} {results.outcomes[name, first].flops / 1e12:.2f}" for name in MEMBERS)
+    spent = ", ".join(f"{name} {results.condition_results[name, first].flops / 1e12:.2f}" for name in MEMBERS)
     refused = [
         f"{source} to {target}"
         for (source, target), edge in society(results, first, settings.upbringing.negotiation).items()
@@ -129,7 +129,7 @@ def notes(results: Results, settings: Any) -> list[str]:
         f"Refused in seed {first}: {', '.join(refused) or 'nobody'}.",
         f"Counted training TFLOPs, seed {first}: {spent}.",
         PILOT,
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]
 
 

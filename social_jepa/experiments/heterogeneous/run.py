@@ -49,12 +49,12 @@ from social_jepa.experiments.common.trained_agents import (
     QUICK,
     AgentSetup,
     TrainedAgent,
-    enrolled,
-    learn,
     ring_poses,
-    stranger_of,
+    train_agent,
+    trained_agent,
+    untrained_agent,
 )
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.heterogeneous.metrics import figures, notes
 from social_jepa.experiments.heterogeneous.plots import pictures
@@ -81,7 +81,7 @@ MODEL = QUICK["model"] | {
 }
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Let one agent learn, and return what it would show its peers and what it knows.
 
     Args:
@@ -92,9 +92,9 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     """
     member, upbringing = MEMBERS[part], settings.upbringing
     model, poses = member.model(upbringing.model), places(seed, upbringing)
-    with enrolled(upbringing, seed, list(MEMBERS).index(part), poses, member.kind, model) as agent:
-        flops = learn(agent, say, until=None if member.trained else 0)
-        stranger = stranger_of(agent, flops)
+    with untrained_agent(upbringing, seed, list(MEMBERS).index(part), poses, member.kind, model) as agent:
+        flops = train_agent(agent, say, until=None if member.trained else 0)
+        stranger = trained_agent(agent, flops)
         memory = agent.published.snapshot  # type: ignore[union-attr]  # stranger_of has refused None
         tick = stranger.heldout.ids[0]
         seen = agent.renderer.render(agent.scene.state(tick), agent.spec.pose, agent.spec.name)
@@ -137,9 +137,9 @@ EXPERIMENT = Experiment(
     question="Do strangers of other sizes, objectives, encoders and kinds understand each other?",
     settings=Settings,
     quick={"upbringing": {**QUICK, "model": MODEL}},
-    parts=parts,
+    conditions=parts,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

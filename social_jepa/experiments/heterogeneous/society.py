@@ -110,7 +110,7 @@ def card_of(results: Results, name: str, seed: int) -> PeerInfo:
 
 
 def _shown(results: Results, name: str, seed: int) -> tuple[PeerInfo, AnchorPools]:
-    card, arrays = card_of(results, name, seed), results.outcomes[name, seed].arrays
+    card, arrays = card_of(results, name, seed), results.condition_results[name, seed].arrays
     tensors = {key: torch.from_numpy(array) for key, array in arrays.items() if key.count(".")}
     return card, AnchorPools.from_tensors(tensors, card.core_dim)
 

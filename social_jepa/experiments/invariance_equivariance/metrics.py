@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.framework.score import Estimate
 from social_jepa.experiments.invariance_equivariance.scores import TEST_LENGTHS
 from social_jepa.experiments.invariance_equivariance.training import MAIN, PARTS, RECIPES, WITHOUT
@@ -36,16 +36,22 @@ def figures(results: Results, settings: Any) -> list[Metric]:
     top1 = results.estimate(MAIN, last)
     null = results.mean(MAIN, "relative, shuffled")
     found = [
-        Metric("relative rotation R2, seq-JEPA", turn, null, without.value, Goal(">=", 0.70), "goals"),
-        Metric("the same minus without actions", turn - without, 0.0, goal=Goal(">=", 0.3), group="goals"),
+        Metric("relative rotation R2, seq-JEPA", turn, null, without.value, Threshold(">=", 0.70), "goals"),
+        Metric(
+            "the same minus without actions",
+            turn - without,
+            0.0,
+            threshold=Threshold(">=", 0.3),
+            group="goals",
+        ),
     ]
     for rival in ("simclr", "vicreg"):
         best = _best_top1(results, rival)
         name = f"top-1 of the aggregate of 5 minus {rival}"
-        found.append(Metric(name, top1 - best, None, best.value, Goal(">=", 0.0), "goals"))
+        found.append(Metric(name, top1 - best, None, best.value, Threshold(">=", 0.0), "goals"))
     short = results.estimate(MAIN, f"top-1, aggregate of {TEST_LENGTHS[0]}")
     rises = Metric(
-        "top-1 of the aggregate, 5 views minus 1", top1 - short, goal=Goal(">", 0.0), group="goals"
+        "top-1 of the aggregate, 5 views minus 1", top1 - short, threshold=Threshold(">", 0.0), group="goals"
     )
     return [*found, rises, *_table(results, ""), *_table(results, "unseen: ")]
 
@@ -54,7 +60,7 @@ def _table(results: Results, prefix: str) -> list[Metric]:
     found = []
     group = "unseen classes" if prefix else "seen classes"
     for part in PARTS:
-        for name in results.outcomes[part, results.seeds[0]].measures:
+        for name in results.condition_results[part, results.seeds[0]].scores:
             if name.startswith("unseen: ") != bool(prefix) or name.endswith("shuffled"):
                 continue
             plain = name.removeprefix(prefix)
@@ -65,7 +71,7 @@ def _table(results: Results, prefix: str) -> list[Metric]:
 
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what the trainings cost, how the search went, and by how much goals are missed."""
-    spent = {part: results.outcomes[part, results.seeds[0]].flops / 1e12 for part in RECIPES}
+    spent = {part: results.condition_results[part, results.seeds[0]].flops / 1e12 for part in RECIPES}
     return [
         f"Counted training TFLOPs, seed {results.seeds[0]}: "
         + ", ".join(f"{part} {cost:.2f}" for part, cost in spent.items())
@@ -74,5 +80,5 @@ def notes(results: Results, settings: Any) -> list[str]:
         SATURATED,
         "Baselines enter the comparison of classes with the better of one code and the mean of an object's "
         "five codes; seq-JEPA has its aggregate.",
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]

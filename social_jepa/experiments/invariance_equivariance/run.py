@@ -43,7 +43,7 @@ import numpy as np
 from agents.models.seq_jepa import SeqJepa
 from env.objects.dataset import ObjectsConfig, ObjectViews
 from social_jepa.experiments.common.plotting import pictures
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import (
     PROBE,
@@ -124,7 +124,7 @@ QUICK = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Train one method, freeze it and score it.
 
     Args:
@@ -176,9 +176,9 @@ EXPERIMENT = Experiment(
     question="Does predicting under known rotations keep rotation in the codes and class in the aggregate?",
     settings=Settings,
     quick=QUICK,
-    parts=lambda settings: PARTS,
+    conditions=lambda settings: PARTS,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

@@ -17,8 +17,8 @@ from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import BASELINES, BaselineConfig, EncoderConfig, SeqModelConfig
 from agents.seeded import seeded
 from env.objects.dataset import ObjectViews
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.invariance_equivariance.data import sequences
 
 WEIGHTS, ORDER = 11, 12  # words: the same first encoder and the same order of objects for every method
@@ -142,7 +142,7 @@ def step_flops(model: Model, batch: tuple[Tensor, Tensor], covariance: float = 0
 
 
 def train(
-    part: str, pool: ObjectViews, sizes: Sizes, recipe: Recipe, seed: int, say: Say
+    part: str, pool: ObjectViews, sizes: Sizes, recipe: Recipe, seed: int, say: Log
 ) -> tuple[Model, Mapping[str, list[float]], float, int]:
     """Train one method on a pool.
 
@@ -157,7 +157,7 @@ def train(
     def batch(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
         return step_loss(model, draw(part, pool, sizes, rng), recipe.covariance)
 
-    curves, flops = fit(
+    curves, flops = fit_model(
         model, batch, steps, recipe.learning_rate, (seed, ORDER), say, weight_decay=recipe.weight_decay,
         after_step=target_mover(model, recipe.momentum, steps),
     )  # fmt: skip

@@ -11,12 +11,12 @@ from env.sensors import SensorSpec
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
-    begin_later,
-    enrolled,
-    learn,
-    stranger_of,
+    train_agent,
+    train_on_later_ticks,
+    trained_agent,
+    untrained_agent,
 )
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.framework.experiment import Log
 
 RIVALS = "social_jepa.experiments.common.baselines:"
 
@@ -55,7 +55,7 @@ METHODS: Mapping[str, Method] = {
 
 
 def raise_one(
-    method: Method, upbringing: AgentSetup, seed: int, index: int, poses: Sequence[Pose], say: Say,
+    method: Method, upbringing: AgentSetup, seed: int, index: int, poses: Sequence[Pose], say: Log,
     later: int = 0,
 ) -> tuple[TrainedAgent, np.ndarray]:  # fmt: skip
     """Train one agent, and return what remains of it and what its camera saw at three ticks that score.
@@ -73,17 +73,17 @@ def raise_one(
         (the stranger, frames uint8 [3, H, W, 3]).
     """
     model = replace(upbringing.model, **method.model)
-    with enrolled(upbringing, seed, index, poses, method.kind, model) as agent:
+    with untrained_agent(upbringing, seed, index, poses, method.kind, model) as agent:
         if method.told:
             agent.recorder.spec = SensorSpec(controlled_objects=upbringing.scene.objects, task="positions")
         if later:
-            begin_later(agent, later)
-        flops = learn(agent, say, None if method.learns else 0)
-        return stranger_of(agent, flops), agent.recorder.record(agent.held_ticks[:3]).frames
+            train_on_later_ticks(agent, later)
+        flops = train_agent(agent, say, None if method.learns else 0)
+        return trained_agent(agent, flops), agent.recorder.record(agent.held_ticks[:3]).frames
 
 
 def raise_all(
-    method: Method, upbringing: AgentSetup, seed: int, indices: Sequence[int], poses: Sequence[Pose], say: Say
+    method: Method, upbringing: AgentSetup, seed: int, indices: Sequence[int], poses: Sequence[Pose], say: Log
 ) -> tuple[list[TrainedAgent], np.ndarray]:
     """Train several agents one after the other; the frames are [agents, 3, H, W, 3]."""
     raised = [raise_one(method, upbringing, seed, index, poses, say) for index in indices]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.isometry.methods import METHODS
 
 if TYPE_CHECKING:
@@ -30,26 +30,29 @@ def figures(results: Results, settings: "Settings") -> list[Metric]:
 
 
 def _goals(results: Results, settings: "Settings") -> list[Metric]:
-    def line(name: str, measure: str, goal: Goal, null: str = "") -> Metric:
+    def line(name: str, measure: str, goal: Threshold, null: str = "") -> Metric:
         chance = results.mean(LONG, null or f"shuffled, {measure}")
-        return Metric(name, results.estimate(LONG, measure), chance, goal=goal, group="goals")
+        return Metric(name, results.estimate(LONG, measure), chance, threshold=goal, group="goals")
 
     found = [
-        line(f"core R2, orthogonal map from {pairs} pairs", f"procrustes, {pairs}", Goal(">=", value))
+        line(f"core R2, orthogonal map from {pairs} pairs", f"procrustes, {pairs}", Threshold(">=", value))
         for pairs, value in ((settings.enough, 0.95), (settings.few, 0.93))
     ]
     found += [
-        line("largest singular value of any core map", "largest singular value", Goal("<=", 1.02)),
-        line("smallest singular value of any core map", "smallest singular value", Goal(">=", 0.93)),
+        line("largest singular value of any core map", "largest singular value", Threshold("<=", 1.02)),
+        line("smallest singular value of any core map", "smallest singular value", Threshold(">=", 0.93)),
     ]
     ours = results.estimate("jepa", "leading axes")
     for rival in SELF_SUPERVISED:
         theirs = results.estimate(rival, "leading axes")
         name = f"JEPA minus {METHODS[rival].title}"
         chance = results.mean("jepa", SHUFFLED_AXES) - results.mean(rival, SHUFFLED_AXES)
-        found.append(Metric(name, ours - theirs, chance, goal=Goal(">", 0.0), group="goals"))
+        found.append(Metric(name, ours - theirs, chance, threshold=Threshold(">", 0.0), group="goals"))
     name = f"|R2| of shuffled pairs, ridge of all dimensions, {settings.pairs} pairs"
-    return [*found, Metric(name, results.estimate(LONG, "|null|"), goal=Goal("<=", 0.02), group="goals")]
+    return [
+        *found,
+        Metric(name, results.estimate(LONG, "|null|"), threshold=Threshold("<=", 0.02), group="goals"),
+    ]
 
 
 def _shape(results: Results) -> list[Metric]:
@@ -73,7 +76,7 @@ def _budgets(results: Results, settings: "Settings") -> list[Metric]:
         f"all dimensions, {pairs}": f"all dimensions, ridge, {pairs} pairs"
         for pairs in (settings.enough, settings.pairs)
     }
-    known = results.outcomes[LONG, results.seeds[0]].measures
+    known = results.condition_results[LONG, results.seeds[0]].scores
     return [
         Metric(
             title, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
@@ -113,7 +116,9 @@ def _methods(results: Results) -> list[Metric]:
 def notes(results: Results, settings: "Settings") -> list[str]:
     """Return costs, what each method found for its core, and which goals were missed."""
     first = results.seeds[0]
-    spent = ", ".join(f"{part} {results.outcomes[part, first].flops / 1e12:.2f}" for part in (LONG, *METHODS))
+    spent = ", ".join(
+        f"{part} {results.condition_results[part, first].flops / 1e12:.2f}" for part in (LONG, *METHODS)
+    )
     cores = "; ".join(
         f"{method.title} {results.mean(part, 'core size'):g} ({results.mean(part, 'core as found'):.3f})"
         for part, method in METHODS.items()
@@ -125,7 +130,7 @@ def notes(results: Results, settings: "Settings") -> list[str]:
         f"Core size each method found by the same procedure, mean over agents, and its R2: {cores}. In "
         f"the long course {results.mean(LONG, 'core size'):g}.",
         SEARCH,
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]
 
 

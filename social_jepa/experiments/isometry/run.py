@@ -49,7 +49,7 @@ from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from social_jepa.experiments.common.pairs import over_edges
 from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent, ring_poses
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry.methods import METHODS, raise_all, raise_one
 from social_jepa.experiments.isometry.metrics import figures, notes
@@ -123,7 +123,7 @@ class Settings:
         return replace(up, training=training, negotiation=replace(up.negotiation, pool_ticks=pool))
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Raise the agents of one part and score the maps between them.
 
     Args:
@@ -147,7 +147,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
     return ConditionResult(measures, {"correlations": correlations(pair)}, flops=flops)
 
 
-def society(seed: int, settings: Settings, say: Say) -> ConditionResult:
+def society(seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Return what the agents of the long course and their maps score, and the nulls."""
     up = settings.longer
     poses = ring_poses(up, settings.agents)
@@ -193,9 +193,9 @@ EXPERIMENT = Experiment(
     question="Are the latents of strangers related by one linear map, an isometry, and from how many pairs?",
     settings=Settings,
     quick={"upbringing": QUICK, "agents": 3, "pairs": 256, "scored": 256},
-    parts=lambda settings: (LONG, *METHODS),
+    conditions=lambda settings: (LONG, *METHODS),
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.framework.score import Estimate, Score
 
 SHARES = (0.85, 0.95)  # of the final score alone
@@ -92,8 +92,8 @@ def figures(results: Results, settings: Any) -> list[Metric]:
     flops, frames = (ratio(results, hardest, "taught", high, column) for column in (FLOPS, TICKS))
     naive = [ratio(results, hardest, "taught", high, column, "one course").value for column in (FLOPS, TICKS)]
     goals = [
-        Metric("FLOPs to 95 %, taught over alone", flops, None, naive[0], Goal("<=", 0.28), "goals"),
-        Metric("frames to 95 %, taught over alone", frames, None, naive[1], Goal("<=", 0.1), "goals"),
+        Metric("FLOPs to 95 %, taught over alone", flops, None, naive[0], Threshold("<=", 0.28), "goals"),
+        Metric("frames to 95 %, taught over alone", frames, None, naive[1], Threshold("<=", 0.1), "goals"),
     ]
     return [*goals, *(line for scene in settings.scenes for line in _of_scene(results, scene))]
 
@@ -166,7 +166,7 @@ def notes(results: Results, settings: Any) -> list[str]:
         said += [
             winner(results, scene, arm, column) for column in (FLOPS, TICKS) for arm in ("alone", "taught")
         ]
-    return [*said, SEARCH, SMALL, *missed(figures(results, settings))]
+    return [*said, SEARCH, SMALL, *missed_thresholds(figures(results, settings))]
 
 
 def by_seed(results: Results, scene: int) -> str:

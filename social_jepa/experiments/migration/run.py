@@ -44,9 +44,15 @@ import numpy as np
 import torch
 
 from agents.settings import ModelConfig
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, enrolled, learn, ring_poses
-from social_jepa.experiments.common.training_loop import counted
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.common.trained_agents import (
+    QUICK,
+    AgentSetup,
+    ring_poses,
+    train_agent,
+    untrained_agent,
+)
+from social_jepa.experiments.common.training_loop import count_flops
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.migration.metrics import figures, notes
 from social_jepa.experiments.migration.plots import pictures
 from social_jepa.experiments.migration.training import Newcomer, Trial
@@ -130,7 +136,7 @@ QUICK_RUN = {
 }
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Let a newcomer learn in every way of one kind.
 
     Args:
@@ -159,9 +165,9 @@ Arrays = dict[str, np.ndarray]
 Found = tuple[Arms, Arrays, float]  # and the FLOPs of all training, each step once
 
 
-def _alone(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> Found:
+def _alone(upbringing: AgentSetup, seed: int, settings: Settings, say: Log) -> Found:
     """The whole course, looked at in its middle, and every other course."""
-    with enrolled(upbringing, seed, NEWCOMER, ring_poses(upbringing, 3)) as agent:
+    with untrained_agent(upbringing, seed, NEWCOMER, ring_poses(upbringing, 3)) as agent:
         newcomer = Newcomer(agent)
         untrained = newcomer.score(newcomer.untrained()).score
         whole = newcomer.alone(newcomer.untrained(), upbringing.training.steps, settings.looked)
@@ -177,21 +183,21 @@ def _alone(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> F
     return {"one course": whole, "alone": [*others, *whole]}, {"untrained": np.array([untrained])}, flops
 
 
-def _taught(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> Found:
+def _taught(upbringing: AgentSetup, seed: int, settings: Settings, say: Log) -> Found:
     """Lessons of a teacher that has learned, of teachers that have not, and what may follow a lesson."""
     poses = ring_poses(upbringing, 3)
     stages = {"untrained": 0, "early": settings.early, "whole": upbringing.training.steps}
     asked = max(ticks for *_, ticks in (*settings.lessons, settings.control, settings.before))
     codes, flops = {}, 0.0
-    with enrolled(upbringing, seed, TEACHER, poses) as agent:
+    with untrained_agent(upbringing, seed, TEACHER, poses) as agent:
         for stage, until in stages.items():
-            flops += learn(agent, say, until)
-            codes[stage], telling = counted(lambda: agent.distill_targets(asked)[1])
+            flops += train_agent(agent, say, until)
+            codes[stage], telling = count_flops(lambda: agent.distill_targets(asked)[1])
     if not codes["untrained"].shape[1]:  # it has no core: then all that it says is nothing
         codes["untrained"] = torch.zeros(asked, 1)
     order = np.random.default_rng([seed, SHUFFLING]).permutation(settings.control[2])
     codes["shuffled"] = codes["whole"][: settings.control[2]][order]
-    with enrolled(upbringing, seed, NEWCOMER, poses) as agent:
+    with untrained_agent(upbringing, seed, NEWCOMER, poses) as agent:
         newcomer = Newcomer(agent)
 
         def lesson(way: tuple[int, int, int], said: str = "whole") -> Trial:
@@ -217,11 +223,11 @@ def _then_alone(
     return newcomer.alone(model, way[0], (), *way[1:], settings.warmup, lesson)[-1]
 
 
-def _mutual(upbringing: AgentSetup, seed: int, settings: Settings, say: Say) -> Found:
+def _mutual(upbringing: AgentSetup, seed: int, settings: Settings, say: Log) -> Found:
     """Two newcomers that begin alone, and then learn from each other in turns."""
     pair = []
     for index in (NEWCOMER, PEER):
-        with enrolled(upbringing, seed, index, ring_poses(upbringing, 3)) as agent:
+        with untrained_agent(upbringing, seed, index, ring_poses(upbringing, 3)) as agent:
             pair.append(Newcomer(agent))
     models = [newcomer.untrained() for newcomer in pair]
     found = [
@@ -243,9 +249,9 @@ EXPERIMENT = Experiment(
     question="Does a late joiner learn faster when a peer teaches it through anchors than alone?",
     settings=Settings,
     quick=QUICK_RUN,
-    parts=lambda settings: [f"{kind}-{objects}" for objects in settings.scenes for kind in KINDS],
+    conditions=lambda settings: [f"{kind}-{objects}" for objects in settings.scenes for kind in KINDS],
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

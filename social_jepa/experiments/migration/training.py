@@ -13,7 +13,7 @@ from agents.training.distillation import distill
 from agents.training.trainer import Trainer
 from alignment.core import find_core
 from social_jepa.experiments.common.probes import in_chunks, linear_probe
-from social_jepa.experiments.common.training_loop import counted
+from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.score import Score
 
 CALIBRATION = 1024  # first ticks, whose mean picture and spread normalise the input
@@ -92,7 +92,7 @@ class Newcomer:
         if ticks == agent.spec.training.replay_ticks:
             trainer.replay_buffer = agent.trainer.replay_buffer  # recorded already
         trainer.record(lambda: False)
-        step = counted(lambda: trainer.run(lambda: None, lambda: False, 1))[1]
+        step = count_flops(lambda: trainer.run(lambda: None, lambda: False, 1))[1]
         trials = []
         for until in (*(at for at in looked if at < steps), steps):
             trainer.run(lambda: None, lambda: False, until)
@@ -129,7 +129,7 @@ class Newcomer:
 
         first = agent.build_model()
         first.load_state_dict(model.state_dict())
-        step = counted(lambda: lesson(first, 1))[1]
+        step = count_flops(lambda: lesson(first, 1))[1]
         lesson(model, steps)
         return _trial(steps, batch, len(codes), step, self.score(model), after)
 

@@ -9,20 +9,20 @@ from alignment.anchors import AnchorSet
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
-    enrolled,
-    learn,
     ring_poses,
-    stranger_of,
+    train_agent,
+    trained_agent,
+    untrained_agent,
 )
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.framework.experiment import Log
 
 
-def raised(upbringing: AgentSetup, seed: int, say: Say) -> tuple[list[TrainedAgent], TrainedAgent]:
+def raised(upbringing: AgentSetup, seed: int, say: Log) -> tuple[list[TrainedAgent], TrainedAgent]:
     """Train two agents; return them, and the second with axes that were found on a later stretch of time."""
     strangers, poses = [], ring_poses(upbringing, 2)
     for index in range(2):
-        with enrolled(upbringing, seed, index, poses) as agent:
-            strangers.append(stranger_of(agent, learn(agent, say)))
+        with untrained_agent(upbringing, seed, index, poses) as agent:
+            strangers.append(trained_agent(agent, train_agent(agent, say)))
             if index == 1:
                 apart = with_later_axes(agent, strangers[1])
     return strangers, apart

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 
 SEARCH = (
     "Search, on seed 100 alone: two spacings. At 0.05 one anchor that the source chose gave 0.62, because "
@@ -29,7 +29,7 @@ LUCK = (
 def figures(results: Results, settings: Any) -> list[Metric]:
     """Return the lines of the table."""
     distinct = settings.part(settings.distinct)
-    goal = Goal(">=", 0.9)
+    goal = Threshold(">=", 0.9)
     found = [_line(results, distinct, method, 1, "goals", goal) for method in ("signs", "chosen")]
     counts = settings.anchors
     for method, few in {"signs": counts[1:], "hedged": counts, "assigned": counts}.items():
@@ -54,7 +54,7 @@ def figures(results: Results, settings: Any) -> list[Metric]:
 
 
 def _line(
-    results: Results, part: str, method: str, count: int, group: str, goal: Goal | None = None
+    results: Results, part: str, method: str, count: int, group: str, goal: Threshold | None = None
 ) -> Metric:
     words = f"{method}, {count}"
     baseline = f"procrustes, {count}" if "apart" not in method else f"{method.split()[-1]}, {count}"
@@ -66,7 +66,7 @@ def _line(
 
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what the trainings cost, how alike the axes are, and by how much the goal is missed."""
-    spent = sum(results.outcomes[part, results.seeds[0]].flops for part in settings.parts) / 1e12
+    spent = sum(results.condition_results[part, results.seeds[0]].flops for part in settings.parts) / 1e12
     sizes = [results.array(settings.part(settings.distinct), "core sizes", seed) for seed in results.seeds]
     return [
         f"Counted training TFLOPs of all spacings, seed {results.seeds[0]}: {spent:.2f}.",
@@ -79,7 +79,7 @@ def notes(results: Results, settings: Any) -> list[str]:
         LUCK,
         _bent(results, settings),
         _control(results, settings),
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]
 
 

@@ -54,7 +54,7 @@ import numpy as np
 
 from social_jepa.experiments.common.pairs import ordered_pairs
 from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.pair_free.axes import correlations, leading, raised
 from social_jepa.experiments.pair_free.methods import (
@@ -123,7 +123,7 @@ class Settings:
         return tuple(np.round(self.middle + spacing * steps, 4).tolist())
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Train the agents of one spacing, and map between their axes with next to nothing.
 
     Args:
@@ -229,9 +229,9 @@ EXPERIMENT = Experiment(
     question="How little must two strangers share, if the axes of their cores can name themselves?",
     settings=Settings,
     quick={"upbringing": QUICK, "draws": 20, "restarts": 4},
-    parts=lambda settings: settings.parts,
+    conditions=lambda settings: settings.parts,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

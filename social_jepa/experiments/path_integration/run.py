@@ -41,11 +41,11 @@ from social_jepa.experiments.common.probes import in_chunks, linear_probe, mlp_p
 from social_jepa.experiments.framework.experiment import (
     ConditionResult,
     Experiment,
-    Goal,
+    Log,
     Metric,
     Results,
-    Say,
-    missed,
+    Threshold,
+    missed_thresholds,
 )
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import shuffled
@@ -108,7 +108,7 @@ QUICK = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Train one model in one world, freeze it, and read where it has come to.
 
     Args:
@@ -199,8 +199,8 @@ def figures(results: Results, settings: Settings) -> list[Metric]:
     both, alone = (results.estimate("glances", f"{inputs}, {longest}") for inputs in INPUTS[:2])
     null = _null(results, "glances", longest)
     found = [
-        Metric(f"R2 at {longest} glances", both, null, alone.value, Goal(">=", 0.85), "goals"),
-        Metric("the same minus action only", both - alone, 0.0, goal=Goal(">", 0.0), group="goals"),
+        Metric(f"R2 at {longest} glances", both, null, alone.value, Threshold(">=", 0.85), "goals"),
+        Metric("the same minus action only", both - alone, 0.0, threshold=Threshold(">", 0.0), group="goals"),
     ]
     for world in WORLDS:
         for inputs in (*INPUTS, "untrained"):
@@ -215,13 +215,13 @@ def figures(results: Results, settings: Settings) -> list[Metric]:
 def notes(results: Results, settings: Settings) -> list[str]:
     """Return what the trainings cost, how the search went, and by how much goals are missed."""
     spent = ", ".join(
-        f"{world} {results.outcomes[world, results.seeds[0]].flops / 1e12:.2f}" for world in WORLDS
+        f"{world} {results.condition_results[world, results.seeds[0]].flops / 1e12:.2f}" for world in WORLDS
     )
     return [
         f"Counted training TFLOPs, seed {results.seeds[0]}: {spent}.",
         SEARCH,
         ALONE,
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]
 
 
@@ -230,9 +230,9 @@ EXPERIMENT = Experiment(
     question="Does the aggregate know where a sequence has led, and does it need both views and actions?",
     settings=Settings,
     quick=QUICK,
-    parts=lambda settings: WORLDS,
+    conditions=lambda settings: WORLDS,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

@@ -10,8 +10,8 @@ from torch import Tensor
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import EncoderConfig, SeqModelConfig
 from agents.seeded import seeded
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.invariance_equivariance.training import (
     CALIBRATION,
     closed,
@@ -52,7 +52,7 @@ def build(training: Paths, sizes: PathSizes, seed: int) -> SeqJepa:
     return model
 
 
-def train(training: Paths, sizes: PathSizes, seed: int, say: Say) -> tuple[SeqJepa, float]:
+def train(training: Paths, sizes: PathSizes, seed: int, say: Log) -> tuple[SeqJepa, float]:
     """Return a trained model and the counted FLOPs, those of each step's own length."""
     model = build(training, sizes, seed)
     rng = np.random.default_rng([seed, ORDER])
@@ -68,7 +68,7 @@ def train(training: Paths, sizes: PathSizes, seed: int, say: Say) -> tuple[SeqJe
         total += spent[length]
         return step_loss(model, _batch(training, sizes, length, rng), sizes.covariance)
 
-    fit(
+    fit_model(
         model, batch, sizes.steps, sizes.learning_rate, (seed, ORDER), say, weight_decay=1e-3,
         after_step=target_mover(model, sizes.momentum, sizes.steps),
     )  # fmt: skip

@@ -39,17 +39,17 @@ from social_jepa.experiments.common.trained_agents import (
     QUICK,
     AgentSetup,
     TrainedAgent,
-    raise_strangers,
     ring_poses,
+    train_agents,
 )
 from social_jepa.experiments.framework.experiment import (
     ConditionResult,
     Experiment,
-    Goal,
+    Log,
     Metric,
     Results,
-    Say,
-    missed,
+    Threshold,
+    missed_thresholds,
 )
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.probe_porting.plots import pictures
@@ -92,7 +92,7 @@ QUICK_RUN = {
 }  # fmt: skip
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Raise a society, fit every agent's probes, and let each agent read with every other's.
 
     Args:
@@ -102,7 +102,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
         say: Told how it goes.
     """
     upbringing = settings.upbringing
-    strangers = raise_strangers(upbringing, seed, ring_poses(upbringing, settings.agents), say)
+    strangers = train_agents(upbringing, seed, ring_poses(upbringing, settings.agents), say)
     readers = {stranger.name: probes_of(stranger) for stranger in strangers}
     measures: dict[str, Score] = {}
     arrays: dict[str, np.ndarray] = {}
@@ -206,7 +206,7 @@ def figures(results: Results, settings: Settings) -> list[Metric]:
         name = f"{task}: own minus ported, {judged} anchors"
         loss, null = own - lines[f"ported, {judged}"], own.value - shuffled
         no_map = own.value - lines["no map"].value
-        found.append(Metric(name, loss, null, no_map, Goal("<=", 0.01), "goals"))
+        found.append(Metric(name, loss, null, no_map, Threshold("<=", 0.01), "goals"))
         rest += [Metric(f"{task}: {line}", lines[line], shuffled, own.value, group=task) for line in UNMAPPED]
         rest += [
             Metric(f"{task}: ported, {count}", lines[f"ported, {count}"], _shuffled(results, task, count),
@@ -225,13 +225,13 @@ def _shuffled(results: Results, task: str, count: int) -> float:
 
 def notes(results: Results, settings: Settings) -> list[str]:
     """Return what it costs, and by how much goals are missed."""
-    flops = results.outcomes["society", results.seeds[0]].flops / 1e12
+    flops = results.condition_results["society", results.seeds[0]].flops / 1e12
     return [
         f"Counted training TFLOPs of the {settings.agents} agents, seed {results.seeds[0]}: {flops:.2f}. "
         "Porting a probe costs none: an SVD of a matrix as large as the core, and one product a tick.",
         f"Null beside a figure: maps fitted on as many anchors, shuffled; beside lines without a map, on "
         f"{settings.judged}. Baseline: B's own probe; of the goals' figures, what no map at all loses.",
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]
 
 
@@ -240,9 +240,9 @@ EXPERIMENT = Experiment(
     question="Does a probe of one agent serve another without a gradient step?",
     settings=Settings,
     quick=QUICK_RUN,
-    parts=lambda settings: ("society",),
+    conditions=lambda settings: ("society",),
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

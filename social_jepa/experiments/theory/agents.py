@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from agents.seeded import seeded
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.theory.bound import Code, whitener
 from social_jepa.experiments.theory.worlds import Observation, Steps, World
 
@@ -108,7 +108,7 @@ def make_encoder(sizes: Sizes) -> nn.Module:
 
 
 def raise_agent(
-    world: World, seed: int, index: int, sizes: Sizes, say: Say, loss: Loss = alignment_loss
+    world: World, seed: int, index: int, sizes: Sizes, say: Log, loss: Loss = alignment_loss
 ) -> Agent:
     """Train one agent on steps of a world that no other agent sees.
 
@@ -141,7 +141,7 @@ def raise_agent(
         if done in sizes.looks:
             kept.append(copy.deepcopy(encoder))
 
-    _, flops = fit(
+    _, flops = fit_model(
         encoder, batch, sizes.steps, sizes.learning_rate, [seed, index, ORDER], say, after_step=look
     )
     return Agent(observe, tuple(kept), flops)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.framework.score import Estimate, Score
 
 SLACK = (
@@ -31,7 +31,9 @@ def pooled(results: Results, parts: list[str], measure: str) -> Estimate:
     """Return the mean of a measure over the samples of several parts."""
 
     def values(seed: int) -> np.ndarray:
-        return np.concatenate([results.outcomes[part, seed].measures[measure].values for part in parts])
+        return np.concatenate(
+            [results.condition_results[part, seed].scores[measure].values for part in parts]
+        )
 
     return Estimate.of([Score.mean(values(seed)) for seed in results.seeds])
 
@@ -44,15 +46,24 @@ def figures(results: Results, settings: Any) -> list[Metric]:
         return results.estimate(part, measure).value
 
     found = [
-        Metric("share of pairs inside the bound", pooled(results, own, "inside"), goal=Goal("==", 1),
-               group="goals"),
-        Metric("greatest change of the whitened loss under A, relative",
-               results.estimate("symmetry", "whitened change"),
-               baseline=value("symmetry", "raw factor") - 1, goal=Goal("<=", 1e-6), group="goals"),
+        Metric(
+            "share of pairs inside the bound",
+            pooled(results, own, "inside"),
+            threshold=Threshold("==", 1),
+            group="goals",
+        ),
+        Metric(
+            "greatest change of the whitened loss under A, relative",
+            results.estimate("symmetry", "whitened change"),
+            baseline=value("symmetry", "raw factor") - 1,
+            threshold=Threshold("<=", 1e-6),
+            group="goals",
+        ),
         Metric("share of bounds below 2 n", pooled(results, own, "not vacuous"), group="own setting"),
-        Metric("share of agents inside their own bound", pooled(results, own, "own, inside"),
-               group="own setting"),
-    ]  # fmt: skip
+        Metric(
+            "share of agents inside their own bound", pooled(results, own, "own, inside"), group="own setting"
+        ),
+    ]
     for part in (*own, "scene"):
         group = "scene" if part == "scene" else "own setting"
         untrained = None if part == "scene" else value(part, "untrained")
@@ -95,14 +106,17 @@ def _symmetry(results: Results) -> list[Metric]:
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what trainings cost, how to read the bound, and by how much goals are missed."""
     first = results.seeds[0]
-    spent = {part: results.outcomes[part, first].flops / 1e12 for part in (own_parts(settings)[0], "scene")}
+    spent = {
+        part: results.condition_results[part, first].flops / 1e12
+        for part in (own_parts(settings)[0], "scene")
+    }
     return [
         "Counted training TFLOPs of all agents of a part, seed "
         f"{first}: " + ", ".join(f"{part} {flops:.2f}" for part, flops in spent.items()) + ".",
         SLACK,
         OUTSIDE,
         *outside_notes(results, settings),
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]
 
 

@@ -49,7 +49,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.theory.agents import Sizes, States, embed_states, raise_agent
 from social_jepa.experiments.theory.bound import score_agents, score_latents
 from social_jepa.experiments.theory.metrics import figures, notes
@@ -89,7 +89,7 @@ def parts(settings: Settings) -> Sequence[str]:
     return ("scene", *(f"rho {rho:g}" for rho in settings.rhos), *settings.outside, "symmetry")
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Train the agents of one world and compare what they may differ by with what they do.
 
     Args:
@@ -123,9 +123,9 @@ EXPERIMENT = Experiment(
         "sizes": {"steps": 150, "hidden": 32, "pairs": 256}, "fitting": 4000, "scoring": 4000,
         "upbringing": QUICK, "cameras": 3, "ticks": 512,
     },
-    parts=parts,
+    conditions=parts,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )  # fmt: skip

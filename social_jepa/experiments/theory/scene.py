@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from social_jepa.experiments.common.trained_agents import AgentSetup, enrolled, learn, ring_poses
-from social_jepa.experiments.framework.experiment import ConditionResult, Say
+from social_jepa.experiments.common.trained_agents import AgentSetup, ring_poses, train_agent, untrained_agent
+from social_jepa.experiments.framework.experiment import ConditionResult, Log
 from social_jepa.experiments.theory.bound import Code, score_agents
 
 NULL = 21  # word
 
 
-def run_scene(seed: int, upbringing: AgentSetup, cameras: int, ticks: int, say: Say) -> ConditionResult:
+def run_scene(seed: int, upbringing: AgentSetup, cameras: int, ticks: int, say: Log) -> ConditionResult:
     """Train agents of a run and bound them from what each core makes of ticks after its training.
 
     Args:
@@ -22,8 +22,8 @@ def run_scene(seed: int, upbringing: AgentSetup, cameras: int, ticks: int, say: 
     poses = ring_poses(upbringing, cameras)
     codes, flops = [], 0.0
     for index in range(cameras):
-        with enrolled(upbringing, seed, index, poses) as agent:
-            flops += learn(agent, say)
+        with untrained_agent(upbringing, seed, index, poses) as agent:
+            flops += train_agent(agent, say)
             # The ticks after training have told which axes are the core: what scores lies behind them.
             fits = (
                 agent.trainer.replay_buffer.ticks.stop + upbringing.training.core_eval_ticks + 2 * agent.gap

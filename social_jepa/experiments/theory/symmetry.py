@@ -22,8 +22,8 @@ from agents.seeded import seeded
 from alignment.fit import centre
 from alignment.linear_map import LinearMap
 from alignment.score import kappa, spectrum
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import ConditionResult, Say
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import ConditionResult, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.theory.agents import Sizes, States, embed_states, prediction_loss, raise_agent
 from social_jepa.experiments.theory.bound import Code, whitener
@@ -63,7 +63,7 @@ def losses(predict: Predict, now: Tensor, later: Tensor) -> tuple[float, float]:
     return float(error.square().sum(1).mean()), float(white.square().sum(1).mean())
 
 
-def learn_predictor(code: Code, steps: int, words: Sequence[int], say: Say) -> Predict:
+def learn_predictor(code: Code, steps: int, words: Sequence[int], say: Log) -> Predict:
     """Return a perceptron that has learned to predict the first half of the scored codes' successors."""
     half = len(code.scoring) // 2
     now, later = code.scoring[:half].float(), code.following[:half].float()
@@ -74,7 +74,7 @@ def learn_predictor(code: Code, steps: int, words: Sequence[int], say: Say) -> P
         loss = (net(now[rows]) - later[rows]).square().sum(1).mean()
         return loss, {"predictor": loss.item()}
 
-    fit(net, batch, steps, 1e-2, [*words, 1], say)
+    fit_model(net, batch, steps, 1e-2, [*words, 1], say)
     net = net.double().requires_grad_(False)
     return net
 
@@ -87,7 +87,7 @@ def draw_matrices(words: Sequence[int], dim: int) -> Iterator[tuple[tuple[int, i
             yield (row, draw), condition, draw_matrix(rng, dim, condition)
 
 
-def run_symmetry(seed: int, sizes: Sizes, count: int, say: Say) -> ConditionResult:
+def run_symmetry(seed: int, sizes: Sizes, count: int, say: Log) -> ConditionResult:
     """Train one agent in a world without noise, and look at it through many invertible matrices.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.universe.shuffles import ENDS
 
 SEARCH = (
@@ -37,9 +37,15 @@ def _goals(results: Results, settings: Any) -> list[Metric]:
     sent = results.estimate("toy", f"messages, join, {most}")
     refit = results.mean("toy", f"messages, refit, {most}")
     return [
-        Metric(f"{most}: R2 of the universe minus pairwise", gain, chance, goal=Goal(">=", 0), group="goals"),
-        Metric(f"{most}: cycle error of the universe", cycle, null, baseline, Goal("<", 1e-5), "goals"),
-        Metric(f"{most}: messages for a join", sent, None, refit, Goal("==", 1), "goals"),
+        Metric(
+            f"{most}: R2 of the universe minus pairwise",
+            gain,
+            chance,
+            threshold=Threshold(">=", 0),
+            group="goals",
+        ),
+        Metric(f"{most}: cycle error of the universe", cycle, null, baseline, Threshold("<", 1e-5), "goals"),
+        Metric(f"{most}: messages for a join", sent, None, refit, Threshold("==", 1), "goals"),
     ]
 
 
@@ -148,7 +154,7 @@ def _gains(results: Results, size: int = 0) -> str:
 
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what the trainings cost, which agents fell short, and by how much goals are missed."""
-    spent = results.outcomes["toy", results.seeds[0]].flops / 1e12
+    spent = results.condition_results["toy", results.seeds[0]].flops / 1e12
     sizes = np.concatenate([results.array("toy", "core sizes", seed) for seed in results.seeds])
     usual = int(np.bincount(sizes).argmax())
     return [
@@ -157,5 +163,5 @@ def notes(results: Results, settings: Any) -> list[str]:
         SEARCH,
         f"Universe minus pairwise by seed: {_gains(results)}; of edges between two cores of {usual} "
         f"dimensions: {_gains(results, usual)}.",
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]

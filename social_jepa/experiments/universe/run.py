@@ -46,10 +46,10 @@ from social_jepa.experiments.common.trained_agents import (
     QUICK,
     AgentSetup,
     TrainedAgent,
-    raise_strangers,
     ring_poses,
+    train_agents,
 )
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.universe.metrics import figures, notes
 from social_jepa.experiments.universe.plots import pictures
@@ -129,7 +129,7 @@ class Settings:
         return self.sizes[-1]
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Train all agents, and compare the ways between them.
 
     Args:
@@ -139,7 +139,7 @@ def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
         say: Told how it goes.
     """
     upbringing = settings.upbringing
-    strangers = raise_strangers(upbringing, seed, ring_poses(upbringing, settings.most), say)
+    strangers = train_agents(upbringing, seed, ring_poses(upbringing, settings.most), say)
     measures: dict[str, Score] = {}
     for count in settings.sizes:
         measures |= of_size(strangers[:count], seed, settings)
@@ -221,9 +221,9 @@ EXPERIMENT = Experiment(
         "upbringing": LITTLE, "sizes": (3, 4, 6), "hops": (1, 2, 4), "budgets": (8, 64), "dealt": (64, 256),
         "company": 6, "few": 2, "draws": 2, "cycles": 5,
     },
-    parts=lambda settings: (PART,),
+    conditions=lambda settings: (PART,),
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from social_jepa.experiments.framework.experiment import Goal, Metric, Results, missed
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.viewpoint.views import CAMERAS, WALL, degrees_name
 
 FACES = (
@@ -56,19 +56,19 @@ def goals(results: Results, settings: Any) -> list[Metric]:
         Metric(
             f"R2 of the core at {far}, {settings.pairs} pairs", results.estimate("separation", f"R2, {far}"),
             results.mean("separation", f"null, {far}"), results.mean("separation", "untrained"),
-            Goal(">=", 0.92), "goals",
+            Threshold(">=", 0.92), "goals",
         ),
         Metric(
             "dimensions shared across the wall", results.estimate("others", "shared"), wall("shared, null"),
-            wall("shared without a wall"), Goal("==", 4.0), "goals",
+            wall("shared without a wall"), Threshold("==", 4.0), "goals",
         ),
         Metric(
             "R2 of the shared block, into the smaller core", results.estimate("others", "to blind"),
-            wall("to blind, null"), goal=Goal(">=", 0.9), group="goals",
+            wall("to blind, null"), threshold=Threshold(">=", 0.9), group="goals",
         ),
         Metric(
             "R2 of the hidden object, from behind the wall", results.estimate("others", "blind, hidden"),
-            wall("blind, hidden, null"), wall("seer, hidden"), Goal("<=", 0.05), "goals",
+            wall("blind, hidden, null"), wall("seer, hidden"), Threshold("<=", 0.05), "goals",
         ),
     ]  # fmt: skip
 
@@ -90,7 +90,7 @@ def edge_figures(results: Results, part: str, name: str, settings: Any) -> list[
 def notes(results: Results, settings: Any) -> list[str]:
     """Return what it cost, what few pairs give, what the product says of the wall, and what was missed."""
     spent = ", ".join(
-        f"{part} {results.outcomes[part, results.seeds[0]].flops / 1e12:.1f}"
+        f"{part} {results.condition_results[part, results.seeds[0]].flops / 1e12:.1f}"
         for part in ("separation", "others")
     )
     names = [degrees_name(degrees) for degrees in settings.separations]
@@ -105,5 +105,5 @@ def notes(results: Results, settings: Any) -> list[str]:
         FACES,
         UNSEEN,
         CHANCE,
-        *missed(figures(results, settings)),
+        *missed_thresholds(figures(results, settings)),
     ]

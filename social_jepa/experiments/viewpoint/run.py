@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Say
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.viewpoint.metrics import figures, notes
 from social_jepa.experiments.viewpoint.plots import pictures
@@ -131,7 +131,7 @@ def views_of(part: str, settings: Settings) -> list[View]:
     ]
 
 
-def run(part: str, seed: int, settings: Settings, say: Say) -> ConditionResult:
+def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
     """Train the reference and all other views of a part, one after the other, and compare them with it.
 
     Args:
@@ -178,9 +178,9 @@ EXPERIMENT = Experiment(
     question="How far apart may two views be, and how little of the scene may they share?",
     settings=Settings,
     quick=SMALL,
-    parts=lambda settings: PARTS,
+    conditions=lambda settings: PARTS,
     run=run,
-    figures=figures,
-    pictures=pictures,
+    metrics=figures,
+    plots=pictures,
     notes=notes,
 )

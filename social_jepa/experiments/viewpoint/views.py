@@ -16,11 +16,11 @@ from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
-    enrolled,
-    learn,
-    stranger_of,
+    train_agent,
+    trained_agent,
+    untrained_agent,
 )
-from social_jepa.experiments.framework.experiment import Say
+from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.framework.score import Score
 
 DRAWS = 16  # choices of the few pairs and of shuffled ones: a single choice says more about luck
@@ -90,24 +90,24 @@ def turned(ring: RingConfig, degrees: float) -> Pose:
     return ring_pose(1, replace(ring, separation=degrees)) if degrees else ring_pose(0, ring)
 
 
-def raise_witness(upbringing: AgentSetup, seed: int, index: int, views: Sequence[View], say: Say) -> Witness:
+def raise_witness(upbringing: AgentSetup, seed: int, index: int, views: Sequence[View], say: Log) -> Witness:
     """Train one agent alone on its view; no bodies stand in the scene, whatever the upbringing says."""
     view = views[index]
     alone = replace(upbringing, scene=replace(upbringing.scene, bodies=False))
-    with enrolled(alone, seed, index, [each.pose for each in views]) as agent:
+    with untrained_agent(alone, seed, index, [each.pose for each in views]) as agent:
         if view.hidden:
             agent.recorder.renderer = Walled(agent.recorder.renderer, view.hidden)
         newborn = _newborn(agent, say) if view.newborn else None
-        stranger = stranger_of(agent, learn(agent, say))
+        stranger = trained_agent(agent, train_agent(agent, say))
         assert agent.negotiation is not None
         frame = agent.recorder.render_views(stranger.heldout.ids[0])
         say(f"{view.name}: core of {stranger.core_dim}")
         return Witness(stranger, newborn, agent.negotiation, frame)
 
 
-def _newborn(agent: Agent, say: Say) -> TrainedAgent:
-    learn(agent, say, until=0)
-    return stranger_of(agent)
+def _newborn(agent: Agent, say: Log) -> TrainedAgent:
+    train_agent(agent, say, until=0)
+    return trained_agent(agent)
 
 
 def agreement(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.experiments.framework.registry import NAMES
+from social_jepa.experiments.framework.registry import EXPERIMENTS
 from tests.support.command import call
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -132,5 +132,5 @@ def test_the_strangers_of_the_documentation_agree(capsys):
 def test_the_list_has_every_experiment_and_its_question():
     said = call("experiment", "--list")
 
-    assert [line.split()[0] for line in said.out.splitlines()] == list(NAMES)
-    assert list(json.loads(call("experiment", "--list", "--json").out)) == list(NAMES)
+    assert [line.split()[0] for line in said.out.splitlines()] == list(EXPERIMENTS)
+    assert list(json.loads(call("experiment", "--list", "--json").out)) == list(EXPERIMENTS)

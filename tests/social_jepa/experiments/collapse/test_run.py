@@ -169,17 +169,16 @@ def test_equal_seeds_give_equal_outcomes(part):
     first, again = (run(part, 5, TINY, lambda text: None) for _ in range(2))
 
     assert first.flops > 0
-    assert {k: m.score for k, m in first.measures.items()} == pytest.approx(
-        {k: m.score for k, m in again.measures.items()}, nan_ok=True
+    assert {k: m.score for k, m in first.scores.items()} == pytest.approx(
+        {k: m.score for k, m in again.scores.items()}, nan_ok=True
     )
-    assert first.measures["counter-examples"].score == 0
+    assert first.scores["counter-examples"].score == 0
 
 
 def test_a_head_parts_one_chain_from_one_code_and_dynamics_do_not():
     settings = CollapseSettings(random=0, dim=4, hidden=16, steps=300)
     joint, alone = (
-        run(part, 1, settings, lambda text: None).measures
-        for part in ("collapsed-start", "collapsed-dynamics")
+        run(part, 1, settings, lambda text: None).scores for part in ("collapsed-start", "collapsed-dynamics")
     )
 
     assert joint["farthest"].score > 0.1
@@ -187,11 +186,11 @@ def test_a_head_parts_one_chain_from_one_code_and_dynamics_do_not():
 
 
 def test_the_page_has_its_goals_and_draws():
-    parts = EXPERIMENT.parts(TINY)
+    parts = EXPERIMENT.conditions(TINY)
     results = Results({(part, 5): run(part, 5, TINY, lambda text: None) for part in parts}, [5])
-    lines = EXPERIMENT.figures(results, TINY)
+    lines = EXPERIMENT.metrics(results, TINY)
 
     assert {line.group for line in lines} == set(parts)
-    assert sum(line.goal is not None for line in lines) == 11
-    assert set(EXPERIMENT.pictures(results, TINY)) == {"distances", "example", "search"}
+    assert sum(line.threshold is not None for line in lines) == 11
+    assert set(EXPERIMENT.plots(results, TINY)) == {"distances", "example", "search"}
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))

@@ -24,14 +24,14 @@ from social_jepa.experiments.common.trained_agents import (
     QUICK,
     AgentSetup,
     TrainedAgent,
-    begin_later,
-    enrolled,
-    learn,
-    raise_strangers,
     ring_poses,
-    stranger_of,
+    train_agent,
+    train_agents,
+    train_on_later_ticks,
+    trained_agent,
+    untrained_agent,
 )
-from social_jepa.experiments.common.training_loop import counted
+from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.score import Score
 
 
@@ -46,7 +46,7 @@ def upbringing():
 
 @pytest.fixture(scope="module")
 def raised(upbringing):
-    return raise_strangers(upbringing, 0, ring_poses(upbringing, 2), silent)
+    return train_agents(upbringing, 0, ring_poses(upbringing, 2), silent)
 
 
 def planted(name, seed, noise=0.0, dim=3, rows=200):
@@ -62,7 +62,7 @@ def planted(name, seed, noise=0.0, dim=3, rows=200):
 
 
 def test_strangers_share_no_weights_and_raising_them_again_gives_the_same(upbringing, raised):
-    again = raise_strangers(upbringing, 0, ring_poses(upbringing, 2), silent)
+    again = train_agents(upbringing, 0, ring_poses(upbringing, 2), silent)
 
     for one, two in zip(raised, again, strict=True):
         assert torch.equal(one.heldout.vectors, two.heldout.vectors)
@@ -92,9 +92,11 @@ def test_what_is_counted_is_steps_and_not_the_calibration_before_the_first():
         QUICK,
         ["training.steps=3", "training.replay_ticks=256", "model.p_jepa.controlled_objects=1"],
     )
-    with enrolled(small, 0, 0, ring_poses(small, 1), "p_jepa") as agent:  # it encodes frames to calibrate
-        flops = learn(agent, silent)
-        assert flops == 3 * counted(lambda: agent.train(until=4))[1]
+    with untrained_agent(
+        small, 0, 0, ring_poses(small, 1), "p_jepa"
+    ) as agent:  # it encodes frames to calibrate
+        flops = train_agent(agent, silent)
+        assert flops == 3 * count_flops(lambda: agent.train(until=4))[1]
 
 
 def test_true_states_belong_to_the_ticks_of_a_set(upbringing, raised):
@@ -108,22 +110,22 @@ def test_a_course_in_pieces_is_the_course_and_no_file_stays_behind(upbringing):
     poses = ring_poses(upbringing, 2)
     kept = []
     for until in ([None], [20, None]):
-        with enrolled(upbringing, 0, 1, poses) as agent:
+        with untrained_agent(upbringing, 0, 1, poses) as agent:
             folder = Path(agent.spec.folder)
             for step in until:
-                learn(agent, silent, step)
-            kept.append(stranger_of(agent).heldout.vectors)
+                train_agent(agent, silent, step)
+            kept.append(trained_agent(agent).heldout.vectors)
         assert not folder.exists()
     assert torch.equal(*kept)
 
 
 def test_who_has_not_learned_keeps_first_weights_and_has_cost_nothing(upbringing):
-    with enrolled(upbringing, 0, 0, ring_poses(upbringing, 1)) as agent:
+    with untrained_agent(upbringing, 0, 0, ring_poses(upbringing, 1)) as agent:
         with pytest.raises(ValueError, match="let it learn first"):
-            stranger_of(agent)
+            trained_agent(agent)
         before = {name: value.clone() for name, value in agent.model.named_parameters()}
-        flops = learn(agent, silent, until=0)
-        stranger = stranger_of(agent)
+        flops = train_agent(agent, silent, until=0)
+        stranger = trained_agent(agent)
 
     assert flops == 0
     assert stranger.frames == 0
@@ -131,11 +133,11 @@ def test_who_has_not_learned_keeps_first_weights_and_has_cost_nothing(upbringing
 
 
 def test_later_stretches_are_other_frames_with_the_same_anchors(upbringing, raised):
-    with enrolled(upbringing, 0, 0, ring_poses(upbringing, 2)) as agent:
-        begin_later(agent, 5000)
-        learn(agent, silent)
+    with untrained_agent(upbringing, 0, 0, ring_poses(upbringing, 2)) as agent:
+        train_on_later_ticks(agent, 5000)
+        train_agent(agent, silent)
         assert agent.trainer.replay_buffer.ticks.start == agent.first + 5000
-        late = stranger_of(agent)
+        late = trained_agent(agent)
 
     assert late.anchors.ids == raised[0].anchors.ids
     assert not torch.equal(late.heldout.vectors, raised[0].heldout.vectors)

@@ -145,7 +145,7 @@ def test_equal_seeds_give_equal_outcomes(tiny):
     again = outcomes(TINY)
     for key, outcome in tiny.items():
         assert {k: m.score for k, m in outcome.measures.items()} == pytest.approx(
-            {k: m.score for k, m in again[key].measures.items()}, nan_ok=True
+            {k: m.score for k, m in again[key].scores.items()}, nan_ok=True
         )
         assert all(np.array_equal(outcome.arrays[k], again[key].arrays[k], True) for k in outcome.arrays)
 
@@ -161,9 +161,9 @@ def test_a_head_without_weight_or_without_gradient_leaves_dynamics_alone(tiny):
 
 def test_the_page_names_every_part_and_draws(tiny):
     results = Results(tiny, [3])
-    lines = EXPERIMENT.figures(results, TINY)
+    lines = EXPERIMENT.metrics(results, TINY)
 
     assert {line.group for line in lines} >= {"goals", *parts(TINY)}
-    assert sum(line.goal is not None for line in lines) == 5
-    assert set(EXPERIMENT.pictures(results, TINY)) == {"latents", "pairs", "losses"}
+    assert sum(line.threshold is not None for line in lines) == 5
+    assert set(EXPERIMENT.plots(results, TINY)) == {"latents", "pairs", "losses"}
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))

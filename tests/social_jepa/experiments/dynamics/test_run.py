@@ -159,14 +159,14 @@ def test_both_pairs_of_cameras_run_and_equal_seeds_give_equal_outcomes():
     parts = dynamics.parts_of(settings)
     outcomes = {(part, 100): dynamics.run(part, 100, settings, silent) for part in parts}
     again = dynamics.run(parts[0], 100, settings, silent)
-    for name, measure in again.measures.items():
-        assert np.array_equal(measure.values, outcomes[parts[0], 100].measures[name].values), name
+    for name, measure in again.scores.items():
+        assert np.array_equal(measure.values, outcomes[parts[0], 100].scores[name].values), name
     results = Results(outcomes, [100])
-    figures = dynamics.EXPERIMENT.figures(results, settings)
-    assert [figure.group for figure in figures if figure.goal] == ["goals"] * 4
+    figures = dynamics.EXPERIMENT.metrics(results, settings)
+    assert [figure.group for figure in figures if figure.threshold] == ["goals"] * 4
     assert len({figure.name for figure in figures}) == len(figures) <= 40
     assert all(np.isfinite(figure.estimate.value) for figure in figures)
     assert {f"distance: {arm}" for arm in ARMS} <= set(again.arrays)
     assert all(dynamics.EXPERIMENT.notes(results, settings))
-    for picture in dynamics.EXPERIMENT.pictures(results, settings).values():
+    for picture in dynamics.EXPERIMENT.plots(results, settings).values():
         assert len(draw_png(picture)) < MOST_BYTES

@@ -10,8 +10,8 @@ from torch import nn
 
 from agents.seeded import seeded
 from agents.training.trainer import TrainingError
-from social_jepa.experiments.common.training_loop import fit
-from social_jepa.experiments.framework.experiment import ConditionResult, Goal, Metric, Results
+from social_jepa.experiments.common.training_loop import fit_model
+from social_jepa.experiments.framework.experiment import ConditionResult, Metric, Results, Threshold
 from social_jepa.experiments.framework.score import Estimate, Score
 
 QUIET = [].append
@@ -19,7 +19,7 @@ QUIET = [].append
 
 @pytest.mark.parametrize(("sign", "met"), [(">=", "01"), ("<=", "-0"), (">", "1"), ("<", "-"), ("==", "0")])
 def test_a_goal_compares_as_it_reads(sign, met):
-    goal = Goal(sign, 0.5)
+    goal = Threshold(sign, 0.5)
 
     assert [goal.met(value) for value in (0.4, 0.5, 0.6)] == [mark in met for mark in "-01"]
     assert str(goal) == f"{sign} 0.5"
@@ -28,11 +28,11 @@ def test_a_goal_compares_as_it_reads(sign, met):
 
 def test_a_goal_that_compares_nothing_is_refused():
     with pytest.raises(ValueError, match="=>"):
-        Goal("=>", 1)
+        Threshold("=>", 1)
 
 
 def test_a_figure_is_plain_values_that_json_knows():
-    figure = Metric("gap", Estimate.of([Score.single(math.nan)]), null=math.inf, goal=Goal(">", 0))
+    figure = Metric("gap", Estimate.of([Score.single(math.nan)]), null=math.inf, threshold=Threshold(">", 0))
 
     told = json.loads(json.dumps(figure.as_dict(), allow_nan=False))
 
@@ -70,7 +70,7 @@ def train(steps=20, seed=(0, 1), say=QUIET, bend=lambda loss: loss, **options):
         loss = bend((net.head(net.encoder(x)) - x[:, :2]).square().mean())
         return loss, {"loss": float(loss.detach())}
 
-    curves, flops = fit(net, batch, steps, 1e-2, list(seed), say, **options)
+    curves, flops = fit_model(net, batch, steps, 1e-2, list(seed), say, **options)
     return net, curves, flops
 
 
@@ -107,7 +107,7 @@ def test_training_lowers_the_loss_and_tells_ten_times():
 
 
 def test_a_slow_group_moves_less_and_the_others_as_before():
-    plain, slow = moved(train(steps=5)[0]), moved(train(steps=5, slow={"encoder.": 0.01})[0])
+    plain, slow = moved(train(steps=5)[0]), moved(train(steps=5, lr_multipliers={"encoder.": 0.01})[0])
 
     assert max(slow[:2]) < min(plain[:2]) / 20
     assert slow[2] > plain[2] / 2

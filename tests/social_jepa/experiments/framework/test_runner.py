@@ -17,7 +17,7 @@ from rich.console import Console
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.registry import load
 from social_jepa.experiments.framework.runner import ExperimentError, run
-from social_jepa.experiments.framework.runs import order
+from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
@@ -42,7 +42,7 @@ class Told(Console):
 
 
 def go(out, *settings, told=None, fresh=False, workers=2, **options):
-    wanted = order(TINY, [f"log={out / 'log'}", *settings], out=out, **options)
+    wanted = plan_run(TINY, [f"log={out / 'log'}", *settings], out=out, **options)
     return run(wanted, told or Told(), workers=workers, fresh=fresh)
 
 
@@ -90,7 +90,7 @@ def test_figures_are_those_of_the_experiment_computed_in_one_process(undisturbed
         for part in ("good", "bad")
         for seed in seeds
     }
-    figures = experiment.figures(Results(outcomes, seeds), settings)
+    figures = experiment.metrics(Results(outcomes, seeds), settings)
 
     assert [figure.as_dict() for figure in figures] == undisturbed[1]["figures"]
 
@@ -232,7 +232,7 @@ def test_a_first_run_that_fails_writes_no_results(tmp_path):
 
 
 def test_a_second_run_in_a_folder_waits_for_nobody_and_says_so(tmp_path):
-    wanted = order(TINY, out=tmp_path)
+    wanted = plan_run(TINY, out=tmp_path)
     wanted.folder.mkdir()
     with RunFolder.at(wanted.folder).lock(), pytest.raises(RunFolderError, match="is in use"):
         run(wanted, Told())

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from social_jepa.experiments.framework.experiment import Experiment
-from social_jepa.experiments.framework.registry import NAMES, choose, load
-from social_jepa.experiments.framework.runs import order
+from social_jepa.experiments.framework.registry import EXPERIMENTS, build_settings, load
+from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.experiments.framework.tasks import slug
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
@@ -35,7 +35,7 @@ def test_a_hostile_override_is_refused_with_a_sentence(case):
     text, sentence = HOSTILE[case]
 
     with pytest.raises(ValueError, match="experiment tiny: ") as caught:
-        choose(load(TINY), False, [text])
+        build_settings(load(TINY), False, [text])
 
     assert sentence in str(caught.value)
 
@@ -43,10 +43,10 @@ def test_a_hostile_override_is_refused_with_a_sentence(case):
 def test_overrides_lie_over_the_quick_settings_and_those_over_the_defaults():
     experiment = load(TINY)
 
-    settings = choose(experiment, True, ["noise.spread=2", "sizes=[5, 6]", "label=3"])
+    settings = build_settings(experiment, True, ["noise.spread=2", "sizes=[5, 6]", "label=3"])
 
     assert (settings.samples, settings.noise.spread, settings.sizes, settings.label) == (20, 2.0, (5, 6), "3")
-    assert asdict(choose(experiment, False, [])) == asdict(experiment.settings())
+    assert asdict(build_settings(experiment, False, [])) == asdict(experiment.settings())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_overrides_lie_over_the_quick_settings_and_those_over_the_defaults():
     ],
 )
 def test_only_the_full_run_as_defined_goes_where_the_evidence_is(options, folder):
-    assert order(TINY, **options).folder == Path(folder)
+    assert plan_run(TINY, **options).folder == Path(folder)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_a_name_that_would_leave_the_folder_is_refused(monkeypatch):
     monkeypatch.setattr(tiny, "EXPERIMENT", replace(tiny.EXPERIMENT, name="../out"))
 
     with pytest.raises(ValueError, match="small words joined by hyphens"):
-        order(TINY)
+        plan_run(TINY)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_of_the_catalogue_is_complete(name):
     experiment = load(name)
 
@@ -99,6 +99,6 @@ def test_every_experiment_of_the_catalogue_is_complete(name):
     assert experiment.name == name
     assert experiment.question.endswith("?")
     for quick in (False, True):
-        parts = list(experiment.parts(choose(experiment, quick, [])))
+        parts = list(experiment.conditions(build_settings(experiment, quick, [])))
         assert len(set(parts)) == len(parts) > 0
     assert len({slug(part) for part in parts}) == len(parts)

@@ -11,17 +11,17 @@ from social_jepa.experiments.framework.experiment import ConditionResult
 from social_jepa.experiments.framework.progress import Progress, duration
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.framework.tasks import (
-    Unit,
+    Task,
     fingerprint,
-    make_unit,
-    read_outcome,
+    make_task,
+    read_result,
     slug,
-    write_outcome,
+    write_result,
 )
 
 
 def test_an_outcome_comes_back_as_it_was(tmp_path):
-    unit = make_unit(tmp_path, "x", {}, "src", "a part / with 'signs'", 3)
+    unit = make_task(tmp_path, "x", {}, "src", "a part / with 'signs'", 3)
     target = np.arange(6.0).reshape(3, 2)
     outcome = ConditionResult(
         {"file": Score.r2(target + 1, target), "ü": Score.single(2.0)},
@@ -29,12 +29,12 @@ def test_an_outcome_comes_back_as_it_was(tmp_path):
         1.5, 2e12,
     )  # fmt: skip
 
-    write_outcome(unit, outcome)
-    back, sources = read_outcome(unit)
+    write_result(unit, outcome)
+    back, sources = read_result(unit)
 
     assert (back.seconds, back.flops, sources) == (1.5, 2e12, "src")
-    assert back.measures["file"].score == outcome.measures["file"].score
-    assert back.measures["ü"].spreads is None
+    assert back.scores["file"].score == outcome.scores["file"].score
+    assert back.scores["ü"].spreads is None
     for name, array in outcome.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], array)
         assert back.arrays[name].dtype == array.dtype
@@ -42,21 +42,21 @@ def test_an_outcome_comes_back_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("end", [0, 1, 40, -30, -1])
 def test_a_damaged_file_is_nothing_kept(tmp_path, end):
-    unit = make_unit(tmp_path, "x", {}, "src", "a", 0)
-    write_outcome(unit, ConditionResult({"m": Score.single(1)}))
+    unit = make_task(tmp_path, "x", {}, "src", "a", 0)
+    write_result(unit, ConditionResult({"m": Score.single(1)}))
     unit.file.write_bytes(unit.file.read_bytes()[:end])
 
-    assert read_outcome(unit) is None
+    assert read_result(unit) is None
 
 
 def test_a_unit_s_key_follows_from_its_settings_part_and_seed():
-    first = make_unit(Path(), "x", {"a": 1}, "s", "p", 0)
+    first = make_task(Path(), "x", {"a": 1}, "s", "p", 0)
     others = [
-        make_unit(Path(), name, {"a": a}, "s", part, seed)
+        make_task(Path(), name, {"a": a}, "s", part, seed)
         for name, a, part, seed in (("y", 1, "p", 0), ("x", 2, "p", 0), ("x", 1, "q", 0), ("x", 1, "p", 1))
     ]
 
-    assert first.key == make_unit(Path(), "x", {"a": 1}, "other", "p", 0).key
+    assert first.key == make_task(Path(), "x", {"a": 1}, "other", "p", 0).key
     assert first.key not in {other.key for other in others}
     assert slug("A b") != slug("a-b")
 
@@ -72,12 +72,12 @@ def test_a_unit_s_key_follows_from_its_settings_part_and_seed():
 )
 def test_an_outcome_that_figures_cannot_be_made_of_is_refused(tmp_path, outcome, sentence):
     with pytest.raises(ValueError, match=sentence):
-        write_outcome(make_unit(tmp_path, "x", {}, "s", "p", 0), outcome)
+        write_result(make_task(tmp_path, "x", {}, "s", "p", 0), outcome)
 
 
 def test_progress_tells_how_much_is_done_and_about_how_much_is_left():
     told = Console(file=io.StringIO(), width=200)
-    units = [Unit("p", seed, Path(), str(seed), "") for seed in range(3)]
+    units = [Task("p", seed, Path(), str(seed), "") for seed in range(3)]
     with Progress(told, "tiny", units, workers=1) as progress:
         progress.began(units[0])
         for step in range(5):
@@ -93,7 +93,7 @@ def test_progress_tells_how_much_is_done_and_about_how_much_is_left():
 
 def test_on_a_terminal_progress_is_a_table():
     told = Console(file=io.StringIO(), width=120, force_terminal=True)
-    unit = Unit("p[x]", 0, Path(), "", "")
+    unit = Task("p[x]", 0, Path(), "", "")
     with Progress(told, "tiny", [unit], workers=1) as progress:
         progress.began(unit)
         progress.said(unit, "step 3 of 4")

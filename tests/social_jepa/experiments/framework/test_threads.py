@@ -7,13 +7,13 @@ import torch
 from rich.console import Console
 
 from social_jepa.experiments.framework.runner import run
-from social_jepa.experiments.framework.runs import order
+from social_jepa.experiments.framework.runs import plan_run
 
 
 def test_figures_are_made_on_one_thread_and_the_caller_keeps_its_own(tmp_path):
     seen = []
-    wanted = order("tests.support.tiny_experiment:EXPERIMENT", [], out=tmp_path, seeds=1)
-    figures = wanted.experiment.figures
+    wanted = plan_run("tests.support.tiny_experiment:EXPERIMENT", [], out=tmp_path, seeds=1)
+    figures = wanted.experiment.metrics
 
     def watched(results, settings):
         seen.append(torch.get_num_threads())

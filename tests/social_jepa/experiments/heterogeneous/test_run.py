@@ -9,7 +9,7 @@ from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
 from agents.settings import ModelConfig, NegotiationConfig
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
-from social_jepa.experiments.framework.registry import choose
+from social_jepa.experiments.framework.registry import build_settings
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.heterogeneous import run as het
 from social_jepa.experiments.heterogeneous.metrics import Edges
@@ -18,7 +18,7 @@ from social_jepa.experiments.heterogeneous.society import MEMBERS, SIZES, TRAINE
 
 TALK = NegotiationConfig(anchors=32, heldout=48, pool_ticks=64)
 PATCHES = MEMBERS["patch-mixer"].kind
-TINY = choose(
+TINY = build_settings(
     het.EXPERIMENT,
     True,
     [
@@ -144,9 +144,9 @@ def test_each_token_of_the_patch_encoder_hears_of_every_patch():
 
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="dim"):
-        choose(het.EXPERIMENT, False, ["upbringing.model.dim=0"])
+        build_settings(het.EXPERIMENT, False, ["upbringing.model.dim=0"])
     with pytest.raises(ValueError, match="anchors"):
-        choose(het.EXPERIMENT, False, ["upbringing.negotiation.pool_ticks=64"])
+        build_settings(het.EXPERIMENT, False, ["upbringing.negotiation.pool_ticks=64"])
     with pytest.raises(KeyError, match="nobody"):
         het.run("nobody", 0, TINY, quiet)
 
@@ -160,7 +160,7 @@ def test_all_agents_run_and_equal_seeds_give_equal_outcomes():
     assert outcomes["untrained", 0].flops == 0
     results = Results(outcomes, [0])
     lines = het.figures(results, TINY)
-    assert [line.goal is not None for line in lines[:5]] == [True, True, True, True, False]
+    assert [line.threshold is not None for line in lines[:5]] == [True, True, True, True, False]
     assert all(np.isfinite(line.estimate.value) for line in lines)
     assert len({line.name for line in lines}) == len(lines) <= 45
     assert all(isinstance(note, str) for note in het.notes(results, TINY))

@@ -211,11 +211,11 @@ def test_all_parts_run_and_their_results_fill_figures_pictures_and_notes():
     outcomes = {(part, 0): invariance.run(part, 0, TINY, quiet) for part in invariance.PARTS}
     again = invariance.run("byol", 0, TINY, quiet)
     assert all(
-        np.array_equal(measure.values, outcomes["byol", 0].measures[name].values)
-        for name, measure in again.measures.items()
+        np.array_equal(measure.values, outcomes["byol", 0].scores[name].values)
+        for name, measure in again.scores.items()
     )
     results = Results(outcomes, [0])
-    goals = [figure for figure in invariance.figures(results, TINY) if figure.goal]
+    goals = [figure for figure in invariance.figures(results, TINY) if figure.threshold]
     assert len(goals) == 5
     assert all(isinstance(note, str) for note in invariance.notes(results, TINY))
     for picture in invariance.pictures(results, TINY).values():

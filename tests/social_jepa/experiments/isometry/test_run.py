@@ -208,16 +208,16 @@ def test_settings_that_compare_nothing_are_refused(change):
 
 
 def test_all_parts_run_and_equal_arguments_give_equal_outcomes():
-    parts = isometry.EXPERIMENT.parts(TINY)
+    parts = isometry.EXPERIMENT.conditions(TINY)
     outcomes = {(part, 0): isometry.run(part, 0, TINY, quiet) for part in parts}
     again = isometry.run("untrained", 0, TINY, quiet)
-    for name, measure in again.measures.items():
-        assert np.array_equal(measure.values, outcomes["untrained", 0].measures[name].values)
+    for name, measure in again.scores.items():
+        assert np.array_equal(measure.values, outcomes["untrained", 0].scores[name].values)
 
     results = Results(outcomes, [0])
     figures = isometry.figures(results, TINY)
     assert all(np.isfinite(figure.estimate.value) for figure in figures)
-    assert len([figure for figure in figures if figure.goal]) == 8
+    assert len([figure for figure in figures if figure.threshold]) == 8
     assert outcomes["untrained", 0].flops == 0 < outcomes["simclr", 0].flops
     assert all(isinstance(note, str) for note in isometry.notes(results, TINY))
     assert len({figure.name for figure in figures}) == len(figures)

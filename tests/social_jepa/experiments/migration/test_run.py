@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from social_jepa.config.overrides import build_config
-from social_jepa.experiments.common.trained_agents import enrolled, ring_poses
-from social_jepa.experiments.framework.experiment import ConditionResult, Goal, Results
+from social_jepa.experiments.common.trained_agents import ring_poses, untrained_agent
+from social_jepa.experiments.framework.experiment import ConditionResult, Results, Threshold
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.migration import run as migration
 from social_jepa.experiments.migration.metrics import (
@@ -46,14 +46,15 @@ def settings():
 @pytest.fixture(scope="module")
 def outcomes(settings):
     return {
-        (part, 1): migration.run(part, 1, settings, quiet) for part in migration.EXPERIMENT.parts(settings)
+        (part, 1): migration.run(part, 1, settings, quiet)
+        for part in migration.EXPERIMENT.conditions(settings)
     }
 
 
 @pytest.fixture
 def newcomer(settings):
     upbringing = settings.upbringing
-    with enrolled(upbringing, 3, 1, ring_poses(upbringing, 2)) as agent:
+    with untrained_agent(upbringing, 3, 1, ring_poses(upbringing, 2)) as agent:
         yield Newcomer(agent)
 
 
@@ -118,7 +119,7 @@ def test_what_is_never_reached_costs_no_number_and_meets_no_goal():
     results = planted(alone=[(100, 10, 1.0)], taught=[(1, 1, 0.2)])
     found = ratio(results, 3, "taught", 0.95)
     assert np.isnan(found.value)
-    assert not Goal("<=", 0.28).met(found.value)
+    assert not Threshold("<=", 0.28).met(found.value)
 
 
 def test_who_is_told_the_state_learns_it_and_shuffled_ticks_teach_nothing(newcomer):
@@ -170,7 +171,7 @@ def test_settings_in_which_nobody_learns_are_refused(wrong):
 def test_a_run_gives_every_figure_note_and_picture(outcomes, settings):
     results = Results(outcomes, [1])
     lines = figures(results, settings)
-    assert [line.goal is not None for line in lines[:3]] == [True, True, False]
+    assert [line.threshold is not None for line in lines[:3]] == [True, True, False]
     assert len(lines) <= 40
     measured = [line for line in lines if line.name.startswith(("R2", "highest"))]
     assert len(measured) == 9
@@ -200,6 +201,6 @@ def test_equal_arguments_give_equal_outcomes(outcomes, settings):
     again = migration.run("taught-1", 1, settings, quiet)
     for name, array in again.arrays.items():
         assert np.array_equal(array, outcomes["taught-1", 1].arrays[name]), name
-    for name, measure in again.measures.items():
+    for name, measure in again.scores.items():
         assert isinstance(measure, Score)
         assert np.array_equal(measure.values, outcomes["taught-1", 1].measures[name].values)

@@ -9,7 +9,13 @@ from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.core import autocorrelations
 from env.scene import SceneConfig
-from social_jepa.experiments.common.trained_agents import AgentSetup, enrolled, learn, ring_poses, stranger_of
+from social_jepa.experiments.common.trained_agents import (
+    AgentSetup,
+    ring_poses,
+    train_agent,
+    trained_agent,
+    untrained_agent,
+)
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.pair_free import axes, methods
@@ -113,8 +119,8 @@ def test_nulls_without_anchors_are_what_chance_gives_and_not_one_draw_of_it(rng)
 
 
 def test_later_axes_are_found_as_an_agent_finds_its_own_and_on_ticks_it_has_not_seen():
-    with enrolled(TINY.upbringing, 100, 0, ring_poses(TINY.upbringing, 1)) as agent:
-        stranger = stranger_of(agent, learn(agent, lambda text: None))
+    with untrained_agent(TINY.upbringing, 100, 0, ring_poses(TINY.upbringing, 1)) as agent:
+        stranger = trained_agent(agent, train_agent(agent, lambda text: None))
         seen, asked = agent.trainer.replay_buffer.ticks, []
         again, _ = agent.find_axes(seen)
         encode = agent.encode_ticks
@@ -181,13 +187,13 @@ def test_the_note_on_the_control_says_what_came_out(score, text):
 def test_a_tiny_run_gives_every_figure_and_stays_the_same():
     outcomes = {(part, 0): pair_free.run(part, 0, TINY, lambda text: None) for part in TINY.parts}
     again = pair_free.run(TINY.parts[0], 0, TINY, lambda text: None)
-    for name, measure in again.measures.items():
-        assert np.array_equal(measure.values, outcomes[TINY.parts[0], 0].measures[name].values), name
+    for name, measure in again.scores.items():
+        assert np.array_equal(measure.values, outcomes[TINY.parts[0], 0].scores[name].values), name
     results = Results(outcomes, [0])
     found = pair_free.figures(results, TINY)
 
     assert all(np.isfinite(figure.estimate.value) for figure in found)
-    assert [figure.group for figure in found if figure.goal] == ["goals"] * 2
+    assert [figure.group for figure in found if figure.threshold] == ["goals"] * 2
     assert all(isinstance(note, str) for note in pair_free.notes(results, TINY))
     for picture in pair_free.pictures(results, TINY).values():
         picture.canvas.draw()

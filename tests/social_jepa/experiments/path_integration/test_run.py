@@ -61,10 +61,10 @@ def test_counted_operations_are_those_of_the_lengths_that_were_drawn():
 def test_both_worlds_run_and_equal_seeds_give_equal_outcomes():
     outcomes = {(part, 0): path.run(part, 0, TINY, quiet) for part in path.WORLDS}
     again = path.run("rotation", 0, TINY, quiet)
-    for name, measure in again.measures.items():
-        assert np.array_equal(measure.values, outcomes["rotation", 0].measures[name].values)
+    for name, measure in again.scores.items():
+        assert np.array_equal(measure.values, outcomes["rotation", 0].scores[name].values)
     results = Results(outcomes, [0])
-    assert len([figure for figure in path.figures(results, TINY) if figure.goal]) == 2
+    assert len([figure for figure in path.figures(results, TINY) if figure.threshold]) == 2
     assert all(isinstance(note, str) for note in path.notes(results, TINY))
     for picture in path.pictures(results, TINY).values():
         picture.canvas.draw()

@@ -123,11 +123,11 @@ def test_every_line_stands_beside_the_null_of_its_own_budget():
 def test_a_run_gives_every_figure_and_the_same_again():
     settings = build_config(porting.Settings, TINY, [])
     outcome, again = (porting.run("society", 1, settings, quiet) for _ in range(2))
-    for name, measure in outcome.measures.items():
-        assert np.array_equal(measure.values, again.measures[name].values)
+    for name, measure in outcome.scores.items():
+        assert np.array_equal(measure.values, again.scores[name].values)
     results = Results({("society", 1): outcome}, [1])
     lines = porting.figures(results, settings)
-    assert [line.group for line in lines if line.goal] == ["goals"] * 3
+    assert [line.group for line in lines if line.threshold] == ["goals"] * 3
     assert len(lines) <= 40
     assert all(np.isfinite(line.estimate.value) for line in lines)
     assert all(isinstance(note, str) for note in porting.notes(results, settings))

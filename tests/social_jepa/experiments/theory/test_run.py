@@ -225,11 +225,11 @@ def test_all_parts_run_with_finite_figures_and_equal_seeds_give_equal_outcomes()
     outcomes = {(part, 0): theory.run(part, 0, TINY, quiet) for part in theory.parts(TINY)}
     for part in ("rho 0.5", "symmetry"):
         again = theory.run(part, 0, TINY, quiet)
-        for name, measure in again.measures.items():
-            assert np.array_equal(measure.values, outcomes[part, 0].measures[name].values), name
+        for name, measure in again.scores.items():
+            assert np.array_equal(measure.values, outcomes[part, 0].scores[name].values), name
     results = Results(outcomes, [0])
     lines = theory.figures(results, TINY)
-    assert [line.group for line in lines if line.goal] == ["goals", "goals"]
+    assert [line.group for line in lines if line.threshold] == ["goals", "goals"]
     assert len({line.name for line in lines}) == len(lines)
     assert all(np.isfinite(line.estimate.value) for line in lines)
     assert all(isinstance(note, str) for note in theory.notes(results, TINY))

@@ -141,13 +141,13 @@ def test_hostile_settings_are_refused():
 
 def test_a_tiny_run_gives_every_figure_and_stays_the_same():
     outcome, again = (society.run("toy", 0, TINY, lambda text: None) for _ in "ab")
-    for name, measure in outcome.measures.items():
-        assert np.array_equal(measure.values, again.measures[name].values), name
+    for name, measure in outcome.scores.items():
+        assert np.array_equal(measure.values, again.scores[name].values), name
     results = Results({("toy", 0): outcome}, [0])
     found = society.figures(results, TINY)
 
     assert all(np.isfinite(figure.estimate.value) for figure in found)
-    assert [figure.group for figure in found if figure.goal] == ["goals"] * 3
+    assert [figure.group for figure in found if figure.threshold] == ["goals"] * 3
     assert all(isinstance(note, str) for note in society.notes(results, TINY))
     for picture in society.pictures(results, TINY).values():
         picture.canvas.draw()

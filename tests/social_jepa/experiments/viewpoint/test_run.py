@@ -165,12 +165,14 @@ def test_both_parts_run_and_equal_seeds_give_equal_outcomes():
     outcomes = {(part, 0): viewpoint.run(part, 0, tiny, quiet) for part in viewpoint.PARTS}
     again = viewpoint.run("others", 0, tiny, quiet)
 
-    for name, measure in again.measures.items():
-        assert np.array_equal(measure.values, outcomes["others", 0].measures[name].values), name
+    for name, measure in again.scores.items():
+        assert np.array_equal(measure.values, outcomes["others", 0].scores[name].values), name
     results = Results(outcomes, [0])
-    lines = viewpoint.EXPERIMENT.figures(results, tiny)
-    assert [line.group for line in lines].count("goals") == len([line for line in lines if line.goal]) == 4
+    lines = viewpoint.EXPERIMENT.metrics(results, tiny)
+    assert (
+        [line.group for line in lines].count("goals") == len([line for line in lines if line.threshold]) == 4
+    )
     assert all(math.isfinite(line.estimate.value) for line in lines)
     assert all(isinstance(note, str) for note in viewpoint.EXPERIMENT.notes(results, tiny))
-    for picture in viewpoint.EXPERIMENT.pictures(results, tiny).values():
+    for picture in viewpoint.EXPERIMENT.plots(results, tiny).values():
         picture.canvas.draw()
