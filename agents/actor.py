@@ -44,7 +44,7 @@ class AgentActor:
 
     def _run(self) -> None:
         try:
-            spec, life, roll = ray.get(self._supervisor.enlist.remote(self._name))
+            spec, life, roll = ray.get(self._supervisor.register.remote(self._name))
             self._device = _device(spec.device)
             self._protocol = PeerProtocol(self._name, self._transport, life)
             self._runner = AgentRunner(self._protocol)

@@ -94,7 +94,7 @@ class Supervisor:
         roll = PeerList(**self._membership.peer_list(self._handles))
         for name in roll.handles:
             if name != but:
-                self._handles[name].meet.remote(roll)
+                self._handles[name].update_peers.remote(roll)
 
     async def _poll_agent(self, name: str) -> None:
         """Ask an agent for news until it leaves, whatever happens to its process."""
@@ -117,10 +117,10 @@ class Supervisor:
                     except Exception as error:  # nobody waits for this task: keep it for who asks
                         self._dead[name] = f"what it reports cannot be written ({error})"
                         return
-                    life, since = report.news.incarnation, report.news.upto
+                    life, since = report.events.incarnation, report.events.upto
                 if time.monotonic() - reminded > RETRY_EVERY:
                     reminded = time.monotonic()
-                    handle.remind.remote()
+                    handle.retry_stalled.remote()
             await asyncio.sleep(POLL_SECONDS * max(1, len(self._handles) / 10))
 
     def _receive_report(self, name: str, report: AgentReport) -> None:

@@ -36,7 +36,7 @@ def finished(ray_local, tmp_path_factory):
 
 def steady(document):
     """A graph document without times and speeds, without where it ran and in which life."""
-    passing = re.compile("frames_per_s|node|.*seconds|published|incarnation|time|.*_life")
+    passing = re.compile("frames_per_s|node|.*seconds|published|incarnation|time|.*_incarnation")
     parts = {
         part: [
             {key: value for key, value in row.items() if not passing.fullmatch(key)} for row in document[part]
@@ -99,7 +99,7 @@ def test_the_ledger_tells_the_run_and_its_messages_add_up_to_the_edges(finished)
         "started": 1, "joined": 2, "published": 2, "edge": 2, "finished": 1,
     }  # fmt: skip
     assert ask(folder, "SELECT name FROM agents ORDER BY name") == [("agent-0",), ("agent-1",)]
-    talk = "FROM messages WHERE type NOT IN ('Hello', 'Ask', 'Lesson')"
+    talk = "FROM messages WHERE type NOT IN ('Hello', 'DistillRequest', 'DistillReply')"
     sums = f"SELECT edge_source, edge_target, sum(bytes) {talk} GROUP BY 1, 2"
     spent = {(source, target): total for source, target, total in ask(folder, sums)}
     assert spent == {(edge["source"], edge["target"]): edge["bytes"] for edge in graph(folder)["edges"]}

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from social_jepa.runtime import local_ray as head
+from social_jepa.runtime import local_ray
 from social_jepa.runtime.local_ray import LocalRayError, processes_of, start_local_ray, stop_local_ray
 from tests.support.command import alive
 
@@ -79,7 +79,7 @@ def test_orphans_of_a_dead_leader_are_ended_too(begin):
 
 
 def test_one_that_does_not_listen_is_ended_for_good(begin, monkeypatch):
-    monkeypatch.setattr(head, "STOP_PATIENCE", 0.3)
+    monkeypatch.setattr(local_ray, "STOP_TIMEOUT", 0.3)
     mine = begin(STUBBORN, stdout=subprocess.PIPE, text=True)
     assert mine.stdout.readline() == "deaf\n"
 
@@ -90,7 +90,7 @@ def test_one_that_does_not_listen_is_ended_for_good(begin, monkeypatch):
 
 
 def test_a_ray_that_does_not_start_says_where_it_wrote_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(head.sys, "executable", "/bin/false")
+    monkeypatch.setattr(local_ray.sys, "executable", "/bin/false")
     with pytest.raises(LocalRayError, match=r"Ray did not start: .*ray\.log says why; social-jepa doctor"):
         start_local_ray(1, tmp_path / "deep" / "ray.log", {})
 

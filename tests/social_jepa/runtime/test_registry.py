@@ -33,7 +33,7 @@ def registry(folder, ledger):
 def enter(registry, reach=0, **wanted):
     """Let somebody in, as far as its first sign of life."""
     present = [*registry.members.values(), *registry.pending.values()]
-    member = new_member(CONFIG, present, registry.taken(), **wanted)
+    member = new_member(CONFIG, present, registry.taken_names(), **wanted)
     registry.pending[member.name] = member
     registry.next_incarnation(member.name)
     registry.admit(member.name, reach)
@@ -58,7 +58,7 @@ def test_a_registry_that_comes_back_knows_who_is_there_in_which_life_and_where(f
     again = Registry(CONFIG, folder, ledger, online=True)
 
     assert again.members == registry.members
-    assert again.incarnations == registry.lives == {"agent-0": 2, "agent-2": 0, "agent-3": 1}
+    assert again.incarnations == registry.incarnations == {"agent-0": 2, "agent-2": 0, "agent-3": 1}
     assert again.bodies == registry.bodies
     assert [again.spec(name, 1) for name in again.members] == [
         registry.spec(name, 1) for name in again.members
@@ -66,7 +66,7 @@ def test_a_registry_that_comes_back_knows_who_is_there_in_which_life_and_where(f
 
 
 def test_rolls_are_numbered_upwards_also_when_the_registry_comes_back(folder, ledger, registry):
-    numbers = [registry.roll({})["version"]]
+    numbers = [registry.peer_list({})["version"]]
     for change in (
         lambda: registry.next_incarnation("agent-0"),
         lambda: registry.move("agent-0", POSE, 0),
@@ -74,7 +74,7 @@ def test_rolls_are_numbered_upwards_also_when_the_registry_comes_back(folder, le
         lambda: registry.remove("agent-1", 0),
     ):
         change()
-        numbers.append(registry.roll({})["version"])
+        numbers.append(registry.peer_list({})["version"])
     numbers.append(Registry(CONFIG, folder, ledger, online=True).peer_list({})["version"])
 
     assert len(set(numbers)) == 6
@@ -85,7 +85,7 @@ def test_a_roll_names_those_who_live_and_can_be_reached(registry):
     registry.next_incarnation("agent-0")
     registry.next_incarnation("agent-1")
 
-    roll = registry.roll({"agent-0": "a handle", "agent-2": "one that has not enlisted"})
+    roll = registry.peer_list({"agent-0": "a handle", "agent-2": "one that has not enlisted"})
 
     assert roll["handles"] == {"agent-0": "a handle"}
     assert roll["incarnations"] == {"agent-0": 1}
@@ -101,7 +101,7 @@ def test_a_newcomer_changes_nothing_of_the_others_but_the_bodies(registry):
         assert replace(after, events=()) == replace(spec, events=())
         assert after.events[:3] == spec.events
     new = registry.spec("agent-3", 1)
-    assert (new.model.dim, new.training.steps, new.threads, new.living) == (8, 7, 3, True)
+    assert (new.model.dim, new.training.steps, new.threads, new.online) == (8, 7, 3, True)
     assert new.negotiation == before["agent-0"].negotiation
     assert (new.index, new.seed) == (3, before["agent-0"].seed)
 
@@ -121,27 +121,27 @@ def test_a_body_appears_moves_and_leaves_at_ticks_that_no_camera_has_come_to(reg
 
 
 def test_nobody_who_is_only_on_the_way_is_written_down(registry, ledger):
-    member = new_member(CONFIG, registry.members.values(), registry.taken())
+    member = new_member(CONFIG, registry.members.values(), registry.taken_names())
     registry.pending[member.name] = member
     assert registry.next_incarnation("agent-3") == 1
     assert registry.spec("agent-3", 2).threads == 2
-    assert "agent-3" not in registry.roll({"agent-3": "a handle"})["handles"]
-    registry.turn_away("agent-3")
+    assert "agent-3" not in registry.peer_list({"agent-3": "a handle"})["handles"]
+    registry.reject("agent-3")
 
     assert ledger.names() == ["agent-0", "agent-1", "agent-2"]
-    assert "agent-3" not in registry.lives
+    assert "agent-3" not in registry.incarnations
     assert enter(registry) == "agent-3"
 
 
 def test_one_who_is_on_the_way_stays_so_whatever_the_others_do(registry):
-    member = new_member(CONFIG, registry.members.values(), registry.taken())
+    member = new_member(CONFIG, registry.members.values(), registry.taken_names())
     registry.pending[member.name] = member
     registry.next_incarnation(member.name)
     enter(registry)
     registry.move("agent-0", POSE, 0)
     registry.remove("agent-1", 0)
 
-    assert registry.lives["agent-3"] == 1
+    assert registry.incarnations["agent-3"] == 1
     registry.admit("agent-3", 0)
     assert {name: member.index for name, member in registry.members.items()} == {
         "agent-0": 0, "agent-2": 2, "agent-3": 3, "agent-4": 4,
@@ -151,10 +151,10 @@ def test_one_who_is_on_the_way_stays_so_whatever_the_others_do(registry):
 def test_two_on_the_way_never_share_a_number_though_one_is_turned_away(registry):
     for _ in range(2):
         present = [*registry.members.values(), *registry.pending.values()]
-        member = new_member(CONFIG, present, registry.taken())
+        member = new_member(CONFIG, present, registry.taken_names())
         registry.pending[member.name] = member
         registry.next_incarnation(member.name)
-    registry.turn_away("agent-3")
+    registry.reject("agent-3")
     enter(registry)
     registry.admit("agent-4", 0)
 
@@ -163,12 +163,12 @@ def test_two_on_the_way_never_share_a_number_though_one_is_turned_away(registry)
 
 
 def test_a_life_that_a_newcomer_lost_before_it_was_written_down_counts(registry):
-    member = new_member(CONFIG, registry.members.values(), registry.taken())
+    member = new_member(CONFIG, registry.members.values(), registry.taken_names())
     registry.pending[member.name] = member
     assert [registry.next_incarnation("agent-3") for _ in range(2)] == [1, 2]
     registry.admit("agent-3", 0)
 
-    assert registry.lives["agent-3"] == 2
+    assert registry.incarnations["agent-3"] == 2
     assert registry.next_incarnation("agent-3") == 3
 
 
@@ -202,7 +202,7 @@ def test_an_agent_that_glances_is_not_turned_where_its_glances_cannot_go(registr
     looking = ("model.seq_jepa.temporal_weight=1.0", "model.seq_jepa.readout_dim=4")
     registry.members["agent-0"] = replace(registry.members["agent-0"], kind="seq_jepa", settings=looking)
 
-    with pytest.raises(ValueError, match="lower max_glance to 9 or less"):
+    with pytest.raises(ValueError, match="lower max_view_angle to 9 or less"):
         registry.move("agent-0", "2,3.2,0,180,-80", 0)
     assert registry.members["agent-0"].pose_version == 0
 

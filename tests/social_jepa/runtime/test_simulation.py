@@ -191,7 +191,7 @@ def test_the_keeper_may_die_and_the_simulation_goes_on_as_if_it_had_not(simulati
         with contextlib.suppress(cluster.ClusterError):  # it is coming back
             return {agent["name"]: agent["pid"] for agent in simulation.status()} == pids
 
-    cluster.ray.kill(simulation.keeper, no_restart=False)
+    cluster.ray.kill(simulation.supervisor, no_restart=False)
     time.sleep(1.0)
     until(found_again)
 
