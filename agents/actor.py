@@ -11,8 +11,9 @@ from typing import Any
 import ray
 
 from agents.protocol.channel import RayTransport
-from agents.protocol.peer_list import AgentReport, PeerList
+from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.report import AgentReport
 from agents.runner import AgentRunner
 from env.camera import Pose
 

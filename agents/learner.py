@@ -13,7 +13,8 @@ from torch import Tensor
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
-from agents.settings import GAP, tick_ranges
+from agents.protocol.settings import tick_ranges
+from agents.settings import GAP
 from agents.snapshot import BASIS_TENSORS
 from agents.spec import AgentSpec, Progress, sensor_seed
 from agents.training.checkpoint import (

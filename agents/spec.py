@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agents.settings import DistillationConfig, ModelConfig, NegotiationConfig, TrainingConfig
+from agents.protocol.settings import NegotiationConfig
+from agents.settings import DistillationConfig, ModelConfig, TrainingConfig
 from env.camera import Pose
 from env.scene import BodyEvent, SceneConfig
 

@@ -90,7 +90,7 @@ def small_run(tmp_path_factory):
     """
     from rich.console import Console
 
-    from agents.protocol.peer_list import AgentReport
+    from agents.report import AgentReport
     from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.results import full_document, load_results

@@ -22,8 +22,8 @@ from agents.protocol.messages import (
     Status,
     Verdict,
 )
+from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
-from agents.settings import NegotiationConfig
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MAX_FRAME
-from agents.settings import DistillationConfig, ModelConfig, NegotiationConfig, TrainingConfig
+from agents.settings import DistillationConfig, ModelConfig, TrainingConfig
 from env.camera import Pose, ring_pose
 from env.scene import Scene, SceneConfig
 from social_jepa.config.agents_config import AgentsConfig

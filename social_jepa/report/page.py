@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents.files import write_atomically
-from agents.settings import tick_ranges
+from agents.protocol.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from env.scene import Scene, SceneConfig
 from social_jepa.config.run_config import RunConfig

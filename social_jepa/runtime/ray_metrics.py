@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ray.util.metrics import Gauge
 
-from agents.protocol.peer_list import AgentReport
+from agents.report import AgentReport
 
 if TYPE_CHECKING:
     from agents.protocol.edge import EdgeResult

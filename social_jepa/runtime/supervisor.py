@@ -14,7 +14,8 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from agents.protocol.peer_list import AgentReport, PeerList
+from agents.protocol.peer_list import PeerList
+from agents.report import AgentReport
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
 from social_jepa.runtime.membership import new_member
 from social_jepa.runtime.ray_metrics import Metrics
@@ -117,7 +118,7 @@ class Supervisor:
                     except Exception as error:  # nobody waits for this task: keep it for who asks
                         self._dead[name] = f"what it reports cannot be written ({error})"
                         return
-                    life, since = report.events.incarnation, report.events.upto
+                    life, since = report.events.incarnation, report.events.last_number
                 if time.monotonic() - reminded > RETRY_EVERY:
                     reminded = time.monotonic()
                     handle.retry_stalled.remote()

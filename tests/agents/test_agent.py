@@ -8,7 +8,7 @@ import torch
 from agents.agent import Agent
 from agents.learner import GAP
 from agents.protocol.messages import Status
-from agents.settings import NegotiationConfig, tick_ranges
+from agents.protocol.settings import NegotiationConfig, tick_ranges
 from alignment.core import autocorrelations
 from tests.support.swarm import figures, negotiate, tiny_spec
 

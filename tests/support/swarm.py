@@ -12,8 +12,9 @@ from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import AnyMessage, Offer, decode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import unpack
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.settings import ModelConfig, TrainingConfig
 from agents.spec import AgentSpec
 from alignment.anchors import AnchorSet
 from env.camera import RingConfig, ring_pose

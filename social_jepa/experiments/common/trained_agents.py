@@ -11,7 +11,8 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.models.world_model import WorldModel
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.protocol.settings import NegotiationConfig
+from agents.settings import ModelConfig, TrainingConfig
 from agents.spec import AgentSpec
 from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
@@ -29,7 +30,8 @@ class AgentSetup:
     """What the strangers of an experiment have in common: the world, and how each learns.
 
     They share no weights, no seed and no order of data. The ticks that maps are scored on, those that they
-    are fitted on, and those that agents train on are three stretches apart (agents.settings.stretches).
+    are fitted on, and those that agents train on are three stretches apart
+    (agents.protocol.settings.tick_ranges).
     """
 
     scene: SceneConfig = field(default_factory=SceneConfig)

@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.settings import NegotiationConfig
+from agents.protocol.settings import NegotiationConfig
 from alignment.fit import fit_ridge
 from alignment.score import shuffle_pairs
 from env.camera import Pose, RingConfig

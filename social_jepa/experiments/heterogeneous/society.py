@@ -13,7 +13,8 @@ import torch
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.messages import AnyMessage, Status
 from agents.protocol.negotiation import Negotiation
-from agents.settings import ModelConfig, NegotiationConfig
+from agents.protocol.settings import NegotiationConfig
+from agents.settings import ModelConfig
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Score
 

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.settings import NegotiationConfig
+from agents.protocol.settings import NegotiationConfig
 from alignment.anchors import choose_ticks
 from social_jepa.experiments.common.pairs import fit_edge, fit_shuffled, ordered_pairs
 from social_jepa.experiments.common.trained_agents import (

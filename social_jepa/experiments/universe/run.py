@@ -39,7 +39,8 @@ from itertools import product
 
 import numpy as np
 
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.protocol.settings import NegotiationConfig
+from agents.settings import ModelConfig, TrainingConfig
 from alignment.universe import fit_universe
 from env.scene import SceneConfig
 from social_jepa.experiments.common.trained_agents import (

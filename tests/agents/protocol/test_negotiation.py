@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 
 from agents.protocol.messages import AnchorReply, AnchorRequest, Offer, Status, Verdict
-from agents.settings import NegotiationConfig
+from agents.protocol.settings import NegotiationConfig
 from tests.support.swarm import (
     CONFIG,
     CORE,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.settings import GAP, tick_ranges
+from agents.protocol.settings import tick_ranges
+from agents.settings import GAP
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.score import r2

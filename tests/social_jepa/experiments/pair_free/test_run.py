@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.protocol.settings import NegotiationConfig
+from agents.settings import ModelConfig, TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.core import autocorrelations
 from env.scene import SceneConfig

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.settings import ModelConfig, NegotiationConfig, TrainingConfig
+from agents.protocol.settings import NegotiationConfig
+from agents.settings import ModelConfig, TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.universe import fit_universe
 from env.scene import SceneConfig

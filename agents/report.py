@@ -1,0 +1,37 @@
+"""The report that an agent's process sends to its supervisor; importing this loads no torch."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agents.spec import Progress
+
+if TYPE_CHECKING:
+    from agents.protocol.events import AgentEvents
+    from agents.snapshot import AgentSnapshot
+
+
+@dataclass(frozen=True)
+class AgentReport:
+    """State of one agent at the time of a poll.
+
+    Attributes:
+        events: Edges, messages and refusals since the last acknowledged event.
+        progress: None until the agent is built.
+        snapshot: Its published state; None when the supervisor already has that checkpoint.
+        checkpoint: Hash of the published checkpoint; empty while none is published.
+        settled: Whether both edges with every known peer are settled.
+        failure: Error that ended its thread; empty while it runs.
+        note: Remark for the operator; empty when there is none.
+        node: Ray's id of the machine that it runs on.
+    """
+
+    events: "AgentEvents"
+    progress: Progress | None
+    snapshot: "AgentSnapshot | None"
+    checkpoint: str
+    settled: bool
+    failure: str
+    note: str
+    node: str
+    device: str
+    pid: int
