@@ -30,7 +30,12 @@ ADAPTERS = {
     "pettingzoo": {"env/gym/parallel_scene.py", "env/gym/shared_scene.py"},
     "networkx": {"alignment/graph.py"},
     "msgpack": {"agents/protocol/messages.py", "agents/protocol/wire.py"},
-    "msgspec": {"agents/protocol/messages.py", "agents/protocol/wire.py", "social_jepa/config/overrides.py"},
+    "msgspec": {
+        "agents/protocol/messages.py",
+        "agents/protocol/wire.py",
+        "social_jepa/config/overrides.py",
+        "social_jepa/graph/records.py",
+    },
     "ray": {
         "agents/actor.py",
         "social_jepa/runtime/cluster.py",
