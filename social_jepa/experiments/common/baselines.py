@@ -27,7 +27,7 @@ BRIGHTNESS = 0.2  # by how much its brightness strays from 1
 NOISE = 5.0  # standard deviation of its grey noise, of 255
 
 
-class Rival(ConditionedWorldModel):
+class EncoderBaseline(ConditionedWorldModel):
     """The encoder that JEPAs have; how it learns, its heirs decide."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -57,7 +57,7 @@ class Rival(ConditionedWorldModel):
         return latent
 
 
-class Autoencoder(Rival):
+class Autoencoder(EncoderBaseline):
     """Rebuilds the normalised picture from its code, through the encoder's mirror image."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -109,7 +109,7 @@ class MaskedAutoencoder(Autoencoder):
         return pixels * (1 - mask).to(pixels.dtype), mask
 
 
-class SimClr(Rival):
+class SimClr(EncoderBaseline):
     """Tells two views of one frame from the views of all others (arXiv:2002.05709)."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -127,13 +127,13 @@ class SimClr(Rival):
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return how badly each view picks its partner, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
-        codes = self.encode(torch.cat([view_of(flat, generator) for _ in range(2)])).chunk(2)
+        codes = self.encode(torch.cat([augment(flat, generator) for _ in range(2)])).chunk(2)
         first, second = (self.projector(code) for code in codes)
         loss = nt_xent_loss(first, second, TEMPERATURE)
         return loss, {"contrast": loss.item()}
 
 
-def view_of(frames: Tensor, generator: torch.Generator) -> Tensor:
+def augment(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Return each frame shifted, brighter or darker, and with noise, uint8 [N, H, W, C].
 
     A shift repeats the edge that it leaves behind.
@@ -148,7 +148,7 @@ def view_of(frames: Tensor, generator: torch.Generator) -> Tensor:
     return (moved * light.to(device) + noise.to(device)).clamp_(0, 255).to(torch.uint8)
 
 
-class Supervised(Rival):
+class Supervised(EncoderBaseline):
     """Is told the true state: the first dimensions of its code learn to be where the objects are."""
 
     def loss(

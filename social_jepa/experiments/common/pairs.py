@@ -57,12 +57,12 @@ def edge_r2(edge: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Scor
     return Score.pooled_r2(edge(shown).numpy(), seen.numpy())
 
 
-def over_edges(
+def average_over_edges(
     agents: Sequence[TrainedAgent], score: Callable[[TrainedAgent, TrainedAgent], Score]
 ) -> tuple[Score, np.ndarray]:
     """Return the mean of a score over all ordered pairs of strangers, and each edge's own, [N (N - 1)]."""
     found = [score(source, target) for source, target in ordered_pairs(agents)]
-    return Score.over(found), np.array([measure.score for measure in found])
+    return Score.average(found), np.array([measure.score for measure in found])
 
 
 def ordered_pairs(strangers: Iterable[TrainedAgent]) -> list[tuple[TrainedAgent, TrainedAgent]]:

@@ -1,4 +1,4 @@
-"""Read-outs of frozen codes: what they are fitted on and what they are scored on never share an object."""
+"""Probes of frozen latents; the samples that fit a probe and those that score it share no object."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,129 +10,131 @@ from agents.seeded import seeded
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.score import Score
 
-ROWS = 2048  # samples that a probe or an encoder reads at once
+MAX_ROWS = 2048  # samples in one forward pass of a probe
 Probe = Callable[[np.ndarray], np.ndarray]  # float [n, D] -> float [n, K]
 
 
 def linear_probe(features: np.ndarray, targets: np.ndarray, ridge: float = 1e-3) -> Probe:
-    """Return ridge regression on standardised features, solved in closed form.
+    """Return a ridge regression on standardized features, solved in closed form.
 
     Args:
         features: [n, D].
         targets: [n, K].
         ridge: Weight of the squared coefficients, per sample.
     """
-    mean, scale = _spread(features)
+    mean, scale = _mean_and_std(features)
     x = (features - mean) / scale
     offset = targets.mean(0)
     gram = x.T @ x + ridge * len(x) * np.eye(x.shape[1])
     weight = np.linalg.solve(gram, x.T @ (targets - offset))
-    return lambda seen: (seen - mean) / scale @ weight + offset
+    return lambda rows: (rows - mean) / scale @ weight + offset
 
 
 def mlp_probe(
-    features: np.ndarray, targets: np.ndarray, words: Sequence[int], steps: int, *,
+    features: np.ndarray, targets: np.ndarray, seed: Sequence[int], steps: int, *,
     hidden: int = 1024, batch: int = 256, learning_rate: float = 1e-3,
 ) -> Probe:  # fmt: skip
-    """Return a perceptron of three layers, the read-out of seq-JEPA's paper (arXiv:2505.03176).
+    """Return a trained three-layer perceptron, the probe of the seq-JEPA paper (arXiv:2505.03176).
 
-    Features and targets are standardised; the loss is the mean squared error.
+    Features and targets are standardized; the loss is the mean squared error.
 
     Args:
         features: [n, D].
         targets: [n, K].
-        words: Its first weights and the order of its samples follow from them.
-        steps: Optimiser steps.
-        hidden: Units of the two hidden layers.
-        batch: Samples of a step.
-        learning_rate: Peak of the rate.
+        seed: Words of the seed of the initial weights and of the order of samples.
+        steps: Optimizer steps.
+        hidden: Units in each of the two hidden layers.
+        batch: Samples in a step.
+        learning_rate: Peak learning rate.
     """
-    mean, scale = _spread(features)
-    offset, unit = _spread(targets)
+    mean, scale = _mean_and_std(features)
+    offset, unit = _mean_and_std(targets)
     x = torch.from_numpy(((features - mean) / scale).astype(np.float32))
     y = torch.from_numpy(((targets - offset) / unit).astype(np.float32))
-    model = seeded([*words, 0], lambda: _perceptron(x.shape[1], hidden, y.shape[1]))
+    model = seeded([*seed, 0], lambda: _mlp(x.shape[1], hidden, y.shape[1]))
 
-    def one(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def batch_loss(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = torch.from_numpy(rng.integers(len(x), size=batch))
         loss = nn.functional.mse_loss(model(x[rows]), y[rows])
         return loss, {"probe": loss.item()}
 
-    fit_model(model, one, steps, learning_rate, [*words, 1], lambda text: None, weight_decay=1e-2)
+    fit_model(model, batch_loss, steps, learning_rate, [*seed, 1], lambda text: None, weight_decay=1e-2)
 
     @torch.no_grad()
-    def predict(seen: np.ndarray) -> np.ndarray:
-        rows = torch.from_numpy(((seen - mean) / scale).astype(np.float32)).split(ROWS)
-        return torch.cat([model(row) for row in rows]).double().numpy() * unit + offset
+    def predict(rows: np.ndarray) -> np.ndarray:
+        chunks = torch.from_numpy(((rows - mean) / scale).astype(np.float32)).split(MAX_ROWS)
+        return torch.cat([model(chunk) for chunk in chunks]).double().numpy() * unit + offset
 
     return predict
 
 
-def classifier(features: np.ndarray, labels: np.ndarray, ridge: float = 1e-3, iterations: int = 100) -> Probe:
-    """Return logistic regression on standardised features, fitted by L-BFGS; it predicts labels, [n].
+def linear_classifier(
+    features: np.ndarray, labels: np.ndarray, ridge: float = 1e-3, iterations: int = 100
+) -> Probe:
+    """Return a logistic regression on standardized features, fitted by L-BFGS; it predicts labels, [n].
 
     Args:
         features: [n, D].
         labels: int [n], any numbers.
         ridge: Weight of the squared coefficients.
-        iterations: At most.
+        iterations: Maximum number of L-BFGS iterations.
     """
-    mean, scale = _spread(features)
-    names, numbers = np.unique(labels, return_inverse=True)
-    x, y = torch.from_numpy((features - mean) / scale), torch.from_numpy(numbers)
-    weight = torch.zeros(x.shape[1], len(names), dtype=x.dtype, requires_grad=True)
-    bias = torch.zeros(len(names), dtype=x.dtype, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
+    mean, scale = _mean_and_std(features)
+    classes, class_indices = np.unique(labels, return_inverse=True)
+    x, y = torch.from_numpy((features - mean) / scale), torch.from_numpy(class_indices)
+    weight = torch.zeros(x.shape[1], len(classes), dtype=x.dtype, requires_grad=True)
+    bias = torch.zeros(len(classes), dtype=x.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
         [weight, bias], max_iter=iterations, history_size=10, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = nn.functional.cross_entropy(x @ weight + bias, y) + ridge * weight.square().sum()
         loss.backward()
         return loss
 
-    optimiser.step(closure)
-    found, shift = weight.detach().numpy(), bias.detach().numpy()
-    return lambda seen: names[((seen - mean) / scale @ found + shift).argmax(1)]
+    optimizer.step(closure)
+    w, b = weight.detach().numpy(), bias.detach().numpy()
+    return lambda rows: classes[((rows - mean) / scale @ w + b).argmax(1)]
 
 
-def grouped_hits(predicted: np.ndarray, labels: np.ndarray, groups: int) -> Score:
-    """Return top-1 accuracy; rows of one object become one sample, because they are not independent.
+def grouped_accuracy(predicted: np.ndarray, labels: np.ndarray, groups: int) -> Score:
+    """Return top-1 accuracy; the rows of one object are one sample, because they are not independent.
 
     Args:
-        predicted: [n * P], the rows of an object follow each other.
+        predicted: [n * P]; the rows of an object are adjacent.
         labels: [n * P].
-        groups: n.
+        groups: Number of objects, n.
     """
     return Score.mean((predicted == labels).reshape(groups, -1).mean(1))
 
 
 def grouped_r2(predicted: np.ndarray, targets: np.ndarray, groups: int) -> Score:
-    """Return R2 over all rows, [n * P, K] each; rows of one object become one sample.
+    """Return R2 over all rows; the rows of one object are one sample.
 
     Args:
-        predicted: The rows of an object follow each other.
-        targets: Of the same shape.
-        groups: n.
+        predicted: [n * P, K]; the rows of an object are adjacent.
+        targets: [n * P, K].
+        groups: Number of objects, n.
     """
     rows = Score.r2(predicted, targets)
-    assert rows.spreads is not None
-    return Score(rows.values.reshape(groups, -1).mean(1), rows.spreads.reshape(groups, -1).mean(1))
+    assert rows.deviations is not None
+    return Score(rows.values.reshape(groups, -1).mean(1), rows.deviations.reshape(groups, -1).mean(1))
 
 
 @torch.no_grad()
-def in_chunks(network: Callable[..., Tensor], *inputs: np.ndarray, rows: int = 512) -> np.ndarray:
-    """Return what a frozen network gives for rows of arrays, read some at a time, as float64."""
-    parts = [torch.from_numpy(np.ascontiguousarray(array)).split(rows) for array in inputs]
-    return torch.cat([network(*part) for part in zip(*parts, strict=True)]).double().numpy()
+def apply_in_chunks(network: Callable[..., Tensor], *inputs: np.ndarray, rows: int = 512) -> np.ndarray:
+    """Return a frozen network's output for all rows of its inputs, in chunks, as float64 [n, ...]."""
+    chunks = [torch.from_numpy(np.ascontiguousarray(array)).split(rows) for array in inputs]
+    return torch.cat([network(*chunk) for chunk in zip(*chunks, strict=True)]).double().numpy()
 
 
-def _spread(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_std(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows.mean(0), np.maximum(rows.std(0), 1e-8)
 
 
-def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Module:
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Module:
     return nn.Sequential(
         nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
     )

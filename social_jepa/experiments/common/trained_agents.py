@@ -22,7 +22,7 @@ from env.scene import BodyEvent, Scene, SceneConfig
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.experiment import Log
 
-TOLD = 5  # times that a training says how far it is
+PROGRESS_MESSAGES = 5  # times that a training says how far it is
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AgentSetup:
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
 
 
-QUICK: dict[str, dict[str, Any]] = {
+QUICK_SETUP: dict[str, dict[str, Any]] = {
     "scene": {"renderer": "toy", "frame_size": 32, "objects": 1},
     "model": {"dim": 4, "width": 8, "hidden": 32},
     "training": {"steps": 150, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 1024},
@@ -139,8 +139,8 @@ def train_agent(agent: Agent, log: Log, until: int | None = None) -> float:
     if began < steps:
         agent.train(until=min(began + 1, steps - 1))  # before its first step a model is calibrated, once
         flops = count_flops(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - began)
-    for part in range(1, TOLD + 1):
-        agent.train(until=began + (steps - began) * part // TOLD)
+    for part in range(1, PROGRESS_MESSAGES + 1):
+        agent.train(until=began + (steps - began) * part // PROGRESS_MESSAGES)
         if agent.trainer.losses:
             said = f"{agent.spec.name} step {agent.trainer.step} of {steps}"
             log(f"{said}: loss {agent.trainer.losses[-1]:.4f}")

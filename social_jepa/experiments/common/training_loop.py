@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from agents.training.trainer import TrainingError, lr_factor, parameter_groups, set_lr
 from social_jepa.experiments.framework.experiment import Log
 
-CLIP = 5.0  # largest norm of the gradient
+GRAD_CLIP_NORM = 5.0  # largest norm of the gradient
 Result = TypeVar("Result")
-TOLD = 10  # times that a training says how far it is
+PROGRESS_MESSAGES = 10  # times that a training says how far it is
 
 # One batch: given a generator of its own, the loss and its named parts.
 Batch = Callable[[np.random.Generator], tuple[Tensor, Mapping[str, float]]]
@@ -65,7 +65,7 @@ def fit_model(
 
 
 def _tell(say: Log, done: int, steps: int, parts: Mapping[str, float]) -> None:
-    if done % max(1, steps // TOLD) == 0:
+    if done % max(1, steps // PROGRESS_MESSAGES) == 0:
         say(f"step {done} of {steps}: " + ", ".join(f"{name} {value:.4f}" for name, value in parts.items()))
 
 
@@ -78,7 +78,7 @@ def _update(
             raise TrainingError(f"{name} became {value} at step {words[-1]}; try a lower learning_rate")
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    nn.utils.clip_grad_norm_(model.parameters(), GRAD_CLIP_NORM)
     optimiser.step()
     return parts
 

@@ -97,7 +97,7 @@ def _against_dynamics_only(results: Results) -> list[Metric]:
     return [
         Metric(
             f"{part}: largest distance of a code from dynamics only, of the untrained spread",
-            Estimate.of([Score.single(_distance(results, part, seed)) for seed in results.seeds]),
+            Estimate.from_scores([Score.single(_distance(results, part, seed)) for seed in results.seeds]),
             threshold=Threshold("<", 0.01) if part == "weight-0" else None, group="controls",
         )
         for part in ("weight-0", "detached") if part in _parts(results)

@@ -99,4 +99,4 @@ def _listed(results: Results, part: str, name: str, arms: Sequence[str]) -> str:
 
 def lost(found: Estimate) -> Estimate:
     """Return one less an estimate: of an R2 the share of variance that is lost, of an excess the ratio."""
-    return Estimate(1 - found.value, 1 - found.draws, tuple(1 - seed for seed in found.seeds))
+    return Estimate(1 - found.value, 1 - found.resamples, tuple(1 - seed for seed in found.seeds))

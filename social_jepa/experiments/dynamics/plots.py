@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, bars, curve, rows_of_frames
+from social_jepa.experiments.common.plotting import COLORS, draw_bars, draw_curve, draw_frame_grid
 from social_jepa.experiments.dynamics.metrics import lost
 from social_jepa.experiments.dynamics.scores import ARMS
 from social_jepa.experiments.framework.experiment import Results
@@ -42,7 +42,7 @@ def errors(results: Results, parts: list[str], longest: int) -> Figure:
                 aside = [
                     ahead + 0.08 * (place - 2) for ahead in x
                 ]  # so that lines that coincide are all seen
-                curve(axis, aside, found, label, COLORS[place], marker)
+                draw_curve(axis, aside, found, label, COLORS[place], marker)
             axis.axhline(1, color="black", lw=0.8)
             axis.set_yscale("log" if kind == "linear" else "linear")
             axis.set_title(f"{part} apart, {title}", loc="left", fontsize=10)
@@ -62,7 +62,7 @@ def success(results: Results, parts: list[str], threshold: float) -> Figure:
     axis = picture.subplots()
     for place, part in enumerate(parts):
         found = [results.estimate(part, arm) for arm in ARMS]
-        bars(axis, found, place, len(parts), f"cameras {part} apart", COLORS[place])
+        draw_bars(axis, found, place, len(parts), f"cameras {part} apart", COLORS[place])
     axis.set_xticks(range(len(ARMS)), ARMS, rotation=20, ha="right")
     axis.set_ylim(0, 1.02)
     axis.set_ylabel(f"share of episodes that\nend within {threshold:g} of the goal")
@@ -98,7 +98,7 @@ def episode(results: Results, part: str, ticks: int) -> Figure:
         for arm, goal in shown.items()
     ]
     picture = Figure(figsize=(1.15 * len(rows[0]) + 1.2, 4.3), layout="constrained")
-    rows_of_frames(
+    draw_frame_grid(
         picture, np.stack(rows), list(shown), "One episode: the red box goes where the goal has it"
     )
     titles = ["the goal", *(f"tick {tick}" for tick in columns)]

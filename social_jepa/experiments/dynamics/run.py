@@ -47,7 +47,7 @@ import torch
 
 from alignment.linear_map import LinearMap
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, ring_poses
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, ring_poses
 from social_jepa.experiments.dynamics.metrics import figures, notes
 from social_jepa.experiments.dynamics.plots import pictures
 from social_jepa.experiments.dynamics.predictors import (
@@ -125,7 +125,7 @@ def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
         seen.append(arrays)
         say(_told(found[-1]))
     flops = sum(diary.stranger.flops for diary in diaries) + sum(spent for _, spent in fitted)
-    measures = {name: Score.over([one[name] for one in found]) for name in found[0]}
+    measures = {name: Score.average([one[name] for one in found]) for name in found[0]}
     far = {name: (seen[0][name] + seen[1][name]) / 2 for name in seen[0] if name.startswith("distance")}
     return ConditionResult(measures, seen[0] | far, flops=flops)
 
@@ -160,7 +160,7 @@ EXPERIMENT = Experiment(
     question="Do predictors and plans travel between agents that learned the same scene alone?",
     settings=Settings,
     quick={
-        "upbringing": QUICK, "trained": 2048, "hidden": 32, "steps": 200,
+        "upbringing": QUICK_SETUP, "trained": 2048, "hidden": 32, "steps": 200,
         "steering": {"episodes": 30, "population": 50},
     },
     conditions=parts_of,

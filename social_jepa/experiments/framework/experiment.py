@@ -97,7 +97,9 @@ class Results:
         Raises:
             KeyError: The part measured no such thing.
         """
-        return Estimate.of([self.condition_results[condition, seed].scores[score] for seed in self.seeds])
+        return Estimate.from_scores(
+            [self.condition_results[condition, seed].scores[score] for seed in self.seeds]
+        )
 
     def mean(self, condition: str, score: str) -> float:
         """Return a measure's mean over all seeds, for a null or a baseline, which need no interval.

@@ -17,7 +17,7 @@ EXPERIMENTS = {
     "migration": "social_jepa.experiments.migration.run",
     "dynamics": "social_jepa.experiments.dynamics.run",
     "pair-free": "social_jepa.experiments.pair_free.run",
-    "society": "social_jepa.experiments.universe.run",
+    "universe": "social_jepa.experiments.universe.run",
     "heterogeneous": "social_jepa.experiments.heterogeneous.run",
     "invariance-equivariance": "social_jepa.experiments.invariance_equivariance.run",
     "path-integration": "social_jepa.experiments.path_integration.run",

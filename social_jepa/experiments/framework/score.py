@@ -32,7 +32,7 @@ class Score:
     """
 
     values: np.ndarray
-    spreads: np.ndarray | None = None
+    deviations: np.ndarray | None = None
 
     @classmethod
     def mean(cls, values: np.ndarray) -> "Score":
@@ -68,16 +68,16 @@ class Score:
         return cls(errors, np.square(target - target.mean(0)).sum(1))
 
     @classmethod
-    def over(cls, measures: Sequence["Score"]) -> "Score":
+    def average(cls, measures: Sequence["Score"]) -> "Score":
         """Return the mean score of several things, for instance edges, that were scored on the same samples.
 
         Raises:
             ValueError: There is none, or they differ in kind or number of samples.
         """
-        kinds = {(len(measure.values), measure.spreads is None) for measure in measures}
+        kinds = {(len(measure.values), measure.deviations is None) for measure in measures}
         if len(kinds) != 1:
             raise ValueError(f"one mean needs measures of one kind on the same samples, got {sorted(kinds)}")
-        shares = [(m.values, m.spreads) for m in measures]
+        shares = [(m.values, m.deviations) for m in measures]
         values = [v if s is None else v / max(s.mean(), 1e-12) for v, s in shares]
         spreads = [s / max(s.mean(), 1e-12) for _, s in shares if s is not None]
         return cls(np.mean(values, axis=0), np.mean(spreads, axis=0) if spreads else None)
@@ -85,17 +85,17 @@ class Score:
     @property
     def score(self) -> float:
         """The score on all samples."""
-        if self.spreads is None:
+        if self.deviations is None:
             return float(self.values.mean())
-        return 1 - float(self.values.mean()) / max(float(self.spreads.mean()), 1e-12)
+        return 1 - float(self.values.mean()) / max(float(self.deviations.mean()), 1e-12)
 
     def resampled(self, counts: np.ndarray) -> np.ndarray:
         """Return the score of each resample, [R]; counts [R, n] say how often each sample was drawn."""
         drawn = counts.sum(1)
         values = counts @ self.values / drawn
-        if self.spreads is None:
+        if self.deviations is None:
             return values
-        return 1 - values / np.maximum(counts @ self.spreads / drawn, 1e-12)
+        return 1 - values / np.maximum(counts @ self.deviations / drawn, 1e-12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +109,11 @@ class Estimate:
     """
 
     value: float
-    draws: np.ndarray
+    resamples: np.ndarray
     seeds: tuple[float, ...]
 
     @classmethod
-    def of(cls, measures: Sequence[Score], resamples: int = RESAMPLES) -> "Estimate":
+    def from_scores(cls, measures: Sequence[Score], resamples: int = RESAMPLES) -> "Estimate":
         """Return the estimate of one measure per seed, in the order of the seeds.
 
         Raises:
@@ -133,15 +133,15 @@ class Estimate:
     def __sub__(self, other: "Estimate") -> "Estimate":
         """Return the difference, resample by resample and seed by seed."""
         seeds = tuple(a - b for a, b in zip(self.seeds, other.seeds, strict=True))
-        return Estimate(self.value - other.value, self.draws - other.draws, seeds)
+        return Estimate(self.value - other.value, self.resamples - other.resamples, seeds)
 
     @property
     def interval(self) -> tuple[float, float]:
         """The middle 95 % of the resamples; a single number of a single seed has none (NaN)."""
-        if len(self.seeds) < 2 and float(np.ptp(self.draws)) == 0:
+        if len(self.seeds) < 2 and float(np.ptp(self.resamples)) == 0:
             return math.nan, math.nan
         tail = 50 * (1 - CONFIDENCE)
-        low, high = np.percentile(self.draws, [tail, 100 - tail])
+        low, high = np.percentile(self.resamples, [tail, 100 - tail])
         return float(low), float(high)
 
 

@@ -96,8 +96,8 @@ def write_result(unit: Task, outcome: ConditionResult) -> None:
     tensors = {"meta": np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)}
     for name, measure in outcome.scores.items():
         tensors[f"values/{name}"] = np.asarray(measure.values)
-        if measure.spreads is not None:
-            tensors[f"spreads/{name}"] = np.asarray(measure.spreads)
+        if measure.deviations is not None:
+            tensors[f"spreads/{name}"] = np.asarray(measure.deviations)
     for name, array in outcome.arrays.items():
         tensors[f"array/{name}"] = np.asarray(array)
     buffer = io.BytesIO()
@@ -111,9 +111,9 @@ def write_result(unit: Task, outcome: ConditionResult) -> None:
 def check_result(outcome: Any) -> None:
     """Raise ValueError, saying what is wrong, unless figures can be made of an outcome."""
     if not isinstance(outcome, ConditionResult):
-        raise ValueError(f"a part returns an Outcome, not {type(outcome).__name__}")
+        raise ValueError(f"a condition returns a ConditionResult, not {type(outcome).__name__}")
     for name, measure in outcome.scores.items():
-        values, spreads = np.asarray(measure.values), measure.spreads
+        values, spreads = np.asarray(measure.values), measure.deviations
         if values.ndim != 1 or not len(values):
             raise ValueError(f"measure {name!r} has values {values.shape}: [n] with n of 1 or more is needed")
         if spreads is not None and np.shape(spreads) != values.shape:

@@ -44,12 +44,12 @@ class Edges:
 
     def core(self, pair: Pair) -> Estimate:
         """Return R2 of the map between the cores of a pair."""
-        return Estimate.of([edge.core for edge in self.each(pair)])
+        return Estimate.from_scores([edge.core for edge in self.each(pair)])
 
     def extreme(self, pairs: Iterable[Pair], pick: Callable[..., Score]) -> Estimate:
         """Return R2 of the pair that is the worst (pick=min) or the best (max) in each seed."""
         pairs = list(pairs)
-        return Estimate.of([
+        return Estimate.from_scores([
             pick((edges[pair].core for pair in pairs), key=lambda measure: measure.score)
             for edges in self.societies
         ])  # fmt: skip
@@ -79,7 +79,7 @@ def _goals(edges: Edges) -> list[Metric]:
 
     worst = edges.extreme(trained, min)
     accepted = [[each[pair].accepted for pair in every] for each in edges.societies]
-    shares = Estimate.of([Score.single(float(np.mean(every))) for every in accepted])
+    shares = Estimate.from_scores([Score.single(float(np.mean(every))) for every in accepted])
     return [
         line("worst pair, sizes", edges.extreme(sizes, min), sizes, Threshold(">=", 0.88)),
         line("patch-mixer and jepa, worse way", edges.extreme(patches, min), patches, Threshold(">=", 0.85)),

@@ -46,7 +46,7 @@ from alignment.fit import fit_ridge
 from alignment.score import shuffle_pairs
 from env.camera import Pose, RingConfig
 from social_jepa.experiments.common.trained_agents import (
-    QUICK,
+    QUICK_SETUP,
     AgentSetup,
     TrainedAgent,
     ring_poses,
@@ -75,7 +75,7 @@ class Settings:
 
 
 SMALL = {"dim": 8, "width": 8, "hidden": 32}
-MODEL = QUICK["model"] | {
+MODEL = QUICK_SETUP["model"] | {
     "seq_jepa": {"encoder": SMALL, "action": 4, "heads": 2},
     "p_jepa": {"encoder": SMALL, "controlled_objects": 1},
 }
@@ -136,7 +136,7 @@ EXPERIMENT = Experiment(
     name="heterogeneous",
     question="Do strangers of other sizes, objectives, encoders and kinds understand each other?",
     settings=Settings,
-    quick={"upbringing": {**QUICK, "model": MODEL}},
+    quick={"upbringing": {**QUICK_SETUP, "model": MODEL}},
     conditions=parts,
     run=run,
     metrics=figures,

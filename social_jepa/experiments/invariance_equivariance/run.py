@@ -42,7 +42,6 @@ import numpy as np
 
 from agents.models.seq_jepa import SeqJepa
 from env.objects.dataset import ObjectsConfig, ObjectViews
-from social_jepa.experiments.common.plotting import pictures
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import (
@@ -54,6 +53,7 @@ from social_jepa.experiments.invariance_equivariance.data import (
     drawn,
 )
 from social_jepa.experiments.invariance_equivariance.metrics import figures, notes
+from social_jepa.experiments.invariance_equivariance.plots import pictures
 from social_jepa.experiments.invariance_equivariance.scores import (
     Encode,
     Sets,

@@ -9,10 +9,10 @@ from agents.models.seq_jepa import SeqJepa
 from env.objects.dataset import ObjectViews
 from env.objects.rotation import relative
 from social_jepa.experiments.common.probes import (
-    classifier,
-    grouped_hits,
+    apply_in_chunks,
+    grouped_accuracy,
     grouped_r2,
-    in_chunks,
+    linear_classifier,
     linear_probe,
     mlp_probe,
 )
@@ -37,7 +37,7 @@ class Sets:
 def encoder_of(model: Model) -> Encode:
     """Return what maps views to a model's codes."""
     network = model.codes if isinstance(model, SeqJepa) else model.encode
-    return lambda frames: in_chunks(network, frames)
+    return lambda frames: apply_in_chunks(network, frames)
 
 
 def pixel_pca(frames: np.ndarray, dim: int, most: int = 1024) -> Encode:
@@ -134,7 +134,7 @@ def _aggregates(model: SeqJepa, views: ObjectViews, length: int) -> np.ndarray:
     """Return what each start of each object gathers, [N, M, D_agg]."""
     count, held = views.frames.shape[:2]
     gathered = [
-        in_chunks(model.aggregate, views.frames[:, row], moves(views.rotations[:, row]), rows=256)
+        apply_in_chunks(model.aggregate, views.frames[:, row], moves(views.rotations[:, row]), rows=256)
         for row in starts(held, length)
     ]
     return np.stack(gathered, axis=1).reshape(count, held, -1)
@@ -143,9 +143,9 @@ def _aggregates(model: SeqJepa, views: ObjectViews, length: int) -> np.ndarray:
 def _top1(probe: np.ndarray, scoring: np.ndarray, learnt: np.ndarray, true: np.ndarray) -> Score:
     """[N, P, D], [n, Q, D] and the labels of their objects -> accuracy over objects."""
     labels = np.repeat(learnt, probe.shape[1])
-    predict = classifier(probe.reshape(-1, probe.shape[2]), labels)
+    predict = linear_classifier(probe.reshape(-1, probe.shape[2]), labels)
     predicted = predict(scoring.reshape(-1, scoring.shape[2]))
-    return grouped_hits(predicted, np.repeat(true, scoring.shape[1]), len(scoring))
+    return grouped_accuracy(predicted, np.repeat(true, scoring.shape[1]), len(scoring))
 
 
 def _pairs(codes: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, bars, curve, rows_of_frames
+from social_jepa.experiments.common.plotting import COLORS, draw_bars, draw_curve, draw_frame_grid
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.isometry.methods import METHODS
 
@@ -41,7 +41,7 @@ def pairs_picture(results: Results, settings: "Settings") -> Figure:
         for place, (name, label) in enumerate(FITTED.items()):
             found = [results.estimate(LONG, f"{name}, {pairs}") for pairs in settings.budgets]
             beside = [pairs * 2 ** (0.12 * (place - 2)) for pairs in settings.budgets]  # they lie so close
-            curve(axis, beside, found, label, COLORS[place], "osD^v"[place])
+            draw_curve(axis, beside, found, label, COLORS[place], "osD^v"[place])
         axis.set_xscale("log", base=2)
         axis.set_xticks(settings.budgets[::2], [str(pairs) for pairs in settings.budgets[::2]])
         axis.set_xlabel("pairs that a map is fitted on")
@@ -73,7 +73,7 @@ def methods_picture(results: Results, settings: "Settings") -> Figure:
     )
     for place, (name, label) in enumerate(zip(SCORED, fits, strict=True)):
         found = [results.estimate(part, which + name) for part, which, _ in lines]
-        bars(axis, found, place, len(SCORED), label, COLORS[place], LOWEST)
+        draw_bars(axis, found, place, len(SCORED), label, COLORS[place], LOWEST)
     null = [results.estimate(part, f"{which}shuffled, {SCORED[2]}").value for part, which, _ in lines]
     axis.plot(np.arange(len(lines)) + 0.27, null, "_", color="black", ms=8, label=NULLS)
     state = [results.estimate(part, f"{which}state").value for part, which, _ in lines]
@@ -118,5 +118,5 @@ def views_picture(results: Results) -> Figure:
     frames = results.array(LONG, "views")
     picture = Figure(figsize=(1.5 * frames.shape[1] + 1.2, 1.5 * len(frames) + 0.5), layout="constrained")
     labels = [f"camera {row + 1}" for row in range(len(frames))]
-    rows_of_frames(picture, frames, labels, "The same ticks, seen from each camera")
+    draw_frame_grid(picture, frames, labels, "The same ticks, seen from each camera")
     return picture

@@ -47,8 +47,8 @@ import numpy as np
 
 from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
-from social_jepa.experiments.common.pairs import over_edges
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent, ring_poses
+from social_jepa.experiments.common.pairs import average_over_edges
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry.methods import METHODS, raise_all, raise_one
@@ -180,11 +180,11 @@ def compared(pair: Sequence[TrainedAgent], seed: int, settings: Settings) -> dic
         axes = [leading(stranger, settings.axes) for stranger in members]
         full = [whole(stranger) for stranger in members]
         orthogonal, ridge = partial(chosen_r2, fit_core, fitted), partial(chosen_r2, fit_ridge, every)
-        found[f"{relation}leading axes"] = over_edges(axes, orthogonal)[0]
-        found[f"{relation}all dimensions"] = over_edges(full, ridge)[0]
-        found[f"{relation}core as found"] = over_edges(members, orthogonal)[0]
+        found[f"{relation}leading axes"] = average_over_edges(axes, orthogonal)[0]
+        found[f"{relation}all dimensions"] = average_over_edges(full, ridge)[0]
+        found[f"{relation}core as found"] = average_over_edges(members, orthogonal)[0]
     found["core size"] = Score.mean(np.array([stranger.core_dim for stranger in pair]))
-    found["state"] = Score.over([state_r2(stranger) for stranger in pair])
+    found["state"] = Score.average([state_r2(stranger) for stranger in pair])
     return found
 
 
@@ -192,7 +192,7 @@ EXPERIMENT = Experiment(
     name="isometry",
     question="Are the latents of strangers related by one linear map, an isometry, and from how many pairs?",
     settings=Settings,
-    quick={"upbringing": QUICK, "agents": 3, "pairs": 256, "scored": 256},
+    quick={"upbringing": QUICK_SETUP, "agents": 3, "pairs": 256, "scored": 256},
     conditions=lambda settings: (LONG, *METHODS),
     run=run,
     metrics=figures,

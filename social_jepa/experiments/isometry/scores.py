@@ -22,7 +22,7 @@ from alignment.score import (
     spectrum,
 )
 from alignment.universe import fit_universe
-from social_jepa.experiments.common.pairs import heldout_pairs, over_edges
+from social_jepa.experiments.common.pairs import average_over_edges, heldout_pairs
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
 
@@ -103,7 +103,7 @@ def maps_r2(maps: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Scor
     """Return the held-out R2 between two cores, the mean over a stack of P maps."""
     shown, seen = heldout_pairs(source, target)
     each = [Score.pooled_r2(found.numpy(), seen.numpy()) for found in maps(shown[None])]
-    return Score.over(each)
+    return Score.average(each)
 
 
 def unmapped_r2(source: TrainedAgent, target: TrainedAgent) -> Score:
@@ -131,13 +131,13 @@ def universe_score(strangers: Sequence[TrainedAgent], rows: Tensor) -> ScoreFn:
 def budget_scores(strangers: Sequence[TrainedAgent], budgets: Sequence[int], seed: int) -> dict[str, Score]:
     """Return the R2 of a society's edges by method of fitting and budget, as "METHOD, PAIRS"."""
     full = [whole(stranger) for stranger in strangers]
-    found = {"unmapped, 0": over_edges(strangers, unmapped_r2)[0]}
+    found = {"unmapped, 0": average_over_edges(strangers, unmapped_r2)[0]}
     for pairs in budgets:
         rows = choices(strangers[0], pairs, seed)
         for name, fit in FITS.items():
-            found[f"{name}, {pairs}"] = over_edges(strangers, partial(chosen_r2, fit, rows))[0]
-        found[f"universe, {pairs}"] = over_edges(strangers, universe_score(strangers, rows))[0]
-        found[f"all dimensions, {pairs}"] = over_edges(full, partial(chosen_r2, fit_ridge, rows))[0]
+            found[f"{name}, {pairs}"] = average_over_edges(strangers, partial(chosen_r2, fit, rows))[0]
+        found[f"universe, {pairs}"] = average_over_edges(strangers, universe_score(strangers, rows))[0]
+        found[f"all dimensions, {pairs}"] = average_over_edges(full, partial(chosen_r2, fit_ridge, rows))[0]
     return found
 
 
@@ -161,10 +161,10 @@ def shape_scores(strangers: Sequence[TrainedAgent], pairs: int, seed: int) -> di
         "retrieval at 1": partial(retrieved, 1),
         "retrieval at 5": partial(retrieved, 5),
     }
-    found = {name: over_edges(strangers, score)[0] for name, score in scores.items()}
-    largest = over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).max())))[1]
-    smallest = over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).min())))[1]
-    each = over_edges(strangers, partial(chosen_r2, fit_core, rows[None]))[1]
+    found = {name: average_over_edges(strangers, score)[0] for name, score in scores.items()}
+    largest = average_over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).max())))[1]
+    smallest = average_over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).min())))[1]
+    each = average_over_edges(strangers, partial(chosen_r2, fit_core, rows[None]))[1]
     return found | {
         "largest singular value": Score.single(largest.max()),
         "smallest singular value": Score.single(smallest.min()),

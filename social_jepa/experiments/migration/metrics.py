@@ -64,7 +64,7 @@ def final(results: Results, scene: int, seed: int) -> float:
 
 def each_seed(results: Results, value: Callable[[int], float]) -> Estimate:
     """Return the estimate of one number a seed."""
-    return Estimate.of([Score.single(value(seed)) for seed in results.seeds])
+    return Estimate.from_scores([Score.single(value(seed)) for seed in results.seeds])
 
 
 def cost(results: Results, scene: int, arm: str, share: float, column: int) -> Estimate:
@@ -144,7 +144,7 @@ def gain(results: Results, scene: int, seed: int) -> float:
 
 def _times(estimate: Estimate, factor: float) -> Estimate:
     return Estimate(
-        factor * estimate.value, factor * estimate.draws, tuple(factor * seed for seed in estimate.seeds)
+        factor * estimate.value, factor * estimate.resamples, tuple(factor * seed for seed in estimate.seeds)
     )
 
 

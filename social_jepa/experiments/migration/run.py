@@ -45,7 +45,7 @@ import torch
 
 from agents.settings import ModelConfig
 from social_jepa.experiments.common.trained_agents import (
-    QUICK,
+    QUICK_SETUP,
     AgentSetup,
     ring_poses,
     train_agent,
@@ -118,7 +118,7 @@ class Settings:
 
 QUICK_RUN = {
     "upbringing": {
-        **QUICK,
+        **QUICK_SETUP,
         "training": {"steps": 120, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 256},
     },
     "scenes": (1,),

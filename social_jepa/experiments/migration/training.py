@@ -12,7 +12,7 @@ from agents.settings import DistillationConfig
 from agents.training.distillation import distill
 from agents.training.trainer import Trainer
 from alignment.core import find_core
-from social_jepa.experiments.common.probes import in_chunks, linear_probe
+from social_jepa.experiments.common.probes import apply_in_chunks, linear_probe
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.score import Score
 
@@ -64,7 +64,7 @@ class Newcomer:
     def score(self, model: WorldModel) -> Score:
         """Return how much of the true state a linear probe reads off a model's code; for evaluation only."""
         model.eval()
-        fitted, seen = (in_chunks(model.encode, frames) for frames in self.views)
+        fitted, seen = (apply_in_chunks(model.encode, frames) for frames in self.views)
         return Score.r2(linear_probe(fitted, self.known)(seen), self.true)
 
     def alone(

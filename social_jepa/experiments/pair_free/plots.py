@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, curve
+from social_jepa.experiments.common.plotting import COLORS, draw_curve
 from social_jepa.experiments.framework.experiment import Results
 
 LINES = {
@@ -34,7 +34,7 @@ def over_anchors(results: Results, settings: Any) -> Figure:
     for axis, part in zip(axes, (settings.part(settings.distinct), settings.parts[-1]), strict=True):
         for method, (label, color, marker) in LINES.items():
             found = [results.estimate(part, f"{method}, {count}") for count in settings.anchors]
-            curve(axis, settings.anchors, found, label, color, marker)
+            draw_curve(axis, settings.anchors, found, label, color, marker)
         found = [results.estimate(part, "moments, 0"), results.estimate(part, "clouds, 0")]
         for estimate, mark, label in zip(found, "xP", ("third moments", "matched clouds"), strict=True):
             axis.plot([0], [estimate.value], ls="None", marker=mark, color="black", label=label)
@@ -62,7 +62,7 @@ def over_spacings(results: Results, settings: Any) -> Figure:
     for method, count, label in shown:
         _, color, marker = LINES.get(method, APART)
         found = [results.estimate(part, f"{method}, {count}") for part in settings.parts]
-        curve(axis, settings.spacings, found, label, color, marker)
+        draw_curve(axis, settings.spacings, found, label, color, marker)
     axis.axhline(0, color="black", lw=0.8)
     axis.set_xlabel("spacing of the lag-1 autocorrelations")
     axis.set_ylabel("held-out R2")

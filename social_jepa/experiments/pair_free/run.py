@@ -53,7 +53,7 @@ from functools import partial
 import numpy as np
 
 from social_jepa.experiments.common.pairs import ordered_pairs
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, TrainedAgent
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.pair_free.axes import correlations, leading, raised
@@ -169,7 +169,7 @@ def of_anchors(strangers: Sequence[TrainedAgent], seed: int, settings: Settings)
                 weight = fits[method](x[rows], y[others])
                 scores = found.setdefault(f"{method}, {count}{ending}", [])
                 scores.append(Score.pooled_r2(shown @ weight, seen))
-    return {name: Score.over(measures) for name, measures in found.items()}
+    return {name: Score.average(measures) for name, measures in found.items()}
 
 
 def _rows(x: np.ndarray, seed: int, settings: Settings) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
@@ -204,7 +204,7 @@ def of_nothing(strangers: Sequence[TrainedAgent], seed: int, settings: Settings)
         for name, weights in guesses.items():
             scores = (Score.pooled_r2(shown @ weight, seen) for weight in weights)
             found.setdefault(name, []).extend(scores)
-    return {name: Score.over(measures) for name, measures in found.items()}
+    return {name: Score.average(measures) for name, measures in found.items()}
 
 
 def control(
@@ -228,7 +228,7 @@ EXPERIMENT = Experiment(
     name="pair-free",
     question="How little must two strangers share, if the axes of their cores can name themselves?",
     settings=Settings,
-    quick={"upbringing": QUICK, "draws": 20, "restarts": 4},
+    quick={"upbringing": QUICK_SETUP, "draws": 20, "restarts": 4},
     conditions=lambda settings: settings.parts,
     run=run,
     metrics=figures,

@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, curve, rows_of_frames
+from social_jepa.experiments.common.plotting import COLORS, draw_curve, draw_frame_grid
 from social_jepa.experiments.framework.experiment import Results
 
 LINES = ("vision and action", "action only", "vision only", "action, others' views", "untrained")
@@ -30,7 +30,7 @@ def curves(results: Results, longest: int, ending: str, probe: str) -> Figure:
         for line, color, marker in zip(LINES, COLORS, "osDv^", strict=False):
             found = [results.estimate(world, f"{line}, {moves}{ending}") for moves in lengths]
             label = f"{line}, both inputs" if line == "untrained" else line
-            curve(axis, lengths, found, label, color, marker)
+            draw_curve(axis, lengths, found, label, color, marker)
         axis.axhline(0, color="black", lw=0.8)
         axis.set_xticks(lengths)
         axis.set_xlabel("views that an action leads away from")
@@ -44,5 +44,5 @@ def views(results: Results, world: str) -> Figure:
     """Show a few sequences of a world, a row each."""
     frames = results.array(world, "views")
     picture = Figure(figsize=(1.1 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.5), layout="constrained")
-    rows_of_frames(picture, frames, [f"sequence {row + 1}" for row in range(len(frames))], TITLES[world])
+    draw_frame_grid(picture, frames, [f"sequence {row + 1}" for row in range(len(frames))], TITLES[world])
     return picture

@@ -37,7 +37,7 @@ import numpy as np
 from agents.models.seq_jepa import SeqJepa
 from env.objects.dataset import ObjectsConfig
 from env.scene import SceneConfig
-from social_jepa.experiments.common.probes import in_chunks, linear_probe, mlp_probe
+from social_jepa.experiments.common.probes import apply_in_chunks, linear_probe, mlp_probe
 from social_jepa.experiments.framework.experiment import (
     ConditionResult,
     Experiment,
@@ -161,7 +161,7 @@ def ablated(paths: Paths, inputs: str, mean_frame: np.ndarray, mean_action: np.n
 
 def gathered(model: SeqJepa, paths: Paths) -> np.ndarray:
     """Return the aggregates of whole sequences, [N, D_agg]."""
-    return in_chunks(model.aggregate, paths.frames, paths.actions, rows=128)
+    return apply_in_chunks(model.aggregate, paths.frames, paths.actions, rows=128)
 
 
 def _paths(part: str, seed: int, settings: Settings) -> tuple[Paths, Paths, Paths]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, curve
+from social_jepa.experiments.common.plotting import COLORS, draw_curve
 from social_jepa.experiments.framework.experiment import Results
 
 TITLES = {
@@ -44,7 +44,7 @@ def by_anchors(results: Results, settings: Any) -> Figure:
         for (line, label), color, marker in zip(BY_ANCHORS.items(), COLORS, "osv", strict=False):
             names = [f"{task}: {line}, {count}" for count in settings.budgets]
             found = [results.estimate("society", name) for name in names]
-            curve(axis, settings.budgets, found, label, color, marker)
+            draw_curve(axis, settings.budgets, found, label, color, marker)
         levels = zip(LEVELS.items(), COLORS[3:], ("-", "--", ":", "-."), strict=False)
         for (line, label), color, style in levels:
             level = results.estimate("society", f"{task}: {line}").value
@@ -65,7 +65,7 @@ def lost(results: Results, settings: Any) -> Figure:
         own = results.estimate("society", f"{task}: own")
         counts = [count for count in settings.budgets if count >= 8]
         found = [own - results.estimate("society", f"{task}: ported, {count}") for count in counts]
-        curve(axis, counts, found, TITLES[task], color, marker)
+        draw_curve(axis, counts, found, TITLES[task], color, marker)
     axis.axhline(0.01, color="black", ls="--", lw=1, label="goal: at most 0.01")
     axis.axhline(0, color="black", lw=0.8)
     axis.set_ylim(-0.01, 0.1)

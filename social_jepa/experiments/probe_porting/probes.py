@@ -7,7 +7,7 @@ from torch import Tensor
 
 from alignment.anchors import AnchorSet
 from env.dynamics import unit_positions
-from social_jepa.experiments.common.probes import Probe, classifier, linear_probe
+from social_jepa.experiments.common.probes import Probe, linear_classifier, linear_probe
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 
 TASKS = ("positions", "quadrant", "nearest")
@@ -26,8 +26,8 @@ def probe_of(task: str, core: np.ndarray, known: np.ndarray) -> Probe:
     if task == "positions":
         return linear_probe(core, known)
     if task == "quadrant":
-        return classifier(core, known)
-    probe = classifier(with_products(core), known)
+        return linear_classifier(core, known)
+    probe = linear_classifier(with_products(core), known)
     return lambda seen: probe(with_products(seen))
 
 

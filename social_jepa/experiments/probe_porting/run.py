@@ -36,7 +36,7 @@ from agents.protocol.settings import NegotiationConfig
 from alignment.anchors import choose_ticks
 from social_jepa.experiments.common.pairs import fit_edge, fit_shuffled, ordered_pairs
 from social_jepa.experiments.common.trained_agents import (
-    QUICK,
+    QUICK_SETUP,
     AgentSetup,
     TrainedAgent,
     ring_poses,
@@ -85,7 +85,7 @@ class Settings:
 
 QUICK_RUN = {
     "upbringing": {
-        **QUICK, "scene": {"renderer": "toy", "frame_size": 32, "objects": 2},
+        **QUICK_SETUP, "scene": {"renderer": "toy", "frame_size": 32, "objects": 2},
         "model": {"dim": 8, "width": 8, "hidden": 32},
     },
     "agents": 3, "budgets": (1, 2, 4, 8, 16, 32, 64, 128), "judged": 64,
@@ -112,7 +112,7 @@ def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
             words = 1000 * seed + edge  # every pair of agents agrees on anchors of its own
             for line, measure in ported(task, here, owner, readers, settings.budgets, words).items():
                 found.setdefault(line, []).append(measure)
-        measures |= {f"{task}: {line}": Score.over(each) for line, each in found.items()}
+        measures |= {f"{task}: {line}": Score.average(each) for line, each in found.items()}
         lost = [
             own.score - other.score
             for own, other in zip(found["own"], found[f"ported, {settings.judged}"], strict=True)

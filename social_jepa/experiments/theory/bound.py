@@ -107,7 +107,7 @@ def null(score: ScoreFn, source: Code, target: Code, words: Sequence[int]) -> Sc
     word = int(np.random.SeedSequence(list(words)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(word)
     strangers = (replace(target, fitting=shuffle_pairs(target.fitting, generator)) for _ in range(SHUFFLES))
-    return Score.over([score(source, stranger) for stranger in strangers])
+    return Score.average([score(source, stranger) for stranger in strangers])
 
 
 def score_agents(
@@ -130,16 +130,16 @@ def score_agents(
     allowed = np.array([[2 * (own[a].value + own[b].value) for a, b in pairs] for own in bounds])
     last = [(history[-1][a], history[-1][b]) for a, b in pairs]
     measures = {
-        "deviation": Score.over([deviation(a, b) for a, b in last]),
-        "deviation, shuffled": Score.over([null(deviation, a, b, words) for a, b in last]),
-        "untrained": Score.over([deviation(history[0][a], history[0][b]) for a, b in pairs]),
+        "deviation": Score.average([deviation(a, b) for a, b in last]),
+        "deviation, shuffled": Score.average([null(deviation, a, b, words) for a, b in last]),
+        "untrained": Score.average([deviation(history[0][a], history[0][b]) for a, b in pairs]),
         "bound": Score.single(float(allowed[-1].mean())),
         "ratio": Score.single(float(np.median(measured[-1] / allowed[-1]))),
         "inside": Score.mean(measured <= allowed),
         "inside, trained": Score.mean(measured[-1] <= allowed[-1]),
         "not vacuous": Score.mean(allowed < 2 * history[0][0].scoring.shape[1]),
-        "agreement": Score.over([agreement(a, b) for a, b in last]),
-        "agreement, shuffled": Score.over([null(agreement, a, b, words) for a, b in last]),
+        "agreement": Score.average([agreement(a, b) for a, b in last]),
+        "agreement, shuffled": Score.average([null(agreement, a, b, words) for a, b in last]),
         "excess": Score.single(float(np.mean([own.excess for own in bounds[-1]]))),
         "whitening": Score.single(float(np.mean([own.whitening for own in bounds[-1]]))),
     }
@@ -165,8 +165,8 @@ def score_latents(
     allowed = np.array([[bound_of(code, rho).value for code in codes] for codes in history])
     measures = {
         "own, inside": Score.mean(far <= allowed),
-        "latents": Score.over([agreement(code, truth) for code in history[-1]]),
-        "latents, shuffled": Score.over([null(agreement, code, truth, words) for code in history[-1]]),
-        "latents, untrained": Score.over([agreement(code, truth) for code in history[0]]),
+        "latents": Score.average([agreement(code, truth) for code in history[-1]]),
+        "latents, shuffled": Score.average([null(agreement, code, truth, words) for code in history[-1]]),
+        "latents, untrained": Score.average([agreement(code, truth) for code in history[0]]),
     }
     return measures, {"own": far, "own bound": allowed}

@@ -35,7 +35,7 @@ def pooled(results: Results, parts: list[str], measure: str) -> Estimate:
             [results.condition_results[part, seed].scores[measure].values for part in parts]
         )
 
-    return Estimate.of([Score.mean(values(seed)) for seed in results.seeds])
+    return Estimate.from_scores([Score.mean(values(seed)) for seed in results.seeds])
 
 
 def figures(results: Results, settings: Any) -> list[Metric]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from social_jepa.experiments.common.plotting import COLORS, curve, whisker
+from social_jepa.experiments.common.plotting import COLORS, draw_curve, error_bar
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.theory.metrics import nearest_part, own_parts
 from social_jepa.experiments.theory.symmetry import CONDITIONS
@@ -69,7 +69,7 @@ def correlation_picture(results: Results, settings: Any) -> Figure:
         names, labels, ("#999999", *COLORS[1:3], COLORS[0]), "v^so", strict=True
     ):
         found = [results.estimate(part, name) for part in own_parts(settings)]
-        curve(axis, settings.rhos, found, label, color, marker)
+        draw_curve(axis, settings.rhos, found, label, color, marker)
     axis.set_yscale("log")
     axis.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axis.minorticks_off()
@@ -89,7 +89,7 @@ def outside_picture(results: Results, settings: Any) -> Figure:
     places = np.arange(len(parts))
     for shift, name, label in ((-0.2, "agreement", "between agents"), (0.2, "latents", "of the latents")):
         found = [results.estimate(part, name) for part in parts]
-        span = np.concatenate([whisker(estimate) for estimate in found], axis=1)
+        span = np.concatenate([error_bar(estimate) for estimate in found], axis=1)
         color = COLORS[0 if shift < 0 else 1]
         heights = [estimate.value for estimate in found]
         left.bar(places + shift, heights, 0.38, yerr=span, color=color, label=label, capsize=2)

@@ -48,7 +48,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.theory.agents import Sizes, States, embed_states, raise_agent
 from social_jepa.experiments.theory.bound import score_agents, score_latents
@@ -121,7 +121,7 @@ EXPERIMENT = Experiment(
     settings=Settings,
     quick={
         "sizes": {"steps": 150, "hidden": 32, "pairs": 256}, "fitting": 4000, "scoring": 4000,
-        "upbringing": QUICK, "cameras": 3, "ticks": 512,
+        "upbringing": QUICK_SETUP, "cameras": 3, "ticks": 512,
     },
     conditions=parts,
     run=run,

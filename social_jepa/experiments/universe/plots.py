@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, curve, whisker
+from social_jepa.experiments.common.plotting import COLORS, draw_curve, error_bar
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.universe.shuffles import ENDS
 
@@ -71,7 +71,7 @@ def over_shares(results: Results, settings: Any) -> Figure:
             label, color, marker = LINES[kind]
             words = [f"{kind}, {share:.0%} of {pairs} shuffled" for share in shares]
             found = [results.estimate("toy", name) for name in words]
-            curve(axis, [100 * share for share in shares], found, label, color, marker)
+            draw_curve(axis, [100 * share for share in shares], found, label, color, marker)
         axis.axhline(0, color="black", lw=0.8)
         axis.set_title(f"{pairs} pairs, {settings.most} agents", loc="left", fontsize=10)
         axis.set_xlabel("rows of each agent that are shuffled (%)")
@@ -90,7 +90,7 @@ def where_a_few_mix_up(results: Results, settings: Any) -> Figure:
             label, color, marker = LINES[kind]
             found = [results.estimate("toy", f"few, {kind}, {ends}, {pairs}") for ends in ENDS]
             x, y = np.arange(len(ENDS)) + 0.1 * (place - 1.5), [each.value for each in found]
-            span = np.concatenate([whisker(each) for each in found], axis=1)
+            span = np.concatenate([error_bar(each) for each in found], axis=1)
             axis.errorbar(x, y, span, ls="None", label=label, color=color, marker=marker, ms=5, capsize=2)
         axis.axhline(0, color="black", lw=0.8)
         axis.set_xticks(range(len(ENDS)), [ends.replace(" and", "\nand") for ends in ENDS])
@@ -124,4 +124,4 @@ def all_edges(results: Results, settings: Any) -> Figure:
 def _line(axis: Axes, results: Results, name: str, x: Sequence[int], words: str) -> None:
     label, color, marker = LINES[name]
     found = [results.estimate("toy", words.format(name, value)) for value in x]
-    curve(axis, x, found, label, color, marker)
+    draw_curve(axis, x, found, label, color, marker)

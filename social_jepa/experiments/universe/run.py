@@ -44,7 +44,7 @@ from agents.settings import ModelConfig, TrainingConfig
 from alignment.universe import fit_universe
 from env.scene import SceneConfig
 from social_jepa.experiments.common.trained_agents import (
-    QUICK,
+    QUICK_SETUP,
     AgentSetup,
     TrainedAgent,
     ring_poses,
@@ -73,9 +73,9 @@ from social_jepa.experiments.universe.ways import (
 PART = "toy"
 FLOAT = 4  # bytes of a number on the wire
 PATHS = 3  # word
-LITTLE = QUICK | {  # a little more than the quickest course: all cores are to be of one size
+LITTLE = QUICK_SETUP | {  # a little more than the quickest course: all cores are to be of one size
     "model": {"dim": 4, "width": 8, "hidden": 64},
-    "training": QUICK["training"] | {"steps": 250, "replay_ticks": 4096, "learning_rate": 5e-3},
+    "training": QUICK_SETUP["training"] | {"steps": 250, "replay_ticks": 4096, "learning_rate": 5e-3},
 }
 
 
@@ -169,10 +169,10 @@ def of_size(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) ->
     ways: dict[str, list[Way]] = {
         "universe": [universe.between for universe in universes], "pairwise": own, "chain": chains,
     }  # fmt: skip
-    found = {name: Score.over(edges_r2(strangers, way)) for name, way in ways.items()}
+    found = {name: Score.average(edges_r2(strangers, way)) for name, way in ways.items()}
     wrong = [shuffled(cores, 1.0, rng) for cores in drawn]
     nowhere = [fit_universe(cores).between for cores in wrong]
-    found["null"] = Score.over(edges_r2(strangers, nowhere))
+    found["null"] = Score.average(edges_r2(strangers, nowhere))
     first = {"universe": ways["universe"][0], "pairwise": own[0], "shuffled": direct(wrong[0])}
     for ending, members in {"": strangers, ", one size": of_one_size(strangers)}.items():
         orders = [rng.permutation(len(members)) for _ in range(settings.cycles)]
@@ -183,10 +183,10 @@ def of_size(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) ->
     found["kilobytes, pairwise"] = Score.single(rows * (count - 1) / 1000)
     joined = [joining(cores, names[-1]) for cores in drawn]
     its = with_one(names, names[-1])
-    found["newcomer, null"] = Score.over(edges_r2(strangers, nowhere, its))
+    found["newcomer, null"] = Score.average(edges_r2(strangers, nowhere, its))
     for name, told in {"join": joined, "refit": universes}.items():
         after = [universe.between for universe in told]
-        found[f"newcomer, {name}"] = Score.over(edges_r2(strangers, after, its))
+        found[f"newcomer, {name}"] = Score.average(edges_r2(strangers, after, its))
     before = fit_universe({name: drawn[0][name] for name in names[:-1]})
     for name, told in {"join": joined, "refit": universes}.items():
         found[f"messages, {name}"] = Score.single(messages(before, told[0]))
@@ -200,22 +200,22 @@ def of_pairs(strangers: Sequence[TrainedAgent], seed: int, settings: Settings) -
         drawn = [chosen(strangers, pairs, seed, draw) for draw in range(settings.draws)]
         own = [direct(cores) for cores in drawn]
         universe = [fit_universe(cores).between for cores in drawn]
-        found[f"universe, {pairs} pairs"] = Score.over(edges_r2(strangers, universe))
-        found[f"pairwise, {pairs} pairs"] = Score.over(edges_r2(strangers, own))
+        found[f"universe, {pairs} pairs"] = Score.average(edges_r2(strangers, universe))
+        found[f"pairwise, {pairs} pairs"] = Score.average(edges_r2(strangers, own))
         rng = np.random.default_rng([seed, PATHS, pairs])
         wrong = [shuffled(cores, 1.0, rng) for cores in drawn]
         nowhere = [fit_universe(cores).between for cores in wrong]
-        found[f"null, {pairs} pairs"] = Score.over(edges_r2(strangers, nowhere))
+        found[f"null, {pairs} pairs"] = Score.average(edges_r2(strangers, nowhere))
         if pairs == settings.pairs:
             unrelated = [direct(cores) for cores in wrong]
             for hops, (ending, maps) in product(settings.hops, (("", own), (", null", unrelated))):
                 ways = [composed(way, names, hops, rng) for way in maps]
-                found[f"through {hops}{ending}"] = Score.over(edges_r2(strangers, ways))
+                found[f"through {hops}{ending}"] = Score.average(edges_r2(strangers, ways))
     return found
 
 
 EXPERIMENT = Experiment(
-    name="society",
+    name="universe",
     question="Is one common space of many agents as good as a map for every pair of them?",
     settings=Settings,
     quick={

@@ -47,7 +47,7 @@ def of_shuffles(strangers: Sequence[TrainedAgent], pairs: int, seed: int, settin
             dealt.append(shuffled(chosen(strangers, pairs, seed, draw), share, rng))
         for kind, fit in kinds(settings.keep).items():
             name = f"{kind}, {share:.0%} of {pairs} shuffled"
-            found[name] = Score.over(edges_r2(strangers, [fit(cores) for cores in dealt]))
+            found[name] = Score.average(edges_r2(strangers, [fit(cores) for cores in dealt]))
     return found
 
 
@@ -73,5 +73,5 @@ def of_a_few(strangers: Sequence[TrainedAgent], pairs: int, seed: int, settings:
             ways = [fit(cores) for cores in dealt]
             for ends, of_kind in zip(ENDS, edges, strict=True):
                 name = f"few, {kind}, {ends}, {pairs}{ending}"
-                found[name] = Score.over(edges_r2(company, ways, of_kind))
+                found[name] = Score.average(edges_r2(company, ways, of_kind))
     return found

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, curve, whisker
+from social_jepa.experiments.common.plotting import COLORS, draw_curve, error_bar
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.viewpoint.views import CAMERAS, WALL, degrees_name
 
@@ -32,7 +32,7 @@ def separation_picture(results: Results, settings: Any) -> Figure:
     }  # fmt: skip
     for (measure, label), color, marker in zip(lines.items(), COLORS, "osv^D", strict=False):
         found = [results.estimate("separation", f"{measure}, {name}") for name in names]
-        curve(left, settings.separations, found, label, color, marker)
+        draw_curve(left, settings.separations, found, label, color, marker)
     left.set_xticks(settings.separations)
     left.set_xlabel("degrees between the cameras")
     left.set_ylabel("R2 between cores; singular value; share of pixels")
@@ -55,7 +55,7 @@ def _against_overlap(axis: Axes, results: Results, settings: Any) -> None:
         r2, share = (results.estimate(part, f"{measure}, {name}") for measure in ("R2", "surface"))
         other = part == "others"
         axis.errorbar(
-            share.value, r2.value, yerr=whisker(r2), color=COLORS[4 if other else 0],
+            share.value, r2.value, yerr=error_bar(r2), color=COLORS[4 if other else 0],
             marker="D" if other else "o", ms=5, capsize=2,
         )  # fmt: skip
         label = name if other else name.replace(" degrees", "°")
@@ -115,7 +115,7 @@ def _blocks(axis: Axes, results: Results) -> None:
         found = [results.estimate("others", f"{block}, {what}") for block in blocks]
         at = np.arange(len(blocks)) + 0.36 * (place - 0.5)
         label = "the hidden object" if what == "hidden" else "the other objects"
-        spans = np.concatenate([whisker(estimate) for estimate in found], axis=1)
+        spans = np.concatenate([error_bar(estimate) for estimate in found], axis=1)
         axis.bar(
             at, [estimate.value for estimate in found], 0.34, yerr=spans, color=color, capsize=2, label=label
         )

@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.viewpoint.metrics import figures, notes
@@ -60,7 +60,7 @@ from social_jepa.experiments.viewpoint.wall import shared_directions, verdict, w
 PARTS = ("separation", "others")
 SMALL: Mapping[str, Any] = {
     "upbringing": {
-        **QUICK,
+        **QUICK_SETUP,
         "scene": {"renderer": "toy", "frame_size": 32, "objects": 2},
         "model": {"dim": 10, "width": 16, "hidden": 64},
         "training": {"steps": 250, "segments": 32, "replay_ticks": 6144, "core_eval_ticks": 1024},
@@ -165,7 +165,7 @@ def across_wall(
     seer, open_view, blind = raised[0], raised[1], raised[-1]
     measures, arrays = wall_scores(seer.stranger, blind.stranger, settings.hidden, settings.pairs, seed)
     some = [agreement(seer.stranger, blind.stranger, settings.few, each) for each in choices(seed)]
-    measures["to blind, few"] = Score.over(some)
+    measures["to blind, few"] = Score.average(some)
     correlations, chance = shared_directions(seer.stranger, open_view.stranger, seed)
     measures["shared without a wall"] = Score.single(int((correlations > chance).sum()))
     arrays["correlations without a wall"] = correlations.numpy()

@@ -128,7 +128,7 @@ def both_ways(
 ) -> Score:
     """Return the mean agreement over both directions and some choices of pairs, one for each seed."""
     edges = [(source, target, seed) for source, target in ((a, b), (b, a)) for seed in seeds]
-    return Score.over([agreement(source, target, pairs, seed, shuffled) for source, target, seed in edges])
+    return Score.average([agreement(source, target, pairs, seed, shuffled) for source, target, seed in edges])
 
 
 def choices(seed: int) -> range:

@@ -42,7 +42,7 @@ def wall_scores(
         "shared, null": Score.single(int((by_chance > null).sum())),
         "shared": Score.single(int((correlations > null).sum())),
         "to blind": agreement(seer, blind, pairs, seed),
-        "to blind, null": Score.over(
+        "to blind, null": Score.average(
             [agreement(seer, blind, pairs, each, shuffled=True) for each in choices(seed)]
         ),
         "from blind": agreement(blind, seer, pairs, seed),

@@ -65,7 +65,7 @@ def test_json_is_the_results_document_and_nothing_else(here):
 
 def test_all_runs_every_experiment_and_prints_one_document(here, monkeypatch):
     monkeypatch.setattr(
-        "social_jepa.experiments.framework.registry.NAMES", {"tiny": "tests.support.tiny_experiment"}
+        "social_jepa.experiments.framework.registry.EXPERIMENTS", {"tiny": "tests.support.tiny_experiment"}
     )
 
     said = call("experiment", "all", "--quick", "--json")

@@ -15,14 +15,14 @@ from env.scene import Scene
 from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.pairs import (
     anchor_pairs,
+    average_over_edges,
     edge_r2,
     fit_edge,
     fit_shuffled,
     heldout_pairs,
-    over_edges,
 )
 from social_jepa.experiments.common.trained_agents import (
-    QUICK,
+    QUICK_SETUP,
     AgentSetup,
     TrainedAgent,
     ring_poses,
@@ -42,7 +42,7 @@ def silent(text):
 
 @pytest.fixture(scope="module")
 def upbringing():
-    return build_config(AgentSetup, QUICK, ["training.steps=60", "training.replay_ticks=1024"])
+    return build_config(AgentSetup, QUICK_SETUP, ["training.steps=60", "training.replay_ticks=1024"])
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_frames_and_operations_are_those_of_the_course(upbringing, raised):
 def test_what_is_counted_is_steps_and_not_the_calibration_before_the_first():
     small = build_config(
         AgentSetup,
-        QUICK,
+        QUICK_SETUP,
         ["training.steps=3", "training.replay_ticks=256", "model.p_jepa.controlled_objects=1"],
     )
     with untrained_agent(
@@ -165,7 +165,7 @@ def test_the_mean_over_edges_is_the_mean_of_the_products_r2():
     def own(source, target):
         return edge_r2(fit_edge(source, target, 50, 0), source, target)
 
-    mean, each = over_edges(strangers, own)
+    mean, each = average_over_edges(strangers, own)
 
     pairs = [(a, b) for a in strangers for b in strangers if a is not b]
     expected = [r2(fit_edge(a, b, 50, 0)(heldout_pairs(a, b)[0]), heldout_pairs(a, b)[1]) for a, b in pairs]
@@ -175,6 +175,6 @@ def test_the_mean_over_edges_is_the_mean_of_the_products_r2():
 
 def test_measures_of_other_kinds_have_no_common_mean():
     with pytest.raises(ValueError, match="one kind"):
-        Score.over([Score.mean([1.0, 0.0]), Score.mean([1.0])])
+        Score.average([Score.mean([1.0, 0.0]), Score.mean([1.0])])
     with pytest.raises(ValueError, match="one kind"):
-        Score.over([])
+        Score.average([])

@@ -32,7 +32,9 @@ def test_a_goal_that_compares_nothing_is_refused():
 
 
 def test_a_figure_is_plain_values_that_json_knows():
-    figure = Metric("gap", Estimate.of([Score.single(math.nan)]), null=math.inf, threshold=Threshold(">", 0))
+    figure = Metric(
+        "gap", Estimate.from_scores([Score.single(math.nan)]), null=math.inf, threshold=Threshold(">", 0)
+    )
 
     told = json.loads(json.dumps(figure.as_dict(), allow_nan=False))
 

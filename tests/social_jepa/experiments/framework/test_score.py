@@ -15,7 +15,7 @@ def coverage(seeds, between, samples=60, trials=250):
     for _ in range(trials):
         means = TRUTH + between * rng.standard_normal(seeds)
         measures = [Score.mean(mean + rng.standard_normal(samples)) for mean in means]
-        low, high = Estimate.of(measures).interval
+        low, high = Estimate.from_scores(measures).interval
         held += low <= TRUTH <= high
     return held / trials
 
@@ -23,7 +23,7 @@ def coverage(seeds, between, samples=60, trials=250):
 def test_the_mean_over_seeds_is_the_mean_of_their_scores():
     measures = [Score.mean([0, 1]), Score.mean([1, 1, 1]), Score.single(0.25)]
 
-    estimate = Estimate.of(measures)
+    estimate = Estimate.from_scores(measures)
 
     assert estimate.seeds == (0.5, 1.0, 0.25)
     assert estimate.value == pytest.approx(np.mean([0.5, 1.0, 0.25]))
@@ -33,7 +33,8 @@ def test_an_interval_tightens_around_a_planted_mean():
     rng = np.random.default_rng(0)
 
     few, many = (
-        Estimate.of([Score.mean(TRUTH + rng.standard_normal(n)) for _ in range(5)]) for n in (30, 3000)
+        Estimate.from_scores([Score.mean(TRUTH + rng.standard_normal(n)) for _ in range(5)])
+        for n in (30, 3000)
     )
 
     assert np.ptp(many.interval) < np.ptp(few.interval) / 5
@@ -63,9 +64,11 @@ def test_a_difference_of_methods_on_the_same_samples_is_surer_than_on_others():
     shared = [rng.standard_normal(300) for _ in range(3)]
     gain = [0.2 + 0.1 * rng.standard_normal(300) for _ in range(3)]
 
-    one = Estimate.of([Score.mean(values) for values in shared])
-    same = Estimate.of([Score.mean(values + more) for values, more in zip(shared, gain, strict=True)])
-    other = Estimate.of([Score.mean(rng.standard_normal(300) + more) for more in gain])
+    one = Estimate.from_scores([Score.mean(values) for values in shared])
+    same = Estimate.from_scores(
+        [Score.mean(values + more) for values, more in zip(shared, gain, strict=True)]
+    )
+    other = Estimate.from_scores([Score.mean(rng.standard_normal(300) + more) for more in gain])
 
     assert np.ptp((same - one).interval) < np.ptp((other - one).interval) / 4
     assert (same - one).value == pytest.approx(0.2, abs=0.02)
@@ -92,7 +95,7 @@ def test_the_resamples_of_r2_spread_around_it():
     target = rng.standard_normal((500, 2))
     measure = Score.r2(target + 0.5 * rng.standard_normal((500, 2)), target)
 
-    low, high = Estimate.of([measure]).interval
+    low, high = Estimate.from_scores([measure]).interval
 
     assert low < measure.score < high
     assert high - low < 0.1
@@ -105,20 +108,20 @@ def test_a_column_that_never_changes_stays_finite():
 def test_equal_measures_give_equal_intervals_whatever_was_drawn_before():
     rng = np.random.default_rng(4)
     measures = [Score.mean(rng.standard_normal(50)) for _ in range(2)]
-    first = Estimate.of(measures).draws
-    Estimate.of([Score.mean(rng.standard_normal(70)) for _ in range(20)])
+    first = Estimate.from_scores(measures).resamples
+    Estimate.from_scores([Score.mean(rng.standard_normal(70)) for _ in range(20)])
 
-    np.testing.assert_array_equal(Estimate.of(measures).draws, first)
+    np.testing.assert_array_equal(Estimate.from_scores(measures).resamples, first)
 
 
 def test_one_number_of_one_seed_has_no_interval():
-    assert all(math.isnan(edge) for edge in Estimate.of([Score.single(1.0)]).interval)
+    assert all(math.isnan(edge) for edge in Estimate.from_scores([Score.single(1.0)]).interval)
 
 
 def test_equal_numbers_of_several_seeds_have_an_interval_of_no_width():
-    assert Estimate.of([Score.single(1.0)] * 3).interval == (1.0, 1.0)
+    assert Estimate.from_scores([Score.single(1.0)] * 3).interval == (1.0, 1.0)
 
 
 def test_nothing_measured_is_refused():
     with pytest.raises(ValueError, match="at least one seed"):
-        Estimate.of([])
+        Estimate.from_scores([])

@@ -34,7 +34,7 @@ def test_an_outcome_comes_back_as_it_was(tmp_path):
 
     assert (back.seconds, back.flops, sources) == (1.5, 2e12, "src")
     assert back.scores["file"].score == outcome.scores["file"].score
-    assert back.scores["ü"].spreads is None
+    assert back.scores["ü"].deviations is None
     for name, array in outcome.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], array)
         assert back.arrays[name].dtype == array.dtype
@@ -64,7 +64,7 @@ def test_a_unit_s_key_follows_from_its_settings_part_and_seed():
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
     [
-        ({}, "returns an ConditionResult, not dict"),
+        ({}, "returns a ConditionResult, not dict"),
         (ConditionResult({"m": Score(np.zeros(0))}), "n of 1 or more"),
         (ConditionResult({"m": Score(np.zeros(2), np.zeros(3))}), "spreads"),
         (ConditionResult({}, {"a": np.array([{}], dtype=object)}), "Python objects"),

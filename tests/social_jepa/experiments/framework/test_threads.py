@@ -19,7 +19,7 @@ def test_figures_are_made_on_one_thread_and_the_caller_keeps_its_own(tmp_path):
         seen.append(torch.get_num_threads())
         return figures(results, settings)
 
-    watching = replace(wanted, experiment=replace(wanted.experiment, figures=watched))
+    watching = replace(wanted, experiment=replace(wanted.experiment, metrics=watched))
     torch.set_num_threads(2)
     try:
         run(watching, Console(file=io.StringIO()), workers=2)

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from env.objects.dataset import ObjectsConfig
 from env.objects.rotation import from_euler, multiply, relative
-from social_jepa.experiments.common.plotting import LOWEST, bars, finish
+from social_jepa.experiments.common.plotting import LOWEST, draw_bars, finish
 from social_jepa.experiments.common.probes import (
-    classifier,
-    grouped_hits,
+    grouped_accuracy,
     grouped_r2,
+    linear_classifier,
     linear_probe,
     mlp_probe,
 )
@@ -110,9 +110,9 @@ def test_the_classifier_separates_what_can_be_separated_and_keeps_the_numbers_of
     rng = np.random.default_rng(3)
     labels = rng.choice([4, 7, 9], size=600)
     x = np.eye(10)[labels] + 0.1 * rng.normal(size=(600, 10))
-    predicted = classifier(x[:400], labels[:400])(x[400:])
-    assert grouped_hits(predicted, labels[400:], 100).score > 0.99
-    assert len(grouped_hits(predicted, labels[400:], 100).values) == 100
+    predicted = linear_classifier(x[:400], labels[:400])(x[400:])
+    assert grouped_accuracy(predicted, labels[400:], 100).score > 0.99
+    assert len(grouped_accuracy(predicted, labels[400:], 100).values) == 100
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +187,11 @@ def test_codes_that_hold_the_rotation_score_high_and_shuffled_ones_do_not():
 
 
 def test_a_bar_below_the_floor_keeps_its_own_height_and_interval_and_the_axis_cuts_it():
-    found = [Estimate.of([Score.single(value) for value in pair]) for pair in ((0.4, 0.6), (-3.0, -2.0))]
+    found = [
+        Estimate.from_scores([Score.single(value) for value in pair]) for pair in ((0.4, 0.6), (-3.0, -2.0))
+    ]
     axis = Figure().subplots()
-    bars(axis, [*found, None], 0, 1, "planted", "#000000", -0.3)
+    draw_bars(axis, [*found, None], 0, 1, "planted", "#000000", -0.3)
 
     assert [bar.get_height() for bar in axis.patches] == [0.5, -2.5]
     for estimate, drawn_at in zip(found, axis.collections, strict=True):
@@ -200,7 +202,7 @@ def test_a_bar_below_the_floor_keeps_its_own_height_and_interval_and_the_axis_cu
 @pytest.mark.parametrize("deepest", [-3.0, 0.2])
 def test_the_axis_of_a_bar_chart_ends_at_the_floor_only_where_bars_go_deeper(deepest):
     axis = Figure().subplots()
-    bars(axis, [Estimate.of([Score.single(deepest)])], 0, 1, "planted", "#000000")
+    draw_bars(axis, [Estimate.from_scores([Score.single(deepest)])], 0, 1, "planted", "#000000")
     finish(axis, "title", "label")
 
     assert axis.get_ylim()[0] == (LOWEST if deepest < LOWEST else 0)

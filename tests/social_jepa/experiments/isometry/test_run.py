@@ -16,8 +16,8 @@ from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from env.recording import SensorData
 from social_jepa.config.overrides import build_config
-from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca, Supervised, view_of
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup, TrainedAgent, ring_poses
+from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca, Supervised, augment
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry import run as isometry
@@ -39,8 +39,8 @@ SIZES = ModelConfig(dim=4, width=4, hidden=16)
 
 def course(**training):
     pools = {"pool_ticks": 128, "anchors": 64, "heldout": 64}
-    changed = {"training": {**QUICK["training"], **training}, "negotiation": pools}
-    return build_config(AgentSetup, {**QUICK, **changed}, [])
+    changed = {"training": {**QUICK_SETUP["training"], **training}, "negotiation": pools}
+    return build_config(AgentSetup, {**QUICK_SETUP, **changed}, [])
 
 
 TINY = isometry.Settings(
@@ -147,7 +147,7 @@ def test_a_masked_autoencoder_is_scored_on_what_it_was_not_shown():
 
 def test_views_keep_what_is_seen_and_differ():
     frames = noise(4, 32, 32, 3) // 4 + 96
-    first, second = (view_of(frames, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    first, second = (augment(frames, torch.Generator().manual_seed(seed)) for seed in (0, 1))
 
     assert first.shape == frames.shape
     assert first.dtype == torch.uint8

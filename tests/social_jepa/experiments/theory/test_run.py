@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from social_jepa.config.overrides import build_config
-from social_jepa.experiments.common.trained_agents import QUICK, AgentSetup
+from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.theory import run as theory
@@ -33,7 +33,7 @@ RHO = 0.7
 TINY = build_config(theory.Settings, {
     "rhos": [0.5], "outside": ["bouncing"], "agents": 2, "cameras": 2, "ticks": 128,
     "sizes": {"steps": 12, "hidden": 8, "pairs": 64}, "fitting": 500, "scoring": 400,
-    "upbringing": {**QUICK, "training": {**QUICK["training"], "steps": 20}},
+    "upbringing": {**QUICK_SETUP, "training": {**QUICK_SETUP["training"], "steps": 20}},
 }, ())  # fmt: skip
 
 

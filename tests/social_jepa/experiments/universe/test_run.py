@@ -75,15 +75,15 @@ def test_a_planted_society_is_found_and_strangers_are_not(planted):
     cores = ways.chosen(planted, 64, 0, 0)
     unrelated = ways.shuffled(cores, 1.0, np.random.default_rng(0))
     for fit in (ways.direct, lambda shown: fit_universe(shown).between):
-        assert Score.over(ways.edges_r2(planted, [fit(cores)])).score > 0.95
-        assert Score.over(ways.edges_r2(planted, [fit(unrelated)])).score < 0
+        assert Score.average(ways.edges_r2(planted, [fit(cores)])).score > 0.95
+        assert Score.average(ways.edges_r2(planted, [fit(unrelated)])).score < 0
 
 
 def test_a_longer_path_is_never_better_and_a_universe_closes_every_cycle(planted):
     cores = ways.chosen(planted, 8, 0, 0)
     direct, rng = ways.direct(cores), np.random.default_rng(0)
     chain = ways.composed(direct, NAMES, 3, rng)
-    scores = [Score.over(ways.edges_r2(planted, [way])).score for way in (direct, chain)]
+    scores = [Score.average(ways.edges_r2(planted, [way])).score for way in (direct, chain)]
     orders = [rng.permutation(5) for _ in range(4)]
 
     assert scores[1] < scores[0]
@@ -102,7 +102,7 @@ def test_who_joins_sends_one_message_and_a_refit_tells_everybody(planted):
     assert ways.messages(others, joined) == 1
     assert ways.messages(others, refit) > 1
     for told in (joined, refit):
-        assert Score.over(ways.edges_r2(planted, [told.between], ways.with_one(NAMES, "eva"))).score > 0.95
+        assert Score.average(ways.edges_r2(planted, [told.between], ways.with_one(NAMES, "eva"))).score > 0.95
     assert len(ways.edges_r2(planted, [refit.between], ways.with_one(NAMES, "eva"))) == 8
 
 
