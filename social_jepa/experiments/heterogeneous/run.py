@@ -76,7 +76,7 @@ class Settings:
 
 SMALL = {"dim": 8, "width": 8, "hidden": 32}
 MODEL = QUICK_SETUP["model"] | {
-    "seq_jepa": {"encoder": SMALL, "action": 4, "heads": 2},
+    "seq_jepa": {"encoder": SMALL, "action_dim": 4, "heads": 2},
     "p_jepa": {"encoder": SMALL, "controlled_objects": 1},
 }
 
