@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final
 
 import networkx as nx
 from torch import Tensor
 
 from alignment import score
 from alignment.linear_map import LinearMap
+from alignment.status import Status
 
-Status = Literal["accepted", "refused", "failed", "stale"]
 Pair = tuple[str, str]
 
 # An accepted edge of no measured worth stays usable, but any other way is better.
@@ -46,8 +46,7 @@ class Edge:
     Attributes:
         source: Agent whose embeddings the map reads.
         target: Agent whose space it writes; the one that fitted it and gave the verdict.
-        status: "accepted", "refused" (the figures were not good enough), "failed" (there are none) or "stale"
-            (one of the two has another model by now).
+        status: Status; its value as a string is taken as well, so that an edge can be read from JSON.
         reason: Sentence; needed unless accepted.
         r2: Held-out R2 of the full map.
         r2_core: Held-out R2 of the core map, which paths are weighed by.
@@ -69,11 +68,12 @@ class Edge:
         name = f"edge {self.source} -> {self.target}"
         if self.source == self.target:
             raise ValueError(f"{name}: an agent needs no map to itself")
-        if self.status not in get_args(Status):
-            raise ValueError(f"{name}: status must be one of {get_args(Status)}, got {self.status!r}")
-        if self.status == "accepted" and self.map is None:
+        if self.status not in tuple(Status):
+            raise ValueError(f"{name}: status must be one of {', '.join(Status)}; got {self.status!r}")
+        object.__setattr__(self, "status", Status(self.status))
+        if self.status is Status.ACCEPTED and self.map is None:
             raise ValueError(f"{name}: an accepted edge carries its map")
-        if self.status != "accepted" and not self.reason:
+        if self.status is not Status.ACCEPTED and not self.reason:
             raise ValueError(f"{name}: say why it was {self.status}")
         object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
@@ -156,7 +156,7 @@ class TranslationGraph:
             way, worth = " -> ".join(path), self.quality(path)
             return f"{source} reaches {target} by {way}; product of held-out R2 {worth:.3f}"
         arriving = nx.ancestors(network, target) | {target}
-        tried = [edge for edge in self.edges if edge.status != "accepted"]
+        tried = [edge for edge in self.edges if edge.status is not Status.ACCEPTED]
         helpful = [edge for edge in tried if edge.target not in reached and edge.source not in arriving]
         network.add_edges_from((edge.source, edge.target) for edge in helpful)
         starts, ends = nx.descendants(network, source) | {source}, nx.ancestors(network, target) | {target}
@@ -187,7 +187,7 @@ class TranslationGraph:
                 for key, value in edge.details.items()
                 if isinstance(value, bool | int | float | str)
             }
-            own = {"status": edge.status, "reason": edge.reason, "r2": edge.r2, "r2_core": edge.r2_core}
+            own = {"status": edge.status.value, "reason": edge.reason, "r2": edge.r2, "r2_core": edge.r2_core}
             network.add_edge(edge.source, edge.target, **(scalars | own))
         return network
 
@@ -200,7 +200,7 @@ class TranslationGraph:
         network = nx.DiGraph()
         network.add_nodes_from(self.agents)
         for edge in self.edges:
-            if edge.status == "accepted":
+            if edge.status is Status.ACCEPTED:
                 network.add_edge(edge.source, edge.target, length=-math.log(_clipped(edge.r2_core)))
         return network
 
@@ -208,7 +208,7 @@ class TranslationGraph:
         """Return the accepted edges along a path."""
         edges = [self.edge(a, b) for a, b in pairwise(path)]
         for edge in edges:
-            if edge.status != "accepted":
+            if edge.status is not Status.ACCEPTED:
                 raise NoPathError(f"{edge.source} -> {edge.target} {_is(edge)}: {edge.reason}")
         return edges
 
@@ -231,7 +231,7 @@ class TranslationGraph:
 
 
 def _is(edge: Edge) -> str:
-    return f"{'is' if edge.status == 'stale' else 'was'} {edge.status}"
+    return f"{'is' if edge.status is Status.STALE else 'was'} {edge.status}"
 
 
 def _clipped(quality: float) -> float:

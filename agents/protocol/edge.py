@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.protocol.messages import AnchorRequest, Offer, Status
+from agents.protocol.messages import AnchorRequest, Offer
 from alignment.anchors import AnchorSet, choose_ticks
 from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
+from alignment.status import Status
 
 
 @dataclass(frozen=True)

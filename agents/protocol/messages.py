@@ -13,7 +13,6 @@ Which ticks are compared follows from both nonces, so that no tick is sent and n
 chooses them. A newcomer may ask one peer to teach it: Ask, answered by a Lesson, which is embeddings too.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -21,6 +20,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from agents.protocol.wire import MessageError
+from alignment.status import Status
 
 # \Z, not $, which lets a newline through; what peers say is printed, so it holds no control characters
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+\Z")]
@@ -32,14 +32,6 @@ Sentence = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*
 Digest = Annotated[bytes, Meta(min_length=8, max_length=8)]
 LARGEST_SCORE = 1e9
 Score = Annotated[float, Meta(ge=-LARGEST_SCORE, le=LARGEST_SCORE)]
-
-
-class Status(StrEnum):
-    """What became of an edge."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    FAILED = "failed"  # the peers never finished talking
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
@@ -151,6 +143,11 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
     reason: Sentence
     r2_core: Score
     null_r2: Score
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a status that is no verdict; decode turns it into a MessageError."""
+        if self.status not in (Status.ACCEPTED, Status.REFUSED):
+            raise ValueError(f"a verdict is {Status.ACCEPTED} or {Status.REFUSED}, not {self.status}")
 
 
 class DistillRequest(Message, frozen=True, tag="distill_request", kw_only=True):

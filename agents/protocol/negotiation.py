@@ -19,13 +19,13 @@ from agents.protocol.messages import (
     AnchorRequest,
     AnyMessage,
     Offer,
-    Status,
     Verdict,
 )
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
+from alignment.status import Status
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
 OFFER, CALL, SHUFFLE = range(3)  # what a number is drawn for: who knows one can say nothing of another

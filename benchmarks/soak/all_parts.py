@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alignment.status import Status
 from benchmarks.harness import BenchmarkError
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime.local_ray import processes_of
@@ -40,7 +41,7 @@ TOY = (
 )
 PATIENCE = 300.0  # seconds before a figure is given up
 LOOK_EVERY = 0.05  # seconds between two looks
-CURRENT = ("accepted", "refused")  # states of an edge that holds
+CURRENT = (Status.ACCEPTED, Status.REFUSED)  # states of an edge that holds
 MIB = 2.0**20
 
 

@@ -7,6 +7,7 @@ alone has left when the other comes.
 from collections.abc import Mapping
 from typing import Any
 
+from alignment.status import Status
 from benchmarks.harness import BenchmarkError, Effort, Metric, say, seconds
 from benchmarks.scale.whole_run import mean
 from benchmarks.soak.all_parts import CURRENT, living, until
@@ -57,7 +58,7 @@ def edges_of(simulation: Simulation, name: str) -> list[Mapping[str, Any]]:
     """Return the edges into and out of an agent, those that are being negotiated anew as well."""
     return [
         edge for edge in simulation.results().document["edges"]
-        if name in (edge["source"], edge["target"]) and edge["status"] in (*CURRENT, "stale")
+        if name in (edge["source"], edge["target"]) and edge["status"] in (*CURRENT, Status.STALE)
     ]  # fmt: skip
 
 

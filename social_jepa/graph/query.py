@@ -17,6 +17,7 @@ from alignment.anchors import AnchorSet
 from alignment.graph import NoPathError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
+from alignment.status import Status
 from env.scene import Scene
 from social_jepa.graph.results import Results
 from social_jepa.graph.universe import UNIVERSE, between, scoring_cores
@@ -147,14 +148,14 @@ def route(results: Results, source: str, target: str, via: str | None) -> list[s
         graph.compose(path)
         return path
     edge = graph.edge(source, target)
-    if edge.status == "accepted":
+    if edge.status is Status.ACCEPTED:
         return [source, target]
     try:
         around = graph.best_path(source, target)
     except NoPathError:
         around = []
     remedy = f"; another way is --via {','.join(around[1:-1])}" if around else ""
-    verb = "is" if edge.status == "stale" else "was"
+    verb = "is" if edge.status is Status.STALE else "was"
     raise NoPathError(f"the edge {source} -> {target} {verb} {edge.status}: {edge.reason}{remedy}")
 
 

@@ -15,6 +15,7 @@ from agents.files import write_atomically
 from agents.protocol.edge import AnchorPools
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
+from alignment.status import Status
 from alignment.universe import Universe
 from env.camera import Pose
 from env.scene import Scene
@@ -155,7 +156,7 @@ def _is_current(member: Member, agent: Mapping[str, Any] | None) -> bool:
 
 def _with_staleness(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return an edge as it stands now that its two agents may have moved on."""
-    if entry["status"] not in ("accepted", "refused"):
+    if entry["status"] not in (Status.ACCEPTED, Status.REFUSED):
         return entry
     for end in ("source", "target"):
         name = entry[end]
@@ -165,7 +166,7 @@ def _with_staleness(entry: dict[str, Any], current: Mapping[str, Mapping[str, An
             reason = f"{name} has published another model since; the two are negotiating anew"
         else:
             continue
-        return {**entry, "status": "stale", "reason": reason}
+        return {**entry, "status": Status.STALE.value, "reason": reason}
     return entry
 
 

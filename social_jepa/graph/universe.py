@@ -9,6 +9,7 @@ from alignment.anchors import choose_ticks, shared
 from alignment.graph import Edge, NoPathError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
+from alignment.status import Status
 from alignment.universe import Universe, fit_universe
 
 if TYPE_CHECKING:
@@ -84,4 +85,6 @@ def universe_entry(results: "Results", kept: Container[str]) -> dict[str, Any] |
 
 
 def _accepted(results: "Results") -> dict[tuple[str, str], Edge]:
-    return {(edge.source, edge.target): edge for edge in results.graph.edges if edge.status == "accepted"}
+    return {
+        (edge.source, edge.target): edge for edge in results.graph.edges if edge.status is Status.ACCEPTED
+    }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alignment.status import Status
 from env.appearance import OBJECT_COLORS
 from env.scene import SceneConfig, SceneState
 from social_jepa.report.tables import escape, number
@@ -116,7 +117,7 @@ def draw_graph(
 
 def _rank(edge: Mapping[str, Any]) -> tuple[bool, float]:
     """Strong edges are drawn last, above the weak; what was refused is drawn above all."""
-    return edge["status"] != "accepted", edge["r2_core"] or 0.0
+    return edge["status"] != Status.ACCEPTED, edge["r2_core"] or 0.0
 
 
 def _room(scene: SceneConfig, state: SceneState, drawing: Plan) -> str:
@@ -175,7 +176,7 @@ def _card(agent: Mapping[str, Any], drawing: Plan, picture: str | None) -> str:
 def _arrow(edge: Mapping[str, Any], drawing: Plan, count: int, taken: list[Box]) -> tuple[str, str]:
     """Return an edge's arrow, and its figure where there is room for figures."""
     curve = _visible(edge, drawing)
-    accepted = edge["status"] == "accepted"
+    accepted = edge["status"] == Status.ACCEPTED
     quality = min(max(edge["r2_core"] or 0.0, 0.0), 1.0)
     thin = 1.0 if count <= 4 else 0.6 if count <= MOST_LABELLED else 0.3
     width = thin * (1.2 + 4.3 * quality if accepted else 1.8)

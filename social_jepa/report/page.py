@@ -13,6 +13,7 @@ import numpy as np
 from agents.files import write_atomically
 from agents.protocol.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
+from alignment.status import Status
 from env.scene import Scene, SceneConfig
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.results import Results, all_agents, full_document
@@ -98,7 +99,7 @@ def _headline(document: Mapping[str, Any]) -> dict[str, str]:
         "agents": str(len(agents)),
         "one": escape(agents[0]["name"]),
         "other": escape(agents[1]["name"]),
-        "accepted": str(sum(edge["status"] == "accepted" for edge in edges)),
+        "accepted": str(sum(edge["status"] == Status.ACCEPTED for edge in edges)),
         "pairs": str(len(edges)),
         "compared": str(max((edge["anchors"] for edge in scored), default=0)),
         "core_mean": number(float(np.mean(core)) if core else None, 2),
@@ -133,7 +134,11 @@ def _graph(results: Results, sights: Sights) -> dict[str, str]:
     state = Scene(config.scene, config.seed).state(tick)
     pictures = {name: row[0] for name, row in sights.pictures.items()}
     remarks = [
-        [edge for edge in document["edges"] if (edge["status"] == "accepted") is accepted and edge["reason"]]
+        [
+            edge
+            for edge in document["edges"]
+            if (edge["status"] == Status.ACCEPTED) is accepted and edge["reason"]
+        ]
         for accepted in (False, True)
     ]
     return {

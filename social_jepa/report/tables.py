@@ -4,6 +4,8 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from alignment.status import Status
+
 MOST_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
 
 SHADES = ("below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 and more")
@@ -222,7 +224,7 @@ def shades() -> str:
     """Return what the arrows of the graph mean."""
     kinds = [
         *((f"q{index}", text) for index, text in enumerate(SHADES)),
-        *((s, s) for s in ("refused", "failed")),
+        *((status, status) for status in (Status.REFUSED, Status.FAILED)),
     ]
     arrow = '<g class="edge {}"><path d="M1,5H25" stroke-width="4"/></g>'
     sample = f'<svg viewBox="0 0 26 10" aria-hidden="true">{arrow}</svg>'

@@ -10,8 +10,8 @@ from itertools import permutations
 from typing import Any, Protocol
 
 from agents.protocol.edge import EdgeResult
-from agents.protocol.messages import Status
 from agents.spec import Progress
+from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_entry
 from social_jepa.graph.results import export, read_results

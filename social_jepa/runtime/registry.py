@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.settings import DRIFT_TICKS, GAP
 from agents.spec import AgentSpec
+from alignment.status import Status
 from env.camera import Pose
 from social_jepa.config.overrides import ConfigError
 from social_jepa.config.run_config import RunConfig
@@ -115,9 +116,9 @@ class Registry:
         if len(self.members) == 1:
             raise MembershipError(f"{name} is the last agent: social-jepa down ends the simulation")
         ended = [
-            {**edge, "status": "ended", "reason": f"{name} left"}
+            {**edge, "status": Status.ENDED.value, "reason": f"{name} left"}
             for edge, _ in self._ledger.edges()
-            if name in (edge["source"], edge["target"]) and edge["status"] != "ended"
+            if name in (edge["source"], edge["target"]) and edge["status"] != Status.ENDED
         ]
         body = [(self._tick_after_all_rendered(next_tick), name, None)]
         self._ledger.change(member.as_row(), "left", body, ended, departed=True)

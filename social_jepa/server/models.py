@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from alignment.graph import Status
+from alignment.status import Status
 from env.camera import Pose
 from social_jepa.graph.query import LAST_TICK
 

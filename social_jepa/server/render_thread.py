@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from alignment.status import Status
 from env.scene import Scene
 from social_jepa.graph.results import Results, all_agents
 from social_jepa.report.figure import INKS, SMALL, color, plot
@@ -28,7 +29,7 @@ from social_jepa.server.snapshots import Snapshot
 MOST_WAITING = 200  # drawings that may wait for their turn
 KEPT = 512  # pictures that are kept
 BINS = 150  # points of a loss curve
-MARKS = {"refused": "✕", "failed": "!", "stale": "↻"}  # said besides colour and dashes
+MARKS = {Status.REFUSED: "✕", Status.FAILED: "!", Status.STALE: "↻"}  # said besides colour and dashes
 T = TypeVar("T")
 
 
@@ -177,6 +178,6 @@ def _mark(drawing: str) -> str:
     """Put a sign before the figure of every edge that was not accepted."""
     return re.sub(
         r'(<text class="figure (refused|failed|stale)"[^>]*>)',
-        lambda found: f"{found[1]}{MARKS[found[2]]} ",
+        lambda found: f"{found[1]}{MARKS[Status(found[2])]} ",
         drawing,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from alignment.graph import WORST_R2
+from alignment.status import Status
 from social_jepa.graph.results import Results, read_results
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
@@ -158,7 +159,7 @@ def understanding(results: Results) -> dict[str, Any]:
     for edge in results.document["edges"]:
         row, column = place[edge["source"]], place[edge["target"]]
         status[row][column], direct[row][column] = edge["status"], edge["r2_core"]
-        if edge["status"] == "accepted":
+        if edge["status"] == Status.ACCEPTED:
             best[row, column] = min(max(edge["r2_core"] or 0.0, WORST_R2), 1.0)
     for middle in range(len(names)):
         best = np.maximum(best, best[:, middle, None] * best[None, middle, :])

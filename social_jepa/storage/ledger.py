@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.protocol.channel import SentMessage
+from alignment.status import Status
 from social_jepa.storage.ledger_schema import (
     EDGE,
     MEMBERS,
@@ -205,7 +206,7 @@ class Ledger:
         """Return the edges that are not written yet between these agents and all who have published."""
         there = {member["name"] for member in self.members()} & self.agents().keys()
         pairs = {pair for name in names for peer in there - {name} for pair in ((name, peer), (peer, name))}
-        return pairs - {(e["source"], e["target"]) for e, _ in self.edges() if e["status"] != "ended"}
+        return pairs - {(e["source"], e["target"]) for e, _ in self.edges() if e["status"] != Status.ENDED}
 
     def history(self, source: str, target: str) -> list[dict[str, Any]]:
         """Return every edge that an ordered pair ever had, oldest first."""

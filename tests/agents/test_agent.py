@@ -7,9 +7,9 @@ import torch
 
 from agents.agent import Agent
 from agents.learner import GAP
-from agents.protocol.messages import Status
 from agents.protocol.settings import NegotiationConfig, tick_ranges
 from alignment.core import autocorrelations
+from alignment.status import Status
 from tests.support.swarm import figures, negotiate, tiny_spec
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from agents.protocol.edge import AnchorPools, PeerInfo
-from agents.protocol.messages import AnyMessage, Status
+from agents.protocol.messages import AnyMessage
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
 from agents.settings import ModelConfig
+from alignment.status import Status
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Score
 

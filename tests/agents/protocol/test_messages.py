@@ -17,12 +17,12 @@ from agents.protocol.messages import (
     DistillRequest,
     Hello,
     Offer,
-    Status,
     Verdict,
     decode,
     encode,
 )
 from agents.protocol.wire import HEADER_SIZE, MAX_FRAME, Envelope, MessageError, pack, unpack
+from alignment.status import Status
 from tests.support.swarm import offer
 
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
@@ -114,6 +114,7 @@ def test_a_field_of_another_type_is_refused(message):
         (0, "scene", "[bold]"), (0, "kind", "k" * 129), (0, "checkpoint", "c0de\n"), (0, "nonce", -1),
         (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"1234567"),
         (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "adored"),
+        (3, "status", "failed"), (3, "status", "stale"), (3, "status", "ended"),
         (3, "reason", "x" * 501), (3, "reason", "over\rwritten"), (3, "r2_core", math.nan),
         (3, "r2_core", math.inf), (3, "null_r2", -1e10),
     ],

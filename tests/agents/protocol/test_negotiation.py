@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.linalg import orthogonal_procrustes
 
-from agents.protocol.messages import AnchorReply, AnchorRequest, Offer, Status, Verdict
+from agents.protocol.messages import AnchorReply, AnchorRequest, Offer, Verdict
 from agents.protocol.settings import NegotiationConfig
+from alignment.status import Status
 from tests.support.swarm import (
     CONFIG,
     CORE,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.messages import Hello, Offer, Status
+from agents.protocol.messages import Hello, Offer
 from agents.protocol.peer_protocol import PeerProtocol
+from alignment.status import Status
 from tests.support.peers import deliver, edges_of, join, offers, planted, settled_pairs
 from tests.support.swarm import Lossy, gather, publish
 

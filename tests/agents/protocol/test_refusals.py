@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.messages import AnchorRequest, Status, Verdict, decode, encode
+from agents.protocol.messages import AnchorRequest, Verdict, decode, encode
 from agents.protocol.wire import MessageError
+from alignment.status import Status
 from tests.support.swarm import CONFIG, CORE, DIM, agent, negotiate, offer
 
 change = msgspec.structs.replace

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from agents.protocol.edge import EdgeResult
-from agents.protocol.messages import Status
 from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
+from alignment.status import Status
 from social_jepa.graph.graph_json import budget_entry, edge_entry, pack_maps, unpack_maps
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "social_jepa" / "graph" / "graph.schema.json").read_text())
