@@ -1,158 +1,439 @@
-"""One agent: it learns, and makes public what it has learned. It knows no Ray and no peer."""
+"""One agent: its camera, the world model in training, and the model that its peers know. No Ray here."""
 
 import copy
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agents.learner import Learner
+from agents.models.checker import check_world_model
+from agents.models.registry import build_world_model
+from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
-from agents.settings import DRIFT_TICKS
-from agents.snapshot import AgentSnapshot, PublishedModel
-from agents.spec import AgentSpec
-from agents.training.checkpoint import CheckpointError
+from agents.protocol.settings import tick_ranges
+from agents.settings import DRIFT_TICKS, GAP
+from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, basis_tensors
+from agents.spec import AgentSpec, Progress
+from agents.streams import Stream, stream_seed
+from agents.training.checkpoint import (
+    CheckpointError,
+    check_owner,
+    load_model,
+    model_tensors,
+    optimizer_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from agents.training.distillation import distill
+from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
-from alignment.core import CoreBasis, autocorrelations, core_gap, effective_rank, find_core
+from alignment.core import CoreBasis, effective_rank, find_core, resort_basis
 from alignment.fit import fit_ridge
 from alignment.score import r2
 from env.camera import Pose
+from env.renderers.base import build_renderer
+from env.scene import BodyEvent, Scene
+from env.sensors import SensorRecorder
 
-BASIS_TICKS = 16384  # trained ticks that the axes of the core are found on; with 2048 they cost 3 % of its R2
-COLLAPSED_RANK = 1.5  # effective dimensions below which an encoder says one thing only
-TOLD_LOSSES = 2000  # newest losses that are told; an agent may learn for weeks
+CHUNK = 512  # ticks rendered and encoded at a time
+BASIS_TICKS = 16384  # trained ticks that the core's axes are found on; with 2048 they cost 3 % of its R2
+COLLAPSED_RANK = 1.5  # effective dimensions below which an encoder counts as collapsed
+SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
+SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 
 
-class Agent(Learner):
-    """One agent: what it learns with is its own affair; what it published is what its peers know.
+class Agent:
+    """A camera and its world model, in training and as published to peers.
+
+    Build it on the thread that will use it: its renderer belongs to one thread.
 
     Attributes:
-        published: The model that peers know; None before the first and after the camera moved.
-        negotiation: This agent's side of the talk about it.
+        spec: What the agent was built from; changes when its camera moves.
+        model: The world model in training.
+        trainer: Its optimizer, replay buffer and schedule.
+        heldout_ticks: Ticks that maps are scored on. Training touches none of them.
+        fit_ticks: Ticks that maps are fitted on. Training touches none of them either.
+        train_start: First tick that training may read.
+        gap: Ticks between two ranges, so that they are uncorrelated.
+        phase: What it is doing; one of `Progress.phase`.
+        basis: Axes of the core of the newest model, once found.
+        checkpoint: Hash of the newest checkpoint; "" before the first.
+        saved_at: When that was written, in seconds since the epoch.
+        drift: How far the newest model has left the published one, as a share of variance.
+        distill_frames: Frames read during distillation.
+        published: The model that peers know; None before the first and after a camera move.
+        negotiation: This agent's side of negotiating maps with that model.
     """
 
     def __init__(self, spec: AgentSpec) -> None:
-        """Build the scene, the camera and an untrained model."""
-        super().__init__(spec)
+        """Build the scene, the camera and an untrained model.
+
+        Raises:
+            ValueError: The camera's pose cannot see the scene.
+        """
+        self.spec = spec
+        self.scene = Scene(spec.scene, spec.seed, spec.events)
+        self.gap = max(GAP, spec.scene.decorrelation_ticks)
+        self.heldout_ticks, self.fit_ticks, self.train_start = tick_ranges(spec.negotiation, self.gap)
+        self.scene.check_pose(spec.pose)
+        self.renderer = build_renderer(spec.scene)
+        self.model = self.build_model()
+        self.phase = "waiting"
+        self.basis: CoreBasis | None = None
+        self.checkpoint = ""
+        self.saved_at = self.drift = 0.0
+        self.distill_frames = 0
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
+        self._start_training()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """File of the model in training."""
+        return Path(self.spec.folder) / "checkpoint.safetensors"
 
     @property
     def published_path(self) -> Path:
-        """Where the model that peers know lives."""
+        """File of the model that peers know."""
         return Path(self.spec.folder) / "published.safetensors"
 
-    def publish(self) -> AgentSnapshot:
-        """Find the predictable core, embed the ticks that may be compared, and get ready to talk.
-
-        The core is found by this agent alone. Its axes come from the newest ticks that it trained on, of
-        which there are many; how predictable each axis is, and so where the core ends, from later ticks
-        that neither training nor the axes saw.
-        """
-        if not self.distill_frames:  # a newcomer that is taught records what it needs, and the rest later
-            self.trainer.record(lambda: False)
-        self.phase = "embedding"
-        began = time.perf_counter()  # recording has counted its own time
-        seen = self.trainer.replay_buffer.ticks
-        self.basis, later = self.find_axes(range(max(seen.start, seen.stop - BASIS_TICKS), seen.stop))
-        rank = effective_rank(later)
-        self.save()
-        card = PeerInfo(
-            self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
-            self.basis.core_dim, self.basis.core_dim == 0 or rank < min(COLLAPSED_RANK, self.model.dim),
-        )  # fmt: skip
-        pools = AnchorPools(self._anchor_set(self.fit_ticks), self._anchor_set(self.held_ticks))
-        self.trainer.record_seconds += time.perf_counter() - began
-        self.phase = "ready"
-        losses = tuple(self.trainer.losses[-TOLD_LOSSES:])
-        memory = AgentSnapshot(
-            card, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.pose_version
+    def build_model(self) -> WorldModel:
+        """Return an untrained model on the agent's device; the same one at every call."""
+        spec = self.spec
+        model = build_world_model(
+            spec.kind, spec.model, spec.scene.frame_size, self.stream_seed(Stream.WEIGHTS)
         )
-        self.drift = 0.0
-        self._set_published(PublishedModel(copy.deepcopy(self.model).eval(), self.basis, memory))
-        self.published.save(self.published_path, self.owner())  # type: ignore[union-attr]
-        return memory
+        return model.to("cpu" if spec.device == "auto" else spec.device)
 
-    def find_axes(self, ticks: range) -> tuple[CoreBasis, Tensor]:
-        """Return the axes that ticks choose, as later ticks rank them, and what it makes of those, [T, D].
+    def check_model(self) -> None:
+        """Check a custom world model against the contract before minutes of training; others need no check.
 
-        How predictable each axis is, and so where the core ends, later ticks tell and not those that chose
-        the axes.
+        Raises:
+            WorldModelError: It breaks the contract; the text says where and how to fix it.
         """
-        basis = find_core(self.encode_ticks(ticks))
-        first = ticks.stop + self.gap
-        later = self.encode_ticks(range(first, first + self.spec.training.core_eval_ticks))
-        spectrum = autocorrelations(later, basis)
-        order = spectrum.argsort(descending=True)
-        spectrum = spectrum[order]
-        return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum)), later
+        if ":" in self.spec.kind:
+            spec, seed = self.spec, self.stream_seed(Stream.MODEL_CHECK)
+            check_world_model(
+                self.model,
+                spec.scene.frame_size,
+                rebuild=lambda: build_world_model(spec.kind, spec.model, spec.scene.frame_size, seed),
+            )
 
-    def _set_published(self, published: PublishedModel) -> None:
-        self.published = published
-        rng = np.random.default_rng([self.spec.seed, self.spec.index, 2])
-        memory = published.snapshot
-        self.negotiation = Negotiation(memory.peer_info, memory.pools, self.spec.negotiation, rng)
+    def train(self, stop: Callable[[], bool] = lambda: False, until: int | None = None) -> bool:
+        """Train up to a step and save a checkpoint.
 
-    def _anchor_set(self, ticks: range) -> AnchorSet:
-        assert self.basis is not None
-        vectors = self.basis(self.encode_ticks(ticks)).to(torch.float32)
-        return AnchorSet(tuple(ticks), vectors, self.basis.core_dim)
+        Args:
+            stop: Called before every step; training ends early when it returns True.
+            until: Step to train to; the end of the schedule by default.
 
-    def measure_drift(self) -> float:
-        """Return how far the newest model has left what peers know, as a share of variance.
+        Returns:
+            Whether that step was reached.
 
-        A linear reading of the published core from the newest code is fitted on the anchors that maps are
-        fitted on, and scored on fresh ones: ticks that no model of this agent has seen.
+        Raises:
+            TrainingError: The loss is not finite.
         """
-        assert self.published is not None
-        known = self.published.snapshot.pools.anchors
-        reading = fit_ridge(self.encode_ticks(known.ids), known.core())
-        spacing = self.spec.negotiation.pool_stride
-        first = self.trainer.replay_buffer.ticks.stop + self.gap
-        fresh = range(first, first + DRIFT_TICKS * spacing, spacing)
-        self.drift = 1 - r2(reading(self.encode_ticks(fresh)), self.encode_core(fresh))
-        return self.drift
+        self.phase = "recording"
+        finished = self.trainer.record(stop)
+        if finished and self.trainer.step == 0:
+            self._calibrate()
+        self.phase = "training"
+        finished = finished and self.trainer.run(self._after_step, stop, until)
+        self.save()
+        self.phase = "trained" if finished else "stopped"
+        return finished
+
+    def distill(self, first: int, teacher_latents: Tensor, stop: Callable[[], bool]) -> bool:
+        """Train on a teacher's embeddings of consecutive ticks instead of on this agent's own schedule.
+
+        When done, the schedule counts as complete: what follows is online training.
+
+        Args:
+            first: Tick of the first row.
+            teacher_latents: Embeddings by the teacher, [K, D_teacher].
+            stop: Called before every step; distillation ends early when it returns True.
+
+        Returns:
+            Whether all steps were done.
+
+        Raises:
+            ValueError: The ticks are not the first ones of training, or more than the replay buffer holds.
+        """
+        self._check_distill_ticks(first, len(teacher_latents))
+        ticks = np.arange(first, first + len(teacher_latents))
+        self.phase = "distilling"
+        began = time.perf_counter()
+        self.trainer.replay_buffer.advance_to(first + len(ticks))
+        self.trainer.record_seconds = time.perf_counter() - began
+        self._calibrate()
+        config = self.spec.distillation
+        config = replace(config, batch=min(config.batch, len(ticks)))
+        seed = self.stream_seed(Stream.DISTILLATION)
+        began = time.perf_counter()
+        frames = distill(
+            self.model, self._row_encoder(ticks), teacher_latents, config, self.spec.training, seed, stop
+        )
+        self.trainer.train_seconds = time.perf_counter() - began
+        if frames is not None:
+            self.distill_frames = frames * self.trainer.views
+            self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
+        return frames is not None
+
+    def encode_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
+        """Return latents of ticks, float32 [K, D], in the model's own axes.
+
+        Frames come from the replay buffer where it holds them all, and are rendered otherwise.
+
+        Args:
+            ticks: K ticks, in any order.
+            model: The model in training by default.
+        """
+        wanted = np.fromiter(ticks, dtype=np.int64)
+        chunks = (wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK))
+        return torch.cat([self._encode_chunk(chunk, model or self.model) for chunk in chunks])
 
     def encode_core(self, ticks: Sequence[int]) -> Tensor:
-        """Return the core codes of ticks by the published model, [K, core_dim].
+        """Return core latents of ticks by the published model, [K, core_dim].
 
         Raises:
             RuntimeError: Nothing is published.
         """
         if self.published is None:
-            raise RuntimeError(f"{self.spec.name} has not learned its view yet: ask again when it is ready")
+            raise RuntimeError(f"{self.spec.name} has published no model yet: retry when it is ready")
         return self.published.basis.core(self.encode_ticks(ticks, self.published.model))
 
-    def distill_targets(self, ticks: int) -> tuple[int, Tensor]:
-        """Return (first tick, core codes [K, core_dim]) of as many consecutive ticks that score no map."""
+    def find_axes(self, ticks: range) -> tuple[CoreBasis, Tensor]:
+        """Return the core basis of the model in training, and the latents that it was ranked on, [T, D].
+
+        The axes are found on the given ticks. How predictable each axis is, and so where the core ends, is
+        measured on later ticks that neither training nor the axes saw.
+
+        Args:
+            ticks: Consecutive ticks to find the axes on.
+        """
+        basis = find_core(self.encode_ticks(ticks))
+        first = ticks.stop + self.gap
+        later = self.encode_ticks(range(first, first + self.spec.training.core_eval_ticks))
+        return resort_basis(basis, later), later
+
+    def publish(self) -> AgentSnapshot:
+        """Find the core, encode the anchor pools, and make the newest model the one that peers know.
+
+        Returns:
+            What the agent publishes of itself.
+        """
+        if not self.distill_frames:  # a student has recorded what distillation needs, and records more later
+            self.trainer.record(lambda: False)
+        self.phase = "embedding"
+        began = time.perf_counter()  # `record` has counted its own time
+        trained = self.trainer.replay_buffer.ticks
+        self.basis, later = self.find_axes(
+            range(max(trained.start, trained.stop - BASIS_TICKS), trained.stop)
+        )
+        self.save()
+        rank = effective_rank(later)
+        collapsed = self.basis.core_dim == 0 or rank < min(COLLAPSED_RANK, self.model.dim)
+        peer_info = PeerInfo(
+            self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
+            self.basis.core_dim, collapsed,
+        )  # fmt: skip
+        pools = AnchorPools(self._anchor_set(self.fit_ticks), self._anchor_set(self.heldout_ticks))
+        self.trainer.record_seconds += time.perf_counter() - began
+        self.phase = "ready"
+        losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])
+        snapshot = AgentSnapshot(
+            peer_info, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.pose_version
+        )
+        self.drift = 0.0
+        published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
+        self._set_published(published)
+        published.save(self.published_path, self.owner())
+        return snapshot
+
+    def measure_drift(self) -> float:
+        """Return how far the newest model has left the published one, as a share of variance.
+
+        A linear map from the newest latents to the published core is fitted on the anchors that maps are
+        fitted on, and scored on ticks that no model of this agent has seen: drift = 1 - R2.
+        """
         assert self.published is not None
-        codes = self.encode_ticks(range(self.first, self.first + ticks), self.published.model)
-        return self.first, self.published.basis.core(codes).float()
+        known = self.published.snapshot.pools.anchors
+        readout = fit_ridge(self.encode_ticks(known.ids), known.core())
+        stride = self.spec.negotiation.pool_stride
+        first = self.trainer.replay_buffer.ticks.stop + self.gap
+        unseen = range(first, first + DRIFT_TICKS * stride, stride)
+        self.drift = 1 - r2(readout(self.encode_ticks(unseen)), self.encode_core(unseen))
+        return self.drift
+
+    def distill_targets(self, ticks: int) -> tuple[int, Tensor]:
+        """Return what a student may learn from: (first tick, core embeddings float32 [K, core_dim]).
+
+        The ticks are consecutive and used for no map.
+
+        Args:
+            ticks: How many, K.
+        """
+        wanted = range(self.train_start, self.train_start + ticks)
+        return self.train_start, self.encode_core(wanted).float()
 
     def move(self, pose: Pose, pose_version: int) -> None:
-        """Turn the camera to another view; what was public no longer holds, and another course begins.
+        """Move the camera: unpublish the model and start its training schedule again from its weights.
+
+        Args:
+            pose: Where the camera stands now.
+            pose_version: Number of this pose, from 1.
 
         Raises:
-            ValueError: A camera cannot stand there.
+            ValueError: That pose cannot see the scene; nothing changes.
         """
-        super().move(pose, pose_version)
-        self.published = self.negotiation = None
+        self.scene.check_pose(pose)
+        self.spec = replace(self.spec, pose=pose, pose_version=pose_version)
+        self.basis = self.published = self.negotiation = None
+        self.distill_frames = 0
+        self._start_training()
+        self.phase = "waiting"
+        self.save()
+
+    def set_body_events(self, events: Sequence[BodyEvent]) -> None:
+        """Set which bodies stand in the scene from which tick on."""
+        if tuple(events) != self.spec.events:
+            self.spec = replace(self.spec, events=tuple(events))
+            self.recorder.scene = self.scene = Scene(self.spec.scene, self.spec.seed, self.spec.events)
+
+    def progress(self) -> Progress:
+        """Return the agent's progress; safe to call from another thread."""
+        trainer, config = self.trainer, self.spec.training
+        batch = config.segments * config.segment_ticks * trainer.views
+        speed = trainer.steps_this_process * batch / trainer.train_seconds if trainer.train_seconds else 0.0
+        left = max(0, config.steps - trainer.step) * batch / speed if speed else math.nan
+        loss = trainer.losses[-1] if trainer.losses else math.nan
+        return Progress(
+            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.replay_buffer),
+            trainer.replay_buffer.ticks.stop, trainer.frames, loss, speed, left, trainer.record_seconds,
+            trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
+        )  # fmt: skip
+
+    def save(self) -> None:
+        """Write a checkpoint of the model in training: weights, optimizer, core basis and step."""
+        tensors = model_tensors(self.model) | optimizer_tensors(self.trainer.optimizer)
+        if self.basis is not None:
+            tensors |= basis_tensors(self.basis)
+        facts = self.owner() | {
+            "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
+            "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
+            "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
+        }  # fmt: skip
+        self.checkpoint = write_checkpoint(self.checkpoint_path, tensors, facts)
+        self.saved_at = time.time()
 
     def load(self) -> None:
-        """Go on from the files in the agent's folder.
+        """Restore the model in training and the published one from the agent's folder.
+
+        A checkpoint of another pose version restores the weights alone. A damaged published model is
+        ignored: the agent publishes again, and nothing that it learned is lost.
 
         Raises:
-            CheckpointError: The checkpoint is missing, damaged, or of another agent, scene or size of model.
+            CheckpointError: The checkpoint is missing, damaged, or of another agent, scene or model size.
         """
-        super().load()
+        self._load_checkpoint()
         if self.published_path.exists() and self.basis is not None:
             try:
                 published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
             except CheckpointError:
-                return  # nothing is lost: what it has learned is published anew
+                return
             if published.snapshot.pose_version == self.spec.pose_version:
                 self._set_published(published)
+
+    def stream_seed(self, stream: Stream, *more: int) -> tuple[int, ...]:
+        """Return the seed of one of this agent's random streams, see `agents.streams.stream_seed`."""
+        return stream_seed(self.spec.seed, self.spec.index, stream, *more)
+
+    def owner(self) -> dict[str, object]:
+        """Return the facts that a file must state to be this agent's."""
+        return {"name": self.spec.name, "kind": self.spec.kind, "scene": self.scene.fingerprint}
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.renderer.close()
+
+    def _start_training(self) -> None:
+        """Set up recording and training at step 0 of this pose version's schedule."""
+        spec = self.spec
+        self.recorder = SensorRecorder(
+            self.scene, self.renderer, spec.pose, spec.name, spec.model.sensor_spec_of(spec.kind),
+            self.stream_seed(Stream.VIEWS),
+        )  # fmt: skip
+        moved = (spec.pose_version,) if spec.pose_version else ()
+        seed = self.stream_seed(Stream.BATCHES, *moved)
+        self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed)
+
+    def _calibrate(self) -> None:
+        rng = np.random.default_rng(self.stream_seed(Stream.CALIBRATION))
+        ticks = self.trainer.replay_buffer.draw(rng, 2 * CHUNK, 1)[:, 0]
+        self.model.calibrate(torch.from_numpy(self.trainer.replay_buffer.read(ticks)))
+
+    def _after_step(self) -> None:
+        if len(self.trainer.losses) > 2 * SAVED_LOSSES:
+            del self.trainer.losses[:-SAVED_LOSSES]
+        if self.trainer.step % self.spec.training.checkpoint_every == 0:
+            self.save()
+
+    @torch.inference_mode()
+    def _encode_chunk(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
+        buffer = self.trainer.replay_buffer
+        frames = buffer.read(ticks) if buffer.holds(ticks) else self.recorder.record(ticks).frames
+        model.eval()
+        return encode_with(model, torch.from_numpy(frames), self.recorder.sensor_data(ticks)).cpu()
+
+    def _check_distill_ticks(self, first: int, count: int) -> None:
+        if first != self.train_start:
+            raise ValueError(
+                f"distillation starts at tick {self.train_start}, where no map is fitted or scored, "
+                f"not {first}"
+            )
+        if count > self.trainer.buffer_ticks:
+            raise ValueError(
+                f"{count} ticks to distill from are more than the {self.trainer.buffer_ticks} of the "
+                "replay buffer: lower distillation.ticks or raise training.replay_ticks"
+            )
+
+    def _row_encoder(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+        """Return a function that encodes some of these ticks with a gradient: rows int64 [N] -> [N, D]."""
+
+        def encode(rows: np.ndarray) -> Tensor:
+            frames = torch.from_numpy(self.trainer.replay_buffer.read(ticks[rows]))
+            return encode_with(self.model, frames, self.recorder.sensor_data(ticks[rows]))
+
+        return encode
+
+    def _anchor_set(self, ticks: range) -> AnchorSet:
+        assert self.basis is not None
+        embeddings = self.basis(self.encode_ticks(ticks)).to(torch.float32)
+        return AnchorSet(tuple(ticks), embeddings, self.basis.core_dim)
+
+    def _set_published(self, published: PublishedModel) -> None:
+        self.published = published
+        rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
+        snapshot = published.snapshot
+        self.negotiation = Negotiation(snapshot.peer_info, snapshot.pools, self.spec.negotiation, rng)
+
+    def _load_checkpoint(self) -> None:
+        path = self.checkpoint_path
+        tensors, facts, version = read_checkpoint(path)
+        check_owner(path, facts, self.owner())
+        load_model(path, self.model, tensors)
+        if int(facts["pose_version"]) != self.spec.pose_version:
+            return  # the camera moved and the process died before it could save: only the weights are of use
+        self.checkpoint = version
+        self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
+        self.trainer.step = int(facts["step"])
+        self.trainer.losses = list(facts["losses"])
+        self.distill_frames = int(facts["distill_frames"])
+        self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
+        if "basis.mean" in tensors:
+            self.basis = basis_from_tensors(tensors, int(facts["core_dim"]))

@@ -79,7 +79,7 @@ class AgentRunner:
             self._fail_requests()
 
     def _restore_or_check(self, agent: Agent) -> None:
-        if agent.path.exists():
+        if agent.checkpoint_path.exists():
             agent.load()
             return
         agent.check_model()
@@ -144,7 +144,7 @@ class AgentRunner:
     def _distill_from_teacher(self, agent: Agent) -> None:
         """Ask the teacher until it answers, then learn from what it said."""
         teacher, asked, often = agent.spec.teacher, -math.inf, 0
-        agent.phase = "listening"
+        agent.phase = "distilling"
         while not self._service_requests():
             silent = often == MAX_DISTILL_REQUESTS and time.monotonic() - asked > DISTILL_TIMEOUT
             if silent or teacher not in self.protocol.peers:  # nothing to teach, or gone: learn alone

@@ -1,10 +1,10 @@
-"""What an agent has made public of itself: the model that its anchors came from, and those anchors.
+"""What an agent has published of itself: the model that its anchors came from, and those anchors.
 
-An agent that goes on learning keeps two models: the one it learns with, and the published one that its peers
-negotiated with. Only the published one speaks, so that a map means what it meant when it was fitted.
+An online agent keeps two models: the one in training, and the published one that its peers negotiated with.
+Only the published one answers queries, so that a map keeps its meaning while the agent trains on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,22 +17,28 @@ from agents.training.checkpoint import (
     CheckpointError,
     check_owner,
     load_model,
+    model_tensors,
     read_checkpoint,
     write_checkpoint,
 )
 from alignment.core import CoreBasis
 
-BASIS_TENSORS = ("mean", "transform", "spectrum")
+BASIS_FIELDS = ("mean", "transform", "spectrum")
 
 
 @dataclass(frozen=True)
 class AgentSnapshot:
-    """What an agent tells the person who watches: its space, never its weights.
+    """What an agent reports of its published model: its latent space, never its weights.
 
     Attributes:
-        spectrum: Lag-1 autocorrelations of its dimensions on ticks that training and basis never saw, [D].
-        pools: What it makes of the ticks that may be compared.
-        era: How many times its camera had moved.
+        peer_info: What peers know of the agent.
+        spectrum: [D], lag-1 autocorrelations of its dimensions on ticks that neither training nor the core's
+            axes saw.
+        effective_rank: Dimensions that its latents use, see `alignment.core.effective_rank`.
+        pools: Embeddings of the ticks that maps may be fitted and scored on.
+        losses: The newest training losses, one a step.
+        progress: How training stood.
+        pose_version: How many times its camera had moved.
     """
 
     peer_info: PeerInfo
@@ -46,47 +52,80 @@ class AgentSnapshot:
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """The model that peers know, and what they know of it."""
+    """The model that peers know.
+
+    Attributes:
+        model: The world model, in evaluation mode.
+        basis: Axes of its core.
+        snapshot: What the agent reports of it.
+    """
 
     model: WorldModel
     basis: CoreBasis
     snapshot: AgentSnapshot
 
-    def save(self, path: Path, owner: dict[str, object]) -> None:
-        """Write it whole or not at all."""
-        memory = self.snapshot
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"basis.{name}": getattr(self.basis, name) for name in BASIS_TENSORS}
-        tensors |= memory.pools.tensors()
-        facts = owner | {
-            "peer_info": asdict(memory.peer_info),
-            "effective_rank": memory.effective_rank,
-            "losses": memory.losses,
-            "progress": memory.progress.as_plain(),
-            "pose_version": memory.pose_version,
+    def save(self, path: Path, owner: Mapping[str, object]) -> None:
+        """Write it to a file, atomically.
+
+        Args:
+            path: File to write.
+            owner: Facts that say whose model it is, which `load` compares.
+        """
+        snapshot = self.snapshot
+        tensors = model_tensors(self.model) | basis_tensors(self.basis) | snapshot.pools.tensors()
+        facts = dict(owner) | {
+            "peer_info": asdict(snapshot.peer_info),
+            "effective_rank": snapshot.effective_rank,
+            "losses": snapshot.losses,
+            "progress": snapshot.progress.as_plain(),
+            "pose_version": snapshot.pose_version,
         }
         write_checkpoint(path, tensors, facts)
 
     @classmethod
-    def load(cls, path: Path, owner: dict[str, object], build: Callable[[], WorldModel]) -> "PublishedModel":
-        """Read what `save` wrote into a model that `build` makes.
+    def load(
+        cls, path: Path, owner: Mapping[str, object], build: Callable[[], WorldModel]
+    ) -> "PublishedModel":
+        """Read what `save` wrote.
+
+        Args:
+            path: File to read.
+            owner: Facts that the file must state.
+            build: Returns an untrained model, whose weights are then replaced.
 
         Raises:
-            CheckpointError: It is missing, damaged, or of another agent, scene or size of model.
+            CheckpointError: It is missing, damaged, or of another agent, scene or model size.
         """
         tensors, facts, _ = read_checkpoint(path)
         check_owner(path, facts, owner)
         model = build()
         load_model(path, model, tensors)
         try:
-            card = PeerInfo(**facts["peer_info"])
-            found = {name: tensors[f"basis.{name}"] for name in BASIS_TENSORS}
-            pools = AnchorPools.from_tensors(tensors, card.core_dim)
-            memory = AgentSnapshot(
-                card, found["spectrum"], float(facts["effective_rank"]), pools, tuple(facts["losses"]),
-                Progress.from_plain(facts["progress"]), int(facts["pose_version"]),
-            )  # fmt: skip
+            peer_info = PeerInfo(**facts["peer_info"])
+            basis = basis_from_tensors(tensors, peer_info.core_dim)
+            snapshot = AgentSnapshot(
+                peer_info=peer_info,
+                spectrum=basis.spectrum,
+                effective_rank=float(facts["effective_rank"]),
+                pools=AnchorPools.from_tensors(tensors, peer_info.core_dim),
+                losses=tuple(facts["losses"]),
+                progress=Progress.from_plain(facts["progress"]),
+                pose_version=int(facts["pose_version"]),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
-        model.eval()
-        return cls(model, CoreBasis(**found, core_dim=card.core_dim), memory)
+        return cls(model.eval(), basis, snapshot)
+
+
+def basis_tensors(basis: CoreBasis) -> dict[str, Tensor]:
+    """Return a basis as named tensors: ``basis.mean``, ``basis.transform``, ``basis.spectrum``."""
+    return {f"basis.{name}": getattr(basis, name) for name in BASIS_FIELDS}
+
+
+def basis_from_tensors(tensors: Mapping[str, Tensor], core_dim: int) -> CoreBasis:
+    """Return the basis that `basis_tensors` named.
+
+    Raises:
+        KeyError: One of its tensors is missing.
+    """
+    return CoreBasis(**{name: tensors[f"basis.{name}"] for name in BASIS_FIELDS}, core_dim=core_dim)

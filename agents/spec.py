@@ -51,7 +51,7 @@ class Progress:
     """How an agent is doing, for people to watch."""
 
     name: str
-    phase: str  # waiting, recording, listening, training, embedding, ready, stopped
+    phase: str  # waiting, recording, distilling, training, embedding, ready, stopped
     step: int
     steps: int
     recorded: int  # ticks in its window
@@ -76,8 +76,3 @@ class Progress:
         """Return what `as_plain` was made of."""
         told: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
         return cls(**told)
-
-
-def sensor_seed(seed: int, index: int) -> tuple[int, ...]:
-    """Return what the directions of an agent's looks follow from; nobody else's do."""
-    return (seed, index, 5)

@@ -122,6 +122,19 @@ def autocorrelations(z: Tensor, basis: CoreBasis) -> Tensor:
     return torch.where(variance > ROUNDING * scale, (a * b).mean(0) / variance, 0.0)
 
 
+def resort_basis(basis: CoreBasis, z: Tensor) -> CoreBasis:
+    """Return the axes of a basis sorted by how predictable each is on other data, with the core found anew.
+
+    Args:
+        basis: Axes to keep.
+        z: [T, D] or [N, T, D], data that the axes were not found on.
+    """
+    spectrum = autocorrelations(z, basis)
+    order = spectrum.argsort(descending=True)
+    spectrum = spectrum[order]
+    return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum))
+
+
 def noise_edge(pairs: int, dim: int) -> float:
     r"""Return the largest autocorrelation to expect of white noise after the best of D directions is picked.
 

@@ -7,8 +7,8 @@ from keyword import iskeyword
 from types import ModuleType
 
 from agents.models.world_model import WorldModel
-from agents.seeded import seeded
 from agents.settings import KINDS, ModelConfig, check_kind
+from agents.streams import seeded
 
 
 def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Sequence[int]) -> WorldModel:

@@ -74,6 +74,11 @@ def check_owner(path: Path, facts: Mapping[str, object], wanted: Mapping[str, ob
             )
 
 
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's state as named tensors: ``model.<name>``."""
+    return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+
+
 def load_model(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Restore a model from the tensors named ``model.<name>``."""
     try:

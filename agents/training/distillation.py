@@ -42,7 +42,7 @@ def distill(
     config: DistillationConfig,
     training: TrainingConfig,
     seed: tuple[int, ...],
-    pause: Callable[[], bool],
+    stop: Callable[[], bool],
 ) -> int | None:
     """Fit a model to what a teacher makes of the same ticks.
 
@@ -53,7 +53,7 @@ def distill(
         config: How long, and how many ticks a step.
         training: How fast: learning_rate, warmup, weight_decay and clip are those of a course alone.
         seed: Words that the order of the ticks follows from.
-        pause: Asked before every step whether to leave.
+        stop: Called before every step; distillation ends early when it returns True.
 
     Returns:
         Frames read; None when it left before the end.
@@ -65,7 +65,7 @@ def distill(
     optimiser = build_optimizer(model, training)
     teacher_latents = teacher_latents.to(next(model.parameters()).device)
     for step in range(config.steps):
-        if pause():
+        if stop():
             return None
         rows = np.random.default_rng([*seed, step]).choice(len(teacher_latents), config.batch, replace=False)
         set_lr(optimiser, training.learning_rate * lr_factor(step, config.steps, training.warmup))

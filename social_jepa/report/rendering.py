@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.files import write_atomically
-from agents.spec import sensor_seed
+from agents.streams import Stream, stream_seed
 from env.camera import Pose
 from env.recording import SensorData
 from env.renderers.base import share_renderer
@@ -29,7 +29,9 @@ class Observer:
         """Replay the run's scene."""
         config = results.config
         self._poses = {member.name: Pose.parse(member.pose) for member in results.members}
-        self._words = {member.name: sensor_seed(config.seed, member.index) for member in results.members}
+        self._words = {
+            member.name: stream_seed(config.seed, member.index, Stream.VIEWS) for member in results.members
+        }
         self._scene = Scene(config.scene, config.seed, body_events(results.bodies))
         self._renderer = share_renderer(config.scene)
 

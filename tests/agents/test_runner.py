@@ -84,7 +84,7 @@ def test_errands_run_between_two_steps_and_on_one_thread(world, tmp_path):
     assert threads == {world.threads["agent-0"].ident}
     with pytest.raises(ZeroDivisionError):
         life.submit(lambda _: 1 / 0).result(10)
-    with pytest.raises(RuntimeError, match="agent-0 has not learned its view yet: ask again"):
+    with pytest.raises(RuntimeError, match="agent-0 has published no model yet: retry"):
         life.submit(lambda own: own.encode_core([0])).result(10)
     assert life.failure is None
 

@@ -52,7 +52,7 @@ def test_a_pupil_waits_for_a_teacher_that_still_learns(world, tmp_path):
     pupil = world.begin(pupil_spec(tmp_path))
     world.until(lambda: pupil.agent is not None)
     time.sleep(0.2)
-    assert (pupil.agent.phase, step(pupil), world.transport.said) == ("listening", 0, [])
+    assert (pupil.agent.phase, step(pupil), world.transport.said) == ("distilling", 0, [])
 
     world.protocols["agent-0"].publish(agent(0))
     world.until(lambda: world.protocols["agent-0"].distill_requests)
@@ -72,7 +72,7 @@ def test_a_lesson_that_cannot_be_is_refused_and_its_pupil_learns_alone(world, tm
     protocol = world.protocols["agent-0"] = PeerProtocol("agent-0", world.transport, incarnation=1)
     world.transport.listen("agent-0", protocol.receive)
     wanted = pupil_spec(tmp_path)
-    first = Agent(wanted).first
+    first = Agent(wanted).train_start
     pupil = world.begin(wanted)
     lesson = {"first": first, "rows": 256, "dim": 2, "data": numbers(256)} | BAD[case]
     protocol.send([DistillReply(source="agent-0", target="agent-1", round=0, **lesson)])

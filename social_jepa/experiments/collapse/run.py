@@ -50,7 +50,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.seeded import seeded
+from agents.streams import seeded
 from social_jepa.experiments.collapse.mdp import family
 from social_jepa.experiments.collapse.mdp_models import Jepas, Seen, Worlds
 from social_jepa.experiments.collapse.mdp_scores import score_all, score_search

@@ -47,7 +47,7 @@ from torch import Tensor
 
 from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.settings import EncoderConfig, PJepaModelConfig
-from agents.seeded import seeded
+from agents.streams import seeded
 from env.gym.counting import FRAME_SIZE, SHAPES, CountingConfig, draw_many, transition_table, transitions
 from social_jepa.experiments.common.training_loop import Batch, fit_model
 from social_jepa.experiments.counting.metrics import figures, notes, pictures

@@ -15,7 +15,7 @@ from agents.models.encoder import ConvEncoder
 from agents.models.losses import covariance_loss
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import BASELINES, BaselineConfig, EncoderConfig, SeqModelConfig
-from agents.seeded import seeded
+from agents.streams import seeded
 from env.objects.dataset import ObjectViews
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log

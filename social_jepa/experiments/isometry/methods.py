@@ -79,7 +79,7 @@ def raise_one(
         if later:
             train_on_later_ticks(agent, later)
         flops = train_agent(agent, say, None if method.learns else 0)
-        return trained_agent(agent, flops), agent.recorder.record(agent.held_ticks[:3]).frames
+        return trained_agent(agent, flops), agent.recorder.record(agent.heldout_ticks[:3]).frames
 
 
 def raise_all(

@@ -9,6 +9,7 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.models.world_model import WorldModel
 from agents.settings import DistillationConfig
+from agents.streams import Stream
 from agents.training.distillation import distill
 from agents.training.trainer import Trainer
 from alignment.core import find_core
@@ -50,9 +51,9 @@ class Newcomer:
         """Record all that it may learn from, and the ticks that the probe is fitted and scored on."""
         self.agent = agent
         agent.trainer.record(lambda: False)
-        self.views = [agent.recorder.record(ticks).frames for ticks in (agent.fit_ticks, agent.held_ticks)]
+        self.views = [agent.recorder.record(ticks).frames for ticks in (agent.fit_ticks, agent.heldout_ticks)]
         self.known, self.true = (
-            agent.scene.factors(np.array(ticks)) for ticks in (agent.fit_ticks, agent.held_ticks)
+            agent.scene.factors(np.array(ticks)) for ticks in (agent.fit_ticks, agent.heldout_ticks)
         )
 
     def untrained(self) -> WorldModel:
@@ -88,7 +89,8 @@ class Newcomer:
             config, steps=steps, replay_ticks=ticks, segments=batch // config.segment_ticks,
             warmup=config.warmup if warmup is None else warmup,
         )  # fmt: skip
-        trainer = Trainer(model, agent.recorder, agent.first, config, (agent.spec.seed, agent.spec.index, 1))
+        seed = agent.stream_seed(Stream.BATCHES)
+        trainer = Trainer(model, agent.recorder, agent.train_start, config, seed)
         if ticks == agent.spec.training.replay_ticks:
             trainer.replay_buffer = agent.trainer.replay_buffer  # recorded already
         trainer.record(lambda: False)
@@ -112,7 +114,7 @@ class Newcomer:
             after: What the model went through before, whose cost is added.
         """
         agent = self.agent
-        batch, seed = min(batch, len(codes)), (agent.spec.seed, agent.spec.index, 4)
+        batch, seed = min(batch, len(codes)), agent.stream_seed(Stream.DISTILLATION)
 
         def lesson(pupil: WorldModel, steps: int) -> None:
             config = DistillationConfig(len(codes), steps, batch)
@@ -141,7 +143,7 @@ class Newcomer:
         return find_core(latent).core(latent).float()
 
     def _frames(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.first + rows))
+        return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.train_start + rows))
 
 
 def _trial(steps: int, batch: int, ticks: int, step: float, score: Score, after: Trial | None) -> Trial:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import EncoderConfig, SeqModelConfig
-from agents.seeded import seeded
+from agents.streams import seeded
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.invariance_equivariance.training import (

@@ -18,7 +18,7 @@ from scipy.stats import ortho_group
 from torch import Tensor
 
 from agents.models.world_model import ResidualPredictor
-from agents.seeded import seeded
+from agents.streams import seeded
 from alignment.fit import centre
 from alignment.linear_map import LinearMap
 from alignment.score import kappa, spectrum

@@ -111,19 +111,19 @@ def pupil(tmp_path):
 @pytest.fixture
 def lesson(pupil):
     """What the pupil's camera sees and what a teacher, who sees the scene as it is, makes of it."""
-    ticks = np.arange(pupil.first, pupil.first + COURSE.ticks)
+    ticks = np.arange(pupil.train_start, pupil.train_start + COURSE.ticks)
     truth = torch.from_numpy(pupil.scene.factors(ticks)).float()
     return pupil.recorder.record(ticks).frames, truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3
 
 
-def taught_model(agent, frames, taught, config=COURSE, pause=lambda: False, seed=(0, 0, 4), course=None):
+def taught_model(agent, frames, taught, config=COURSE, stop=lambda: False, seed=(0, 0, 4), course=None):
     model = agent.build_model()
     model.calibrate(torch.from_numpy(frames))
 
     def encode(rows):
         return model.encode(torch.from_numpy(frames[rows]))
 
-    return model, distill(model, encode, taught, config, course or TrainingConfig(), seed, pause)
+    return model, distill(model, encode, taught, config, course or TrainingConfig(), seed, stop)
 
 
 def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
@@ -187,14 +187,14 @@ def test_a_lesson_whose_loss_is_no_number_ends_with_a_remedy(pupil, lesson):
 def test_a_pupil_may_leave_before_the_end_and_then_has_learned_nothing(pupil, lesson):
     asked = iter([False, False, True])
 
-    assert taught_model(pupil, *lesson, pause=lambda: next(asked))[1] is None
+    assert taught_model(pupil, *lesson, stop=lambda: next(asked))[1] is None
 
 
 def test_a_lesson_of_ticks_on_which_maps_are_scored_is_refused(pupil):
     taught = torch.zeros(100, 2)
-    for first in (0, pupil.fit_ticks[0], pupil.first - 1, pupil.first + 1):
+    for first in (0, pupil.fit_ticks[0], pupil.train_start - 1, pupil.train_start + 1):
         with pytest.raises(
-            ValueError, match=f"a lesson begins at tick {pupil.first}, where no map is fitted"
+            ValueError, match=f"distillation starts at tick {pupil.train_start}, where no map is fitted"
         ):
             pupil.distill(first, taught, lambda: False)
 
@@ -202,15 +202,17 @@ def test_a_lesson_of_ticks_on_which_maps_are_scored_is_refused(pupil):
 
 
 def test_who_has_learned_from_a_lesson_counts_its_course_as_done(pupil):
-    taught = torch.from_numpy(pupil.scene.factors(np.arange(pupil.first, pupil.first + 300))).float()
-    assert pupil.distill(pupil.first, taught, lambda: False)
+    taught = torch.from_numpy(
+        pupil.scene.factors(np.arange(pupil.train_start, pupil.train_start + 300))
+    ).float()
+    assert pupil.distill(pupil.train_start, taught, lambda: False)
 
     assert pupil.trainer.finished
     assert pupil.distill_frames == 150 * 256
     assert pupil.progress().distill_frames == 150 * 256
     memory = pupil.publish()
     seen = set(memory.pools.anchors.ids) | set(memory.pools.heldout.ids)
-    assert not seen & set(range(pupil.first, pupil.first + 300))
+    assert not seen & set(range(pupil.train_start, pupil.train_start + 300))
 
 
 def test_a_teacher_tells_of_the_first_ticks_of_a_course_though_its_window_has_moved_on(tmp_path):
@@ -222,7 +224,7 @@ def test_a_teacher_tells_of_the_first_ticks_of_a_course_though_its_window_has_mo
         agent.train()
         agent.publish()
         first, codes_ = agent.distill_targets(100)
-        assert first == agent.first
+        assert first == agent.train_start
         direct = agent.published.basis.core(
             agent.encode_ticks(range(first, first + 100), agent.published.model)
         )
@@ -231,16 +233,20 @@ def test_a_teacher_tells_of_the_first_ticks_of_a_course_though_its_window_has_mo
 
 def test_a_lesson_of_more_ticks_than_are_remembered_is_refused_and_moves_no_window(pupil):
     room = pupil.trainer.buffer_ticks
-    with pytest.raises(ValueError, match=f"more than the {room} that it remembers"):
-        pupil.distill(pupil.first, torch.zeros(room + 1, 2), lambda: False)
+    with pytest.raises(
+        ValueError, match=f"more than the {room} of the replay buffer: lower distillation.ticks"
+    ):
+        pupil.distill(pupil.train_start, torch.zeros(room + 1, 2), lambda: False)
 
     assert len(pupil.trainer.replay_buffer) == 0
     assert pupil.trainer.record(lambda: False)
 
 
 def test_frames_of_a_course_that_a_lesson_stood_in_for_are_not_counted(pupil):
-    taught = torch.from_numpy(pupil.scene.factors(np.arange(pupil.first, pupil.first + 300))).float()
-    assert pupil.distill(pupil.first, taught, lambda: False)
+    taught = torch.from_numpy(
+        pupil.scene.factors(np.arange(pupil.train_start, pupil.train_start + 300))
+    ).float()
+    assert pupil.distill(pupil.train_start, taught, lambda: False)
 
     assert pupil.trainer.finished
     assert pupil.progress().frames == 0

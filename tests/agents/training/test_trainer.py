@@ -81,7 +81,10 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_bit_for_bit(
     assert second.train()
 
     assert second.trainer.losses == whole.trainer.losses
-    (theirs, facts, hashed), (ours, expected, _) = read_checkpoint(second.path), read_checkpoint(whole.path)
+    (theirs, facts, hashed), (ours, expected, _) = (
+        read_checkpoint(second.checkpoint_path),
+        read_checkpoint(whole.checkpoint_path),
+    )
     assert set(theirs) == set(ours)
     assert all(theirs[name].numpy().tobytes() == ours[name].numpy().tobytes() for name in ours)
     assert facts == expected
@@ -92,7 +95,7 @@ def test_an_agent_stopped_before_its_first_step_goes_on_as_if_it_had_not_been(tm
     whole, parted = short_spec(tmp_path / "whole"), short_spec(tmp_path / "parted")
     first = Agent(parted)
     assert not first.train(lambda: True)
-    assert first.path.exists()
+    assert first.checkpoint_path.exists()
     agents = Agent(whole), Agent(parted)
     agents[1].load()
     for agent in agents:
@@ -107,7 +110,7 @@ def test_asked_to_stop_it_takes_no_further_step_and_saves(tmp_path):
 
     assert agent.trainer.step == len(agent.trainer.losses) == 2
     assert agent.phase == "stopped"
-    assert read_checkpoint(agent.path)[1]["step"] == 2
+    assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 2
 
 
 def test_checkpoints_are_written_every_so_many_steps(tmp_path):
@@ -115,13 +118,15 @@ def test_checkpoints_are_written_every_so_many_steps(tmp_path):
     written = []
 
     def look():
-        written.append(read_checkpoint(agent.path)[1]["step"] if agent.path.exists() else None)
+        written.append(
+            read_checkpoint(agent.checkpoint_path)[1]["step"] if agent.checkpoint_path.exists() else None
+        )
         return False
 
     agent.train(look)
     assert {step for step in written if step is not None} == {2, 4}
-    assert read_checkpoint(agent.path)[1]["step"] == 6
-    assert read_checkpoint(agent.path)[1]["losses"] == agent.trainer.losses
+    assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 6
+    assert read_checkpoint(agent.checkpoint_path)[1]["losses"] == agent.trainer.losses
 
 
 def test_agents_of_one_seed_start_elsewhere_and_see_other_segments(tmp_path, recorder):
@@ -182,19 +187,19 @@ def test_a_loss_that_is_no_number_ends_training_with_a_remedy_and_saves_nothing(
         agent.train()
 
     assert agent.trainer.losses == []
-    assert not agent.path.exists()
+    assert not agent.checkpoint_path.exists()
 
 
 def test_a_step_that_blew_up_leaves_the_last_checkpoint_as_it_was(tmp_path):
     agent = Agent(short_spec(tmp_path))
     agent.train(stop_after(agent, 2))
-    before = agent.path.read_bytes()
+    before = agent.checkpoint_path.read_bytes()
     with torch.no_grad():
         agent.model.encoder[-1].weight[0] = math.nan
     with pytest.raises(TrainingError, match="at step 2"):
         agent.train()
 
-    assert agent.path.read_bytes() == before
+    assert agent.checkpoint_path.read_bytes() == before
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 300])

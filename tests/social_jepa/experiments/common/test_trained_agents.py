@@ -137,7 +137,7 @@ def test_later_stretches_are_other_frames_with_the_same_anchors(upbringing, rais
     with untrained_agent(upbringing, 0, 0, ring_poses(upbringing, 2)) as agent:
         train_on_later_ticks(agent, 5000)
         train_agent(agent, silent)
-        assert agent.trainer.replay_buffer.ticks.start == agent.first + 5000
+        assert agent.trainer.replay_buffer.ticks.start == agent.train_start + 5000
         late = trained_agent(agent)
 
     assert late.anchors.ids == raised[0].anchors.ids

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.seeded import seeded
+from agents.streams import seeded
 from agents.training.trainer import TrainingError
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import ConditionResult, Metric, Results, Threshold

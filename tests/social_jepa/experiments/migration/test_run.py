@@ -124,7 +124,7 @@ def test_what_is_never_reached_costs_no_number_and_meets_no_goal():
 
 def test_who_is_told_the_state_learns_it_and_shuffled_ticks_teach_nothing(newcomer):
     agent = newcomer.agent
-    state = torch.from_numpy(agent.scene.factors(agent.first + np.arange(512)))
+    state = torch.from_numpy(agent.scene.factors(agent.train_start + np.arange(512)))
     right = newcomer.taught(newcomer.untrained(), state, 80, 128)
     wrong = newcomer.taught(newcomer.untrained(), state[np.random.default_rng(0).permutation(512)], 80, 128)
     assert right.score.score > 0.7

@@ -22,7 +22,7 @@ def agent(tmp_path):
     made.close()
 
 
-def test_the_rate_rises_falls_and_then_stays_where_the_settings_say():
+def test_the_lr_factor_warms_up_decays_and_then_stays_at_its_online_value():
     after = [lr_factor(step, 6, 0.5, 0.05) for step in (6, 7, 1000)]
 
     assert after == [0.05] * 3
@@ -30,35 +30,32 @@ def test_the_rate_rises_falls_and_then_stays_where_the_settings_say():
     assert lr_factor(5, 6, 0.5, 0.05) == lr_factor(5, 6, 0.5)
 
 
-def test_the_course_itself_does_not_depend_on_what_comes_after(tmp_path):
+def test_the_scheduled_steps_do_not_depend_on_the_online_settings(tmp_path):
     losses = []
-    for onward, afterwards in ((16, 0.05), (64, 1.0)):
-        own = Agent(
-            tiny_spec(
-                0, tmp_path / str(onward), **SHORT, online_new_ticks=onward, online_lr_factor=afterwards
-            )
-        )
-        own.train()
-        losses.append(own.trainer.losses)
+    for new_ticks, factor in ((16, 0.05), (64, 1.0)):
+        options = SHORT | {"online_new_ticks": new_ticks, "online_lr_factor": factor}
+        agent = Agent(tiny_spec(0, tmp_path / str(new_ticks), **options))
+        agent.train()
+        losses.append(agent.trainer.losses)
 
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize(("fresh", "onward"), [(3, 16), (3, 0), (0, 5), (7, 2)])
-def test_the_window_moves_on_by_what_the_settings_say_before_and_after_the_course(agent, fresh, onward):
-    config = TrainingConfig(**SHORT, new_ticks_per_step=fresh, online_new_ticks=onward)
+@pytest.mark.parametrize(("scheduled", "online"), [(3, 16), (3, 0), (0, 5), (7, 2)])
+def test_the_replay_buffer_advances_by_the_new_ticks_of_its_settings(agent, scheduled, online):
+    config = TrainingConfig(**SHORT, new_ticks_per_step=scheduled, online_new_ticks=online)
     trainer = Trainer(agent.model, agent.recorder, 100, config, (0,))
     agent.model.calibrate(torch.from_numpy(agent.recorder.record(range(64)).frames))
     stops = []
     trainer.run(lambda: stops.append(trainer.replay_buffer.ticks.stop), lambda: False, until=12)
 
-    by_hand = [164 + fresh * step for step in range(7)]
-    by_hand += [by_hand[6] + max(fresh, onward) * step for step in range(1, 6)]
+    by_hand = [164 + scheduled * step for step in range(7)]
+    by_hand += [by_hand[6] + max(scheduled, online) * step for step in range(1, 6)]
     assert stops == by_hand
     assert len(trainer.replay_buffer.ticks) == 64
 
 
-def test_learning_on_uses_the_rate_of_afterwards(agent):
+def test_online_training_uses_the_online_lr_factor(agent):
     agent.train()
     agent.train(until=8)
 
@@ -70,25 +67,25 @@ def test_learning_on_uses_the_rate_of_afterwards(agent):
 
 
 @pytest.mark.parametrize("cut", [5, 6, 7])
-def test_learning_on_after_a_stop_equals_learning_on_without_one(tmp_path, cut):
-    whole, parted = (
+def test_online_training_resumed_from_a_checkpoint_equals_an_uninterrupted_one(tmp_path, cut):
+    whole, split = (
         tiny_spec(0, tmp_path / name, **SHORT, new_ticks_per_step=3, online_new_ticks=16)
-        for name in ("whole", "parted")
+        for name in ("whole", "split")
     )
-    uncut = Agent(whole)
-    uncut.train()
-    uncut.train(until=12)
-    first = Agent(parted)
+    uninterrupted = Agent(whole)
+    uninterrupted.train()
+    uninterrupted.train(until=12)
+    first = Agent(split)
     first.train(until=cut)
-    second = Agent(parted)
+    second = Agent(split)
     second.load()
     second.train(until=12)
 
-    assert second.trainer.losses == uncut.trainer.losses
-    assert second.checkpoint == uncut.checkpoint
+    assert second.trainer.losses == uninterrupted.trainer.losses
+    assert second.checkpoint == uninterrupted.checkpoint
 
 
-def test_a_camera_that_moves_begins_another_course_from_the_weights_it_had(agent, tmp_path):
+def test_moving_the_camera_restarts_the_schedule_from_the_current_weights(agent, tmp_path):
     agent.train()
     agent.publish()
     weights = {name: tensor.clone() for name, tensor in agent.model.state_dict().items()}
@@ -101,7 +98,7 @@ def test_a_camera_that_moves_begins_another_course_from_the_weights_it_had(agent
     assert agent.publish().pose_version == 1
 
 
-def test_eras_take_their_segments_in_other_orders(agent):
+def test_pose_versions_draw_their_segments_in_different_orders(agent):
     first = agent.trainer.seed
     agent.move(MOVED, 1)
     second = agent.trainer.seed
@@ -110,7 +107,7 @@ def test_eras_take_their_segments_in_other_orders(agent):
     assert len({first, second, agent.trainer.seed}) == 3
 
 
-def test_a_camera_that_cannot_stand_there_stays_where_it_is(agent):
+def test_a_move_to_a_pose_that_sees_nothing_changes_nothing(agent):
     agent.train()
     before = (agent.spec, agent.trainer.step)
     with pytest.raises(ValueError, match="sees nothing"):
@@ -119,19 +116,24 @@ def test_a_camera_that_cannot_stand_there_stays_where_it_is(agent):
     assert (agent.spec, agent.trainer.step) == before
 
 
-def test_of_a_checkpoint_of_another_era_only_the_weights_hold(agent, tmp_path):
+def test_only_the_weights_are_restored_from_a_checkpoint_of_another_pose_version(agent, tmp_path):
     agent.train()
     agent.publish()
-    late = Agent(replace(agent.spec, pose=MOVED, pose_version=1))
-    late.load()
+    resumed = Agent(replace(agent.spec, pose=MOVED, pose_version=1))
+    resumed.load()
 
-    assert (late.trainer.step, late.trainer.losses, late.basis, late.checkpoint) == (0, [], None, "")
-    assert late.trainer.optimizer.state_dict()["state"] == {}
+    assert (resumed.trainer.step, resumed.trainer.losses, resumed.basis, resumed.checkpoint) == (
+        0,
+        [],
+        None,
+        "",
+    )
+    assert resumed.trainer.optimizer.state_dict()["state"] == {}
     model = agent.model.state_dict()
-    assert all(torch.equal(tensor, model[name]) for name, tensor in late.model.state_dict().items())
+    assert all(torch.equal(tensor, model[name]) for name, tensor in resumed.model.state_dict().items())
 
 
-def test_a_checkpoint_of_another_agent_is_no_start(agent):
+def test_a_checkpoint_of_another_agent_is_refused(agent):
     agent.train()
     other = Agent(replace(agent.spec, name="agent-9"))
 
@@ -139,7 +141,7 @@ def test_a_checkpoint_of_another_agent_is_no_start(agent):
         other.load()
 
 
-def test_a_body_that_comes_is_seen_from_its_tick_on_and_not_before(tmp_path):
+def test_a_body_is_visible_from_the_tick_of_its_event_on(tmp_path):
     spec = tiny_spec(0, tmp_path, agents=1, **SHORT)
     agent = Agent(spec)
     before = agent.recorder.record(range(90, 110)).frames

@@ -1,0 +1,52 @@
+"""Random streams of an agent: what separates one draw from another, and weights that follow from a seed."""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+T = TypeVar("T")
+
+
+class Stream(IntEnum):
+    """What an agent draws random numbers for; each purpose has a stream of its own.
+
+    The numbers are part of the results: another number gives an agent other weights, batches or views.
+    """
+
+    WEIGHTS = 0  # first weights of the model
+    BATCHES = 1  # segments of every training step, and what the loss draws
+    NONCES = 2  # of negotiations
+    CALIBRATION = 3  # ticks that fix the normalization of the input
+    DISTILLATION = 4  # order of the teacher's ticks
+    VIEWS = 5  # directions of the views of a tick
+    MODEL_CHECK = 6  # weights of the second model that a check builds
+
+
+def stream_seed(seed: int, index: int, stream: Stream, *more: int) -> tuple[int, ...]:
+    """Return the entropy of one random stream of one agent, for `numpy.random.SeedSequence`.
+
+    Args:
+        seed: Of the run.
+        index: Number of the agent.
+        stream: What the stream is drawn for.
+        more: Anything else that separates streams, such as the pose version.
+    """
+    return (seed, index, stream, *more)
+
+
+def seeded(seed: Sequence[int], build: Callable[[], T]) -> T:
+    """Return what ``build`` returns when torch's random weights follow from a seed alone.
+
+    torch's layers draw from the global generator: its state is saved and restored.
+
+    Args:
+        seed: Integers that the weights follow from.
+        build: Builds a module.
+    """
+    word = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(word)
+        return build()
