@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agents.config_error import ConfigError
 from agents.models.settings import PRECISIONS, PJepaConfig, SeqJepaConfig
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ KINDS: Mapping[str, str] = {  # kind of world model: where its class is
 
 
 def check_kind(kind: str) -> None:
-    """Raise ValueError unless this kind of world model is known, naming the nearest one.
+    """Raise ConfigError unless this kind of world model is known, naming the nearest one.
 
     "package.module:Class" is a model of a user's own, which is looked for when it is built.
     """
     if kind not in KINDS and ":" not in kind:
         near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
-        raise ValueError(f"agents.kind={kind!r} is unknown: {hint}")
+        suggestion = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
+        raise ConfigError("unknown kind of world model", "kind", kind, suggestion)
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,19 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
         if self.objective not in OBJECTIVES:
-            raise ValueError(f"model.objective={self.objective!r}: choose one of {', '.join(OBJECTIVES)}")
+            raise ConfigError(f"choose one of {', '.join(OBJECTIVES)}", "objective", self.objective)
         if self.precision not in PRECISIONS:
-            raise ValueError(f"model.precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"choose one of {', '.join(PRECISIONS)}", "precision", self.precision)
         if not 1 <= self.dim <= 1024:
-            raise ValueError(f"model.dim={self.dim}: choose from 1 to 1024")
+            raise ConfigError("choose from 1 to 1024", "dim", self.dim)
         for name in ("width", "hidden"):
             if getattr(self, name) < 1:
-                raise ValueError(f"model.{name}={getattr(self, name)}: at least 1")
+                raise ConfigError("at least 1", name, getattr(self, name))
         for name in ("variance", "covariance", "sigreg", "log_det"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"model.{name}={getattr(self, name)}: a weight of 0 or more")
+                raise ConfigError("a weight of 0 or more", name, getattr(self, name))
         if not 0 < self.ridge < math.inf:
-            raise ValueError(f"model.ridge={self.ridge}: must be above 0, or nothing can be whitened")
+            raise ConfigError("must be above 0, or nothing can be whitened", "ridge", self.ridge)
 
     def dim_of(self, kind: str) -> int:
         """Return how many dimensions an anchor of such an agent has; a model of a user's own takes `dim`."""
@@ -117,29 +118,30 @@ class TrainingConfig:
         counts = ("steps", "segments", "replay_ticks", "checkpoint_every", "core_eval_ticks")
         for name in (*counts, "learning_rate", "grad_clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"training.{name}={getattr(self, name)}: must be above 0")
-        if self.online_new_ticks < 0 or self.drift_check_every < 1 or not 0 <= self.online_lr_factor <= 1:
-            raise ValueError(
-                "training.online_new_ticks must be at least 0, training.drift_check_every at least 1, "
-                "and training.online_lr_factor a share from 0 to 1"
-            )
+                raise ConfigError("must be above 0", name, getattr(self, name))
+        for name, least in (("online_new_ticks", 0), ("drift_check_every", 1), ("new_ticks_per_step", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"at least {least}", name, getattr(self, name))
+        if not 0 <= self.online_lr_factor <= 1:
+            raise ConfigError("a share from 0 to 1", "online_lr_factor", self.online_lr_factor)
         if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"training.weight_decay={self.weight_decay}: 0 or more")
+            raise ConfigError("0 or more", "weight_decay", self.weight_decay)
         if self.core_eval_ticks < 16:
-            raise ValueError(f"training.core_eval_ticks={self.core_eval_ticks}: at least 16 ticks")
+            raise ConfigError("at least 16 ticks", "core_eval_ticks", self.core_eval_ticks)
         if self.segment_ticks < 2:
-            raise ValueError(
-                f"training.segment_ticks={self.segment_ticks}: a prediction needs at least 2 ticks"
-            )
-        if self.replay_ticks < 2 * self.segment_ticks or self.new_ticks_per_step < 0:
-            raise ValueError(
-                "training.replay_ticks must hold at least two segments, "
-                "and training.new_ticks_per_step be at least 0"
+            raise ConfigError("a prediction needs at least 2 ticks", "segment_ticks", self.segment_ticks)
+        if self.replay_ticks < 2 * self.segment_ticks:
+            raise ConfigError(
+                "must hold at least two segments of training.segment_ticks", "replay_ticks", self.replay_ticks
             )
         if self.segments * (self.segment_ticks - 1) < 8:
-            raise ValueError("training.segments * (training.segment_ticks - 1) must be at least 8 pairs")
+            raise ConfigError(
+                "training.segments * (training.segment_ticks - 1) must be at least 8 pairs",
+                "segments",
+                self.segments,
+            )
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"training.warmup={self.warmup}: a share from 0 up to 1")
+            raise ConfigError("a share from 0 up to 1", "warmup", self.warmup)
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,8 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         """Refuse a lesson that teaches nothing, by name."""
         if not 64 <= self.ticks <= 65536:
-            raise ValueError(f"distillation.ticks={self.ticks}: choose from 64 to 65536")
+            raise ConfigError("choose from 64 to 65536", "ticks", self.ticks)
         if self.steps < 1:
-            raise ValueError(f"distillation.steps={self.steps}: at least 1")
+            raise ConfigError("at least 1", "steps", self.steps)
         if not 16 <= self.batch <= self.ticks:
-            raise ValueError(
-                f"distillation.batch={self.batch}: choose from 16 to distillation.ticks={self.ticks}"
-            )
+            raise ConfigError(f"choose from 16 to distillation.ticks={self.ticks}", "batch", self.batch)

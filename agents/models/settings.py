@@ -1,9 +1,11 @@
 """The settings of the models that learn otherwise than the plain JEPA; reading them loads no torch."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from agents.config_error import ConfigError
 
 if TYPE_CHECKING:
     from env.sensors import SensorSpec
@@ -24,9 +26,9 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("encoder", self, ("dim", "width", "hidden"))
+        _at_least_one(self, ("dim", "width", "hidden"))
         if self.precision not in PRECISIONS:
-            raise ValueError(f"encoder.precision={self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+            raise ConfigError(f"choose one of {', '.join(PRECISIONS)}", "precision", self.precision)
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,15 @@ class SeqModelConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
         _at_least_one(
-            "seq_jepa",
             self,
             ("action_dim", "layers", "heads", "mlp_ratio", "predictor_hidden", "readout_dim"),
         )
-        _weights("seq_jepa", self, ("temporal_weight",))
-        _share("seq_jepa", self, "momentum")
+        _weights(self, ("temporal_weight",))
+        _share(self, "momentum")
         if not 0 < self.ridge < math.inf:
-            raise ValueError(f"seq_jepa.ridge={self.ridge}: must be above 0, or nothing can be whitened")
+            raise ConfigError("must be above 0, or nothing can be whitened", "ridge", self.ridge)
         if self.token_dim % self.heads:
-            raise ValueError(
-                f"seq_jepa.heads={self.heads}: must divide a token's {self.token_dim} dimensions"
-            )
+            raise ConfigError(f"must divide a token's {self.token_dim} dimensions", "heads", self.heads)
 
     @property
     def anchor_dim(self) -> int:
@@ -88,11 +87,11 @@ class PJepaModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("p_jepa", self, ("transition_hidden", "head_hidden"))
-        _weights("p_jepa", self, ("head_weight",))
+        _at_least_one(self, ("transition_hidden", "head_hidden"))
+        _weights(self, ("head_weight",))
         teaches = self.auxiliary and not self.detached and self.head_weight > 0
         if not (self.dynamics or teaches):
-            raise ValueError("p_jepa.dynamics=False: then the head must teach the encoder")
+            raise ConfigError("then the head must teach the encoder", "dynamics", self.dynamics)
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,8 @@ class SeqJepaConfig(SeqModelConfig):
         """Refuse what cannot be built, by name."""
         super().__post_init__()
         if self.views < 2:
-            raise ValueError(
-                f"seq_jepa.views={self.views}: at least 2, one to predict and one to predict it from"
-            )
-        _at_once("seq_jepa", self.sensor_spec)
+            raise ConfigError("at least 2, one to predict and one to predict it from", "views", self.views)
+        self.sensor_spec()  # raises ValueError when no camera can do this
 
     def sensor_spec(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
@@ -132,11 +129,11 @@ class PJepaConfig(PJepaModelConfig):
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
         super().__post_init__()
-        _at_least_one("p_jepa", self, ("controlled_objects", "random_target_dim"))
-        _share("p_jepa", self, "encoder_lr_multiplier")
+        _at_least_one(self, ("controlled_objects", "random_target_dim"))
+        _share(self, "encoder_lr_multiplier")
         if self.task not in AUXILIARY_TASKS:
-            raise ValueError(f"p_jepa.task={self.task!r}: choose one of {', '.join(AUXILIARY_TASKS)}")
-        _at_once("p_jepa", self.sensor_spec)
+            raise ConfigError(f"choose one of {', '.join(AUXILIARY_TASKS)}", "task", self.task)
+        self.sensor_spec()  # raises ValueError when no camera can do this
 
     def sensor_spec(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
@@ -162,32 +159,25 @@ class BaselineConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, by name."""
-        _at_least_one("baseline", self, ("hidden", "projection"))
-        _weights("baseline", self, ("similarity", "variance", "covariance"))
-        _share("baseline", self, "momentum")
+        _at_least_one(self, ("hidden", "projection"))
+        _weights(self, ("similarity", "variance", "covariance"))
+        _share(self, "momentum")
         if not 0 < self.temperature < math.inf:
-            raise ValueError(f"baseline.temperature={self.temperature}: must be above 0")
+            raise ConfigError("must be above 0", "temperature", self.temperature)
 
 
-def _at_least_one(group: str, config: object, names: Iterable[str]) -> None:
+def _at_least_one(config: object, names: Iterable[str]) -> None:
     for name in names:
         if getattr(config, name) < 1:
-            raise ValueError(f"{group}.{name}={getattr(config, name)}: at least 1")
+            raise ConfigError("at least 1", name, getattr(config, name))
 
 
-def _at_once(group: str, make_spec: Callable[[], "SensorSpec"]) -> None:
-    try:
-        make_spec()
-    except ValueError as error:
-        raise ValueError(f"{group}.{error}") from error
-
-
-def _weights(group: str, config: object, names: Iterable[str]) -> None:
+def _weights(config: object, names: Iterable[str]) -> None:
     for name in names:
         if not 0 <= getattr(config, name) < math.inf:
-            raise ValueError(f"{group}.{name}={getattr(config, name)}: a weight of 0 or more")
+            raise ConfigError("a weight of 0 or more", name, getattr(config, name))
 
 
-def _share(group: str, config: object, name: str) -> None:
+def _share(config: object, name: str) -> None:
     if not 0 <= getattr(config, name) <= 1:
-        raise ValueError(f"{group}.{name}={getattr(config, name)}: a share from 0 to 1")
+        raise ConfigError("a share from 0 to 1", name, getattr(config, name))

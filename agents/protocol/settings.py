@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from agents.config_error import ConfigError
+
 
 @dataclass(frozen=True)
 class NegotiationConfig:
@@ -17,24 +19,26 @@ class NegotiationConfig:
     max_drift: float = 0.05  # share of variance by which a model may leave the published one unannounced
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a value that cannot work; the message names the setting."""
+        """Raise ConfigError for a value that cannot work; the message names the setting."""
         for name in ("anchors", "heldout"):
             value = getattr(self, name)
             if not 4 <= value <= self.pool_ticks:
-                raise ValueError(
-                    f"negotiation.{name}={value}: choose from 4 to negotiation.pool_ticks={self.pool_ticks} "
-                    "(more anchors than ticks need a larger negotiation.pool_ticks)"
+                raise ConfigError(
+                    f"choose from 4 to negotiation.pool_ticks={self.pool_ticks} "
+                    "(more anchors than ticks need a larger negotiation.pool_ticks)",
+                    name,
+                    value,
                 )
         if self.pool_ticks > 65536:
-            raise ValueError(f"negotiation.pool_ticks={self.pool_ticks}: at most 65536")
+            raise ConfigError("at most 65536", "pool_ticks", self.pool_ticks)
         if self.pool_stride < 1:
-            raise ValueError(f"negotiation.pool_stride={self.pool_stride}: at least 1")
+            raise ConfigError("at least 1", "pool_stride", self.pool_stride)
         if not 1e-9 <= self.ridge < math.inf:
-            raise ValueError(f"negotiation.ridge={self.ridge}: at least 1e-9, which is nearly none")
+            raise ConfigError("at least 1e-9, which is nearly none", "ridge", self.ridge)
         if not 0 < self.max_drift <= 1:
-            raise ValueError(f"negotiation.max_drift={self.max_drift}: a share above 0, at most 1")
+            raise ConfigError("a share above 0, at most 1", "max_drift", self.max_drift)
         if not 0 <= self.min_r2_margin < math.inf:
-            raise ValueError(f"negotiation.min_r2_margin={self.min_r2_margin}: at least 0")
+            raise ConfigError("at least 0", "min_r2_margin", self.min_r2_margin)
 
 
 def tick_ranges(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:

@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses, read from nested values and dotted overrides; errors name the remedy."""
+"""Build settings (frozen dataclasses) from nested values and dotted overrides."""
 
 import copy
 import dataclasses
@@ -10,104 +10,101 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from agents.config_error import ConfigError
 
-class ConfigError(ValueError):
-    """A setting that cannot work; the text names it and the remedy."""
+SYNTAX = "settings are written key.sub=value, for example training.steps=200"
 
 
 def build_config(kind: type, settings: dict[str, Any], overrides: Sequence[str] = ()) -> Any:
-    """Return a dataclass of settings; what is not said stays as its defaults have it, in groups as well.
+    """Return an instance of a dataclass of settings; a setting that is not given keeps its default.
 
     Args:
         kind: The dataclass; its groups of settings are dataclasses too.
         settings: Nested values by name.
-        overrides: "key.sub=value", laid over them; the value is read as TOML, or as text where it is none.
+        overrides: "key.sub=value", applied over `settings`; the value is parsed as TOML, or taken as text
+            where it is not TOML.
 
     Raises:
-        ConfigError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
+        ConfigError: An unknown key (the nearest one is suggested), a wrong type, or a value out of range.
     """
-    settings = copy.deepcopy(settings)  # they may be somebody's defaults
+    settings = copy.deepcopy(settings)  # the caller may pass shared defaults
     for text in overrides:
         key, equals, value = text.partition("=")
         parts = [part.strip() for part in key.split(".")]
         if not equals or not all(parts):
-            raise ConfigError(f"{text!r}: settings are written key.sub=value, for example training.steps=200")
-        nested: Any = _value(value)
+            raise ConfigError(SYNTAX, repr(text))
+        nested: Any = _parse_value(value)
         for part in reversed(parts):
             nested = {part: nested}
         merge_into(settings, nested)
-    try:
-        return _build(kind, settings, "", kind)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return _build(kind, settings, "", kind)
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 
 
-def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    """Write nested values over others, in place; what is not named above stays."""
-    for key, value in above.items():
+def merge_into(base: dict[str, Any], update: Mapping[str, Any]) -> None:
+    """Write nested values into others, in place; keys that `update` does not name stay."""
+    for key, value in update.items():
         if isinstance(value, Mapping):
-            if not isinstance(below.get(key), dict):
-                below[key] = {}
-            merge_into(below[key], value)
+            if not isinstance(base.get(key), dict):
+                base[key] = {}
+            merge_into(base[key], value)
         else:
-            below[key] = value
+            base[key] = value
 
 
-def _build(kind: type, settings: Any, prefix: str, root: type, base: Any = None) -> Any:
+def _build(kind: type, settings: Any, group: str, root: type, default: Any = None) -> Any:
+    """Return an instance of one group; `default` is the instance that settings not given are taken from."""
+    prefix = f"{group}." if group else ""
     if not isinstance(settings, Mapping):
-        raise ValueError(f"{prefix.rstrip('.')} is a group of settings: set {prefix}<name>=…")
+        raise ConfigError(f"a group of settings: set {prefix}<name>=…", group)
     types = get_type_hints(kind)
     known = [entry.name for entry in fields(kind)]
     values = {}
     for key, value in settings.items():
         if key not in known:
-            raise ValueError(_unknown(prefix + ".".join(_first_leaf(key, value)), root))
-        wanted = types[key]
-        if dataclasses.is_dataclass(wanted):
-            default = _default(kind, key) if base is None else getattr(base, key)
-            values[key] = _build(wanted, value, f"{prefix}{key}.", root, default)  # type: ignore[arg-type]
+            raise _unknown_setting(prefix + ".".join(_first_leaf(key, value)), root)
+        field_type = types[key]
+        if dataclasses.is_dataclass(field_type):
+            below = _default(kind, key) if default is None else getattr(default, key)
+            values[key] = _build(field_type, value, prefix + key, root, below)  # type: ignore[arg-type]
         else:
-            values[key] = _convert(value, wanted, prefix + key)
+            values[key] = _convert(value, field_type, prefix + key)
     try:
-        return kind(**values) if base is None else dataclasses.replace(base, **values)
-    except ValueError as error:
-        text, group = str(error), prefix.rstrip(".")
-        above, _, leaf = group.rpartition(".")
-        if above and text.startswith(f"{leaf}."):  # a nested group knows its own name, not where it stands
-            text = f"{above}.{text}"
-        told = not group or text.startswith((group, "the pose"))
-        raise ValueError(text if told else f"{group}: {text}") from error
+        return kind(**values) if default is None else dataclasses.replace(default, **values)
+    except ConfigError as error:
+        raise (error.within(group) if group else error) from error
+    except ValueError as error:  # of a group that does not say which of its settings it is about
+        raise ConfigError(str(error), group) from error
 
 
-def _convert(value: Any, wanted: Any, key: str) -> Any:
-    if str(wanted).startswith("tuple") and not isinstance(value, list | tuple):
+def _convert(value: Any, field_type: Any, setting: str) -> Any:
+    if str(field_type).startswith("tuple") and not isinstance(value, list | tuple):
         value = [value]
-    if wanted is str and isinstance(value, int | float | bool):
+    if field_type is str and isinstance(value, int | float | bool):
         value = str(value)
     try:
-        return msgspec.convert(value, wanted)
+        return msgspec.convert(value, field_type)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{key}={value!r}: {str(error).lower()}") from error
+        raise ConfigError(str(error).lower(), setting, value) from error
 
 
 def keys(kind: type, prefix: str = "") -> list[str]:
-    """Return every setting there is, as dotted keys."""
+    """Return the dotted names of all settings below a dataclass."""
     found = []
-    for name, wanted in get_type_hints(kind).items():
-        nested = dataclasses.is_dataclass(wanted)
-        found += keys(wanted, f"{prefix}{name}.") if nested else [prefix + name]
+    for name, field_type in get_type_hints(kind).items():
+        nested = dataclasses.is_dataclass(field_type)
+        found += keys(field_type, f"{prefix}{name}.") if nested else [prefix + name]
     return found
 
 
 def _default(kind: type, name: str) -> Any:
-    """Return what a group of settings is where nothing is said; None where it must be said."""
+    """Return the default of a group of settings, or None where it must be given."""
     entry = next(entry for entry in fields(kind) if entry.name == name)
     if entry.default_factory is not dataclasses.MISSING:
         return entry.default_factory()
@@ -120,16 +117,17 @@ def _first_leaf(key: str, value: Any) -> list[str]:
     return [key]
 
 
-def _unknown(key: str, root: type) -> str:
+def _unknown_setting(key: str, root: type) -> ConfigError:
+    """Return the error of a setting that does not exist, with the nearest names as suggestion."""
     every = keys(root)
     group, _, leaf = key.rpartition(".")
-    beside = [name for name in every if name.rpartition(".")[0] == group]
-    for names in (beside, every):  # a slip in the name, or in the group, or the group was forgotten
+    siblings = [name for name in every if name.rpartition(".")[0] == group]
+    for names in (siblings, every):  # a typo in the name, in the group, or the group was left out
         leaves = [name.rpartition(".")[2] for name in names]
         near = difflib.get_close_matches(leaf, leaves, n=1)
         if near:
-            found = [name for name in names if name.rpartition(".")[2] == near[0]]
-            return f"there is no setting {key}: did you mean {' or '.join(found)}?"
+            matches = [name for name in names if name.rpartition(".")[2] == near[0]]
+            return ConfigError("no such setting", key, suggestion=f"did you mean {' or '.join(matches)}?")
     groups = dict.fromkeys(f"{name.partition('.')[0]}.…" for name in every if "." in name)
-    there = beside if group and beside else [*(name for name in every if "." not in name), *groups]
-    return f"there is no setting {key}: there are {', '.join(there)}"
+    choices = siblings if group and siblings else [*(name for name in every if "." not in name), *groups]
+    return ConfigError("no such setting", key, suggestion=f"choose one of {', '.join(choices)}")

@@ -1,21 +1,64 @@
-"""The settings of a whole run: one root, read from a TOML file and dotted overrides."""
+"""Settings of a whole run, read from a TOML file and dotted overrides."""
 
 import dataclasses
 import hashlib
 import json
+import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents.config_error import ConfigError
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MAX_FRAME
-from agents.settings import DistillationConfig, ModelConfig, TrainingConfig
-from env.camera import Pose, ring_pose
+from agents.settings import DistillationConfig, ModelConfig, TrainingConfig, check_kind
+from env.camera import Pose, RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
-from social_jepa.config.agents_config import AgentsConfig
-from social_jepa.config.overrides import ConfigError, build_config, merge_into
+from social_jepa.config.overrides import build_config, merge_into
+
+MAX_AGENTS = 64
+
+
+@dataclass(frozen=True)
+class AgentsConfig:
+    """The agents that a run starts with, and what each of them may use."""
+
+    count: int = 4  # number of agents, named agent-0, agent-1, ...
+    kind: str = "jepa"  # kind of world model: jepa, seq_jepa, p_jepa, or package.module:Class
+    kinds: tuple[str, ...] = ()  # kind of each agent, for a mixed run; empty: all are of agents.kind
+    poses: tuple[str, ...] = ()  # "x,y,z,yaw,pitch[,fov]" of each agent; empty: places on the ring
+    ring: RingConfig = field(default_factory=RingConfig)
+    device: str = "auto"  # auto: the GPU that Ray assigns, else the CPU
+    threads: int = 0  # CPU threads of each agent; 0: an equal share of the CPUs
+    gpus: float = 0.0  # GPUs that each agent reserves; 0: an equal share of the GPUs
+
+    @property
+    def common_kind(self) -> str:
+        """Default kind of a joiner: that of all other agents if they share one, else agents.kind."""
+        return self.kinds[0] if len(set(self.kinds)) == 1 else self.kind
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value out of range."""
+        for kind in (self.kind, *self.kinds):
+            check_kind(kind)
+        if not 2 <= self.count <= MAX_AGENTS:
+            raise ConfigError(
+                f"a translation needs at least 2 agents, at most {MAX_AGENTS}", "count", self.count
+            )
+        for name in ("poses", "kinds"):
+            given = len(getattr(self, name))
+            if given and given != self.count:
+                raise ConfigError(
+                    f"{given} {name} for agents.count={self.count} agents: name one for each", name
+                )
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise ConfigError("choose auto, cpu, cuda, cuda:<number> or mps", "device", self.device)
+        for name in ("threads", "gpus"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError("0 for an equal share, or a number", name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -31,68 +74,77 @@ class RunConfig:
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
-        """Refuse what only shows when the parts meet."""
+        """Raise ConfigError for a combination of groups that cannot work."""
         if not 0 <= self.seed < 2**62:
-            raise ValueError(f"seed={self.seed}: a whole number from 0 to 2**62 - 1")
+            raise ConfigError("a whole number from 0 to 2**62 - 1", "seed", self.seed)
         if self.scene.frame_size % 16:
-            raise ValueError(f"scene.frame_size={self.scene.frame_size}: the encoder needs a multiple of 16")
+            raise ConfigError("the encoder needs a multiple of 16", "scene.frame_size", self.scene.frame_size)
 
     def check_agents(self) -> None:
-        """Raise ValueError unless those who begin can live in this scene; see `check_agent`."""
+        """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`."""
         for index, name in enumerate(self.names()):
             self.check_agent(name, self.kind(index), lambda index=index: self.pose(index))  # type: ignore[misc]
 
     def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose]) -> None:
-        """Raise ValueError unless such an agent can live in this scene and show what it makes of it."""
-        scene, dim, needs = (
-            Scene(self.scene, self.seed),
-            self.model.dim_of(kind),
-            self.model.sensor_spec_of(kind),
-        )
-        key, pairs = self.model.dim_key(kind), self.training.segments * (self.training.segment_ticks - 1)
-        if pairs <= dim:
-            raise ValueError(
-                f"{key} makes codes of {dim}: a batch of {pairs} pairs cannot fill so many dimensions; "
-                f"raise training.segments or lower {key}"
-            )
-        frame = 4 * (self.negotiation.anchors + self.negotiation.heldout) * dim
-        if frame > MAX_FRAME // 2:
-            raise ValueError(
-                f"negotiation.anchors + negotiation.heldout, times the {dim} dimensions of {key}, "
-                f"make {frame:,} bytes: at most {MAX_FRAME // 2:,} travel in one message"
-            )
-        if self.training.replay_ticks // needs.views < 2 * self.training.segment_ticks:
-            raise ValueError(
-                f"training.replay_ticks={self.training.replay_ticks}: {name} records {needs.views} views of "
-                "a tick, and its replay buffer must hold two segments; "
-                f"choose {2 * self.training.segment_ticks * needs.views} or more"
-            )
+        """Raise ConfigError unless such an agent can learn in this scene and exchange its anchors.
+
+        Args:
+            name: Name of the agent, for the message.
+            kind: Kind of its world model.
+            find_pose: Returns its camera pose, or raises ValueError.
+        """
+        self._check_sizes(name, kind)
         try:
             pose = find_pose()
-            scene.check_pose(pose)
+            Scene(self.scene, self.seed).check_pose(pose)
         except ValueError as error:
-            raise ValueError(f"the pose of {name}: {error}") from error
+            raise ConfigError(str(error), f"the pose of {name}") from error
         try:
-            needs.check(self.scene, pose)
+            self.model.sensor_spec_of(kind).check(self.scene, pose)
         except ValueError as error:
-            raise ValueError(f"model.{kind}: {name}: {error}") from error
+            raise ConfigError(f"{name}: {error}", f"model.{kind}") from error
+
+    def _check_sizes(self, name: str, kind: str) -> None:
+        dim, dim_setting = self.model.dim_of(kind), self.model.dim_key(kind)
+        pairs = self.training.segments * (self.training.segment_ticks - 1)
+        if pairs <= dim:
+            raise ConfigError(
+                f"a batch of {pairs} pairs cannot fill so many dimensions",
+                dim_setting,
+                dim,
+                f"raise training.segments or lower {dim_setting}",
+            )
+        size = 4 * (self.negotiation.anchors + self.negotiation.heldout) * dim
+        if size > MAX_FRAME // 2:
+            raise ConfigError(
+                f"negotiation.anchors + negotiation.heldout, times the {dim} dimensions of {dim_setting}, "
+                f"make {size:,} bytes: at most {MAX_FRAME // 2:,} fit into one message"
+            )
+        views, segment_ticks = self.model.sensor_spec_of(kind).views, self.training.segment_ticks
+        if self.training.replay_ticks // views < 2 * segment_ticks:
+            raise ConfigError(
+                f"{name} records {views} views of a tick, and its replay buffer must hold two segments",
+                "training.replay_ticks",
+                self.training.replay_ticks,
+                f"choose {2 * segment_ticks * views} or more",
+            )
 
     def poses(self) -> list[Pose]:
-        """Return every agent's camera pose."""
+        """Return the camera poses of all agents."""
         return [self.pose(index) for index in range(self.agents.count)]
 
     def pose(self, index: int) -> Pose:
-        """Return one agent's camera pose."""
+        """Return the camera pose of an agent."""
         if self.agents.poses:
             return Pose.parse(self.agents.poses[index])
         return ring_pose(index, self.agents.ring)
 
     def kind(self, index: int) -> str:
-        """Return one agent's kind of world model."""
+        """Return the kind of world model of an agent."""
         return self.agents.kinds[index] if self.agents.kinds else self.agents.kind
 
     def names(self) -> list[str]:
-        """Return every agent's name."""
+        """Return the names of all agents."""
         return [f"agent-{index}" for index in range(self.agents.count)]
 
     def as_dict(self) -> dict[str, Any]:
@@ -100,7 +152,7 @@ class RunConfig:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def hash(self) -> str:
-        """Return 16 hexadecimal digits that equal settings share."""
+        """Return 16 hexadecimal digits that are equal for equal settings."""
         text = json.dumps(self.as_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -114,24 +166,21 @@ QUICK: Mapping[str, Any] = {
 def load_config(
     file: Path | None = None, overrides: Sequence[str] = (), base: Mapping[str, Any] | None = None
 ) -> RunConfig:
-    """Return the settings of a file with overrides laid over them.
+    """Return the settings of a file with overrides applied to them.
 
     Args:
         file: TOML with the same tables as RunConfig.
-        overrides: "key.sub=value"; the value is read as TOML, or as text where it is none.
-        base: Settings that the file and the overrides go over, for presets.
+        overrides: "key.sub=value"; the value is parsed as TOML, or taken as text where it is not TOML.
+        base: Settings that the file and the overrides are applied to, for presets such as QUICK.
 
     Raises:
-        ConfigError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
+        ConfigError: An unknown key (the nearest one is suggested), a wrong type, or a value out of range.
     """
     settings: dict[str, Any] = {}
-    for above in (base or {}, {} if file is None else _read(file)):
-        merge_into(settings, above)
+    for update in (base or {}, {} if file is None else _read(file)):
+        merge_into(settings, update)
     config: RunConfig = build_config(RunConfig, settings, overrides)
-    try:
-        config.check_agents()
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    config.check_agents()
     return config
 
 

@@ -1,21 +1,36 @@
-"""When somebody means: a clock time, a date, or how long ago."""
+"""Parse points in time: a clock time, a date, or a duration before now."""
 
 import datetime
 import re
 import time
 
-from social_jepa.storage.ledger import FOREVER
-
+FOREVER = 1e300  # later than every time that is recorded
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+EXAMPLES = "2026-11-21T14:30, 14:30, or how long ago, for example '10 minutes ago'"
+
+
+class TimeFormatError(ValueError):
+    """A text that is not a point in time.
+
+    Attributes:
+        text: The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is not a time: write {EXAMPLES}"
 
 
 def parse_time(text: str | None, now: float | None = None) -> float:
     """Return seconds since the epoch for ``2026-11-21T14:30``, ``14:30``, ``10 minutes ago`` or a number.
 
-    None means now and ever after.
+    None gives FOREVER: the latest state.
 
     Raises:
-        ValueError: It is none of those.
+        TimeFormatError: The text is none of those.
     """
     if text is None:
         return FOREVER
@@ -28,9 +43,7 @@ def parse_time(text: str | None, now: float | None = None) -> float:
     try:
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
             day = datetime.datetime.fromtimestamp(now).date().isoformat()
-            text = f"{day}T{text:0>5}"
+            return datetime.datetime.fromisoformat(f"{day}T{text:0>5}").timestamp()
         return datetime.datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise ValueError(
-            f"--as-of {text!r}: write 2026-11-21T14:30, 14:30, or how long ago, for example '10 minutes ago'"
-        ) from error
+        raise TimeFormatError(text) from error

@@ -20,6 +20,7 @@ from alignment.universe import Universe
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
+from social_jepa.config.time_parsing import FOREVER
 from social_jepa.graph.graph_json import (
     budget_entry,
     cycle_entries,
@@ -29,7 +30,7 @@ from social_jepa.graph.graph_json import (
 )
 from social_jepa.graph.universe import build_universe, universe_entry
 from social_jepa.runtime.membership import BodyRow, Member
-from social_jepa.storage.ledger import FOREVER, Ledger, damaged_ledger
+from social_jepa.storage.ledger import Ledger, damaged_ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, write_json
 
 ANCHORS = "anchors.safetensors"

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agents.config_error import ConfigError
 from agents.settings import check_kind
 from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
 from env.scene import BodyEvent, Scene
-from social_jepa.config.agents_config import MAX_AGENTS
-from social_jepa.config.overrides import ConfigError, build_config
-from social_jepa.config.run_config import RunConfig
+from social_jepa.config.overrides import build_config
+from social_jepa.config.run_config import MAX_AGENTS, RunConfig
 from social_jepa.storage.run_folder import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from agents.config_error import ConfigError
 from agents.settings import DRIFT_TICKS, GAP
 from agents.spec import AgentSpec
 from alignment.status import Status
 from env.camera import Pose
-from social_jepa.config.overrides import ConfigError
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.membership import (
     BodyRow,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.config.run_config import RunConfig
+from social_jepa.config.time_parsing import FOREVER
 from social_jepa.doctor import usable_cpus
 from social_jepa.runtime import cluster
 from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray
 from social_jepa.runtime.registry import record_start
-from social_jepa.storage.ledger import FOREVER, Ledger
+from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, create, write_json
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
+from agents.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
-from social_jepa.config.overrides import ConfigError
 from social_jepa.graph.query import QueryError
 from social_jepa.runtime.membership import MembershipError, UnknownMemberError
 from social_jepa.storage.ledger import LedgerError

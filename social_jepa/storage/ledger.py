@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.protocol.channel import SentMessage
 from alignment.status import Status
+from social_jepa.config.time_parsing import FOREVER
 from social_jepa.storage.ledger_schema import (
     EDGE,
     MEMBERS,
@@ -24,7 +25,6 @@ from social_jepa.storage.ledger_schema import (
 )
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another
-FOREVER = 1e300  # a time that everything is before
 
 
 class LedgerError(ValueError):

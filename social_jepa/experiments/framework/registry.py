@@ -78,17 +78,18 @@ def build_settings(experiment: Experiment, quick: bool, overrides: Sequence[str]
     Raises:
         ValueError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
     """
-    from social_jepa.config.overrides import ConfigError, build_config
+    from agents.config_error import ConfigError
+    from social_jepa.config.overrides import build_config
 
     try:
         if wrong := [text for text in overrides if not text.partition("=")[0].strip() or "=" not in text]:
-            raise ConfigError(f"{wrong[0]!r}: settings are written key=value")
+            raise ConfigError("settings are written key=value", repr(wrong[0]))
         settings = build_config(experiment.settings, dict(experiment.quick) if quick else {}, overrides)
         for key, value in _leaves(dataclasses.asdict(settings)):
             if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{key}={value}: a finite number is needed")
+                raise ConfigError("a finite number is needed", key, value)
     except ConfigError as error:
-        raise ConfigError(f"experiment {experiment.name}: {error}") from error
+        raise ConfigError(str(error), f"experiment {experiment.name}") from error
     return settings
 
 

@@ -94,7 +94,7 @@ def test_a_broken_settings_file_is_named(here, damage):
     said = call("run", "--config", "settings.toml")
 
     assert said.status == 2
-    assert "settings.toml is not TOML" in said.err or "there is no setting agents.seed" in said.err
+    assert "settings.toml is not TOML" in said.err or "agents.seed: no such setting" in said.err
     assert [path.name for path in here.iterdir()] == ["settings.toml"]
 
 

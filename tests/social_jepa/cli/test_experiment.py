@@ -89,7 +89,7 @@ SLIPS = {
     "an unknown name": (["countng"], "did you mean counting?"),
     "no name": ([], "which experiment? There are isometry"),
     "an unknown setting": ([TINY, "sampels=1"], "did you mean samples?"),
-    "an unknown setting of all": (["all", "zzz=1"], "there is no setting zzz"),
+    "an unknown setting of all": (["all", "zzz=1"], "zzz: no such setting"),
     "no seeds": ([TINY, "--seeds", "0"], "greater than or equal to 1"),
     "too many seeds": ([TINY, "--seeds", "100000"], "1 to 1000 seeds"),
     "no workers": ([TINY, "--workers", "0"], "greater than or equal to 1"),

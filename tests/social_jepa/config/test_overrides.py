@@ -1,10 +1,11 @@
-"""Laws of settings that are laid over others."""
+"""Overrides of nested settings."""
 
 from dataclasses import dataclass, field
 
 import pytest
 
-from social_jepa.config.overrides import ConfigError, build_config
+from agents.config_error import ConfigError
+from social_jepa.config.overrides import build_config
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class Tree:
     other: Branch = Branch(Leaf(steps=3))
 
 
-def test_what_is_not_said_stays_as_the_groups_own_defaults_have_it():
+def test_a_setting_that_is_not_given_keeps_the_default_of_its_group():
     tree = build_config(Tree, {"branch": {"leaf": {"steps": 20}}}, ["other.name=new"])
 
     assert tree.branch == Branch(Leaf(rate=0.9, steps=20), "own")
     assert tree.other == Branch(Leaf(steps=3), "new")
 
 
-def test_overrides_lie_over_what_is_given_and_leave_it_as_it_was():
+def test_overrides_replace_given_values_without_changing_the_callers_dict():
     given = {"branch": {"leaf": {"steps": 20}}}
 
     tree = build_config(Tree, given, ["branch.leaf.steps=30", "branch.leaf.rate=0.1"])
@@ -48,13 +49,43 @@ def test_overrides_lie_over_what_is_given_and_leave_it_as_it_was():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("branch.leaf.stepps=3", "did you mean branch.leaf.steps"),
-        ("branch.leaf.steps=0", "branch.leaf: steps=0: at least 1"),
+        ("branch.leaf.stepps=3", "branch.leaf.stepps: no such setting; did you mean branch.leaf.steps"),
+        ("branch.leaf.steps=0", "^branch.leaf: steps=0: at least 1"),
         ("branch.leaf.steps=many", "branch.leaf.steps='many'"),
         ("branch=3", "group of settings"),
         ("branch.name", "key.sub=value"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(text, sentence):
+def test_a_setting_that_cannot_work_is_refused_by_name(text, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_config(Tree, {}, [text])
+
+
+@dataclass(frozen=True)
+class Named:
+    low: int = 1
+    high: int = 2
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ConfigError("at most high", "low", self.low)
+
+
+@dataclass(frozen=True)
+class Root:
+    named: Named = field(default_factory=Named)
+
+
+def test_an_error_carries_the_full_name_of_the_setting_its_value_and_the_reason():
+    with pytest.raises(ConfigError) as refusal:
+        build_config(Root, {}, ["named.low=3"])
+
+    error = refusal.value
+    assert (error.setting, error.value, error.reason) == ("named.low", 3, "at most high")
+
+
+def test_an_unknown_setting_suggests_the_nearest_name():
+    with pytest.raises(ConfigError) as refusal:
+        build_config(Root, {}, ["named.lw=3"])
+
+    assert (refusal.value.setting, refusal.value.suggestion) == ("named.lw", "did you mean named.low?")

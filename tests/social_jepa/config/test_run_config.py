@@ -3,7 +3,8 @@ import tomllib
 import pytest
 import tomli_w
 
-from social_jepa.config.overrides import ConfigError, keys
+from agents.config_error import ConfigError
+from social_jepa.config.overrides import keys
 from social_jepa.config.run_config import QUICK, RunConfig, load_config
 
 TOY = "scene.renderer=toy"
@@ -13,13 +14,13 @@ WRONG = {
     "steps=3": "did you mean training.steps or distillation.steps?",
     "agents.cnt=3": "did you mean agents.count?",
     "agents.ring.fovv=3": "did you mean agents.ring.fov?",
-    "zzz=1": "there are seed, agents.…",
+    "zzz=1": "choose one of seed, agents.…",
     "ridge=1": "did you mean model.ridge or model.seq_jepa.ridge or negotiation.ridge?",
     "model.seq_jepa.view=3": "did you mean model.seq_jepa.views?",
     "scene.heigth=1": "did you mean agents.ring.height?",
     "training.qqq=1": "training.steps",
-    "training=3": "training is a group of settings",
-    "agents.ring=3": "agents.ring is a group of settings",
+    "training=3": "training: a group of settings",
+    "agents.ring=3": "agents.ring: a group of settings",
     "seed": "key.sub=value",
     "=3": "key.sub=value",
     "a..b=1": "key.sub=value",
@@ -38,7 +39,7 @@ WRONG = {
     "agents.kind=jepaa": "did you mean 'jepa'?",
     "agents.kind=zzz": "choose one of jepa, seq_jepa, p_jepa",
     'agents.kinds=["jepa","seq_jpa","jepa","jepa"]': "did you mean 'seq_jepa'?",
-    'agents.kinds=["jepa","seq_jepa"]': "agents.kinds names 2 kinds for agents.count=4 agents: name",
+    'agents.kinds=["jepa","seq_jepa"]': "agents.kinds: 2 kinds for agents.count=4 agents: name",
     "model.seq_jepa.heads=3": "model.seq_jepa.heads=3: must divide",
     "model.seq_jepa.encoder.dim=0": "model.seq_jepa.encoder.dim=0: at least 1",
     "model.p_jepa.task=fame": "model.p_jepa.task='fame': choose one of random, reward, positions",
@@ -66,7 +67,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_a_wrong_setting_is_refused_with_its_remedy(text):
+def test_a_wrong_setting_is_refused_and_the_message_says_what_to_change(text):
     with pytest.raises(ConfigError) as refusal:
         load_config(overrides=[TOY, text])
 
@@ -76,15 +77,15 @@ def test_a_wrong_setting_is_refused_with_its_remedy(text):
 GOOD = "4.8,3.2,0,180,-35"
 POSES = {
     "inside an object": (f'["{GOOD}", "0,0.45,0,0,0"]', "the pose of agent-1: objects can reach the camera"),
-    "out of sight": (f'["{GOOD}", "4.8,3.2,0,0,-35"]', "the pose of agent-1: the camera sees nothing"),
+    "objects out of view": (f'["{GOOD}", "4.8,3.2,0,0,-35"]', "the pose of agent-1: the camera sees nothing"),
     "malformed": (f'["{GOOD}", "4.8,3.2,a,0,-35"]', "the pose of agent-1: a pose is written x,y,z,yaw,pitch"),
     "too short": (f'["{GOOD}", "4.8,3.2"]', "the pose of agent-1: a pose is written x,y,z,yaw,pitch"),
-    "too few": (f'["{GOOD}"]', "agents.poses names 1 poses for agents.count=2 agents"),
+    "too few": (f'["{GOOD}"]', "agents.poses: 1 poses for agents.count=2 agents"),
 }
 
 
 @pytest.mark.parametrize("case", POSES)
-def test_a_pose_that_cannot_work_is_refused_by_the_name_of_its_agent(case):
+def test_a_pose_that_cannot_work_is_refused_with_the_name_of_its_agent(case):
     poses, reason = POSES[case]
 
     with pytest.raises(ConfigError) as refusal:
@@ -93,7 +94,7 @@ def test_a_pose_that_cannot_work_is_refused_by_the_name_of_its_agent(case):
     assert str(refusal.value).startswith(reason)
 
 
-def test_a_later_setting_lies_over_an_earlier_one_and_over_the_file_and_that_over_the_preset(tmp_path):
+def test_overrides_take_precedence_over_the_file_and_the_file_over_the_preset(tmp_path):
     file = tmp_path / "settings.toml"
     file.write_text("seed = 3\n[training]\nsteps = 30\nreplay_ticks = 64\n[agents.ring]\nradius = 5.0\n")
 
@@ -105,11 +106,11 @@ def test_a_later_setting_lies_over_an_earlier_one_and_over_the_file_and_that_ove
 
 
 @pytest.mark.parametrize("text", ["scene.autocorrelation=0.5", "scene.autocorrelation=[0.5]"])
-def test_a_list_of_one_may_be_written_as_one(text):
+def test_a_list_of_one_number_may_be_written_as_the_number(text):
     assert load_config(overrides=[text]).scene.autocorrelation == (0.5,)
 
 
-def test_settings_come_back_equal_from_toml():
+def test_settings_survive_a_round_trip_through_toml():
     poses = f'agents.poses=["{GOOD}","-4.8,3.2,0,0,-35,70"]'
     config = load_config(
         overrides=[poses, "agents.count=2", "scene.autocorrelation=[0.9,0.8]", "scene.objects=1"]
@@ -118,12 +119,12 @@ def test_settings_come_back_equal_from_toml():
     assert load_config(base=tomllib.loads(tomli_w.dumps(config.as_dict()))) == config
 
 
-def test_equal_settings_share_a_hash_and_every_setting_counts():
+def test_equal_settings_have_equal_hashes_and_different_settings_different_ones():
     assert load_config(overrides=["seed=3"]).hash() == load_config(overrides=["seed=3"]).hash()
     assert len({load_config(overrides=[f"training.weight_decay=1e-{k}"]).hash() for k in range(2, 6)}) == 4
 
 
-def test_every_setting_there_is_can_be_set_to_what_it_is():
+def test_every_setting_can_be_set_to_its_default():
     defaults = RunConfig().as_dict()
     for key in keys(RunConfig):
         value = defaults
@@ -132,7 +133,7 @@ def test_every_setting_there_is_can_be_set_to_what_it_is():
         assert load_config(overrides=[f"{key}={str(value).lower() if value != [] else '[]'}"]) == RunConfig()
 
 
-def test_an_agents_pose_does_not_depend_on_how_many_there_are():
+def test_an_agents_pose_does_not_depend_on_the_number_of_agents():
     few, many = (load_config(overrides=[f"agents.count={count}"]) for count in (2, 9))
 
     assert many.poses()[:2] == few.poses()
@@ -140,7 +141,7 @@ def test_an_agents_pose_does_not_depend_on_how_many_there_are():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["agents.kind=p_jepa", "scene.objects=2"], "model.p_jepa: agent-0: .*lower it to 2 or less"),
         (
@@ -154,12 +155,12 @@ def test_an_agents_pose_does_not_depend_on_how_many_there_are():
         (["agents.kind=seq_jepa", "training.segments=16"], "cannot fill so many dimensions"),
     ],
 )
-def test_what_a_kind_needs_and_is_not_given_is_said_before_anything_starts(overrides, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_kind_of_model_whose_requirements_are_not_met_is_refused_before_anything_starts(overrides, message):
+    with pytest.raises(ConfigError, match=message):
         load_config(overrides=[TOY, *overrides])
 
 
-def test_each_agent_has_the_kind_that_stands_at_its_place():
+def test_each_agent_has_the_kind_at_its_index():
     config = load_config(overrides=[TOY, "agents.count=2", 'agents.kinds=["p_jepa", "jepa"]'])
 
     assert [config.kind(index) for index in range(2)] == ["p_jepa", "jepa"]

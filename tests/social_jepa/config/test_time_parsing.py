@@ -2,8 +2,7 @@ import datetime
 
 import pytest
 
-from social_jepa.config.time_parsing import parse_time
-from social_jepa.storage.ledger import FOREVER
+from social_jepa.config.time_parsing import FOREVER, parse_time
 
 NOW = datetime.datetime(2026, 11, 21, 12, 30).timestamp()
 
@@ -30,11 +29,11 @@ def at(*when):
         ("1795238004.5", 1795238004.5),
     ],
 )
-def test_a_moment_may_be_written_as_people_write_it(text, when):
+def test_a_time_may_be_given_as_date_clock_time_age_or_seconds(text, when):
     assert parse_time(text, NOW) == when
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "25:00", "2026-13-01", "-3 m", "nan", "10 minutes hence"])
-def test_what_is_no_moment_is_refused_with_examples(text):
+def test_a_text_that_is_not_a_time_is_refused_with_examples(text):
     with pytest.raises(ValueError, match="write 2026-11-21T14:30, 14:30, or how long ago"):
         parse_time(text, NOW)

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from env.camera import Pose
-from social_jepa.config.agents_config import MAX_AGENTS
-from social_jepa.config.run_config import load_config
+from social_jepa.config.run_config import MAX_AGENTS, load_config
 from social_jepa.runtime.membership import (
     Member,
     MembershipError,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from social_jepa.config.time_parsing import FOREVER
 from social_jepa.storage import ledger as ledger_module
-from social_jepa.storage.ledger import FOREVER, Ledger, LedgerError
+from social_jepa.storage.ledger import Ledger, LedgerError
 from tests.support.ledger_rows import EDGE, ask, first_ledger, member, plain, told
 
 

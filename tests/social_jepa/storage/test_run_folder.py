@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.config.overrides import ConfigError
+from agents.config_error import ConfigError
 from social_jepa.config.run_config import load_config
 from social_jepa.storage.run_folder import (
     RunFolder,

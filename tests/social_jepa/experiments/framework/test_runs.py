@@ -14,14 +14,14 @@ TINY = "tests.support.tiny_experiment:EXPERIMENT"
 
 
 HOSTILE = {
-    "an unknown key": ("sampels=3", "there is no setting sampels: did you mean samples?"),
+    "an unknown key": ("sampels=3", "sampels: no such setting; did you mean samples?"),
     "an unknown nested key": ("noise.spred=3", "did you mean noise.spread?"),
-    "nothing like it": ("zzz=3", "there are samples, sizes"),
+    "nothing like it": ("zzz=3", "choose one of samples, sizes"),
     "a word for a number": ("samples=many", "samples='many'"),
     "a fraction for a count": ("samples=1.5", "samples=1.5"),
     "a truth for a count": ("samples=true", "samples=True"),
     "a group for a number": ("samples.x=1", "samples="),
-    "a number for a group": ("noise=1", "noise is a group"),
+    "a number for a group": ("noise=1", "noise: a group"),
     "no number": ("slow=nan", "slow=nan: a finite number is needed"),
     "no end": ("noise.spread=inf", "noise.spread=inf: a finite number is needed"),
     "a refused value": ("samples=0", "at least 1 is needed"),
