@@ -1,1 +1,1 @@
-"""The experiment pair-free; its question, protocol and thresholds are in `run`."""
+"""The experiment pair-free: see `run` for its question, protocol and thresholds."""

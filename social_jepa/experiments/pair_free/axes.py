@@ -1,4 +1,4 @@
-"""Two strangers and their axes: found on one stretch of the world's history, or on stretches of their own."""
+"""Train two agents, and find the axes of the second agent again on later, disjoint ticks."""
 
 from dataclasses import replace
 
@@ -17,39 +17,39 @@ from social_jepa.experiments.common.trained_agents import (
 from social_jepa.experiments.framework.experiment import Log
 
 
-def raised(upbringing: AgentSetup, seed: int, say: Log) -> tuple[list[TrainedAgent], TrainedAgent]:
-    """Train two agents; return them, and the second with axes that were found on a later stretch of time."""
-    strangers, poses = [], ring_poses(upbringing, 2)
+def train_pair(setup: AgentSetup, seed: int, log: Log) -> tuple[list[TrainedAgent], TrainedAgent]:
+    """Train two agents; return them, and the second agent with axes found on later, disjoint ticks."""
+    agents, poses = [], ring_poses(setup, 2)
     for index in range(2):
-        with untrained_agent(upbringing, seed, index, poses) as agent:
-            strangers.append(trained_agent(agent, train_agent(agent, say)))
+        with untrained_agent(setup, seed, index, poses) as agent:
+            agents.append(trained_agent(agent, train_agent(agent, log)))
             if index == 1:
-                apart = with_later_axes(agent, strangers[1])
-    return strangers, apart
+                disjoint = with_later_axes(agent, agents[1])
+    return agents, disjoint
 
 
-def with_later_axes(agent: Agent, stranger: TrainedAgent) -> TrainedAgent:
-    """Return an agent that has learned, with axes from ticks that come after all that it has seen.
+def with_later_axes(agent: Agent, trained: TrainedAgent) -> TrainedAgent:
+    """Return the trained agent with axes found on ticks after all ticks that it has seen.
 
-    It finds them as every agent does, from as many ticks, ranked on ticks that are later still. One thing
-    more than the time differs, and cannot be helped: it did not train on these ticks.
+    The axes are found as in any run: on the same number of ticks, and sorted by autocorrelations on later
+    ticks still. The time range differs and, unavoidably, the agent did not train on these ticks.
     """
     seen, config = agent.trainer.replay_buffer.ticks, agent.spec.training
     first = seen.stop + config.core_eval_ticks + 2 * agent.gap
     basis, _ = agent.find_axes(range(first, first + min(len(seen), BASIS_TICKS)))
     anchors, heldout = (
-        AnchorSet(shown.ids, basis(agent.encode_ticks(shown.ids)).float(), shown.core_dim)
-        for shown in (stranger.anchors, stranger.heldout)
+        AnchorSet(pool.ids, basis(agent.encode_ticks(pool.ids)).float(), pool.core_dim)
+        for pool in (trained.anchors, trained.heldout)
     )
-    return replace(stranger, basis=basis, anchors=anchors, heldout=heldout)
+    return replace(trained, basis=basis, anchors=anchors, heldout=heldout)
 
 
 def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the correlation of each column of one set with each of another, [n, D], [n, F] -> [D, F]."""
+    """Return the correlation of each column of a with each column of b, [n, D], [n, F] -> [D, F]."""
     a, b = ((rows - rows.mean(0)) / rows.std(0) for rows in (a, b))
     return a.T @ b / len(a)
 
 
-def leading(shown: AnchorSet, axes: int) -> np.ndarray:
-    """Return the most predictable axes of what an agent makes of some ticks, float64 [K, axes]."""
-    return shown.vectors[:, :axes].double().numpy()
+def leading_axes(embeddings: AnchorSet, axes: int) -> np.ndarray:
+    """Return the embeddings in their most predictable axes, float64 [K, axes]."""
+    return embeddings.vectors[:, :axes].double().numpy()

@@ -1,30 +1,31 @@
-r"""Maps between white spaces from next to nothing: signs, ranks, and the shapes of two clouds.
+r"""Maps between whitened spaces from few or no pairs: signs, permutations, third moments, point clouds.
 
-Two agents whose axes are the same coordinates of the world, sorted by their time constants, differ by the
-sign of each axis alone. With x_k and y_k what two of them make of anchor k, axis by axis:
+If the axes of two agents are the same factors of the scene, sorted by their time constants, the axes of the
+two agents differ only in sign. With x_k and y_k the embeddings of anchor k, axis by axis:
 
     signs        s = sign(sum_k x_k y_k)
-    hedged       tanh(sum_k x_k y_k c / (1 - c^2)) c, the mean of the target given the anchors and x, if the
-                 axes of the two correlate by +c or -c and nobody knows which
-    assigned     the signed permutation of the largest likelihood: of the anchors, and of the two spectra
+    shrunk       tanh(sum_k x_k y_k c / (1 - c^2)) c: the posterior mean of the target given the anchors and
+                 x, if the two axes correlate by +c or -c with equal prior probability
+    permutation  the signed permutation of the highest likelihood of the anchors and of the two spectra
 
-No pair at all leaves the shape of two clouds. Their third moments name the signs (`moment_signs`). Where the
-axes have no names, centres of clusters are matched by the distances between them, and nearest neighbours and
-Procrustes by turns do the rest (`match_clouds`, after arXiv:2510.02348).
+Without pairs only the shapes of the two point clouds remain. Their third moments determine the signs
+(`moment_signs`). If the axes cannot be told apart, `match_clouds` matches cluster centers by their pairwise
+distances, then alternates nearest neighbors and Procrustes (after arXiv:2510.02348).
 
-Search of `match_clouds`, on 12 planted clusters (`pair_free.control`, 6 axes, seeds 100 to 109). Found, that
-is with R2 above 0.85, where 0.92 is what the noise leaves, are
+Search for the settings of `match_clouds`, on 12 planted clusters (`scores.control_score`, 6 axes, seeds 100
+to 109). Number of runs that succeeded, which means R2 above 0.85; the noise allows 0.92:
 
-    5 of 10     32 restarts, one clustering of each cloud, centres matched by scipy's own descent (FAQ): of
-                the first full run
+    5 of 10     32 restarts, one clustering of each cloud, centers matched by scipy's default (FAQ): the
+                settings of the first full run
     1 of 10     16 restarts, the tightest of 16 clusterings, FAQ
-    9 of 10     16 restarts, one clustering, the best of 16 matchings by swaps (2-opt)
-    10 of 10    16 restarts, both, and as many with 4 restarts; on seeds 110 to 119 10 of 10 with 16
+    9 of 10     16 restarts, one clustering, the best of 16 matchings by pairwise swaps (2-opt)
+    10 of 10    16 restarts, both, and also with 4 restarts; 10 of 10 on seeds 110 to 119 with 16 restarts
 
-The true turn left neighbours nearer than any wrong one did: the search failed, not what chose among restarts.
-All these looked for the 12 clusters that there were; where the last looks for 8 or 16 (seeds 100 to 104), 4
-and 3 of 5 are found. So 18 restarts look for 8, 12 and 16 by turns, which is what is done: 10 of 10, 10 of 10
-on seeds 120 to 129, and of 9 and of 15 planted clusters (seeds 100 to 104) 4 and 5 of 5.
+The true rotation left smaller neighbor distances than any wrong one: the search failed, not the criterion
+that selects among restarts. All of these looked for the 12 clusters that were planted; the last setting
+succeeds on 4 and 3 of 5 (seeds 100 to 104) if it looks for 8 or 16. So 18 restarts cycle through 8, 12 and
+16 clusters, which is the setting used: 10 of 10, 10 of 10 on seeds 120 to 129, and 4 and 5 of 5 with 9 and 15
+planted clusters (seeds 100 to 104).
 """
 
 import warnings
@@ -36,61 +37,66 @@ from scipy.optimize import linear_sum_assignment, quadratic_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-CORRELATION = 0.95  # of two agents' axes for the same coordinate, as far as one knows beforehand
-RATE_NOISE = 0.02  # how far two agents' estimates of one autocorrelation lie apart
+CORRELATION = 0.95  # prior: correlation of two agents' axes for the same factor
+SPECTRUM_NOISE = 0.02  # prior: standard deviation between two agents' estimates of one autocorrelation
 
 
 def signs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the map of axes to their likes that anchors give, [n, D] and [n, D] -> diagonal [D, D]."""
+    """Return the sign of each axis, from anchors, [n, D] and [n, D] -> diagonal [D, D]."""
     return np.diag(np.where((x * y).sum(0) < 0, -1.0, 1.0))
 
 
-def hedged(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the same map, each axis shortened by how much its sign is in doubt, diagonal [D, D]."""
+def shrunk(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the signs, each axis shrunk by the uncertainty of its sign, diagonal [D, D]."""
     certainty = CORRELATION / (1 - CORRELATION**2)
     return np.diag(CORRELATION * np.tanh(certainty * (x * y).sum(0)))
 
 
-def assigned(x: np.ndarray, y: np.ndarray, rates: np.ndarray, rates_too: np.ndarray) -> np.ndarray:
-    """Return the likeliest signed permutation, [D, D].
+def signed_permutation(
+    x: np.ndarray, y: np.ndarray, source_spectrum: np.ndarray, target_spectrum: np.ndarray
+) -> np.ndarray:
+    """Return the signed permutation of the highest likelihood, [D, D].
 
     Args:
         x: [n, D], the source's anchors.
-        y: [n, D], the target's.
-        rates: [D], autocorrelations of the source's axes.
-        rates_too: [D], of the target's.
+        y: [n, D], the target's anchors.
+        source_spectrum: [D], autocorrelations of the source's axes.
+        target_spectrum: [D], autocorrelations of the target's axes.
     """
-    likeness = x.T @ y  # [D, D]; a permutation leaves the sums of squares as they are
-    strangeness = np.square((rates[:, None] - rates_too) / RATE_NOISE) / 2
+    products = x.T @ y  # [D, D]; a permutation does not change the sums of squares
+    mismatch = np.square((source_spectrum[:, None] - target_spectrum) / SPECTRUM_NOISE) / 2
     rows, columns = linear_sum_assignment(
-        np.abs(likeness) * CORRELATION / (1 - CORRELATION**2) - strangeness, maximize=True
+        np.abs(products) * CORRELATION / (1 - CORRELATION**2) - mismatch, maximize=True
     )
-    found = np.zeros_like(likeness)
-    found[rows, columns] = np.where(likeness[rows, columns] < 0, -1.0, 1.0)
-    return found
+    weight = np.zeros_like(products)
+    weight[rows, columns] = np.where(products[rows, columns] < 0, -1.0, 1.0)
+    return weight
 
 
 def procrustes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the orthogonal map nearest to the pairs, [n, D] and [n, D] -> [D, D]."""
+    """Return the orthogonal map with the smallest error on the pairs, [n, D] and [n, D] -> [D, D].
+
+    Unlike `alignment.fit.fit_procrustes` it works on numpy arrays and does not center them.
+    """
     u, _, vt = np.linalg.svd(x.T @ y)
     return u @ vt
 
 
-def random_turn(axes: int, rng: np.random.Generator) -> np.ndarray:
-    """Return an orthogonal map drawn from all alike, [axes, axes]: the one nearest to a Gaussian matrix."""
+def random_rotation(axes: int, rng: np.random.Generator) -> np.ndarray:
+    """Return an orthogonal map drawn uniformly (Haar), [axes, axes]: the one nearest to a Gaussian matrix."""
     return procrustes(np.eye(axes), rng.standard_normal((axes, axes)))
 
 
 def moment_signs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the signs that bring the third moments of two clouds together, diagonal [D, D].
+    """Return the signs that match the third moments of two point clouds best, diagonal [D, D].
 
-    All 2^D choices are tried. Rows of the clouds are no pairs.
+    All 2^D choices are tried. Rows of the two clouds are not paired.
 
     Args:
         x: [n, D], the source's cloud.
-        y: [m, D], the target's.
+        y: [m, D], the target's cloud.
     """
-    both = _third(x) * _third(y)  # the product of the moments, as all axes stand
+    both = _third_moments(x) * _third_moments(y)  # without sign changes
     choices = np.array(list(product((1.0, -1.0), repeat=x.shape[1])))
     score = np.einsum("abc,ra,rb,rc->r", both, choices, choices, choices)
     return np.diag(choices[score.argmax()])
@@ -98,58 +104,60 @@ def moment_signs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def match_clouds(
     x: np.ndarray, y: np.ndarray, rng: np.random.Generator,
-    restarts: int = 18, clusters: tuple[int, ...] = (8, 12, 16), tries: int = 16, turns: int = 30,
-    near: int = 5,
+    restarts: int = 18, clusters: tuple[int, ...] = (8, 12, 16), tries: int = 16,
+    iterations: int = 30, neighbors: int = 5,
 ) -> np.ndarray:  # fmt: skip
-    """Return the orthogonal map that lays one cloud on another, [D, D].
+    """Return the orthogonal map that aligns one point cloud with another, [D, D].
 
     Args:
         x: [n, D], the source's cloud.
-        y: [m, D], the target's; rows are no pairs.
-        rng: Draws where clusters begin, and in what order centres are matched first.
-        restarts: Beginnings, of which the one counts that leaves neighbours nearest.
-        clusters: How many centres of each cloud are looked for, by turns of the restarts.
-        tries: Clusterings of a cloud of which the tightest counts, and matchings of which the best does.
-        turns: Of nearest neighbours and Procrustes.
-        near: Target rows that stand for a source row's partner.
+        y: [m, D], the target's cloud; its rows are not paired with those of x.
+        rng: Draws the initial cluster centers and the initial orders of the matchings.
+        restarts: Number of initializations; the one with the smallest neighbor distances is returned.
+        clusters: Numbers of clusters to look for; the restarts cycle through them.
+        tries: Clusterings of each cloud, of which the tightest is used, and matchings, of which the best is.
+        iterations: Alternations of nearest neighbors and Procrustes.
+        neighbors: Target rows whose mean is the partner of a source row.
     """
     tree = cKDTree(y)
-    best, nearest = np.eye(x.shape[1]), np.inf
+    best, smallest = np.eye(x.shape[1]), np.inf
     for restart in range(restarts):
         count = clusters[restart % len(clusters)]
-        centres, other = (_centres(cloud, count, tries, rng) for cloud in (x, y))
-        found = procrustes(centres, other[_matched(centres, other, tries, rng)])
-        for _ in range(turns):
-            found = procrustes(x, y[tree.query(x @ found, near)[1]].mean(1))
-        distance = tree.query(x @ found)[0].mean() + cKDTree(x @ found).query(y)[0].mean()
-        if distance < nearest:
-            best, nearest = found, distance
+        centers, target_centers = (_cluster_centers(cloud, count, tries, rng) for cloud in (x, y))
+        weight = procrustes(centers, target_centers[_match_centers(centers, target_centers, tries, rng)])
+        for _ in range(iterations):
+            weight = procrustes(x, y[tree.query(x @ weight, neighbors)[1]].mean(1))
+        distance = tree.query(x @ weight)[0].mean() + cKDTree(x @ weight).query(y)[0].mean()
+        if distance < smallest:
+            best, smallest = weight, distance
     return best
 
 
-def _centres(cloud: np.ndarray, clusters: int, tries: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the centres of the tightest of some clusterings, [clusters, D]."""
+def _cluster_centers(cloud: np.ndarray, clusters: int, tries: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the centers of the tightest of several clusterings, [clusters, D]."""
     found = []
     for _ in range(tries):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a cluster ran empty: not the tightest, then
-            centres, labels = kmeans2(cloud, clusters, minit="++", seed=rng)
-        found.append((np.square(cloud - centres[labels]).sum(), centres))
+            warnings.simplefilter("ignore", UserWarning)  # a cluster is empty: not the tightest
+            centers, labels = kmeans2(cloud, clusters, minit="++", seed=rng)
+        found.append((np.square(cloud - centers[labels]).sum(), centers))
     return min(found, key=lambda pair: pair[0])[1]
 
 
-def _matched(centres: np.ndarray, other: np.ndarray, tries: int, rng: np.random.Generator) -> np.ndarray:
-    """Return which centre of another cloud has the distances of each of one, [clusters].
+def _match_centers(
+    centers: np.ndarray, target_centers: np.ndarray, tries: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the index of the target center matched to each center, by their pairwise distances, [clusters].
 
-    Swaps of two from a random order (2-opt), the best of some: the descent that scipy takes by default ended
-    beside the right order even where both clouds had the right centres.
+    Quadratic assignment by pairwise swaps from random orders (2-opt), the best of several tries: scipy's
+    default method (FAQ) missed the right order even if both clouds had the right centers.
     """
-    within = [cdist(points, points) for points in (centres, other)]
+    within = [cdist(points, points) for points in (centers, target_centers)]
     options = {"maximize": True, "rng": rng}
-    found = [quadratic_assignment(*within, method="2opt", options=options) for _ in range(tries)]
-    return max(found, key=lambda result: result.fun).col_ind
+    matchings = [quadratic_assignment(*within, method="2opt", options=options) for _ in range(tries)]
+    return max(matchings, key=lambda result: result.fun).col_ind
 
 
-def _third(cloud: np.ndarray) -> np.ndarray:
+def _third_moments(cloud: np.ndarray) -> np.ndarray:
     """Return E[x_a x_b x_c], [D, D, D]."""
     return np.einsum("na,nb,nc->abc", cloud, cloud, cloud, optimize=True) / len(cloud)

@@ -1,1 +1,1 @@
-"""The experiment universe; its question, protocol and thresholds are in `run`."""
+"""The experiment universe: see `run` for its question, protocol and thresholds."""

@@ -1,167 +1,169 @@
-"""The table of society: goals first, then numbers of agents, paths, newcomers, pairs, and shuffled rows."""
+"""Metrics and notes of universe: thresholds, agents, joiners, pairs, shuffled rows, corruption."""
 
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
 from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
-from social_jepa.experiments.universe.shuffles import ENDS
+from social_jepa.experiments.universe.settings import Settings
+from social_jepa.experiments.universe.shuffles import BOTH_INTACT, EDGE_KINDS
 
-SEARCH = (
-    "Search, on seed 100 alone: a dozen settings of size, steps and rate, until none of 16 agents missed a "
-    "box. With codes of 8 dimensions three of some fifty did, at rates of 5e-3 and 3e-3."
+SEARCH_NOTE = (
+    "Search, on seed 100 alone: a dozen settings of sizes, steps and learning rate, until all of 16 agents "
+    "detected both boxes. With latents of 8 dimensions three of some fifty agents did not, at learning rates "
+    "of 5e-3 and 3e-3."
 )
 
 
-def figures(results: Results, settings: Any) -> list[Metric]:
-    """Return the lines of the table."""
+def metrics(results: Results, settings: Settings) -> list[Metric]:
+    """Return the metrics of the results table."""
     return [
-        *_goals(results, settings),
-        *_agents(results, settings),
-        *_newcomers(results, settings),
-        *_pairs(results, settings),
-        *_shuffles(results, settings),
-        *_few(results, settings),
+        *_threshold_metrics(results, settings),
+        *_agent_count_metrics(results, settings),
+        *_joiner_metrics(results, settings),
+        *_pair_count_metrics(results, settings),
+        *_shuffled_metrics(results, settings),
+        *_corrupted_metrics(results, settings),
     ]
 
 
-def _goals(results: Results, settings: Any) -> list[Metric]:
-    most = f"{settings.most} agents"
-    gain = results.estimate("toy", f"universe, {most}") - results.estimate("toy", f"pairwise, {most}")
-    words = f"100% of {settings.dealt[0]} shuffled"
-    chance = results.mean("toy", f"universe, {words}") - results.mean("toy", f"pairwise, {words}")
-    cycle = results.estimate("toy", f"cycle error, universe, {most}")
-    baseline = results.mean("toy", f"cycle error, pairwise, {most}")
-    null = results.mean("toy", f"cycle error, shuffled, {most}")
-    sent = results.estimate("toy", f"messages, join, {most}")
-    refit = results.mean("toy", f"messages, refit, {most}")
+def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
+    agents = f"{settings.max_agents} agents"
+    gain = results.estimate("toy", f"universe, {agents}") - results.estimate("toy", f"pairwise, {agents}")
+    suffix = f"100% of {settings.shuffled_pair_counts[0]} shuffled"
+    null_gain = results.mean("toy", f"universe, {suffix}") - results.mean("toy", f"pairwise, {suffix}")
+    cycle = results.estimate("toy", f"cycle error, universe, {agents}")
+    baseline = results.mean("toy", f"cycle error, pairwise, {agents}")
+    null = results.mean("toy", f"cycle error, shuffled, {agents}")
+    sent = results.estimate("toy", f"messages, join, {agents}")
+    refit = results.mean("toy", f"messages, refit, {agents}")
+    group = "thresholds"
     return [
         Metric(
-            f"{most}: R2 of the universe minus pairwise",
-            gain,
-            chance,
-            threshold=Threshold(">=", 0),
-            group="goals",
+            f"{agents}: R2 of the universe minus pairwise", gain, null_gain,
+            threshold=Threshold(">=", 0), group=group,
         ),
-        Metric(f"{most}: cycle error of the universe", cycle, null, baseline, Threshold("<", 1e-5), "goals"),
-        Metric(f"{most}: messages for a join", sent, None, refit, Threshold("==", 1), "goals"),
-    ]
+        Metric(f"{agents}: cycle error of the universe", cycle, null, baseline, Threshold("<", 1e-5), group),
+        Metric(f"{agents}: messages for a join", sent, None, refit, Threshold("==", 1), group),
+    ]  # fmt: skip
 
 
-def _agents(results: Results, settings: Any) -> list[Metric]:
+def _agent_count_metrics(results: Results, settings: Settings) -> list[Metric]:
     group = f"{settings.pairs} pairs; baseline: pairwise"
-    found = []
-    for count in settings.sizes:
+    table = []
+    for count in settings.agent_counts:
         name = f"universe, {count} agents"
         null = results.mean("toy", f"null, {count} agents")
         baseline = results.mean("toy", f"pairwise, {count} agents")
-        found.append(Metric(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
-    baseline = results.mean("toy", f"pairwise, {settings.most} agents")
+        table.append(Metric(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
+    baseline = results.mean("toy", f"pairwise, {settings.max_agents} agents")
     for hops in settings.hops:
         estimate = results.estimate("toy", f"through {hops}")
         null = results.mean("toy", f"through {hops}, null")
-        found.append(Metric(f"R2: pairwise through {hops}", estimate, null, baseline, group=group))
-    ending = f"one size, {settings.most} agents"
-    estimate = results.estimate("toy", f"cycle error, universe, {ending}")
+        name = f"R2: pairwise maps composed through {hops} agent{'s' * (hops > 1)}"
+        table.append(Metric(name, estimate, null, baseline, group=group))
+    suffix = f"equal cores, {settings.max_agents} agents"
+    estimate = results.estimate("toy", f"cycle error, universe, {suffix}")
     null, baseline = (
-        results.mean("toy", f"cycle error, {way}, {ending}") for way in ("shuffled", "pairwise")
+        results.mean("toy", f"cycle error, {maps}, {suffix}") for maps in ("shuffled", "pairwise")
     )
-    found.append(Metric("cycle error: universe, one size", estimate, null, baseline, group=group))
-    baseline = results.mean("toy", f"kilobytes, pairwise, {settings.most} agents")
-    sent = results.estimate("toy", f"kilobytes, universe, {settings.most} agents")
-    found.append(Metric("kilobytes sent: universe", sent, None, baseline, group=group))
-    return found
+    table.append(Metric("cycle error: universe, equal cores", estimate, null, baseline, group=group))
+    baseline = results.mean("toy", f"kilobytes, pairwise, {settings.max_agents} agents")
+    sent = results.estimate("toy", f"kilobytes, universe, {settings.max_agents} agents")
+    table.append(Metric("kilobytes sent: universe", sent, None, baseline, group=group))
+    return table
 
 
-def _newcomers(results: Results, settings: Any) -> list[Metric]:
-    group = "newcomer; baseline: all fitted anew"
-    found = []
-    for count in settings.sizes:
-        estimate = results.estimate("toy", f"newcomer, join, {count} agents")
-        null = results.mean("toy", f"newcomer, null, {count} agents")
-        baseline = results.mean("toy", f"newcomer, refit, {count} agents")
-        found.append(Metric(f"R2 of its edges: joins {count - 1}", estimate, null, baseline, group=group))
-    return found
+def _joiner_metrics(results: Results, settings: Settings) -> list[Metric]:
+    group = "joiner; baseline: universe fitted again"
+    table = []
+    for count in settings.agent_counts:
+        estimate = results.estimate("toy", f"joiner, join, {count} agents")
+        null = results.mean("toy", f"joiner, null, {count} agents")
+        baseline = results.mean("toy", f"joiner, refit, {count} agents")
+        name = f"R2 of the joiner's edges: joins {count - 1} agents"
+        table.append(Metric(name, estimate, null, baseline, group=group))
+    return table
 
 
-def _pairs(results: Results, settings: Any) -> list[Metric]:
+def _pair_count_metrics(results: Results, settings: Settings) -> list[Metric]:
     return [
         Metric(
             f"R2: universe, {pairs} pairs", results.estimate("toy", f"universe, {pairs} pairs"),
             results.mean("toy", f"null, {pairs} pairs"),
             results.mean("toy", f"pairwise, {pairs} pairs"),
-            group=f"{settings.most} agents; baseline: pairwise",
+            group=f"{settings.max_agents} agents; baseline: pairwise",
         )
-        for pairs in settings.budgets
+        for pairs in settings.pair_counts
     ]  # fmt: skip
 
 
-def _shuffles(results: Results, settings: Any) -> list[Metric]:
-    found = []
-    for pairs in settings.dealt:
-        for ending in ("", ", trimmed"):
-            null = results.mean("toy", f"universe{ending}, 100% of {pairs} shuffled")
-            for share in filter(None, settings.shares):
-                words = f"{ending}, {share:.0%} of {pairs} shuffled"
-                estimate = results.estimate("toy", f"universe{words}")
-                baseline = results.mean("toy", f"pairwise{words}")
-                group = f"{settings.most} agents, shuffled rows; baseline: pairwise"
-                found.append(Metric(f"R2: universe{words}", estimate, null, baseline, group=group))
-    return found
+def _shuffled_metrics(results: Results, settings: Settings) -> list[Metric]:
+    group = f"{settings.max_agents} agents, shuffled rows; baseline: pairwise"
+    table = []
+    for pairs in settings.shuffled_pair_counts:
+        for trimmed in ("", ", trimmed"):
+            null = results.mean("toy", f"universe{trimmed}, 100% of {pairs} shuffled")
+            for share in filter(None, settings.shuffled_shares):
+                suffix = f"{trimmed}, {share:.0%} of {pairs} shuffled"
+                estimate = results.estimate("toy", f"universe{suffix}")
+                baseline = results.mean("toy", f"pairwise{suffix}")
+                table.append(Metric(f"R2: universe{suffix}", estimate, null, baseline, group=group))
+    return table
 
 
-def _few(results: Results, settings: Any) -> list[Metric]:
-    found = []
+def _corrupted_metrics(results: Results, settings: Settings) -> list[Metric]:
+    table = []
     group = (
-        f"{settings.company} agents, {settings.mixed:.0%} of the rows of {settings.few} of them shuffled; "
-        "baseline: pairwise"
+        f"{settings.group_size} agents, {settings.corrupted_share:.0%} of the rows of "
+        f"{settings.corrupted_agents} of them shuffled; baseline: pairwise"
     )
-    for pairs in settings.dealt:
-        for ends in ENDS[:2]:
-            words = f"{ends}, {pairs}"
-            found.append(Metric(
-                f"R2 between {ends}: universe, {pairs} pairs, none shuffled",
-                results.estimate("toy", f"few, universe, {words}, clean"),
-                results.mean("toy", f"few, universe, {words}, null"),
-                results.mean("toy", f"few, pairwise, {words}, clean"), group=group,
+    for pairs in settings.shuffled_pair_counts:
+        for kind in EDGE_KINDS[:2]:
+            suffix = f"{kind}, {pairs}"
+            table.append(Metric(
+                f"R2 between {kind}: universe, {pairs} pairs, none shuffled",
+                results.estimate("toy", f"corrupted, universe, {suffix}, clean"),
+                results.mean("toy", f"corrupted, universe, {suffix}, null"),
+                results.mean("toy", f"corrupted, pairwise, {suffix}, clean"), group=group,
             ))  # fmt: skip
-        for ending in ("", ", trimmed"):
-            for ends in ENDS:
-                words = f"{ending}, {ends}, {pairs}"
-                null = f"few, universe{words}, null"
-                if ends == ENDS[-1]:  # nothing of theirs is shuffled there
-                    null = f"universe{ending}, 100% of {pairs} shuffled"
-                found.append(Metric(
-                    f"R2 between {ends}: universe{ending}, {pairs} pairs",
-                    results.estimate("toy", f"few, universe{words}"),
+        for trimmed in ("", ", trimmed"):
+            for kind in EDGE_KINDS:
+                suffix = f"{trimmed}, {kind}, {pairs}"
+                null = f"corrupted, universe{suffix}, null"
+                if kind == BOTH_INTACT:  # no row of these agents is shuffled in that null
+                    null = f"universe{trimmed}, 100% of {pairs} shuffled"
+                table.append(Metric(
+                    f"R2 between {kind}: universe{trimmed}, {pairs} pairs",
+                    results.estimate("toy", f"corrupted, universe{suffix}"),
                     results.mean("toy", null),
-                    results.mean("toy", f"few, pairwise{words}"), group=group,
+                    results.mean("toy", f"corrupted, pairwise{suffix}"), group=group,
                 ))  # fmt: skip
-    return found
+    return table
+
+
+def notes(results: Results, settings: Settings) -> list[str]:
+    """Return training costs, core sizes, the gain of the universe by seed, and missed thresholds."""
+    seed = results.seeds[0]
+    spent = results.condition_results["toy", seed].flops / 1e12
+    sizes = np.concatenate([results.array("toy", "core sizes", seed) for seed in results.seeds])
+    common = int(np.bincount(sizes).argmax())
+    return [
+        f"Counted training TFLOPs of {settings.max_agents} agents, seed {seed}: {spent:.2f}.",
+        f"{(sizes != common).sum()} of {len(sizes)} agents found a core of another size than {common}.",
+        SEARCH_NOTE,
+        f"Universe minus pairwise by seed: {_gains(results)}; of edges between two cores of {common} "
+        f"dimensions: {_gains(results, common)}.",
+        *missed_thresholds(metrics(results, settings)),
+    ]
 
 
 def _gains(results: Results, size: int = 0) -> str:
-    """Return each seed's mean gain of an edge through the universe; of edges between cores of one size."""
-    said = []
+    """Return the mean gain of an edge through the universe by seed; of edges between cores of one size."""
+    texts = []
     for seed in results.seeds:
         gain = results.array("toy", "universe", seed) - results.array("toy", "pairwise", seed)
         sizes = results.array("toy", "core sizes", seed)
         kept = [not size or sizes[a] == sizes[b] == size for a, b in permutations(range(len(sizes)), 2)]
-        said.append(f"{gain[kept].mean():.2g}")
-    return ", ".join(said)
-
-
-def notes(results: Results, settings: Any) -> list[str]:
-    """Return what the trainings cost, which agents fell short, and by how much goals are missed."""
-    spent = results.condition_results["toy", results.seeds[0]].flops / 1e12
-    sizes = np.concatenate([results.array("toy", "core sizes", seed) for seed in results.seeds])
-    usual = int(np.bincount(sizes).argmax())
-    return [
-        f"Counted training TFLOPs of {settings.most} agents, seed {results.seeds[0]}: {spent:.2f}.",
-        f"{(sizes != usual).sum()} of {len(sizes)} agents found a core of another size than {usual}.",
-        SEARCH,
-        f"Universe minus pairwise by seed: {_gains(results)}; of edges between two cores of {usual} "
-        f"dimensions: {_gains(results, usual)}.",
-        *missed_thresholds(figures(results, settings)),
-    ]
+        texts.append(f"{gain[kept].mean():.2g}")
+    return ", ".join(texts)

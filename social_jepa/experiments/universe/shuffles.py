@@ -1,77 +1,84 @@
-"""What becomes of maps and of a universe when rows are shuffled: those of everybody, or of a few."""
+"""R2 of maps and universes fitted on shuffled rows: of all agents, or of a few corrupted agents."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import permutations
-from typing import Any
-
-import numpy as np
 
 from alignment.fit import fit_robust
 from alignment.universe import fit_universe
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.universe.ways import (
+from social_jepa.experiments.universe.maps import (
     Cores,
+    EdgeMaps,
     Edges,
-    Way,
-    chosen,
-    direct,
-    edges_r2,
-    of_one_size,
-    shuffled,
+    anchor_cores,
+    edge_scores,
+    pairwise_maps,
+    shuffle_rows,
+    with_common_core_dim,
+)
+from social_jepa.experiments.universe.settings import Settings, UniverseStream
+
+BOTH_CORRUPTED, ONE_CORRUPTED, BOTH_INTACT = EDGE_KINDS = (
+    "two corrupted agents",
+    "a corrupted and an intact agent",
+    "two intact agents",
 )
 
-SHUFFLING, MIXING = 2, 4  # words
-ENDS = ("two of them", "one of them and another", "two others")  # of edges, where a few mix up their rows
 
-
-def kinds(keep: float) -> Mapping[str, Callable[[Cores], Way]]:
-    """Return the ways that are compared; the trimmed ones trust a share of the rows."""
+def fit_methods(keep: float) -> Mapping[str, Callable[[Cores], EdgeMaps]]:
+    """Return the methods that are compared, by name; the trimmed ones trust a share of the rows."""
     robust = partial(fit_robust, keep=keep, centred=False)
     return {
         "universe": lambda cores: fit_universe(cores).between,
         "universe, trimmed": lambda cores: fit_universe(cores, keep).between,
-        "pairwise": direct,
-        "pairwise, trimmed": lambda cores: direct(cores, robust),
+        "pairwise": pairwise_maps,
+        "pairwise, trimmed": lambda cores: pairwise_maps(cores, robust),
     }
 
 
-def of_shuffles(strangers: Sequence[TrainedAgent], pairs: int, seed: int, settings: Any) -> dict[str, Score]:
-    """Return R2 of all agents when a share of each agent's rows is shuffled; all of them are the null."""
-    found = {}
-    for share in sorted({*settings.shares, 1.0}):
-        dealt = []
+def shuffled_scores(
+    agents: Sequence[TrainedAgent], pairs: int, seed: int, settings: Settings
+) -> dict[str, Score]:
+    """Return R2 if a share of the rows of every agent is shuffled; a share of 1 is the null."""
+    scores = {}
+    for share in sorted({*settings.shuffled_shares, 1.0}):
+        draws = []
         for draw in range(settings.draws):
-            rng = np.random.default_rng([seed, SHUFFLING, draw, pairs])
-            dealt.append(shuffled(chosen(strangers, pairs, seed, draw), share, rng))
-        for kind, fit in kinds(settings.keep).items():
-            name = f"{kind}, {share:.0%} of {pairs} shuffled"
-            found[name] = Score.average(edges_r2(strangers, [fit(cores) for cores in dealt]))
-    return found
+            rng = UniverseStream.SHUFFLED.rng(seed, draw, pairs)
+            draws.append(shuffle_rows(anchor_cores(agents, pairs, seed, draw), share, rng))
+        for method, fit in fit_methods(settings.keep).items():
+            name = f"{method}, {share:.0%} of {pairs} shuffled"
+            scores[name] = Score.average(edge_scores(agents, [fit(cores) for cores in draws]))
+    return scores
 
 
-def of_a_few(strangers: Sequence[TrainedAgent], pairs: int, seed: int, settings: Any) -> dict[str, Score]:
-    """Return R2 by kind of edge when a few of a company have shuffled rows; all of them are the null.
+def corrupted_scores(
+    agents: Sequence[TrainedAgent], pairs: int, seed: int, settings: Settings
+) -> dict[str, Score]:
+    """Return R2 by kind of edge if rows of a few agents of a group are shuffled; all of them are the null.
 
-    Who belongs to it is those whose cores have the commonest size, and others only where these are too few.
+    The group consists of agents with the most common core size, and of others only if these are too few.
     """
-    alike = of_one_size(strangers)
-    company = [*alike, *(each for each in strangers if each not in alike)][: settings.company]
-    names = [each.name for each in company]
-    honest, few = names[: -settings.few], names[-settings.few :]
-    mixed = [edge for edge in permutations(names, 2) if len({*edge} & {*few}) == 1]
-    edges: tuple[Edges, ...] = (list(permutations(few, 2)), mixed, list(permutations(honest, 2)))
-    found = {}
-    for ending, share in (("", settings.mixed), (", clean", 0.0), (", null", 1.0)):
-        dealt = []
+    equal = with_common_core_dim(agents)
+    group = [*equal, *(agent for agent in agents if agent not in equal)][: settings.group_size]
+    names = [agent.name for agent in group]
+    intact, corrupted = names[: -settings.corrupted_agents], names[-settings.corrupted_agents :]
+    one_corrupted = [edge for edge in permutations(names, 2) if len({*edge} & {*corrupted}) == 1]
+    edges: tuple[Edges, ...] = (
+        list(permutations(corrupted, 2)), one_corrupted, list(permutations(intact, 2)),
+    )  # fmt: skip
+    scores = {}
+    for suffix, share in (("", settings.corrupted_share), (", clean", 0.0), (", null", 1.0)):
+        draws = []
         for draw in range(settings.draws):
-            rng = np.random.default_rng([seed, MIXING, draw, pairs])
-            cores = chosen(company, pairs, seed, draw)
-            dealt.append(cores | shuffled({name: cores[name] for name in few}, share, rng))
-        for kind, fit in kinds(settings.keep).items():
-            ways = [fit(cores) for cores in dealt]
-            for ends, of_kind in zip(ENDS, edges, strict=True):
-                name = f"few, {kind}, {ends}, {pairs}{ending}"
-                found[name] = Score.average(edges_r2(company, ways, of_kind))
-    return found
+            rng = UniverseStream.CORRUPTED.rng(seed, draw, pairs)
+            cores = anchor_cores(group, pairs, seed, draw)
+            draws.append(cores | shuffle_rows({name: cores[name] for name in corrupted}, share, rng))
+        for method, fit in fit_methods(settings.keep).items():
+            maps = [fit(cores) for cores in draws]
+            for kind, kind_edges in zip(EDGE_KINDS, edges, strict=True):
+                name = f"corrupted, {method}, {kind}, {pairs}{suffix}"
+                scores[name] = Score.average(edge_scores(group, maps, kind_edges))
+    return scores
