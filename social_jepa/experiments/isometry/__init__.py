@@ -1,1 +1,1 @@
-"""The experiment isometry; its question, protocol and thresholds are in `run`."""
+"""The isometry experiment; its question, protocol and thresholds are in `run`."""

@@ -1,4 +1,4 @@
-"""The methods that isometry compares, and how an agent of each is raised."""
+"""The learning methods that isometry compares, and the training of agents with each of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,26 +18,27 @@ from social_jepa.experiments.common.trained_agents import (
 )
 from social_jepa.experiments.framework.experiment import Log
 
-RIVALS = "social_jepa.experiments.common.baselines:"
+BASELINES = "social_jepa.experiments.common.baselines:"
+LONG = "jepa-long"  # the condition of the long schedule
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to learn.
+    """A learning method.
 
     Attributes:
-        title: As pictures name it.
-        kind: Of world model, as in a run.
-        model: What it changes of the upbringing's model settings.
-        learns: Whether it takes steps of training.
-        told: Whether its camera tells it where the objects are.
+        title: Label in plots and tables.
+        kind: Kind of world model, as in a run.
+        model: Model settings that differ from the setup's.
+        trains: Whether the model takes training steps.
+        supervised: Whether the recorder provides the positions of the objects as targets.
     """
 
     title: str
     kind: str = "jepa"
     model: Mapping[str, Any] = field(default_factory=dict)
-    learns: bool = True
-    told: bool = False
+    trains: bool = True
+    supervised: bool = False
 
 
 METHODS: Mapping[str, Method] = {
@@ -45,46 +46,45 @@ METHODS: Mapping[str, Method] = {
     "vicreg": Method("JEPA, VICReg", model={"objective": "vicreg"}),
     "log-det": Method("JEPA, log-det", model={"objective": "log_det"}),
     "sigreg": Method("JEPA, SIGReg", model={"objective": "sigreg"}),
-    "autoencoder": Method("autoencoder", RIVALS + "Autoencoder"),
-    "masked-autoencoder": Method("masked autoencoder", RIVALS + "MaskedAutoencoder"),
-    "simclr": Method("SimCLR", RIVALS + "SimClr"),
-    "supervised": Method("supervised", RIVALS + "Supervised", told=True),
-    "untrained": Method("untrained", learns=False),
-    "pixel-pca": Method("pixel PCA", RIVALS + "PixelPca", learns=False),
+    "autoencoder": Method("autoencoder", BASELINES + "Autoencoder"),
+    "masked-autoencoder": Method("masked autoencoder", BASELINES + "MaskedAutoencoder"),
+    "simclr": Method("SimCLR", BASELINES + "SimClr"),
+    "supervised": Method("supervised", BASELINES + "Supervised", supervised=True),
+    "untrained": Method("untrained", trains=False),
+    "pixel-pca": Method("pixel PCA", BASELINES + "PixelPca", trains=False),
 }
 
 
-def raise_one(
-    method: Method, upbringing: AgentSetup, seed: int, index: int, poses: Sequence[Pose], say: Log,
-    later: int = 0,
-) -> tuple[TrainedAgent, np.ndarray]:  # fmt: skip
-    """Train one agent, and return what remains of it and what its camera saw at three ticks that score.
+def train_one(
+    method: Method, setup: AgentSetup, seed: int, index: int, poses: Sequence[Pose], log: Log, later: int = 0
+) -> tuple[TrainedAgent, np.ndarray]:
+    """Train one agent, and return it with the views of its camera at three held-out ticks.
 
     Args:
-        method: How it learns.
-        upbringing: The world and the course.
-        seed: Of the world; all that is random in the agent follows from (seed, index).
-        index: Which agent.
-        poses: Where all agents stand.
-        say: Told how it goes.
-        later: Ticks by which its training begins after that of others.
+        method: Learning method.
+        setup: The scene and the training schedule.
+        seed: Seed of the scene; all randomness of the agent follows from (seed, index).
+        index: Index of the agent.
+        poses: Camera poses of all agents.
+        log: Receives progress messages.
+        later: Number of ticks by which the training ticks are shifted relative to those of the other agents.
 
     Returns:
-        (the stranger, frames uint8 [3, H, W, 3]).
+        (the trained agent, frames uint8 [3, H, W, 3]).
     """
-    model = replace(upbringing.model, **method.model)
-    with untrained_agent(upbringing, seed, index, poses, method.kind, model) as agent:
-        if method.told:
-            agent.recorder.spec = SensorSpec(controlled_objects=upbringing.scene.objects, task="positions")
+    model = replace(setup.model, **method.model)
+    with untrained_agent(setup, seed, index, poses, method.kind, model) as agent:
+        if method.supervised:
+            agent.recorder.spec = SensorSpec(controlled_objects=setup.scene.objects, task="positions")
         if later:
             train_on_later_ticks(agent, later)
-        flops = train_agent(agent, say, None if method.learns else 0)
-        return trained_agent(agent, flops), agent.recorder.record(agent.heldout_ticks[:3]).frames
+        flops = train_agent(agent, log, None if method.trains else 0)
+        return trained_agent(agent, flops), agent.recorder.record(agent.held_ticks[:3]).frames
 
 
-def raise_all(
-    method: Method, upbringing: AgentSetup, seed: int, indices: Sequence[int], poses: Sequence[Pose], say: Log
+def train_all(
+    method: Method, setup: AgentSetup, seed: int, indices: Sequence[int], poses: Sequence[Pose], log: Log
 ) -> tuple[list[TrainedAgent], np.ndarray]:
-    """Train several agents one after the other; the frames are [agents, 3, H, W, 3]."""
-    raised = [raise_one(method, upbringing, seed, index, poses, say) for index in indices]
-    return [stranger for stranger, _ in raised], np.stack([frames for _, frames in raised])
+    """Train several agents one after the other; return them and frames uint8 [agents, 3, H, W, 3]."""
+    trained = [train_one(method, setup, seed, index, poses, log) for index in indices]
+    return [agent for agent, _ in trained], np.stack([frames for _, frames in trained])

@@ -1,4 +1,4 @@
-"""What isometry measures of a society: translations over pair budgets, and the shape of its maps."""
+"""Scores of isometry: the R2 of maps over numbers of pairs, and the shape of the maps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,165 +25,161 @@ from alignment.universe import fit_universe
 from social_jepa.experiments.common.pairs import average_over_edges, heldout_pairs
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.isometry.settings import IsometryStream
 
-MOST_CHOICES = 16  # of a budget's pairs; fewer where a choice takes a large share of all
-CHOOSING, SHUFFLING = 51, 52  # words
+MAX_CHOICES = 16  # random choices of so many pairs; fewer where one choice is a large share of the pool
 FITS: Mapping[str, Fit] = {
     "procrustes": fit_core,
     "ridge": fit_ridge,
     "robust": partial(fit_robust, centred=False),
 }
-ScoreFn = Callable[[TrainedAgent, TrainedAgent], Score]
+EdgeScore = Callable[[TrainedAgent, TrainedAgent], Score]
 
 
-def leading(stranger: TrainedAgent, count: int) -> TrainedAgent:
-    """Return a stranger whose core is taken to be so many leading axes, whatever it found itself."""
-    anchors, heldout = (replace(known, core_dim=count) for known in (stranger.anchors, stranger.heldout))
-    return replace(stranger, basis=replace(stranger.basis, core_dim=count), anchors=anchors, heldout=heldout)
+def with_core_dim(agent: TrainedAgent, core_dim: int) -> TrainedAgent:
+    """Return the agent with its leading `core_dim` axes as the core, whatever core it found."""
+    anchors, heldout = (replace(rows, core_dim=core_dim) for rows in (agent.anchors, agent.heldout))
+    return replace(agent, basis=replace(agent.basis, core_dim=core_dim), anchors=anchors, heldout=heldout)
 
 
-def whole(stranger: TrainedAgent) -> TrainedAgent:
-    """Return a stranger whose core is taken to be all dimensions."""
-    return leading(stranger, stranger.heldout.vectors.shape[1])
+def with_full_core(agent: TrainedAgent) -> TrainedAgent:
+    """Return the agent with all dimensions as the core."""
+    return with_core_dim(agent, agent.heldout.vectors.shape[1])
 
 
-def scored_on(stranger: TrainedAgent, count: int) -> TrainedAgent:
-    """Return a stranger that is scored on the first of its held-out ticks alone."""
-    held = stranger.heldout
-    return replace(stranger, heldout=AnchorSet(held.ids[:count], held.vectors[:count], held.core_dim))
+def with_heldout(agent: TrainedAgent, count: int) -> TrainedAgent:
+    """Return the agent with only its first `count` held-out ticks."""
+    held = agent.heldout
+    return replace(agent, heldout=AnchorSet(held.ids[:count], held.vectors[:count], held.core_dim))
 
 
-def shuffled(strangers: Sequence[TrainedAgent], seed: int) -> list[TrainedAgent]:
-    """Return a society whose members lost which tick is which: the null."""
+def shuffle_agents(agents: Sequence[TrainedAgent], seed: int) -> list[TrainedAgent]:
+    """Return the agents with rows permuted, differently for each agent: the null of shuffled pairs."""
 
-    def lost(known: AnchorSet, words: Sequence[int]) -> AnchorSet:
-        rows = np.random.default_rng([seed, SHUFFLING, *words]).permutation(len(known.ids))
-        return replace(known, vectors=known.vectors[rows.tolist()])
+    def permute(rows: AnchorSet, words: Sequence[int]) -> AnchorSet:
+        order = IsometryStream.SHUFFLE.rng(seed, *words).permutation(len(rows.ids))
+        return replace(rows, vectors=rows.vectors[order.tolist()])
 
     return [
-        replace(
-            stranger, anchors=lost(stranger.anchors, (0, place)), heldout=lost(stranger.heldout, (1, place))
-        )
-        for place, stranger in enumerate(strangers)
+        replace(agent, anchors=permute(agent.anchors, (0, index)), heldout=permute(agent.heldout, (1, index)))
+        for index, agent in enumerate(agents)
     ]
 
 
-def rolled(strangers: Sequence[TrainedAgent]) -> list[TrainedAgent]:
-    """Return a society whose clocks differ by equal shares of the stretch; neighbours in time stay alike."""
+def roll_agents(agents: Sequence[TrainedAgent]) -> list[TrainedAgent]:
+    """Return the agents with rows rolled by equal shares of the ticks, so that neighbors stay adjacent."""
 
-    def late(known: AnchorSet, place: int) -> AnchorSet:
-        return replace(known, vectors=known.vectors.roll(place * len(known.ids) // len(strangers), 0))
+    def roll(rows: AnchorSet, index: int) -> AnchorSet:
+        return replace(rows, vectors=rows.vectors.roll(index * len(rows.ids) // len(agents), 0))
 
     return [
-        replace(stranger, anchors=late(stranger.anchors, place), heldout=late(stranger.heldout, place))
-        for place, stranger in enumerate(strangers)
+        replace(agent, anchors=roll(agent.anchors, index), heldout=roll(agent.heldout, index))
+        for index, agent in enumerate(agents)
     ]
 
 
-def choices(stranger: TrainedAgent, pairs: int, seed: int) -> Tensor:
-    """Return several choices of so many rows of the anchors, [P, pairs]; a larger budget adds rows."""
-    pool = len(stranger.anchors.ids)
-    drawn = min(MOST_CHOICES, max(1, pool // pairs))
-    rng = np.random.default_rng([seed, CHOOSING])
-    return torch.from_numpy(np.stack([rng.permutation(pool)[:pairs] for _ in range(drawn)]))
+def choose_rows(agent: TrainedAgent, pairs: int, seed: int) -> Tensor:
+    """Return several random choices of anchor rows, [P, pairs]; a larger number of pairs adds rows."""
+    pool = len(agent.anchors.ids)
+    count = min(MAX_CHOICES, max(1, pool // pairs))
+    rng = IsometryStream.PAIR_CHOICE.rng(seed)
+    return torch.from_numpy(np.stack([rng.permutation(pool)[:pairs] for _ in range(count)]))
 
 
-def chosen_r2(fit: Fit, rows: Tensor, source: TrainedAgent, target: TrainedAgent) -> Score:
-    """Return the held-out R2 between two cores, the mean over maps from several choices of pairs, [P, K].
+def fitted_r2(fit: Fit, rows: Tensor, source: TrainedAgent, target: TrainedAgent) -> Score:
+    """Return the held-out R2 between two cores, averaged over maps fitted on the choices of rows, [P, K].
 
-    Where an agent found no core there is nothing to tell: 0.
+    It is 0 where an agent found no core.
     """
     if not (source.core_dim and target.core_dim):
-        nothing = np.ones(len(source.heldout.ids))
-        return Score(nothing, nothing)
+        ones = np.ones(len(source.heldout.ids))
+        return Score(ones, ones)
     return maps_r2(fit(source.anchors.core()[rows], target.anchors.core()[rows]), source, target)
 
 
 def maps_r2(maps: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Score:
-    """Return the held-out R2 between two cores, the mean over a stack of P maps."""
-    shown, seen = heldout_pairs(source, target)
-    each = [Score.pooled_r2(found.numpy(), seen.numpy()) for found in maps(shown[None])]
-    return Score.average(each)
+    """Return the held-out R2 between two cores, averaged over a stack of P maps."""
+    x, y = heldout_pairs(source, target)
+    return Score.average([Score.pooled_r2(predicted.numpy(), y.numpy()) for predicted in maps(x[None])])
 
 
 def unmapped_r2(source: TrainedAgent, target: TrainedAgent) -> Score:
-    """Return the held-out R2 of what needs no pair: the axes as each found them, in order."""
-    shown, seen = heldout_pairs(source, target)
-    weight = torch.eye(shown.shape[1], seen.shape[1], dtype=torch.float64)
-    return Score.pooled_r2((shown @ weight).numpy(), seen.numpy())
+    """Return the held-out R2 without a map: the axes in the order in which each agent found them."""
+    x, y = heldout_pairs(source, target)
+    weight = torch.eye(x.shape[1], y.shape[1], dtype=torch.float64)
+    return Score.pooled_r2((x @ weight).numpy(), y.numpy())
 
 
-def universe_score(strangers: Sequence[TrainedAgent], rows: Tensor) -> ScoreFn:
-    """Return what scores edges through common spaces, one from each choice of ticks, [P, K]."""
-    found = [
-        fit_universe({stranger.name: stranger.anchors.core()[chosen] for stranger in strangers})
-        for chosen in rows
+def universe_score(agents: Sequence[TrainedAgent], rows: Tensor) -> EdgeScore:
+    """Return a function that scores edges through universes, one fitted on each choice of rows, [P, K]."""
+    universes = [
+        fit_universe({agent.name: agent.anchors.core()[chosen] for agent in agents}) for chosen in rows
     ]
 
     def score(source: TrainedAgent, target: TrainedAgent) -> Score:
-        maps = [universe.between(source.name, target.name) for universe in found]
+        maps = [universe.between(source.name, target.name) for universe in universes]
         stack = LinearMap(torch.stack([m.weight for m in maps]), torch.stack([m.bias for m in maps])[:, None])
         return maps_r2(stack, source, target)
 
     return score
 
 
-def budget_scores(strangers: Sequence[TrainedAgent], budgets: Sequence[int], seed: int) -> dict[str, Score]:
-    """Return the R2 of a society's edges by method of fitting and budget, as "METHOD, PAIRS"."""
-    full = [whole(stranger) for stranger in strangers]
-    found = {"unmapped, 0": average_over_edges(strangers, unmapped_r2)[0]}
-    for pairs in budgets:
-        rows = choices(strangers[0], pairs, seed)
+def pair_scores(agents: Sequence[TrainedAgent], pair_counts: Sequence[int], seed: int) -> dict[str, Score]:
+    """Return the R2, averaged over all edges, by fit and number of pairs, as "FIT, PAIRS"."""
+    full = [with_full_core(agent) for agent in agents]
+    scores = {"no map, 0": average_over_edges(agents, unmapped_r2)[0]}
+    for pairs in pair_counts:
+        rows = choose_rows(agents[0], pairs, seed)
         for name, fit in FITS.items():
-            found[f"{name}, {pairs}"] = average_over_edges(strangers, partial(chosen_r2, fit, rows))[0]
-        found[f"universe, {pairs}"] = average_over_edges(strangers, universe_score(strangers, rows))[0]
-        found[f"all dimensions, {pairs}"] = average_over_edges(full, partial(chosen_r2, fit_ridge, rows))[0]
-    return found
+            scores[f"{name}, {pairs}"] = average_over_edges(agents, partial(fitted_r2, fit, rows))[0]
+        scores[f"universe, {pairs}"] = average_over_edges(agents, universe_score(agents, rows))[0]
+        scores[f"all dimensions, {pairs}"] = average_over_edges(full, partial(fitted_r2, fit_ridge, rows))[0]
+    return scores
 
 
-def shape_scores(strangers: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[str, Score]:
-    """Return the shape of the maps between cores; retrieval is by one orthogonal map from so many pairs."""
-    rows = choices(strangers[0], pairs, seed)[0]
+def shape_scores(agents: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[str, Score]:
+    """Return the shape of maps between cores; retrieval uses one orthogonal map fitted on `pairs` pairs."""
+    rows = choose_rows(agents[0], pairs, seed)[0]
 
-    def retrieved(k: int, source: TrainedAgent, target: TrainedAgent) -> Score:
-        shown, seen = heldout_pairs(source, target)
-        found = fit_core(source.anchors.core()[rows], target.anchors.core()[rows])
-        return Score.single(retrieval_at(found(shown), seen, k))
+    def retrieval(k: int, source: TrainedAgent, target: TrainedAgent) -> Score:
+        x, y = heldout_pairs(source, target)
+        edge = fit_core(source.anchors.core()[rows], target.anchors.core()[rows])
+        return Score.single(retrieval_at(edge(x), y, k))
 
     def shape(of: Callable[[Tensor, Tensor], float], source: TrainedAgent, target: TrainedAgent) -> Score:
         return Score.single(of(*heldout_pairs(source, target)))
 
-    scores: dict[str, ScoreFn] = {
+    edge_scores: dict[str, EdgeScore] = {
         "condition number": partial(shape, lambda x, y: kappa(spectrum(x, y))),
         "isometry deviation": partial(shape, lambda x, y: isometry_deviation(spectrum(x, y))),
         "linear CKA": partial(shape, linear_cka),
-        "mutual 10 nearest neighbours": partial(shape, mutual_knn),
-        "retrieval at 1": partial(retrieved, 1),
-        "retrieval at 5": partial(retrieved, 5),
+        "mutual 10 nearest neighbors": partial(shape, mutual_knn),
+        "retrieval at 1": partial(retrieval, 1),
+        "retrieval at 5": partial(retrieval, 5),
     }
-    found = {name: average_over_edges(strangers, score)[0] for name, score in scores.items()}
-    largest = average_over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).max())))[1]
-    smallest = average_over_edges(strangers, partial(shape, lambda x, y: float(spectrum(x, y).min())))[1]
-    each = average_over_edges(strangers, partial(chosen_r2, fit_core, rows[None]))[1]
-    return found | {
+    scores = {name: average_over_edges(agents, score)[0] for name, score in edge_scores.items()}
+    largest = average_over_edges(agents, partial(shape, lambda x, y: float(spectrum(x, y).max())))[1]
+    smallest = average_over_edges(agents, partial(shape, lambda x, y: float(spectrum(x, y).min())))[1]
+    r2 = average_over_edges(agents, partial(fitted_r2, fit_core, rows[None]))[1]
+    return scores | {
         "largest singular value": Score.single(largest.max()),
         "smallest singular value": Score.single(smallest.min()),
-        "R2 of the worst edge": Score.single(each.min()),
+        "R2 of the worst edge": Score.single(r2.min()),
     }
 
 
-def correlations(strangers: Sequence[TrainedAgent]) -> np.ndarray:
-    """Return the canonical correlations of all dimensions on held-out ticks, mean over edges, [D]."""
-    full = [stranger.heldout.vectors for stranger in strangers]
-    found = [
-        canonical_correlations(one, two).numpy()
-        for place, one in enumerate(full)
-        for two in full[place + 1 :]
+def mean_correlations(agents: Sequence[TrainedAgent]) -> np.ndarray:
+    """Return the canonical correlations of all dimensions on held-out ticks, averaged over edges, [D]."""
+    latents = [agent.heldout.vectors for agent in agents]
+    correlations = [
+        canonical_correlations(first, second).numpy()
+        for index, first in enumerate(latents)
+        for second in latents[index + 1 :]
     ]
-    return np.mean(found, axis=0)
+    return np.mean(correlations, axis=0)
 
 
-def state_r2(stranger: TrainedAgent) -> Score:
-    """Return how well the true state reads linearly from all dimensions; for evaluation only."""
-    reading = fit_ridge(stranger.anchors.vectors, stranger.states(stranger.anchors))
-    return Score.r2(reading(stranger.heldout.vectors).numpy(), stranger.states(stranger.heldout).numpy())
+def state_r2(agent: TrainedAgent) -> Score:
+    """Return the R2 of the true state, predicted linearly from all dimensions; for evaluation only."""
+    probe = fit_ridge(agent.anchors.vectors, agent.states(agent.anchors))
+    return Score.r2(probe(agent.heldout.vectors).numpy(), agent.states(agent.heldout).numpy())

@@ -20,133 +20,138 @@ from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.isometry import run as isometry
-from social_jepa.experiments.isometry.methods import METHODS, RIVALS, raise_all, raise_one
-from social_jepa.experiments.isometry.metrics import held_note
+from social_jepa.experiments.isometry.methods import BASELINES, METHODS, train_all, train_one
+from social_jepa.experiments.isometry.metrics import state_note
+from social_jepa.experiments.isometry.run import EXPERIMENT, run
 from social_jepa.experiments.isometry.scores import (
-    budget_scores,
-    choices,
-    chosen_r2,
-    leading,
-    rolled,
-    scored_on,
+    choose_rows,
+    fitted_r2,
+    pair_scores,
+    roll_agents,
     shape_scores,
-    shuffled,
+    shuffle_agents,
+    with_core_dim,
+    with_heldout,
 )
+from social_jepa.experiments.isometry.settings import Settings
 
 SIZES = ModelConfig(dim=4, width=4, hidden=16)
 
 
-def course(**training):
+def tiny_setup(**training):
     pools = {"pool_ticks": 128, "anchors": 64, "heldout": 64}
     changed = {"training": {**QUICK_SETUP["training"], **training}, "negotiation": pools}
     return build_config(AgentSetup, {**QUICK_SETUP, **changed}, [])
 
 
-TINY = isometry.Settings(
-    course(steps=20, replay_ticks=512, core_eval_ticks=128), agents=3, pairs=64, scored=128, long=1
+TINY = Settings(
+    tiny_setup(steps=20, replay_ticks=512, core_eval_ticks=128),
+    agents=3,
+    max_pairs=64,
+    heldout_ticks=128,
+    long_multiplier=1,
 )
 
 
-def quiet(text):
+def discard(text):
     del text
 
 
-def noise(*shape):
+def random_frames(*shape):
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def planted(name, seed, stretch=1.0, rows=256, dim=3):
-    """A stranger whose core is a turn of common coordinates, one of which it may stretch."""
+def planted_agent(name, seed, stretch=1.0, rows=256, dim=3):
+    """An agent whose core is a rotation of common coordinates, the first of which may be stretched."""
     common = torch.Generator().manual_seed(7)
     sets = [torch.randn(rows, dim, generator=common, dtype=torch.float64) for _ in range(2)]
-    own = torch.Generator().manual_seed(seed)
-    turn = torch.linalg.qr(torch.randn(dim, dim, generator=own, dtype=torch.float64))[0]
+    private = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(dim, dim, generator=private, dtype=torch.float64))[0]
     scale = torch.tensor([stretch, 1.0, 1.0], dtype=torch.float64)
-    anchors, heldout = (AnchorSet(tuple(range(rows)), (z * scale) @ turn, dim) for z in sets)
+    anchors, heldout = (AnchorSet(tuple(range(rows)), (z * scale) @ rotation, dim) for z in sets)
     basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim)
     return TrainedAgent(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
 
 
 @pytest.fixture
-def turned():
-    return [planted(f"agent-{seed}", seed) for seed in range(3)]
+def rotated_agents():
+    return [planted_agent(f"agent-{seed}", seed) for seed in range(3)]
 
 
-def test_a_planted_rotation_is_found_by_every_fit_from_as_many_pairs_as_dimensions(turned):
-    found = budget_scores(turned, (1, 4, 64), 0)
+def test_every_fit_finds_a_planted_rotation_from_as_many_pairs_as_dimensions(rotated_agents):
+    scores = pair_scores(rotated_agents, (1, 4, 64), 0)
 
     for name in ("procrustes", "robust", "universe"):
-        assert found[f"{name}, 1"].score < 0.9 < 0.999 < found[f"{name}, 4"].score
-    assert 0.9 < found["ridge, 64"].score < found["procrustes, 64"].score
-    assert found["unmapped, 0"].score < 0.5
+        assert scores[f"{name}, 1"].score < 0.9 < 0.999 < scores[f"{name}, 4"].score
+    assert 0.9 < scores["ridge, 64"].score < scores["procrustes, 64"].score
+    assert scores["no map, 0"].score < 0.5
 
 
-def test_a_rotation_has_the_shape_of_an_isometry_and_a_stretch_has_not(turned):
-    shape = shape_scores(turned, 64, 0)
-    other = shape_scores([turned[0], planted("stretched", 1, stretch=2.0)], 64, 0)
+def test_a_rotation_has_the_shape_of_an_isometry_and_a_stretch_has_not(rotated_agents):
+    rotation = shape_scores(rotated_agents, 64, 0)
+    stretch = shape_scores([rotated_agents[0], planted_agent("stretched", 1, stretch=2.0)], 64, 0)
 
-    assert shape["isometry deviation"].score < 1e-6
-    assert shape["condition number"].score == pytest.approx(1)
-    assert shape["retrieval at 1"].score == shape["mutual 10 nearest neighbours"].score == 1
-    assert other["largest singular value"].score == pytest.approx(2)
-    assert other["smallest singular value"].score == pytest.approx(0.5)
-    assert other["condition number"].score == pytest.approx(2)
+    assert rotation["isometry deviation"].score < 1e-6
+    assert rotation["condition number"].score == pytest.approx(1)
+    assert rotation["retrieval at 1"].score == rotation["mutual 10 nearest neighbors"].score == 1
+    assert stretch["largest singular value"].score == pytest.approx(2)
+    assert stretch["smallest singular value"].score == pytest.approx(0.5)
+    assert stretch["condition number"].score == pytest.approx(2)
 
 
-@pytest.mark.parametrize("lose", [partial(shuffled, seed=0), rolled])
-def test_nulls_lose_who_belongs_to_whom_and_nothing_else(turned, lose):
-    lost = lose(turned)
+@pytest.mark.parametrize("reorder", [partial(shuffle_agents, seed=0), roll_agents])
+def test_nulls_reorder_rows_and_change_nothing_else(rotated_agents, reorder):
+    reordered = reorder(rotated_agents)
 
-    for before, after in zip(turned, lost, strict=True):
+    for before, after in zip(rotated_agents, reordered, strict=True):
         assert torch.equal(before.heldout.vectors.sort(0).values, after.heldout.vectors.sort(0).values)
-    rows = choices(lost[0], 128, 0)
-    assert abs(chosen_r2(fit_ridge, rows, *lost[:2]).score) < 0.15
-    assert chosen_r2(fit_core, rows, *lost[:2]).score < -0.4
-    assert shape_scores(lost, 64, 0)["retrieval at 1"].score < 0.05
+    rows = choose_rows(reordered[0], 128, 0)
+    assert abs(fitted_r2(fit_ridge, rows, *reordered[:2]).score) < 0.15
+    assert fitted_r2(fit_core, rows, *reordered[:2]).score < -0.4
+    assert shape_scores(reordered, 64, 0)["retrieval at 1"].score < 0.05
 
 
-def test_a_larger_budget_adds_pairs_and_all_pairs_are_one_choice(turned):
-    few, many = (choices(turned[0], pairs, 3) for pairs in (4, 16))
+def test_a_larger_number_of_pairs_adds_rows_and_all_pairs_are_one_choice(rotated_agents):
+    few, many = (choose_rows(rotated_agents[0], pairs, 3) for pairs in (4, 16))
 
     assert torch.equal(few, many[:, :4])
     assert few.shape == (16, 4)
-    assert len(choices(turned[0], 256, 3)) == 1
-    assert not torch.equal(few, choices(turned[0], 4, 4))
+    assert len(choose_rows(rotated_agents[0], 256, 3)) == 1
+    assert not torch.equal(few, choose_rows(rotated_agents[0], 4, 4))
 
 
-def test_fewer_held_out_ticks_and_leading_axes_leave_the_rest_alone(turned):
-    less = leading(scored_on(turned[0], 50), 2)
+def test_changing_the_core_and_heldout_ticks_leaves_anchors_unchanged(rotated_agents):
+    changed = with_core_dim(with_heldout(rotated_agents[0], 50), 2)
 
-    assert less.heldout.core().shape == (50, 2)
-    assert less.core_dim == 2
-    assert torch.equal(less.anchors.vectors, turned[0].anchors.vectors)
+    assert changed.heldout.core().shape == (50, 2)
+    assert changed.core_dim == 2
+    assert torch.equal(changed.anchors.vectors, rotated_agents[0].anchors.vectors)
 
 
-def test_without_a_core_there_is_nothing_to_tell(turned):
-    none = [leading(stranger, 0) for stranger in turned]
+def test_without_a_core_r2_is_zero(rotated_agents):
+    empty = [with_core_dim(agent, 0) for agent in rotated_agents]
 
-    assert chosen_r2(fit_core, choices(none[0], 8, 0), *none[:2]).score == 0
+    assert fitted_r2(fit_core, choose_rows(empty[0], 8, 0), *empty[:2]).score == 0
 
 
 @pytest.mark.parametrize("name", ["Autoencoder", "MaskedAutoencoder", "SimClr"])
-def test_rivals_meet_the_contract_of_world_models(name):
-    models = [build_world_model(RIVALS + name, SIZES, 16, (seed,)) for seed in range(2)]
+def test_baselines_meet_the_contract_of_world_models(name):
+    models = [build_world_model(BASELINES + name, SIZES, 16, (seed,)) for seed in range(2)]
 
     check_world_model(models[0], 16, 4, lambda: models[1])
 
 
-def test_a_masked_autoencoder_is_scored_on_what_it_was_not_shown():
-    model = build_world_model(RIVALS + "MaskedAutoencoder", SIZES, 32, (0,))
+def test_a_masked_autoencoder_is_scored_on_masked_patches():
+    model = build_world_model(BASELINES + "MaskedAutoencoder", SIZES, 32, (0,))
     assert isinstance(model, MaskedAutoencoder)
-    shown, wanted = model.task(torch.ones(5, 3, 32, 32), torch.Generator().manual_seed(0))
+    visible, masked = model.task(torch.ones(5, 3, 32, 32), torch.Generator().manual_seed(0))
 
-    assert torch.equal(shown, (1 - wanted).expand_as(shown))
-    assert wanted.mean((1, 2, 3)).tolist() == [0.75] * 5
+    assert torch.equal(visible, (1 - masked).expand_as(visible))
+    assert masked.mean((1, 2, 3)).tolist() == [0.75] * 5
 
 
-def test_views_keep_what_is_seen_and_differ():
-    frames = noise(4, 32, 32, 3) // 4 + 96
+def test_augmentations_keep_brightness_and_differ():
+    frames = random_frames(4, 32, 32, 3) // 4 + 96
     first, second = (augment(frames, torch.Generator().manual_seed(seed)) for seed in (0, 1))
 
     assert first.shape == frames.shape
@@ -155,36 +160,37 @@ def test_views_keep_what_is_seen_and_differ():
     assert (first.float().mean((1, 2, 3)) / frames.float().mean((1, 2, 3)) - 1).abs().max() < 0.25
 
 
-def test_pixel_pca_finds_the_planted_directions_of_a_picture():
+def test_pixel_pca_finds_the_planted_directions_of_frames():
     model = PixelPca(SIZES, 16)
-    lights = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([8.0, 4, 2, 1])
-    fields = torch.linalg.qr(torch.randn(768, 4, generator=torch.Generator().manual_seed(1)))[0]
-    frames = (128 + 10 * lights @ fields.T).round().to(torch.uint8).view(64, 16, 16, 3)
+    factors = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([8.0, 4, 2, 1])
+    directions = torch.linalg.qr(torch.randn(768, 4, generator=torch.Generator().manual_seed(1)))[0]
+    frames = (128 + 10 * factors @ directions.T).round().to(torch.uint8).view(64, 16, 16, 3)
     model.calibrate(frames)
 
-    codes = model.encode(frames)
-    # bytes round the picture to about what the faintest direction shows
-    assert codes.var(0).argsort(descending=True).tolist() == [0, 1, 2, 3]
-    assert all(np.corrcoef(codes[:, k], lights[:, k])[0, 1] ** 2 > 0.8 for k in range(2))
+    latents = model.encode(frames)
+    # rounding to bytes is about as large as the contribution of the weakest direction
+    assert latents.var(0).argsort(descending=True).tolist() == [0, 1, 2, 3]
+    assert all(np.corrcoef(latents[:, k], factors[:, k])[0, 1] ** 2 > 0.8 for k in range(2))
 
 
-def test_a_supervised_model_learns_where_things_are_and_says_what_it_misses():
-    model = build_world_model(RIVALS + "Supervised", SIZES, 16, (0,))
+def test_a_supervised_model_learns_positions_and_names_missing_targets():
+    model = build_world_model(BASELINES + "Supervised", SIZES, 16, (0,))
     assert isinstance(model, Supervised)
-    frames, draw = noise(4, 2, 16, 16, 3), torch.Generator()
-    told = model.encode(frames.flatten(0, 1))[:, :2].detach().view(4, 2, 2).numpy()
+    frames, generator = random_frames(4, 2, 16, 16, 3), torch.Generator()
+    targets = model.encode(frames.flatten(0, 1))[:, :2].detach().view(4, 2, 2).numpy()
 
-    assert model.loss(frames, draw, SensorData(targets=told))[0].item() == pytest.approx(0, abs=1e-6)
+    loss = model.loss(frames, generator, SensorData(targets=targets))[0]
+    assert loss.item() == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="positions"):
-        model.loss(frames, draw)
+        model.loss(frames, generator)
 
 
-def test_methods_see_the_same_frames_and_the_control_sees_none_of_them():
-    up = course(steps=8, segments=8, replay_ticks=256, core_eval_ticks=64)
-    poses = ring_poses(up, 3)
-    jepa, views = raise_all(METHODS["jepa"], up, 0, (0,), poses, quiet)
-    other, same = raise_all(METHODS["autoencoder"], up, 0, (0,), poses, quiet)
-    later, _ = raise_one(METHODS["jepa"], up, 0, 0, poses, quiet, later=512)
+def test_methods_see_the_same_frames_and_the_control_trains_on_other_ticks():
+    setup = tiny_setup(steps=8, segments=8, replay_ticks=256, core_eval_ticks=64)
+    poses = ring_poses(setup, 3)
+    jepa, views = train_all(METHODS["jepa"], setup, 0, (0,), poses, discard)
+    other, same = train_all(METHODS["autoencoder"], setup, 0, (0,), poses, discard)
+    later, _ = train_one(METHODS["jepa"], setup, 0, 0, poses, discard, later=512)
 
     assert np.array_equal(views, same)
     assert jepa[0].frames == other[0].frames > 0
@@ -196,54 +202,53 @@ def test_methods_see_the_same_frames_and_the_control_sees_none_of_them():
 @pytest.mark.parametrize(
     "change",
     [
-        {"pairs": 100},
-        {"few": 128},
+        {"max_pairs": 100},
+        {"few_pairs": 128},
         {"agents": 2},
-        {"long": 0},
-        {"upbringing": AgentSetup(model=ModelConfig(dim=4))},
+        {"long_multiplier": 0},
+        {"setup": AgentSetup(model=ModelConfig(dim=4))},
     ],
 )
 def test_settings_that_compare_nothing_are_refused(change):
     with pytest.raises(ValueError, match="="):
-        isometry.Settings(**change)
+        Settings(**change)
 
 
-def test_all_parts_run_and_equal_arguments_give_equal_outcomes():
-    parts = isometry.EXPERIMENT.conditions(TINY)
-    outcomes = {(part, 0): isometry.run(part, 0, TINY, quiet) for part in parts}
-    again = isometry.run("untrained", 0, TINY, quiet)
-    for name, measure in again.scores.items():
-        assert np.array_equal(measure.values, outcomes["untrained", 0].scores[name].values)
+def test_all_conditions_run_and_equal_arguments_give_equal_scores():
+    condition_results = {(name, 0): run(name, 0, TINY, discard) for name in EXPERIMENT.conditions(TINY)}
+    again = run("untrained", 0, TINY, discard)
+    for name, score in again.scores.items():
+        assert np.array_equal(score.values, condition_results["untrained", 0].scores[name].values)
 
-    results = Results(outcomes, [0])
-    figures = isometry.figures(results, TINY)
-    assert all(np.isfinite(figure.estimate.value) for figure in figures)
-    assert len([figure for figure in figures if figure.threshold]) == 8
-    assert outcomes["untrained", 0].flops == 0 < outcomes["simclr", 0].flops
-    assert all(isinstance(note, str) for note in isometry.notes(results, TINY))
-    assert len({figure.name for figure in figures}) == len(figures)
-    shown = {figure.name: figure for figure in figures}
-    chance = [results.mean(part, "shuffled, leading axes") for part in ("jepa", "simclr")]
-    assert shown["JEPA minus SimCLR"].null == chance[0] - chance[1]
-    assert shown["SimCLR: all dimensions"].null == results.mean("simclr", "shuffled, all dimensions")
-    assert shown["SimCLR: state"].null is None
-    assert shown["SimCLR: state"].baseline == shown["JEPA, whitened: state"].estimate.value
-    for picture in isometry.pictures(results, TINY).values():
-        picture.canvas.draw()
-
-
-def test_the_note_names_the_rivals_that_hold_less_of_the_state_and_no_others():
-    held = {"jepa": 0.9, "autoencoder": 0.3, "masked-autoencoder": 0.9, "simclr": 0.95}
-    spread = np.random.default_rng(0).uniform(0.5, 1.5, 200)
-    found = {part: {"state": Score((1 - share) * spread, np.ones(200))} for part, share in held.items()}
-    said = held_note(Results({(part, 0): ConditionResult(measures) for part, measures in found.items()}, [0]))
-
-    assert [word in said for word in ("autoencoder 0.", "masked", "SimCLR")] == [True, False, False]
+    results = Results(condition_results, [0])
+    metrics = EXPERIMENT.metrics(results, TINY)
+    assert all(np.isfinite(metric.estimate.value) for metric in metrics)
+    assert len([metric for metric in metrics if metric.threshold]) == 8
+    assert condition_results["untrained", 0].flops == 0 < condition_results["simclr", 0].flops
+    assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))
+    assert len({metric.name for metric in metrics}) == len(metrics)
+    by_name = {metric.name: metric for metric in metrics}
+    nulls = [results.mean(condition, "shuffled, leading axes") for condition in ("jepa", "simclr")]
+    assert by_name["JEPA minus SimCLR"].null == nulls[0] - nulls[1]
+    assert by_name["SimCLR: all dimensions"].null == results.mean("simclr", "shuffled, all dimensions")
+    assert by_name["SimCLR: state"].null is None
+    assert by_name["SimCLR: state"].baseline == by_name["JEPA, whitened: state"].estimate.value
+    for figure in EXPERIMENT.plots(results, TINY).values():
+        figure.canvas.draw()
 
 
-def test_the_long_course_has_as_many_anchors_as_its_largest_budget():
-    longer = isometry.Settings().longer
+def test_the_state_note_names_only_baselines_whose_probe_is_worse():
+    r2 = {"jepa": 0.9, "autoencoder": 0.3, "masked-autoencoder": 0.9, "simclr": 0.95}
+    noise = np.random.default_rng(0).uniform(0.5, 1.5, 200)
+    scores = {name: {"state": Score((1 - share) * noise, np.ones(200))} for name, share in r2.items()}
+    note = state_note(Results({(name, 0): ConditionResult(found) for name, found in scores.items()}, [0]))
 
-    assert longer.negotiation.pool_ticks == 4096 > NegotiationConfig().pool_ticks
-    assert longer.training.steps == 900
-    assert longer.training.replay_ticks == 49152
+    assert [word in note for word in ("autoencoder 0.", "masked", "SimCLR")] == [True, False, False]
+
+
+def test_the_long_schedule_has_as_many_anchors_as_its_largest_number_of_pairs():
+    setup = Settings().long_setup
+
+    assert setup.negotiation.pool_ticks == 4096 > NegotiationConfig().pool_ticks
+    assert setup.training.steps == 900
+    assert setup.training.replay_ticks == 49152
