@@ -1,1 +1,1 @@
-"""The experiment theory; its question, protocol and thresholds are in `run`."""
+"""The theory experiment; its question, protocol and thresholds are in `run`."""

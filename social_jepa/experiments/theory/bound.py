@@ -1,4 +1,4 @@
-"""What the theory of whitened prediction promises agents and pairs of them, and what is measured of it."""
+"""The bound of the theory on agents and pairs of agents, and the deviations that are compared with it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,161 +12,167 @@ from alignment.edge_score import fit_core
 from alignment.score import shuffle_pairs
 from social_jepa.experiments.framework.score import Score
 
-SHUFFLES = 20  # of a null
+NULL_SHUFFLES = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Code:
-    """What an agent makes of held-out states, whitened on other states; rows are states that all agents see.
+class WhiteLatents:
+    """Latents of one agent, whitened on the fit states; rows are states that all agents observe.
 
     Attributes:
-        fitting: float64 [M, n], states that maps are fitted on.
-        scoring: float64 [N, n], states that score.
-        following: float64 [N, n], its code at the next tick; where a state has several successors, the mean.
+        fit: float64 [M, n], latents that maps are fitted on.
+        heldout: float64 [N, n], latents that are scored.
+        successor: float64 [N, n], latents at the next tick; the mean where a state has several successors.
     """
 
-    fitting: Tensor
-    scoring: Tensor
-    following: Tensor
+    fit: Tensor
+    heldout: Tensor
+    successor: Tensor
 
 
-ScoreFn = Callable[[Code, Code], Score]
+PairScore = Callable[[WhiteLatents, WhiteLatents], Score]
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What follows of one agent's code without a peer, given the world's rho, which an agent cannot measure.
+    """The bound on one agent's latents, given the world's rho, which an agent cannot measure.
 
-    Estimated from the code itself, rho would make the excess 0 by construction.
+    Estimated from the latents themselves, rho would make the excess 0 by construction.
 
     Attributes:
-        excess: delta, alignment loss above that of a rotation of the latents; may be negative elsewhere.
-        whitening: eps, how far the covariance is from the identity, as a Frobenius norm.
-        value: b, the most that E|h - Q z|^2 can be.
+        excess: delta, alignment loss above that of a rotation of the factors; may be negative outside the
+            theory.
+        whitening_error: eps, Frobenius norm of the covariance minus the identity.
+        value: b, the upper bound on E|h - Q z|^2.
     """
 
     excess: float
-    whitening: float
+    whitening_error: float
     value: float
 
 
-def bound_of(code: Code, rho: float) -> Bound:
-    r"""Return how far a code can be from a rotation of the latents, if the world is the theory's own.
+def compute_bound(latents: WhiteLatents, rho: float) -> Bound:
+    r"""Return the bound on the distance of latents from a rotation of the factors, if the theory applies.
 
-    The mean is left out: it is no part of a rotation. As the world is stationary, the alignment loss is
+    Means are subtracted: they are no part of a rotation. As the world is stationary, the alignment loss is
     ``E|h - h'|^2 = 2 (V - E<h, h'>)`` with ``V = E|h|^2``, so that ``delta = 2 (rho V - E<h, h'>)``.
 
     Args:
-        code: Held-out codes.
-        rho: Correlation of the world's factors from tick to tick; the world's own, not one seen in the code.
+        latents: Held-out latents.
+        rho: Autocorrelation of the world's factors; the true one, not an estimate from the latents.
 
     Raises:
-        ValueError: No bound exists at this correlation.
+        ValueError: No bound exists at this autocorrelation.
     """
     if not 0 < rho < 1:
-        raise ValueError(f"the bound needs a correlation between 0 and 1, got {rho}")
-    mean = code.scoring.mean(0)
-    now, later = code.scoring - mean, code.following - mean
+        raise ValueError(f"the bound needs an autocorrelation between 0 and 1, got {rho}")
+    mean = latents.heldout.mean(0)
+    now, later = latents.heldout - mean, latents.successor - mean
     covariance = now.T @ now / len(now)
     excess = 2 * float(rho * covariance.trace() - (now * later).sum(1).mean())
-    whitening = float(torch.linalg.matrix_norm(covariance - torch.eye(len(covariance)).to(covariance)))
+    error = float(torch.linalg.matrix_norm(covariance - torch.eye(len(covariance)).to(covariance)))
     nonlinear = max(excess, 0.0) / (2 * rho * (1 - rho))  # D
-    return Bound(excess, whitening, nonlinear + (whitening + nonlinear) ** 2)
+    return Bound(excess, error, nonlinear + (error + nonlinear) ** 2)
 
 
-def whitener(rows: Tensor) -> tuple[Tensor, Tensor]:
+def whitening(rows: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return mean [n] and H [n, n], with which ``(h - mean) H`` is white on these rows [N, n], in float64.
 
-    Nothing is added to the covariance: a ridge would reward a code that shrinks until the ridge outweighs it.
+    No ridge is added to the covariance: it would reward latents that shrink until the ridge outweighs them.
     """
     rows = rows.double()
     mean = rows.mean(0)
-    centred = rows - mean
-    factor = torch.linalg.cholesky(centred.T @ centred / len(rows))
+    centered = rows - mean
+    factor = torch.linalg.cholesky(centered.T @ centered / len(rows))
     eye = torch.eye(len(factor), dtype=factor.dtype)
     return mean, torch.linalg.solve_triangular(factor, eye, upper=False).T
 
 
-def deviation(source: Code, target: Code) -> Score:
-    """Return E|h_B - R h_A|^2, where one whitened dimension has variance 1."""
-    carried = fit_core(source.fitting, target.fitting)(source.scoring)
-    return Score.mean((target.scoring - carried).square().sum(1).numpy())
+def deviation(source: WhiteLatents, target: WhiteLatents) -> Score:
+    """Return E|h_B - R h_A|^2 on held-out states, in units in which a whitened dimension has variance 1."""
+    predicted = fit_core(source.fit, target.fit)(source.heldout)
+    return Score.mean((target.heldout - predicted).square().sum(1).numpy())
 
 
-def agreement(source: Code, target: Code) -> Score:
-    """Return the held-out R2 of the rotation."""
-    carried = fit_core(source.fitting, target.fitting)(source.scoring)
-    return Score.pooled_r2(carried.numpy(), target.scoring.numpy())
+def agreement(source: WhiteLatents, target: WhiteLatents) -> Score:
+    """Return the held-out R2 of the orthogonal map."""
+    predicted = fit_core(source.fit, target.fit)(source.heldout)
+    return Score.pooled_r2(predicted.numpy(), target.heldout.numpy())
 
 
-def null(score: ScoreFn, source: Code, target: Code, words: Sequence[int]) -> Score:
-    """Return the mean of a score where nobody knows which fitting rows belong together.
+def shuffled_null(
+    score: PairScore, source: WhiteLatents, target: WhiteLatents, words: Sequence[int]
+) -> Score:
+    """Return the mean of a score over maps fitted on shuffled pairs.
 
-    With few dimensions the rotation of one shuffle may fit by luck: the mean of many is shown.
+    With few dimensions the map of one shuffle may fit by chance, hence the mean over several.
     """
     word = int(np.random.SeedSequence(list(words)).generate_state(1)[0])
     generator = torch.Generator().manual_seed(word)
-    strangers = (replace(target, fitting=shuffle_pairs(target.fitting, generator)) for _ in range(SHUFFLES))
-    return Score.average([score(source, stranger) for stranger in strangers])
+    shuffled = (replace(target, fit=shuffle_pairs(target.fit, generator)) for _ in range(NULL_SHUFFLES))
+    return Score.average([score(source, each) for each in shuffled])
 
 
 def score_agents(
-    history: Sequence[Sequence[Code]], rho: float, words: Sequence[int]
+    history: Sequence[Sequence[WhiteLatents]], rho: float, words: Sequence[int]
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
-    """Return how agents differ and how much they may, at every checkpoint.
+    """Return the deviations between agents and the bounds on them, at every evaluation.
 
     Args:
-        history: By checkpoint, the codes of all agents.
-        rho: Correlation of the world's factors.
-        words: Shuffle the null.
+        history: By evaluation, the latents of all agents.
+        rho: Autocorrelation of the world's factors.
+        words: Seed of the shuffles of the null.
 
     Returns:
-        (measures, of the last checkpoint but for "untrained" and "inside"; arrays "measured" and "bound"
-        [checkpoints, pairs] and "excess" [checkpoints, agents]).
+        (scores, of the last evaluation except "untrained" and "within bound"; arrays "measured" and "bound"
+        [evaluations, pairs] and "excess" [evaluations, agents]).
     """
-    bounds = [[bound_of(code, rho) for code in codes] for codes in history]
+    bounds = [[compute_bound(latents, rho) for latents in agents] for agents in history]
     pairs = list(combinations(range(len(history[0])), 2))
-    measured = np.array([[deviation(codes[a], codes[b]).score for a, b in pairs] for codes in history])
-    allowed = np.array([[2 * (own[a].value + own[b].value) for a, b in pairs] for own in bounds])
+    measured = np.array([[deviation(each[a], each[b]).score for a, b in pairs] for each in history])
+    allowed = np.array([[2 * (each[a].value + each[b].value) for a, b in pairs] for each in bounds])
     last = [(history[-1][a], history[-1][b]) for a, b in pairs]
-    measures = {
+    scores = {
         "deviation": Score.average([deviation(a, b) for a, b in last]),
-        "deviation, shuffled": Score.average([null(deviation, a, b, words) for a, b in last]),
-        "untrained": Score.average([deviation(history[0][a], history[0][b]) for a, b in pairs]),
+        "deviation, shuffled": Score.average([shuffled_null(deviation, a, b, words) for a, b in last]),
+        "deviation, untrained": Score.average([deviation(history[0][a], history[0][b]) for a, b in pairs]),
         "bound": Score.single(float(allowed[-1].mean())),
-        "ratio": Score.single(float(np.median(measured[-1] / allowed[-1]))),
-        "inside": Score.mean(measured <= allowed),
-        "inside, trained": Score.mean(measured[-1] <= allowed[-1]),
-        "not vacuous": Score.mean(allowed < 2 * history[0][0].scoring.shape[1]),
+        "deviation / bound": Score.single(float(np.median(measured[-1] / allowed[-1]))),
+        "within bound": Score.mean(measured <= allowed),
+        "within bound, trained": Score.mean(measured[-1] <= allowed[-1]),
+        "bound below 2 n": Score.mean(allowed < 2 * history[0][0].heldout.shape[1]),
         "agreement": Score.average([agreement(a, b) for a, b in last]),
-        "agreement, shuffled": Score.average([null(agreement, a, b, words) for a, b in last]),
-        "excess": Score.single(float(np.mean([own.excess for own in bounds[-1]]))),
-        "whitening": Score.single(float(np.mean([own.whitening for own in bounds[-1]]))),
+        "agreement, shuffled": Score.average([shuffled_null(agreement, a, b, words) for a, b in last]),
+        "excess": Score.single(float(np.mean([bound.excess for bound in bounds[-1]]))),
+        "whitening error": Score.single(float(np.mean([bound.whitening_error for bound in bounds[-1]]))),
     }
-    excess = np.array([[bound.excess for bound in own] for own in bounds])
-    return measures, {"measured": measured, "bound": allowed, "excess": excess}
+    excess = np.array([[bound.excess for bound in each] for each in bounds])
+    return scores, {"measured": measured, "bound": allowed, "excess": excess}
 
 
-def score_latents(
-    history: Sequence[Sequence[Code]], truth: Code, rho: float, words: Sequence[int]
+def score_factors(
+    history: Sequence[Sequence[WhiteLatents]], factors: WhiteLatents, rho: float, words: Sequence[int]
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
-    """Return how far codes are from rotations of the true latents, which no agent knows.
+    """Return the deviations of latents from rotations of the true factors, which no agent knows.
 
     Args:
-        history: By checkpoint, the codes of all agents.
-        truth: The latents themselves, as if they were a code.
-        rho: Correlation of the world's factors.
-        words: Shuffle the null.
+        history: By evaluation, the latents of all agents.
+        factors: The true factors in the form of latents.
+        rho: Autocorrelation of the world's factors.
+        words: Seed of the shuffles of the null.
 
     Returns:
-        (measures, of the last checkpoint but for "own, inside"; arrays [checkpoints, agents]).
+        (scores, of the last evaluation except "within own bound"; arrays [evaluations, agents]).
     """
-    far = np.array([[deviation(truth, code).score for code in codes] for codes in history])
-    allowed = np.array([[bound_of(code, rho).value for code in codes] for codes in history])
-    measures = {
-        "own, inside": Score.mean(far <= allowed),
-        "latents": Score.average([agreement(code, truth) for code in history[-1]]),
-        "latents, shuffled": Score.average([null(agreement, code, truth, words) for code in history[-1]]),
-        "latents, untrained": Score.average([agreement(code, truth) for code in history[0]]),
-    }
-    return measures, {"own": far, "own bound": allowed}
+    measured = np.array([[deviation(factors, latents).score for latents in each] for each in history])
+    allowed = np.array([[compute_bound(latents, rho).value for latents in each] for each in history])
+    last = history[-1]
+    scores = {
+        "within own bound": Score.mean(measured <= allowed),
+        "factors": Score.average([agreement(latents, factors) for latents in last]),
+        "factors, shuffled": Score.average([
+            shuffled_null(agreement, latents, factors, words) for latents in last
+        ]),
+        "factors, untrained": Score.average([agreement(latents, factors) for latents in history[0]]),
+    }  # fmt: skip
+    return scores, {"own deviation": measured, "own bound": allowed}

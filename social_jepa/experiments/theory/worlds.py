@@ -1,4 +1,4 @@
-"""Worlds of a few latent factors, and how an agent observes them: by a map of its own that hides nothing."""
+"""Synthetic worlds of a few factors, and injective observations of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,111 +9,113 @@ from scipy.linalg import expm
 from scipy.special import ndtr
 from scipy.stats import ortho_group
 
-SLOPE = 0.2  # of the leaky rectifier: monotone, so that it hides nothing
-CROSSING = (16.0, 48.0)  # ticks from wall to wall of the fastest and the slowest object that bounces
-FASTEST_TURN = 0.3  # radians in a tick
-WIDEST = np.sqrt(3.0)  # of a uniform variable of unit variance
+LEAKY_SLOPE = 0.2  # of the leaky rectifier: strictly monotone, hence injective
+CROSSING_TICKS = (16.0, 48.0)  # ticks from wall to wall of the fastest and of the slowest bouncing object
+MAX_ROTATION = 0.3  # radians per tick
+HALF_WIDTH = np.sqrt(3.0)  # of a uniform distribution of unit variance
 
-# A state and two states of the next tick: both have the law of a successor, and their noise has opposite
+# A state and two successors of it: both have the distribution of a successor, and their noise has opposite
 # signs, so that their mean is the expected successor where that is linear. float64 [N, n], [N, n], [N, n].
-Steps = tuple[np.ndarray, np.ndarray, np.ndarray]
-World = Callable[[np.random.Generator, int], Steps]  # (generator, N) -> steps from the stationary law
+Transitions = tuple[np.ndarray, np.ndarray, np.ndarray]
+World = Callable[[np.random.Generator, int], Transitions]  # (generator, N) -> stationary transitions
 
 
-def gaussian(rng: np.random.Generator, count: int, latents: int, rho: float) -> Steps:
-    """Draw steps of independent Ornstein-Uhlenbeck processes, ``z' = rho z + sqrt(1 - rho^2) e``."""
-    z, noise = rng.standard_normal((2, count, latents))
+def gaussian(rng: np.random.Generator, count: int, factors: int, rho: float) -> Transitions:
+    """Draw transitions of independent Ornstein-Uhlenbeck processes, ``z' = rho z + sqrt(1 - rho^2) e``."""
+    z, noise = rng.standard_normal((2, count, factors))
     noise *= np.sqrt(1 - rho**2)
     return z, rho * z + noise, rho * z - noise
 
 
-def uniform(rng: np.random.Generator, count: int, latents: int, rho: float) -> Steps:
-    """Draw steps of factors that are uniform: the distribution function of Ornstein-Uhlenbeck processes."""
-    z, after, other = (WIDEST * (2 * ndtr(g) - 1) for g in gaussian(rng, count, latents, rho))
+def uniform(rng: np.random.Generator, count: int, factors: int, rho: float) -> Transitions:
+    """Draw transitions of uniform factors: the distribution function of Ornstein-Uhlenbeck processes."""
+    z, after, other = (HALF_WIDTH * (2 * ndtr(g) - 1) for g in gaussian(rng, count, factors, rho))
     return z, after, other
 
 
-def heavy_tailed(rng: np.random.Generator, count: int, latents: int, rho: float) -> Steps:
-    """Draw steps of first-order autoregressive processes whose factors have a Laplace distribution.
+def heavy_tailed(rng: np.random.Generator, count: int, factors: int, rho: float) -> Transitions:
+    """Draw transitions of first-order autoregressive processes whose factors have a Laplace distribution.
 
-    ``z' = rho z + e``, where e is 0 with probability rho^2 and else of the distribution of z.
+    ``z' = rho z + e``, where e is 0 with probability rho^2 and otherwise has the distribution of z.
     """
-    z, noise = rng.laplace(scale=np.sqrt(0.5), size=(2, count, latents))
-    noise *= rng.random((count, latents)) >= rho**2
+    z, noise = rng.laplace(scale=np.sqrt(0.5), size=(2, count, factors))
+    noise *= rng.random((count, factors)) >= rho**2
     return z, rho * z + noise, rho * z - noise
 
 
-def bouncing(rng: np.random.Generator, count: int, speed: np.ndarray) -> Steps:
-    """Draw steps of objects that move evenly between two walls, and back in time.
+def bouncing(rng: np.random.Generator, count: int, speed: np.ndarray) -> Transitions:
+    """Draw transitions, forward and backward in time, of objects that move evenly between two walls.
 
     Args:
-        rng: Draws where they are on their way.
+        rng: Draws positions along the path.
         count: N.
-        speed: [n], distance in a tick, of which 2 lie between the walls.
+        speed: [n], distance per tick; the walls are at a distance of 2.
     """
-    way = rng.uniform(0, 4, size=(count, len(speed)))
-    z, after, other = (WIDEST * (1 - np.abs(w % 4 - 2)) for w in (way, way + speed, way - speed))
+    path = rng.uniform(0, 4, size=(count, len(speed)))
+    z, after, other = (HALF_WIDTH * (1 - np.abs(w % 4 - 2)) for w in (path, path + speed, path - speed))
     return z, after, other
 
 
-def turning(rng: np.random.Generator, count: int, turn: np.ndarray) -> Steps:
-    """Draw steps of a world without noise, ``z' = z M`` for a rotation M [n, n]: all can be predicted."""
-    z = rng.standard_normal((count, len(turn)))
-    return z, z @ turn, z @ turn
+def rotating(rng: np.random.Generator, count: int, rotation: np.ndarray) -> Transitions:
+    """Draw transitions without noise, ``z' = z M`` for a rotation M [n, n]: fully predictable."""
+    z = rng.standard_normal((count, len(rotation)))
+    return z, z @ rotation, z @ rotation
 
 
-def make_world(kind: str, rng: np.random.Generator, latents: int, rho: float) -> World:
+def make_world(kind: str, rng: np.random.Generator, factors: int, rho: float) -> World:
     """Return a world.
 
     Args:
-        kind: gaussian, uniform, heavy-tailed, bouncing or turning.
-        rng: Draws the speeds of bouncing and the rotation of turning.
-        latents: n.
-        rho: Correlation from tick to tick; bouncing and turning have none.
+        kind: gaussian, uniform, heavy-tailed, bouncing or rotating.
+        rng: Draws the speeds of bouncing and the rotation of rotating.
+        factors: n.
+        rho: Autocorrelation of the factors; ignored by bouncing and rotating.
 
     Raises:
-        ValueError: There is no such kind.
+        ValueError: Unknown kind.
     """
     if kind == "bouncing":
-        return partial(bouncing, speed=2 / rng.uniform(*CROSSING, size=latents))
-    if kind == "turning":
-        plane = rng.standard_normal((latents, latents))
-        generator = plane - plane.T
-        return partial(turning, turn=expm(FASTEST_TURN * generator / np.linalg.norm(generator, 2)))
-    drawn = {"gaussian": gaussian, "uniform": uniform, "heavy-tailed": heavy_tailed}
-    if kind not in drawn:
-        raise ValueError(f"there is no world {kind!r}: choose from {', '.join(drawn)}, bouncing and turning")
-    return partial(drawn[kind], latents=latents, rho=rho)
+        return partial(bouncing, speed=2 / rng.uniform(*CROSSING_TICKS, size=factors))
+    if kind == "rotating":
+        matrix = rng.standard_normal((factors, factors))
+        generator = matrix - matrix.T
+        return partial(rotating, rotation=expm(MAX_ROTATION * generator / np.linalg.norm(generator, 2)))
+    autoregressive = {"gaussian": gaussian, "uniform": uniform, "heavy-tailed": heavy_tailed}
+    if kind not in autoregressive:
+        raise ValueError(
+            f"there is no world {kind!r}: choose from {', '.join(autoregressive)}, bouncing and rotating"
+        )
+    return partial(autoregressive[kind], factors=factors, rho=rho)
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """An injective map of the latents: a random lift, then layers of a rotation and a leaky rectifier.
+    """An injective map of the factors: a random lift, then layers of a rotation and a leaky rectifier.
 
     Attributes:
         lift: [n, W], orthonormal rows.
-        turns: [W, W] each, orthogonal.
+        rotations: [W, W] each, orthogonal.
     """
 
     lift: np.ndarray
-    turns: tuple[np.ndarray, ...]
+    rotations: tuple[np.ndarray, ...]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, latents: int, width: int, layers: int) -> "Observation":
-        """Return a random one.
+    def draw(cls, rng: np.random.Generator, factors: int, dim: int, layers: int) -> "Observation":
+        """Return a random observation of dimension W = dim.
 
         Raises:
-            ValueError: The width is below the number of latents: something would be hidden.
+            ValueError: The dimension is below the number of factors, so that the map cannot be injective.
         """
-        if width < latents:
-            raise ValueError(f"{width} numbers cannot show {latents} latents without hiding some")
-        turns = ortho_group.rvs(width, size=layers + 1, random_state=rng)
-        return cls(turns[0, :latents], tuple(turns[1:]))
+        if dim < factors:
+            raise ValueError(f"an observation of dimension {dim} of {factors} factors is not injective")
+        rotations = ortho_group.rvs(dim, size=layers + 1, random_state=rng)
+        return cls(rotations[0, :factors], tuple(rotations[1:]))
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
-        """Return what is observed, [..., n] -> float32 [..., W]."""
+        """Return the observation of factors, [..., n] -> float32 [..., W]."""
         x = z @ self.lift
-        for turn in self.turns:
-            x = x @ turn
-            x = np.where(x > 0, x, SLOPE * x)
+        for rotation in self.rotations:
+            x = x @ rotation
+            x = np.where(x > 0, x, LEAKY_SLOPE * x)
         return x.astype(np.float32)
