@@ -79,7 +79,7 @@ def train_one(
         if later:
             train_on_later_ticks(agent, later)
         flops = train_agent(agent, log, None if method.trains else 0)
-        return trained_agent(agent, flops), agent.recorder.record(agent.held_ticks[:3]).frames
+        return trained_agent(agent, flops), agent.recorder.record(agent.heldout_ticks[:3]).frames
 
 
 def train_all(
