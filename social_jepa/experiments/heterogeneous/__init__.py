@@ -1,1 +1,1 @@
-"""The experiment heterogeneous; its question, protocol and thresholds are in `run`."""
+"""The experiment heterogeneous: see `run` for its question, protocol and thresholds."""

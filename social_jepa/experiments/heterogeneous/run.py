@@ -1,52 +1,55 @@
-"""Do strangers of other sizes, objectives, encoders and kinds understand each other?
+"""Can agents of different sizes, objectives, encoders and kinds of world model map their latent spaces?
 
-Protocol. Thirteen agents stand on one ring around one scene of three objects, each with a body, a camera and
-a course of its own, and learn alone. They share no weights, no seed and no order of data; who stands where is
-drawn anew with every seed. From the default agent, *jepa*, they differ so: *jepa-twin* in nothing;
-*half-dim* and *double-dim* in the latent space (8 and 32 dimensions in place of 16); *narrow* and *wide* in
-the encoder (half of its channels and hidden units, half as many channels again); *vicreg* and *log-det* in
-the objective; *patch-mixer* in the architecture, patches and perceptrons without a convolution
-(`other_encoders`); in kind and size of code, *p-jepa* with a random network as its task, *p-jepa* with
-positions, both of 64 dimensions, and *seq-jepa* of 80, which looks four times at each tick and remembers a
-quarter of the ticks. Neither p-jepa learns from pixels alone: both feel the true pushes on all objects, and
-the one with positions is told in training where they are. *untrained*, the default agent as it was built, is
-the control.
+Protocol. Thirteen agents stand on one ring around one scene of three objects, each with its own body, camera
+and training run, and learn alone. They share no weights, no seed and no order of data; which agent has which
+place on the ring is drawn for every seed. They differ from the default agent, *jepa*, as follows:
+*jepa-twin* in nothing; *half-dim* and *double-dim* in the latent space (8 and 32 dimensions in place of 16);
+*narrow* and *wide* in the encoder (half of its channels and hidden units, 1.5 times its channels); *vicreg*
+and *log-det* in the objective; *patch-mixer* in the architecture, patches and MLPs without a convolution
+(`other_encoders`); in kind and size of the latent, *p-jepa* with a random network as its task, *p-jepa* with
+positions, both of 64 dimensions, and *seq-jepa* of 80, which encodes four views of each tick and has a replay
+buffer of a quarter of the ticks. Neither p-jepa learns from pixels alone: both receive the true actions on
+all objects, and the one with positions is supervised with the objects' positions. *untrained*, the default
+agent with its initial weights, is the control.
 
-Measured. All talk with all through the product's own negotiation, in one process: an offer, a call, 256
-anchors, a verdict. For each ordered pair, on 512 held-out ticks: R2 of the (semi-)orthogonal map between the
-two cores, and whether the target accepts it; an edge that is refused unseen, because an agent found itself
-collapsed, counts as R2 0. From a core of d dimensions into a larger one of e, no such map passes d / e, so
-that a low figure may tell of sizes and not of what is seen; notes list the cores. Beside it stands ridge
-regression from all dimensions of the source to the core of the target, on the same anchors, which may
-stretch: where it is better, the source knows what the target says, but not as its own core. What an agent
-knows is read off by a linear probe of the true state, for evaluation only, from all its dimensions and from
-its core, fitted on 512 ticks and scored on 512 others.
+Measured. All agents negotiate with all others through the negotiation of the product, in one process: an
+offer, a request, 256 anchors, a verdict. For each ordered pair, on 512 held-out ticks: R2 of the
+(semi-)orthogonal map between the two cores, and whether the target accepts it; an edge that is refused
+without a fit, because an agent detected its own collapse, counts as R2 0. From a core of d dimensions to a
+larger one of e, R2 of such a map cannot exceed d / e, so that a low value may be due to core sizes and not to
+the content; the notes list the cores. Beside it stands ridge regression from all dimensions of the source to
+the core of the target, on the same anchors, which may scale: if it is better, the source represents the
+content of the target's core, but not as its own core. The content of an agent's latents is measured by linear
+probes of the true state, for evaluation only, from all dimensions and from the core, fitted on 512 ticks and
+scored on 512 others.
 
-Parts. One for each agent; a part returns what the agent would show, and the negotiations follow from that.
+Conditions. One for each agent; it returns what the agent publishes, from which the negotiations follow.
 
-Nulls. Of edges, the best of any shuffle of the pairs by either map, as the product counts it; of probes,
-shuffled states. Baselines. Of the goals, jepa and jepa-twin, two strangers of one kind; of edges, the ridge
-map; of probes, the core alone.
+Nulls. Of edges, the best R2 of any shuffle of the pairs by either map, as in the product; of probes, shuffled
+states. Baselines. Of the thresholds, jepa and jepa-twin, two agents with the same settings; of edges, the
+ridge map; of probes, the core alone.
 
-Goals, set beforehand. In every seed the worst counts, and its mean over seeds must hold: ordered pairs among
-the agents that differ in size alone at least 0.88; patch-mixer with jepa, the worse direction, at least 0.85;
-the best pair with the untrained agent below 0.5, and below the worst pair of trained agents of kind jepa.
+Thresholds, set before the full run. The worst pair of every seed is taken, and its mean over seeds must be:
+for ordered pairs of agents that differ only in size at least 0.88; for patch-mixer and jepa, the worse
+direction, at least 0.85; for the best pair with the untrained agent below 0.5, and below the worst pair of
+trained agents of kind jepa.
+
+Shown on the page: the thresholds and the share of accepted edges; all edges from and to the default agent;
+and the probes of every agent.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agents.protocol.settings import NegotiationConfig
 from alignment.fit import fit_ridge
 from alignment.score import shuffle_pairs
-from env.camera import Pose, RingConfig
+from env.camera import Pose
 from social_jepa.experiments.common.trained_agents import (
-    QUICK_SETUP,
     AgentSetup,
     TrainedAgent,
     ring_poses,
@@ -56,90 +59,73 @@ from social_jepa.experiments.common.trained_agents import (
 )
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.heterogeneous.metrics import figures, notes
-from social_jepa.experiments.heterogeneous.plots import pictures
-from social_jepa.experiments.heterogeneous.society import MEMBERS
-
-PLACING, SHUFFLING = 51, 52  # words
+from social_jepa.experiments.heterogeneous.metrics import metrics, notes
+from social_jepa.experiments.heterogeneous.plots import plots
+from social_jepa.experiments.heterogeneous.settings import QUICK, VARIANTS, HeterogeneousStream, Settings
 
 
-def _upbringing() -> AgentSetup:
-    return AgentSetup(ring=RingConfig(separation=27.5), negotiation=NegotiationConfig(pool_ticks=512))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A run; the defaults are the full one."""
-
-    upbringing: AgentSetup = field(default_factory=_upbringing)  # its model is the default agent's
-
-
-SMALL = {"dim": 8, "width": 8, "hidden": 32}
-MODEL = QUICK_SETUP["model"] | {
-    "seq_jepa": {"encoder": SMALL, "action_dim": 4, "heads": 2},
-    "p_jepa": {"encoder": SMALL, "controlled_objects": 1},
-}
-
-
-def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
-    """Let one agent learn, and return what it would show its peers and what it knows.
+def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionResult:
+    """Train one agent; return what it publishes to its peers and the scores of its probes.
 
     Args:
-        part: Whose name, one of MEMBERS.
-        seed: Of the world, of who stands where, and of all that is random in the agent.
-        settings: Of the run.
-        say: Told how it goes.
+        condition: Name of the agent, one of VARIANTS.
+        seed: Seed of the scene, the poses and the agent.
+        settings: Settings of the run.
+        log: Receives progress messages.
     """
-    member, upbringing = MEMBERS[part], settings.upbringing
-    model, poses = member.model(upbringing.model), places(seed, upbringing)
-    with untrained_agent(upbringing, seed, list(MEMBERS).index(part), poses, member.kind, model) as agent:
-        flops = train_agent(agent, say, until=None if member.trained else 0)
-        stranger = trained_agent(agent, flops)
-        memory = agent.published.snapshot  # type: ignore[union-attr]  # stranger_of has refused None
-        tick = stranger.heldout.ids[0]
-        seen = agent.renderer.render(agent.scene.state(tick), agent.spec.pose, agent.spec.name)
-    arrays = {name: tensor.numpy() for name, tensor in memory.pools.tensors().items()}
-    arrays |= {"card": np.array(json.dumps(asdict(memory.peer_info))), "seen": seen}
-    return ConditionResult(probes(stranger, seed), arrays, flops=flops)
+    variant, setup, index = VARIANTS[condition], settings.setup, list(VARIANTS).index(condition)
+    model, poses = variant.model(setup.model), shuffled_poses(seed, setup)
+    with untrained_agent(setup, seed, index, poses, variant.kind, model) as agent:
+        flops = train_agent(agent, log, until=None if variant.trained else 0)
+        trained = trained_agent(agent, flops)
+        snapshot = agent.published.snapshot  # type: ignore[union-attr]  # trained_agent has rejected None
+        tick = trained.heldout.ids[0]
+        frame = agent.renderer.render(agent.scene.state(tick), agent.spec.pose, agent.spec.name)
+    arrays = {name: tensor.numpy() for name, tensor in snapshot.pools.tensors().items()}
+    arrays |= {"peer info": np.array(json.dumps(asdict(snapshot.peer_info))), "frame": frame}
+    return ConditionResult(probe_scores(trained, seed), arrays, flops=flops)
 
 
-def places(seed: int, upbringing: AgentSetup) -> list[Pose]:
-    """Return where each agent stands, in the order of MEMBERS."""
-    poses = ring_poses(upbringing, len(MEMBERS))
-    return [poses[place] for place in np.random.default_rng([seed, PLACING]).permutation(len(poses))]
+def shuffled_poses(seed: int, setup: AgentSetup) -> list[Pose]:
+    """Return the poses of all agents in the order of VARIANTS, randomly assigned."""
+    poses = ring_poses(setup, len(VARIANTS))
+    return [poses[place] for place in HeterogeneousStream.POSES.rng(seed).permutation(len(poses))]
 
 
-def probes(stranger: TrainedAgent, seed: int) -> dict[str, Score]:
-    """Return how well the true state is read off an agent's codes, for evaluation only."""
-    fit, held = stranger.anchors, stranger.heldout
-    state, true = stranger.states(fit), stranger.states(held)
-    wrong = shuffle_pairs(state, torch.Generator().manual_seed(1000 * seed + SHUFFLING))
+def probe_scores(agent: TrainedAgent, seed: int) -> dict[str, Score]:
+    """Return R2 of linear probes of the true state, for evaluation only, and the size of the core."""
+    anchors, heldout = agent.anchors, agent.heldout
+    state, expected = agent.states(anchors), agent.states(heldout)
+    generator = torch.Generator().manual_seed(1000 * seed + HeterogeneousStream.SHUFFLED)
+    shuffled = shuffle_pairs(state, generator)
 
-    def probe(shown: Tensor, told: Tensor, seen: Tensor) -> Score:
-        return Score.r2(fit_ridge(shown, told)(seen.double()).numpy(), true.numpy())
+    def probe_r2(latents: Tensor, targets: Tensor, heldout_latents: Tensor) -> Score:
+        predicted = fit_ridge(latents, targets)(heldout_latents.double())
+        return Score.r2(predicted.numpy(), expected.numpy())
 
-    core = stranger.core_dim
+    core_dim = agent.core_dim
+    core = probe_r2(anchors.core(), state, heldout.core()) if core_dim else Score.single(0.0)
     return {
-        "state": probe(fit.vectors, state, held.vectors),
-        "shuffled": probe(fit.vectors, wrong, held.vectors),
-        "state from the core": probe(fit.core(), state, held.core()) if core else Score.single(0.0),
-        "core": Score.single(core),
+        "state": probe_r2(anchors.vectors, state, heldout.vectors),
+        "state, shuffled": probe_r2(anchors.vectors, shuffled, heldout.vectors),
+        "state, core only": core,
+        "core dim": Score.single(core_dim),
     }
 
 
-def parts(settings: Settings) -> Sequence[str]:
-    """Return the agents' names."""
-    return tuple(MEMBERS)
+def conditions(settings: Settings) -> Sequence[str]:
+    """Return the names of the agents."""
+    return tuple(VARIANTS)
 
 
 EXPERIMENT = Experiment(
     name="heterogeneous",
-    question="Do strangers of other sizes, objectives, encoders and kinds understand each other?",
+    question="Can agents of different sizes, objectives, encoders and kinds map their latent spaces?",
     settings=Settings,
-    quick={"upbringing": {**QUICK_SETUP, "model": MODEL}},
-    conditions=parts,
+    quick=QUICK,
+    conditions=conditions,
     run=run,
-    metrics=figures,
-    plots=pictures,
+    metrics=metrics,
+    plots=plots,
     notes=notes,
 )
