@@ -55,7 +55,7 @@ class AgentActor:
             return
         finally:
             self._constructed.set()
-        self._runner.run(lambda: replace(spec, device=self._device, events=roll.events), _lower_priority)
+        self._runner.run(lambda: replace(spec, device=self._device, events=roll.body_events), _lower_priority)
 
     async def update_peers(self, roll: PeerList) -> None:
         """Learn who is there."""

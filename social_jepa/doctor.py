@@ -1,7 +1,7 @@
-"""Can this machine run a simulation? One check per thing it needs, each with what to do when it is missing.
+"""Check whether this machine can run a simulation; each check has a remedy.
 
-Nothing heavy is imported here: a check of torch or of MiniWorld that fails must not take the others with it,
-so both are tried in a process of their own. Every check takes its lookup as an argument.
+Nothing heavy is imported here: a check of torch or of MiniWorld that crashes must not end the others, so both
+run in a subprocess. Every check takes its lookup as an argument.
 """
 
 import ctypes.util
@@ -20,15 +20,15 @@ from pathlib import Path
 DISTRIBUTION = "social-jepa"
 TOP_LEVEL_NAMES = ("env", "agents", "alignment", "social_jepa")
 APT_LINE = "sudo apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa"
-INSTALL_LINE = "run `make setup`, or install this project into an environment of its own"
-PROBE_SECONDS = 120  # the first import of torch from a cold disk takes most of a minute
-Usage = Callable[[str], tuple[int, int, int]]  # a folder's bytes: in all, used, free
+INSTALL_LINE = "run `make setup`, or install this project into a new virtual environment"
+PROBE_SECONDS = 120  # importing torch from a cold disk takes up to a minute
+Usage = Callable[[str], tuple[int, int, int]]  # of a folder, in bytes: total, used, free
 
-MIN_MEMORY = 2 * 2**30  # bytes; two agents with torch and a scene each, and Ray
-MIN_DISK = 2 * 2**30  # bytes; a run folder, and what Ray writes beside it
-MIN_SHARED_MEMORY = 100 * 10**6  # bytes; the smallest object store Ray takes, and a margin
+MIN_MEMORY = 2 * 2**30  # bytes; two agents with torch and a scene each, plus Ray
+MIN_DISK = 2 * 2**30  # bytes; a run folder, plus what Ray writes
+MIN_SHARED_MEMORY = 100 * 10**6  # bytes; the smallest object store that Ray accepts, plus a margin
 
-DRAW_PROBE = """
+RENDER_PROBE = """
 import numpy as np
 from env.camera import Pose
 from env.renderers.base import build_renderer
@@ -38,8 +38,8 @@ config = SceneConfig(renderer="miniworld")
 renderer = build_renderer(config)
 frame = renderer.render(Scene(config, seed=0).state(0), Pose(-4.8, 3.2, 0.0, yaw=0.0, pitch=-35.0))
 renderer.close()
-assert frame.std() > 0, "OpenGL started and drew a picture of one colour"
-print("x".join(map(str, frame.shape[:2])), "pixels drawn")
+assert frame.std() > 0, "OpenGL started and drew an image of one color"
+print("x".join(map(str, frame.shape[:2])), "pixels rendered")
 """
 
 DEVICE_PROBE = """
@@ -51,28 +51,35 @@ print(json.dumps({"bf16": torch.ops.mkldnn._is_mkldnn_bf16_supported(), "gpus": 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing a simulation needs."""
+    """Result of one check.
+
+    Attributes:
+        name: What was checked.
+        ok: Whether it meets the requirement.
+        found: What was found.
+        remedy: What to do when it is not ok.
+    """
 
     name: str
     ok: bool
     found: str
-    remedy: str  # what to do when it is not ok
+    remedy: str
 
 
 class ProbeError(Exception):
-    """A process that tried something failed; its last line says why."""
+    """A probe in a subprocess failed; the message is its last line."""
 
 
 def checks() -> list[Check]:
-    """Look at this machine, cheap things first; takes some seconds."""
+    """Return all checks of this machine, cheap ones first; takes some seconds."""
     return [
         check_python(),
         *check_packages(),
         *check_names(),
         check_opengl(),
-        check_drawing(),
+        check_rendering(),
         check_ray(),
-        check_cores(),
+        check_cpus(),
         check_memory(),
         *check_torch_devices(),
         check_disk(),
@@ -81,9 +88,9 @@ def checks() -> list[Check]:
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
-    """Is Python new enough?"""
+    """Check the Python version."""
     found = ".".join(map(str, version))
-    remedy = "make the environment anew with Python 3.11 or newer: make setup PYTHON=python3.11"
+    remedy = "recreate the environment with Python 3.11 or newer: make setup PYTHON=python3.11"
     return Check("python", version >= (3, 11), found, remedy)
 
 
@@ -91,7 +98,10 @@ def check_packages(
     requires: Callable[[str], list[str] | None] = metadata.requires,
     version_of: Callable[[str], str] = metadata.version,
 ) -> Iterator[Check]:
-    """Is each package that the installed project asks for here, and new enough?"""
+    """Check that each required package is installed in a version that is new enough.
+
+    Requirements are parsed here, because `packaging` may be among the missing ones.
+    """
     try:
         lines = requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -109,81 +119,83 @@ def check_packages(
 
 
 def check_names(owners: Mapping[str, list[str]] | None = None) -> Iterator[Check]:
-    """Does another distribution own one of our import names? pip overwrites its files without a word."""
+    """Check that no other distribution owns one of our import names: pip overwrites files silently."""
     owners = metadata.packages_distributions() if owners is None else owners
     for name in TOP_LEVEL_NAMES:
         others = sorted(set(owners.get(name, [])) - {DISTRIBUTION})
-        found = f"also from {', '.join(others)}" if others else "ours alone"
+        found = f"also from {', '.join(others)}" if others else "no other owner"
         remedy = f"make an environment without {', '.join(others)}: both write to the folder {name}"
         yield Check(f"name {name}", not others, found, remedy)
 
 
 def check_opengl(find: Callable[[str], str | None] = ctypes.util.find_library) -> Check:
-    """Are the libraries here that MiniWorld draws with?"""
+    """Check that the OpenGL libraries of MiniWorld are installed."""
     missing = [f"lib{name}" for name in ("EGL", "GL", "GLU") if find(name) is None]
     found = f"missing: {', '.join(missing)}" if missing else "libEGL, libGL, libGLU"
     return Check("OpenGL libraries", not missing, found, APT_LINE)
 
 
-def check_drawing(probe: Callable[[str], str] | None = None) -> Check:
-    """Does MiniWorld draw a picture? The libraries alone do not tell: a driver may be missing."""
-    remedy = f"{APT_LINE}; or draw without OpenGL: scene.renderer=toy"
+def check_rendering(probe: Callable[[str], str] | None = None) -> Check:
+    """Check that MiniWorld renders a frame: a driver may be missing although the libraries are there."""
+    remedy = f"{APT_LINE}; or render without OpenGL: scene.renderer=toy"
     try:
-        return Check("drawing", True, (probe or run_probe)(DRAW_PROBE), remedy)
+        return Check("rendering", True, (probe or run_probe)(RENDER_PROBE), remedy)
     except ProbeError as error:
-        return Check("drawing", False, str(error), remedy)
+        return Check("rendering", False, str(error), remedy)
 
 
 def check_ray(
     version_of: Callable[[str], str] = metadata.version,
     environ: Mapping[str, str] = os.environ,
-    reach: Callable[[str], bool] | None = None,
+    listens: Callable[[str], bool] | None = None,
 ) -> Check:
-    """Which Ray, and does the cluster answer that RAY_ADDRESS names?"""
+    """Check the Ray version, and that the cluster at RAY_ADDRESS answers."""
     version = _version("ray", version_of)
     if version is None:
         return Check("ray cluster", False, "not installed", INSTALL_LINE)
     address = environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
         return Check("ray cluster", True, f"{version}, RAY_ADDRESS is {address or 'not set'}", INSTALL_LINE)
-    ok = (reach or is_listening)(address)
+    ok = (listens or is_listening)(address)
     found = f"{version}, {address} {'answers' if ok else 'does not answer'}"
-    return Check("ray cluster", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run here")
+    return Check(
+        "ray cluster", ok, found, "start that cluster, or `unset RAY_ADDRESS` to run on this machine"
+    )
 
 
-def check_cores(usable: Callable[[], int] | None = None) -> Check:
-    """How many cores may this process use?"""
+def check_cpus(usable: Callable[[], int] | None = None) -> Check:
+    """Check the number of CPUs that this process may use."""
     count = (usable or usable_cpus)()
-    remedy = "give two cores or more: with one, agents train in turn and Ray's own processes wait for them"
-    return Check("CPU cores", count >= 2, str(count), remedy)
+    remedy = "provide two CPUs or more: with one, agents and Ray's own processes take turns"
+    return Check("CPUs", count >= 2, str(count), remedy)
 
 
 def check_memory(available: Callable[[], int] | None = None) -> Check:
-    """Is memory enough for two agents?"""
+    """Check that memory suffices for two agents."""
     free = (available or _available_memory)()
-    return Check("memory", free >= MIN_MEMORY, _size(free), "end other programs, or run with fewer agents")
+    return Check("memory", free >= MIN_MEMORY, _size(free), "close other programs, or lower agents.count")
 
 
 def check_torch_devices(probe: Callable[[str], str] | None = None) -> Iterator[Check]:
-    """What can torch compute on? A machine without bfloat16 or GPUs is slower, not wrong."""
+    """Check torch and list its devices; a machine without bfloat16 or GPUs is only slower."""
     try:
         seen = json.loads((probe or run_probe)(DEVICE_PROBE))
     except (ProbeError, ValueError) as error:
         yield Check("torch", False, str(error), INSTALL_LINE)
         return
-    yield Check("bfloat16 on the CPU", True, "yes" if seen["bf16"] else "no, float32 is used", "")
-    yield Check("GPUs", True, ", ".join(seen["gpus"]) or "none, agents share the CPU", "")
+    yield Check("bfloat16 on the CPU", True, "yes" if seen["bf16"] else "no, float32 is used instead", "")
+    yield Check("GPUs", True, ", ".join(seen["gpus"]) or "none, agents share the CPUs", "")
 
 
 def check_disk(folder: str = ".", usage: Usage = shutil.disk_usage) -> Check:
-    """Is there room for a run folder?"""
+    """Check that a run folder fits on the disk."""
     free = usage(folder)[2]
     remedy = f"free {_size(MIN_DISK)} here, or keep runs on another disk"
     return Check("disk", free >= MIN_DISK, f"{_size(free)} free", remedy)
 
 
 def check_shared_memory(folder: str = "/dev/shm", usage: Usage = shutil.disk_usage) -> Check:
-    """Does Ray's object store fit into shared memory? If not, Ray keeps it on disk and is slow."""
+    """Check that Ray's object store fits into shared memory; else Ray uses the disk and is slow."""
     remedy = f"free {_size(MIN_SHARED_MEMORY)} in {folder}; a container takes --shm-size=1g when it starts"
     try:
         free = usage(folder)[2]
@@ -193,8 +205,12 @@ def check_shared_memory(folder: str = "/dev/shm", usage: Usage = shutil.disk_usa
 
 
 def run_probe(code: str, seconds: float = PROBE_SECONDS) -> str:
-    """Run code in a Python of its own and return its last line, or raise ProbeError with it."""
-    # Before pyglet is imported it must know that there is no display.
+    """Run code in a new Python process and return its last line of output.
+
+    Raises:
+        ProbeError: It failed, or timed out.
+    """
+    # pyglet reads this when it is imported; there may be no display
     environ = {**os.environ, "PYGLET_HEADLESS": "True"}
     try:
         done = subprocess.run(
@@ -204,7 +220,7 @@ def run_probe(code: str, seconds: float = PROBE_SECONDS) -> str:
         raise ProbeError(f"no answer within {seconds:g} seconds") from error
     lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
     if done.returncode or not lines:
-        raise ProbeError(lines[-1] if lines else f"ended with status {done.returncode} and said nothing")
+        raise ProbeError(lines[-1] if lines else f"ended with status {done.returncode} without output")
     return lines[-1]
 
 
@@ -224,26 +240,31 @@ def _size(count: int) -> str:
 
 
 def is_listening(address: str, seconds: float = 2.0) -> bool:
-    """Does anybody listen at host:port or ray://host:port?"""
+    """Return whether a port is open at host:port or ray://host:port."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
-    except (OSError, ValueError, OverflowError):  # the last for a port above 65535
+    except (OSError, ValueError, OverflowError):  # OverflowError: a port above 65535
         return False
     return True
 
 
 def usable_cpus() -> int:
-    """Return how many cores this process may use; a container's quota is not in the affinity mask."""
-    cores = len(os.sched_getaffinity(0))
+    """Return the number of CPUs that this process may use.
+
+    Neither the affinity mask nor psutil knows a container's quota.
+    """
+    cpus = len(os.sched_getaffinity(0))
     quota = Path("/sys/fs/cgroup/cpu.max")
     share, _, period = quota.read_text().partition(" ") if quota.is_file() else ("max", "", "")
-    return cores if share == "max" else max(1, min(cores, int(share) // int(period)))
+    return cpus if share == "max" else max(1, min(cpus, int(share) // int(period)))
 
 
 def _available_memory() -> int:
-    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
+    """Return bytes of memory that are available; psutil does not know a container's limit."""
+    import psutil  # here, so that a missing psutil is reported by check_packages
+
+    free: int = psutil.virtual_memory().available
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.is_file() and limit.read_text().strip() != "max":
         free = min(free, int(limit.read_text()) - int(used.read_text()))

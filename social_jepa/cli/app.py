@@ -169,18 +169,19 @@ def _print_document(document: Any, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; what a person got wrong is a sentence and exit status 2."""
+    """Run the command line; an error becomes one sentence on stderr and an exit status."""
     try:
         app()
     except KeyboardInterrupt:
         typer.echo("social-jepa: interrupted", err=True)
         sys.exit(130)
-    except (ValueError, LookupError) as error:  # settings, run folders, queries: each error is a sentence
-        typer.echo(f"social-jepa: {error}", err=True)
-        sys.exit(2)
-    except RuntimeError as error:  # Ray, OpenGL, training, an interrupted run
-        typer.echo(f"social-jepa: {error}", err=True)
-        sys.exit(getattr(error, "exit_status", 1))
-    except OSError as error:  # a full disk, a folder that went away
-        typer.echo(f"social-jepa: {error.filename or 'writing'}: {error.strerror or error}", err=True)
-        sys.exit(1)
+    except (
+        ValueError,
+        LookupError,
+        RuntimeError,
+        OSError,
+    ) as error:  # the classes that our errors derive from
+        from social_jepa.cli.errors import describe, exit_status
+
+        typer.echo(f"social-jepa: {describe(error)}", err=True)
+        sys.exit(exit_status(error))

@@ -182,7 +182,8 @@ def edge(
 @app.command()
 def down(run: Run = None, as_json: AsJson = False) -> None:
     """Save and end a simulation and everything that it started; resume brings it back."""
-    from social_jepa.runtime.simulation import NotUpError, Simulation, clean_up
+    from social_jepa.runtime.errors import NotUpError
+    from social_jepa.runtime.simulation import Simulation, clean_up
     from social_jepa.storage.run_folder import find
 
     folder = find(run)

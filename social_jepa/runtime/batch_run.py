@@ -16,6 +16,7 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_entry
 from social_jepa.graph.results import export, read_results
 from social_jepa.runtime import cluster
+from social_jepa.runtime.errors import AgentLostError, RunStoppedError
 from social_jepa.runtime.registry import record_start
 from social_jepa.runtime.supervisor import Supervisor
 from social_jepa.storage.ledger import Ledger, LedgerError
@@ -33,12 +34,6 @@ class ProgressObserver(Protocol):
 
     def progress(self, agents: Mapping[str, Progress]) -> None:
         """How the agents are doing."""
-
-
-class RunStoppedError(RuntimeError):
-    """The run was interrupted; what was trained is saved."""
-
-    exit_status = 130  # what a shell reports of a program that was interrupted
 
 
 @dataclass
@@ -83,7 +78,7 @@ class BatchRun:
             return self._collect(ledger, began)
         except KeyboardInterrupt:
             ledger.event("stopped", why="interrupted from the keyboard")
-            raise RunStoppedError(f"stopped; go on with: social-jepa resume {self.folder.path}") from None
+            raise RunStoppedError(self.folder.path) from None
         except LedgerError:
             raise  # it cannot be written any more
         except BaseException as error:
@@ -124,22 +119,13 @@ class BatchRun:
             agents = cluster.call(keeper, "status", idempotent=True)
             for agent in agents:
                 if agent["failure"]:
-                    raise cluster.AgentLostError(self._loss(agent))
+                    raise AgentLostError(agent["name"], agent["failure"], agent["dead"])
             self.observer.progress(
                 {agent["name"]: agent["progress"] for agent in agents if agent["progress"]}
             )
             if all(done(agent) for agent in agents) or time.monotonic() > until:
                 return agents
             time.sleep(POLL_SECONDS)
-
-    def _loss(self, agent: Mapping[str, Any]) -> str:
-        if not agent["dead"]:
-            return f"{agent['name']}: {agent['failure']}"
-        return (
-            f"the process of {agent['name']} died again and again ({agent['failure']}); social-jepa resume "
-            "goes on from what was saved. If memory ran out, run again with agents.count or "
-            "training.replay_ticks lower"
-        )
 
     def _negotiate(self, keeper: Any, ledger: Ledger) -> None:
         began, names = time.perf_counter(), self.config.names()

@@ -1,4 +1,4 @@
-"""Ray: start it or join it, give every agent its share, and wait for answers without going blind."""
+"""Ray: start or join a cluster, divide its resources among agents, call the supervisor with timeouts."""
 
 import contextlib
 import logging
@@ -16,66 +16,68 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from social_jepa.doctor import is_listening, usable_cpus
+from social_jepa.runtime.errors import (
+    AddressError,
+    RayUnavailableError,
+    SupervisorFailedError,
+    SupervisorUnavailableError,
+)
 
-# A training step frees and takes back tens of megabytes. By default glibc returns them to the system and
-# every step pays for the page faults anew: a quarter of its time where this was measured.
+logger = logging.getLogger(__name__)
+
+# A training step allocates and frees tens of megabytes. By default glibc returns them to the system, and
+# every step pays for the page faults again: a quarter of its time where this was measured.
 MALLOC = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
 }
-
-
 RAY_SETTINGS = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # not 15: agents make way for each other where they learn, and only there
+    "RAY_worker_niceness": "0",  # not Ray's 15: only the training thread of an agent lowers its priority
 }
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
-RESTART_TIMEOUT = 20.0  # seconds that a keeper whose process died may take to come back
-SUPERVISOR = "supervisor"  # name of the actor that keeps a simulation
-MAX_RESTARTS = 3  # lives that an agent of a finite run may lose; more would be the same failure again
-
-
-class ClusterError(RuntimeError):
-    """Ray could not do what was asked; the text names the remedy."""
-
-
-class AddressError(ValueError):
-    """Nobody listens where a cluster was said to be."""
-
-
-class AgentLostError(RuntimeError):
-    """An agent's process died or its work failed; the text says whose and why."""
+RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
+OBJECT_STORE = 120_000_000  # bytes; only small objects are passed
+SUPERVISOR = "supervisor"  # name of the supervisor actor of a simulation
+MAX_RESTARTS = 3  # of an agent of a batch run; more would repeat the same failure
 
 
 @dataclass(frozen=True)
 class ResourceShare:
-    """What each agent gets."""
+    """Resources of each agent.
+
+    Attributes:
+        cpus: CPUs that its process reserves.
+        gpus: GPUs that its process reserves.
+        threads: CPU threads that torch may use.
+        note: One line for people: how the resources are shared.
+    """
 
     cpus: float
     gpus: float
     threads: int
-    note: str  # one line for people: who shares what
+    note: str
 
 
 def check_address(address: str | None) -> None:
-    """Raise AddressError if nobody listens there: Ray itself would go on trying for minutes."""
+    """Raise AddressError if nothing listens at an address (by default RAY_ADDRESS).
+
+    Ray itself would retry for minutes.
+    """
     address = address or os.environ.get("RAY_ADDRESS")
     if address and address not in ("auto", "local") and not is_listening(address, CONNECT_TIMEOUT):
-        raise AddressError(
-            f"nobody answers at {address}: an address is written host:port, for example 10.0.0.1:6379; "
-            "ray status on the head node names it, and without one a local Ray is started"
-        )
+        raise AddressError(address)
 
 
 @contextlib.contextmanager
 def cluster(address: str | None = None) -> Iterator[None]:
-    """Start a small local Ray, or join the one at an address or at RAY_ADDRESS; leave it as it was found."""
+    """Connect to Ray as `connect` does, and disconnect on exit if this call connected."""
     started = connect(address)
     if started and threading.current_thread() is threading.main_thread():
-        # the same as Ctrl-C; Ray's own handler aborts, and nothing is saved
+        # SIGTERM acts as Ctrl-C: Ray's own handler aborts, and nothing would be saved
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -85,65 +87,73 @@ def cluster(address: str | None = None) -> Iterator[None]:
 
 
 def connect(address: str | None = None) -> bool:
-    """Start or join Ray unless this process has; return whether it did.
+    """Start or join Ray unless this process is connected; return whether this call connected.
+
+    Args:
+        address: Cluster to join; by default RAY_ADDRESS, else a local Ray is started.
 
     Raises:
-        AddressError, ClusterError: Nobody listens there, or Ray does not answer.
+        AddressError: Nothing listens at the address.
+        RayUnavailableError: Ray does not answer.
     """
-    # said outright, because Ray may otherwise write a token into the home folder
+    # set explicitly, because Ray may otherwise write a token into the home folder
     for name, value in RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     if ray.is_initialized():
         return False
     check_address(address)
-    _connect(address or os.environ.get("RAY_ADDRESS"))
+    _connect(address or os.environ.get("RAY_ADDRESS") or "local")
     return True
 
 
-def _connect(address: str | None) -> None:
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+def _connect(address: str) -> None:
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address == "local":
+        options |= {
+            "num_cpus": usable_cpus(), "include_dashboard": False, "object_store_memory": OBJECT_STORE,
+        }  # fmt: skip
     try:
-        if address and address != "local":
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(
-                address="local", num_cpus=usable_cpus(), include_dashboard=False,
-                object_store_memory=120_000_000, **quiet,
-            )  # fmt: skip
-    except Exception as error:  # no narrower: a Ray that is slow to start raises exactly this
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise ClusterError(
-            f"{where} does not answer ({error}); run social-jepa doctor, or check the address with ray status"
-        ) from error
+        ray.init(address=address, **options)
+    except Exception as error:  # not narrower: this is what Ray raises when it is slow to start
+        raise RayUnavailableError("" if address == "local" else address, str(error)) from error
+    logger.info("connected to Ray at %s", ray.get_runtime_context().gcs_address)
 
 
 def share(count: int, threads: int, capacity: int = 0) -> ResourceShare:
-    """Return what each of `count` agents gets: a GPU where the cluster has any, else CPU cores.
+    """Return the resources of each of `count` agents: a share of the GPUs if there are any, and of the CPUs.
 
     Args:
-        count: How many agents there are.
-        threads: CPU threads of each agent; 0: its share of the cores.
-        capacity: How many agents the cluster is divided for, so that others may come later.
+        count: Number of agents.
+        threads: CPU threads of each agent; 0: an equal share of the CPUs.
+        capacity: Number of agents that the cluster is divided for, so that others may join later.
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
     capacity = max(capacity, count)
-    slots, per_gpu = _part(cpus, capacity), _part(gpus, capacity)
-    own = threads or max(1, int(cpus // count))
+    cpu_share, gpu_share = _share_of(cpus, capacity), _share_of(gpus, capacity)
+    own_threads = threads or max(1, int(cpus // count))
     device = "no GPU"
     if gpus:
-        device = "one GPU each" if per_gpu == 1 else f"{capacity} agents share {gpus:g} GPUs"
-    cpu = f"{own} thread{'s' if own > 1 else ''} each" + (f", sharing {cpus:g} cores" if cpus < count else "")
-    return ResourceShare(slots, per_gpu, own, f"{device}; {cpu}")
+        device = "one GPU each" if gpu_share == 1 else f"{capacity} agents share {gpus:g} GPUs"
+    cpu = f"{own_threads} thread{'s' if own_threads > 1 else ''} each"
+    if cpus < count:
+        cpu += f", sharing {cpus:g} CPUs"
+    return ResourceShare(cpu_share, gpu_share, own_threads, f"{device}; {cpu}")
 
 
-def _part(units: float, count: int) -> float:
-    """Return what of a core or GPU each gets when none may straddle two: 3 GPUs hold 4 agents by halves."""
+def _share_of(units: float, count: int) -> float:
+    """Return each agent's part of a CPU or GPU when none may span two: 3 GPUs hold 4 agents as halves."""
     return int(1e4 / math.ceil(count / units)) / 1e4 if units else 0.0
 
 
 def agent_options(resources: ResourceShare, gpus: float, detached: bool) -> dict[str, Any]:
-    """Return what Ray is told of an agent's process: its share, its place, how often it may return."""
+    """Return Ray's options for the process of an agent: resources, scheduling, restarts and lifetime.
+
+    Args:
+        resources: Share of the cluster's resources.
+        gpus: GPUs that the agent reserves instead; 0: those of `resources`.
+        detached: Whether the process outlives the driver and is restarted without limit.
+    """
     return {
         "num_cpus": resources.cpus, "num_gpus": gpus or resources.gpus, "scheduling_strategy": "SPREAD",
         "runtime_env": {"env_vars": MALLOC}, "max_restarts": -1 if detached else MAX_RESTARTS,
@@ -152,7 +162,7 @@ def agent_options(resources: ResourceShare, gpus: float, detached: bool) -> dict
 
 
 def shortage(options: Mapping[str, Any]) -> str:
-    """Return what the cluster lacks for a process with these options: one line for people."""
+    """Return the resource that the cluster lacks for a process with these options; empty: none."""
     have, free = ray.cluster_resources(), ray.available_resources()
     for wanted, unit in ((options["num_gpus"], "GPU"), (options["num_cpus"], "CPU")):
         if wanted > free.get(unit, 0.0):
@@ -163,17 +173,17 @@ def shortage(options: Mapping[str, Any]) -> str:
     return ""
 
 
-def start_supervisor(make: Any, namespace: str, detached: bool, *arguments: Any) -> Any:
-    """Start the actor that keeps a simulation, on this node, where its folder is."""
+def start_supervisor(actor_class: Any, namespace: str, detached: bool, *arguments: Any) -> Any:
+    """Start the supervisor of a simulation on this node, where its run folder is; return its handle."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return make.options(
+    return actor_class.options(
         name=SUPERVISOR, namespace=namespace, num_cpus=0, scheduling_strategy=here,
         max_restarts=-1 if detached else MAX_RESTARTS, lifetime="detached" if detached else None,
     ).remote(*arguments)  # fmt: skip
 
 
 def find_supervisor(namespace: str) -> Any | None:
-    """Return the actor that keeps a simulation, or None where there is none."""
+    """Return the handle of the supervisor of a simulation, or None where there is none."""
     try:
         return ray.get_actor(SUPERVISOR, namespace)
     except ValueError:
@@ -183,31 +193,28 @@ def find_supervisor(namespace: str) -> Any | None:
 def call(
     supervisor: Any, method: str, *arguments: Any, timeout: float = 60.0, idempotent: bool = False
 ) -> Any:
-    """Ask the keeper and return its answer.
+    """Call a method of the supervisor and return its result.
 
     Args:
         supervisor: Its handle.
-        method: What to ask.
-        arguments: Of the method.
-        timeout: Seconds that it may take.
-        idempotent: Whether asking twice does no harm: then a keeper that is coming back is asked once more.
+        method: Name of the method.
+        arguments: Arguments of the method.
+        timeout: Seconds that the call may take.
+        idempotent: Whether repeating the call is harmless: then it is retried while the supervisor restarts.
 
     Raises:
-        ValueError: The keeper refused; as it put it.
-        ClusterError: It does not answer.
+        ValueError, LookupError: The method refused the request.
+        SupervisorFailedError: The method raised another error.
+        SupervisorUnavailableError: The supervisor does not answer.
     """
-    until = time.monotonic() + (RESTART_TIMEOUT if idempotent else 0.0)
+    deadline = time.monotonic() + (RESTART_TIMEOUT if idempotent else 0.0)
     while True:
         try:
             return _call(supervisor, method, arguments, timeout)
-        except _AwayError as error:
-            if time.monotonic() > until:
-                raise ClusterError(f"the simulation's keeper does not answer ({error})") from error
+        except RayActorError as error:
+            if time.monotonic() > deadline:
+                raise SupervisorUnavailableError(" ".join(str(error).split())) from error
             time.sleep(0.1)
-
-
-class _AwayError(Exception):
-    """The keeper's process is gone, perhaps to come back."""
 
 
 def _call(supervisor: Any, method: str, arguments: Sequence[Any], timeout: float) -> Any:
@@ -216,19 +223,17 @@ def _call(supervisor: Any, method: str, arguments: Sequence[Any], timeout: float
     except RayTaskError as error:
         cause = error.cause if isinstance(error.cause, ValueError | LookupError) else None
         if cause is None:
-            raise ClusterError(f"the simulation's keeper failed: {error.cause or error}") from error
+            raise SupervisorFailedError(str(error.cause or error)) from error
         raise cause from None
     except GetTimeoutError as error:
-        raise ClusterError(f"the simulation's keeper did not answer within {timeout:g} s") from error
-    except RayActorError as error:
-        raise _AwayError(" ".join(str(error).split())) from error
+        raise SupervisorUnavailableError(f"no reply within {timeout:g} s") from error
 
 
 def end(supervisor: Any, namespace: str) -> None:
-    """End every process of a simulation for good, the keeper first, so that it starts none again."""
+    """End all processes of a simulation without restart; the supervisor first, so that it starts none."""
     ray.kill(supervisor)
     for name in names_in(namespace):
-        with contextlib.suppress(ValueError):  # it ended by itself
+        with contextlib.suppress(ValueError):  # it has ended meanwhile
             ray.kill(ray.get_actor(name, namespace))
 
 
@@ -239,10 +244,10 @@ def names_in(namespace: str) -> list[str]:
 
 
 def is_connected() -> bool:
-    """Whether this process speaks to a Ray."""
+    """Return whether this process is connected to a Ray."""
     return bool(ray.is_initialized())
 
 
 def disconnect() -> None:
-    """Leave the Ray that this process speaks to."""
+    """Disconnect this process from Ray."""
     ray.shutdown()

@@ -10,10 +10,11 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.doctor import usable_cpus
 from social_jepa.runtime import cluster
+from social_jepa.runtime.errors import AddressError, AgentLostError, AlreadyUpError, ClusterError, NotUpError
 from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray
 from social_jepa.runtime.registry import record_start
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, RunFolderError, create, write_json
+from social_jepa.storage.run_folder import RunFolder, create, write_json
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 MIN_CAPACITY = 16  # agents that a cluster's cores and GPUs are divided for, at least, so that others may join
 WAIT_POLL_SECONDS = 0.1  # seconds between two looks while waiting for an agent
 START_TIMEOUT = 15.0  # seconds in which a newcomer's process should start, unless it waits for something
-
-
-class NotUpError(RunFolderError):
-    """A simulation that does not run; the text says how to bring it back."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +69,15 @@ class Simulation:
         """
         living = folder.simulation_address()
         if living is None:
-            raise NotUpError(f"{folder.path} is not up: social-jepa resume {folder.path} brings it back")
+            raise NotUpError(folder.path)
         joined, keeper = False, None
-        with contextlib.suppress(cluster.AddressError, cluster.ClusterError):
+        with contextlib.suppress(AddressError, ClusterError):
             joined = cluster.connect(living["address"])
             keeper = cluster.find_supervisor(folder.namespace)
         if keeper is None:
             if joined:
                 cluster.disconnect()
-            raise NotUpError(
-                f"{folder.path} was up, and its Ray at {living['address'] or 'this process'} is gone: "
-                f"social-jepa resume {folder.path} brings it back"
-            )
+            raise NotUpError(folder.path, living["address"] or "this process")
         return cls(folder, keeper)
 
     @classmethod
@@ -174,7 +168,7 @@ class Simulation:
             agents = [agent for agent in self.status() if name in ("", agent["name"])]
             for agent in agents:
                 if agent["failure"]:
-                    raise cluster.AgentLostError(f"{agent['name']}: {agent['failure']}")
+                    raise AgentLostError(agent["name"], agent["failure"])
             if agents and all(agent["settled"] for agent in agents) and not self._unwritten(agents):
                 return agents[0]
             if time.monotonic() > until:
@@ -230,7 +224,7 @@ def _refuse_twice(folder: RunFolder) -> None:
     except NotUpError:
         clean_up(folder)
     else:
-        raise RunFolderError(f"{folder.path} is up already: social-jepa status --run {folder.path} shows it")
+        raise AlreadyUpError(folder.path)
 
 
 def _plain(agent: Mapping[str, Any]) -> dict[str, Any]:

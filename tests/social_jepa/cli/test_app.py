@@ -63,7 +63,10 @@ SLIPS = {
     "a folder as settings file": (["run", "--config", "."], "is not TOML"),
     "a pose out of sight": (["run", "agents.ring.pitch=60"], "the pose of agent-0: the camera sees nothing"),
     "a place that cannot be written": (["run", "--out", "/proc/nowhere/run"], "cannot make the run folder"),
-    "a cluster that is not there": (["run", "--address", "127.0.0.1:9"], "nobody answers at 127.0.0.1:9"),
+    "a cluster that is not there": (
+        ["run", "--address", "127.0.0.1:9"],
+        "no Ray cluster answers at 127.0.0.1:9",
+    ),
     "an address that is none": (["run", "--address", "garbage"], "an address is written host:port"),
     "no runs yet": (["graph"], "start one with social-jepa run"),
     "no runs to resume": (["resume"], "start one with social-jepa run"),

@@ -175,7 +175,7 @@ def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tm
     said = call("run", "--out", folder.path, *TINY, *SAVING)
 
     assert (said.status, said.out) == (130, "")
-    assert said.err.splitlines()[-1].endswith(f"go on with: social-jepa resume {folder.path}")
+    assert said.err.splitlines()[-1].endswith(f"continue with: social-jepa resume {folder.path}")
     assert "Traceback" not in said.err
     assert all(0 < step(folder, name) < 400 for name in folder.config().names())
     assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
@@ -223,7 +223,7 @@ def test_an_agent_that_dies_again_and_again_is_named_and_the_run_can_be_resumed(
 
     assert (said.status, said.out) == (1, "")
     last = said.err.splitlines()[-1]
-    assert re.match(r"social-jepa: the process of agent-[01] died again and again \(.*\); social-jepa", last)
+    assert re.match(r"social-jepa: the process of agent-[01] kept dying \(.*\); social-jepa resume", last)
     assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
     assert call("resume", folder.path, "--json").status == 0
     assert [len(agent["loss"]) for agent in graph(folder)["agents"]] == [60, 60]
@@ -239,7 +239,9 @@ def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
     out, err = process.communicate(timeout=60)
 
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == f"social-jepa: stopped; go on with: social-jepa resume {tmp_path / 'run'}"
+    assert (
+        err.splitlines()[-1] == f"social-jepa: stopped; continue with: social-jepa resume {tmp_path / 'run'}"
+    )
     assert "Traceback" not in read + err
     if phase == "agent-0":  # it was on the way
         assert step(RunFolder(tmp_path / "run")) == 0

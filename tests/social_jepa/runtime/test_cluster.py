@@ -8,9 +8,10 @@ from contextlib import closing
 import pytest
 
 from social_jepa.runtime import cluster
+from social_jepa.runtime.errors import AddressError, SupervisorFailedError, SupervisorUnavailableError
 from tests.support.command import TINY
 
-# Starts three nodes, runs the command against them, and prints where each agent lived.
+# Starts three nodes and runs the command on them.
 SCRIPT = """
 import json, sys
 from ray.cluster_utils import Cluster
@@ -30,7 +31,7 @@ finally:
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Pretend that Ray found this many cores and GPUs."""
+    """Replace the CPUs and GPUs that Ray reports."""
 
     def set_resources(**resources):
         monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: resources)
@@ -40,7 +41,7 @@ def machine(monkeypatch):
 
 @pytest.mark.parametrize("units", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("count", range(2, 18))
-def test_every_agent_finds_a_place_though_no_share_may_straddle_two_cores_or_gpus(machine, units, count):
+def test_every_agent_can_be_placed_though_no_share_may_span_two_cpus_or_gpus(machine, units, count):
     machine(CPU=float(units), GPU=float(units))
     share = cluster.share(count, 0)
 
@@ -49,14 +50,14 @@ def test_every_agent_finds_a_place_though_no_share_may_straddle_two_cores_or_gpu
         assert units * int(1e4 // round(1e4 * part)) >= count
 
 
-def test_a_machine_without_gpus_shares_its_cores(machine):
+def test_a_machine_without_gpus_shares_its_cpus(machine):
     machine(CPU=2.0)
 
-    assert cluster.share(4, 0) == cluster.ResourceShare(0.5, 0.0, 1, "no GPU; 1 thread each, sharing 2 cores")
+    assert cluster.share(4, 0) == cluster.ResourceShare(0.5, 0.0, 1, "no GPU; 1 thread each, sharing 2 CPUs")
     assert cluster.share(2, 0) == cluster.ResourceShare(1.0, 0.0, 1, "no GPU; 1 thread each")
 
 
-def test_agents_get_a_fair_share_of_threads_or_what_is_asked(machine):
+def test_agents_get_an_equal_share_of_threads_or_the_requested_number(machine):
     machine(CPU=16.0, GPU=4.0)
 
     assert (cluster.share(4, 0).threads, cluster.share(4, 3).threads) == (4, 3)
@@ -67,16 +68,17 @@ def test_agents_get_a_fair_share_of_threads_or_what_is_asked(machine):
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:x", "127.0.0.1:99999", "here"]
 )
-def test_an_address_where_nobody_listens_is_refused_before_ray_is_asked(address, monkeypatch):
-    with pytest.raises(cluster.AddressError, match="written host:port"):
+def test_an_address_where_nothing_listens_is_refused_before_ray_connects(address, monkeypatch):
+    with pytest.raises(AddressError, match=rf"^no Ray cluster answers at {address}$"):
         cluster.check_address(address)
 
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(cluster.AddressError, match=f"nobody answers at {address}"):
+    with pytest.raises(AddressError, match="answers at") as error:
         cluster.check_address(None)
+    assert error.value.address == address
 
 
-def test_an_address_where_somebody_listens_passes(monkeypatch):
+def test_an_address_where_a_port_is_open_passes(monkeypatch):
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         cluster.check_address(f"127.0.0.1:{server.getsockname()[1]}")
     cluster.check_address("auto")
@@ -93,27 +95,27 @@ def test_an_address_where_somebody_listens_passes(monkeypatch):
         ({}, {"num_cpus": 1.0, "num_gpus": 0.5}, "0.5 GPU: 0 of 2 in the cluster are free"),
     ],
 )
-def test_what_is_missing_for_an_agent_is_said_in_one_line(machine, monkeypatch, free, wanted, line):
+def test_a_shortage_of_resources_is_described_in_one_line(machine, monkeypatch, free, wanted, line):
     machine(CPU=4.0, GPU=2.0)
     monkeypatch.setattr(cluster.ray, "available_resources", lambda: free)
 
     assert cluster.shortage(wanted) == line
 
 
-def test_an_agent_of_a_living_simulation_comes_back_as_often_as_it_must(machine):
+def test_an_agent_of_a_simulation_is_restarted_without_limit(machine):
     machine(CPU=2.0)
     parts = cluster.share(2, 0, capacity=16)
 
-    living, finite = (cluster.agent_options(parts, 0.0, each) for each in (True, False))
-    assert (living["max_restarts"], living["lifetime"]) == (-1, "detached")
-    assert (finite["max_restarts"], finite["lifetime"]) == (cluster.MAX_RESTARTS, None)
+    online, batch = (cluster.agent_options(parts, 0.0, each) for each in (True, False))
+    assert (online["max_restarts"], online["lifetime"]) == (-1, "detached")
+    assert (batch["max_restarts"], batch["lifetime"]) == (cluster.MAX_RESTARTS, None)
     assert parts.cpus == 2 / 16
     assert cluster.agent_options(parts, 0.5, True)["num_gpus"] == 0.5
 
 
 @pytest.fixture
-def keeper(ray_local):
-    """An actor of a namespace of its own that answers, refuses, fails or dies."""
+def supervisor(ray_local):
+    """An actor that answers, refuses, fails or dies."""
     import ray
 
     @ray.remote
@@ -122,7 +124,7 @@ def keeper(ray_local):
             return value
 
         def refuse(self):
-            raise ValueError("nobody has that name")
+            raise ValueError("no agent has that name")
 
         def fail(self):
             raise RuntimeError("the disk is full")
@@ -131,40 +133,42 @@ def keeper(ray_local):
             os._exit(1)
 
     yield cluster.start_supervisor(Actor, "of-the-test", False)
-    found = cluster.find_supervisor("of-the-test")
-    if found is not None:
-        cluster.end(found, "of-the-test")
+    remaining = cluster.find_supervisor("of-the-test")
+    if remaining is not None:
+        cluster.end(remaining, "of-the-test")
 
 
 @pytest.mark.ray
-def test_a_keeper_is_found_by_its_namespace_and_gone_when_it_is_ended(keeper):
-    assert cluster.call(keeper, "answer", 3) == 3
+def test_a_supervisor_is_found_by_its_namespace_until_it_is_ended(supervisor):
+    assert cluster.call(supervisor, "answer", 3) == 3
     assert cluster.call(cluster.find_supervisor("of-the-test"), "answer", 4) == 4
     assert cluster.find_supervisor("elsewhere") is None
     assert cluster.names_in("of-the-test") == ["supervisor"]
 
-    cluster.end(keeper, "of-the-test")
+    cluster.end(supervisor, "of-the-test")
 
     assert cluster.names_in("of-the-test") == []
-    with pytest.raises(cluster.ClusterError, match="keeper does not answer"):
-        cluster.call(keeper, "answer", 3)
+    with pytest.raises(SupervisorUnavailableError, match="supervisor of the simulation does not answer"):
+        cluster.call(supervisor, "answer", 3)
 
 
 @pytest.mark.ray
-def test_what_the_keeper_refuses_is_its_own_sentence_and_what_fails_in_it_is_not(keeper):
-    with pytest.raises(ValueError, match=r"^nobody has that name$"):
-        cluster.call(keeper, "refuse")
-    with pytest.raises(cluster.ClusterError, match=r"^the simulation's keeper failed: the disk is full$"):
-        cluster.call(keeper, "fail")
+def test_a_refusal_is_raised_as_it_is_and_a_failure_as_supervisor_failed(supervisor):
+    with pytest.raises(ValueError, match=r"^no agent has that name$"):
+        cluster.call(supervisor, "refuse")
+    with pytest.raises(SupervisorFailedError, match=r"failed: the disk is full$"):
+        cluster.call(supervisor, "fail")
 
 
 @pytest.mark.ray
-def test_a_keeper_whose_process_dies_is_named_in_one_line_and_comes_back(keeper):
-    with pytest.raises(cluster.ClusterError, match="keeper does not answer") as loss:
-        cluster.call(keeper, "die")
+def test_a_supervisor_whose_process_died_is_reported_in_one_line_and_restarts(supervisor):
+    with pytest.raises(
+        SupervisorUnavailableError, match="supervisor of the simulation does not answer"
+    ) as loss:
+        cluster.call(supervisor, "die")
 
     assert "\n" not in str(loss.value)
-    assert cluster.call(keeper, "answer", 5, idempotent=True) == 5
+    assert cluster.call(supervisor, "answer", 5, idempotent=True) == 5
 
 
 @pytest.mark.ray

@@ -7,21 +7,22 @@ import time
 import pytest
 
 from social_jepa.runtime import local_ray
-from social_jepa.runtime.local_ray import LocalRayError, processes_of, start_local_ray, stop_local_ray
+from social_jepa.runtime.errors import LocalRayError
+from social_jepa.runtime.local_ray import processes_of, start_local_ray, stop_local_ray
 from tests.support.command import alive
 
-FAMILY = "import subprocess, time; [subprocess.Popen(['sleep', '60']) for _ in range(3)]; time.sleep(60)"
-STUBBORN = """
+WITH_CHILDREN = "import subprocess, time; [subprocess.Popen(['sleep', '60']) for _ in '123']; time.sleep(60)"
+IGNORES_SIGTERM = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("deaf", flush=True)
+print("ready", flush=True)
 time.sleep(60)
 """
 
 
 @pytest.fixture
-def begin():
-    """Start a program as the leader of a session of its own, and end all of them in the end."""
+def start_session():
+    """Start programs as leaders of new sessions, and kill those sessions at teardown."""
     started = []
 
     def start(code, **options):
@@ -43,8 +44,8 @@ def wait_until(ready):
         time.sleep(0.02)
 
 
-def test_the_processes_of_a_session_are_its_leader_and_all_that_it_started(begin):
-    mine, other = begin(FAMILY), begin("import time; time.sleep(60)")
+def test_the_processes_of_a_session_are_its_leader_and_its_descendants(start_session):
+    mine, other = start_session(WITH_CHILDREN), start_session("import time; time.sleep(60)")
     wait_until(lambda: len(processes_of(mine.pid)) == 4)
 
     assert mine.pid in processes_of(mine.pid)
@@ -53,8 +54,8 @@ def test_the_processes_of_a_session_are_its_leader_and_all_that_it_started(begin
     assert processes_of(2**22) == []
 
 
-def test_ending_a_session_ends_all_of_it_and_nothing_else(begin):
-    mine, other = begin(FAMILY), begin("import time; time.sleep(60)")
+def test_stopping_a_session_ends_its_processes_and_no_others(start_session):
+    mine, other = start_session(WITH_CHILDREN), start_session("import time; time.sleep(60)")
     wait_until(lambda: len(processes_of(mine.pid)) == 4)
     family = processes_of(mine.pid)
 
@@ -62,11 +63,11 @@ def test_ending_a_session_ends_all_of_it_and_nothing_else(begin):
 
     assert not [pid for pid in family if alive(pid)]
     assert alive(other.pid)
-    stop_local_ray(mine.pid)  # again: nobody is left to end
+    stop_local_ray(mine.pid)  # a second call finds no process
 
 
-def test_orphans_of_a_dead_leader_are_ended_too(begin):
-    mine = begin(FAMILY)
+def test_orphans_of_a_dead_leader_are_ended_too(start_session):
+    mine = start_session(WITH_CHILDREN)
     wait_until(lambda: len(processes_of(mine.pid)) == 4)
     family = processes_of(mine.pid)
     mine.kill()
@@ -78,10 +79,10 @@ def test_orphans_of_a_dead_leader_are_ended_too(begin):
     assert not [pid for pid in family if alive(pid)]
 
 
-def test_one_that_does_not_listen_is_ended_for_good(begin, monkeypatch):
+def test_a_process_that_ignores_sigterm_is_killed(start_session, monkeypatch):
     monkeypatch.setattr(local_ray, "STOP_TIMEOUT", 0.3)
-    mine = begin(STUBBORN, stdout=subprocess.PIPE, text=True)
-    assert mine.stdout.readline() == "deaf\n"
+    mine = start_session(IGNORES_SIGTERM, stdout=subprocess.PIPE, text=True)
+    assert mine.stdout.readline() == "ready\n"
 
     stop_local_ray(mine.pid)
 
@@ -89,9 +90,10 @@ def test_one_that_does_not_listen_is_ended_for_good(begin, monkeypatch):
     mine.stdout.close()
 
 
-def test_a_ray_that_does_not_start_says_where_it_wrote_why(tmp_path, monkeypatch):
+def test_a_ray_that_does_not_start_raises_an_error_with_its_log_file(tmp_path, monkeypatch):
     monkeypatch.setattr(local_ray.sys, "executable", "/bin/false")
-    with pytest.raises(LocalRayError, match=r"Ray did not start: .*ray\.log says why; social-jepa doctor"):
+    with pytest.raises(LocalRayError, match=r"^Ray did not start: .*ray\.log says why$") as error:
         start_local_ray(1, tmp_path / "deep" / "ray.log", {})
 
-    assert (tmp_path / "deep" / "ray.log").exists()
+    assert error.value.log == tmp_path / "deep" / "ray.log"
+    assert error.value.log.exists()

@@ -1,0 +1,55 @@
+"""What the command line says about each error, and the exit status that follows from it."""
+
+from social_jepa.config.time_parsing import TimeFormatError
+from social_jepa.runtime.errors import (
+    AddressError,
+    AgentLostError,
+    AlreadyUpError,
+    LocalRayError,
+    NotUpError,
+    RayUnavailableError,
+    RunStoppedError,
+)
+
+FAILED, USAGE_ERROR, INTERRUPTED = (
+    1,
+    2,
+    130,
+)  # exit statuses; 130 as a shell reports a program that Ctrl-C ended
+
+
+def describe(error: Exception) -> str:
+    """Return one sentence about an error: what happened, and the command, flag or setting that helps."""
+    match error:
+        case TimeFormatError():
+            return f"--as-of {error}"
+        case AddressError():
+            return (
+                f"{error}: an address is written host:port, for example 10.0.0.1:6379; ray status on the "
+                "head node prints it, and without --address and RAY_ADDRESS a local Ray is started"
+            )
+        case RayUnavailableError():
+            return f"{error}; run social-jepa doctor, or check the address with ray status"
+        case LocalRayError():
+            return f"{error}; social-jepa doctor checks what it needs"
+        case AgentLostError(process_died=True):
+            return (
+                f"{error}; social-jepa resume continues from the checkpoints. If memory ran out, run again "
+                "with agents.count or training.replay_ticks lower"
+            )
+        case RunStoppedError():
+            return f"stopped; continue with: social-jepa resume {error.folder}"
+        case NotUpError():
+            return f"{error}: social-jepa resume {error.folder} brings it back"
+        case AlreadyUpError():
+            return f"{error}: social-jepa status --run {error.folder} shows it"
+        case OSError():  # a full disk, a folder that was removed
+            return f"{error.filename or 'writing'}: {error.strerror or error}"
+    return str(error)
+
+
+def exit_status(error: Exception) -> int:
+    """Return 2 where the request was wrong (settings, names, folders), 130 after Ctrl-C, else 1."""
+    if isinstance(error, RunStoppedError):
+        return INTERRUPTED
+    return USAGE_ERROR if isinstance(error, ValueError | LookupError) else FAILED

@@ -1,0 +1,51 @@
+import pickle
+from pathlib import Path
+
+import pytest
+
+from agents.config_error import ConfigError
+from social_jepa.cli.errors import describe, exit_status
+from social_jepa.config.time_parsing import TimeFormatError
+from social_jepa.runtime.errors import (
+    AddressError,
+    AgentLostError,
+    AlreadyUpError,
+    LocalRayError,
+    NotUpError,
+    RayUnavailableError,
+    RunStoppedError,
+    SupervisorFailedError,
+    SupervisorUnavailableError,
+)
+
+RUN = Path("runs/one")
+CASES = [
+    (AddressError("here"), 2, "no Ray cluster answers at here: an address is written host:port"),
+    (RayUnavailableError("a:1", "timeout"), 1, "the Ray cluster at a:1 does not answer (timeout); run"),
+    (RayUnavailableError("", "timeout"), 1, "a local Ray does not answer (timeout)"),
+    (SupervisorUnavailableError("it died"), 1, "the supervisor of the simulation does not answer (it died)"),
+    (SupervisorFailedError("disk full"), 1, "the supervisor of the simulation failed: disk full"),
+    (LocalRayError(Path("ray.log")), 1, "Ray did not start: ray.log says why; social-jepa doctor"),
+    (AgentLostError("agent-1", "loss is nan"), 1, "agent-1: loss is nan"),
+    (AgentLostError("agent-1", "killed", True), 1, "the process of agent-1 kept dying (killed); social-jepa"),
+    (RunStoppedError(RUN), 130, "stopped; continue with: social-jepa resume runs/one"),
+    (NotUpError(RUN), 2, "runs/one is not up: social-jepa resume runs/one brings it back"),
+    (NotUpError(RUN, "a:1"), 2, "runs/one was up, but its Ray at a:1 is gone: social-jepa resume runs/one"),
+    (AlreadyUpError(RUN), 2, "runs/one is up already: social-jepa status --run runs/one"),
+    (TimeFormatError("soon"), 2, "--as-of 'soon' is not a time: write 2026-11-21T14:30"),
+    (ConfigError("at least 1", "training.steps", 0), 2, "training.steps=0: at least 1"),
+    (OSError(28, "No space left on device", "graph.json"), 1, "graph.json: No space left on device"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "status", "text"), CASES, ids=lambda case: type(case).__name__)
+def test_an_error_becomes_one_sentence_and_an_exit_status(error, status, text):
+    assert describe(error).startswith(text)
+    assert exit_status(error) == status
+
+
+@pytest.mark.parametrize("error", [case[0] for case in CASES], ids=lambda case: type(case).__name__)
+def test_an_error_survives_the_way_between_processes_with_its_fields(error):
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
