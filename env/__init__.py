@@ -1,7 +1,8 @@
-"""What can be seen: one shared scene from any pose, shapes to count, single objects. No agents, no learning.
+"""Environments without agents or learning: a shared scene, a world of shapes to count, and single objects.
 
-Importing this package tells Gymnasium about ``SocialJEPA/SharedScene-v0``, ``SocialJEPA/Steering-v0`` and
-``SocialJEPA/Counting-v0`` by name alone; OpenGL is touched only when a MiniWorld renderer is built.
+Importing this package registers ``SocialJEPA/SharedScene-v0``, ``SocialJEPA/Steering-v0`` and
+``SocialJEPA/Counting-v0`` with Gymnasium by entry point; OpenGL is loaded only when a MiniWorld renderer is
+built.
 """
 
 import gymnasium

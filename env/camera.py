@@ -1,11 +1,13 @@
-"""Where a camera stands and where it looks: poses, the ring around the room, glances."""
+"""Camera poses, the ring of cameras around the room, view angles, and projection into camera coordinates."""
 
 import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-STEEPEST_PITCH = 89.0  # at 90 degrees "up" is no longer defined for the camera
+from env.checks import check_integer, check_number, check_positive
+
+MAX_PITCH = 89.0  # degrees; at 90 the camera's "up" is undefined
 
 
 @dataclass(frozen=True)
@@ -13,9 +15,9 @@ class Pose:
     """A camera in the scene; y is height.
 
     Attributes:
-        x: Metres.
-        y: Metres above the floor.
-        z: Metres.
+        x: Meters.
+        y: Meters above the floor.
+        z: Meters.
         yaw: Degrees; 0 looks along +x, 90 along -z.
         pitch: Degrees; negative looks down.
         fov: Vertical field of view in degrees.
@@ -29,18 +31,11 @@ class Pose:
     fov: float = 60.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a pose that no camera can take."""
-        for part in fields(self):
-            if not math.isfinite(getattr(self, part.name)):
-                raise ValueError(
-                    f"{part.name} of a pose must be a finite number, got {getattr(self, part.name)!r}"
-                )
-        if abs(self.pitch) > STEEPEST_PITCH:
-            raise ValueError(
-                f"pitch of a pose must lie within {STEEPEST_PITCH:g} degrees of level, got {self.pitch:g}"
-            )
-        if not 1.0 <= self.fov <= 150.0:
-            raise ValueError(f"fov of a pose must lie between 1 and 150 degrees, got {self.fov:g}")
+        """Raise ValueError for an invalid pose."""
+        for field in fields(self):
+            check_number(f"{field.name} of a pose", getattr(self, field.name))
+        check_number("pitch of a pose", self.pitch, -MAX_PITCH, MAX_PITCH)
+        check_number("fov of a pose", self.fov, 1, 150)
 
     @classmethod
     def parse(cls, text: str) -> "Pose":
@@ -51,64 +46,59 @@ class Pose:
             numbers = []
         if len(numbers) not in (5, 6):
             raise ValueError(
-                f"a pose is written x,y,z,yaw,pitch with an optional ,fov (metres and degrees), got {text!r}"
+                f"a pose is written x,y,z,yaw,pitch with an optional ,fov (meters and degrees), got {text!r}"
             )
         return cls(*numbers)
 
 
 @dataclass(frozen=True)
 class RingConfig:
-    """A ring of cameras around the room, all of them looking inwards."""
+    """A ring of cameras around the room that all face its center."""
 
-    radius: float = 4.8  # metres from the centre; 4.8 is just outside the wall of an 8 metre room
-    height: float = 3.2  # metres above the floor
+    radius: float = 4.8  # meters from the center; 4.8 is just outside the wall of an 8 meter room
+    height: float = 3.2  # meters above the floor
     pitch: float = -35.0  # degrees; negative looks down
     separation: float = 90.0  # degrees between one camera and the next
     fov: float = 60.0  # vertical field of view in degrees
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a ring that has no places to stand."""
-        if not (math.isfinite(self.radius) and self.radius > 0):
-            raise ValueError(f"radius of the ring must be a positive number of metres, got {self.radius!r}")
-        if not 0.0 < self.separation <= 360.0:
-            raise ValueError(
-                f"separation must lie above 0 and at most at 360 degrees, got {self.separation!r}"
-            )
+        """Raise ValueError for an invalid ring."""
+        check_positive("radius", self.radius)
+        check_positive("separation", self.separation, 360)
 
 
-def ring_pose(index: int, ring: RingConfig, room_centre: tuple[float, float] = (0.0, 0.0)) -> Pose:
+def ring_pose(index: int, ring: RingConfig, room_center: tuple[float, float] = (0.0, 0.0)) -> Pose:
     """Return the pose of camera ``index``, which does not depend on how many cameras there are.
 
-    Camera k stands at the angle k * separation. After each full lap the ring is turned by the next van der
-    Corput fraction of the separation (1/2, 1/4, 3/4, 1/8, ...), so that nobody stands on another's spot.
+    Camera k stands at the angle k * separation. After each full turn the ring is offset by the next van der
+    Corput fraction of the separation (1/2, 1/4, 3/4, 1/8, ...), so that no two cameras share a position.
 
     Args:
         index: 0 or more.
         ring: Size and spacing of the ring.
-        room_centre: (x, z) in metres.
+        room_center: (x, z) in meters.
     """
-    if index < 0:
-        raise ValueError(f"index of a ring pose must be 0 or more, got {index}")
-    places = int(360.0 / ring.separation + 1e-9)
-    lap, place = divmod(index, places)
-    angle = ((place + _van_der_corput(lap)) * ring.separation) % 360.0
-    x = room_centre[0] + ring.radius * math.cos(math.radians(angle))
-    z = room_centre[1] - ring.radius * math.sin(math.radians(angle))
+    check_integer("index", index, 0)
+    cameras_per_turn = int(360.0 / ring.separation + 1e-9)
+    full_turns, place = divmod(index, cameras_per_turn)
+    angle = ((place + _van_der_corput(full_turns)) * ring.separation) % 360.0
+    x = room_center[0] + ring.radius * math.cos(math.radians(angle))
+    z = room_center[1] - ring.radius * math.sin(math.radians(angle))
     return Pose(x, ring.height, z, (angle + 180.0) % 360.0, ring.pitch, ring.fov)
 
 
 def turned_pose(pose: Pose, pan: float, tilt: float) -> Pose:
     """Return the pose turned by pan (positive is left) and tilt (positive is up), in degrees.
 
-    A tilt beyond straight up or down stops there.
+    The pitch is clipped to +-MAX_PITCH.
     """
-    pitch = min(max(pose.pitch + tilt, -STEEPEST_PITCH), STEEPEST_PITCH)
+    pitch = min(max(pose.pitch + tilt, -MAX_PITCH), MAX_PITCH)
     return replace(pose, yaw=(pose.yaw + pan) % 360.0, pitch=pitch)
 
 
-def turned(pose: Pose, looks_at: Pose) -> tuple[float, float]:
-    """Return the pan, in [-180, 180), and the tilt that ``glance`` made of a pose, in degrees."""
-    return (looks_at.yaw - pose.yaw + 180.0) % 360.0 - 180.0, looks_at.pitch - pose.pitch
+def view_angles(pose: Pose, view: Pose) -> tuple[float, float]:
+    """Return the pan, in [-180, 180), and the tilt from a pose to a view, in degrees: see ``turned_pose``."""
+    return (view.yaw - pose.yaw + 180.0) % 360.0 - 180.0, view.pitch - pose.pitch
 
 
 def camera_axes(pose: Pose) -> np.ndarray:
@@ -119,28 +109,28 @@ def camera_axes(pose: Pose) -> np.ndarray:
     return np.stack([right, np.cross(right, forward), forward])
 
 
-def in_camera(pose: Pose, points: np.ndarray) -> np.ndarray:
-    """Return points as a camera has them.
+def to_camera(pose: Pose, points: np.ndarray) -> np.ndarray:
+    """Return points in camera coordinates.
 
     Args:
         pose: The camera.
-        points: [..., 3], metres in the room.
+        points: [..., 3], meters in the room.
 
     Returns:
-        [..., 3], metres to the right, upwards and away from the camera.
+        [..., 3], meters to the right of the camera, above it, and in front of it.
     """
     return (points - np.array([pose.x, pose.y, pose.z])) @ camera_axes(pose).T
 
 
 def in_view(pose: Pose, points: np.ndarray) -> np.ndarray:
-    """Return which points, [..., 3], fall into a square picture, [...] bool."""
-    right, up, away = np.moveaxis(in_camera(pose, points), -1, 0)
-    edge = away * math.tan(math.radians(pose.fov / 2))
-    return (away > 0) & (np.abs(right) < edge) & (np.abs(up) < edge)
+    """Return which points, [..., 3], project into a square picture, [...] bool."""
+    right, up, depth = np.moveaxis(to_camera(pose, points), -1, 0)
+    edge = depth * math.tan(math.radians(pose.fov / 2))
+    return (depth > 0) & (np.abs(right) < edge) & (np.abs(up) < edge)
 
 
 def _van_der_corput(index: int) -> float:
-    """Return the bits of an index mirrored at the point: 0, 1/2, 1/4, 3/4, 1/8, ..."""
+    """Return the bits of an index mirrored at the binary point: 0, 1/2, 1/4, 3/4, 1/8, ..."""
     value, step = 0.0, 0.5
     while index:
         value += step * (index & 1)

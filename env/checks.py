@@ -1,20 +1,52 @@
-"""Settings refused at the door, each by a sentence that names it."""
+"""Range checks for settings; each raises a ValueError that names the setting."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def check_whole(name: str, value: int, least: int, most: int | None = None) -> None:
-    """Raise ValueError unless a value is a whole number from ``least`` to ``most``; None leaves it open."""
-    wanted = f"from {least} to {most}" if most is not None else f"of {least} or more"
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        raise ValueError(f"{name} must be a whole number {wanted}, got {value!r}")
+def check_integer(name: str, value: int, minimum: int | None = None, maximum: int | None = None) -> None:
+    """Raise ValueError unless a value is an integer from ``minimum`` to ``maximum``, where given."""
+    valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not valid or not _is_within(value, minimum, maximum):
+        raise ValueError(f"{name} must be an integer{_describe(minimum, maximum)}, got {value!r}")
 
 
-def check_number(name: str, value: float, least: float, most: float) -> None:
-    """Raise ValueError unless a value is a finite number from ``least`` to ``most``."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not least <= value <= most:
-        raise ValueError(f"{name} must be a number from {least:g} to {most:g}, got {value!r}")
+def check_number(
+    name: str, value: float, minimum: float | None = None, maximum: float | None = None, hint: str = ""
+) -> None:
+    """Raise ValueError unless a value is a finite number from ``minimum`` to ``maximum``, where given."""
+    if not _is_finite(value) or not _is_within(value, minimum, maximum):
+        raise ValueError(f"{name} must be a finite number{_describe(minimum, maximum)}, got {value!r}{hint}")
+
+
+def check_positive(name: str, value: float, maximum: float | None = None) -> None:
+    """Raise ValueError unless a value is a finite number above 0 and at most ``maximum``, where given."""
+    if not _is_finite(value) or value <= 0 or not _is_within(value, None, maximum):
+        limit = "" if maximum is None else f", at most {maximum:g}"
+        raise ValueError(f"{name} must be a positive number{limit}, got {value!r}")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _is_finite(value: object) -> bool:
+    return (
+        isinstance(value, int | float | np.integer | np.floating)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def _is_within(value: float, minimum: float | None, maximum: float | None) -> bool:
+    return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+
+
+def _describe(minimum: float | None, maximum: float | None) -> str:
+    if minimum is not None and maximum is not None:
+        return f" from {minimum:g} to {maximum:g}"
+    return f" of {minimum:g} or more" if minimum is not None else ""

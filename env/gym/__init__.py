@@ -1,1 +1,1 @@
-"""Gymnasium and PettingZoo environments over the shared scene."""
+"""Gymnasium and PettingZoo environments."""

@@ -1,6 +1,6 @@
 """The shared scene as a PettingZoo environment: a ring of cameras that all see the same tick.
 
-PettingZoo is an extra, so this file is imported only by those who want it.
+PettingZoo is an optional dependency, so no other module imports this one.
 """
 
 from typing import Any, ClassVar
@@ -9,16 +9,17 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
 
-from env.camera import RingConfig, ring_pose, turned
+from env.camera import RingConfig, ring_pose, view_angles
+from env.checks import check_integer
 from env.gym.scene_env import check_episode, frame_space, scene_seed
-from env.gym.shared_scene import glance_pose, glance_space
+from env.gym.shared_scene import view_action_space, view_pose
 from env.renderers.base import Renderer, share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
 try:
     from pettingzoo import ParallelEnv
 except ModuleNotFoundError as error:
-    raise ImportError("the PettingZoo face of the scene needs an extra: pip install pettingzoo") from error
+    raise ImportError("env.gym.parallel_scene needs PettingZoo: pip install pettingzoo") from error
 
 
 class ParallelScene(ParallelEnv):
@@ -45,15 +46,14 @@ class ParallelScene(ParallelEnv):
         """Describe the environment; the renderer is built by the first reset.
 
         Args:
-            config: The scene; SceneConfig() if not given.
-            agents: How many cameras stand on the ring.
+            config: The scene; SceneConfig() by default.
+            agents: Number of cameras on the ring.
             max_ticks: Ticks until an episode is truncated.
             max_view_angle: Degrees.
             render_mode: rgb_array, or None.
         """
         check_episode(max_ticks, max_view_angle, render_mode)
-        if agents < 1:
-            raise ValueError(f"agents must be at least 1, got {agents}")
+        check_integer("agents", agents, 1)
         self.config = config or SceneConfig()
         self.max_ticks = max_ticks
         self.max_view_angle = max_view_angle
@@ -64,44 +64,44 @@ class ParallelScene(ParallelEnv):
         self.possible_agents = list(self.poses)
         self.agents: list[str] = []
         self.observation_spaces = {name: frame_space(self.config) for name in self.poses}
-        self.action_spaces = {name: glance_space() for name in self.poses}
+        self.action_spaces = {name: view_action_space() for name in self.poses}
         self._rng = np.random.default_rng()
         self._scene: Scene | None = None
         self._renderer: Renderer | None = None
         self._tick = 0
-        self._looks_at = dict(self.poses)
+        self._views = dict(self.poses)
 
     def observation_space(self, agent: str) -> spaces.Space:
-        """Return the space of an agent's frames, always the same object."""
+        """Return the space of an agent's frames; repeated calls return the same object."""
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> spaces.Space:
-        """Return the space of an agent's actions, always the same object."""
+        """Return the space of an agent's actions; repeated calls return the same object."""
         return self.action_spaces[agent]
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-        """Start an episode at tick 0 with everybody present."""
+        """Start an episode at tick 0 with all agents present; returns frames and infos."""
         del options
         if seed is not None:
             self._rng, _ = seeding.np_random(seed)
         bodies = [BodyEvent(0, name, pose) for name, pose in self.poses.items()]
         self._scene = Scene(self.config, scene_seed(seed, self._rng), bodies)
         self._renderer = self._renderer or share_renderer(self.config)
-        self._tick, self._looks_at = 0, dict(self.poses)
+        self._tick, self._views = 0, dict(self.poses)
         self.agents = list(self.possible_agents)
         return self._frames(self.agents), self._infos(self.agents)
 
     def step(self, actions: dict[str, np.ndarray]) -> tuple[dict, dict, dict, dict, dict]:
-        """Let one tick pass; every agent glances by its own action."""
+        """Advance one tick; each agent's action chooses its view. Returns what SharedScene.step returns."""
         present = self.agents
         for name in present:
             if name not in actions:
                 raise ValueError(
                     f"an action is missing for {name}: give one for each of {', '.join(present)}"
                 )
-            self._looks_at[name] = glance_pose(self.poses[name], actions[name], self.max_view_angle)
+            self._views[name] = view_pose(self.poses[name], actions[name], self.max_view_angle)
         self._tick += 1
         over = self._tick >= self.max_ticks
         self.agents = [] if over else list(present)
@@ -120,14 +120,14 @@ class ParallelScene(ParallelEnv):
         return np.concatenate(list(self._frames(self.possible_agents).values()), axis=1)
 
     def close(self) -> None:
-        """Give the renderer back; the next reset takes one again."""
+        """Release the renderer; the next reset acquires one again."""
         if self._renderer is not None:
             self._renderer.close()
         self._scene = self._renderer = None
 
     def _infos(self, names: list[str]) -> dict[str, dict[str, Any]]:
         return {
-            name: {"tick": self._tick, "glance": turned(self.poses[name], self._looks_at[name])}
+            name: {"tick": self._tick, "view": view_angles(self.poses[name], self._views[name])}
             for name in names
         }
 
@@ -135,4 +135,4 @@ class ParallelScene(ParallelEnv):
         if self._scene is None or self._renderer is None:
             raise RuntimeError("no episode is running: call reset first")
         state = self._scene.state(self._tick)
-        return {name: self._renderer.render(state, self._looks_at[name], name) for name in names}
+        return {name: self._renderer.render(state, self._views[name], name) for name in names}

@@ -1,28 +1,30 @@
-"""What the scene's environments have in common: episodes, frames, and a renderer that others may share."""
-
-import math
+"""Base class and checks of the scene's environments: episodes, frames, and a shared renderer."""
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from env.camera import Pose, RingConfig, ring_pose
+from env.checks import check_integer, check_number
 from env.renderers.base import Renderer, share_renderer
 from env.scene import Scene, SceneConfig, SceneState
 
 
 def check_episode(max_ticks: int, max_view_angle: float, render_mode: str | None) -> None:
-    """Raise ValueError for an episode that cannot be played."""
-    if max_ticks < 1:
-        raise ValueError(f"max_ticks must be at least 1, got {max_ticks}")
-    if not (math.isfinite(max_view_angle) and max_view_angle >= 0):
-        raise ValueError(f"max_view_angle must be a number of degrees, 0 or more, got {max_view_angle!r}")
+    """Raise ValueError for invalid settings of an episode."""
+    check_integer("max_ticks", max_ticks, 1)
+    check_number("max_view_angle", max_view_angle, 0)
+    check_render_mode(render_mode)
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    """Raise ValueError for an unknown render mode."""
     if render_mode not in (None, "rgb_array"):
         raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
 
 
 def scene_seed(seed: int | None, rng: np.random.Generator) -> int:
-    """Return the seed of an episode's scene: the one given, so that others can replay it, or a fresh one."""
+    """Return the seed of an episode's scene: the given one, which replays a known scene, or a random one."""
     return int(rng.integers(2**31)) if seed is None else seed
 
 
@@ -32,7 +34,7 @@ def frame_space(config: SceneConfig) -> spaces.Box:
 
 
 class SceneEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """One camera in the scene; what its actions do, and what they are worth, the heirs say."""
+    """Base class: one camera in the scene. Subclasses define actions and rewards."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium types it
 
@@ -42,13 +44,13 @@ class SceneEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Describe the environment; the renderer is built by the first episode.
 
         Args:
-            config: The scene; SceneConfig() if not given.
-            pose: The camera; the first of the ring if not given.
+            config: The scene; SceneConfig() by default.
+            pose: The camera; the first of the ring by default.
             max_ticks: Ticks until an episode is truncated.
             render_mode: rgb_array, or None.
 
         Raises:
-            ValueError: No episode can be played, or the camera cannot see the scene.
+            ValueError: A setting is invalid, or the camera cannot see the scene.
         """
         check_episode(max_ticks, 0.0, render_mode)
         self.config = config or SceneConfig()
@@ -63,30 +65,30 @@ class SceneEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def render(self) -> np.ndarray | None:
         """Return the current frame, uint8 [H, W, 3], if the render mode is rgb_array."""
-        return self._look() if self.render_mode == "rgb_array" else None
+        return self._observe() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Give the renderer back; the next reset takes one again."""
+        """Release the renderer; the next reset acquires one again."""
         if self._renderer is not None:
             self._renderer.close()
         self._scene = self._renderer = None
 
-    def _begin(self, seed: int | None) -> Scene:
-        """Start an episode at tick 0 and return its scene; Gymnasium's own reset comes first."""
+    def _start_episode(self, seed: int | None) -> Scene:
+        """Start an episode at tick 0 and return its scene; call Gymnasium's own reset before."""
         self._scene = Scene(self.config, scene_seed(seed, self.np_random))
         self._renderer = self._renderer or share_renderer(self.config)
         self._tick = 0
         return self._scene
 
-    def _playing(self) -> Scene:
+    def _running_scene(self) -> Scene:
         if self._scene is None:
             raise RuntimeError("no episode is running: call reset first")
         return self._scene
 
-    def _draw(self, state: SceneState, pose: Pose) -> np.ndarray:
-        assert self._renderer is not None  # an episode that runs has one
+    def _render_state(self, state: SceneState, pose: Pose) -> np.ndarray:
+        assert self._renderer is not None  # every running episode has one
         return self._renderer.render(state, pose)
 
-    def _look(self) -> np.ndarray:
-        """Return what the camera sees now, uint8 [H, W, 3]; RuntimeError while no episode runs."""
+    def _observe(self) -> np.ndarray:
+        """Return the current frame, uint8 [H, W, 3]; RuntimeError while no episode is running."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The shared scene with an object that an agent steers, as a Gymnasium environment."""
+"""The shared scene with one object that actions move, as a Gymnasium environment."""
 
 from typing import Any
 
@@ -6,21 +6,23 @@ import numpy as np
 from gymnasium import spaces
 
 from env.camera import Pose
+from env.checks import check_positive
 from env.dynamics import unit_positions
 from env.gym.scene_env import SceneEnv
 from env.scene import SceneConfig
-from env.sensors import nearness
+from env.sensors import goal_reward
 
-STEERED = 2  # coordinates of the first object
+ACTION_DIM = 2  # coordinates of the first object
 
 
 class Steering(SceneEnv):
-    """One camera in the shared scene, whose first object goes where it is pushed; the others go their way.
+    """One camera in the shared scene; actions move the first object, the others move as in the scene.
 
-    An action (along x, along z) in [-1, 1] is a push: ``f' = rho f + sqrt(1 - rho^2) strength action`` for
-    the object's factors f. With normal pushes of strength 1 that is the scene as everybody else sees it. The
-    reward is how near the object then is to the goal (``env.sensors.nearness``). Each info is
-    ``{"tick": t, "place": (x, z)}``, the object's place in [-1, 1]: for evaluation, not for learning.
+    An action (along x, along z) in [-1, 1] drives the object's factors f by
+    ``f' = rho f + sqrt(1 - rho^2) strength action``. With standard normal actions of strength 1 that is the
+    scene itself. The reward falls with the object's distance from the goal (``env.sensors.goal_reward``).
+    Each info is ``{"tick": t, "position": (x, z)}``, the object's position in [-1, 1]: for evaluation, not
+    for learning.
     """
 
     def __init__(
@@ -35,60 +37,56 @@ class Steering(SceneEnv):
         """Describe the environment; the renderer is built by the first reset.
 
         Args:
-            config: The scene, of Ornstein-Uhlenbeck dynamics; SceneConfig() if not given.
-            pose: The camera; the first of the ring if not given.
-            goal: Where the object should be, in [-1, 1] along both axes; (0, 0) is the middle of the room.
-            strength: Standard deviations of the scene's own pushes that the largest action is.
+            config: The scene, of Ornstein-Uhlenbeck dynamics; SceneConfig() by default.
+            pose: The camera; the first of the ring by default.
+            goal: Position of the highest reward, in [-1, 1] along both axes; (0, 0) is the room's center.
+            strength: The largest action in standard deviations of the scene's own noise.
             max_ticks: Ticks until an episode is truncated.
             render_mode: rgb_array, or None.
 
         Raises:
-            ValueError: Nothing can be steered so.
+            ValueError: A setting is invalid.
         """
         super().__init__(config, pose, max_ticks, render_mode)
-        _check(self.config, goal, strength)
+        if self.config.dynamics != "ornstein_uhlenbeck":
+            raise ValueError(
+                f"actions replace the noise that drives an object: set dynamics to ornstein_uhlenbeck, "
+                f"got {self.config.dynamics!r}"
+            )
+        if np.shape(goal) != (2,) or not np.all(np.abs(goal) <= 1):
+            raise ValueError(f"goal must be (x, z), each between -1 and 1, got {goal!r}")
+        check_positive("strength", strength)
         self.goal, self.strength = goal, strength
-        self.action_space = spaces.Box(-1.0, 1.0, (STEERED,), np.float32)
-        self._steered = np.zeros(STEERED)
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_DIM,), np.float32)
+        self._factors = np.zeros(ACTION_DIM)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode at tick 0 with the object where the scene has it; returns frame and info."""
+        """Start an episode at tick 0 with the object at its position in the scene; returns frame and info."""
         super().reset(seed=seed, options=options)
-        self._steered = self._begin(seed).state(0).factors[:STEERED].copy()
-        return self._look(), self._info()
+        self._factors = self._start_episode(seed).state(0).factors[:ACTION_DIM].copy()
+        return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Push, let one tick pass, and look; returns frame, nearness to the goal, False, truncated, info."""
+        """Move the object and advance one tick; returns frame, reward, False, truncated, info."""
         values = np.asarray(action, dtype=np.float64)
-        if values.shape != (STEERED,) or not (np.abs(values) <= 1).all():
-            raise ValueError(f"an action is a push (x, z), each between -1 and 1, got {action!r}")
-        rates = np.array(self.config.coordinate_autocorrelations[:STEERED])
-        self._steered = rates * self._steered + np.sqrt(1 - rates**2) * self.strength * values
+        if values.shape != (ACTION_DIM,) or not (np.abs(values) <= 1).all():
+            raise ValueError(f"an action is (x, z), each between -1 and 1, got {action!r}")
+        rho = np.array(self.config.coordinate_autocorrelations[:ACTION_DIM])
+        self._factors = rho * self._factors + np.sqrt(1 - rho**2) * self.strength * values
         self._tick += 1
-        reward = float(nearness(self._place(), self.goal))
-        return self._look(), reward, False, self._tick >= self.max_ticks, self._info()
+        reward = float(goal_reward(self._position(), self.goal))
+        return self._observe(), reward, False, self._tick >= self.max_ticks, self._info()
 
-    def _place(self) -> np.ndarray:
-        return unit_positions(self.config.dynamics, self._steered, self.config.tanh_gain)
+    def _position(self) -> np.ndarray:
+        return unit_positions(self.config.dynamics, self._factors, self.config.tanh_gain)
 
     def _info(self) -> dict[str, Any]:
-        x, z = self._place().tolist()
-        return {"tick": self._tick, "place": (x, z)}
+        x, z = self._position().tolist()
+        return {"tick": self._tick, "position": (x, z)}
 
-    def _look(self) -> np.ndarray:
-        scene = self._playing()
-        factors = np.concatenate([self._steered, scene.state(self._tick).factors[STEERED:]])
-        return self._draw(scene.state_from_factors(self._tick, factors), self.pose)
-
-
-def _check(config: SceneConfig, goal: tuple[float, float], strength: float) -> None:
-    if config.dynamics != "ornstein_uhlenbeck":
-        raise ValueError(
-            f"dynamics={config.dynamics!r}: an object is steered by what drives it; choose ornstein_uhlenbeck"
-        )
-    if np.shape(goal) != (2,) or not np.all(np.abs(goal) <= 1):
-        raise ValueError(f"a goal is (x, z), each between -1 and 1, got {goal!r}")
-    if not 0 < strength < np.inf:
-        raise ValueError(f"strength must be above 0, got {strength!r}")
+    def _observe(self) -> np.ndarray:
+        scene = self._running_scene()
+        factors = np.concatenate([self._factors, scene.state(self._tick).factors[ACTION_DIM:]])
+        return self._render_state(scene.state_from_factors(self._tick, factors), self.pose)

@@ -1,1 +1,1 @@
-"""Single turned objects: the data of the invariance and path-integration experiments."""
+"""Pictures of single objects."""

@@ -1,4 +1,4 @@
-"""Pictures of single objects, turned by known rotations.
+"""Pictures of single objects under known rotations.
 
 A small stand-in for 3DIEBench, the rendered objects that seq-JEPA is tested on (arXiv:2505.03176).
 
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from env.appearance import Look
-from env.checks import check_number, check_whole
-from env.objects.rotation import from_euler, relative, to_matrix
-from env.renderers.base import opengl_explained
+from env.appearance import ObjectView
+from env.checks import check_choice, check_integer, check_number
+from env.objects.rotation import relative_quaternions, to_quaternions
+from env.renderers.base import explain_opengl_errors
 
-# What there is to see, by renderer; the last ones are those held out. A turn of the barrel, the cone, the
-# potion or the pine about its own axis can hardly be seen.
+# Classes by renderer; the last ones are held out. Rotations of the barrel, the cone, the potion or the pine
+# about their own axes are hardly visible.
 CLASSES = {
     "miniworld": (
         *("barrel", "barrier", "building", "cone", "key", "keycard", "office_desk", "potion", "tree"),
@@ -30,59 +31,56 @@ CLASSES = {
     ),
 }
 SPLITS = ("seen", "unseen", "all")
-LIGHT_FROM = -45.0  # degrees about x from the camera's own direction: from above, over the camera's shoulder
-BACKGROUND = 0.6  # the part of red, green and blue about which backgrounds vary
+LIGHT_ANGLE = -45.0  # degrees about x from the camera's direction: the mean light comes from above the camera
+MEAN_BACKGROUND = 0.6  # of red, green and blue
 
 
 @dataclass(frozen=True)
 class ObjectsConfig:
-    """What is drawn, and how much views differ."""
+    """Renderer, held-out classes, and the ranges that views are drawn from."""
 
     renderer: str = "miniworld"  # miniworld (OpenGL, textured meshes) or toy (numpy alone, convex solids)
     frame_size: int = 64  # pixels, square
-    unseen: int = 3  # classes held out, the last ones of CLASSES
-    turn: float = 90.0  # degrees either way about each of the axes x, y and z, up to 180
-    scale: float = 0.75  # smallest size of an object in a view; the largest is 1
-    stretch: float = 0.8  # smallest factor along each axis of an object, in all its views; the largest is 1
-    light: float = 60.0  # degrees that the light strays from above the camera's shoulder, up to 90
-    background: float = 0.3  # how far each colour part of the background strays from 0.6, up to 0.4
+    unseen_classes: int = 3  # classes held out, the last ones of CLASSES
+    max_rotation: float = 90.0  # degrees either way about each of the axes x, y and z, up to 180
+    min_scale: float = 0.75  # smallest size of an object in a view; the largest is 1
+    min_stretch: float = (
+        0.8  # smallest scale along each axis of an object, in all its views; the largest is 1
+    )
+    max_light_angle: float = 60.0  # degrees between the light and its mean direction, up to 90
+    background_range: float = 0.3  # largest deviation of the background's RGB from 0.6, up to 0.4
 
     def __post_init__(self) -> None:
-        """Raise ValueError for the first setting that draws nothing."""
-        if self.renderer not in CLASSES:
-            raise ValueError(f"renderer must be one of {', '.join(CLASSES)}, got {self.renderer!r}")
-        check_whole("frame_size", self.frame_size, 16, 1024)
-        check_whole("unseen", self.unseen, 0, len(CLASSES[self.renderer]) - 1)
-        ranges = {
-            "turn": (0, 180),
-            "scale": (0.1, 1),
-            "stretch": (0.1, 1),
-            "light": (0, 90),
-            "background": (0, 0.4),
-        }
-        for name, (least, most) in ranges.items():
-            check_number(name, getattr(self, name), least, most)
+        """Raise ValueError for the first invalid setting."""
+        check_choice("renderer", self.renderer, tuple(CLASSES))
+        check_integer("frame_size", self.frame_size, 16, 1024)
+        check_integer("unseen_classes", self.unseen_classes, 0, len(self.classes) - 1)
+        check_number("max_rotation", self.max_rotation, 0, 180)
+        check_number("min_scale", self.min_scale, 0.1, 1)
+        check_number("min_stretch", self.min_stretch, 0.1, 1)
+        check_number("max_light_angle", self.max_light_angle, 0, 90)
+        check_number("background_range", self.background_range, 0, 0.4)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of all classes, by number."""
+        """Names of all classes, by index."""
         return CLASSES[self.renderer]
 
 
 @dataclass(frozen=True)
 class ObjectViews:
-    """N objects, each seen M times.
+    """M views of each of N objects.
 
     Attributes:
         frames: uint8 [N, M, H, W, 3].
-        rotations: float64 [N, M, 4], unit quaternions (w, x, y, z) with w >= 0, from how a class is stored.
-        actions: float64 [N, M - 1, 4], the rotation after a view that leads to the next:
-            ``rotations[:, m + 1] == multiply(actions[:, m], rotations[:, m])``.
-        classes: int64 [N], numbers into ``ObjectsConfig.classes``, whatever the split.
+        rotations: float64 [N, M, 4], quaternions (env.objects.rotation) applied to the stored mesh.
+        actions: float64 [N, M - 1, 4], the relative rotation from a view to the next:
+            ``rotations[:, m + 1]`` is ``rotations[:, m]`` followed by ``actions[:, m]``.
+        classes: int64 [N], indices into ``ObjectsConfig.classes`` for every split.
         stretches: float64 [N, 3], along the axes of each object.
         scales: float64 [N, M].
         lights: float64 [N, M, 3], unit vectors towards the light.
-        backgrounds: float64 [N, M, 3], red, green and blue parts in [0, 1].
+        backgrounds: float64 [N, M, 3], RGB in [0, 1].
     """
 
     frames: np.ndarray
@@ -95,92 +93,92 @@ class ObjectViews:
     backgrounds: np.ndarray
 
 
-class Drawer(Protocol):
-    """Turns looks into pixels; equal looks give equal pixels."""
+class ObjectRenderer(Protocol):
+    """Renders single objects; equal views give equal pixels."""
 
-    def draw(self, looks: Sequence[Look]) -> np.ndarray:
-        """Return a picture of each, uint8 [N, H, W, 3]."""
+    def render(self, views: Sequence[ObjectView]) -> np.ndarray:
+        """Return a picture of each view, uint8 [N, H, W, 3]."""
 
     def close(self) -> None:
-        """Give back what the drawer holds; a second call does nothing."""
+        """Release all resources; a second call does nothing."""
 
 
-class Objects:
-    """Draws objects; may live beside a MiniWorld renderer of the scene."""
+class ObjectDataset:
+    """Samples objects and their views; may coexist with a MiniWorld renderer of the scene."""
 
     def __init__(self, config: ObjectsConfig | None = None) -> None:
-        """Open what draws.
+        """Open the renderer.
 
         Raises:
-            RuntimeError: OpenGL is missing; the sentence names the remedy.
+            RuntimeError: OpenGL is missing; the message names the remedy.
         """
         self.config = config or ObjectsConfig()
-        self._drawer = build_drawer(self.config)
+        self._renderer = build_object_renderer(self.config)
 
     def sample(self, rng: np.random.Generator, objects: int, views: int, split: str = "seen") -> ObjectViews:
-        """Draw objects, each class equally likely, and views of each.
+        """Return random objects, each class equally likely, and random views of each.
 
-        Every view has a rotation, size, light and background of its own, drawn independently; only the class
-        and the stretch are common to the views of one object. Equal generators give equal views.
+        Rotation, size, light and background are independent in every view; only the class and the stretch
+        are shared by the views of one object. Equal generators give equal views.
 
         Args:
-            rng: Where all chance comes from.
+            rng: The only source of randomness.
             objects: N.
             views: M.
-            split: Which classes: seen, unseen or all.
+            split: Classes to draw from: seen, unseen or all.
         """
-        check_whole("objects", objects, 1)
-        check_whole("views", views, 1)
-        config = self.config
+        check_integer("objects", objects, 1)
+        check_integer("views", views, 1)
+        config, shape = self.config, (objects, views, 3)
         classes = rng.choice(split_classes(config, split), size=objects)
-        stretches = rng.uniform(config.stretch, 1, size=(objects, 3))
-        rotations = from_euler(rng.uniform(-config.turn, config.turn, size=(objects, views, 3)))
-        scales = rng.uniform(config.scale, 1, size=(objects, views))
-        lights = _lights(rng, (objects, views), config.light)
-        backgrounds = BACKGROUND + rng.uniform(
-            -config.background, config.background, size=(objects, views, 3)
-        )
-        looks = [
-            Look(kind, rotations[n, m], scales[n, m] * stretches[n], lights[n, m], backgrounds[n, m])
-            for n, kind in enumerate(classes.tolist())
+        stretches = rng.uniform(config.min_stretch, 1, size=(objects, 3))
+        angles = rng.uniform(-config.max_rotation, config.max_rotation, size=shape)
+        rotations = to_quaternions(Rotation.from_euler("xyz", angles, degrees=True))  # about fixed axes
+        scales = rng.uniform(config.min_scale, 1, size=(objects, views))
+        lights = _sample_lights(rng, (objects, views), config.max_light_angle)
+        deviations = rng.uniform(-config.background_range, config.background_range, size=shape)
+        backgrounds = MEAN_BACKGROUND + deviations
+        parameters = [
+            ObjectView(index, rotations[n, m], scales[n, m] * stretches[n], lights[n, m], backgrounds[n, m])
+            for n, index in enumerate(classes.tolist())
             for m in range(views)
         ]
-        frames = self._drawer.draw(looks).reshape(objects, views, config.frame_size, config.frame_size, 3)
-        actions = relative(rotations[:, :-1], rotations[:, 1:])
+        frames = self._renderer.render(parameters)
+        frames = frames.reshape(objects, views, config.frame_size, config.frame_size, 3)
+        actions = relative_quaternions(rotations[:, :-1], rotations[:, 1:])
         return ObjectViews(frames, rotations, actions, classes, stretches, scales, lights, backgrounds)
 
     def close(self) -> None:
-        """Give back what draws; a second call does nothing."""
-        self._drawer.close()
+        """Close the renderer; a second call does nothing."""
+        self._renderer.close()
 
 
-def build_drawer(config: ObjectsConfig) -> Drawer:
-    """Build what draws the objects of the settings; RuntimeError where OpenGL is missing."""
+def build_object_renderer(config: ObjectsConfig) -> ObjectRenderer:
+    """Return a new renderer of single objects; RuntimeError if OpenGL is missing."""
     if config.renderer == "toy":
-        from env.objects.toy import ToyDrawer
+        from env.objects.toy import ToyObjectRenderer
 
-        return ToyDrawer(config.classes, config.frame_size)
-    with opengl_explained():
-        from env.objects.miniworld import MeshDrawer  # import ing it opens an OpenGL display
-    return MeshDrawer(config.classes, config.frame_size)
+        return ToyObjectRenderer(config.classes, config.frame_size)
+    with explain_opengl_errors():
+        from env.objects.miniworld import MiniworldObjectRenderer  # import ing it opens an OpenGL display
+    return MiniworldObjectRenderer(config.classes, config.frame_size)
 
 
 def split_classes(config: ObjectsConfig, split: str) -> np.ndarray:
-    """Return the numbers of the classes in a split, int64 [classes]."""
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    numbers = np.arange(len(config.classes))
-    kept = len(numbers) - config.unseen
-    chosen = {"seen": numbers[:kept], "unseen": numbers[kept:], "all": numbers}[split]
+    """Return the indices of the classes in a split, int64 [classes]."""
+    check_choice("split", split, SPLITS)
+    indices = np.arange(len(config.classes))
+    seen = len(indices) - config.unseen_classes
+    chosen = {"seen": indices[:seen], "unseen": indices[seen:], "all": indices}[split]
     if not len(chosen):
-        raise ValueError("no class is held out: set unseen to 1 or more")
+        raise ValueError("no class is held out: set unseen_classes to 1 or more")
     return chosen
 
 
-def _lights(rng: np.random.Generator, shape: tuple[int, int], widest: float) -> np.ndarray:
-    """Return directions spread evenly over a cap of the sphere, [*shape, 3]; its half angle is in degrees."""
-    z = rng.uniform(math.cos(math.radians(widest)), 1, size=shape)
-    around = rng.uniform(0, 2 * math.pi, size=shape)
-    out = np.sqrt(1 - z * z)
-    cap = np.stack([out * np.cos(around), out * np.sin(around), z], axis=-1)
-    return cap @ to_matrix(from_euler(np.array([LIGHT_FROM, 0.0, 0.0]))).T
+def _sample_lights(rng: np.random.Generator, shape: tuple[int, int], max_angle: float) -> np.ndarray:
+    """Return directions uniform on a spherical cap, [*shape, 3]; its half angle is in degrees."""
+    z = rng.uniform(math.cos(math.radians(max_angle)), 1, size=shape)
+    azimuth = rng.uniform(0, 2 * math.pi, size=shape)
+    radius = np.sqrt(1 - z * z)
+    cap = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=-1)
+    return cap @ Rotation.from_euler("x", LIGHT_ANGLE, degrees=True).as_matrix().T

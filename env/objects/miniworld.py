@@ -1,8 +1,7 @@
-"""One object in an empty room of light, drawn with the meshes that MiniWorld brings.
+"""Renderer of single objects with the meshes of MiniWorld.
 
-A second file that knows MiniWorld, because the scene's renderer fills one. It has an OpenGL context of its
-own and keeps meshes as vertex buffers, never in MiniWorld's display list 1, so that it can live beside a
-``MiniworldRenderer`` without repainting its room.
+It has a separate OpenGL context and keeps meshes as vertex buffers, never in MiniWorld's display list 1, so
+that it can coexist with a ``MiniworldRenderer`` without overwriting its room.
 """
 
 import threading
@@ -10,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from env.appearance import AMBIENT, DIFFUSE, OBJECT_DISTANCE, OBJECT_FOV, Look
-from env.objects.rotation import to_matrix
+from env.appearance import AMBIENT, DIFFUSE, OBJECT_DISTANCE, OBJECT_FOV, ObjectView
+from env.objects.rotation import from_quaternions
 from env.renderers.miniworld import (
-    Framebuffer,  # before the import s below: it lets OpenGL do without a display
+    Framebuffer,  # before the import s below: it makes pyglet headless
 )
 
 # isort: split
@@ -23,36 +22,38 @@ from pyglet import gl
 from pyglet.libs.egl import egl
 
 
-class MeshDrawer:
-    """Draws one mesh at a time, from straight ahead."""
+class MiniworldObjectRenderer:
+    """Renders one mesh at a time, from straight ahead."""
 
     def __init__(self, names: Sequence[str], size: int) -> None:
         """Open an OpenGL context; meshes are read when they are first drawn.
 
         Args:
-            names: Files of miniworld/meshes without their ending, by class.
+            names: Files of miniworld/meshes without their suffix, by class index.
             size: Pixels, square.
         """
         self._names = tuple(names)
         self._lock = threading.Lock()
         self._meshes: dict[int, tuple[ObjMesh, np.ndarray, float]] = {}
         self._window: pyglet.window.BaseWindow | None = pyglet.window.Window(width=1, height=1, visible=False)
-        self._screen = Framebuffer(size)
-        self._let_go()
+        self._framebuffer = Framebuffer(size)
+        self._release_context()
 
-    def draw(self, looks: Sequence[Look]) -> np.ndarray:
-        """Return a picture of each, uint8 [N, H, W, 3]."""
+    def render(self, views: Sequence[ObjectView]) -> np.ndarray:
+        """Return a picture of each view, uint8 [N, H, W, 3]."""
         with self._lock:
             if self._window is None:
-                raise RuntimeError("this drawer is closed: build another")
+                raise RuntimeError("this renderer is closed: build another")
             self._window.switch_to()
             self._prepare()
-            frames = np.empty((len(looks), self._screen.height, self._screen.width, 3), dtype=np.uint8)
-            for row, look in enumerate(looks):
-                self._screen.bind()
-                self._show(look)
-                frames[row] = self._screen.resolve()
-            self._let_go()
+            frames = np.empty(
+                (len(views), self._framebuffer.height, self._framebuffer.width, 3), dtype=np.uint8
+            )
+            for row, view in enumerate(views):
+                self._framebuffer.bind()
+                self._draw(view)
+                frames[row] = self._framebuffer.resolve()
+            self._release_context()
             return frames
 
     def close(self) -> None:
@@ -60,12 +61,12 @@ class MeshDrawer:
         with self._lock:
             if self._window is not None:
                 self._window.switch_to()
-                self._screen.free()
+                self._framebuffer.free()
                 self._window.close()
                 self._window = None
 
     def _prepare(self) -> None:
-        """Set what is the same in all pictures: the camera, and how surfaces answer light."""
+        """Set the OpenGL state that all pictures share: the camera, and the reflection of surfaces."""
         for feature in (
             gl.GL_DEPTH_TEST,
             gl.GL_LIGHTING,
@@ -76,40 +77,41 @@ class MeshDrawer:
             gl.glEnable(feature)
         gl.glColorMaterial(gl.GL_FRONT_AND_BACK, gl.GL_AMBIENT_AND_DIFFUSE)
         gl.glLightModelfv(gl.GL_LIGHT_MODEL_AMBIENT, _floats(AMBIENT, AMBIENT, AMBIENT, 1))
-        gl.glLightModeli(gl.GL_LIGHT_MODEL_TWO_SIDE, 1)  # some meshes are sheets that show their backs
+        gl.glLightModeli(gl.GL_LIGHT_MODEL_TWO_SIDE, 1)  # some meshes are sheets whose backs are visible
         gl.glLightfv(gl.GL_LIGHT0, gl.GL_DIFFUSE, _floats(DIFFUSE, DIFFUSE, DIFFUSE, 1))
         gl.glMatrixMode(gl.GL_PROJECTION)
         gl.glLoadIdentity()
         gl.gluPerspective(OBJECT_FOV, 1.0, 0.5, 2 * OBJECT_DISTANCE)
         gl.glMatrixMode(gl.GL_MODELVIEW)
 
-    def _show(self, look: Look) -> None:
-        """Draw one object into the screen."""
-        mesh, centre, radius = self._mesh(look.kind)
-        gl.glClearColor(*look.background, 1.0)
+    def _draw(self, view: ObjectView) -> None:
+        """Draw one object into the framebuffer."""
+        mesh, center, radius = self._mesh(view.class_index)
+        gl.glClearColor(*view.background, 1.0)
         gl.glClear(gl.GL_COLOR_BUFFER_BIT | gl.GL_DEPTH_BUFFER_BIT)
-        turn = np.eye(4)
-        turn[:3, :3] = to_matrix(look.rotation).T  # OpenGL reads matrices by columns
+        rotation = np.eye(4)
+        rotation[:3, :3] = from_quaternions(view.rotation).as_matrix().T  # OpenGL is column-major
         gl.glLoadIdentity()
-        gl.glLightfv(gl.GL_LIGHT0, gl.GL_POSITION, _floats(*look.light, 0))
+        gl.glLightfv(gl.GL_LIGHT0, gl.GL_POSITION, _floats(*view.light, 0))
         gl.glTranslatef(0, 0, -OBJECT_DISTANCE)
-        gl.glMultMatrixf(_floats(*turn.ravel()))
-        gl.glScalef(*(look.size / radius))
-        gl.glTranslatef(*-centre)
+        gl.glMultMatrixf(_floats(*rotation.ravel()))
+        gl.glScalef(*(view.size / radius))
+        gl.glTranslatef(*-center)
         gl.glColor3f(1, 1, 1)
         mesh.render()
 
-    def _mesh(self, kind: int) -> tuple[ObjMesh, np.ndarray, float]:
-        """Return a mesh, its centre and its radius."""
-        if kind not in self._meshes:
-            mesh = ObjMesh.get(self._names[kind])
+    def _mesh(self, class_index: int) -> tuple[ObjMesh, np.ndarray, float]:
+        """Return a mesh, its center and its radius; it is loaded on first use."""
+        if class_index not in self._meshes:
+            mesh = ObjMesh.get(self._names[class_index])
             points = np.concatenate([np.array(part.vertices).reshape(-1, 3) for part in mesh.vlists])
-            centre = (points.min(0) + points.max(0)) / 2
-            self._meshes[kind] = (mesh, centre, float(np.linalg.norm(points - centre, axis=1).max()))
-        return self._meshes[kind]
+            center = (points.min(0) + points.max(0)) / 2
+            radius = float(np.linalg.norm(points - center, axis=1).max())
+            self._meshes[class_index] = (mesh, center, radius)
+        return self._meshes[class_index]
 
-    def _let_go(self) -> None:
-        """Leave the OpenGL context to whichever thread draws next."""
+    def _release_context(self) -> None:
+        """Release the OpenGL context, which can be current in only one thread."""
         if self._window is not None:
             egl.eglMakeCurrent(self._window.context.display_connection, None, None, None)
 

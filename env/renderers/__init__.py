@@ -1,1 +1,1 @@
-"""Renderers: the contract, the toy renderer, and MiniWorld."""
+"""Renderers of the scene."""

@@ -1,14 +1,14 @@
-"""The one file that imports MiniWorld and pyglet; importing it opens an OpenGL display.
+"""The MiniWorld renderer; importing this module opens an OpenGL display.
 
-Traps that it steers around:
-- MiniWorld needs a display, unless pyglet is told to do without before its first use.
+Workarounds in this module:
+- MiniWorld needs a display, unless pyglet's headless option is set before its first use.
 - Its static geometry lives in display list 1, which all contexts of a process share: a second world would
-  repaint the first.
-- A process forked after the import hangs: spawn instead.
-- A context that is current in one thread draws nothing in another, so it is let go after every frame, at the
-  cost of a twentieth of the time.
-- MiniWorld's own frame buffers hold 16 bytes per sample and are never freed: ours hold 4, which draws half as
-  many views again.
+  overwrite the first.
+- A process forked after the import hangs: use spawn.
+- A context that is current in one thread draws nothing in another, so it is released after every frame, at
+  the cost of 5 % of the time.
+- MiniWorld's own framebuffers use 16 bytes per sample and are never freed: ours use 4, which renders 50 %
+  more frames per second.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ import threading
 import weakref
 from ctypes import byref, c_void_p
 
-# No drawing threads: small frames gain nothing from them, and with one (Mesa 22.3.6) software rendering
-# crashed about once in 250,000 pictures; without, not in a million.
+# No rasterizer threads: small frames gain nothing from them, and with one (Mesa 22.3.6) software rendering
+# crashed about once in 250,000 frames; without, not in a million.
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
 import pyglet
 
 pyglet.options["headless"] = True
-pyglet.options["debug_gl"] = False  # asks OpenGL for errors after every single call
+pyglet.options["debug_gl"] = False  # on, it queries OpenGL for errors after every call
 
 import numpy as np  # noqa: E402
 from miniworld.entity import Entity  # noqa: E402
@@ -40,35 +40,39 @@ from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS  # noqa: E402
 from env.camera import Pose  # noqa: E402
 from env.scene import SceneConfig, SceneState  # noqa: E402
 
-_alive: "weakref.ref[MiniworldRenderer] | None" = None
+_current: "weakref.ref[MiniworldRenderer] | None" = None
 
 
 class MiniworldRenderer:
-    """Draws the scene with MiniWorld; one at a time in a process."""
+    """Renders the scene with MiniWorld; at most one exists per process."""
 
     def __init__(self, config: SceneConfig) -> None:
-        """Open an OpenGL context and build the room."""
-        global _alive
-        other = _alive() if _alive is not None else None
+        """Open an OpenGL context and build the room.
+
+        Raises:
+            RuntimeError: This process has a MiniWorld renderer already.
+        """
+        global _current
+        other = _current() if _current is not None else None
         if other is not None and other._world is not None:
             raise RuntimeError(
-                "this process has a MiniWorld renderer already, and MiniWorld can hold only one: "
-                "close() it first, share it with share_renderer, or draw in another process"
+                "this process has a MiniWorld renderer already, and MiniWorld supports only one: "
+                "close() it first, use share_renderer, or render in another process"
             )
         self._lock = threading.Lock()
-        with contextlib.redirect_stdout(io.StringIO()):  # MiniWorld prints how many samples the driver has
+        with contextlib.redirect_stdout(io.StringIO()):  # MiniWorld prints the driver's number of samples
             self._world: _World | None = _World(config)
-        self._world.let_go()
-        _alive = weakref.ref(self)
+        self._world.release_context()
+        _current = weakref.ref(self)
 
     def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
-        """Return what a camera sees, uint8 [H, W, 3]; the viewer's own body is left out."""
+        """Return a camera's frame, uint8 [H, W, 3]; the viewer's own body is left out."""
         with self._lock:
             if self._world is None:
                 raise RuntimeError("this renderer is closed: build another")
-            self._world.arrange(state, viewer)
-            frame = self._world.look(pose)
-            self._world.let_go()
+            self._world.place(state, viewer)
+            frame = self._world.draw(pose)
+            self._world.release_context()
             return frame
 
     def close(self) -> None:
@@ -80,7 +84,7 @@ class MiniworldRenderer:
 
 
 class _World(MiniWorldEnv):
-    """A room without a ceiling, with boxes that are put where a state says."""
+    """A room without a ceiling, with boxes at the positions of a state."""
 
     def __init__(self, config: SceneConfig) -> None:
         self._config = config
@@ -88,9 +92,9 @@ class _World(MiniWorldEnv):
         params.set("sky_color", [0.75, 0.75, 0.75])
         params.set("light_pos", [0.0, 6.0, 0.0])
         size = config.frame_size
-        # MiniWorld's own two frame buffers go unused and are never freed: keep them as small as can be.
+        # MiniWorld's own two framebuffers are unused and never freed: keep them minimal.
         super().__init__(obs_width=1, obs_height=1, window_width=1, window_height=1, params=params)
-        self._screen = Framebuffer(size)
+        self._framebuffer = Framebuffer(size)
         self._body_shape = _BoxShape(BODY_SIZE)
         self._box_shape = _BoxShape(config.object_size)
         self._boxes = [_Box(self._box_shape, color) for color in OBJECT_COLORS[: config.objects]]
@@ -108,40 +112,40 @@ class _World(MiniWorldEnv):
         )
         self.place_entity(self.agent, pos=np.zeros(3), dir=0.0)
 
-    def arrange(self, state: SceneState, viewer: str | None) -> None:
-        """Put objects and bodies where a state has them."""
+    def place(self, state: SceneState, viewer: str | None) -> None:
+        """Move objects and bodies to the positions of a state."""
         for box, (x, z), yaw in zip(self._boxes, state.positions, state.yaws, strict=True):
-            box.put(x, 0.0, z, yaw)
+            box.move_to(x, 0.0, z, yaw)
         self.entities = list(self._boxes)
         for name, pose in state.bodies:
             if name != viewer:
                 body = _Box(self._body_shape, BODY_COLOR)
-                body.put(pose.x, pose.y - BODY_SIZE / 2, pose.z, pose.yaw)
+                body.move_to(pose.x, pose.y - BODY_SIZE / 2, pose.z, pose.yaw)
                 self.entities.append(body)
 
-    def look(self, pose: Pose) -> np.ndarray:
-        """Return what a camera sees, uint8 [H, W, 3]."""
+    def draw(self, pose: Pose) -> np.ndarray:
+        """Return a camera's frame, uint8 [H, W, 3]."""
         eye = self.agent
         eye.pos = np.array([pose.x, 0.0, pose.z])
         eye.dir = math.radians(pose.yaw)
         eye.cam_height, eye.cam_pitch, eye.cam_fov_y = pose.y, pose.pitch, pose.fov
-        return self.render_obs(self._screen)
+        return self.render_obs(self._framebuffer)
 
-    def let_go(self) -> None:
-        """Leave the OpenGL context to whichever thread draws next; it can be current in only one."""
+    def release_context(self) -> None:
+        """Release the OpenGL context, which can be current in only one thread."""
         egl.eglMakeCurrent(self.shadow_window.context.display_connection, None, None, None)
 
     def close(self) -> None:
-        """Free the OpenGL context and what it holds."""
+        """Free the OpenGL context and its resources."""
         super().close()
         self.shadow_window.switch_to()
-        for held in (self._screen, self._body_shape, self._box_shape):
-            held.free()
+        for resource in (self._framebuffer, self._body_shape, self._box_shape):
+            resource.free()
         self.shadow_window.close()
 
 
 class _BoxShape:
-    """An upright box on the floor, kept by OpenGL as a list of commands."""
+    """An upright box on the floor, compiled into an OpenGL display list."""
 
     def __init__(self, size: float) -> None:
         self.list = gl.glGenLists(1)
@@ -154,14 +158,14 @@ class _BoxShape:
 
 
 class _Box(Entity):
-    """A box of one colour somewhere in the scene."""
+    """A colored box in the scene."""
 
     def __init__(self, shape: _BoxShape, color: tuple[float, float, float]) -> None:
         super().__init__()
         self._shape, self._color = shape, color
 
-    def put(self, x: float, y: float, z: float, yaw: float) -> None:
-        """Move the box; y is where its underside is, yaw in degrees."""
+    def move_to(self, x: float, y: float, z: float, yaw: float) -> None:
+        """Move the box; y is the height of its underside, yaw is in degrees."""
         self.pos, self.dir = (x, y, z), yaw
 
     def render(self) -> None:
@@ -176,36 +180,41 @@ class _Box(Entity):
 
 
 class Framebuffer:
-    """A square frame buffer with smoothed edges, in the form that MiniWorld draws into."""
+    """A square multisampled framebuffer with the interface that MiniWorld expects."""
 
     def __init__(self, size: int) -> None:
         self.width = self.height = size
-        most = gl.GLint()
-        gl.glGetIntegerv(gl.GL_MAX_SAMPLES, byref(most))
-        self._frames = (gl.GLuint * 2)()  # drawn into, read from
+        max_samples = gl.GLint()
+        gl.glGetIntegerv(gl.GL_MAX_SAMPLES, byref(max_samples))
+        samples = min(4, max_samples.value)
+        self._frames = (gl.GLuint * 2)()  # multisampled, resolved
         self._buffers = (gl.GLuint * 3)()
         gl.glGenFramebuffers(2, self._frames)
         gl.glGenRenderbuffers(3, self._buffers)
-        self._attach(0, gl.GL_COLOR_ATTACHMENT0, self._frames[0], gl.GL_RGBA8, min(4, most.value))
-        self._attach(1, gl.GL_DEPTH_ATTACHMENT, self._frames[0], gl.GL_DEPTH_COMPONENT24, min(4, most.value))
+        self._attach(0, gl.GL_COLOR_ATTACHMENT0, self._frames[0], gl.GL_RGBA8, samples)
+        self._attach(1, gl.GL_DEPTH_ATTACHMENT, self._frames[0], gl.GL_DEPTH_COMPONENT24, samples)
         self._attach(2, gl.GL_COLOR_ATTACHMENT0, self._frames[1], gl.GL_RGBA8, 0)
         if gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER) != gl.GL_FRAMEBUFFER_COMPLETE:
-            raise RuntimeError("the OpenGL driver offers no frame buffer for MiniWorld: choose renderer toy")
+            raise RuntimeError(
+                "the OpenGL driver has no framebuffer that MiniWorld can use: set renderer to toy"
+            )
 
-    def _attach(self, index: int, point: int, frame: int, kind: int, samples: int) -> None:
+    def _attach(self, index: int, attachment: int, frame: int, pixel_format: int, samples: int) -> None:
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
         gl.glBindRenderbuffer(gl.GL_RENDERBUFFER, self._buffers[index])
-        gl.glRenderbufferStorageMultisample(gl.GL_RENDERBUFFER, samples, kind, self.width, self.height)
-        gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, point, gl.GL_RENDERBUFFER, self._buffers[index])
+        gl.glRenderbufferStorageMultisample(
+            gl.GL_RENDERBUFFER, samples, pixel_format, self.width, self.height
+        )
+        gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, attachment, gl.GL_RENDERBUFFER, self._buffers[index])
 
     def bind(self) -> None:
-        """Let OpenGL draw here; MiniWorld calls this."""
+        """Make this the target of drawing; MiniWorld calls this."""
         gl.glEnable(gl.GL_MULTISAMPLE)
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._frames[0])
         gl.glViewport(0, 0, self.width, self.height)
 
     def resolve(self) -> np.ndarray:
-        """Return what was drawn, uint8 [H, W, 3]; MiniWorld calls this."""
+        """Return the drawn frame, uint8 [H, W, 3]; MiniWorld calls this."""
         area = (0, 0, self.width, self.height)
         gl.glBindFramebuffer(gl.GL_READ_FRAMEBUFFER, self._frames[0])
         gl.glBindFramebuffer(gl.GL_DRAW_FRAMEBUFFER, self._frames[1])
@@ -213,9 +222,9 @@ class Framebuffer:
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self._frames[1])
         pixels = np.empty((self.height, self.width, 4), dtype=np.uint8)
         gl.glReadPixels(*area, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE, c_void_p(pixels.ctypes.data))
-        return np.ascontiguousarray(pixels[::-1, :, :3])  # OpenGL counts rows from below
+        return np.ascontiguousarray(pixels[::-1, :, :3])  # OpenGL's first row is the lowest
 
     def free(self) -> None:
-        """Give back the memory of the frame buffers; their context must be current."""
+        """Free the framebuffers; their context must be current."""
         gl.glDeleteFramebuffers(2, self._frames)
         gl.glDeleteRenderbuffers(3, self._buffers)

@@ -1,4 +1,4 @@
-"""Laws of the ray caster: distances, what hides what, and that it sees what MiniWorld draws."""
+"""Ray casting: distances, occlusion, overlap, and agreement with MiniWorld."""
 
 import math
 from dataclasses import replace
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
-from env.depth import FLOOR, NOTHING, WALL, depth_map, overlap
+from env.depth import EMPTY, FLOOR, WALL, depth_map, overlap
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
 
 CONFIG = SceneConfig(renderer="toy", objects=2, bodies=False)
-AWAY = (3.0, -3.0)
+ASIDE = (3.0, -3.0)
 
 
 def state_with(*places):
@@ -20,40 +20,42 @@ def state_with(*places):
     return replace(state, positions=np.array(places, dtype=float))
 
 
-def middle(pose, *places):
-    """What the only pixel of a picture shows, straight ahead."""
+def center_pixel(pose, *places):
+    """Return the depth map of a single pixel, straight ahead."""
     return depth_map(CONFIG, state_with(*places), pose, 1)
 
 
 @pytest.mark.parametrize(
-    ("pose", "distance", "thing"),
+    ("pose", "distance", "label"),
     [
         (Pose(0.0, 3.0, 0.0, 0.0, -45.0), 3 * math.sqrt(2), FLOOR),
         (Pose(4.8, 0.45, 0.0, 180.0, 0.0), 4.8 - 0.45, 0),
         (Pose(0.0, 0.3, -2.0, 0.0, 0.0), 4.0, WALL),
-        (Pose(0.0, 3.0, -2.0, 0.0, 10.0), math.inf, NOTHING),
+        (Pose(0.0, 3.0, -2.0, 0.0, 10.0), math.inf, EMPTY),
     ],
 )
-def test_the_middle_of_a_picture_shows_what_stands_ahead(pose, distance, thing):
-    shown = middle(pose, (0.0, 0.0), AWAY)
+def test_the_center_pixel_shows_what_is_straight_ahead(pose, distance, label):
+    depth = center_pixel(pose, (0.0, 0.0), ASIDE)
 
-    assert shown.distances[0, 0] == pytest.approx(distance)
-    assert shown.things[0, 0] == thing
-    assert np.isfinite(shown.points).all() == (thing != NOTHING)
+    assert depth.distances[0, 0] == pytest.approx(distance)
+    assert depth.labels[0, 0] == label
+    assert np.isfinite(depth.points).all() == (label != EMPTY)
 
 
 def test_a_camera_outside_looks_through_the_near_wall():
-    assert middle(Pose(4.8, 0.3, 2.0, 180.0, 0.0), (0.0, 0.0), AWAY).distances[0, 0] == pytest.approx(8.8)
+    assert center_pixel(Pose(4.8, 0.3, 2.0, 180.0, 0.0), (0.0, 0.0), ASIDE).distances[0, 0] == pytest.approx(
+        8.8
+    )
 
 
-def test_the_nearer_box_hides_the_other():
+def test_the_nearer_box_occludes_the_other():
     pose = Pose(4.8, 0.45, 0.0, 180.0, 0.0)
 
-    assert middle(pose, (0.0, 0.0), (2.0, 0.0)).things[0, 0] == 1
-    assert middle(pose, (2.0, 0.0), (0.0, 0.0)).things[0, 0] == 0
+    assert center_pixel(pose, (0.0, 0.0), (2.0, 0.0)).labels[0, 0] == 1
+    assert center_pixel(pose, (2.0, 0.0), (0.0, 0.0)).labels[0, 0] == 0
 
 
-def test_equal_poses_see_the_same():
+def test_equal_poses_overlap_completely():
     scene, pose = Scene(CONFIG, 3), ring_pose(0, RingConfig())
 
     for tick in range(5):
@@ -62,14 +64,14 @@ def test_equal_poses_see_the_same():
         assert found.surface == 1
 
 
-def test_back_to_back_nothing_is_shared():
+def test_cameras_back_to_back_have_no_overlap():
     poses = [Pose(0.0, 2.0, 0.0, yaw, -20.0) for yaw in (0.0, 180.0)]
 
-    assert overlap(CONFIG, state_with((3.0, 0.0), AWAY), *poses, 32).pixels == 0
+    assert overlap(CONFIG, state_with((3.0, 0.0), ASIDE), *poses, 32).pixels == 0
 
 
-def test_opposite_cameras_below_the_tops_share_no_surface_of_what_stands_between_them():
-    """Each sees the faces that are turned to it; the floor around them is seen by both."""
+def test_opposite_low_cameras_share_no_surface_of_objects_between_them():
+    """Each sees the faces towards it; both see the floor around the objects."""
     poses = [ring_pose(index, RingConfig(height=0.7, pitch=-5.0, separation=180.0)) for index in (0, 1)]
 
     found = overlap(CONFIG, state_with((0.0, 0.0), (2.0, 0.0)), *poses, 64)
@@ -78,35 +80,35 @@ def test_opposite_cameras_below_the_tops_share_no_surface_of_what_stands_between
     assert found.pixels > 0.2
 
 
-def test_a_box_in_front_of_the_other_camera_takes_overlap_away():
+def test_a_box_in_front_of_the_other_camera_reduces_the_overlap():
     ring = RingConfig(height=1.0, pitch=-10.0, separation=30.0)
     near, far = (ring_pose(index, ring) for index in (0, 1))
     aside, between = (-3.0, 3.0), (far.x * 0.8, far.z * 0.8)
 
-    free, hidden = (
+    free, occluded = (
         overlap(CONFIG, state_with((0.0, 0.0), place), near, far, 32) for place in (aside, between)
     )
 
-    assert hidden.surface < free.surface / 2
-    assert hidden.pixels < free.pixels
+    assert occluded.surface < free.surface / 2
+    assert occluded.pixels < free.pixels
 
 
-def test_without_an_object_in_sight_there_is_no_surface():
+def test_without_a_visible_object_the_surface_overlap_is_nan():
     found = overlap(CONFIG, state_with((-3.0, 0.0), (-3.0, 1.0)), *[Pose(0.0, 2.0, 0.0, 0.0, -30.0)] * 2, 16)
 
     assert math.isnan(found.surface)
     assert found.pixels == 1
 
 
-def test_turned_boxes_are_refused():
-    state = replace(state_with(AWAY, AWAY), yaws=np.array([0.0, 30.0]))
+def test_rotated_boxes_are_rejected():
+    state = replace(state_with(ASIDE, ASIDE), yaws=np.array([0.0, 30.0]))
 
-    with pytest.raises(ValueError, match="stand straight"):
+    with pytest.raises(ValueError, match="axis-aligned boxes only"):
         depth_map(CONFIG, state, ring_pose(0, RingConfig()), 8)
 
 
 @pytest.mark.gl
-def test_rays_hit_what_miniworld_draws():
+def test_labels_agree_with_the_frames_of_miniworld():
     config = SceneConfig(bodies=False)
     scene, renderer = Scene(config, 4), build_renderer(config)
     poses = [ring_pose(1, RingConfig()), ring_pose(2, RingConfig(height=5.0, pitch=-48.0, fov=90.0))]
@@ -118,9 +120,9 @@ def test_rays_hit_what_miniworld_draws():
                 frame = renderer.render(state, pose).astype(int)
                 drawn = np.where(
                     np.ptp(frame, axis=-1) > 60, frame.argmax(-1), FLOOR
-                )  # colours: red, green, blue
-                agreed.append(drawn == np.maximum(depth_map(config, state, pose, 64).things, FLOOR))
+                )  # colors: red, green, blue
+                agreed.append(drawn == np.maximum(depth_map(config, state, pose, 64).labels, FLOOR))
     finally:
         renderer.close()
 
-    assert np.mean(agreed) > 0.99  # smoothed edges are neither
+    assert np.mean(agreed) > 0.99  # antialiased edges are ambiguous

@@ -31,70 +31,70 @@ def test_a_camera_leaves_its_own_body_out():
     peer = replace(low, x=-4.8, yaw=0.0)
     renderer = build_renderer(CONFIG)
 
-    def seen(name):
+    def frames_with(name):
         return Recorder(Scene(CONFIG, 0, [BodyEvent(0, name, peer)]), renderer, low, "me").record([0]).frames
 
-    assert (seen("me") != seen("peer")).any()
+    assert (frames_with("me") != frames_with("peer")).any()
 
 
-def test_a_camera_that_sees_nothing_is_refused():
+def test_a_pose_that_sees_nothing_is_rejected():
     with pytest.raises(ValueError, match="sees nothing"):
         Recorder(Scene(CONFIG, 0), build_renderer(CONFIG), Pose(4.8, 3.2, 0, 0, -35))
 
 
-def test_a_window_draws_only_what_is_new_and_stays(recorder):
-    window = ReplayBuffer(recorder, start=10, size=8)
-    assert len(window) == 0
-    assert [window.advance_to(stop) for stop in (13, 13, 20, 50)] == [3, 0, 7, 8]
-    assert window.ticks == range(42, 50)
+def test_advancing_renders_only_new_ticks_that_are_kept(recorder):
+    replay_buffer = ReplayBuffer(recorder, start=10, size=8)
+    assert len(replay_buffer) == 0
+    assert [replay_buffer.advance_to(stop) for stop in (13, 13, 20, 50)] == [3, 0, 7, 8]
+    assert replay_buffer.ticks == range(42, 50)
 
 
-def test_a_window_fills_and_then_moves(recorder):
-    window = ReplayBuffer(recorder, start=10, size=8)
+def test_a_replay_buffer_fills_and_then_drops_the_oldest_ticks(recorder):
+    replay_buffer = ReplayBuffer(recorder, start=10, size=8)
     for stop, held in [(10, range(10, 10)), (14, range(10, 14)), (18, range(10, 18)), (21, range(13, 21))]:
-        window.advance_to(stop)
-        assert window.ticks == held
-        assert len(window) == len(held)
+        replay_buffer.advance_to(stop)
+        assert replay_buffer.ticks == held
+        assert len(replay_buffer) == len(held)
 
 
 @pytest.mark.parametrize("stops", [[12], [18], [19, 23], [18, 40, 41], [14, 37]])
-def test_segments_are_consecutive_stretches_of_the_recording_also_over_the_seam(recorder, stops):
-    window = ReplayBuffer(recorder, start=10, size=8)
+def test_segments_are_consecutive_ticks_also_across_the_end_of_the_ring(recorder, stops):
+    replay_buffer = ReplayBuffer(recorder, start=10, size=8)
     for stop in stops:
-        window.advance_to(stop)
-    length = min(3, len(window))
-    whole = recorder.record(window.ticks).frames
-    stretches = {whole[i : i + length].tobytes() for i in range(len(window) - length + 1)}
-    segments = window.read(window.draw(np.random.default_rng(0), 300, length))
+        replay_buffer.advance_to(stop)
+    length = min(3, len(replay_buffer))
+    recorded = recorder.record(replay_buffer.ticks).frames
+    expected = {recorded[i : i + length].tobytes() for i in range(len(replay_buffer) - length + 1)}
+    segments = replay_buffer.read(replay_buffer.draw(np.random.default_rng(0), 300, length))
     assert segments.shape == (300, length, 16, 16, 3)
-    assert {segment.tobytes() for segment in segments} == stretches
+    assert {segment.tobytes() for segment in segments} == expected
 
 
 def test_segment_starts_are_uniform(recorder):
-    window = ReplayBuffer(recorder, start=0, size=8)
-    window.advance_to(13)
-    segments = window.read(window.draw(np.random.default_rng(0), 6000, 3))
+    replay_buffer = ReplayBuffer(recorder, start=0, size=8)
+    replay_buffer.advance_to(13)
+    segments = replay_buffer.read(replay_buffer.draw(np.random.default_rng(0), 6000, 3))
     _, counts = np.unique([hash(segment.tobytes()) for segment in segments], return_counts=True)
     assert len(counts) == 6
     assert np.abs(counts / 1000 - 1).max() < 0.15
 
 
 def test_equal_generators_draw_equal_segments(recorder):
-    window = ReplayBuffer(recorder, start=0, size=8)
-    window.advance_to(13)
-    a, b = (window.draw(np.random.default_rng(7), 5, 2) for _ in range(2))
+    replay_buffer = ReplayBuffer(recorder, start=0, size=8)
+    replay_buffer.advance_to(13)
+    a, b = (replay_buffer.draw(np.random.default_rng(7), 5, 2) for _ in range(2))
     assert (a == b).all()
 
 
-def test_what_a_window_cannot_do_is_refused(recorder):
-    window = ReplayBuffer(recorder, start=0, size=8)
-    window.advance_to(5)
-    with pytest.raises(ValueError, match="only moves on"):
-        window.advance_to(4)
+def test_invalid_arguments_of_a_replay_buffer_are_rejected(recorder):
+    replay_buffer = ReplayBuffer(recorder, start=0, size=8)
+    replay_buffer.advance_to(5)
+    with pytest.raises(ValueError, match="only advances"):
+        replay_buffer.advance_to(4)
     with pytest.raises(ValueError, match="length"):
-        window.draw(np.random.default_rng(0), 1, 6)
-    with pytest.raises(ValueError, match="the window holds ticks range\\(0, 5\\), asked for 4 to 5"):
-        window.read(np.array([4, 5]))
+        replay_buffer.draw(np.random.default_rng(0), 1, 6)
+    with pytest.raises(ValueError, match="the replay buffer holds ticks range\\(0, 5\\), requested 4 to 5"):
+        replay_buffer.read(np.array([4, 5]))
     with pytest.raises(ValueError, match="start"):
         ReplayBuffer(recorder, -1, 8)
     with pytest.raises(ValueError, match="size"):

@@ -16,7 +16,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("dynamics", ["ornstein_uhlenbeck", "bounce", "static"])
-def test_equal_scenes_have_equal_states_in_any_order_of_asking(dynamics):
+def test_equal_scenes_have_equal_states_in_any_order_of_requests(dynamics):
     config = SceneConfig(dynamics=dynamics)
     a, b = Scene(config, 4), Scene(config, 4)
     forward = [a.state(tick) for tick in range(0, 3000, 37)]
@@ -29,26 +29,26 @@ def test_another_process_has_the_same_state_bit_for_bit():
         "from env.scene import *; s = Scene(SceneConfig(), 4);"
         "print(s.state(70_000).positions.tobytes().hex(), s.fingerprint)"
     )
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     here = Scene(SceneConfig(), 4)
-    assert told == [here.state(70_000).positions.tobytes().hex(), here.fingerprint]
+    assert printed == [here.state(70_000).positions.tobytes().hex(), here.fingerprint]
 
 
-def test_scenes_of_different_seeds_differ_and_say_so():
+def test_scenes_of_different_seeds_have_different_states_and_fingerprints():
     a, b = Scene(SceneConfig(), 1), Scene(SceneConfig(), 2)
     assert not np.isclose(a.state(9).positions, b.state(9).positions).any()
     assert a.fingerprint != b.fingerprint
 
 
-def test_the_fingerprint_reads_what_moves_and_not_how_it_is_drawn():
+def test_the_fingerprint_depends_on_motion_and_not_on_appearance():
     config = SceneConfig()
-    mark = Scene(config, 1).fingerprint
-    assert len(bytes.fromhex(mark)) == 8
-    drawn = replace(config, renderer="toy", frame_size=32, bodies=False)
-    assert Scene(drawn, 1).fingerprint == mark
-    assert Scene(replace(config, autocorrelation=(0.7,) * 6), 1).fingerprint == mark
+    fingerprint = Scene(config, 1).fingerprint
+    assert len(bytes.fromhex(fingerprint)) == 8
+    redrawn = replace(config, renderer="toy", frame_size=32, bodies=False)
+    assert Scene(redrawn, 1).fingerprint == fingerprint
+    assert Scene(replace(config, autocorrelation=(0.7,) * 6), 1).fingerprint == fingerprint
     for change in (
         {"autocorrelation": (0.6,)},
         {"objects": 2},
@@ -56,7 +56,7 @@ def test_the_fingerprint_reads_what_moves_and_not_how_it_is_drawn():
         {"object_range": 3.0},
         {"object_size": 0.5},
     ):
-        assert Scene(replace(config, **change), 1).fingerprint != mark
+        assert Scene(replace(config, **change), 1).fingerprint != fingerprint
 
 
 def test_factors_are_the_factors_of_the_states():
@@ -66,7 +66,7 @@ def test_factors_are_the_factors_of_the_states():
     assert scene.factors(np.array([], dtype=int)).shape == (0, 4)
 
 
-def test_ornstein_uhlenbeck_positions_are_the_squashed_factors():
+def test_ornstein_uhlenbeck_positions_are_the_tanh_of_the_factors():
     state = Scene(SceneConfig(), 0).state(11)
     np.testing.assert_allclose(state.positions.ravel(), 3.4 * np.tanh(0.45 * state.factors))
     assert state.yaws.tolist() == [0, 0, 0]
@@ -79,7 +79,7 @@ def test_a_state_cannot_be_written_to():
             array[0] = 1
 
 
-def test_body_events_change_bodies_and_nothing_else():
+def test_body_events_change_only_bodies():
     other = replace(POSE, x=-4.8, yaw=0)
     events = [
         BodyEvent(20, "b", None),
@@ -128,25 +128,25 @@ def test_a_scene_without_bodies_has_none():
         ("bodies", "no"),
     ],
 )
-def test_each_bad_setting_is_refused_by_name(field, value):
+def test_each_invalid_setting_is_rejected_with_its_name(field, value):
     with pytest.raises(ValueError, match=field):
         SceneConfig(**{field: value})
 
 
 @pytest.mark.parametrize(("field", "choice"), [("renderer", "toy"), ("dynamics", "bounce")])
-def test_an_unknown_choice_is_told_the_choices(field, choice):
+def test_an_unknown_choice_is_rejected_with_the_choices(field, choice):
     with pytest.raises(ValueError, match=choice):
         SceneConfig(**{field: "?"})
 
 
-def test_a_rate_may_come_as_a_list_or_a_number():
+def test_autocorrelation_may_be_a_list_or_a_number():
     assert SceneConfig(autocorrelation=[0.5, 0.6], objects=1) == SceneConfig(
         autocorrelation=(0.5, 0.6), objects=1
     )
     assert SceneConfig(autocorrelation=0.5).coordinate_autocorrelations == (0.5,) * 6
 
 
-def test_a_negative_tick_and_a_seed_that_is_no_number_are_refused():
+def test_a_negative_tick_and_a_seed_that_is_not_an_integer_are_rejected():
     scene = Scene(SceneConfig(), 0)
     with pytest.raises(ValueError, match="tick"):
         scene.state(-1)
@@ -158,7 +158,7 @@ def test_a_negative_tick_and_a_seed_that_is_no_number_are_refused():
         Scene(SceneConfig(), 0.5)
 
 
-def test_every_place_on_the_ring_is_a_good_pose():
+def test_every_pose_on_the_ring_is_valid():
     scene = Scene(SceneConfig(), 0)
     for index in range(16):
         scene.check_pose(ring_pose(index, RingConfig()))
@@ -175,12 +175,12 @@ def test_every_place_on_the_ring_is_a_good_pose():
         (Pose(4.8, 3.2, 0, 180, 60), "turn yaw and pitch"),
     ],
 )
-def test_a_bad_pose_is_refused_with_a_remedy(pose, remedy):
+def test_an_invalid_pose_is_rejected_with_the_remedy(pose, remedy):
     with pytest.raises(ValueError, match=remedy):
         Scene(SceneConfig(), 0).check_pose(pose)
 
 
-@pytest.mark.parametrize(("rate", "ticks"), [(0.7, 20), (0.99, 688), (0.0, 0)])
-def test_a_scene_says_how_long_it_remembers(rate, ticks):
-    assert SceneConfig(autocorrelation=(rate,)).decorrelation_ticks == ticks
-    assert SceneConfig(autocorrelation=(rate,), dynamics="bounce").decorrelation_ticks == 0
+@pytest.mark.parametrize(("rho", "ticks"), [(0.7, 20), (0.99, 688), (0.0, 0)])
+def test_decorrelation_ticks_follow_from_the_autocorrelation(rho, ticks):
+    assert SceneConfig(autocorrelation=(rho,)).decorrelation_ticks == ticks
+    assert SceneConfig(autocorrelation=(rho,), dynamics="bounce").decorrelation_ticks == 0

@@ -157,7 +157,7 @@ def _batches(settings: CountingSettings, model: PJepa, network: RandomNetworkTar
 
 def _frames(rng: np.random.Generator, settings: CountingSettings) -> tuple[Tensor, np.ndarray]:
     """Return frames and their counts, equally many of each count, uint8 [N, H, W, C] and int64 [N]."""
-    counts = np.repeat(np.arange(CountingConfig().most + 1), settings.frames)
+    counts = np.repeat(np.arange(CountingConfig().max_count + 1), settings.frames)
     kinds = [settings.shape] * len(counts)
     if settings.shape == "any":
         kinds = [SHAPES[k] for k in rng.integers(len(SHAPES), size=len(counts))]

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from env.objects.dataset import Objects, ObjectsConfig, ObjectViews
-from env.objects.rotation import relative
+from env.objects.dataset import ObjectDataset, ObjectsConfig, ObjectViews
+from env.objects.rotation import relative_quaternions
 
 # The second word of a generator says what its objects are for, so that no two sets share an object.
 TRAINING, PROBE, SCORING, UNSEEN_PROBE, UNSEEN_SCORING = 1, 2, 3, 4, 5
@@ -27,7 +27,7 @@ def drawn(
     Raises:
         RuntimeError: The renderer needs OpenGL and it is missing.
     """
-    source = Objects(config)
+    source = ObjectDataset(config)
     try:
         return source.sample(np.random.default_rng(list(words)), objects, views, split)
     finally:
@@ -56,7 +56,7 @@ def sequences(
 
 def moves(rotations: np.ndarray) -> np.ndarray:
     """Return the rotation from each view to the next, [n, m, 4] -> float32 [n, m - 1, 4]."""
-    return relative(rotations[:, :-1], rotations[:, 1:]).astype(np.float32)
+    return relative_quaternions(rotations[:, :-1], rotations[:, 1:]).astype(np.float32)
 
 
 def starts(views: int, length: int) -> np.ndarray:

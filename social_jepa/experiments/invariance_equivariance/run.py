@@ -105,10 +105,10 @@ class Settings:
         return ObjectsConfig(
             self.renderer,
             self.frame_size,
-            turn=self.turn,
-            scale=self.scale,
-            light=self.light,
-            background=self.background,
+            max_rotation=self.turn,
+            min_scale=self.scale,
+            max_light_angle=self.light,
+            background_range=self.background,
         )
 
     @property

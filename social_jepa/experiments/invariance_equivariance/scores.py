@@ -7,7 +7,7 @@ import numpy as np
 
 from agents.models.seq_jepa import SeqJepa
 from env.objects.dataset import ObjectViews
-from env.objects.rotation import relative
+from env.objects.rotation import relative_quaternions
 from social_jepa.experiments.common.probes import (
     apply_in_chunks,
     grouped_accuracy,
@@ -152,7 +152,7 @@ def _pairs(codes: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.nda
     """Return two codes side by side, [N * P, 2 D], and the rotation between them, [N * P, 4]."""
     first, last = ordered_pairs(codes.shape[1]).T
     inputs = np.concatenate([codes[:, first], codes[:, last]], axis=2)
-    turns = relative(rotations[:, first], rotations[:, last])
+    turns = relative_quaternions(rotations[:, first], rotations[:, last])
     return inputs.reshape(-1, inputs.shape[2]), turns.reshape(-1, 4)
 
 

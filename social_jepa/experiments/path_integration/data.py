@@ -9,7 +9,7 @@ import numpy as np
 
 from env.camera import RingConfig, ring_pose
 from env.objects.dataset import ObjectsConfig
-from env.objects.rotation import relative
+from env.objects.rotation import relative_quaternions
 from env.recording import Recorder
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
@@ -40,7 +40,7 @@ class Paths:
     def summed(self, moves: int) -> np.ndarray:
         """Return what the first moves come to, [N, A]: their sum, or for turns the one turn they make."""
         first, last = self.places[:, 0], self.places[:, moves]
-        return relative(first, last) if first.shape[1] == 4 else last - first
+        return relative_quaternions(first, last) if first.shape[1] == 4 else last - first
 
 
 @lru_cache(maxsize=1)

@@ -170,8 +170,8 @@ def _paths(part: str, seed: int, settings: Settings) -> tuple[Paths, Paths, Path
         scene = SceneConfig(renderer=settings.renderer, frame_size=settings.frame_size)
         return glance_paths(scene, settings.reach, seed, counts, settings.longest + 2)
     config = ObjectsConfig(
-        settings.renderer, settings.frame_size, turn=settings.turn, scale=settings.scale,
-        light=settings.light, background=settings.background,
+        settings.renderer, settings.frame_size, max_rotation=settings.turn, min_scale=settings.scale,
+        max_light_angle=settings.light, background_range=settings.background,
     )  # fmt: skip
     return rotation_paths(config, seed, counts, settings.longest + 2)
 

@@ -8,12 +8,12 @@ import env  # noqa: F401 - registers the environment
 from env.gym.counting import (
     ADD,
     KEEP,
-    MOST,
+    MAX_SHAPES,
     REMOVE,
     SHAPES,
     Counting,
     CountingConfig,
-    columns,
+    action_columns,
     draw,
     draw_many,
     transition_table,
@@ -24,7 +24,7 @@ NAME = "SocialJEPA/Counting-v0"
 
 
 def counted(frame):
-    """How many separate things a picture shows, corners counting as contact."""
+    """Return the number of connected components of a picture, 8-connected."""
     bright = frame[..., 0] > 128
     return ndimage.label(bright, np.ones((3, 3)))[1]
 
@@ -34,60 +34,60 @@ def generator(seed=0):
 
 
 @pytest.mark.parametrize("render_mode", [None, "rgb_array"])
-def test_gymnasium_finds_nothing_to_object_to(render_mode):
+def test_the_environment_passes_the_gymnasium_checker(render_mode):
     check_env(gymnasium.make(NAME, render_mode=render_mode).unwrapped)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_count_can_be_seen(shape):
+def test_a_picture_shows_as_many_shapes_as_its_count(shape):
     rng = generator()
-    for count in [*range(9), MOST]:
+    for count in [*range(9), MAX_SHAPES]:
         frame = draw(count, shape, rng)
         assert frame.shape == (64, 64, 3)
         assert frame.dtype == np.uint8
         assert counted(frame) == count
 
 
-def test_the_four_shapes_look_different_and_a_shape_looks_the_same_everywhere():
-    inks = {
+def test_shapes_differ_in_area_and_keep_it_at_every_position():
+    areas = {
         shape: {int((draw(1, shape, generator(s))[..., 0] > 128).sum()) for s in range(20)}
         for shape in SHAPES
     }
-    assert all(len(ink) == 1 for ink in inks.values())
-    assert len(set.union(*inks.values())) == len(SHAPES)
+    assert all(len(area) == 1 for area in areas.values())
+    assert len(set.union(*areas.values())) == len(SHAPES)
 
 
-def test_two_pictures_of_a_count_share_nothing_but_the_count():
+def test_positions_of_shapes_are_uniform():
     rng = generator()
     frames = draw_many([4] * 200, ["circle"] * 200, rng)
     assert len({frame.tobytes() for frame in frames}) == 200
-    ink = (frames[..., 0] > 128).mean(0)  # each pixel away from the edge is covered about equally often
-    assert ink[6:-6, 6:-6].min() > 0
-    assert ink.max() < 0.2
+    coverage = (frames[..., 0] > 128).mean(0)  # each pixel away from the edge is covered about equally often
+    assert coverage[6:-6, 6:-6].min() > 0
+    assert coverage.max() < 0.2
 
 
-def test_one_picture_is_a_batch_of_one_and_equal_generators_draw_equal_pictures():
+def test_equal_generators_draw_equal_pictures_alone_and_in_a_batch():
     assert (draw(5, "line", generator(3)) == draw_many([5], ["line"], generator(3))[0]).all()
     assert (draw(5, "line", generator(3)) != draw(5, "line", generator(4))).any()
 
 
-def test_actions_fall_into_thirds():
+def test_actions_are_discretized_at_one_third():
     actions = np.array([-1, -0.34, -0.33, 0, 0.33, 0.34, 1])
-    assert columns(actions).tolist() == [REMOVE, REMOVE, KEEP, KEEP, KEEP, ADD, ADD]
+    assert action_columns(actions).tolist() == [REMOVE, REMOVE, KEEP, KEEP, KEEP, ADD, ADD]
 
 
-@pytest.mark.parametrize("config", [CountingConfig(), CountingConfig(shape="line", most=3, target=0)])
-def test_the_table_is_what_the_environment_does(config):
+@pytest.mark.parametrize("config", [CountingConfig(), CountingConfig(shape="line", max_count=3, target=0)])
+def test_the_transition_table_matches_the_environment(config):
     next_count, reward = transition_table(config)
-    assert next_count.shape == (config.most + 1, 3)
+    assert next_count.shape == (config.max_count + 1, 3)
     world = Counting(config)
-    for count in range(config.most + 1):
+    for count in range(config.max_count + 1):
         for column, action in [(REMOVE, -0.7), (KEEP, 0.1), (ADD, 0.7)]:
             before, info = world.reset(seed=count, options={"count": count})
             assert info == {"count": count}
-            after, gained, terminated, _, info = world.step(np.array([action], dtype=np.float32))
+            after, step_reward, terminated, _, info = world.step(np.array([action], dtype=np.float32))
             assert info == {"count": next_count[count, column]}
-            assert gained == reward[info["count"]]
+            assert step_reward == reward[info["count"]]
             assert not terminated
             assert counted(after) == info["count"]
             assert (after == before).all() == (info["count"] == count)
@@ -99,7 +99,7 @@ def test_an_episode_is_truncated_after_its_steps():
     assert [world.step(np.zeros(1))[3] for _ in range(3)] == [False, False, True]
 
 
-def test_equal_seeds_play_equal_episodes_and_others_differ():
+def test_equal_seeds_give_equal_episodes_and_different_seeds_differ():
     def play(seed):
         world = Counting()
         frames = [world.reset(seed=seed)[0]]
@@ -110,15 +110,15 @@ def test_equal_seeds_play_equal_episodes_and_others_differ():
     assert (play(5) != play(6)).any()
 
 
-def test_episodes_start_with_every_count_and_show_every_shape():
+def test_initial_counts_and_shapes_are_random():
     world = Counting()
     world.reset(seed=0)
     assert {world.reset()[1]["count"] for _ in range(150)} == set(range(9))
-    inks = {int((world.reset(options={"count": 1})[0][..., 0] > 128).sum()) for _ in range(40)}
-    assert len(inks) == len(SHAPES)
+    areas = {int((world.reset(options={"count": 1})[0][..., 0] > 128).sum()) for _ in range(40)}
+    assert len(areas) == len(SHAPES)
 
 
-def test_what_is_done_to_a_frame_does_not_reach_the_world():
+def test_changing_a_returned_frame_does_not_change_the_environment():
     world = Counting(render_mode="rgb_array")
     first = world.reset(seed=0)[0]
     kept = first.copy()
@@ -127,7 +127,7 @@ def test_what_is_done_to_a_frame_does_not_reach_the_world():
     assert (world.render() == kept).all()
 
 
-def test_a_batch_of_transitions_obeys_the_table():
+def test_transitions_follow_the_transition_table():
     config = CountingConfig()
     next_count, reward = transition_table(config)
     batch = transitions(generator(), 300, config)
@@ -135,7 +135,7 @@ def test_a_batch_of_transitions_obeys_the_table():
     assert batch.actions.dtype == np.float32
     assert np.abs(batch.actions).max() <= 1
     assert set(batch.counts) == set(range(9))
-    assert (batch.next_counts == next_count[batch.counts, columns(batch.actions[:, 0])]).all()
+    assert (batch.next_counts == next_count[batch.counts, action_columns(batch.actions[:, 0])]).all()
     assert (batch.rewards == reward[batch.next_counts]).all()
     assert [counted(frame) for frame in batch.frames] == batch.counts.tolist()
     assert [counted(frame) for frame in batch.next_frames] == batch.next_counts.tolist()
@@ -153,26 +153,26 @@ def test_equal_generators_draw_equal_transitions():
     ("settings", "field"),
     [
         ({"shape": "star"}, "circle, square"),
-        ({"most": 0}, "most"),
-        ({"most": 17}, "most"),
+        ({"max_count": 0}, "max_count"),
+        ({"max_count": 17}, "max_count"),
         ({"target": 9}, "target"),
         ({"target": -1}, "target"),
         ({"steps": 0}, "steps"),
         ({"steps": True}, "steps"),
     ],
 )
-def test_each_bad_setting_is_refused_by_name(settings, field):
+def test_each_invalid_setting_is_rejected_with_its_name(settings, field):
     with pytest.raises(ValueError, match=field):
         CountingConfig(**settings)
 
 
-def test_what_cannot_be_counted_is_refused():
+def test_invalid_arguments_are_rejected():
     world = Counting()
     with pytest.raises(RuntimeError, match="reset"):
         world.step(np.zeros(1))
     with pytest.raises(ValueError, match="render_mode"):
         Counting(render_mode="human")
-    with pytest.raises(ValueError, match="count must be a whole number from 0 to 8"):
+    with pytest.raises(ValueError, match="count must be an integer from 0 to 8"):
         world.reset(options={"count": 9})
     with pytest.raises(ValueError, match="only option"):
         world.reset(options={"number": 1})

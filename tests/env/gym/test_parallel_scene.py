@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("pettingzoo", reason="PettingZoo is an extra")
+pytest.importorskip("pettingzoo", reason="PettingZoo is an optional dependency")
 
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
@@ -18,19 +18,19 @@ TOY = SceneConfig(renderer="toy", frame_size=16)
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_pettingzoo_finds_nothing_to_object_to(renderer):
+def test_the_environment_passes_the_pettingzoo_checker(renderer):
     scene = ParallelScene(SceneConfig(renderer=renderer, frame_size=16), agents=2, max_ticks=20)
     parallel_api_test(scene, num_cycles=50)
     scene.close()
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
-def test_equal_seeds_play_equal_episodes(renderer):
+def test_equal_seeds_give_equal_episodes(renderer):
     config = SceneConfig(renderer=renderer, frame_size=16)
     parallel_seed_test(lambda: ParallelScene(config, agents=2, max_ticks=20), num_cycles=20)
 
 
-def test_everybody_sees_the_same_tick_from_a_place_of_their_own():
+def test_all_agents_see_the_same_tick_from_different_poses():
     scene = ParallelScene(TOY, agents=3)
     frames, infos = scene.reset(seed=5)
     poses = [ring_pose(k, RingConfig()) for k in range(3)]
@@ -38,9 +38,9 @@ def test_everybody_sees_the_same_tick_from_a_place_of_their_own():
     renderer = build_renderer(TOY)
     for k, pose in enumerate(poses):
         assert (frames[f"agent-{k}"] == renderer.render(replayed.state(0), pose, f"agent-{k}")).all()
-        assert infos[f"agent-{k}"] == {"tick": 0, "glance": (0.0, 0.0)}
+        assert infos[f"agent-{k}"] == {"tick": 0, "view": (0.0, 0.0)}
     infos = scene.step({f"agent-{k}": np.array([k / 2, -1.0]) for k in range(3)})[4]
-    assert infos["agent-1"] == {"tick": 1, "glance": (7.5, -15.0)}
+    assert infos["agent-1"] == {"tick": 1, "view": (7.5, -15.0)}
     scene.close()
 
 
@@ -52,7 +52,7 @@ def test_rendering_shows_the_cameras_side_by_side():
     scene.close()
 
 
-def test_what_cannot_be_played_is_refused():
+def test_invalid_arguments_are_rejected():
     with pytest.raises(ValueError, match="agents"):
         ParallelScene(TOY, agents=0)
     scene = ParallelScene(TOY)
@@ -62,7 +62,7 @@ def test_what_cannot_be_played_is_refused():
     scene.close()
 
 
-def test_the_gymnasium_face_needs_no_pettingzoo():
+def test_the_gymnasium_environment_imports_neither_pettingzoo_nor_miniworld():
     code = (
         "import sys, env, gymnasium; from env.scene import SceneConfig;"
         "gymnasium.make('SocialJEPA/SharedScene-v0', config=SceneConfig(renderer='toy')).reset(seed=0);"

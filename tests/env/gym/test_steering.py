@@ -1,4 +1,4 @@
-"""The object that is steered: pushes move it as the scene's own would, and nothing else."""
+"""Steering: actions move the first object as the scene's own noise would, and nothing else."""
 
 from dataclasses import replace
 
@@ -10,54 +10,54 @@ from gymnasium.utils.env_checker import check_env
 import env  # noqa: F401 - registers the environments
 from env.gym.steering import Steering
 from env.scene import Scene, SceneConfig
-from env.sensors import nearness
+from env.sensors import goal_reward
 
 CONFIG = SceneConfig(renderer="toy", frame_size=32, objects=2)
 
 
 @pytest.fixture
-def world():
+def steering():
     made = Steering(CONFIG, strength=3.0, max_ticks=16)
     yield made
     made.close()
 
 
-def test_gymnasium_finds_nothing_to_complain_about():
+def test_the_environment_passes_the_gymnasium_checker():
     made = gymnasium.make("SocialJEPA/Steering-v0", config=CONFIG)
     check_env(made.unwrapped, skip_render_check=True)
     made.close()
 
 
-def test_with_the_scenes_own_pushes_it_shows_what_everybody_sees(world):
+def test_with_the_scenes_own_actions_the_frames_are_those_of_the_scene(steering):
     scene = Scene(CONFIG, 3)
-    pushes = scene.actions(np.arange(10))[:, :2] / world.strength
-    assert np.abs(pushes).max() < 1, "choose another seed"
-    frame, _ = world.reset(seed=3)
+    actions = scene.actions(np.arange(10))[:, :2] / steering.strength
+    assert np.abs(actions).max() < 1, "choose another seed"
+    frame, _ = steering.reset(seed=3)
 
-    for tick, push in enumerate(pushes):
-        seen = world._renderer.render(scene.state(tick), world.pose)
-        assert np.abs(frame.astype(int) - seen).max() <= 2  # the last bit of a float may shade an edge
-        frame = world.step(push)[0]
+    for tick, action in enumerate(actions):
+        expected = steering._renderer.render(scene.state(tick), steering.pose)
+        assert np.abs(frame.astype(int) - expected).max() <= 2  # the last bit of a float may shade an edge
+        frame = steering.step(action)[0]
 
 
-def test_steady_pushes_bring_it_to_the_goal_and_the_reward_says_so(world):
-    _, info = world.reset(seed=0)
+def test_actions_towards_the_goal_reach_it_and_raise_the_reward(steering):
+    _, info = steering.reset(seed=0)
     rewards = []
     for _ in range(12):
-        wanted = -np.array(info["place"])  # towards the middle
-        _, reward, ended, _, info = world.step(np.clip(wanted, -1, 1))
+        direction = -np.array(info["position"])  # towards the center
+        _, reward, terminated, _, info = steering.step(np.clip(direction, -1, 1))
         rewards.append(reward)
-        assert not ended
-        assert reward == pytest.approx(float(nearness(np.array(info["place"]))))
+        assert not terminated
+        assert reward == pytest.approx(float(goal_reward(np.array(info["position"]))))
 
     assert rewards[-1] > 0.95
 
 
-def test_the_others_go_their_way_whatever_is_pushed(world):
+def test_other_objects_do_not_depend_on_actions(steering):
     frames = []
-    for push in (0.0, 0.0):
-        world.reset(seed=5)
-        frames.append([world.step(np.full(2, push))[0] for _ in range(4)])
+    for action in (0.0, 0.0):
+        steering.reset(seed=5)
+        frames.append([steering.step(np.full(2, action))[0] for _ in range(4)])
     assert np.array_equal(*frames)
 
     scene = Scene(CONFIG, 5)
@@ -66,21 +66,21 @@ def test_the_others_go_their_way_whatever_is_pushed(world):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"goal": (2.0, 0.0)}, "a goal is"),
-        ({"strength": 0.0}, "strength must be above 0"),
-        ({"config": replace(CONFIG, dynamics="bounce")}, "choose ornstein_uhlenbeck"),
+        ({"goal": (2.0, 0.0)}, "goal must be"),
+        ({"strength": 0.0}, "strength must be a positive number"),
+        ({"config": replace(CONFIG, dynamics="bounce")}, "set dynamics to ornstein_uhlenbeck"),
         ({"max_ticks": 0}, "max_ticks"),
     ],
 )
-def test_what_cannot_be_steered_is_refused(changes, said):
-    with pytest.raises(ValueError, match=said):
+def test_each_invalid_setting_is_rejected_with_its_name(changes, message):
+    with pytest.raises(ValueError, match=message):
         Steering(**{"config": CONFIG, **changes})
 
 
 @pytest.mark.parametrize("action", [[2.0, 0.0], [0.0], [np.nan, 0.0]])
-def test_an_action_that_is_none_is_refused(world, action):
-    world.reset(seed=0)
-    with pytest.raises(ValueError, match="an action is a push"):
-        world.step(np.array(action))
+def test_an_invalid_action_is_rejected(steering, action):
+    steering.reset(seed=0)
+    with pytest.raises(ValueError, match="an action is"):
+        steering.step(np.array(action))

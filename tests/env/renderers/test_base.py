@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from env.camera import Pose, RingConfig, in_camera, ring_pose
+from env.camera import Pose, RingConfig, ring_pose, to_camera
 from env.renderers.base import build_renderer, share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
@@ -28,12 +28,12 @@ def renderer(config):
     built.close()
 
 
-def put(state, *places):
-    """Return the state with its objects at other places."""
-    return replace(state, positions=np.array(places, dtype=float))
+def moved(state, *positions):
+    """Return the state with its objects at other positions."""
+    return replace(state, positions=np.array(positions, dtype=float))
 
 
-def test_a_frame_is_a_fresh_picture_of_the_asked_size(config, renderer):
+def test_a_frame_is_a_new_array_of_the_configured_size(config, renderer):
     state = Scene(config, 0).state(0)
     a, b = renderer.render(state, POSES[0]), renderer.render(state, POSES[0])
     assert a.shape == (SIZE, SIZE, 3)
@@ -43,14 +43,14 @@ def test_a_frame_is_a_fresh_picture_of_the_asked_size(config, renderer):
     assert len(np.unique(a.reshape(-1, 3), axis=0)) > 20
 
 
-def test_equal_states_and_poses_give_equal_pixels_whatever_was_drawn_before(config, renderer):
+def test_equal_states_and_poses_give_equal_pixels_after_other_frames(config, renderer):
     scene = Scene(config, 0)
     first = [renderer.render(scene.state(tick), POSES[tick % 4]) for tick in range(8)]
     again = [renderer.render(scene.state(tick), POSES[tick % 4]) for tick in reversed(range(8))]
     assert all((a == b).all() for a, b in zip(first, reversed(again), strict=True))
 
 
-def test_different_poses_see_different_pictures(config, renderer):
+def test_different_poses_give_different_frames(config, renderer):
     state = Scene(config, 0).state(0)
     views = [renderer.render(state, pose).astype(int) for pose in POSES]
     for i in range(4):
@@ -58,8 +58,8 @@ def test_different_poses_see_different_pictures(config, renderer):
             assert (np.abs(views[i] - views[j]).max(-1) > 4).mean() > 0.1
 
 
-def test_moving_any_object_a_little_changes_the_picture(config, renderer):
-    state = put(Scene(config, 0).state(0), (0, -1.5), (0, 0), (0, 1.5))
+def test_moving_any_object_slightly_changes_the_frame(config, renderer):
+    state = moved(Scene(config, 0).state(0), (0, -1.5), (0, 0), (0, 1.5))
     before = renderer.render(state, POSES[0])
     for i in range(3):
         positions = state.positions.copy()
@@ -67,48 +67,48 @@ def test_moving_any_object_a_little_changes_the_picture(config, renderer):
         assert (renderer.render(replace(state, positions=positions), POSES[0]) != before).any()
 
 
-def test_objects_appear_where_the_camera_model_says(config, renderer):
-    blank = put(Scene(config, 0).state(0), (-50, 0), (-50, 0), (-50, 0))
+def test_objects_appear_where_the_camera_model_projects_them(config, renderer):
+    blank = moved(Scene(config, 0).state(0), (-50, 0), (-50, 0), (-50, 0))
     for pose in POSES:
-        for place in [(0.0, 0.0), (1.5, -1.0), (-2.0, 1.0)]:
-            change = renderer.render(put(blank, place, (-50, 0), (-50, 0)), pose).astype(int)
+        for position in [(0.0, 0.0), (1.5, -1.0), (-2.0, 1.0)]:
+            change = renderer.render(moved(blank, position, (-50, 0), (-50, 0)), pose).astype(int)
             rows, columns = np.nonzero(np.abs(change - renderer.render(blank, pose)).max(-1) > 40)
-            right, up, away = in_camera(pose, np.array([place[0], 0.45, place[1]]))
+            right, up, depth = to_camera(pose, np.array([position[0], 0.45, position[1]]))
             focal = SIZE / 2 / np.tan(np.radians(pose.fov / 2))
-            assert abs(columns.mean() + 0.5 - (SIZE / 2 + focal * right / away)) < 1.0
-            assert abs(rows.mean() + 0.5 - (SIZE / 2 - focal * up / away)) < 1.0
+            assert abs(columns.mean() + 0.5 - (SIZE / 2 + focal * right / depth)) < 1.0
+            assert abs(rows.mean() + 0.5 - (SIZE / 2 - focal * up / depth)) < 1.0
 
 
-def test_the_nearer_object_hides_the_farther_one(config, renderer):
-    blank = put(Scene(config, 0).state(0), (-50, 0), (-50, 0), (-50, 0))
+def test_the_nearer_object_occludes_the_farther_one(config, renderer):
+    blank = moved(Scene(config, 0).state(0), (-50, 0), (-50, 0), (-50, 0))
     low = Pose(4.8, 0.95, 0.0, 180, 0)
-    red_first = renderer.render(put(blank, (2.0, 0.0), (-2.0, 0.0), (-50, 0)), low)
-    green_first = renderer.render(put(blank, (-2.0, 0.0), (2.0, 0.0), (-50, 0)), low)
+    red_first = renderer.render(moved(blank, (2.0, 0.0), (-2.0, 0.0), (-50, 0)), low)
+    green_first = renderer.render(moved(blank, (-2.0, 0.0), (2.0, 0.0), (-50, 0)), low)
     middle = (slice(SIZE // 2 + 3, SIZE // 2 + 6), slice(SIZE // 2 - 1, SIZE // 2 + 1))
     assert (red_first[middle][..., 0] > 2 * red_first[middle][..., 1].astype(int)).all()
     assert (green_first[middle][..., 1] > 2 * green_first[middle][..., 0].astype(int)).all()
 
 
-def test_all_six_objects_stand_out_from_the_floor_and_from_each_other(config):
+def test_all_six_objects_differ_in_color_from_the_floor_and_from_each_other(config):
     six = replace(config, objects=6)
     renderer = build_renderer(six)
     away = [(-50, 0)] * 6
     state = Scene(six, 0).state(0)
-    empty = renderer.render(put(state, *away), POSES[0]).astype(int)
+    empty = renderer.render(moved(state, *away), POSES[0]).astype(int)
     colors = []
     for i in range(6):
-        places = away.copy()
-        places[i] = (0, 0)
-        seen = renderer.render(put(state, *places), POSES[0]).astype(int)
-        row, column = np.unravel_index(np.abs(seen - empty).sum(-1).argmax(), (SIZE, SIZE))
-        colors.append(seen[row, column])
-        assert np.abs(seen - empty)[row, column].max() > 100
+        positions = away.copy()
+        positions[i] = (0, 0)
+        frame = renderer.render(moved(state, *positions), POSES[0]).astype(int)
+        row, column = np.unravel_index(np.abs(frame - empty).sum(-1).argmax(), (SIZE, SIZE))
+        colors.append(frame[row, column])
+        assert np.abs(frame - empty)[row, column].max() > 100
     renderer.close()
-    apart = np.abs(np.array(colors)[:, None] - np.array(colors)[None]).max(-1) + 999 * np.eye(6)
-    assert apart.min() > 100
+    distances = np.abs(np.array(colors)[:, None] - np.array(colors)[None]).max(-1) + 999 * np.eye(6)
+    assert distances.min() > 100
 
 
-def test_a_peer_sees_my_body_and_i_do_not(config, renderer):
+def test_a_body_is_visible_to_peers_and_not_to_its_own_camera(config, renderer):
     mine, theirs = POSES[0], Pose(-4.8, 3.2, 0, 0, 0)
     scene = Scene(config, 0, [BodyEvent(1, "me", mine), BodyEvent(1, "peer", theirs)])
     before, after = scene.state(0), replace(scene.state(0), bodies=scene.state(1).bodies)
@@ -118,15 +118,15 @@ def test_a_peer_sees_my_body_and_i_do_not(config, renderer):
 
 
 @pytest.mark.gl
-def test_a_second_miniworld_renderer_is_refused_until_the_first_is_closed_or_gone():
+def test_a_second_miniworld_renderer_is_rejected_until_the_first_is_closed_or_deleted():
     config = SceneConfig(frame_size=16)
     state, frames = Scene(config, 0).state(0), []
-    for way in ("close", "forget", "close"):
+    for release in ("close", "delete", "close"):
         renderer = build_renderer(config)
         frames.append(renderer.render(state, POSES[0]))
         with pytest.raises(RuntimeError, match="share_renderer"):
             build_renderer(config)
-        if way == "close":
+        if release == "close":
             renderer.close()
             renderer.close()
             with pytest.raises(RuntimeError, match="closed"):
@@ -138,7 +138,7 @@ def test_a_second_miniworld_renderer_is_refused_until_the_first_is_closed_or_gon
 
 
 @pytest.mark.gl
-def test_another_process_draws_the_same_pixels():
+def test_another_process_renders_the_same_pixels():
     code = (
         "import hashlib; from env.camera import *; from env.renderers.base import *; from env.scene import *;"
         "c = SceneConfig(frame_size=32); pose = ring_pose(1, RingConfig());"
@@ -149,19 +149,19 @@ def test_another_process_draws_the_same_pixels():
     renderer = build_renderer(config)
     here = hashlib.sha256(renderer.render(Scene(config, 5).state(77), POSES[1]).tobytes()).hexdigest()
     renderer.close()
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == here  # and nothing else was printed
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == here  # no other output
 
 
 def test_missing_opengl_is_explained_with_the_remedy():
     code = "from env.renderers.base import *; build_renderer(SceneConfig())"
-    surroundings = {"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere", "PYTHONPATH": ":".join(sys.path)}
-    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings)
+    environment = {"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere", "PYTHONPATH": ":".join(sys.path)}
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert failed.returncode == 1
     assert "apt-get install -y libegl1 libgl1-mesa-dri libglu1-mesa" in failed.stderr.splitlines()[-1]
 
 
-def test_threads_may_take_turns_with_one_renderer(config, renderer):
+def test_threads_may_use_one_renderer_in_turn(config, renderer):
     state = Scene(config, 0).state(0)
     here, there = renderer.render(state, POSES[0]), []
     for _ in range(2):
@@ -172,7 +172,7 @@ def test_threads_may_take_turns_with_one_renderer(config, renderer):
     assert all((frame == here).all() for frame in there)
 
 
-def test_a_shared_renderer_lives_as_long_as_its_last_user(config):
+def test_a_shared_renderer_is_closed_with_its_last_reference(config):
     state = Scene(config, 0).state(0)
     one, two = share_renderer(config), share_renderer(config)
     frame = one.render(state, POSES[0])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from scipy.spatial.transform import Rotation
 
 from env.objects.dataset import ObjectsConfig
-from env.objects.rotation import from_euler, multiply, relative
+from env.objects.rotation import from_quaternions, relative_quaternions, to_quaternions
 from social_jepa.experiments.common.plotting import LOWEST, draw_bars, finish
 from social_jepa.experiments.common.probes import (
     grouped_accuracy,
@@ -55,7 +56,8 @@ def test_sequences_carry_the_rotation_from_each_view_to_the_next():
         shown = [np.argwhere((views.frames == frame).all((2, 3, 4)))[0] for frame in frames[row]]
         assert len({tuple(place) for place in shown}) == 3
         turned = views.rotations[tuple(np.array(shown).T)]
-        assert np.allclose(multiply(actions[row, 0], turned[0]), turned[1], atol=1e-6)
+        composed = from_quaternions(actions[row, 0]) * from_quaternions(turned[0])
+        assert np.allclose(to_quaternions(composed), turned[1], atol=1e-6)
 
 
 def test_a_circle_of_views_holds_as_many_sequences_of_each_length():
@@ -89,8 +91,9 @@ def test_probes_recover_a_planted_linear_relation(probe):
 
 def test_the_perceptron_recovers_relative_rotations_that_ridge_regression_cannot():
     rng = np.random.default_rng(1)
-    turns = from_euler(rng.uniform(-60, 60, size=(6000, 2, 3)))
-    x, y = turns.reshape(-1, 8), relative(turns[:, 0], turns[:, 1])
+    angles = rng.uniform(-60, 60, size=(6000, 2, 3))
+    turns = to_quaternions(Rotation.from_euler("xyz", angles, degrees=True))
+    x, y = turns.reshape(-1, 8), relative_quaternions(turns[:, 0], turns[:, 1])
     linear, perceptron = (
         linear_probe(x[:5000], y[:5000]),
         mlp_probe(x[:5000], y[:5000], [0, 2], 400, hidden=64),
@@ -169,7 +172,7 @@ def test_neighbours_are_other_objects_after_the_query_itself():
 
 
 def test_codes_that_hold_the_rotation_score_high_and_shuffled_ones_do_not():
-    config = ObjectsConfig("toy", 16, turn=40)
+    config = ObjectsConfig("toy", 16, max_rotation=40)
     probe, scoring = (drawn(config, (0, word), 150, 5) for word in (PROBE, SCORING))
     told = {frame.tobytes(): turn for views in (probe, scoring)
             for frame, turn in zip(views.frames.reshape(-1, 16, 16, 3), views.rotations.reshape(-1, 4),

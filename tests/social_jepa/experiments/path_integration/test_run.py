@@ -1,7 +1,7 @@
 import numpy as np
 
 from env.objects.dataset import ObjectsConfig
-from env.objects.rotation import multiply
+from env.objects.rotation import from_quaternions
 from env.scene import SceneConfig
 from social_jepa.experiments.common.probes import linear_probe
 from social_jepa.experiments.framework.experiment import Results
@@ -30,10 +30,10 @@ def test_the_summed_action_of_glances_is_the_sum_of_the_actions():
 
 def test_the_summed_action_of_turns_is_their_composition():
     _, probe, _ = rotation_paths(ObjectsConfig("toy", 16), 0, (5, 20, 5), 4)
-    composed = probe.actions[:, 0]
+    composed = from_quaternions(probe.actions[:, 0])
     for move in (1, 2):
-        composed = multiply(probe.actions[:, move], composed)
-    assert np.allclose(composed, probe.summed(3), atol=1e-5)
+        composed = from_quaternions(probe.actions[:, move]) * composed
+    assert composed.approx_equal(from_quaternions(probe.summed(3)), atol=1e-5).all()
 
 
 def test_sets_share_no_scene_and_no_object():
