@@ -17,7 +17,6 @@ from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import tick_ranges
-from agents.settings import DRIFT_TICKS, GAP
 from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, basis_tensors
 from agents.spec import AgentSpec, Progress
 from agents.streams import Stream, stream_seed
@@ -31,6 +30,7 @@ from agents.training.checkpoint import (
     write_checkpoint,
 )
 from agents.training.distillation import distill
+from agents.training.settings import DRIFT_TICKS, GAP
 from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis, effective_rank, find_core, resort_basis

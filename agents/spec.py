@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agents.models.settings import ModelConfig
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import DistillationConfig, ModelConfig, TrainingConfig
+from agents.training.settings import DistillationConfig, TrainingConfig
 from env.camera import Pose
 from env.scene import BodyEvent, SceneConfig
 

@@ -7,7 +7,7 @@ import pytest
 
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model, load_kind
-from agents.settings import ModelConfig
+from agents.models.settings import ModelConfig
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

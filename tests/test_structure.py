@@ -31,8 +31,12 @@ ADAPTERS = {
     "networkx": {"alignment/graph.py"},
     "msgpack": {"agents/protocol/messages.py", "agents/protocol/wire.py"},
     "msgspec": {
+        "agents/settings.py",
+        "agents/models/settings.py",
         "agents/protocol/messages.py",
+        "agents/protocol/settings.py",
         "agents/protocol/wire.py",
+        "agents/training/settings.py",
         "social_jepa/config/overrides.py",
         "social_jepa/graph/records.py",
     },

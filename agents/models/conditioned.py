@@ -9,8 +9,8 @@ from torch import Tensor
 from agents.models import losses
 from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.seq_jepa import SeqJepa
+from agents.models.settings import ModelConfig
 from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel, LinearPredictor
-from agents.settings import ModelConfig
 from env.recording import SensorData
 
 

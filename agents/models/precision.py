@@ -12,7 +12,7 @@ def mixed_precision(device: torch.device, precision: str) -> Iterator[torch.dtyp
 
     Args:
         device: Where the model lives.
-        precision: One of agents.settings.PRECISIONS; "auto" is bf16 where the hardware has it.
+        precision: One of agents.models.settings.PRECISIONS; "auto" is bf16 where the hardware has it.
     """
     if not uses_bf16(device, precision):
         yield torch.float32

@@ -6,8 +6,8 @@ from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
 
+from agents.models.settings import KINDS, ModelConfig, check_kind
 from agents.models.world_model import WorldModel
-from agents.settings import KINDS, ModelConfig, check_kind
 from agents.streams import seeded
 
 
@@ -15,7 +15,7 @@ def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Seq
     """Build a world model whose first weights follow from the seed alone.
 
     Args:
-        kind: One of agents.settings.KINDS, or "package.module:Class" of a user's own.
+        kind: One of agents.models.settings.KINDS, or "package.module:Class" of a user's own.
         config: Sizes and objective.
         frame_size: Side of the square frames it will see.
         seed: Words of the agent's own seed.
@@ -31,7 +31,7 @@ def load_kind(text: str) -> type[WorldModel]:
     """Return the class that a kind names. A module of a user's own is imported, and so is run.
 
     Args:
-        text: One of agents.settings.KINDS, or "package.module:Class".
+        text: One of agents.models.settings.KINDS, or "package.module:Class".
 
     Raises:
         ValueError: Nobody knows that kind, its module cannot be imported, or it names no class that fills

@@ -1,75 +1,86 @@
-"""The settings of the models that learn otherwise than the plain JEPA; reading them loads no torch."""
+"""Settings of every kind of world model and of the baselines; reading them loads no torch."""
 
-import math
-from collections.abc import Iterable
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
 
 from agents.config_error import ConfigError
+from agents.settings import Count, Positive, Share, Weight, check_fields, one_of
 
 if TYPE_CHECKING:
     from env.sensors import SensorSpec
 
+OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
 PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
 AUXILIARY_TASKS = ("random", "reward", "positions")
+KINDS: Mapping[str, str] = {  # kind of world model: where its class is
+    "jepa": "agents.models.world_model:Jepa",
+    "seq_jepa": "agents.models.conditioned:SeqJepaAgent",
+    "p_jepa": "agents.models.conditioned:PJepaAgent",
+}
+
+Precision = Annotated[str, one_of(*PRECISIONS)]
+
+
+def check_kind(kind: str) -> None:
+    """Raise ConfigError unless this kind of world model is known, naming the nearest one.
+
+    "package.module:Class" names a custom world model, whose class is looked up when it is built.
+    """
+    if kind not in KINDS and ":" not in kind:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        suggestion = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
+        raise ConfigError("unknown kind of world model", "kind", kind, suggestion)
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes of the convolutional encoder; equal ones make two methods comparable."""
+    """Sizes of the convolutional encoder; methods with equal sizes are comparable."""
 
-    dim: int = 64  # dimensions of a code
-    width: int = 32  # channels of the first convolution
-    hidden: int = 256  # units between the convolutions and the code
-    precision: str = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+    dim: Count = 64  # dimensions of a latent
+    width: Count = 32  # channels of the first convolution
+    hidden: Count = 256  # units between the convolutions and the latent
+    precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, by name."""
-        _at_least_one(self, ("dim", "width", "hidden"))
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"choose one of {', '.join(PRECISIONS)}", "precision", self.precision)
+        """Raise ConfigError for a setting outside its range, by name."""
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class SeqModelConfig:
-    """seq-JEPA; the paper's sizes are codes of 512, actions of 128 and a predictor of 1024."""
+    """seq-JEPA; the paper's sizes are latents of 512, actions of 128 and a predictor of 1024."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    action_dim: int = 16  # dimensions of an embedded action; a quarter of the code, as in the paper
-    layers: int = 3  # of the aggregator
-    heads: int = 4  # of each layer; must divide what a token holds
-    mlp_ratio: int = 4  # hidden units of a layer's MLP, in widths of a token
-    predictor_hidden: int = 128  # hidden units of the predictor
-    momentum: float = 0.996  # share of itself that the target network keeps at an update
-    action_conditioning: bool = True  # without: tokens are codes alone, and no action is looked at
-    temporal_weight: float = (
-        0.0  # weight of the whitened prediction of the aggregate's read-out at the next tick
-    )
-    readout_dim: int = 16  # dimensions of that read-out; the batch must hold several pairs for each
-    ridge: float = 1e-3  # ticks: added to the covariance, relative to its mean eigenvalue
+    action_dim: Count = 16  # dimensions of an embedded action; a quarter of the latent, as in the paper
+    layers: Count = 3  # of the aggregator
+    heads: Count = 4  # of each layer; must divide the dimensions of a token
+    mlp_ratio: Count = 4  # hidden units of a layer's MLP, in widths of a token
+    predictor_hidden: Count = 128  # hidden units of the predictor
+    momentum: Share = 0.996  # share of itself that the target network keeps at an update
+    action_conditioning: bool = True  # off: tokens are latents alone, and actions are ignored
+    temporal_weight: Weight = 0.0  # weight of predicting the read-out at the next tick; 0: no read-out
+    readout_dim: Count = 16  # dimensions of that read-out; a batch must hold several pairs for each
+    ridge: Positive = 1e-3  # added to the read-out's covariance, relative to its mean eigenvalue
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, by name."""
-        _at_least_one(
-            self,
-            ("action_dim", "layers", "heads", "mlp_ratio", "predictor_hidden", "readout_dim"),
-        )
-        _weights(self, ("temporal_weight",))
-        _share(self, "momentum")
-        if not 0 < self.ridge < math.inf:
-            raise ConfigError("must be above 0, or nothing can be whitened", "ridge", self.ridge)
+        """Raise ConfigError for settings that cannot be built, by name."""
+        check_fields(self)
         if self.token_dim % self.heads:
             raise ConfigError(f"must divide a token's {self.token_dim} dimensions", "heads", self.heads)
 
     @property
     def anchor_dim(self) -> int:
-        """Dimensions of what is read out of the aggregate."""
+        """Dimensions of the read-out of the aggregate."""
         return self.readout_dim if self.temporal_weight else self.token_dim
 
     @property
     def token_dim(self) -> int:
-        """Dimensions of a token, and so of the aggregate: a code, and an action where one is looked at."""
+        """Dimensions of a token, and so of the aggregate: a latent, and an action where it is conditioned."""
         return self.encoder.dim + (self.action_dim if self.action_conditioning else 0)
 
 
@@ -78,65 +89,60 @@ class PJepaModelConfig:
     """A JEPA kept from collapse by an auxiliary head alone."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    transition_hidden: int = 128  # hidden units of the latent transition
-    head_hidden: int = 128  # hidden units of the auxiliary head
-    head_weight: float = 5.0  # c_p; the paper weighs the reward 10 and the dynamics 2
-    dynamics: bool = True  # off: the head alone teaches the encoder
+    transition_hidden: Count = 128  # hidden units of the latent transition
+    head_hidden: Count = 128  # hidden units of the auxiliary head
+    head_weight: Weight = 5.0  # c_p; the paper weighs the reward 10 and the dynamics 2
+    dynamics: bool = True  # off: the head alone trains the encoder
     auxiliary: bool = True  # off: the dynamics alone, which collapse
-    detached: bool = False  # the head reads the code and teaches the encoder nothing
+    detached: bool = False  # on: no gradient of the head reaches the encoder
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, by name."""
-        _at_least_one(self, ("transition_hidden", "head_hidden"))
-        _weights(self, ("head_weight",))
-        teaches = self.auxiliary and not self.detached and self.head_weight > 0
-        if not (self.dynamics or teaches):
-            raise ConfigError("then the head must teach the encoder", "dynamics", self.dynamics)
+        """Raise ConfigError for settings that cannot train, by name."""
+        check_fields(self)
+        head_trains = self.auxiliary and not self.detached and self.head_weight > 0
+        if not (self.dynamics or head_trains):
+            raise ConfigError(
+                "then the head must train the encoder", "dynamics", False,
+                "set auxiliary to true, detached to false and head_weight above 0",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class SeqJepaConfig(SeqModelConfig):
-    """seq-JEPA as an agent: a sequence is what its camera sees at one tick, looking here and there."""
+    """seq-JEPA as an agent: a sequence is several views that its camera takes at one tick."""
 
-    views: int = 4  # at each tick; all but the last are context in training, all of them make an anchor
+    views: Annotated[int, Meta(ge=2)] = 4  # at each tick; all but the last are context in training
     max_view_angle: float = 15.0  # degrees of pan and of tilt away from the pose
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, by name."""
+        """Raise ConfigError for settings that cannot be built, by name."""
         super().__post_init__()
-        if self.views < 2:
-            raise ConfigError("at least 2, one to predict and one to predict it from", "views", self.views)
-        self.sensor_spec()  # raises ValueError when no camera can do this
+        self.sensor_spec()  # raises ValueError for an angle that no camera turns by
 
     def sensor_spec(self) -> "SensorSpec":
         """Return what such an agent needs of its camera."""
-        from env.sensors import SensorSpec  # brings numpy, which reading the settings does without
+        from env.sensors import SensorSpec  # imports numpy, which reading the settings does without
 
         return SensorSpec(self.views, self.max_view_angle)
 
 
 @dataclass(frozen=True)
 class PJepaConfig(PJepaModelConfig):
-    """P-JEPA as an agent: the pushes that move objects are its actions, and a task keeps it from collapse."""
+    """P-JEPA as an agent: actions move the scene's objects, and an auxiliary task prevents collapse."""
 
-    controlled_objects: int = 3  # objects whose pushes it feels: the first ones
-    task: str = (
-        "random"  # what the head tells: random (a frozen network), reward (a goal's nearness), positions
-    )
-    random_target_dim: int = 64  # random: how many values the frozen network has
-    encoder_lr_multiplier: float = 0.3  # the encoder's share of the learning rate, as in the paper
+    controlled_objects: Count = 3  # objects whose actions the agent senses: the first ones
+    # what the head predicts: random (a frozen network), reward (nearness to a goal) or positions
+    task: Annotated[str, one_of(*AUXILIARY_TASKS)] = "random"
+    random_target_dim: Count = 64  # random: output dimensions of the frozen network
+    encoder_lr_multiplier: Share = 0.3  # the encoder's share of the learning rate, as in the paper
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, by name."""
+        """Raise ConfigError for settings that cannot be built, by name."""
         super().__post_init__()
-        _at_least_one(self, ("controlled_objects", "random_target_dim"))
-        _share(self, "encoder_lr_multiplier")
-        if self.task not in AUXILIARY_TASKS:
-            raise ConfigError(f"choose one of {', '.join(AUXILIARY_TASKS)}", "task", self.task)
-        self.sensor_spec()  # raises ValueError when no camera can do this
+        self.sensor_spec()
 
     def sensor_spec(self) -> "SensorSpec":
-        """Return what such an agent needs of its camera."""
+        """Return what such an agent needs of its camera and sensors."""
         from env.sensors import SensorSpec
 
         return SensorSpec(
@@ -145,39 +151,59 @@ class PJepaConfig(PJepaModelConfig):
 
 
 @dataclass(frozen=True)
-class BaselineConfig:
-    """Methods that learn from pairs of views, at sizes equal to each other's."""
+class ModelConfig:
+    """Sizes and objective of one agent's world model: the plain JEPA's, and a group for each other kind."""
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    hidden: int = 128  # units of the projector's hidden layer, and of BYOL's predictor
-    projection: int = 64  # dimensions that the loss is taken in
-    temperature: float = 0.5  # simclr
-    momentum: float = 0.996  # byol: share of itself that the target network keeps at an update
-    similarity: float = 25.0  # vicreg: weight of the distance between two views
-    variance: float = 25.0  # vicreg: weight of the variance term
-    covariance: float = 1.0  # vicreg: weight of the covariance term
+    dim: Annotated[int, Meta(ge=1, le=1024)] = 16  # of the latent; 64 segments a step whiten 32 poorly
+    width: Count = 32  # channels of the first convolution
+    hidden: Count = 256  # units between the convolutions and the latent
+    objective: Annotated[str, one_of(*OBJECTIVES)] = "whitened"  # what prevents collapse
+    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean eigenvalue
+    variance: Weight = 25.0  # vicreg: weight of the variance term
+    covariance: Weight = 25.0  # vicreg: weight of the covariance term; at 1 one object alone is encoded
+    sigreg: Weight = 0.09  # sigreg: weight of the statistic
+    log_det: Weight = 0.1  # log_det: weight of the barrier
+    precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+    seq_jepa: SeqJepaConfig = field(default_factory=SeqJepaConfig)
+    p_jepa: PJepaConfig = field(default_factory=PJepaConfig)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, by name."""
-        _at_least_one(self, ("hidden", "projection"))
-        _weights(self, ("similarity", "variance", "covariance"))
-        _share(self, "momentum")
-        if not 0 < self.temperature < math.inf:
-            raise ConfigError("must be above 0", "temperature", self.temperature)
+        """Raise ConfigError for a setting outside its range, by name."""
+        check_fields(self)
+
+    def dim_of(self, kind: str) -> int:
+        """Return the dimensions of an anchor of an agent of this kind; a custom world model has `dim`."""
+        return {"seq_jepa": self.seq_jepa.anchor_dim, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
+
+    def dim_key(self, kind: str) -> str:
+        """Return the name of the setting that determines `dim_of`."""
+        if kind == "seq_jepa":
+            leaf = "readout_dim" if self.seq_jepa.temporal_weight else "encoder.dim"
+            return f"model.seq_jepa.{leaf}"
+        return "model.p_jepa.encoder.dim" if kind == "p_jepa" else "model.dim"
+
+    def sensor_spec_of(self, kind: str) -> "SensorSpec":
+        """Return what an agent of this kind needs of its camera; a custom world model takes one view."""
+        from env.sensors import SensorSpec
+
+        if kind == "seq_jepa":
+            return self.seq_jepa.sensor_spec()
+        return self.p_jepa.sensor_spec() if kind == "p_jepa" else SensorSpec()
 
 
-def _at_least_one(config: object, names: Iterable[str]) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ConfigError("at least 1", name, getattr(config, name))
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Baselines that learn from pairs of views, at equal sizes."""
 
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    hidden: Count = 128  # units of the projector's hidden layer, and of BYOL's predictor
+    projection: Count = 64  # dimensions that the loss is taken in
+    temperature: Positive = 0.5  # simclr
+    momentum: Share = 0.996  # byol: share of itself that the target network keeps at an update
+    similarity: Weight = 25.0  # vicreg: weight of the distance between two views
+    variance: Weight = 25.0  # vicreg: weight of the variance term
+    covariance: Weight = 1.0  # vicreg: weight of the covariance term
 
-def _weights(config: object, names: Iterable[str]) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) < math.inf:
-            raise ConfigError("a weight of 0 or more", name, getattr(config, name))
-
-
-def _share(config: object, name: str) -> None:
-    if not 0 <= getattr(config, name) <= 1:
-        raise ConfigError("a share from 0 to 1", name, getattr(config, name))
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a setting outside its range, by name."""
+        check_fields(self)

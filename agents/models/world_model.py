@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from agents.models import losses
 from agents.models.encoder import ConvEncoder, Normalise
 from agents.models.precision import mixed_precision
-from agents.settings import ModelConfig
+from agents.models.settings import ModelConfig
 from env.recording import SensorData
 
 NO_SENSOR_DATA = SensorData()

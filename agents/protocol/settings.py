@@ -1,44 +1,37 @@
 """Settings of the negotiation between peers, and the ticks that they reserve; this loads no torch."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from agents.config_error import ConfigError
+from agents.settings import Count, Weight, check_fields
 
 
 @dataclass(frozen=True)
 class NegotiationConfig:
     """How peers exchange anchors, fit maps and judge them."""
 
-    anchors: int = 256  # ticks that a map is fitted on
-    heldout: int = 512  # ticks that it is scored on, from another stretch, never fitted
-    pool_ticks: int = 1024  # ticks of each stretch that every agent encodes beforehand
-    pool_stride: int = 4  # ticks between neighbors in a pool; adjacent ticks are nearly the same sample
-    ridge: float = 4.0  # weight of |W|^2 in a map of all dimensions, counted in anchors
-    min_r2_margin: float = 0.05  # held-out R2 by which a map must exceed shuffled pairs to be accepted
-    max_drift: float = 0.05  # share of variance by which a model may leave the published one unannounced
+    anchors: Annotated[int, Meta(ge=4, le=65536)] = 256  # ticks that a map is fitted on
+    heldout: Annotated[int, Meta(ge=4, le=65536)] = 512  # ticks that it is scored on, apart in time
+    pool_ticks: Annotated[int, Meta(le=65536)] = 1024  # ticks of each stretch that every agent encodes
+    pool_stride: Count = 4  # ticks between neighbors in a pool; adjacent ticks are nearly the same sample
+    ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
+    min_r2_margin: Weight = 0.05  # held-out R2 by which a map must exceed shuffled pairs to be accepted
+    max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that cannot work; the message names the setting."""
+        check_fields(self)
         for name in ("anchors", "heldout"):
-            value = getattr(self, name)
-            if not 4 <= value <= self.pool_ticks:
+            if getattr(self, name) > self.pool_ticks:
                 raise ConfigError(
                     f"choose from 4 to negotiation.pool_ticks={self.pool_ticks} "
                     "(more anchors than ticks need a larger negotiation.pool_ticks)",
                     name,
-                    value,
+                    getattr(self, name),
                 )
-        if self.pool_ticks > 65536:
-            raise ConfigError("at most 65536", "pool_ticks", self.pool_ticks)
-        if self.pool_stride < 1:
-            raise ConfigError("at least 1", "pool_stride", self.pool_stride)
-        if not 1e-9 <= self.ridge < math.inf:
-            raise ConfigError("at least 1e-9, which is nearly none", "ridge", self.ridge)
-        if not 0 < self.max_drift <= 1:
-            raise ConfigError("a share above 0, at most 1", "max_drift", self.max_drift)
-        if not 0 <= self.min_r2_margin < math.inf:
-            raise ConfigError("at least 0", "min_r2_margin", self.min_r2_margin)
 
 
 def tick_ranges(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:

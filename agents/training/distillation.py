@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agents.models.world_model import WorldModel
-from agents.settings import DistillationConfig, TrainingConfig
+from agents.training.settings import DistillationConfig, TrainingConfig
 from agents.training.trainer import build_optimizer, lr_factor, set_lr, take_step
 
 

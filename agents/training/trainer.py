@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from agents.models.world_model import WorldModel, loss_with
-from agents.settings import TrainingConfig
 from agents.training.checkpoint import load_optimizer
+from agents.training.settings import TrainingConfig
 from env.recording import Recorder, ReplayBuffer
 
 CHUNK = 256  # ticks recorded between two looks at whether to stop

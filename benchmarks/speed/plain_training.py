@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from agents.models.losses import whitened_prediction_loss
-from agents.settings import ModelConfig, TrainingConfig
+from agents.models.settings import ModelConfig
+from agents.training.settings import TrainingConfig
 from agents.training.trainer import lr_factor
 
 

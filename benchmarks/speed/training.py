@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from agents.models.registry import build_world_model
+from agents.models.settings import ModelConfig
 from agents.models.world_model import Jepa
-from agents.settings import ModelConfig, TrainingConfig
+from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer
 from benchmarks.harness import CpuStopwatch, Effort, Metric, alternate, at_least
 from benchmarks.processes import Worker

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from agents.models.registry import build_world_model
+from agents.models.settings import ModelConfig
 from agents.protocol.channel import Channel, MemoryTransport
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, say

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.config_error import ConfigError
+from agents.models.settings import ModelConfig, check_kind
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MAX_FRAME
-from agents.settings import DistillationConfig, ModelConfig, TrainingConfig, check_kind
+from agents.training.settings import DistillationConfig, TrainingConfig
 from env.camera import Pose, RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config, merge_into

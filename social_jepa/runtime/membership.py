@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agents.config_error import ConfigError
-from agents.settings import check_kind
+from agents.models.settings import check_kind
 from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
 from env.scene import BodyEvent, Scene

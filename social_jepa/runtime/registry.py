@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from agents.config_error import ConfigError
-from agents.settings import DRIFT_TICKS, GAP
 from agents.spec import AgentSpec
+from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
 from env.camera import Pose
 from social_jepa.config.run_config import RunConfig

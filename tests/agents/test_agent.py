@@ -7,7 +7,7 @@ import torch
 
 from agents.agent import Agent
 from agents.protocol.settings import NegotiationConfig, tick_ranges
-from agents.settings import GAP
+from agents.training.settings import GAP
 from alignment.core import autocorrelations
 from alignment.status import Status
 from tests.support.swarm import figures, negotiate, tiny_spec

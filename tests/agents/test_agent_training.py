@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from agents.agent import Agent
-from agents.settings import TrainingConfig
 from agents.training.checkpoint import CheckpointError
+from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer, lr_factor
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent

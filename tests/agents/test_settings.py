@@ -1,71 +1,74 @@
 import math
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+from msgspec import Meta
 
 from agents.config_error import ConfigError
-from agents.settings import KINDS, ModelConfig, TrainingConfig, check_kind
-
-BAD = [
-    (ModelConfig, "objective", "barlow"),
-    (ModelConfig, "precision", "fp8"),
-    (ModelConfig, "dim", 0),
-    (ModelConfig, "dim", 1025),
-    (ModelConfig, "width", 0),
-    (ModelConfig, "hidden", -1),
-    (ModelConfig, "ridge", 0.0),
-    (ModelConfig, "ridge", math.nan),
-    (ModelConfig, "variance", -1.0),
-    (ModelConfig, "covariance", math.inf),
-    (ModelConfig, "sigreg", math.nan),
-    (ModelConfig, "log_det", -0.1),
-    (TrainingConfig, "steps", 0),
-    (TrainingConfig, "segments", 0),
-    (TrainingConfig, "segments", 1),
-    (TrainingConfig, "segment_ticks", 1),
-    (TrainingConfig, "learning_rate", 0.0),
-    (TrainingConfig, "learning_rate", math.nan),
-    (TrainingConfig, "warmup", 1.0),
-    (TrainingConfig, "warmup", -0.1),
-    (TrainingConfig, "warmup", math.nan),
-    (TrainingConfig, "grad_clip_norm", math.inf),
-    (TrainingConfig, "replay_ticks", 7),
-    (TrainingConfig, "new_ticks_per_step", -1),
-    (TrainingConfig, "checkpoint_every", 0),
-    (TrainingConfig, "core_eval_ticks", 1),
-]
+from agents.settings import Count, Positive, Share, check_fields, one_of
 
 
-@pytest.mark.parametrize(("kind", "name", "value"), BAD)
-def test_a_setting_out_of_range_is_refused_by_its_name(kind, name, value):
-    with pytest.raises(ConfigError) as refusal:
-        kind(**{name: value})
-    assert (refusal.value.setting, str(refusal.value.value)) == (name, str(value))
+@dataclass(frozen=True)
+class Example:
+    count: Count = 1
+    positive: Positive = 1.0
+    share: Share = 0.5
+    bounded: Annotated[int, Meta(ge=4, le=8)] = 5
+    fraction: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    part: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    color: Annotated[str, one_of("red", "green")] = "red"
+    free: float = 0.0
 
 
-@pytest.mark.parametrize("kind", [ModelConfig, TrainingConfig])
-def test_the_settings_that_nobody_touched_work_and_cannot_be_changed(kind):
-    settings = kind()
-    for field in fields(settings):
-        with pytest.raises(AttributeError):
-            setattr(settings, field.name, getattr(settings, field.name))
+@dataclass(frozen=True)
+class Derived(Example):
+    depth: Count = 2
 
 
 @pytest.mark.parametrize(
-    ("kind", "hint"),
-    [("jeepa", "did you mean 'jepa'"), ("transformer", "choose one of jepa"), ("", "choose one of")],
+    ("name", "value", "problem"),
+    [
+        ("count", 0, "count=0: at least 1"),
+        ("positive", 0.0, "positive=0.0: above 0"),
+        ("positive", math.nan, "positive=nan: above 0"),
+        ("positive", math.inf, "positive=inf: must be finite, above 0"),
+        ("share", 1.5, "share=1.5: choose from 0 to 1"),
+        ("share", math.nan, "share=nan: choose from 0 to 1"),
+        ("bounded", 3, "bounded=3: choose from 4 to 8"),
+        ("bounded", 9, "bounded=9: choose from 4 to 8"),
+        ("fraction", 1.0, "fraction=1.0: at least 0 and below 1"),
+        ("part", 0.0, "part=0.0: above 0 and at most 1"),
+        ("color", "blue", "color='blue': choose one of red, green"),
+    ],
 )
-def test_an_unknown_kind_of_world_model_is_refused_with_a_hint(kind, hint):
-    with pytest.raises(ValueError, match=hint):
-        check_kind(kind)
-    for known in KINDS:
-        check_kind(known)
+def test_a_value_outside_its_annotated_range_is_refused_by_name(name, value, problem):
+    with pytest.raises(ConfigError, match=rf"^{problem}$"):
+        check_fields(Derived(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("count", 1), ("share", 0), ("share", 1), ("bounded", 8), ("fraction", 0.0), ("part", 1)],
+)
+def test_a_bound_itself_is_accepted_where_the_range_includes_it(name, value):
+    check_fields(Example(**{name: value}))
+
+
+def test_fields_without_a_range_are_not_checked():
+    check_fields(Example(free=math.nan))
+
+
+def test_ranges_of_derived_fields_are_checked():
+    with pytest.raises(ConfigError, match=r"^depth=0: at least 1"):
+        check_fields(Derived(depth=0))
 
 
 def test_reading_settings_loads_neither_torch_nor_ray():
     code = (
-        "import sys, agents.settings; sys.exit(bool({'torch', 'ray', 'numpy', 'pyglet'} & set(sys.modules)))"
+        "import sys, agents.settings, agents.models.settings, agents.training.settings; "
+        "sys.exit(bool({'torch', 'ray', 'numpy', 'pyglet'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

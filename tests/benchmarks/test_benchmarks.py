@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import TrainingConfig
+from agents.training.settings import TrainingConfig
 from benchmarks import harness
 from benchmarks.__main__ import BENCHMARKS, chosen, main
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_least, at_most

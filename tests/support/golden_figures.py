@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from agents.agent import Agent
-from agents.models.settings import EncoderConfig, PJepaConfig, SeqJepaConfig
-from agents.settings import DistillationConfig, ModelConfig
+from agents.models.settings import EncoderConfig, ModelConfig, PJepaConfig, SeqJepaConfig
+from agents.training.settings import DistillationConfig
 from tests.support.runners import MOVED, losses_of
 from tests.support.swarm import gather, publish, tiny_spec
 

@@ -9,7 +9,7 @@ import numpy as np
 from agents.agent import Agent
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.runner import AgentRunner
-from agents.settings import DistillationConfig
+from agents.training.settings import DistillationConfig
 from env.camera import RingConfig, ring_pose
 from tests.support.swarm import Lossy, tiny_spec
 

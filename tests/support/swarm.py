@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from agents.models.settings import ModelConfig
 from agents.protocol.channel import Channel, MemoryTransport
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import AnyMessage, Offer, decode
@@ -14,8 +15,8 @@ from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import unpack
-from agents.settings import ModelConfig, TrainingConfig
 from agents.spec import AgentSpec
+from agents.training.settings import TrainingConfig
 from alignment.anchors import AnchorSet
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent, SceneConfig

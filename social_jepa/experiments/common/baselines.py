@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from agents.models.encoder import FrameEncoder, Normalise
 from agents.models.losses import nt_xent_loss, prediction_loss
 from agents.models.precision import mixed_precision
-from agents.models.settings import EncoderConfig
+from agents.models.settings import EncoderConfig, ModelConfig
 from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel, WorldModel
-from agents.settings import ModelConfig
 from env.recording import SensorData
 
 PATCHES = 8  # of a masked picture, along each side

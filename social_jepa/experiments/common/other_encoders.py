@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from agents.models.settings import ModelConfig
 from agents.models.world_model import Jepa
-from agents.settings import ModelConfig
 
 PATCH = 8  # pixels, the side of a patch
 BLOCKS = 2

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from agents.agent import Agent
+from agents.models.settings import ModelConfig
 from agents.models.world_model import WorldModel
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig, TrainingConfig
 from agents.spec import AgentSpec
+from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from agents.models.settings import ModelConfig
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig
 from env.camera import RingConfig
 from social_jepa.experiments.common.streams import Stream
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup

@@ -43,7 +43,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from agents.settings import ModelConfig
+from agents.models.settings import ModelConfig
 from social_jepa.experiments.common.trained_agents import (
     QUICK_SETUP,
     AgentSetup,

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.models.world_model import WorldModel
-from agents.settings import DistillationConfig
 from agents.streams import Stream
 from agents.training.distillation import distill
+from agents.training.settings import DistillationConfig
 from agents.training.trainer import Trainer
 from alignment.core import find_core
 from social_jepa.experiments.common.probes import apply_in_chunks, linear_probe

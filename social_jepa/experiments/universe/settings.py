@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from agents.models.settings import ModelConfig
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig, TrainingConfig
+from agents.training.settings import TrainingConfig
 from env.scene import SceneConfig
 from social_jepa.experiments.common.streams import Stream
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from agents.models.checker import WorldModelError, check_world_model
+from agents.models.settings import OBJECTIVES, ModelConfig
 from agents.models.world_model import Jepa
-from agents.settings import OBJECTIVES, ModelConfig
 from tests.support.model_defects import DEFECTS, DIM, SIZE, Sound
 from tests.support.training_defects import SpareLayer
 

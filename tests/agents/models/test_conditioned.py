@@ -8,9 +8,8 @@ import torch
 
 from agents.agent import Agent
 from agents.models.registry import build_world_model
-from agents.models.settings import EncoderConfig, PJepaConfig, SeqJepaConfig
+from agents.models.settings import EncoderConfig, ModelConfig, PJepaConfig, SeqJepaConfig
 from agents.models.world_model import loss_with
-from agents.settings import ModelConfig
 from agents.training.trainer import parameter_groups
 from env.recording import SensorData
 from tests.support.swarm import tiny_spec

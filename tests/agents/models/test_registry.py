@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from agents.models.registry import build_world_model, load_kind
+from agents.models.settings import KINDS, ModelConfig
 from agents.models.world_model import Jepa, WorldModel
-from agents.settings import KINDS, ModelConfig
 
 CONFIG = ModelConfig(dim=4, width=4, hidden=16, precision="fp32")
 

@@ -1,13 +1,34 @@
-import subprocess
-import sys
-from dataclasses import replace
+import math
+from dataclasses import fields, replace
 
 import pytest
 
 from agents.config_error import ConfigError
-from agents.models.settings import BaselineConfig, EncoderConfig, PJepaModelConfig, SeqModelConfig
+from agents.models.settings import (
+    KINDS,
+    BaselineConfig,
+    EncoderConfig,
+    ModelConfig,
+    PJepaConfig,
+    PJepaModelConfig,
+    SeqJepaConfig,
+    SeqModelConfig,
+    check_kind,
+)
 
 REFUSED = [
+    (ModelConfig, "objective", "barlow"),
+    (ModelConfig, "precision", "fp8"),
+    (ModelConfig, "dim", 0),
+    (ModelConfig, "dim", 1025),
+    (ModelConfig, "width", 0),
+    (ModelConfig, "hidden", -1),
+    (ModelConfig, "ridge", 0.0),
+    (ModelConfig, "ridge", math.nan),
+    (ModelConfig, "variance", -1.0),
+    (ModelConfig, "covariance", math.inf),
+    (ModelConfig, "sigreg", math.nan),
+    (ModelConfig, "log_det", -0.1),
     (EncoderConfig, "dim", 0),
     (EncoderConfig, "width", -1),
     (EncoderConfig, "precision", "fp8"),
@@ -15,37 +36,64 @@ REFUSED = [
     (SeqModelConfig, "layers", 0),
     (SeqModelConfig, "heads", 3),
     (SeqModelConfig, "momentum", 1.5),
-    (SeqModelConfig, "momentum", float("nan")),
+    (SeqModelConfig, "momentum", math.nan),
     (SeqModelConfig, "temporal_weight", -1.0),
     (SeqModelConfig, "ridge", 0.0),
+    (SeqJepaConfig, "views", 1),
     (PJepaModelConfig, "head_hidden", 0),
-    (PJepaModelConfig, "head_weight", float("inf")),
+    (PJepaModelConfig, "head_weight", math.inf),
+    (PJepaConfig, "task", "fame"),
+    (PJepaConfig, "controlled_objects", 0),
+    (PJepaConfig, "encoder_lr_multiplier", 1.1),
     (BaselineConfig, "projection", 0),
     (BaselineConfig, "temperature", 0.0),
     (BaselineConfig, "covariance", -1.0),
     (BaselineConfig, "momentum", -0.1),
 ]
+GROUPS = [
+    ModelConfig,
+    EncoderConfig,
+    SeqModelConfig,
+    SeqJepaConfig,
+    PJepaModelConfig,
+    PJepaConfig,
+    BaselineConfig,
+]
 
 
-@pytest.mark.parametrize(("group", "name", "value"), REFUSED)
-def test_a_setting_that_cannot_work_is_refused_by_name(group, name, value):
+@pytest.mark.parametrize(("kind", "name", "value"), REFUSED)
+def test_a_setting_out_of_range_is_refused_by_its_name(kind, name, value):
     with pytest.raises(ConfigError) as refusal:
-        replace(group(), **{name: value})
+        replace(kind(), **{name: value})
     assert (refusal.value.setting, str(refusal.value.value)) == (name, str(value))
 
 
+@pytest.mark.parametrize("kind", GROUPS)
+def test_default_settings_are_valid_and_frozen(kind):
+    settings = kind()
+    for field in fields(settings):
+        with pytest.raises(AttributeError):
+            setattr(settings, field.name, getattr(settings, field.name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [("jeepa", "did you mean 'jepa'"), ("transformer", "choose one of jepa"), ("", "choose one of")],
+)
+def test_an_unknown_kind_of_world_model_is_refused_with_a_hint(kind, hint):
+    with pytest.raises(ValueError, match=hint):
+        check_kind(kind)
+    for known in KINDS:
+        check_kind(known)
+
+
 @pytest.mark.parametrize("changes", [{"auxiliary": False}, {"detached": True}, {"head_weight": 0.0}])
-def test_without_dynamics_and_without_a_head_that_teaches_nothing_is_left_to_learn(changes):
+def test_without_dynamics_the_head_must_train_the_encoder(changes):
     PJepaModelConfig(**changes)
-    with pytest.raises(ValueError, match="must teach the encoder"):
+    with pytest.raises(ValueError, match="must train the encoder"):
         PJepaModelConfig(dynamics=False, **changes)
 
 
-def test_a_token_holds_a_code_and_the_action_where_one_is_looked_at():
+def test_a_token_holds_a_latent_and_where_conditioned_an_action():
     assert SeqModelConfig().token_dim == 80
     assert SeqModelConfig(action_conditioning=False).token_dim == 64
-
-
-def test_reading_the_settings_loads_no_torch():
-    program = "import sys, agents.models.settings; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -6,8 +6,8 @@ import torch
 
 from agents.models.precision import mixed_precision, uses_bf16
 from agents.models.registry import build_world_model
+from agents.models.settings import OBJECTIVES, ModelConfig
 from agents.models.world_model import Jepa, LinearPredictor, ResidualPredictor, WorldModel
-from agents.settings import OBJECTIVES, ModelConfig
 from env.recording import Recorder
 from env.renderers.base import build_renderer
 from env.scene import Scene

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.agent import Agent
-from agents.settings import DistillationConfig, TrainingConfig
 from agents.training.distillation import distill, distillation_loss
+from agents.training.settings import DistillationConfig, TrainingConfig
 from agents.training.trainer import TrainingError, build_optimizer, lr_factor
 from alignment.fit import fit_ridge
 from alignment.score import r2

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from agents.agent import Agent
+from agents.models.settings import OBJECTIVES
 from agents.models.world_model import WorldModel
-from agents.settings import OBJECTIVES, TrainingConfig
 from agents.training.checkpoint import read_checkpoint
+from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer, TrainingError, lr_factor
 from tests.support.swarm import tiny_spec
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.settings import KINDS
+from agents.models.settings import KINDS
 from social_jepa.graph.query import encode_ticks, nearest, route, translate
 from social_jepa.graph.results import load_results
 from social_jepa.server import snapshots as view_module

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agents.protocol.settings import tick_ranges
-from agents.settings import GAP
+from agents.training.settings import GAP
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.score import r2

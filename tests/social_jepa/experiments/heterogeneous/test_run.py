@@ -7,8 +7,8 @@ import torch
 
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
+from agents.models.settings import ModelConfig
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.registry import build_settings
 from social_jepa.experiments.framework.score import Score

@@ -8,8 +8,8 @@ import torch
 
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
+from agents.models.settings import ModelConfig
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.edge_score import fit_core

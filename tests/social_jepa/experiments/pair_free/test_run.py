@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from agents.models.settings import ModelConfig
 from agents.protocol.settings import NegotiationConfig
-from agents.settings import ModelConfig, TrainingConfig
+from agents.training.settings import TrainingConfig
 from alignment.anchors import AnchorSet
 from alignment.core import autocorrelations
 from env.scene import SceneConfig
