@@ -41,11 +41,12 @@ def test_a_living_simulation_s_figures_stand_in_one_row_each(generator, tmp_path
     assert rows[3] == "| api | | failed | **no** |"
 
 
-def test_an_experiment_s_goals_stand_in_one_table(generator, tmp_path, monkeypatch):
-    goal = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "goal": "> 1", "met": False}
-    single = {"name": "n", "value": 2.0, "low": None, "high": None, "goal": ">= 1", "met": True}
-    free = goal | {"name": "free", "goal": None, "met": None}
-    document = {"name": "counting", "question": "Why?", "seeds": [0], "figures": [goal, free, single]}
+def test_metrics_of_experiments_that_have_thresholds_are_in_one_table(generator, tmp_path, monkeypatch):
+    missed = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "threshold": "> 1", "met": False}
+    single = {"name": "n", "value": 2.0, "low": None, "high": None, "threshold": ">= 1", "met": True}
+    free = missed | {"name": "free", "threshold": None, "met": None}
+    document = {"format": 1, "name": "counting", "question": "Why?", "seeds": [0]}
+    document["metrics"] = [missed, free, single]
     (tmp_path / "counting").mkdir()
     (tmp_path / "counting" / "results.json").write_text(json.dumps(document))
     monkeypatch.setattr(generator, "EVIDENCE", tmp_path)

@@ -1,45 +1,60 @@
-"""The command `experiment`: the papers' experiments, or one of a user's own, with their tables and pages."""
+"""The command `experiment`: run experiments of the papers or custom ones, redraw their plots, write pages."""
 
 import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from social_jepa.cli.options import print_json
+
+if TYPE_CHECKING:
+    from social_jepa.experiments.framework.runs import ExperimentRun
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 Name = Annotated[
     str | None,
     typer.Argument(
-        metavar="NAME", help="Its name, all, or package.module:NAME of your own.", show_default=False
+        metavar="NAME",
+        help="Name of the experiment, all, or package.module:NAME of a custom one.",
+        show_default=False,
     ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the experiment.", show_default=False),
 ]
-
-
 Seeds = Annotated[
-    int | None, typer.Option(min=1, help="How many; by default 3, or 1 with --quick.", show_default=False)
+    int | None,
+    typer.Option(min=1, help="Number of seeds; by default 3, or 1 with --quick.", show_default=False),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A small run of a few minutes, below ./runs.")]
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="Folder above the experiment's; by default ./evidence for the full run as it is defined.",
+        help="Folder above the experiment's; by default ./evidence for the full run with default settings.",
         show_default=False,
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Parts that run at a time; by default one for each core.")
+    int | None, typer.Option(min=1, help="Number of tasks that run at a time; by default one for each CPU.")
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the parts that earlier runs finished.")]
-Listing = Annotated[bool, typer.Option("--list", help="Say which experiments there are.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Run tasks again that an earlier run finished.")]
+Redraw = Annotated[
+    bool, typer.Option("--redraw", help="Draw the plots again from recorded results; run nothing.")
+]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html",
+        help="Write recorded results as an HTML page, or an index for all; run nothing.",
+        show_default=False,
+    ),
+]
+Listing = Annotated[bool, typer.Option("--list", help="List the experiments and their questions.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the results as one JSON document instead of a table.")
 ]
@@ -54,49 +69,73 @@ def experiment(
     out: Out = None,
     workers: Workers = None,
     fresh: Fresh = False,
+    redraw: Redraw = False,
+    page: Page = None,
     listing: Listing = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment of the papers, or go on with it; write its table, pictures and page."""
+    """Run an experiment of the papers, or continue it; write its metrics and plots."""
     from social_jepa.experiments.framework.registry import EXPERIMENTS
 
     if listing:
         _list(as_json)
         return
     if name is None:
-        raise ValueError(f"which experiment? There are {', '.join(EXPERIMENTS)}, and all")
+        raise ValueError(f"name an experiment: one of {', '.join(EXPERIMENTS)}, or all")
     from social_jepa.experiments.framework.runs import plan_run
 
     names = list(EXPERIMENTS) if name == "all" else [name]
-    orders = [plan_run(one, settings or [], quick=quick, seeds=seeds, out=out) for one in names]
-    documents = _run(orders, workers, fresh, as_json)
+    runs = [plan_run(one, settings or [], quick=quick, seeds=seeds, out=out) for one in names]
+    if redraw or page is not None:
+        _show_recorded(runs, redraw, page, index=name == "all")
+        return
+    documents = _run(runs, workers, fresh, as_json)
     if as_json:
         print_json(documents[0] if name != "all" else {"experiments": documents})
 
 
-def _run(orders: Sequence[Any], workers: int | None, fresh: bool, as_json: bool) -> list[dict[str, Any]]:
-    """Run one after the other; one that fails is told at the end, and does not stop the others."""
+def _run(
+    runs: Sequence["ExperimentRun"], workers: int | None, fresh: bool, as_json: bool
+) -> list[dict[str, Any]]:
+    """Run experiments one after the other; failures are reported at the end."""
     from rich.console import Console
 
     from social_jepa.cli.tables import make_console
-    from social_jepa.experiments.framework.runner import ExperimentError, run
+    from social_jepa.experiments.framework.runner import ExperimentError, run_experiment
     from social_jepa.experiments.framework.table import print_results
 
-    told, failures, documents = Console(stderr=True), [], []
-    for wanted in orders:
+    progress, failures, documents = Console(stderr=True), [], []
+    for run in runs:
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # results stay alone
-                document = run(wanted, told, workers, fresh)
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+                document = run_experiment(run, progress, workers, fresh)
         except ExperimentError as error:
             failures.append(str(error))
             continue
         documents.append(document)
         if not as_json:
             print_results(document, make_console())
-            typer.echo(f"page  {wanted.folder / 'index.html'}\n")
+            typer.echo(f"results  {run.folder / 'README.md'}\n")
     if failures:
         raise ExperimentError("\n".join(failures))
     return documents
+
+
+def _show_recorded(runs: Sequence["ExperimentRun"], redraw: bool, page: Path | None, index: bool) -> None:
+    from agents.files import write_atomically
+    from social_jepa.experiments.framework import artifacts, html
+
+    if redraw:
+        for run in runs:
+            artifacts.redraw(run)
+            typer.echo(f"results  {run.folder / 'README.md'}")
+    if page is not None:
+        if index:
+            text = html.index_page(runs[0].folder.parent, page.parent)
+        else:
+            text = html.experiment_page(runs[0].folder, artifacts.read_document(runs[0]))
+        write_atomically(page, text.encode())
+        typer.echo(f"page  {page}")
 
 
 def _list(as_json: bool) -> None:

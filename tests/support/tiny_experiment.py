@@ -1,10 +1,10 @@
 """Whether means are means.
 
-A real experiment, small enough to run in a blink. Protocol: draw numbers, <average> them.
+A real experiment that runs within a second. Protocol: draw numbers, <average> them.
 - good: normal numbers around 3;
-- bad: the same, but asked to it does not work out.
+- bad: the same, but it can be made to fail.
 
-Goals were set before `anything` ran.
+Thresholds were set before `anything` ran.
 """
 
 import os
@@ -22,7 +22,7 @@ from social_jepa.experiments.framework.score import Score
 
 @dataclass(frozen=True)
 class Noise:
-    spread: float = 1.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Settings:
     samples: int = 200
     sizes: tuple[int, ...] = (1, 2)
     label: str = "plain"
-    trouble: str = ""
-    slow: float = 0.0  # seconds of each part
-    log: str = ""  # file that gets a line for each unit that runs
+    failure: str = ""
+    slow: float = 0.0  # seconds of each task
+    log: str = ""  # file that gets a line for each task that runs
     noise: Noise = field(default_factory=Noise)
 
     def __post_init__(self):
@@ -40,23 +40,25 @@ class Settings:
             raise ValueError(f"samples={self.samples}: at least 1 is needed")
 
 
-def run(part, seed, settings, say):
-    sys.stdout.write("a part that prints\n")
+def run(condition, seed, settings, log):
+    sys.stdout.write("a condition that prints\n")
     if settings.log:
         with Path(settings.log).open("a") as file:
-            file.write(f"{part} {seed} {'torch' in sys.modules} {os.environ['OMP_NUM_THREADS']}\n")
-    say(f"begins with {settings.samples} samples")
+            file.write(f"{condition} {seed} {'torch' in sys.modules} {os.environ['OMP_NUM_THREADS']}\n")
+    log(f"starts with {settings.samples} samples")
     time.sleep(settings.slow)
-    if part == "bad" and seed == 0:
-        trouble(settings.trouble)
-    rng = np.random.default_rng([seed, {"good": 1, "bad": 2}[part]])
-    values = 3 + settings.noise.spread * rng.standard_normal(settings.samples)
+    if condition == "bad" and seed == 0:
+        fail(settings.failure)
+    rng = np.random.default_rng([seed, {"good": 1, "bad": 2}[condition]])
+    values = 3 + settings.noise.scale * rng.standard_normal(settings.samples)
     target = rng.standard_normal((settings.samples, 2))
-    measures = {"mean": Score.mean(values), "r2 of it": Score.r2(target + 0.1, target)}
-    return ConditionResult(measures, {"values": values, "words": np.array(["a", "bc"])}, flops=10.0)
+    scores = {"mean": Score.mean(values), "R2 of it": Score.r2(target + 0.1, target)}
+    frames = rng.integers(256, size=(2, 4, 4, 3), dtype=np.uint8)
+    arrays = {"values": values, "words": np.array(["a", "bc"]), "frames": frames}
+    return ConditionResult(scores, arrays, flops=10.0)
 
 
-def trouble(kind):
+def fail(kind):
     if kind == "raises":
         raise RuntimeError("it does <not> work out")
     if kind == "killed":
@@ -65,35 +67,34 @@ def trouble(kind):
         raise SystemExit(3)
 
 
-def figures(results, settings):
-    if settings.trouble == "figures":
-        raise KeyError("no such measure")
-    good, bad = (results.estimate(part, "mean") for part in ("good", "bad"))
+def metrics(results, settings):
+    if settings.failure == "metrics":
+        raise KeyError("no such score")
+    good, bad = (results.estimate(condition, "mean") for condition in ("good", "bad"))
     return [
-        Metric(
-            "mean of <good>",
-            good,
-            null=0.0,
-            baseline=2.5,
-            threshold=Threshold(">=", 2.5),
-            group="means & more",
-        ),
+        Metric("mean of <good>", good, 0.0, 2.5, Threshold(">=", 2.5), "means & more"),
         Metric("mean of bad", bad, threshold=Threshold("<", 0), group="means & more"),
         Metric("difference", good - bad),
     ]
 
 
-def pictures(results, settings):
-    from matplotlib.figure import Figure  # the parts do without
+def plots(results, settings):
+    from matplotlib.figure import Figure  # tasks do not load it
 
-    picture = Figure(figsize=(3, 2))
-    picture.subplots().scatter(*np.tile(results.array("good", "values"), (2, 5)))
-    return {"values": picture}
+    from social_jepa.experiments.common.plotting import draw_bars, draw_frame_grid
+
+    values, difference = Figure(figsize=(3, 2)), Figure(figsize=(3, 2))
+    values.subplots().scatter(*np.tile(results.array("good", "values"), (2, 5)))
+    good, bad = (results.estimate(condition, "mean") for condition in results.conditions)
+    draw_bars(difference.subplots(), [good, bad, good - bad], 0, 1, "mean", "C0")
+    frames = Figure(figsize=(3, 2))
+    draw_frame_grid(frames, results.array("bad", "frames")[None], ["bad"], "frames")
+    return {"values": values, "difference": difference, "frames": frames}
 
 
 EXPERIMENT = Experiment(
     name="tiny", question="Are means <means>?", settings=Settings,
-    quick={"samples": 20, "noise": {"spread": 0.5}},
-    conditions=lambda settings: ("good", "bad"), run=run, metrics=figures, plots=pictures,
+    quick={"samples": 20, "noise": {"scale": 0.5}},
+    conditions=lambda settings: ("good", "bad"), run=run, metrics=metrics, plots=plots,
     notes=lambda results, settings: [f"{settings.samples} samples are <few>, `really`."],
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""What every experiment shares: tasks, processes, scores, tables, pages."""
+"""Framework of all experiments: conditions, scores, tasks in processes, results documents and pages."""

@@ -1,4 +1,4 @@
-"""From what all units found to what people read: results.json, pictures, a page and its Markdown twin."""
+"""Results of an experiment as files: results.json, README.md and one PNG for each plot."""
 
 import json
 import platform
@@ -9,84 +9,144 @@ from pathlib import Path
 from typing import Any
 
 from agents.files import write_atomically
+from social_jepa.config.overrides import build_config
 from social_jepa.doctor import usable_cpus
-from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.figure_io import check_name, draw_png, draw_svg
-from social_jepa.experiments.framework.html import RESULTS, write_page
-from social_jepa.experiments.framework.registry import locate
+from social_jepa.experiments.framework.experiment import Experiment, Results
+from social_jepa.experiments.framework.figure_io import check_plot_name, draw_png
+from social_jepa.experiments.framework.plot_data import PlotData, record
+from social_jepa.experiments.framework.registry import EXPERIMENTS, locate
 from social_jepa.experiments.framework.runs import ExperimentRun
 from social_jepa.experiments.framework.table import markdown_page
 from social_jepa.experiments.framework.tasks import plain_settings
+from social_jepa.experiments.framework.threads import one_thread
 from social_jepa.storage.run_folder import versions, write_json
+
+RESULTS = "results.json"
+FORMAT = 1  # of the results document
+
+
+class ResultsFileError(ValueError):
+    """A results document is missing, damaged or of another format; the text names the command to run."""
 
 
 def summarize(
-    wanted: ExperimentRun, results: Results, sources: list[str]
+    run: ExperimentRun, results: Results, fingerprints: list[str]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the results document and the pictures' files.
+    """Return the results document and the PNG files by name.
 
     Args:
-        wanted: What was run.
-        results: What all units found.
-        sources: Digits of the source files that made them; one, unless some are kept from before a change.
+        run: The run.
+        results: Results of all tasks.
+        fingerprints: Fingerprints of the source code that produced the results; more than one if some tasks
+            were kept from before a change.
     """
-    experiment, settings = wanted.experiment, wanted.settings
-    figures = [figure.as_dict() for figure in experiment.metrics(results, settings)]
-    drawn = experiment.plots(results, settings)
-    files = {}
-    for name, picture in drawn.items():
-        files[f"{check_name(name)}.png"] = draw_png(picture)
-        files[f"{name}.svg"] = draw_svg(picture)
+    experiment, settings = run.experiment, run.settings
     document = {
+        "format": FORMAT,
         "name": experiment.name,
         "question": experiment.question,
-        "protocol": _protocol(wanted),
-        "quick": wanted.quick,
-        "seeds": list(wanted.seeds),
-        "config": plain_settings(settings),
-        "figures": figures,
+        "protocol": getdoc(import_module(locate(run.name).partition(":")[0])) or "",
+        "quick": run.quick,
+        "seeds": list(run.seeds),
+        "settings": plain_settings(settings),
+        "metrics": [metric.as_dict() for metric in experiment.metrics(results, settings)],
         "notes": [str(note) for note in experiment.notes(results, settings)],
-        "pictures": list(drawn),
-        "seconds": _mean_by_part(results, "seconds", 1),
-        "flops": _mean_by_part(results, "flops", 0),
+        "conditions": {
+            condition: {
+                "seconds": round(_mean_over_seeds(results, condition, "seconds"), 1),
+                "flops": round(_mean_over_seeds(results, condition, "flops")),
+            }
+            for condition in results.conditions
+        },
         "versions": {name: version for name, version in versions().items() if name != "platform"},
-        "environment": {"cores": usable_cpus(), "machine": platform.machine()},
-        "sources": sources,
-        "command": wanted.command,
+        "environment": {"cpus": usable_cpus(), "machine": platform.machine()},
+        "source_fingerprints": fingerprints,
+        "command": run.command,
+        "plot_data": record(experiment, results, settings),
     }
-    return document, files
+    images = draw(experiment, document, settings)
+    document["plots"] = [name.removesuffix(".png") for name in images]
+    return document, images
 
 
-def _protocol(wanted: ExperimentRun) -> str:
-    return getdoc(import_module(locate(wanted.name).partition(":")[0])) or ""
+def draw(experiment: Experiment, document: Mapping[str, Any], settings: Any) -> dict[str, bytes]:
+    """Return the PNG files of an experiment's plots by name, drawn from its results document."""
+    figures = experiment.plots(PlotData(document), settings)
+    return {f"{check_plot_name(name)}.png": draw_png(figure) for name, figure in figures.items()}
 
 
-def _mean_by_part(results: Results, what: str, digits: int) -> dict[str, float]:
-    """Return a cost of each part, its mean over seeds."""
-    parts = dict.fromkeys(part for part, _ in results.condition_results)
-    costs = {
-        part: [getattr(results.condition_results[part, seed], what) for seed in results.seeds]
-        for part in parts
-    }
-    return {part: round(sum(found) / len(found), digits) for part, found in costs.items()}
+def _mean_over_seeds(results: Results, condition: str, attribute: str) -> float:
+    costs = [getattr(results.condition_results[condition, seed], attribute) for seed in results.seeds]
+    return sum(costs) / len(costs)
 
 
-def write(folder: Path, document: Mapping[str, Any], pictures: Mapping[str, bytes]) -> None:
-    """Write pictures, pages and results, each whole or not at all; where the results are new, all is."""
-    for name in _drawn_before(folder):
-        if f"{name}.png" not in pictures:
-            (folder / f"{name}.png").unlink(missing_ok=True)
-            (folder / f"{name}.svg").unlink(missing_ok=True)
-    for name, data in pictures.items():
+def write(folder: Path, document: Mapping[str, Any], images: Mapping[str, bytes]) -> None:
+    """Write plots, README.md and, last, results.json, each completely or not at all."""
+    for path in folder.glob("*.png"):
+        if path.name not in images:
+            path.unlink()
+    for name, data in images.items():
         write_atomically(folder / name, data)
     write_atomically(folder / "README.md", markdown_page(document).encode())
-    write_page(folder, document)
     write_json(folder / RESULTS, document)
 
 
-def _drawn_before(folder: Path) -> list[str]:
+def redraw(run: ExperimentRun) -> None:
+    """Draw the plots and README.md of a recorded run again from its results.json; nothing is computed.
+
+    Raises:
+        ResultsFileError: results.json is missing, or has no plot data that fits the experiment's code.
+    """
+    document = read_document(run)
+    if "plot_data" not in document:
+        raise ResultsFileError(
+            f"{run.folder / RESULTS} was recorded without the data behind its plots: run "
+            f"`{run.command}` to record it again"
+        )
     try:
-        names = json.loads((folder / RESULTS).read_text())["pictures"]
-        return [check_name(str(name)) for name in names]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        settings = build_config(run.experiment.settings, document["settings"], ())
+        with one_thread():
+            images = draw(run.experiment, document, settings)
+    except Exception as error:  # the experiment's code may have changed in any way since
+        raise ResultsFileError(
+            f"{run.folder / RESULTS} does not fit the code of the experiment any more "
+            f"({type(error).__name__}: {error}): run `{run.command}` to record it again"
+        ) from error
+    write(run.folder, document, images)
+
+
+def read_document(run: ExperimentRun) -> dict[str, Any]:
+    """Return the results document of a recorded run.
+
+    Raises:
+        ResultsFileError: There is none, or it is damaged or of another format.
+    """
+    path = run.folder / RESULTS
+    try:
+        document = json.loads(path.read_text())
+        found = document["format"]
+    except OSError as error:
+        raise ResultsFileError(f"cannot read {path} ({error.strerror}): run `{run.command}` first") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultsFileError(
+            f"{path} is no results document: run `{run.command}` to write it again"
+        ) from error
+    if found != FORMAT:
+        raise ResultsFileError(
+            f"{path} has format {found}, this version reads {FORMAT}: run `{run.command}` to write it again"
+        )
+    return document
+
+
+def find_documents(folder: Path) -> list[dict[str, Any]]:
+    """Return the results documents below a folder, in the order of the registry, then by name."""
+    documents = []
+    for path in sorted(folder.glob(f"*/{RESULTS}")):
+        try:
+            document = json.loads(path.read_text())
+            if document["format"] == FORMAT and document["name"] == path.parent.name:
+                documents.append(document)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # another program's file
+    order = {name: index for index, name in enumerate(EXPERIMENTS)}
+    return sorted(documents, key=lambda document: order.get(document["name"], len(order)))

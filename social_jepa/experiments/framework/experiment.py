@@ -1,4 +1,4 @@
-"""What an experiment is: a question, parts that run by themselves, and figures with goals set beforehand."""
+"""Definition of an experiment: a question, conditions that run independently, and metrics with thresholds."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,64 +17,65 @@ Log: TypeAlias = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold that was set before the run; NaN never meets it."""
+    """Threshold of a metric, set before the run; NaN never meets it."""
 
     sign: str  # one of >= <= > < ==
     value: float
 
     def __post_init__(self) -> None:
-        """Refuse a sign that compares nothing."""
+        """Raise ValueError for an unknown sign."""
         if self.sign not in (">=", "<=", ">", "<", "=="):
-            raise ValueError(f"a goal compares by >=, <=, >, < or ==, got {self.sign!r}")
+            raise ValueError(f"a threshold compares by >=, <=, >, < or ==, got {self.sign!r}")
 
     def met(self, value: float) -> bool:
-        """Return whether a value meets it."""
+        """Return whether a value meets the threshold."""
         return {
             ">=": value >= self.value, "<=": value <= self.value, ">": value > self.value,
             "<": value < self.value, "==": value == self.value,
         }[self.sign]  # fmt: skip
 
     def __str__(self) -> str:
-        """Return it as a reader writes it."""
+        """Return the sign and the value, for example ">= 0.5"."""
         return f"{self.sign} {self.value:g}"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of the results: a value with its interval, beside its null, its baseline and its goal."""
+    """One row of the results table: an estimate beside its null, its baseline and its threshold."""
 
     name: str
     estimate: Estimate
-    null: float | None = None  # what chance gives, measured: shuffled pairs, a constant guess
-    baseline: float | None = None  # what the method that it is compared with gives
+    null: float | None = None  # measured chance level: shuffled pairs, a constant prediction
+    baseline: float | None = None  # value of the method that it is compared with
     threshold: Threshold | None = None
-    group: str = ""  # figures of one group stand together in the page's table
+    group: str = ""  # metrics of one group are adjacent in the table, below its name
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without one."""
+        """Whether the threshold is met; None without a threshold."""
         return None if self.threshold is None else self.threshold.met(self.estimate.value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values; what is no number is None."""
+        """Return values that JSON can represent; numbers that are not finite become None."""
         low, high = self.estimate.interval
         return {
-            "name": self.name, "group": self.group, "value": _plain(self.estimate.value), "low": _plain(low),
-            "high": _plain(high), "seeds": [_plain(seed) for seed in self.estimate.seeds],
-            "null": _plain(self.null), "baseline": _plain(self.baseline),
-            "goal": None if self.threshold is None else str(self.threshold), "met": self.met,
+            "name": self.name, "group": self.group, "value": finite_or_none(self.estimate.value),
+            "low": finite_or_none(low), "high": finite_or_none(high),
+            "by_seed": [finite_or_none(value) for value in self.estimate.seeds],
+            "null": finite_or_none(self.null), "baseline": finite_or_none(self.baseline),
+            "threshold": None if self.threshold is None else str(self.threshold), "met": self.met,
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ConditionResult:
-    """What one part found with one seed.
+    """Result of one condition with one seed.
 
     Attributes:
-        measures: By name, what was scored on held-out samples.
-        arrays: By name, what the pictures need: latents, curves, matrices.
-        seconds: Wall time; the harness fills it in.
-        flops: Floating-point operations of training, counted by torch's counter; 0 where nothing is trained.
+        scores: Scores on held-out samples, by name.
+        arrays: Arrays for plots and metrics, by name: latents, curves, matrices.
+        seconds: Wall time; the framework sets it.
+        flops: Floating-point operations of training, counted by torch's counter; 0 without training.
     """
 
     scores: Mapping[str, Score]
@@ -84,52 +85,80 @@ class ConditionResult:
 
 
 class Results:
-    """The outcomes of all parts and seeds of a run."""
+    """Results of all conditions and seeds of a run."""
 
-    def __init__(self, outcomes: Mapping[tuple[str, int], ConditionResult], seeds: Sequence[int]) -> None:
-        """Take outcomes by (part, seed)."""
-        self.condition_results = dict(outcomes)
+    def __init__(
+        self, condition_results: Mapping[tuple[str, int], ConditionResult], seeds: Sequence[int]
+    ) -> None:
+        """Create it from the results by (condition, seed)."""
+        self.condition_results = dict(condition_results)
         self.seeds = tuple(seeds)
 
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions, in the order in which they were run."""
+        return list(dict.fromkeys(condition for condition, _ in self.condition_results))
+
     def estimate(self, condition: str, score: str) -> Estimate:
-        """Return a measure of a part over all seeds.
+        """Return the estimate of a score of a condition over all seeds.
 
         Raises:
-            KeyError: The part measured no such thing.
+            KeyError: The condition has no such score.
         """
         return Estimate.from_scores(
             [self.condition_results[condition, seed].scores[score] for seed in self.seeds]
         )
 
     def mean(self, condition: str, score: str) -> float:
-        """Return a measure's mean over all seeds, for a null or a baseline, which need no interval.
+        """Return the mean of a score over all seeds, for a null or a baseline, which need no interval.
 
         Raises:
-            KeyError: The part measured no such thing.
+            KeyError: The condition has no such score.
         """
         return float(
             np.mean([self.condition_results[condition, seed].scores[score].score for seed in self.seeds])
         )
 
     def array(self, condition: str, name: str, seed: int | None = None) -> np.ndarray:
-        """Return an array of a part, by default of the first seed."""
+        """Return an array of a condition, by default of the first seed.
+
+        Raises:
+            KeyError: The condition has no such array.
+        """
         return self.condition_results[condition, self.seeds[0] if seed is None else seed].arrays[name]
+
+    def has_score(self, condition: str, score: str) -> bool:
+        """Return whether a condition has a score."""
+        return score in self.condition_results[condition, self.seeds[0]].scores
+
+    def has_array(self, condition: str, name: str) -> bool:
+        """Return whether a condition has an array."""
+        return name in self.condition_results[condition, self.seeds[0]].arrays
+
+    def derived(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array that is computed from these results, under a name that is unique in the experiment.
+
+        A plot that reads many or large arrays computes what it shows in here: the results document keeps
+        the returned array in place of all that `compute` read.
+        """
+        return compute()
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment. Its file states question, protocol, baselines and goals in the docstring at its top.
+    """One experiment. The docstring of its module states question, protocol, baselines and thresholds.
 
     Attributes:
-        name: As typed on the command line, words joined by hyphens.
+        name: Name on the command line, lowercase words joined by hyphens.
         question: One sentence.
-        settings: A frozen dataclass of numbers and words; its defaults are the full run.
-        quick: Settings that make it a run of at most three minutes on two cores, all parts and one seed.
-        parts: Names of the pieces of work of one seed, given the settings; each may run by itself.
-        run: (part, seed, settings, say) -> Outcome. Equal arguments give equal outcomes.
-        figures: (results, settings) -> the lines of the table.
-        pictures: (results, settings) -> matplotlib figures by file name, without an ending.
-        notes: (results, settings) -> sentences for the page: what failed, what is left out, costs.
+        settings: Frozen dataclass of numbers and strings; its defaults are the full run.
+        quick: Overrides for a run of at most three minutes on two CPUs: all conditions and one seed.
+        conditions: settings -> names of the conditions of one seed, each of which can run on its own.
+        run: (condition, seed, settings, log) -> ConditionResult. Equal arguments give equal results.
+        metrics: (results, settings) -> rows of the results table.
+        plots: (results, settings) -> matplotlib figures by file name without suffix. Plots read results by
+            its methods alone, so that they can be drawn again from the results document.
+        notes: (results, settings) -> sentences for the page: failures, omissions, costs.
     """
 
     name: str
@@ -143,14 +172,15 @@ class Experiment:
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
 
 
-def missed_thresholds(figures: Sequence[Metric]) -> list[str]:
-    """Return a sentence for each goal that was missed, for the notes."""
+def missed_thresholds(metrics: Sequence[Metric]) -> list[str]:
+    """Return one sentence for each threshold that is not met, for the notes."""
     return [
-        f"Missed: {line.name} is {line.estimate.value:.3f}, the goal {line.threshold}."
-        for line in figures
-        if line.met is False
+        f"Missed: {metric.name} is {metric.estimate.value:.3f}, the threshold {metric.threshold}."
+        for metric in metrics
+        if metric.met is False
     ]
 
 
-def _plain(value: float | None) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
+    """Return a number that JSON can represent, or None for NaN and infinities."""
     return None if value is None or not math.isfinite(value) else float(value)

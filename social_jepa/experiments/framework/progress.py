@@ -1,4 +1,4 @@
-"""How an experiment looks while it runs: a live table on a terminal, elsewhere a plain line now and then."""
+"""Progress of a running experiment on stderr: a live table on a terminal, else plain lines."""
 
 import time
 from collections.abc import Sequence
@@ -10,113 +10,111 @@ from rich.table import Table
 
 from social_jepa.experiments.framework.tasks import Task
 
-PLAIN_EVERY = 10.0  # seconds between plain lines of one unit
+PLAIN_EVERY = 10.0  # seconds between plain lines of one task
 
 
 class Progress:
-    """Tells on stderr how the units of one experiment do."""
+    """Shows the progress of an experiment's tasks; a `pool.ProgressListener`."""
 
-    def __init__(self, console: Console, name: str, units: Sequence[Task], workers: int) -> None:
-        """Take what is to be done.
+    def __init__(self, console: Console, name: str, tasks: Sequence[Task], workers: int) -> None:
+        """Create it before the first task starts.
 
         Args:
-            console: Of stderr.
-            name: The experiment's name.
-            units: Those that will run.
-            workers: How many run at a time.
+            console: Console of stderr.
+            name: Name of the experiment.
+            tasks: Tasks that will run.
+            workers: Number of tasks that run at a time.
         """
         self._console, self._name, self._workers = console, name, workers
-        self._waiting = list(units)
-        self._running: dict[Task, tuple[float, str]] = {}  # when it began, what it said last
-        self._spent: list[tuple[str, float]] = []  # part and seconds of those that are done
-        self._total, self._began = len(units), time.monotonic()
+        self._waiting = list(tasks)
+        self._running: dict[Task, tuple[float, str]] = {}  # time of the start, last message
+        self._done: list[tuple[str, float]] = []  # condition and seconds of tasks that ended
+        self._total, self._started = len(tasks), time.monotonic()
         self._printed: dict[Task, float] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> "Progress":
-        """Begin to show."""
+        """Start the live table."""
         if self._console.is_terminal and self._total:
             self._live = Live(console=self._console, transient=True, refresh_per_second=2)
             self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the terminal as it was."""
+        """Remove the live table."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
-    def began(self, unit: Task) -> None:
-        """A unit runs now."""
-        self._waiting.remove(unit)
-        self._running[unit] = time.monotonic(), ""
+    def task_started(self, task: Task) -> None:
+        """Show that a task runs."""
+        self._waiting.remove(task)
+        self._running[task] = time.monotonic(), ""
         if self._live is None:
-            self._line(f"{unit}: began")
+            self._print(f"{task}: started")
 
-    def said(self, unit: Task, text: str) -> None:
-        """A unit told something."""
+    def task_logged(self, task: Task, text: str) -> None:
+        """Show a progress message of a task."""
         now = time.monotonic()
-        self._running[unit] = self._running[unit][0], text
-        if self._live is None and now - self._printed.get(unit, -PLAIN_EVERY) >= PLAIN_EVERY:
-            self._printed[unit] = now
-            self._line(f"{unit}: {text}")
+        self._running[task] = self._running[task][0], text
+        if self._live is None and now - self._printed.get(task, -PLAIN_EVERY) >= PLAIN_EVERY:
+            self._printed[task] = now
+            self._print(f"{task}: {text}")
 
-    def ended(self, unit: Task, seconds: float, failure: str) -> None:
-        """A unit is done, or failed for a reason."""
-        self._running.pop(unit, None)
-        self._spent.append((unit.condition, seconds))
-        how = f"failed: {failure}" if failure else f"done in {duration(seconds)}"
-        self._line(f"{unit}: {how}; {self._state()}")
+    def task_ended(self, task: Task, seconds: float, failure: str) -> None:
+        """Show that a task is done, or the reason of its failure."""
+        self._running.pop(task, None)
+        self._done.append((task.condition, seconds))
+        outcome = f"failed: {failure}" if failure else f"done in {duration(seconds)}"
+        self._print(f"{task}: {outcome}; {self._summary()}")
 
-    def beat(self) -> None:
-        """Time passed."""
+    def refresh(self) -> None:
+        """Update the live table."""
         if self._live is not None:
             self._live.update(self._table())
 
-    def _line(self, text: str) -> None:
-        elapsed = duration(time.monotonic() - self._began)
+    def _print(self, text: str) -> None:
+        elapsed = duration(time.monotonic() - self._started)
         self._console.print(f"[dim]{elapsed:>8}[/]  {self._name}: {escape(text)}", soft_wrap=True)
 
     def _table(self) -> Table:
-        elapsed = duration(time.monotonic() - self._began)
-        title = f"{self._name}: {self._state()}; {elapsed} so far"
+        elapsed = duration(time.monotonic() - self._started)
+        title = f"{self._name}: {self._summary()}; {elapsed} elapsed"
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for heading in ("part", "seed", "for", "last said"):
+        for heading in ("condition", "seed", "elapsed", "last message"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
-        for unit, (began, text) in self._running.items():
-            spent = duration(time.monotonic() - began)
-            table.add_row(escape(unit.condition), str(unit.seed), spent, escape(text))
+        for task, (started, text) in self._running.items():
+            elapsed = duration(time.monotonic() - started)
+            table.add_row(escape(task.condition), str(task.seed), elapsed, escape(text))
         return table
 
-    def _state(self) -> str:
-        state = f"{len(self._spent)} of {self._total} done"
-        left = self._left()
-        return (
-            state
-            if left is None or len(self._spent) == self._total
-            else f"{state}, about {duration(left)} left"
-        )
+    def _summary(self) -> str:
+        text = f"{len(self._done)} of {self._total} done"
+        remaining = self._remaining_seconds()
+        if remaining is None or len(self._done) == self._total:
+            return text
+        return f"{text}, about {duration(remaining)} left"
 
-    def _left(self) -> float | None:
-        """Seconds that are left, if the others take as long as those of their part, or of all, took."""
-        if not self._spent:
+    def _remaining_seconds(self) -> float | None:
+        """Estimate it from the mean time of tasks of the same condition, or else of all tasks."""
+        if not self._done:
             return None
-        mean = sum(seconds for _, seconds in self._spent) / len(self._spent)
-        by_part: dict[str, list[float]] = {}
-        for part, seconds in self._spent:
-            by_part.setdefault(part, []).append(seconds)
-        expected = {part: sum(spent) / len(spent) for part, spent in by_part.items()}
+        mean = sum(seconds for _, seconds in self._done) / len(self._done)
+        by_condition: dict[str, list[float]] = {}
+        for condition, seconds in self._done:
+            by_condition.setdefault(condition, []).append(seconds)
+        expected = {condition: sum(times) / len(times) for condition, times in by_condition.items()}
         now = time.monotonic()
         running = [
-            max(0.0, expected.get(unit.condition, mean) - (now - began))
-            for unit, (began, _) in self._running.items()
+            max(0.0, expected.get(task.condition, mean) - (now - started))
+            for task, (started, _) in self._running.items()
         ]
-        waiting = sum(expected.get(unit.condition, mean) for unit in self._waiting)
+        waiting = sum(expected.get(task.condition, mean) for task in self._waiting)
         return max([(sum(running) + waiting) / self._workers, *running])
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time as a person says it."""
+    """Return a time span in seconds, minutes or hours, for example "10 min"."""
     if seconds < 90:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = seconds / 60

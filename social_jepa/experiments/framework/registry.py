@@ -1,4 +1,7 @@
-"""Which experiments there are, and how one of a user's own is named; modules are imported when asked for."""
+"""Registry of experiments; a custom experiment is named package.module:NAME.
+
+Modules of experiments are imported when they are loaded.
+"""
 
 import dataclasses
 import difflib
@@ -27,40 +30,40 @@ EXPERIMENTS = {
 
 
 def locate(name: str) -> str:
-    """Return where an experiment is defined, as "module:NAME".
+    """Return the module and variable of an experiment, as "package.module:NAME".
 
     Args:
-        name: One of NAMES, or already "package.module:NAME".
+        name: A key of EXPERIMENTS, or "package.module:NAME".
 
     Raises:
-        ValueError: There is no such experiment; the nearest name is given.
+        ValueError: There is no such experiment; the text suggests the closest name.
     """
     if name in EXPERIMENTS:
         return f"{EXPERIMENTS[name]}:EXPERIMENT"
     module, colon, variable = name.partition(":")
     if colon and all(part.isidentifier() for part in (*module.split("."), variable)):
         return name
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), EXPERIMENTS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(EXPERIMENTS)}."
-    raise ValueError(f"there is no experiment {name!r}: {hint} One of your own is named package.module:NAME")
+    close = difflib.get_close_matches(name.lower().replace("_", "-"), EXPERIMENTS, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(EXPERIMENTS)}."
+    raise ValueError(f"there is no experiment {name!r}: {hint} A custom one is named package.module:NAME")
 
 
 def load(name: str) -> Experiment:
-    """Return an experiment; its module is imported, and so is run.
+    """Return an experiment; this imports its module, which runs the module's code.
 
     Args:
-        name: One of NAMES, or "package.module:NAME" of a user's own.
+        name: A key of EXPERIMENTS, or "package.module:NAME" of a custom experiment.
 
     Raises:
-        ValueError: There is none of that name, or its module cannot be imported or defines none there.
+        ValueError: The name is unknown, the module cannot be imported, or it defines no such Experiment.
     """
     module, _, variable = locate(name).partition(":")
     try:
         found = getattr(importlib.import_module(module), variable, None)
-    except (Exception, SystemExit) as error:  # whatever a stranger's module raises
+    except (Exception, SystemExit) as error:  # a custom module may raise anything
         raise ValueError(
             f"experiment {name}: importing {module} failed ({type(error).__name__}: {error}); "
-            "mend it, install what is missing, or add its folder to PYTHONPATH"
+            "fix it, install what is missing, or add its folder to PYTHONPATH"
         ) from error
     if not isinstance(found, Experiment):
         raise ValueError(f"experiment {name}: {module} defines no Experiment called {variable}")
@@ -68,22 +71,23 @@ def load(name: str) -> Experiment:
 
 
 def build_settings(experiment: Experiment, quick: bool, overrides: Sequence[str]) -> Any:
-    """Return the settings of a run: the defaults, then those of a quick run if it is one, then the overrides.
+    """Return the settings of a run: the defaults, updated by `experiment.quick`, then by overrides.
 
     Args:
-        experiment: Whose settings.
-        quick: Lay experiment.quick over the defaults.
-        overrides: "key=value"; the value is read as TOML, or as text where it is none.
+        experiment: The experiment.
+        quick: Whether to update the defaults by experiment.quick.
+        overrides: "key=value"; a value that is not TOML is a string.
 
     Raises:
-        ValueError: An unknown key (the nearest one is named), a wrong type, or a value that cannot work.
+        ValueError: A key is unknown (the text suggests the closest one), or a value's type or range is wrong.
     """
     from agents.config_error import ConfigError
     from social_jepa.config.overrides import build_config
 
     try:
-        if wrong := [text for text in overrides if not text.partition("=")[0].strip() or "=" not in text]:
-            raise ConfigError("settings are written key=value", repr(wrong[0]))
+        for text in overrides:
+            if "=" not in text or not text.partition("=")[0].strip():
+                raise ConfigError("settings are written key=value", repr(text))
         settings = build_config(experiment.settings, dict(experiment.quick) if quick else {}, overrides)
         for key, value in _leaves(dataclasses.asdict(settings)):
             if isinstance(value, float) and not math.isfinite(value):
@@ -95,10 +99,10 @@ def build_settings(experiment: Experiment, quick: bool, overrides: Sequence[str]
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        for name, below in value.items():
-            yield from _leaves(below, f"{key}.{name}" if key else str(name))
+        for name, child in value.items():
+            yield from _leaves(child, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
-        for below in value:
-            yield from _leaves(below, key)
+        for child in value:
+            yield from _leaves(child, key)
     else:
         yield key, value

@@ -1,4 +1,4 @@
-"""Run an experiment: its units in processes, what is done is kept, then all of its results or none."""
+"""Run of an experiment: its tasks in processes, finished tasks kept, then all results or none."""
 
 import contextlib
 import shutil
@@ -12,128 +12,137 @@ from agents.files import write_atomically
 from social_jepa.doctor import usable_cpus
 from social_jepa.experiments.framework.artifacts import summarize, write
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
-from social_jepa.experiments.framework.html import write_index
 from social_jepa.experiments.framework.pool import Pool
 from social_jepa.experiments.framework.progress import Progress
 from social_jepa.experiments.framework.registry import locate
 from social_jepa.experiments.framework.runs import ExperimentRun
+from social_jepa.experiments.framework.task_results import read_result
 from social_jepa.experiments.framework.tasks import (
-    KEPT,
+    TASKS_FOLDER,
     Task,
-    fingerprint,
+    fingerprint_sources,
     make_task,
     plain_settings,
-    read_result,
 )
 from social_jepa.experiments.framework.threads import one_thread
 from social_jepa.storage.run_folder import RunFolder
 
+TaskResults = dict[Task, tuple[ConditionResult, str] | None]  # with the fingerprint of the source code
+
 
 class ExperimentError(RuntimeError):
-    """An experiment that came to no results; the text says which part of it, and why."""
+    """An experiment produced no results; the text names the condition and the reason."""
 
 
-def run(
-    wanted: ExperimentRun, console: Console, workers: int | None = None, fresh: bool = False
+def run_experiment(
+    run: ExperimentRun, console: Console, workers: int | None = None, fresh: bool = False
 ) -> dict[str, Any]:
-    """Run what is missing of an experiment, write its results and pages, and return the results document.
+    """Run the missing tasks of an experiment, write its results, and return the results document.
 
-    Units that an earlier run with equal settings finished are kept. The results are a function of settings,
-    seeds and source files, but for the seconds: interrupted or not, in any number of processes.
+    Results of tasks that an earlier run with equal settings finished are kept. Apart from seconds, results
+    depend on settings, seeds and source code alone, not on interruptions or the number of processes.
 
     Args:
-        wanted: What to run.
-        console: Of stderr; told how it goes.
-        workers: Units that run at a time; by default one for each core.
-        fresh: Forget what was kept.
+        run: The run.
+        console: Console of stderr, for progress.
+        workers: Number of tasks that run at a time; by default one for each CPU.
+        fresh: Delete the results of earlier tasks first.
 
     Raises:
-        ExperimentError: A unit failed, or no figures can be made of what the units found; the results that
-            were there before stay as they are.
-        StoreError: Another process runs it in this folder.
-        ValueError: It has no parts.
+        ExperimentError: A task failed, or metrics cannot be computed; earlier results stay as they are.
+        RunFolderError: Another process runs the experiment in this folder.
+        ValueError: The experiment has no conditions, or the folder cannot be made.
     """
     try:
-        wanted.folder.mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"cannot make the folder {wanted.folder}: {error.strerror}") from error
-    with RunFolder.at(wanted.folder).lock():
-        units = _units(wanted, fresh)
-        outcomes, sources = _outcomes(wanted, units, console, workers or usable_cpus())
+        raise ValueError(f"cannot make the folder {run.folder}: {error.strerror}") from error
+    with RunFolder.at(run.folder).lock():
+        tasks = _make_tasks(run, fresh)
+        task_results = _run_missing(run, tasks, console, workers or usable_cpus())
         results = Results(
-            {(unit.condition, unit.seed): found for unit, found in outcomes.items()}, wanted.seeds
+            {(task.condition, task.seed): result for task, (result, _) in task_results.items()}, run.seeds
         )
-        with _named(wanted, "its figures cannot be made"), one_thread():
-            document, pictures = summarize(wanted, results, sources)
-        write(wanted.folder, document, pictures)
-    write_index(wanted.folder.parent)
+        fingerprints = sorted({fingerprint for _, fingerprint in task_results.values()})
+        with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
+            document, images = summarize(run, results, fingerprints)
+        write(run.folder, document, images)
     return document
 
 
-def _units(wanted: ExperimentRun, fresh: bool) -> list[Task]:
-    name, folder = wanted.experiment.name, wanted.folder
-    with _named(wanted, "its parts cannot be told"):
-        parts = [str(part) for part in wanted.experiment.conditions(wanted.settings)]
-    if not parts or len(set(parts)) < len(parts):
-        raise ValueError(f"experiment {name}: it needs parts, each with a name of its own, got {parts}")
+def _make_tasks(run: ExperimentRun, fresh: bool) -> list[Task]:
+    name, folder = run.experiment.name, run.folder
+    with _experiment_errors(run, "its conditions cannot be listed"):
+        conditions = [str(condition) for condition in run.experiment.conditions(run.settings)]
+    if not conditions or len(set(conditions)) < len(conditions):
+        raise ValueError(f"experiment {name}: it needs conditions with unique names, got {conditions}")
     if fresh:
-        shutil.rmtree(folder / KEPT, ignore_errors=True)
-    for left in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
-        left.unlink(missing_ok=True)
-    config, sources = plain_settings(wanted.settings), fingerprint(locate(wanted.name).partition(":")[0])
-    return [make_task(folder, name, config, sources, part, seed) for seed in wanted.seeds for part in parts]
+        shutil.rmtree(folder / TASKS_FOLDER, ignore_errors=True)
+    for temporary in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
+        temporary.unlink(missing_ok=True)
+    settings = plain_settings(run.settings)
+    fingerprint = fingerprint_sources(locate(run.name).partition(":")[0])
+    return [
+        make_task(folder, name, settings, fingerprint, condition, seed)
+        for seed in run.seeds
+        for condition in conditions
+    ]
 
 
-def _outcomes(
-    wanted: ExperimentRun, units: Sequence[Task], console: Console, workers: int
-) -> tuple[dict[Task, ConditionResult], list[str]]:
-    """Return the outcome of every unit, and the digits of the sources that made them."""
-    found = {unit: read_result(unit) for unit in units}
-    missing = [unit for unit in units if found[unit] is None]
-    if len(missing) < len(units):
-        others = sum(kept is not None and kept[1] != unit.sources for unit, kept in found.items())
-        told = f", {others} of them made by other source files" if others else ""
-        text = (
-            f"{len(units) - len(missing)} of {len(units)} parts kept from before{told}; --fresh starts over"
-        )
-        console.print(f"{wanted.experiment.name}: {text}", soft_wrap=True)
-    with Progress(console, wanted.experiment.name, missing, workers) as progress:
-        pool = Pool(locate(wanted.name), plain_settings(wanted.settings), workers, progress)
+def _run_missing(
+    run: ExperimentRun, tasks: Sequence[Task], console: Console, workers: int
+) -> dict[Task, tuple[ConditionResult, str]]:
+    """Return the results of all tasks, each with the fingerprint of the source code that produced it."""
+    name = run.experiment.name
+    found: TaskResults = {task: read_result(task) for task in tasks}
+    missing = [task for task in tasks if found[task] is None]
+    if len(missing) < len(tasks):
+        _print_kept(console, name, found)
+    with Progress(console, name, missing, workers) as progress:
+        pool = Pool(locate(run.name), plain_settings(run.settings), workers, progress)
         try:
             failures = pool.run(missing)
         except KeyboardInterrupt:
-            kept = sum(read_result(unit) is not None for unit in units)
+            kept = sum(read_result(task) is not None for task in tasks)
             console.print(
-                f"{wanted.experiment.name}: stopped; {kept} of {len(units)} parts are done and kept, and the "
-                "same command does the others",
+                f"{name}: stopped; {kept} of {len(tasks)} tasks are done and kept, run the same command to "
+                "do the others",
                 soft_wrap=True,
             )
             raise
-    found |= {unit: read_result(unit) for unit in missing}
+    found |= {task: read_result(task) for task in missing}
     failures |= {
-        unit: "what it found cannot be read back"
-        for unit, outcome in found.items()
-        if outcome is None and unit not in failures
+        task: "its result file cannot be read"
+        for task, result in found.items()
+        if result is None and task not in failures
     }
     if failures:
-        told = "; ".join(f"part {unit.condition}, seed {unit.seed}: {why}" for unit, why in failures.items())
+        reasons = "; ".join(f"condition {task}: {reason}" for task, reason in failures.items())
         raise ExperimentError(
-            f"{wanted.experiment.name}: {len(failures)} of {len(units)} parts failed, so that there are no "
-            f"new results: {told} (details in {wanted.folder / KEPT}; the parts that are done are kept)"
+            f"{name}: {len(failures)} of {len(tasks)} tasks failed, so there are no new results: {reasons} "
+            f"(details in {run.folder / TASKS_FOLDER}; finished tasks are kept)"
         )
-    done = {unit: outcome for unit, outcome in found.items() if outcome is not None}
-    return {unit: outcome[0] for unit, outcome in done.items()}, sorted({made for _, made in done.values()})
+    return {task: result for task, result in found.items() if result is not None}
+
+
+def _print_kept(console: Console, name: str, found: TaskResults) -> None:
+    kept = {task: result for task, result in found.items() if result is not None}
+    changed = sum(fingerprint != task.fingerprint for task, (_, fingerprint) in kept.items())
+    text = f"{name}: {len(kept)} of {len(found)} tasks kept from an earlier run"
+    if changed:
+        text += f", {changed} of them with other source code"
+    console.print(f"{text}; --fresh runs all again", soft_wrap=True)
 
 
 @contextlib.contextmanager
-def _named(wanted: ExperimentRun, trouble: str) -> Iterator[None]:
-    """Turn whatever an experiment's own code raises into a sentence that names the experiment."""
+def _experiment_errors(run: ExperimentRun, problem: str) -> Iterator[None]:
+    """Turn any error of an experiment's own code into a sentence that names the experiment."""
     try:
         yield
     except (Exception, SystemExit) as error:
-        kept = wanted.folder / KEPT / "figures.txt"
+        details = run.folder / TASKS_FOLDER / "error.txt"
         with contextlib.suppress(OSError):
-            write_atomically(kept, traceback.format_exc().encode())
+            write_atomically(details, traceback.format_exc().encode())
         raise ExperimentError(
-            f"{wanted.experiment.name}: {trouble}: {type(error).__name__}: {error} (details in {kept})"
+            f"{run.experiment.name}: {problem}: {type(error).__name__}: {error} (details in {details})"
         ) from error

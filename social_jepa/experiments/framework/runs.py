@@ -1,4 +1,4 @@
-"""What a person asks for: an experiment, its settings, seeds and a folder, checked before anything starts."""
+"""Planned run of an experiment: settings, seeds and folder, checked before anything starts."""
 
 import re
 import shlex
@@ -10,26 +10,24 @@ from typing import Any
 from social_jepa.experiments.framework.experiment import Experiment
 from social_jepa.experiments.framework.registry import build_settings, load
 
-SEEDS, QUICK_SEEDS, MOST_SEEDS = 3, 1, 1000
-EVIDENCE, QUICK_EVIDENCE, OWN_EVIDENCE = (
-    Path("evidence"),
-    Path("runs/quick-evidence"),
-    Path("runs/own-evidence"),
-)
+SEEDS, QUICK_SEEDS, MAX_SEEDS = 3, 1, 1000
+EVIDENCE = Path("evidence")
+QUICK_EVIDENCE = Path("runs/quick-evidence")
+CUSTOM_EVIDENCE = Path("runs/custom-evidence")
 
 
 @dataclass(frozen=True)
 class ExperimentRun:
-    """What is to be run; make one with order().
+    """A planned run; created by `plan_run`.
 
     Attributes:
-        name: As typed: one of the catalogue, or "package.module:NAME".
-        experiment: What that names.
+        name: Name on the command line: one of the registry, or "package.module:NAME".
+        experiment: The experiment of that name.
         settings: The experiment's settings.
-        overrides: Those that differ, as typed.
+        overrides: Settings that differ, as typed.
         seeds: From 0 up.
         quick: Whether it is the quick run.
-        folder: Where its results go.
+        folder: Folder of its results.
     """
 
     name: str
@@ -42,7 +40,7 @@ class ExperimentRun:
 
     @property
     def command(self) -> str:
-        """What a person types to run it again."""
+        """Command that runs it again."""
         words = ["social-jepa", "experiment", self.name, "--seeds", str(len(self.seeds))]
         return shlex.join([*words, *(["--quick"] if self.quick else []), *self.overrides])
 
@@ -51,28 +49,30 @@ def plan_run(
     name: str, overrides: Sequence[str] = (), *, quick: bool = False, seeds: int | None = None,
     out: Path | None = None,
 ) -> ExperimentRun:  # fmt: skip
-    """Return what is to be run, everything about it checked.
+    """Return a checked run.
 
     Args:
-        name: As social_jepa.experiments.framework.registry.load takes it.
-        overrides: "key=value" of its settings.
-        quick: The quick run.
-        seeds: How many; by default 3, or 1 of a quick run.
-        out: Folder above the experiment's own. By default evidence/ for the full run as it is defined, and
-            below runs/ for any other, so that a look never takes the place of the evidence.
+        name: Name of the experiment, as accepted by `registry.load`.
+        overrides: Settings, "key=value".
+        quick: Plan the quick run.
+        seeds: Number of seeds; by default 3, or 1 for a quick run.
+        out: Folder above the experiment's own. By default evidence/ for the full run with default settings,
+            and a folder below runs/ for any other, so that a trial never replaces the evidence.
 
     Raises:
-        ValueError: An unknown name or setting, or a value that cannot work.
+        ValueError: A name or setting is unknown, or a value is out of range.
     """
     experiment = load(name)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", experiment.name):
-        raise ValueError(f"an experiment is named in small words joined by hyphens, not {experiment.name!r}")
+        raise ValueError(
+            f"an experiment's name is lowercase words joined by hyphens, got {experiment.name!r}"
+        )
     count = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
-    if not 1 <= count <= MOST_SEEDS:
-        raise ValueError(f"--seeds {count}: 1 to {MOST_SEEDS} seeds can be run")
+    if not 1 <= count <= MAX_SEEDS:
+        raise ValueError(f"--seeds {count}: must be 1 to {MAX_SEEDS}")
     if out is None:
-        own = OWN_EVIDENCE if overrides or count < SEEDS else EVIDENCE
-        out = QUICK_EVIDENCE if quick else own
+        full = not overrides and count >= SEEDS
+        out = QUICK_EVIDENCE if quick else EVIDENCE if full else CUSTOM_EVIDENCE
     settings = build_settings(experiment, quick, overrides)
     return ExperimentRun(
         name, experiment, settings, tuple(overrides), tuple(range(count)), quick, out / experiment.name

@@ -1,12 +1,13 @@
-"""What a trained model scored on held-out samples, and how sure one can be of it.
+"""Scores on held-out samples and their confidence intervals.
 
-An interval comes from a bootstrap in two steps: seeds are drawn with replacement, and of each drawn seed its
-samples. Both steps draw the same rows for every measure of an experiment, so that the difference of two
-methods that were tested on the same samples keeps what they have in common.
+An interval comes from a two-level bootstrap: seeds are resampled with replacement, and within each resampled
+seed its samples. Both levels resample the same rows for every score of an experiment, so that the difference
+of two methods tested on the same samples is a paired difference.
 
-How often such an interval holds the truth, simulated with 200 samples of unit spread a seed: 99 % where seeds
-hardly differ, and 92 % with three seeds whose means spread by 0.1. Where they spread by 0.3, more than the
-samples blur them, 78 % with three seeds, 86 % with five and 93 % with ten: few seeds say little of others.
+Coverage of these intervals, simulated with 200 samples of unit standard deviation per seed: 99 % where
+seeds hardly differ, and 92 % with three seeds whose means have a standard deviation of 0.1. With 0.3, more
+than the samples' standard error, 78 % with three seeds, 86 % with five and 93 % with ten: few seeds are too
+few to estimate how much seeds differ.
 """
 
 import math
@@ -24,11 +25,11 @@ CONFIDENCE = 0.95
 class Score:
     """One score of one seed, as sums over held-out samples.
 
-    The score is ``mean(hits)``, or ``1 - mean(errors) / mean(spreads)`` where spreads are given.
+    The score is ``mean(values)``, or ``1 - mean(values) / mean(deviations)`` if deviations are given (R2).
 
     Attributes:
-        values: float64 [n], hits or errors; one value where a score is no mean over samples.
-        spreads: float64 [n] or None.
+        values: float64 [n], hits or squared errors; one value if a score is no mean over samples.
+        deviations: float64 [n], squared deviations from the mean, or None.
     """
 
     values: np.ndarray
@@ -36,51 +37,51 @@ class Score:
 
     @classmethod
     def mean(cls, values: np.ndarray) -> "Score":
-        """Return the mean of values over samples, for instance of hits (0 or 1), [n]."""
+        """Return the mean over samples of values, for instance of hits (0 or 1), [n]."""
         return cls(np.asarray(values, dtype=np.float64).reshape(-1))
 
     @classmethod
     def single(cls, value: float) -> "Score":
-        """Return a score that is no mean over samples: an interval then comes from seeds alone."""
+        """Return a score that is no mean over samples: its interval comes from seeds alone."""
         return cls(np.array([value], dtype=np.float64))
 
     @classmethod
     def r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Score":
-        """Return the share of the variance that is predicted, both [n, K]; every column counts equally.
+        """Return R2, averaged over columns, of predictions, [n, K] against [n, K].
 
-        Columns are brought to unit variance first, so that none outweighs the others.
+        Columns are standardized first, so that each has the same weight.
         """
         target = np.asarray(target, dtype=np.float64).reshape(len(target), -1)
         predicted = np.asarray(predicted, dtype=np.float64).reshape(target.shape)
-        centred = target - target.mean(0)
-        scale = np.maximum(centred.std(0), 1e-12)
+        centered = target - target.mean(0)
+        scale = np.maximum(centered.std(0), 1e-12)
         errors = np.square((predicted - target) / scale).mean(1)
-        return cls(errors, np.square(centred / scale).mean(1))
+        return cls(errors, np.square(centered / scale).mean(1))
 
     @classmethod
     def pooled_r2(cls, predicted: np.ndarray, target: np.ndarray) -> "Score":
-        """Return the share of the variance, pooled over columns, that is predicted, both [n, K].
+        """Return R2, pooled over columns, of predictions, [n, K] against [n, K].
 
-        The R2 of `alignment.score.r2`; of white columns it is `r2`.
+        The R2 of `alignment.score.r2`; for white columns it equals `r2`.
         """
         target = np.asarray(target, dtype=np.float64)
         errors = np.square(np.asarray(predicted, dtype=np.float64) - target).sum(1)
         return cls(errors, np.square(target - target.mean(0)).sum(1))
 
     @classmethod
-    def average(cls, measures: Sequence["Score"]) -> "Score":
-        """Return the mean score of several things, for instance edges, that were scored on the same samples.
+    def average(cls, scores: Sequence["Score"]) -> "Score":
+        """Return the mean of several scores, for instance of edges, on the same samples.
 
         Raises:
-            ValueError: There is none, or they differ in kind or number of samples.
+            ValueError: There are no scores, or they differ in kind or number of samples.
         """
-        kinds = {(len(measure.values), measure.deviations is None) for measure in measures}
+        kinds = {(len(score.values), score.deviations is None) for score in scores}
         if len(kinds) != 1:
-            raise ValueError(f"one mean needs measures of one kind on the same samples, got {sorted(kinds)}")
-        shares = [(m.values, m.deviations) for m in measures]
-        values = [v if s is None else v / max(s.mean(), 1e-12) for v, s in shares]
-        spreads = [s / max(s.mean(), 1e-12) for _, s in shares if s is not None]
-        return cls(np.mean(values, axis=0), np.mean(spreads, axis=0) if spreads else None)
+            raise ValueError(f"an average needs scores of one kind on the same samples, got {sorted(kinds)}")
+        pairs = [(score.values, score.deviations) for score in scores]
+        values = [v if d is None else v / max(d.mean(), 1e-12) for v, d in pairs]
+        deviations = [d / max(d.mean(), 1e-12) for _, d in pairs if d is not None]
+        return cls(np.mean(values, axis=0), np.mean(deviations, axis=0) if deviations else None)
 
     @property
     def score(self) -> float:
@@ -90,7 +91,7 @@ class Score:
         return 1 - float(self.values.mean()) / max(float(self.deviations.mean()), 1e-12)
 
     def resampled(self, counts: np.ndarray) -> np.ndarray:
-        """Return the score of each resample, [R]; counts [R, n] say how often each sample was drawn."""
+        """Return the score of each resample, [R], given how often each sample is drawn, counts [R, n]."""
         drawn = counts.sum(1)
         values = counts @ self.values / drawn
         if self.deviations is None:
@@ -100,12 +101,12 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A mean over seeds and its bootstrap resamples; estimates of one experiment can be subtracted.
+    """Mean over seeds with its bootstrap resamples; estimates of one experiment can be subtracted.
 
     Attributes:
         value: Mean of the seeds' scores.
-        draws: float64 [R].
-        seeds: The seeds' own scores.
+        resamples: float64 [R].
+        seeds: Score of each seed.
     """
 
     value: float
@@ -113,31 +114,30 @@ class Estimate:
     seeds: tuple[float, ...]
 
     @classmethod
-    def from_scores(cls, measures: Sequence[Score], resamples: int = RESAMPLES) -> "Estimate":
-        """Return the estimate of one measure per seed, in the order of the seeds.
+    def from_scores(cls, scores: Sequence[Score], resamples: int = RESAMPLES) -> "Estimate":
+        """Return the estimate from the score of each seed, in the order of the seeds.
 
         Raises:
-            ValueError: There is none.
+            ValueError: There are no scores.
         """
-        if not measures:
-            raise ValueError("an estimate needs the measure of at least one seed")
-        chosen = _generator(0).integers(len(measures), size=(resamples, len(measures)))
-        scores = np.stack([
-            measure.resampled(_counts(seed, len(measure.values), resamples))
-            for seed, measure in enumerate(measures)
+        if not scores:
+            raise ValueError("an estimate needs the score of at least one seed")
+        drawn_seeds = _generator(0).integers(len(scores), size=(resamples, len(scores)))
+        by_seed = np.stack([
+            score.resampled(_counts(seed, len(score.values), resamples)) for seed, score in enumerate(scores)
         ])  # fmt: skip
-        draws = np.take_along_axis(scores.T, chosen, axis=1).mean(1)
-        own = tuple(measure.score for measure in measures)
-        return cls(float(np.mean(own)), draws, own)
+        resampled = np.take_along_axis(by_seed.T, drawn_seeds, axis=1).mean(1)
+        seeds = tuple(score.score for score in scores)
+        return cls(float(np.mean(seeds)), resampled, seeds)
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """Return the difference, resample by resample and seed by seed."""
+        """Return the paired difference, resample by resample and seed by seed."""
         seeds = tuple(a - b for a, b in zip(self.seeds, other.seeds, strict=True))
         return Estimate(self.value - other.value, self.resamples - other.resamples, seeds)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The middle 95 % of the resamples; a single number of a single seed has none (NaN)."""
+        """The middle 95 % of the resamples; NaN for a single number of a single seed."""
         if len(self.seeds) < 2 and float(np.ptp(self.resamples)) == 0:
             return math.nan, math.nan
         tail = 50 * (1 - CONFIDENCE)
@@ -146,18 +146,18 @@ class Estimate:
 
 
 def _counts(seed: int, samples: int, resamples: int) -> np.ndarray:
-    """How often each sample of a seed is drawn, [R, n]; equal arguments draw equally."""
+    """Return how often each sample of a seed is drawn, [R, n]; equal arguments give equal counts."""
     if samples == 1:
         return np.ones((resamples, 1))
-    return _drawn(seed, samples, resamples).astype(np.float64)
+    return _sample_counts(seed, samples, resamples).astype(np.float64)
 
 
-@lru_cache(maxsize=16)  # all measures of a seed that have as many samples share one drawing
-def _drawn(seed: int, samples: int, resamples: int) -> np.ndarray:
+@lru_cache(maxsize=16)  # scores of a seed with the same number of samples share their counts
+def _sample_counts(seed: int, samples: int, resamples: int) -> np.ndarray:
     shares = np.full(samples, 1 / samples)
-    drawn = _generator(1 + seed).multinomial(samples, shares, size=resamples)
-    return drawn.astype(np.uint16 if samples < 2**16 else np.uint32)
+    counts = _generator(1 + seed).multinomial(samples, shares, size=resamples)
+    return counts.astype(np.uint16 if samples < 2**16 else np.uint32)
 
 
-def _generator(word: int) -> np.random.Generator:
-    return np.random.default_rng([20_26, word])
+def _generator(stream: int) -> np.random.Generator:
+    return np.random.default_rng([20_26, stream])

@@ -1,4 +1,4 @@
-"""The figures of a results document as rows: for a terminal, for Markdown, and for the page to dress."""
+"""Metrics of a results document as tables: on a terminal and in Markdown."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-COLUMNS = ("figure", "value", "95 % interval", "null", "baseline", "goal", "met")
-Group = tuple[str, list[Mapping[str, Any]]]  # its name, and the figures in it
+COLUMNS = ("metric", "value", "95 % interval", "null", "baseline", "threshold", "met")
 MET = {True: "yes", False: "no", None: ""}
+Group = tuple[str, list[Mapping[str, Any]]]  # name, and the metrics in it
 
 
-def brief(value: float | None) -> str:
-    """Return a number in a few digits, a whole one as such, or a dash where nothing was measured."""
+def format_number(value: float | None) -> str:
+    """Return a number with about three digits, integers in full, and a dash for a missing value."""
     if value is None:
         return "–"
     if float(value).is_integer() and abs(value) < 1e5:
@@ -26,106 +26,111 @@ def brief(value: float | None) -> str:
     return f"{value:.2e}"
 
 
-def interval(figure: Mapping[str, Any]) -> str:
-    """Return a figure's interval, or nothing where there is none."""
-    if figure["low"] is None or figure["high"] is None:
+def format_interval(metric: Mapping[str, Any]) -> str:
+    """Return a metric's interval, or "" without one."""
+    if metric["low"] is None or metric["high"] is None:
         return ""
-    return f"{brief(figure['low'])} to {brief(figure['high'])}"
+    return f"{format_number(metric['low'])} to {format_number(metric['high'])}"
 
 
-def cells(figure: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a figure's cells, in the order of COLUMNS."""
-    null, baseline = ("" if figure[key] is None else brief(figure[key]) for key in ("null", "baseline"))
+def format_cells(metric: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a metric's cells, in the order of COLUMNS."""
+    null, baseline = (
+        "" if metric[key] is None else format_number(metric[key]) for key in ("null", "baseline")
+    )
     return (
-        figure["name"], brief(figure["value"]), interval(figure), null, baseline,
-        figure["goal"] or "", MET[figure["met"]],
+        metric["name"], format_number(metric["value"]), format_interval(metric), null, baseline,
+        metric["threshold"] or "", MET[metric["met"]],
     )  # fmt: skip
 
 
-def groups(figures: Iterable[Mapping[str, Any]]) -> list[Group]:
-    """Return figures by group, both in the order in which they came first."""
-    figures = list(figures)
-    order = {name: place for place, name in reversed(list(enumerate(figure["group"] for figure in figures)))}
-    ordered = sorted(figures, key=lambda figure: order[figure["group"]])
-    return [(name, list(found)) for name, found in groupby(ordered, key=lambda figure: figure["group"])]
+def group_metrics(metrics: Iterable[Mapping[str, Any]]) -> list[Group]:
+    """Return metrics by group; groups and metrics keep the order of their first occurrence."""
+    metrics = list(metrics)
+    order = {name: index for index, name in reversed(list(enumerate(metric["group"] for metric in metrics)))}
+    ordered = sorted(metrics, key=lambda metric: order[metric["group"]])
+    return [(name, list(found)) for name, found in groupby(ordered, key=lambda metric: metric["group"])]
 
 
-def goals_first(figures: Iterable[Mapping[str, Any]]) -> tuple[list[Group], list[Group]]:
-    """Return the groups in which goals stand, and the others, which a reader may want pictures before."""
-    found = groups(figures)
-    first = [group for group in found if any(figure["goal"] is not None for figure in group[1])]
-    return (first, [group for group in found if group not in first]) if first else (found, [])
+def split_groups(metrics: Iterable[Mapping[str, Any]]) -> tuple[list[Group], list[Group]]:
+    """Return the groups with thresholds, shown above the plots, and the others, shown below them.
+
+    Without any threshold, all groups are in the first list.
+    """
+    groups = group_metrics(metrics)
+    first = [group for group in groups if any(metric["threshold"] is not None for metric in group[1])]
+    return (first, [group for group in groups if group not in first]) if first else (groups, [])
 
 
-def goals(document: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many goals of a results document are met, and how many were set."""
-    told = [figure["met"] for figure in document["figures"] if figure["goal"] is not None]
-    return sum(told), len(told)
+def count_met(document: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the number of thresholds of a results document that are met, and of all."""
+    met = [metric["met"] for metric in document["metrics"] if metric["threshold"] is not None]
+    return sum(met), len(met)
 
 
 def print_results(document: Mapping[str, Any], console: Console) -> None:
-    """Print the figures and the notes."""
-    met, of = goals(document)
-    told = f"{document['name']}: {met} of {of} goals met, {_seeds(document)}"
-    table = Table(title=told, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in COLUMNS:
-        table.add_column(
-            heading, justify="left" if heading == "figure" else "right", no_wrap=heading != "figure"
-        )
-    for place, (name, figures) in enumerate(groups(document["figures"])):
+    """Print metrics and notes."""
+    met, thresholds = count_met(document)
+    title = f"{document['name']}: {met} of {thresholds} thresholds met, {_seeds(document)}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, heading in enumerate(COLUMNS):
+        table.add_column(heading, justify="right" if index else "left", no_wrap=index > 0)
+    for index, (name, metrics) in enumerate(group_metrics(document["metrics"])):
         if name:
             table.add_row(f"[dim]{escape(name)}[/]")
-        elif place:
+        elif index:
             table.add_row()
-        for figure in figures:
-            row = [escape(cell) for cell in cells(figure)]
-            row[-1] = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[figure["met"]]
+        for metric in metrics:
+            row = [escape(cell) for cell in format_cells(metric)]
+            row[-1] = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[metric["met"]]
             table.add_row(*row)
     console.print(table)
     for note in document["notes"]:
         console.print(f"- {escape(note)}", soft_wrap=True)
 
 
-def markdown_row(parts: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
     """Return a row of a Markdown table."""
-    return f"| {' | '.join(markdown(part) for part in parts)} |"
+    return f"| {' | '.join(escape_markdown(cell) for cell in cells)} |"
 
 
-def markdown(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
+def escape_markdown(text: str) -> str:
+    """Return text in one line that Markdown shows literally."""
     return re.sub(r"([\\`*_<>|\[\]#])", r"\\\1", " ".join(text.split()))
 
 
-def bold_met(row: Iterable[str]) -> str:
-    """Return a row of a Markdown table whose last cell stands out where a goal is missed."""
-    text = markdown_row(row)
+def result_row(cells: Iterable[str]) -> str:
+    """Return a row of a Markdown table; a last cell "no" is bold."""
+    text = markdown_row(cells)
     return text.removesuffix("| no |") + "| **no** |" if text.endswith("| no |") else text
 
 
 def markdown_page(document: Mapping[str, Any]) -> str:
-    """Return a results document as a Markdown page, for a forge."""
-    met, of = goals(document)
+    """Return the README.md of a results document."""
+    met, thresholds = count_met(document)
     kind = "quick run" if document["quick"] else "run"
-    lines = [f"# {markdown(document['name'])}", "", markdown(document["question"]), ""]
-    lines += [f"{met} of {of} goals met; {kind} of {_seeds(document)}. Generated by:", ""]
+    lines = [f"# {escape_markdown(document['name'])}", "", escape_markdown(document["question"]), ""]
+    lines += [f"{met} of {thresholds} thresholds met; {kind} of {_seeds(document)}. Generated by:", ""]
     lines += ["```sh", document["command"], "```", ""]
-    first, others = goals_first(document["figures"])
+    first, others = split_groups(document["metrics"])
     lines += _markdown_tables(first)
-    for picture in document["pictures"]:
-        lines += [f"![{picture}]({picture}.png)", ""]
+    for plot in document["plots"]:
+        lines += [f"![{plot}]({plot}.png)", ""]
     lines += _markdown_tables(others)
     for note in document["notes"]:
-        lines.append(f"- {markdown(note)}")
+        lines.append(f"- {escape_markdown(note)}")
     lines += [""] if document["notes"] else []
-    return "\n".join([*lines, "Protocol, settings, versions and costs: `index.html`, `results.json`.", ""])
+    lines += ["Protocol, settings, versions and costs are in `results.json`; add `--page FILE.html` to the"]
+    lines += ["command to read them as a page.", ""]
+    return "\n".join(lines)
 
 
-def _markdown_tables(found: Iterable[Group]) -> list[str]:
+def _markdown_tables(groups: Iterable[Group]) -> list[str]:
     lines = []
-    for name, figures in found:
-        lines += [f"## {markdown(name)}", ""] if name else []
+    for name, metrics in groups:
+        lines += [f"## {escape_markdown(name)}", ""] if name else []
         lines += [markdown_row(COLUMNS), "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
-        lines += [bold_met(cells(figure)) for figure in figures]
+        lines += [result_row(format_cells(metric)) for metric in metrics]
         lines.append("")
     return lines
 

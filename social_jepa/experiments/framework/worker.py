@@ -1,83 +1,69 @@
-"""The process of one unit: it runs the part, keeps what it found, and tells how it goes.
+"""Process of one task: it runs the condition, writes the result file and sends progress messages.
 
-Nothing heavy is imported at the top: the number of threads has to be set before numpy and torch are loaded.
+The modules imported at the top do not import numpy: the number of threads has to be set before that.
 """
 
 import contextlib
-import json
 import multiprocessing
 import os
 import threading
 import time
 import traceback
+from collections.abc import Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from social_jepa.experiments.framework.threads import one_thread
+from social_jepa.experiments.framework.tasks import Task
+from social_jepa.experiments.framework.threads import ONE_THREAD, one_thread
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+def run_task(connection: Connection, name: str, settings: Mapping[str, Any], task: Task) -> None:
+    """Run a task and write its result file; the target of a new process.
 
-def work(said: Connection, name: str, config: dict[str, Any], unit: dict[str, Any]) -> None:
-    """Run one unit and write its outcome; to be started in a fresh process.
-
-    It says JSON messages: ["said", text] while it works, then ["done", null] or ["failed", reason].
+    Sends ("log", text) any number of times, then ("done", "") or ("failed", reason).
 
     Args:
-        said: Where it says them.
-        name: The experiment, as social_jepa.experiments.framework.registry.load takes it.
-        config: All settings, as plain values.
-        unit: Attributes of the Unit; its file as text.
+        connection: Receives the messages.
+        name: Name of the experiment, as accepted by `registry.load`.
+        settings: All settings, as returned by `plain_settings`.
+        task: The task.
     """
-    os.environ |= dict.fromkeys(
-        _THREADS, "1"
-    )  # units run side by side; and one order of sums on every machine
-    os.dup2(2, 1)  # what a part prints is progress: results alone go to stdout
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    with contextlib.suppress(BrokenPipeError):
+    os.environ |= ONE_THREAD
+    os.dup2(2, 1)  # a condition's prints are progress; stdout is for results
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):  # the parent has ended
         try:
-            _run(said, name, config, unit)
-            _tell(said, "done", None)
+            _run(connection, name, settings, task)
+            connection.send(("done", ""))
         except BrokenPipeError:
             raise
-        except (Exception, SystemExit) as error:  # whatever a part raises; the other units go on
-            _keep_traceback(unit["file"])
-            _tell(said, "failed", f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # an experiment's code may raise anything
+            with contextlib.suppress(OSError):
+                task.file.parent.mkdir(parents=True, exist_ok=True)
+                task.file.with_suffix(".txt").write_text(traceback.format_exc())
+            connection.send(("failed", f"{type(error).__name__}: {error}"))
 
 
-def _run(said: Connection, name: str, config: dict[str, Any], given: dict[str, Any]) -> None:
-    import dataclasses
-
+def _run(connection: Connection, name: str, settings: Mapping[str, Any], task: Task) -> None:
     from social_jepa.config.overrides import build_config
     from social_jepa.experiments.framework.registry import load
-    from social_jepa.experiments.framework.tasks import Task, check_result, write_result
+    from social_jepa.experiments.framework.task_results import check_result, write_result
 
-    experiment, unit = load(name), Task(**{**given, "file": Path(given["file"])})
-    settings = build_config(experiment.settings, config, ())
-    began = time.perf_counter()
+    experiment = load(name)
+    built = build_config(experiment.settings, dict(settings), ())
+    started = time.perf_counter()
     with one_thread():
-        outcome = experiment.run(
-            unit.condition, unit.seed, settings, lambda text: _tell(said, "said", str(text))
+        result = experiment.run(
+            task.condition, task.seed, built, lambda text: connection.send(("log", str(text)))
         )
-    seconds = time.perf_counter() - began
-    check_result(outcome)
-    write_result(unit, dataclasses.replace(outcome, seconds=seconds))
+    seconds = time.perf_counter() - started
+    check_result(result)
+    write_result(task, replace(result, seconds=seconds))
 
 
-def _keep_traceback(file: str) -> None:
-    """Keep what a developer wants to read beside the unit's file; a person gets a sentence."""
-    with contextlib.suppress(OSError):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).with_suffix(".txt").write_text(traceback.format_exc())
-
-
-def _tell(said: Connection, kind: str, what: object) -> None:
-    said.send_bytes(json.dumps([kind, what]).encode())
-
-
-def _leave_with_parent() -> None:
-    """Do not outlive the parent, however it ended: nobody would wait for the outcome."""
+def _exit_with_parent() -> None:
+    """End this process when its parent has ended for any reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,7 +1,8 @@
-"""The command `experiment` as a person types it."""
+"""The command `experiment`, as typed by a user."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from social_jepa.experiments.framework.registry import EXPERIMENTS
 from tests.support.command import call
 
 ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTATION = ROOT / "docs" / "how_to" / "experiment.md"
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
 HEAVY = {"torch", "ray", "matplotlib", "numpy", "scipy", "rich"}
 
@@ -22,7 +24,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_help_is_quick_and_names_every_option():
+def test_help_is_fast_and_names_every_option():
     script = """
 import sys
 from social_jepa.cli.app import main
@@ -37,20 +39,31 @@ finally:
 
     assert done.returncode == 0, done.stderr
     assert not (HEAVY - {"rich"}) & set(loaded.split())
-    for word in ("--seeds", "--quick", "--out", "--workers", "--fresh", "--list", "--json", "KEY=VALUE"):
+    options = (
+        "--seeds",
+        "--quick",
+        "--out",
+        "--workers",
+        "--fresh",
+        "--redraw",
+        "--page",
+        "--list",
+        "--json",
+    )
+    for word in (*options, "KEY=VALUE"):
         assert word in text
 
 
-def test_a_run_prints_its_table_and_says_where_the_page_is(here):
+def test_a_run_prints_its_metrics_and_the_path_of_its_results(here):
     said = call("experiment", TINY, "--quick", "--workers", "2")
 
     assert said.status == 0
-    page = Path("runs/quick-evidence/tiny/index.html")
-    assert said.out.rstrip().endswith(str(page))
-    assert page.is_file()
+    readme = Path("runs/quick-evidence/tiny/README.md")
+    assert said.out.rstrip().endswith(str(readme))
+    assert readme.is_file()
     assert "mean of <good>" in said.out
-    assert "1 of 2 goals met, one seed" in said.out
-    assert "began" in said.err
+    assert "1 of 2 thresholds met, one seed" in said.out
+    assert "started" in said.err
     assert not Path("evidence").exists()
 
 
@@ -59,7 +72,7 @@ def test_json_is_the_results_document_and_nothing_else(here):
 
     assert said.status == 0
     assert json.loads(said.out) == json.loads(Path("mine/tiny/results.json").read_text())
-    assert json.loads(said.out)["config"]["samples"] == 30
+    assert json.loads(said.out)["settings"]["samples"] == 30
     assert json.loads(said.out)["command"].endswith("--seeds 1 samples=30")
 
 
@@ -72,34 +85,65 @@ def test_all_runs_every_experiment_and_prints_one_document(here, monkeypatch):
 
     assert said.status == 0, said.err
     assert [document["name"] for document in json.loads(said.out)["experiments"]] == ["tiny"]
-    assert Path("runs/quick-evidence/index.html").is_file()
+    assert Path("runs/quick-evidence/tiny/README.md").is_file()
 
 
-def test_a_part_that_fails_is_a_sentence_and_exit_status_1(here):
-    said = call("experiment", TINY, "--seeds", "1", "trouble=raises")
+def test_recorded_results_become_plots_and_pages_without_a_run(here, monkeypatch):
+    experiments = {"tiny": "tests.support.tiny_experiment"}
+    monkeypatch.setattr("social_jepa.experiments.framework.registry.EXPERIMENTS", experiments)
+    assert call("experiment", "tiny", "--quick").status == 0
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", None)
+    folder = Path("runs/quick-evidence/tiny")
+    shutil.rmtree(folder / ".tasks")
+    plots = {path.name: path.read_bytes() for path in folder.glob("*.png")}
+    for name in plots:
+        (folder / name).unlink()
+
+    drawn = call("experiment", "tiny", "--quick", "--redraw")
+    page = call("experiment", "tiny", "--quick", "--page", "pages/tiny.html")
+    index = call("experiment", "all", "--quick", "--page", "pages/index.html")
+
+    assert (drawn.status, page.status, index.status) == (0, 0, 0), drawn.err + page.err + index.err
+    assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == plots != {}
+    assert page.out.split() == ["page", "pages/tiny.html"]
+    assert "mean of &lt;good&gt;" in Path("pages/tiny.html").read_text()
+    assert 'href="../runs/quick-evidence/tiny/README.md"' in Path("pages/index.html").read_text()
+
+
+@pytest.mark.parametrize("option", [["--redraw"], ["--page", "x.html"]])
+def test_a_page_or_plots_of_missing_results_are_a_sentence_with_the_command(here, option):
+    said = call("experiment", TINY, *option)
+
+    assert (said.status, said.out) == (2, "")
+    assert f"run `social-jepa experiment {TINY} --seeds 3` first" in " ".join(said.err.split())
+    assert not list(here.iterdir())
+
+
+def test_a_condition_that_fails_is_a_sentence_and_exit_status_1(here):
+    said = call("experiment", TINY, "--seeds", "1", "failure=raises")
 
     assert (said.status, said.out) == (1, "")
-    assert "part bad, seed 0: RuntimeError: it does <not> work out" in said.err
+    assert "condition bad, seed 0: RuntimeError: it does <not> work out" in said.err
     assert "Traceback" not in said.err
     assert "RuntimeError" in next(here.rglob("bad-0.txt")).read_text()
     assert not list(here.rglob("results.json"))
 
 
-SLIPS = {
+MISTAKES = {
     "an unknown name": (["countng"], "did you mean counting?"),
-    "no name": ([], "which experiment? There are isometry"),
+    "no name": ([], "name an experiment: one of isometry"),
     "an unknown setting": ([TINY, "sampels=1"], "did you mean samples?"),
     "an unknown setting of all": (["all", "zzz=1"], "zzz: no such setting"),
     "no seeds": ([TINY, "--seeds", "0"], "greater than or equal to 1"),
-    "too many seeds": ([TINY, "--seeds", "100000"], "1 to 1000 seeds"),
+    "too many seeds": ([TINY, "--seeds", "100000"], "must be 1 to 1000"),
     "no workers": ([TINY, "--workers", "0"], "greater than or equal to 1"),
-    "a place that cannot be written": ([TINY, "--out", "/proc/nowhere"], "cannot make the folder"),
+    "a folder that cannot be written": ([TINY, "--out", "/proc/nowhere"], "cannot make the folder"),
 }
 
 
-@pytest.mark.parametrize("case", SLIPS)
-def test_a_slip_is_a_sentence_and_leaves_nothing_behind(here, case):
-    words, remedy = SLIPS[case]
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_a_sentence_and_writes_no_files(here, case):
+    words, remedy = MISTAKES[case]
 
     said = call("experiment", *words)
 
@@ -109,22 +153,22 @@ def test_a_slip_is_a_sentence_and_leaves_nothing_behind(here, case):
     assert not list(here.iterdir())
 
 
-def test_the_example_of_the_documentation_runs(here, monkeypatch):
-    text = (ROOT / "docs" / "experiments.md").read_text()
-    Path("my_module.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
+def documented_modules():
+    return re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+
+
+def test_the_custom_experiment_of_the_documentation_runs(here, monkeypatch):
+    Path("my_module.py").write_text(documented_modules()[0])
     monkeypatch.syspath_prepend(here)
 
     said = call("experiment", "my_module:EXPERIMENT", "--quick")
 
     assert said.status == 0, said.err
-    assert "1 of 1 goals met" in said.out
+    assert "1 of 1 thresholds met" in said.out
 
 
-def test_the_strangers_of_the_documentation_agree(capsys):
-    text = (ROOT / "docs" / "experiments.md").read_text()
-    example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1]
-
-    exec(compile(example, "experiments.md", "exec"), {})
+def test_the_agents_of_the_documentation_have_a_good_map(capsys):
+    exec(compile(documented_modules()[1], DOCUMENTATION.name, "exec"), {})
 
     assert float(capsys.readouterr().out.splitlines()[-1]) > 0.8
 

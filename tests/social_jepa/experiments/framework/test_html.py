@@ -1,10 +1,9 @@
-"""What people read: the page, its Markdown twin, the page over all, the pictures."""
+"""README.md, HTML pages, and figures as PNG."""
 
 import copy
 import io
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,42 +12,42 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from social_jepa.experiments.framework import table
-from social_jepa.experiments.framework.figure_io import MOST_BYTES, check_name, draw_png, draw_svg
-from social_jepa.experiments.framework.html import found, protocol, write_index, write_page
+from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.figure_io import MAX_FULL_COLOR_BYTES, check_plot_name, draw_png
+from social_jepa.experiments.framework.html import experiment_page, index_page
 
-EVIL = '<script>alert("x")</script> & $name `code`'
+SCRIPT = '<script>alert("x")</script> & $name {{ name }} `code`'
 PLAIN = {
-    "name": "tiny", "question": "Why?", "protocol": "First.\n\nSecond\nline.", "quick": False,
-    "seeds": [0, 1],
-    "config": {"steps": 3}, "notes": ["A note."], "pictures": [], "seconds": {"part": 60.0},
-    "flops": {"part": 2e12}, "versions": {"torch": "2"}, "environment": {"cores": 2}, "sources": ["a"],
-    "command": "social-jepa experiment tiny",
-    "figures": [
-        {"name": "one", "group": "g", "value": 0.5, "low": 0.4, "high": 0.6, "seeds": [0.4, 0.6], "null": 0.0,
-         "baseline": 0.3, "goal": ">= 0.7", "met": False},
-        {"name": "two", "group": "", "value": None, "low": None, "high": None, "seeds": [None, None],
-         "null": None, "baseline": None, "goal": None, "met": None},
-        {"name": "three", "group": "g", "value": -1e-9, "low": -2e6, "high": 123456.0, "seeds": [0, 0],
-         "null": None, "baseline": None, "goal": "< 1", "met": True},
+    "format": 1, "name": "tiny", "question": "Why?", "protocol": "First.\n\nSecond\nline.", "quick": False,
+    "seeds": [0, 1], "settings": {"steps": 3}, "notes": ["A note."], "plots": [],
+    "conditions": {"condition": {"seconds": 60.0, "flops": 2e12}}, "versions": {"torch": "2"},
+    "environment": {"cpus": 2}, "source_fingerprints": ["a"], "command": "social-jepa experiment tiny",
+    "metrics": [
+        {"name": "one", "group": "g", "value": 0.5, "low": 0.4, "high": 0.6, "by_seed": [0.4, 0.6],
+         "null": 0.0, "baseline": 0.3, "threshold": ">= 0.7", "met": False},
+        {"name": "two", "group": "", "value": None, "low": None, "high": None, "by_seed": [None, None],
+         "null": None, "baseline": None, "threshold": None, "met": None},
+        {"name": "three", "group": "g", "value": -1e-9, "low": -2e6, "high": 123456.0, "by_seed": [0, 0],
+         "null": None, "baseline": None, "threshold": "< 1", "met": True},
     ],
 }  # fmt: skip
 
 
-def with_evil():
+def with_script():
     document = copy.deepcopy(PLAIN)
     for key in ("question", "protocol", "command"):
-        document[key] = EVIL
-    document["notes"] = [EVIL]
-    document["config"] = {EVIL: EVIL}
-    document["versions"] = {EVIL: EVIL}
-    document["seconds"], document["flops"] = {EVIL: 1.0}, {EVIL: 1.0}
-    for figure in document["figures"]:
-        figure["name"] = figure["group"] = EVIL
+        document[key] = SCRIPT
+    document["notes"] = [SCRIPT]
+    document["settings"] = {SCRIPT: SCRIPT}
+    document["versions"] = {SCRIPT: SCRIPT}
+    document["conditions"] = {SCRIPT: {"seconds": 1.0, "flops": 1.0}}
+    for metric in document["metrics"]:
+        metric["name"] = metric["group"] = SCRIPT
     return document
 
 
-class Reader(HTMLParser):
-    """Collects tags and text, and refuses what is not closed."""
+class Page(HTMLParser):
+    """Tags, links and text of a page; fails for tags that are not closed."""
 
     def __init__(self, text):
         super().__init__()
@@ -70,19 +69,20 @@ class Reader(HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize("document", [PLAIN, with_evil()], ids=["plain", "evil"])
-def test_a_page_is_sound_shows_everything_as_text_and_loads_nothing(tmp_path, document):
-    page = Reader(write_page(tmp_path, document).read_text())
+@pytest.mark.parametrize("document", [PLAIN, with_script()], ids=["plain", "script"])
+def test_a_page_is_valid_shows_everything_as_text_and_loads_nothing(tmp_path, document):
+    page = Page(experiment_page(tmp_path, document))
 
     assert "script" not in page.tags
-    assert all(link.startswith("data:") or ":" not in link for link in page.links)
+    assert all(link.startswith("data:") for link in page.links)
     assert document["question"].split()[0] in page.text
     assert "1 of 2" in page.text
     assert "0.400 to 0.600" in page.text
+    assert document["command"] in page.text
 
 
-def test_goals_nulls_and_intervals_stand_beside_their_figures(tmp_path):
-    text = write_page(tmp_path, PLAIN).read_text()
+def test_intervals_nulls_baselines_and_thresholds_are_in_the_row_of_their_metric(tmp_path):
+    text = experiment_page(tmp_path, PLAIN)
     rows = {
         cells[0]: cells[1:]
         for cells in (re.findall(r"<td[^>]*>(.*?)</td>", row) for row in text.split("<tr>"))
@@ -91,44 +91,47 @@ def test_goals_nulls_and_intervals_stand_beside_their_figures(tmp_path):
 
     assert rows["one"] == ["0.500", "0.400 to 0.600", "0", "0.300", "&gt;= 0.7", "no"]
     assert rows["two"] == ["–", "", "", "", "", ""]
-    assert text.index(">one<") < text.index(">three<") < text.index(">two<"), "groups stand together"
+    assert text.index(">one<") < text.index(">three<") < text.index(">two<"), "a group is in one place"
 
 
-def test_goals_come_first_then_pictures_then_all_else_and_nothing_twice(tmp_path):
-    (tmp_path / "seen.png").write_bytes(b"picture")
-    document = PLAIN | {"pictures": ["seen"]}
-    twin = table.markdown_page(document)
+def test_metrics_with_thresholds_come_first_then_plots_then_other_metrics_and_notes(tmp_path):
+    (tmp_path / "values.png").write_bytes(b"image")
+    document = PLAIN | {"plots": ["values"]}
+    readme = table.markdown_page(document)
 
-    for text, picture in ((write_page(tmp_path, document).read_text(), "<figure"), (twin, "![seen]")):
-        places = [text.index(what) for what in ("three", picture, "two", "A note.")]
+    for text, plot in ((experiment_page(tmp_path, document), "<figure"), (readme, "![values]")):
+        places = [text.index(what) for what in ("three", plot, "two", "A note.")]
         assert places == sorted(places)
         assert all(text.count(name) == 1 for name in ("three", "two"))
-    aimless = [figure | {"goal": None} for figure in PLAIN["figures"]]
-    assert table.goals_first(aimless) == (table.groups(aimless), [])
+    without = [metric | {"threshold": None} for metric in PLAIN["metrics"]]
+    assert table.split_groups(without) == (table.group_metrics(without), [])
 
 
 def test_equal_documents_give_equal_pages(tmp_path):
-    assert write_page(tmp_path, PLAIN).read_bytes() == write_page(tmp_path, PLAIN).read_bytes()
+    assert experiment_page(tmp_path, PLAIN) == experiment_page(tmp_path, PLAIN)
 
 
-def test_a_docstring_becomes_paragraphs_lists_and_code():
+def test_a_docstring_becomes_paragraphs_lists_and_code(tmp_path):
     text = "A `word` here\nand there.\n\nThree:\n- one\n  goes on\n- <two>\n\nEnd."
 
-    assert protocol(text).replace(' class="lead"', "").replace(' class="notes"', "") == (
-        "<p>A <code>word</code> here and there.</p>\n<p>Three:</p>\n"
-        "<ul><li>one goes on</li><li>&lt;two&gt;</li></ul>\n<p>End.</p>"
+    page = experiment_page(tmp_path, PLAIN | {"protocol": text})
+
+    section = page[page.index("<h2>Protocol</h2>") :].partition("</section>")[0]
+    assert section.replace(' class="lead"', "").replace(' class="notes"', "") == (
+        "<h2>Protocol</h2>\n<p>A <code>word</code> here and there.</p>\n<p>Three:</p>\n"
+        "<ul><li>one goes on</li><li>&lt;two&gt;</li></ul>\n<p>End.</p>\n"
     )
 
 
-def test_the_markdown_twin_is_one_row_a_figure_with_nothing_that_ends_a_cell():
-    before, fence, after = re.split(r"^```(?:sh)?$", table.markdown_page(with_evil()), flags=re.MULTILINE)
+def test_the_readme_has_one_row_for_each_metric_and_escapes_what_would_end_a_cell():
+    before, fence, after = re.split(r"^```(?:sh)?$", table.markdown_page(with_script()), flags=re.MULTILINE)
     rows = [line for line in (before + after).splitlines() if "script" in line]
     cells = [re.split(r"(?<!\\)\|", row) for row in rows if row.startswith("|")]
 
     assert len(cells) == 3
     assert {len(row) for row in cells} == {len(table.COLUMNS) + 2}
     assert not any("<script" in row.replace(r"\<", "") for row in rows)
-    assert fence.strip() == EVIL, "what stands between fences is shown as it is"
+    assert fence.strip() == SCRIPT, "text between fences is shown literally"
     assert any("**no**" in row for row in rows)
 
 
@@ -137,54 +140,54 @@ def test_the_markdown_twin_is_one_row_a_figure_with_nothing_that_ends_a_cell():
     [(None, "–"), (0.0, "0"), (-1e-9, "-1.00e-09"), (-0.0, "0"), (0.12345, "0.123"),
      (-12.34, "-12.3"), (1234.5, "1,234"), (24.0, "24"), (2e6, "2.00e+06")],
 )  # fmt: skip
-def test_a_number_reads_in_few_digits(value, text):
-    assert table.brief(value) == text
+def test_a_number_is_formatted_with_few_digits(value, text):
+    assert table.format_number(value) == text
 
 
-def test_the_page_over_all_experiments_lists_what_lies_there_and_nothing_else(tmp_path):
+def test_the_index_lists_the_experiments_of_a_folder_in_the_order_of_the_registry(tmp_path):
     for name in ("zeta", "counting", "alpha"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "results.json").write_text(json.dumps(PLAIN | {"name": name, "question": EVIL}))
-    for name, text in (("list", "[]"), ("cut", '{"name": "cut"'), ("liar", json.dumps(PLAIN))):
+        document = PLAIN | {"name": name, "question": SCRIPT}
+        (tmp_path / name / "results.json").write_text(json.dumps(document))
+    others = {"list": "[]", "cut": '{"name": "cut"', "renamed": json.dumps(PLAIN)}
+    others["old"] = json.dumps(PLAIN | {"name": "old", "format": 0})
+    for name, text in others.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(text)
 
-    page = Reader(write_index(tmp_path).read_text())
+    page = Page(index_page(tmp_path, tmp_path / "pages"))
 
-    assert [document["name"] for document in found(tmp_path)] == ["counting", "alpha", "zeta"]
-    assert page.links == ["counting/index.html", "alpha/index.html", "zeta/index.html"]
+    assert [document["name"] for document in find_documents(tmp_path)] == ["counting", "alpha", "zeta"]
+    assert page.links == ["../counting/README.md", "../alpha/README.md", "../zeta/README.md"]
     assert "1 of 2" in page.text
     assert "script" not in page.tags
 
 
-def cloud(points):
-    picture = Figure(figsize=(4, 3))
+def scatter(points):
+    figure = Figure(figsize=(4, 3))
     rng = np.random.default_rng(0)
-    axes = picture.subplots()
+    axes = figure.subplots()
     axes.scatter(*rng.standard_normal((2, points)), c=rng.random(points))
     axes.set_title("a <title>")
-    return picture
+    return figure
 
 
-def test_pictures_are_equal_bytes_small_and_sound():
-    png, svg = draw_png(cloud(50)), draw_svg(cloud(50))
+def test_equal_figures_give_equal_bytes_without_metadata():
+    png = draw_png(scatter(50))
 
-    assert (png, svg) == (draw_png(cloud(50)), draw_svg(cloud(50)))
-    assert ElementTree.fromstring(svg).tag.endswith("svg")
-    assert b"dc:date" not in svg
+    assert png == draw_png(scatter(50))
     with Image.open(io.BytesIO(png)) as image:
         assert (image.format, image.text) == ("PNG", {})
-    assert len(draw_svg(cloud(20_000))) < 300_000
 
 
-def test_a_rich_picture_becomes_small_enough():
-    picture = Figure(figsize=(6, 5))
-    picture.subplots().imshow(np.random.default_rng(0).random((400, 400, 3)), interpolation="none")
+def test_a_figure_with_many_colors_is_reduced_to_a_small_file():
+    figure = Figure(figsize=(6, 5))
+    figure.subplots().imshow(np.random.default_rng(0).random((400, 400, 3)), interpolation="none")
 
-    assert len(draw_png(picture)) < 2 * MOST_BYTES
+    assert len(draw_png(figure)) < 2 * MAX_FULL_COLOR_BYTES
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "", "A", "x.png", "a/b"])
-def test_a_picture_s_name_is_the_name_of_a_file(name):
-    with pytest.raises(ValueError, match="a picture is named"):
-        check_name(name)
+def test_a_plot_name_that_cannot_be_a_file_name_is_rejected(name):
+    with pytest.raises(ValueError, match="a plot's name is lowercase"):
+        check_plot_name(name)

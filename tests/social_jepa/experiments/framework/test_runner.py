@@ -1,4 +1,4 @@
-"""Units run, are kept, and become results: whole, the same each time, or not at all."""
+"""Runs of an experiment: tasks run, results are kept, and files are written completely or not at all."""
 
 import io
 import json
@@ -14,23 +14,26 @@ from unittest import mock
 import pytest
 from rich.console import Console
 
+from social_jepa.experiments.framework.artifacts import ResultsFileError, redraw
 from social_jepa.experiments.framework.experiment import Results
+from social_jepa.experiments.framework.html import experiment_page
 from social_jepa.experiments.framework.registry import load
-from social_jepa.experiments.framework.runner import ExperimentError, run
+from social_jepa.experiments.framework.runner import ExperimentError, run_experiment
 from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
 ROOT = Path(__file__).resolve().parents[4]
+FINGERPRINT = "social_jepa.experiments.framework.runner.fingerprint_sources"
 
 
 @pytest.fixture(autouse=True)
-def sources(monkeypatch):
-    """Source files that nobody edits while the tests run."""
-    monkeypatch.setattr("social_jepa.experiments.framework.runner.fingerprint", lambda module: "these")
+def constant_fingerprint(monkeypatch):
+    """A fingerprint that editing source files while the tests run does not change."""
+    monkeypatch.setattr(FINGERPRINT, lambda module: "these")
 
 
-class Told(Console):
+class TextConsole(Console):
     """A console whose text can be read."""
 
     def __init__(self):
@@ -41,106 +44,165 @@ class Told(Console):
         return self.file.getvalue()
 
 
-def go(out, *settings, told=None, fresh=False, workers=2, **options):
-    wanted = plan_run(TINY, [f"log={out / 'log'}", *settings], out=out, **options)
-    return run(wanted, told or Told(), workers=workers, fresh=fresh)
+def run_tiny(out, *settings, console=None, fresh=False, workers=2, **options):
+    run = plan_run(TINY, [f"log={out / 'log'}", *settings], out=out, **options)
+    return run_experiment(run, console or TextConsole(), workers=workers, fresh=fresh)
 
 
-def ran(out):
-    """The units that ran since it was asked last."""
+def pop_log(out):
+    """Return condition and seed of the tasks that ran since the last call."""
     lines = (out / "log").read_text().splitlines() if (out / "log").exists() else []
     (out / "log").unlink(missing_ok=True)
     return [tuple(line.split()[:2]) for line in lines]
 
 
-def steady(document):
-    """What must not change: all but the seconds, and the settings that name the folder."""
-    plain = {key: value for key, value in document.items() if key not in ("seconds", "command", "sources")}
-    return plain | {"config": plain["config"] | {"log": "", "slow": 0}}
+def reproducible(document):
+    """Return the parts of a document that equal runs share: no seconds, no settings that name the folder."""
+    variable = ("command", "source_fingerprints")
+    plain = {key: value for key, value in document.items() if key not in variable}
+    flops = {condition: costs["flops"] for condition, costs in document["conditions"].items()}
+    return plain | {"conditions": flops, "settings": plain["settings"] | {"log": "", "slow": 0}}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    out = tmp_path_factory.mktemp("undisturbed")
-    with mock.patch("social_jepa.experiments.framework.runner.fingerprint", return_value="these"):
-        return out, go(out, seeds=2)
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("uninterrupted")
+    with mock.patch(FINGERPRINT, return_value="these"):
+        return out, run_tiny(out, seeds=2)
 
 
-def test_results_hold_what_a_reader_needs_and_nothing_of_this_machine(undisturbed):
-    out, document = undisturbed
+def test_the_results_document_is_complete_and_does_not_name_this_machine(uninterrupted):
+    out, document = uninterrupted
     text = (out / "tiny" / "results.json").read_text()
 
     assert json.loads(text) == document
+    assert document["format"] == 1
     assert document["seeds"] == [0, 1]
-    assert document["config"]["noise"] == {"spread": 1.0}
-    assert document["flops"] == {"good": 10.0, "bad": 10.0}
+    assert document["settings"]["noise"] == {"scale": 1.0}
+    assert {name: costs["flops"] for name, costs in document["conditions"].items()} == {"good": 10, "bad": 10}
     assert {"python", "torch", "numpy", "social-jepa"} <= document["versions"].keys()
     assert "average" in document["protocol"]
     assert os.uname().nodename not in text
-    without = text.replace(document["config"]["log"], "")
-    assert "/tmp" not in without
+    without = text.replace(document["settings"]["log"], "")
+    assert "/tmp/" not in without
     assert str(ROOT) not in without
 
 
-def test_figures_are_those_of_the_experiment_computed_in_one_process(undisturbed):
+def test_a_run_writes_results_readme_and_plots_alone(uninterrupted):
+    names = {path.name for path in (uninterrupted[0] / "tiny").iterdir() if not path.name.startswith(".")}
+
+    assert names == {"results.json", "README.md", "values.png", "difference.png", "frames.png"}
+
+
+def test_metrics_equal_those_computed_in_one_process(uninterrupted):
     experiment, seeds = load(TINY), (0, 1)
     settings = experiment.settings()
-    outcomes = {
-        (part, seed): experiment.run(part, seed, settings, lambda text: None)
-        for part in ("good", "bad")
+    condition_results = {
+        (condition, seed): experiment.run(condition, seed, settings, lambda text: None)
+        for condition in ("good", "bad")
         for seed in seeds
     }
-    figures = experiment.metrics(Results(outcomes, seeds), settings)
+    metrics = experiment.metrics(Results(condition_results, seeds), settings)
 
-    assert [figure.as_dict() for figure in figures] == undisturbed[1]["figures"]
+    assert [metric.as_dict() for metric in metrics] == uninterrupted[1]["metrics"]
 
 
-def test_a_part_has_one_thread_and_a_fresh_process(undisturbed):
-    out, _ = undisturbed
+def test_every_task_has_one_thread(uninterrupted):
+    out, _ = uninterrupted
     lines = (out / "log").read_text().split("\n")[:-1]
 
     assert len(lines) == 4
     assert {line.split()[3] for line in lines} == {"1"}
 
 
-def test_equal_runs_give_equal_bytes_but_for_the_seconds(undisturbed, tmp_path):
-    out, document = undisturbed
+def test_equal_runs_give_equal_results_and_plots(uninterrupted, tmp_path):
+    out, document = uninterrupted
 
-    again = go(tmp_path, seeds=2, workers=1)
+    again = run_tiny(tmp_path, seeds=2, workers=1)
 
-    assert steady(again) == steady(document)
-    for name in ("values.png", "values.svg"):
-        assert (tmp_path / "tiny" / name).read_bytes() == (out / "tiny" / name).read_bytes()
-
-
-def test_what_is_done_is_kept_until_a_setting_changes_or_fresh_is_asked_for(tmp_path):
-    go(tmp_path, seeds=1)
-    assert len(ran(tmp_path)) == 2
-
-    told = Told()
-    go(tmp_path, seeds=2, told=told)
-    assert sorted(ran(tmp_path)) == [("bad", "1"), ("good", "1")]
-    assert "2 of 4 parts kept from before; --fresh starts over" in told.text
-
-    go(tmp_path, "samples=50", seeds=1)
-    assert len(ran(tmp_path)) == 2
-
-    told = Told()
-    go(tmp_path, "samples=50", seeds=1, fresh=True, told=told)
-    assert len(ran(tmp_path)) == 2
-    assert "kept" not in told.text
+    assert reproducible(again) == reproducible(document)
+    for name in document["plots"]:
+        plots = [(folder / "tiny" / f"{name}.png").read_bytes() for folder in (tmp_path, out)]
+        assert plots[0] == plots[1]
 
 
-def test_parts_of_other_source_files_are_kept_but_told(tmp_path, monkeypatch):
-    go(tmp_path, seeds=1)
-    monkeypatch.setattr("social_jepa.experiments.framework.runner.fingerprint", lambda module: "others")
-    told = Told()
+def test_plots_and_readme_are_redrawn_to_equal_bytes_without_running_anything(
+    uninterrupted, tmp_path, monkeypatch
+):
+    shutil.copytree(uninterrupted[0] / "tiny", tmp_path / "tiny", ignore=shutil.ignore_patterns(".*"))
+    files = sorted(path for path in (tmp_path / "tiny").iterdir() if path.name != "results.json")
+    before = {path.name: path.read_bytes() for path in files}
+    for path in files:
+        path.unlink()
+    monkeypatch.setattr("tests.support.tiny_experiment.run", None)
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", None)
 
-    document = go(tmp_path, seeds=2, told=told)
+    redraw(plan_run(TINY, out=tmp_path))
 
-    assert "2 of 4 parts kept from before, 2 of them made by other source files" in told.text
-    assert len(document["sources"]) == 2
-    assert "other versions of the source files" in (tmp_path / "tiny" / "index.html").read_text()
+    assert {path.name: path.read_bytes() for path in files} == before
+    assert len(before) == 4
+
+
+DEFECTS = {
+    "no file": (lambda document: None, "cannot read"),
+    "no plot data": (
+        lambda document: {key: value for key, value in document.items() if key != "plot_data"},
+        "was recorded without the data behind its plots",
+    ),
+    "another format": (lambda document: document | {"format": 99}, "has format 99, this version reads 1"),
+    "unknown settings": (lambda document: document | {"settings": {"old": 1}}, "does not fit the code"),
+    "no data of a plot": (
+        lambda document: document | {"plot_data": document["plot_data"] | {"estimates": {}}},
+        "does not fit the code",
+    ),
+    "no document": (lambda document: [], "is no results document"),
+}
+
+
+@pytest.mark.parametrize("case", DEFECTS)
+def test_results_that_cannot_be_redrawn_are_a_sentence_with_the_command_that_records_them(
+    uninterrupted, tmp_path, case
+):
+    change, sentence = DEFECTS[case]
+    (tmp_path / "tiny").mkdir()
+    if (document := change(uninterrupted[1])) is not None:
+        (tmp_path / "tiny" / "results.json").write_text(json.dumps(document))
+
+    with pytest.raises(ResultsFileError, match=sentence) as caught:
+        redraw(plan_run(TINY, out=tmp_path))
+
+    assert f"run `social-jepa experiment {TINY} --seeds 3`" in str(caught.value)
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_finished_tasks_are_kept_until_a_setting_changes_or_fresh_is_given(tmp_path):
+    run_tiny(tmp_path, seeds=1)
+    assert len(pop_log(tmp_path)) == 2
+
+    console = TextConsole()
+    run_tiny(tmp_path, seeds=2, console=console)
+    assert sorted(pop_log(tmp_path)) == [("bad", "1"), ("good", "1")]
+    assert "2 of 4 tasks kept from an earlier run; --fresh runs all again" in console.text
+
+    run_tiny(tmp_path, "samples=50", seeds=1)
+    assert len(pop_log(tmp_path)) == 2
+
+    console = TextConsole()
+    run_tiny(tmp_path, "samples=50", seeds=1, fresh=True, console=console)
+    assert len(pop_log(tmp_path)) == 2
+    assert "kept" not in console.text
+
+
+def test_tasks_of_other_source_code_are_kept_and_reported(tmp_path, monkeypatch):
+    run_tiny(tmp_path, seeds=1)
+    monkeypatch.setattr(FINGERPRINT, lambda module: "others")
+    console = TextConsole()
+
+    document = run_tiny(tmp_path, seeds=2, console=console)
+
+    assert "2 of 4 tasks kept from an earlier run, 2 of them with other source code" in console.text
+    assert len(document["source_fingerprints"]) == 2
+    assert "The source code changed between the tasks" in experiment_page(tmp_path / "tiny", document)
 
 
 def start(out, *words):
@@ -167,16 +229,16 @@ def alive(pid):
     return state != "Z"
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_stopped_midway_goes_on_to_the_same_results(undisturbed, tmp_path, blow):
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_continues_to_the_same_results(uninterrupted, tmp_path, ending):
     process = start(tmp_path, "--seeds", "2", "slow=0.7")
-    parts = tmp_path / "tiny" / ".parts"
+    task_folder = tmp_path / "tiny" / ".tasks"
     limit = time.monotonic() + 60
-    while len(list(parts.glob("[!.]*.npz"))) < 2 and time.monotonic() < limit:
+    while len(list(task_folder.glob("[!.]*.npz"))) < 2 and time.monotonic() < limit:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGSTOP)  # or one more part might begin unseen
+    os.kill(process.pid, signal.SIGSTOP)  # so that no further task starts unnoticed
     orphans = children(process.pid)
-    (os.killpg if blow == signal.SIGINT else os.kill)(process.pid, blow)
+    (os.killpg if ending == signal.SIGINT else os.kill)(process.pid, ending)
     os.kill(process.pid, signal.SIGCONT)
     _, err = process.communicate(timeout=60)
 
@@ -184,55 +246,55 @@ def test_a_run_that_is_stopped_midway_goes_on_to_the_same_results(undisturbed, t
     while any(map(alive, orphans)) and time.monotonic() < limit:
         time.sleep(0.05)
     assert orphans
-    assert not any(map(alive, orphans)), "a part outlived its run"
+    assert not any(map(alive, orphans)), "a task outlived its run"
     assert "Traceback" not in err
-    assert ("the same command does the others" in err) == (blow == signal.SIGINT)
-    assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
+    assert ("run the same command to do the others" in err) == (ending == signal.SIGINT)
+    assert process.returncode == (130 if ending == signal.SIGINT else -signal.SIGKILL)
     assert not (tmp_path / "tiny" / "results.json").exists()
-    kept = len(list(parts.glob("[!.]*.npz")))
+    kept = len(list(task_folder.glob("[!.]*.npz")))
     assert 2 <= kept < 4
-    ran(tmp_path)
+    pop_log(tmp_path)
 
-    told = Told()
-    document = go(tmp_path, "slow=0.7", seeds=2, told=told)
+    console = TextConsole()
+    document = run_tiny(tmp_path, "slow=0.7", seeds=2, console=console)
 
-    assert f"{kept} of 4 parts kept from before" in told.text
-    assert len(ran(tmp_path)) == 4 - kept
-    assert steady(document) == steady(undisturbed[1])
+    assert f"{kept} of 4 tasks kept from an earlier run" in console.text
+    assert len(pop_log(tmp_path)) == 4 - kept
+    assert reproducible(document) == reproducible(uninterrupted[1])
 
 
-TROUBLES = {
-    "raises": "part bad, seed 0: RuntimeError: it does <not> work out",
-    "killed": "part bad, seed 0: its process was ended by SIGKILL",
-    "exits": "part bad, seed 0: SystemExit: 3",
-    "figures": "its figures cannot be made: KeyError: 'no such measure'",
+FAILURES = {
+    "raises": "condition bad, seed 0: RuntimeError: it does <not> work out",
+    "killed": "condition bad, seed 0: its process was ended by SIGKILL",
+    "exits": "condition bad, seed 0: SystemExit: 3",
+    "metrics": "its metrics cannot be computed: KeyError: 'no such score'",
 }
 
 
-@pytest.mark.parametrize("kind", TROUBLES)
-def test_a_failure_is_a_sentence_and_leaves_the_old_results(undisturbed, tmp_path, kind):
-    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_failure_is_a_sentence_and_leaves_the_earlier_results(uninterrupted, tmp_path, kind):
+    shutil.copytree(uninterrupted[0], tmp_path, dirs_exist_ok=True)
     before = (tmp_path / "tiny" / "results.json").read_bytes()
-    ran(tmp_path)
+    pop_log(tmp_path)
 
     with pytest.raises(ExperimentError) as caught:
-        go(tmp_path, f"trouble={kind}", seeds=1)
+        run_tiny(tmp_path, f"failure={kind}", seeds=1)
 
-    assert TROUBLES[kind] in str(caught.value)
-    assert len(ran(tmp_path)) == 2, "the others go on"
+    assert FAILURES[kind] in str(caught.value)
+    assert len(pop_log(tmp_path)) == 2, "the other tasks run"
     assert (tmp_path / "tiny" / "results.json").read_bytes() == before
 
 
 def test_a_first_run_that_fails_writes_no_results(tmp_path):
-    with pytest.raises(ExperimentError, match="1 of 2 parts failed"):
-        go(tmp_path, "trouble=raises", seeds=1)
+    with pytest.raises(ExperimentError, match="1 of 2 tasks failed"):
+        run_tiny(tmp_path, "failure=raises", seeds=1)
 
     assert not list(tmp_path.rglob("results.json"))
-    assert not list(tmp_path.rglob("index.html"))
+    assert not list(tmp_path.rglob("README.md"))
 
 
-def test_a_second_run_in_a_folder_waits_for_nobody_and_says_so(tmp_path):
-    wanted = plan_run(TINY, out=tmp_path)
-    wanted.folder.mkdir()
-    with RunFolder.at(wanted.folder).lock(), pytest.raises(RunFolderError, match="is in use"):
-        run(wanted, Told())
+def test_a_second_run_in_the_same_folder_fails_at_once(tmp_path):
+    run = plan_run(TINY, out=tmp_path)
+    run.folder.mkdir()
+    with RunFolder.at(run.folder).lock(), pytest.raises(RunFolderError, match="is in use"):
+        run_experiment(run, TextConsole())

@@ -1,4 +1,4 @@
-"""What may be asked for: names, settings, and the folder that results go to."""
+"""Names, settings and folders of planned runs."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,31 +8,31 @@ import pytest
 from social_jepa.experiments.framework.experiment import Experiment
 from social_jepa.experiments.framework.registry import EXPERIMENTS, build_settings, load
 from social_jepa.experiments.framework.runs import plan_run
-from social_jepa.experiments.framework.tasks import slug
+from social_jepa.experiments.framework.tasks import file_stem
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
 
 
-HOSTILE = {
+INVALID = {
     "an unknown key": ("sampels=3", "sampels: no such setting; did you mean samples?"),
-    "an unknown nested key": ("noise.spred=3", "did you mean noise.spread?"),
-    "nothing like it": ("zzz=3", "choose one of samples, sizes"),
+    "an unknown nested key": ("noise.scal=3", "did you mean noise.scale?"),
+    "nothing similar": ("zzz=3", "choose one of samples, sizes"),
     "a word for a number": ("samples=many", "samples='many'"),
     "a fraction for a count": ("samples=1.5", "samples=1.5"),
-    "a truth for a count": ("samples=true", "samples=True"),
+    "a boolean for a count": ("samples=true", "samples=True"),
     "a group for a number": ("samples.x=1", "samples="),
     "a number for a group": ("noise=1", "noise: a group"),
-    "no number": ("slow=nan", "slow=nan: a finite number is needed"),
-    "no end": ("noise.spread=inf", "noise.spread=inf: a finite number is needed"),
-    "a refused value": ("samples=0", "at least 1 is needed"),
+    "not a number": ("slow=nan", "slow=nan: a finite number is needed"),
+    "infinity": ("noise.scale=inf", "noise.scale=inf: a finite number is needed"),
+    "a value out of range": ("samples=0", "at least 1 is needed"),
     "no value": ("samples", "key=value"),
     "no key": ("=3", "key=value"),
 }
 
 
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_override_is_refused_with_a_sentence(case):
-    text, sentence = HOSTILE[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_an_invalid_override_is_rejected_with_a_sentence(case):
+    text, sentence = INVALID[case]
 
     with pytest.raises(ValueError, match="experiment tiny: ") as caught:
         build_settings(load(TINY), False, [text])
@@ -40,12 +40,12 @@ def test_a_hostile_override_is_refused_with_a_sentence(case):
     assert sentence in str(caught.value)
 
 
-def test_overrides_lie_over_the_quick_settings_and_those_over_the_defaults():
+def test_overrides_take_precedence_over_quick_settings_and_those_over_defaults():
     experiment = load(TINY)
 
-    settings = build_settings(experiment, True, ["noise.spread=2", "sizes=[5, 6]", "label=3"])
+    settings = build_settings(experiment, True, ["noise.scale=2", "sizes=[5, 6]", "label=3"])
 
-    assert (settings.samples, settings.noise.spread, settings.sizes, settings.label) == (20, 2.0, (5, 6), "3")
+    assert (settings.samples, settings.noise.scale, settings.sizes, settings.label) == (20, 2.0, (5, 6), "3")
     assert asdict(build_settings(experiment, False, [])) == asdict(experiment.settings())
 
 
@@ -54,13 +54,13 @@ def test_overrides_lie_over_the_quick_settings_and_those_over_the_defaults():
     [
         ({}, "evidence/tiny"),
         ({"seeds": 5}, "evidence/tiny"),
-        ({"seeds": 2}, "runs/own-evidence/tiny"),
-        ({"overrides": ["samples=3"]}, "runs/own-evidence/tiny"),
+        ({"seeds": 2}, "runs/custom-evidence/tiny"),
+        ({"overrides": ["samples=3"]}, "runs/custom-evidence/tiny"),
         ({"quick": True}, "runs/quick-evidence/tiny"),
         ({"quick": True, "out": Path("x")}, "x/tiny"),
     ],
 )
-def test_only_the_full_run_as_defined_goes_where_the_evidence_is(options, folder):
+def test_only_the_full_run_with_default_settings_is_written_to_evidence(options, folder):
     assert plan_run(TINY, **options).folder == Path(folder)
 
 
@@ -75,30 +75,30 @@ def test_only_the_full_run_as_defined_goes_where_the_evidence_is(options, folder
         ("../evil:x", "there is no experiment"),
     ],
 )
-def test_an_unknown_experiment_is_refused_with_the_nearest_name(name, sentence):
+def test_an_unknown_experiment_is_rejected_with_the_closest_name(name, sentence):
     with pytest.raises(ValueError, match="experiment") as caught:
         load(name)
 
     assert sentence in str(caught.value)
 
 
-def test_a_name_that_would_leave_the_folder_is_refused(monkeypatch):
+def test_an_experiment_name_that_would_leave_the_folder_is_rejected(monkeypatch):
     from tests.support import tiny_experiment as tiny
 
     monkeypatch.setattr(tiny, "EXPERIMENT", replace(tiny.EXPERIMENT, name="../out"))
 
-    with pytest.raises(ValueError, match="small words joined by hyphens"):
+    with pytest.raises(ValueError, match="lowercase words joined by hyphens"):
         plan_run(TINY)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_of_the_catalogue_is_complete(name):
+def test_every_experiment_of_the_registry_is_complete(name):
     experiment = load(name)
 
     assert isinstance(experiment, Experiment)
     assert experiment.name == name
     assert experiment.question.endswith("?")
     for quick in (False, True):
-        parts = list(experiment.conditions(build_settings(experiment, quick, [])))
-        assert len(set(parts)) == len(parts) > 0
-    assert len({slug(part) for part in parts}) == len(parts)
+        conditions = list(experiment.conditions(build_settings(experiment, quick, [])))
+        assert len(set(conditions)) == len(conditions) > 0
+    assert len({file_stem(condition) for condition in conditions}) == len(conditions)
