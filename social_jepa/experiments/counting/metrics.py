@@ -111,7 +111,7 @@ def _distance(results: Results, part: str, seed: int) -> float:
 
 
 def _parts(results: Results) -> list[str]:
-    return list(dict.fromkeys(part for part, _ in results.condition_results))
+    return results.conditions
 
 
 def pictures(results: Results, settings: "CountingSettings") -> dict[str, Figure]:
@@ -165,9 +165,8 @@ def _losses(results: Results) -> Figure:
     picture, axes = _grid(2, 4.5)
     for term, ax in zip(("dynamics", "head"), axes, strict=True):
         for part in _parts(results):
-            arrays = results.condition_results[part, results.seeds[0]].arrays
-            if f"curve {term}" in arrays:
-                ax.semilogy(*arrays[f"curve {term}"], label=part, linewidth=1)
+            if results.has_array(part, f"curve {term}"):
+                ax.semilogy(*results.array(part, f"curve {term}"), label=part, linewidth=1)
         ax.set(title=f"{term} loss", xlabel="step")
         ax.legend(fontsize=7)
     return picture

@@ -90,7 +90,7 @@ class _Recorder(Results):
     """Results that encode all that is read of them."""
 
     def __init__(self, results: Results) -> None:
-        super().__init__({}, results.seeds)
+        super().__init__(results.condition_results, results.seeds)
         self._results = results
         self.plot_data: Document = {"estimates": {}, "arrays": {}, "derived": {}}
 

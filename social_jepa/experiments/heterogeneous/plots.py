@@ -1,6 +1,7 @@
 """Plots of heterogeneous: R2 of all edges, probes of the state, and views of the cameras."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,18 +14,23 @@ from social_jepa.experiments.heterogeneous.edges import Edge, Pair, negotiate_ed
 from social_jepa.experiments.heterogeneous.settings import VARIANTS, Settings
 
 DARK_TEXT_R2 = 0.55  # R2 above which text is black
-EDGE_VALUES: tuple[Callable[[Edge], float], ...] = (
-    lambda edge: edge.core.score, lambda edge: edge.ridge.score, lambda edge: not edge.accepted,
-)  # fmt: skip
+EDGE_VALUES: dict[str, Callable[[Edge], float]] = {
+    "core": lambda edge: edge.core.score,
+    "ridge": lambda edge: edge.ridge.score,
+    "rejected": lambda edge: not edge.accepted,
+}
 
 
 def plots(results: Results, settings: Settings) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     config = settings.setup.negotiation
-    by_seed = [negotiate_edges(results, seed, config) for seed in results.seeds]
+
+    def compute(value: Callable[[Edge], float]) -> np.ndarray:
+        by_seed = [negotiate_edges(results, seed, config) for seed in results.seeds]
+        return mean_matrix([{pair: value(edge) for pair, edge in edges.items()} for edges in by_seed])
+
     core, ridge, refused = (
-        mean_matrix([{pair: read(edge) for pair, edge in edges.items()} for edges in by_seed])
-        for read in EDGE_VALUES
+        results.derived(name, partial(compute, value)) for name, value in EDGE_VALUES.items()
     )
     return {
         "matrix": plot_matrix(core, refused, "Orthogonal map, core to core"),

@@ -105,5 +105,4 @@ def finish(axis: Axes, title: str, label: str) -> None:
 
 
 def _estimate(results: Results, part: str, measure: str) -> Estimate | None:
-    known = results.condition_results[part, results.seeds[0]].scores
-    return results.estimate(part, measure) if measure in known else None
+    return results.estimate(part, measure) if results.has_score(part, measure) else None

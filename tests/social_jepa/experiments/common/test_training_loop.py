@@ -66,7 +66,10 @@ def test_training_lowers_the_loss_and_logs_ten_times():
 
 
 def test_a_learning_rate_multiplier_slows_its_parameters_alone():
-    plain, slow = distances_moved(train(steps=5)[0]), distances_moved(train(steps=5, lr_multipliers={"encoder.": 0.01})[0])
+    plain, slow = (
+        distances_moved(train(steps=5)[0]),
+        distances_moved(train(steps=5, lr_multipliers={"encoder.": 0.01})[0]),
+    )
 
     assert max(slow[:2]) < min(plain[:2]) / 20
     assert slow[2] > plain[2] / 2

@@ -30,7 +30,7 @@ from social_jepa.experiments.dynamics.steering import (
     steer,
 )
 from social_jepa.experiments.framework.experiment import Results
-from social_jepa.experiments.framework.figure_io import MOST_BYTES, draw_png
+from social_jepa.experiments.framework.figure_io import MAX_FULL_COLOR_BYTES, draw_png
 
 SCENE = Scene(SceneConfig(renderer="toy", frame_size=16, objects=2), 100)
 FELT = 4
@@ -169,4 +169,4 @@ def test_both_pairs_of_cameras_run_and_equal_seeds_give_equal_outcomes():
     assert {f"distance: {arm}" for arm in ARMS} <= set(again.arrays)
     assert all(dynamics.EXPERIMENT.notes(results, settings))
     for picture in dynamics.EXPERIMENT.plots(results, settings).values():
-        assert len(draw_png(picture)) < MOST_BYTES
+        assert len(draw_png(picture)) < MAX_FULL_COLOR_BYTES
