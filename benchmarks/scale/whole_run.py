@@ -87,7 +87,8 @@ def understanding(document: dict[str, Any], name: str) -> list[Metric]:
     ]  # fmt: skip
     for word, pick in (("largest", max), ("smallest", min)):
         ours, theirs = (
-            pick(value for edge in edges for value in edge[key]) for key in ("spectrum", "null_spectrum")
+            pick(value for edge in edges for value in edge[key])
+            for key in ("singular_values", "null_singular_values")
         )
         found.append(Metric(f"{name}: {word} singular value", ours, "", chance, theirs))
     return found

@@ -14,6 +14,7 @@ from typing import Any
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError
 from social_jepa.config.run_config import load_config
+from social_jepa.graph.records import EdgeRecord
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.simulation import Simulation, clean_up
 from social_jepa.storage.ledger import Ledger
@@ -111,13 +112,13 @@ def is_back(agent: Mapping[str, Any], life: int, step: int = 0) -> bool:
     return bool(told and agent["incarnation"] > life and agent["progress"]["step"] >= step)
 
 
-def absent_pairs(edges: Iterable[Mapping[str, Any]], names: Sequence[str]) -> set[tuple[str, str]]:
+def absent_pairs(edges: Iterable[EdgeRecord], names: Sequence[str]) -> set[tuple[str, str]]:
     """Return the ordered pairs of these agents that no edge holds between."""
-    held = {(edge["source"], edge["target"]) for edge in edges if edge["status"] in CURRENT}
+    held = {(edge.source, edge.target) for edge in edges if edge.status in CURRENT}
     return {(one, other) for one in names for other in names if one != other} - held
 
 
-def newest(ledger: Ledger) -> list[dict[str, Any]]:
+def newest(ledger: Ledger) -> list[EdgeRecord]:
     """Return the newest edge of every ordered pair that ever had one, leavers' as well."""
     return [edge for edge, _ in ledger.edges()]
 

@@ -52,7 +52,7 @@ def served(simulation: Simulation) -> Iterator[int]:
 
 def question(simulation: Simulation) -> dict[str, Any]:
     """Return a translation between the first two agents of a simulation."""
-    size = simulation.results().agent("agent-0")["core_dim"]
+    size = simulation.results().agent("agent-0").core_dim
     return {"from": "agent-0", "to": "agent-1", "vectors": [[0.5] * size]}
 
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
 from benchmarks.soak.all_parts import (
@@ -16,6 +15,7 @@ from benchmarks.soak.all_parts import (
     steady_mib,
     until,
 )
+from social_jepa.graph.records import EdgeRecord
 from social_jepa.runtime.cluster import SUPERVISOR, names_in
 from social_jepa.runtime.simulation import Simulation
 
@@ -41,11 +41,11 @@ def memory(simulation: Simulation) -> dict[str, float]:
     return steady_mib({SUPERVISOR: keeper_pid(simulation), **pids})
 
 
-def touching(edges: Iterable[Mapping[str, Any]], gone: Iterable[str]) -> list[Mapping[str, Any]]:
+def touching(edges: Iterable[EdgeRecord], gone: Iterable[str]) -> list[EdgeRecord]:
     """Return the edges that hold and touch somebody who is gone."""
     left = set(gone)
     return [
-        edge for edge in edges if edge["status"] in CURRENT and left & {edge["source"], edge["target"]}
+        edge for edge in edges if edge.status in CURRENT and left & {edge.source, edge.target}
     ]  # fmt: skip
 
 
@@ -102,8 +102,8 @@ def remains(simulation: Simulation, gone: Sequence[str]) -> dict[str, int]:
     with reading(simulation) as ledger:
         written = touching(newest(ledger), gone)
     for edge in written:
-        say(f"  still {edge['status']}: {edge['source']} > {edge['target']}, round {edge['round']}")
-    shown = touching(simulation.results().document["edges"], gone)
+        say(f"  still {edge.status}: {edge.source} > {edge.target}, round {edge.round}")
+    shown = touching(simulation.results().document.edges, gone)
     return {
         "actors of leavers": len(orphans()),
         "edges of leavers in the graph": len(shown),

@@ -5,12 +5,12 @@ alone has left when the other comes.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError, Effort, Metric, say, seconds
 from benchmarks.scale.whole_run import mean
 from benchmarks.soak.all_parts import CURRENT, living, until
+from social_jepa.graph.records import EdgeRecord
 from social_jepa.report.distillation_savings import saving
 from social_jepa.runtime.membership import write_pose
 from social_jepa.runtime.simulation import Simulation
@@ -40,7 +40,7 @@ def come(simulation: Simulation, pose: str, teacher: str) -> dict[str, float]:
     took = seconds(join)
     name, pairs = names[0], 2 * (len(simulation.status()) - 1)
     until(f"the edges of {name}", lambda: len(edges_of(simulation, name)) == pairs)
-    scored = [edge["r2_core"] for edge in edges_of(simulation, name) if edge["r2_core"] is not None]
+    scored = [edge.r2_core for edge in edges_of(simulation, name) if edge.r2_core is not None]
     if not scored:
         raise BenchmarkError(f"no edge of {name} was scored")
     agent = simulation.results().agent(name)
@@ -48,17 +48,17 @@ def come(simulation: Simulation, pose: str, teacher: str) -> dict[str, float]:
     say(f"  {name}{f', taught by {teacher},' if teacher else ', alone,'} joined in {took:.1f} s")
     simulation.remove_agent(name)
     return {
-        "seconds": took, "probe": agent["probe_r2"], "core": mean(scored),
+        "seconds": took, "probe": agent.probe_r2, "core": mean(scored),
         "read": saved["read"] if teacher else saved["read_alone"],
         "recorded": saved["recorded"] if teacher else saved["recorded_alone"],
     }  # fmt: skip
 
 
-def edges_of(simulation: Simulation, name: str) -> list[Mapping[str, Any]]:
+def edges_of(simulation: Simulation, name: str) -> list[EdgeRecord]:
     """Return the edges into and out of an agent, those that are being negotiated anew as well."""
     return [
-        edge for edge in simulation.results().document["edges"]
-        if name in (edge["source"], edge["target"]) and edge["status"] in (*CURRENT, Status.STALE)
+        edge for edge in simulation.results().document.edges
+        if name in (edge.source, edge.target) and edge.status in (*CURRENT, Status.STALE)
     ]  # fmt: skip
 
 

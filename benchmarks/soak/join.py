@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness import Effort, Metric, at_most, say
 from benchmarks.soak.all_parts import CURRENT, TOY, living, newest, reading, until
+from social_jepa.graph.records import EdgeRecord
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger
 
@@ -39,25 +40,25 @@ def join(simulation: Simulation, peers: int) -> Join:
     with reading(simulation) as ledger:
         until(f"the {2 * peers} edges of {name}", lambda: len(_held(ledger, name)) >= 2 * peers)
         messages = _when_quiet(ledger, name)
-        pairs = [(edge["source"], edge["target"]) for edge in _held(ledger, name)]
-        last = max(ledger.history(*pair)[0]["time"] for pair in pairs)
+        pairs = [(edge.source, edge.target) for edge in _held(ledger, name)]
+        last = max(ledger.history(*pair)[0].time for pair in pairs)
     # the agent writes it just before it tells anybody, and then never again
     published = (simulation.folder.agent(name) / "published.safetensors").stat().st_mtime
     say(f"  {name}: {peers} peers, {messages} messages, edges {last - published:.2f} s after publication")
     return Join(messages, published - asked, last - published)
 
 
-def _held(ledger: Ledger, name: str) -> list[dict[str, str]]:
+def _held(ledger: Ledger, name: str) -> list[EdgeRecord]:
     return [
         edge for edge in newest(ledger)
-        if name in (edge["source"], edge["target"]) and edge["status"] in CURRENT
+        if name in (edge.source, edge.target) and edge.status in CURRENT
     ]  # fmt: skip
 
 
 def _when_quiet(ledger: Ledger, name: str) -> int:
     count, since = -1, time.monotonic()
     while time.monotonic() - since < QUIET:
-        found = sum(name in (row["edge_source"], row["edge_target"]) for row in ledger.messages())
+        found = sum(name in (row.edge_source, row.edge_target) for row in ledger.messages())
         if found != count:
             count, since = found, time.monotonic()
         time.sleep(0.1)

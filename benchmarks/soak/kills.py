@@ -5,13 +5,14 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agents.training.checkpoint import read_checkpoint
 from benchmarks.harness import Effort, Metric, at_most, say, seconds
 from benchmarks.soak.all_parts import CURRENT, TOY, absent_pairs, by_name, is_back, living, reading, until
+from social_jepa.graph.records import EdgeRecord
 from social_jepa.runtime.simulation import Simulation
 
 SECONDS = 5.0
@@ -73,9 +74,9 @@ def spree(simulation: Simulation, names: Sequence[str], count: int) -> list[Kill
     return kills
 
 
-def doubled(edges: Iterable[Mapping[str, Any]]) -> int:
+def doubled(edges: Iterable[EdgeRecord]) -> int:
     """Return how many edges were written more than once for one pair, round, lives and versions."""
-    keys = [tuple(edge[key] for key in KEY) for edge in edges if edge["status"] in CURRENT]
+    keys = [tuple(getattr(edge, key) for key in KEY) for edge in edges if edge.status in CURRENT]
     return len(keys) - len(set(keys))
 
 
@@ -118,7 +119,7 @@ def _lost(simulation: Simulation, names: Sequence[str]) -> int:
     last = time.monotonic() + LAST_WORDS
     while time.monotonic() < last:
         settled = all(each["settled"] for each in by_name(simulation).values())
-        if settled and not absent_pairs(simulation.results().document["edges"], names):
+        if settled and not absent_pairs(simulation.results().document.edges, names):
             break
         time.sleep(0.2)
-    return len(absent_pairs(simulation.results().document["edges"], names))
+    return len(absent_pairs(simulation.results().document.edges, names))

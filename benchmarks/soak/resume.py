@@ -21,7 +21,7 @@ def settings(steps: int, effort: Effort) -> tuple[str, ...]:
 def losses(simulation: Simulation) -> list[float]:
     """Return what the agent lost at every step of its course, once it has published."""
     until(f"{VICTIM} to publish", lambda: by_name(simulation)[VICTIM]["checkpoint"])
-    return list(simulation.results().agent(VICTIM)["loss"])
+    return list(simulation.results().agent(VICTIM).losses)
 
 
 def kill_at(simulation: Simulation, step: int) -> int:

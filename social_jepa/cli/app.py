@@ -79,31 +79,34 @@ def graph(
 @app.command()
 def query(
     run: RunPath = None,
-    source: Annotated[str, typer.Option("--from", help="Agent that speaks.")] = "agent-0",
-    target: Annotated[str, typer.Option("--to", help="Agent that listens.")] = "agent-1",
-    tick: Annotated[
-        int | None, typer.Option(help="Instant of the scene: what the speaker sees then.")
-    ] = None,
+    source: Annotated[str, typer.Option("--from", help="Agent whose latent is translated.")] = "agent-0",
+    target: Annotated[str, typer.Option("--to", help="Agent whose nearest ticks are found.")] = "agent-1",
+    tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,
     vector: Annotated[
-        str | None, typer.Option(help="Core vector of the speaker, numbers with commas between.")
+        str | None, typer.Option(help="Core vector instead of a tick: numbers separated by commas.")
     ] = None,
     via: Annotated[
-        str | None, typer.Option(help="Agents to go through, with commas between; or best, or universe.")
+        str | None, typer.Option(help="Agents to go through, separated by commas; or best, or universe.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
     picture: Annotated[
-        Path | None, typer.Option(help="PNG to write; by default into the run folder.")
+        Path | None, typer.Option(help="PNG to write with what the cameras see; by default none.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Translate what one agent sees, or a vector, into another agent's space, and find the nearest there."""
-    from social_jepa.graph.query import print_answer, query, write_picture
+    """Translate the latent of a tick, or a vector, into another agent's space, and find the nearest ticks."""
+    from social_jepa.cli.query_options import parse_vector, parse_via, query_flags, write_picture
+    from social_jepa.cli.tables import print_answer
+    from social_jepa.graph.query import query
+    from social_jepa.graph.records import replace
     from social_jepa.graph.results import load_results
     from social_jepa.storage.run_folder import find
 
-    results = load_results(find(run))
-    answer = query(results, source, target, tick=tick, vector=vector, via=via, top=top)
-    answer["picture"] = str(write_picture(results, answer, picture))
+    results, numbers = load_results(find(run)), parse_vector(vector)
+    with query_flags():
+        answer = query(results, source, target, tick=tick, vector=numbers, via=parse_via(via), top=top)
+    if picture is not None:
+        answer = replace(answer, picture=str(write_picture(results, answer, picture)))
     if as_json:
         print_json(answer)
     else:

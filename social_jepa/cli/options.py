@@ -33,6 +33,10 @@ Address = Annotated[
 ]
 
 
+class CommandError(ValueError):
+    """An error in the words of the command line: it names flags where the cause carries fields."""
+
+
 def new_run(
     config: Path | None, settings: Sequence[str] | None, out: Path | None, address: str | None, quick: bool
 ) -> tuple["RunFolder", str | None]:
@@ -42,7 +46,7 @@ def new_run(
         ConfigError, AddressError, StoreError: It cannot be; nothing is made then.
     """
     from social_jepa.config.run_config import QUICK, load_config
-    from social_jepa.storage.run_folder import create
+    from social_jepa.storage.run_folder import RunFolderExistsError, create
 
     resolved = load_config(config, settings or [], QUICK if quick else None)
     address = address or os.environ.get("RAY_ADDRESS") or None
@@ -50,9 +54,14 @@ def new_run(
         from social_jepa.runtime.cluster import check_address
 
         check_address(address)  # before there is a folder
-    return create(resolved, out), address
+    try:
+        return create(resolved, out), address
+    except RunFolderExistsError as error:
+        raise CommandError(f"{error.path} exists already: choose another --out{error.hint}") from error
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    typer.echo(json.dumps(document, indent=2))
+    """Print one JSON document; records are encoded by their JSON names, NaN and infinity as null."""
+    from social_jepa.graph.records import encode
+
+    typer.echo(json.dumps(json.loads(encode(document)), indent=2))

@@ -165,14 +165,14 @@ def edge(
     folder = find(run)
     results = load_results(folder)
     if history:
-        ledger = Ledger(folder.ledger_file)
+        ledger = Ledger(folder.ledger_file, read_only=True)
         try:
             found = ledger.history(source, target)
         finally:
             ledger.close()
     else:
         results.graph.edge(source, target)
-        found = [e for e in results.document["edges"] if (e["source"], e["target"]) == (source, target)]
+        found = [e for e in results.document.edges if (e.source, e.target) == (source, target)]
     if as_json:
         print_json(found if history else found[0])
     else:

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from social_jepa.cli.tables import make_console
+
+if TYPE_CHECKING:
+    from social_jepa.graph.records import EdgeRecord
 
 
 def make_status(agents: Iterable[Mapping[str, Any]]) -> Table:
@@ -40,7 +43,7 @@ def make_status(agents: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def print_edges(edges: Iterable[Mapping[str, Any]]) -> None:
+def print_edges(edges: Iterable["EdgeRecord"]) -> None:
     """Print edges one below the other, oldest first."""
     console = make_console()
     table = Table(box=None, pad_edge=False)
@@ -48,10 +51,10 @@ def print_edges(edges: Iterable[Mapping[str, Any]]) -> None:
         table.add_column(heading)
     for edge in edges:
         table.add_row(
-            f"{edge['source']} > {edge['target']}", time.strftime("%H:%M:%S", time.localtime(edge["time"])),
-            str(edge["round"]), f"{edge['source_checkpoint'][:8]} > {edge['target_checkpoint'][:8]}",
-            edge["status"], _number(edge["r2_core"], 3), _number(edge["null_r2"], 3), f"{edge['bytes']:,}",
-            escape(edge["reason"]),
+            f"{edge.source} > {edge.target}", time.strftime("%H:%M:%S", time.localtime(edge.time)),
+            str(edge.round), f"{edge.source_checkpoint[:8]} > {edge.target_checkpoint[:8]}",
+            edge.status, _number(edge.r2_core, 3), _number(edge.null_r2, 3), f"{edge.bytes:,}",
+            escape(edge.reason),
         )  # fmt: skip
     console.print(table)
 

@@ -1,13 +1,23 @@
 """A graph document and the doctor's checks as tables for people."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from social_jepa.doctor import Check
+
+if TYPE_CHECKING:
+    from social_jepa.graph.records import (
+        AgentRecord,
+        BudgetSummary,
+        CycleRecord,
+        EdgeRecord,
+        FullGraphDocument,
+        QueryAnswer,
+    )
 
 PLAIN_WIDTH = 110  # columns where there is no terminal to ask
 
@@ -18,19 +28,21 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
-def print_graph(document: Mapping[str, Any], console: Console | None = None) -> None:
+def print_graph(document: "FullGraphDocument", console: Console | None = None) -> None:
     """Print agents, edges, the pair budget, cycles and times."""
     console = console or make_console()
-    for table in (_agents(document["agents"]), _edges(document["edges"]), _budget(document["budget"])):
+    for table in (_agents(document.agents), _edges(document.edges), _budget(document.budget)):
         console.print(table)
         console.print()
-    console.print(_cycles(document["cycles"]))
-    if universe := document["universe"]:
+    console.print(_cycles(document.cycles))
+    if universe := document.universe:
         console.print(
-            f"universe of {len(universe['agents'])}: held-out R2 {universe['r2']:.3f} through one map each, "
-            f"{universe['direct_r2']:.3f} along the direct edges"
+            f"universe of {len(universe.agents)}: held-out R2 {universe.r2:.3f} through one map each, "
+            f"{universe.direct_r2:.3f} along the direct edges"
         )
-    console.print("  ".join(f"{name} {value:.1f} s" for name, value in document["seconds"].items()))
+    if spent := document.seconds:
+        seconds = {name: getattr(spent, name) for name in spent.__struct_fields__}
+        console.print("  ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 
 
 def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
@@ -42,63 +54,81 @@ def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
     return table
 
 
-def _agents(agents: Iterable[Mapping[str, Any]]) -> Table:
+def _agents(agents: Iterable["AgentRecord"]) -> Table:
     table = _table(
         "agents",
         ("agent", "kind", "camera x, y, z, yaw, pitch", "device"),
         ("dim", "core", "probe R2", "frames/s", "checkpoint"),
     )
     for agent in agents:
-        pose = agent["pose"]
-        place = ", ".join(f"{round(pose[key], 2) + 0:g}" for key in ("x", "y", "z", "yaw", "pitch"))
-        core = "collapsed" if agent["collapsed"] else str(agent["core_dim"])
+        pose = agent.pose
+        place = ", ".join(f"{round(v, 2) + 0:g}" for v in (pose.x, pose.y, pose.z, pose.yaw, pose.pitch))
+        core = "collapsed" if agent.collapsed else str(agent.core_dim)
         table.add_row(
-            agent["name"], agent["kind"], place, agent["device"], str(agent["dim"]), core,
-            f"{agent['probe_r2']:.3f}", f"{agent['frames_per_s']:,.0f}", agent["checkpoint"][:8],
+            agent.name, agent.kind, place, agent.device, str(agent.dim), core,
+            f"{agent.probe_r2:.3f}", f"{agent.frames_per_s:,.0f}", agent.checkpoint[:8],
         )  # fmt: skip
     return table
 
 
-def _edges(edges: Iterable[Mapping[str, Any]]) -> Table:
+def _edges(edges: Sequence["EdgeRecord"]) -> Table:
     table = _table(
         "edges: figures on held-out anchors",
         ("edge", "verdict"),
         ("R2 core", "R2 all", "null", "singular values", "kappa", "retrieval@1", "anchors", "bytes"),
     )
     for edge in edges:
-        values = edge["spectrum"]
+        values = edge.singular_values
         span = f"{min(values):.3f}-{max(values):.3f}" if values else ""
         table.add_row(
-            f"{edge['source']} > {edge['target']}", edge["status"], _number(edge["r2_core"]),
-            _number(edge["r2"]), _number(edge["null_r2"]), span, _number(edge["kappa"], 2),
-            _number(edge["retrieval_at_1"], 2), str(edge["anchors"]), f"{edge['bytes']:,}",
+            f"{edge.source} > {edge.target}", edge.status, _number(edge.r2_core),
+            _number(edge.r2), _number(edge.null_r2), span, _number(edge.kappa, 2),
+            _number(edge.retrieval_at_1, 2), str(edge.anchors), f"{edge.bytes:,}",
         )  # fmt: skip
-    remarks = [f"{edge['source']} > {edge['target']}: {edge['reason']}" for edge in edges if edge["reason"]]
+    remarks = [f"{edge.source} > {edge.target}: {edge.reason}" for edge in edges if edge.reason]
     table.caption, table.caption_justify = escape("\n".join(remarks)) or None, "left"
     return table
 
 
-def _budget(budget: Iterable[Mapping[str, Any]]) -> Table:
-    found = {(row["method"], row["pairs"]): row for row in budget}
+def _budget(budget: Iterable["BudgetSummary"]) -> Table:
+    found = {(row.method, row.pairs): row for row in budget}
     pairs = sorted({pairs for _, pairs in found})
     table = _table(
         "held-out R2 by anchor pairs, mean over edges and worst edge", ("method", ""), map(str, pairs)
     )
     for method in sorted({method for method, _ in found}):
         rows = [found[method, count] for count in pairs]
-        table.add_row(method, "mean", *(f"{row['r2_mean']:.3f}" for row in rows))
-        table.add_row("", "worst", *(f"{row['r2_min']:.3f}" for row in rows))
+        table.add_row(method, "mean", *(f"{row.r2_mean:.3f}" for row in rows))
+        table.add_row("", "worst", *(f"{row.r2_min:.3f}" for row in rows))
     return table
 
 
-def _cycles(cycles: Iterable[Mapping[str, Any]]) -> str:
-    errors = sorted(cycle["error"] for cycle in cycles)
+def _cycles(cycles: Iterable["CycleRecord"]) -> str:
+    errors = sorted(cycle.error for cycle in cycles)
     if not errors:
         return "no cycle of three agents has all its edges accepted"
     return (
         f"{len(errors)} cycles of three: error {errors[len(errors) // 2]:.4f} in the middle, "
         f"{errors[-1]:.4f} at worst (0 is consistent, about 2 unrelated)"
     )
+
+
+def print_answer(answer: "QueryAnswer") -> None:
+    """Print the answer of a query."""
+    console = Console(highlight=False, markup=False)
+    scores = f"expected R2 {answer.expected_r2:.3f}, held-out {answer.measured_r2:.3f}"
+    console.print(f"{' > '.join(answer.path)}   {scores}")
+    for name, vector in (("vector", answer.vector), ("translated", answer.translated)):
+        console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in vector))
+    console.print(f"nearest held-out ticks of {answer.target}")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("tick", justify="right")
+    table.add_column("distance", justify="right")
+    for near in answer.nearest:
+        table.add_row(str(near.tick), f"{near.distance:.3f}")
+    console.print(table)
+    if answer.picture is not None:
+        console.print(f"picture    {answer.picture}", soft_wrap=True)
 
 
 def print_checks(checks: Iterable[Check]) -> None:

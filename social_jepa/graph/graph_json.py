@@ -1,11 +1,10 @@
-"""graph.json: the run's result as one document that other programs read.
+"""Records and tensors of the graph, from what agents report: the content of the ledger and of graph.json.
 
-Its shape is fixed by ``graph.schema.json``. Every figure is held-out: no tick that scores was fitted, and no
-tick that was fitted or scores was trained on.
+Every score is held-out: no tick that scores was fitted, and no tick that was fitted or scores was trained on.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,134 +13,158 @@ from safetensors.torch import load, save
 
 from agents.protocol.edge import EdgeResult
 from agents.snapshot import AgentSnapshot
+from alignment.edge_score import EdgeScore
 from alignment.fit import fit_ridge
 from alignment.graph import Edge, TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.score import r2
+from alignment.status import Status
 from env.camera import Pose
 from env.scene import Scene
+from social_jepa.graph.records import (
+    AgentRecord,
+    BudgetRow,
+    BudgetSummary,
+    CycleRecord,
+    EdgeRecord,
+    PoseRecord,
+)
+
+UNRECORDED = 0.0  # time of a record that the ledger does not hold yet; the ledger sets it
 
 
-def probe_r2(memory: AgentSnapshot, scene: Scene) -> float:
-    """Return how much of the true state a linear read-out of the agent's code explains, held-out.
+def probe_r2(snapshot: AgentSnapshot, scene: Scene) -> float:
+    """Return the held-out R2 of a linear probe that reads the scene's true state from an agent's latents.
 
-    For evaluation only: the observer knows the state, no agent does. Objects that stand still leave nothing
-    to read out: 0.
+    For evaluation only: the observer knows the state, agents do not. Static objects leave nothing to predict:
+    0.
     """
-    fit, held = memory.pools.anchors, memory.pools.heldout
+    fit, held = snapshot.pools.anchors, snapshot.pools.heldout
     truth = [torch.from_numpy(scene.factors(np.array(pool.ids))) for pool in (fit, held)]
-    read_out = fit_ridge(fit.vectors, truth[0])
-    return r2(read_out(held.vectors), truth[1])
+    probe = fit_ridge(fit.vectors, truth[0])
+    return r2(probe(held.vectors), truth[1])
 
 
-def agent_entry(
-    memory: AgentSnapshot, scene: Scene, pose: Pose, node: str, incarnation: int
-) -> dict[str, Any]:
-    """Return one row of ``agents``."""
-    card, progress = memory.peer_info, memory.progress
+def agent_record(
+    snapshot: AgentSnapshot, scene: Scene, pose: Pose, node: str, incarnation: int
+) -> AgentRecord:
+    """Return the record of an agent's publication."""
+    peer_info, progress = snapshot.peer_info, snapshot.progress
+    return AgentRecord(
+        name=peer_info.name,
+        kind=peer_info.kind,
+        pose=PoseRecord.of(pose),
+        device=progress.device,
+        node=node,
+        dim=peer_info.dim,
+        core_dim=peer_info.core_dim,
+        probe_r2=probe_r2(snapshot, scene),
+        frames_per_s=progress.frames_per_s,
+        checkpoint=peer_info.checkpoint,
+        collapsed=peer_info.collapsed,
+        effective_rank=snapshot.effective_rank,
+        autocorrelation=tuple(snapshot.spectrum.tolist()),
+        steps=progress.step,
+        frames=progress.frames,
+        losses=tuple(snapshot.losses),
+        record_seconds=progress.record_seconds,
+        train_seconds=progress.train_seconds,
+        distill_frames=progress.distill_frames,
+        pose_version=snapshot.pose_version,
+        incarnation=incarnation,
+        published_at=UNRECORDED,
+    )
+
+
+def edge_record(result: EdgeResult) -> EdgeRecord:
+    """Return the record of a settled edge; scores are None where nothing was measured."""
+    return EdgeRecord(
+        source=result.source,
+        target=result.target,
+        status=result.status,
+        reason=result.reason,
+        **_scores(result.score),
+        anchors=result.anchors,
+        heldout=result.heldout,
+        bytes=result.bytes,
+        method="procrustes",
+        round=result.round,
+        core_dims=result.core_dims,
+        source_checkpoint=result.source_checkpoint,
+        target_checkpoint=result.target_checkpoint,
+        source_incarnation=result.incarnations[0],
+        target_incarnation=result.incarnations[1],
+        time=UNRECORDED,
+        budget=tuple(BudgetRow(**row) for row in result.budget),
+    )
+
+
+def _scores(score: EdgeScore | None) -> dict[str, Any]:
+    """Return the scores of an edge by field of `EdgeRecord`; NaN and infinity, which JSON lacks, as None."""
+    scalars = (
+        "r2", "r2_core", "null_r2", "kappa", "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn",
+    )  # fmt: skip
+    if score is None:
+        return dict.fromkeys(scalars) | {"singular_values": (), "null_singular_values": ()}
+    values = {key: getattr(score, key) for key in scalars}
     return {
-        "name": card.name,
-        "kind": card.kind,
-        "pose": asdict(pose),
-        "device": progress.device,
-        "dim": card.dim,
-        "core_dim": card.core_dim,
-        "probe_r2": probe_r2(memory, scene),
-        "frames_per_s": progress.frames_per_s,
-        "checkpoint": card.checkpoint,
-        "collapsed": card.collapsed,
-        "effective_rank": memory.effective_rank,
-        "autocorrelation": memory.spectrum.tolist(),
-        "steps": progress.step,
-        "frames": progress.frames,
-        "loss": list(memory.losses),
-        "record_seconds": progress.record_seconds,
-        "train_seconds": progress.train_seconds,
-        "distill_frames": progress.distill_frames,
-        "pose_version": memory.pose_version,
-        "incarnation": incarnation,
-        "node": node,
+        **{key: value if math.isfinite(value) else None for key, value in values.items()},
+        "singular_values": tuple(score.spectrum),
+        "null_singular_values": tuple(score.null_spectrum),
     }
 
 
-def edge_entry(edge: EdgeResult) -> dict[str, Any]:
-    """Return one row of ``edges``; figures are null where nothing was measured."""
-    score = edge.score
-    measured = None if score is None else {
-        "r2": score.r2, "r2_core": score.r2_core, "null_r2": score.null_r2,
-        "spectrum": list(score.spectrum), "null_spectrum": list(score.null_spectrum),
-        "kappa": score.kappa, "isometry_deviation": score.isometry_deviation,
-        "retrieval_at_1": score.retrieval_at_1, "cka": score.cka, "mutual_knn": score.mutual_knn,
-    }  # fmt: skip
-    nothing = dict.fromkeys(
-        ("r2", "r2_core", "null_r2", "kappa", "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn")
-    ) | {"spectrum": [], "null_spectrum": []}
-    return {
-        "source": edge.source,
-        "target": edge.target,
-        "status": str(edge.status),
-        "reason": edge.reason,
-        **_finite(measured or nothing),
-        "anchors": edge.anchors,
-        "heldout": edge.heldout,
-        "bytes": edge.bytes,
-        "method": "procrustes",
-        "round": edge.round,
-        "core_dims": list(edge.core_dims),
-        "source_checkpoint": edge.source_checkpoint,
-        "target_checkpoint": edge.target_checkpoint,
-        "source_incarnation": edge.incarnations[0],
-        "target_incarnation": edge.incarnations[1],
-        "budget": [dict(row) for row in edge.budget],
-    }
-
-
-def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures with infinities as null: JSON has no word for them."""
-    return {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value
-        for key, value in figures.items()
-    }
-
-
-def budget_entry(edges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return held-out R2 by number of anchors and method, mean and worst over the edges that were scored."""
-    rows: dict[tuple[int, str], list[float]] = {}
+def summarize_budget(edges: Sequence[EdgeRecord]) -> tuple[BudgetSummary, ...]:
+    """Return held-out R2 by number of anchors and method: mean and minimum over the scored edges."""
+    values: dict[tuple[int, str], list[float]] = {}
     for edge in edges:
-        for row in edge["budget"]:
-            rows.setdefault((row["pairs"], row["method"]), []).append(row["r2"])
-    return [
-        {"pairs": pairs, "method": method, "r2_mean": float(np.mean(values)), "r2_min": min(values)}
-        for (pairs, method), values in sorted(rows.items())
-    ]
+        for row in edge.budget:
+            values.setdefault((row.pairs, row.method), []).append(row.r2)
+    return tuple(
+        BudgetSummary(
+            pairs=pairs,
+            method=method,  # type: ignore[arg-type]  # it comes from a BudgetRow
+            r2_mean=float(np.mean(found)),
+            r2_min=min(found),
+        )
+        for (pairs, method), found in sorted(values.items())
+    )
 
 
 def translation_graph(
-    names: Sequence[str], edges: Sequence[Mapping[str, Any]], maps: Mapping[str, LinearMap]
+    names: Sequence[str], edges: Sequence[EdgeRecord], maps: Mapping[str, LinearMap]
 ) -> TranslationGraph:
-    """Return the graph of a document's edges and their core maps (``maps`` by "source/target/core")."""
+    """Return the graph of these edges and their core maps (``maps`` by "source/target/core")."""
     return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges])
 
 
-def _graph_edge(entry: Mapping[str, Any], maps: Mapping[str, LinearMap]) -> Edge:
-    own: dict[str, Any] = {key: entry[key] for key in ("source", "target", "status", "reason")}
-    figures: dict[str, Any] = {key: entry[key] or 0.0 for key in ("r2", "r2_core")}
-    details = {key: value for key, value in entry.items() if key not in {*own, *figures}}
-    core_map = maps.get(f"{entry['source']}/{entry['target']}/core")
-    return Edge(**own, **figures, map=core_map, details=details)
+def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
+    if edge.status is Status.ENDED:
+        raise ValueError(f"the edge {edge.source} -> {edge.target} has ended, so it belongs to no graph")
+    own = {"source", "target", "status", "reason", "r2", "r2_core"}
+    return Edge(
+        edge.source,
+        edge.target,
+        edge.status,
+        edge.reason,
+        edge.r2 or 0.0,
+        edge.r2_core or 0.0,
+        maps.get(f"{edge.source}/{edge.target}/core"),
+        {key: getattr(edge, key) for key in edge.__struct_fields__ if key not in own},
+    )
 
 
-def cycle_entries(graph: TranslationGraph, points: Callable[[str], torch.Tensor]) -> list[dict[str, Any]]:
-    """Return how far held-out anchors come back from where they left, around every triangle both ways.
+def cycle_records(graph: TranslationGraph, points: Callable[[str], torch.Tensor]) -> tuple[CycleRecord, ...]:
+    """Return how far held-out latents are from where they started after every cycle of three, both ways.
 
     Args:
-        graph: Whose triangles.
-        points: An agent's held-out anchors, [K, core_dim], by its name.
+        graph: Graph whose cycles to score.
+        points: Returns an agent's held-out latents, [K, core_dim], by its name.
     """
-    return [
-        {"agents": list(cycle), "error": graph.cycle_error(cycle, points(cycle[0]))}
+    return tuple(
+        CycleRecord(agents=tuple(cycle), error=graph.cycle_error(cycle, points(cycle[0])))
         for cycle in graph.cycles(3)
-    ]
+    )
 
 
 def pack_maps(edge: EdgeResult) -> bytes | None:
@@ -164,6 +187,6 @@ def map_tensors(maps: Mapping[str, LinearMap]) -> dict[str, torch.Tensor]:
 
 
 def maps_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, LinearMap]:
-    """Return the maps that `map_tensors` named."""
+    """Return the maps that `map_tensors` made tensors of."""
     names = {name.rsplit("/", 1)[0] for name in tensors}
     return {name: LinearMap(tensors[f"{name}/weight"], tensors[f"{name}/bias"]) for name in sorted(names)}

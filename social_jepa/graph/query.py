@@ -1,12 +1,13 @@
-"""Ask the graph: what would this be in another agent's space, and when did that agent see the like?"""
+"""Queries of the graph: translate a latent into another agent's space, and find the nearest ticks there.
+
+Nothing here writes a file. Only encoding a tick that is not among the held-out ones renders a view.
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from agents.models.registry import build_world_model
@@ -19,17 +20,128 @@ from alignment.linear_map import LinearMap
 from alignment.score import r2
 from alignment.status import Status
 from env.scene import Scene
+from social_jepa.graph.observer import Observer
+from social_jepa.graph.records import NearestTick, PathQuality, QueryAnswer, Translation
 from social_jepa.graph.results import Results
 from social_jepa.graph.universe import UNIVERSE, between, scoring_cores
-from social_jepa.report.rendering import Observer, sheet, write_png
 
 LAST_TICK = 2**53  # far beyond any run, and still exact as a float
-DEFAULT_TICK = 0  # the first tick of the stretch that scores
-BEST = "best"  # in place of names to go through: whatever way promises the smallest error
+DEFAULT_TICK = 0  # the first of the held-out ticks
+BEST = "best"  # in place of the agents of a path: the path with the smallest expected error
 
 
 class QueryError(ValueError):
-    """A question that cannot be answered; the text says why."""
+    """A query that cannot be answered. Its subclasses carry what the command line and HTTP phrase."""
+
+
+@dataclass(eq=False, repr=False)
+class VectorAndTickError(QueryError):
+    """A query for both a vector and a tick."""
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return "give a vector or a tick, not both"
+
+
+@dataclass(eq=False, repr=False)
+class VectorSizeError(QueryError):
+    """Vectors that do not fit the core of their agent, or are not finite.
+
+    Attributes:
+        agent: The agent.
+        core_dim: Dimensions of its core.
+    """
+
+    agent: str
+    core_dim: int
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"the core of {self.agent} has {self.core_dim} dimensions: every vector needs {self.core_dim} "
+            "finite numbers"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class TickRangeError(QueryError):
+    """A tick outside the scene.
+
+    Attributes:
+        tick: The tick.
+        last: Largest tick that is accepted.
+    """
+
+    tick: int
+    last: int = LAST_TICK
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"tick {self.tick}: choose from 0, where the scene begins, to {self.last}"
+
+
+@dataclass(eq=False, repr=False)
+class SameAgentError(QueryError):
+    """A query from an agent to itself.
+
+    Attributes:
+        agent: The agent.
+    """
+
+    agent: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"source and target are both {self.agent}: name two agents"
+
+
+@dataclass(eq=False, repr=False)
+class ModelUnavailableError(QueryError):
+    """A published model that is missing, damaged, or not the one in the graph.
+
+    Attributes:
+        agent: The agent.
+        run: The run folder.
+        reason: What is wrong with its file.
+    """
+
+    agent: str
+    run: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.reason}; social-jepa resume {self.run} writes it and the graph again"
+
+
+@dataclass(eq=False, repr=False)
+class EdgeNotAcceptedError(NoPathError):
+    """A direct edge that was not accepted.
+
+    Attributes:
+        source: Its source.
+        target: Its target.
+        status: refused, failed or stale.
+        reason: Why.
+        alternative_path: Agents of another path, both ends included; empty when there is none.
+    """
+
+    source: str
+    target: str
+    status: Status
+    reason: str
+    alternative_path: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """What became of the edge, without a remedy."""
+        verb = "is" if self.status is Status.STALE else "was"
+        return f"the edge {self.source} -> {self.target} {verb} {self.status}: {self.reason}"
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        path = " -> ".join(self.alternative_path)
+        return self.verdict + (f"; another path is {path}" if path else "")
 
 
 def query(
@@ -38,64 +150,64 @@ def query(
     target: str,
     *,
     tick: int | None = None,
-    vector: str | None = None,
-    via: str | None = None,
+    vector: Sequence[float] | None = None,
+    via: str | Sequence[str] | None = None,
     top: int = 5,
-) -> dict[str, Any]:
-    """Translate and find what is nearest.
+) -> QueryAnswer:
+    """Translate one latent and find its nearest ticks.
 
     Args:
         results: A graph.
-        source: Agent that speaks.
-        target: Agent that listens; its memory is the held-out stretch, which no map was fitted on.
-        tick: What the speaker sees at this tick is translated; tick 0 when nothing is given.
-        vector: Or this vector of its core, as text.
-        via: Agents to go through, as text, "best" or "universe"; by default the direct edge.
+        source: Agent whose latent is translated.
+        target: Agent whose held-out ticks are searched; no map was fitted on them.
+        tick: Tick whose view is encoded; tick 0 when neither tick nor vector is given.
+        vector: A vector in the source's core instead, [core_dim].
+        via: Agents to go through, "best" or "universe"; by default the direct edge.
         top: How many nearest ticks to return.
 
     Raises:
-        QueryError: Nothing to translate, or too much.
-        UnknownAgentError, NoPathError: No such agent, or an edge on the way was refused.
+        QueryError: Tick or vector cannot be translated.
+        UnknownAgentError, NoPathError: No such agent, or an edge of the path was not accepted.
     """
-    path = route(results, source, target, via)
+    path = find_path(results, source, target, via)
     if vector is not None and tick is not None:
-        raise QueryError("give --tick or --vector, not both")
+        raise VectorAndTickError()
     if vector is not None:
-        codes = parse_vector(vector)[None]
+        cores = torch.tensor([list(vector)], dtype=torch.float64)
     else:
         tick = DEFAULT_TICK if tick is None else tick
-        codes = encode_ticks(results, source, [tick])
-    answer = translate(results, path, codes, top)
-    (translated,), (near,) = answer.pop("translated"), answer.pop("nearest")
-    return {**answer, "tick": tick, "vector": codes[0].tolist(), "translated": translated, "nearest": near}
+        cores = encode_ticks(results, source, [tick])
+    found = translate(results, path, cores, top)
+    first = {"vector": cores[0].tolist(), "translated": found.translated[0], "nearest": found.nearest[0]}
+    return QueryAnswer(**{**_quality_fields(found), "tick": tick, **first})
 
 
-def translate(results: Results, path: Sequence[str], codes: Tensor, top: int = 5) -> dict[str, Any]:
+def translate(results: Results, path: Sequence[str], cores: Tensor, top: int = 5) -> Translation:
     """Translate any number of core vectors along a path.
 
     Args:
         results: A graph.
-        path: Agents on the way, both ends included.
-        codes: [K, core_dim of the first].
-        top: How many nearest ticks of the last agent's memory to return for each; 0 leaves them out.
+        path: Agents of the path, both ends included.
+        cores: [K, core_dim of the first].
+        top: How many nearest held-out ticks of the last agent to return for each; 0 leaves them out.
 
     Raises:
-        QueryError: They have not as many numbers as the speaker's core, or one is not finite.
+        VectorSizeError: They do not have the source's core_dim, or are not finite.
     """
     source, target = path[0], path[-1]
-    core_dim = results.agent(source)["core_dim"]
-    if codes.ndim != 2 or codes.shape[1] != core_dim or not torch.isfinite(codes).all():
-        raise QueryError(
-            f"the core of {source} has {core_dim} dimensions: every vector needs {core_dim} finite numbers"
-        )
-    translated = path_map(results, path)(codes.double())
-    return {
-        "from": source,
-        "to": target,
-        **quality(results, path),
-        "translated": translated.tolist(),
-        "nearest": nearest(results.pools(target).heldout, translated, top) if top else [],
-    }
+    core_dim = results.agent(source).core_dim
+    if cores.ndim != 2 or cores.shape[1] != core_dim or not torch.isfinite(cores).all():
+        raise VectorSizeError(source, core_dim)
+    translated = path_map(results, path)(cores.double())
+    return Translation(
+        **_quality_fields(measure_path(results, path)),
+        translated=translated.tolist(),
+        nearest=nearest_ticks(results.pools(target).heldout, translated, top) if top else [],
+    )
+
+
+def _quality_fields(quality: PathQuality) -> dict[str, Any]:
+    return {key: getattr(quality, key) for key in PathQuality.__struct_fields__}
 
 
 def path_map(results: Results, path: Sequence[str]) -> LinearMap:
@@ -105,37 +217,49 @@ def path_map(results: Results, path: Sequence[str]) -> LinearMap:
     return results.graph.compose(path)
 
 
-def quality(results: Results, path: Sequence[str]) -> dict[str, Any]:
-    """Return what a path is worth: what its edges promise together, and what held-out anchors say of it.
+def measure_path(results: Results, path: Sequence[str]) -> PathQuality:
+    """Return the R2 that a path's edges promise together, and the R2 of its map on held-out anchors.
 
-    Nothing was fitted on those anchors, so that ``measured_r2`` is the composed map's own. The common space
-    promises nothing beyond what is measured: there ``expected_r2`` is the same figure.
+    Nothing was fitted on those anchors, so ``measured_r2`` is the composed map's own. Through the common
+    space ``expected_r2`` is the same number.
     """
-    source, target = scoring_cores(results, path[0], path[-1])
+    source, target = scoring_cores(results.pools(path[0]), results.pools(path[-1]))
     measured = r2(path_map(results, path)(source), target)
     expected = measured if UNIVERSE in path[1:-1] else results.graph.quality(path)
-    return {"path": list(path), "expected_r2": expected, "measured_r2": measured}
+    return PathQuality(
+        source=path[0], target=path[-1], path=tuple(path), expected_r2=expected, measured_r2=measured
+    )
 
 
-def nearest(memory: AnchorSet, codes: Tensor, top: int) -> list[list[dict[str, Any]]]:
-    """Return the ticks of a memory that are nearest to each core vector, [K, core_dim], nearest first."""
-    distance = torch.cdist(codes.double(), memory.core().double())
-    found = distance.topk(min(top, distance.shape[1]), largest=False)
+def nearest_ticks(heldout: AnchorSet, cores: Tensor, top: int) -> list[list[NearestTick]]:
+    """Return the held-out ticks that are nearest to each core vector, [K, core_dim], nearest first."""
+    distances = torch.cdist(cores.double(), heldout.core().double())
+    found = distances.topk(min(top, distances.shape[1]), largest=False)
     return [
-        [{"tick": memory.ids[row], "distance": away} for away, row in zip(line, rows, strict=True)]
+        [
+            NearestTick(tick=heldout.ids[row], distance=distance)
+            for distance, row in zip(line, rows, strict=True)
+        ]
         for line, rows in zip(found.values.tolist(), found.indices.tolist(), strict=True)
     ]
 
 
-def route(results: Results, source: str, target: str, via: str | None) -> list[str]:
-    """Return the agents on the way.
+def find_path(results: Results, source: str, target: str, via: str | Sequence[str] | None) -> list[str]:
+    """Return the agents of a path, both ends included.
+
+    Args:
+        results: A graph.
+        source: First agent.
+        target: Last agent.
+        via: Agents between them, "best" or "universe"; None is the direct edge.
 
     Raises:
-        QueryError: The way leads nowhere.
-        NoPathError: The direct edge was refused; the text says why and names another way if there is one.
+        SameAgentError: Source and target are the same.
+        EdgeNotAcceptedError: The direct edge was not accepted.
+        UnknownAgentError, NoPathError: No such agent, or no such path.
     """
     if source == target:
-        raise QueryError(f"--from and --to are both {source}: name two agents")
+        raise SameAgentError(source)
     graph = results.graph
     if via == BEST:
         return graph.best_path(source, target)
@@ -144,57 +268,45 @@ def route(results: Results, source: str, target: str, via: str | None) -> list[s
         between(results.universe(), source, target)
         return [source, UNIVERSE, target]
     if via is not None:
-        path = [source, *(name.strip() for name in via.split(",") if name.strip()), target]
+        path = [source, *([via] if isinstance(via, str) else via), target]
         graph.compose(path)
         return path
     edge = graph.edge(source, target)
     if edge.status is Status.ACCEPTED:
         return [source, target]
     try:
-        around = graph.best_path(source, target)
+        alternative = tuple(graph.best_path(source, target))
     except NoPathError:
-        around = []
-    remedy = f"; another way is --via {','.join(around[1:-1])}" if around else ""
-    verb = "is" if edge.status is Status.STALE else "was"
-    raise NoPathError(f"the edge {source} -> {target} {verb} {edge.status}: {edge.reason}{remedy}")
-
-
-def parse_vector(text: str) -> Tensor:
-    """Return a vector from text, [D].
-
-    Raises:
-        QueryError: Not numbers.
-    """
-    try:
-        return torch.tensor([float(number) for number in text.split(",")], dtype=torch.float64)
-    except ValueError as error:
-        raise QueryError(f"--vector takes numbers with commas between, not {text!r}") from error
+        alternative = ()
+    raise EdgeNotAcceptedError(source, target, edge.status, edge.reason, alternative)
 
 
 def encode_ticks(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
-    """Return the core codes of what an agent sees at some ticks, by its published model, [K, core_dim].
+    """Return the core latents of an agent at some ticks, by its published model, [K, core_dim].
 
     Raises:
-        QueryError: A tick outside the scene, or its model is missing, damaged or not the graph's.
+        TickRangeError: A tick is outside the scene.
+        ModelUnavailableError: Its model is missing, damaged or not the graph's.
+        RuntimeError: A view has to be rendered, and OpenGL is missing.
     """
     outside = [tick for tick in ticks if not 0 <= tick <= LAST_TICK]
     if outside:
-        raise QueryError(f"--tick {outside[0]}: choose from 0, where the scene begins, to {LAST_TICK}")
-    memory = results.pools(source).heldout
-    if set(ticks) <= set(memory.ids):
-        return memory.core()[memory.rows(ticks)]
+        raise TickRangeError(outside[0])
+    heldout = results.pools(source).heldout
+    if set(ticks) <= set(heldout.ids):
+        return heldout.core()[heldout.rows(ticks)]
     published, member = load_published(results, source), results.member(source)
-    needs = member.config(results.config).model.sensor_spec_of(member.kind)
+    spec = member.config(results.config).model.sensor_spec_of(member.kind)
     with Observer(results) as observer, torch.inference_mode():
-        frames, senses = observer.record(source, ticks, needs)
-        return published.basis.core(encode_with(published.model, torch.from_numpy(frames), senses))
+        frames, sensor_data = observer.record(source, ticks, spec)
+        return published.basis.core(encode_with(published.model, torch.from_numpy(frames), sensor_data))
 
 
 def load_published(results: Results, name: str) -> PublishedModel:
-    """Return the model that an agent's edges speak of, on the CPU.
+    """Return the model that an agent's edges were negotiated with, on the CPU.
 
     Raises:
-        QueryError: It is missing, damaged or not the graph's.
+        ModelUnavailableError: It is missing, damaged or not the graph's.
     """
     member, config = results.member(name), results.config
     own, scene = member.config(config), Scene(config.scene, config.seed)
@@ -204,45 +316,8 @@ def load_published(results: Results, name: str) -> PublishedModel:
         published = PublishedModel.load(
             path, owner, lambda: build_world_model(member.kind, own.model, config.scene.frame_size, (0,))
         )
-        if published.snapshot.peer_info.checkpoint != results.agent(name)["checkpoint"]:
-            raise CheckpointError(f"{path} is not the version that the graph was made with")
+        if published.snapshot.peer_info.checkpoint != results.agent(name).checkpoint:
+            raise CheckpointError(f"{path} is not the model in the graph")
     except CheckpointError as error:
-        raise QueryError(f"{error}; social-jepa resume {results.folder.path} makes both anew") from error
+        raise ModelUnavailableError(name, str(results.folder.path), str(error)) from error
     return published
-
-
-def write_picture(results: Results, answer: dict[str, Any], path: Path | None) -> Path:
-    """Draw what the speaker sees beside what the listener saw at the nearest ticks, and return the file."""
-    source, target, tick = answer["from"], answer["to"], answer["tick"]
-    with Observer(results) as observer:
-        found = [
-            (f"{target} t={near['tick']} d={near['distance']:.2f}", observer.render(target, near["tick"]))
-            for near in answer["nearest"]
-        ]
-        rows = [found]
-        if tick is not None:
-            asked = [(f"{source} sees t={tick}", observer.render(source, tick))]
-            rows = [[*asked, (f"{target} sees t={tick}", observer.render(target, tick))], found]
-        name = f"query-{source}-{target}-{'vector' if tick is None else tick}.png"
-        file = path or results.folder.path / name
-        try:
-            return write_png(file, sheet(rows))
-        except OSError as error:
-            raise QueryError(f"cannot write --picture {file}: {error.strerror}") from error
-
-
-def print_answer(answer: dict[str, Any]) -> None:
-    """Print an answer for people."""
-    console = Console(highlight=False, markup=False)
-    worth = f"expected R2 {answer['expected_r2']:.3f}, held-out {answer['measured_r2']:.3f}"
-    console.print(f"{' > '.join(answer['path'])}   {worth}")
-    for name in ("vector", "translated"):
-        console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in answer[name]))
-    console.print(f"nearest ticks in the memory of {answer['to']}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("tick", justify="right")
-    table.add_column("distance", justify="right")
-    for near in answer["nearest"]:
-        table.add_row(str(near["tick"]), f"{near['distance']:.3f}")
-    console.print(table)
-    console.print(f"picture    {answer['picture']}", soft_wrap=True)

@@ -14,17 +14,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agents.spec import Progress
+from alignment.status import Status
 from env.camera import Pose
 from env.scene import BodyEvent
 from social_jepa.config.overrides import build_config
 from social_jepa.config.run_config import RunConfig
 
-FORMAT = 2  # of graph.json; goes up whenever a key is renamed or removed
+FORMAT: Literal[2] = 2  # of graph.json; goes up whenever a key is renamed or removed
 MAX_DIM = 4096
 MAX_PAIRS = 65536
 ROUNDING = 1e-6  # by which a computed correlation or kernel alignment may exceed 1
 
-EdgeStatus = Literal["accepted", "refused", "failed", "stale", "ended"]
 Method = Literal["procrustes", "robust", "ridge"]
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -146,7 +146,7 @@ class EdgeRecord(Record, frozen=True, kw_only=True):
     source: Annotated[Name, Meta(description="Agent whose embeddings the map reads.")]
     target: Annotated[Name, Meta(description="Agent into whose space the map leads, and that fitted it.")]
     status: Annotated[
-        EdgeStatus,
+        Status,
         Meta(
             description="accepted; refused: the scores or the offer were not good enough; failed: the "
             "negotiation did not finish; stale: source or target has moved its camera or "

@@ -1,11 +1,9 @@
-"""What a run found, read from its ledger: as it stands, or as it stood."""
+"""Results of a run, read from its ledger: the graph as it is, or as it was at an earlier time."""
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,183 +15,277 @@ from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.status import Status
 from alignment.universe import Universe
-from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.graph.graph_json import (
-    budget_entry,
-    cycle_entries,
+    cycle_records,
     map_tensors,
+    summarize_budget,
     translation_graph,
     unpack_maps,
 )
-from social_jepa.graph.universe import build_universe, universe_entry
-from social_jepa.runtime.membership import BodyRow, Member
-from social_jepa.storage.ledger import Ledger, damaged_ledger
+from social_jepa.graph.records import (
+    FORMAT,
+    AgentRecord,
+    BodyRecord,
+    EdgeRecord,
+    FullGraphDocument,
+    GraphDocument,
+    MemberRecord,
+    PhaseSeconds,
+    as_dict,
+    decode,
+    encode,
+    replace,
+)
+from social_jepa.graph.universe import build_universe, universe_record
+from social_jepa.storage.ledger import DamagedLedgerError, Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, write_json
 
 ANCHORS = "anchors.safetensors"
 
 
-@dataclass(frozen=True)
-class Results:
-    """A graph with all that belongs to it.
+@dataclass(eq=False, repr=False)
+class NoAgentsError(RunFolderError):
+    """A time at which the run had no agents.
 
     Attributes:
-        document: What ``graph --json`` prints.
-        graph: Its edges with their core maps; who has no edge yet is in it as well.
+        path: The run folder.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.path} had no agents at that time, so there is no graph of it"
+
+
+@dataclass(eq=False, repr=False)
+class NotPublishedError(RunFolderError):
+    """An agent that has not published a model of its current view yet.
+
+    Attributes:
+        agent: Its name.
+    """
+
+    agent: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"{self.agent} has not published a model of its view yet: social-jepa status shows its progress"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class StaleAnchorsError(RunFolderError):
+    """Anchors on disk that belong to another model than the graph's.
+
+    Attributes:
+        agent: Its name.
+        found: Checkpoint of the anchors on disk; empty when they name none.
+        expected: Checkpoint of the graph.
+    """
+
+    agent: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.agent} has published another model since: read the newest graph"
+
+
+@dataclass(eq=False, repr=False)
+class DamagedAnchorsError(RunFolderError):
+    """A file of anchors that is missing or damaged.
+
+    Attributes:
+        path: The file.
+        reason: What reading it says.
+    """
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.path} is missing or damaged ({self.reason}): resume the run to write it again"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A graph with its maps, members and settings.
+
+    Attributes:
+        folder: Run folder that it was read from.
+        config: Settings of the run.
+        document: Records of agents and edges.
+        graph: The edges with their core maps; agents without an edge are in it as well.
         maps: Every map, "source/target/core" and "source/target/full".
-        members: Who was there.
-        bodies: Which bodies stand in the scene when.
+        members: Agents that were present.
+        bodies: Every change of a body in the scene.
     """
 
     folder: RunFolder
     config: RunConfig
-    document: Mapping[str, Any]
+    document: GraphDocument
     graph: TranslationGraph
     maps: Mapping[str, LinearMap]
-    members: tuple[Member, ...]
-    bodies: tuple[BodyRow, ...]
+    members: tuple[MemberRecord, ...]
+    bodies: tuple[BodyRecord, ...]
     _pools: dict[str, AnchorPools] = field(default_factory=dict)
     _universes: list[Universe] = field(default_factory=list)
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> MemberRecord:
         """Return the member of a name, or raise UnknownAgentError."""
         self.graph.check(name)
         return next(member for member in self.members if member.name == name)
 
-    def agent(self, name: str) -> Mapping[str, Any]:
-        """Return an agent's row of the document.
+    def agent(self, name: str) -> AgentRecord:
+        """Return the record of an agent's published model.
 
         Raises:
-            UnknownAgentError, StoreError: There is no such agent, or it has not learned its view yet.
+            UnknownAgentError: There is no such agent.
+            NotPublishedError: It has not published a model of its current view.
         """
         self.graph.check(name)
-        for agent in self.document["agents"]:
-            if agent["name"] == name and agent["checkpoint"]:
+        for agent in self.document.agents:
+            if agent.name == name:
                 return agent
-        raise RunFolderError(f"{name} has not learned its view yet: social-jepa status shows how far it is")
+        raise NotPublishedError(name)
 
     def universe(self) -> Universe:
-        """Return the common space of all agents that understand somebody; see `graph.universe`."""
+        """Return the common space of all agents that an accepted edge touches; see `build_universe`."""
         if not self._universes:
-            self._universes.append(build_universe(self))
+            anchors, seed = self.config.negotiation.anchors, self.config.seed
+            self._universes.append(build_universe(self.graph, self.pools, anchors, seed))
         return self._universes[0]
 
-    def keeps(self, name: str) -> bool:
-        """Whether the anchors on disk are those of the version that the graph speaks of."""
-        published = {agent["name"]: agent["checkpoint"] for agent in self.document["agents"]}
+    def has_anchors(self, name: str) -> bool:
+        """Return whether the anchors on disk are those of the model in the graph."""
+        published = {agent.name: agent.checkpoint for agent in self.document.agents}
         return name in published and anchors_version(self.folder, name) == published[name]
 
     def pools(self, name: str) -> AnchorPools:
-        """Return what an agent makes of the ticks that may be compared.
+        """Return an agent's embeddings of the ticks that may be compared.
 
         Raises:
-            StoreError: It has none yet, or the file is missing, damaged or of another version.
+            UnknownAgentError: There is no such agent.
+            NotPublishedError: It has not published a model yet.
+            StaleAnchorsError: The file belongs to another model.
+            DamagedAnchorsError: The file is missing or damaged.
         """
         if name not in self._pools:
             agent = self.agent(name)
             path = self.folder.agent(name) / ANCHORS
             tensors, checkpoint = _tensors(path)
-            if checkpoint != agent["checkpoint"]:
-                raise RunFolderError(
-                    f"{name} has published another version since: ask again for the newest graph"
-                )
+            if checkpoint != agent.checkpoint:
+                raise StaleAnchorsError(name, checkpoint, agent.checkpoint)
             try:
-                self._pools[name] = AnchorPools.from_tensors(tensors, agent["core_dim"])
+                self._pools[name] = AnchorPools.from_tensors(tensors, agent.core_dim)
             except (KeyError, ValueError) as error:
-                raise _damaged(path, error) from error
+                raise DamagedAnchorsError(path, str(error)) from error
         return self._pools[name]
 
 
 def load_results(folder: RunFolder, as_of: float = FOREVER) -> Results:
-    """Read a run's graph, as it stands or as it stood at a time.
+    """Read a run's graph as it is, or as it was at a time. Nothing is written.
 
     Raises:
-        LedgerError, StoreError: There is no ledger, or it is damaged, or nobody has published anything yet.
+        LedgerError: The ledger is missing, damaged or of another format.
+        NoAgentsError: There were no agents at that time.
     """
-    ledger = Ledger(folder.ledger_file)
+    ledger = Ledger(folder.ledger_file, read_only=True)
     try:
         return read_results(folder, folder.config(), ledger, as_of)
-    except json.JSONDecodeError as error:  # SQLite does not notice that the end of a text is missing
-        raise damaged_ledger(ledger.path, error) from error
     finally:
         ledger.close()
 
 
 def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: float = FOREVER) -> Results:
     """Read a run's graph from an open ledger; see `load_results`."""
-    members = tuple(Member.from_row(row) for row in ledger.members(as_of))
+    members = tuple(ledger.members(as_of))
     if not members:
-        raise RunFolderError(f"{folder.path} had no agents at that time: it holds no graph of then")
+        raise NoAgentsError(folder.path)
     published = ledger.agents(as_of)
-    current = {m.name: published[m.name] for m in members if _is_current(m, published.get(m.name))}
-    edges, maps, there = [], dict[str, LinearMap](), {member.name for member in members}
+    current = {
+        member.name: agent
+        for member in members
+        if (agent := published.get(member.name)) and agent.pose_version == member.pose_version
+    }
+    edges, maps, present = [], dict[str, LinearMap](), {member.name for member in members}
     try:
-        for entry, packed in ledger.edges(as_of):
-            if not {entry["source"], entry["target"]} <= there:
+        for edge, packed in ledger.edges(as_of):
+            if not {edge.source, edge.target} <= present:
                 continue
-            edges.append(_with_staleness(entry, current))
+            edges.append(_with_staleness(edge, current))
             if packed is not None:
-                maps |= unpack_maps(entry["source"], entry["target"], packed)
+                maps |= unpack_maps(edge.source, edge.target, packed)
         graph = translation_graph([member.name for member in members], edges, maps)
+    except DamagedLedgerError:
+        raise
     except (SafetensorError, KeyError, ValueError) as error:
-        raise damaged_ledger(ledger.path, error) from error
-    scene = Scene(config.scene, config.seed)
-    document = {
-        "seed": config.seed, "config_hash": config.hash(), "scene": scene.fingerprint,
-        "agents": [current[member.name] for member in members if member.name in current],
-        "learning": [member.name for member in members if member.name not in current],
-        "edges": edges, "budget": budget_entry(edges),
-        "as_of": as_of if as_of < FOREVER else time.time(), **_event_summaries(ledger, as_of),
-    }  # fmt: skip
+        raise DamagedLedgerError(ledger.path, str(error)) from error
+    document = GraphDocument(
+        format=FORMAT,
+        seed=config.seed,
+        config_hash=config.hash(),
+        scene_fingerprint=Scene(config.scene, config.seed).fingerprint,
+        agents=tuple(current[member.name] for member in members if member.name in current),
+        training=tuple(member.name for member in members if member.name not in current),
+        edges=tuple(edges),
+        budget=summarize_budget(edges),
+        as_of=as_of if as_of < FOREVER else time.time(),
+        seconds=_seconds(ledger, as_of),
+        refused_messages=tuple(
+            event.details["reason"] for event in ledger.events_of("message_refused", as_of=as_of)
+        ),
+    )
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
 
 
-def _is_current(member: Member, agent: Mapping[str, Any] | None) -> bool:
-    return agent is not None and agent.get("pose_version", 0) == member.pose_version
-
-
-def _with_staleness(entry: dict[str, Any], current: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return an edge as it stands now that its two agents may have moved on."""
-    if entry["status"] not in (Status.ACCEPTED, Status.REFUSED):
-        return entry
-    for end in ("source", "target"):
-        name = entry[end]
+def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord]) -> EdgeRecord:
+    """Return an edge, marked stale if one of its agents has moved or published another model since."""
+    if edge.status not in (Status.ACCEPTED, Status.REFUSED):
+        return edge
+    ends = ((edge.source, edge.source_checkpoint), (edge.target, edge.target_checkpoint))
+    for name, checkpoint in ends:
         if name not in current:
-            reason = f"{name} has moved its camera and learns its new view"
-        elif current[name]["checkpoint"] != entry[f"{end}_checkpoint"]:
-            reason = f"{name} has published another model since; the two are negotiating anew"
+            reason = f"{name} has moved its camera and is training on its new view"
+        elif current[name].checkpoint != checkpoint:
+            reason = f"{name} has published another model since; the two are negotiating again"
         else:
             continue
-        return {**entry, "status": Status.STALE.value, "reason": reason}
-    return entry
+        return replace(edge, status=Status.STALE, reason=reason)
+    return edge
 
 
-def _event_summaries(ledger: Ledger, as_of: float) -> dict[str, Any]:
-    """Return what the events say of the whole: what it took, and what agents refused to read."""
-    finished, refused = (ledger.events_of(what, as_of=as_of) for what in ("finished", "refused"))
-    return {
-        "seconds": finished[-1]["seconds"] if finished else {},
-        "refused_frames": [event["sentence"] for event in refused],
-    }
+def _seconds(ledger: Ledger, as_of: float) -> PhaseSeconds | None:
+    """Return the wall time of the newest finished run, or None while none has finished."""
+    finished = ledger.events_of("finished", as_of=as_of)
+    return decode(encode(finished[-1].details["seconds"]), PhaseSeconds) if finished else None
 
 
-def full_document(results: Results) -> dict[str, Any]:
-    """Return the document with its cycles and its universe, which take time when agents are many.
+def full_document(results: Results) -> FullGraphDocument:
+    """Return the document with its cycles and universe, which take time when there are many agents.
 
-    Of an earlier graph those cycles are left out whose agents have published other anchors since, and the
-    universe is, if one has.
+    For an earlier graph, cycles are left out whose agents have published other anchors since, and the
+    universe is null if one has.
     """
-    kept = {name for name in results.graph.agents if results.keeps(name)}
-    edges = [edge for edge in results.graph.edges if {edge.source, edge.target} <= kept]
-    graph = TranslationGraph(kept, edges)
-    cycles = cycle_entries(graph, lambda name: results.pools(name).heldout.core())
-    return {**results.document, "cycles": cycles, "universe": universe_entry(results, kept)}
+    usable = {name for name in results.graph.agents if results.has_anchors(name)}
+    edges = [edge for edge in results.graph.edges if {edge.source, edge.target} <= usable]
+    graph = TranslationGraph(usable, edges)
+    document = results.document
+    return FullGraphDocument(
+        **{key: getattr(document, key) for key in GraphDocument.__struct_fields__},
+        cycles=cycle_records(graph, lambda name: results.pools(name).heldout.core()),
+        universe=universe_record(results.graph, results.pools, results.universe, usable),
+    )
 
 
-def export(results: Results) -> dict[str, Any]:
+def export(results: Results) -> FullGraphDocument:
     """Write the graph for other programs and return its document.
 
     GraphML, safetensors, and JSON last: a folder that has it has everything.
@@ -201,22 +293,22 @@ def export(results: Results) -> dict[str, Any]:
     document = full_document(results)
     write_atomically(results.folder.path / "graph.graphml", results.graph.to_graphml())
     write_atomically(results.folder.maps_file, save(map_tensors(results.maps)))
-    write_json(results.folder.graph_file, document)
+    write_json(results.folder.graph_file, as_dict(document))
     return document
 
 
 def anchors_version(folder: RunFolder, name: str) -> str:
-    """Return the hash of the model that made the anchors that are kept of an agent.
+    """Return the hash of the model that an agent's anchors on disk come from.
 
     Raises:
-        StoreError: They are missing or damaged.
+        DamagedAnchorsError: They are missing or damaged.
     """
     path = folder.agent(name) / ANCHORS
     try:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get("checkpoint", "")
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+        raise DamagedAnchorsError(path, str(error)) from error
 
 
 def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
@@ -225,18 +317,4 @@ def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             return tensors, (file.metadata() or {}).get("checkpoint", "")
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> RunFolderError:
-    return RunFolderError(f"{path} is missing or damaged ({error}): resume the run to write it again")
-
-
-def all_agents(results: Results) -> list[dict[str, Any]]:
-    """Return the document's agents, and those that are still learning, as far as a drawing needs them."""
-    ready = {agent["name"]: agent for agent in results.document["agents"]}
-    learning = {"collapsed": False, "core_dim": "none", "dim": "its"}
-    return [
-        {**ready.get(member.name, learning), "name": member.name, "pose": asdict(Pose.parse(member.pose))}
-        for member in results.members
-    ]
+        raise DamagedAnchorsError(path, str(error)) from error

@@ -1,48 +1,49 @@
-"""The universe of a run: a map per agent into one space, fitted by whoever holds everybody's anchors."""
+"""The universe of a run (arXiv:2602.06205): one map per agent into a common space, fitted by the observer."""
 
-from collections.abc import Container
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Container
 
 import torch
 
+from agents.protocol.edge import AnchorPools
 from alignment.anchors import choose_ticks, shared
-from alignment.graph import Edge, NoPathError
+from alignment.graph import Edge, NoPathError, TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.score import r2
 from alignment.status import Status
 from alignment.universe import Universe, fit_universe
+from social_jepa.graph.records import UniverseRecord
 
-if TYPE_CHECKING:
-    from social_jepa.graph.results import Results
-
-UNIVERSE = "universe"  # in place of agents to go through
+UNIVERSE = "universe"  # in place of the agents of a path
+Pools = Callable[[str], AnchorPools]  # an agent's embeddings by its name
 
 
-def build_universe(results: "Results") -> Universe:
+def build_universe(graph: TranslationGraph, pools: Pools, anchors: int, seed: int) -> Universe:
     """Fit the common space of all agents that an accepted edge touches.
 
-    On as many instants as an edge is fitted on, from the stretch that edges are fitted on; those that score
-    stay unseen.
+    Args:
+        graph: Its edges.
+        pools: Embeddings of each agent; only the ticks that edges are fitted on are used.
+        anchors: Number of ticks to fit on, as many as an edge; fewer where agents share fewer.
+        seed: Of the choice of ticks.
 
     Raises:
         NoPathError: No edge is accepted.
     """
-    names = sorted({name for pair in _accepted(results) for name in pair})
+    names = sorted({name for pair in _accepted(graph) for name in pair})
     if not names:
         raise NoPathError("there is no universe yet: no edge is accepted; social-jepa graph shows why")
-    sets = [results.pools(name).anchors for name in names]
-    ticks = set(sets[0].ids).intersection(*(anchors.ids for anchors in sets))
-    count = min(len(ticks), results.config.negotiation.anchors)
-    chosen = choose_ticks(sorted(ticks), count, results.config.seed)
-    shown = [anchors.core()[anchors.rows(chosen)] for anchors in sets]
-    return fit_universe(dict(zip(names, shown, strict=True)))
+    sets = [pools(name).anchors for name in names]
+    ticks = set(sets[0].ids).intersection(*(each.ids for each in sets))
+    chosen = choose_ticks(sorted(ticks), min(len(ticks), anchors), seed)
+    cores = [each.core()[each.rows(chosen)] for each in sets]
+    return fit_universe(dict(zip(names, cores, strict=True)))
 
 
 def between(universe: Universe, source: str, target: str) -> LinearMap:
     """Return the translation through the common space.
 
     Raises:
-        NoPathError: One of them is not part of it.
+        NoPathError: One of the two has no map into it.
     """
     for name in (source, target):
         if name not in universe.maps:
@@ -50,41 +51,44 @@ def between(universe: Universe, source: str, target: str) -> LinearMap:
     return universe.between(source, target)
 
 
-def scoring_cores(results: "Results", source: str, target: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what two agents make of the instants that score, [K, d] each: nothing was fitted on them."""
-    pools = [results.pools(name).heldout for name in (source, target)]
-    shown, seen = shared(*pools)
-    return shown[:, : pools[0].core_dim].double(), seen[:, : pools[1].core_dim].double()
+def scoring_cores(source: AnchorPools, target: AnchorPools) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the core latents of two agents at their shared held-out ticks, [K, d] each."""
+    held = source.heldout, target.heldout
+    from_source, from_target = shared(*held)
+    return from_source[:, : held[0].core_dim].double(), from_target[:, : held[1].core_dim].double()
 
 
-def universe_entry(results: "Results", kept: Container[str]) -> dict[str, Any] | None:
-    """Return what the common space is worth beside the direct edges, on held-out anchors.
+def universe_record(
+    graph: TranslationGraph, pools: Pools, universe: Callable[[], Universe], usable: Container[str]
+) -> UniverseRecord | None:
+    """Return the held-out R2 of the common space beside that of the direct edges.
 
     Both means are over the ordered pairs whose direct edge is accepted. None where there is no such pair, or
     where the anchors of one of them are not those of this graph any more.
 
     Args:
-        results: A graph.
-        kept: Agents whose anchors on disk are those of the graph.
+        graph: Its edges.
+        pools: Embeddings of each agent.
+        universe: Returns the common space; called only if it can be scored.
+        usable: Agents whose anchors on disk are those of the graph.
     """
-    edges = _accepted(results)
+    edges = _accepted(graph)
     pairs = sorted(edges)
-    if not pairs or not all(name in kept for pair in pairs for name in pair):
+    if not pairs or not all(name in usable for pair in pairs for name in pair):
         return None
-    universe = results.universe()
+    common = universe()
     through, direct = [], []
     for source, target in pairs:
-        theirs, ours = scoring_cores(results, source, target)
-        through.append(r2(universe.between(source, target)(theirs), ours))
+        from_source, from_target = scoring_cores(pools(source), pools(target))
+        through.append(r2(common.between(source, target)(from_source), from_target))
         edge_map = edges[source, target].map
         assert edge_map is not None  # an accepted edge has one
-        direct.append(r2(edge_map(theirs), ours))
+        direct.append(r2(edge_map(from_source), from_target))
     mean = torch.tensor([through, direct], dtype=torch.float64).mean(1).tolist()
-    dim = universe.consensus.shape[1]
-    return {"agents": sorted(universe.maps), "dim": dim, "r2": mean[0], "direct_r2": mean[1]}
+    return UniverseRecord(
+        agents=tuple(sorted(common.maps)), dim=common.consensus.shape[1], r2=mean[0], direct_r2=mean[1]
+    )
 
 
-def _accepted(results: "Results") -> dict[tuple[str, str], Edge]:
-    return {
-        (edge.source, edge.target): edge for edge in results.graph.edges if edge.status is Status.ACCEPTED
-    }
+def _accepted(graph: TranslationGraph) -> dict[tuple[str, str], Edge]:
+    return {(edge.source, edge.target): edge for edge in graph.edges if edge.status is Status.ACCEPTED}

@@ -19,9 +19,9 @@ def saving(results: Results, name: str) -> dict[str, float]:
     )
     recorded = min(config.distillation.ticks, window)
     return {
-        "read": agent["distill_frames"], "read_alone": alone,
+        "read": agent.distill_frames, "read_alone": alone,
         "recorded": recorded, "recorded_alone": window,
-        "share_read": agent["distill_frames"] / alone, "share_recorded": recorded / window,
+        "share_read": agent.distill_frames / alone, "share_recorded": recorded / window,
     }  # fmt: skip
 
 

@@ -4,11 +4,13 @@ import cmath
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from alignment.status import Status
 from env.appearance import OBJECT_COLORS
+from env.camera import Pose
 from env.scene import SceneConfig, SceneState
+from social_jepa.graph.records import AgentRecord, EdgeRecord
+from social_jepa.graph.results import Results
 from social_jepa.report.tables import escape, number
 
 WIDTH = 760.0  # units of the drawing
@@ -53,9 +55,31 @@ class Plan:
         return centre.real - half, centre.imag - half, centre.real + half, bottom
 
 
-def plan(agents: Sequence[Mapping[str, Any]], room_size: float) -> Plan:
+@dataclass(frozen=True)
+class AgentCard:
+    """One agent of the drawing.
+
+    Attributes:
+        published: Its record; None while it has not published a model of its view.
+    """
+
+    name: str
+    pose: Pose
+    published: AgentRecord | None = None
+
+
+def agent_cards(results: Results) -> list[AgentCard]:
+    """Return the agents of a graph, by index, those without a published model included."""
+    published = {agent.name: agent for agent in results.document.agents}
+    return [
+        AgentCard(member.name, Pose.parse(member.pose), published.get(member.name))
+        for member in results.members
+    ]
+
+
+def plan(agents: Sequence[AgentCard], room_size: float) -> Plan:
     """Place the cards so that the whole room fits and none covers another."""
-    places = {agent["name"]: complex(agent["pose"]["x"], agent["pose"]["z"]) for agent in agents}
+    places = {agent.name: complex(agent.pose.x, agent.pose.z) for agent in agents}
     side = next(size for most, size in SIDES.items() if len(agents) <= most)
     spacing = 2.3 if len(agents) <= MOST_LABELLED else 1.75  # room for the figures of short edges
     corner = complex(room_size, room_size) / 2
@@ -90,23 +114,27 @@ def _apart(places: Mapping[str, complex], least: float, box: Box) -> dict[str, c
 
 
 def draw_graph(
-    document: Mapping[str, Any], scene: SceneConfig, state: SceneState, pictures: Mapping[str, str]
+    agents: Sequence[AgentCard],
+    edges: Sequence[EdgeRecord],
+    scene: SceneConfig,
+    state: SceneState,
+    pictures: Mapping[str, str],
 ) -> str:
     """Return the graph as SVG that stands in a page.
 
     Args:
-        document: graph.json.
+        agents: Agents to draw.
+        edges: Edges between them.
         scene: Sizes of the room and its objects.
         state: Where the objects are when the pictures are taken.
         pictures: What each camera sees then, as data URIs; may be empty.
     """
-    agents, edges = document["agents"], document["edges"]
     drawing = plan(agents, scene.room_size)
-    taken = [drawing.card(agent["name"]) for agent in agents]
+    taken = [drawing.card(agent.name) for agent in agents]
     arrows = [_arrow(edge, drawing, len(agents), taken) for edge in sorted(edges, key=_rank)]
     lines = "\n".join(line for line, _ in arrows)
     labels = "\n".join(label for _, label in arrows if label)
-    cards = "\n".join(_card(agent, drawing, pictures.get(agent["name"])) for agent in agents)
+    cards = "\n".join(_card(agent, drawing, pictures.get(agent.name)) for agent in agents)
     size = "few" if len(agents) <= 4 else "some" if len(agents) <= MOST_LABELLED else "many"
     return (
         f'<svg class="graph {size}" viewBox="0 0 {WIDTH:.0f} {drawing.height:.0f}" role="img" '
@@ -115,9 +143,9 @@ def draw_graph(
     )
 
 
-def _rank(edge: Mapping[str, Any]) -> tuple[bool, float]:
+def _rank(edge: EdgeRecord) -> tuple[bool, float]:
     """Strong edges are drawn last, above the weak; what was refused is drawn above all."""
-    return edge["status"] != Status.ACCEPTED, edge["r2_core"] or 0.0
+    return edge.status != Status.ACCEPTED, edge.r2_core or 0.0
 
 
 def _room(scene: SceneConfig, state: SceneState, drawing: Plan) -> str:
@@ -138,13 +166,13 @@ def _room(scene: SceneConfig, state: SceneState, drawing: Plan) -> str:
     return room + "".join(boxes)
 
 
-def _views(agents: Sequence[Mapping[str, Any]], drawing: Plan) -> str:
+def _views(agents: Sequence[AgentCard], drawing: Plan) -> str:
     parts = []
     for agent in agents:
-        pose, at, card = agent["pose"], drawing.cameras[agent["name"]], drawing.cards[agent["name"]]
-        angles = [math.radians(-pose["yaw"] + side * pose["fov"] / 2) for side in (-1, 1)]
+        pose, at, card = agent.pose, drawing.cameras[agent.name], drawing.cards[agent.name]
+        angles = [math.radians(-pose.yaw + side * pose.fov / 2) for side in (-1, 1)]
         a, b = (at + cmath.rect((VIEW * drawing.scale), angle) for angle in angles)
-        wide = int(pose["fov"] > 180)
+        wide = int(pose.fov > 180)
         radius = VIEW * drawing.scale
         parts.append(
             f'<path class="view" d="M{_xy(at)}L{_xy(a)}A{radius:.1f} {radius:.1f} 0 {wide} 1 {_xy(b)}Z"/>'
@@ -154,17 +182,17 @@ def _views(agents: Sequence[Mapping[str, Any]], drawing: Plan) -> str:
     return "".join(parts)
 
 
-def _card(agent: Mapping[str, Any], drawing: Plan, picture: str | None) -> str:
-    left, top, right, bottom = drawing.card(agent["name"], 4.0)
-    name, side = escape(agent["name"]), drawing.side
+def _card(agent: AgentCard, drawing: Plan, picture: str | None) -> str:
+    left, top, right, bottom = drawing.card(agent.name, 4.0)
+    name, side = escape(agent.name), drawing.side
     image = f'<image href="{picture}" x="{left + 4:.1f}" y="{top + 4:.1f}" width="{side}" height="{side}"/>'
     blank = f'<rect class="blank" x="{left + 4:.1f}" y="{top + 4:.1f}" width="{side}" height="{side}"/>'
     middle, line = (left + right) / 2, bottom - 4 - drawing.caption / 2
-    state = (
-        ": collapsed"
-        if agent["collapsed"]
-        else f": {agent['core_dim']} of {agent['dim']} dimensions are core"
-    )
+    published = agent.published
+    state = ": none of its dimensions are core"
+    if published is not None:
+        core = f": {published.core_dim} of {published.dim} dimensions are core"
+        state = ": collapsed" if published.collapsed else core
     return (
         f'<g class="card" data-agent="{name}" tabindex="0"><title>{name}{state}</title>'
         f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
@@ -173,33 +201,33 @@ def _card(agent: Mapping[str, Any], drawing: Plan, picture: str | None) -> str:
     )
 
 
-def _arrow(edge: Mapping[str, Any], drawing: Plan, count: int, taken: list[Box]) -> tuple[str, str]:
+def _arrow(edge: EdgeRecord, drawing: Plan, count: int, taken: list[Box]) -> tuple[str, str]:
     """Return an edge's arrow, and its figure where there is room for figures."""
     curve = _visible(edge, drawing)
-    accepted = edge["status"] == Status.ACCEPTED
-    quality = min(max(edge["r2_core"] or 0.0, 0.0), 1.0)
+    accepted = edge.status == Status.ACCEPTED
+    quality = min(max(edge.r2_core or 0.0, 0.0), 1.0)
     thin = 1.0 if count <= 4 else 0.6 if count <= MOST_LABELLED else 0.3
     width = thin * (1.2 + 4.3 * quality if accepted else 1.8)
-    kind = f"q{sum(quality >= border for border in CLASSES)}" if accepted else escape(edge["status"])
-    figures = f"held-out core R² {number(edge['r2_core'])}, shuffled {number(edge['null_r2'])}"
-    told = f"{edge['source']} → {edge['target']}, {edge['status']}: {figures}. {edge['reason']}".strip()
-    ends = f'data-from="{escape(edge["source"])}" data-to="{escape(edge["target"])}"'
+    kind = f"q{sum(quality >= border for border in CLASSES)}" if accepted else escape(edge.status)
+    figures = f"held-out core R² {number(edge.r2_core)}, shuffled {number(edge.null_r2)}"
+    told = f"{edge.source} → {edge.target}, {edge.status}: {figures}. {edge.reason}".strip()
+    ends = f'data-from="{escape(edge.source)}" data-to="{escape(edge.target)}"'
     line = f'<g class="edge {kind}" {ends}><title>{escape(told)}</title>{_stroke(curve, width)}</g>'
     if count > MOST_LABELLED:
         return line, ""
-    text = "none" if edge["r2_core"] is None else number(edge["r2_core"], 2)
+    text = "none" if edge.r2_core is None else number(edge.r2_core, 2)
     at = _free_spot(curve, drawing, text, taken)
     where = f'x="{at.real:.1f}" y="{at.imag:.1f}" dy=".36em"'
     return line, f'<text class="figure {kind}" {ends} {where}>{escape(text)}</text>'
 
 
-def _visible(edge: Mapping[str, Any], drawing: Plan) -> list[complex]:
+def _visible(edge: EdgeRecord, drawing: Plan) -> list[complex]:
     """Return points along an edge from where it leaves one card to where it reaches the other."""
-    a, b = drawing.cards[edge["source"]], drawing.cards[edge["target"]]
+    a, b = drawing.cards[edge.source], drawing.cards[edge.target]
     control = (a + b) / 2 + 1j * (b - a) * BEND  # to its own right: the way back curves to the other side
     times = (step / STEPS for step in range(STEPS + 1))
     curve = [(1 - t) ** 2 * a + 2 * t * (1 - t) * control + t * t * b for t in times]
-    leave, arrive = drawing.card(edge["source"], 5), drawing.card(edge["target"], 7)
+    leave, arrive = drawing.card(edge.source, 5), drawing.card(edge.target, 7)
     free = [step for step, at in enumerate(curve) if not _inside(at, leave) and not _inside(at, arrive)]
     return curve[free[0] : free[-1] + 1] if len(free) > 1 else curve
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,13 @@ from agents.training.checkpoint import CheckpointError, read_checkpoint
 from alignment.status import Status
 from env.scene import Scene, SceneConfig
 from social_jepa.config.run_config import RunConfig
-from social_jepa.graph.results import Results, all_agents, full_document
+from social_jepa.graph.observer import Observer
+from social_jepa.graph.records import GraphDocument
+from social_jepa.graph.results import Results, full_document
 from social_jepa.report import plots, tables
 from social_jepa.report.figure import color
-from social_jepa.report.graph_svg import draw_graph
-from social_jepa.report.rendering import Observer, data_uri, same_ticks
+from social_jepa.report.graph_svg import agent_cards, draw_graph
+from social_jepa.report.rendering import data_uri, same_ticks
 from social_jepa.report.tables import escape, number
 
 TICKS = 4  # instants that the page shows
@@ -57,9 +58,9 @@ def write_report(results: Results) -> Path:
     values |= _made(results)
     values |= {
         "pictures": tables.pictures(sights.ticks, sights.pictures, sights.trouble),
-        "agents_table": tables.agents_table(results.document["agents"]),
-        "edges_table": tables.edges_table(results.document["edges"]),
-        "cycles_table": tables.cycles_table(full_document(results)["cycles"]),
+        "agents_table": tables.agents_table(results.document.agents),
+        "edges_table": tables.edges_table(results.document.edges),
+        "cycles_table": tables.cycles_table(full_document(results).cycles),
     }
     text = Template(page.joinpath("report.html").read_text("utf-8")).substitute(values)
     write_atomically(results.folder.report_file, text.encode())
@@ -91,26 +92,27 @@ def _look(results: Results) -> Sights:
     return Sights(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in seen.items()})
 
 
-def _headline(document: Mapping[str, Any]) -> dict[str, str]:
-    agents, edges = document["agents"], document["edges"]
-    scored = [edge for edge in edges if edge["r2_core"] is not None]
-    core, null = ([edge[key] for edge in scored] for key in ("r2_core", "null_r2"))
+def _headline(document: GraphDocument) -> dict[str, str]:
+    agents, edges = document.agents, document.edges
+    scored = [edge for edge in edges if edge.r2_core is not None]
+    core = [edge.r2_core for edge in scored if edge.r2_core is not None]
+    null = [edge.null_r2 for edge in scored if edge.null_r2 is not None]
     return {
         "agents": str(len(agents)),
-        "one": escape(agents[0]["name"]),
-        "other": escape(agents[1]["name"]),
-        "accepted": str(sum(edge["status"] == Status.ACCEPTED for edge in edges)),
+        "one": escape(agents[0].name),
+        "other": escape(agents[1].name),
+        "accepted": str(sum(edge.status == Status.ACCEPTED for edge in edges)),
         "pairs": str(len(edges)),
-        "compared": str(max((edge["anchors"] for edge in scored), default=0)),
+        "compared": str(max((edge.anchors for edge in scored), default=0)),
         "core_mean": number(float(np.mean(core)) if core else None, 2),
         "core_worst": number(min(core, default=None), 2),
         "null_mean": number(float(np.mean(null)) if null else None, 2),
         "null_highest": number(max(null, default=None), 2),
-        "time": _time(document["seconds"].get("total")),
-        "taught": _taught([agent["name"] for agent in agents if agent["distill_frames"]]),
-        "seed": str(document["seed"]),
-        "config_hash": escape(document["config_hash"]),
-        "fingerprint": escape(document["scene"]),
+        "time": _time(document.seconds.total if document.seconds else None),
+        "taught": _taught([agent.name for agent in agents if agent.distill_frames]),
+        "seed": str(document.seed),
+        "config_hash": escape(document.config_hash),
+        "fingerprint": escape(document.scene_fingerprint),
     }
 
 
@@ -134,16 +136,12 @@ def _graph(results: Results, sights: Sights) -> dict[str, str]:
     state = Scene(config.scene, config.seed).state(tick)
     pictures = {name: row[0] for name, row in sights.pictures.items()}
     remarks = [
-        [
-            edge
-            for edge in document["edges"]
-            if (edge["status"] == Status.ACCEPTED) is accepted and edge["reason"]
-        ]
+        [edge for edge in document.edges if (edge.status == Status.ACCEPTED) is accepted and edge.reason]
         for accepted in (False, True)
     ]
     return {
         "tick": str(tick),
-        "graph": draw_graph({**document, "agents": all_agents(results)}, config.scene, state, pictures),
+        "graph": draw_graph(agent_cards(results), document.edges, config.scene, state, pictures),
         "shades": tables.shades(),
         "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
         "remarks": tables.reasons("Accepted, with a remark", remarks[1]),
@@ -152,14 +150,14 @@ def _graph(results: Results, sights: Sights) -> dict[str, str]:
 
 def _plots(results: Results, config: RunConfig) -> dict[str, str]:
     document, rate = results.document, _common_rate(config.scene)
-    agents, edges = document["agents"], document["edges"]
+    agents, edges = document.agents, document.edges
     theory = "" if rate is None else (
         f" The dotted lines are where theory puts the objects’ coordinates ({number(rate, 2)}) and products "
         f"of two of them ({number(rate**2, 2)})."
     )  # fmt: skip
     methods = [(ink, meaning) for ink, _, meaning in plots.METHODS.values()]
     return {
-        "colors": tables.legend([(color(i), agent["name"]) for i, agent in enumerate(agents)]),
+        "colors": tables.legend([(color(i), agent.name) for i, agent in enumerate(agents)]),
         "loss": tables.gallery([plots.loss_plot(agents)], "wide"),
         "theory": theory,
         "cores": tables.gallery(plots.core_plots(agents, rate), "small"),
@@ -176,22 +174,22 @@ def _common_rate(scene: SceneConfig) -> float | None:
 
 
 def _costs(results: Results, config: RunConfig) -> str:
-    edges = [edge for edge in results.document["edges"] if edge["anchors"]]
+    edges = [edge for edge in results.document.edges if edge.anchors]
     if not edges:
         return '<p class="note">No edge got as far as comparing anchors.</p>'
-    ticks = max(edge["anchors"] + edge["heldout"] for edge in edges)
+    ticks = max(edge.anchors + edge.heldout for edge in edges)
     pixels = ticks * 3 * config.scene.frame_size**2
-    sent = [edge["bytes"] for edge in edges]
+    sent = [edge.bytes for edge in edges]
     cost = plots.cost_plot(sent, _weights(results), pixels, ticks)
-    return tables.gallery([plots.budget_plot(results.document["budget"]), cost], "wide")
+    return tables.gallery([plots.budget_plot(results.document.budget), cost], "wide")
 
 
 def _weights(results: Results) -> list[int]:
     """Return the bytes of every agent's model, the optimiser's state left out."""
     found = []
-    for agent in results.document["agents"]:
+    for agent in results.document.agents:
         try:
-            tensors, _, _ = read_checkpoint(results.folder.agent(agent["name"]) / "checkpoint.safetensors")
+            tensors, _, _ = read_checkpoint(results.folder.agent(agent.name) / "checkpoint.safetensors")
         except CheckpointError:
             continue  # it was trained on another machine of the cluster
         model = (tensor for name, tensor in tensors.items() if name.startswith("model."))
@@ -203,8 +201,8 @@ def _made(results: Results) -> dict[str, str]:
     recorded = results.folder.path / "versions.json"
     versions = json.loads(recorded.read_text()) if recorded.exists() else {}
     return {
-        "seconds": tables.seconds_table(results.document["seconds"]),
+        "seconds": tables.seconds_table(results.document.seconds),
         "versions": tables.versions_table(versions),
         "settings": escape(results.folder.config_file.read_text()),
-        "refused_frames": tables.refused_frames(results.document["refused_frames"]),
+        "refused_messages": tables.refused_messages(results.document.refused_messages),
     }

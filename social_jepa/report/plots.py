@@ -1,12 +1,12 @@
 """The report's curves: loss, predictability, singular values, R2 by pairs, bytes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from social_jepa.graph.records import AgentRecord, BudgetSummary, EdgeRecord
 from social_jepa.report.figure import INKS, SMALL, WIDE, color, plot
 from social_jepa.report.tables import in_bytes, number
 
@@ -20,20 +20,20 @@ METHODS = {
 }
 
 
-def loss_plot(agents: Sequence[Mapping[str, Any]]) -> str:
+def loss_plot(agents: Sequence[AgentRecord]) -> str:
     """Return every agent's loss by training step."""
 
     def paint(axes: Axes) -> None:
         for index, agent in enumerate(agents):
-            if not agent["loss"]:
+            if not agent.losses:
                 continue  # taught by a peer, and no step alone since
-            parts = np.array_split(np.array(agent["loss"]), min(BINS, len(agent["loss"])))
+            parts = np.array_split(np.array(agent.losses), min(BINS, len(agent.losses)))
             steps = np.cumsum([len(part) for part in parts])
             axes.plot(steps, [part.mean() for part in parts], color=INKS[color(index)], linewidth=1.1)
         axes.set(xlabel="training step", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
-    curves = [np.array(agent["loss"]) for agent in agents if agent["loss"]]
+    curves = [np.array(agent.losses) for agent in agents if agent.losses]
     tenths = [max(1, len(curve) // 10) for curve in curves]
     ends = [
         (curve[:tenth].mean(), curve[-tenth:].mean()) for curve, tenth in zip(curves, tenths, strict=True)
@@ -46,7 +46,7 @@ def loss_plot(agents: Sequence[Mapping[str, Any]]) -> str:
     return plot("loss", title, WIDE, paint)
 
 
-def core_plots(agents: Sequence[Mapping[str, Any]], rate: float | None) -> list[str]:
+def core_plots(agents: Sequence[AgentRecord], rate: float | None) -> list[str]:
     """Return how predictable each agent's dimensions are, a figure each.
 
     Args:
@@ -67,8 +67,8 @@ def core_plots(agents: Sequence[Mapping[str, Any]], rate: float | None) -> list[
 
     found = []
     for index, agent in enumerate(agents):
-        values, core = agent["autocorrelation"], agent["core_dim"]
-        title = f"{agent['name']}: {core} of {agent['dim']} dimensions are its core"
+        values, core = agent.autocorrelation, agent.core_dim
+        title = f"{agent.name}: {core} of {agent.dim} dimensions are its core"
         ink = color(index)
         found.append(
             plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: paint(axes, v, c, i))  # type: ignore[misc]
@@ -76,41 +76,42 @@ def core_plots(agents: Sequence[Mapping[str, Any]], rate: float | None) -> list[
     return found
 
 
-def spectrum_plots(agents: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> list[str]:
+def spectrum_plots(agents: Sequence[AgentRecord], edges: Sequence[EdgeRecord]) -> list[str]:
     """Return the singular values of the maps into each agent, coloured by who speaks; the null in dashes."""
-    colors = {agent["name"]: color(index) for index, agent in enumerate(agents)}
+    colors = {agent.name: color(index) for index, agent in enumerate(agents)}
     tallest = max(
-        (value for edge in edges for value in (*edge["spectrum"], *edge["null_spectrum"])), default=1.0
+        (value for edge in edges for value in (*edge.singular_values, *edge.null_singular_values)),
+        default=1.0,
     )
 
-    def paint(axes: Axes, into: Sequence[Mapping[str, Any]]) -> None:
+    def paint(axes: Axes, into: Sequence[EdgeRecord]) -> None:
         axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
         for edge in into:
-            ranks, ink = np.arange(1, len(edge["spectrum"]) + 1), INKS[colors[edge["source"]]]
-            axes.plot(ranks, edge["spectrum"], "o-", color=ink, linewidth=1.1, markersize=3)
-            axes.plot(ranks, edge["null_spectrum"], "--", color=ink, linewidth=0.9, alpha=0.75)
+            ranks, ink = np.arange(1, len(edge.singular_values) + 1), INKS[colors[edge.source]]
+            axes.plot(ranks, edge.singular_values, "o-", color=ink, linewidth=1.1, markersize=3)
+            axes.plot(ranks, edge.null_singular_values, "--", color=ink, linewidth=0.9, alpha=0.75)
         axes.set(xlabel="rank", ylim=(0, 1.06 * max(tallest, 1.0)))
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
     found = []
     for index, agent in enumerate(agents):
-        into = [edge for edge in edges if edge["target"] == agent["name"] and edge["spectrum"]]
+        into = [edge for edge in edges if edge.target == agent.name and edge.singular_values]
         if into:
             least, chance = (
-                min(edge["spectrum"][-1] for edge in into),
-                max(max(edge["null_spectrum"]) for edge in into),
+                min(edge.singular_values[-1] for edge in into),
+                max(max(edge.null_singular_values) for edge in into),
             )
             spread = f"no less than {number(least, 2)}, shuffled no more than {number(chance, 2)}"
-            title = f"Into {agent['name']}: {spread}"
+            title = f"Into {agent.name}: {spread}"
             found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: paint(axes, e)))  # type: ignore[misc]
     return found
 
 
-def budget_plot(budget: Sequence[Mapping[str, Any]]) -> str:
+def budget_plot(budget: Sequence[BudgetSummary]) -> str:
     """Return held-out R2 by number of anchor pairs, mean and worst over the edges, for every method."""
     curves: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
-    for row in sorted(budget, key=lambda row: row["pairs"]):
-        curves[row["method"]].append((row["pairs"], row["r2_mean"], row["r2_min"]))
+    for row in sorted(budget, key=lambda row: row.pairs):
+        curves[row.method].append((row.pairs, row.r2_mean, row.r2_min))
 
     def paint(axes: Axes) -> None:
         for method, curve in curves.items():
@@ -119,7 +120,7 @@ def budget_plot(budget: Sequence[Mapping[str, Any]]) -> str:
                 pairs, mean, worst = zip(*curve, strict=True)
                 axes.plot(pairs, mean, f"{marker}-", color=INKS[ink], linewidth=1.4, markersize=4)
                 axes.plot(pairs, worst, f"{marker}:", color=INKS[ink], linewidth=0.9, markersize=2.5)
-        counts = sorted({row["pairs"] for row in budget})
+        counts = sorted({row.pairs for row in budget})
         axes.set_xscale("log", base=2)
         axes.set(ylim=(LOWEST_R2, HIGHEST_R2), ylabel="held-out R²")
         axes.set_xlabel("anchor pairs that the map is fitted on")

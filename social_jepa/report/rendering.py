@@ -1,4 +1,4 @@
-"""What cameras see, drawn by the observer: the scene is replayed, so no pixel has to leave an agent."""
+"""Pictures of what cameras see: sheets with captions, PNG files and data URIs."""
 
 import base64
 import io
@@ -9,50 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from agents.files import write_atomically
-from agents.streams import Stream, stream_seed
-from env.camera import Pose
-from env.recording import SensorData
-from env.renderers.base import share_renderer
-from env.scene import Scene
-from env.sensors import SensorRecorder, SensorSpec
-from social_jepa.graph.results import Results
-from social_jepa.runtime.membership import body_events
+from social_jepa.graph.observer import Observer
 
 MARGIN = 6  # pixels between pictures
 CAPTION = 16  # pixels of text above a picture
-
-
-class Observer:
-    """Sees through every camera of a run; use it in a ``with`` block, because it holds a renderer."""
-
-    def __init__(self, results: Results) -> None:
-        """Replay the run's scene."""
-        config = results.config
-        self._poses = {member.name: Pose.parse(member.pose) for member in results.members}
-        self._words = {
-            member.name: stream_seed(config.seed, member.index, Stream.VIEWS) for member in results.members
-        }
-        self._scene = Scene(config.scene, config.seed, body_events(results.bodies))
-        self._renderer = share_renderer(config.scene)
-
-    def __enter__(self) -> "Observer":
-        """Start looking."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Free the renderer."""
-        self._renderer.close()
-
-    def render(self, name: str, tick: int) -> np.ndarray:
-        """Return what an agent's camera sees at a tick, uint8 [H, W, 3]."""
-        return self._renderer.render(self._scene.state(tick), self._poses[name], name)
-
-    def record(self, name: str, ticks: Sequence[int], needs: SensorSpec) -> tuple[np.ndarray, SensorData]:
-        """Return all that an agent knows of ticks: frames uint8 [K, ...], and senses."""
-        recorder = SensorRecorder(
-            self._scene, self._renderer, self._poses[name], name, needs, self._words[name]
-        )
-        return recorder.record(ticks).frames, recorder.sensor_data(np.array(ticks))
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int = 3) -> Image.Image:

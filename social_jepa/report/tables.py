@@ -2,9 +2,9 @@
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from alignment.status import Status
+from social_jepa.graph.records import AgentRecord, CycleRecord, EdgeRecord, PhaseSeconds, as_dict
 
 MOST_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
 
@@ -105,7 +105,7 @@ def terms(meanings: Mapping[str, str]) -> str:
     return f"<details><summary>What the columns mean</summary><dl>{entries}</dl></details>"
 
 
-def agents_table(agents: Sequence[Mapping[str, Any]]) -> str:
+def agents_table(agents: Sequence[AgentRecord]) -> str:
     """Return one row for each agent."""
     headings = (
         "agent", "model|", "camera|", "device|", "dims", "core", "effective rank", "probe R²",
@@ -113,20 +113,20 @@ def agents_table(agents: Sequence[Mapping[str, Any]]) -> str:
     )  # fmt: skip
     rows = []
     for agent in agents:
-        pose = agent["pose"]
-        place = ", ".join(plain(pose[key]) for key in ("x", "y", "z"))
-        look = f"yaw {plain(pose['yaw'])}°, pitch {plain(pose['pitch'])}°"
-        core = '<span class="refused">collapsed</span>' if agent["collapsed"] else str(agent["core_dim"])
+        pose = agent.pose
+        place = ", ".join(plain(value) for value in (pose.x, pose.y, pose.z))
+        look = f"yaw {plain(pose.yaw)}°, pitch {plain(pose.pitch)}°"
+        core = '<span class="refused">collapsed</span>' if agent.collapsed else str(agent.core_dim)
         rows.append((
-            escape(agent["name"]), escape(agent["kind"]), f"({place}) m, {look}", escape(agent["device"]),
-            str(agent["dim"]), core, number(agent["effective_rank"], 1), number(agent["probe_r2"]),
-            f"{agent['steps']:,}", f"{agent['frames']:,}", f"{agent['frames_per_s']:,.0f}",
-            f"<code>{escape(agent['checkpoint'][:8])}</code>",
+            escape(agent.name), escape(agent.kind), f"({place}) m, {look}", escape(agent.device),
+            str(agent.dim), core, number(agent.effective_rank, 1), number(agent.probe_r2),
+            f"{agent.steps:,}", f"{agent.frames:,}", f"{agent.frames_per_s:,.0f}",
+            f"<code>{escape(agent.checkpoint[:8])}</code>",
         ))  # fmt: skip
     return table("agents", headings, rows) + terms(AGENT_TERMS)
 
 
-def edges_table(edges: Sequence[Mapping[str, Any]]) -> str:
+def edges_table(edges: Sequence[EdgeRecord]) -> str:
     """Return one row for each ordered pair."""
     headings = (
         "edge", "verdict|", "R² core", "R² all", "null", "singular values", "κ", "isometry dev.",
@@ -134,28 +134,28 @@ def edges_table(edges: Sequence[Mapping[str, Any]]) -> str:
     )  # fmt: skip
     rows = []
     for edge in edges:
-        values = edge["spectrum"]
+        values = edge.singular_values
         span = f"{number(min(values))}–{number(max(values))}" if values else "–"
         rows.append((
-            f"{escape(edge['source'])} → {escape(edge['target'])}",
-            f'<span class="{escape(edge["status"])}">{escape(edge["status"])}</span>',
-            f"<b>{number(edge['r2_core'])}</b>", number(edge["r2"]), number(edge["null_r2"]), span,
-            number(edge["kappa"], 2), number(edge["isometry_deviation"]), number(edge["retrieval_at_1"]),
-            number(edge["cka"]), number(edge["mutual_knn"]), "→".join(map(str, edge["core_dims"])),
-            f"{edge['anchors']} + {edge['heldout']}", f"{edge['bytes']:,}", escape(edge["reason"]),
+            f"{escape(edge.source)} → {escape(edge.target)}",
+            f'<span class="{escape(edge.status)}">{escape(edge.status)}</span>',
+            f"<b>{number(edge.r2_core)}</b>", number(edge.r2), number(edge.null_r2), span,
+            number(edge.kappa, 2), number(edge.isometry_deviation), number(edge.retrieval_at_1),
+            number(edge.cka), number(edge.mutual_knn), "→".join(map(str, edge.core_dims)),
+            f"{edge.anchors} + {edge.heldout}", f"{edge.bytes:,}", escape(edge.reason),
         ))  # fmt: skip
     return table("edges, held-out figures", headings, rows) + terms(EDGE_TERMS)
 
 
-def cycles_table(cycles: Sequence[Mapping[str, Any]]) -> str:
+def cycles_table(cycles: Sequence[CycleRecord]) -> str:
     """Return the cycles with the largest error first."""
     if not cycles:
         return '<p class="note">No three agents are joined by accepted edges all the way round.</p>'
-    worst = sorted(cycles, key=lambda cycle: -cycle["error"])
+    worst = sorted(cycles, key=lambda cycle: -cycle.error)
     rows = [
         (
-            " → ".join(escape(name) for name in (*cycle["agents"], cycle["agents"][0])),
-            number(cycle["error"], 4),
+            " → ".join(escape(name) for name in (*cycle.agents, cycle.agents[0])),
+            number(cycle.error, 4),
         )
         for cycle in worst[:MOST_CYCLES]
     ]
@@ -164,9 +164,10 @@ def cycles_table(cycles: Sequence[Mapping[str, Any]]) -> str:
     return table("cycles of three", ("way round", "error"), rows) + note
 
 
-def seconds_table(seconds: Mapping[str, float]) -> str:
+def seconds_table(seconds: PhaseSeconds | None) -> str:
     """Return what took how long."""
-    rows = [(escape(name), f"{spent:,.1f}", PHASES.get(name, "")) for name, spent in seconds.items()]
+    spent_by_phase = as_dict(seconds) if seconds else {}
+    rows = [(escape(name), f"{spent:,.1f}", PHASES.get(name, "")) for name, spent in spent_by_phase.items()]
     return table("seconds by phase", ("phase", "seconds", "of what|"), rows)
 
 
@@ -191,11 +192,11 @@ def pictures(ticks: Sequence[int], rows: Mapping[str, Sequence[str]], trouble: s
     return f'<table class="sights"><thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
-def reasons(heading: str, edges: Sequence[Mapping[str, Any]]) -> str:
+def reasons(heading: str, edges: Sequence[EdgeRecord]) -> str:
     """Return what was said of these edges, each sentence once, or nothing if there are none."""
     said: dict[tuple[str, str], list[str]] = {}
     for edge in edges:
-        said.setdefault((edge["status"], edge["reason"]), []).append(f"{edge['source']} → {edge['target']}")
+        said.setdefault((edge.status, edge.reason), []).append(f"{edge.source} → {edge.target}")
     items = "".join(
         f'<li><b class="{escape(status)}">{escape(status)}</b> {escape(reason)}<br>'
         + " ".join(f"<span>{escape(pair)}</span>" for pair in pairs)
@@ -205,12 +206,12 @@ def reasons(heading: str, edges: Sequence[Mapping[str, Any]]) -> str:
     return f'<h3>{escape(heading)}</h3>\n<ul class="reasons">\n{items}</ul>' if items else ""
 
 
-def refused_frames(sentences: Sequence[str]) -> str:
-    """Return the frames that agents refused to read, folded away."""
+def refused_messages(sentences: Sequence[str]) -> str:
+    """Return the messages that agents refused to read, in a folded section."""
     if not sentences:
         return ""
     items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
-    summary = f"Frames that an agent refused to read ({len(sentences)})"
+    summary = f"Messages that an agent refused to read ({len(sentences)})"
     return f'<details><summary>{summary}</summary><ul class="reasons">\n{items}</ul></details>'
 
 

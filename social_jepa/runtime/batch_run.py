@@ -13,7 +13,8 @@ from agents.protocol.edge import EdgeResult
 from agents.spec import Progress
 from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
-from social_jepa.graph.graph_json import edge_entry
+from social_jepa.graph.graph_json import edge_record
+from social_jepa.graph.records import EdgeRecord, FullGraphDocument
 from social_jepa.graph.results import export, read_results
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AgentLostError, RunStoppedError
@@ -53,7 +54,7 @@ class BatchRun:
     resume: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def run(self, address: str | None = None) -> dict[str, Any]:
+    def run(self, address: str | None = None) -> FullGraphDocument:
         """Run it and return the graph document, which is also written to the folder.
 
         Raises:
@@ -64,7 +65,7 @@ class BatchRun:
         with self.folder.lock():
             return self._run(address)
 
-    def _run(self, address: str | None) -> dict[str, Any]:
+    def _run(self, address: str | None) -> FullGraphDocument:
         began = time.perf_counter()
         ledger = Ledger(self.folder.ledger_file, create=True)
         try:
@@ -77,12 +78,12 @@ class BatchRun:
             self.observer.phase("scoring and writing")
             return self._collect(ledger, began)
         except KeyboardInterrupt:
-            ledger.event("stopped", why="interrupted from the keyboard")
+            ledger.event("stopped", reason="interrupted from the keyboard")
             raise RunStoppedError(self.folder.path) from None
         except LedgerError:
             raise  # it cannot be written any more
         except BaseException as error:
-            ledger.event("stopped", why=str(error) or type(error).__name__)
+            ledger.event("stopped", reason=str(error) or type(error).__name__)
             raise
         finally:
             ledger.close()
@@ -132,14 +133,14 @@ class BatchRun:
         pairs = set(permutations(names, 2))
         deadline = time.monotonic() + NEGOTIATION_TIMEOUT + len(pairs)
         self._wait(keeper, lambda agent: agent["settled"], NEGOTIATION_TIMEOUT + len(pairs))
-        versions = {name: agent["checkpoint"] for name, agent in ledger.agents().items()}
+        versions = {name: agent.checkpoint for name, agent in ledger.agents().items()}
         while True:  # what agents have settled is on its way into the ledger
             edges = [edge for edge, _ in ledger.edges()]
             missing = pairs - {
-                (edge["source"], edge["target"])
+                (edge.source, edge.target)
                 for edge in edges
-                if edge["source_checkpoint"] == versions[edge["source"]]
-                and edge["target_checkpoint"] == versions[edge["target"]]
+                if edge.source_checkpoint == versions[edge.source]
+                and edge.target_checkpoint == versions[edge.target]
             }
             if not missing or time.monotonic() > deadline:
                 break
@@ -147,17 +148,17 @@ class BatchRun:
         self.seconds["negotiate"] = time.perf_counter() - began
         ledger.record(edges=[self._failed(*pair, versions) for pair in sorted(missing)])
 
-    def _failed(self, source: str, target: str, versions: Mapping[str, str]) -> dict[str, Any]:
+    def _failed(self, source: str, target: str, versions: Mapping[str, str]) -> EdgeRecord:
         reason = f"{source} and {target} did not finish talking in time"
-        return edge_entry(
+        return edge_record(
             EdgeResult(source, target, 0, Status.FAILED, reason, versions[source], versions[target])
         )
 
-    def _collect(self, ledger: Ledger, began: float) -> dict[str, Any]:
+    def _collect(self, ledger: Ledger, began: float) -> FullGraphDocument:
         agents = ledger.agents().values()
         self.seconds |= {
-            "record": max(agent["record_seconds"] for agent in agents),
-            "train": max(agent["train_seconds"] for agent in agents),
+            "record": max(agent.record_seconds for agent in agents),
+            "train": max(agent.train_seconds for agent in agents),
             "total": time.perf_counter() - began,
         }
         ledger.event("finished", seconds=self.seconds)

@@ -11,9 +11,9 @@ from agents.snapshot import AgentSnapshot
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
-from social_jepa.graph.graph_json import agent_entry, edge_entry, pack_maps
+from social_jepa.graph.graph_json import agent_record, edge_record, pack_maps
+from social_jepa.graph.records import EdgeRecord, MemberRecord
 from social_jepa.graph.results import ANCHORS, anchors_version
-from social_jepa.runtime.membership import Member
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
@@ -25,7 +25,7 @@ class LedgerWriter:
         """Go on from what is written."""
         self._folder, self._ledger = folder, ledger
         self._scene = Scene(config.scene, config.seed)
-        written = {name: entry["checkpoint"] for name, entry in ledger.agents().items()}
+        written = {name: agent.checkpoint for name, agent in ledger.agents().items()}
         # whose anchors are gone is asked for them again
         self.written_versions = {
             name: version for name, version in written.items() if self._keeps(name, version)
@@ -37,7 +37,7 @@ class LedgerWriter:
         except RunFolderError:
             return False
 
-    def write(self, name: str, members: Mapping[str, Member], report: AgentReport) -> None:
+    def write(self, name: str, members: Mapping[str, MemberRecord], report: AgentReport) -> None:
         """Write one report in one transaction; the anchors first, so that what the ledger names is there.
 
         An edge whose source has left since is not written: its tombstone stands.
@@ -47,7 +47,7 @@ class LedgerWriter:
         agents, events = [], []
         if memory is not None:
             save_anchors(self._folder, memory)
-            entry = agent_entry(
+            entry = agent_record(
                 memory, self._scene, Pose.parse(members[name].pose), report.node, news.incarnation
             )
             agents.append(entry)
@@ -58,15 +58,15 @@ class LedgerWriter:
                     {
                         "agent": name,
                         "checkpoint": report.checkpoint,
-                        "again": again,
+                        "republished": again,
                         "drift": memory.progress.drift,
                     },
                 )
             )
-        entries = [edge_entry(edge) for edge in settled]
+        entries = [edge_record(edge) for edge in settled]
         maps = {(edge.source, edge.target): pack_maps(edge) for edge in settled}
         events += [("edge", _brief(entry)) for entry in entries]
-        events += [("refused", {"agent": name, "sentence": text}) for text in news.refused]
+        events += [("message_refused", {"agent": name, "reason": text}) for text in news.refused]
         if agents or entries or news.sent or events:
             found = {pair: data for pair, data in maps.items() if data is not None}
             self._ledger.record(agents, entries, news.sent, found, events)
@@ -74,8 +74,8 @@ class LedgerWriter:
             self.written_versions[name] = report.checkpoint
 
 
-def _brief(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: entry[key] for key in ("source", "target", "status", "reason", "r2_core", "round")}
+def _brief(edge: EdgeRecord) -> dict[str, Any]:
+    return {key: getattr(edge, key) for key in ("source", "target", "status", "reason", "r2_core", "round")}
 
 
 def save_anchors(folder: RunFolder, memory: AgentSnapshot) -> None:

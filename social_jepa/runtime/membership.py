@@ -2,17 +2,15 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from agents.config_error import ConfigError
 from agents.models.settings import check_kind
 from agents.spec import AgentSpec
 from env.camera import Pose, ring_pose
-from env.scene import BodyEvent, Scene
-from social_jepa.config.overrides import build_config
+from env.scene import Scene
 from social_jepa.config.run_config import MAX_AGENTS, RunConfig
+from social_jepa.graph.records import BodyRecord, MemberRecord, body_events
 from social_jepa.storage.run_folder import RunFolder
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -25,7 +23,6 @@ PER_AGENT_SETTINGS = (
     "training.",
     "distillation.",
 )
-BodyRow = tuple[int, str, str | None]
 
 
 class MembershipError(ValueError):
@@ -36,59 +33,23 @@ class UnknownMemberError(MembershipError):
     """Nobody has that name."""
 
 
-@dataclass(frozen=True)
-class Member:
-    """One agent as the registry knows it.
-
-    Attributes:
-        index: Its number; no two members of a run ever share one, nor a random stream.
-        pose: "x,y,z,yaw,pitch,fov".
-        kind: Kind of world model.
-        settings: What it has otherwise than the others, "key.sub=value".
-        teacher: Peer that it learns from first; empty when it learns alone.
-        era: How many times its camera has moved.
-    """
-
-    name: str
-    index: int
-    pose: str
-    kind: str
-    settings: tuple[str, ...] = ()
-    teacher: str = ""
-    pose_version: int = 0
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Member":
-        """Return the member that a row of the ledger describes."""
-        known = {key: row[key] for key in cls.__dataclass_fields__}
-        return cls(**{**known, "settings": tuple(known["settings"])})
-
-    def as_row(self) -> dict[str, Any]:
-        """Return a row for the ledger."""
-        return {**asdict(self), "settings": list(self.settings)}
-
-    def config(self, config: RunConfig) -> RunConfig:
-        """Return the settings of the run as they are for this member."""
-        return build_config(RunConfig, config.as_dict(), self.settings) if self.settings else config
-
-
 def write_pose(pose: Pose) -> str:
     """Return a pose as ``x,y,z,yaw,pitch,fov``, exactly."""
     return ",".join(repr(number) for number in (pose.x, pose.y, pose.z, pose.yaw, pose.pitch, pose.fov))
 
 
-def initial_members(config: RunConfig) -> list[Member]:
+def initial_members(config: RunConfig) -> list[MemberRecord]:
     """Return who is there from the beginning."""
     return [
-        Member(name, index, write_pose(config.pose(index)), config.kind(index))
+        MemberRecord(name=name, index=index, pose=write_pose(config.pose(index)), kind=config.kind(index))
         for index, name in enumerate(config.names())
     ]
 
 
 def new_member(
-    config: RunConfig, present: Sequence[Member], taken: Sequence[str], *, name: str = "", pose: str = "",
-    kind: str = "", settings: Iterable[str] = (), teacher: str = "",
-) -> Member:  # fmt: skip
+    config: RunConfig, present: Sequence[MemberRecord], taken: Sequence[str], *, name: str = "",
+    pose: str = "", kind: str = "", settings: Iterable[str] = (), teacher: str = "",
+) -> MemberRecord:  # fmt: skip
     """Return a new member.
 
     Args:
@@ -117,13 +78,16 @@ def new_member(
     _check_own(settings)
     found = Pose.parse(pose) if pose else ring_pose(index, config.agents.ring)
     Scene(config.scene, config.seed).check_pose(found)
-    member = Member(name, index, write_pose(found), kind or config.agents.common_kind, settings, teacher)
+    kind = kind or config.agents.common_kind
+    member = MemberRecord(
+        name=name, index=index, pose=write_pose(found), kind=kind, settings=settings, teacher=teacher
+    )
     check_kind(member.kind)
     member.config(config).check_agent(name, member.kind, lambda: found)
     return member
 
 
-def _check_name(name: str, present: Iterable[Member], taken: Iterable[str]) -> None:
+def _check_name(name: str, present: Iterable[MemberRecord], taken: Iterable[str]) -> None:
     if not NAME.fullmatch(name) or not name.strip("."):  # a folder is called so
         raise MembershipError(f"{name!r} is no name: up to 64 letters, digits, dots, dashes and underscores")
     if name in RESERVED:
@@ -145,7 +109,7 @@ def _check_own(settings: Iterable[str]) -> None:
             )
 
 
-def find_member(present: Iterable[Member], name: str) -> Member:
+def find_member(present: Iterable[MemberRecord], name: str) -> MemberRecord:
     """Return the member of a name.
 
     Raises:
@@ -159,13 +123,9 @@ def find_member(present: Iterable[Member], name: str) -> Member:
     return known[name]
 
 
-def body_events(rows: Iterable[BodyRow]) -> tuple[BodyEvent, ...]:
-    """Return the bodies that come, move and leave."""
-    return tuple(BodyEvent(tick, name, Pose.parse(pose) if pose else None) for tick, name, pose in rows)
-
-
 def member_spec(
-    config: RunConfig, member: Member, bodies: Iterable[BodyRow], folder: RunFolder, online: bool = False,
+    config: RunConfig, member: MemberRecord, bodies: Iterable[BodyRecord], folder: RunFolder,
+    online: bool = False,
 ) -> AgentSpec:  # fmt: skip
     """Return what makes a member's agent; it never depends on who else is there, bodies aside."""
     own = member.config(config)

@@ -11,11 +11,10 @@ from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
 from env.camera import Pose
 from social_jepa.config.run_config import RunConfig
+from social_jepa.graph.records import BodyRecord, MemberRecord, body_events
+from social_jepa.graph.records import replace as replace_record
 from social_jepa.runtime.membership import (
-    BodyRow,
-    Member,
     MembershipError,
-    body_events,
     find_member,
     initial_members,
     member_spec,
@@ -40,20 +39,19 @@ class Registry:
         """Read who is there; the first time, write down who begins."""
         self.config, self.folder, self.online = config, folder, online
         self._ledger = ledger
-        self.pending: dict[str, Member] = {}
+        self.pending: dict[str, MemberRecord] = {}
         self.incarnations: dict[str, int] = {}
         self.number = time.time_ns()  # agents outlive the keeper, and drop what is older than they know
         if not ledger.names():
             first = initial_members(config)
-            ledger.join([member.as_row() for member in first], [(0, m.name, m.pose) for m in first])
+            ledger.join(first, [BodyRecord(0, member.name, member.pose) for member in first])
         self._read()
 
     def _read(self) -> None:
-        rows = self._ledger.members()
-        self.members = {row["name"]: Member.from_row(row) for row in rows}
+        self.members = {member.name: member for member in self._ledger.members()}
         expected = {name: life for name, life in self.incarnations.items() if name in self.pending}
-        self.incarnations = {row["name"]: row["incarnation"] for row in rows} | expected
-        self.bodies: list[BodyRow] = self._ledger.bodies()
+        self.incarnations = self._ledger.incarnations() | expected
+        self.bodies: list[BodyRecord] = self._ledger.bodies()
         self.number += 1
 
     def taken_names(self) -> list[str]:
@@ -80,7 +78,7 @@ class Registry:
         """Write a newcomer down; its body appears at a tick that no camera has come to."""
         member = self.pending.pop(name)
         life = self.incarnations[name]
-        self._ledger.join([member.as_row()], [(self._tick_after_all_rendered(next_tick), name, member.pose)])
+        self._ledger.join([member], [BodyRecord(self._tick_after_all_rendered(next_tick), name, member.pose)])
         for _ in range(life):
             self._ledger.next_incarnation(name)
         self._read()
@@ -90,7 +88,7 @@ class Registry:
         self.pending.pop(name, None)
         self.incarnations.pop(name, None)
 
-    def move(self, name: str, pose: str, next_tick: int) -> Member:
+    def move(self, name: str, pose: str, next_tick: int) -> MemberRecord:
         """Turn a camera to another view, and return the member as it is then.
 
         Raises:
@@ -99,9 +97,9 @@ class Registry:
         found = Pose.parse(pose)
         member = find_member(self.members.values(), name)
         member.config(self.config).check_agent(name, member.kind, lambda: found)
-        moved = replace(member, pose=write_pose(found), pose_version=member.pose_version + 1)
+        moved = replace_record(member, pose=write_pose(found), pose_version=member.pose_version + 1)
         self._ledger.change(
-            moved.as_row(), "moved", [(self._tick_after_all_rendered(next_tick), name, moved.pose)]
+            moved, "moved", [BodyRecord(self._tick_after_all_rendered(next_tick), name, moved.pose)]
         )
         self._read()
         return moved
@@ -116,12 +114,12 @@ class Registry:
         if len(self.members) == 1:
             raise MembershipError(f"{name} is the last agent: social-jepa down ends the simulation")
         ended = [
-            {**edge, "status": Status.ENDED.value, "reason": f"{name} left"}
+            replace_record(edge, status=Status.ENDED, reason=f"{name} left")
             for edge, _ in self._ledger.edges()
-            if name in (edge["source"], edge["target"]) and edge["status"] != Status.ENDED
+            if name in (edge.source, edge.target) and edge.status is not Status.ENDED
         ]
-        body = [(self._tick_after_all_rendered(next_tick), name, None)]
-        self._ledger.change(member.as_row(), "left", body, ended, departed=True)
+        body = [BodyRecord(self._tick_after_all_rendered(next_tick), name, None)]
+        self._ledger.change(member, "left", body, ended, departed=True)
         self._read()
 
     def _tick_after_all_rendered(self, next_tick: int) -> int:
@@ -148,7 +146,7 @@ class Registry:
 
 def record_start(ledger: Ledger, config: RunConfig, folder: RunFolder, what: str, online: bool) -> None:
     """Note the start, unless it began with other settings: its agents cannot go on then."""
-    earlier = [event["config"] for event in ledger.events_of("started")]
+    earlier = [event.details["config"] for event in ledger.events_of("started")]
     if earlier and earlier[-1] != config.hash():
         raise ConfigError(
             f"{folder.config_file} is not what this run began with: put it back, or start a new run"

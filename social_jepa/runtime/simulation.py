@@ -196,7 +196,7 @@ class Simulation:
         self.folder.simulation_file.unlink(missing_ok=True)
         from social_jepa.graph.results import export
 
-        if (results := self.results()).document["agents"]:
+        if (results := self.results()).document.agents:
             export(results)
 
 
@@ -205,7 +205,7 @@ def was_simulation(folder: RunFolder) -> bool:
     ledger = Ledger(folder.ledger_file)
     try:
         starts = ledger.events_of("started", "resumed")
-        return bool(starts and starts[-1].get("online"))
+        return bool(starts and starts[-1].details.get("online"))
     finally:
         ledger.close()
 

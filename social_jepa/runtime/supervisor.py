@@ -222,7 +222,7 @@ class Supervisor:
             await asyncio.wait_for(wait, STOP_TIMEOUT)
         for name in list(self._handles):
             self._release(name)
-        self._ledger.event("stopped", why="asked to")
+        self._ledger.event("stopped", reason="requested")
 
 
 def _phase(progress: Any, life: int, fresh: bool, waiting: str) -> str:

@@ -1,6 +1,5 @@
 """Every error as a problem document (RFC 9457): what is wrong, and what to do about it."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +55,6 @@ ERRORS: tuple[tuple[type[Exception], Kind], ...] = (
     (QueryError, INVALID), (MembershipError, CONFLICT), (ConfigError, INVALID), (LedgerError, UNREACHABLE),
     (RunFolderError, CONFLICT), (ValueError, INVALID), (OverflowError, INVALID), (RuntimeError, UNREACHABLE),
 )  # fmt: skip
-_OPTIONS = re.compile(r"--(from|to|via|tick|vector|as)\b")  # sentences of the command line, said of fields
 
 
 class ProblemError(Exception):
@@ -94,7 +92,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     kind = next((kind for known, kind in ERRORS if isinstance(error, known)), BROKEN)
     if kind is BROKEN:
         return problem(kind, "the terminal where social-jepa serve runs says what happened; try again")
-    return problem(kind, _OPTIONS.sub(r"\1", str(error)).replace("as-of", "as_of"))
+    return problem(kind, str(error))
 
 
 def _of_http(error: HTTPException) -> Response:

@@ -17,12 +17,13 @@ from PIL import Image
 
 from alignment.status import Status
 from env.scene import Scene
-from social_jepa.graph.results import Results, all_agents
+from social_jepa.graph.observer import Observer
+from social_jepa.graph.records import body_events
+from social_jepa.graph.results import Results
 from social_jepa.report.figure import INKS, SMALL, color, plot
-from social_jepa.report.graph_svg import draw_graph
-from social_jepa.report.rendering import Observer, data_uri
+from social_jepa.report.graph_svg import agent_cards, draw_graph
+from social_jepa.report.rendering import data_uri
 from social_jepa.report.tables import number
-from social_jepa.runtime.membership import body_events
 from social_jepa.server.problems import BUSY, ProblemError
 from social_jepa.server.snapshots import Snapshot
 
@@ -91,9 +92,10 @@ class RenderThread:
                 found[name] = data_uri(self._look(results, name, tick))
             except RuntimeError:
                 break  # a machine without OpenGL still gets the graph
-        document = {"agents": all_agents(results), "edges": results.document["edges"]}
         scene = Scene(results.config.scene, results.config.seed, body_events(results.bodies))
-        drawing = draw_graph(document, results.config.scene, scene.state(tick), found)
+        drawing = draw_graph(
+            agent_cards(results), results.document.edges, results.config.scene, scene.state(tick), found
+        )
         return _dressed(_mark(drawing), _graph_style() if styled else "").encode()
 
     def close(self) -> None:
@@ -109,7 +111,7 @@ class RenderThread:
 
 def loss_curve(results: Results, name: str) -> bytes:
     """Return an agent's loss by training step as an SVG file, as it stood when it last published."""
-    losses = np.array(results.agent(name)["loss"], dtype=float)
+    losses = np.array(results.agent(name).losses, dtype=float)
     losses = losses[np.isfinite(losses)]
 
     def paint(axes: Axes) -> None:
@@ -126,7 +128,7 @@ def loss_curve(results: Results, name: str) -> bytes:
 def spectrum(results: Results, source: str, target: str) -> bytes:
     """Return an edge's singular values against those of shuffled pairs as an SVG file."""
     edge = dict(results.graph.edge(source, target).details)
-    values, null = np.array(edge["spectrum"]), np.array(edge["null_spectrum"])
+    values, null = np.array(edge["singular_values"]), np.array(edge["null_singular_values"])
 
     def paint(axes: Axes) -> None:
         ink = INKS[_ink(results, source)]

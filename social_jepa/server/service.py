@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from social_jepa.graph.records import as_dict
 from social_jepa.graph.results import Results
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
@@ -59,13 +60,13 @@ class Service:
         except RunFolderError as error:
             snapshot, trouble = None, trouble or str(error)
         agents = merge(told, snapshot.results if snapshot else None)
-        edges = snapshot.results.document["edges"] if snapshot else []
+        edges = snapshot.results.document.edges if snapshot else ()
         config, path = self.view.config, self.view.folder.path
         return {
             "run": str(path), "name": path.name, "up": up, "trouble": trouble,
             "remedy": "" if up else f"social-jepa resume {path}",
             "agents": Counter(agent["phase"] for agent in agents),
-            "edges": Counter(edge["status"] for edge in edges),
+            "edges": Counter(edge.status for edge in edges),
             "version": snapshot.version if snapshot else (0, 0, 0),
             "events": self.view.version()[2],
             "next_tick": max((agent["next_tick"] for agent in agents), default=0),
@@ -79,7 +80,9 @@ class Service:
             results: Results | None = self.view.now().results
         except ValueError:
             results = None
-        edges = results.document["edges"] if results else []
+        edges: list[Mapping[str, Any]] = []
+        if results:
+            edges += [as_dict(edge) for edge in results.document.edges]
         return bool(told), merge(told, results), edges
 
 
@@ -88,7 +91,7 @@ def merge(told: list[dict[str, Any]], results: Results | None) -> list[dict[str,
 
     ``joined`` is false while a newcomer is on its way: the ledger does not know it yet.
     """
-    published = {agent["name"]: agent for agent in results.document["agents"]} if results else {}
+    published = {agent.name: as_dict(agent) for agent in results.document.agents} if results else {}
     here = {member.name for member in results.members} if results else set()
     if told:
         found = [_entry(agent, agent["progress"] or {}, published.get(agent["name"], {})) for agent in told]
@@ -96,7 +99,7 @@ def merge(told: list[dict[str, Any]], results: Results | None) -> list[dict[str,
     rows = []
     for member in results.members if results else ():
         own = published.get(member.name, {})
-        losses = own.get("loss") or [None]
+        losses = own.get("losses") or [None]
         left = {"step": own.get("steps", 0), "loss": losses[-1], "frames_per_s": own.get("frames_per_s")}
         agent = {
             "name": member.name, "kind": member.kind, "pose": member.pose, "teacher": member.teacher,
@@ -115,7 +118,7 @@ def _entry(agent: Mapping[str, Any], progress: Mapping[str, Any], own: Mapping[s
     now = {key: progress.get(key) for key in ("loss", "frames_per_s", "drift", "saved_at")}
     of_code = {key: own.get(key) for key in ("dim", "core_dim", "collapsed", "probe_r2", "effective_rank")}
     counts = {key: progress.get(key) or 0 for key in ("step", "steps", "recorded", "next_tick", "frames")}
-    return {**kept, "phase": phase, **counts, **now, **of_code, "published": own.get("published")}
+    return {**kept, "phase": phase, **counts, **now, **of_code, "published_at": own.get("published_at")}
 
 
 async def of_request(request: Request) -> Service:

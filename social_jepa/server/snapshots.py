@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic_core import to_json
 
 from alignment.graph import WORST_R2
 from alignment.status import Status
-from social_jepa.graph.results import Results, read_results
+from social_jepa.graph.records import encode
+from social_jepa.graph.results import Results, StaleAnchorsError, read_results
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
@@ -69,7 +69,7 @@ class SnapshotCache:
         """
         with self._lock:
             if self._open is None:
-                self._open = Ledger(self.folder.ledger_file)
+                self._open = Ledger(self.folder.ledger_file, read_only=True)
             try:
                 yield self._open
             except ValueError:
@@ -112,8 +112,8 @@ class SnapshotCache:
             snapshot = self.now()
             try:
                 return question(snapshot.results)
-            except RunFolderError as error:
-                if "another version" not in str(error) or time.monotonic() > until:
+            except StaleAnchorsError:
+                if time.monotonic() > until:
                     raise
                 time.sleep(0.02)
 
@@ -121,9 +121,9 @@ class SnapshotCache:
         began = time.perf_counter()
         with self.ledger() as ledger:
             results = read_results(self.folder, self.config, ledger)
-        for agent in results.document["agents"]:
+        for agent in results.document.agents:
             with contextlib.suppress(RunFolderError):  # who asks for them is told why
-                results.pools(agent["name"])
+                results.pools(agent.name)
         seconds = time.perf_counter() - began
         etag = f'W/"{self._mark}-{"-".join(map(str, version))}"'
         return Snapshot(results, version, up, etag, seconds, time.monotonic())
@@ -142,7 +142,7 @@ def _age(snapshot: Snapshot) -> float:
 
 def as_json(value: Any) -> bytes:
     """Return JSON; what is not a finite number is null."""
-    return to_json(value, inf_nan_mode="null")
+    return encode(value)
 
 
 def understanding(results: Results) -> dict[str, Any]:
@@ -156,11 +156,11 @@ def understanding(results: Results) -> dict[str, Any]:
     status: list[list[str | None]] = [[None] * len(names) for _ in names]
     direct: list[list[float | None]] = [[None] * len(names) for _ in names]
     best = np.zeros((len(names), len(names)))
-    for edge in results.document["edges"]:
-        row, column = place[edge["source"]], place[edge["target"]]
-        status[row][column], direct[row][column] = edge["status"], edge["r2_core"]
-        if edge["status"] == Status.ACCEPTED:
-            best[row, column] = min(max(edge["r2_core"] or 0.0, WORST_R2), 1.0)
+    for edge in results.document.edges:
+        row, column = place[edge.source], place[edge.target]
+        status[row][column], direct[row][column] = edge.status, edge.r2_core
+        if edge.status == Status.ACCEPTED:
+            best[row, column] = min(max(edge.r2_core or 0.0, WORST_R2), 1.0)
     for middle in range(len(names)):
         best = np.maximum(best, best[:, middle, None] * best[None, middle, :])
     np.fill_diagonal(best, 1.0)

@@ -83,6 +83,6 @@ class EventBroadcaster:
     def _after(self, number: int) -> list[dict[str, Any]]:
         try:
             with self._view.ledger() as ledger:
-                return ledger.events(number, BATCH)
+                return [event.as_dict() for event in ledger.events(number, BATCH)]
         except ValueError:
             return []

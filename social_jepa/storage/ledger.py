@@ -1,22 +1,38 @@
-"""The ledger of a run: members, versions, edges, messages and events in SQLite.
+"""The ledger of a run: members, published agents, edges, messages and events in SQLite.
 
-Nothing is overwritten: a kill loses nothing, SQL can ask, and the graph can be read as it stood at any time.
-Every write is one transaction, so that a reader never sees half an edge.
+Rows are only ever added, so that a kill loses nothing and the graph can be read as it was at any time. Every
+write is one transaction: a reader never sees half an edge.
 """
 
 import contextlib
+import importlib.metadata
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agents.protocol.channel import SentMessage
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
+from social_jepa.graph.records import (
+    AgentRecord,
+    BodyRecord,
+    EdgeRecord,
+    EventRecord,
+    MemberRecord,
+    MessageRecord,
+    Record,
+    decode,
+    encode,
+    replace,
+)
 from social_jepa.storage.ledger_schema import (
-    EDGE,
+    EDGE_COLUMNS,
+    INSERT_EDGE,
     MEMBERS,
     NEWEST_AGENTS,
     NEWEST_EDGES,
@@ -25,229 +41,385 @@ from social_jepa.storage.ledger_schema import (
 )
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another
+NEEDS_ROLLBACK = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
 
 
+@dataclass(eq=False, repr=False)
 class LedgerError(ValueError):
-    """A ledger that cannot be used; the text says why and what to do."""
+    """A ledger that cannot be used. Build it and its subclasses with positional arguments: Ray pickles them.
+
+    Attributes:
+        path: The ledger.
+    """
+
+    path: Path
 
 
-def damaged_ledger(path: Path, error: Exception) -> LedgerError:
-    """Return the sentence for a ledger that cannot be read."""
-    return LedgerError(
-        f"the ledger {path} is damaged ({error}): restore it from a copy, or run again into a new folder"
-    )
+@dataclass(eq=False, repr=False)
+class MissingLedgerError(LedgerError):
+    """A ledger that does not exist."""
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"there is no ledger at {self.path}: is this a run folder?"
+
+
+@dataclass(eq=False, repr=False)
+class DamagedLedgerError(LedgerError):
+    """A ledger that cannot be read.
+
+    Attributes:
+        reason: What SQLite or the decoder says.
+    """
+
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"the ledger {self.path} is damaged ({self.reason}): restore it from a copy, or run again into a "
+            "new folder"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class LedgerVersionError(LedgerError):
+    """A ledger in the format of an older or newer program.
+
+    Attributes:
+        found: Format of the ledger.
+        expected: Format that this program reads.
+        written_by: Version of the program that made it; empty when unknown.
+    """
+
+    found: int
+    expected: int
+    written_by: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        program = f"social-jepa {self.written_by or 'of an unknown version'}"
+        newer = self.found > self.expected
+        remedy = f"install {program} or newer" if newer else f"start a new run, or read it with {program}"
+        return (
+            f"the ledger {self.path} has format {self.found}, written by {program}; this program reads "
+            f"format {self.expected}: {remedy}"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class LedgerBusyError(LedgerError):
+    """A ledger that another program has been writing to for too long."""
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"another program writes to the ledger {self.path}: close it, then try again"
+
+
+@dataclass(eq=False, repr=False)
+class ReadOnlyLedgerError(LedgerError):
+    """A ledger that was to be written and is read-only."""
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"the ledger {self.path} cannot be written: make the file and its folder writable"
+
+
+@dataclass(eq=False, repr=False)
+class DuplicateMemberError(LedgerError):
+    """A member whose name or number is taken; nothing was written.
+
+    Attributes:
+        reason: What SQLite says.
+    """
+
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"the ledger {self.path} already has a member of that name or number ({self.reason}): nothing "
+            "was written; choose another name"
+        )
 
 
 class Ledger:
     """One run's ledger: one writer, any number of readers in any process."""
 
-    def __init__(self, path: Path, create: bool = False) -> None:
+    def __init__(self, path: Path, create: bool = False, read_only: bool = False) -> None:
         """Open a ledger, or create one.
 
+        Args:
+            path: The file.
+            create: Whether to create it where it does not exist.
+            read_only: Whether to open it without writing anything, so that its folder may be read-only. One
+                exception: what a killed writer left half done is rolled back.
+
         Raises:
-            LedgerError: It is missing, damaged, or written by a newer version.
+            LedgerError: It is missing, damaged, or has another format.
         """
         if not create and not path.exists():
-            raise LedgerError(f"there is no ledger at {path}: is this a run folder?")
+            raise MissingLedgerError(path)
         self.path = path
-        self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-        with self._refused():
-            self._open(create)
+        self._connection = self._connect(read_only)
+        with self._translated_errors():
+            try:
+                self._check(create)
+            except sqlite3.OperationalError as error:
+                if not read_only or error.sqlite_errorcode not in NEEDS_ROLLBACK:
+                    raise
+                self._connection.close()
+                self._connection = self._connect(read_only=False)
+                self._check(create)
 
-    def _open(self, create: bool) -> None:
+    def _connect(self, read_only: bool) -> sqlite3.Connection:
+        options: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        if not read_only:
+            return sqlite3.connect(self.path, **options)
+        # immutable: a file system that is mounted read-only may have no locks, and nothing changes there
+        immutable = os.statvfs(self.path).f_flag & os.ST_RDONLY
+        mode = "mode=ro&immutable=1" if immutable else "mode=ro"
+        return sqlite3.connect(f"{self.path.resolve().as_uri()}?{mode}", uri=True, **options)
+
+    def _check(self, create: bool) -> None:
         verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if create and version == 0:
-            self._connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version > SCHEMA_VERSION:
-            raise LedgerError(
-                f"{self.path} was written by a newer version of this program (format {version}, "
-                f"this one reads {SCHEMA_VERSION}): update the program"
-            )
+            program = f"INSERT INTO program VALUES ('{_program_version()}');"
+            script = f"BEGIN; {TABLES} {program} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            self._connection.executescript(script)
         elif version != SCHEMA_VERSION:
-            raise LedgerError(
-                f"{self.path} has version {version}, this program reads {SCHEMA_VERSION}: start a new run"
-            )
+            raise LedgerVersionError(self.path, version, SCHEMA_VERSION, self._written_by())
+
+    def _written_by(self) -> str:
+        """Return the version of the program that made this ledger; an older one has it in versions.json."""
+        with contextlib.suppress(sqlite3.Error):
+            (version,) = self._connection.execute("SELECT version FROM program").fetchone() or ("",)
+            return str(version)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            recorded = json.loads((self.path.parent / "versions.json").read_text())
+            return str(recorded.get("social-jepa", ""))
+        return ""
 
     @contextlib.contextmanager
-    def _refused(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.ProgrammingError:
-            raise  # our mistake, not the file's
+            raise  # a defect of the caller, not of the file
         except sqlite3.IntegrityError as error:
-            raise LedgerError(
-                f"the ledger {self.path} has somebody of that name or number already ({error}): "
-                "nothing was written; choose another name"
-            ) from error
+            raise DuplicateMemberError(self.path, str(error)) from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                raise LedgerError(
-                    f"another program writes to the ledger {self.path}: close it, then try again"
-                ) from error
-            raise damaged_ledger(self.path, error) from error
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
+            if code == sqlite3.SQLITE_BUSY:
+                raise LedgerBusyError(self.path) from error
+            if code == sqlite3.SQLITE_READONLY:
+                raise ReadOnlyLedgerError(self.path) from error
+            raise DamagedLedgerError(self.path, str(error)) from error
 
-    def event(self, what: str, **details: Any) -> None:
-        """Note that something happened."""
-        with self._refused(), self._connection:
-            self._event(what, details)
+    def event(self, event_type: str, **details: Any) -> None:
+        """Record an event."""
+        with self._translated_errors(), self._connection:
+            self._add_event(event_type, details)
 
-    def _event(self, what: str, details: Mapping[str, Any]) -> None:
-        row = (time.time(), what, json.dumps(details, sort_keys=True))
+    def _add_event(self, event_type: str, details: Mapping[str, Any]) -> None:
+        row = (time.time(), event_type, encode(dict(details)).decode())
         self._connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
 
-    def join(
-        self, members: Sequence[Mapping[str, Any]], bodies: Sequence[tuple[int, str, str | None]]
-    ) -> None:
-        """Write members down, with the bodies that come with them, all or none."""
+    def join(self, members: Sequence[MemberRecord], bodies: Sequence[BodyRecord]) -> None:
+        """Record new members and their bodies, all or none.
+
+        Raises:
+            DuplicateMemberError: A name or number is taken.
+        """
         now = time.time()
-        with self._refused(), self._connection as connection:
+        with self._translated_errors(), self._connection as connection:
             for member in members:
-                row = (member["name"], member["index"], now, None, 0)
+                row = (member.name, member.index, now, None, 0)
                 connection.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?)", row)
-                self._place(member, now)
-                self._event("joined", {"agent": member["name"], "pose": member["pose"]})
+                self._add_member_version(member, now)
+                self._add_event("joined", {"agent": member.name, "pose": member.pose})
             connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
 
-    def _place(self, member: Mapping[str, Any], now: float) -> None:
-        row = (now, member["name"], json.dumps(dict(member)))
-        self._connection.execute("INSERT INTO moves VALUES (?, ?, ?)", row)
+    def _add_member_version(self, member: MemberRecord, now: float) -> None:
+        row = (now, member.name, _packed(member))
+        self._connection.execute("INSERT INTO member_versions VALUES (?, ?, ?)", row)
 
     def next_incarnation(self, name: str) -> int:
-        """Count one more life of a member, and return its number."""
-        with self._refused(), self._connection as connection:
+        """Count one more process of a member, and return its number."""
+        with self._translated_errors(), self._connection as connection:
             connection.execute("UPDATE members SET incarnation = incarnation + 1 WHERE name = ?", [name])
-            life = connection.execute("SELECT incarnation FROM members WHERE name = ?", [name]).fetchone()[0]
-            if life > 1:
-                self._event("returned", {"agent": name, "incarnation": life})
-            return int(life)
+            query = "SELECT incarnation FROM members WHERE name = ?"
+            incarnation = int(connection.execute(query, [name]).fetchone()[0])
+            if incarnation > 1:
+                self._add_event("returned", {"agent": name, "incarnation": incarnation})
+            return incarnation
 
     def change(
-        self, member: Mapping[str, Any], what: str, bodies: Sequence[tuple[int, str, str | None]],
-        ended: Sequence[Mapping[str, Any]] = (), departed: bool = False,
+        self, member: MemberRecord, event_type: str, bodies: Sequence[BodyRecord],
+        ended: Sequence[EdgeRecord] = (), departed: bool = False,
     ) -> None:  # fmt: skip
-        """Write that a member moved or left, with its body and the edges that end, all or nothing."""
-        now, name = time.time(), member["name"]
-        with self._refused(), self._connection as connection:
-            self._place(member, now)
+        """Record that a member moved or left, with its body and the edges that end, all or nothing."""
+        now = time.time()
+        with self._translated_errors(), self._connection as connection:
+            self._add_member_version(member, now)
             if departed:
-                connection.execute("UPDATE members SET departed = ? WHERE name = ?", [now, name])
+                connection.execute("UPDATE members SET left_at = ? WHERE name = ?", [now, member.name])
             connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
             self._add_edges(ended, now)
-            self._event(what, {"agent": name, "pose": member["pose"]})
+            self._add_event(event_type, {"agent": member.name, "pose": member.pose})
 
     def record(
         self,
-        agents: Iterable[Mapping[str, Any]] = (),
-        edges: Sequence[Mapping[str, Any]] = (),
+        agents: Iterable[AgentRecord] = (),
+        edges: Sequence[EdgeRecord] = (),
         messages: Iterable[SentMessage] = (),
         maps: Mapping[tuple[str, str], bytes] | None = None,
         events: Iterable[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:
-        """Write what agents told, all of it or nothing; an edge that was told before is not doubled."""
+        """Record what agents report, all of it or nothing, with the time of this call.
+
+        An edge that is recorded already is not recorded again.
+
+        Args:
+            agents: Published models.
+            edges: Settled edges.
+            messages: Messages that were sent.
+            maps: Maps of the edges as safetensors, by (source, target).
+            events: (type, details) of each event.
+
+        Raises:
+            ValueError: A record has a value out of range.
+        """
         now = time.time()
-        with self._refused(), self._connection as connection:
-            connection.executemany(
-                "INSERT INTO agents (time, name, checkpoint, details) VALUES (?, ?, ?, ?)",
-                [(now, agent["name"], agent["checkpoint"], json.dumps(agent)) for agent in agents],
-            )
+        with self._translated_errors(), self._connection as connection:
+            for agent in agents:
+                row = (now, agent.name, agent.checkpoint, _packed(replace(agent, published_at=now)))
+                connection.execute(
+                    "INSERT INTO agents (time, name, checkpoint, details) VALUES (?, ?, ?, ?)", row
+                )
             self._add_edges(edges, now, maps or {})
-            connection.executemany(
-                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", [(now, *posted) for posted in messages]
-            )
-            for what, details in events:
-                self._event(what, details)
+            rows = [(now, *message) for message in messages]
+            connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            for event_type, details in events:
+                self._add_event(event_type, details)
 
     def _add_edges(
-        self,
-        edges: Sequence[Mapping[str, Any]],
-        now: float,
-        maps: Mapping[tuple[str, str], bytes] | None = None,
+        self, edges: Sequence[EdgeRecord], now: float, maps: Mapping[tuple[str, str], bytes] | None = None
     ) -> None:
-        columns = ("time", *EDGE, "details", "maps")
-        self._connection.executemany(
-            f"INSERT OR IGNORE INTO edges ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-            [
-                (now, *(edge[key] for key in EDGE), json.dumps(edge),
-                 (maps or {}).get((edge["source"], edge["target"])))
-                for edge in edges
-            ],
-        )  # fmt: skip
+        for edge in edges:
+            edge = replace(edge, time=now)
+            columns = [getattr(edge, key) for key in EDGE_COLUMNS]
+            row = (*columns, _packed(edge), (maps or {}).get((edge.source, edge.target)))
+            self._connection.execute(INSERT_EDGE, row)
 
-    def members(self, as_of: float = FOREVER) -> list[dict[str, Any]]:
-        """Return who was there at a time, in the order of their numbers, each with its ``incarnation``."""
-        return [
-            {**json.loads(details), "incarnation": life, "joined": joined}
-            for details, life, joined in self._rows(MEMBERS, [as_of, as_of, as_of])
-        ]
+    def members(self, as_of: float = FOREVER) -> list[MemberRecord]:
+        """Return the members at a time, by index."""
+        rows = self._rows(MEMBERS, [as_of, as_of, as_of])
+        return [self._unpacked(details, MemberRecord) for (details,) in rows]
+
+    def incarnations(self) -> dict[str, int]:
+        """Return the newest incarnation of every present member; 0 for one that has had no process yet."""
+        return dict(self._rows("SELECT name, incarnation FROM members WHERE left_at IS NULL ORDER BY number"))
 
     def names(self) -> list[str]:
-        """Return every name that was ever taken; none is given twice."""
+        """Return every name that was ever taken, by index; none is given twice."""
         return [name for (name,) in self._rows("SELECT name FROM members ORDER BY number")]
 
-    def bodies(self) -> list[tuple[int, str, str | None]]:
-        """Return (tick, name, pose or None when it leaves) of every body that came, moved or left."""
-        return self._rows("SELECT tick, name, pose FROM bodies ORDER BY rowid")
+    def bodies(self) -> list[BodyRecord]:
+        """Return every change of a body in the scene, in order."""
+        return [BodyRecord(*row) for row in self._rows("SELECT tick, name, pose FROM bodies ORDER BY rowid")]
 
-    def agents(self, as_of: float = FOREVER) -> dict[str, dict[str, Any]]:
-        """Return the newest version of each agent that was published by a time, by name."""
-        found = [{**json.loads(text), "published": when} for when, text in self._rows(NEWEST_AGENTS, [as_of])]
-        return {agent["name"]: agent for agent in found}
+    def agents(self, as_of: float = FOREVER) -> dict[str, AgentRecord]:
+        """Return the newest publication of each agent at a time, by name."""
+        rows = self._rows(NEWEST_AGENTS, [as_of])
+        found = [self._unpacked(details, AgentRecord) for (details,) in rows]
+        return {agent.name: agent for agent in found}
 
-    def edges(self, as_of: float = FOREVER) -> list[tuple[dict[str, Any], bytes | None]]:
+    def edges(self, as_of: float = FOREVER) -> list[tuple[EdgeRecord, bytes | None]]:
         """Return the newest edge of every ordered pair at a time, and its maps as safetensors."""
         rows = self._rows(NEWEST_EDGES, [as_of])
-        return [({**json.loads(details), "time": when}, maps) for when, details, maps in rows]
+        return [(self._unpacked(details, EdgeRecord), maps) for details, maps in rows]
 
     def missing_edges(self, names: Iterable[str]) -> set[tuple[str, str]]:
-        """Return the edges that are not written yet between these agents and all who have published."""
-        there = {member["name"] for member in self.members()} & self.agents().keys()
-        pairs = {pair for name in names for peer in there - {name} for pair in ((name, peer), (peer, name))}
-        return pairs - {(e["source"], e["target"]) for e, _ in self.edges() if e["status"] != Status.ENDED}
+        """Return the ordered pairs of these agents with all that have published that have no edge yet."""
+        published = {member.name for member in self.members()} & self.agents().keys()
+        pairs = {
+            pair for name in names for peer in published - {name} for pair in ((name, peer), (peer, name))
+        }
+        return pairs - {
+            (edge.source, edge.target) for edge, _ in self.edges() if edge.status is not Status.ENDED
+        }
 
-    def history(self, source: str, target: str) -> list[dict[str, Any]]:
+    def history(self, source: str, target: str) -> list[EdgeRecord]:
         """Return every edge that an ordered pair ever had, oldest first."""
-        sql = "SELECT time, details FROM edges WHERE source = ? AND target = ? ORDER BY id"
-        return [{**json.loads(details), "time": when} for when, details in self._rows(sql, [source, target])]
+        sql = "SELECT details FROM edges WHERE source = ? AND target = ? ORDER BY id"
+        return [self._unpacked(details, EdgeRecord) for (details,) in self._rows(sql, [source, target])]
 
-    def events(self, after: int = 0, limit: int = -1) -> list[dict[str, Any]]:
-        """Return what happened after the event of a number, in order; a negative limit returns all of it."""
-        sql = "SELECT rowid, time, what, details FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?"
-        return [
-            {**json.loads(details), "number": number, "time": when, "what": what}
-            for number, when, what, details in self._rows(sql, [after, limit])
-        ]
+    def events(self, after: int = 0, limit: int = -1) -> list[EventRecord]:
+        """Return the events after a number, in order; a negative limit returns all of them."""
+        sql = "SELECT rowid, time, type, details FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        return [self._event(*row) for row in self._rows(sql, [after, limit])]
 
-    def events_of(self, *what: str, as_of: float = FOREVER) -> list[dict[str, Any]]:
-        """Return what happened of some sorts until a time, in order."""
-        sorts = ", ".join("?" * len(what))
+    def events_of(self, *types: str, as_of: float = FOREVER) -> list[EventRecord]:
+        """Return the events of some types up to a time, in order."""
         rows = self._rows(
-            f"SELECT time, details FROM events WHERE what IN ({sorts}) AND time <= ? ORDER BY rowid",
-            [*what, as_of],
+            f"SELECT rowid, time, type, details FROM events WHERE type IN ({', '.join('?' * len(types))}) "
+            "AND time <= ? ORDER BY rowid",
+            [*types, as_of],
         )
-        return [{**json.loads(details), "time": when} for when, details in rows]
+        return [self._event(*row) for row in rows]
 
     def version(self) -> tuple[int, int, int]:
-        """Return numbers that change whenever the graph does."""
+        """Return the newest ids of edges, agents and events; they change whenever the graph does."""
         newest = "(SELECT max({}) FROM {})"
-        parts = [newest.format(*each) for each in (("id", "edges"), ("id", "agents"), ("rowid", "events"))]
-        edges, agents, events = self._rows(f"SELECT {', '.join(parts)}")[0]
+        tables = (("id", "edges"), ("id", "agents"), ("rowid", "events"))
+        edges, agents, events = self._rows(f"SELECT {', '.join(newest.format(*table) for table in tables)}")[
+            0
+        ]
         return edges or 0, agents or 0, events or 0
 
-    def messages(self) -> list[dict[str, Any]]:
-        """Return every message, in the order it was written down."""
-        with self._refused():
-            cursor = self._connection.execute("SELECT * FROM messages ORDER BY rowid")
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+    def messages(self) -> list[MessageRecord]:
+        """Return every message, in the order in which it was recorded."""
+        fields = MessageRecord.__struct_fields__
+        rows = self._rows(f"SELECT {', '.join(fields)} FROM messages ORDER BY rowid")
+        return [MessageRecord(**dict(zip(fields, row, strict=True))) for row in rows]
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._refused():
+        with self._translated_errors():
             return self._connection.execute(sql, values).fetchall()
+
+    def _event(self, number: int, when: float, event_type: str, details: str) -> EventRecord:
+        found = self._unpacked(details, dict[str, Any])
+        return EventRecord(number=number, time=when, type=event_type, details=found)
+
+    def _unpacked(self, details: str, kind: type[Any]) -> Any:
+        try:
+            return decode(details, kind)
+        except ValueError as error:  # SQLite does not notice that the end of a text is missing
+            raise DamagedLedgerError(self.path, str(error)) from error
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _packed(record: Record) -> str:
+    """Return a record as JSON.
+
+    Raises:
+        ValueError: It could not be read back: a value is out of range.
+    """
+    data = encode(record)
+    decode(data, type(record))
+    return data.decode()
+
+
+def _program_version() -> str:
+    try:
+        return importlib.metadata.version("social-jepa")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,13 +1,17 @@
-"""The tables of the ledger, and the questions that read the newest rows of them."""
+"""The tables of the ledger, and the queries that read the newest rows of them.
 
-SCHEMA_VERSION = 2
+Columns are there for SQL; the column ``details`` is the whole record as JSON, and is what is read back.
+"""
+
+SCHEMA_VERSION = 3
 TABLES = """
-CREATE TABLE IF NOT EXISTS events (time REAL NOT NULL, what TEXT NOT NULL, details TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS program (version TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (time REAL NOT NULL, type TEXT NOT NULL, details TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS members (
-    name TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, joined REAL NOT NULL, departed REAL,
+    name TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, joined_at REAL NOT NULL, left_at REAL,
     incarnation INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS moves (time REAL NOT NULL, name TEXT NOT NULL, details TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS member_versions (time REAL NOT NULL, name TEXT NOT NULL, details TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS bodies (tick INTEGER NOT NULL, name TEXT NOT NULL, pose TEXT);
 CREATE TABLE IF NOT EXISTS agents (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, name TEXT NOT NULL, checkpoint TEXT NOT NULL,
@@ -28,7 +32,8 @@ CREATE TABLE IF NOT EXISTS messages (
     edge_target TEXT NOT NULL, type TEXT NOT NULL, bytes INTEGER NOT NULL
 );
 """
-EDGE = (
+EDGE_COLUMNS = (
+    "time",
     "source",
     "target",
     "round",
@@ -43,16 +48,20 @@ EDGE = (
     "null_r2",
     "bytes",
 )
+INSERT_EDGE = (
+    f"INSERT OR IGNORE INTO edges ({', '.join(EDGE_COLUMNS)}, details, maps) "
+    f"VALUES ({', '.join('?' * len(EDGE_COLUMNS))}, ?, ?)"
+)
 NEWEST_EDGES = """
-SELECT time, details, maps FROM edges WHERE id IN
+SELECT details, maps FROM edges WHERE id IN
     (SELECT max(id) FROM edges WHERE time <= ? GROUP BY source, target) ORDER BY source, target
 """
 NEWEST_AGENTS = """
-SELECT time, details FROM agents WHERE id IN
+SELECT details FROM agents WHERE id IN
     (SELECT max(id) FROM agents WHERE time <= ? GROUP BY name)
 """
 MEMBERS = """
-SELECT (SELECT details FROM moves WHERE moves.name = members.name AND time <= ? ORDER BY rowid DESC LIMIT 1),
-    incarnation, joined
-FROM members WHERE joined <= ? AND (departed IS NULL OR departed > ?) ORDER BY number
+SELECT (SELECT details FROM member_versions AS version
+    WHERE version.name = members.name AND time <= ? ORDER BY rowid DESC LIMIT 1)
+FROM members WHERE joined_at <= ? AND (left_at IS NULL OR left_at > ?) ORDER BY number
 """

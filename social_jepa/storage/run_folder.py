@@ -3,16 +3,14 @@
 ::
 
     config.toml   versions.json   ledger.sqlite   graph.json   graph.graphml   maps.safetensors   report.html
-    graph.svg
+    graph.svg   simulation.json (while a simulation is up)   .lock (while a process runs in it)
     agents/agent-0/checkpoint.safetensors   agents/agent-0/anchors.safetensors   ...
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -21,45 +19,143 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from filelock import FileLock, Timeout
 
 from agents.files import write_atomically
 from social_jepa.config.run_config import RunConfig, load_config
 
 RUNS = Path("runs")
+LOCK_FILE = ".lock"
 REPORTED = (
     "social-jepa", "ray", "torch", "numpy", "gymnasium", "miniworld", "msgspec", "safetensors", "networkx",
 )  # fmt: skip
 
 
 class RunFolderError(ValueError):
-    """A run folder that cannot be used; the text says why and what to do."""
+    """A run folder that cannot be used; the message says why and what to do.
+
+    Build its subclasses with positional arguments: Ray pickles them.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class RunFolderExistsError(RunFolderError):
+    """A new run's folder that has something in it.
+
+    Attributes:
+        path: The folder.
+        resumable: Whether it holds a run.
+    """
+
+    path: Path
+    resumable: bool
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.path} exists already: choose another folder{self.hint}"
+
+    @property
+    def hint(self) -> str:
+        """The command that continues the run in it, if there is one."""
+        return f", or continue with social-jepa resume {self.path}" if self.resumable else ""
+
+
+@dataclass(eq=False, repr=False)
+class RunFolderWriteError(RunFolderError):
+    """A folder that cannot be created or written.
+
+    Attributes:
+        path: The folder.
+        action: What failed: "create" or "write into".
+        reason: What the operating system says.
+    """
+
+    path: Path
+    action: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"cannot {self.action} the run folder {self.path}: {self.reason}"
+
+
+@dataclass(eq=False, repr=False)
+class RunFolderInUseError(RunFolderError):
+    """A folder in which another process runs.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.path} is in use: another process is running in it"
+
+
+@dataclass(eq=False, repr=False)
+class NotARunFolderError(RunFolderError):
+    """A folder without settings of a run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.path} is no run folder: it holds no config.toml"
+
+
+@dataclass(eq=False, repr=False)
+class NoRunError(RunFolderError):
+    """No run, or none that is up, where the latest one was to be used.
+
+    Attributes:
+        root: Folder that was searched.
+        up: Whether one that is up was searched.
+    """
+
+    root: Path
+    up: bool
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        found = (
+            f"no simulation below ./{self.root} is up" if self.up else f"there is no run below ./{self.root}"
+        )
+        command = "up" if self.up else "run"
+        return f"{found}: start one with social-jepa {command}, or name its folder"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where things lie in a run folder."""
+    """The files of a run folder."""
 
     path: Path
 
     @classmethod
     def at(cls, path: str | Path) -> "RunFolder":
-        """Return the folder at a path, in full."""
+        """Return the folder at a path, made absolute."""
         return cls(Path(path).resolve())
 
     @property
     def namespace(self) -> str:
-        """Name under which a simulation of this folder is known to Ray: one for each folder of the world."""
+        """Ray namespace of a simulation in this folder; different folders have different ones."""
         return f"social-jepa-{self.path.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
 
     @property
     def simulation_file(self) -> Path:
-        """Where its living simulation is reached, while there is one."""
+        """Address of its simulation while it is up."""
         return self.path / "simulation.json"
 
     def simulation_address(self) -> dict[str, Any] | None:
-        """Return how its living simulation is reached, or None while there is none."""
+        """Return the content of `simulation_file`, or None while no simulation is up."""
         try:
-            return json.loads(self.simulation_file.read_text())
+            found: dict[str, Any] = json.loads(self.simulation_file.read_text())
+            return found
         except (FileNotFoundError, ValueError):
             return None
 
@@ -85,59 +181,57 @@ class RunFolder:
 
     @property
     def report_file(self) -> Path:
-        """The page for people."""
+        """The report, an HTML page."""
         return self.path / "report.html"
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from running in this folder; one that is killed lets go of it by itself.
+        """Keep other processes from running in this folder; the lock of a killed process is released.
 
         Raises:
-            StoreError: Another process holds it.
+            RunFolderInUseError: Another process holds it.
         """
-        handle = os.open(self.path, os.O_RDONLY)
+        lock = FileLock(self.path / LOCK_FILE, timeout=0)
         try:
-            with contextlib.suppress(OSError):  # a file system that knows no locks
-                self._lock(handle)
+            lock.acquire()
+        except Timeout:
+            raise RunFolderInUseError(self.path) from None
+        except (OSError, NotImplementedError):
+            pass  # a file system without locks: one process at a time is then up to the user
+        try:
             yield
         finally:
-            os.close(handle)
-
-    def _lock(self, handle: int) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFolderError(f"{self.path} is in use: another process runs it at this moment") from error
+            lock.release()
 
     def agent(self, name: str) -> Path:
         """Folder of one agent."""
         return self.path / "agents" / name
 
     def config(self) -> RunConfig:
-        """Return the settings the run was made with."""
+        """Return the settings of the run."""
         return load_config(self.config_file)
 
 
 def create(config: RunConfig, out: Path | None) -> RunFolder:
-    """Make a new run folder with the settings and versions in it.
+    """Create a new run folder with the settings and versions in it.
 
     Raises:
-        StoreError: Something is there already.
+        RunFolderExistsError: The folder has something in it.
+        RunFolderWriteError: It cannot be created or written.
     """
-    path = out or _fresh()
+    path = out or _new_path()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        hint = f", or go on with social-jepa resume {path}" if (path / "config.toml").exists() else ""
-        raise RunFolderError(f"{path} exists already: choose another --out{hint}")
+        raise RunFolderExistsError(path, (path / "config.toml").exists())
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunFolderError(f"cannot make the run folder {path}: {error.strerror}") from error
+        raise RunFolderWriteError(path, "create", str(error.strerror)) from error
     folder = RunFolder.at(path)
     try:
         write_json(folder.path / "versions.json", versions())
         write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
     except OSError as error:
-        raise RunFolderError(f"cannot write into the run folder {path}: {error.strerror}") from error
+        raise RunFolderWriteError(path, "write into", str(error.strerror)) from error
     return folder
 
 
@@ -145,33 +239,35 @@ def find(path: Path | None) -> RunFolder:
     """Return a run folder, by default the latest one below ./runs.
 
     Raises:
-        StoreError: There is none, or that folder is none.
+        NoRunError: There is none below ./runs.
+        NotARunFolderError: That folder is none.
     """
     if path is None:
         runs = [entry for entry in RUNS.glob("*") if (entry / "config.toml").exists()]
         if not runs:
-            raise RunFolderError(
-                "there is no run below ./runs yet: start one with social-jepa run, or name its folder"
-            )
+            raise NoRunError(RUNS, False)
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
     if not (path / "config.toml").exists():
-        raise RunFolderError(f"{path} is no run folder: it holds no config.toml")
+        raise NotARunFolderError(path)
     return RunFolder.at(path)
 
 
 def find_running(path: Path | None) -> RunFolder:
-    """Return the folder of a simulation that is up, by default the latest below ./runs that is."""
+    """Return the folder of a simulation that is up, by default the latest one below ./runs.
+
+    Raises:
+        NoRunError: No simulation below ./runs is up.
+        NotARunFolderError: That folder is no run folder.
+    """
     if path is None:
-        living = [entry.parent for entry in RUNS.glob("*/simulation.json")]
-        path = max(living, key=lambda entry: (entry / "simulation.json").stat().st_mtime_ns, default=None)
+        running = [entry.parent for entry in RUNS.glob("*/simulation.json")]
+        path = max(running, key=lambda entry: (entry / "simulation.json").stat().st_mtime_ns, default=None)
     if path is None:
-        raise RunFolderError(
-            "no simulation below ./runs is up: start one with social-jepa up, or name its folder"
-        )
+        raise NoRunError(RUNS, True)
     return find(path)
 
 
-def _fresh() -> Path:
+def _new_path() -> Path:
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
     path, number = RUNS / stamp, 1
     while path.exists():
@@ -181,7 +277,7 @@ def _fresh() -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what made the run."""
+    """Return the versions of Python, the platform and the libraries in use."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in REPORTED:
         try:
@@ -192,5 +288,5 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document so that a reader finds it whole."""
+    """Write a JSON document atomically."""
     write_atomically(path, (json.dumps(document, indent=2) + "\n").encode())

@@ -168,9 +168,12 @@ def of_run(folder: Path) -> dict[str, object]:
     edge_keys = ("source", "target", "status", "reason", "r2", "r2_core", "null_r2", "spectrum",
                  "null_spectrum", "kappa", "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn",
                  "anchors", "heldout", "method", "round", "core_dims", "budget")  # fmt: skip
+    renamed = {
+        "loss": "losses", "spectrum": "singular_values", "null_spectrum": "null_singular_values",
+    }  # fmt: skip
     return {
-        "agents": [{key: agent[key] for key in agent_keys} for agent in document["agents"]],
-        "edges": [{key: edge[key] for key in edge_keys} for edge in document["edges"]],
+        "agents": [{key: agent[renamed.get(key, key)] for key in agent_keys} for agent in document["agents"]],
+        "edges": [{key: edge[renamed.get(key, key)] for key in edge_keys} for edge in document["edges"]],
         "cycles": document["cycles"],
         "universe": document["universe"],
         "budget": document["budget"],

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import torch
 from fastapi import APIRouter, Header, Query, Response
 
-from social_jepa.graph.query import encode_ticks, nearest, quality, route, translate
+from social_jepa.graph.query import encode_ticks, find_path, measure_path, nearest_ticks, translate
+from social_jepa.graph.records import as_dict
 from social_jepa.graph.results import Results
 from social_jepa.server.models import (
     DrawingAsked,
@@ -45,14 +46,14 @@ async def translate_vectors(parts: Parts, asked: Translate) -> Response:
     """
 
     def work(results: Results) -> bytes:
-        way = route(results, asked.source, asked.target, _via(asked.via))
+        way = find_path(results, asked.source, asked.target, asked.via)
         if asked.vectors is not None:
             codes = tensor(asked.vectors)
         else:
             codes = encode_ticks(results, asked.source, asked.ticks or [])
         found = translate(results, way, codes, asked.nearest)
         given = {} if asked.ticks is None else {"ticks": asked.ticks, "vectors": codes.tolist()}
-        return as_json({**found, **given})
+        return as_json({**as_dict(found), **given})
 
     held = parts.view.glance()
     # the universe is fitted when it is first asked for, which takes too long to do between two answers
@@ -65,16 +66,16 @@ async def translate_vectors(parts: Parts, asked: Translate) -> Response:
 
 
 @router.post("/api/nearest")
-def nearest_ticks(parts: Parts, asked: Nearest) -> Response:
+def nearest(parts: Parts, asked: Nearest) -> Response:
     """Find the instants in an agent's memory that are nearest to vectors of its own core."""
 
     def work(results: Results) -> bytes:
-        codes, core = tensor(asked.vectors), results.agent(asked.agent)["core_dim"]
+        codes, core = tensor(asked.vectors), results.agent(asked.agent).core_dim
         if codes.shape[1] != core:
             raise ProblemError(
                 INVALID, f"the core of {asked.agent} has {core} dimensions: every vector needs {core} numbers"
             )
-        found = nearest(results.pools(asked.agent).heldout, codes, asked.top)
+        found = nearest_ticks(results.pools(asked.agent).heldout, codes, asked.top)
         return as_json({"agent": asked.agent, "nearest": found})
 
     return Response(parts.view.ask(work), media_type="application/json")
@@ -85,10 +86,12 @@ def path(parts: Parts, asked: Annotated[PathAsked, Query()]) -> Response:
     """Find the way that promises the smallest error, and say what held-out anchors make of it."""
 
     def work(results: Results) -> dict[str, Any]:
-        way = route(results, asked.source, asked.target, "best")
+        way = find_path(results, asked.source, asked.target, "best")
         hops = [find_edge(results, a, b) for a, b in itertools.pairwise(way)]
-        brief = [{key: hop[key] for key in ("source", "target", "r2_core", "null_r2")} for hop in hops]
-        return {"from": asked.source, "to": asked.target, **quality(results, way), "hops": brief}
+        brief = [
+            {key: getattr(hop, key) for key in ("source", "target", "r2_core", "null_r2")} for hop in hops
+        ]
+        return {**as_dict(measure_path(results, way)), "hops": brief}
 
     return answer(parts.view.ask(work))
 
@@ -154,7 +157,3 @@ def tensor(vectors: Vectors) -> torch.Tensor:
             INVALID, "the vectors are not equally long: each holds one number per core dimension"
         )
     return torch.tensor(vectors, dtype=torch.float64)
-
-
-def _via(via: list[str] | str | None) -> str | None:
-    return ",".join(via) if isinstance(via, list) else via

@@ -1,14 +1,14 @@
 """Addresses that read: status, agents, graph, edges, events, metrics."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
 
-from social_jepa.config.time_parsing import parse_time
+from social_jepa.config.time_parsing import TimeFormatError, parse_time
+from social_jepa.graph.records import EdgeRecord, as_dict
 from social_jepa.graph.results import Results, full_document
 from social_jepa.server.models import EdgePage, EventPage, GraphAsked, Name, Nothing, Page, page_of
-from social_jepa.server.problems import NOT_FOUND, ProblemError
+from social_jepa.server.problems import INVALID, NOT_FOUND, ProblemError
 from social_jepa.server.service import Parts
 from social_jepa.server.snapshots import as_json, understanding
 
@@ -32,9 +32,9 @@ def agents(parts: Parts, page: Annotated[Page, Query()]) -> Response:
 def agent(parts: Parts, name: Name, asked: Annotated[Nothing, Query()]) -> Response:
     """Show one agent, with the autocorrelation of its dimensions once it has published."""
     found = parts.agent(name)
-    document = parts.view.now().results.document
-    own: Mapping[str, Any] = next((row for row in document["agents"] if row["name"] == name), {})
-    return answer({**found, "autocorrelation": own.get("autocorrelation")})
+    agents = parts.view.now().results.document.agents
+    published = next((agent for agent in agents if agent.name == name), None)
+    return answer({**found, "autocorrelation": published.autocorrelation if published else None})
 
 
 @router.get("/api/graph")
@@ -44,7 +44,11 @@ def graph(parts: Parts, asked: Annotated[GraphAsked, Query()], if_none_match: Ma
     It has an ETag: send it back as If-None-Match and 304 says that nothing has changed.
     """
     if asked.as_of is not None:
-        results = parts.view.then(parse_time(asked.as_of))
+        try:
+            when = parse_time(asked.as_of)
+        except TimeFormatError as error:
+            raise ProblemError(INVALID, f"as_of {error}") from error
+        results = parts.view.then(when)
         return answer(full_document(results) if asked.cycles else results.document)
     snapshot = parts.view.now()
     etag = f'{snapshot.etag[:-1]}-cycles"' if asked.cycles else snapshot.etag
@@ -75,9 +79,9 @@ def edges(parts: Parts, page: Annotated[EdgePage, Query()]) -> Response:
     }
     results = parts.view.now().results
     results.graph.check(*(value for key, value in wanted.items() if key != "status"))
-    found = [edge for edge in results.document["edges"] if wanted.items() <= _scalars(edge).items()]
+    found = [edge for edge in results.document.edges if wanted.items() <= _scalars(edge).items()]
     part = page_of(found, page)
-    items = [{key: value for key, value in edge.items() if key != "budget"} for edge in part["items"]]
+    items = [_without_budget(edge) for edge in part["items"]]
     return answer({**part, "items": items})
 
 
@@ -96,7 +100,7 @@ def history(parts: Parts, source: Name, target: Name, page: Annotated[Page, Quer
         if name not in known:
             raise ProblemError(NOT_FOUND, f"nobody was ever named {name}; /api/agents lists who is there")
     part = page_of(found, page)
-    items = [{key: value for key, value in edge.items() if key != "budget"} for edge in part["items"]]
+    items = [_without_budget(edge) for edge in part["items"]]
     return answer({**part, "items": items})
 
 
@@ -105,8 +109,15 @@ def events(parts: Parts, page: Annotated[EventPage, Query()]) -> Response:
     """List what happened after the event of a number, in order; ``next_after`` is where to go on."""
     with parts.view.ledger() as ledger:
         found = ledger.events(page.after, page.limit)
-    last = found[-1]["number"] if found else page.after
-    return answer({"items": found, "after": page.after, "limit": page.limit, "next_after": last})
+    last = found[-1].number if found else page.after
+    return answer(
+        {
+            "items": [event.as_dict() for event in found],
+            "after": page.after,
+            "limit": page.limit,
+            "next_after": last,
+        }
+    )
 
 
 @router.get("/metrics")
@@ -116,15 +127,15 @@ def metrics(parts: Parts) -> Response:
     return Response(text, media_type=media_type)
 
 
-def find_edge(results: Results, source: str, target: str) -> Mapping[str, Any]:
+def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
     """Return an edge's row of the document.
 
     Raises:
         UnknownAgentError, ProblemError: No such agent, or the two never negotiated.
     """
     results.graph.check(source, target)
-    for row in results.document["edges"]:
-        if (row["source"], row["target"]) == (source, target):
+    for row in results.document.edges:
+        if (row.source, row.target) == (source, target):
             return row
     raise ProblemError(
         NOT_FOUND, f"{source} and {target} have not settled that edge yet: /api/edges lists who has"
@@ -136,5 +147,9 @@ def answer(document: Any, status: int = 200) -> Response:
     return Response(as_json(document), status, media_type="application/json")
 
 
-def _scalars(edge: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: edge[key] for key in ("source", "target", "status")}
+def _without_budget(edge: EdgeRecord) -> dict[str, Any]:
+    return {key: value for key, value in as_dict(edge).items() if key != "budget"}
+
+
+def _scalars(edge: EdgeRecord) -> dict[str, Any]:
+    return {key: getattr(edge, key) for key in ("source", "target", "status")}

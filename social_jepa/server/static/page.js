@@ -113,7 +113,7 @@ function showAgents() {
     put(figure.querySelector("span"), agent.phase);
     figure.querySelector("img").alt = `what ${agent.name} sees`;
   });
-  const published = state.agents.filter((agent) => agent.published);
+  const published = state.agents.filter((agent) => agent.published_at);
   rowsOf($("losses"), published, lossFigure, (figure, agent) => {
     const source = `/api/agents/${place(agent.name)}/loss.svg`;
     const image = figure.querySelector("img");
@@ -252,12 +252,12 @@ function showEdge(edge) {
     ["bytes", whole(edge.bytes)], ["round", String(edge.round)], ["settled", clock(edge.time)],
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
   const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
-  const picture = element("img", { alt: `Singular values of this map, and of shuffled pairs: ${edge.spectrum.map((value) => number(value, 2)).join(", ")}` });
+  const picture = element("img", { alt: `Singular values of this map, and of shuffled pairs: ${edge.singular_values.map((value) => number(value, 2)).join(", ")}` });
   picture.src = `/api/edges/${place(edge.source, edge.target)}/spectrum.svg#${version}`;
   const caption = element("p", { className: "note", textContent: "Singular values: solid real pairs, dashed shuffled; all at 1 is an isometry." });
   $("edge").replaceChildren(
     ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
-    ...(edge.spectrum.length ? [picture, caption] : []),
+    ...(edge.singular_values.length ? [picture, caption] : []),
   );
 }
 
@@ -319,18 +319,18 @@ function listen(after) {
 }
 
 const SENTENCES = {
-  started: () => "the simulation started", resumed: () => "the simulation was brought back", stopped: (e) => `the simulation stopped (${e.why ?? "asked to"})`,
+  started: () => "the simulation started", resumed: () => "the simulation was brought back", stopped: (e) => `the simulation stopped (${e.reason ?? "asked to"})`,
   joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} turned its camera`,
   returned: (e) => `${e.agent} came back for life ${e.incarnation}`,
-  published: (e) => `${e.agent} published ${e.again ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
+  published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
   edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_core === null ? "" : `, R² ${number(e.r2_core, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
-  refused: (e) => `${e.agent} refused a message: ${e.sentence}`,
+  message_refused: (e) => `${e.agent} refused a message: ${e.reason}`,
 };
 
 function showEvent(event) {
-  const words = SENTENCES[event.what]?.(event) ?? Object.entries(event).filter(([key]) => !["number", "time", "what"].includes(key)).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+  const words = SENTENCES[event.type]?.(event) ?? Object.entries(event).filter(([key]) => !["number", "time", "type"].includes(key)).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
   const time = element("time", { textContent: clock(event.time), dateTime: new Date(event.time * 1000).toISOString() });
-  $("events").prepend(element("li", {}, time, element("i", { textContent: event.what }), element("span", { textContent: words })));
+  $("events").prepend(element("li", {}, time, element("i", { textContent: event.type }), element("span", { textContent: words })));
   while ($("events").children.length > MOST_EVENTS) $("events").lastElementChild.remove();
 }
 

@@ -3,8 +3,11 @@ import time
 
 from rich.console import Console
 
+from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
+from social_jepa.graph.records import replace
+from tests.support.ledger_rows import edge
 
 PROGRESS = {
     "step": 1234, "loss": 3.25, "drift": 0.0125, "frames_per_s": 5120.4, "saved_at": 0.0,
@@ -61,12 +64,11 @@ def test_nobody_is_an_empty_table():
 def test_the_life_of_an_edge_is_printed_oldest_first(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(status_table, "make_console", lambda: Console(file=text, width=200))
-    edge = {
-        "source": "a", "target": "b", "time": 0.0, "round": 1, "source_checkpoint": "0123456789abcdef",
-        "target_checkpoint": "f" * 16, "status": "accepted", "reason": "", "r2_core": 0.9375,
-        "null_r2": -0.25, "bytes": 12345,
-    }  # fmt: skip
-    print_edges([edge, edge | {"status": "ended", "reason": "b left [/]", "r2_core": None}])
+    accepted = edge(
+        round=1, source_checkpoint="0123456789abcdef", target_checkpoint="f" * 16, r2_core=0.9375,
+        null_r2=-0.25, bytes=12345,
+    )  # fmt: skip
+    print_edges([accepted, replace(accepted, status=Status.ENDED, reason="b left [/]", r2_core=None)])
 
     first, second = [line for line in text.getvalue().splitlines() if "a > b" in line]
     assert all(part in first for part in ("01234567 > ffffffff", "accepted", "0.938", "-0.250", "12,345"))

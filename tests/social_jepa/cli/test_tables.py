@@ -4,6 +4,7 @@ from rich.console import Console
 
 from social_jepa.cli.tables import print_checks, print_graph
 from social_jepa.doctor import Check
+from social_jepa.graph.records import replace
 
 
 def printed(show, thing, width=200):
@@ -15,12 +16,12 @@ def printed(show, thing, width=200):
 def test_every_agent_and_edge_has_a_row_and_every_refusal_its_reason(small_run):
     text = printed(print_graph, small_run.document)
 
-    for agent in small_run.document["agents"]:
-        assert f"{agent['name']}  " in text
-        assert agent["checkpoint"][:8] in text
-    for edge in small_run.document["edges"]:
-        assert f"{edge['source']} > {edge['target']}" in text
-        assert edge["reason"] in text
+    for agent in small_run.document.agents:
+        assert f"{agent.name}  " in text
+        assert agent.checkpoint[:8] in text
+    for edge in small_run.document.edges:
+        assert f"{edge.source} > {edge.target}" in text
+        assert edge.reason in text
 
 
 def test_figures_that_were_not_measured_are_left_empty(small_run):
@@ -33,13 +34,13 @@ def test_figures_that_were_not_measured_are_left_empty(small_run):
 
 
 def test_brackets_in_a_reason_are_printed_as_they_are(small_run):
-    edges = [dict(small_run.document["edges"][0], reason="saw [bold] and [/]")]
+    edges = (replace(small_run.document.edges[0], reason="saw [bold] and [/]"),)
 
-    assert "saw [bold] and [/]" in printed(print_graph, {**small_run.document, "edges": edges})
+    assert "saw [bold] and [/]" in printed(print_graph, replace(small_run.document, edges=edges))
 
 
 def test_a_graph_of_nothing_but_refusals_is_printed(small_run):
-    bare = {**small_run.document, "edges": [], "cycles": [], "budget": []}
+    bare = replace(small_run.document, edges=(), cycles=(), budget=())
 
     assert "agent-0" in printed(print_graph, bare)
 

@@ -10,18 +10,28 @@ from safetensors.torch import load_file
 
 from agents.protocol.channel import SentMessage
 from alignment.graph import NoPathError, UnknownAgentError
+from alignment.status import Status
 from social_jepa.graph.graph_json import map_tensors
-from social_jepa.graph.query import load_published, query
-from social_jepa.graph.results import export, full_document, load_results
+from social_jepa.graph.query import EdgeNotAcceptedError, ModelUnavailableError, load_published, query
+from social_jepa.graph.records import FullGraphDocument, decode, replace
+from social_jepa.graph.results import (
+    DamagedAnchorsError,
+    NoAgentsError,
+    NotPublishedError,
+    StaleAnchorsError,
+    export,
+    full_document,
+    load_results,
+)
 from social_jepa.runtime.registry import Registry
-from social_jepa.storage.ledger import Ledger, LedgerError
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.ledger import DamagedLedgerError, Ledger
+from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import call
 
 
 @pytest.fixture
 def run(small_run, tmp_path):
-    """A copy of the small run, to be harmed."""
+    """A copy of the small run that a test may damage."""
     return RunFolder(shutil.copytree(small_run.folder.path, tmp_path / "run"))
 
 
@@ -32,9 +42,9 @@ def ledger_of(folder):
 
 
 def publish(folder, name, checkpoint="f" * 16):
-    """Write down that an agent published another model."""
+    """Record that an agent published another model."""
     with ledger_of(folder) as ledger:
-        ledger.record(agents=[ledger.agents()[name] | {"checkpoint": checkpoint}])
+        ledger.record(agents=[replace(ledger.agents()[name], checkpoint=checkpoint)])
 
 
 def statuses(results):
@@ -46,14 +56,14 @@ def registry_of(folder, ledger):
 
 
 def settle_again(folder, pair, **versions):
-    """Write down that a pair settled its edge for other models, with the same map."""
+    """Record that a pair settled its edge for other models, with the same map."""
     with ledger_of(folder) as ledger:
-        for entry, maps in ledger.edges():
-            if (entry["source"], entry["target"]) == pair:
-                ledger.record(edges=[entry | versions], maps={pair: maps})
+        for edge, maps in ledger.edges():
+            if (edge.source, edge.target) == pair:
+                ledger.record(edges=[replace(edge, **versions)], maps={pair: maps})
 
 
-def test_what_is_read_back_answers_as_the_run_did(small_run):
+def test_the_graph_that_is_read_has_the_maps_of_the_run(small_run):
     edge = small_run.graph.edge("agent-0", "agent-1")
     points = small_run.pools("agent-0").heldout.core().double()
 
@@ -61,23 +71,24 @@ def test_what_is_read_back_answers_as_the_run_did(small_run):
     torch.testing.assert_close(edge.map(points), small_run.maps["agent-0/agent-1/core"](points))
 
 
-def test_pools_are_the_two_stretches_with_the_core_first(small_run):
+def test_pools_are_the_two_sets_of_ticks_with_the_core_first(small_run):
     pools = small_run.pools("agent-2")
-    entry = small_run.agent("agent-2")
+    agent = small_run.agent("agent-2")
 
     assert not set(pools.anchors.ids) & set(pools.heldout.ids)
-    assert pools.anchors.vectors.shape[1] == entry["dim"]
-    assert pools.heldout.core().shape[1] == entry["core_dim"]
+    assert pools.anchors.vectors.shape[1] == agent.dim
+    assert pools.heldout.core().shape[1] == agent.core_dim
 
 
-def test_what_is_exported_is_what_the_ledger_says(run):
+def test_the_exported_files_hold_what_the_ledger_holds(run):
     results = load_results(run)
     for file in (run.graph_file, run.maps_file, run.path / "graph.graphml"):
         file.unlink()
 
     document = export(results)
 
-    assert json.loads(run.graph_file.read_text()) == document == full_document(results)
+    assert decode(run.graph_file.read_bytes(), FullGraphDocument) == document == full_document(results)
+    assert json.loads(run.graph_file.read_text())["format"] == 2
     maps = load_file(run.maps_file)
     assert all(torch.equal(maps[name], tensor) for name, tensor in map_tensors(results.maps).items())
     network = networkx.read_graphml(run.path / "graph.graphml")
@@ -95,7 +106,7 @@ def test_graph_json_is_written_last(run, monkeypatch):
     assert not run.graph_file.exists()
 
 
-def test_an_agent_that_publishes_again_makes_its_edges_stale_until_they_are_settled_anew(run):
+def test_publishing_again_makes_the_edges_of_an_agent_stale_until_they_are_negotiated_again(run):
     publish(run, "agent-1")
     results = load_results(run)
 
@@ -108,28 +119,35 @@ def test_an_agent_that_publishes_again_makes_its_edges_stale_until_they_are_sett
     assert statuses(load_results(run))["agent-1", "agent-0"] == "stale"
 
 
-def test_no_way_leads_over_a_stale_edge_and_the_sentence_names_another(run):
+def test_no_path_leads_over_a_stale_edge_and_the_error_names_another(run):
     settle_again(run, ("agent-0", "agent-1"), source_checkpoint="e" * 16)
     results = load_results(run)
 
     assert results.graph.best_path("agent-0", "agent-1") == ["agent-0", "agent-2", "agent-1"]
-    with pytest.raises(NoPathError, match="another way is --via agent-2"):
+    with pytest.raises(
+        EdgeNotAcceptedError, match="another path is agent-0 -> agent-2 -> agent-1"
+    ) as refusal:
         query(results, "agent-0", "agent-1", tick=4)
+    assert refusal.value.alternative_path == ("agent-0", "agent-2", "agent-1")
+    assert refusal.value.status is Status.STALE
 
 
-def test_a_camera_that_moved_makes_its_agent_one_that_learns_and_its_edges_stale(run):
+def test_an_agent_whose_camera_moved_is_in_training_and_its_edges_are_stale(run):
     with ledger_of(run) as ledger:
         registry_of(run, ledger).move("agent-1", "-4.8,3.2,0,0,-35", next_tick=100)
     results = load_results(run)
 
-    assert results.document["learning"] == ["agent-1"]
-    assert [agent["name"] for agent in results.document["agents"]] == ["agent-0", "agent-2", "agent-3"]
+    assert results.document.training == ("agent-1",)
+    assert [agent.name for agent in results.document.agents] == ["agent-0", "agent-2", "agent-3"]
     said = call("query", run.path, "--tick", "4")
     assert (said.status, said.out) == (2, "")
-    assert "agent-0 -> agent-1 is stale: agent-1 has moved its camera and learns its new view" in said.err
-    for question in (results.agent, results.pools):
-        with pytest.raises(RunFolderError, match="agent-1 has not learned its view yet: social-jepa status"):
-            question("agent-1")
+    assert (
+        "agent-0 -> agent-1 is stale: agent-1 has moved its camera and is training on its new view"
+        in said.err
+    )
+    for lookup in (results.agent, results.pools):
+        with pytest.raises(NotPublishedError, match="agent-1 has not published a model of its view yet"):
+            lookup("agent-1")
 
 
 def test_a_failed_edge_stays_failed_whatever_its_agents_publish(run):
@@ -138,7 +156,7 @@ def test_a_failed_edge_stays_failed_whatever_its_agents_publish(run):
     assert statuses(load_results(run))["agent-0", "agent-3"] == "failed"
 
 
-def test_who_left_is_in_no_graph_and_on_no_way(run):
+def test_an_agent_that_left_is_in_no_graph_and_on_no_path(run):
     with ledger_of(run) as ledger:
         before = time.time()
         registry_of(run, ledger).remove("agent-2", next_tick=100)
@@ -147,19 +165,19 @@ def test_who_left_is_in_no_graph_and_on_no_way(run):
     assert results.graph.agents == ("agent-0", "agent-1", "agent-3")
     assert len(results.graph.edges) == 6
     assert results.graph.best_path("agent-0", "agent-1") == ["agent-0", "agent-1"]
-    for ask_for in (results.agent, results.pools, results.member):
+    for lookup in (results.agent, results.pools, results.member):
         with pytest.raises(UnknownAgentError, match="no agent is named 'agent-2'"):
-            ask_for("agent-2")
+            lookup("agent-2")
     with pytest.raises(UnknownAgentError):
         query(results, "agent-0", "agent-1", via="agent-2")
     assert "agent-2" in load_results(run, before).graph.agents
     with ledger_of(run) as ledger:
         ended = ledger.history("agent-0", "agent-2")
-    assert [edge["status"] for edge in ended] == ["accepted", "ended"]
-    assert ended[-1]["reason"] == "agent-2 left"
+    assert [edge.status for edge in ended] == ["accepted", "ended"]
+    assert ended[-1].reason == "agent-2 left"
 
 
-def test_an_earlier_graph_is_read_as_it_stood(run):
+def test_an_earlier_graph_is_read_as_it_was(run):
     then, stood = time.time(), load_results(run)
     time.sleep(0.01)
     publish(run, "agent-1")
@@ -167,83 +185,85 @@ def test_an_earlier_graph_is_read_as_it_stood(run):
 
     again = load_results(run, then)
 
-    assert again.document | {"as_of": 0} == stood.document | {"as_of": 0}
-    assert again.document["as_of"] == then
-    assert load_results(run).document["edges"] != stood.document["edges"]
+    assert replace(again.document, as_of=0.0) == replace(stood.document, as_of=0.0)
+    assert again.document.as_of == then
+    assert load_results(run).document.edges != stood.document.edges
 
 
 def test_an_earlier_graph_leaves_out_the_cycles_of_anchors_that_are_gone(run):
     then = time.time()
     time.sleep(0.01)
-    assert len(full_document(load_results(run, then))["cycles"]) == 2
+    assert len(full_document(load_results(run, then)).cycles) == 2
     publish(run, "agent-1")
     for other in ("agent-0", "agent-2"):
-        shutil.copy(run.agent(other) / "anchors.safetensors", run.agent("agent-1"))  # it wrote others
+        shutil.copy(run.agent(other) / "anchors.safetensors", run.agent("agent-1"))  # it has written others
 
-    assert full_document(load_results(run, then))["cycles"] == []
-    with pytest.raises(RunFolderError, match="agent-1 has published another version since: ask again"):
+    assert full_document(load_results(run, then)).cycles == ()
+    with pytest.raises(StaleAnchorsError, match="agent-1 has published another model since: read") as refusal:
         load_results(run, then).pools("agent-1")
+    assert refusal.value.expected == load_results(run, then).agent("agent-1").checkpoint
+    assert refusal.value.found != refusal.value.expected
 
 
-def test_before_anybody_was_there_is_no_graph(run):
-    with pytest.raises(RunFolderError, match="had no agents at that time"):
+def test_there_is_no_graph_of_a_time_without_agents(run):
+    with pytest.raises(NoAgentsError, match="had no agents at that time"):
         load_results(run, 1.0)
 
 
-def test_where_nobody_has_published_there_is_a_graph_of_agents_that_learn(run):
+def test_before_any_publication_the_graph_holds_agents_in_training(run):
     run.ledger_file.unlink()
     with contextlib.closing(Ledger(run.ledger_file, create=True)) as ledger:
         registry_of(run, ledger)
         ledger.record(messages=[SentMessage("agent-0", "agent-1", "agent-0", "agent-1", "Hello", 10)])
     results = load_results(run)
 
-    assert results.document["learning"] == ["agent-0", "agent-1", "agent-2", "agent-3"]
-    assert results.document["agents"] == results.document["edges"] == full_document(results)["cycles"] == []
+    assert results.document.training == ("agent-0", "agent-1", "agent-2", "agent-3")
+    assert results.document.agents == results.document.edges == full_document(results).cycles == ()
     with pytest.raises(NoPathError, match="no edge from agent-0 to agent-1 was ever tried"):
         query(results, "agent-0", "agent-1")
 
 
-def test_a_published_model_of_another_version_is_not_asked(run):
+def test_a_published_model_that_is_not_the_graphs_is_refused(run):
     publish(run, "agent-0")
 
-    with pytest.raises(
-        ValueError, match=r"published\.safetensors is not the version that the graph was made"
-    ):
+    with pytest.raises(ModelUnavailableError, match=r"published\.safetensors is not the model in the graph"):
         load_published(load_results(run), "agent-0")
 
 
 @pytest.mark.parametrize(
     "name", ["agents/agent-1/anchors.safetensors", "agents/agent-0/checkpoint.safetensors"]
 )
-def test_tensors_of_something_else_are_no_maps(run, name):
+def test_other_tensors_are_refused_as_maps(run, name):
     data = (run.path / name).read_bytes()
     with ledger_of(run) as ledger:
         ledger._connection.execute("UPDATE edges SET maps = ?", [data])
         ledger._connection.commit()
 
-    with pytest.raises(LedgerError, match=r"the ledger .* is damaged .*: restore it from a copy"):
+    with pytest.raises(DamagedLedgerError, match=r"the ledger .* is damaged .*: restore it from a copy"):
         load_results(run)
 
 
-@pytest.mark.parametrize("harm", [b"", b"PNG"])
-def test_tensors_of_something_else_are_no_pools(run, harm):
-    (run.agent("agent-1") / "anchors.safetensors").write_bytes(harm)
+@pytest.mark.parametrize("data", [b"", b"PNG"])
+def test_other_data_is_refused_as_pools(run, data):
+    (run.agent("agent-1") / "anchors.safetensors").write_bytes(data)
 
-    with pytest.raises(RunFolderError, match=r"anchors.safetensors is missing or damaged .*: resume the run"):
+    with pytest.raises(
+        DamagedAnchorsError, match=r"anchors.safetensors is missing or damaged .*: resume the run"
+    ):
         load_results(run).pools("agent-1")
 
 
-def test_the_maps_of_a_run_are_no_pools(run):
+def test_maps_are_refused_as_pools(run):
     shutil.copy(run.maps_file, run.agent("agent-1") / "anchors.safetensors")
 
-    with pytest.raises(RunFolderError, match="another version"):
+    with pytest.raises(StaleAnchorsError, match="another model"):
         load_results(run).pools("agent-1")
 
 
-def test_a_row_of_the_ledger_that_is_no_json_is_damage(run):
+def test_a_ledger_whose_rows_are_no_json_is_damaged(run):
     with ledger_of(run) as ledger:
         ledger._connection.execute("UPDATE edges SET details = substr(details, 1, 40)")
         ledger._connection.commit()
 
-    with pytest.raises(LedgerError, match=r"the ledger .* is damaged .*: restore it from a copy"):
+    with pytest.raises(DamagedLedgerError, match=r"the ledger .* is damaged .*: restore it from a copy"):
         load_results(run)

@@ -1,4 +1,3 @@
-import copy
 import dataclasses
 import re
 import subprocess
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from env.camera import Pose
+from social_jepa.graph.records import BudgetSummary, replace
 from social_jepa.report import plots, tables
-from social_jepa.report.graph_svg import plan
+from social_jepa.report.graph_svg import AgentCard, plan
 from social_jepa.report.page import write_report
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -91,12 +92,12 @@ def test_every_agent_and_every_edge_is_drawn(small_run, page):
         if tag == "g" and "data-from" in attributes
     ]  # fmt: skip
 
-    assert page.all("data-agent") == [agent["name"] for agent in small_run.document["agents"]]
-    assert sorted(drawn) == sorted((edge["source"], edge["target"]) for edge in small_run.document["edges"])
+    assert page.all("data-agent") == [agent.name for agent in small_run.document.agents]
+    assert sorted(drawn) == sorted((edge.source, edge.target) for edge in small_run.document.edges)
 
 
 def test_every_refusal_is_told_with_its_sentence(small_run, page):
-    sentences = [edge["reason"] for edge in small_run.document["edges"] if edge["status"] != "accepted"]
+    sentences = [edge.reason for edge in small_run.document.edges if edge.status != "accepted"]
 
     assert len(sentences) == 6
     assert all(sentence in page.said for sentence in sentences)
@@ -124,10 +125,12 @@ def test_the_plots_take_their_colours_from_the_page(text):
 
 def test_what_an_agent_says_cannot_become_part_of_the_page(small_run):
     hostile = "<script>alert('&')</script>"
-    document = copy.deepcopy(small_run.document)
-    document["refused_frames"] = [hostile]
-    for entry in (*document["edges"], *document["agents"]):
-        entry |= {key: hostile for key in ("reason", "kind", "device") if key in entry}
+    document = replace(
+        small_run.document,
+        refused_messages=(hostile,),
+        edges=tuple(replace(edge, reason=hostile) for edge in small_run.document.edges),
+        agents=tuple(replace(agent, kind=hostile, device=hostile) for agent in small_run.document.agents),
+    )
     text = write_report(dataclasses.replace(small_run, document=document)).read_text()
     write_report(small_run)
 
@@ -137,12 +140,11 @@ def test_what_an_agent_says_cannot_become_part_of_the_page(small_run):
 
 
 def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
-    document = copy.deepcopy(small_run.document)
-    stranger = next(edge for edge in document["edges"] if edge["status"] == "refused")
-    document["edges"] = [
-        stranger | {"source": edge["source"], "target": edge["target"]} for edge in document["edges"]
-    ]
-    document |= {"cycles": [], "budget": []}
+    refused = next(edge for edge in small_run.document.edges if edge.status == "refused")
+    edges = tuple(
+        replace(refused, source=edge.source, target=edge.target) for edge in small_run.document.edges
+    )
+    document = replace(small_run.document, edges=edges, cycles=(), budget=())
     page = Page(write_report(dataclasses.replace(small_run, document=document)).read_text())
     write_report(small_run)
 
@@ -151,21 +153,20 @@ def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
 
 
 def test_a_living_simulation_with_a_taught_agent_has_a_page_that_says_so(small_run):
-    document = copy.deepcopy(small_run.document)
-    pupil = document["agents"][1]
-    pupil |= {"loss": [], "distill_frames": 384}
-    document["seconds"] = {}
+    first, student, *others = small_run.document.agents
+    student = replace(student, losses=(), distill_frames=384)
+    document = replace(small_run.document, agents=(first, student, *others), seconds=None)
     said = Page(write_report(dataclasses.replace(small_run, document=document)).read_text()).said
     alone = Page(write_report(small_run).read_text()).said
 
-    assert f"But {pupil['name']} was taught by a peer’s codes first" in said
+    assert f"But {student.name} was taught by a peer’s codes first" in said
     assert "a living simulation" in said
     assert "taught" not in alone
     assert "from start to graph" in alone
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(small_run, text):
-    broken = dataclasses.replace(small_run, document=small_run.document | {"budget": None})
+    broken = dataclasses.replace(small_run, document=replace(small_run.document, budget=None))
 
     with pytest.raises(TypeError):
         write_report(broken)
@@ -178,8 +179,8 @@ def test_without_a_renderer_the_page_says_why_there_are_no_pictures():
 
 @pytest.mark.parametrize("count", [2, 5, 8, 20])
 def test_no_card_of_the_graph_covers_another_even_where_cameras_share_a_spot(count):
-    pose = {"x": 4.8, "y": 3.2, "z": 0.0, "yaw": 180.0, "pitch": -35.0, "fov": 60.0}
-    drawing = plan([{"name": f"agent-{i}", "pose": pose} for i in range(count)], 8.0)
+    pose = Pose(4.8, 3.2, 0.0, 180.0, -35.0)
+    drawing = plan([AgentCard(f"agent-{i}", pose) for i in range(count)], 8.0)
     cards = [drawing.card(name) for name in drawing.cards]
     covered = [
         (a, b) for i, a in enumerate(cards) for b in cards[:i]
@@ -193,7 +194,7 @@ def test_no_card_of_the_graph_covers_another_even_where_cameras_share_a_spot(cou
 def test_points_that_a_plot_cuts_off_are_counted():
     rows = [(2, -3.0, -7.5), (8, 0.8, 0.5), (64, 0.9, 0.7)]
     budget = [
-        {"pairs": pairs, "method": "ridge", "r2_mean": mean, "r2_min": worst} for pairs, mean, worst in rows
+        BudgetSummary(pairs=pairs, method="ridge", r2_mean=mean, r2_min=worst) for pairs, mean, worst in rows
     ]
 
     assert (

@@ -36,7 +36,7 @@ def finished(ray_local, tmp_path_factory):
 
 def steady(document):
     """A graph document without times and speeds, without where it ran and in which life."""
-    passing = re.compile("frames_per_s|node|.*seconds|published|incarnation|time|.*_incarnation")
+    passing = re.compile("frames_per_s|node|.*seconds|published_at|incarnation|time|.*_incarnation")
     parts = {
         part: [
             {key: value for key, value in row.items() if not passing.fullmatch(key)} for row in document[part]
@@ -93,7 +93,7 @@ def test_a_run_folder_holds_everything(finished):
 def test_the_ledger_tells_the_run_and_its_messages_add_up_to_the_edges(finished):
     folder, _ = finished
 
-    events = [what for (what,) in ask(folder, "SELECT what FROM events")]
+    events = [event_type for (event_type,) in ask(folder, "SELECT type FROM events")]
     assert (events[0], events[-1]) == ("started", "finished")
     assert {what: events.count(what) for what in set(events)} == {
         "started": 1, "joined": 2, "published": 2, "edge": 2, "finished": 1,
@@ -178,10 +178,10 @@ def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tm
     assert said.err.splitlines()[-1].endswith(f"continue with: social-jepa resume {folder.path}")
     assert "Traceback" not in said.err
     assert all(0 < step(folder, name) < 400 for name in folder.config().names())
-    assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
+    assert ask(folder, "SELECT type FROM events")[-1] == ("stopped",)
     assert not folder.graph_file.exists()
     assert call("resume", folder.path, "--json").status == 0
-    found = [agent["loss"] for agent in graph(folder)["agents"]]
+    found = [agent["losses"] for agent in graph(folder)["agents"]]
     assert found == [losses_of_an_uninterrupted_agent(folder, index) for index in range(2)]
 
 
@@ -199,7 +199,7 @@ def test_a_killed_agent_comes_back_and_the_run_ends_as_if_nothing_had_happened(r
     assert said.status == 0, said.err
     agents = graph(folder)["agents"]
     assert sorted(agent["incarnation"] for agent in agents) == [1, 2]
-    assert [agent["loss"] for agent in agents] == [
+    assert [agent["losses"] for agent in agents] == [
         losses_of_an_uninterrupted_agent(folder, index) for index in range(2)
     ]
     assert len(graph(folder)["edges"]) == 2
@@ -224,9 +224,9 @@ def test_an_agent_that_dies_again_and_again_is_named_and_the_run_can_be_resumed(
     assert (said.status, said.out) == (1, "")
     last = said.err.splitlines()[-1]
     assert re.match(r"social-jepa: the process of agent-[01] kept dying \(.*\); social-jepa resume", last)
-    assert ask(folder, "SELECT what FROM events")[-1] == ("stopped",)
+    assert ask(folder, "SELECT type FROM events")[-1] == ("stopped",)
     assert call("resume", folder.path, "--json").status == 0
-    assert [len(agent["loss"]) for agent in graph(folder)["agents"]] == [60, 60]
+    assert [len(agent["losses"]) for agent in graph(folder)["agents"]] == [60, 60]
 
 
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])

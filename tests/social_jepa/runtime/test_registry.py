@@ -5,10 +5,12 @@ import pytest
 
 from agents.snapshot import AgentSnapshot
 from social_jepa.config.run_config import load_config
+from social_jepa.graph.records import replace as replace_record
 from social_jepa.runtime.membership import MembershipError, UnknownMemberError, new_member
 from social_jepa.runtime.registry import LEAD_TICKS, Registry
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
+from tests.support.ledger_rows import edge
 
 CONFIG = load_config(overrides=["scene.renderer=toy", "agents.count=3"])
 POSE = "-4.8,3.2,0,0,-35"
@@ -38,14 +40,6 @@ def enter(registry, reach=0, **wanted):
     registry.next_incarnation(member.name)
     registry.admit(member.name, reach)
     return member.name
-
-
-def edge(source, target, **changes):
-    return {
-        "source": source, "target": target, "round": 0, "source_incarnation": 1, "target_incarnation": 1,
-        "source_checkpoint": "0" * 16, "target_checkpoint": "1" * 16, "status": "accepted", "reason": "",
-        "r2": 0.5, "r2_core": 0.9, "null_r2": None, "bytes": 30, **changes,
-    }  # fmt: skip
 
 
 def test_a_registry_that_comes_back_knows_who_is_there_in_which_life_and_where(folder, ledger, registry):
@@ -200,7 +194,9 @@ def test_a_move_that_cannot_be_is_a_sentence_and_changes_nothing(registry, ledge
 
 def test_an_agent_that_glances_is_not_turned_where_its_glances_cannot_go(registry):
     looking = ("model.seq_jepa.temporal_weight=1.0", "model.seq_jepa.readout_dim=4")
-    registry.members["agent-0"] = replace(registry.members["agent-0"], kind="seq_jepa", settings=looking)
+    registry.members["agent-0"] = replace_record(
+        registry.members["agent-0"], kind="seq_jepa", settings=looking
+    )
 
     with pytest.raises(ValueError, match="lower max_view_angle to 9 or less"):
         registry.move("agent-0", "2,3.2,0,180,-80", 0)
@@ -208,11 +204,12 @@ def test_an_agent_that_glances_is_not_turned_where_its_glances_cannot_go(registr
 
 
 def test_who_leaves_ends_its_edges_with_a_tombstone_once(registry, ledger):
-    ledger.record(edges=[edge("agent-0", "agent-1"), edge("agent-1", "agent-2"), edge("agent-2", "agent-0")])
+    pairs = (("agent-0", "agent-1"), ("agent-1", "agent-2"), ("agent-2", "agent-0"))
+    ledger.record(edges=[edge(source=source, target=target) for source, target in pairs])
     registry.remove("agent-1", 0)
     registry.remove("agent-2", 0)
 
-    ends = {(e["source"], e["target"]): (e["status"], e["reason"]) for e, _ in ledger.edges()}
+    ends = {(e.source, e.target): (e.status, e.reason) for e, _ in ledger.edges()}
     assert ends == {
         ("agent-0", "agent-1"): ("ended", "agent-1 left"),
         ("agent-1", "agent-2"): ("ended", "agent-1 left"),

@@ -46,8 +46,8 @@ def test_a_simulation_that_is_up_tells_how_its_agents_are_and_answers_questions(
         assert agents[name]["pid"] != os.getpid()
     assert json.loads(json.dumps(simulation.status(), allow_nan=False))
     found = query(simulation.results(), "agent-0", "agent-1", tick=0, via="best")
-    assert found["path"][0] == "agent-0"
-    assert len(found["nearest"]) == 5
+    assert found.path[0] == "agent-0"
+    assert len(found.nearest) == 5
 
 
 def test_nobody_learns_otherwise_because_somebody_came(simulation, tmp_path):
@@ -64,8 +64,10 @@ def test_nobody_learns_otherwise_because_somebody_came(simulation, tmp_path):
     alone.train(until=min(facts["step"], 3000))  # a busy machine may have taken its time over the newcomer
 
     with ledger_of(simulation) as ledger:
-        told = [event for event in ledger.events() if event["what"] == "published"]
-    assert published == next(event["checkpoint"] for event in told if event["agent"] == "agent-0")
+        told = [event for event in ledger.events() if event.type == "published"]
+    assert published == next(
+        event.details["checkpoint"] for event in told if event.details["agent"] == "agent-0"
+    )
     assert alone.trainer.losses == facts["losses"][: alone.trainer.step]
     assert len(facts["losses"]) > there > 60
 
@@ -100,7 +102,7 @@ def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
     assert name not in cluster.names_in(simulation.folder.namespace)
     with ledger_of(simulation) as ledger:
         ended = ledger.history("agent-0", name)
-    assert (ended[-1]["status"], ended[-1]["reason"]) == ("ended", f"{name} left")
+    assert (ended[-1].status, ended[-1].reason) == ("ended", f"{name} left")
 
 
 def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
@@ -108,10 +110,10 @@ def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
     with newcomer(simulation, teacher="agent-0", settings=lesson) as name:
         until(lambda: complete(simulation))
         saved = saving(simulation.results(), name)
-        assert saved["read"] == simulation.results().agent(name)["distill_frames"] == 20 * 32
+        assert saved["read"] == simulation.results().agent(name).distill_frames == 20 * 32
         assert saved["share_read"] == 20 * 32 / (60 * 32 * 4)
         with ledger_of(simulation) as ledger:
-            kinds = [row["type"] for row in ledger.messages() if name in (row["sender"], row["receiver"])]
+            kinds = [row.type for row in ledger.messages() if name in (row.sender, row.receiver)]
         assert (kinds.count("DistillRequest"), kinds.count("DistillReply")) == (1, 1)
 
 
@@ -145,15 +147,15 @@ def test_one_that_cannot_come_leaves_no_process_and_no_row(simulation, case):
 def test_a_camera_that_moves_makes_its_edges_stale_until_its_new_view_is_learned(simulation):
     with newcomer(simulation, settings=["training.steps=40"]) as name:
         until(lambda: complete(simulation))
-        old = simulation.results().agent(name)["checkpoint"]
+        old = simulation.results().agent(name).checkpoint
         simulation.move_agent(name, ELSEWHERE)
         assert edges(simulation)["agent-0", name].status == "stale"
-        assert name in simulation.results().document["learning"]
+        assert name in simulation.results().document.training
         until(lambda: complete(simulation))
         agent = simulation.results().agent(name)
 
-        assert (agent["pose_version"], agent["pose"]["x"]) == (1, -4.8)
-        assert agent["checkpoint"] != old
+        assert (agent.pose_version, agent.pose.x) == (1, -4.8)
+        assert agent.checkpoint != old
         with pytest.raises(ValueError, match="sees nothing"):
             simulation.move_agent(name, "4.8,3.2,0,0,-35")
 
@@ -171,12 +173,13 @@ def test_a_killed_agent_comes_back_goes_on_and_no_edge_is_doubled(simulation):
         assert back["progress"]["step"] >= saved > 0
         life = back["incarnation"]
         told = until(
-            lambda: [e for e in ledger.history("agent-1", "agent-0") if e["source_incarnation"] == life]
+            lambda: [e for e in ledger.history("agent-1", "agent-0") if e.source_incarnation == life]
         )
         assert len(told) == 1
         everything = [
             tuple(
-                edge[key] for key in ("source", "target", "round", "source_incarnation", "target_incarnation")
+                getattr(edge, key)
+                for key in ("source", "target", "round", "source_incarnation", "target_incarnation")
             )
             for pair in permutations(("agent-0", "agent-1"), 2)
             for edge in ledger.history(*pair)

@@ -1,6 +1,7 @@
 """Laws of the HTTP API over a run folder whose simulation is down."""
 
 import contextlib
+import json
 import math
 import re
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from agents.models.settings import KINDS
-from social_jepa.graph.query import encode_ticks, nearest, route, translate
+from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, translate
+from social_jepa.graph.records import encode
 from social_jepa.graph.results import load_results
 from social_jepa.server import snapshots as view_module
 from social_jepa.server.snapshots import understanding
@@ -43,6 +45,11 @@ def own(small_run, tmp_path):
         yield folder, client
 
 
+def plain(record):
+    """A record as its JSON is read by other programs."""
+    return json.loads(encode(record))
+
+
 def problem(answer, status):
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -64,13 +71,15 @@ def test_the_status_says_that_it_is_down_and_how_it_comes_back(api, results):
 def test_the_graph_is_what_the_results_hold(api, results):
     document = api.get("/api/graph").json()
 
-    assert document["edges"] == results.document["edges"]
-    assert document["agents"] == results.document["agents"]
+    expected = plain(results.document)
+    assert document | {"as_of": 0} == {
+        key: value for key, value in expected.items() if key not in ("cycles", "universe")
+    } | {"as_of": 0}
     assert "cycles" in api.get("/api/graph?cycles=true").json()
 
 
 def test_the_graph_as_it_stood_before_anything_happened_is_a_conflict(api):
-    assert "no graph of then" in problem(api.get("/api/graph", params={"as_of": "1000 days ago"}), 409)
+    assert "no graph of it" in problem(api.get("/api/graph", params={"as_of": "1000 days ago"}), 409)
     assert "as_of" in problem(api.get("/api/graph", params={"as_of": "yesterday"}), 422)
 
 
@@ -109,7 +118,7 @@ def test_events_are_paged_by_number(api, results, limit):
         found, after = found + page, page[-1]["number"]
 
     with contextlib.closing(Ledger(results.folder.ledger_file)) as ledger:
-        assert found == ledger.events()
+        assert found == [event.as_dict() for event in ledger.events()]
 
 
 def test_edges_are_filtered_by_their_ends_and_status(api):
@@ -125,7 +134,7 @@ def test_an_edge_has_its_figures_and_its_history(api, results):
     edge = api.get("/api/edges/agent-0/agent-1").json()
     history = api.get("/api/edges/agent-0/agent-1/history").json()
 
-    assert edge in results.document["edges"]
+    assert edge in plain(results.document)["edges"]
     assert [each["r2_core"] for each in history["items"]] == [edge["r2_core"]]
     assert "agent-9" in problem(api.get("/api/edges/agent-0/agent-9"), 404)
     assert "agent-9" in problem(api.get("/api/edges/agent-9/agent-0/history"), 404)
@@ -134,12 +143,12 @@ def test_an_edge_has_its_figures_and_its_history(api, results):
 @pytest.mark.parametrize("count", [1, 1000])
 @pytest.mark.parametrize("via", [None, "best", ["agent-2"]])
 def test_translate_is_the_query_of_the_command_line(api, results, count, via):
-    vectors = np.random.default_rng(0).normal(size=(count, results.agent("agent-0")["core_dim"])).tolist()
+    vectors = np.random.default_rng(0).normal(size=(count, results.agent("agent-0").core_dim)).tolist()
     asked = {"from": "agent-0", "to": "agent-1", "vectors": vectors, "nearest": 3}
     answer = api.post("/api/translate", json=asked if via is None else {**asked, "via": via}).json()
 
-    way = route(results, "agent-0", "agent-1", ",".join(via) if isinstance(via, list) else via)
-    assert answer == translate(results, way, torch.tensor(vectors, dtype=torch.float64), 3)
+    path = find_path(results, "agent-0", "agent-1", via)
+    assert answer == plain(translate(results, path, torch.tensor(vectors, dtype=torch.float64), 3))
 
 
 @pytest.mark.parametrize("ticks", [[0], [0, 4, 8], [123_456]])
@@ -150,7 +159,7 @@ def test_translate_embeds_what_is_seen_at_ticks(api, results, ticks):
     assert answer["ticks"] == ticks
     assert np.allclose(answer["vectors"], codes.tolist())
     assert np.allclose(
-        answer["translated"], translate(results, ["agent-0", "agent-1"], codes)["translated"], atol=1e-6
+        answer["translated"], translate(results, ["agent-0", "agent-1"], codes).translated, atol=1e-6
     )
 
 
@@ -159,7 +168,7 @@ def test_nearest_is_what_the_memory_holds(api, results):
     codes = memory.core()[:5].double()
     answer = api.post("/api/nearest", json={"agent": "agent-1", "vectors": codes.tolist(), "top": 2}).json()
 
-    assert answer["nearest"] == nearest(memory, codes, 2)
+    assert answer["nearest"] == plain(nearest_ticks(memory, codes, 2))
     assert [found[0]["tick"] for found in answer["nearest"]] == list(memory.ids[:5])
 
 
@@ -181,7 +190,7 @@ def test_the_best_of_all_ways_is_the_best_path_of_each(api, results):
                 continue
             best = results.graph.quality(results.graph.best_path(source, target))
             assert matrix["best"][row][column] == pytest.approx(best)
-    assert matrix == understanding(results)
+    assert matrix == plain(understanding(results))
 
 
 def test_refusals_are_problem_documents_that_name_the_remedy(api):

@@ -58,9 +58,9 @@ def test_metrics_hold_agents_edges_and_requests(api, results):
     api.get("/api/status")
     text = api.get("/metrics").text
 
-    edge = results.document["edges"][0]
+    edge = results.document.edges[0]
     assert "social_jepa_up 0.0" in text
-    assert f'social_jepa_edge_r2_core{{source="agent-0",target="agent-1"}} {edge["r2_core"]}' in text
+    assert f'social_jepa_edge_r2_core{{source="agent-0",target="agent-1"}} {edge.r2_core}' in text
     assert 'social_jepa_edges{status="accepted"} 6.0' in text
     assert 'social_jepa_agent_step{agent="agent-0"} 60.0' in text
     assert 'social_jepa_http_requests_total{method="GET",route="/api/status",status="200"}' in text

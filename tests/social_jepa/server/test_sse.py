@@ -57,7 +57,7 @@ def test_every_new_event_is_told_in_order(served):
     note(folder, "one", "two", "three")
     listener.join(20)
 
-    assert [document["what"] for _, document in heard] == ["one", "two", "three"]
+    assert [document["type"] for _, document in heard] == ["one", "two", "three"]
     assert [number for number, _ in heard] == [before + 1, before + 2, before + 3]
     assert all(number == document["number"] for number, document in heard)
 
@@ -69,7 +69,7 @@ def test_who_comes_back_is_told_what_it_missed(served):
     note(folder, "missed-1", "missed-2")
 
     heard = listen(address, 2, headers={"Last-Event-ID": str(last)})
-    assert [document["what"] for _, document in heard] == ["missed-1", "missed-2"]
+    assert [document["type"] for _, document in heard] == ["missed-1", "missed-2"]
 
 
 def test_the_id_wins_over_the_address_that_the_browser_began_with(served):
@@ -77,13 +77,13 @@ def test_the_id_wins_over_the_address_that_the_browser_began_with(served):
     note(folder, "old", "new")
 
     heard = listen(address, 1, after=0, headers={"Last-Event-ID": str(newest(folder) - 1)})
-    assert heard[0][1]["what"] == "new"
+    assert heard[0][1]["type"] == "new"
 
 
 def test_the_whole_story_can_be_heard(served):
     folder, address = served
     with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-        events = ledger.events()
+        events = [event.as_dict() for event in ledger.events()]
 
     assert [document for _, document in listen(address, len(events), after=0)] == events
 

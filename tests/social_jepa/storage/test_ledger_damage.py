@@ -5,35 +5,44 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from social_jepa.storage.ledger import Ledger, LedgerError
+from social_jepa.storage.ledger import (
+    DamagedLedgerError,
+    Ledger,
+    LedgerBusyError,
+    LedgerVersionError,
+    MissingLedgerError,
+    ReadOnlyLedgerError,
+)
+from social_jepa.storage.ledger_schema import SCHEMA_VERSION
 from tests.support.ledger_rows import MESSAGES, ask, first_ledger
 
-# Writes edge after edge, with its messages, and says when a tenth is written.
+# Writes edge after edge, with its messages, and prints a line after the tenth.
 WRITER = """
 import sys
 from pathlib import Path
 from social_jepa.storage.ledger import Ledger
-from tests.support.ledger_rows import EDGE, MESSAGES
+from tests.support.ledger_rows import MESSAGES, edge
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(10**6):
-    ledger.record(edges=[EDGE | {"round": number}], messages=MESSAGES, maps={("a", "b"): bytes(20000)},
+    ledger.record(edges=[edge(round=number)], messages=MESSAGES, maps={("a", "b"): bytes(20000)},
                   events=[("edge", {"number": number})])
     if number == 10:
-        print("on the way", flush=True)
+        print("writing", flush=True)
 """
 
 
-# Writes one edge and half of another, says so, and waits to be killed.
+# Writes half of a transaction, prints a line, and waits to be killed.
 HALF = """
 import sys, time
 from pathlib import Path
 from social_jepa.storage.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]), create=True)
 ledger.event("started", number=1)
-ledger._connection.execute("PRAGMA cache_size = 5")  # so that half of it reaches the file
+ledger._connection.execute("PRAGMA cache_size = 5")  # so that half of the transaction reaches the file
 ledger._connection.execute("BEGIN IMMEDIATE")
 for _ in range(20000):
     ledger._connection.execute("INSERT INTO events VALUES (0, 'half', '{}')")
@@ -61,42 +70,47 @@ def kill(process):
     process.stdout.close()
 
 
-def test_a_kill_in_the_middle_of_writing_leaves_every_edge_whole_and_loses_none_that_was_said(path):
+def test_a_kill_while_writing_leaves_every_edge_whole_and_loses_none_that_was_recorded(path):
     writer = start(WRITER, path)
-    assert writer.stdout.readline() == "on the way\n"
-    with contextlib.closing(Ledger(path)) as first, contextlib.closing(Ledger(path)) as second:
+    assert writer.stdout.readline() == "writing\n"
+    with (
+        contextlib.closing(Ledger(path)) as first,
+        contextlib.closing(Ledger(path, read_only=True)) as second,
+    ):
         for reader in (first, second):  # while it writes
             ((edge, maps),) = reader.edges()
-            assert edge["round"] >= 10
+            assert edge.round >= 10
             assert len(maps) == 20000
     kill(writer)
 
     with contextlib.closing(Ledger(path, create=True)) as ledger:
-        rounds = [edge["round"] for edge in ledger.history("a", "b")]
-        numbers = [event["number"] for event in ledger.events() if event["what"] == "edge"]
+        rounds = [edge.round for edge in ledger.history("a", "b")]
+        numbers = [event.number for event in ledger.events() if event.type == "edge"]
         assert rounds == list(range(len(rounds)))
         assert len(ledger.messages()) == 2 * len(rounds) + len(MESSAGES)
         assert len(numbers) == len(rounds)
         ledger.event("resumed")
 
 
-def test_a_kill_inside_a_transaction_loses_nothing_that_was_written_before(tmp_path):
+@pytest.mark.parametrize("options", [{"create": True}, {"read_only": True}], ids=["write", "read"])
+def test_a_kill_inside_a_transaction_loses_nothing_that_was_recorded_before(tmp_path, options):
     path = tmp_path / "ledger.sqlite"
     writer = start(HALF, path)
     assert writer.stdout.readline() == "half\n"
     kill(writer)
 
-    with contextlib.closing(Ledger(path, create=True)) as ledger:
+    with contextlib.closing(Ledger(path, **options)) as ledger:
+        assert [event.type for event in ledger.events()] == ["started"]
         ledger.event("resumed")
-        assert [event["what"] for event in ledger.events()] == ["started", "resumed"]
+        assert [event.type for event in ledger.events()] == ["started", "resumed"]
 
 
-def test_a_ledger_in_use_is_not_called_damaged(path):
+def test_a_ledger_in_use_is_not_reported_as_damaged(path):
     ledger, other = Ledger(path), sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
     ledger._connection.execute("PRAGMA busy_timeout = 10")
 
-    with pytest.raises(LedgerError, match="another program writes"):
+    with pytest.raises(LedgerBusyError, match="another program writes"):
         ledger.event("resumed")
 
     other.close()
@@ -105,7 +119,7 @@ def test_a_ledger_in_use_is_not_called_damaged(path):
 DAMAGE = {
     "truncated": lambda data: data[: len(data) // 2],
     "overwritten": lambda data: data[:100] + b"\xaa" * (len(data) - 100),
-    "a header of something else": lambda data: b"PNG" + data[3:],
+    "another header": lambda data: b"PNG" + data[3:],
     "text": lambda data: b"no database at all, but long enough to be looked at" * 20,
 }
 
@@ -116,7 +130,7 @@ def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, harm, create):
     damaged = harm(path.read_bytes())
     path.write_bytes(damaged)
 
-    with pytest.raises(LedgerError, match=r"is damaged .*: restore it from a copy, or run again"):
+    with pytest.raises(DamagedLedgerError, match=r"is damaged .*: restore it from a copy, or run again"):
         Ledger(path, create=create)
 
     assert path.read_bytes() == damaged
@@ -125,21 +139,74 @@ def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, harm, create):
 @pytest.mark.parametrize("create", [False, True], ids=["read", "resume"])
 @pytest.mark.parametrize(
     ("version", "remedy"),
-    [(99, r"written by a newer version .*format 99, this one reads 2.*: update the program"),
-     (1, r"has version 1, this program reads 2: start a new run")],
+    [(99, r"format 99, written by social-jepa [\d.]+; this program reads format 3: install social-jepa"),
+     (1, r"format 1, written by social-jepa [\d.]+; this program reads format 3: start a new run, or read")],
 )  # fmt: skip
-def test_a_ledger_of_another_version_is_left_as_it_is(path, version, remedy, create):
+def test_a_ledger_of_another_format_is_left_as_it_is(path, version, remedy, create):
     ask(path, f"PRAGMA user_version = {version}")
     other = path.read_bytes()
 
-    with pytest.raises(LedgerError, match=remedy):
+    with pytest.raises(LedgerVersionError, match=remedy) as refusal:
         Ledger(path, create=create)
 
     assert path.read_bytes() == other
+    assert (refusal.value.found, refusal.value.expected) == (version, SCHEMA_VERSION)
 
 
-def test_a_ledger_that_is_not_there_is_not_made_by_looking(tmp_path):
-    with pytest.raises(LedgerError, match="there is no ledger"):
+@pytest.mark.parametrize(
+    ("versions", "program"),
+    [('{"social-jepa": "0.0.9"}', "0.0.9"), (None, "of an unknown version"), ("{", "of an unknown version")],
+)
+def test_an_older_ledger_is_named_by_the_program_in_versions_json(path, versions, program):
+    ask(path, "DROP TABLE program")
+    ask(path, "PRAGMA user_version = 2")
+    if versions is not None:
+        (path.parent / "versions.json").write_text(versions)
+
+    with pytest.raises(LedgerVersionError, match=f"format 2, written by social-jepa {program};"):
+        Ledger(path)
+
+
+def test_reading_a_missing_ledger_does_not_create_it(tmp_path):
+    with pytest.raises(MissingLedgerError, match="there is no ledger"):
         Ledger(tmp_path / "ledger.sqlite")
 
     assert not list(tmp_path.iterdir())
+
+
+def snapshot(folder):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def test_reading_writes_nothing(path, monkeypatch):
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *name, **options: opened.append(name) or connect(*name, **options)
+    )
+    before = snapshot(path.parent)
+
+    with contextlib.closing(Ledger(path, read_only=True)) as ledger:
+        assert len(ledger.edges()) == 1
+        with pytest.raises(ReadOnlyLedgerError, match="cannot be written"):
+            ledger.event("resumed")
+
+    assert [name for (name,) in opened] == [f"{path.as_uri()}?mode=ro"]
+    assert snapshot(path.parent) == before
+
+
+def test_a_ledger_on_a_read_only_file_system_is_read_without_locks(path, monkeypatch):
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *name, **options: opened.append(name) or connect(*name, **options)
+    )
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    other = connect(path)
+    other.execute("BEGIN EXCLUSIVE")  # a lock that reading would wait for
+
+    with contextlib.closing(Ledger(path, read_only=True)) as ledger:
+        assert len(ledger.edges()) == 1
+
+    other.close()
+    assert [name for (name,) in opened] == [f"{path.as_uri()}?mode=ro&immutable=1"]

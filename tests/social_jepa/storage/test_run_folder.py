@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,8 +10,12 @@ import pytest
 from agents.config_error import ConfigError
 from social_jepa.config.run_config import load_config
 from social_jepa.storage.run_folder import (
+    NoRunError,
+    NotARunFolderError,
     RunFolder,
     RunFolderError,
+    RunFolderExistsError,
+    RunFolderInUseError,
     create,
     find,
     find_running,
@@ -28,37 +35,38 @@ def test_a_new_run_folder_holds_settings_that_load_back_equal(tmp_path):
     assert {path.name for path in folder.path.iterdir()} == {"config.toml", "versions.json"}
 
 
-def test_versions_name_what_made_the_run():
+def test_versions_name_the_program_and_its_libraries():
     found = versions()
 
     assert {"python", "torch", "ray", "social-jepa"} <= found.keys()
     assert "not installed" not in found.values()
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_can_be_a_new_run(tmp_path):
     assert create(CONFIG, tmp_path).path == tmp_path.resolve()
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "config.toml"])
-def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, name):
+def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path, name):
     (tmp_path / name).write_text("mine")
 
-    with pytest.raises(RunFolderError, match="choose another --out") as refusal:
+    with pytest.raises(RunFolderExistsError, match="choose another folder") as refusal:
         create(CONFIG, tmp_path)
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
     assert ("social-jepa resume" in str(refusal.value)) == (name == "config.toml")
+    assert (refusal.value.path, refusal.value.resumable) == (tmp_path, name == "config.toml")
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere/run"])
-def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, place):
     (tmp_path / "file").write_text("mine")
 
     with pytest.raises(RunFolderError, match=f"{place}.*(exists|Not a directory|No such file)"):
         create(CONFIG, tmp_path / place)
 
 
-def test_runs_without_a_name_get_a_folder_each(tmp_path, monkeypatch):
+def test_every_run_without_a_name_gets_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     paths = {create(CONFIG, None).path for _ in range(3)}
@@ -78,13 +86,14 @@ def test_the_latest_run_is_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file", "empty", None])
-def test_what_is_no_run_folder_is_refused(tmp_path, monkeypatch, name):
+def test_a_folder_that_is_no_run_folder_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     Path("empty").mkdir()
 
     with pytest.raises(
-        RunFolderError, match="is no run folder" if name else "start one with social-jepa run"
+        NotARunFolderError if name else NoRunError,
+        match="is no run folder" if name else "start one with social-jepa run",
     ):
         find(name and Path(name))
 
@@ -97,7 +106,7 @@ def test_damaged_settings_are_named(tmp_path):
         folder.config()
 
 
-def test_one_name_for_ray_belongs_to_one_folder(tmp_path, monkeypatch):
+def test_every_folder_has_its_own_ray_namespace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [RunFolder.at(path).namespace for path in ("a/run", "b/run", "a/../a/run", tmp_path / "a/run")]
 
@@ -106,7 +115,7 @@ def test_one_name_for_ray_belongs_to_one_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", [None, "", "{"])
-def test_a_folder_that_says_nothing_of_a_simulation_has_none_that_is_up(tmp_path, text):
+def test_a_folder_without_a_readable_address_has_no_simulation_that_is_up(tmp_path, text):
     folder = create(CONFIG, tmp_path)
     if text is not None:
         folder.simulation_file.write_text(text)
@@ -116,7 +125,7 @@ def test_a_folder_that_says_nothing_of_a_simulation_has_none_that_is_up(tmp_path
 
 def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunFolderError, match="start one with social-jepa up"):
+    with pytest.raises(NoRunError, match="start one with social-jepa up"):
         find_running(None)
     first, second, _ = (create(CONFIG, Path(f"runs/{name}")) for name in ("a", "b", "c"))
     for when, folder in enumerate((second, first)):
@@ -127,11 +136,46 @@ def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path,
     assert find_running(Path("runs/c")).path.name == "c"
 
 
-def test_one_run_at_a_time_in_a_folder(tmp_path):
+def test_only_one_process_runs_in_a_folder(tmp_path):
     folder = create(CONFIG, tmp_path)
     again = RunFolder(folder.path)
 
-    with folder.lock(), pytest.raises(RunFolderError, match="is in use"), again.lock():
+    with folder.lock(), pytest.raises(RunFolderInUseError, match="is in use"), again.lock():
         pass
     with again.lock():
         assert again.config() == CONFIG
+
+
+HOLDER = """
+import sys, time
+from social_jepa.storage.run_folder import RunFolder
+with RunFolder.at(sys.argv[1]).lock():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_lock_of_a_killed_process_is_released(tmp_path):
+    folder = create(CONFIG, tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    command = [sys.executable, "-c", HOLDER, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(RunFolderInUseError), folder.lock():
+            pass
+        holder.send_signal(signal.SIGKILL)
+
+    with folder.lock():
+        pass
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(30, "Read-only file system")])
+def test_a_file_system_without_locks_does_not_stop_a_run(tmp_path, monkeypatch, error):
+    folder = create(CONFIG, tmp_path)
+
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", fail)
+    with folder.lock():
+        assert folder.config() == CONFIG

@@ -1,0 +1,51 @@
+"""Renders what the cameras of a run see: the scene is replayed, so no pixels have to leave an agent."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.streams import Stream, stream_seed
+from env.camera import Pose
+from env.recording import SensorData
+from env.renderers.base import share_renderer
+from env.scene import Scene
+from env.sensors import SensorRecorder, SensorSpec
+from social_jepa.graph.records import body_events
+from social_jepa.graph.results import Results
+
+
+class Observer:
+    """Renders the view of any camera of a run; use it in a ``with`` block, because it holds a renderer."""
+
+    def __init__(self, results: Results) -> None:
+        """Build the run's scene and its renderer.
+
+        Raises:
+            RuntimeError: The renderer needs OpenGL, which is missing.
+        """
+        config = results.config
+        self._poses = {member.name: Pose.parse(member.pose) for member in results.members}
+        self._seeds = {
+            member.name: stream_seed(config.seed, member.index, Stream.VIEWS) for member in results.members
+        }
+        self._scene = Scene(config.scene, config.seed, body_events(results.bodies))
+        self._renderer = share_renderer(config.scene)
+
+    def __enter__(self) -> "Observer":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Free the renderer."""
+        self._renderer.close()
+
+    def render(self, name: str, tick: int) -> np.ndarray:
+        """Return what an agent's camera sees at a tick, uint8 [H, W, 3]."""
+        return self._renderer.render(self._scene.state(tick), self._poses[name], name)
+
+    def record(self, name: str, ticks: Sequence[int], spec: SensorSpec) -> tuple[np.ndarray, SensorData]:
+        """Return what an agent records at some ticks: frames uint8 [K, ...], and sensor data."""
+        recorder = SensorRecorder(
+            self._scene, self._renderer, self._poses[name], name, spec, self._seeds[name]
+        )
+        return recorder.record(ticks).frames, recorder.sensor_data(np.array(ticks))
