@@ -1,3 +1,34 @@
-"""Social-JEPA: agents that learned to see one world alone, and understand each other through linear maps."""
+"""Social-JEPA: agents train JEPA world models alone and negotiate linear maps between their latent spaces.
+
+The names below are imported on first use, so that ``import social_jepa`` loads neither torch nor Ray.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from social_jepa.config.run_config import load_config
+    from social_jepa.graph.query import query
+    from social_jepa.graph.results import load_results
+    from social_jepa.runtime.simulation import Simulation
 
 __version__ = "0.1.0"
+__all__ = ["Simulation", "__version__", "load_config", "load_results", "query"]
+
+_MODULES = {
+    "Simulation": "social_jepa.runtime.simulation",
+    "load_config": "social_jepa.config.run_config",
+    "load_results": "social_jepa.graph.results",
+    "query": "social_jepa.graph.query",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

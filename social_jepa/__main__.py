@@ -1,4 +1,4 @@
-"""``python -m social_jepa`` is the same as ``social-jepa``."""
+"""``python -m social_jepa`` runs the command line, as ``social-jepa`` does."""
 
 from social_jepa.cli.app import main
 

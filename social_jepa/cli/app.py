@@ -1,6 +1,7 @@
 """The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
 
 import contextlib
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,9 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from social_jepa.cli.experiment import app as experiment
-from social_jepa.cli.options import Address, AsJson, ConfigFile, Out, RunPath, Settings, new_run, print_json
+from social_jepa.cli.options import (
+    Address,
+    AsJson,
+    ConfigFile,
+    Out,
+    RunPath,
+    Settings,
+    is_quiet,
+    new_run,
+    print_json,
+)
 from social_jepa.cli.serve import app as serve
-from social_jepa.cli.simulation import app as living
+from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
 
 app = typer.Typer(
@@ -18,12 +29,28 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Agents that learned to see one world alone, and understand each other through small linear maps.",
+    help="Train JEPA world models of one scene separately, and translate between them by small linear maps.",
 )
 
-app.add_typer(living)
+app.add_typer(simulation)
 app.add_typer(serve)
 app.add_typer(experiment)
+
+
+@app.callback()
+def configure(
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Log to stderr what is going on."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing to stderr but errors.")] = False,
+) -> None:
+    """Set what is written to stderr."""
+    from social_jepa.runtime.logs import log_to_stderr
+
+    if verbose and quiet:
+        raise typer.BadParameter("choose --verbose or --quiet, not both")
+    log_to_stderr(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
 
 
 @app.command()
@@ -37,9 +64,9 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Place agents, let each learn alone, and grow the translation graph between them."""
+    """Train agents separately, then negotiate the translation graph between them."""
     folder, address = new_run(config, settings, out, address, quick)
-    _simulate(folder.config(), folder, address, False, as_json)
+    _run_batch(folder.config(), folder, address, False, as_json)
 
 
 @app.command()
@@ -48,7 +75,7 @@ def resume(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was stopped, or bring a simulation back, from its agents' checkpoints."""
+    """Continue a run that was stopped, or bring a simulation up again, from the agents' checkpoints."""
     from social_jepa.runtime.simulation import was_simulation
     from social_jepa.storage.run_folder import find
 
@@ -56,18 +83,18 @@ def resume(
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return
-    _simulate(folder.config(), folder, address, True, as_json)
+    _run_batch(folder.config(), folder, address, True, as_json)
 
 
 @app.command()
 def graph(
     run: RunPath = None,
     as_of: Annotated[
-        str | None, typer.Option(help="As it stood then: 2026-11-21T14:30, 14:30, or '10 minutes ago'.")
+        str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, or '10 minutes ago'.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the agents, edges and cycles, of a run or of a simulation that is up."""
+    """Show the agents, edges and cycles of a run, or of a simulation that is up."""
     from social_jepa.config.time_parsing import parse_time
     from social_jepa.graph.results import full_document, load_results
     from social_jepa.storage.run_folder import find
@@ -88,7 +115,7 @@ def query(
     via: Annotated[
         str | None, typer.Option(help="Agents to go through, separated by commas; or best, or universe.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, max=100, help="How many nearest ticks to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, max=100, help="Number of nearest ticks to show.")] = 5,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write with what the cameras see; by default none.")
     ] = None,
@@ -129,7 +156,7 @@ def report(run: RunPath = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check OpenGL, Ray, devices and versions, and name the remedy of what is missing."""
+    """Check OpenGL, Ray, devices and versions; print a remedy for each failed check."""
     from social_jepa.cli.tables import print_checks
     from social_jepa.doctor import checks
 
@@ -141,22 +168,24 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if all(check.ok for check in found) else 1)
 
 
-def _simulate(config: Any, folder: Any, address: str | None, again: bool, as_json: bool) -> None:
+def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
     from rich.console import Console
 
     from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.graph.results import load_results
     from social_jepa.report.page import write_report
     from social_jepa.runtime.batch_run import BatchRun
+    from social_jepa.runtime.logs import log_to_file
 
-    screen = ProgressDisplay(Console(stderr=True))
+    log_to_file(folder.path, "driver")
+    display = ProgressDisplay(Console(stderr=True, quiet=is_quiet()))
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its daemons say; results stay alone
-            document = BatchRun(config, folder, screen, again).run(address)
-            screen.phase("drawing the report")
+        with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
+            document = BatchRun(config, folder, display, resumed).run(address)
+            display.phase("writing the report")
             write_report(load_results(folder))
     finally:
-        screen.close()
+        display.close()
     _print_document(document, as_json)
     if not as_json:
         typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
@@ -183,7 +212,7 @@ def main() -> None:
         LookupError,
         RuntimeError,
         OSError,
-    ) as error:  # the classes that our errors derive from
+    ) as error:  # bases of our errors
         from social_jepa.cli.errors import describe, exit_status
 
         typer.echo(f"social-jepa: {describe(error)}", err=True)

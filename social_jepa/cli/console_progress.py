@@ -1,4 +1,4 @@
-"""How a run looks while it goes: a live line per agent, or plain lines where there is no terminal."""
+"""Progress of a run on the console: a live table on a terminal, plain lines elsewhere."""
 
 import math
 import time
@@ -15,23 +15,23 @@ PLAIN_EVERY = 10.0  # seconds between plain lines
 
 
 class ProgressDisplay:
-    """Shows progress on a terminal as a table that redraws itself; elsewhere as a line now and then."""
+    """Show progress as a table that is redrawn on a terminal, and as occasional lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        """Write to this console (stderr, so that results stay alone on stdout)."""
+        """Write to a console: that of stderr, because stdout holds results only."""
         self._console = console
         self._live: Live | None = None
-        self._last = 0.0
+        self._printed_at = 0.0
         self._began = time.monotonic()
 
     def phase(self, text: str) -> None:
-        """Say that a new phase began."""
+        """Print that a new phase began."""
         self.close()
-        self._last = 0.0
+        self._printed_at = 0.0
         self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {escape(text)}")
 
     def progress(self, agents: Mapping[str, Progress]) -> None:
-        """Show how the agents are doing."""
+        """Show the progress of the agents."""
         if not agents:
             return
         if self._console.is_terminal:
@@ -39,13 +39,13 @@ class ProgressDisplay:
                 self._live = Live(console=self._console, transient=True, refresh_per_second=4)
                 self._live.start()
             self._live.update(_table(agents))
-        elif time.monotonic() - self._last > PLAIN_EVERY:
-            self._last = time.monotonic()
+        elif time.monotonic() - self._printed_at > PLAIN_EVERY:
+            self._printed_at = time.monotonic()
             for agent in agents.values():
                 self._console.print("          " + "  ".join(filter(None, _cells(agent))), soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the live table from the terminal."""
         if self._live:
             self._live.stop()
             self._live = None

@@ -1,4 +1,4 @@
-"""What the commands share: options of one wording, and what `run` and `up` do before they differ."""
+"""Options that several commands share, and the start of `run` and `up`."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
 
 if TYPE_CHECKING:
@@ -22,14 +23,16 @@ Settings = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 RunPath = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="[RUN]", help="Run folder; the latest below ./runs by default.", show_default=False
-    ),
+    typer.Argument(metavar="[RUN]", help="Run folder; default: the latest in ./runs.", show_default=False),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
-Out = Annotated[Path | None, typer.Option(help="Run folder to make; by default a new one below ./runs.")]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="Run folder; default: the latest in ./runs that is up.", show_default=False),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder to create; default: a new one in ./runs.")]
 Address = Annotated[
-    str | None, typer.Option(help="Ray cluster to join; by default RAY_ADDRESS, else one is started.")
+    str | None, typer.Option(help="Ray cluster to join; default: RAY_ADDRESS, else a local Ray is started.")
 ]
 
 
@@ -37,13 +40,20 @@ class CommandError(ValueError):
     """An error in the words of the command line: it names flags where the cause carries fields."""
 
 
+def is_quiet() -> bool:
+    """Return whether --quiet was given before the command: then progress is not shown."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("quiet"))
+
+
 def new_run(
     config: Path | None, settings: Sequence[str] | None, out: Path | None, address: str | None, quick: bool
 ) -> tuple["RunFolder", str | None]:
-    """Make the folder of a new run, and find the Ray cluster that it is to join, if any.
+    """Create the folder of a new run; return it with the address of the Ray cluster to join, if any.
 
     Raises:
-        ConfigError, AddressError, StoreError: It cannot be; nothing is made then.
+        ConfigError, AddressError, RunFolderError: The settings, the address or the folder cannot be used; no
+            folder is created.
     """
     from social_jepa.config.run_config import QUICK, load_config
     from social_jepa.storage.run_folder import RunFolderExistsError, create

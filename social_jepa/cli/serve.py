@@ -1,4 +1,4 @@
-"""The command `serve`: an HTTP API and a page over a run folder."""
+"""The command `serve`: an HTTP API and a web page of a run folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,29 +9,28 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 Run = Annotated[
     Path | None,
-    typer.Option(
-        "--run", help="Run folder; the latest that is up, or the latest, by default.", show_default=False
-    ),
+    typer.Option("--run", help="Run folder; default: the latest, one that is up first.", show_default=False),
 ]
 Token = Annotated[
     str | None,
-    typer.Option(envvar="SOCIAL_JEPA_TOKEN", show_default=False, help="What every request must carry."),
+    typer.Option(envvar="SOCIAL_JEPA_TOKEN", show_default=False, help="Token that every request must carry."),
 ]
 
 
 @app.command()
 def serve(
     run: Run = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; beyond this machine it needs a token.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen at; a public one needs --token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 finds a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8765,
     token: Token = None,
     on_ray: Annotated[
-        bool, typer.Option("--on-ray", help="Through Ray Serve, on the cluster of the simulation.")
+        bool, typer.Option("--on-ray", help="Serve through Ray Serve, on the cluster of the simulation.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Serve a page and an HTTP API over a run folder, whether its simulation is up or down; see /docs."""
+    """Serve a web page and an HTTP API of a run folder, with its simulation up or down; see /docs."""
+    from social_jepa.runtime.logs import log_to_file
     from social_jepa.server.app import open_port
     from social_jepa.server.app import serve as run_server
     from social_jepa.server.auth import check_access
@@ -43,16 +42,17 @@ def serve(
         folder = find_running(run)
     except RunFolderError:
         folder = find(run)
+    log_to_file(folder.path, "server")
     if on_ray:
         from social_jepa.server.ray_serve import serve_on_ray
 
-        typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; end it with Ctrl-C")
+        typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; stop it with Ctrl-C")
         serve_on_ray(folder, host, port, token)
         return
     listening = open_port(host, port)
     name = f"[{host}]" if ":" in host else host
     typer.echo(f"serving  {folder.path}")
-    enter = "/?token=… once, with the token" if token else ""
-    typer.echo(f"page     http://{name}:{listening.getsockname()[1]}{enter}")
-    typer.echo("API      /docs    end it with Ctrl-C")
+    login = "/?token=… with the token, once" if token else ""
+    typer.echo(f"page     http://{name}:{listening.getsockname()[1]}{login}")
+    typer.echo("API      /docs    stop it with Ctrl-C")
     run_server(folder, listening, host, token)

@@ -1,4 +1,4 @@
-"""The commands of a living simulation; each is thin over `social_jepa.runtime.simulation.Simulation`."""
+"""Commands of a simulation that stays up; each calls a method of `Simulation`."""
 
 import contextlib
 import sys
@@ -8,26 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from social_jepa.cli.options import Address, AsJson, ConfigFile, Out, Settings, new_run, print_json
+from social_jepa.cli.options import Address, AsJson, ConfigFile, Out, RunOption, Settings, new_run, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
-OwnSettings = Annotated[
+AgentSettings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
-        help="What it has otherwise than the others, for example model.dim=8.",
+        help="Settings of this agent alone, for example model.dim=8.",
         show_default=False,
     ),
 ]
-Run = Annotated[
-    Path | None,
-    typer.Option("--run", help="Run folder; the latest below ./runs by default.", show_default=False),
-]
 Name = Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Return when all of its edges are settled.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return when all edges of the agent are settled.")]
 PoseText = Annotated[
-    str, typer.Option("--pose", help='"x,y,z,yaw,pitch[,fov]" in metres and degrees.', show_default=False)
+    str, typer.Option("--pose", help='"x,y,z,yaw,pitch[,fov]" in meters and degrees.', show_default=False)
 ]
 
 
@@ -37,44 +33,46 @@ def up(
     config: ConfigFile = None,
     out: Out = None,
     address: Address = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller agents that learn faster.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller agents that train faster.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a simulation that stays up: agents go on learning, and may come, move and leave."""
+    """Start a simulation that stays up: agents keep training, and may join, move and leave."""
     folder, address = new_run(config, settings, out, address, quick)
     start(folder, address, False, as_json)
 
 
-def start(folder: Any, address: str | None, again: bool, as_json: bool) -> None:
-    """Bring a simulation up, or up again, and say how to reach it."""
+def start(folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
+    """Bring a simulation up, for the first time or again, and print the commands to use it."""
+    from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.simulation import Simulation
 
-    with contextlib.redirect_stdout(sys.stderr):
-        if again:
+    log_to_file(folder.path, "driver")
+    with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
+        if resumed:
             simulation = Simulation.resume(folder, address)
         else:
             simulation = Simulation.up(folder.config(), folder, address)
     if as_json:
         print_json({"run": str(folder.path), "agents": simulation.status()})
         return
-    typer.echo(f"up          {folder.path}")
-    typer.echo("watch it    social-jepa status --watch")
-    typer.echo("look at it  social-jepa serve")
-    typer.echo("end it      social-jepa down")
+    typer.echo(f"up       {folder.path}")
+    typer.echo("status   social-jepa status --watch")
+    typer.echo("page     social-jepa serve")
+    typer.echo("stop     social-jepa down")
 
 
 @app.command()
 def status(
-    run: Run = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every second until Ctrl-C.")] = False,
+    run: RunOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the agents: phase, step, loss, device, node, last checkpoint, incarnation."""
+    """Show phase, step, loss, device, node, last checkpoint and incarnation of each agent."""
     from rich.live import Live
 
     from social_jepa.cli.status_table import make_status
 
-    simulation = _reach(run)
+    simulation = _attach(run)
     if as_json:
         print_json({"run": str(simulation.folder.path), "agents": simulation.status()})
         return
@@ -95,19 +93,19 @@ def status(
 
 @app.command("add-agent")
 def add_agent(
-    settings: OwnSettings = None,
+    settings: AgentSettings = None,
     pose: PoseText = "",
-    name: Annotated[str, typer.Option(help='By default "agent-" and a number that is free.')] = "",
-    model: Annotated[str, typer.Option(help="Kind of world model; by default that of the others.")] = "",
+    name: Annotated[str, typer.Option(help='Name; default: "agent-" and the next free number.')] = "",
+    model: Annotated[str, typer.Option(help="Kind of world model; default: that of the other agents.")] = "",
     teacher: Annotated[
-        str, typer.Option(help="Peer from whose embeddings it learns first.", show_default=False)
+        str, typer.Option(help="Peer to distill from before training alone.", show_default=False)
     ] = "",
     wait: Wait = False,
-    run: Run = None,
+    run: RunOption = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Let an agent join: it learns its view alone, or taught by a peer, then negotiates with everybody."""
-    simulation = _reach(run)
+    """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
+    simulation = _attach(run)
     agent = simulation.add_agent(
         pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait
     )
@@ -115,12 +113,10 @@ def add_agent(
         print_json(agent)
         return
     if agent["waiting_for"]:
-        typer.echo(
-            f"{agent['name']} waits for {agent['waiting_for']}; social-jepa remove-agent ends the wait"
-        )
+        typer.echo(f"{agent['name']} waits for {agent['waiting_for']}; social-jepa remove-agent cancels it")
     else:
         place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent["pose"].split(","))
-        typer.echo(f"{agent['name']} joined at {place}" + (", and is understood" if wait else ""))
+        typer.echo(f"{agent['name']} joined at {place}" + (", edges settled" if wait else ""))
     if wait and teacher:
         from social_jepa.report.distillation_savings import saving, told
 
@@ -129,20 +125,22 @@ def add_agent(
 
 @app.command("move-agent")
 def move_agent(
-    name: Name, pose: PoseText, wait: Wait = False, run: Run = None, as_json: AsJson = False
+    name: Name, pose: PoseText, wait: Wait = False, run: RunOption = None, as_json: AsJson = False
 ) -> None:
-    """Turn an agent's camera to another view: its edges go stale and are negotiated anew."""
-    agent = _reach(run).move_agent(name, pose, wait)
+    """Move an agent's camera: its edges go stale until it has trained on the new view."""
+    agent = _attach(run).move_agent(name, pose, wait)
     if as_json:
         print_json(agent)
     else:
-        typer.echo(f"{name} looks from {agent['pose']}" + ("" if wait else " and learns its new view"))
+        typer.echo(
+            f"{name} moved to {agent['pose']}" + (", edges settled" if wait else ", training on the new view")
+        )
 
 
 @app.command("remove-agent")
-def remove_agent(name: Name, run: Run = None, as_json: AsJson = False) -> None:
-    """Let an agent leave; its edges end with a tombstone, and no path leads through it any more."""
-    _reach(run).remove_agent(name)
+def remove_agent(name: Name, run: RunOption = None, as_json: AsJson = False) -> None:
+    """Remove an agent; its edges end with a tombstone, and no path leads through it."""
+    _attach(run).remove_agent(name)
     if as_json:
         print_json({"removed": name})
     else:
@@ -152,11 +150,11 @@ def remove_agent(name: Name, run: Run = None, as_json: AsJson = False) -> None:
 @app.command()
 def edge(
     source: Name, target: Name,
-    run: Run = None,
-    history: Annotated[bool, typer.Option("--history", help="Every edge that the pair ever had.")] = False,
+    run: RunOption = None,
+    history: Annotated[bool, typer.Option("--history", help="All edges that the pair has had.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Show the edge between two agents: figures, versions, verdict."""
+    """Show the edge between two agents: scores, versions, verdict."""
     from social_jepa.cli.status_table import print_edges
     from social_jepa.graph.results import load_results
     from social_jepa.storage.ledger import Ledger
@@ -180,8 +178,8 @@ def edge(
 
 
 @app.command()
-def down(run: Run = None, as_json: AsJson = False) -> None:
-    """Save and end a simulation and everything that it started; resume brings it back."""
+def down(run: RunOption = None, as_json: AsJson = False) -> None:
+    """Save checkpoints and end all processes of a simulation; resume brings it back."""
     from social_jepa.runtime.errors import NotUpError
     from social_jepa.runtime.simulation import Simulation, clean_up
     from social_jepa.storage.run_folder import find
@@ -196,10 +194,10 @@ def down(run: Run = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"down": str(folder.path)})
     else:
-        typer.echo(f"down        {folder.path}\nbring back  social-jepa resume {folder.path}")
+        typer.echo(f"down     {folder.path}\nresume   social-jepa resume {folder.path}")
 
 
-def _reach(run: Path | None) -> Any:
+def _attach(run: Path | None) -> Any:
     from social_jepa.runtime.simulation import Simulation
     from social_jepa.storage.run_folder import find_running
 

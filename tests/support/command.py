@@ -1,4 +1,4 @@
-"""The command as a person types it: `call` in this process, `spawn` in one of its own."""
+"""Run the command line in tests: `call` in this process, `spawn` in a subprocess."""
 
 import contextlib
 import io
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import psutil
+
 from social_jepa.cli.app import main
 
 TINY = (
@@ -20,14 +22,16 @@ TINY = (
 )  # fmt: skip
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
+    """Exit status and output of a command."""
+
     status: int
     out: str
     err: str
 
 
-def call(*words: object) -> Said:
-    """Run the command line in this process; a traceback of it fails the test that calls."""
+def call(*words: object) -> CommandResult:
+    """Run the command line in this process; an exception that it does not handle propagates."""
     out, err = io.StringIO(), io.StringIO()
     status = 0
     with (
@@ -37,13 +41,13 @@ def call(*words: object) -> Said:
     ):
         try:
             main()
-        except SystemExit as leaving:
-            status = int(leaving.code or 0)
-    return Said(status, out.getvalue(), err.getvalue())
+        except SystemExit as exit_:
+            status = int(exit_.code or 0)
+    return CommandResult(status, out.getvalue(), err.getvalue())
 
 
 def spawn(folder: Path, *words: object) -> subprocess.Popen:
-    """Start the command as the leader of a process group, as a shell does."""
+    """Start the command line as the leader of a process group, as a shell does."""
     return subprocess.Popen(
         [sys.executable, "-m", "social_jepa", *map(str, words)],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -51,36 +55,34 @@ def spawn(folder: Path, *words: object) -> subprocess.Popen:
 
 
 def wait_for(process: subprocess.Popen, text: str) -> str:
-    """Read stderr up to a line with this text, and return what was read."""
+    """Read stderr up to a line with this text, and return all lines read."""
     read = ""
     for line in process.stderr:
         read += line
         if text in line:
             return read
-    raise AssertionError(f"the command ended before it said {text!r}: {read}")
+    raise AssertionError(f"the command ended before it printed {text!r}: {read}")
 
 
 def children(pid: int) -> list[tuple[int, str]]:
-    """A command's process and all that descend from it, with their titles: Ray's daemons, its agents."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-    rows = [line.split(None, 2) for line in listing.stdout.splitlines()]
-    family = {pid}
-    for _ in rows:
-        more = {int(child) for child, parent, _ in rows if int(parent) in family} - family
-        if not more:
-            break
-        family |= more
-    return [(int(child), title) for child, _, title in rows if int(child) in family]
+    """Return (pid, command line) of a process and all of its descendants: Ray's daemons, agents."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append((process.pid, " ".join(process.cmdline())))
+    return found
 
 
 def alive(pid: int) -> bool:
-    """Whether a process still does something; one that ended and was not reaped does not count."""
+    """Return whether a process runs; a zombie does not."""
     try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
 def interrupt(process: subprocess.Popen) -> None:
-    """Press Ctrl-C: the terminal tells every process of the group."""
+    """Send SIGINT to every process of the group, as Ctrl-C in a terminal does."""
     os.killpg(process.pid, signal.SIGINT)

@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,13 @@ HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty folder to work in; what is typed here must leave it empty."""
+    """An empty working folder, in which a refused command must leave nothing."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join)
-def test_help_loads_nothing_heavy_and_says_what_there_is(words):
+def test_help_imports_nothing_heavy_and_names_the_commands_and_options(words):
     script = f"""
 import sys
 from social_jepa.cli.app import main
@@ -42,46 +43,46 @@ finally:
     assert all(word in text for word in (COMMANDS if len(words) == 1 else ["--json", words[0]]))
 
 
-def test_the_module_is_the_command():
+def test_the_module_runs_the_command_line():
     done = subprocess.run([sys.executable, "-m", "social_jepa", "--help"], capture_output=True, text=True)
 
     assert done.returncode == 0
     assert "python -m social_jepa [OPTIONS] COMMAND" in done.stdout
 
 
-def test_typing_nothing_shows_the_help():
+def test_no_command_shows_the_help():
     said = call()
 
     assert "Commands" in said.out + said.err
 
 
-SLIPS = {
+MISTAKES = {
     "an unknown setting": (["run", "trainig.steps=3"], "did you mean training.steps or distillation.steps?"),
     "an ill-typed setting": (["run", "seed=abc"], "seed='abc'"),
     "a value out of range": (["run", "agents.count=1"], "at least 2 agents"),
     "no value": (["run", "seed"], "key.sub=value"),
     "no such settings file": (["run", "--config", "nope.toml"], "there is no settings file nope.toml"),
     "a folder as settings file": (["run", "--config", "."], "is not TOML"),
-    "a pose out of sight": (["run", "agents.ring.pitch=60"], "the pose of agent-0: the camera sees nothing"),
+    "objects out of view": (["run", "agents.ring.pitch=60"], "the pose of agent-0: the camera sees nothing"),
     "a place that cannot be written": (["run", "--out", "/proc/nowhere/run"], "cannot create the run folder"),
-    "a cluster that is not there": (
+    "a cluster that does not answer": (
         ["run", "--address", "127.0.0.1:9"],
         "no Ray cluster answers at 127.0.0.1:9",
     ),
-    "an address that is none": (["run", "--address", "garbage"], "an address is written host:port"),
+    "a malformed address": (["run", "--address", "garbage"], "an address is written host:port"),
     "no runs yet": (["graph"], "start one with social-jepa run"),
     "no runs to resume": (["resume"], "start one with social-jepa run"),
-    "no run to ask": (["query", "--tick", "3"], "start one with social-jepa run"),
+    "no run to query": (["query", "--tick", "3"], "start one with social-jepa run"),
     "no run folder": (["report", "nowhere"], "nowhere is no run folder"),
     "an unknown option": (["run", "--sede=3"], "No such option"),
     "an unknown command": (["grap"], "Did you mean 'graph'?"),
-    "a tick that is no number": (["query", "--tick", "x"], "valid integer"),
+    "a tick that is not a number": (["query", "--tick", "x"], "valid integer"),
 }
 
 
-@pytest.mark.parametrize("case", SLIPS)
-def test_a_slip_is_a_sentence_and_leaves_nothing_behind(here, case):
-    words, remedy = SLIPS[case]
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_reported_in_one_sentence_and_creates_nothing(here, case):
+    words, remedy = MISTAKES[case]
     said = call(*words, *(["scene.renderer=toy"] if words[0] == "run" else []))
 
     assert said.status == 2
@@ -92,7 +93,7 @@ def test_a_slip_is_a_sentence_and_leaves_nothing_behind(here, case):
 
 
 @pytest.mark.parametrize("damage", [b"seed = = 3", b"\xff\xfe", b"[agents]\nseed = 3\n"])
-def test_a_broken_settings_file_is_named(here, damage):
+def test_an_invalid_settings_file_is_named(here, damage):
     Path("settings.toml").write_bytes(damage)
 
     said = call("run", "--config", "settings.toml")
@@ -102,7 +103,7 @@ def test_a_broken_settings_file_is_named(here, damage):
     assert [path.name for path in here.iterdir()] == ["settings.toml"]
 
 
-def test_a_folder_with_something_in_it_is_not_run_in(here):
+def test_a_folder_that_is_not_empty_is_refused_and_unchanged(here):
     Path("mine").mkdir()
     Path("mine/notes").write_text("dear")
 
@@ -113,7 +114,7 @@ def test_a_folder_with_something_in_it_is_not_run_in(here):
 
 
 @pytest.mark.parametrize("command", ["graph", "query", "report", "edge", "resume"])
-def test_a_folder_in_which_nothing_was_ever_run_is_named(here, command):
+def test_a_folder_without_a_ledger_is_named(here, command):
     from social_jepa.config.run_config import load_config
     from social_jepa.storage.run_folder import create
 
@@ -125,7 +126,7 @@ def test_a_folder_in_which_nothing_was_ever_run_is_named(here, command):
     assert f"there is no ledger at {folder.ledger_file}" in said.err
 
 
-def test_a_damaged_ledger_stops_a_resumption_before_anything_starts(small_run, tmp_path):
+def test_a_damaged_ledger_is_refused_by_resume_before_anything_starts(small_run, tmp_path):
     run = shutil.copytree(small_run.folder.path, tmp_path / "run")
     ledger = run / "ledger.sqlite"
     ledger.write_bytes(ledger.read_bytes()[:1000])
@@ -138,7 +139,7 @@ def test_a_damaged_ledger_stops_a_resumption_before_anything_starts(small_run, t
     assert ledger.stat().st_size == 1000
 
 
-def test_a_full_disk_is_a_sentence(small_run, monkeypatch):
+def test_a_full_disk_is_reported_in_one_sentence(small_run, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "report.html")
 
@@ -149,7 +150,7 @@ def test_a_full_disk_is_a_sentence(small_run, monkeypatch):
     assert (said.status, said.err) == (1, "social-jepa: report.html: No space left on device\n")
 
 
-def test_the_graph_is_one_json_document_that_any_parser_reads(small_run):
+def test_graph_prints_one_strict_json_document(small_run):
     def refuse(word):
         raise AssertionError(f"{word} is no JSON")
 
@@ -160,7 +161,7 @@ def test_the_graph_is_one_json_document_that_any_parser_reads(small_run):
     assert json.loads(said.out, parse_constant=refuse) | {"as_of": 0} == expected | {"as_of": 0}
 
 
-def test_the_report_is_written_again_where_the_command_says(small_run):
+def test_report_writes_the_page_and_prints_its_path(small_run):
     page = small_run.folder.report_file
     page.unlink(missing_ok=True)
 
@@ -170,8 +171,32 @@ def test_the_report_is_written_again_where_the_command_says(small_run):
     assert page.read_text().startswith("<!")
 
 
-def test_the_doctor_says_json_too():
+def test_doctor_prints_json():
     said = call("doctor", "--json")
 
     assert {"name", "ok", "found", "remedy"} == set(json.loads(said.out)["checks"][0])
     assert said.status in (0, 1)
+
+
+def test_verbose_and_quiet_exclude_each_other():
+    said = call("-v", "-q", "graph")
+
+    assert said.status == 2
+    assert "choose --verbose or --quiet" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "level"), [((), "WARNING"), (("--verbose",), "INFO"), (("--quiet",), "ERROR")]
+)
+def test_the_global_options_set_the_level_of_stderr(small_run, options, level):
+    call(*options, "graph", small_run.folder.path)
+
+    (handler,) = [each for each in logging.getLogger("social_jepa").handlers if each.get_name() == "stderr"]
+    assert logging.getLevelName(handler.level) == level
+
+
+def test_a_mistake_is_reported_though_quiet_was_given(here):
+    said = call("--quiet", "graph")
+
+    assert (said.status, said.out) == (2, "")
+    assert "start one with social-jepa run" in said.err
