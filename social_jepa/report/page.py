@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 import numpy as np
+from markupsafe import Markup
 
 from agents.files import write_atomically
 from agents.protocol.settings import tick_ranges
@@ -23,9 +22,9 @@ from social_jepa.report.figure import color
 from social_jepa.report.graph_svg import agent_cards, draw_graph
 from social_jepa.report.rendering import data_uri, same_ticks
 from social_jepa.report.tables import escape, number
+from social_jepa.report.templating import REPORT, make_environment, read_static, report_style
 
 TICKS = 4  # instants that the page shows
-_PARTS = {"style": "css", "script": "js"}
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ class Sights:
 def write_report(results: Results) -> Path:
     """Write the run's report.html and graph.svg, each whole or not at all, and return the page's path.
 
-    The page is a function of the run folder: writing it again gives the same bytes. report.html in the
-    package is its text, with a place for each value.
+    The page is a function of the run folder: writing it again gives the same bytes. Its text is
+    templates/report.html.jinja.
     """
-    config, page = results.config, files("social_jepa.report").joinpath("static")
+    config, templates = results.config, make_environment(REPORT)
     sights = _look(results)
-    values = {name: page.joinpath(f"report.{end}").read_text("utf-8") for name, end in _PARTS.items()}
+    values = {"style": report_style(), "script": read_static(REPORT, ("report.js",))}
     values |= _headline(results.document)
     values |= _graph(results, sights)
     values |= _plots(results, config)
@@ -62,21 +61,16 @@ def write_report(results: Results) -> Path:
         "edges_table": tables.edges_table(results.document.edges),
         "cycles_table": tables.cycles_table(full_document(results).cycles),
     }
-    text = Template(page.joinpath("report.html").read_text("utf-8")).substitute(values)
-    write_atomically(results.folder.report_file, text.encode())
-    write_atomically(
-        results.folder.path / "graph.svg", _standalone(values["graph"], values["style"]).encode()
+    # every fragment was escaped where it was built
+    safe = {name: Markup(value) for name, value in values.items()}
+    text = templates.get_template("report.html.jinja").render(safe)
+    attributes, content = (Markup(part) for part in values["graph"].removeprefix("<svg").split(">", 1))
+    drawing = templates.get_template("graph.svg.jinja").render(
+        attributes=attributes, style=safe["style"], content=content
     )
+    write_atomically(results.folder.report_file, text.encode())
+    write_atomically(results.folder.path / "graph.svg", drawing.encode())
     return results.folder.report_file
-
-
-def _standalone(graph: str, style: str) -> str:
-    """Return the page's graph as a file of its own, for a README or a slide."""
-    dress = f"<style>svg {{ font-family: sans-serif; }}\n{style}</style>"
-    ground = '<rect width="100%" height="100%" fill="var(--panel)"/>'
-    opening, rest = graph.split(">", 1)
-    opening = opening.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return f"{opening}>\n{dress}\n{ground}{rest}\n"
 
 
 def _look(results: Results) -> Sights:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from social_jepa.server import problems
 from social_jepa.server.problems import Kind, ProblemError, problem
-from social_jepa.server.static_files import sign_in
+from social_jepa.server.static_files import sign_in_page
 
 MOST_BYTES = 8 * 2**20  # of a body: ten thousand vectors of sixteen numbers are three MiB
 TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
@@ -85,7 +85,7 @@ class AuthMiddleware:
         except ProblemError as error:
             answer = problem(error.kind, error.detail, _challenge(error.kind))
             if error.kind is problems.NO_TOKEN and scope["path"] == "/":
-                answer = Response(sign_in(), 401, _challenge(error.kind), "text/html")
+                answer = Response(sign_in_page(), 401, _challenge(error.kind), "text/html")
         if answer is None:
             await self.app(scope, _bounded(receive), dressed)
         else:

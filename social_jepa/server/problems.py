@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from agents.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
+from social_jepa.config.time_parsing import TimeFormatError
 from social_jepa.graph.query import QueryError
 from social_jepa.runtime.membership import MembershipError, UnknownMemberError
 from social_jepa.storage.ledger import LedgerError
@@ -92,6 +93,8 @@ async def _answer(request: Request, error: Exception) -> Response:
     kind = next((kind for known, kind in ERRORS if isinstance(error, known)), BROKEN)
     if kind is BROKEN:
         return problem(kind, "the terminal where social-jepa serve runs says what happened; try again")
+    if isinstance(error, TimeFormatError):
+        return problem(kind, f"as_of: {error}")
     return problem(kind, str(error))
 
 

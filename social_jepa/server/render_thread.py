@@ -6,7 +6,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -24,8 +23,10 @@ from social_jepa.report.figure import INKS, SMALL, color, plot
 from social_jepa.report.graph_svg import agent_cards, draw_graph
 from social_jepa.report.rendering import data_uri
 from social_jepa.report.tables import number
+from social_jepa.report.templating import REPORT, read_static
 from social_jepa.server.problems import BUSY, ProblemError
 from social_jepa.server.snapshots import Snapshot
+from social_jepa.server.static_files import graph_style
 
 MOST_WAITING = 200  # drawings that may wait for their turn
 KEPT = 512  # pictures that are kept
@@ -96,7 +97,7 @@ class RenderThread:
         drawing = draw_graph(
             agent_cards(results), results.document.edges, results.config.scene, scene.state(tick), found
         )
-        return _dressed(_mark(drawing), _graph_style() if styled else "").encode()
+        return _dressed(_mark(drawing), graph_style() if styled else "").encode()
 
     def close(self) -> None:
         """Free the renderer and end the thread."""
@@ -155,16 +156,7 @@ def _ink(results: Results, name: str) -> str:
 def _figure(figure: str) -> bytes:
     """Return a figure of the report as a file of its own."""
     start, end = figure.index("<svg"), figure.rindex("</svg>") + len("</svg>")
-    style = files("social_jepa.report").joinpath("static/report.css").read_text("utf-8")
-    return _dressed(figure[start:end], style[: style.index("* {")]).encode()
-
-
-def _graph_style() -> str:
-    own = files("social_jepa.server").joinpath("static/page.css").read_text("utf-8")
-    return (
-        files("social_jepa.report").joinpath("static/report.css").read_text("utf-8")
-        + own[: own.index("/* page */")]
-    )
+    return _dressed(figure[start:end], read_static(REPORT, ("theme.css",))).encode()
 
 
 def _dressed(drawing: str, style: str) -> str:

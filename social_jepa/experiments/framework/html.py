@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.progress import duration
+from social_jepa.report.templating import report_style
 
 
 def experiment_page(folder: Path, document: Mapping[str, Any]) -> str:
@@ -85,6 +86,6 @@ def _prose(text: str) -> Markup:
 
 @cache
 def _style() -> Markup:
-    report = files("social_jepa.report").joinpath("static/report.css").read_text("utf-8")
+    report = report_style()
     own = files("social_jepa.experiments.framework").joinpath("templates/experiment.css").read_text("utf-8")
     return Markup(report + own)

@@ -9,7 +9,7 @@ from social_jepa.server.models import AddAgent, MoveAgent, Name, Nothing, Stream
 from social_jepa.server.problems import MALFORMED, ProblemError
 from social_jepa.server.routes.read import answer
 from social_jepa.server.service import Parts
-from social_jepa.server.static_files import docs, page
+from social_jepa.server.static_files import docs_page, static_file
 
 router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
@@ -61,7 +61,7 @@ async def stream(
 @router.get("/docs", include_in_schema=False)
 def documentation(request: Request) -> Response:
     """Show the API's description as a page."""
-    return Response(docs(request.app.openapi()), media_type="text/html")
+    return Response(docs_page(request.app.openapi()), media_type="text/html")
 
 
 @router.get("/", include_in_schema=False)
@@ -90,4 +90,4 @@ def icon() -> Response:
 
 def _file(name: str) -> Response:
     headers = {"Cache-Control": "no-cache"}
-    return Response(page(name), headers=headers, media_type=MEDIA_TYPES[name.rpartition(".")[2]])
+    return Response(static_file(name), headers=headers, media_type=MEDIA_TYPES[name.rpartition(".")[2]])

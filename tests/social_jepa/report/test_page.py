@@ -111,7 +111,7 @@ def test_every_camera_is_shown_at_the_same_four_ticks(page):
 
 
 def test_the_headline_says_how_many_edges_were_accepted(page):
-    assert "6 of 12 translations between 4 agents" in page.said
+    assert "6 of 12 maps between 4 agents" in page.said
 
 
 def test_the_plots_take_their_colours_from_the_page(text):
@@ -148,7 +148,7 @@ def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
     page = Page(write_report(dataclasses.replace(small_run, document=document)).read_text())
     write_report(small_run)
 
-    assert "0 of 12 translations" in page.said
+    assert "0 of 12 maps" in page.said
     assert "No edge got as far as comparing anchors" in page.said
 
 
@@ -219,9 +219,12 @@ def test_the_command_line_starts_without_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_what_the_page_is_made_of_is_installed():
+def test_every_template_style_sheet_and_schema_is_installed():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    wanted = [*patterns["*"], *patterns["social_jepa"], "*.py"]
-    files = [path.name for path in (ROOT / "social_jepa").iterdir() if path.is_file()]
+    wanted = [f"{name.replace('.', '/')}/{pattern}" for name, found in patterns.items() for pattern in found]
+    files = [
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "social_jepa").rglob("*") if path.is_file()
+    ]
+    data = [name for name in files if not name.endswith((".py", ".pyc"))]
 
-    assert [name for name in files if not any(fnmatch(name, pattern) for pattern in wanted)] == []
+    assert [name for name in data if not any(fnmatch(name, pattern) for pattern in wanted)] == []
