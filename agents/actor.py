@@ -1,6 +1,7 @@
-"""The Ray shell around one agent's life: it carries bytes and calls, the agent thinks."""
+"""The Ray actor around one agent: it passes bytes and calls between peers, the supervisor and the runner."""
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 
 import ray
 
+from agents.logs import log_to_file
 from agents.protocol.channel import RayTransport
 from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
@@ -17,20 +19,31 @@ from agents.report import AgentReport
 from agents.runner import AgentRunner
 from env.camera import Pose
 
-SWITCH_INTERVAL = 0.0005  # seconds that learning may keep Python from peers; by default ten times that
-NICENESS = 10  # by how much learning gives way to peers that talk, to newcomers, and to whoever asks
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock; the default is ten times that
+NICENESS = 10  # added to the niceness of the training thread, so that threads that reply run first
 
 
 @ray.remote
 class AgentActor:
-    """One agent in a process of its own: it lives on one thread, while the event loop stays free for peers.
+    """One agent in its own process: it runs on one thread, so the event loop stays free for peers.
 
-    Ray runs the constructor again when the process dies, so that every life begins in the same way: enlist,
-    which numbers the life and tells who is there, then go on from what the last one saved.
+    Ray calls the constructor again when the process dies. Every incarnation starts in the same way: it
+    registers with the supervisor, which numbers it and returns its specification and peers, then resumes from
+    its checkpoint.
     """
 
-    def __init__(self, name: str, supervisor: Any) -> None:
-        """Begin a life."""
+    def __init__(self, name: str, supervisor: Any, log_file: str = "") -> None:
+        """Start the agent's thread.
+
+        Args:
+            name: Name of the agent.
+            supervisor: Handle of the actor to register with.
+            log_file: File to append log records to, see `agents.logs.log_to_file`; empty for none.
+        """
+        if log_file:
+            log_to_file(log_file)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._name, self._supervisor = name, supervisor
         self._transport = RayTransport()
@@ -45,90 +58,109 @@ class AgentActor:
 
     def _run(self) -> None:
         try:
-            spec, life, roll = ray.get(self._supervisor.register.remote(self._name))
-            self._device = _device(spec.device)
-            self._protocol = PeerProtocol(self._name, self._transport, life)
+            spec, incarnation, peer_list = ray.get(self._supervisor.register.remote(self._name))
+            self._device = _select_device(spec.device)
+            _log_start(self._name, incarnation, self._device)
+            self._protocol = PeerProtocol(self._name, self._transport, incarnation)
             self._runner = AgentRunner(self._protocol)
-            self._apply_peer_list(roll)
-        except Exception as error:  # nobody waits for this thread: keep it for who asks
+            self._apply_peer_list(peer_list)
+        except Exception as error:  # this thread has no caller to raise it to: `report` does
             self._failure = error
+            logger.exception("%s could not start", self._name)
             return
         finally:
             self._constructed.set()
-        self._runner.run(lambda: replace(spec, device=self._device, events=roll.body_events), _lower_priority)
+        self._runner.run(replace(spec, device=self._device, events=peer_list.body_events), _lower_priority)
 
-    async def update_peers(self, roll: PeerList) -> None:
-        """Learn who is there."""
+    async def update_peers(self, peer_list: PeerList) -> None:
+        """Take a new peer list from the supervisor."""
         await asyncio.get_running_loop().run_in_executor(None, self._constructed.wait)
-        self._apply_peer_list(roll)
+        self._apply_peer_list(peer_list)
 
-    def _apply_peer_list(self, roll: PeerList) -> None:
+    def _apply_peer_list(self, peer_list: PeerList) -> None:
         assert self._protocol is not None
         assert self._runner is not None
-        if roll.version <= self._peer_list_version:
+        if peer_list.version <= self._peer_list_version:
             return
-        self._peer_list_version = roll.version
-        peers = {name: life for name, life in roll.incarnations.items() if name != self._name}
-        self._transport.set_peers({name: roll.handles[name] for name in peers})
-        self._protocol.update_peers(peers)
-        self._runner.submit(lambda agent: agent.set_body_events(roll.body_events))
+        self._peer_list_version = peer_list.version
+        incarnations = {peer: each for peer, each in peer_list.incarnations.items() if peer != self._name}
+        self._transport.set_peers({peer: peer_list.handles[peer] for peer in incarnations})
+        self._protocol.update_peers(incarnations)
+        self._runner.submit(lambda agent: agent.set_body_events(peer_list.body_events))
 
-    async def deliver(self, frame: bytes) -> None:
-        """Take one frame; what cannot be read is refused and remembered."""
+    async def deliver(self, data: bytes) -> None:
+        """Process one envelope from a peer; what is not valid is refused and reported."""
         if self._protocol is not None:
-            self._protocol.receive(frame)
+            self._protocol.receive(data)
 
-    async def report(self, incarnation: int, since: int, known: str) -> AgentReport | None:
-        """Return what is new since a piece of news of a life, or None while it is being born.
+    async def report(self, incarnation: int, since: int, known_checkpoint: str) -> AgentReport | None:
+        """Return the state of the agent, or None while it is being constructed.
+
+        Args:
+            incarnation: Incarnation of the last report that the supervisor has.
+            since: Number of the last event in that report; events up to it are dropped here.
+            known_checkpoint: Published checkpoint that the supervisor has; its snapshot is not sent again.
 
         Raises:
-            Exception: It could not be born.
+            Exception: The agent could not start.
         """
         if self._failure is not None:
             raise self._failure
-        life, protocol = self._runner, self._protocol
-        if life is None or protocol is None:
+        runner, protocol = self._runner, self._protocol
+        if runner is None or protocol is None:
             return None
-        agent, memory = life.agent, life.snapshot
-        checkpoint = memory.peer_info.checkpoint if memory else ""
+        agent, snapshot = runner.agent, runner.snapshot
+        checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
         return AgentReport(
             protocol.events(incarnation, since), agent.progress() if agent else None,
-            memory if checkpoint != known else None, checkpoint, protocol.settled(),
-            str(life.failure) if life.failure else "", life.note, ray.get_runtime_context().get_node_id(),
-            self._device, os.getpid(),
+            snapshot if checkpoint != known_checkpoint else None, checkpoint, protocol.settled(),
+            str(runner.failure) if runner.failure else "", runner.note,
+            ray.get_runtime_context().get_node_id(), self._device, os.getpid(),
         )  # fmt: skip
 
     async def retry_stalled(self) -> None:
-        """Start conversations anew that died on the way."""
+        """Restart negotiations whose messages were lost."""
         if self._protocol is not None:
             self._protocol.retry_stalled()
 
-    async def move(self, pose: Pose, era: int) -> None:
-        """Turn the camera to another view."""
+    async def move(self, pose: Pose, pose_version: int) -> None:
+        """Move the camera."""
         await asyncio.get_running_loop().run_in_executor(None, self._constructed.wait)
         assert self._runner is not None
-        await asyncio.wrap_future(self._runner.move(pose, era))
+        await asyncio.wrap_future(self._runner.move(pose, pose_version))
 
     async def encode_core(self, ticks: Sequence[int]) -> list[list[float]]:
-        """Return the core codes of ticks by the published model, [K, core_dim]."""
+        """Return core latents of ticks by the published model, [K, core_dim]."""
         assert self._runner is not None
         return await asyncio.wrap_future(self._runner.submit(lambda agent: agent.encode_core(ticks).tolist()))
 
     async def stop(self) -> None:
-        """Stop after the step it is in, save, and return when that is done."""
+        """Stop after the current training step, and return once the checkpoint is saved."""
         if self._runner is not None:
             self._runner.stop()
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
 
+def _log_start(name: str, incarnation: int, device: str) -> None:
+    if ray.get_runtime_context().was_current_actor_reconstructed:
+        cause = "Ray restarted its process, which had died"
+    elif incarnation > 1:
+        cause = "the run was resumed"
+    else:
+        cause = "it is new"
+    logger.info(
+        "%s starts as incarnation %d on %s, process %d: %s", name, incarnation, device, os.getpid(), cause
+    )
+
+
 def _lower_priority() -> None:
-    """Let this thread alone, which learns, run after those of all processes that answer."""
-    me = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + NICENESS))
+    """Give the calling thread, which trains, a lower priority than threads of any process that reply."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS))
 
 
-def _device(wanted: str) -> str:
-    """Return the torch device that Ray gave this actor, unless one was asked for by name."""
+def _select_device(wanted: str) -> str:
+    """Return the wanted torch device, or for "auto" the one that Ray assigned to this actor."""
     if wanted != "auto":
         return wanted
     # an actor without GPUs may still see every GPU, so only Ray's own list counts; Ray has already

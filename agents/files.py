@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes and content hashes of files."""
 
 import hashlib
 import os
@@ -20,5 +20,5 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def digest(data: bytes) -> str:
-    """Return 16 hexadecimal digits of the bytes' SHA-256."""
+    """Return the first 16 hexadecimal digits of the bytes' SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]

@@ -1,11 +1,12 @@
-"""What an agent does from its birth on: learn, publish, go on learning, and run errands in between."""
+"""The loop of one agent on its own thread: train, publish, train online, and serve requests in between."""
 
 import contextlib
+import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -15,33 +16,52 @@ import torch
 from agents.agent import Agent
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
-from agents.protocol.wire import MAX_FRAME
+from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.snapshot import AgentSnapshot
 from agents.spec import AgentSpec
+from env.camera import Pose
 
-MAX_DISTILL_REQUESTS = 3  # requests to a teacher that does not answer
-DISTILL_TIMEOUT = 20.0  # seconds between two requests to a teacher that has not answered
-MAX_YIELD_SECONDS = (
-    0.5  # most seconds that a step waits while peers are being answered: they want the interpreter too
-)
-YIELD_POLL_SECONDS = 0.002  # seconds between two looks at whether they have been
-IDLE_SECONDS = 0.02  # seconds between two looks at whether there is something to do
+logger = logging.getLogger(__name__)
+
+MAX_DISTILL_REQUESTS = 3  # requests to a teacher that does not reply
+DISTILL_TIMEOUT = 20.0  # seconds to wait for a teacher's reply before the next request
+MAX_YIELD_SECONDS = 0.5  # longest wait between two steps while peers are answered: they need the interpreter
+YIELD_POLL_SECONDS = 0.002  # seconds between two checks during that wait
+IDLE_SECONDS = 0.02  # seconds between two checks for work while there is none
+
+
+class AgentStoppedError(RuntimeError):
+    """Request to an agent whose thread has ended or is stopping.
+
+    Attributes:
+        reason: Why it does not run.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"the agent accepts no more requests: {self.reason}"
 
 
 class AgentRunner:
-    """One life of one agent, on a thread of its own: learning blocks, and OpenGL wants one thread.
+    """Runs one agent on the calling thread: training blocks, and an OpenGL context belongs to one thread.
 
-    Other threads ask for things through `errand`, which is served between two steps.
+    Other threads call `submit`; the runner serves those requests between two training steps.
 
     Attributes:
+        protocol: Exchange with peers.
         agent: None until it is built.
-        memory: What it has published, for who watches.
-        failure: What ended this life before anybody asked it to stop.
-        note: Something that whoever watches should know.
+        snapshot: Its published state; None while nothing is published.
+        failure: Error that ended `run`, if one did.
+        note: Remark for the operator; empty when there is none.
     """
 
     def __init__(self, protocol: PeerProtocol) -> None:
-        """Prepare a life; `live` leads it."""
+        """Prepare; `run` builds the agent."""
         self.protocol = protocol
         self.agent: Agent | None = None
         self.snapshot: AgentSnapshot | None = None
@@ -51,21 +71,20 @@ class AgentRunner:
         self._stop = threading.Event()
         self._moved = False
 
-    def run(self, make_spec: Callable[[], AgentSpec], on_ready: Callable[[], None] = lambda: None) -> None:
-        """Live until asked to stop; what goes wrong is kept in `failure`.
+    def run(self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Build the agent and run it until `stop` is called; an error ends it and is kept in `failure`.
 
         Args:
-            make_spec: Returns what makes the agent.
-            on_ready: Called when it is built and has read what its former life saved.
+            spec: Specification of the agent.
+            on_ready: Called once the agent is built and has read its checkpoint.
         """
         try:
-            spec = make_spec()
             torch.set_num_threads(spec.threads)
             agent = Agent(spec)
             self._restore_or_check(agent)
             self.agent = agent
             if agent.published is not None:
-                self._announce(agent)
+                self._announce(agent, "read from its folder")
             on_ready()
             while not self._stop.is_set():
                 self._moved = False
@@ -73,142 +92,199 @@ class AgentRunner:
                 self._advance(agent)
             agent.save()
             agent.phase = "stopped"
-        except Exception as error:  # nobody waits for this thread: keep it for who asks
+            logger.info("%s stopped at step %d, saved as %s", spec.name, agent.trainer.step, agent.checkpoint)
+        except Exception as error:  # this thread has no caller to raise it to: a report carries it
             self.failure = error
+            logger.exception("the runner of %s failed", self.protocol.name)
         finally:
             self._fail_requests()
 
     def _restore_or_check(self, agent: Agent) -> None:
+        name = agent.spec.name
         if agent.checkpoint_path.exists():
             agent.load()
+            if agent.checkpoint:
+                logger.info(
+                    "%s resumes from checkpoint %s at step %d", name, agent.checkpoint, agent.trainer.step
+                )
+            else:
+                logger.info("%s keeps the weights of its checkpoint alone: its camera has moved since", name)
             return
         agent.check_model()
         if self.protocol.channel.incarnation > 1:
-            self.note = (
-                f"found no checkpoint in {agent.spec.folder} and began anew: "
-                "give --out a folder that every machine sees"
+            self._remark(
+                f"found no checkpoint in {agent.spec.folder} and trains from the start: "
+                "set --out to a folder that every machine can read and write"
             )
+        else:
+            logger.info("%s starts without a checkpoint, on %s", name, agent.spec.device)
 
-    def submit(self, job: Callable[[Agent], Any]) -> "Future[Any]":
-        """Have something done on the agent's own thread, between two steps."""
+    def _remark(self, note: str) -> None:
+        self.note = note
+        logger.warning("%s: %s", self.protocol.name, note)
+
+    def submit(self, request: Callable[[Agent], Any]) -> "Future[Any]":
+        """Return the future result of a function that the agent's thread calls between two steps.
+
+        The future raises AgentStoppedError when the thread ends first.
+        """
         future: Future[Any] = Future()
-        self._requests.append((job, future))
+        self._requests.append((request, future))
         if self.failure is not None or self._stop.is_set():
             self._fail_requests()
         return future
 
-    def move(self, pose: Any, pose_version: int) -> "Future[Any]":
-        """Turn the camera; edges are negotiated anew once the new view is learned."""
+    def move(self, pose: Pose, pose_version: int) -> "Future[Any]":
+        """Move the camera; the agent trains on the new view, publishes, and negotiates its edges again.
 
-        def job(agent: Agent) -> None:
+        Args:
+            pose: Where the camera stands now.
+            pose_version: Number of this pose; a number that is not newer is ignored.
+        """
+
+        def request(agent: Agent) -> None:
             if pose_version > agent.spec.pose_version:
                 agent.move(pose, pose_version)
                 self.protocol.withdraw()
                 self.snapshot, self._moved = None, True
+                logger.info("%s moved its camera to %s, pose version %d", agent.spec.name, pose, pose_version)
 
-        return self.submit(job)
+        return self.submit(request)
 
     def stop(self) -> None:
-        """Ask it to stop after the step it is in; what was trained is saved."""
+        """Stop `run` after the current step; it saves a checkpoint."""
         self._stop.set()
 
     def _advance(self, agent: Agent) -> None:
-        """Do the next thing that is to be done, until it is done or something comes between."""
+        """Do the next part of the schedule, until it is done or a request interrupts it."""
         trainer = agent.trainer
         if trainer.step == 0 and agent.spec.teacher and not agent.spec.pose_version:
             self._distill_from_teacher(agent)
         elif not trainer.finished:
             if agent.train(self._service_requests):
-                self._publish(agent)
+                self._publish(agent, "its schedule is complete")
         elif agent.published is None:
-            self._publish(agent)
+            self._publish(agent, "its schedule was complete")
         elif not agent.spec.online:
             agent.phase = "ready"
             time.sleep(IDLE_SECONDS)
         else:
-            there = agent.train(self._service_requests, trainer.step + agent.spec.training.drift_check_every)
-            if there and agent.measure_drift() > agent.spec.negotiation.max_drift:
-                self._publish(agent)
+            self._train_online(agent)
 
-    def _publish(self, agent: Agent) -> None:
+    def _train_online(self, agent: Agent) -> None:
+        until = agent.trainer.step + agent.spec.training.drift_check_every
+        max_drift = agent.spec.negotiation.max_drift
+        if agent.train(self._service_requests, until) and agent.measure_drift() > max_drift:
+            self._publish(agent, f"drift {agent.drift:.3f} exceeds negotiation.max_drift={max_drift:g}")
+
+    def _publish(self, agent: Agent, reason: str) -> None:
         agent.publish()
-        self._announce(agent)
+        self._announce(agent, reason)
 
-    def _announce(self, agent: Agent) -> None:
+    def _announce(self, agent: Agent, reason: str) -> None:
         assert agent.published is not None
         assert agent.negotiation is not None
         self.snapshot = agent.published.snapshot
         self.protocol.publish(agent.negotiation)
         agent.phase = "ready"
+        info = self.snapshot.peer_info
+        logger.info(
+            "%s published checkpoint %s at step %d, a core of %d in %d dimensions%s: %s",
+            info.name, info.checkpoint, self.snapshot.progress.step, info.core_dim, info.dim,
+            ", collapsed" if info.collapsed else "", reason,
+        )  # fmt: skip
 
     def _distill_from_teacher(self, agent: Agent) -> None:
-        """Ask the teacher until it answers, then learn from what it said."""
-        teacher, asked, often = agent.spec.teacher, -math.inf, 0
+        """Request embeddings from the teacher until it replies, then train on them; else train alone."""
+        teacher, requests, last_request = agent.spec.teacher, 0, -math.inf
         agent.phase = "distilling"
         while not self._service_requests():
-            silent = often == MAX_DISTILL_REQUESTS and time.monotonic() - asked > DISTILL_TIMEOUT
-            if silent or teacher not in self.protocol.peers:  # nothing to teach, or gone: learn alone
-                self.note = f"{teacher} taught nothing, and it learns alone" if silent else self.note
-                agent.spec = replace(agent.spec, teacher="")
-                return
-            lesson = self.protocol.distill_replies.get(teacher)
-            if lesson is not None:
-                self._distill(agent, lesson)
-                return
-            if teacher in self.protocol.greeted_by and time.monotonic() - asked > DISTILL_TIMEOUT:
-                asked, often = time.monotonic(), often + 1
-                ticks = min(agent.spec.distillation.ticks, agent.trainer.buffer_ticks)
-                self.protocol.send(
-                    [DistillRequest(source=teacher, target=agent.spec.name, round=0, ticks=ticks)]
+            timed_out = time.monotonic() - last_request > DISTILL_TIMEOUT
+            if teacher not in self.protocol.peers:
+                logger.info(
+                    "%s trains alone: its teacher %s is not among its peers", agent.spec.name, teacher
                 )
+                self._train_alone(agent)
+                return
+            if timed_out and requests == MAX_DISTILL_REQUESTS:
+                self._remark(f"{teacher} did not reply to {requests} distillation requests; training alone")
+                self._train_alone(agent)
+                return
+            reply = self.protocol.distill_replies.get(teacher)
+            if reply is not None:
+                self._distill(agent, reply)
+                return
+            if timed_out and teacher in self.protocol.announced_peers:
+                last_request, requests = time.monotonic(), requests + 1
+                self._request_distillation(agent, requests)
             time.sleep(IDLE_SECONDS)
 
-    def _distill(self, agent: Agent, lesson: DistillReply) -> None:
+    def _request_distillation(self, agent: Agent, attempt: int) -> None:
+        spec = agent.spec
+        ticks = min(spec.distillation.ticks, agent.trainer.buffer_ticks)
+        logger.info(
+            "%s requests embeddings of %d ticks from its teacher %s, attempt %d of %d",
+            spec.name, ticks, spec.teacher, attempt, MAX_DISTILL_REQUESTS,
+        )  # fmt: skip
+        self.protocol.send([DistillRequest(source=spec.teacher, target=spec.name, round=0, ticks=ticks)])
+
+    def _train_alone(self, agent: Agent) -> None:
+        agent.spec = replace(agent.spec, teacher="")
+
+    def _distill(self, agent: Agent, reply: DistillReply) -> None:
+        batch = agent.spec.distillation.batch
         try:
-            if lesson.rows < agent.spec.distillation.batch:
-                raise ValueError(f"it tells of {lesson.rows} ticks, and one step takes more")
-            taught = torch.from_numpy(lesson.vectors())
-            learned = agent.distill(lesson.first, taught, self._service_requests)
-        except ValueError as error:  # what a peer sends ends nobody's life
-            self.note = f"the lesson of {lesson.source} was refused, and it learns alone ({error})"
-            agent.spec = replace(agent.spec, teacher="")
+            if reply.rows < batch:
+                raise ValueError(f"{reply.rows} ticks are fewer than distillation.batch={batch}")
+            embeddings = torch.from_numpy(reply.embeddings())
+            done = agent.distill(reply.first_tick, embeddings, self._service_requests)
+        except ValueError as error:  # a peer's message must not end the agent
+            self._remark(f"refused the distillation reply of {reply.source}; training alone ({error})")
+            self._train_alone(agent)
             return
-        if learned:
-            self.protocol.distill_replies.pop(lesson.source, None)
-            self._publish(agent)
+        if done:
+            self.protocol.distill_replies.pop(reply.source, None)
+            self._publish(agent, f"distilled from {reply.source}")
 
     def _service_requests(self) -> bool:
-        """Run errands; return whether to leave what is being done, to stop or because the camera moved."""
+        """Serve pending requests; return whether to interrupt training: on a stop or a camera move."""
         assert self.agent is not None
-        patience = time.monotonic() + MAX_YIELD_SECONDS
-        while time.monotonic() < min(patience, self.protocol.busy_until):
+        yield_until = time.monotonic() + MAX_YIELD_SECONDS
+        while time.monotonic() < min(yield_until, self.protocol.busy_until):
             time.sleep(YIELD_POLL_SECONDS)
-        for job, future in self._pending_requests():
+        for request, future in self._pending_requests():
             try:
-                future.set_result(job(self.agent))
-            except Exception as error:  # it belongs to who asked
+                future.set_result(request(self.agent))
+            except Exception as error:  # it is the caller's, who waits for the future
                 future.set_exception(error)
         if self.protocol.distill_requests and self.agent.published is not None:
-            pupil = next(iter(self.protocol.distill_requests))
-            self._reply_to_distill_request(self.agent, self.protocol.distill_requests[pupil])
-            self.protocol.distill_requests.pop(pupil, None)
+            student = next(iter(self.protocol.distill_requests))
+            self._reply_to_distill_request(self.agent, self.protocol.distill_requests[student])
+            self.protocol.distill_requests.pop(student, None)
         return self._stop.is_set() or self._moved
 
-    def _reply_to_distill_request(self, agent: Agent, ask: DistillRequest) -> None:
+    def _reply_to_distill_request(self, agent: Agent, request: DistillRequest) -> None:
         assert agent.published is not None
-        core = agent.published.basis.core_dim
-        first, codes = agent.distill_targets(
-            min(ask.ticks, MAX_FRAME // (8 * max(1, core)))
-        )  # one frame holds it
-        data = codes.numpy().astype("<f4").tobytes()
-        rows, dim = codes.shape
+        core_dim = agent.published.basis.core_dim
+        # at most half an envelope of four-byte numbers: the other half is ample for the other fields
+        ticks = min(request.ticks, MAX_ENVELOPE_BYTES // (8 * max(1, core_dim)))
+        first_tick, embeddings = agent.distill_targets(ticks)
+        rows, dim = embeddings.shape
         if dim:
             self.protocol.send([
                 DistillReply(
-                    source=agent.spec.name, target=ask.target, round=ask.round, first=first, rows=rows,
-                    dim=dim, data=data,
+                    source=agent.spec.name, target=request.target, round=request.round, first_tick=first_tick,
+                    rows=rows, dim=dim, data=embeddings.numpy().astype("<f4").tobytes(),
                 )
             ])  # fmt: skip
+            logger.info(
+                "%s sent embeddings of %d ticks to its student %s", agent.spec.name, rows, request.target
+            )
+        else:
+            logger.warning(
+                "%s cannot teach %s: the core of its published model has no dimensions",
+                agent.spec.name, request.target,
+            )  # fmt: skip
 
     def _pending_requests(self) -> Iterator[tuple[Callable[[Agent], Any], "Future[Any]"]]:
         with contextlib.suppress(IndexError):  # another thread may take the last one
@@ -217,12 +293,4 @@ class AgentRunner:
 
     def _fail_requests(self) -> None:
         for _, future in self._pending_requests():
-            reason = str(self.failure) if self.failure else "it is stopping"
-            future.set_exception(RuntimeError(f"the agent answers no more: {reason}"))
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return what there is to say of this life without waiting for it."""
-        return {
-            "progress": self.agent.progress() if self.agent else None,
-            "failure": str(self.failure) if self.failure else "",
-        }
+            future.set_exception(AgentStoppedError(str(self.failure) if self.failure else "it is stopping"))

@@ -65,7 +65,7 @@ def small_society(registry):
     """The agents of the smallest run and the voices with which they negotiated, one edge aside."""
     from agents.agent import Agent
     from agents.protocol.messages import Offer
-    from tests.support.swarm import gather, publish
+    from tests.support.swarm import connect_protocols, publish_all
 
     agents = {name: Agent(registry.spec(name, threads=1)) for name in registry.members}
     for name, agent in agents.items():
@@ -74,10 +74,10 @@ def small_society(registry):
         agent.publish()
     stranger = agents["agent-3"].negotiation
     stranger.peer_info = dataclasses.replace(stranger.peer_info, scene="0" * 16)
-    protocols, transport = gather(
-        agents, lost=lambda said: isinstance(said, Offer) and said.edge == ("agent-0", "agent-3")
+    protocols, transport = connect_protocols(
+        agents, drops=lambda message: isinstance(message, Offer) and message.edge == ("agent-0", "agent-3")
     )
-    publish(protocols, {name: agent.negotiation for name, agent in agents.items()})
+    publish_all(protocols, {name: agent.negotiation for name, agent in agents.items()})
     transport.run()
     return agents, protocols
 
@@ -125,14 +125,3 @@ def small_run(tmp_path_factory):
         run._collect(ledger, began)
     results = load_results(folder)
     return dataclasses.replace(results, document=full_document(results))
-
-
-@pytest.fixture
-def world():
-    """Lives on threads, and the frames between them; whoever still lives is ended."""
-    from tests.support.runners import World
-
-    made = World()
-    yield made
-    for name in made.lives:
-        made.end(name)

@@ -1,1 +1,1 @@
-"""What peers exchange and how they negotiate edges; nothing here imports a world model."""
+"""Messages between peers and the negotiation of edges; no module here imports a world model."""

@@ -1,4 +1,4 @@
-"""How frames reach a peer. Every transport carries the same bytes and counts them."""
+"""Channel and transports: messages to envelopes and back, and the way that envelopes take to a peer."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -7,11 +7,47 @@ from typing import Any, NamedTuple, Protocol
 from agents.protocol.messages import AnyMessage, decode, encode
 from agents.protocol.wire import Envelope, MessageError, pack, unpack
 
-Edge = tuple[str, str]
+Pair = tuple[str, str]  # (source, target) of an edge
+
+
+class UnreachablePeerError(LookupError):
+    """A transport knows no address of this peer.
+
+    Attributes:
+        peer: Its name.
+    """
+
+    def __init__(self, peer: str) -> None:
+        """Keep the name."""
+        super().__init__(peer)
+        self.peer = peer
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"peer {self.peer} cannot be reached: the transport has no address for it"
+
+
+class FormerIncarnationError(MessageError):
+    """Message of a process that another one has replaced since.
+
+    Attributes:
+        sender: Name of the agent.
+        received: Incarnation that sent the message.
+        newest: Newest incarnation that was heard of.
+    """
+
+    def __init__(self, sender: str, received: int, newest: int) -> None:
+        """Keep the fields."""
+        super().__init__(sender, received, newest)
+        self.sender, self.received, self.newest = sender, received, newest
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.sender} sent this as incarnation {self.received}; its newest one is {self.newest}"
 
 
 class SentMessage(NamedTuple):
-    """One message on the wire: a row of the ledger."""
+    """One sent message: a row of the ledger."""
 
     sender: str
     receiver: str
@@ -22,116 +58,116 @@ class SentMessage(NamedTuple):
 
 
 class Transport(Protocol):
-    """Carries one frame to one peer; does not look inside."""
+    """Carries envelopes to peers without reading them."""
 
-    def send(self, receiver: str, frame: bytes) -> None:
-        """Hand a frame over.
+    def send(self, receiver: str, data: bytes) -> None:
+        """Hand over the bytes of one envelope.
 
         Raises:
-            LookupError: Nobody of that name can be reached.
+            UnreachablePeerError: There is no address for this name.
         """
 
 
 class Channel:
-    """Turns messages into frames and back, numbers them, counts bytes, and refuses the voices of the dead.
+    """Packs messages into numbered envelopes and unpacks them; counts bytes and refuses former incarnations.
 
     Attributes:
-        incarnation: Which of its lives the agent is in; every frame says so.
-        lives: The newest life heard of each peer. What an earlier one still says is refused.
+        incarnation: Number of this agent's process lifetime; every envelope carries it.
+        incarnations: Newest incarnation of each peer.
+        sent: Bytes sent, by edge.
+        received: Bytes received, by edge.
+        log: Messages sent; the owner empties it.
     """
 
     def __init__(self, transport: Transport, incarnation: int = 0) -> None:
-        """Start a life."""
+        """Start with nonce 0 and no known peer."""
         self._transport = transport
         self._nonce = 0
         self.incarnation = incarnation
         self.incarnations: dict[str, int] = {}
-        self.sent: Counter[Edge] = Counter()  # bytes, per edge
-        self.received: Counter[Edge] = Counter()
+        self.sent: Counter[Pair] = Counter()
+        self.received: Counter[Pair] = Counter()
         self.log: list[SentMessage] = []
 
     def send(self, messages: Iterable[AnyMessage]) -> None:
-        """Send messages, in order; what cannot be sent is not counted.
+        """Send messages in order; one that cannot be sent is not counted.
 
         Raises:
-            LookupError: Nobody of that name can be reached.
+            UnreachablePeerError: There is no address for a receiver.
         """
         for message in messages:
             self._nonce += 1
-            frame = pack(Envelope(encode(message), self.incarnation, self._nonce))
-            self._transport.send(message.receiver, frame)
-            self.sent[message.edge] += len(frame)
-            self.log.append(
-                SentMessage(
-                    message.sender, message.receiver, *message.edge, type(message).__name__, len(frame)
-                )
-            )
+            data = pack(Envelope(encode(message), self.incarnation, self._nonce))
+            self._transport.send(message.receiver, data)
+            self.sent[message.edge] += len(data)
+            kind = type(message).__name__
+            self.log.append(SentMessage(message.sender, message.receiver, *message.edge, kind, len(data)))
 
     def receive(self, data: bytes) -> AnyMessage:
-        """Return the message in a frame that arrived.
+        """Return the message in an envelope that arrived.
 
         Raises:
-            MessageError: The bytes are not a message of ours, or the speaker has begun another life since.
+            MessageError: The bytes are not a valid message.
+            FormerIncarnationError: The sender's process has been replaced since.
         """
-        frame = unpack(data)
-        message = decode(frame.body)
-        newest = self.incarnations.get(message.sender, frame.incarnation)
-        if frame.incarnation < newest:
-            raise MessageError(
-                f"{message.sender} speaks from a former life ({frame.incarnation}, it is in {newest} now)"
-            )
-        self.incarnations[message.sender] = frame.incarnation
+        envelope = unpack(data)
+        message = decode(envelope.body)
+        newest = self.incarnations.get(message.sender, envelope.incarnation)
+        if envelope.incarnation < newest:
+            raise FormerIncarnationError(message.sender, envelope.incarnation, newest)
+        self.incarnations[message.sender] = envelope.incarnation
         self.received[message.edge] += len(data)
         return message
 
 
 class MemoryTransport:
-    """Frames between agents of one process: a queue, delivered when asked."""
+    """Transport between agents of one process: a queue that is delivered on request."""
 
     def __init__(self, tap: Callable[[str, bytes], None] | None = None) -> None:
-        """Start with nobody listening; a tap sees every frame with its receiver."""
+        """Start without listeners.
+
+        Args:
+            tap: Called with (receiver, bytes) of every envelope that is sent.
+        """
         self._listeners: dict[str, Callable[[bytes], None]] = {}
         self._queue: deque[tuple[str, bytes]] = deque()
         self._tap = tap
 
     def listen(self, name: str, deliver: Callable[[bytes], None]) -> None:
-        """Deliver frames for this name to this function."""
+        """Deliver envelopes for this name to this function."""
         self._listeners[name] = deliver
 
-    def send(self, receiver: str, frame: bytes) -> None:
-        """Queue a frame."""
+    def send(self, receiver: str, data: bytes) -> None:
+        """Queue an envelope."""
         if receiver not in self._listeners:
-            raise LookupError(f"nobody called {receiver} can be reached")
+            raise UnreachablePeerError(receiver)
         if self._tap:
-            self._tap(receiver, frame)
-        self._queue.append((receiver, frame))
+            self._tap(receiver, data)
+        self._queue.append((receiver, data))
 
     def run(self) -> int:
-        """Deliver until nobody has anything more to say; return how many frames that took."""
+        """Deliver until the queue is empty; return how many envelopes that were."""
         delivered = 0
         while self._queue:
-            receiver, frame = self._queue.popleft()
-            self._listeners[receiver](frame)
+            receiver, data = self._queue.popleft()
+            self._listeners[receiver](data)
             delivered += 1
         return delivered
 
 
 class RayTransport:
-    """Frames as arguments of the peers' ``deliver`` method: bytes, never objects."""
+    """Transport that passes envelopes to the peers' ``deliver`` method: bytes, never objects."""
 
     def __init__(self, peers: Mapping[str, Any] | None = None) -> None:
-        """Take the handles of the peers' actors, by name."""
+        """Take the peers' actor handles, by name."""
         self._peers = dict(peers or {})
 
     def set_peers(self, peers: Mapping[str, Any]) -> None:
-        """Take the handles of who is there now, in place of those from before."""
+        """Replace the actor handles."""
         self._peers = dict(peers)
 
-    def send(self, receiver: str, frame: bytes) -> None:
-        """Send without waiting: two actors that wait for each other would never answer."""
+    def send(self, receiver: str, data: bytes) -> None:
+        """Send without waiting: two actors that waited for each other would deadlock."""
         if receiver not in self._peers:
-            raise LookupError(f"nobody called {receiver} can be reached")
-        self._peers[receiver].deliver.remote(frame)
-
-
-__all__ = ["Channel", "MemoryTransport", "MessageError", "RayTransport", "Transport"]
+            raise UnreachablePeerError(receiver)
+        self._peers[receiver].deliver.remote(data)

@@ -1,4 +1,4 @@
-"""What one agent holds of its negotiations: who it is, what it may show, and the edges that lead to it."""
+"""Data of a negotiation: an agent's public description, its anchor pools, and the result for one edge."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from alignment.status import Status
 
 @dataclass(frozen=True)
 class PeerInfo:
-    """Who an agent is, as far as peers need to know.
+    """Description of an agent's published model, as peers receive it.
 
     Attributes:
-        scene: Fingerprint of the scene it lives in.
-        checkpoint: Hash of the model that embedded its anchors.
-        core_dim: How many leading dimensions are its predictable core; 0 when it found none.
+        scene: Fingerprint of its scene.
+        checkpoint: Hash of the checkpoint that encoded its anchors.
+        core_dim: How many leading dimensions are its core; 0 when it found none.
         collapsed: Whether it found its own encoder collapsed.
     """
 
@@ -36,15 +36,15 @@ class PeerInfo:
 
 @dataclass(frozen=True)
 class EdgeResult:
-    """What the target knows of one edge once it is settled.
+    """Result of the negotiation of one edge, as its target holds it.
 
     Attributes:
-        map: All dimensions of the source's space to all of the target's; None when refused unseen.
-        core_map: Orthogonal map between the two cores.
-        score: Held-out figures; None when refused unseen.
+        map: All dimensions of the source's space to all of the target's; None when nothing was fitted.
+        core_map: Orthogonal map between the two cores; None when nothing was fitted.
+        score: Held-out metrics; None when nothing was fitted.
         budget: Held-out R2 by number of anchors and method.
-        lives: Incarnations of source and target that negotiated it.
-        bytes: What it took on the wire, both ways.
+        incarnations: Incarnations of source and target that negotiated it.
+        bytes: Bytes on the wire, both ways.
     """
 
     source: str
@@ -67,7 +67,7 @@ class EdgeResult:
 
 @dataclass(frozen=True)
 class AnchorPools:
-    """What an agent makes of the ticks that may be compared: [pool, D] each.
+    """Embeddings of all ticks that peers may compare, [pool_ticks, D] each.
 
     Attributes:
         anchors: From the stretch that maps are fitted on.
@@ -78,37 +78,38 @@ class AnchorPools:
     heldout: AnchorSet
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return them as named tensors, for a file."""
+        """Return the pools as named tensors, for a file."""
         return {
-            f"{part}.{name}": tensor
-            for part, pool in (("anchors", self.anchors), ("heldout", self.heldout))
+            f"{pool_name}.{name}": tensor
+            for pool_name, pool in (("anchors", self.anchors), ("heldout", self.heldout))
             for name, tensor in (("ticks", torch.tensor(pool.ids)), ("vectors", pool.vectors.contiguous()))
         }
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor], core_dim: int) -> "AnchorPools":
-        """Return what `tensors` named.
+        """Return the pools that `tensors` named.
 
         Raises:
-            KeyError, ValueError: They are not all there, or do not belong together.
+            KeyError, ValueError: A tensor is missing, or they do not fit together.
         """
         return cls(*(
-            AnchorSet(tuple(tensors[f"{part}.ticks"].tolist()), tensors[f"{part}.vectors"], core_dim)
-            for part in ("anchors", "heldout")
+            AnchorSet(tuple(tensors[f"{name}.ticks"].tolist()), tensors[f"{name}.vectors"], core_dim)
+            for name in ("anchors", "heldout")
         ))  # fmt: skip
 
-    def choose(self, offer: Offer, call: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the ticks to fit on and the ticks to score on, from the joint seed.
+    def choose(self, offer: Offer, request: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the ticks to fit on and the ticks to score on, from the nonces of both peers.
 
         Raises:
-            ValueError: More ticks are asked for than the pools hold.
+            ValueError: The request is for more ticks than the pools hold.
         """
-        seeds = np.random.SeedSequence([offer.nonce, call.nonce]).generate_state(2)
-        fit = choose_ticks(self.anchors.ids, call.anchors, int(seeds[0]))
-        return fit, choose_ticks(self.heldout.ids, call.heldout, int(seeds[1]))
+        seeds = np.random.SeedSequence([offer.nonce, request.nonce]).generate_state(2)
+        fit = choose_ticks(self.anchors.ids, request.anchors, int(seeds[0]))
+        return fit, choose_ticks(self.heldout.ids, request.heldout, int(seeds[1]))
 
-    def select(self, fit: Iterable[int], held: Iterable[int]) -> torch.Tensor:
+    def select(self, fit: Iterable[int], heldout: Iterable[int]) -> torch.Tensor:
         """Return the embeddings of those ticks, [anchors + heldout, D], in that order."""
         return torch.cat([
-            self.anchors.vectors[self.anchors.rows(fit)], self.heldout.vectors[self.heldout.rows(held)],
+            self.anchors.vectors[self.anchors.rows(fit)],
+            self.heldout.vectors[self.heldout.rows(heldout)],
         ])  # fmt: skip

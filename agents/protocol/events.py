@@ -1,4 +1,4 @@
-"""What an agent has to tell the person who watches."""
+"""Events that an agent reports to its supervisor."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from agents.protocol.edge import EdgeResult
 
 @dataclass(frozen=True)
 class AgentEvents:
-    """What an agent has to tell the person who watches, since it was last asked.
+    """Events of one agent since the last acknowledged one.
 
     Attributes:
-        incarnation: The life that tells it; the numbers of another life mean something else.
-        upto: Number of the last piece of news; asking for what came after it says that all before arrived.
-        edges: Edges into this agent that were settled.
-        posted: Messages that it sent.
-        refused: What it refused to read, one sentence each.
+        incarnation: Incarnation that numbers the events; numbers of another one mean nothing here.
+        last_number: Number of the last event; requesting later ones acknowledges all up to it.
+        edges: Settled edges into this agent.
+        sent: Messages that it sent.
+        refused: Why messages were refused or could not be sent, one sentence each.
     """
 
     incarnation: int

@@ -1,16 +1,17 @@
-"""What peers can say to each other: frozen messages, and nothing that could hold weights.
+"""Messages between peers: frozen typed structs, none of which can hold weights.
 
-Whoever has something new to show says Hello. One ordered pair (source -> target) is then negotiated in four
-frames. The target fits the map into its own space::
+An agent that publishes a new model sends Hello. One ordered pair (source -> target) is then negotiated in
+four messages; the target fits the map into its own space::
 
-    source                                   target
-      Offer    who I am, how I see      ->
-               how many ticks to compare <-   Call
-      Anchors  what I make of them      ->    fits, scores on held-out ticks
-               what came of it          <-    Verdict
+    source                                          target
+      Offer        its model and core         ->
+                   how many ticks to compare  <-      AnchorRequest
+      AnchorReply  embeddings of those ticks  ->      fits, then scores on held-out ticks
+                   accepted or refused        <-      Verdict
 
-Which ticks are compared follows from both nonces, so that no tick is sent and neither of two honest peers
-chooses them. A newcomer may ask one peer to teach it: Ask, answered by a Lesson, which is embeddings too.
+The compared ticks follow from the nonces of both peers, so no tick is sent and neither of two honest peers
+chooses them. A joiner may learn from one peer by distillation: the reply to a DistillRequest, a DistillReply,
+holds embeddings as well.
 """
 
 from typing import Annotated
@@ -22,24 +23,25 @@ from msgspec import Meta, Struct
 from agents.protocol.wire import MessageError
 from alignment.status import Status
 
-# \Z, not $, which lets a newline through; what peers say is printed, so it holds no control characters
+# \Z, not $, which lets a newline through; these are printed, so they hold no control characters
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+\Z")]
-Word = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z0-9_.:/-]*\Z")]
-Width = Annotated[int, Meta(ge=1, le=4096)]
+Token = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z0-9_.:/-]*\Z")]
+Dim = Annotated[int, Meta(ge=1, le=4096)]
 Count = Annotated[int, Meta(ge=1, le=65536)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Sentence = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+Reason = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 Digest = Annotated[bytes, Meta(min_length=8, max_length=8)]
-LARGEST_SCORE = 1e9
-Score = Annotated[float, Meta(ge=-LARGEST_SCORE, le=LARGEST_SCORE)]
+MAX_ABS_SCORE = 1e9
+Score = Annotated[float, Meta(ge=-MAX_ABS_SCORE, le=MAX_ABS_SCORE)]
+MAX_ABS_VALUE = 1e6  # of one number in an embedding
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
-    """What every message names: the edge it is about.
+    """Fields of every message: the edge that it is about.
 
     Attributes:
         source: Agent whose space the map starts from.
-        target: Agent whose space the map leads into, and who fits it.
+        target: Agent whose space the map leads into, and which fits it.
         round: Number of the negotiation; a later one replaces an earlier one.
     """
 
@@ -54,54 +56,54 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
 
     @property
     def sender(self) -> str:
-        """The agent that says it."""
+        """Name of the agent that sends it."""
         return self.source if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.target
 
     @property
     def receiver(self) -> str:
-        """The agent that it is said to."""
+        """Name of the agent that it is sent to."""
         return self.target if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.source
 
 
 class Hello(Message, frozen=True, tag="hello", kw_only=True):
-    """The source has a new model to show; the target offers its own, and hears an offer in return.
+    """The source has published a model; the target answers with an offer of its own model.
 
     Attributes:
-        checkpoint: Hash of that model.
+        checkpoint: Hash of the published checkpoint.
     """
 
-    checkpoint: Word
+    checkpoint: Token
 
 
 class Offer(Message, frozen=True, tag="offer", kw_only=True):
-    """The source says who it is and asks the target to learn its language.
+    """The source describes its model and asks the target to fit a map from it.
 
     Attributes:
-        scene: Fingerprint of the shared scene; peers in other worlds have nothing to compare.
+        scene: Fingerprint of the shared scene; agents of other scenes have nothing to compare.
         kind: Kind of world model.
-        checkpoint: Hash of the model that will embed.
+        checkpoint: Hash of the checkpoint that encodes the anchors.
         dim: Dimensions of its space.
-        core_dim: How many of them, the first ones, are its predictable core.
-        collapsed: Whether its own encoder collapsed, as it found itself.
-        nonce: Its half of the seed that chooses the ticks.
+        core_dim: How many of them, the leading ones, are its core.
+        collapsed: Whether the source found its own encoder collapsed.
+        nonce: The source's half of the seed that chooses the ticks.
     """
 
-    scene: Word
-    kind: Word
-    checkpoint: Word
-    dim: Width
+    scene: Token
+    kind: Token
+    checkpoint: Token
+    dim: Dim
     core_dim: Annotated[int, Meta(ge=0, le=4096)]
     collapsed: bool
     nonce: Natural
 
 
 class AnchorRequest(Message, frozen=True, tag="anchor_request", kw_only=True):
-    """The target says how much it wants to see.
+    """The target requests anchors for an offer.
 
     Attributes:
-        anchors: Ticks to fit on.
-        heldout: Ticks to score on, from another stretch of the scene.
-        nonce: Its half of the seed that chooses the ticks.
+        anchors: Number of ticks to fit on.
+        heldout: Number of ticks to score on, from another stretch of the scene.
+        nonce: The target's half of the seed that chooses the ticks.
     """
 
     anchors: Count
@@ -110,74 +112,74 @@ class AnchorRequest(Message, frozen=True, tag="anchor_request", kw_only=True):
 
 
 class AnchorReply(Message, frozen=True, tag="anchor_reply", kw_only=True):
-    """The source says what it makes of those ticks.
+    """The source sends its embeddings of the requested ticks.
 
     Attributes:
-        digest: Hash of the ticks, so that both know that they speak of the same instants.
-        rows: How many ticks: those to fit on, then those to score on.
-        dim: Dimensions of a row, the predictable core first.
+        digest: Hash of the ticks, so that both peers know that they mean the same ones.
+        rows: Number of ticks: those to fit on, then those to score on.
+        dim: Dimensions of a row, the core first.
         data: rows * dim little-endian float32.
     """
 
     digest: Digest
     rows: Annotated[int, Meta(ge=1, le=131072)]
-    dim: Width
+    dim: Dim
     data: bytes
 
-    def vectors(self) -> np.ndarray:
-        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_numbers`)."""
-        return _numbers(self.rows, self.dim, self.data)
+    def embeddings(self) -> np.ndarray:
+        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_read_embeddings`)."""
+        return _read_embeddings(self.rows, self.dim, self.data)
 
 
 class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
-    """The target says what came of it.
+    """The target's decision on the edge.
 
     Attributes:
-        status: accepted or refused.
-        reason: A sentence; empty when there is nothing to say.
+        status: Status.ACCEPTED or Status.REFUSED.
+        reason: A sentence; empty when there is no remark.
         r2_core: Held-out R2 between the two cores; 0 when nothing was scored.
-        null_r2: The best that shuffled pairs reach with either map.
+        null_r2: Best held-out R2 of either map on shuffled pairs.
     """
 
     status: Status
-    reason: Sentence
+    reason: Reason
     r2_core: Score
     null_r2: Score
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a status that is no verdict; decode turns it into a MessageError."""
+        """Raise ValueError for a status that is no verdict; `decode` turns it into a MessageError."""
         if self.status not in (Status.ACCEPTED, Status.REFUSED):
             raise ValueError(f"a verdict is {Status.ACCEPTED} or {Status.REFUSED}, not {self.status}")
 
 
 class DistillRequest(Message, frozen=True, tag="distill_request", kw_only=True):
-    """The target, a newcomer, asks the source to be its teacher.
+    """The target, the student, requests training targets from the source, its teacher.
 
     Attributes:
-        ticks: Consecutive ticks that it wants to be told of.
+        ticks: Number of consecutive ticks that it wants embeddings of.
     """
 
     ticks: Count
 
 
 class DistillReply(Message, frozen=True, tag="distill_reply", kw_only=True):
-    """The source tells what it makes of ticks that it trained on, none of which fits or scores a map.
+    """The source, the teacher, sends embeddings of training ticks, on which no map is fitted or scored.
 
     Attributes:
-        first: The first of the consecutive ticks.
-        rows: How many.
-        dim: Dimensions of a row, the teacher's predictable core.
+        first_tick: The first of the consecutive ticks.
+        rows: Number of ticks.
+        dim: Dimensions of a row: the teacher's core alone.
         data: rows * dim little-endian float32.
     """
 
-    first: Natural
+    first_tick: Natural
     rows: Count
-    dim: Width
+    dim: Dim
     data: bytes
 
-    def vectors(self) -> np.ndarray:
-        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_numbers`)."""
-        return _numbers(self.rows, self.dim, self.data)
+    def embeddings(self) -> np.ndarray:
+        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_read_embeddings`)."""
+        return _read_embeddings(self.rows, self.dim, self.data)
 
 
 AnyMessage = Hello | Offer | AnchorRequest | AnchorReply | Verdict | DistillRequest | DistillReply
@@ -199,19 +201,21 @@ def decode(body: bytes) -> AnyMessage:
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise MessageError(f"not a message: {error}") from error
+        # an unknown field is quoted as the peer wrote it: keep control characters out of logs and terminals
+        text = "".join(letter if letter.isprintable() else "?" for letter in str(error))
+        raise MessageError(f"not a message: {text}") from error
 
 
-def _numbers(rows: int, dim: int, data: bytes) -> np.ndarray:
-    """Return what a peer sent, float32 [rows, dim].
+def _read_embeddings(rows: int, dim: int, data: bytes) -> np.ndarray:
+    """Return embeddings from a peer, float32 [rows, dim].
 
     Raises:
-        MessageError: The bytes are not rows * dim numbers, or one of them is not finite or is absurd.
+        MessageError: The bytes are not rows * dim numbers, or one of them is not finite or too large.
     """
     if len(data) != 4 * rows * dim:
         raise MessageError(f"{rows} rows of {dim} numbers take {4 * rows * dim} bytes, not {len(data)}")
-    vectors = np.frombuffer(data, dtype="<f4").reshape(rows, dim)
+    embeddings = np.frombuffer(data, dtype="<f4").reshape(rows, dim)
     # one comparison refuses NaN, infinities and numbers whose square would overflow
-    if not (np.abs(vectors) < 1e6).all():
-        raise MessageError("an anchor holds a number that is not finite or passes one million")
-    return vectors.astype(np.float32)
+    if not (np.abs(embeddings) < MAX_ABS_VALUE).all():
+        raise MessageError(f"an embedding holds a number that is not finite or exceeds {MAX_ABS_VALUE:,.0f}")
+    return embeddings.astype(np.float32)

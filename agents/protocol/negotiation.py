@@ -1,9 +1,9 @@
-"""One side of agreeing on maps: messages in, messages out; no clock, no socket, no Ray.
+"""One agent's side of its negotiations: messages in, messages out, without clock, socket or Ray.
 
-The target of an edge fits, so every agent ends with the maps that lead *into* its own space. It fits on
-ticks of one stretch of the scene and scores on ticks of another; both peers derive the ticks from two
-nonces, one from each. The source speaks first and so cannot choose what it is asked; the target could, but
-it is the judge anyway.
+The target of an edge fits the map, so every agent ends with the maps that lead *into* its own space. It fits
+on ticks of one stretch of the scene and scores on ticks of another. Both peers derive the ticks from two
+nonces, one of each. The source sends its nonce first, so it cannot choose the ticks; the target could, but it
+would only deceive itself, since the verdict is its own.
 """
 
 from collections.abc import Iterable
@@ -13,34 +13,50 @@ import numpy as np
 import torch
 
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
-from agents.protocol.messages import (
-    LARGEST_SCORE,
-    AnchorReply,
-    AnchorRequest,
-    AnyMessage,
-    Offer,
-    Verdict,
-)
+from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
 from alignment.status import Status
 
-BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)
-OFFER, CALL, SHUFFLE = range(3)  # what a number is drawn for: who knows one can say nothing of another
+BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at
+# purposes of a random number: one who knows a number for one purpose learns nothing about the others
+OFFER_NONCE, REQUEST_NONCE, SHUFFLE_SEED = range(3)
+
+
+class StaleReplyError(MessageError):
+    """Reply that matches no open offer or request: it answers an earlier one, or none was sent.
+
+    Attributes:
+        peer: Sender of the reply.
+        round: Round that the reply names.
+        reply: Type of the message.
+    """
+
+    def __init__(self, peer: str, number: int, reply: str) -> None:
+        """Keep the fields."""
+        super().__init__(peer, number, reply)
+        self.peer, self.round, self.reply = peer, number, reply
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return (
+            f"{self.peer} sent {self.reply} of round {self.round}, which no open offer or request called for"
+        )
 
 
 @dataclass
 class Negotiation:
-    """One agent's side of all its negotiations.
+    """State of one agent's negotiations about its published model.
 
     Attributes:
-        card: Who this agent is.
-        pools: What it makes of the ticks.
-        rng: Draws this agent's nonces; nobody else's.
+        peer_info: Description of this agent's published model.
+        pools: Embeddings that it may send and fit on.
+        config: How many anchors to request, and when to accept a map.
+        rng: Source of this agent's nonces.
         edges: Settled edges into this agent, by source.
-        verdicts: What peers said of the edges out of this agent, by target.
+        verdicts: Verdicts of peers on the edges out of this agent, by target.
     """
 
     peer_info: PeerInfo
@@ -51,16 +67,16 @@ class Negotiation:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
     _requested: dict[str, tuple[Offer, AnchorRequest]] = field(default_factory=dict)  # by source
-    _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source; what came of that call
-    _rounds: dict[str, int] = field(default_factory=dict)  # newest offer heard, by source
+    _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source, on the last request
+    _rounds: dict[str, int] = field(default_factory=dict)  # newest offer received, by source
     _secret: int = 0
 
     def __post_init__(self) -> None:
-        """Draw once what all nonces follow from, so that the order in which peers speak changes none."""
+        """Draw one secret that all nonces derive from, so that the order of messages changes no nonce."""
         self._secret = int(self.rng.integers(2**62))
 
     def make_offers(self, peers: Iterable[str], number: int = 0) -> list[AnyMessage]:
-        """Offer this agent's space to its peers, in the round of this number."""
+        """Return an offer to each peer, sorted by name, for the round of this number."""
         names = sorted(peers)
         for peer in names:
             self._offered[peer] = Offer(
@@ -73,20 +89,21 @@ class Negotiation:
                 dim=self.peer_info.dim,
                 core_dim=self.peer_info.core_dim,
                 collapsed=self.peer_info.collapsed,
-                nonce=self._nonce(OFFER, peer, number),
+                nonce=self._nonce(OFFER_NONCE, peer, number),
             )
         return [self._offered[peer] for peer in names]
 
     def receive(self, message: AnyMessage) -> list[AnyMessage]:
-        """Take one message and return the replies it calls for; hearing it twice changes nothing.
+        """Process one message and return the replies to it; idempotent.
 
         Raises:
-            MessageError: The message is not for this agent, or does not follow from what was said before.
+            MessageError: The message is for another agent, or contradicts earlier ones.
+            StaleReplyError: It replies to no open offer or request.
         """
         if message.receiver != self.peer_info.name:
-            raise MessageError(f"a message for {message.receiver} reached {self.peer_info.name}")
+            raise MessageError(f"a message to {message.receiver} was delivered to {self.peer_info.name}")
         if message.source == message.target:
-            raise MessageError(f"{message.source} has no need of a map to itself")
+            raise MessageError(f"source and target are both {message.source}: an edge joins two agents")
         match message:
             case Offer():
                 return self._on_offer(message)
@@ -100,8 +117,8 @@ class Negotiation:
         return []
 
     def forget(self, peer: str) -> None:
-        """Let go of all that was said with a peer that left, or that begins a new life."""
-        for known in (
+        """Drop all state about a peer that left or restarted."""
+        for by_peer in (
             self.edges,
             self.verdicts,
             self._offered,
@@ -109,124 +126,125 @@ class Negotiation:
             self._verdicts_sent,
             self._rounds,
         ):
-            known.pop(peer, None)
+            by_peer.pop(peer, None)
 
-    def _nonce(self, purpose: int, peer: str, number: int, heard: int = 0) -> int:
-        entropy = [purpose, self._secret, number, heard, *peer.encode()]
+    def _nonce(self, purpose: int, peer: str, number: int, offer_nonce: int = 0) -> int:
+        entropy = [purpose, self._secret, number, offer_nonce, *peer.encode()]
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
     def _on_offer(self, offer: Offer) -> list[AnyMessage]:
         if offer.core_dim > offer.dim:
             raise MessageError(f"{offer.source} offers a core of {offer.core_dim} in {offer.dim} dimensions")
-        if offer.round < self._rounds.get(offer.source, 0):
-            raise MessageError(f"round {offer.round} with {offer.source} is already closed on this side")
+        newest = self._rounds.get(offer.source, 0)
+        if offer.round < newest:
+            raise MessageError(f"{offer.source} offers round {offer.round} after round {newest}")
         self._rounds[offer.source] = offer.round
         reason = self._refusal_reason(offer)
         if reason:
             self._requested.pop(offer.source, None)
             return [self._record_edge(offer, Status.REFUSED, reason)]
-        # the source's nonce goes into this one: were they independent, a second offer could pick the ticks
-        nonce = self._nonce(CALL, offer.source, offer.round, offer.nonce)
-        call = AnchorRequest(
+        # derived from the source's nonce too: otherwise the source could offer again until it likes the ticks
+        nonce = self._nonce(REQUEST_NONCE, offer.source, offer.round, offer.nonce)
+        request = AnchorRequest(
             source=offer.source, target=self.peer_info.name, round=offer.round,
             anchors=self.config.anchors, heldout=self.config.heldout, nonce=nonce,
         )  # fmt: skip
-        if self._requested.get(offer.source) != (offer, call):
-            self._requested[offer.source] = (offer, call)
+        if self._requested.get(offer.source) != (offer, request):
+            self._requested[offer.source] = (offer, request)
             self._verdicts_sent.pop(offer.source, None)
-        return [call]
+        return [request]
 
     def _refusal_reason(self, offer: Offer) -> str:
         if offer.scene != self.peer_info.scene:
-            return f"{offer.source} lives in another scene ({offer.scene}, here {self.peer_info.scene})"
+            return f"{offer.source} is in another scene ({offer.scene}, here {self.peer_info.scene})"
         for name, collapsed, core in (
             (offer.source, offer.collapsed, offer.core_dim),
             (self.peer_info.name, self.peer_info.collapsed, self.peer_info.core_dim),
         ):
             if collapsed or core == 0:
-                return f"the encoder of {name} collapsed: its codes do not follow the scene"
+                return f"the encoder of {name} collapsed: its latents do not follow the scene"
         return ""
 
-    def _matching_offer(self, answer: AnchorRequest | Verdict) -> Offer:
-        offer = self._offered.get(answer.target)
-        if offer is None or offer.round != answer.round:
-            raise MessageError(f"{answer.target} answers an offer that was not made (round {answer.round})")
+    def _matching_offer(self, reply: AnchorRequest | Verdict) -> Offer:
+        offer = self._offered.get(reply.target)
+        if offer is None or offer.round != reply.round:
+            raise StaleReplyError(reply.target, reply.round, type(reply).__name__)
         return offer
 
-    def _on_anchor_request(self, call: AnchorRequest) -> list[AnyMessage]:
-        offer = self._matching_offer(call)
+    def _on_anchor_request(self, request: AnchorRequest) -> list[AnyMessage]:
+        offer = self._matching_offer(request)
         try:
-            fit, held = self.pools.choose(offer, call)
+            fit, heldout = self.pools.choose(offer, request)
         except ValueError as error:
-            raise MessageError(f"{call.target} asks for what is not there: {error}") from error
-        vectors = self.pools.select(fit, held).to(torch.float32)
-        data = vectors.numpy().astype("<f4").tobytes()
+            raise MessageError(
+                f"{request.target} requests {request.anchors} anchors and {request.heldout} held-out ticks, "
+                f"and the pools hold {len(self.pools.anchors.ids)} and {len(self.pools.heldout.ids)}"
+            ) from error
+        embeddings = self.pools.select(fit, heldout).to(torch.float32)
         return [
             AnchorReply(
                 source=self.peer_info.name,
-                target=call.target,
-                round=call.round,
-                digest=digest_ids(fit + held),
-                rows=len(vectors),
-                dim=vectors.shape[1],
-                data=data,
+                target=request.target,
+                round=request.round,
+                digest=digest_ids(fit + heldout),
+                rows=len(embeddings),
+                dim=embeddings.shape[1],
+                data=embeddings.numpy().astype("<f4").tobytes(),
             )
         ]
 
-    def _on_anchor_reply(self, message: AnchorReply) -> list[AnyMessage]:
-        offer, call = self._requested.get(message.source, (None, None))
-        if offer is None or call is None or call.round != message.round:
-            raise MessageError(
-                f"{message.source} sends anchors that were not called for (round {message.round})"
-            )
-        fit, held = self.pools.choose(offer, call)
-        if message.digest != digest_ids(fit + held) or message.rows != len(fit + held):
-            raise MessageError(f"{message.source} speaks of other ticks than were agreed on")
-        if message.dim != offer.dim:
-            raise MessageError(f"{message.source} offered {offer.dim} dimensions and sends {message.dim}")
-        theirs = torch.from_numpy(message.vectors())
-        # only the first showing counts: nobody tries again until it is liked
-        if message.source not in self._verdicts_sent:
-            self._verdicts_sent[message.source] = self._fit(offer, theirs, fit, held)
-        return [self._verdicts_sent[message.source]]
+    def _on_anchor_reply(self, reply: AnchorReply) -> list[AnyMessage]:
+        offer, request = self._requested.get(reply.source, (None, None))
+        if offer is None or request is None or request.round != reply.round:
+            raise StaleReplyError(reply.source, reply.round, type(reply).__name__)
+        fit, heldout = self.pools.choose(offer, request)
+        if reply.digest != digest_ids(fit + heldout) or reply.rows != len(fit + heldout):
+            raise MessageError(f"{reply.source} sent anchors of other ticks than both nonces choose")
+        if reply.dim != offer.dim:
+            raise MessageError(f"{reply.source} offered {offer.dim} dimensions and sent {reply.dim}")
+        embeddings = torch.from_numpy(reply.embeddings())
+        # only the first reply is fitted: a source cannot retry until the verdict suits it
+        if reply.source not in self._verdicts_sent:
+            self._verdicts_sent[reply.source] = self._fit(offer, embeddings, fit, heldout)
+        return [self._verdicts_sent[reply.source]]
 
     def _fit(
-        self, offer: Offer, theirs: torch.Tensor, fit: tuple[int, ...], held: tuple[int, ...]
+        self, offer: Offer, embeddings: torch.Tensor, fit: tuple[int, ...], heldout: tuple[int, ...]
     ) -> Verdict:
-        fit_pair = shared(AnchorSet(fit, theirs[: len(fit)], offer.core_dim), self.pools.anchors)
-        held_pair = shared(AnchorSet(held, theirs[len(fit) :], offer.core_dim), self.pools.heldout)
-        cores = (offer.core_dim, self.peer_info.core_dim)
-        seed = self._nonce(SHUFFLE, offer.source, offer.round, offer.nonce)
+        fit_pair = shared(AnchorSet(fit, embeddings[: len(fit)], offer.core_dim), self.pools.anchors)
+        heldout_pair = shared(AnchorSet(heldout, embeddings[len(fit) :], offer.core_dim), self.pools.heldout)
+        core_dims = (offer.core_dim, self.peer_info.core_dim)
+        seed = self._nonce(SHUFFLE_SEED, offer.source, offer.round, offer.nonce)
         generator = torch.Generator().manual_seed(seed)
-        maps, score = score_edge(fit_pair, held_pair, cores, generator, ridge=self.config.ridge)
-        budgets = [pairs for pairs in BUDGETS if pairs <= len(fit)]
-        curve = budget_curve(fit_pair, held_pair, budgets, cores, generator)
-        status, reason = self._decide(score, cores)
+        maps, score = score_edge(fit_pair, heldout_pair, core_dims, generator, ridge=self.config.ridge)
+        budgets = [anchors for anchors in BUDGETS if anchors <= len(fit)]
+        curve = budget_curve(fit_pair, heldout_pair, budgets, core_dims, generator)
+        status, reason = self._decide(score, core_dims)
         return self._record_edge(
             offer, status, reason, score=score, map=maps.full, core_map=maps.core, budget=tuple(curve),
-            anchors=len(fit), heldout=len(held), core_dims=cores,
+            anchors=len(fit), heldout=len(heldout), core_dims=core_dims,
         )  # fmt: skip
 
-    def _decide(self, score: EdgeScore, cores: tuple[int, int]) -> tuple[Status, str]:
-        best, chance = score.spectrum[0], score.null_spectrum[0]
-        if best <= chance:
+    def _decide(self, score: EdgeScore, core_dims: tuple[int, int]) -> tuple[Status, str]:
+        strongest, chance = score.spectrum[0], score.null_spectrum[0]
+        if strongest <= chance:
             return Status.REFUSED, (
-                f"its strongest common direction ({best:.2f}) does not beat shuffled pairs ({chance:.2f})"
+                f"the strongest shared direction ({strongest:.2f}) does not exceed that of shuffled pairs "
+                f"({chance:.2f})"
             )
         if score.r2_core <= max(score.null_r2, 0.0) + self.config.min_r2_margin:
             return Status.REFUSED, (
-                f"held-out R2 {score.r2_core:.2f} between the cores does not beat shuffled pairs "
-                f"({score.null_r2:.2f}) by {self.config.min_r2_margin:g}"
+                f"held-out R2 {score.r2_core:.2f} between the cores does not exceed that of shuffled pairs "
+                f"({score.null_r2:.2f}) by negotiation.min_r2_margin={self.config.min_r2_margin:g}"
             )
-        if cores[0] != cores[1]:
-            return (
-                Status.ACCEPTED,
-                f"the cores differ: {cores[0]} dimensions at the source, {cores[1]} at the target",
+        if core_dims[0] != core_dims[1]:
+            return Status.ACCEPTED, (
+                f"the cores differ: {core_dims[0]} dimensions at the source, {core_dims[1]} at the target"
             )
         return Status.ACCEPTED, ""
 
-    def _record_edge(self, offer: Offer, status: Status, reason: str, **found: object) -> Verdict:
-        score = found.get("score")
+    def _record_edge(self, offer: Offer, status: Status, reason: str, **result: object) -> Verdict:
+        score = result.get("score")
         self.edges[offer.source] = EdgeResult(
             offer.source,
             self.peer_info.name,
@@ -235,10 +253,10 @@ class Negotiation:
             reason,
             offer.checkpoint,
             self.peer_info.checkpoint,
-            **found,  # type: ignore[arg-type]
+            **result,  # type: ignore[arg-type]
         )
         return Verdict(
             source=offer.source, target=self.peer_info.name, round=offer.round, status=status, reason=reason,
-            r2_core=max(score.r2_core, -LARGEST_SCORE) if isinstance(score, EdgeScore) else 0.0,
-            null_r2=max(score.null_r2, -LARGEST_SCORE) if isinstance(score, EdgeScore) else 0.0,
+            r2_core=max(score.r2_core, -MAX_ABS_SCORE) if isinstance(score, EdgeScore) else 0.0,
+            null_r2=max(score.null_r2, -MAX_ABS_SCORE) if isinstance(score, EdgeScore) else 0.0,
         )  # fmt: skip

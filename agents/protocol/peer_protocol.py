@@ -1,10 +1,12 @@
-"""What an agent says to whom, and when: it greets, offers, answers, and tells nobody the same thing twice.
+"""One agent's exchange with all its peers: it announces models, makes offers, replies, and retries.
 
-An agent that has something new to show says Hello to every peer. Whoever hears a Hello, or an Offer, of a
-model that it has not offered to yet, offers its own; so each pair negotiates both of its edges once for every
-pair of models, whoever came first, and a newcomer costs as many messages as it has peers, times a constant.
+An agent that publishes a model sends Hello to every peer. An agent that receives a Hello, or an Offer, of a
+model that it has not offered to yet sends an offer of its own model. So each pair negotiates both of its
+edges once for every pair of models, whichever peer was first, and a joiner costs a constant number of
+messages for each peer.
 """
 
+import logging
 import math
 import threading
 import time
@@ -12,134 +14,173 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from agents.protocol.channel import Channel, SentMessage, Transport
+from agents.protocol.channel import Channel, SentMessage, Transport, UnreachablePeerError
 from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
 from agents.protocol.messages import AnyMessage, DistillReply, DistillRequest, Hello, Offer
-from agents.protocol.negotiation import Negotiation
+from agents.protocol.negotiation import Negotiation, StaleReplyError
 from agents.protocol.wire import MessageError
 
-REPLY_GRACE_SECONDS = 0.1  # seconds after a frame in which the next one of the same conversation is expected
-MAX_REFUSALS_KEPT = 100  # refusals kept for who asks; more would only be the same one again
+logger = logging.getLogger(__name__)
+
+REPLY_GRACE_SECONDS = 0.1  # seconds in which the next message of the same conversation is expected
+MAX_REFUSALS_KEPT = (
+    100  # oldest refusals beyond this number are dropped, so that a peer cannot fill the memory
+)
 
 
-class StaleReplyError(MessageError):
-    """An answer that came when the question had been withdrawn."""
+class UnknownSenderError(MessageError):
+    """Message of an agent that is not in the peer list.
+
+    Attributes:
+        sender: Name in the message.
+        receiver: Agent that refuses it.
+    """
+
+    def __init__(self, sender: str, receiver: str) -> None:
+        """Keep both names."""
+        super().__init__(sender, receiver)
+        self.sender, self.receiver = sender, receiver
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.sender} is not a peer of {self.receiver}"
 
 
 class PeerProtocol:
-    """One agent's side of all its conversations. Every method may be called from any thread."""
+    """One agent's side of the protocol; every method may be called from any thread.
+
+    Attributes:
+        channel: Packs and unpacks messages.
+        negotiation: State about the published model; None while none is published.
+        distill_requests: Open requests of students, by name.
+        distill_replies: Replies of teachers that are not used yet, by name.
+        announced_peers: Peers that have sent Hello, and so have a model to distill from.
+        busy_until: On the monotonic clock: until then a peer is being answered, or is expected to reply.
+    """
 
     def __init__(self, name: str, transport: Transport, incarnation: int = 0) -> None:
-        """Begin a life in which nobody is known and there is nothing to show."""
+        """Start without peers and without a published model."""
         self.name = name
         self.channel = Channel(transport, incarnation)
         self.negotiation: Negotiation | None = None
-        self.distill_requests: dict[str, DistillRequest] = {}  # pupils that wait for a lesson, by name
-        self.greeted_by: set[str] = set()  # peers that have said Hello, and so have something to teach
-        self.distill_replies: dict[str, DistillReply] = {}  # by teacher
-        self._peers: dict[str, int] = {}  # the life that each is in
-        self._offered_models: dict[
-            str, tuple[str, str]
-        ] = {}  # models that the newest offer to each peer was for
+        self.distill_requests: dict[str, DistillRequest] = {}
+        self.distill_replies: dict[str, DistillReply] = {}
+        self.announced_peers: set[str] = set()
+        self.busy_until = 0.0
+        self._incarnations: dict[str, int] = {}  # of each peer in the peer list
+        self._offered_models: dict[str, tuple[str, str]] = {}  # (own, peer's) checkpoint of the last offer
         self._rounds: Counter[str] = Counter()  # offers made, by peer
-        self._recorded: dict[str, EdgeResult] = {}
+        self._recorded: dict[str, EdgeResult] = {}  # last edge that became an event, by source
         self._events: deque[tuple[int, EdgeResult | SentMessage | str]] = deque()
         self._event_number = 0
         self._models_published = 0
-        self._silent_peers: set[str] = set()  # peers that have said nothing since the last reminder
-        self._settled_peers: set[str] = set()  # peers with both edges settled at least once in their life
+        self._silent_peers: set[str] = set()  # unsettled and without a message since the last retry
+        self._settled_peers: set[str] = set()  # both edges settled at least once in their incarnation
         self._lock = threading.RLock()
-        self.busy_until = 0.0  # on the monotonic clock: until then a peer is being answered, or soon will be
 
-    def update_peers(self, peers: Mapping[str, int]) -> None:
-        """Learn who is there, and in which life; whoever is new hears a Hello."""
+    def update_peers(self, incarnations: Mapping[str, int]) -> None:
+        """Replace the peer list, peers' incarnations by name, and send Hello to new and restarted peers."""
         with self._lock:
-            before, self._peers = self._peers, dict(peers)
-            for name in before.keys() - peers.keys():
+            before, self._incarnations = self._incarnations, dict(incarnations)
+            for name in before.keys() - incarnations.keys():
+                logger.info("%s: peer %s left", self.name, name)
                 self._forget_peer(name)
-            new = sorted(name for name, life in peers.items() if before.get(name) != life)
+            new = sorted(name for name, number in incarnations.items() if before.get(name) != number)
             for name in new:
-                if self.channel.incarnations.get(name, -1) < peers[name]:
+                logger.info("%s: peer %s is present as incarnation %d", self.name, name, incarnations[name])
+                if self.channel.incarnations.get(name, -1) < incarnations[name]:
                     self._forget_peer(name)
-                    self.channel.incarnations[name] = peers[name]
+                    self.channel.incarnations[name] = incarnations[name]
             self._send_hello(new)
 
     def publish(self, negotiation: Negotiation) -> None:
-        """Show peers a new model, in place of what was shown before."""
+        """Replace the published model and send Hello to all peers."""
         with self._lock:
             self.negotiation = negotiation
             self._models_published += 1
             self._offered_models.clear()
             self._recorded.clear()
-            self._send_hello(self._peers)
+            self._send_hello(self._incarnations)
             self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
 
     def withdraw(self) -> None:
-        """Have nothing to show until the next model is published."""
+        """Withdraw the published model; until the next one, peers get no reply."""
         with self._lock:
             self.negotiation = None
             self._settled_peers.clear()
 
     def send(self, messages: Iterable[AnyMessage]) -> None:
-        """Send messages that no other message called for: a question to a teacher, a lesson to a pupil."""
+        """Send messages that are not replies of the negotiation, such as those of a distillation."""
         with self._lock:
             self._send(messages)
 
-    def receive(self, frame: bytes) -> None:
-        """Take one frame and send the replies; what cannot be read is refused and remembered."""
+    def receive(self, data: bytes) -> None:
+        """Process one envelope and send the replies; what is not valid is refused, logged and reported."""
         self.busy_until = math.inf
         with self._lock:
             try:
-                message = self.channel.receive(frame)
-                if message.sender not in self._peers:
-                    raise MessageError(f"{message.sender} is nobody that {self.name} has met")
-                if message.receiver != self.name:
-                    raise MessageError(f"a message for {message.receiver} reached {self.name}")
-                self._silent_peers.discard(message.sender)
-                self._notice_restart(message.sender)
-                if isinstance(message, Offer):
-                    self._reset_byte_count(message, len(frame))
-                self._send(self._reply_to(message))
-                self._record_settled_edge(message)
-            except StaleReplyError:
-                pass  # an answer to what was said before the newest model; its Hello has started anew
+                self._process(self.channel.receive(data), len(data))
+            except StaleReplyError as error:
+                if (
+                    self._models_published > 1
+                ):  # it answers an offer of an earlier model; Hello has started anew
+                    logger.debug("%s: ignored a stale reply: %s", self.name, error)
+                else:
+                    self._record_refusal(error)
             except MessageError as error:
-                self._record(str(error))
+                self._record_refusal(error)
             finally:
                 self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
 
-    def retry_stalled(self) -> None:
-        """Speak again to who has not settled both edges and has been silent since the last reminder.
+    def _process(self, message: AnyMessage, size: int) -> None:
+        if message.sender not in self._incarnations:
+            raise UnknownSenderError(message.sender, self.name)
+        if message.receiver != self.name:
+            raise MessageError(f"a message to {message.receiver} was delivered to {self.name}")
+        self._silent_peers.discard(message.sender)
+        self._notice_restart(message.sender)
+        if isinstance(message, Offer):  # a new round: count the bytes of the edge from here
+            self.channel.sent[message.edge], self.channel.received[message.edge] = 0, size
+        self._send(self._replies_to(message))
+        self._record_settled_edge(message)
 
-        Frames are lost when a process dies on the way; the next reminder starts such a conversation anew.
+    def retry_stalled(self) -> None:
+        """Restart the negotiation with peers that are unsettled and sent nothing since the last retry.
+
+        Messages are lost when a process dies; this starts such a conversation again.
         """
         with self._lock:
             if self.negotiation is None:
                 return
             verdicts, edges = self.negotiation.verdicts, self.negotiation.edges
-            open_ = {peer for peer in self._peers if peer not in edges or peer not in verdicts}
-            stuck = open_ & self._silent_peers
-            for peer in sorted(stuck):
-                made = self._offered_models.pop(peer, None)
-                if made is None:
+            unsettled = {peer for peer in self._incarnations if peer not in edges or peer not in verdicts}
+            for peer in sorted(unsettled & self._silent_peers):
+                logger.info("%s: retrying the negotiation with %s, which has not answered", self.name, peer)
+                offered = self._offered_models.pop(peer, None)
+                if offered is None:
                     self._send_hello([peer])
-                else:  # a Hello would not bring back a peer for whom nothing is missing
-                    self._send(self._offer(peer, made[1]))
-            self._silent_peers = open_
+                else:  # a peer whose own edges are settled would not answer a Hello
+                    self._send(self._offer(peer, offered[1]))
+            self._silent_peers = unsettled
 
     @property
     def peers(self) -> frozenset[str]:
-        """Who is there."""
-        return frozenset(self._peers)
+        """Names of all peers."""
+        return frozenset(self._incarnations)
 
     def settled(self) -> bool:
-        """Whether both edges with every peer that is known have been settled, be it for an earlier model."""
+        """Return whether both edges with every peer are settled, if only for an earlier model."""
         with self._lock:
-            return self.negotiation is not None and self._peers.keys() <= self._settled_peers
+            return self.negotiation is not None and self._incarnations.keys() <= self._settled_peers
 
     def events(self, incarnation: int, since: int) -> AgentEvents:
-        """Return what is new; what was asked for before, by its number in this life, is forgotten."""
+        """Return the events after a number, and drop those up to it.
+
+        Args:
+            incarnation: Incarnation that `since` was counted in; with another one nothing is dropped.
+            since: Number of the last event that the caller has.
+        """
         with self._lock:
             if incarnation == self.channel.incarnation:
                 while self._events and self._events[0][0] <= since:
@@ -153,34 +194,31 @@ class PeerProtocol:
                 tuple(item for item in items if isinstance(item, str)),
             )
 
-    def _reply_to(self, message: AnyMessage) -> list[AnyMessage]:
+    def _replies_to(self, message: AnyMessage) -> list[AnyMessage]:
         if isinstance(message, Hello):
-            self.greeted_by.add(message.source)
+            self.announced_peers.add(message.source)
         match message:
             case DistillRequest():
                 self.distill_requests[message.target] = message
             case DistillReply():
                 self.distill_replies[message.source] = message
             case _ if self.negotiation is None:
-                pass  # nothing to show yet: the Hello that says so later brings the peer back
+                pass  # the Hello of the next published model makes the peer offer again
             case Hello():
                 return self._offer(message.source, message.checkpoint)
             case Offer():
                 replies = self.negotiation.receive(message)
                 return replies + self._offer(message.source, message.checkpoint)
             case _:
-                try:
-                    return self.negotiation.receive(message)
-                except MessageError as error:
-                    raise StaleReplyError(str(error)) if self._models_published > 1 else error from None
+                return self.negotiation.receive(message)
         return []
 
-    def _offer(self, peer: str, theirs: str) -> list[AnyMessage]:
+    def _offer(self, peer: str, peer_checkpoint: str) -> list[AnyMessage]:
         assert self.negotiation is not None
-        pair = (self.negotiation.peer_info.checkpoint, theirs)
-        if self._offered_models.get(peer) == pair:
+        models = (self.negotiation.peer_info.checkpoint, peer_checkpoint)
+        if self._offered_models.get(peer) == models:
             return []
-        self._offered_models[peer] = pair
+        self._offered_models[peer] = models
         number = self._rounds[peer]
         self._rounds[peer] += 1
         return self.negotiation.make_offers([peer], number)
@@ -197,49 +235,51 @@ class PeerProtocol:
         for message in messages:
             try:
                 self.channel.send([message])
-            except LookupError as error:  # it left while we were thinking
+            except UnreachablePeerError as error:  # it left in the meantime
+                logger.info("%s: could not send %s: %s", self.name, type(message).__name__, error)
                 self._record(str(error))
         for entry in self.channel.log:
             self._record(entry)
         self.channel.log.clear()
 
     def _notice_restart(self, peer: str) -> None:
-        """Let go of a former life as soon as the new one speaks, even before the registry tells of it."""
-        life = self.channel.incarnations[peer]
-        if life > self._peers[peer]:
-            self._peers[peer] = life
+        """Drop the state about a peer's former incarnation, which may precede the supervisor's peer list."""
+        incarnation = self.channel.incarnations[peer]
+        if incarnation > self._incarnations[peer]:
+            logger.info("%s: peer %s restarted as incarnation %d", self.name, peer, incarnation)
+            self._incarnations[peer] = incarnation
             self._forget_peer(peer)
 
     def _forget_peer(self, peer: str) -> None:
         self._offered_models.pop(peer, None)
         self._recorded.pop(peer, None)
-        self.greeted_by.discard(peer)
+        self.announced_peers.discard(peer)
         self._settled_peers.discard(peer)
         if self.negotiation is not None:
             self.negotiation.forget(peer)
 
-    def _reset_byte_count(self, offer: Offer, size: int) -> None:
-        self.channel.sent[offer.edge], self.channel.received[offer.edge] = 0, size
-
     def _record_settled_edge(self, message: AnyMessage) -> None:
-        talk = self.negotiation
-        if talk is not None and message.sender in talk.edges and message.sender in talk.verdicts:
-            self._settled_peers.add(message.sender)
-        edge = talk.edges.get(message.source) if talk else None
+        negotiation, sender = self.negotiation, message.sender
+        if negotiation is not None and sender in negotiation.edges and sender in negotiation.verdicts:
+            self._settled_peers.add(sender)
+        edge = negotiation.edges.get(message.source) if negotiation else None
         if edge is None or message.target != self.name or self._recorded.get(edge.source) is edge:
             return
         self._recorded[edge.source] = edge
         pair = (edge.source, edge.target)
-        lives = (self.channel.incarnations[edge.source], self.channel.incarnation)
-        spent = self.channel.sent[pair] + self.channel.received[pair]
-        self._record(replace(edge, incarnations=lives, bytes=spent))
+        incarnations = (self.channel.incarnations[edge.source], self.channel.incarnation)
+        size = self.channel.sent[pair] + self.channel.received[pair]
+        logger.info("edge %s -> %s %s%s", *pair, edge.status, f": {edge.reason}" if edge.reason else "")
+        self._record(replace(edge, incarnations=incarnations, bytes=size))
+
+    def _record_refusal(self, error: MessageError) -> None:
+        logger.warning("%s: refused a message: %s", self.name, error)
+        self._record(str(error))
 
     def _record(self, item: EdgeResult | SentMessage | str) -> None:
         self._event_number += 1
         self._events.append((self._event_number, item))
-        if (
-            isinstance(item, str)
-            and sum(isinstance(kept, str) for _, kept in self._events) > MAX_REFUSALS_KEPT
-        ):
-            oldest = next(entry for entry in self._events if isinstance(entry[1], str))
-            self._events.remove(oldest)
+        if isinstance(item, str):
+            refusals = [entry for entry in self._events if isinstance(entry[1], str)]
+            if len(refusals) > MAX_REFUSALS_KEPT:
+                self._events.remove(refusals[0])

@@ -1,36 +1,57 @@
-"""Frames: how one message travels as bytes, on every transport.
+"""Envelope: one message as bytes, the same on every transport.
 
-A frame is a fixed header followed by a msgpack body::
+An envelope is a fixed header followed by a msgpack body::
 
     magic 4s | version u16 | flags u16 | incarnation u32 | nonce u64 | key id 8s | signature 64s | body
 
-Key id and signature are zero while nobody signs. All integers are big-endian.
+All integers are big-endian. Key id and signature are zero because envelopes are not signed yet.
 """
 
 import struct
 from dataclasses import dataclass
 
 MAGIC = b"SJPA"
-VERSION = 1
-MAX_FRAME = 16 * 1024 * 1024  # bytes; what a peer may make us hold before anything is checked
+VERSION = 2
+MAX_ENVELOPE_BYTES = 16 * 1024 * 1024  # bounds the memory that a peer can claim before any check
 _HEADER = struct.Struct(">4sHHIQ8s64s")
-HEADER_SIZE = _HEADER.size
+HEADER_BYTES = _HEADER.size
 
 
 class MessageError(ValueError):
-    """Bytes from a peer that are not a message of ours; the text says what is wrong."""
+    """Bytes or a message from a peer that are not valid; subclasses carry fields."""
+
+
+class VersionError(MessageError):
+    """Envelope of another version of the protocol.
+
+    Attributes:
+        received: Version in the envelope.
+        supported: Version of this agent.
+    """
+
+    def __init__(self, received: int, supported: int = VERSION) -> None:
+        """Keep both versions."""
+        super().__init__(received, supported)
+        self.received, self.supported = received, supported
+
+    def __str__(self) -> str:
+        """Return a sentence that names both versions."""
+        return (
+            f"the peer sent version {self.received} of the protocol and this agent speaks version "
+            f"{self.supported}: install the same release of social-jepa on every machine"
+        )
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """The header's fields and the body's bytes.
+    """Fields of the header, and the body.
 
     Attributes:
-        body: msgpack bytes of one message.
-        incarnation: Which of its lives the sender is in; peers refuse what a former one says.
-        nonce: Number of the frame.
+        body: One message as msgpack.
+        incarnation: Number of the sender's process lifetime; a receiver refuses an earlier one.
+        nonce: Number of the envelope within that incarnation, from 1.
         key_id: First eight bytes of the hash of the sender's public key.
-        signature: ed25519 over header (with this field zero) and body.
+        signature: ed25519 over the header, with this field zero, and the body.
     """
 
     body: bytes
@@ -40,42 +61,42 @@ class Envelope:
     signature: bytes = bytes(64)
 
 
-def pack(frame: Envelope) -> bytes:
-    """Return the frame as bytes.
+def pack(envelope: Envelope) -> bytes:
+    """Return the envelope as bytes.
 
     Raises:
-        MessageError: The frame is larger than MAX_FRAME or a field does not fit.
+        MessageError: It is larger than MAX_ENVELOPE_BYTES, or a field does not fit.
     """
-    if HEADER_SIZE + len(frame.body) > MAX_FRAME:
-        raise MessageError(
-            f"a frame of {HEADER_SIZE + len(frame.body)} bytes passes the limit of {MAX_FRAME}"
-        )
-    if (len(frame.key_id), len(frame.signature)) != (8, 64):  # struct would pad or cut without a word
-        raise MessageError("a key id has 8 bytes and a signature 64")
+    size = HEADER_BYTES + len(envelope.body)
+    if size > MAX_ENVELOPE_BYTES:
+        raise MessageError(f"an envelope of {size} bytes exceeds the limit of {MAX_ENVELOPE_BYTES}")
+    if (len(envelope.key_id), len(envelope.signature)) != (8, 64):  # struct would silently pad or cut
+        raise MessageError("a key id has 8 bytes and a signature has 64")
     try:
         header = _HEADER.pack(
-            MAGIC, VERSION, 0, frame.incarnation, frame.nonce, frame.key_id, frame.signature
+            MAGIC, VERSION, 0, envelope.incarnation, envelope.nonce, envelope.key_id, envelope.signature
         )
     except struct.error as error:
         raise MessageError(f"a header field does not fit: {error}") from error
-    return header + frame.body
+    return header + envelope.body
 
 
 def unpack(data: bytes) -> Envelope:
-    """Return the frame in these bytes; checks run from the cheapest to the dearest.
+    """Return the envelope in these bytes; the cheapest checks run first.
 
     Raises:
-        MessageError: Too long, too short, another protocol, another version, or unknown flags.
+        MessageError: Too long, too short, another protocol, or unknown flags.
+        VersionError: Another version of the protocol.
     """
-    if len(data) > MAX_FRAME:
-        raise MessageError(f"{len(data)} bytes pass the limit of {MAX_FRAME}")
-    if len(data) < HEADER_SIZE:
-        raise MessageError(f"{len(data)} bytes are shorter than a header of {HEADER_SIZE}")
+    if len(data) > MAX_ENVELOPE_BYTES:
+        raise MessageError(f"{len(data)} bytes exceed the limit of {MAX_ENVELOPE_BYTES}")
+    if len(data) < HEADER_BYTES:
+        raise MessageError(f"{len(data)} bytes are shorter than a header of {HEADER_BYTES}")
     magic, version, flags, incarnation, nonce, key_id, signature = _HEADER.unpack_from(data)
     if magic != MAGIC:
-        raise MessageError(f"not a Social-JEPA frame: it starts with {magic!r}")
+        raise MessageError(f"not a Social-JEPA envelope: it starts with {magic!r}")
     if version != VERSION:
-        raise MessageError(f"the peer speaks version {version} of the protocol, this agent version {VERSION}")
+        raise VersionError(version)
     if flags:
         raise MessageError(f"unknown flags {flags:#06x}")
-    return Envelope(bytes(data[HEADER_SIZE:]), incarnation, nonce, key_id, signature)
+    return Envelope(bytes(data[HEADER_BYTES:]), incarnation, nonce, key_id, signature)

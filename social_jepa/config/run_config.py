@@ -14,7 +14,7 @@ from typing import Any
 from agents.config_error import ConfigError
 from agents.models.settings import ModelConfig, check_kind
 from agents.protocol.settings import NegotiationConfig
-from agents.protocol.wire import MAX_FRAME
+from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import DistillationConfig, TrainingConfig
 from env.camera import Pose, RingConfig, ring_pose
 from env.scene import Scene, SceneConfig
@@ -116,10 +116,10 @@ class RunConfig:
                 f"raise training.segments or lower {dim_setting}",
             )
         size = 4 * (self.negotiation.anchors + self.negotiation.heldout) * dim
-        if size > MAX_FRAME // 2:
+        if size > MAX_ENVELOPE_BYTES // 2:
             raise ConfigError(
                 f"negotiation.anchors + negotiation.heldout, times the {dim} dimensions of {dim_setting}, "
-                f"make {size:,} bytes: at most {MAX_FRAME // 2:,} fit into one message"
+                f"make {size:,} bytes: at most {MAX_ENVELOPE_BYTES // 2:,} fit into one message"
             )
         views, segment_ticks = self.model.sensor_spec_of(kind).views, self.training.segment_ticks
         if self.training.replay_ticks // views < 2 * segment_ticks:

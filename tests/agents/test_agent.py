@@ -10,7 +10,7 @@ from agents.protocol.settings import NegotiationConfig, tick_ranges
 from agents.training.settings import GAP
 from alignment.core import autocorrelations
 from alignment.status import Status
-from tests.support.swarm import figures, negotiate, tiny_spec
+from tests.support.swarm import comparable, negotiate_all, tiny_spec
 
 
 def train_and_publish(folder, count=2, **training):
@@ -21,7 +21,7 @@ def train_and_publish(folder, count=2, **training):
 
 
 def negotiated_edges(agents):
-    negotiate({agent.spec.name: agent.negotiation for agent in agents})
+    negotiate_all({agent.spec.name: agent.negotiation for agent in agents})
     return [agent.negotiation.edges for agent in agents]
 
 
@@ -46,8 +46,8 @@ def test_two_independently_trained_agents_accept_maps_between_their_cores(pair):
 def test_equal_specs_give_equal_edges_bit_for_bit(pair, tmp_path):
     agents, _ = train_and_publish(tmp_path)
     for edges, repeated in zip(pair[2], negotiated_edges(agents), strict=True):
-        assert {peer: figures(edge) for peer, edge in edges.items()} == {
-            peer: figures(edge) for peer, edge in repeated.items()
+        assert {peer: comparable(edge) for peer, edge in edges.items()} == {
+            peer: comparable(edge) for peer, edge in repeated.items()
         }
 
 

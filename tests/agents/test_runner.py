@@ -1,4 +1,5 @@
 import contextlib
+import logging
 import threading
 import time
 from dataclasses import replace
@@ -9,209 +10,219 @@ import torch
 from agents.agent import Agent
 from agents.models.checker import WorldModelError
 from agents.protocol.peer_protocol import PeerProtocol
-from agents.runner import AgentRunner
+from agents.runner import AgentRunner, AgentStoppedError
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent
-from tests.support.runners import MOVED, World, losses_of, spec, step
+from tests.support.runners import MOVED_POSE, runner_spec, state, step, uninterrupted_losses
 
 
-def test_a_life_learns_publishes_and_goes_on(world, tmp_path):
-    life = world.begin(spec(tmp_path))
-    world.until(lambda: life.snapshot is not None)
-    first = life.snapshot
-    world.until(lambda: step(life) >= 20)
+def test_a_runner_trains_publishes_and_trains_online(group, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    runner = group.start(runner_spec(tmp_path))
+    group.wait_until(lambda: runner.snapshot is not None)
+    first = runner.snapshot
+    group.wait_until(lambda: step(runner) >= 20)
 
     assert first.progress.step == 8
-    assert life.protocol.negotiation is not None
-    assert life.agent.published.snapshot.peer_info.checkpoint == life.snapshot.peer_info.checkpoint
-    world.end()
-    assert life.failure is None
-    assert life.agent.phase == life.facts()["progress"].phase == "stopped"
-    again = Agent(spec(tmp_path))
-    again.load()
-    assert again.trainer.step == step(life)
-    assert again.published.snapshot.peer_info == life.snapshot.peer_info
+    assert f"agent-0 published checkpoint {first.peer_info.checkpoint} at step 8" in caplog.text
+    assert runner.protocol.negotiation is not None
+    assert runner.agent.published.snapshot.peer_info.checkpoint == runner.snapshot.peer_info.checkpoint
+    group.stop()
+    assert runner.failure is None
+    assert runner.agent.phase == state(runner)[0].phase == "stopped"
+    restored = Agent(runner_spec(tmp_path))
+    restored.load()
+    assert restored.trainer.step == step(runner)
+    assert restored.published.snapshot.peer_info == runner.snapshot.peer_info
 
 
-def test_a_life_that_does_not_go_on_waits_when_its_course_is_over(world, tmp_path):
-    life = world.begin(spec(tmp_path, online=False))
-    world.until(lambda: life.snapshot is not None)
+def test_a_runner_that_is_not_online_idles_after_its_schedule(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path, online=False))
+    group.wait_until(lambda: runner.snapshot is not None)
     time.sleep(0.2)
 
-    assert (step(life), life.agent.phase) == (8, "ready")
+    assert (step(runner), runner.agent.phase) == (8, "ready")
 
 
-@pytest.mark.parametrize("cut", [3, 8, 13])
-def test_a_life_that_was_cut_short_and_begun_again_loses_what_an_uninterrupted_one_does(world, tmp_path, cut):
-    life = world.begin(spec(tmp_path / "parted"))
-    world.until(lambda: step(life) >= cut)
-    world.end()
-    parted = step(life)
-    again = world.begin(spec(tmp_path / "parted"), life=2)
-    world.until(lambda: step(again) >= parted + 10)
-    world.end()
+@pytest.mark.parametrize("steps", [3, 8, 13])
+def test_an_interrupted_and_resumed_agent_has_the_losses_of_an_uninterrupted_one(group, tmp_path, steps):
+    runner = group.start(runner_spec(tmp_path / "interrupted"))
+    group.wait_until(lambda: step(runner) >= steps)
+    group.stop()
+    stopped_at = step(runner)
+    resumed = group.start(runner_spec(tmp_path / "interrupted"), incarnation=2)
+    group.wait_until(lambda: step(resumed) >= stopped_at + 10)
+    group.stop()
 
-    losses = again.agent.trainer.losses
-    assert len(losses) >= cut + 10
-    assert losses[:40] == losses_of(tmp_path / "whole")[: len(losses)]
-
-
-def test_a_life_that_is_begun_again_shows_at_once_what_it_had_published(world, tmp_path):
-    life = world.begin(spec(tmp_path))
-    world.until(lambda: life.snapshot is not None)
-    world.end()
-    again = world.begin(spec(tmp_path), life=2)
-    world.until(lambda: again.snapshot is not None)
-
-    assert again.snapshot.peer_info == life.snapshot.peer_info
-    assert torch.equal(again.snapshot.pools.anchors.vectors, life.snapshot.pools.anchors.vectors)
-    assert again.note == ""
+    losses = resumed.agent.trainer.losses
+    assert len(losses) >= steps + 10
+    assert losses[:40] == uninterrupted_losses(tmp_path / "uninterrupted")[: len(losses)]
 
 
-def test_one_that_finds_nothing_of_its_former_life_says_so_and_begins_anew(world, tmp_path):
-    life = world.begin(spec(tmp_path), life=3)
-    world.until(lambda: life.snapshot is not None)
+def test_a_restarted_agent_publishes_the_model_that_it_had_published(group, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    runner = group.start(runner_spec(tmp_path))
+    group.wait_until(lambda: runner.snapshot is not None)
+    group.stop()
+    restarted = group.start(runner_spec(tmp_path), incarnation=2)
+    group.wait_until(lambda: restarted.snapshot is not None)
 
-    assert "found no checkpoint in" in life.note
-    assert life.snapshot.progress.step == 8
+    assert restarted.snapshot.peer_info == runner.snapshot.peer_info
+    assert torch.equal(restarted.snapshot.pools.anchors.vectors, runner.snapshot.pools.anchors.vectors)
+    assert restarted.note == ""
+    assert f"agent-0 resumes from checkpoint {runner.agent.checkpoint} at step {step(runner)}" in caplog.text
 
 
-def test_errands_run_between_two_steps_and_on_one_thread(world, tmp_path):
-    life = world.begin(replace(spec(tmp_path), training=replace(spec(tmp_path).training, steps=10**6)))
-    world.until(lambda: step(life) > 0)
-    threads = {life.submit(lambda _: threading.get_ident()).result(10) for _ in range(5)}
+def test_a_restarted_agent_that_finds_no_checkpoint_says_so_and_trains_from_the_start(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path), incarnation=3)
+    group.wait_until(lambda: runner.snapshot is not None)
 
-    assert threads == {world.threads["agent-0"].ident}
+    assert "found no checkpoint in" in runner.note
+    assert runner.snapshot.progress.step == 8
+
+
+def test_requests_run_between_two_steps_on_the_thread_of_the_agent(group, tmp_path):
+    spec = runner_spec(tmp_path)
+    runner = group.start(replace(spec, training=replace(spec.training, steps=10**6)))
+    group.wait_until(lambda: step(runner) > 0)
+    threads = {runner.submit(lambda _: threading.get_ident()).result(10) for _ in range(5)}
+
+    assert threads == {group.threads["agent-0"].ident}
     with pytest.raises(ZeroDivisionError):
-        life.submit(lambda _: 1 / 0).result(10)
+        runner.submit(lambda _: 1 / 0).result(10)
     with pytest.raises(RuntimeError, match="agent-0 has published no model yet: retry"):
-        life.submit(lambda own: own.encode_core([0])).result(10)
-    assert life.failure is None
+        runner.submit(lambda agent: agent.encode_core([0])).result(10)
+    assert runner.failure is None
 
 
-def test_what_is_asked_before_birth_is_done_before_the_first_frame(world, tmp_path):
+def test_a_request_submitted_before_the_agent_exists_runs_before_its_first_frame(group, tmp_path):
     body = BodyEvent(0, "agent-9", ring_pose(1, RingConfig()))
 
-    def record_thread(own):
-        own.set_body_events([*own.spec.events, body])
-        return own.trainer.frames, len(own.trainer.replay_buffer)
+    def add_body(agent):
+        agent.set_body_events([*agent.spec.events, body])
+        return agent.trainer.frames, len(agent.trainer.replay_buffer)
 
-    life = AgentRunner(PeerProtocol("agent-0", world.transport))
-    asked = life.submit(record_thread)
-    thread = threading.Thread(target=life.run, args=(lambda: spec(tmp_path),))
+    runner = AgentRunner(PeerProtocol("agent-0", group.transport))
+    future = runner.submit(add_body)
+    thread = threading.Thread(target=runner.run, args=(runner_spec(tmp_path),))
     thread.start()
-    world.until(lambda: life.snapshot is not None or life.failure is not None)
-    life.stop()
+    group.wait_until(lambda: runner.snapshot is not None or runner.failure is not None)
+    runner.stop()
     thread.join()
 
-    assert asked.result(0) == (0, 0)
-    assert life.failure is None
-    assert body in life.agent.spec.events
+    assert future.result(0) == (0, 0)
+    assert runner.failure is None
+    assert body in runner.agent.spec.events
 
 
-def test_after_the_end_an_errand_is_refused_with_a_sentence(world, tmp_path):
-    life = world.begin(spec(tmp_path))
-    world.until(lambda: step(life) > 0)
-    world.end()
+def test_a_request_to_a_stopped_runner_fails_with_the_reason(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path))
+    group.wait_until(lambda: step(runner) > 0)
+    group.stop()
 
-    with pytest.raises(RuntimeError, match="the agent answers no more: it is stopping"):
-        life.submit(lambda own: own.spec).result(1)
-
-
-def test_what_ends_a_life_is_kept_and_fails_who_waits(world, tmp_path):
-    wanted = spec(tmp_path)
-    life = world.begin(replace(wanted, training=replace(wanted.training, learning_rate=1e30)))
-    world.threads["agent-0"].join(30)
-
-    assert "try a lower training.learning_rate" in str(life.failure)
-    assert life.facts()["failure"] == str(life.failure)
-    with pytest.raises(RuntimeError, match=r"answers no more: .*learning_rate"):
-        life.submit(lambda own: own.spec).result(1)
+    with pytest.raises(
+        AgentStoppedError, match="the agent accepts no more requests: it is stopping"
+    ) as caught:
+        runner.submit(lambda agent: agent.spec).result(1)
+    assert caught.value.reason == "it is stopping"
 
 
-def test_what_cannot_even_be_built_is_kept_as_well(world, tmp_path):
-    wanted = spec(tmp_path)
-    life = world.begin(replace(wanted, pose=replace(wanted.pose, yaw=wanted.pose.yaw + 180)))
-    world.threads["agent-0"].join(30)
+def test_an_error_in_training_is_kept_logged_and_fails_requests(group, tmp_path, caplog):
+    spec = runner_spec(tmp_path)
+    runner = group.start(replace(spec, training=replace(spec.training, learning_rate=1e30)))
+    group.threads["agent-0"].join(30)
 
-    assert "sees nothing" in str(life.failure)
-    with pytest.raises(RuntimeError, match="sees nothing"):
-        life.submit(lambda own: own.spec).result(1)
-
-
-def test_a_camera_that_moves_is_silent_until_it_has_learned_its_new_view(world, tmp_path):
-    life = world.begin(spec(tmp_path))
-    world.until(lambda: life.snapshot is not None)
-    before = life.snapshot
-    seen = []
-
-    def look(own):
-        seen.append((life.snapshot, life.protocol.negotiation, own.trainer.step, own.spec.pose_version))
-
-    life.move(MOVED, 1)
-    life.submit(look).result(10)
-    world.until(lambda: life.snapshot is not None and life.snapshot.pose_version == 1)
-
-    assert seen == [(None, None, 0, 1)]
-    assert life.agent.spec.pose == MOVED
-    assert life.snapshot.peer_info.checkpoint != before.peer_info.checkpoint
-    assert life.snapshot.progress.step == 8
-    life.move(ring_pose(1, RingConfig()), 1).result(10)  # an older order that arrives late
-    assert life.agent.spec.pose == MOVED
+    assert "try a lower training.learning_rate" in str(runner.failure)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage() == "the runner of agent-0 failed"
+    assert record.exc_info[1] is runner.failure
+    with pytest.raises(AgentStoppedError, match=r"accepts no more requests: .*learning_rate"):
+        runner.submit(lambda agent: agent.spec).result(1)
 
 
-def test_one_that_dies_after_its_camera_moved_goes_on_with_its_weights_and_shows_nothing_old(world, tmp_path):
-    life = world.begin(spec(tmp_path))
-    world.until(lambda: life.snapshot is not None)
-    world.end()
-    weights = {name: tensor.clone() for name, tensor in life.agent.model.state_dict().items()}
-    late = Agent(replace(spec(tmp_path), pose=MOVED, pose_version=1))
-    late.load()
+def test_an_agent_that_cannot_be_built_is_a_failure_as_well(group, tmp_path):
+    spec = runner_spec(tmp_path)
+    runner = group.start(replace(spec, pose=replace(spec.pose, yaw=spec.pose.yaw + 180)))
+    group.threads["agent-0"].join(30)
 
-    assert late.trainer.step == 0
-    assert late.published is late.basis is None
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in late.model.state_dict().items())
-    again = world.begin(replace(spec(tmp_path), pose=MOVED, pose_version=1), life=2)
-    world.until(lambda: again.snapshot is not None)
-    assert again.snapshot.pose_version == 1
+    assert "sees nothing" in str(runner.failure)
+    with pytest.raises(AgentStoppedError, match="sees nothing"):
+        runner.submit(lambda agent: agent.spec).result(1)
 
 
-def test_many_may_ask_at_once_while_it_stops(world, tmp_path):
-    life = world.begin(spec(tmp_path))
-    world.until(lambda: step(life) > 0)
+def test_an_agent_whose_camera_moves_withdraws_its_model_until_it_has_learned_the_new_view(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path))
+    group.wait_until(lambda: runner.snapshot is not None)
+    before = runner.snapshot
+    during = []
+
+    def record_state(agent):
+        published = (runner.snapshot, runner.protocol.negotiation)
+        during.append((*published, agent.trainer.step, agent.spec.pose_version))
+
+    runner.move(MOVED_POSE, 1)
+    runner.submit(record_state).result(10)
+    group.wait_until(lambda: runner.snapshot is not None and runner.snapshot.pose_version == 1)
+
+    assert during == [(None, None, 0, 1)]
+    assert runner.agent.spec.pose == MOVED_POSE
+    assert runner.snapshot.peer_info.checkpoint != before.peer_info.checkpoint
+    assert runner.snapshot.progress.step == 8
+    runner.move(ring_pose(1, RingConfig()), 1).result(10)  # a call that arrives after a newer one
+    assert runner.agent.spec.pose == MOVED_POSE
+
+
+def test_an_agent_restarted_after_a_camera_move_keeps_its_weights_and_publishes_nothing_old(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path))
+    group.wait_until(lambda: runner.snapshot is not None)
+    group.stop()
+    weights = {name: tensor.clone() for name, tensor in runner.agent.model.state_dict().items()}
+    moved = Agent(replace(runner_spec(tmp_path), pose=MOVED_POSE, pose_version=1))
+    moved.load()
+
+    assert moved.trainer.step == 0
+    assert moved.published is moved.basis is None
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in moved.model.state_dict().items())
+    restarted = group.start(replace(runner_spec(tmp_path), pose=MOVED_POSE, pose_version=1), incarnation=2)
+    group.wait_until(lambda: restarted.snapshot is not None)
+    assert restarted.snapshot.pose_version == 1
+
+
+def test_requests_of_many_threads_while_the_runner_stops_all_end(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path))
+    group.wait_until(lambda: step(runner) > 0)
     futures = []
 
-    def ask():
+    def submit_many():
         for _ in range(200):
-            futures.append(life.submit(lambda own: own.trainer.step))
+            futures.append(runner.submit(lambda agent: agent.trainer.step))
 
-    askers = [threading.Thread(target=ask) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    world.end()
-    for asker in askers:
-        asker.join()
+    threads = [threading.Thread(target=submit_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    group.stop()
+    for thread in threads:
+        thread.join()
     for future in futures:
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(AgentStoppedError):
             future.result(10)
 
     assert len(futures) == 800
-    assert life.failure is None
+    assert runner.failure is None
 
 
-def test_a_model_that_breaks_the_contract_is_refused_before_it_learns(tmp_path, monkeypatch):
+def test_a_custom_model_that_breaks_the_contract_is_refused_before_training(group, tmp_path, monkeypatch):
     (tmp_path / "leaky_models.py").write_text(
         "from agents.models.world_model import Jepa\n\n\n"
         "class Leaky(Jepa):\n"
         "    def encode(self, frames):\n"
-        "        codes = super().encode(frames)\n"
-        "        return codes - codes.mean(0)\n"
+        "        latents = super().encode(frames)\n"
+        "        return latents - latents.mean(0)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    world = World()
-    life = world.begin(spec(tmp_path / "agent", kind="leaky_models:Leaky"))
-    world.threads["agent-0"].join(timeout=60)
+    runner = group.start(runner_spec(tmp_path / "agent", kind="leaky_models:Leaky"))
+    group.threads["agent-0"].join(timeout=60)
 
-    assert isinstance(life.failure, WorldModelError)
-    assert "in eval() use no statistics of the batch" in str(life.failure)
-    assert life.agent is None
+    assert isinstance(runner.failure, WorldModelError)
+    assert "in eval() use no statistics of the batch" in str(runner.failure)
+    assert runner.agent is None

@@ -17,8 +17,8 @@ import torch
 from agents.agent import Agent
 from agents.models.settings import EncoderConfig, ModelConfig, PJepaConfig, SeqJepaConfig
 from agents.training.settings import DistillationConfig
-from tests.support.runners import MOVED, losses_of
-from tests.support.swarm import gather, publish, tiny_spec
+from tests.support.runners import MOVED_POSE, uninterrupted_losses
+from tests.support.swarm import connect_protocols, publish_all, tiny_spec
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 ENCODER = EncoderConfig(dim=8, width=8, hidden=32, precision="fp32")
@@ -114,8 +114,8 @@ def of_kind(name: str, folder: Path) -> dict[str, object]:
         agent.train()
         agent.publish()
         agents[agent.spec.name] = agent
-    protocols, transport = gather(agents)
-    publish(protocols, {name: agent.negotiation for name, agent in agents.items()})
+    protocols, transport = connect_protocols(agents)
+    publish_all(protocols, {name: agent.negotiation for name, agent in agents.items()})
     transport.run()
     return {
         "agents": {name: of_agent(agent) for name, agent in agents.items()},
@@ -135,7 +135,7 @@ def of_life(folder: Path) -> dict[str, object]:
     moved.train(until=moved.trainer.step + 10)
     later = moved.measure_drift()
     first, codes = moved.distill_targets(256)
-    moved.move(MOVED, 1)
+    moved.move(MOVED_POSE, 1)
     moved.train()
     moved.publish()
     teaching = DistillationConfig(ticks=256, steps=6, batch=64)
@@ -143,7 +143,7 @@ def of_life(folder: Path) -> dict[str, object]:
     taught.distill(first, codes, lambda: False)
     taught.publish()
     return {
-        "losses": losses_of(folder / "living"),
+        "losses": uninterrupted_losses(folder / "living"),
         "drift": [drift, later],
         "lesson": of_tensors([codes]),
         "moved": of_agent(moved),

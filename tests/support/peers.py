@@ -1,55 +1,60 @@
-"""Planted agents that come, show their models and speak through voices: what tests of voices share."""
+"""Planted agents that join, publish models and negotiate through PeerProtocol, for its tests."""
 
 from collections import Counter
 from itertools import permutations
 
 from agents.protocol.messages import Offer
 from agents.protocol.peer_protocol import PeerProtocol
-from tests.support.swarm import agent
+from tests.support.swarm import planted_negotiation
 
 
-def planted(index, version=0):
-    """A planted agent's side of its negotiations, as it is in one of its models."""
-    return agent(index, checkpoint=f"c0de{index}.{version}")
+def planted_model(index, version=0):
+    """Return the negotiations of a planted agent with one version of its model."""
+    return planted_negotiation(index, checkpoint=f"c0de{index}.{version}")
 
 
-def edges_of(protocols):
-    """The newest edge of every ordered pair that was told: which models it joins, by pair."""
-    found = {}
+def first_models(protocols):
+    """Return version 0 of every agent's model, by name."""
+    return {name: planted_model(int(name[6:])) for name in protocols}
+
+
+def newest_edges(protocols):
+    """Return (source checkpoint, target checkpoint) of the newest reported edge, by ordered pair."""
+    newest = {}
     for protocol in protocols.values():
         for edge in protocol.events(1, 0).edges:
-            found[edge.source, edge.target] = (edge.source_checkpoint, edge.target_checkpoint)
-    return found
+            newest[edge.source, edge.target] = (edge.source_checkpoint, edge.target_checkpoint)
+    return newest
 
 
-def settled_pairs(protocols, versions):
-    """What `edges_of` should be once everybody has talked with everybody."""
+def expected_edges(protocols, versions):
+    """Return what `newest_edges` should be once every pair has negotiated these versions."""
     return {
         (a, b): (f"c0de{a[6:]}.{versions[a]}", f"c0de{b[6:]}.{versions[b]}")
         for a, b in permutations(protocols, 2)
     }
 
 
-def offers(transport):
-    """How often each pair of models was offered, by who offers to whom."""
+def count_offers(transport):
+    """Return how often each model was offered, by ordered pair."""
     return Counter(
-        (message.edge, message.checkpoint) for message in transport.said if isinstance(message, Offer)
+        (message.edge, message.checkpoint) for message in transport.messages if isinstance(message, Offer)
     )
 
 
-def join(protocols, transport, index, life=1):
-    """Have somebody come: everybody is told, with what it has to show."""
+def join(protocols, transport, index, incarnation=1):
+    """Add an agent, or a new incarnation of one: all peers learn of it, then it publishes its model."""
     name = f"agent-{index}"
-    protocols[name] = PeerProtocol(name, transport, incarnation=life)
+    protocols[name] = PeerProtocol(name, transport, incarnation=incarnation)
     transport.listen(name, protocols[name].receive)
-    lives = {peer: protocol.channel.incarnation for peer, protocol in protocols.items()}
+    incarnations = {peer: protocol.channel.incarnation for peer, protocol in protocols.items()}
     for peer, protocol in protocols.items():
-        protocol.update_peers({other: each for other, each in lives.items() if other != peer})
-    protocols[name].publish(planted(index))
+        protocol.update_peers({other: each for other, each in incarnations.items() if other != peer})
+    protocols[name].publish(planted_model(index))
 
 
-def deliver(transport, count):
-    """Deliver only so many frames: others are still on the way."""
+def deliver_some(transport, count):
+    """Deliver at most this many queued envelopes; the others stay on the way."""
     for _ in range(min(count, len(transport._queue))):
-        receiver, frame = transport._queue.popleft()
-        transport._listeners[receiver](frame)
+        receiver, data = transport._queue.popleft()
+        transport._listeners[receiver](data)

@@ -1,4 +1,4 @@
-"""Lives on threads, with frames between them: what tests of lives share."""
+"""Runners on threads, with a transport between them, for their tests."""
 
 import threading
 import time
@@ -11,9 +11,9 @@ from agents.protocol.peer_protocol import PeerProtocol
 from agents.runner import AgentRunner
 from agents.training.settings import DistillationConfig
 from env.camera import RingConfig, ring_pose
-from tests.support.swarm import Lossy, tiny_spec
+from tests.support.swarm import LossyTransport, tiny_spec
 
-SHORT = {
+SHORT_TRAINING = {
     "steps": 8,
     "segments": 8,
     "replay_ticks": 256,
@@ -22,66 +22,83 @@ SHORT = {
     "online_new_ticks": 8,
 }
 
-MOVED = ring_pose(2, RingConfig())
+MOVED_POSE = ring_pose(2, RingConfig())
 
 
-def spec(folder, index=0, online=True, **changes):
-    return replace(tiny_spec(index, folder, **SHORT), online=online, **changes)
+def runner_spec(folder, index=0, online=True, **changes):
+    """Return the spec of an agent that publishes after eight steps."""
+    return replace(tiny_spec(index, folder, **SHORT_TRAINING), online=online, **changes)
 
 
-class World:
-    """Lives on threads, and the frames between them."""
+def student_spec(folder, **changes):
+    """Return the spec of agent-1 that learns from agent-0 by distillation."""
+    distillation = DistillationConfig(ticks=256, steps=6, batch=64)
+    return runner_spec(folder, 1, teacher="agent-0", distillation=distillation, **changes)
+
+
+class RunnerGroup:
+    """Runners on threads and the transport between them."""
 
     def __init__(self):
-        self.transport, self.protocols, self.lives, self.threads = Lossy(), {}, {}, {}
+        self.transport, self.protocols, self.runners, self.threads = LossyTransport(), {}, {}, {}
 
-    def begin(self, wanted, life=1):
-        """Have somebody born, and tell everybody of it."""
-        protocol = PeerProtocol(wanted.name, self.transport, incarnation=life)
-        self.protocols[wanted.name] = protocol
-        self.transport.listen(wanted.name, protocol.receive)
-        self.tell()
-        born = self.lives[wanted.name] = AgentRunner(protocol)
-        self.threads[wanted.name] = threading.Thread(target=born.run, args=(lambda: wanted,), daemon=True)
-        self.threads[wanted.name].start()
-        return born
+    def start(self, spec, incarnation=1):
+        """Start an agent, broadcast the peers, and return its runner."""
+        protocol = PeerProtocol(spec.name, self.transport, incarnation=incarnation)
+        self.protocols[spec.name] = protocol
+        self.transport.listen(spec.name, protocol.receive)
+        self.broadcast_peers()
+        runner = self.runners[spec.name] = AgentRunner(protocol)
+        self.threads[spec.name] = threading.Thread(target=runner.run, args=(spec,), daemon=True)
+        self.threads[spec.name].start()
+        return runner
 
-    def tell(self):
-        lives = {name: protocol.channel.incarnation for name, protocol in self.protocols.items()}
+    def add_protocol(self, name):
+        """Add a peer without an agent and return its protocol."""
+        protocol = self.protocols[name] = PeerProtocol(name, self.transport, incarnation=1)
+        self.transport.listen(name, protocol.receive)
+        return protocol
+
+    def broadcast_peers(self):
+        """Give every protocol the list of its peers."""
+        incarnations = {name: protocol.channel.incarnation for name, protocol in self.protocols.items()}
         for name, protocol in self.protocols.items():
-            protocol.update_peers({peer: life for peer, life in lives.items() if peer != name})
+            protocol.update_peers({peer: each for peer, each in incarnations.items() if peer != name})
 
-    def until(self, ready, patience=60):
-        """Carry frames until something is so."""
-        end = time.monotonic() + patience
+    def wait_until(self, ready, timeout=60):
+        """Deliver messages until `ready()` is true."""
+        end = time.monotonic() + timeout
         while not ready():
-            assert time.monotonic() < end, {name: life.facts() for name, life in self.lives.items()}
+            assert time.monotonic() < end, {name: state(runner) for name, runner in self.runners.items()}
             self.transport.run()
             time.sleep(0.005)
 
-    def end(self, name="agent-0"):
-        self.lives[name].stop()
+    def stop(self, name="agent-0"):
+        """Stop an agent, wait for its thread, and return its runner."""
+        self.runners[name].stop()
         self.threads[name].join(timeout=30)
         assert not self.threads[name].is_alive()
-        return self.lives[name]
+        return self.runners[name]
 
 
-def step(life):
-    return life.agent.trainer.step if life.agent else 0
+def state(runner):
+    """Return the progress and the failure of a runner."""
+    return runner.agent.progress() if runner.agent else None, runner.failure
 
 
-def losses_of(folder, **changes):
-    """What an agent loses whose life nobody interrupts, for as many steps as asked."""
-    alone = Agent(spec(folder, **changes))
-    alone.train()
-    alone.train(until=40)
-    return alone.trainer.losses
+def step(runner):
+    """Return the training step that a runner's agent has reached."""
+    return runner.agent.trainer.step if runner.agent else 0
 
 
-def pupil_spec(folder, **changes):
-    lesson = DistillationConfig(ticks=256, steps=6, batch=64)
-    return spec(folder, 1, teacher="agent-0", distillation=lesson, **changes)
+def uninterrupted_losses(folder, **changes):
+    """Return the losses of the same agent, trained for 40 steps without a runner."""
+    agent = Agent(runner_spec(folder, **changes))
+    agent.train()
+    agent.train(until=40)
+    return agent.trainer.losses
 
 
-def numbers(rows, dim=2, value=0.0):
+def constant_rows(rows, dim=2, value=0.0):
+    """Return rows * dim equal little-endian float32 as bytes."""
     return np.full((rows, dim), value, "<f4").tobytes()

@@ -1,4 +1,4 @@
-"""Agents with planted spaces, and agents small enough to train in a second: what tests of agents/ share."""
+"""Negotiations between planted embedding spaces, and agents small enough to train in a second."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from agents.models.settings import ModelConfig
-from agents.protocol.channel import Channel, MemoryTransport
+from agents.protocol.channel import Channel, MemoryTransport, UnreachablePeerError
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import AnyMessage, Offer, decode
 from agents.protocol.negotiation import Negotiation
@@ -22,79 +22,86 @@ from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent, SceneConfig
 
 CONFIG = NegotiationConfig(anchors=16, heldout=32, pool_ticks=48)
-HELD, FIT = range(0, 48), range(1000, 1048)  # ticks of the two stretches
+HELDOUT, FIT = range(0, 48), range(1000, 1048)  # ticks of the two stretches
 CORE, DIM = 3, 5
 
 
-def vectors(index: int, ticks: Iterable[int], core: int = CORE, noise: float = 0.05) -> torch.Tensor:
-    """What a planted agent makes of ticks, [K, DIM]: the shared core turned its own way, then fancies."""
-    own = np.random.default_rng([7, index])
-    turn = np.linalg.qr(own.normal(size=(CORE, CORE)))[0]
-    truth = np.stack([np.random.default_rng([3, tick]).normal(size=CORE) for tick in ticks]) @ turn
-    rest = own.normal(size=(2000, DIM))[list(ticks)]
-    rest[:, :core] = truth[:, :core] + noise * rest[:, :core]
-    return torch.from_numpy(rest.astype(np.float32))
+def planted_embeddings(
+    index: int, ticks: Iterable[int], core: int = CORE, noise: float = 0.05
+) -> torch.Tensor:
+    """Return embeddings of a planted agent, [K, DIM]: the shared factors rotated its own way, then noise."""
+    rng = np.random.default_rng([7, index])
+    rotation = np.linalg.qr(rng.normal(size=(CORE, CORE)))[0]
+    factors = np.stack([np.random.default_rng([3, tick]).normal(size=CORE) for tick in ticks]) @ rotation
+    embeddings = rng.normal(size=(2000, DIM))[list(ticks)]
+    embeddings[:, :core] = factors[:, :core] + noise * embeddings[:, :core]
+    return torch.from_numpy(embeddings.astype(np.float32))
 
 
-def agent(index: int, config: NegotiationConfig = CONFIG, core: int = CORE, **card: object) -> Negotiation:
-    """A planted agent's side of its negotiations."""
+def planted_negotiation(
+    index: int, config: NegotiationConfig = CONFIG, core: int = CORE, **changes: object
+) -> Negotiation:
+    """Return the negotiations of a planted agent; `changes` replace fields of its PeerInfo."""
     pools = AnchorPools(
-        *(AnchorSet(tuple(ticks), vectors(index, ticks, core), core) for ticks in (FIT, HELD))
+        *(AnchorSet(tuple(ticks), planted_embeddings(index, ticks, core), core) for ticks in (FIT, HELDOUT))
     )
-    who = PeerInfo(f"agent-{index}", "5ce9e", "planted", f"c0de{index}", DIM, core, False)
-    return Negotiation(replace(who, **card), pools, config, np.random.default_rng([0, index]))
+    info = PeerInfo(f"agent-{index}", "5ce9e", "planted", f"c0de{index}", DIM, core, False)
+    return Negotiation(replace(info, **changes), pools, config, np.random.default_rng([0, index]))
 
 
-def swarm(count: int = 3) -> dict[str, Negotiation]:
-    return {f"agent-{index}": agent(index) for index in range(count)}
+def planted_negotiations(count: int = 3) -> dict[str, Negotiation]:
+    """Return the negotiations of several planted agents, by name."""
+    return {f"agent-{index}": planted_negotiation(index) for index in range(count)}
 
 
-def connect(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[str, Channel]:
-    """Give every agent a mailbox on one transport."""
-    boxes = {name: Channel(transport) for name in agents}
+def connect_channels(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[str, Channel]:
+    """Return one channel per agent, which answers what arrives on the transport."""
+    channels = {name: Channel(transport) for name in agents}
 
-    def reader(name: str) -> Callable[[bytes], None]:
-        return lambda frame: boxes[name].send(agents[name].receive(boxes[name].receive(frame)))
+    def receiver(name: str) -> Callable[[bytes], None]:
+        return lambda data: channels[name].send(agents[name].receive(channels[name].receive(data)))
 
     for name in agents:
-        transport.listen(name, reader(name))
-    return boxes
+        transport.listen(name, receiver(name))
+    return channels
 
 
-def negotiate(agents: dict[str, Negotiation], transport: MemoryTransport | None = None) -> dict[str, Channel]:
-    """Let all agents talk with all until nobody has more to say."""
+def negotiate_all(
+    agents: dict[str, Negotiation], transport: MemoryTransport | None = None
+) -> dict[str, Channel]:
+    """Negotiate every ordered pair to its end and return the channels."""
     transport = transport or MemoryTransport()
-    boxes = connect(agents, transport)
-    for name, box in boxes.items():
-        box.send(agents[name].make_offers([peer for peer in agents if peer != name]))
+    channels = connect_channels(agents, transport)
+    for name, channel in channels.items():
+        channel.send(agents[name].make_offers([peer for peer in agents if peer != name]))
     transport.run()
-    return boxes
+    return channels
 
 
-class Lossy(MemoryTransport):
-    """Frames between agents of one process, some of which never arrive; what was said can be read again."""
+class LossyTransport(MemoryTransport):
+    """Transport in one process that drops some messages and keeps a list of all that were sent."""
 
-    def __init__(self, lost: Callable[[AnyMessage], bool] = lambda _: False) -> None:
-        """Lose every message that this is true of."""
+    def __init__(self, drops: Callable[[AnyMessage], bool] = lambda _: False) -> None:
+        """Drop every message for which `drops` is true."""
         super().__init__()
-        self.lost = lost
-        self.said: list[AnyMessage] = []
+        self.drops = drops
+        self.messages: list[AnyMessage] = []
 
-    def send(self, receiver: str, frame: bytes) -> None:
-        """Queue a frame, or lose it; both look the same to who sends."""
+    def send(self, receiver: str, data: bytes) -> None:
+        """Queue an envelope or drop it; the sender cannot tell which."""
         if receiver not in self._listeners:
-            raise LookupError(f"nobody called {receiver} can be reached")
-        message = decode(unpack(frame).body)
-        self.said.append(message)
-        if not self.lost(message):
-            super().send(receiver, frame)
+            raise UnreachablePeerError(receiver)
+        message = decode(unpack(data).body)
+        self.messages.append(message)
+        if not self.drops(message):
+            super().send(receiver, data)
 
 
-def gather(
-    names: Iterable[str], lost: Callable[[AnyMessage], bool] = lambda _: False
-) -> tuple[dict[str, PeerProtocol], Lossy]:
-    """Voices in their first life that know each other, with nothing to show yet."""
-    transport, protocols = Lossy(lost), {}
+def connect_protocols(
+    names: Iterable[str], drops: Callable[[AnyMessage], bool] = lambda _: False
+) -> tuple[dict[str, PeerProtocol], LossyTransport]:
+    """Return protocols in incarnation 1 that are peers of each other and have published nothing."""
+    transport, protocols = LossyTransport(drops), {}
     for name in names:
         protocols[name] = PeerProtocol(name, transport, incarnation=1)
         transport.listen(name, protocols[name].receive)
@@ -103,35 +110,39 @@ def gather(
     return protocols, transport
 
 
-def publish(protocols: dict[str, PeerProtocol], agents: dict[str, Negotiation]) -> None:
-    """Have every voice show its agent's model."""
+def publish_all(protocols: dict[str, PeerProtocol], agents: dict[str, Negotiation]) -> None:
+    """Publish each agent's model."""
     for name, protocol in protocols.items():
         protocol.publish(agents[name])
 
 
-def overheard(agents: dict[str, Negotiation]) -> list[AnyMessage]:
-    """Let all agents talk with all and return every message, in order."""
-    heard: list[AnyMessage] = []
-    negotiate(agents, MemoryTransport(tap=lambda _, frame: heard.append(decode(unpack(frame).body))))
-    return heard
+def negotiation_messages(agents: dict[str, Negotiation]) -> list[AnyMessage]:
+    """Negotiate every ordered pair and return all messages, in order."""
+    messages: list[AnyMessage] = []
+    negotiate_all(agents, MemoryTransport(tap=lambda _, data: messages.append(decode(unpack(data).body))))
+    return messages
 
 
-def offer(**fields: object) -> Offer:
-    """An offer of agent-0 to agent-1 as agent-0 would make it, with fields changed."""
-    known = {"source": "agent-0", "target": "agent-1", "round": 0, "scene": "5ce9e", "kind": "planted",
-             "checkpoint": "c0de0", "dim": DIM, "core_dim": CORE, "collapsed": False, "nonce": 1}  # fmt: skip
-    return Offer(**{**known, **fields})
+def example_offer(**changes: object) -> Offer:
+    """Return the offer that planted agent-0 makes to agent-1, with fields changed."""
+    fields = {
+        "source": "agent-0", "target": "agent-1", "round": 0, "scene": "5ce9e", "kind": "planted",
+        "checkpoint": "c0de0", "dim": DIM, "core_dim": CORE, "collapsed": False, "nonce": 1,
+    }  # fmt: skip
+    return Offer(**{**fields, **changes})
 
 
-def figures(edge: EdgeResult) -> tuple[object, ...]:
-    """Everything that an edge holds, in a form that == compares bit for bit."""
-    maps = [part for found in (edge.map, edge.core_map) if found for part in (found.weight, found.bias)]
-    plain = replace(edge, map=None, core_map=None, budget=())
-    return plain, tuple(part.numpy().tobytes() for part in maps), [dict(row) for row in edge.budget]
+def comparable(edge: EdgeResult) -> tuple[object, ...]:
+    """Return all fields of an edge in a form that == compares bit for bit."""
+    tensors = [
+        tensor for found in (edge.map, edge.core_map) if found for tensor in (found.weight, found.bias)
+    ]
+    scalars = replace(edge, map=None, core_map=None, budget=())
+    return scalars, tuple(tensor.numpy().tobytes() for tensor in tensors), [dict(row) for row in edge.budget]
 
 
 def tiny_spec(index: int, folder: Path, agents: int = 2, **training: object) -> AgentSpec:
-    """What makes an agent that sees one object in the toy scene and trains in a second."""
+    """Return the spec of an agent that sees one object in the toy scene and trains in a second."""
     names = [(f"agent-{k}", ring_pose(k, RingConfig())) for k in range(agents)]
     options = {"steps": 40, "segments": 24, "replay_ticks": 1024, "core_eval_ticks": 512, **training}
     return AgentSpec(

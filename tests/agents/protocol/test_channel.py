@@ -2,90 +2,118 @@ from collections import Counter
 
 import pytest
 
-from agents.protocol.channel import Channel, MemoryTransport, RayTransport
-from agents.protocol.messages import AnchorReply, AnyMessage, decode
+from agents.protocol.channel import (
+    Channel,
+    FormerIncarnationError,
+    MemoryTransport,
+    RayTransport,
+    UnreachablePeerError,
+)
+from agents.protocol.messages import AnchorReply, AnyMessage, decode, encode
 from agents.protocol.wire import Envelope, MessageError, pack, unpack
-from tests.support.swarm import CONFIG, DIM, connect, negotiate, offer, overheard, swarm
+from tests.support.swarm import (
+    CONFIG,
+    DIM,
+    connect_channels,
+    example_offer,
+    negotiate_all,
+    negotiation_messages,
+    planted_negotiations,
+)
 
 
-def tapped(count=3):
-    """A whole negotiation: every frame with its receiver, and the mailboxes."""
-    frames = []
-    boxes = negotiate(swarm(count), MemoryTransport(tap=lambda *seen: frames.append(seen)))
-    return frames, boxes
+def tapped_negotiation(count=3):
+    """Return (receiver, bytes) of every envelope of a whole negotiation, and the channels."""
+    envelopes = []
+    channels = negotiate_all(
+        planted_negotiations(count), MemoryTransport(tap=lambda *seen: envelopes.append(seen))
+    )
+    return envelopes, channels
 
 
-def test_a_tap_sees_declared_messages_and_nothing_else():
-    frames, _ = tapped()
-    for receiver, frame in frames:
-        message = decode(unpack(frame).body)
+def test_a_tap_sees_only_declared_messages():
+    envelopes, _ = tapped_negotiation()
+    for receiver, data in envelopes:
+        message = decode(unpack(data).body)
         assert isinstance(message, AnyMessage)
         assert message.receiver == receiver
-        assert max(len(word) for word in frame.split(b"\0")) < 2000
+        assert max(len(word) for word in data.split(b"\0")) < 2000
 
 
-def test_every_byte_on_the_wire_is_counted_on_its_edge_by_both_ends():
-    frames, boxes = tapped()
-    seen = Counter()
-    for _, frame in frames:
-        seen[decode(unpack(frame).body).edge] += len(frame)
+def test_both_ends_count_every_byte_on_the_wire_under_its_edge():
+    envelopes, channels = tapped_negotiation()
+    expected = Counter()
+    for _, data in envelopes:
+        expected[decode(unpack(data).body).edge] += len(data)
 
-    assert sum((box.sent for box in boxes.values()), Counter()) == seen
-    assert sum((box.received for box in boxes.values()), Counter()) == seen
-    log = [entry for box in boxes.values() for entry in box.log]
-    assert len(log) == len(frames)
-    assert sum(entry.bytes for entry in log) == seen.total()
-    assert Counter((entry.edge_source, entry.edge_target) for entry in log) == dict.fromkeys(seen, 4)
+    assert sum((channel.sent for channel in channels.values()), Counter()) == expected
+    assert sum((channel.received for channel in channels.values()), Counter()) == expected
+    log = [entry for channel in channels.values() for entry in channel.log]
+    assert len(log) == len(envelopes)
+    assert sum(entry.bytes for entry in log) == expected.total()
+    assert Counter((entry.edge_source, entry.edge_target) for entry in log) == dict.fromkeys(expected, 4)
 
 
 def test_an_edge_costs_its_anchors_and_little_more():
-    frames, _ = tapped()
-    numbers = 4 * DIM * (CONFIG.anchors + CONFIG.heldout)
-    spent = Counter()
-    for _, frame in frames:
-        spent[decode(unpack(frame).body).edge] += len(frame)
+    envelopes, _ = tapped_negotiation()
+    embedding_bytes = 4 * DIM * (CONFIG.anchors + CONFIG.heldout)
+    cost = Counter()
+    for _, data in envelopes:
+        cost[decode(unpack(data).body).edge] += len(data)
 
-    assert len(spent) == 6
-    assert all(numbers < cost <= 1.02 * numbers + 1024 for cost in spent.values())
-
-
-def test_the_log_names_each_message_in_the_order_it_was_sent():
-    frames, boxes = tapped(2)
-    said = [type(message).__name__ for message in overheard(swarm(2))]
-
-    assert sorted(entry.type for box in boxes.values() for entry in box.log) == sorted(said)
-    for name, box in boxes.items():
-        sent = [decode(unpack(frame).body) for _, frame in frames]
-        assert [entry.type for entry in box.log] == [type(m).__name__ for m in sent if m.sender == name]
-        assert {entry.sender for entry in box.log} == {name}
+    assert len(cost) == 6
+    assert all(embedding_bytes < each <= 1.02 * embedding_bytes + 1024 for each in cost.values())
 
 
-def test_frames_of_a_life_are_numbered_from_one_and_carry_its_incarnation():
-    frames = []
-    transport = MemoryTransport(tap=lambda _, frame: frames.append(unpack(frame)))
+def test_the_log_lists_each_message_in_the_order_it_was_sent():
+    envelopes, channels = tapped_negotiation(2)
+    types = [type(message).__name__ for message in negotiation_messages(planted_negotiations(2))]
+
+    assert sorted(entry.type for channel in channels.values() for entry in channel.log) == sorted(types)
+    for name, channel in channels.items():
+        sent = [decode(unpack(data).body) for _, data in envelopes]
+        assert [entry.type for entry in channel.log] == [
+            type(message).__name__ for message in sent if message.sender == name
+        ]
+        assert {entry.sender for entry in channel.log} == {name}
+
+
+def test_envelopes_of_an_incarnation_are_numbered_from_one_and_carry_it():
+    envelopes = []
+    transport = MemoryTransport(tap=lambda _, data: envelopes.append(unpack(data)))
     transport.listen("agent-1", lambda _: None)
-    box = Channel(transport, incarnation=4)
+    channel = Channel(transport, incarnation=4)
     for _ in range(3):
-        box.send([offer(), offer()])
+        channel.send([example_offer(), example_offer()])
 
-    assert [frame.nonce for frame in frames] == [1, 2, 3, 4, 5, 6]
-    assert {frame.incarnation for frame in frames} == {4}
-
-
-def test_nothing_is_counted_that_could_not_be_sent():
-    box = Channel(MemoryTransport())
-    with pytest.raises(LookupError, match="agent-1"):
-        box.send([offer()])
-    assert not box.sent
-    assert not box.log
+    assert [envelope.nonce for envelope in envelopes] == [1, 2, 3, 4, 5, 6]
+    assert {envelope.incarnation for envelope in envelopes} == {4}
 
 
-def test_frames_arrive_in_the_order_they_were_sent_and_only_when_asked():
+def test_a_message_of_a_former_incarnation_is_refused_with_both_numbers():
+    channel = Channel(MemoryTransport())
+    channel.incarnations["agent-0"] = 2
+    with pytest.raises(FormerIncarnationError, match="agent-0 sent this as incarnation 1") as caught:
+        channel.receive(pack(Envelope(encode(example_offer()), incarnation=1)))
+
+    assert (caught.value.sender, caught.value.received, caught.value.newest) == ("agent-0", 1, 2)
+    assert not channel.received
+
+
+def test_a_message_that_cannot_be_sent_is_not_counted():
+    channel = Channel(MemoryTransport())
+    with pytest.raises(UnreachablePeerError, match="agent-1"):
+        channel.send([example_offer()])
+    assert not channel.sent
+    assert not channel.log
+
+
+def test_envelopes_arrive_in_the_order_sent_and_only_on_request():
     arrived, transport = [], MemoryTransport()
     transport.listen("a", arrived.append)
-    transport.listen("b", lambda frame: transport.send("a", frame + b"!"))
-    for name, frame in (("a", b"1"), ("b", b"2"), ("a", b"3")):
-        transport.send(name, frame)
+    transport.listen("b", lambda data: transport.send("a", data + b"!"))
+    for name, data in (("a", b"1"), ("b", b"2"), ("a", b"3")):
+        transport.send(name, data)
 
     assert arrived == []
     assert transport.run() == 4
@@ -93,24 +121,24 @@ def test_frames_arrive_in_the_order_they_were_sent_and_only_when_asked():
     assert transport.run() == 0
 
 
-def test_a_frame_that_cannot_be_read_is_a_message_error_and_is_not_counted():
-    agents = swarm(2)
-    boxes = connect(agents, MemoryTransport())
+def test_bytes_that_are_no_message_raise_a_message_error_and_are_not_counted():
+    channels = connect_channels(planted_negotiations(2), MemoryTransport())
     for data in (b"", b"hello", pack(Envelope(b"\xc0"))):
         with pytest.raises(MessageError):
-            boxes["agent-0"].receive(data)
-    assert not boxes["agent-0"].received
+            channels["agent-0"].receive(data)
+    assert not channels["agent-0"].received
 
 
-def test_an_unknown_peer_cannot_be_reached_by_any_transport():
+def test_every_transport_reports_an_unknown_peer_by_its_name():
     for transport in (MemoryTransport(), RayTransport({})):
-        with pytest.raises(LookupError, match="nobody called agent-7"):
+        with pytest.raises(UnreachablePeerError, match="peer agent-7 cannot be reached") as caught:
             transport.send("agent-7", b"")
+        assert caught.value.peer == "agent-7"
 
 
-def test_anchors_are_most_of_what_is_said():
-    frames, _ = tapped()
-    messages = [(decode(unpack(frame).body), len(frame)) for _, frame in frames]
-    shown = sum(len(message.data) for message, _ in messages if isinstance(message, AnchorReply))
+def test_more_than_half_of_all_bytes_are_anchors():
+    envelopes, _ = tapped_negotiation()
+    messages = [(decode(unpack(data).body), len(data)) for _, data in envelopes]
+    anchor_bytes = sum(len(message.data) for message, _ in messages if isinstance(message, AnchorReply))
 
-    assert shown > 0.5 * sum(size for _, size in messages)
+    assert anchor_bytes > 0.5 * sum(size for _, size in messages)

@@ -1,3 +1,4 @@
+import logging
 from collections import Counter
 from itertools import permutations
 
@@ -9,127 +10,133 @@ from agents.protocol.messages import DistillReply, DistillRequest, encode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import MAX_REFUSALS_KEPT
 from agents.protocol.wire import Envelope, pack
-from tests.support.peers import planted
-from tests.support.swarm import CONFIG, gather, offer, publish, swarm
+from tests.support.peers import first_models, planted_model
+from tests.support.swarm import CONFIG, connect_protocols, example_offer, planted_negotiations, publish_all
 
 
-def test_news_is_told_until_it_is_acknowledged_and_then_no_more():
-    protocols, transport = gather(["agent-0", "agent-1"])
-    publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+def test_events_are_returned_until_they_are_acknowledged():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, first_models(protocols))
     transport.run()
     protocol = protocols["agent-0"]
-    first, again = protocol.events(1, 0), protocol.events(1, 0)
-    assert first == again
+    first, repeated = protocol.events(1, 0), protocol.events(1, 0)
+    assert first == repeated
     assert len(first.edges) == 1
-    protocols["agent-1"].publish(planted(1, 1))
+    protocols["agent-1"].publish(planted_model(1, 1))
     transport.run()
 
     later = protocol.events(1, first.last_number)
     assert [edge.source_checkpoint for edge in later.edges] == ["c0de1.1"]
     assert later.last_number > first.last_number
     assert len(later.sent) + len(later.edges) == later.last_number - first.last_number
-    done = protocol.events(1, later.last_number)
-    assert (done.edges, done.sent, done.refused, done.last_number) == ((), (), (), later.last_number)
+    none = protocol.events(1, later.last_number)
+    assert (none.edges, none.sent, none.refused, none.last_number) == ((), (), (), later.last_number)
 
 
-@pytest.mark.parametrize("life", [0, 2, 7])
-def test_the_numbers_of_another_life_acknowledge_nothing(life):
-    protocols, transport = gather(["agent-0", "agent-1"])
-    publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+@pytest.mark.parametrize("incarnation", [0, 2, 7])
+def test_event_numbers_of_another_incarnation_acknowledge_nothing(incarnation):
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, first_models(protocols))
     transport.run()
-    everything = protocols["agent-0"].events(1, 0)
+    all_events = protocols["agent-0"].events(1, 0)
 
-    assert protocols["agent-0"].events(life, 10**6) == everything
-    assert everything.incarnation == 1
+    assert protocols["agent-0"].events(incarnation, 10**6) == all_events
+    assert all_events.incarnation == 1
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["first", "renegotiated"])
-def test_the_bytes_of_an_edge_are_what_both_ends_put_on_the_wire_for_that_round(again):
-    protocols, transport = gather(["agent-0", "agent-1", "agent-2"])
-    publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+@pytest.mark.parametrize("renegotiated", [False, True], ids=["first", "renegotiated"])
+def test_the_bytes_of_an_edge_are_those_that_both_ends_sent_in_its_last_round(renegotiated):
+    protocols, transport = connect_protocols(["agent-0", "agent-1", "agent-2"])
+    publish_all(protocols, first_models(protocols))
     transport.run()
-    if again:
-        protocols["agent-0"].publish(planted(0, 1))
+    if renegotiated:
+        protocols["agent-0"].publish(planted_model(0, 1))
         transport.run()
 
-    posted = [entry for protocol in protocols.values() for entry in protocol.events(1, 0).sent]
-    spent = Counter()
+    sent = [entry for protocol in protocols.values() for entry in protocol.events(1, 0).sent]
+    expected = Counter()
     for pair in permutations(protocols, 2):
-        last = {}  # the newest message of each kind: those of the last round
-        for entry in posted:
+        last = {}  # the newest message of each type: those of the last round
+        for entry in sent:
             if (entry.edge_source, entry.edge_target) == pair and entry.type != "Hello":
                 last[entry.type] = entry.bytes
-        spent[pair] = sum(last.values())
+        expected[pair] = sum(last.values())
     newest = {(edge.source, edge.target): edge.bytes for protocol in protocols.values()
               for edge in protocol.events(1, 0).edges}  # fmt: skip
-    assert newest == spent
-    assert all(cost > 4 * 5 * (CONFIG.anchors + CONFIG.heldout) for cost in newest.values())
+    assert newest == expected
+    assert all(size > 4 * 5 * (CONFIG.anchors + CONFIG.heldout) for size in newest.values())
 
 
-def test_what_is_refused_is_kept_so_far_and_the_rest_of_the_news_whole():
-    protocols, transport = gather(["agent-0", "agent-1"])
-    publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+def test_only_the_newest_refusals_are_kept_and_all_other_events():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, first_models(protocols))
     transport.run()
     before = protocols["agent-0"].events(1, 0)
     for number in range(3 * MAX_REFUSALS_KEPT):
-        said = offer(source=f"eve-{number}", target="agent-0")
-        protocols["agent-0"].receive(pack(Envelope(encode(said))))
+        message = example_offer(source=f"eve-{number}", target="agent-0")
+        protocols["agent-0"].receive(pack(Envelope(encode(message))))
 
-    news = protocols["agent-0"].events(1, 0)
-    assert len(news.refused) == MAX_REFUSALS_KEPT
-    assert news.refused[-1].startswith(f"eve-{3 * MAX_REFUSALS_KEPT - 1} is nobody")
-    assert (news.edges, news.sent) == (before.edges, before.sent)
+    events = protocols["agent-0"].events(1, 0)
+    assert len(events.refused) == MAX_REFUSALS_KEPT
+    assert events.refused[-1].startswith(f"eve-{3 * MAX_REFUSALS_KEPT - 1} is not a peer")
+    assert (events.edges, events.sent) == (before.edges, before.sent)
 
 
-STRANGE = {
-    "a message for somebody else": (
-        offer(source="agent-1", target="agent-2"),
-        "a message for agent-2 reached",
+MISROUTED = {
+    "to another agent": (
+        example_offer(source="agent-1", target="agent-2"),
+        "a message to agent-2 was delivered to agent-0",
     ),
-    "a message of nobody": (offer(source="eve", target="agent-0"), "eve is nobody that agent-0 has met"),
-    "its own voice": (offer(source="agent-0", target="agent-0"), "agent-0 is nobody that agent-0 has met"),
+    "from an unknown sender": (
+        example_offer(source="eve", target="agent-0"),
+        "eve is not a peer of agent-0",
+    ),
+    "from itself": (
+        example_offer(source="agent-0", target="agent-0"),
+        "agent-0 is not a peer of agent-0",
+    ),
 }
 
 
-@pytest.mark.parametrize("case", STRANGE)
-def test_what_is_not_meant_for_it_is_refused(case):
-    message, sentence = STRANGE[case]
-    protocols, _ = gather(["agent-0", "agent-1"])
+@pytest.mark.parametrize("case", MISROUTED)
+def test_a_misrouted_message_is_refused_reported_and_logged(case, caplog):
+    message, sentence = MISROUTED[case]
+    protocols, _ = connect_protocols(["agent-0", "agent-1"])
     protocols["agent-0"].receive(pack(Envelope(encode(message), incarnation=1)))
 
-    (said,) = protocols["agent-0"].events(1, 0).refused
-    assert sentence in said
+    assert protocols["agent-0"].events(1, 0).refused == (sentence,)
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.getMessage() == f"agent-0: refused a message: {sentence}"
 
 
-def test_a_question_to_a_teacher_and_its_lesson_wait_for_who_can_deal_with_them():
-    protocols, transport = gather(["agent-0", "agent-1"])
+def test_distillation_messages_are_kept_until_the_runner_takes_them():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
     protocols["agent-1"].send([DistillRequest(source="agent-0", target="agent-1", round=0, ticks=64)])
     transport.run()
     data = np.zeros((64, 2), "<f4").tobytes()
-    lesson = DistillReply(source="agent-0", target="agent-1", round=0, first=7, rows=64, dim=2, data=data)
-    protocols["agent-0"].send([lesson])
+    reply = DistillReply(source="agent-0", target="agent-1", round=0, first_tick=7, rows=64, dim=2, data=data)
+    protocols["agent-0"].send([reply])
     transport.run()
 
-    assert {pupil: ask.ticks for pupil, ask in protocols["agent-0"].distill_requests.items()} == {
-        "agent-1": 64
-    }
-    assert protocols["agent-1"].distill_replies == {"agent-0": lesson}
+    requests = protocols["agent-0"].distill_requests
+    assert {student: request.ticks for student, request in requests.items()} == {"agent-1": 64}
+    assert protocols["agent-1"].distill_replies == {"agent-0": reply}
     types = [entry.type for protocol in protocols.values() for entry in protocol.events(1, 0).sent]
     assert sorted(types) == ["DistillReply", "DistillRequest"]
 
 
-def test_who_has_greeted_has_something_to_teach():
-    protocols, transport = gather(["agent-0", "agent-1"])
-    protocols["agent-0"].publish(planted(0))
+def test_a_peer_that_sent_hello_counts_as_announced():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    protocols["agent-0"].publish(planted_model(0))
     transport.run()
 
-    assert protocols["agent-1"].greeted_by == {"agent-0"}
-    assert protocols["agent-0"].greeted_by == set()
+    assert protocols["agent-1"].announced_peers == {"agent-0"}
+    assert protocols["agent-0"].announced_peers == set()
 
 
-def test_what_is_told_holds_no_weights():
-    protocols, transport = gather(["agent-0", "agent-1"])
-    publish(protocols, swarm(2))
+def test_events_hold_no_weights():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, planted_negotiations(2))
     transport.run()
 
     assert isinstance(protocols["agent-0"].negotiation, Negotiation)

@@ -21,28 +21,31 @@ from agents.protocol.messages import (
     decode,
     encode,
 )
-from agents.protocol.wire import HEADER_SIZE, MAX_FRAME, Envelope, MessageError, pack, unpack
+from agents.protocol.wire import HEADER_BYTES, MAX_ENVELOPE_BYTES, Envelope, MessageError, pack, unpack
 from alignment.status import Status
-from tests.support.swarm import offer
+from tests.support.swarm import example_offer
 
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
 ROWS = np.arange(6, dtype="<f4").reshape(3, 2)
 EXAMPLES = [
-    offer(),
+    example_offer(),
     AnchorRequest(**EDGE, anchors=8, heldout=9, nonce=2**63 - 1),
     AnchorReply(**EDGE, digest=b"12345678", rows=3, dim=2, data=ROWS.tobytes()),
-    Verdict(**EDGE, status=Status.REFUSED, reason="too dark", r2_core=-0.25, null_r2=0.5),
+    Verdict(**EDGE, status=Status.REFUSED, reason="no shared direction", r2_core=-0.25, null_r2=0.5),
+    Hello(**EDGE, checkpoint="c0de0"),
+    DistillRequest(**EDGE, ticks=64),
+    DistillReply(**EDGE, first_tick=7, rows=3, dim=2, data=ROWS.tobytes()),
 ]
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 each = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 
 
 def read(data):
-    """What a listener does with a frame: the message, or None where it is refused as one."""
+    """Return the message in an envelope, or None where it is refused."""
     try:
         message = decode(unpack(data).body)
-        if isinstance(message, AnchorReply):
-            message.vectors()
+        if isinstance(message, AnchorReply | DistillReply):
+            message.embeddings()
     except MessageError:
         return None
     assert isinstance(message, AnyMessage)
@@ -50,7 +53,7 @@ def read(data):
 
 
 @each
-def test_a_message_comes_back_as_it_was_said(message):
+def test_decode_inverts_encode(message):
     assert decode(encode(message)) == message
     assert (message.sender, message.receiver) in (message.edge, message.edge[::-1])
 
@@ -63,7 +66,7 @@ def test_every_truncation_is_refused(message):
 
 
 @each
-def test_every_flipped_byte_is_a_message_or_a_refusal(message):
+def test_every_flipped_byte_gives_a_message_or_is_refused(message):
     data = bytearray(pack(Envelope(encode(message))))
     for place in range(len(data)):
         for flip in (0x01, 0x80, 0xFF, data[place]):
@@ -73,7 +76,7 @@ def test_every_flipped_byte_is_a_message_or_a_refusal(message):
 
 
 @each
-def test_the_other_msgpack_library_reads_and_writes_the_same_bytes(message):
+def test_another_msgpack_library_reads_and_writes_the_same_bytes(message):
     body = encode(message)
     plain = msgpack.unpackb(body)
     assert plain == {
@@ -85,7 +88,7 @@ def test_the_other_msgpack_library_reads_and_writes_the_same_bytes(message):
 
 
 @each
-def test_every_field_is_needed_and_no_other_is_known(message):
+def test_every_field_is_required_and_an_unknown_one_is_refused(message):
     plain = msgpack.unpackb(encode(message))
     for name in plain:
         with pytest.raises(MessageError):
@@ -94,9 +97,22 @@ def test_every_field_is_needed_and_no_other_is_known(message):
         decode(msgpack.packb({**plain, "weights": b"0" * 100}))
 
 
+def test_a_refusal_quotes_no_control_characters_of_the_peer():
+    plain = msgpack.unpackb(encode(EXAMPLES[0]))
+    with pytest.raises(MessageError, match=r"unknown field `\?\[31mred\?`") as caught:
+        decode(msgpack.packb({**plain, "\x1b[31mred\n": 0}))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.STALE, Status.ENDED])
+def test_a_verdict_is_accepted_or_refused(status):
+    with pytest.raises(ValueError, match=f"a verdict is accepted or refused, not {status}"):
+        Verdict(**EDGE, status=status, reason="", r2_core=0.0, null_r2=0.0)
+
+
 @each
-def test_a_field_of_another_type_is_refused(message):
-    """None of ours is optional, and no text passes for bytes, no number for text."""
+def test_a_field_of_the_wrong_type_is_refused(message):
+    """No field is optional, and none converts text to bytes or numbers to text."""
     plain = msgpack.unpackb(encode(message))
     for name in plain:
         for value in (None, [], {}, {"a": 1}, [plain[name]], object):
@@ -113,7 +129,7 @@ def test_a_field_of_another_type_is_refused(message):
         (0, "dim", 4097), (0, "core_dim", -1), (0, "collapsed", 1), (0, "scene", "\x1b[31mred"),
         (0, "scene", "[bold]"), (0, "kind", "k" * 129), (0, "checkpoint", "c0de\n"), (0, "nonce", -1),
         (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"1234567"),
-        (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "adored"),
+        (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "unknown"),
         (3, "status", "failed"), (3, "status", "stale"), (3, "status", "ended"),
         (3, "reason", "x" * 501), (3, "reason", "over\rwritten"), (3, "r2_core", math.nan),
         (3, "r2_core", math.inf), (3, "null_r2", -1e10),
@@ -126,38 +142,38 @@ def test_a_value_out_of_range_is_refused(number, field, value):
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e6, -3e38])
-def test_an_anchor_that_is_no_sensible_number_is_refused(number):
+def test_an_embedding_that_is_not_finite_or_too_large_is_refused(number):
     rows = ROWS.copy()
     rows[1, 1] = number
     with pytest.raises(MessageError, match="not finite"):
-        AnchorReply(**EDGE, digest=bytes(8), rows=3, dim=2, data=rows.tobytes()).vectors()
+        AnchorReply(**EDGE, digest=bytes(8), rows=3, dim=2, data=rows.tobytes()).embeddings()
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(3, 3), (2, 2), (6, 2), (131072, 4096)])
 def test_anchors_whose_bytes_are_not_rows_times_dim_are_refused(rows, dim):
     with pytest.raises(MessageError, match="bytes"):
-        AnchorReply(**EDGE, digest=bytes(8), rows=rows, dim=dim, data=ROWS.tobytes()).vectors()
+        AnchorReply(**EDGE, digest=bytes(8), rows=rows, dim=dim, data=ROWS.tobytes()).embeddings()
 
 
-def test_anchors_are_little_endian_float32_and_one_s_own_to_change():
-    vectors = EXAMPLES[2].vectors()
-    assert vectors.dtype == np.float32
-    assert (vectors == ROWS).all()
-    vectors[0, 0] = 9.0
+def test_embeddings_are_read_as_little_endian_float32_and_are_writable():
+    embeddings = EXAMPLES[2].embeddings()
+    assert embeddings.dtype == np.float32
+    assert (embeddings == ROWS).all()
+    embeddings[0, 0] = 9.0
 
 
 @pytest.mark.parametrize("start", [b"", b"\x82\xa1x", encode(EXAMPLES[0])[:-9]])
 @pytest.mark.parametrize("opener", [b"\x91", b"\x81", b"\x81\xa1x", b"\xdc\xff\xff"])
-def test_deep_nesting_is_refused_and_not_a_crash(start, opener):
-    """The reader skips what it does not know, level by level: what it meets there must not exhaust it."""
+def test_deep_nesting_is_refused_without_a_crash(start, opener):
+    """The decoder skips unknown fields recursively, which must not exhaust the stack."""
     for depth in (10, 1000, 100_000):
         assert read(pack(Envelope(start + opener * depth))) is None
 
 
-def test_a_key_said_twice_never_leaves_a_mixture():
+def test_a_duplicate_key_is_refused_or_its_last_value_taken():
     body = encode(EXAMPLES[0])
     doubled = bytes([body[0] + 1]) + body[1:] + msgpack.packb("dim") + msgpack.packb(4096)
-    assert read(pack(Envelope(doubled))) in (None, offer(dim=4096))
+    assert read(pack(Envelope(doubled))) in (None, example_offer(dim=4096))
 
 
 plain_values = st.recursive(
@@ -172,7 +188,7 @@ plain_values = st.recursive(
 
 @quick
 @given(plain_values)
-def test_any_msgpack_is_a_message_or_a_refusal(value):
+def test_msgpack_that_is_no_message_is_refused(value):
     assert read(pack(Envelope(msgpack.packb(value)))) is None
 
 
@@ -180,33 +196,33 @@ def test_any_msgpack_is_a_message_or_a_refusal(value):
 @given(st.sampled_from(EXAMPLES), st.dictionaries(st.sampled_from(sorted(
     {name for message in EXAMPLES for name in ("type", *message.__struct_fields__)}
 )), plain_values, max_size=3))  # fmt: skip
-def test_any_fields_laid_over_a_message_are_a_message_or_a_refusal(message, changed):
+def test_a_message_with_changed_fields_is_decoded_or_refused(message, changed):
     read(pack(Envelope(msgpack.packb({**msgpack.unpackb(encode(message)), **changed}))))
 
 
 @quick
 @given(st.binary(max_size=60))
 @example(b"\xc1")
-def test_any_body_is_a_message_or_a_refusal(body):
+def test_a_body_of_random_bytes_is_refused(body):
     assert read(pack(Envelope(body))) is None
 
 
 def test_no_message_can_hold_weights():
-    """Numbers travel in one field alone, whose size two checked numbers declare; all else is short."""
-    room = {}
+    """Arrays travel in one field, whose size is checked against two numbers; all other fields are short."""
+    unbounded = {}
     for kind in typing.get_args(AnyMessage):
         for field in msgspec.inspect.type_info(kind).fields:
-            wide = getattr(field.type, "max_length", 0)
+            length = getattr(field.type, "max_length", 0)
             assert isinstance(
                 field.type,
                 msgspec.inspect.StrType | msgspec.inspect.IntType | msgspec.inspect.FloatType
                 | msgspec.inspect.BoolType | msgspec.inspect.EnumType | msgspec.inspect.BytesType,
             )  # fmt: skip
-            if wide is None:
-                room[f"{kind.__name__}.{field.name}"] = wide
+            if length is None:
+                unbounded[f"{kind.__name__}.{field.name}"] = length
             else:
-                assert wide <= 500
-    assert list(room) == ["AnchorReply.data", "DistillReply.data"]
+                assert length <= 500
+    assert list(unbounded) == ["AnchorReply.data", "DistillReply.data"]
     assert typing.get_args(AnyMessage) == (
         Hello,
         Offer,
@@ -218,8 +234,8 @@ def test_no_message_can_hold_weights():
     )
 
 
-def test_the_largest_anchors_fit_into_a_frame_and_larger_ones_are_refused_where_they_are_made():
-    rows = (MAX_FRAME - HEADER_SIZE - 200) // (4 * 32)
+def test_the_largest_anchor_reply_fits_into_an_envelope_and_a_larger_one_is_not_packed():
+    rows = (MAX_ENVELOPE_BYTES - HEADER_BYTES - 200) // (4 * 32)
     data = bytes(4 * 32 * rows)
     message = AnchorReply(**EDGE, digest=bytes(8), rows=rows, dim=32, data=data)
     assert read(pack(Envelope(encode(message)))).rows == rows

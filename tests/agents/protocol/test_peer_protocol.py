@@ -1,137 +1,174 @@
 from collections import Counter
 from itertools import permutations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.messages import Hello, Offer
+from agents.protocol.messages import AnchorReply, AnchorRequest, Hello, Offer, Verdict
 from agents.protocol.peer_protocol import PeerProtocol
 from alignment.status import Status
-from tests.support.peers import deliver, edges_of, join, offers, planted, settled_pairs
-from tests.support.swarm import Lossy, gather, publish
+from tests.support.peers import (
+    count_offers,
+    deliver_some,
+    expected_edges,
+    first_models,
+    join,
+    newest_edges,
+    planted_model,
+)
+from tests.support.swarm import LossyTransport, connect_protocols, publish_all
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-@pytest.mark.parametrize("backwards", [False, True])
-def test_whoever_is_first_everybody_understands_everybody_in_the_end(count, backwards):
-    protocols, transport = gather([f"agent-{k}" for k in range(count)])
-    for name in sorted(protocols, reverse=backwards):
-        protocols[name].publish(planted(int(name[6:])))
+@pytest.mark.parametrize("reverse", [False, True])
+def test_every_pair_is_settled_whichever_agent_publishes_first(count, reverse):
+    protocols, transport = connect_protocols([f"agent-{k}" for k in range(count)])
+    for name in sorted(protocols, reverse=reverse):
+        protocols[name].publish(planted_model(int(name[6:])))
         transport.run()
 
     assert all(protocol.settled() for protocol in protocols.values())
-    assert edges_of(protocols) == settled_pairs(protocols, dict.fromkeys(protocols, 0))
-    assert set(offers(transport).values()) == {1}
+    assert newest_edges(protocols) == expected_edges(protocols, dict.fromkeys(protocols, 0))
+    assert set(count_offers(transport).values()) == {1}
     for protocol in protocols.values():
         assert protocol.events(1, 0).refused == ()
         assert {edge.status for edge in protocol.events(1, 0).edges} == {Status.ACCEPTED}
 
 
-STEPS = st.lists(
+ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["meet", "publish", "deliver", "remind"]), st.integers(0, 2), st.integers(1, 9)
+        st.sampled_from(["update_peers", "publish", "deliver", "retry"]),
+        st.integers(0, 2),
+        st.integers(1, 9),
     ),
     max_size=25,
 )
 
 
 @settings(max_examples=40, deadline=None)
-@given(steps=STEPS)
-def test_in_whatever_order_they_meet_and_publish_the_newest_models_are_understood(steps):
-    names, transport = ["agent-0", "agent-1", "agent-2"], Lossy()
+@given(actions=ACTIONS)
+def test_the_newest_models_are_negotiated_in_whatever_order_agents_join_and_publish(actions):
+    names, transport = ["agent-0", "agent-1", "agent-2"], LossyTransport()
     protocols = {name: PeerProtocol(name, transport, incarnation=1) for name in names}
     versions = dict.fromkeys(names, 0)
     for name, protocol in protocols.items():
         transport.listen(name, protocol.receive)
-    for what, index, count in [*steps, *[("meet", index, 1) for index in range(3)]]:
+    for action, index, count in [*actions, *[("update_peers", index, 1) for index in range(3)]]:
         name = names[index]
-        if what == "meet":
+        if action == "update_peers":
             protocols[name].update_peers({peer: 1 for peer in names if peer != name})
-        elif what == "publish":
+        elif action == "publish":
             versions[name] += 1
-            protocols[name].publish(planted(index, versions[name]))
-        elif what == "remind":
+            protocols[name].publish(planted_model(index, versions[name]))
+        elif action == "retry":
             protocols[name].retry_stalled()
         else:
-            deliver(transport, count)
+            deliver_some(transport, count)
     for index, name in enumerate(names):
         if protocols[name].negotiation is None:
-            protocols[name].publish(planted(index, versions[name]))
+            protocols[name].publish(planted_model(index, versions[name]))
     transport.run()
-    for _ in range(3):  # what was said before they had met was refused, and is said again
+    for _ in range(3):  # messages that arrived before the peer list were refused, and are sent again
         for protocol in protocols.values():
             protocol.retry_stalled()
         transport.run()
 
     assert all(protocol.settled() for protocol in protocols.values())
-    assert edges_of(protocols) == settled_pairs(protocols, versions)
+    assert newest_edges(protocols) == expected_edges(protocols, versions)
 
 
 @settings(max_examples=30, deadline=None)
-@given(order=st.permutations(["meet", "publish"] * 3), data=st.data())
-def test_without_a_loss_nobody_offers_twice_for_the_same_two_models(order, data):
-    protocols, transport = gather(["agent-0", "agent-1", "agent-2"])
+@given(order=st.permutations(["update_peers", "publish"] * 3), data=st.data())
+def test_without_loss_no_agent_offers_twice_for_the_same_two_models(order, data):
+    protocols, transport = connect_protocols(["agent-0", "agent-1", "agent-2"])
     versions = dict.fromkeys(protocols, 0)
-    for what in order:
+    for action in order:
         name = data.draw(st.sampled_from(sorted(protocols)))
-        if what == "publish":
+        if action == "publish":
             versions[name] += 1
-            protocols[name].publish(planted(int(name[6:]), versions[name]))
+            protocols[name].publish(planted_model(int(name[6:]), versions[name]))
         else:
             protocols[name].update_peers({peer: 1 for peer in protocols if peer != name})
-        deliver(transport, data.draw(st.integers(0, 20)))
+        deliver_some(transport, data.draw(st.integers(0, 20)))
     transport.run()
 
-    made = Counter()
-    for message in transport.said:
+    offers = Counter()
+    for message in transport.messages:
         if isinstance(message, Offer):
-            made[message.edge, message.checkpoint] += 1
-    for ((_, target), _), count in made.items():
-        assert count <= 1 + versions[target]  # once for each model that the target has shown
+            offers[message.edge, message.checkpoint] += 1
+    for ((_, target), _), count in offers.items():
+        assert count <= 1 + versions[target]  # once for each model that the target has published
 
 
-def test_a_newcomer_costs_as_many_messages_as_it_has_peers_times_a_constant():
-    costs, sizes = [], []
-    for count in range(2, 9):
-        protocols, transport = gather([f"agent-{k}" for k in range(count - 1)])
-        publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+def test_a_joiner_costs_ten_messages_for_each_peer():
+    for peers in range(1, 8):
+        protocols, transport = connect_protocols([f"agent-{k}" for k in range(peers)])
+        publish_all(protocols, first_models(protocols))
         transport.run()
-        before = len(transport.said)
-        join(protocols, transport, count - 1)
+        before = len(transport.messages)
+        join(protocols, transport, peers)
         transport.run()
-        costs.append(len(transport.said) - before)
-        sizes.append(count - 1)
-        touched = {name for message in transport.said[before:] for name in message.edge}
-        assert all(f"agent-{count - 1}" in message.edge for message in transport.said[before:])
-        assert len(touched) == count
+        joiner, messages = f"agent-{peers}", transport.messages[before:]
+
+        assert all(joiner in message.edge for message in messages)
+        assert {name for message in messages for name in message.edge} == {*protocols}
         assert all(protocol.settled() for protocol in protocols.values())
+        assert len(messages) == 10 * peers
+        for peer in [*protocols][:-1]:
+            for pair in ((joiner, peer), (peer, joiner)):
+                types = [type(message).__name__ for message in messages if message.edge == pair]
+                assert types == ["Hello", "Offer", "AnchorRequest", "AnchorReply", "Verdict"]
 
-    assert np.ptp(np.array(costs) / np.array(sizes)) == 0
-    assert costs[0] == 2 * 4 + 2  # two edges of four messages, and a Hello from both
 
-
-def test_a_newcomer_leaves_the_edges_of_the_others_alone():
-    protocols, transport = gather(["agent-0", "agent-1"])
-    publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+def test_a_joiner_leaves_the_edges_between_other_agents_alone():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, first_models(protocols))
     transport.run()
-    upto = {name: protocol.events(1, 0).last_number for name, protocol in protocols.items()}
+    last_numbers = {name: protocol.events(1, 0).last_number for name, protocol in protocols.items()}
     join(protocols, transport, 2)
     transport.run()
 
-    for name, number in upto.items():
+    for name, number in last_numbers.items():
         assert {edge.source for edge in protocols[name].events(1, number).edges} == {"agent-2"}
 
 
-def test_another_model_costs_its_owner_its_own_edges_and_nobody_else_any():
-    protocols, transport = gather(["agent-0", "agent-1", "agent-2"])
-    publish(protocols, {name: planted(int(name[6:])) for name in protocols})
+def test_a_new_model_renegotiates_the_edges_of_its_agent_and_no_others():
+    protocols, transport = connect_protocols(["agent-0", "agent-1", "agent-2"])
+    publish_all(protocols, first_models(protocols))
     transport.run()
-    before = len(transport.said)
-    protocols["agent-1"].publish(planted(1, 1))
+    before = len(transport.messages)
+    protocols["agent-1"].publish(planted_model(1, 1))
     transport.run()
 
-    again = Counter(message.edge for message in transport.said[before:] if not isinstance(message, Hello))
-    assert again == dict.fromkeys([pair for pair in permutations(protocols, 2) if "agent-1" in pair], 4)
-    assert edges_of(protocols) == settled_pairs(protocols, {"agent-0": 0, "agent-1": 1, "agent-2": 0})
+    new = Counter(message.edge for message in transport.messages[before:] if not isinstance(message, Hello))
+    assert new == dict.fromkeys([pair for pair in permutations(protocols, 2) if "agent-1" in pair], 4)
+    assert newest_edges(protocols) == expected_edges(protocols, {"agent-0": 0, "agent-1": 1, "agent-2": 0})
+
+
+def replies_to(transport, receiver):
+    """Return the last message of each type that replies to an offer or request of this agent."""
+    received = {type(message): message for message in transport.messages if message.receiver == receiver}
+    return [received[kind] for kind in (AnchorRequest, AnchorReply, Verdict)]
+
+
+def test_stale_replies_to_an_earlier_model_are_ignored_and_malformed_ones_are_refused():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, first_models(protocols))
+    transport.run()
+    stale = replies_to(transport, "agent-0")
+    protocols["agent-0"].publish(planted_model(0, 1))
+    transport.run()
+    _, reply, _ = replies_to(transport, "agent-0")
+    before = protocols["agent-0"].events(1, 0).last_number
+    protocols["agent-1"].send(stale)
+    transport.run()
+    assert protocols["agent-0"].events(1, before).refused == ()
+
+    nan = np.full((reply.rows, reply.dim), np.nan, "<f4").tobytes()
+    protocols["agent-1"].send([msgspec.structs.replace(reply, data=nan)])
+    transport.run()
+    (refusal,) = protocols["agent-0"].events(1, before).refused
+    assert "not finite" in refusal

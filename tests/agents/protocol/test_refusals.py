@@ -1,4 +1,4 @@
-"""What a negotiation turns down: edges, by a verdict with a reason, and messages, by a MessageError."""
+"""What a negotiation refuses: edges, by a verdict with a reason, and messages, by a MessageError."""
 
 import re
 from dataclasses import replace
@@ -10,38 +10,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.protocol.messages import AnchorRequest, Verdict, decode, encode
+from agents.protocol.negotiation import StaleReplyError
 from agents.protocol.wire import MessageError
 from alignment.status import Status
-from tests.support.swarm import CONFIG, CORE, DIM, agent, negotiate, offer
+from tests.support.swarm import CONFIG, CORE, DIM, example_offer, negotiate_all, planted_negotiation
 
 change = msgspec.structs.replace
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=60)
 
 
-def pair(**second):
-    """Two agents after they talked; the second one's card or core changed. Returns both edges."""
-    agents = {"agent-0": agent(0), "agent-1": agent(1, **second)}
-    negotiate(agents)
+def negotiated_pair(**changes):
+    """Return both edges of two agents; `changes` replace fields of the second one's PeerInfo, or its core."""
+    agents = {"agent-0": planted_negotiation(0), "agent-1": planted_negotiation(1, **changes)}
+    negotiate_all(agents)
     return agents["agent-1"].edges["agent-0"], agents["agent-0"].edges["agent-1"]
 
 
-def called():
-    """A source, a target that called for anchors, and the anchors."""
-    source, target = agent(0), agent(1)
-    (call,) = target.receive(source.make_offers(["agent-1"])[0])
-    return source, target, call, source.receive(call)[0]
+def open_round():
+    """Return a source, a target that has requested anchors, the request, and the source's reply."""
+    source, target = planted_negotiation(0), planted_negotiation(1)
+    (request,) = target.receive(source.make_offers(["agent-1"])[0])
+    return source, target, request, source.receive(request)[0]
 
 
 @pytest.mark.parametrize(
-    ("card", "words"),
+    ("changes", "words"),
     [
         ({"scene": "e15e"}, ["another scene", "5ce9e", "e15e"]),
         ({"collapsed": True}, ["agent-1", "collapsed"]),
         ({"core_dim": 0}, ["agent-1", "collapsed"]),
     ],
 )
-def test_peers_with_nothing_to_compare_refuse_each_other_before_anything_is_shown(card, words):
-    for edge in pair(**card):
+def test_peers_with_nothing_to_compare_refuse_each_other_before_any_anchor_is_sent(changes, words):
+    for edge in negotiated_pair(**changes):
         assert edge.status is Status.REFUSED
         assert all(word in edge.reason for word in words)
         assert (edge.map, edge.core_map, edge.score) == (None, None, None)
@@ -49,15 +50,15 @@ def test_peers_with_nothing_to_compare_refuse_each_other_before_anything_is_show
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_unrelated_spaces_are_refused_with_the_figures_that_say_so(seed):
-    _, target, _, anchors = called()
+def test_unrelated_spaces_are_refused_with_the_scores_in_the_reason(seed):
+    _, target, _, anchors = open_round()
     noise = np.random.default_rng(seed).normal(size=(48, DIM)).astype("<f4")
     (verdict,) = target.receive(change(anchors, data=noise.tobytes()))
     edge = target.edges["agent-0"]
 
     assert verdict.status is edge.status is Status.REFUSED
     shown = [float(number) for number in re.findall(r"-?\d+\.\d\d", verdict.reason)]
-    figures = {
+    scores = {
         round(value, 2)
         for value in (
             edge.score.r2_core,
@@ -67,22 +68,22 @@ def test_unrelated_spaces_are_refused_with_the_figures_that_say_so(seed):
         )
     }
     assert "shuffled pairs" in verdict.reason
-    assert set(shown[:2]) <= figures  # a third one is the margin
+    assert set(shown[:2]) <= scores  # a third number is the margin
 
 
-def test_a_map_that_beats_chance_by_less_than_the_margin_is_refused():
+def test_a_map_that_exceeds_shuffled_pairs_by_less_than_the_margin_is_refused():
     strict = replace(CONFIG, min_r2_margin=1.5)
-    agents = {f"agent-{index}": agent(index, strict) for index in range(2)}
-    negotiate(agents)
+    agents = {f"agent-{index}": planted_negotiation(index, strict) for index in range(2)}
+    negotiate_all(agents)
     edge = agents["agent-1"].edges["agent-0"]
 
     assert edge.status is Status.REFUSED
-    assert "by 1.5" in edge.reason
+    assert "by negotiation.min_r2_margin=1.5" in edge.reason
     assert edge.score.r2_core > 0.9
 
 
-def test_cores_of_different_size_are_accepted_and_the_difference_is_named():
-    for edge, sizes in zip(pair(core=CORE - 1), [(3, 2), (2, 3)], strict=True):
+def test_cores_of_different_size_are_accepted_and_the_reason_states_both_sizes():
+    for edge, sizes in zip(negotiated_pair(core=CORE - 1), [(3, 2), (2, 3)], strict=True):
         assert edge.status is Status.ACCEPTED
         assert edge.core_dims == tuple(edge.core_map.weight.shape) == sizes
         assert (
@@ -90,15 +91,15 @@ def test_cores_of_different_size_are_accepted_and_the_difference_is_named():
         )
 
 
-def test_spaces_of_different_size_translate():
-    wide, narrow = agent(0), agent(1)
+def test_spaces_of_different_size_get_rectangular_maps():
+    wide, narrow = planted_negotiation(0), planted_negotiation(1)
     pools = narrow.pools
     for name in ("anchors", "heldout"):
-        known = getattr(pools, name)
-        object.__setattr__(known, "vectors", known.vectors[:, : CORE + 1])
+        pool = getattr(pools, name)
+        object.__setattr__(pool, "vectors", pool.vectors[:, : CORE + 1])
     object.__setattr__(narrow.peer_info, "dim", CORE + 1)
     agents = {"agent-0": wide, "agent-1": narrow}
-    negotiate(agents)
+    negotiate_all(agents)
 
     assert narrow.edges["agent-0"].map.weight.shape == (DIM, CORE + 1)
     assert wide.edges["agent-1"].map.weight.shape == (CORE + 1, DIM)
@@ -107,78 +108,81 @@ def test_spaces_of_different_size_translate():
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"target": "agent-2"}, "a message for agent-2 reached agent-1"),
-        ({"source": "agent-1"}, "no need of a map to itself"),
-        ({"core_dim": DIM + 1}, "core of 6 in 5 dimensions"),
+        ({"target": "agent-2"}, "a message to agent-2 was delivered to agent-1"),
+        ({"source": "agent-1"}, "source and target are both agent-1"),
+        ({"core_dim": DIM + 1}, "agent-0 offers a core of 6 in 5 dimensions"),
     ],
 )
-def test_an_offer_that_makes_no_sense_is_a_message_error_and_leaves_no_trace(fields, sentence):
-    target = agent(1)
+def test_a_contradictory_offer_raises_a_message_error_and_changes_nothing(fields, sentence):
+    target = planted_negotiation(1)
     with pytest.raises(MessageError, match=sentence):
-        target.receive(offer(**fields))
+        target.receive(example_offer(**fields))
     assert target.edges == {}
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_stale_offer_is_refused_whether_the_later_one_is_settled_or_still_open(number):
-    source, target = agent(0), agent(1)
-    bag = source.make_offers(["agent-1"], 2)
-    if number:
-        while bag:
-            message = bag.pop()
-            bag += (source if message.receiver == "agent-0" else target).receive(message)
+@pytest.mark.parametrize("settled", [False, True])
+def test_an_offer_of_an_earlier_round_is_refused_whether_the_later_one_is_settled_or_open(settled):
+    source, target = planted_negotiation(0), planted_negotiation(1)
+    pending = source.make_offers(["agent-1"], 2)
+    if settled:
+        while pending:
+            message = pending.pop()
+            pending += (source if message.receiver == "agent-0" else target).receive(message)
     else:
-        target.receive(bag.pop())
-    with pytest.raises(MessageError, match="already closed"):
-        target.receive(offer(round=1))
+        target.receive(pending.pop())
+    with pytest.raises(MessageError, match="agent-0 offers round 1 after round 2"):
+        target.receive(example_offer(round=1))
 
 
 def test_anchors_of_an_earlier_round_do_not_undo_a_later_refusal():
-    _, target, _, anchors = called()
-    target.receive(offer(round=1, collapsed=True))
-    with pytest.raises(MessageError, match="not called for"):
+    _, target, _, anchors = open_round()
+    target.receive(example_offer(round=1, collapsed=True))
+    with pytest.raises(
+        StaleReplyError, match="AnchorReply of round 0, which no open offer or request"
+    ) as caught:
         target.receive(anchors)
+    assert (caught.value.peer, caught.value.round, caught.value.reply) == ("agent-0", 0, "AnchorReply")
     assert (target.edges["agent-0"].round, target.edges["agent-0"].status) == (1, Status.REFUSED)
 
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"round": 1}, "not called for"),
-        ({"source": "agent-9"}, "not called for"),
+        ({"round": 1}, "of round 1, which no open offer or request called for"),
+        ({"source": "agent-9"}, "agent-9 sent AnchorReply of round 0, which no open"),
         ({"digest": bytes(8)}, "other ticks"),
         ({"rows": 47, "data": bytes(4 * 47 * DIM)}, "other ticks"),
-        ({"dim": DIM - 1, "data": bytes(4 * 48 * (DIM - 1))}, "offered 5 dimensions and sends 4"),
+        ({"dim": DIM - 1, "data": bytes(4 * 48 * (DIM - 1))}, "offered 5 dimensions and sent 4"),
         ({"data": bytes(4)}, "take 960 bytes, not 4"),
         ({"data": np.full((48, DIM), np.nan, "<f4").tobytes()}, "not finite"),
     ],
 )
-def test_anchors_that_do_not_follow_from_the_call_are_message_errors_and_settle_nothing(fields, sentence):
-    _, target, _, anchors = called()
+def test_anchors_that_do_not_match_the_request_raise_a_message_error_and_settle_nothing(fields, sentence):
+    _, target, _, anchors = open_round()
     with pytest.raises(MessageError, match=sentence):
         target.receive(change(anchors, **fields))
     assert target.edges == {}
-    assert target.receive(anchors)[0].status is Status.ACCEPTED  # and the true ones are still welcome
+    assert target.receive(anchors)[0].status is Status.ACCEPTED  # valid ones are still accepted
 
 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"anchors": 49}, "more anchors than ticks: 49 asked of 48"),
-        ({"heldout": 65536}, "more anchors than ticks: 65536 asked of 48"),
-        ({"round": 1}, "was not made"),
-        ({"target": "agent-2"}, "was not made"),
+        ({"anchors": 49}, "agent-1 requests 49 anchors and 32 held-out ticks, and the pools hold 48 and 48"),
+        ({"heldout": 65536}, "requests 16 anchors and 65536 held-out ticks, and the pools hold 48"),
+        ({"round": 1}, "agent-1 sent AnchorRequest of round 1, which no open offer"),
+        ({"target": "agent-2"}, "agent-2 sent AnchorRequest of round 0, which no open offer"),
     ],
 )
-def test_a_call_that_does_not_follow_from_the_offer_is_a_message_error(fields, sentence):
-    source, _, call, _ = called()
+def test_a_request_that_does_not_match_the_offer_raises_a_message_error(fields, sentence):
+    source, _, request, _ = open_round()
     with pytest.raises(MessageError, match=sentence):
-        source.receive(change(call, **fields))
+        source.receive(change(request, **fields))
 
 
 @pytest.mark.parametrize("fields", [{"round": 1}, {"target": "agent-2"}])
-def test_a_verdict_on_what_was_never_offered_is_a_message_error(fields):
-    source, *_ = called()
+def test_a_verdict_on_no_open_offer_raises_a_stale_reply_error(fields):
+    source, *_ = open_round()
     verdict = Verdict(
         source="agent-0",
         target="agent-1",
@@ -188,19 +192,19 @@ def test_a_verdict_on_what_was_never_offered_is_a_message_error(fields):
         r2_core=1.0,
         null_r2=0.0,
     )
-    with pytest.raises(MessageError, match="was not made"):
+    with pytest.raises(StaleReplyError, match=r"sent Verdict of round \d, which no open offer"):
         source.receive(change(verdict, **fields))
     assert source.verdicts == {}
 
 
-def test_an_agent_that_never_opened_shows_nothing():
-    call = AnchorRequest(source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0)
-    with pytest.raises(MessageError, match="was not made"):
-        agent(0).receive(call)
+def test_an_agent_that_made_no_offer_sends_no_anchors():
+    request = AnchorRequest(source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0)
+    with pytest.raises(StaleReplyError, match="agent-1 sent AnchorRequest of round 0, which no open offer"):
+        planted_negotiation(0).receive(request)
 
 
 NOISE = np.random.default_rng(0).normal(size=(48, DIM)).clip(-1, 1)
-SPOILT = {
+HOSTILE = {
     "constant": np.ones((48, DIM)),
     "zero": np.zeros((48, DIM)),
     "one line": np.arange(48)[:, None] * np.ones(DIM),
@@ -211,9 +215,9 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("rows", SPOILT.values(), ids=SPOILT.keys())
-def test_hostile_anchors_are_refused_by_a_verdict_that_the_peer_can_read(rows):
-    _, target, _, anchors = called()
+@pytest.mark.parametrize("rows", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_anchors_are_refused_by_a_verdict_that_can_be_encoded(rows):
+    _, target, _, anchors = open_round()
     (verdict,) = target.receive(change(anchors, data=rows.astype("<f4").tobytes()))
 
     assert verdict.status is Status.REFUSED
@@ -222,8 +226,8 @@ def test_hostile_anchors_are_refused_by_a_verdict_that_the_peer_can_read(rows):
 
 @quick
 @given(st.binary(min_size=4 * DIM, max_size=4 * DIM), st.integers(0, 47))
-def test_any_row_of_bytes_is_judged_or_refused(row, place):
-    _, target, _, anchors = called()
+def test_any_row_of_bytes_gets_a_verdict_or_raises_a_message_error(row, place):
+    _, target, _, anchors = open_round()
     data = bytearray(anchors.data)
     data[4 * DIM * place : 4 * DIM * (place + 1)] = row
     try:

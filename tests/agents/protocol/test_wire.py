@@ -4,9 +4,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.protocol.wire import HEADER_SIZE, MAGIC, MAX_FRAME, VERSION, Envelope, MessageError, pack, unpack
+from agents.protocol.wire import (
+    HEADER_BYTES,
+    MAGIC,
+    MAX_ENVELOPE_BYTES,
+    VERSION,
+    Envelope,
+    MessageError,
+    VersionError,
+    pack,
+    unpack,
+)
 
-FRAME = Envelope(b"body", incarnation=3, nonce=5, key_id=b"whose-id", signature=b"s" * 64)
+ENVELOPE = Envelope(b"body", incarnation=3, nonce=5, key_id=b"whose-id", signature=b"s" * 64)
 quick = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 
 
@@ -21,65 +31,74 @@ quick = settings(derandomize=True, database=None, deadline=None, max_examples=20
         st.binary(min_size=64, max_size=64),
     )
 )
-def test_a_frame_comes_back_as_it_was_packed(frame):
-    assert unpack(pack(frame)) == frame
-    assert len(pack(frame)) == HEADER_SIZE + len(frame.body)
+def test_unpack_inverts_pack(envelope):
+    assert unpack(pack(envelope)) == envelope
+    assert len(pack(envelope)) == HEADER_BYTES + len(envelope.body)
 
 
-def test_a_header_lies_where_the_format_says():
-    """Written out once by hand: a peer in another language builds on these offsets."""
-    data = pack(FRAME)
+def test_header_fields_are_at_the_documented_offsets():
+    """Written out by hand: a peer in another language builds on these offsets."""
+    data = pack(ENVELOPE)
     assert data[:4] == MAGIC == b"SJPA"
     assert struct.unpack(">HH", data[4:8]) == (VERSION, 0)
     assert struct.unpack(">IQ", data[8:20]) == (3, 5)
     assert (data[20:28], data[28:92], data[92:]) == (b"whose-id", b"s" * 64, b"body")
 
 
-@pytest.mark.parametrize("length", range(HEADER_SIZE))
-def test_a_header_that_was_cut_is_refused(length):
+@pytest.mark.parametrize("length", range(HEADER_BYTES))
+def test_a_truncated_header_is_refused(length):
     with pytest.raises(MessageError, match="shorter than a header"):
-        unpack(pack(FRAME)[:length])
+        unpack(pack(ENVELOPE)[:length])
 
 
 @pytest.mark.parametrize(
-    ("place", "sentence"), [(0, "not a Social-JEPA"), (5, "version"), (7, "unknown flags")]
+    ("place", "sentence"), [(0, "not a Social-JEPA envelope"), (5, "version"), (7, "unknown flags")]
 )
-def test_another_protocol_version_or_flag_is_refused_by_name(place, sentence):
-    data = bytearray(pack(FRAME))
+def test_another_protocol_version_or_flag_is_refused_with_its_reason(place, sentence):
+    data = bytearray(pack(ENVELOPE))
     data[place] ^= 0x40
     with pytest.raises(MessageError, match=sentence):
         unpack(bytes(data))
 
 
+@pytest.mark.parametrize("version", [0, 1, 3, 65535])
+def test_an_unknown_version_is_refused_with_a_sentence_that_names_both(version):
+    data = bytearray(pack(ENVELOPE))
+    data[4:6] = struct.pack(">H", version)
+    with pytest.raises(VersionError, match=rf"sent version {version} .* speaks version 2: install") as caught:
+        unpack(bytes(data))
+    assert (caught.value.received, caught.value.supported) == (version, VERSION) == (version, 2)
+
+
 @pytest.mark.parametrize(
-    "frame",
+    "envelope",
     [
         Envelope(b"", incarnation=2**32),
         Envelope(b"", nonce=-1),
-        Envelope(b"", key_id=b"short"),  # struct would fill it up and cut the next one without a word
+        Envelope(b"", key_id=b"short"),  # struct would silently pad this and cut the next one
         Envelope(b"", key_id=bytes(9)),
         Envelope(b"", signature=bytes(65)),
-        Envelope(bytes(MAX_FRAME)),
+        Envelope(bytes(MAX_ENVELOPE_BYTES)),
     ],
 )
-def test_a_frame_whose_fields_do_not_fit_is_never_sent(frame):
+def test_an_envelope_whose_fields_do_not_fit_is_not_packed(envelope):
     with pytest.raises(MessageError):
-        pack(frame)
+        pack(envelope)
 
 
-def test_the_largest_frame_passes_and_one_byte_more_does_not():
-    largest = pack(Envelope(bytes(MAX_FRAME - HEADER_SIZE)))
-    assert len(unpack(largest).body) == MAX_FRAME - HEADER_SIZE
+def test_the_largest_envelope_is_accepted_and_one_byte_more_is_refused():
+    largest = pack(Envelope(bytes(MAX_ENVELOPE_BYTES - HEADER_BYTES)))
+    assert len(unpack(largest).body) == MAX_ENVELOPE_BYTES - HEADER_BYTES
     with pytest.raises(MessageError, match="limit"):
         unpack(largest + b"x")
 
 
 @quick
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_frame_or_a_message_error(data):
+def test_any_bytes_are_an_envelope_or_a_message_error(data):
     for candidate in (data, MAGIC + data):
         try:
-            frame = unpack(candidate)
+            envelope = unpack(candidate)
         except MessageError:
             continue
-        assert pack(frame) == candidate
+        assert pack(envelope) == candidate
