@@ -1,1 +1,1 @@
-"""The experiment viewpoint; its question, protocol and thresholds are in `run`."""
+"""The viewpoint experiment; its question, protocol and thresholds are in `run`."""

@@ -1,109 +1,108 @@
-"""The table and the notes of the viewpoint experiment."""
-
-from typing import Any
+"""Table and notes of the viewpoint experiment."""
 
 from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
-from social_jepa.experiments.viewpoint.views import CAMERAS, WALL, degrees_name
+from social_jepa.experiments.viewpoint.settings import Settings
+from social_jepa.experiments.viewpoint.views import CAMERAS, WALL
 
-FACES = (
+SURFACES = (
     "Overlap of object surfaces stays well above 0 at 180 degrees: from this height all cameras see the tops "
-    "of the boxes, and two of them the sides that look at the line between them. A bare floor tells nothing."
+    "of the boxes, and any two of them the sides that face the line between them. A bare floor carries no "
+    "information."
 )
-CHANCE = (
-    "A direction counts as shared if its correlation beats the largest of 400 shuffles, which one that is "
-    "not shared does once in 401 times by chance; two of the wall's six are not. The first full run took 20 "
-    "shuffles, so that in a quarter of all runs of three seeds some direction passes by chance; one did, and "
-    "4.33 dimensions stood where 4 were expected. The number of shuffles is all that changed."
+SHUFFLES = (
+    "A direction counts as shared if its correlation exceeds the largest of 400 shuffles; a direction that "
+    "is not shared does so with probability 1/401; two of the wall's six are not shared. The first full run "
+    "used 20 shuffles, so that in a quarter of all runs of three seeds some direction passes by chance; one "
+    "did, and the mean was 4.33 dimensions where 4 were expected. Only the number of shuffles has changed "
+    "since."
 )
-UNSEEN = (
-    "The hidden object is left out of one agent's pictures; no wall stands in the room. What that object "
-    "would have hidden stays in sight."
+HIDDEN = (
+    "The hidden object is left out of one agent's views; no wall stands in the room. What that object would "
+    "itself have hidden stays visible."
 )
-READ = {  # figures of the wall: name, measure
-    "R2 into the smaller core, from few pairs": "to blind, few",
-    "R2 from the smaller core into the larger": "from blind",
-    "R2 of the refused directions, from behind the wall": "blind, refused",
-    "R2 of the hidden object, from the refused directions": "refused, hidden",
-    "R2 of the hidden object, from the aligned directions": "aligned, hidden",
-    "R2 of the other objects, from the refused directions": "refused, others",
-    "R2 of the other objects, from the aligned directions": "aligned, others",
-    "R2 of the other objects, from behind the wall": "blind, others",
+WALL_SCORES = {  # metric: score
+    "R2 into the smaller core, few pairs": "into occluded, few pairs",
+    "R2 from the smaller core into the larger": "from occluded",
+    "R2 of the null space, from behind the wall": "occluded, null space",
+    "R2 of the hidden object, from the null space": "null space, hidden",
+    "R2 of the hidden object, from the mapped directions": "mapped, hidden",
+    "R2 of the other objects, from the null space": "null space, others",
+    "R2 of the other objects, from the mapped directions": "mapped, others",
+    "R2 of the other objects, from behind the wall": "occluded, others",
+    "core dimension behind the wall": f"core dimension, {WALL}",
 }
 
 
-def figures(results: Results, settings: Any) -> list[Metric]:
-    """Return the goals' figures first, then every separation, camera and what the wall leaves."""
-    found = goals(results, settings)
-    for degrees in settings.separations:
-        found += edge_figures(results, "separation", degrees_name(degrees), settings)
+def make_metrics(results: Results, settings: Settings) -> list[Metric]:
+    """Return the metrics with thresholds first, then every separation, camera and the wall."""
+    metrics = _threshold_metrics(results, settings)
+    for name in settings.view_names:
+        metrics += _edge_metrics(results, "separation", name, settings)
     for camera in CAMERAS:
-        found += edge_figures(results, "others", camera, settings)
-    found += [
-        Metric(name, results.estimate("others", measure), group="wall") for name, measure in READ.items()
+        metrics += _edge_metrics(results, "cameras", camera, settings)
+    return metrics + [
+        Metric(name, results.estimate("cameras", score), group="wall") for name, score in WALL_SCORES.items()
     ]
-    cores = Metric("dimensions of the core behind the wall", results.estimate("others", f"core, {WALL}"))
-    return [*found, Metric(cores.name, cores.estimate, group="wall")]
 
 
-def goals(results: Results, settings: Any) -> list[Metric]:
-    """Return the figures that have a goal."""
-
-    def wall(measure: str) -> float:
-        return results.mean("others", measure)
+def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
+    def mean(score: str) -> float:
+        return results.mean("cameras", score)
 
     far = settings.farthest
     return [
         Metric(
             f"R2 of the core at {far}, {settings.pairs} pairs", results.estimate("separation", f"R2, {far}"),
             results.mean("separation", f"null, {far}"), results.mean("separation", "untrained"),
-            Threshold(">=", 0.92), "goals",
+            Threshold(">=", 0.92), "thresholds",
         ),
         Metric(
-            "dimensions shared across the wall", results.estimate("others", "shared"), wall("shared, null"),
-            wall("shared without a wall"), Threshold("==", 4.0), "goals",
+            "dimensions shared across the wall", results.estimate("cameras", "shared"), mean("shared, null"),
+            mean("shared, no wall"), Threshold("==", 4.0), "thresholds",
         ),
         Metric(
-            "R2 of the shared block, into the smaller core", results.estimate("others", "to blind"),
-            wall("to blind, null"), threshold=Threshold(">=", 0.9), group="goals",
+            "R2 of the map into the smaller core", results.estimate("cameras", "into occluded"),
+            mean("into occluded, null"), threshold=Threshold(">=", 0.9), group="thresholds",
         ),
         Metric(
-            "R2 of the hidden object, from behind the wall", results.estimate("others", "blind, hidden"),
-            wall("blind, hidden, null"), wall("seer, hidden"), Threshold("<=", 0.05), "goals",
+            "R2 of the hidden object, from behind the wall", results.estimate("cameras", "occluded, hidden"),
+            mean("occluded, hidden, null"), mean("full, hidden"), Threshold("<=", 0.05), "thresholds",
         ),
     ]  # fmt: skip
 
 
-def edge_figures(results: Results, part: str, name: str, settings: Any) -> list[Metric]:
-    """Return what the edge between the reference and a view is worth, and how much their views overlap."""
-    null = results.mean(part, f"null, {name}")
-    lines = {
-        f"{name}: R2, {settings.pairs} pairs": ("R2", null),
+def _edge_metrics(results: Results, condition: str, name: str, settings: Settings) -> list[Metric]:
+    """Return the R2 of the edges between the reference and a view, and the overlap of their views."""
+    rows = {
+        f"{name}: R2, {settings.pairs} pairs": ("R2", results.mean(condition, f"null, {name}")),
         f"{name}: pixel overlap": ("pixels", None),
         f"{name}: overlap of object surfaces": ("surface", None),
     }
     return [
-        Metric(line, results.estimate(part, f"{measure}, {name}"), chance, group=part)
-        for line, (measure, chance) in lines.items()
+        Metric(title, results.estimate(condition, f"{score}, {name}"), null, group=condition)
+        for title, (score, null) in rows.items()
     ]
 
 
-def notes(results: Results, settings: Any) -> list[str]:
-    """Return what it cost, what few pairs give, what the product says of the wall, and what was missed."""
-    spent = ", ".join(
-        f"{part} {results.condition_results[part, results.seeds[0]].flops / 1e12:.1f}"
-        for part in ("separation", "others")
+def make_notes(results: Results, settings: Settings) -> list[str]:
+    """Return notes on costs, few pairs, the negotiation across the wall, and missed thresholds."""
+    seed = results.seeds[0]
+    flops = ", ".join(
+        f"{condition} {results.condition_results[condition, seed].flops / 1e12:.1f}"
+        for condition in ("separation", "cameras")
     )
-    names = [degrees_name(degrees) for degrees in settings.separations]
-    few = [results.mean("separation", f"R2 of few, {name}") for name in names]
-    smallest = [results.mean("separation", f"smallest, {name}") for name in names]
-    there, back = results.array("others", "verdicts").tolist()
+    few = [results.mean("separation", f"R2 from few pairs, {name}") for name in settings.view_names]
+    smallest = [
+        results.mean("separation", f"smallest singular value, {name}") for name in settings.view_names
+    ]
+    there, back = results.array("cameras", "verdicts").tolist()
     return [
-        f"Counted training TFLOPs, seed {results.seeds[0]}: {spent}.",
-        f"Over all separations, R2 from {settings.few} pairs is at least {min(few):.3f}, and the smallest "
-        f"singular value of a least-squares map between two cores {min(smallest):.3f}.",
-        f"A run's negotiation says of the edge into the smaller core {there!r}, of the way back {back!r}.",
-        FACES,
-        UNSEEN,
-        CHANCE,
-        *missed_thresholds(figures(results, settings)),
+        f"Counted training TFLOPs, seed {seed}: {flops}.",
+        f"Over all separations, R2 from {settings.few_pairs} pairs is at least {min(few):.3f}, and the "
+        f"smallest singular value of a least-squares map between two cores {min(smallest):.3f}.",
+        f"Negotiated as in a run, the edge into the smaller core is {there!r}, the edge back {back!r}.",
+        SURFACES,
+        HIDDEN,
+        SHUFFLES,
+        *missed_thresholds(make_metrics(results, settings)),
     ]

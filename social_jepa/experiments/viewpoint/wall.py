@@ -1,4 +1,4 @@
-"""What two agents find out about each other when a wall hides an object from one of them."""
+"""Scores of the edges between two agents when a wall hides an object from one of them."""
 
 import numpy as np
 import torch
@@ -6,86 +6,95 @@ from torch import Tensor
 
 from agents.protocol.messages import AnyMessage
 from agents.protocol.negotiation import Negotiation
+from alignment.anchors import AnchorSet
 from alignment.linear_map import LinearMap
 from alignment.score import shuffle_pairs
 from social_jepa.experiments.common.pairs import Pairs, fit_edge
 from social_jepa.experiments.common.probes import linear_probe
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.viewpoint.views import agreement, choices
+from social_jepa.experiments.viewpoint.views import agreement, pair_seeds
 
-ROUNDS = 400  # shuffles of a null: one of 401 directions that are not shared passes by chance
-ROUNDING = 1e-9  # share of the largest variance below which a direction is none
+NULL_SHUFFLES = 400  # a direction that is not shared exceeds all of them with probability 1 / 401
+RELATIVE_ROUNDING = 1e-9  # share of the largest variance below which a direction does not count
+
+Rows = tuple[np.ndarray, np.ndarray]  # latents at the ticks that maps are fitted on, and at held-out ticks
 
 
 def wall_scores(
-    seer: TrainedAgent, blind: TrainedAgent, hidden: int, pairs: int, seed: int
+    full: TrainedAgent, occluded: TrainedAgent, hidden: int, pairs: int, seed: int
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """Score the edges between an agent that sees all objects and one that sees all but one.
 
     Args:
-        seer: Who sees all.
-        blind: Who does not see the hidden object.
-        hidden: Number of that object.
-        pairs: That maps are fitted on.
-        seed: Chooses the pairs and shuffles the nulls.
+        full: Agent that sees all objects.
+        occluded: Agent that does not see the hidden object.
+        hidden: Index of that object.
+        pairs: Pairs that maps are fitted on.
+        seed: Seed of the choices of pairs and of the shuffles of the nulls.
 
     Returns:
-        (measures, the canonical correlations and the largest of any shuffle).
+        (scores, the canonical correlations and the largest of any shuffle).
     """
     columns = [2 * hidden, 2 * hidden + 1]
-    others = [column for column in range(seer.states(seer.heldout).shape[1]) if column not in columns]
-    edge = fit_edge(seer, blind, pairs, seed)
-    correlations, null = shared_directions(seer, blind, seed)
-    by_chance, _ = shared_directions(seer, blind, seed, shuffled=True)  # the threshold is the same
-    measures = {
-        "shared, null": Score.single(int((by_chance > null).sum())),
+    others = [column for column in range(full.states(full.heldout).shape[1]) if column not in columns]
+    edge = fit_edge(full, occluded, pairs, seed)
+    correlations, null = shared_correlations(full, occluded, seed)
+    shuffled, _ = shared_correlations(full, occluded, seed, shuffled=True)  # the threshold is the same
+    scores = {
+        "shared, null": Score.single(int((shuffled > null).sum())),
         "shared": Score.single(int((correlations > null).sum())),
-        "to blind": agreement(seer, blind, pairs, seed),
-        "to blind, null": Score.average(
-            [agreement(seer, blind, pairs, each, shuffled=True) for each in choices(seed)]
+        "into occluded": agreement(full, occluded, pairs, seed),
+        "into occluded, null": Score.average(
+            [agreement(full, occluded, pairs, each, shuffled=True) for each in pair_seeds(seed)]
         ),
-        "from blind": agreement(blind, seer, pairs, seed),
+        "from occluded": agreement(occluded, full, pairs, seed),
     }
-    latents = {"blind": _all(blind), "seer": _all(seer), **_blocks(seer, edge)}
-    for who, (shown, seen) in latents.items():
+    latents = {"occluded": _all_latents(occluded), "full": _all_latents(full), **_split_core(full, edge)}
+    for name, (fit, heldout) in latents.items():
         for what, which in (("hidden", columns), ("others", others)):
-            targets = [seer.states(anchors)[:, which].numpy() for anchors in (seer.anchors, seer.heldout)]
-            measures[f"{who}, {what}"] = _probed(shown, seen, *targets)
-    measures["blind, hidden, null"] = _shuffled_probe(seer, blind, columns, seed)
-    measures["blind, refused"] = _probed(*latents["blind"], *(half for half in latents["refused"]))
-    return measures, {"correlations": correlations.numpy(), "null": np.array(null)}
+            targets = [full.states(anchors)[:, which].numpy() for anchors in (full.anchors, full.heldout)]
+            scores[f"{name}, {what}"] = _probe_r2(fit, heldout, *targets)
+    scores["occluded, hidden, null"] = _shuffled_probe_r2(full, occluded, columns, seed)
+    scores["occluded, null space"] = _probe_r2(*latents["occluded"], *latents["null space"])
+    return scores, {"correlations": correlations.numpy(), "null": np.array(null)}
 
 
-def shared_directions(
+def shared_correlations(
     a: TrainedAgent, b: TrainedAgent, seed: int, shuffled: bool = False
 ) -> tuple[Tensor, float]:
-    """Return the held-out canonical correlations of a's core with all that b has, and what chance gives.
+    """Return the held-out canonical correlations of a's core with all latents of b, and their null.
 
-    All of b, not its core alone: what b saw and did not count as core would still be found. Shuffled, they
-    are those of pairs of which nobody knows who belongs to whom.
+    All dimensions of b are used, not its core alone, so that factors that b encodes outside its core count.
+
+    Args:
+        a: Agent whose core is used.
+        b: Agent whose latents are used.
+        seed: Seed of the shuffles.
+        shuffled: Whether to return the correlations of one further shuffle instead.
 
     Returns:
-        (correlations [core_dim of a] at most, the largest of any shuffle).
+        (correlations [core_dim of a] at most, the largest correlation of any shuffle).
     """
     if not a.core_dim:
         return torch.zeros(0), 0.0
-    fit, held = ((own.core().double(), theirs.vectors.double()) for own, theirs in _sets(a, b))
+    sets = ((a.anchors, b.anchors), (a.heldout, b.heldout))
+    fit, held = ((of_a.core().double(), of_b.vectors.double()) for of_a, of_b in sets)
     generator = torch.Generator().manual_seed(seed)
 
-    def by_chance() -> Tensor:
+    def shuffle() -> Tensor:
         return heldout_correlations(*((x, shuffle_pairs(y, generator)) for x, y in (fit, held)))
 
-    chance = max(float(by_chance().max()) for _ in range(ROUNDS))
-    return by_chance() if shuffled else heldout_correlations(fit, held), chance
+    null = max(float(shuffle().max()) for _ in range(NULL_SHUFFLES))
+    return shuffle() if shuffled else heldout_correlations(fit, held), null
 
 
 def heldout_correlations(fit: Pairs, held: Pairs) -> Tensor:
-    """Return how the canonical directions of some pairs correlate on others, [min(D_i, D_j)].
+    """Return the correlations, on held-out pairs, of canonical directions of other pairs, [min(D_i, D_j)].
 
     Unlike canonical correlations on the pairs that chose the directions, those of unrelated sets are near 0.
     """
-    left, right = (_whitener(rows) for rows in fit)
+    left, right = (_whitening(rows) for rows in fit)
     x, y = (rows - rows.mean(0) for rows in fit)
     turn, _, back = torch.linalg.svd((x @ left).T @ (y @ right), full_matrices=False)
     u, v = held[0] @ left @ turn, held[1] @ right @ back.T
@@ -93,53 +102,54 @@ def heldout_correlations(fit: Pairs, held: Pairs) -> Tensor:
     return (u * v).sum(0) / (u.norm(dim=0) * v.norm(dim=0)).clamp_min(torch.finfo(u.dtype).tiny)
 
 
-def verdict(source: Negotiation, target: Negotiation) -> str:
-    """Let two agents negotiate as in a run; return what the target says of the edge into its space."""
+def negotiate_edge(source: Negotiation, target: Negotiation) -> str:
+    """Negotiate two agents' edges as in a run; return the target's status of the edge into its space."""
     sides = {side.peer_info.name: side for side in (source, target)}
-    waiting: list[AnyMessage] = source.make_offers([target.peer_info.name])
-    while waiting:
-        message = waiting.pop()
-        waiting += sides[message.receiver].receive(message)
+    messages: list[AnyMessage] = source.make_offers([target.peer_info.name])
+    while messages:
+        message = messages.pop()
+        messages += sides[message.receiver].receive(message)
     edge = target.edges[source.peer_info.name]
     return f"{edge.status}: {edge.reason}" if edge.reason else str(edge.status)
 
 
-def _sets(a: TrainedAgent, b: TrainedAgent) -> tuple:
-    return (a.anchors, b.anchors), (a.heldout, b.heldout)
+def _all_latents(agent: TrainedAgent) -> Rows:
+    return _to_numpy(agent.anchors), _to_numpy(agent.heldout)
 
 
-def _all(stranger: TrainedAgent) -> tuple[np.ndarray, np.ndarray]:
-    """All that an agent has of the ticks that fit and of those that score."""
-    return stranger.anchors.vectors.double().numpy(), stranger.heldout.vectors.double().numpy()
+def _to_numpy(rows: AnchorSet) -> np.ndarray:
+    return rows.vectors.double().numpy()
 
 
-def _blocks(seer: TrainedAgent, edge: LinearMap) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Split the seer's core into what an orthogonal map takes along and what it leaves behind."""
+def _split_core(agent: TrainedAgent, edge: LinearMap) -> dict[str, Rows]:
+    """Split an agent's core into the directions that an orthogonal map reads and the map's null space."""
     axes = torch.linalg.svd(edge.weight)[0]  # [core, core], those that the map reads first
-    reads = min(edge.weight.shape)
-    cores = [anchors.core().double() @ axes for anchors in (seer.anchors, seer.heldout)]
+    rank = min(edge.weight.shape)
+    fit, heldout = (rows.core().double() @ axes for rows in (agent.anchors, agent.heldout))
     return {
-        "aligned": (cores[0][:, :reads].numpy(), cores[1][:, :reads].numpy()),
-        "refused": (cores[0][:, reads:].numpy(), cores[1][:, reads:].numpy()),
+        "mapped": (fit[:, :rank].numpy(), heldout[:, :rank].numpy()),
+        "null space": (fit[:, rank:].numpy(), heldout[:, rank:].numpy()),
     }
 
 
-def _probed(shown: np.ndarray, seen: np.ndarray, wanted: np.ndarray, true: np.ndarray) -> Score:
-    """R2 of a linear probe; nothing is read from a block without directions, and of one nothing is known."""
-    if not shown.shape[1] or not wanted.shape[1]:
-        return Score(np.ones(len(true)), np.ones(len(true)))
-    return Score.r2(linear_probe(shown, wanted)(seen), true)
+def _probe_r2(
+    fit: np.ndarray, heldout: np.ndarray, targets: np.ndarray, heldout_targets: np.ndarray
+) -> Score:
+    """Return the R2 of a linear probe; 0 where latents or targets have no dimensions."""
+    if not fit.shape[1] or not targets.shape[1]:
+        return Score(np.ones(len(heldout_targets)), np.ones(len(heldout_targets)))
+    return Score.r2(linear_probe(fit, targets)(heldout), heldout_targets)
 
 
-def _shuffled_probe(seer: TrainedAgent, blind: TrainedAgent, columns: list[int], seed: int) -> Score:
-    wanted, true = (seer.states(anchors)[:, columns] for anchors in (seer.anchors, seer.heldout))
-    wrong = shuffle_pairs(wanted, torch.Generator().manual_seed(seed))
-    return _probed(*_all(blind), wrong.numpy(), true.numpy())
+def _shuffled_probe_r2(full: TrainedAgent, occluded: TrainedAgent, columns: list[int], seed: int) -> Score:
+    targets, heldout_targets = (full.states(rows)[:, columns] for rows in (full.anchors, full.heldout))
+    shuffled = shuffle_pairs(targets, torch.Generator().manual_seed(seed))
+    return _probe_r2(*_all_latents(occluded), shuffled.numpy(), heldout_targets.numpy())
 
 
-def _whitener(rows: Tensor) -> Tensor:
-    """Return [D, r] that makes a set white, r the directions in which it varies."""
-    centred = rows - rows.mean(0)
-    variance, axes = torch.linalg.eigh(centred.T @ centred / len(rows))
-    real = variance > ROUNDING * variance.max()
-    return axes[:, real] * variance[real].rsqrt()
+def _whitening(rows: Tensor) -> Tensor:
+    """Return [D, r] that whitens rows, r the number of directions in which they vary."""
+    centered = rows - rows.mean(0)
+    variance, axes = torch.linalg.eigh(centered.T @ centered / len(rows))
+    kept = variance > RELATIVE_ROUNDING * variance.max()
+    return axes[:, kept] * variance[kept].rsqrt()
