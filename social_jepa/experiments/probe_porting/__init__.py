@@ -1,1 +1,1 @@
-"""The experiment probe-porting; its question, protocol and thresholds are in `run`."""
+"""The probe-porting experiment; its question, protocol and thresholds are in `run`."""

@@ -1,3 +1,5 @@
+"""Laws of the probe-porting experiment."""
+
 import numpy as np
 import pytest
 import torch
@@ -9,127 +11,133 @@ from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.probe_porting import run as porting
+from social_jepa.experiments.probe_porting.metrics import CONDITION
+from social_jepa.experiments.probe_porting.probes import (
+    REFERENCES,
+    TASKS,
+    fit_probes,
+    make_labels,
+    port_probe,
+    random_map,
+)
+from social_jepa.experiments.probe_porting.run import EXPERIMENT, run
+from social_jepa.experiments.probe_porting.settings import Settings
 
 SCENE = SceneConfig(renderer="toy", objects=3)
 TINY = {
-    "upbringing": {
+    "setup": {
         "scene": {"renderer": "toy", "frame_size": 16, "objects": 2},
         "model": {"dim": 6, "width": 4, "hidden": 16},
         "training": {"steps": 20, "segments": 32, "replay_ticks": 512, "core_eval_ticks": 64},
         "negotiation": {"pool_ticks": 64, "anchors": 16, "heldout": 32},
     },
-    "agents": 2, "budgets": (2, 16), "judged": 16,
+    "agents": 2, "anchor_counts": (2, 16), "threshold_anchors": 16,
 }  # fmt: skip
 
 
-def quiet(text: str) -> None:
+def discard(text: str) -> None:
     pass
 
 
-def planted(index: int, noise: float = 0.05, rows: int = 800) -> TrainedAgent:
-    """A stranger whose core is a turn of the true state."""
+def planted_agent(index: int, noise: float = 0.05, rows: int = 800) -> TrainedAgent:
+    """An agent whose core is a rotation of the true state."""
     scene, rng = Scene(SCENE, 5), np.random.default_rng([7, index])
-    turn = porting.random_map(6, 6, index).numpy()
+    rotation = random_map(6, 6, index).numpy()
     sets = []
     for ticks in (range(rows), range(5000, 5000 + rows)):
         state = scene.factors(np.array(ticks))
-        core = state @ turn + noise * rng.standard_normal(state.shape)
+        core = state @ rotation + noise * rng.standard_normal(state.shape)
         sets.append(AnchorSet(tuple(ticks), torch.from_numpy(core), 6))
     basis = CoreBasis(torch.zeros(6), torch.eye(6), torch.full((6,), 0.7), 6)
     return TrainedAgent(f"agent-{index}", torch.nn.Identity(), basis, *sets, scene, 0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def society():
-    pair = [planted(0), planted(1)]
-    return pair, {stranger.name: porting.probes_of(stranger) for stranger in pair}
+def agents_and_probes():
+    pair = [planted_agent(0), planted_agent(1)]
+    return pair, {agent.name: fit_probes(agent) for agent in pair}
 
 
-@pytest.mark.parametrize("task", porting.TASKS)
-def test_a_probe_serves_a_peer_whose_core_is_a_turn_away(society, task):
-    (here, owner), readers = society
-    found = porting.ported(task, here, owner, readers, (1, 128), 3)
-    scores = {line: measure.score for line, measure in found.items()}
+@pytest.mark.parametrize("task", TASKS)
+def test_a_probe_works_for_a_peer_whose_core_differs_by_a_rotation(agents_and_probes, task):
+    (reader, owner), probes = agents_and_probes
+    found = port_probe(task, reader, owner, probes, (1, 128), 3)
+    scores = {name: score.score for name, score in found.items()}
     assert scores["own"] > 0.9
     assert abs(scores["own"] - scores["ported, 128"]) < 0.02
-    for line in ("no map", "random map", "shuffled, 128", "chance", "ported, 1"):
-        assert scores[line] < scores["own"] - 0.1, line
+    for name in ("no map", "random map", "shuffled, 128", "chance", "ported, 1"):
+        assert scores[name] < scores["own"] - 0.1, name
 
 
-def test_what_a_map_does_not_know_no_probe_reads(society):
-    pair, _ = society
-    deaf = planted(2, noise=30.0)
-    readers = {stranger.name: porting.probes_of(stranger) for stranger in (pair[0], deaf)}
-    found = porting.ported("positions", deaf, pair[0], readers, (128,), 0)
+def test_a_ported_probe_fails_where_the_core_lacks_the_state(agents_and_probes):
+    pair, _ = agents_and_probes
+    noisy = planted_agent(2, noise=30.0)
+    probes = {agent.name: fit_probes(agent) for agent in (pair[0], noisy)}
+    found = port_probe("positions", noisy, pair[0], probes, (128,), 0)
     assert found["own"].score < 0.1
     assert found["ported, 128"].score < 0.1
 
 
-def test_labels_say_where_objects_are(society):
-    here = society[0][0]
-    places = porting.labels("positions", here, here.heldout).reshape(-1, 3, 2)
-    quadrant, nearest = (porting.labels(task, here, here.heldout) for task in porting.TASKS[1:])
-    assert np.abs(places).max() < 1
-    assert np.array_equal(quadrant >= 2, places[:, 0, 0] > 0)
-    assert np.array_equal(quadrant % 2 == 1, places[:, 0, 1] > 0)
-    assert np.array_equal(nearest, np.linalg.norm(places, axis=2).argmin(1))
+def test_labels_follow_the_positions_of_objects(agents_and_probes):
+    agent = agents_and_probes[0][0]
+    positions = make_labels("positions", agent, agent.heldout).reshape(-1, 3, 2)
+    quadrant, nearest = (make_labels(task, agent, agent.heldout) for task in TASKS[1:])
+    assert np.abs(positions).max() < 1
+    assert np.array_equal(quadrant >= 2, positions[:, 0, 0] > 0)
+    assert np.array_equal(quadrant % 2 == 1, positions[:, 0, 1] > 0)
+    assert np.array_equal(nearest, np.linalg.norm(positions, axis=2).argmin(1))
 
 
-def test_a_random_map_keeps_lengths():
-    turn = porting.random_map(5, 7, 1)
-    assert torch.allclose(turn @ turn.T, torch.eye(5, dtype=turn.dtype))
-    assert not torch.allclose(turn, porting.random_map(5, 7, 2))
+def test_a_random_map_preserves_lengths():
+    matrix = random_map(5, 7, 1)
+    assert torch.allclose(matrix @ matrix.T, torch.eye(5, dtype=matrix.dtype))
+    assert not torch.allclose(matrix, random_map(5, 7, 2))
 
 
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
-        ({"agents": 1}, "agents"), ({"budgets": (0, 256)}, "budgets"), ({"budgets": (256, 4096)}, "budgets"),
-        ({"judged": 100}, "judged"),
+        ({"agents": 1}, "agents"), ({"anchor_counts": (0, 256)}, "anchor_counts"),
+        ({"anchor_counts": (256, 4096)}, "anchor_counts"), ({"threshold_anchors": 100}, "threshold_anchors"),
     ],
 )  # fmt: skip
 def test_settings_that_measure_nothing_are_refused(wrong, word):
     with pytest.raises(ValueError, match=word):
-        porting.Settings(**wrong)
+        Settings(**wrong)
 
 
-def test_a_room_of_one_object_has_no_nearest():
+def test_a_scene_of_one_object_is_refused():
     with pytest.raises(ValueError, match="objects"):
-        build_config(porting.Settings, {}, ["upbringing.scene.objects=1"])
+        build_config(Settings, {}, ["setup.scene.objects=1"])
 
 
-def test_every_line_stands_beside_the_null_of_its_own_budget():
-    settings = build_config(porting.Settings, TINY, ["budgets=[8, 16, 32]"])
-    lines = [*porting.UNMAPPED, "worst loss", "own labels, 16"]
-    lines += [f"{kind}, {count}" for kind in ("ported", "shuffled") for count in settings.budgets]
-    worth = {line: place / 10 for place, line in enumerate(lines)}
-    measures = {
-        f"{task}: {line}": Score.single(value) for task in porting.TASKS for line, value in worth.items()
-    }
-    shown = {
-        line.name: line
-        for line in porting.figures(Results({("society", 0): ConditionResult(measures)}, [0]), settings)
-    }
+def test_every_metric_has_the_null_of_its_own_number_of_anchors():
+    settings = build_config(Settings, TINY, ["anchor_counts=[8, 16, 32]"])
+    names = [*REFERENCES, "worst loss", "own probe, 16 labels"]
+    names += [f"{kind}, {count}" for kind in ("ported", "shuffled") for count in settings.anchor_counts]
+    values = {name: index / 10 for index, name in enumerate(names)}
+    scores = {f"{task}: {name}": Score.single(value) for task in TASKS for name, value in values.items()}
+    results = Results({(CONDITION, 0): ConditionResult(scores)}, [0])
+    metrics = {metric.name: metric for metric in EXPERIMENT.metrics(results, settings)}
 
-    for task in porting.TASKS:
-        for count in settings.budgets:
-            assert shown[f"{task}: ported, {count}"].null == worth[f"shuffled, {count}"]
-        assert all(shown[f"{task}: {line}"].null == worth["shuffled, 16"] for line in porting.UNMAPPED)
-        loss = shown[f"{task}: own minus ported, 16 anchors"]
-        assert loss.null == pytest.approx(worth["own"] - worth["shuffled, 16"])
+    for task in TASKS:
+        for count in settings.anchor_counts:
+            assert metrics[f"{task}: ported, {count}"].null == values[f"shuffled, {count}"]
+        assert all(metrics[f"{task}: {name}"].null == values["shuffled, 16"] for name in REFERENCES)
+        loss = metrics[f"{task}: own minus ported, 16 anchors"]
+        assert loss.null == pytest.approx(values["own"] - values["shuffled, 16"])
 
 
-def test_a_run_gives_every_figure_and_the_same_again():
-    settings = build_config(porting.Settings, TINY, [])
-    outcome, again = (porting.run("society", 1, settings, quiet) for _ in range(2))
-    for name, measure in outcome.scores.items():
-        assert np.array_equal(measure.values, again.scores[name].values)
-    results = Results({("society", 1): outcome}, [1])
-    lines = porting.figures(results, settings)
-    assert [line.group for line in lines if line.threshold] == ["goals"] * 3
-    assert len(lines) <= 40
-    assert all(np.isfinite(line.estimate.value) for line in lines)
-    assert all(isinstance(note, str) for note in porting.notes(results, settings))
-    for picture in porting.pictures(results, settings).values():
-        picture.canvas.draw()
+def test_a_run_gives_every_metric_and_the_same_again():
+    settings = build_config(Settings, TINY, [])
+    result, again = (run(CONDITION, 1, settings, discard) for _ in range(2))
+    for name, score in result.scores.items():
+        assert np.array_equal(score.values, again.scores[name].values)
+    results = Results({(CONDITION, 1): result}, [1])
+    metrics = EXPERIMENT.metrics(results, settings)
+    assert [metric.group for metric in metrics if metric.threshold] == ["thresholds"] * 3
+    assert len(metrics) <= 40
+    assert all(np.isfinite(metric.estimate.value) for metric in metrics)
+    assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, settings))
+    for figure in EXPERIMENT.plots(results, settings).values():
+        figure.canvas.draw()
