@@ -1,1 +1,1 @@
-"""The experiment dynamics; its question, protocol and thresholds are in `run`."""
+"""The dynamics experiment; its question, protocol and thresholds are in `run`."""

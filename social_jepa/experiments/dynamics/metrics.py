@@ -1,102 +1,131 @@
-"""The table of the experiment on dynamics, and what stands beside it."""
+"""Table and notes of the dynamics experiment."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from social_jepa.experiments.dynamics.scores import AHEAD, ARMS, KINDS
+from social_jepa.experiments.dynamics.scores import POLICIES, PREDICTORS
+from social_jepa.experiments.dynamics.settings import THRESHOLD_HORIZON, Settings
 from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
 from social_jepa.experiments.framework.score import Estimate
 
-NULLS = {"other's goal": "goal, shuffled map", "other's predictor": "predictor, shuffled map"}
-SHOWN = ("own goal", "other's goal", "random", "true state")
+NULLS = {"peer's goal": "goal, shuffled map", "peer's predictor": "predictor, shuffled map"}
+DISTANCE_NOTE = ("own goal", "peer's goal", "random", "true state")
 PERCEPTRON = (
-    "A perceptron can learn, besides the motion, how its own encoder bends the state. Such bends differ "
-    "between encoders, and no linear map carries them. The goal is of the linear predictor alone."
+    "A perceptron can learn, besides the motion, the nonlinearity of its own encoder. Such nonlinearities "
+    "differ between encoders, and no linear map transfers them. The threshold applies to the linear "
+    "predictor alone."
 )
 PASSIVE = (
-    "Without pushes, all coordinates of this scene forget alike: the best predictor shrinks every code by "
-    "one factor, which no rotation changes, so that it travels through any orthogonal map, or none. Five "
-    "ticks ahead no more than 0.7^10 = 0.03 of the variance can be told. That line is no test of W."
+    "Without actions, all coordinates of this scene have the same autocorrelation: the best predictor "
+    "shrinks every latent by one factor, which no rotation changes, so that it transfers through any "
+    "orthogonal map, or none. Five ticks ahead at most 0.7^10 = 0.03 of the variance can be predicted. That "
+    "curve does not test W."
 )
 
 
-def figures(results: Results, settings: Any) -> list[Metric]:
-    """Return the goals' figures first, then predictors and plans of each pair of cameras."""
-    parts = [f"{degrees:g} degrees" for degrees in settings.separations]
-    goals = [_ratios(results, part, "linear", Threshold("<=", 1.15), "goals") for part in parts]
-    goals += [_success(results, part, "other's goal", Threshold(">=", 0.9), "goals") for part in parts]
-    return goals + [line for part in parts for line in (*_predictors(results, part), *_plans(results, part))]
+def make_metrics(results: Results, settings: Settings) -> list[Metric]:
+    """Return the metrics with thresholds first, then predictors and plans of each pair of cameras."""
+    conditions, group = settings.conditions, "thresholds"
+    metrics = [
+        _error_ratio(results, condition, "linear", Threshold("<=", 1.15), group) for condition in conditions
+    ]
+    metrics += [
+        _success_ratio(results, condition, "peer's goal", Threshold(">=", 0.9), group)
+        for condition in conditions
+    ]
+    for condition in conditions:
+        metrics += [*_predictor_metrics(results, condition), *_plan_metrics(results, condition)]
+    return metrics
 
 
-def _ratios(results: Results, part: str, kind: str, goal: Threshold | None, group: str) -> Metric:
-    found, null = (
-        lost(results.estimate(part, f"{kind}: excess of {arm}, {AHEAD}"))
-        for arm in ("borrowed", "shuffled map")
+def _error_ratio(
+    results: Results, condition: str, kind: str, threshold: Threshold | None, group: str
+) -> Metric:
+    ratio, null = (
+        one_minus(results.estimate(condition, f"{kind}: 1 - error ratio of {name}, {THRESHOLD_HORIZON}"))
+        for name in ("fitted map", "shuffled map")
     )
-    name = f"{part}: error {AHEAD} ticks ahead, borrowed / own, {kind}"
-    return Metric(name, found, null.value, 1.0, goal, group)
+    name = f"{condition}: error {THRESHOLD_HORIZON} ticks ahead, peer's / own predictor, {kind}"
+    return Metric(name, ratio, null.value, 1.0, threshold, group)
 
 
-def _success(results: Results, part: str, arm: str, goal: Threshold | None, group: str) -> Metric:
-    found, null = (lost(results.estimate(part, f"excess of {name}")) for name in (arm, NULLS[arm]))
-    return Metric(f"{part}: success, {arm} / own goal", found, null.value, 1.0, goal, group)
+def _success_ratio(
+    results: Results, condition: str, policy: str, threshold: Threshold | None, group: str
+) -> Metric:
+    ratio, null = (
+        one_minus(results.estimate(condition, f"1 - success ratio of {name}"))
+        for name in (policy, NULLS[policy])
+    )
+    return Metric(f"{condition}: success, {policy} / own goal", ratio, null.value, 1.0, threshold, group)
 
 
-def _predictors(results: Results, part: str) -> list[Metric]:
-    group = f"predictors, {part}"
-    null = results.estimate(part, "map: shuffled map").value
-    lines = [Metric(f"{part}: R2 of the map", results.estimate(part, "map: borrowed"), null, group=group)]
-    lines.append(_ratios(results, part, "perceptron", None, group))
-    for kind in KINDS:
-        own, borrowed, unmapped, shuffled = (
-            results.estimate(part, f"{kind}: {arm}, {AHEAD}")
-            for arm in ("own", "borrowed", "no map", "shuffled map")
+def _predictor_metrics(results: Results, condition: str) -> list[Metric]:
+    def estimate(score: str) -> Estimate:
+        return results.estimate(condition, score)
+
+    group = f"predictors, {condition}"
+    null = estimate("map: shuffled map").value
+    metrics = [Metric(f"{condition}: R2 of the map", estimate("map: fitted map"), null, group=group)]
+    metrics.append(_error_ratio(results, condition, "perceptron", None, group))
+    for kind in PREDICTORS:
+        own, mapped, unmapped, shuffled = (
+            estimate(f"{kind}: {name}, {THRESHOLD_HORIZON}")
+            for name in ("own", "fitted map", "no map", "shuffled map")
         )
-        copied = results.estimate(part, f"copy, {AHEAD}").value
-        name = f"{part}: R2 {AHEAD} ticks ahead, {kind}"
-        lines.append(Metric(f"{name}, own", own, baseline=copied, group=group))
-        lines.append(Metric(f"{name}, borrowed", borrowed, shuffled.value, own.value, group=group))
+        copied = estimate(f"copy, {THRESHOLD_HORIZON}").value
+        name, chance = f"{condition}: R2 {THRESHOLD_HORIZON} ticks ahead, {kind}", shuffled.value
+        metrics.append(Metric(f"{name}, own", own, baseline=copied, group=group))
+        metrics.append(Metric(f"{name}, peer's", mapped, chance, own.value, group=group))
         if kind != "perceptron":
-            lines.append(Metric(f"{name}, no map", unmapped, shuffled.value, own.value, group=group))
-    return lines
+            metrics.append(Metric(f"{name}, peer's without a map", unmapped, chance, own.value, group=group))
+    return metrics
 
 
-def _plans(results: Results, part: str) -> list[Metric]:
-    group = f"plans, {part}"
-    lines = [_success(results, part, "other's predictor", None, group)]
-    null, own = (results.estimate(part, arm).value for arm in ("random", "own goal"))
-    for arm in ARMS:
-        if arm != "random":
-            found = results.estimate(part, arm)
-            lines.append(Metric(f"{part}: success, {arm}", found, null, own, group=group))
-    return lines
+def _plan_metrics(results: Results, condition: str) -> list[Metric]:
+    group = f"plans, {condition}"
+    metrics = [_success_ratio(results, condition, "peer's predictor", None, group)]
+    null, own = (results.estimate(condition, policy).value for policy in ("random", "own goal"))
+    for policy in POLICIES:
+        if policy != "random":
+            estimate = results.estimate(condition, policy)
+            metrics.append(Metric(f"{condition}: success, {policy}", estimate, null, own, group=group))
+    return metrics
 
 
-def notes(results: Results, settings: Any) -> list[str]:
-    """Return what it cost, what the passive predictor shows, and by how much goals are missed."""
-    lines = figures(results, settings)
+def make_notes(results: Results, settings: Settings) -> list[str]:
+    """Return notes on costs, distances, predictors and missed thresholds."""
+    metrics = make_metrics(results, settings)
     seed = results.seeds[0]
-    parts = [part for part, first in results.condition_results if first == seed]
-    spent = ", ".join(f"{part} {results.condition_results[part, seed].flops / 1e12:.2f}" for part in parts)
-    apart = "; ".join(f"{part}: {_listed(results, part, 'distance: {}', SHOWN)}" for part in parts)
-    bent = "; ".join(
-        f"{part}: {_listed(results, part, kind + ': {}, ' + str(AHEAD), ('own', 'borrowed'))} ({kind})"
-        for part in parts
-        for kind in KINDS[:2]
+    conditions = [condition for condition, first in results.condition_results if first == seed]
+    flops = ", ".join(
+        f"{condition} {results.condition_results[condition, seed].flops / 1e12:.2f}"
+        for condition in conditions
+    )
+    distances = "; ".join(
+        f"{condition}: {_list_values(results, condition, 'distance: {}', DISTANCE_NOTE)}"
+        for condition in conditions
+    )
+    template = f"{{}}: {{{{}}}}, {THRESHOLD_HORIZON}"
+    r2 = "; ".join(
+        f"{condition}: "
+        f"{_list_values(results, condition, template.format(kind), ('own', 'fitted map'))} ({kind})"
+        for condition in conditions
+        for kind in PREDICTORS[:2]
     )
     return [
-        f"Counted training TFLOPs of two agents and their perceptrons, seed {seed}: {spent}.",
-        f"Mean distance to the goal at the end, places from -1 to 1: {apart}.",
-        f"R2 {AHEAD} ticks ahead: {bent}. {PERCEPTRON}",
+        f"Counted training TFLOPs of two agents and their perceptrons, seed {seed}: {flops}.",
+        f"Mean distance to the goal at the end, positions from -1 to 1: {distances}.",
+        f"R2 {THRESHOLD_HORIZON} ticks ahead: {r2}. {PERCEPTRON}",
         PASSIVE,
-        *missed_thresholds(lines),
+        *missed_thresholds(metrics),
     ]
 
 
-def _listed(results: Results, part: str, name: str, arms: Sequence[str]) -> str:
-    return ", ".join(f"{arm} {results.estimate(part, name.format(arm)).value:.3f}" for arm in arms)
+def _list_values(results: Results, condition: str, template: str, names: Sequence[str]) -> str:
+    values = {name: results.estimate(condition, template.format(name)).value for name in names}
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
-def lost(found: Estimate) -> Estimate:
-    """Return one less an estimate: of an R2 the share of variance that is lost, of an excess the ratio."""
-    return Estimate(1 - found.value, 1 - found.resamples, tuple(1 - seed for seed in found.seeds))
+def one_minus(estimate: Estimate) -> Estimate:
+    """Return one minus an estimate: the unexplained share of variance of an R2, or a ratio."""
+    seeds = tuple(1 - seed for seed in estimate.seeds)
+    return Estimate(1 - estimate.value, 1 - estimate.resamples, seeds)

@@ -1,4 +1,4 @@
-"""What a borrower scores with a lender's predictor, and with a lender's goals."""
+"""Scores of an agent that uses the predictor or the goals of a peer."""
 
 from collections.abc import Mapping
 
@@ -7,126 +7,143 @@ import torch
 
 from alignment.linear_map import LinearMap
 from env.renderers.base import Renderer, share_renderer
-from social_jepa.experiments.dynamics.predictors import Diary, Predict, Trial, linear_predictor, through
-from social_jepa.experiments.dynamics.steering import (
+from social_jepa.experiments.dynamics.planning import (
     STEERED,
-    Act,
     Episodes,
-    SteeringConfig,
-    at_random,
-    distances,
-    knowing,
-    planner,
-    steer,
+    Policy,
+    goal_distances,
+    planning_policy,
+    random_policy,
+    run_policy,
+    true_state_policy,
 )
+from social_jepa.experiments.dynamics.predictors import (
+    CoreRecording,
+    HeldoutWindows,
+    Predict,
+    linear_predictor,
+    map_predictor,
+)
+from social_jepa.experiments.dynamics.settings import DynamicsStream, PlanningConfig
 from social_jepa.experiments.framework.score import Score
 
-AHEAD = 5  # ticks, of the goal
-MAPS = ("borrowed", "no map", "shuffled map")
-KINDS = ("linear", "perceptron", "passive")
-ARMS = (
-    "own goal", "other's goal", "other's predictor", "goal, no map", "goal, shuffled map",
+MAPS = ("fitted map", "no map", "shuffled map")
+PREDICTORS = ("linear", "perceptron", "passive")
+POLICIES = (
+    "own goal", "peer's goal", "peer's predictor", "goal, no map", "goal, shuffled map",
     "predictor, shuffled map", "random", "true state",
 )  # fmt: skip
-STARTING, DRAWING = 42, 43  # words
-FAR = 0.8  # least distance from start to goal of the episode that is shown
+MIN_PLOT_DISTANCE = 0.8  # least distance from start to goal of the plotted episode
 
 
-def borrowing(
-    borrower: Diary, maps: Mapping[str, LinearMap], kinds: Mapping[str, tuple[Predict, Predict, int]],
-    longest: int, spacing: int,
+def prediction_scores(
+    receiver: CoreRecording, maps: Mapping[str, LinearMap],
+    predictors: Mapping[str, tuple[Predict, Predict, int]], max_horizon: int, stride: int,
 ) -> dict[str, Score]:  # fmt: skip
-    """Return how well the borrower's core is predicted, by predictor, map and number of ticks ahead.
+    """Return the R2 of predictions of the receiver's core, by predictor, map and horizon.
 
     Args:
-        borrower: Whose core is predicted.
-        maps: From the lender's core to the borrower's, by MAPS.
-        kinds: By KINDS, the lender's predictor, the borrower's, and how many pushes they are given.
-        longest: Ticks ahead.
-        spacing: Ticks from one start to the next.
+        receiver: Agent whose core is predicted.
+        maps: From the peer's core to the receiver's, by MAPS.
+        predictors: By PREDICTORS, the peer's predictor, the receiver's, and the number of actions they take.
+        max_horizon: Largest number of ticks ahead.
+        stride: Ticks from one start to the next.
 
     Returns:
-        R2 as "kind: arm, k" and "copy, k"; as "kind: excess of arm, k" one less the ratio of errors to the
-        borrower's own.
+        R2 as "PREDICTOR: MAP, k", "PREDICTOR: own, k" and "copy, k"; and as "PREDICTOR: 1 - error ratio of
+        MAP, k" one minus the ratio of squared errors to those of the receiver's own predictor.
     """
-    trial = Trial.of(borrower, longest, spacing)
-    measures = trial.measures("copy", (trial.first - trial.later).square().sum(-1))
-    for kind, (lent, own, felt) in kinds.items():
-        base = trial.errors(own, felt)
-        measures |= trial.measures(f"{kind}: own", base)
+    windows = HeldoutWindows.cut(receiver, max_horizon, stride)
+    scores = windows.scores("copy", (windows.first - windows.later).square().sum(-1))
+    for kind, (peer, own, action_dim) in predictors.items():
+        own_errors = windows.errors(own, action_dim)
+        scores |= windows.scores(f"{kind}: own", own_errors)
         for name, edge in maps.items():
-            errors = trial.errors(through(lent, edge), felt)
-            measures |= trial.measures(f"{kind}: {name}", errors)
-            for ahead in range(longest):
-                excess = Score(errors[ahead].numpy(), base[ahead].numpy())
-                measures[f"{kind}: excess of {name}, {ahead + 1}"] = excess
-    return measures
+            errors = windows.errors(map_predictor(peer, edge), action_dim)
+            scores |= windows.scores(f"{kind}: {name}", errors)
+            for ahead in range(max_horizon):
+                score = Score(errors[ahead].numpy(), own_errors[ahead].numpy())
+                scores[f"{kind}: 1 - error ratio of {name}, {ahead + 1}"] = score
+    return scores
 
 
-def steering(
-    lender: Diary, borrower: Diary, maps: Mapping[str, LinearMap], config: SteeringConfig, seed: int
-) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
-    """Let a borrower steer towards goals that it or the lender saw.
+def planning_scores(
+    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
+    seed: int,
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
+    """Run episodes in which the receiver plans towards its own goals or the peer's.
 
     Returns:
-        Success by ARMS, "distance: arm" at the end, and as "excess of arm" one less the ratio of success to
-        that with one's own goal; and what the pictures need.
+        (success by POLICIES, "distance: POLICY" at the end, and as "1 - success ratio of POLICY" one minus
+        the ratio of success to that with the receiver's own goal; arrays of the plots).
     """
-    scene = borrower.stranger.scene
-    drawn = np.random.default_rng([seed, STARTING]).permutation(len(borrower.heldout) - config.ticks)
+    scene = receiver.agent.scene
+    rng = DynamicsStream.EPISODES.rng(seed)
+    drawn = rng.permutation(len(receiver.heldout) - config.ticks)
     starts, goals = drawn[: 2 * config.episodes].reshape(2, -1)
     renderer = share_renderer(scene.config)
-    acts = arms_of(lender, borrower, maps, goals, config, renderer)
+    policies = make_policies(peer, receiver, maps, goals, config, renderer)
     paths = {}
-    for arm in ARMS:
-        draws = torch.Generator().manual_seed(int(np.random.default_rng([seed, DRAWING]).integers(2**62)))
-        paths[arm] = steer(Episodes(scene, starts, config.strength), acts[arm], config.ticks, draws)
-    wanted = scene.factors(goals)[:, :STEERED]
-    far = {arm: distances(path, wanted, scene.config) for arm, path in paths.items()}
-    one = int((far["own goal"][0] > FAR).argmax())  # chosen by where it begins, not by how it ends
-    arrays = {f"distance: {arm}": apart.mean(1) for arm, apart in far.items()}
-    arrays |= _shown(
-        lender, borrower, renderer, goals[one], starts[one], {a: p[:, one] for a, p in paths.items()}
-    )
+    for name in POLICIES:
+        generator = torch.Generator().manual_seed(int(DynamicsStream.PLANS.rng(seed).integers(2**62)))
+        episodes = Episodes(scene, starts, config.strength)
+        paths[name] = run_policy(episodes, policies[name], config.ticks, generator)
+    targets = scene.factors(goals)[:, :STEERED]
+    distances = {name: goal_distances(path, targets, scene.config) for name, path in paths.items()}
+    plotted = int((distances["own goal"][0] > MIN_PLOT_DISTANCE).argmax())  # chosen by its start alone
+    arrays = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
+    one_path = {name: path[:, plotted] for name, path in paths.items()}
+    arrays |= _episode_frames(peer, receiver, renderer, goals[plotted], starts[plotted], one_path)
     renderer.close()
-    hits = {arm: (apart[-1] < config.threshold).astype(float) for arm, apart in far.items()}
-    measures = {arm: Score.mean(hit) for arm, hit in hits.items()}
-    measures |= {f"distance: {arm}": Score.mean(apart[-1]) for arm, apart in far.items()}
-    measures |= {f"excess of {arm}": Score(hit, hits["own goal"]) for arm, hit in hits.items()}
-    return measures, arrays
-
-
-def arms_of(
-    lender: Diary, borrower: Diary, maps: Mapping[str, LinearMap], goals: np.ndarray, config: SteeringConfig,
-    renderer: Renderer,
-) -> dict[str, Act]:  # fmt: skip
-    """Return how the borrower acts in each of ARMS, with goals at these ticks."""
-    own, lent = (linear_predictor(diary, STEERED) for diary in (borrower, lender))
-    scene, rows = borrower.stranger.scene, torch.from_numpy(goals)
-    here, there = borrower.heldout[rows], lender.heldout[rows]
-    edge, null = maps["borrowed"], maps["shuffled map"]
-    return {
-        "own goal": planner(borrower, renderer, own, here, config),
-        "other's goal": planner(borrower, renderer, own, edge(there), config),
-        "other's predictor": planner(borrower, renderer, through(lent, edge), here, config),
-        "goal, no map": planner(borrower, renderer, own, maps["no map"](there), config),
-        "goal, shuffled map": planner(borrower, renderer, own, null(there), config),
-        "predictor, shuffled map": planner(borrower, renderer, through(lent, null), here, config),
-        "random": at_random,
-        "true state": knowing(scene.factors(goals)[:, :STEERED], config),
+    successes = {
+        name: (found[-1] < config.success_distance).astype(float) for name, found in distances.items()
     }
+    scores = {name: Score.mean(success) for name, success in successes.items()}
+    scores |= {f"distance: {name}": Score.mean(found[-1]) for name, found in distances.items()}
+    own = successes["own goal"]
+    scores |= {f"1 - success ratio of {name}": Score(found, own) for name, found in successes.items()}
+    return scores, arrays
 
 
-def _shown(
-    lender: Diary, borrower: Diary, renderer: Renderer, goal: int, start: int, paths: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Return pictures of one episode: its goal from both cameras, and what the borrower saw."""
-    scene = borrower.stranger.scene
-    still = Episodes(scene, np.array([goal]), 1.0)
-    arrays = {"goal there": still.look(renderer, lender), "goal here": still.look(renderer, borrower)}
-    for arm in ("own goal", "other's goal", "goal, no map"):
-        path = paths[arm]
-        moving = Episodes(scene, start + np.arange(len(path)), 1.0)
-        moving.steered = path
-        arrays[f"frames: {arm}"] = moving.look(renderer, borrower)
+def make_policies(
+    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], goals: np.ndarray,
+    config: PlanningConfig, renderer: Renderer,
+) -> dict[str, Policy]:  # fmt: skip
+    """Return the receiver's policy by POLICIES, with goals at these ticks."""
+    own, borrowed = (linear_predictor(recording, STEERED) for recording in (receiver, peer))
+    scene, rows = receiver.agent.scene, torch.from_numpy(goals)
+    own_goals, peer_goals = receiver.heldout[rows], peer.heldout[rows]
+    edge, shuffled = maps["fitted map"], maps["shuffled map"]
+    plans = {
+        "own goal": (own, own_goals),
+        "peer's goal": (own, edge(peer_goals)),
+        "peer's predictor": (map_predictor(borrowed, edge), own_goals),
+        "goal, no map": (own, maps["no map"](peer_goals)),
+        "goal, shuffled map": (own, shuffled(peer_goals)),
+        "predictor, shuffled map": (map_predictor(borrowed, shuffled), own_goals),
+    }
+    policies = {
+        name: planning_policy(receiver, renderer, predict, targets, config)
+        for name, (predict, targets) in plans.items()
+    }
+    true_goals = scene.factors(goals)[:, :STEERED]
+    return policies | {"random": random_policy, "true state": true_state_policy(true_goals, config)}
+
+
+def _episode_frames(
+    peer: CoreRecording, receiver: CoreRecording, renderer: Renderer, goal: int, start: int,
+    paths: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Return frames of one episode: its goal from both cameras, and the receiver's views."""
+    scene = receiver.agent.scene
+    at_goal = Episodes(scene, np.array([goal]), 1.0)
+    arrays = {
+        "peer's goal frame": at_goal.render(renderer, peer),
+        "own goal frame": at_goal.render(renderer, receiver),
+    }
+    for name in ("own goal", "peer's goal", "goal, no map"):
+        path = paths[name]
+        episode = Episodes(scene, start + np.arange(len(path)), 1.0)
+        episode.steered = path
+        arrays[f"frames: {name}"] = episode.render(renderer, receiver)
     return arrays
