@@ -1,1 +1,1 @@
-"""The experiment migration; its question, protocol and thresholds are in `run`."""
+"""The migration experiment; its question, protocol and thresholds are in `run`."""

@@ -1,51 +1,52 @@
-"""Does a late joiner learn faster when a peer teaches it through anchors than when it learns alone?
+"""Does a late joiner train faster by distillation from a peer through anchors than alone?
 
-After Social-JEPA (arXiv:2603.02263), which reports 85 % of an accuracy at 0.28 of the FLOPs; of which data
-set, and against which course alone, is not known.
+After Social-JEPA (arXiv:2603.02263), which reports 85 % of an accuracy at 0.28 of the FLOPs; the data set
+and the schedule alone that it is relative to are not known.
 
-Protocol. A teacher and a newcomer watch one scene from two places of the ring, with nothing in common. The
-teacher has taken its whole course. It tells the core codes of some consecutive ticks, once; the newcomer
-learns from them and from its own frames of these ticks, as newcomers of a run do
-(`agents.training.distillation`): the loss is the share of the teacher's code that no linear map from the
-newcomer's own code reaches. No weight, gradient or picture crosses. The newcomer is scored by a ridge probe
-of the true state on its code, fitted on one stretch of ticks and scored on another; neither is trained on,
-and the state serves evaluation alone.
+Protocol. A teacher and a student observe one scene from two poses of the ring, sharing nothing. The teacher
+has completed the full schedule. It sends its core latents of some consecutive ticks, once; the student
+trains on them and on its own frames of these ticks, as joiners of a run do (`agents.training.distillation`):
+the loss is the share of the variance of the teacher's latents that no linear map from the student's latents
+explains. No weights, gradients or frames are exchanged. The student is scored by a ridge probe of the true
+state on its latents, fitted on one range of ticks and scored on another; neither is used for training, and
+the state is used for evaluation alone.
 
-Measured. Counted FLOPs of the newcomer's training, and the distinct frames that it learned from, until its
-score is 85 % or 95 % of what the whole course alone gives in the end. *Alone* is the cheapest of many
-courses, each looked at in its middle too: the whole one, as long ones on 1,024 to 12,288 frames, shorter
-ones, and ones of smaller batches. Some have a longer warm-up, 40 % of the steps: at 200 steps it was the best
-of three on seed 100; notes say which way was the cheapest on each seed that is scored. *Taught* is
-the cheapest of lessons of 1,024 to 6,144 ticks, with several lengths and batches. The cheapest is chosen per
-seed on the scored ticks, for both alike. What the teacher spends is told apart; its own course is not
-counted, because it learned anyway; nor are the frames that a newcomer needs to find its core and be scored.
+Measured. Counted FLOPs of the student's training, and the distinct frames that it was trained on, until its
+score is 85 % or 95 % of the final score of the full schedule alone. *Alone* is the cheapest of many
+schedules, each scored at intermediate steps, too: the full one, equally long ones on 1,024 to 12,288 frames,
+shorter ones, and ones with smaller batches. Some have a longer warm-up, 40 % of the steps: at 200 steps it
+was the best of three on seed 100; notes list the cheapest schedule on each scored seed. *Distilled* is the
+cheapest distillation from 1,024 to 6,144 ticks, with several lengths and batches. The cheapest is chosen per
+seed on the scored ticks, for both alike. The teacher's cost is reported separately; its own training is not
+counted, because it happens anyway; nor are the frames that a student needs to find its core and to be
+scored.
 
-Mended: the courses alone were widened after a first full run, which gave 0.056 for frames and 0.267 for
-FLOPs. All but two of its courses had 24,576 frames, and these two were too short to reach 95 %, so that the
-grid forced the first figure: whole courses on few frames are what may be cheap in frames. Five lessons had
-steps of 64 ticks and no course alone did, and where it mattered the whole course was looked at every 50
-steps, now every 25. Short courses that were never the cheapest to 95 % were left out. The lessons are the
-same ways as before; their weight decay, 1e-2 by oversight, is now that of a course alone.
+Changed: the schedules alone were extended after a first full run, which gave 0.056 for frames and 0.267 for
+FLOPs. All but two of its schedules had 24,576 frames, and these two were too short to reach 95 %, so that
+the grid determined the first number: the full number of steps on few frames may be cheap in frames. Five
+distillations had steps of 64 ticks and no schedule alone did, and where it mattered the full schedule was
+scored every 50 steps, now every 25. Short schedules that were never the cheapest to 95 % were left out. The
+distillation schedules are unchanged; their weight decay, 1e-2 by mistake, is now that of training alone.
 
-Baselines: the whole course alone, looked at in its middle, whose rate has not come down yet: never harder to
-beat, and told beside. Other arms: a lesson and then a course alone; two newcomers that teach each other in
-turns. Controls: the same lesson by a peer caught early in its course, by one that never learned (the null
-of a teacher), and with the ticks shuffled (the null of what is taught).
+Baselines: the full schedule alone, scored at intermediate steps, where its learning rate has not decayed
+yet: never harder to beat, and shown beside. Other methods: distillation followed by training alone; two
+students that distill from each other in turns. Controls: the same distillation from a teacher early in its
+training, from one without any training (the null of a teacher), and with the ticks shuffled (the null of the
+latents).
 
-Goals, set beforehand, on the hardest scene that both learn (the last of `scenes`): FLOPs to 95 % of the
-final score, taught over alone, at most 0.28; distinct frames to the same score, at most 0.1. Both count the
-cheapest way alone.
+Thresholds, set beforehand, on the hardest scene that both learn (the last of `object_counts`): FLOPs to 95 %
+of the final score, distilled over alone, at most 0.28; distinct frames to the same score, at most 0.1. Both
+count the cheapest schedule alone.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from agents.models.settings import ModelConfig
 from social_jepa.experiments.common.trained_agents import (
-    QUICK_SETUP,
     AgentSetup,
     ring_poses,
     train_agent,
@@ -53,205 +54,149 @@ from social_jepa.experiments.common.trained_agents import (
 )
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
-from social_jepa.experiments.migration.metrics import figures, notes
-from social_jepa.experiments.migration.plots import pictures
-from social_jepa.experiments.migration.training import Newcomer, Trial
+from social_jepa.experiments.migration.metrics import make_metrics, make_notes
+from social_jepa.experiments.migration.plots import make_plots
+from social_jepa.experiments.migration.settings import QUICK, MigrationStream, Schedule, Settings
+from social_jepa.experiments.migration.training import Student, Trial
 
-KINDS = ("alone", "taught", "mutual")
-CONTROLS = ("early", "untrained", "shuffled")  # what a lesson may be made of that should not teach
-SHUFFLING = 43  # a word
-TEACHER, NEWCOMER, PEER = 0, 1, 2  # indices of the agents
-Ways = tuple[tuple[int, int, int], ...]  # (steps, frames a step, distinct frames)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A run; the defaults are the full one. A way of learning is (steps, frames a step, distinct frames)."""
-
-    upbringing: AgentSetup = field(default_factory=lambda: AgentSetup(model=ModelConfig(dim=24)))
-    scenes: tuple[int, ...] = (5,)  # objects, for instance (3, 5); the goals are about the last
-    looked: tuple[int, ...] = (
-        10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350,
-    )  # fmt: skip  # steps of the whole course
-    plain: Ways = (
-        (450, 256, 1024), (450, 256, 2048), (450, 256, 6144), (450, 256, 12288), (800, 64, 24576),
-    )  # fmt: skip  # other courses alone with the usual warm-up
-    courses: Ways = (
-        (200, 256, 24576), (300, 256, 24576), (100, 256, 6144), (400, 128, 24576),
-    )  # fmt: skip  # courses alone with a longer one
-    glances: tuple[float, ...] = (0.33, 0.45, 0.55, 0.67, 0.8)  # shares at which both are looked at too
-    warmup: float = 0.4  # that longer one: the share of `courses` over which the rate rises
-    lessons: Ways = (
-        (25, 256, 1024), (50, 256, 1024), (100, 64, 1024), (200, 64, 1024),
-        (25, 256, 2048), (50, 256, 2048), (100, 256, 2048), (50, 64, 2048), (100, 64, 2048), (200, 64, 2048),
-        (50, 256, 6144), (100, 256, 6144),
-    )  # fmt: skip
-    control: tuple[int, int, int] = (100, 256, 6144)  # the lesson of the controls
-    early: int = 30  # steps of the peer that teaches too early
-    onward: Ways = ((50, 256, 24576), (100, 256, 24576))  # courses alone after a lesson
-    before: tuple[int, int, int] = (50, 256, 2048)  # that lesson
-    start: int = 100  # steps alone of two newcomers before they teach each other
-    rounds: int = 2  # lessons that each takes of the other
-    turn: tuple[int, int, int] = (50, 256, 6144)  # each of these
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be learned, by name."""
-        window = self.upbringing.training.replay_ticks
-        asked = (
-            *self.plain,
-            *self.courses,
-            *self.lessons,
-            *self.onward,
-            self.control,
-            self.before,
-            self.turn,
-        )
-        if not self.scenes:
-            raise ValueError("scenes: name at least one number of objects")
-        if not all(steps >= 1 and 0 < batch <= ticks <= window for steps, batch, ticks in asked):
-            raise ValueError(f"ways of learning need 1 <= batch <= ticks <= training.replay_ticks={window}")
-        if not all(0 < share < 1 for share in self.glances):
-            raise ValueError(f"glances={self.glances}: shares between 0 and 1")
-        if min(self.rounds, self.start) < 1:
-            raise ValueError(f"rounds={self.rounds}, start={self.start}: at least 1")
+KINDS = ("alone", "distilled", "mutual")
+CONTROLS = {  # method: latents that it distills
+    "distilled, early teacher": "early", "distilled, untrained teacher": "untrained",
+    "distilled, shuffled ticks": "shuffled",
+}  # fmt: skip
+TEACHER, STUDENT, PEER = 0, 1, 2  # indices of the agents
+Trials = dict[str, list[Trial]]  # by method
+Outcome = tuple[Trials, dict[str, np.ndarray], float]  # with further arrays, and the FLOPs of all training
 
 
-QUICK_RUN = {
-    "upbringing": {
-        **QUICK_SETUP,
-        "training": {"steps": 120, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 256},
-    },
-    "scenes": (1,),
-    "looked": (10, 20, 40, 80),
-    "plain": ((120, 128, 512), (120, 128, 1024), (120, 64, 2048)),
-    "courses": ((20, 128, 2048), (40, 128, 2048), (80, 128, 2048), (40, 128, 1024)),
-    "lessons": ((10, 128, 512), (40, 128, 512), (10, 128, 1024), (20, 128, 1024), (40, 128, 1024)),
-    "control": (40, 128, 1024),
-    "early": 5,
-    "onward": ((20, 128, 2048),),
-    "before": (20, 128, 512),
-    "start": 40,
-    "rounds": 2,
-    "turn": (20, 128, 1024),
-}
-
-
-def run(part: str, seed: int, settings: Settings, say: Log) -> ConditionResult:
-    """Let a newcomer learn in every way of one kind.
+def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionResult:
+    """Train a student by all methods of one kind.
 
     Args:
-        part: "alone", "taught" or "mutual", and the number of objects.
-        seed: Of the world and of the agents.
-        settings: Of the run.
-        say: Told how it goes.
+        condition: One of KINDS, and the number of objects.
+        seed: Seed of the scene and of the agents.
+        settings: Settings of the run.
+        log: Receives progress messages.
     """
-    kind, objects = part.rsplit("-", 1)
-    scene = replace(settings.upbringing.scene, objects=int(objects))
-    upbringing = replace(settings.upbringing, scene=scene)
-    arms, arrays, flops = {"alone": _alone, "taught": _taught, "mutual": _mutual}[kind](
-        upbringing, seed, settings, say
-    )
-    measures = {}
-    for arm, trials in arms.items():
-        measures[f"{arm}: last"] = trials[-1].score
-        measures[f"{arm}: best"] = max(trials, key=lambda trial: trial.score.score).score
-        arrays[arm] = np.array([trial.row for trial in trials])
-        say(f"{arm}: R2 {measures[f'{arm}: best'].score:.3f}")
-    return ConditionResult(measures, arrays, flops=flops)
+    kind, objects = condition.rsplit("-", 1)
+    setup = replace(settings.setup, scene=replace(settings.setup.scene, objects=int(objects)))
+    run_kind = {"alone": run_alone, "distilled": run_distilled, "mutual": run_mutual}[kind]
+    methods, arrays, flops = run_kind(setup, seed, settings, log)
+    scores = {}
+    for method, trials in methods.items():
+        scores[f"{method}: last"] = trials[-1].score
+        scores[f"{method}: best"] = max(trials, key=lambda trial: trial.score.score).score
+        arrays[method] = np.array([trial.row for trial in trials])
+        log(f"{method}: R2 {scores[f'{method}: best'].score:.3f}")
+    return ConditionResult(scores, arrays, flops=flops)
 
 
-Arms = dict[str, list[Trial]]
-Arrays = dict[str, np.ndarray]
-Found = tuple[Arms, Arrays, float]  # and the FLOPs of all training, each step once
-
-
-def _alone(upbringing: AgentSetup, seed: int, settings: Settings, say: Log) -> Found:
-    """The whole course, looked at in its middle, and every other course."""
-    with untrained_agent(upbringing, seed, NEWCOMER, ring_poses(upbringing, 3)) as agent:
-        newcomer = Newcomer(agent)
-        untrained = newcomer.score(newcomer.untrained()).score
-        whole = newcomer.alone(newcomer.untrained(), upbringing.training.steps, settings.looked)
-        say(f"the whole course gives R2 {whole[-1].score.score:.3f}")
+def run_alone(setup: AgentSetup, seed: int, settings: Settings, log: Log) -> Outcome:
+    """Train alone by the full schedule, scored at intermediate steps, and by all other schedules."""
+    with untrained_agent(setup, seed, STUDENT, ring_poses(setup, 3)) as agent:
+        student = Student(agent)
+        untrained = student.score(student.untrained_model()).score
+        full = student.train_alone(student.untrained_model(), setup.training.steps, settings.eval_steps)
+        log(f"the full schedule gives R2 {full[-1].score.score:.3f}")
         others: list[Trial] = []
-        flops = whole[-1].flops
-        plain, longer = product(settings.plain, [None]), product(settings.courses, [settings.warmup])
-        for (steps, batch, ticks), warmup in (*plain, *longer):
-            looked = tuple(sorted({max(1, round(share * steps)) for share in settings.glances}))
-            others += newcomer.alone(newcomer.untrained(), steps, looked, batch, ticks, warmup)
+        flops = full[-1].flops
+        default, longer = settings.default_warmup_schedules, settings.long_warmup_schedules
+        schedules = (*product(default, [None]), *product(longer, [settings.long_warmup]))
+        for (steps, batch, ticks), warmup in schedules:
+            evals = tuple(sorted({max(1, round(share * steps)) for share in settings.eval_shares}))
+            others += student.train_alone(student.untrained_model(), steps, evals, batch, ticks, warmup)
             flops, score = flops + others[-1].flops, others[-1].score.score
-            say(f"{steps} steps of {batch} frames out of {ticks} give R2 {score:.3f}")
-    return {"one course": whole, "alone": [*others, *whole]}, {"untrained": np.array([untrained])}, flops
+            log(f"{steps} steps of {batch} frames out of {ticks} give R2 {score:.3f}")
+    methods = {"full schedule": full, "alone": [*others, *full]}
+    return methods, {"untrained": np.array([untrained])}, flops
 
 
-def _taught(upbringing: AgentSetup, seed: int, settings: Settings, say: Log) -> Found:
-    """Lessons of a teacher that has learned, of teachers that have not, and what may follow a lesson."""
-    poses = ring_poses(upbringing, 3)
-    stages = {"untrained": 0, "early": settings.early, "whole": upbringing.training.steps}
-    asked = max(ticks for *_, ticks in (*settings.lessons, settings.control, settings.before))
-    codes, flops = {}, 0.0
-    with untrained_agent(upbringing, seed, TEACHER, poses) as agent:
-        for stage, until in stages.items():
-            flops += train_agent(agent, say, until)
-            codes[stage], telling = count_flops(lambda: agent.distill_targets(asked)[1])
-    if not codes["untrained"].shape[1]:  # it has no core: then all that it says is nothing
-        codes["untrained"] = torch.zeros(asked, 1)
-    order = np.random.default_rng([seed, SHUFFLING]).permutation(settings.control[2])
-    codes["shuffled"] = codes["whole"][: settings.control[2]][order]
-    with untrained_agent(upbringing, seed, NEWCOMER, poses) as agent:
-        newcomer = Newcomer(agent)
+def run_distilled(setup: AgentSetup, seed: int, settings: Settings, log: Log) -> Outcome:
+    """Distill from a trained teacher and from controls, and continue alone after distillation."""
+    poses = ring_poses(setup, 3)
+    latents, flops_per_tick, teacher_flops = teacher_latents(setup, seed, settings, log)
+    with untrained_agent(setup, seed, STUDENT, poses) as agent:
+        student = Student(agent)
 
-        def lesson(way: tuple[int, int, int], said: str = "whole") -> Trial:
-            steps, batch, ticks = way
-            trial = newcomer.taught(newcomer.untrained(), codes[said][:ticks], steps, batch)
-            say(f"{steps} steps on {ticks} ticks of the {said} codes: R2 {trial.score.score:.3f}")
+        def distill(schedule: Schedule, stage: str = "trained") -> Trial:
+            steps, batch, ticks = schedule
+            trial = student.distill(student.untrained_model(), latents[stage][:ticks], steps, batch)
+            log(f"{steps} steps on {ticks} ticks, {stage} latents: R2 {trial.score.score:.3f}")
             return trial
 
-        arms = {"taught": [lesson(way) for way in settings.lessons]}
-        arms |= {f"taught, {said}": [lesson(settings.control, said)] for said in CONTROLS}
-        arms["taught, then alone"] = [
-            _then_alone(newcomer, codes["whole"], settings, way) for way in settings.onward
+        methods = {"distilled": [distill(schedule) for schedule in settings.distillation_schedules]}
+        methods |= {method: [distill(settings.control_schedule, stage)] for method, stage in CONTROLS.items()}
+        methods["distilled, then alone"] = [
+            _continue_alone(student, latents["trained"], settings, schedule)
+            for schedule in settings.continuation_schedules
         ]
-    teacher = np.array([codes["whole"].shape[1], telling / asked, flops])
-    return arms, {"teacher": teacher}, flops + sum(one.flops for trials in arms.values() for one in trials)
+    teacher = np.array([latents["trained"].shape[1], flops_per_tick, teacher_flops])
+    student_flops = sum(trial.flops for trials in methods.values() for trial in trials)
+    return methods, {"teacher": teacher}, teacher_flops + student_flops
 
 
-def _then_alone(
-    newcomer: Newcomer, codes: torch.Tensor, settings: Settings, way: tuple[int, int, int]
-) -> Trial:
-    model, (steps, batch, ticks) = newcomer.untrained(), settings.before
-    lesson = newcomer.taught(model, codes[:ticks], steps, batch)
-    return newcomer.alone(model, way[0], (), *way[1:], settings.warmup, lesson)[-1]
+def teacher_latents(
+    setup: AgentSetup, seed: int, settings: Settings, log: Log
+) -> tuple[dict[str, Tensor], float, float]:
+    """Train the teacher; return its core latents, [K, D], by stage of its training.
+
+    Returns:
+        (latents by "untrained", "early", "trained" and "shuffled"; FLOPs of one tick of latents; FLOPs of the
+        teacher's training).
+    """
+    stages = {"untrained": 0, "early": settings.early_teacher_steps, "trained": setup.training.steps}
+    schedules = (
+        *settings.distillation_schedules, settings.control_schedule, settings.initial_distillation,
+    )  # fmt: skip
+    requested = max(ticks for *_, ticks in schedules)
+    latents, flops = {}, 0.0
+    with untrained_agent(setup, seed, TEACHER, ring_poses(setup, 3)) as agent:
+        for stage, until in stages.items():
+            flops += train_agent(agent, log, until)
+            latents[stage], encoding = count_flops(lambda: agent.distill_targets(requested)[1])
+    if not latents["untrained"].shape[1]:  # without a core there is nothing to distill
+        latents["untrained"] = torch.zeros(requested, 1)
+    ticks = settings.control_schedule[2]
+    order = MigrationStream.SHUFFLE.rng(seed).permutation(ticks)
+    latents["shuffled"] = latents["trained"][:ticks][order]
+    return latents, encoding / requested, flops
 
 
-def _mutual(upbringing: AgentSetup, seed: int, settings: Settings, say: Log) -> Found:
-    """Two newcomers that begin alone, and then learn from each other in turns."""
+def _continue_alone(student: Student, latents: Tensor, settings: Settings, schedule: Schedule) -> Trial:
+    model, (steps, batch, ticks) = student.untrained_model(), settings.initial_distillation
+    distilled = student.distill(model, latents[:ticks], steps, batch)
+    return student.train_alone(model, schedule[0], (), *schedule[1:], settings.long_warmup, distilled)[-1]
+
+
+def run_mutual(setup: AgentSetup, seed: int, settings: Settings, log: Log) -> Outcome:
+    """Train two students alone for some steps; then each distills from the other in turns."""
     pair = []
-    for index in (NEWCOMER, PEER):
-        with untrained_agent(upbringing, seed, index, ring_poses(upbringing, 3)) as agent:
-            pair.append(Newcomer(agent))
-    models = [newcomer.untrained() for newcomer in pair]
-    found = [
-        newcomer.alone(model, settings.start, warmup=settings.warmup)
-        for newcomer, model in zip(pair, models, strict=True)
+    for index in (STUDENT, PEER):
+        with untrained_agent(setup, seed, index, ring_poses(setup, 3)) as agent:
+            pair.append(Student(agent))
+    models = [student.untrained_model() for student in pair]
+    trials = [
+        student.train_alone(model, settings.mutual_start_steps, warmup=settings.long_warmup)
+        for student, model in zip(pair, models, strict=True)
     ]
-    steps, batch, ticks = settings.turn
-    for turn in range(settings.rounds):
+    steps, batch, ticks = settings.mutual_schedule
+    for turn in range(settings.mutual_rounds):
         for one in (0, 1):
-            codes = pair[1 - one].codes(models[1 - one], ticks)
-            found[one].append(pair[one].taught(models[one], codes, steps, batch, found[one][-1]))
-        say(f"turn {turn + 1}: R2 {found[0][-1].score.score:.3f} and {found[1][-1].score.score:.3f}")
-    arms = {"mutual": found[0][1:], "mutual, the peer": found[1][1:]}  # the first is a course alone
-    return arms, {}, sum(trials[-1].flops for trials in found)
+            latents = pair[1 - one].core_latents(models[1 - one], ticks)
+            trials[one].append(pair[one].distill(models[one], latents, steps, batch, trials[one][-1]))
+        log(f"round {turn + 1}: R2 {trials[0][-1].score.score:.3f} and {trials[1][-1].score.score:.3f}")
+    methods = {"mutual": trials[0][1:], "mutual, peer": trials[1][1:]}  # the first trial is alone
+    return methods, {}, sum(each[-1].flops for each in trials)
 
 
 EXPERIMENT = Experiment(
     name="migration",
-    question="Does a late joiner learn faster when a peer teaches it through anchors than alone?",
+    question="Does a late joiner train faster by distillation from a peer through anchors than alone?",
     settings=Settings,
-    quick=QUICK_RUN,
-    conditions=lambda settings: [f"{kind}-{objects}" for objects in settings.scenes for kind in KINDS],
+    quick=QUICK,
+    conditions=lambda settings: [f"{kind}-{count}" for count in settings.object_counts for kind in KINDS],
     run=run,
-    metrics=figures,
-    plots=pictures,
-    notes=notes,
+    metrics=make_metrics,
+    plots=make_plots,
+    notes=make_notes,
 )

@@ -1,4 +1,4 @@
-"""What a newcomer does with its time: courses alone, and lessons of a peer, with what they cost."""
+"""Training of a student alone and by distillation, with the costs of each schedule."""
 
 from dataclasses import dataclass, replace
 
@@ -17,19 +17,19 @@ from social_jepa.experiments.common.probes import apply_in_chunks, linear_probe
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.score import Score
 
-CALIBRATION = 1024  # first ticks, whose mean picture and spread normalise the input
+CALIBRATION_TICKS = 1024  # first ticks, whose mean frame and standard deviation normalize the input
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one way of learning cost and gave.
+    """Cost and score of a student at a step of a schedule.
 
     Attributes:
-        steps: Optimiser steps.
-        batch: Frames a step.
-        ticks: Distinct frames that it learned from.
-        flops: Counted floating-point operations of the newcomer's learning.
-        score: R2 of the true state, read off the code of held-out ticks by ridge regression.
+        steps: Optimizer steps.
+        batch: Frames per step.
+        ticks: Distinct frames that it was trained on.
+        flops: Counted FLOPs of the student's training.
+        score: R2 of the true state, predicted from latents of held-out ticks by ridge regression.
     """
 
     steps: int
@@ -40,48 +40,48 @@ class Trial:
 
     @property
     def row(self) -> tuple[float, ...]:
-        """Return it as numbers: steps, batch, ticks, FLOPs, R2."""
+        """The trial as numbers: steps, batch, ticks, FLOPs, R2."""
         return self.steps, self.batch, self.ticks, self.flops, self.score.score
 
 
-class Newcomer:
-    """An agent that learns again and again, from the same first weights, frames and stretches of time."""
+class Student:
+    """An agent that is trained repeatedly, each time from the same initial weights, frames and ticks."""
 
     def __init__(self, agent: Agent) -> None:
-        """Record all that it may learn from, and the ticks that the probe is fitted and scored on."""
+        """Record all training frames, and the ticks that the probe is fitted and scored on."""
         self.agent = agent
         agent.trainer.record(lambda: False)
-        self.views = [agent.recorder.record(ticks).frames for ticks in (agent.fit_ticks, agent.heldout_ticks)]
-        self.known, self.true = (
-            agent.scene.factors(np.array(ticks)) for ticks in (agent.fit_ticks, agent.heldout_ticks)
-        )
+        probe_ticks = (agent.fit_ticks, agent.heldout_ticks)
+        self.frames = [agent.recorder.record(ticks).frames for ticks in probe_ticks]
+        self.states = [agent.scene.factors(np.array(ticks)) for ticks in probe_ticks]
 
-    def untrained(self) -> WorldModel:
-        """Return its first weights, the same every time, for the view that it has."""
+    def untrained_model(self) -> WorldModel:
+        """Return a model with the initial weights, always the same, calibrated on the agent's frames."""
         model = self.agent.build_model()
-        model.calibrate(self._frames(np.arange(CALIBRATION)))
+        model.calibrate(self._read_frames(np.arange(CALIBRATION_TICKS)))
         return model
 
     def score(self, model: WorldModel) -> Score:
-        """Return how much of the true state a linear probe reads off a model's code; for evaluation only."""
+        """Return the held-out R2 of a linear probe of the true state on latents; for evaluation only."""
         model.eval()
-        fitted, seen = (apply_in_chunks(model.encode, frames) for frames in self.views)
-        return Score.r2(linear_probe(fitted, self.known)(seen), self.true)
+        fit, heldout = (apply_in_chunks(model.encode, frames) for frames in self.frames)
+        states, heldout_states = self.states
+        return Score.r2(linear_probe(fit, states)(heldout), heldout_states)
 
-    def alone(
-        self, model: WorldModel, steps: int, looked: tuple[int, ...] = (), batch: int = 0, ticks: int = 0,
+    def train_alone(
+        self, model: WorldModel, steps: int, eval_steps: tuple[int, ...] = (), batch: int = 0, ticks: int = 0,
         warmup: float | None = None, after: Trial | None = None,
     ) -> list[Trial]:  # fmt: skip
         """Train a model in place on its own frames, by a schedule that ends at its last step.
 
         Args:
-            model: What learns.
-            steps: Of the course.
-            looked: Steps to score it at besides the last.
-            batch: Frames a step, by default as in a run.
+            model: Model to train.
+            steps: Steps of the schedule.
+            eval_steps: Steps at which it is scored, besides the last.
+            batch: Frames per step, by default as in a run.
             ticks: Distinct frames, the first ones, by default all.
-            warmup: Share of the steps over which the rate rises, by default as in a run.
-            after: What the model went through before, whose cost is added.
+            warmup: Share of the steps over which the learning rate rises, by default as in a run.
+            after: Earlier training of the model, whose cost is added.
         """
         agent, config = self.agent, self.agent.spec.training
         batch, ticks = batch or config.segments * config.segment_ticks, ticks or config.replay_ticks
@@ -94,59 +94,60 @@ class Newcomer:
         if ticks == agent.spec.training.replay_ticks:
             trainer.replay_buffer = agent.trainer.replay_buffer  # recorded already
         trainer.record(lambda: False)
-        step = count_flops(lambda: trainer.run(lambda: None, lambda: False, 1))[1]
+        step_flops = count_flops(lambda: trainer.run(lambda: None, lambda: False, 1))[1]
         trials = []
-        for until in (*(at for at in looked if at < steps), steps):
+        for until in (*(step for step in eval_steps if step < steps), steps):
             trainer.run(lambda: None, lambda: False, until)
-            trials.append(_trial(until, batch, ticks, step, self.score(model), after))
+            trials.append(_make_trial(until, batch, ticks, step_flops, self.score(model), after))
         return trials
 
-    def taught(
-        self, model: WorldModel, codes: Tensor, steps: int, batch: int, after: Trial | None = None
+    def distill(
+        self, model: WorldModel, teacher_latents: Tensor, steps: int, batch: int, after: Trial | None = None
     ) -> Trial:
-        """Train a model in place on a peer's codes of the first ticks, as agents do, [K, D_peer].
+        """Train a model in place on a teacher's core latents of the first ticks, as agents of a run do.
 
         Args:
-            model: The pupil.
-            codes: What the peer makes of them.
-            steps: Of the lesson.
-            batch: Ticks a step; all where they are fewer.
-            after: What the model went through before, whose cost is added.
+            model: Model to train.
+            teacher_latents: Core latents of the teacher, [K, D_teacher].
+            steps: Steps of the distillation.
+            batch: Ticks per step; all where they are fewer.
+            after: Earlier training of the model, whose cost is added.
         """
         agent = self.agent
-        batch, seed = min(batch, len(codes)), agent.stream_seed(Stream.DISTILLATION)
+        batch, seed = min(batch, len(teacher_latents)), agent.stream_seed(Stream.DISTILLATION)
 
-        def lesson(pupil: WorldModel, steps: int) -> None:
-            config = DistillationConfig(len(codes), steps, batch)
-            course = agent.spec.training
+        def run_distillation(student: WorldModel, steps: int) -> None:
             distill(
-                pupil,
-                lambda rows: pupil.encode(self._frames(rows)),
-                codes,
-                config,
-                course,
+                student,
+                lambda rows: student.encode(self._read_frames(rows)),
+                teacher_latents,
+                DistillationConfig(len(teacher_latents), steps, batch),
+                agent.spec.training,
                 seed,
                 lambda: False,
             )
 
-        first = agent.build_model()
-        first.load_state_dict(model.state_dict())
-        step = count_flops(lambda: lesson(first, 1))[1]
-        lesson(model, steps)
-        return _trial(steps, batch, len(codes), step, self.score(model), after)
+        copy = agent.build_model()
+        copy.load_state_dict(model.state_dict())
+        step_flops = count_flops(lambda: run_distillation(copy, 1))[1]
+        run_distillation(model, steps)
+        return _make_trial(steps, batch, len(teacher_latents), step_flops, self.score(model), after)
 
     @torch.no_grad()
-    def codes(self, model: WorldModel, ticks: int) -> Tensor:
-        """Return what a model makes of the first ticks, in the core that it finds in them, [K, core_dim]."""
+    def core_latents(self, model: WorldModel, ticks: int) -> Tensor:
+        """Return a model's latents of the first ticks, in the core that they determine, [K, core_dim]."""
         model.eval()
-        latent = torch.cat([model.encode(self._frames(rows)) for rows in np.arange(ticks).reshape(-1, 256)])
-        return find_core(latent).core(latent).float()
+        chunks = np.arange(ticks).reshape(-1, 256)
+        latents = torch.cat([model.encode(self._read_frames(rows)) for rows in chunks])
+        return find_core(latents).core(latents).float()
 
-    def _frames(self, rows: np.ndarray) -> Tensor:
+    def _read_frames(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.train_start + rows))
 
 
-def _trial(steps: int, batch: int, ticks: int, step: float, score: Score, after: Trial | None) -> Trial:
+def _make_trial(
+    steps: int, batch: int, ticks: int, step_flops: float, score: Score, after: Trial | None
+) -> Trial:
     if after is None:
-        return Trial(steps, batch, ticks, step * steps, score)
-    return Trial(steps, batch, max(ticks, after.ticks), after.flops + step * steps, score)
+        return Trial(steps, batch, ticks, step_flops * steps, score)
+    return Trial(steps, batch, max(ticks, after.ticks), after.flops + step_flops * steps, score)
