@@ -184,4 +184,4 @@ def test_both_pairs_of_cameras_run_and_equal_seeds_give_equal_scores():
     assert {f"distance: {policy}" for policy in POLICIES} <= set(again.arrays)
     assert all(EXPERIMENT.notes(results, settings))
     for figure in EXPERIMENT.plots(results, settings).values():
-        assert len(draw_png(figure)) < MOST_BYTES
+        assert len(draw_png(figure)) < MAX_FULL_COLOR_BYTES
