@@ -17,7 +17,7 @@ DARK_TEXT_R2 = 0.55  # R2 above which text is black
 EDGE_VALUES: dict[str, Callable[[Edge], float]] = {
     "core": lambda edge: edge.core.score,
     "ridge": lambda edge: edge.ridge.score,
-    "rejected": lambda edge: not edge.accepted,
+    "refused": lambda edge: not edge.accepted,
 }
 
 

@@ -1,1 +1,1 @@
-"""The experiment invariance-equivariance; its question, protocol and thresholds are in `run`."""
+"""The experiment invariance-equivariance: see `run` for its question, protocol and thresholds."""

@@ -1,108 +1,113 @@
-"""Plots of the invariance-equivariance experiment: views, bars, curves over lengths, nearest neighbors."""
+"""Plots of invariance-equivariance: views, bars, curves over lengths, nearest neighbors."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, draw_bars, draw_curve, draw_frame_grid
+from social_jepa.experiments.common.plotting import (
+    COLORS,
+    LOWEST_BAR,
+    MARKERS,
+    draw_bars,
+    draw_curve,
+    draw_frame_grid,
+)
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Estimate
-from social_jepa.experiments.invariance_equivariance.scores import TEST_LENGTHS
+from social_jepa.experiments.invariance_equivariance.settings import MAIN, TEST_LENGTHS, Settings
 
-LOWEST = -0.1  # where the axis cuts bars that go deeper; they say how deep
-NAMES = {
+LABELS = {
     "seq-jepa-1": "seq-JEPA, 1", "seq-jepa-2": "seq-JEPA, 2", "seq-jepa-3": "seq-JEPA, 3",
     "seq-jepa-3-no-actions": "seq-JEPA, 3, no actions", "simclr": "SimCLR", "byol": "BYOL",
     "vicreg": "VICReg", "untrained": "untrained", "pixel-pca": "pixel PCA",
 }  # fmt: skip
 
 
-def pictures(results: Results, settings: Any) -> dict[str, Figure]:
+def plots(results: Results, settings: Settings) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
     return {
-        "views": views_picture(results.array("seq-jepa-3", "views")),
-        "rotation": rotation_bars(results),
-        "classes": class_bars(results),
-        "test-length": length_curves(results),
-        "neighbours": neighbours_picture(results),
+        "views": plot_views(results.array(MAIN, "views")),
+        "rotation": plot_rotation_r2(results),
+        "classes": plot_accuracy(results),
+        "test-length": plot_accuracy_over_lengths(results),
+        "neighbors": plot_neighbors(results),
     }
 
 
-def views_picture(frames: np.ndarray) -> Figure:
-    """Show objects of the pool, uint8 [N, M, H, W, 3], a row each."""
-    picture = Figure(figsize=(1.2 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.6), layout="constrained")
+def plot_views(frames: np.ndarray) -> Figure:
+    """Show training objects, uint8 [N, M, H, W, 3], one row for each."""
+    figure = Figure(figsize=(1.2 * frames.shape[1] + 1.2, 1.2 * len(frames) + 0.6), layout="constrained")
     labels = [f"object {row + 1}" for row in range(len(frames))]
-    draw_frame_grid(picture, frames, labels, "Objects as training sees them")
-    return picture
+    draw_frame_grid(figure, frames, labels, "Views of training objects")
+    return figure
 
 
-def rotation_bars(results: Results) -> Figure:
-    """Show R2 of relative and of individual rotation by method, for seen and unseen classes."""
-    picture = Figure(figsize=(9, 7), layout="constrained")
-    axes = picture.subplots(2, 1, sharex=True)
+def plot_rotation_r2(results: Results) -> Figure:
+    """Plot R2 of relative and individual rotation by method, for seen and unseen classes."""
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True)
     for axis, prefix, title in zip(axes, ("", "unseen: "), ("Seen classes", "Unseen classes"), strict=True):
-        for k, kind in enumerate(("relative", "individual")):
-            for style, probe in enumerate(("perceptron", "linear")):
-                found = [results.estimate(part, f"{prefix}{kind}, {probe}") for part in NAMES]
-                place = 2 * k + style
-                draw_bars(axis, found, place, 4, f"{kind}, {probe}", COLORS[place])
-        finish(axis, title, "R2 of rotation")
+        for position, (rotation, probe) in enumerate(product(("relative", "individual"), ("MLP", "linear"))):
+            score = f"{prefix}{rotation} rotation, {probe}"
+            estimates = [results.estimate(condition, score) for condition in LABELS]
+            draw_bars(axis, estimates, position, 4, f"{rotation}, {probe}", COLORS[position])
+        label_bars(axis, title, "R2 of rotation")
     axes[0].legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.32), frameon=False)
-    return picture
+    return figure
 
 
-def class_bars(results: Results) -> Figure:
-    """Show top-1 of the code, the mean code and the longest aggregate by method."""
-    kinds = ("one code", "mean code", f"aggregate of {TEST_LENGTHS[-1]}")
-    picture = Figure(figsize=(9, 7), layout="constrained")
-    axes = picture.subplots(2, 1, sharex=True)
+def plot_accuracy(results: Results) -> Figure:
+    """Plot top-1 accuracy of the latent, the mean latent and the longest aggregate by method."""
+    inputs = ("single latent", "mean latent", f"aggregate of {TEST_LENGTHS[-1]}")
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True)
     for axis, prefix, title in zip(axes, ("", "unseen: "), ("Seen classes", "Unseen classes"), strict=True):
-        for place, kind in enumerate(kinds):
-            found = [_estimate(results, part, f"{prefix}top-1, {kind}") for part in NAMES]
-            draw_bars(axis, found, place, len(kinds), kind, COLORS[place])
-        finish(axis, title, "top-1 accuracy")
+        for position, name in enumerate(inputs):
+            estimates = [_estimate(results, condition, f"{prefix}top-1, {name}") for condition in LABELS]
+            draw_bars(axis, estimates, position, len(inputs), name, COLORS[position])
+        label_bars(axis, title, "top-1 accuracy")
     axes[0].legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.32), frameon=False)
-    return picture
+    return figure
 
 
-def length_curves(results: Results) -> Figure:
-    """Show top-1 of the aggregate over test lengths, a line per training."""
-    picture = Figure(figsize=(7, 4.5), layout="constrained")
-    axis = picture.subplots()
-    parts = [part for part in NAMES if part.startswith("seq-jepa") or part == "untrained"]
-    for place, part in enumerate(parts):
-        found = [results.estimate(part, f"top-1, aggregate of {length}") for length in TEST_LENGTHS]
-        x = [length + 0.06 * (place - 2) for length in TEST_LENGTHS]
-        draw_curve(axis, x, found, NAMES[part], COLORS[place], "osD^v"[place])
+def plot_accuracy_over_lengths(results: Results) -> Figure:
+    """Plot top-1 accuracy of the aggregate over test lengths, one line for each trained model."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    conditions = [name for name in LABELS if name.startswith("seq-jepa") or name == "untrained"]
+    for index, name in enumerate(conditions):
+        estimates = [results.estimate(name, f"top-1, aggregate of {length}") for length in TEST_LENGTHS]
+        x = [length + 0.06 * (index - 2) for length in TEST_LENGTHS]
+        draw_curve(axis, x, estimates, LABELS[name], COLORS[index], MARKERS[index])
     axis.set_xticks(TEST_LENGTHS)
     axis.set_xlabel("views at test")
     axis.set_ylabel("top-1 accuracy, seen classes")
     axis.legend(title="views at training", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    return picture
+    return figure
 
 
-def neighbours_picture(results: Results) -> Figure:
-    """Show which views of other objects are nearest in the codes of seq-JEPA and of SimCLR."""
-    parts = ("seq-jepa-3", "simclr")
-    frames = [results.array(part, "neighbours") for part in parts]
-    picture = Figure(figsize=(12, 5.2), layout="constrained")
-    halves: Any = picture.subfigures(1, 2)
-    for half, part, shown in zip(halves, parts, frames, strict=True):
-        labels = [f"query {row + 1}" for row in range(len(shown))]
-        draw_frame_grid(half, shown, labels, f"{NAMES[part]}: a view and its nearest")
-    return picture
+def plot_neighbors(results: Results) -> Figure:
+    """Show the nearest views of other objects in the latents of seq-JEPA and of SimCLR."""
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    halves: Any = figure.subfigures(1, 2)
+    for half, condition in zip(halves, (MAIN, "simclr"), strict=True):
+        frames = results.array(condition, "neighbors")
+        labels = [f"query {row + 1}" for row in range(len(frames))]
+        draw_frame_grid(half, frames, labels, f"{LABELS[condition]}: a view and its nearest neighbors")
+    return figure
 
 
-def finish(axis: Axes, title: str, label: str) -> None:
-    """Name the axes of a bar chart of all methods, and cut it where bars become too deep."""
-    axis.set_ylim(bottom=max(axis.get_ylim()[0], LOWEST))
+def label_bars(axis: Axes, title: str, label: str) -> None:
+    """Label a bar chart of all methods, and limit it so that strongly negative bars do not flatten others."""
+    axis.set_ylim(bottom=max(axis.get_ylim()[0], LOWEST_BAR))
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_ylabel(label)
     axis.axhline(0, color="black", lw=0.8)
-    axis.set_xticks(range(len(NAMES)), list(NAMES.values()), rotation=30, ha="right")
+    axis.set_xticks(range(len(LABELS)), list(LABELS.values()), rotation=30, ha="right")
 
 
-def _estimate(results: Results, part: str, measure: str) -> Estimate | None:
-    return results.estimate(part, measure) if results.has_score(part, measure) else None
+def _estimate(results: Results, condition: str, score: str) -> Estimate | None:
+    return results.estimate(condition, score) if results.has_score(condition, score) else None

@@ -1,8 +1,7 @@
-"""Train seq-JEPA and its rivals on one pool of objects, with as many operations each."""
+"""Train seq-JEPA and its baselines on one pool of objects, with equal numbers of FLOPs."""
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
@@ -19,74 +18,48 @@ from agents.streams import seeded
 from env.objects.dataset import ObjectViews
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log
-from social_jepa.experiments.invariance_equivariance.data import sequences
+from social_jepa.experiments.invariance_equivariance.data import sample_sequences
+from social_jepa.experiments.invariance_equivariance.settings import (
+    CONTEXT_VIEWS,
+    NO_ACTIONS,
+    InvarianceStream,
+    MethodSettings,
+    Settings,
+)
 
-WEIGHTS, ORDER = 11, 12  # words: the same first encoder and the same order of objects for every method
-LENGTHS = {"seq-jepa-1": 1, "seq-jepa-2": 2, "seq-jepa-3": 3, "seq-jepa-3-no-actions": 3}
-CALIBRATION = 1024  # views that mean picture and spread are taken from
+CALIBRATION_VIEWS = 1024  # that the mean frame and the spread are computed from
 
 Model = SeqJepa | PairBaseline
-Closed = TypeVar("Closed", bound=nn.Module)
+Batch = tuple[Tensor, Tensor]  # two views of each object, or sequences and their actions
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one method learns; its settings were searched on other seeds than those that are scored."""
-
-    learning_rate: float
-    momentum: float = 0.99  # of the target network at the first step; it rises to 1 along a cosine
-    weight_decay: float = 1e-3
-    covariance: float = 0.0  # weight of VICReg's covariance term on the codes that seq-JEPA reads
-
-
-MAIN, WITHOUT = "seq-jepa-3", "seq-jepa-3-no-actions"
-SEQUENCES = ("seq-jepa-1", "seq-jepa-2", MAIN, WITHOUT)
-PARTS = (*SEQUENCES, *BASELINES, "untrained", "pixel-pca")
-RECIPES = {
-    **dict.fromkeys(SEQUENCES, Recipe(2e-3, 0.97, covariance=0.02)),
-    "simclr": Recipe(1e-3),
-    "byol": Recipe(1e-3, 0.97),
-    "vicreg": Recipe(1e-3),
-}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What all methods have in common."""
-
-    frame_size: int
-    dim: int
-    width: int
-    hidden: int
-    frames: int  # views of a step
-    teraflops: float  # of a training
-
-
-def build(part: str, sizes: Sizes, words: tuple[int, ...]) -> Model:
-    """Return a method's model before training; equal words give all methods equal encoders.
+def build_model(condition: str, settings: Settings, seed: tuple[int, ...]) -> Model:
+    """Return the untrained model of a method; equal seeds give all methods equal encoders.
 
     Args:
-        part: seq-jepa-1, -2, -3, seq-jepa-3-no-actions, untrained (seq-JEPA's), simclr, byol or vicreg.
-        sizes: Of the networks.
-        words: What the first weights follow from.
+        condition: seq-jepa-1, -2, -3, seq-jepa-3-no-actions, untrained (seq-JEPA), simclr, byol or vicreg.
+        settings: Sizes of the networks.
+        seed: Seed of the initial weights.
     """
-    encoder = EncoderConfig(dim=sizes.dim, width=sizes.width, hidden=sizes.hidden, precision="fp32")
-    if part in BASELINES:
-        config = BaselineConfig(encoder=encoder, hidden=4 * sizes.dim, projection=sizes.dim)
-        made = seeded(words, lambda: PairBaseline(part, config, sizes.frame_size))
-        return closed(made)
-    acts = part != "seq-jepa-3-no-actions"
-    seq = SeqModelConfig(
-        encoder=encoder, action_dim=sizes.dim // 4, predictor_hidden=4 * sizes.dim, action_conditioning=acts
-    )
-    return closed(seeded(words, lambda: SeqJepa(seq, sizes.frame_size, 4)))
+    encoder = EncoderConfig(dim=settings.dim, width=settings.width, hidden=settings.hidden, precision="fp32")
+    if condition in BASELINES:
+        config = BaselineConfig(encoder=encoder, hidden=4 * settings.dim, projection=settings.dim)
+        model = seeded(seed, lambda: PairBaseline(condition, config, settings.frame_size))
+        return add_batch_norm(model)
+    seq_config = SeqModelConfig(
+        encoder=encoder, action_dim=settings.dim // 4, predictor_hidden=4 * settings.dim,
+        action_conditioning=condition != NO_ACTIONS,
+    )  # fmt: skip
+    return add_batch_norm(seeded(seed, lambda: SeqJepa(seq_config, settings.frame_size, 4)))
 
 
-def closed(model: Closed) -> Closed:
-    """Close a model's encoders with a batch normalisation that has no parameters.
+def add_batch_norm(model: AnyModule) -> AnyModule:
+    """Append a batch normalization without parameters to the encoders of a model.
 
-    The paper's encoder, a ResNet, normalises over the batch all along; ours does so nowhere, and without it
-    the codes of seq-JEPA soon share one direction, which makes every cosine large and ends learning.
+    The encoder of the paper, a ResNet, has batch normalization throughout; this encoder has none, and without
+    it the latents of seq-JEPA soon share one direction, which makes every cosine similarity large and stops
+    learning.
     """
     for network in model.modules():
         if isinstance(network, ConvEncoder):
@@ -94,84 +67,86 @@ def closed(model: Closed) -> Closed:
     return model
 
 
-def prepared(part: str, pool: ObjectViews, sizes: Sizes, seed: int) -> Model:
-    """Return a method's model with first weights, and with mean picture and spread from the pool."""
-    model = build(part, sizes, (seed, WEIGHTS)).eval()
+def build_calibrated(condition: str, pool: ObjectViews, settings: Settings, seed: int) -> Model:
+    """Return the untrained model of a method, with the mean frame and the spread of the pool."""
+    model = build_model(condition, settings, (seed, InvarianceStream.WEIGHTS)).eval()
     flat = pool.frames.reshape(-1, *pool.frames.shape[2:])
-    model.calibrate(torch.from_numpy(flat[:: max(1, len(flat) // CALIBRATION)]))
+    model.calibrate(torch.from_numpy(flat[:: max(1, len(flat) // CALIBRATION_VIEWS)]))
     return model
 
 
-def draw(part: str, pool: ObjectViews, sizes: Sizes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return one batch as the method reads it: pairs of views, or sequences with their actions."""
-    views = 1 + LENGTHS.get(part, 1)
-    frames, actions = sequences(pool, rng, min(sizes.frames // views, len(pool.frames)), views)
-    seen = torch.from_numpy(frames)
-    return (seen[:, 0], seen[:, 1]) if part in BASELINES else (seen, torch.from_numpy(actions))
+def sample_batch(condition: str, pool: ObjectViews, settings: Settings, rng: np.random.Generator) -> Batch:
+    """Return one batch of a method: pairs of views, or sequences with their actions."""
+    views = 1 + CONTEXT_VIEWS.get(condition, 1)
+    count = min(settings.views_per_step // views, len(pool.frames))
+    frames, actions = sample_sequences(pool, rng, count, views)
+    tensor = torch.from_numpy(frames)
+    return (tensor[:, 0], tensor[:, 1]) if condition in BASELINES else (tensor, torch.from_numpy(actions))
 
 
-def step_loss(
-    model: Model, batch: tuple[Tensor, Tensor], covariance: float
-) -> tuple[Tensor, Mapping[str, float]]:
-    """Return the method's loss of a batch and its parts, for seq-JEPA with the covariance term if weighted.
+def step_loss(model: Model, batch: Batch, covariance: float) -> tuple[Tensor, Mapping[str, float]]:
+    """Return the loss of a batch and its named terms, for seq-JEPA with the covariance term if weighted.
 
-    The term is VICReg's (arXiv:2105.04906, eq. 4), on the codes of the context views.
+    The term is VICReg's (arXiv:2105.04906, eq. 4), on the latents of the context views.
 
     Args:
-        model: In training.
-        batch: What draw returned.
+        model: In training mode.
+        batch: As sample_batch returns it.
         covariance: Weight of the term.
     """
     generator = torch.Generator()  # no loss here draws from it
     if not (covariance and isinstance(model, SeqJepa)):
         return model.loss(*batch, generator)
-    codes: list[Tensor] = []
-    hook = model.encoder.register_forward_hook(lambda _module, _inputs, made: codes.append(made))
-    loss, parts = model.loss(*batch, generator)
+    latents: list[Tensor] = []
+    hook = model.encoder.register_forward_hook(lambda _module, _inputs, output: latents.append(output))
+    loss, terms = model.loss(*batch, generator)
     hook.remove()
-    repeats = covariance_loss(codes[0].flatten(0, -2))
-    return loss + covariance * repeats, {**parts, "covariance": repeats.item()}
+    term = covariance_loss(latents[0].flatten(0, -2))
+    return loss + covariance * term, {**terms, "covariance": term.item()}
 
 
-def step_flops(model: Model, batch: tuple[Tensor, Tensor], covariance: float = 0.0) -> float:
-    """Count the operations of one step on a copy, so that the model's own statistics stay as they are."""
-    tried = copy.deepcopy(model).train()
+def step_flops(model: Model, batch: Batch, covariance: float = 0.0) -> float:
+    """Return the FLOPs of one step, counted on a copy, so that the model's statistics do not change."""
+    trial = copy.deepcopy(model).train()
     with FlopCounterMode(display=False) as counter:
-        step_loss(tried, batch, covariance)[0].backward()
+        step_loss(trial, batch, covariance)[0].backward()
     return float(counter.get_total_flops())
 
 
 def train(
-    part: str, pool: ObjectViews, sizes: Sizes, recipe: Recipe, seed: int, say: Log
+    condition: str, pool: ObjectViews, settings: Settings, method: MethodSettings, seed: int, log: Log
 ) -> tuple[Model, Mapping[str, list[float]], float, int]:
     """Train one method on a pool.
 
     Returns:
-        (the model, its losses step by step, counted FLOPs of the training, steps).
+        (the model, its loss terms by step, counted training FLOPs, number of steps).
     """
-    model = prepared(part, pool, sizes, seed)
-    tried = draw(part, pool, sizes, np.random.default_rng([seed, ORDER, 0]))
-    cost = step_flops(model, tried, recipe.covariance)
-    steps = max(2, round(1e12 * sizes.teraflops / cost))
+    model = build_calibrated(condition, pool, settings, seed)
+    first = sample_batch(condition, pool, settings, InvarianceStream.BATCHES.rng(seed, 0))
+    cost = step_flops(model, first, method.covariance)
+    steps = max(2, round(1e12 * settings.teraflops / cost))
 
-    def batch(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
-        return step_loss(model, draw(part, pool, sizes, rng), recipe.covariance)
+    def batch_loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
+        return step_loss(model, sample_batch(condition, pool, settings, rng), method.covariance)
 
     curves, flops = fit_model(
-        model, batch, steps, recipe.learning_rate, (seed, ORDER), say, weight_decay=recipe.weight_decay,
-        after_step=target_mover(model, recipe.momentum, steps),
+        model, batch_loss, steps, method.learning_rate, (seed, InvarianceStream.BATCHES), log,
+        weight_decay=method.weight_decay, after_step=ema_updater(model, method.momentum, steps),
     )  # fmt: skip
     return model, curves, flops, steps
 
 
-def target_mover(model: Model, momentum: float, steps: int) -> Callable[[], None]:
-    """Return what moves the target network after each step: ever more slowly (BYOL, arXiv:2006.07733)."""
-    taken = 0
+def ema_updater(model: Model, momentum: float, steps: int) -> Callable[[], None]:
+    """Return a function that updates the target network after a step, with momentum increasing to 1.
 
-    def move() -> None:
-        nonlocal taken
-        share = 0.5 * (1 + float(np.cos(np.pi * min(taken, steps) / steps)))
+    The schedule is BYOL's (arXiv:2006.07733): a cosine from the initial momentum.
+    """
+    done = 0
+
+    def update() -> None:
+        nonlocal done
+        share = 0.5 * (1 + float(np.cos(np.pi * min(done, steps) / steps)))
         model.update_ema(1 - (1 - momentum) * share)
-        taken += 1
+        done += 1
 
-    return move
+    return update

@@ -1,1 +1,1 @@
-"""The experiment path-integration; its question, protocol and thresholds are in `run`."""
+"""The experiment path-integration: see `run` for its question, protocol and thresholds."""

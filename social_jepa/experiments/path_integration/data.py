@@ -1,4 +1,4 @@
-"""Two worlds to find one's way in: glances at the shared scene, and one object turned again and again."""
+"""Sequences of views and actions: one camera's views of the scene, and rotations of one object."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,82 +14,98 @@ from env.recording import Recorder
 from env.renderers.base import build_renderer
 from env.scene import Scene, SceneConfig
 from env.views import ViewConfig, record_views
-from social_jepa.experiments.invariance_equivariance.data import PROBE, SCORING, TRAINING, drawn, moves
+from social_jepa.experiments.invariance_equivariance.data import consecutive_rotations, sample_objects
+from social_jepa.experiments.path_integration.settings import SCENE_VIEWS, PathStream, Settings
 
-APART = 1000  # ticks between the sets: the scene forgets the past within 20
+SET_GAP = 1000  # ticks between the sets; the scene decorrelates within 20
 
 
 @dataclass(frozen=True)
-class Paths:
-    """N sequences of M views and what leads through them.
+class ViewSequences:
+    """N sequences of M views and the actions between them.
 
     Attributes:
         frames: uint8 [N, M, H, W, 3].
-        actions: float32 [N, M - 1, A]: (pan, tilt) in shares of the widest glance, or a quaternion.
-        places: float64 [N, M, 2 or 4]: where each view looks, or how its object is turned.
+        actions: float32 [N, M - 1, A]: (pan, tilt) relative to the largest view angle, or a quaternion.
+        orientations: float64 [N, M, 2 or 4]: the direction of each view, or the rotation of its object.
     """
 
     frames: np.ndarray
     actions: np.ndarray
-    places: np.ndarray
+    orientations: np.ndarray
 
-    def head(self, views: int) -> "Paths":
+    def first(self, views: int) -> "ViewSequences":
         """Return the first views of each sequence."""
-        return Paths(self.frames[:, :views], self.actions[:, : views - 1], self.places[:, :views])
+        return ViewSequences(
+            self.frames[:, :views], self.actions[:, : views - 1], self.orientations[:, :views]
+        )
 
-    def summed(self, moves: int) -> np.ndarray:
-        """Return what the first moves come to, [N, A]: their sum, or for turns the one turn they make."""
-        first, last = self.places[:, 0], self.places[:, moves]
-        return relative_quaternions(first, last) if first.shape[1] == 4 else last - first
+    def total_action(self, actions: int) -> np.ndarray:
+        """Return the result of the first actions, [N, A]: their sum, or the composition of rotations."""
+        start, end = self.orientations[:, 0], self.orientations[:, actions]
+        return relative_quaternions(start, end) if start.shape[1] == 4 else end - start
+
+
+DataSets = tuple[ViewSequences, ViewSequences, ViewSequences]  # training, probe, scoring
+STREAMS = (PathStream.TRAINING, PathStream.PROBE, PathStream.SCORING)
+
+
+def build_data(condition: str, seed: int, settings: Settings) -> DataSets:
+    """Return the training, probe and scoring sequences of a condition."""
+    counts = (settings.training_sequences, settings.probe_sequences, settings.scoring_sequences)
+    views = settings.max_actions + 2
+    if condition == SCENE_VIEWS:
+        return record_scene_views(settings.scene_config, settings.max_view_angle, seed, counts, views)
+    return sample_object_rotations(settings.objects_config, seed, counts, views)
 
 
 @lru_cache(maxsize=1)
-def glance_paths(
-    scene: SceneConfig, reach: float, seed: int, counts: tuple[int, int, int], views: int
-) -> tuple[Paths, Paths, Paths]:
-    """Return training, probe and scoring glances of one camera: ticks of one scene that are far apart.
+def record_scene_views(
+    scene: SceneConfig, max_view_angle: float, seed: int, counts: tuple[int, int, int], views: int
+) -> DataSets:
+    """Return training, probe and scoring sequences of one camera, at distant ticks of one scene.
 
     Args:
-        scene: What is looked at.
-        reach: The widest glance in degrees.
-        seed: Of the scene and the glances.
-        counts: Sequences of each set.
-        views: Glances of each sequence, all at one tick, directions independent.
+        scene: Settings of the scene.
+        max_view_angle: Largest pan and tilt in degrees.
+        seed: Seed of the scene and of the directions.
+        counts: Number of sequences of each set.
+        views: Views of each sequence, all at one tick, in independent directions.
 
     Raises:
         RuntimeError: The renderer needs OpenGL and it is missing.
     """
-    found, tick = [], 0
+    sets, tick = [], 0
     with _renderer(scene) as renderer:
         recorder = Recorder(Scene(scene, seed), renderer, ring_pose(0, RingConfig()))
-        for purpose, count in zip((TRAINING, PROBE, SCORING), counts, strict=True):
-            rng = np.random.default_rng([seed, purpose, 1])
-            seen = record_views(recorder, range(tick, tick + count), rng, views, ViewConfig(reach))
-            found.append(Paths(seen.frames, seen.actions, seen.offsets.astype(np.float64)))
-            tick += count + APART
-    return found[0], found[1], found[2]
+        for stream, count in zip(STREAMS, counts, strict=True):
+            ticks = range(tick, tick + count)
+            found = record_views(recorder, ticks, stream.rng(seed, 1), views, ViewConfig(max_view_angle))
+            sets.append(ViewSequences(found.frames, found.actions, found.offsets.astype(np.float64)))
+            tick += count + SET_GAP
+    return sets[0], sets[1], sets[2]
 
 
 @lru_cache(maxsize=1)
-def rotation_paths(
+def sample_object_rotations(
     config: ObjectsConfig, seed: int, counts: tuple[int, int, int], views: int
-) -> tuple[Paths, Paths, Paths]:
-    """Return training, probe and scoring sequences of turned objects, no object in two sets.
+) -> DataSets:
+    """Return training, probe and scoring sequences of rotated objects; no object is in two sets.
 
     Args:
-        config: What is drawn.
-        seed: Of the objects.
-        counts: Objects of each set.
-        views: Of each object, their rotations independent.
+        config: Settings of the objects.
+        seed: Seed of the objects.
+        counts: Number of objects of each set.
+        views: Views of each object, with independent rotations.
 
     Raises:
         RuntimeError: The renderer needs OpenGL and it is missing.
     """
-    found = []
-    for purpose, count in zip((TRAINING, PROBE, SCORING), counts, strict=True):
-        seen = drawn(config, (seed, purpose), count, views)
-        found.append(Paths(seen.frames, moves(seen.rotations), seen.rotations))
-    return found[0], found[1], found[2]
+    sets = []
+    for stream, count in zip(STREAMS, counts, strict=True):
+        found = sample_objects(config, (seed, stream), count, views)
+        sets.append(ViewSequences(found.frames, consecutive_rotations(found.rotations), found.rotations))
+    return sets[0], sets[1], sets[2]
 
 
 @contextmanager
