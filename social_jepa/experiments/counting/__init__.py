@@ -1,1 +1,1 @@
-"""The experiment counting; its question, protocol and thresholds are in `run`."""
+"""The experiment counting: see `run` for its question, protocol and thresholds."""
