@@ -1,1 +1,1 @@
-"""The experiment collapse; its question, protocol and thresholds are in `run`."""
+"""The experiment collapse: see `run` for its question, protocol and thresholds."""

@@ -1,4 +1,4 @@
-"""Small deterministic decision processes as tables, and which of their states are bisimilar."""
+"""Small deterministic decision processes as tables, and the bisimulation classes of their states."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ class Mdp:
     """A deterministic process with finitely many states.
 
     Attributes:
-        name: What it looks like.
+        name: Name of its structure.
         successors: int64 [S, A], the state f(s, a) that each action leads to.
-        values: float64 [S], p(s): what the auxiliary head is to tell, here the reward of a state.
+        values: float64 [S], p(s): the target of the auxiliary head, here the reward of a state.
     """
 
     name: str
@@ -23,47 +23,48 @@ class Mdp:
 def bisimulation(mdp: Mdp) -> np.ndarray:
     """Return the class of each state, int64 [S]; states of one class are bisimilar.
 
-    The coarsest partition in which the states of a class share p, and lead, by every action, to one class:
-    classes are split by what they lead to until nothing splits (partition refinement, Moore 1956). States of
-    different classes therefore have different p now or after some sequence of at most S - 2 actions.
+    The coarsest partition in which the states of a class share p, and every action leads from all of them to
+    one class: classes are split by the classes of their successors until none can be split (partition
+    refinement, Moore 1956). States of different classes therefore have different p now or after some sequence
+    of at most S - 2 actions.
     """
     classes = np.unique(mdp.values, return_inverse=True)[1]
     while True:
-        seen = np.column_stack([classes, classes[mdp.successors]])
-        finer = np.unique(seen, axis=0, return_inverse=True)[1].reshape(-1)
+        signatures = np.column_stack([classes, classes[mdp.successors]])
+        finer = np.unique(signatures, axis=0, return_inverse=True)[1].reshape(-1)
         if finer.max() == classes.max():
             return classes
         classes = finer
 
 
 def random_process(rng: np.random.Generator, states: int, actions: int, name: str = "random") -> Mdp:
-    """Return a process whose actions lead anywhere; p is 1 in about a third of the states, 0 in the others.
+    """Return a process with random successors; p is 1 in about a third of the states, 0 in the others.
 
     Raises:
-        ValueError: Fewer than two states, of which p could tell one from another.
+        ValueError: Fewer than two states, or no action.
     """
     if states < 2 or actions < 1:
-        raise ValueError(f"a process needs two states and an action, got {states} and {actions}")
+        raise ValueError(f"a process needs at least two states and one action, got {states} and {actions}")
     values = np.zeros(states)
     values[rng.permutation(states)[: max(1, states // 3)]] = 1
     return Mdp(name, rng.integers(states, size=(states, actions)), values)
 
 
 def chain(states: int) -> Mdp:
-    """Return a line with steps left and right; p is 1 at its right end alone."""
-    place = np.arange(states)
-    moves = np.column_stack([place - 1, place + 1]).clip(0, states - 1)
-    return Mdp("chain", moves, (place == states - 1).astype(np.float64))
+    """Return a line with steps left and right; p is 1 only at its right end."""
+    position = np.arange(states)
+    moves = np.column_stack([position - 1, position + 1]).clip(0, states - 1)
+    return Mdp("chain", moves, (position == states - 1).astype(np.float64))
 
 
 def cycle(states: int, period: int) -> Mdp:
-    """Return a ring with steps on and a stay; p is 1 at each multiple of the period.
+    """Return a ring with a step forward and no step; p is 1 at each multiple of the period.
 
-    Where the period divides the number of states, those that are a period apart are bisimilar.
+    If the period divides the number of states, states that are a period apart are bisimilar.
     """
-    place = np.arange(states)
-    moves = np.column_stack([(place + 1) % states, place])
-    return Mdp("cycle", moves, (place % period == 0).astype(np.float64))
+    position = np.arange(states)
+    moves = np.column_stack([(position + 1) % states, position])
+    return Mdp("cycle", moves, (position % period == 0).astype(np.float64))
 
 
 def grid(rows: int, columns: int) -> Mdp:
@@ -77,7 +78,7 @@ def grid(rows: int, columns: int) -> Mdp:
 
 
 def duplicated(rng: np.random.Generator, mdp: Mdp, copies: int) -> Mdp:
-    """Return a process in which each state occurs several times, and an action leads to any copy.
+    """Return a process in which each state has several copies, and an action leads to a random copy.
 
     Copy k of state s is row ``k * S + s``; copies of a state are bisimilar.
     """
@@ -89,13 +90,15 @@ def duplicated(rng: np.random.Generator, mdp: Mdp, copies: int) -> Mdp:
     )  # fmt: skip
 
 
-def family(rng: np.random.Generator, random: int, most: int = 12) -> list[Mdp]:
-    """Return as many random processes as asked for, of 6 to ``most`` states, and twelve with a structure."""
-    drawn = [
-        random_process(rng, int(rng.integers(6, most + 1)), int(rng.integers(2, 4))) for _ in range(random)
+def sample_processes(rng: np.random.Generator, random: int, max_states: int = 12) -> list[Mdp]:
+    """Return random processes of 6 to ``max_states`` states, and twelve structured ones."""
+    sampled = [
+        random_process(rng, int(rng.integers(6, max_states + 1)), int(rng.integers(2, 4)))
+        for _ in range(random)
     ]
     return [
-        *drawn, chain(6), chain(8), chain(10), cycle(7, 7), cycle(9, 3), cycle(12, 4), grid(2, 4), grid(3, 3),
+        *sampled, chain(6), chain(8), chain(10), cycle(7, 7), cycle(9, 3), cycle(12, 4),
+        grid(2, 4), grid(3, 3),
         duplicated(rng, chain(5), 2), duplicated(rng, cycle(6, 6), 2),
         duplicated(rng, random_process(rng, 6, 2), 2), duplicated(rng, random_process(rng, 4, 3), 3),
     ]  # fmt: skip

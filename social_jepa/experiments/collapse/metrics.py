@@ -1,158 +1,84 @@
-"""Table, pictures and notes of the collapse experiment."""
+"""Metrics and notes of collapse: the scores of each condition, with the thresholds of the theorem."""
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
+from social_jepa.experiments.collapse.settings import SEARCH, SEARCH_NO_HEAD, SEARCHES, Settings
 from social_jepa.experiments.framework.experiment import Metric, Results, Threshold
 
-if TYPE_CHECKING:
-    from social_jepa.experiments.collapse.run import CollapseSettings
+PLAIN_CONDITIONS = ("joint", "collapsed-start", "detached", "dynamics-only", "collapsed-dynamics")
+SCORES = {  # name in the table, by score
+    "processes below": "processes with errors below the threshold",
+    "pairs": "pairs not bisimilar, in these processes",
+    "counterexamples": "counterexamples to the lower bound",
+    "merged pairs": "pairs not bisimilar but merged",
+    "merged share": "share of pairs not bisimilar that merged",
+    "minimum distance": "minimum distance, not bisimilar",
+    "median distance": "median distance, not bisimilar",
+    "positive bounds": "share of pairs with a positive lower bound",
+    "tightness": "median of lower bound over distance",
+    "bisimilar merged share": "share of bisimilar pairs that merged",
+    "worst dynamics error": "worst squared error of T",
+    "worst head error": "worst squared error of P",
+}
+SCORES_WITH_NULL = (
+    "merged pairs", "merged share", "minimum distance", "median distance", "positive bounds",
+    "bisimilar merged share",
+)  # fmt: skip
+SEARCH_SCORES = {
+    "searched pairs": "searched pairs",
+    "pairs below": "searched pairs of models with errors below the threshold",
+    "search counterexamples": "counterexamples to the lower bound",
+    "search merged share": "share of searched pairs that merged",
+    "search minimum distance": "minimum of the smallest distances",
+    "search median distance": "median of the smallest distances",
+}
+SEARCH_SCORES_WITH_NULL = ("search merged share", "search minimum distance", "search median distance")
+MIN_PROCESSES = 20  # whose errors must be below the threshold
+JOINT_THRESHOLDS = {
+    "processes below": Threshold(">=", MIN_PROCESSES),
+    "counterexamples": Threshold("==", 0),
+    "merged pairs": Threshold("==", 0),
+}
+CONTROL_THRESHOLDS = {"merged share": Threshold("==", 1)}
+THRESHOLDS = {  # by condition and score
+    "joint": JOINT_THRESHOLDS,
+    "collapsed-start": JOINT_THRESHOLDS,
+    "dynamics-only": CONTROL_THRESHOLDS,
+    "collapsed-dynamics": CONTROL_THRESHOLDS,
+    SEARCH: {"search counterexamples": Threshold("==", 0), "search merged share": Threshold("==", 0)},
+    SEARCH_NO_HEAD: {"search merged share": Threshold(">=", 0.9)},
+}
 
-PLAIN = ("joint", "collapsed-start", "detached", "dynamics-only", "collapsed-dynamics")
-AGAINST_NULL = ("merged pairs", "merged", "closest", "median distance", "informative", "bisimilar merged")
-ENOUGH = 20  # processes whose losses must get below the threshold
 
-
-def figures(results: Results, settings: "CollapseSettings") -> list[Metric]:
-    """Return the lines of the table."""
-    lines = [line for part in PLAIN for line in _plain(results, part)]
-    return [*lines, *_searched(results, "search"), *_searched(results, "search-without-head")]
-
-
-def _plain(results: Results, part: str) -> list[Metric]:
-    joint, control = part in ("joint", "collapsed-start"), part in ("dynamics-only", "collapsed-dynamics")
-
-    def line(name: str, measure: str, goal: Threshold | None = None) -> Metric:
-        null = results.estimate("collapsed-dynamics", measure).value if measure in AGAINST_NULL else None
-        value = results.estimate(part, measure)
-        return Metric(f"{part}: {name}", value, null=null, threshold=goal, group=part)
-
+def metrics(results: Results, settings: Settings) -> list[Metric]:
+    """Return the metrics of the results table."""
     return [
-        line("processes below the threshold", "below", Threshold(">=", ENOUGH) if joint else None),
-        line("pairs not bisimilar in them", "pairs"),
-        line("counter-examples to the bound", "counter-examples", Threshold("==", 0) if joint else None),
-        line("pairs not bisimilar but merged", "merged pairs", Threshold("==", 0) if joint else None),
-        line("share of pairs not bisimilar that merged", "merged", Threshold("==", 1) if control else None),
-        line("smallest distance, not bisimilar", "closest"),
-        line("median distance, not bisimilar", "median distance"),
-        line("share of pairs with a bound above zero", "informative"),
-        line("median of bound over distance", "tightness"),
-        line("share of bisimilar pairs that merged", "bisimilar merged"),
-        line("worst squared error of T", "worst dynamics"),
-        line("worst squared error of P", "worst head"),
+        *(_metric(results, condition, score) for condition in PLAIN_CONDITIONS for score in SCORES),
+        *(_metric(results, condition, score) for condition in SEARCHES for score in SEARCH_SCORES),
     ]
 
 
-def _searched(results: Results, part: str) -> list[Metric]:
-    control = part != "search"
+def _metric(results: Results, condition: str, score: str) -> Metric:
+    null = None
+    if score in SCORES_WITH_NULL:
+        null = results.mean("collapsed-dynamics", score)
+    elif score in SEARCH_SCORES_WITH_NULL:
+        null = results.mean(SEARCH_NO_HEAD, score)
+    return Metric(
+        f"{condition}: {(SCORES | SEARCH_SCORES)[score]}", results.estimate(condition, score), null=null,
+        threshold=THRESHOLDS.get(condition, {}).get(score), group=condition,
+    )  # fmt: skip
 
-    def line(name: str, measure: str, goal: Threshold | None = None, compared: bool = True) -> Metric:
-        null = results.estimate("search-without-head", measure).value if compared else None
-        return Metric(
-            f"{part}: {name}", results.estimate(part, measure), null=null, threshold=goal, group=part
-        )
 
+def notes(results: Results, settings: Settings) -> list[str]:
+    """Return the smallest distance of the search, and the limits of the control without a head."""
+    smallest = results.estimate(SEARCH, "search minimum distance").value
+    merged = results.estimate("dynamics-only", "merged share").value
     return [
-        line("pairs pulled together", "searched", compared=False),
-        line("of them, in models that got below the threshold", "reached", compared=False),
-        line(
-            "counter-examples to the bound",
-            "found counter-examples",
-            None if control else Threshold("==", 0),
-            compared=False,
-        ),
-        line(
-            "share of pulled pairs merged",
-            "found merged",
-            Threshold(">=", 0.9) if control else Threshold("==", 0),
-        ),
-        line("smallest distance reached", "found closest"),
-        line("median of the distances reached", "found median"),
-    ]
-
-
-def pictures(results: Results, settings: "CollapseSettings") -> dict[str, Figure]:
-    """Return distances against losses, one process in matrices, and the search."""
-    return {
-        "distances": _distances(results, settings),
-        "example": _example(results),
-        "search": _search(results, settings),
-    }
-
-
-def _distances(results: Results, settings: "CollapseSettings") -> Figure:
-    picture = Figure(figsize=(13, 4.2), layout="constrained")
-    axes = picture.subplots(1, 3, sharey=True)
-    pairs = np.concatenate([results.array("joint", "pairs", seed) for seed in results.seeds])
-    for ax, column, name in zip(axes, (2, 3), ("T", "P"), strict=False):
-        for kind, label, colour in ((0, "not bisimilar", "C0"), (1, "bisimilar", "C1")):
-            shown = pairs[pairs[:, 4] == kind]
-            ax.loglog(shown[:, column], shown[:, 0].clip(1e-12), ".", color=colour, label=label, markersize=3)
-        ax.axvline(settings.threshold, color="grey", linestyle=":", label="threshold")
-        ax.set(
-            xlabel=f"worst squared error of {name} in the process", title=f"joint: distance against {name}"
-        )
-    different = pairs[(pairs[:, 4] == 0) & (pairs[:, 1] > 0)]
-    axes[2].loglog(different[:, 1], different[:, 0], ".", markersize=3)
-    ends = [different[:, 1].min(initial=1), different[:, 1].max(initial=1)]
-    axes[2].loglog(ends, ends, color="grey")
-    axes[2].set(xlabel="lower bound", title="joint: distance against its bound")
-    axes[0].set_ylabel("distance of codes")
-    for ax in axes:
-        ax.axhline(settings.tolerance, color="grey", linestyle="--", label="tolerance")
-    axes[0].legend(fontsize=7)
-    return picture
-
-
-def _example(results: Results) -> Figure:
-    picture = Figure(figsize=(14, 3.6), layout="constrained")
-    axes = picture.subplots(1, 4)
-    classes = results.array("joint", "example classes")
-    axes[0].imshow(classes[:, None] != classes[None, :], cmap="magma")
-    axes[0].set_title("bright: not bisimilar")
-    for ax, part in zip(axes[1:], ("joint", "collapsed-start", "collapsed-dynamics"), strict=True):
-        shown = ax.imshow(results.array(part, "example distances"), cmap="magma", vmin=0, vmax=1)
-        ax.set_title(f"{part}: distance of codes", fontsize=9)
-        picture.colorbar(shown, ax=ax, shrink=0.8)
-    picture.suptitle("The process with the most bisimilar pairs, states sorted by class")
-    return picture
-
-
-def _search(results: Results, settings: "CollapseSettings") -> Figure:
-    picture = Figure(figsize=(13, 4.2), layout="constrained")
-    axes = picture.subplots(1, 3)
-    for ax, part in zip(axes, ("search", "search-without-head"), strict=False):
-        looks = results.array(part, "looks")
-        steps = np.arange(len(looks)) * settings.steps / max(1, len(looks))
-        ax.semilogy(steps, looks, linewidth=0.6, alpha=0.6)
-        ax.set(title=part, xlabel="step", ylabel="distance of pulled pair, while below")
-        ax.axhline(settings.tolerance, color="grey", linestyle="--")
-    _against_bound(axes[2], results)
-    return picture
-
-
-def _against_bound(ax: Axes, results: Results) -> None:
-    closest, bounds = (results.array("search", name) for name in ("closest", "bounds"))
-    shown = np.isfinite(closest) & (bounds > 0)
-    ax.loglog(bounds[shown], closest[shown], ".")
-    ends = [bounds[shown].min(initial=1), bounds[shown].max(initial=0.01)]
-    ax.loglog(ends, ends, color="grey")
-    ax.set(title="search: closest against its bound", xlabel="lower bound", ylabel="distance reached")
-
-
-def notes(results: Results, settings: "CollapseSettings") -> list[str]:
-    """Return what a reader must know beside the table."""
-    found = results.estimate("search", "found closest").value
-    merged = results.estimate("dynamics-only", "merged").value
-    return [
-        f"Pulled together, the closest pair kept a distance of {found:.3g}, from codes with a spread "
-        f"of 1 and the tolerance is {settings.tolerance:g}, with squared errors below "
-        f"{settings.threshold:g}. The theorem rules out zero alone: closer codes need a steeper T or P.",
-        "Dynamics alone may collapse and need not: from random first weights "
-        f"{merged:.1%} of the pairs not bisimilar merged; in some processes T learnt transitions of codes "
-        "that stayed apart, which is as well zero loss. From one code for all nothing moves, for the loss is "
-        "zero there: that control is exact.",
+        f"Under the search, the closest pair kept a distance of {smallest:.3g}; the initial spread of the "
+        f"latents is 1 and the tolerance is {settings.tolerance:g}, with squared errors below "
+        f"{settings.threshold:g}. The theorem excludes only zero: closer latents need a larger Lipschitz "
+        "constant of T or P.",
+        "Dynamics alone may collapse but need not: from random initial weights "
+        f"{merged:.1%} of the pairs not bisimilar merged; in some processes T learned transitions of "
+        "latents that remained distinct, which has zero loss too. From equal latents no gradient is left, "
+        "because the loss is zero there: that control is exact.",
     ]
