@@ -33,7 +33,7 @@ class FormerIncarnationError(MessageError):
     Attributes:
         sender: Name of the agent.
         received: Incarnation that sent the message.
-        newest: Newest incarnation that was heard of.
+        newest: Newest incarnation of that agent known here.
     """
 
     def __init__(self, sender: str, received: int, newest: int) -> None:

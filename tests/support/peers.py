@@ -28,7 +28,7 @@ def newest_edges(protocols):
 
 
 def expected_edges(protocols, versions):
-    """Return what `newest_edges` should be once every pair has negotiated these versions."""
+    """Return the value of `newest_edges` after every pair has negotiated these versions."""
     return {
         (a, b): (f"c0de{a[6:]}.{versions[a]}", f"c0de{b[6:]}.{versions[b]}")
         for a, b in permutations(protocols, 2)
@@ -36,7 +36,7 @@ def expected_edges(protocols, versions):
 
 
 def count_offers(transport):
-    """Return how often each model was offered, by ordered pair."""
+    """Return the number of offers of each model, by ordered pair and checkpoint."""
     return Counter(
         (message.edge, message.checkpoint) for message in transport.messages if isinstance(message, Offer)
     )
