@@ -147,8 +147,8 @@ def steady_mib(pids: Mapping[str, int], looks: int = 7, every: float = 0.5) -> d
 
 def keeper_pid(simulation: Simulation) -> int:
     """Return the process of the actor that keeps a simulation whose Ray is its own."""
-    living_ = simulation.folder.simulation_address() or {"session": 0}
-    for pid in processes_of(living_["session"]):
+    address = simulation.folder.simulation_address()
+    for pid in processes_of(address.session if address else 0):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Supervisor"):
                 return pid

@@ -155,7 +155,7 @@ def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
 
 
 def cycle_records(graph: TranslationGraph, points: Callable[[str], torch.Tensor]) -> tuple[CycleRecord, ...]:
-    """Return how far held-out latents are from where they started after every cycle of three, both ways.
+    """Return the error of every cycle of three agents, in both directions, on held-out latents.
 
     Args:
         graph: Graph whose cycles to score.

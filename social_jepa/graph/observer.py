@@ -40,11 +40,11 @@ class Observer:
         self._renderer.close()
 
     def render(self, name: str, tick: int) -> np.ndarray:
-        """Return what an agent's camera sees at a tick, uint8 [H, W, 3]."""
+        """Return an agent's view at a tick, uint8 [H, W, 3]."""
         return self._renderer.render(self._scene.state(tick), self._poses[name], name)
 
     def record(self, name: str, ticks: Sequence[int], spec: SensorSpec) -> tuple[np.ndarray, SensorData]:
-        """Return what an agent records at some ticks: frames uint8 [K, ...], and sensor data."""
+        """Return frames, uint8 [K, ...], and sensor data of an agent at some ticks."""
         recorder = SensorRecorder(
             self._scene, self._renderer, self._poses[name], name, spec, self._seeds[name]
         )

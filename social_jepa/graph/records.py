@@ -553,7 +553,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes | str, kind: type[T]) -> T:
-    """Return what `encode` made bytes of.
+    """Return the value that `encode` turned into bytes.
 
     Raises:
         ValueError: It is not JSON, or a field is missing, unknown or out of range.

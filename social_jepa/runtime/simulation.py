@@ -72,12 +72,12 @@ class Simulation:
             raise NotUpError(folder.path)
         joined, keeper = False, None
         with contextlib.suppress(AddressError, ClusterError):
-            joined = cluster.connect(living["address"])
+            joined = cluster.connect(living.address)
             keeper = cluster.find_supervisor(folder.namespace)
         if keeper is None:
             if joined:
                 cluster.disconnect()
-            raise NotUpError(folder.path, living["address"] or "this process")
+            raise NotUpError(folder.path, living.address or "this process")
         return cls(folder, keeper)
 
     @classmethod
@@ -188,11 +188,11 @@ class Simulation:
     def down(self) -> None:
         """Save and end everything that belongs to the simulation; `resume` brings it back."""
         cluster.call(self.supervisor, "stop", timeout=120.0)
-        living = self.folder.simulation_address() or {"session": 0}
+        living = self.folder.simulation_address()
         cluster.end(self.supervisor, self.folder.namespace)
-        if living["session"]:
+        if living and living.session:
             cluster.disconnect()
-            stop_local_ray(living["session"])
+            stop_local_ray(living.session)
         self.folder.simulation_file.unlink(missing_ok=True)
         from social_jepa.graph.results import export
 
@@ -213,8 +213,8 @@ def was_simulation(folder: RunFolder) -> bool:
 def clean_up(folder: RunFolder) -> None:
     """End what is left of a simulation whose keeper cannot be reached any more."""
     living = folder.simulation_address()
-    if living and living["session"]:
-        stop_local_ray(living["session"])
+    if living and living.session:
+        stop_local_ray(living.session)
     folder.simulation_file.unlink(missing_ok=True)
 
 

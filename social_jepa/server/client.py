@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.doctor import is_listening
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError, SimulationAddress
 
 if TYPE_CHECKING:
     from social_jepa.runtime.simulation import Simulation
@@ -25,7 +25,7 @@ class SimulationClient:
         self._folder = folder
         self._lock, self._asking = threading.RLock(), threading.Lock()
         self._simulation: Simulation | None = None
-        self._at: dict[str, Any] | None = None
+        self._at: SimulationAddress | None = None
         self._joined = False
         self._told: tuple[float, list[dict[str, Any]], str] = (0.0, [], "")
 
@@ -96,7 +96,7 @@ class SimulationClient:
             if self._simulation is None or not self._joined or self._at is None:
                 return
             gone = self._folder.simulation_address() != self._at
-            if gone or not is_listening(self._at["address"], ANSWER):
+            if gone or not is_listening(self._at.address, ANSWER):
                 self.leave()
 
     def leave(self) -> None:

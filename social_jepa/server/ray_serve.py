@@ -31,7 +31,7 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
     living = folder.simulation_address()
     if living is None:
         raise RunFolderError(f"{folder.path} is not up: without --on-ray it is served all the same")
-    cluster.connect(living["address"])
+    cluster.connect(living.address)
     try:
         from ray import serve
     except ImportError as error:

@@ -131,6 +131,19 @@ class NoRunError(RunFolderError):
 
 
 @dataclass(frozen=True)
+class SimulationAddress:
+    """Where the Ray of a simulation is reached.
+
+    Attributes:
+        address: "host:port"; empty for a Ray inside the process that started it.
+        session: Operating-system session of the Ray that was started for it; 0 where it joined a cluster.
+    """
+
+    address: str
+    session: int
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """The files of a run folder."""
 
@@ -151,12 +164,11 @@ class RunFolder:
         """Address of its simulation while it is up."""
         return self.path / "simulation.json"
 
-    def simulation_address(self) -> dict[str, Any] | None:
+    def simulation_address(self) -> SimulationAddress | None:
         """Return the content of `simulation_file`, or None while no simulation is up."""
         try:
-            found: dict[str, Any] = json.loads(self.simulation_file.read_text())
-            return found
-        except (FileNotFoundError, ValueError):
+            return SimulationAddress(**json.loads(self.simulation_file.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     @property

@@ -16,6 +16,7 @@ from social_jepa.storage.run_folder import (
     RunFolderError,
     RunFolderExistsError,
     RunFolderInUseError,
+    SimulationAddress,
     create,
     find,
     find_running,
@@ -114,13 +115,20 @@ def test_every_folder_has_its_own_ray_namespace(tmp_path, monkeypatch):
     assert all(name.startswith("social-jepa-run-") for name in names)
 
 
-@pytest.mark.parametrize("text", [None, "", "{"])
+@pytest.mark.parametrize("text", [None, "", "{", "{}", "[]"])
 def test_a_folder_without_a_readable_address_has_no_simulation_that_is_up(tmp_path, text):
     folder = create(CONFIG, tmp_path)
     if text is not None:
         folder.simulation_file.write_text(text)
 
     assert folder.simulation_address() is None
+
+
+def test_the_address_of_a_simulation_is_read_as_it_was_written(tmp_path):
+    folder = create(CONFIG, tmp_path)
+    write_json(folder.simulation_file, {"address": "10.0.0.1:6379", "session": 7})
+
+    assert folder.simulation_address() == SimulationAddress("10.0.0.1:6379", 7)
 
 
 def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path, monkeypatch):
