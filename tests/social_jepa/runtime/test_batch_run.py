@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
+from social_jepa.graph.records import BodyRecord
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import TINY, alive, call, children, interrupt, spawn, wait_for
@@ -134,7 +135,7 @@ def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finis
 def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
     folder, _ = finished
 
-    with folder.hold():
+    with folder.lock():
         said = call("resume", folder.path)
 
     assert said.status == 2
@@ -158,7 +159,7 @@ def losses_of_an_uninterrupted_agent(folder, index):
     """What agent `index` of a run loses at each step when it trains here, without Ray and without a stop."""
     config, alone = folder.config(), RunFolder(folder.path.parent / "alone")
     members = initial_members(config)
-    bodies = [(0, member.name, member.pose) for member in members]
+    bodies = [BodyRecord(0, member.name, member.pose) for member in members]
     agent = Agent(member_spec(config, members[index], bodies, alone))
     assert agent.train()
     return agent.trainer.losses

@@ -93,8 +93,8 @@ def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
         before = {pair: len(ledger.history(*pair)) for pair in permutations(("agent-0", "agent-1"), 2)}
     with newcomer(simulation, settings=["model.dim=5", "training.steps=20"]) as name:
         until(lambda: complete(simulation))
-        assert simulation.results().agent(name)["dim"] == 5
-        assert simulation.results().agent(name)["steps"] == 20
+        assert simulation.results().agent(name).dim == 5
+        assert simulation.results().agent(name).steps == 20
         with ledger_of(simulation) as ledger:
             assert {pair: len(ledger.history(*pair)) for pair in before} == before
 
