@@ -158,12 +158,19 @@ def take_step(
             f"the loss became {value} at step {step}; "
             f"try a lower training.learning_rate (now {config.learning_rate:g})"
         )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip_norm)
-    optimiser.step()
+    apply_gradients(model, optimiser, loss, config.grad_clip_norm)
     model.after_step()
     return value
+
+
+def apply_gradients(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, grad_clip_norm: float
+) -> None:
+    """Update a model's weights by the gradients of a loss, with their total norm clipped."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), grad_clip_norm)
+    optimizer.step()
 
 
 def parameter_groups(model: nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:

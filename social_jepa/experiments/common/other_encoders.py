@@ -1,4 +1,4 @@
-"""A world model whose encoder is no convolutional network: it joins the graph as a model of a user's own."""
+"""A custom world model whose encoder is not a convolutional network."""
 
 from torch import Tensor, nn
 
@@ -12,27 +12,27 @@ BLOCKS = 2
 class MixerBlock(nn.Module):
     """Two residual perceptrons: one mixes the tokens of a channel, one the channels of a token.
 
-    After MLP-Mixer (arXiv:2105.01601). Every pair of places has a weight of its own: nothing is shared across
-    the picture, as it is in a convolution.
+    After MLP-Mixer (arXiv:2105.01601). Every pair of positions has its own weight, whereas a convolution
+    shares weights across the image.
     """
 
     def __init__(self, tokens: int, channels: int) -> None:
-        """Build it for sets of tokens of this size."""
+        """Create it for inputs [N, tokens, channels]."""
         super().__init__()
-        self.places, self.features = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.mix_places, self.mix_features = _perceptron(tokens), _perceptron(channels)
+        self.token_norm, self.channel_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.mix_tokens, self.mix_channels = _mlp(tokens), _mlp(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return tokens [N, tokens, channels] that have heard of each other."""
-        x = x + self.mix_places(self.places(x).mT).mT
-        return x + self.mix_features(self.features(x))
+        """Return mixed tokens, [N, tokens, channels] -> [N, tokens, channels]."""
+        x = x + self.mix_tokens(self.token_norm(x).mT).mT
+        return x + self.mix_channels(self.channel_norm(x))
 
 
 class PatchEncoder(nn.Module):
-    """Patches that do not overlap, each a token; blocks that mix them; the convolutional encoder's head."""
+    """Encoder of non-overlapping patches: mixer blocks, then the head of the convolutional encoder."""
 
     def __init__(self, frame_size: int, dim: int, channels: int, hidden: int) -> None:
-        """Build it for square frames whose side is a multiple of PATCH."""
+        """Create it for square frames whose side is a multiple of PATCH."""
         super().__init__()
         tokens = (frame_size // PATCH) ** 2
         self.patches = nn.Conv2d(3, channels, PATCH, stride=PATCH)
@@ -42,19 +42,19 @@ class PatchEncoder(nn.Module):
             nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, dim),
         )  # fmt: skip
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return codes, [N, C, H, W] -> [N, D]."""
-        return self.head(self.blocks(self.patches(pictures).flatten(2).mT))
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return latents, [N, C, H, W] -> [N, D]."""
+        return self.head(self.blocks(self.patches(frames).flatten(2).mT))
 
 
 class PatchEncoderJepa(Jepa):
-    """The plain JEPA with its objective, over a PatchEncoder."""
+    """The JEPA of `agents.models.world_model` with a PatchEncoder."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
-        """Build it for square frames of this side; weights come from torch's current generator."""
+        """Create it for square frames of this side; weights are drawn from torch's global generator."""
         super().__init__(config, frame_size)
         self.encoder = PatchEncoder(frame_size, config.dim, config.width, config.hidden)
 
 
-def _perceptron(size: int) -> nn.Sequential:
+def _mlp(size: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(size, 2 * size), nn.GELU(), nn.Linear(2 * size, size))

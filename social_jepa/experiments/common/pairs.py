@@ -1,4 +1,4 @@
-"""Maps between the cores of two strangers: fitted on so many anchors, scored on ticks that fitted nothing."""
+"""Maps between the cores of two trained agents: fitted on anchors, scored on held-out ticks."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
@@ -19,52 +19,52 @@ Pairs = tuple[Tensor, Tensor]  # [K, d_source] and [K, d_target]: row k of both 
 
 
 def anchor_pairs(source: TrainedAgent, target: TrainedAgent, count: int, seed: int) -> Pairs:
-    """Return the cores of two strangers at some of the ticks that maps are fitted on, float64.
+    """Return core latents of two agents at some of the ticks that maps are fitted on, float64.
 
     Args:
-        source: Whose core is mapped.
-        target: Whose core it is mapped to.
-        count: How many pairs.
-        seed: Chooses the ticks; with one seed a larger count adds ticks to those of a smaller one.
+        source: Agent whose core is mapped.
+        target: Agent whose core it is mapped to.
+        count: Number of pairs.
+        seed: Seed of the choice of ticks; with one seed, a larger count adds ticks to those of a smaller one.
     """
     rows = source.anchors.rows(choose_ticks(source.anchors.ids, count, seed))
     return source.anchors.core()[rows].double(), target.anchors.core()[rows].double()
 
 
 def heldout_pairs(source: TrainedAgent, target: TrainedAgent) -> Pairs:
-    """Return the cores of two strangers at the ticks that score, float64."""
+    """Return core latents of two agents at the held-out ticks, float64."""
     return source.heldout.core().double(), target.heldout.core().double()
 
 
 def fit_edge(
     source: TrainedAgent, target: TrainedAgent, count: int, seed: int, fit: Fit = fit_core
 ) -> LinearMap:
-    """Return the map from one core to another that so many anchors give; orthogonal by default."""
+    """Return the map from one core to another, fitted on `count` anchors; orthogonal by default."""
     return fit(*anchor_pairs(source, target, count, seed))
 
 
 def fit_shuffled(
     source: TrainedAgent, target: TrainedAgent, count: int, seed: int, fit: Fit = fit_core
 ) -> LinearMap:
-    """Return what the same anchors give when nobody knows which belongs to which: the null."""
-    shown, seen = anchor_pairs(source, target, count, seed)
-    return fit(shown, shuffle_pairs(seen, torch.Generator().manual_seed(seed)))
+    """Return the map fitted on the same anchors with shuffled pairs: the null."""
+    x, y = anchor_pairs(source, target, count, seed)
+    return fit(x, shuffle_pairs(y, torch.Generator().manual_seed(seed)))
 
 
 def edge_r2(edge: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Score:
     """Return the held-out R2 of a map between two cores."""
-    shown, seen = heldout_pairs(source, target)
-    return Score.pooled_r2(edge(shown).numpy(), seen.numpy())
+    x, y = heldout_pairs(source, target)
+    return Score.pooled_r2(edge(x).numpy(), y.numpy())
 
 
 def average_over_edges(
     agents: Sequence[TrainedAgent], score: Callable[[TrainedAgent, TrainedAgent], Score]
 ) -> tuple[Score, np.ndarray]:
-    """Return the mean of a score over all ordered pairs of strangers, and each edge's own, [N (N - 1)]."""
-    found = [score(source, target) for source, target in ordered_pairs(agents)]
-    return Score.average(found), np.array([measure.score for measure in found])
+    """Return the mean of a score over all ordered pairs of agents, and the score of each, [N (N - 1)]."""
+    scores = [score(source, target) for source, target in ordered_pairs(agents)]
+    return Score.average(scores), np.array([one.score for one in scores])
 
 
-def ordered_pairs(strangers: Iterable[TrainedAgent]) -> list[tuple[TrainedAgent, TrainedAgent]]:
-    """Return every edge of a society."""
-    return list(permutations(strangers, 2))
+def ordered_pairs(agents: Iterable[TrainedAgent]) -> list[tuple[TrainedAgent, TrainedAgent]]:
+    """Return all ordered pairs of different agents."""
+    return list(permutations(agents, 2))

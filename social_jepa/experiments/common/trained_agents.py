@@ -1,4 +1,4 @@
-"""Agents for experiments: each learns one view alone, as it does in a run, and is then asked what it sees."""
+"""Agents of experiments, trained independently as in a run, with their anchor and held-out embeddings."""
 
 import contextlib
 import tempfile
@@ -23,16 +23,15 @@ from env.scene import BodyEvent, Scene, SceneConfig
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.experiment import Log
 
-PROGRESS_MESSAGES = 5  # times that a training says how far it is
+PROGRESS_MESSAGES = 5  # logged in one training run
 
 
 @dataclass(frozen=True)
 class AgentSetup:
-    """What the strangers of an experiment have in common: the world, and how each learns.
+    """Settings that the agents of an experiment share: the scene, and how each agent is trained.
 
-    They share no weights, no seed and no order of data. The ticks that maps are scored on, those that they
-    are fitted on, and those that agents train on are three stretches apart
-    (agents.protocol.settings.tick_ranges).
+    Agents share no weights, no random stream and no order of data. Held-out ticks, anchor ticks and training
+    ticks are three disjoint ranges with gaps between them (agents.protocol.settings.tick_ranges).
     """
 
     scene: SceneConfig = field(default_factory=SceneConfig)
@@ -47,20 +46,22 @@ QUICK_SETUP: dict[str, dict[str, Any]] = {
     "model": {"dim": 4, "width": 8, "hidden": 32},
     "training": {"steps": 150, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 1024},
     "negotiation": {"pool_ticks": 256, "anchors": 64, "heldout": 128},
-}  # an upbringing of about two seconds, in which strangers agree
+}  # trains an agent in about two seconds, well enough for maps between agents
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedAgent:
-    """What an experiment keeps of an agent whose camera is closed.
+    """What an experiment keeps of an agent after training; its renderer is closed.
 
     Attributes:
-        model: What it learned.
-        basis: Axes of its predictable core, found without a peer.
-        anchors: What it makes of the ticks that maps are fitted on, in the axes of its basis.
-        heldout: What it makes of the ticks that score.
-        frames: Frames that training read.
-        flops: Floating-point operations of its training, counted by torch.
+        name: Name of the agent.
+        model: World model.
+        basis: Axes of its core, found without a peer.
+        anchors: Embeddings at the anchor ticks, which maps are fitted on, in the axes of its basis.
+        heldout: Embeddings at the held-out ticks, which maps are scored on.
+        scene: Scene with the true states.
+        frames: Number of frames that training read.
+        flops: Floating-point operations of training, counted by torch.
     """
 
     name: str
@@ -74,16 +75,16 @@ class TrainedAgent:
 
     @property
     def core_dim(self) -> int:
-        """How many leading axes are its core."""
+        """Number of leading axes that are the core."""
         return self.basis.core_dim
 
     def states(self, anchors: AnchorSet) -> Tensor:
-        """Return the true state at the ticks of a set, float64 [K, F]; for evaluation only."""
+        """Return the true states at the ticks of an anchor set, float64 [K, F]; for evaluation only."""
         return torch.from_numpy(self.scene.factors(torch.tensor(anchors.ids).numpy()))
 
 
 def train_on_later_ticks(agent: Agent, ticks: int) -> None:
-    """Let an agent that has learned nothing learn from a later stretch of time than others do."""
+    """Shift the training ticks of an untrained agent by a number of ticks."""
     trainer = agent.trainer
     agent.trainer = Trainer(
         agent.model, agent.recorder, trainer.start + ticks, agent.spec.training, trainer.seed
@@ -91,7 +92,7 @@ def train_on_later_ticks(agent: Agent, ticks: int) -> None:
 
 
 def ring_poses(setup: AgentSetup, count: int) -> list[Pose]:
-    """Return where the first agents of the ring stand."""
+    """Return the poses of the first agents on the ring."""
     return [ring_pose(index, setup.ring) for index in range(count)]
 
 
@@ -100,15 +101,15 @@ def untrained_agent(
     setup: AgentSetup, seed: int, index: int, poses: Sequence[Pose], kind: str = "jepa",
     model: ModelConfig | None = None,
 ) -> Iterator[Agent]:  # fmt: skip
-    """Give an agent that has learned nothing; its camera is closed and its files are deleted afterwards.
+    """Yield an untrained agent; its renderer is closed and its files are deleted afterwards.
 
     Args:
-        setup: The world and how the agents train.
-        seed: Of the world; all that is random in the agent follows from (seed, index).
-        index: Which agent.
-        poses: Where all agents stand; their bodies are in the scene if it has bodies.
-        kind: Of world model, as in a run.
-        model: Sizes of its own, in place of the upbringing's.
+        setup: The scene and how agents are trained.
+        seed: Seed of the scene; all randomness of the agent depends on (seed, index).
+        index: Index of the agent.
+        poses: Poses of all agents; their bodies are in the scene if it has bodies.
+        kind: Kind of world model, as in a run.
+        model: Settings of the model; by default those of the setup.
     """
     bodies = tuple(BodyEvent(0, f"agent-{other}", pose) for other, pose in enumerate(poses))
     with tempfile.TemporaryDirectory(prefix="social-jepa-") as folder:
@@ -125,34 +126,38 @@ def untrained_agent(
 
 
 def train_agent(agent: Agent, log: Log, until: int | None = None) -> float:
-    """Train an agent to a step, by default to the end of its course, and let it find its core.
+    """Train an agent to a step, by default to the end of its training run, and publish its core.
 
     Args:
-        agent: Who learns; 0 steps leave it untrained.
+        agent: The agent.
         log: Receives progress messages.
-        until: Step to train to.
+        until: Step to train to; 0 leaves the weights untrained.
 
     Returns:
-        Counted training FLOPs of the steps that were taken.
+        Counted training FLOPs of these steps.
     """
-    steps, began = agent.spec.training.steps if until is None else until, agent.trainer.step
+    steps, first = agent.spec.training.steps if until is None else until, agent.trainer.step
     flops = 0.0
-    if began < steps:
-        agent.train(until=min(began + 1, steps - 1))  # before its first step a model is calibrated, once
-        flops = count_flops(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - began)
+    if first < steps:
+        agent.train(until=min(first + 1, steps - 1))  # the model is calibrated before its first step
+        flops = count_flops(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - first)
     for part in range(1, PROGRESS_MESSAGES + 1):
-        agent.train(until=began + (steps - began) * part // PROGRESS_MESSAGES)
+        agent.train(until=first + (steps - first) * part // PROGRESS_MESSAGES)
         if agent.trainer.losses:
-            said = f"{agent.spec.name} step {agent.trainer.step} of {steps}"
-            log(f"{said}: loss {agent.trainer.losses[-1]:.4f}")
+            loss = agent.trainer.losses[-1]
+            log(f"{agent.spec.name} step {agent.trainer.step} of {steps}: loss {loss:.4f}")
     agent.publish()
     return flops
 
 
 def trained_agent(agent: Agent, flops: float = 0.0) -> TrainedAgent:
-    """Return what remains of an agent that has found its core."""
+    """Return what an experiment keeps of an agent.
+
+    Raises:
+        ValueError: The agent has not published its core.
+    """
     if agent.published is None or agent.basis is None:
-        raise ValueError(f"{agent.spec.name} has not found its core: let it learn first")
+        raise ValueError(f"{agent.spec.name} has not published its core: call train_agent first")
     pools = agent.published.snapshot.pools
     return TrainedAgent(
         agent.spec.name, agent.published.model, agent.basis, pools.anchors, pools.heldout, agent.scene,
@@ -163,9 +168,9 @@ def trained_agent(agent: Agent, flops: float = 0.0) -> TrainedAgent:
 def train_agents(
     setup: AgentSetup, seed: int, poses: Sequence[Pose], log: Log, kind: str = "jepa"
 ) -> list[TrainedAgent]:
-    """Train one agent for each pose, one after the other, and return what remains of them."""
-    raised = []
+    """Train one agent for each pose, one after the other."""
+    agents = []
     for index in range(len(poses)):
         with untrained_agent(setup, seed, index, poses, kind) as agent:
-            raised.append(trained_agent(agent, train_agent(agent, log)))
-    return raised
+            agents.append(trained_agent(agent, train_agent(agent, log)))
+    return agents

@@ -1,4 +1,4 @@
-"""The loop that experiments train with: batches keyed by (seed, step), one rate schedule, counted FLOPs."""
+"""Training loop of experiments: batches seeded by (seed, step), a learning-rate schedule, counted FLOPs."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.training.trainer import TrainingError, lr_factor, parameter_groups, set_lr
+from agents.training.trainer import TrainingError, apply_gradients, lr_factor, parameter_groups, set_lr
 from social_jepa.experiments.framework.experiment import Log
 
 GRAD_CLIP_NORM = 5.0  # largest norm of the gradient
+PROGRESS_MESSAGES = 10  # logged in one training run
 Result = TypeVar("Result")
-PROGRESS_MESSAGES = 10  # times that a training says how far it is
 
-# One batch: given a generator of its own, the loss and its named parts.
+# Draws one batch from a generator; returns the loss and its named terms.
 Batch = Callable[[np.random.Generator], tuple[Tensor, Mapping[str, float]]]
 
 
@@ -25,68 +25,66 @@ def fit_model(
     *, warmup: float = 0.1, weight_decay: float = 1e-4, lr_multipliers: Mapping[str, float] | None = None,
     after_step: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, list[float]], float]:  # fmt: skip
-    """Train a model in place with AdamW and a cosine schedule.
+    """Train a model in place with AdamW, a linear warmup and a cosine schedule.
 
     Args:
-        model: What learns.
-        batch: Draws a batch from a generator and returns the loss and its parts.
-        steps: Optimiser steps.
-        learning_rate: Peak of the rate.
-        seed: Words that the order of the data follows from.
+        model: The model.
+        batch: Draws a batch from a generator and returns the loss and its named terms.
+        steps: Optimizer steps.
+        learning_rate: Peak learning rate.
+        seed: Words of the seed of the batches.
         log: Receives progress messages.
-        warmup: Share of the steps over which the rate rises.
+        warmup: Share of the steps over which the learning rate rises.
         weight_decay: Of AdamW.
-        lr_multipliers: Factors of the rate by prefix of a parameter's name, for instance {"encoder.": 0.3}.
-        after_step: Called after each step, for instance to move a target network.
+        lr_multipliers: Factors of the learning rate by prefix of a parameter's name, for instance
+            {"encoder.": 0.3}.
+        after_step: Called after each step, for instance to update an EMA.
 
     Returns:
-        (the named parts at every step, counted training FLOPs: one step's, times the steps).
+        (terms of the loss at every step by name, counted training FLOPs: those of one step, times the steps).
 
     Raises:
-        TrainingError: The loss is no number any more.
+        TrainingError: The loss or one of its terms is not finite.
     """
     model.train()
-    optimiser = torch.optim.AdamW(
-        parameter_groups(model, lr_multipliers or {}), weight_decay=weight_decay, fused=True
-    )
+    groups = parameter_groups(model, lr_multipliers or {})
+    optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
     curves: dict[str, list[float]] = {}
     flops = 0.0
     for step in range(steps):
-        set_lr(optimiser, learning_rate * lr_factor(step, steps, warmup))
-        update = partial(_update, model, batch, optimiser, [*seed, step])
-        parts, once = count_flops(update) if step == 0 else (update(), 0.0)
-        flops += once * steps
+        set_lr(optimizer, learning_rate * lr_factor(step, steps, warmup))
+        take_step = partial(_take_step, model, batch, optimizer, [*seed, step])
+        terms, step_flops = count_flops(take_step) if step == 0 else (take_step(), 0.0)
+        flops += step_flops * steps
         after_step()
-        for name, value in parts.items():
+        for name, value in terms.items():
             curves.setdefault(name, []).append(value)
-        _tell(log, step + 1, steps, parts)
+        _log_progress(log, step + 1, steps, terms)
     model.eval()
     return curves, flops
 
 
-def _tell(say: Log, done: int, steps: int, parts: Mapping[str, float]) -> None:
-    if done % max(1, steps // PROGRESS_MESSAGES) == 0:
-        say(f"step {done} of {steps}: " + ", ".join(f"{name} {value:.4f}" for name, value in parts.items()))
+def _log_progress(log: Log, step: int, steps: int, terms: Mapping[str, float]) -> None:
+    if step % max(1, steps // PROGRESS_MESSAGES) == 0:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in terms.items())
+        log(f"step {step} of {steps}: {values}")
 
 
-def _update(
-    model: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer, words: Sequence[int]
+def _take_step(
+    model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, seed: Sequence[int]
 ) -> Mapping[str, float]:
-    loss, parts = batch(np.random.default_rng(list(words)))
-    for name, value in {**parts, "the loss": float(loss.detach())}.items():
+    loss, terms = batch(np.random.default_rng(list(seed)))
+    for name, value in {**terms, "the loss": float(loss.detach())}.items():
         if not math.isfinite(value):
-            raise TrainingError(f"{name} became {value} at step {words[-1]}; try a lower learning_rate")
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), GRAD_CLIP_NORM)
-    optimiser.step()
-    return parts
+            raise TrainingError(f"{name} became {value} at step {seed[-1]}; try a lower learning_rate")
+    apply_gradients(model, optimizer, loss, GRAD_CLIP_NORM)
+    return terms
 
 
-def count_flops(work: Callable[[], Result]) -> tuple[Result, float]:
-    """Do some work; return what it gave, and the operations of its matrix products and convolutions."""
-    from torch.utils.flop_counter import FlopCounterMode  # loads much, and one step alone needs it
+def count_flops(function: Callable[[], Result]) -> tuple[Result, float]:
+    """Return a function's result, and the FLOPs of its matrix products and convolutions."""
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and needed for one step only
 
     with FlopCounterMode(display=False) as counter:
-        result = work()
+        result = function()
     return result, float(counter.get_total_flops())

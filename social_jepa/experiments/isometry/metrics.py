@@ -83,14 +83,13 @@ def _pair_metrics(results: Results, settings: Settings) -> list[Metric]:
         f"all dimensions, {pairs}": f"all dimensions, ridge, {pairs} pairs"
         for pairs in (reference, settings.max_pairs)
     }
-    scores = results.condition_results[LONG, results.seeds[0]].scores
     return [
         Metric(
             title, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
             results.mean(LONG, f"rolled, {name}"), group=group,
         )
         for name, title in titles.items()
-        if name in scores
+        if results.has_score(LONG, name)
     ]  # fmt: skip
 
 

@@ -87,6 +87,12 @@ def make_encoder(settings: EncoderSettings) -> nn.Module:
     )  # fmt: skip
 
 
+def draw_observation(seed: int, index: int, settings: EncoderSettings) -> Observation:
+    """Return the observation of the agent with this index."""
+    rng = np.random.default_rng([seed, index, TheoryStream.OBSERVATION])
+    return Observation.draw(rng, settings.factors, settings.observation_dim, settings.observation_layers)
+
+
 def train_encoder(
     world: World, seed: int, index: int, settings: EncoderSettings, log: Log, loss: Loss = alignment_loss
 ) -> EncoderHistory:
@@ -100,12 +106,7 @@ def train_encoder(
         log: Receives progress messages.
         loss: Training loss.
     """
-    observe = Observation.draw(
-        np.random.default_rng([seed, index, TheoryStream.OBSERVATION]),
-        settings.factors,
-        settings.observation_dim,
-        settings.observation_layers,
-    )
+    observe = draw_observation(seed, index, settings)
     encoder = seeded([seed, index, TheoryStream.WEIGHTS], lambda: make_encoder(settings))
     kept: list[nn.Module] = [copy.deepcopy(encoder)]
     steps_done = 0

@@ -26,6 +26,7 @@ from social_jepa.experiments.collapse.scores import count_violations
 from social_jepa.experiments.collapse.search import sample_search_pairs
 from social_jepa.experiments.collapse.settings import CONDITIONS, Settings
 from social_jepa.experiments.framework.experiment import Results
+from tests.support.stored_plots import stored_plots
 
 TINY = Settings(random_processes=1, dim=3, hidden=8, steps=3, search_pairs=1)
 
@@ -201,5 +202,5 @@ def test_the_page_has_its_thresholds_and_draws_its_plots():
 
     assert {metric.group for metric in table} == set(conditions)
     assert sum(metric.threshold is not None for metric in table) == 11
-    assert set(EXPERIMENT.plots(results, TINY)) == {"distances", "example", "search"}
+    assert set(stored_plots(EXPERIMENT, results, TINY)) == {"distances", "example", "search"}
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))

@@ -15,6 +15,7 @@ from social_jepa.experiments.counting.probes import (
 from social_jepa.experiments.counting.run import EXPERIMENT, count_rewards, run
 from social_jepa.experiments.counting.settings import Settings, conditions
 from social_jepa.experiments.framework.experiment import Results
+from tests.support.stored_plots import stored_plots
 
 TINY = Settings(
     steps=2, batch_size=4, dim=4, width=2, hidden=8, random_target_dim=4, frames_per_count=12,
@@ -168,5 +169,5 @@ def test_the_page_has_metrics_of_every_condition_and_draws_its_plots(tiny):
 
     assert {metric.group for metric in table} >= {"thresholds", *conditions(TINY)}
     assert sum(metric.threshold is not None for metric in table) == 5
-    assert set(EXPERIMENT.plots(results, TINY)) == {"latents", "pairs", "losses"}
+    assert set(stored_plots(EXPERIMENT, results, TINY)) == {"latents", "pairs", "losses"}
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))

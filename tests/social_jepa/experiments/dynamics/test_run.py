@@ -31,6 +31,7 @@ from social_jepa.experiments.dynamics.scores import MAPS, POLICIES, prediction_s
 from social_jepa.experiments.dynamics.settings import THRESHOLD_HORIZON, PlanningConfig, Settings
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.figure_io import MAX_FULL_COLOR_BYTES, draw_png
+from tests.support.stored_plots import stored_plots
 
 SCENE = Scene(SceneConfig(renderer="toy", frame_size=16, objects=2), 100)
 ACTION_DIM = 4
@@ -183,5 +184,5 @@ def test_both_pairs_of_cameras_run_and_equal_seeds_give_equal_scores():
     assert all(np.isfinite(metric.estimate.value) for metric in metrics)
     assert {f"distance: {policy}" for policy in POLICIES} <= set(again.arrays)
     assert all(EXPERIMENT.notes(results, settings))
-    for figure in EXPERIMENT.plots(results, settings).values():
+    for figure in stored_plots(EXPERIMENT, results, settings).values():
         assert len(draw_png(figure)) < MAX_FULL_COLOR_BYTES

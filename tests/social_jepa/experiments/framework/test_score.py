@@ -1,3 +1,5 @@
+"""Scores and their bootstrap intervals."""
+
 import math
 
 import numpy as np
@@ -9,27 +11,27 @@ TRUTH = 0.7
 
 
 def coverage(seeds, between, samples=60, trials=250):
-    """How often the interval holds the planted mean, where seeds differ by `between` and samples by 1."""
+    """Share of intervals that contain the true mean; `between` is the standard deviation of seeds."""
     rng = np.random.default_rng(seeds)
-    held = 0
+    covered = 0
     for _ in range(trials):
         means = TRUTH + between * rng.standard_normal(seeds)
-        measures = [Score.mean(mean + rng.standard_normal(samples)) for mean in means]
-        low, high = Estimate.from_scores(measures).interval
-        held += low <= TRUTH <= high
-    return held / trials
+        scores = [Score.mean(mean + rng.standard_normal(samples)) for mean in means]
+        low, high = Estimate.from_scores(scores).interval
+        covered += low <= TRUTH <= high
+    return covered / trials
 
 
 def test_the_mean_over_seeds_is_the_mean_of_their_scores():
-    measures = [Score.mean([0, 1]), Score.mean([1, 1, 1]), Score.single(0.25)]
+    scores = [Score.mean([0, 1]), Score.mean([1, 1, 1]), Score.single(0.25)]
 
-    estimate = Estimate.from_scores(measures)
+    estimate = Estimate.from_scores(scores)
 
     assert estimate.seeds == (0.5, 1.0, 0.25)
     assert estimate.value == pytest.approx(np.mean([0.5, 1.0, 0.25]))
 
 
-def test_an_interval_tightens_around_a_planted_mean():
+def test_an_interval_shrinks_around_the_true_mean_with_more_samples():
     rng = np.random.default_rng(0)
 
     few, many = (
@@ -42,24 +44,24 @@ def test_an_interval_tightens_around_a_planted_mean():
     assert many.value == pytest.approx(TRUTH, abs=0.03)
 
 
-def test_of_one_seed_95_of_100_intervals_hold_the_mean_of_its_samples():
+def test_intervals_of_one_seed_cover_the_mean_of_its_samples_in_95_of_100_cases():
     assert coverage(seeds=1, between=0.0) == pytest.approx(0.95, abs=0.045)
 
 
-def test_with_ten_seeds_about_95_of_100_intervals_hold_the_truth():
+def test_intervals_of_ten_seeds_cover_the_true_mean_in_about_95_of_100_cases():
     assert coverage(seeds=10, between=0.5) == pytest.approx(0.93, abs=0.05)
 
 
-def test_three_seeds_say_little_where_seeds_differ_more_than_samples():
-    """What the docstring admits: a bootstrap of three seeds is too sure of itself."""
+def test_intervals_of_three_seeds_are_too_narrow_where_seeds_differ_more_than_samples():
+    """As the docstring of the module says."""
     assert 0.65 < coverage(seeds=3, between=2.0) < 0.88
 
 
-def test_where_seeds_do_not_differ_the_interval_is_rather_too_wide():
+def test_intervals_are_slightly_too_wide_where_seeds_do_not_differ():
     assert coverage(seeds=3, between=0.0) > 0.95
 
 
-def test_a_difference_of_methods_on_the_same_samples_is_surer_than_on_others():
+def test_a_difference_on_the_same_samples_has_a_narrower_interval_than_on_other_samples():
     rng = np.random.default_rng(1)
     shared = [rng.standard_normal(300) for _ in range(3)]
     gain = [0.2 + 0.1 * rng.standard_normal(300) for _ in range(3)]
@@ -76,7 +78,7 @@ def test_a_difference_of_methods_on_the_same_samples_is_surer_than_on_others():
 
 
 @pytest.mark.parametrize("columns", [1, 5])
-def test_r2_is_the_mean_over_columns_of_the_share_of_the_variance(columns):
+def test_r2_is_the_mean_of_the_r2_of_columns(columns):
     """What scikit-learn's r2_score gives with multioutput="uniform_average"."""
     rng = np.random.default_rng(2)
     target = rng.standard_normal((80, columns)) * np.arange(1, columns + 1) + 3
@@ -90,38 +92,38 @@ def test_r2_is_the_mean_over_columns_of_the_share_of_the_variance(columns):
     assert Score.r2(predicted, target).score == pytest.approx(sum(shares) / columns)
 
 
-def test_the_resamples_of_r2_spread_around_it():
+def test_the_interval_of_r2_contains_it():
     rng = np.random.default_rng(3)
     target = rng.standard_normal((500, 2))
-    measure = Score.r2(target + 0.5 * rng.standard_normal((500, 2)), target)
+    score = Score.r2(target + 0.5 * rng.standard_normal((500, 2)), target)
 
-    low, high = Estimate.from_scores([measure]).interval
+    low, high = Estimate.from_scores([score]).interval
 
-    assert low < measure.score < high
+    assert low < score.score < high
     assert high - low < 0.1
 
 
-def test_a_column_that_never_changes_stays_finite():
+def test_r2_of_a_constant_column_is_finite():
     assert math.isfinite(Score.r2(np.ones((10, 1)), np.ones((10, 1))).score)
 
 
-def test_equal_measures_give_equal_intervals_whatever_was_drawn_before():
+def test_equal_scores_give_equal_intervals_regardless_of_earlier_estimates():
     rng = np.random.default_rng(4)
-    measures = [Score.mean(rng.standard_normal(50)) for _ in range(2)]
-    first = Estimate.from_scores(measures).resamples
+    scores = [Score.mean(rng.standard_normal(50)) for _ in range(2)]
+    first = Estimate.from_scores(scores).resamples
     Estimate.from_scores([Score.mean(rng.standard_normal(70)) for _ in range(20)])
 
-    np.testing.assert_array_equal(Estimate.from_scores(measures).resamples, first)
+    np.testing.assert_array_equal(Estimate.from_scores(scores).resamples, first)
 
 
-def test_one_number_of_one_seed_has_no_interval():
+def test_a_single_number_of_one_seed_has_no_interval():
     assert all(math.isnan(edge) for edge in Estimate.from_scores([Score.single(1.0)]).interval)
 
 
-def test_equal_numbers_of_several_seeds_have_an_interval_of_no_width():
+def test_equal_numbers_of_several_seeds_have_an_interval_of_width_0():
     assert Estimate.from_scores([Score.single(1.0)] * 3).interval == (1.0, 1.0)
 
 
-def test_nothing_measured_is_refused():
+def test_an_estimate_without_scores_is_rejected():
     with pytest.raises(ValueError, match="at least one seed"):
         Estimate.from_scores([])

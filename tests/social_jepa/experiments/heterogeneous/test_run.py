@@ -14,9 +14,10 @@ from social_jepa.experiments.framework.registry import build_settings
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.heterogeneous.edges import negotiate_edges
 from social_jepa.experiments.heterogeneous.metrics import EdgeResults, metrics, notes
-from social_jepa.experiments.heterogeneous.plots import mean_matrix, plots
+from social_jepa.experiments.heterogeneous.plots import mean_matrix
 from social_jepa.experiments.heterogeneous.run import EXPERIMENT, conditions, run, shuffled_poses
 from social_jepa.experiments.heterogeneous.settings import SIZE_VARIANTS, TRAINED_JEPAS, VARIANTS, Settings
+from tests.support.stored_plots import stored_plots
 
 NEGOTIATION = NegotiationConfig(anchors=32, heldout=48, pool_ticks=64)
 PATCH_MIXER = VARIANTS["patch-mixer"].kind
@@ -169,5 +170,5 @@ def test_all_agents_run_and_equal_seeds_give_equal_results():
     assert all(np.isfinite(metric.estimate.value) for metric in table)
     assert len({metric.name for metric in table}) == len(table) <= 45
     assert all(isinstance(note, str) for note in notes(results, TINY))
-    for figure in plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()

@@ -25,8 +25,8 @@ from social_jepa.experiments.invariance_equivariance.data import (
     sample_sequences,
 )
 from social_jepa.experiments.invariance_equivariance.metrics import metrics, notes
-from social_jepa.experiments.invariance_equivariance.plots import label_bars, plots
-from social_jepa.experiments.invariance_equivariance.run import object_set, run
+from social_jepa.experiments.invariance_equivariance.plots import label_bars
+from social_jepa.experiments.invariance_equivariance.run import EXPERIMENT, object_set, run
 from social_jepa.experiments.invariance_equivariance.scores import (
     ProbeData,
     latent_scores,
@@ -41,6 +41,7 @@ from social_jepa.experiments.invariance_equivariance.settings import (
     Settings,
 )
 from social_jepa.experiments.invariance_equivariance.training import build_calibrated, ema_updater, train
+from tests.support.stored_plots import stored_plots
 
 TINY = Settings(
     renderer="toy", frame_size=16, training_objects=40, probe_objects=40, scoring_objects=30,
@@ -237,5 +238,5 @@ def test_all_conditions_run_reproducibly_and_fill_metrics_plots_and_notes():
     results = Results(outcomes, [0])
     assert len([metric for metric in metrics(results, TINY) if metric.threshold]) == 5
     assert all(isinstance(note, str) for note in notes(results, TINY))
-    for figure in plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()

@@ -34,6 +34,7 @@ from social_jepa.experiments.isometry.scores import (
     with_heldout,
 )
 from social_jepa.experiments.isometry.settings import Settings
+from tests.support.stored_plots import stored_plots
 
 SIZES = ModelConfig(dim=4, width=4, hidden=16)
 
@@ -144,7 +145,7 @@ def test_baselines_meet_the_contract_of_world_models(name):
 def test_a_masked_autoencoder_is_scored_on_masked_patches():
     model = build_world_model(BASELINES + "MaskedAutoencoder", SIZES, 32, (0,))
     assert isinstance(model, MaskedAutoencoder)
-    visible, masked = model.task(torch.ones(5, 3, 32, 32), torch.Generator().manual_seed(0))
+    visible, masked = model.corrupt(torch.ones(5, 3, 32, 32), torch.Generator().manual_seed(0))
 
     assert torch.equal(visible, (1 - masked).expand_as(visible))
     assert masked.mean((1, 2, 3)).tolist() == [0.75] * 5
@@ -233,7 +234,7 @@ def test_all_conditions_run_and_equal_arguments_give_equal_scores():
     assert by_name["SimCLR: all dimensions"].null == results.mean("simclr", "shuffled, all dimensions")
     assert by_name["SimCLR: state"].null is None
     assert by_name["SimCLR: state"].baseline == by_name["JEPA, whitened: state"].estimate.value
-    for figure in EXPERIMENT.plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()
 
 

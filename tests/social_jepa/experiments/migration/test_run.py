@@ -21,6 +21,7 @@ from social_jepa.experiments.migration.metrics import (
 from social_jepa.experiments.migration.run import EXPERIMENT, run
 from social_jepa.experiments.migration.settings import Settings
 from social_jepa.experiments.migration.training import Student
+from tests.support.stored_plots import stored_plots
 
 TINY = {
     "setup": {
@@ -161,7 +162,7 @@ def test_costs_grow_with_steps_and_batch_and_not_with_replay_ticks(student):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "change",
     [
         {"object_counts": ()}, {"distillation_schedules": ((10, 64, 30000),)},
         {"distillation_schedules": ((10, 512, 256),)}, {"long_warmup_schedules": ((0, 64, 256),)},
@@ -170,9 +171,9 @@ def test_costs_grow_with_steps_and_batch_and_not_with_replay_ticks(student):
         {"eval_shares": (0.0,)},
     ],
 )  # fmt: skip
-def test_settings_that_cannot_be_run_are_refused_by_name(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        Settings(**wrong)
+def test_settings_that_cannot_be_run_are_refused_by_name(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        Settings(**change)
 
 
 def test_a_run_gives_every_metric_note_and_plot(condition_results, settings):
@@ -184,7 +185,7 @@ def test_a_run_gives_every_metric_note_and_plot(condition_results, settings):
     assert len(scored) == 9
     assert all(np.isfinite(metric.estimate.value) for metric in scored)
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, settings))
-    for figure in EXPERIMENT.plots(results, settings).values():
+    for figure in stored_plots(EXPERIMENT, results, settings).values():
         figure.canvas.draw()
 
 

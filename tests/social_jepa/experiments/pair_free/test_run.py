@@ -22,10 +22,10 @@ from social_jepa.experiments.framework.experiment import ConditionResult, Result
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.pair_free import axes, methods
 from social_jepa.experiments.pair_free.metrics import CONTROL_R2, control_note, metrics, notes
-from social_jepa.experiments.pair_free.plots import plots
-from social_jepa.experiments.pair_free.run import run
+from social_jepa.experiments.pair_free.run import EXPERIMENT, run
 from social_jepa.experiments.pair_free.scores import METHODS, _anchor_rows, control_score, unpaired_scores
 from social_jepa.experiments.pair_free.settings import Settings
+from tests.support.stored_plots import stored_plots
 
 TINY = Settings(
     setup=AgentSetup(
@@ -202,5 +202,5 @@ def test_a_tiny_run_is_reproducible_and_fills_every_metric_note_and_plot():
     assert all(np.isfinite(metric.estimate.value) for metric in table)
     assert [metric.group for metric in table if metric.threshold] == ["thresholds"] * 2
     assert all(isinstance(note, str) for note in notes(results, TINY))
-    for figure in plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()

@@ -12,8 +12,7 @@ from social_jepa.experiments.path_integration.data import (
     sample_object_rotations,
 )
 from social_jepa.experiments.path_integration.metrics import metrics, notes
-from social_jepa.experiments.path_integration.plots import plots
-from social_jepa.experiments.path_integration.run import run
+from social_jepa.experiments.path_integration.run import EXPERIMENT, run
 from social_jepa.experiments.path_integration.scores import ablate
 from social_jepa.experiments.path_integration.settings import (
     ACTION_ONLY,
@@ -24,6 +23,7 @@ from social_jepa.experiments.path_integration.settings import (
     Settings,
 )
 from social_jepa.experiments.path_integration.training import train
+from tests.support.stored_plots import stored_plots
 
 TINY = Settings(
     renderer="toy", frame_size=16, max_actions=3, training_sequences=30, probe_sequences=40,
@@ -84,5 +84,5 @@ def test_both_conditions_run_reproducibly_and_fill_metrics_notes_and_plots():
     results = Results(outcomes, [0])
     assert len([metric for metric in metrics(results, TINY) if metric.threshold]) == 2
     assert all(isinstance(note, str) for note in notes(results, TINY))
-    for figure in plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()

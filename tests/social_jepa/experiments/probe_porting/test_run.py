@@ -22,6 +22,7 @@ from social_jepa.experiments.probe_porting.probes import (
 )
 from social_jepa.experiments.probe_porting.run import EXPERIMENT, run
 from social_jepa.experiments.probe_porting.settings import Settings
+from tests.support.stored_plots import stored_plots
 
 SCENE = SceneConfig(renderer="toy", objects=3)
 TINY = {
@@ -95,15 +96,15 @@ def test_a_random_map_preserves_lengths():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "word"),
+    ("change", "setting"),
     [
         ({"agents": 1}, "agents"), ({"anchor_counts": (0, 256)}, "anchor_counts"),
         ({"anchor_counts": (256, 4096)}, "anchor_counts"), ({"threshold_anchors": 100}, "threshold_anchors"),
     ],
 )  # fmt: skip
-def test_settings_that_measure_nothing_are_refused(wrong, word):
-    with pytest.raises(ValueError, match=word):
-        Settings(**wrong)
+def test_settings_that_measure_nothing_are_refused(change, setting):
+    with pytest.raises(ValueError, match=setting):
+        Settings(**change)
 
 
 def test_a_scene_of_one_object_is_refused():
@@ -139,5 +140,5 @@ def test_a_run_gives_every_metric_and_the_same_again():
     assert len(metrics) <= 40
     assert all(np.isfinite(metric.estimate.value) for metric in metrics)
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, settings))
-    for figure in EXPERIMENT.plots(results, settings).values():
+    for figure in stored_plots(EXPERIMENT, results, settings).values():
         figure.canvas.draw()

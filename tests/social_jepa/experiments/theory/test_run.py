@@ -31,6 +31,7 @@ from social_jepa.experiments.theory.symmetry import (
     transform_predictor,
 )
 from social_jepa.experiments.theory.worlds import Observation, bouncing, make_world
+from tests.support.stored_plots import stored_plots
 
 RHO = 0.7
 TINY = build_config(Settings, {
@@ -237,6 +238,6 @@ def test_all_conditions_run_with_finite_metrics_and_equal_seeds_give_equal_score
     assert len({metric.name for metric in metrics}) == len(metrics)
     assert all(np.isfinite(metric.estimate.value) for metric in metrics)
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))
-    for figure in EXPERIMENT.plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()
     assert isinstance(TINY.setup, AgentSetup)

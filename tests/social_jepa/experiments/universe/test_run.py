@@ -15,10 +15,10 @@ from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.universe import maps
 from social_jepa.experiments.universe.metrics import metrics, notes
-from social_jepa.experiments.universe.plots import plots
-from social_jepa.experiments.universe.run import run
+from social_jepa.experiments.universe.run import EXPERIMENT, run
 from social_jepa.experiments.universe.settings import Settings
 from social_jepa.experiments.universe.shuffles import corrupted_scores
+from tests.support.stored_plots import stored_plots
 
 NAMES = ("ann", "ben", "cas", "dan", "eva")
 TINY = Settings(
@@ -161,5 +161,5 @@ def test_a_tiny_run_is_reproducible_and_fills_every_metric_note_and_plot():
     assert all(np.isfinite(metric.estimate.value) for metric in table)
     assert [metric.group for metric in table if metric.threshold] == ["thresholds"] * 3
     assert all(isinstance(note, str) for note in notes(results, TINY))
-    for figure in plots(results, TINY).values():
+    for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()

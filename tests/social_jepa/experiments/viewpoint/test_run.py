@@ -26,6 +26,7 @@ from social_jepa.experiments.viewpoint.views import (
     pose_at,
 )
 from social_jepa.experiments.viewpoint.wall import heldout_correlations, shared_correlations, wall_scores
+from tests.support.stored_plots import stored_plots
 
 SCENE = Scene(SceneConfig(renderer="toy"), 0)
 TINY = [
@@ -181,5 +182,5 @@ def test_both_conditions_run_and_equal_seeds_give_equal_scores():
     assert groups.count("thresholds") == len([metric for metric in metrics if metric.threshold]) == 4
     assert all(math.isfinite(metric.estimate.value) for metric in metrics)
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, tiny))
-    for figure in EXPERIMENT.plots(results, tiny).values():
+    for figure in stored_plots(EXPERIMENT, results, tiny).values():
         figure.canvas.draw()
