@@ -1,1 +1,1 @@
-"""Speed, cost and scale, each figure beside a reference that was measured in the same run."""
+"""Benchmarks of speed, scale and robustness; each metric is shown beside a reference from the same run."""

@@ -1,4 +1,4 @@
-"""What a figure is, when it meets its goal, and how to time two things fairly on a busy machine."""
+"""Metrics and their thresholds, and timing two measurements in turns on a busy machine."""
 
 import math
 import statistics
@@ -8,56 +8,56 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-Measure = Callable[[], Mapping[str, float]]  # one round: named figures
+Measurement = Callable[[], Mapping[str, float]]  # one round: values by name
 
 
 class BenchmarkError(RuntimeError):
-    """A benchmark could not be run; the text says which part and what to do."""
+    """A benchmark cannot be run; the message names the cause and the remedy."""
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What a figure should reach.
+class Threshold:
+    """A bound set beforehand.
 
     Attributes:
-        bound: Where the goal lies.
-        least: Whether the bound is the least that will do; else it is the most.
-        of_ratio: Whether it is the ratio to the reference that counts, not the figure itself.
+        bound: The bound.
+        is_minimum: Whether the value must be at least the bound; otherwise at most.
+        of_ratio: Whether the bound applies to the ratio to the reference instead of the value.
     """
 
     bound: float
-    least: bool
+    is_minimum: bool
     of_ratio: bool = False
 
     def met(self, value: float) -> bool:
-        """Whether a value is on the right side of the bound; no number never is."""
-        return value >= self.bound if self.least else value <= self.bound
+        """Return whether a value is on the right side of the bound; NaN never is."""
+        return value >= self.bound if self.is_minimum else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{'≥' if self.least else '≤'} {brief(self.bound)}{'x' if self.of_ratio else ''}"
+        return f"{'≥' if self.is_minimum else '≤'} {format_number(self.bound)}{'x' if self.of_ratio else ''}"
 
 
-def at_least(bound: float, of_ratio: bool = False) -> Goal:
-    """Return the goal of reaching a bound from above."""
-    return Goal(bound, True, of_ratio)
+def at_least(bound: float, of_ratio: bool = False) -> Threshold:
+    """Return a lower bound as a threshold."""
+    return Threshold(bound, True, of_ratio)
 
 
-def at_most(bound: float, of_ratio: bool = False) -> Goal:
-    """Return the goal of staying at or below a bound."""
-    return Goal(bound, False, of_ratio)
+def at_most(bound: float, of_ratio: bool = False) -> Threshold:
+    """Return an upper bound as a threshold."""
+    return Threshold(bound, False, of_ratio)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured figure beside its reference.
+    """One measured value beside its reference.
 
     Attributes:
         name: What was measured, in words.
         value: Ours.
-        unit: What both values are counted in.
-        reference: What stands beside it, in words.
+        unit: Of both values.
+        reference: What it is compared with, in words.
         reference_value: Measured or counted in the same run.
-        goal: What ours should reach, if anybody promised.
+        threshold: Bound on the value or the ratio, if any.
     """
 
     name: str
@@ -65,23 +65,24 @@ class Metric:
     unit: str
     reference: str
     reference_value: float
-    goal: Goal | None = None
+    threshold: Threshold | None = None
 
     @property
     def ratio(self) -> float:
-        """Ours over the reference; NaN beside nothing or less, as of figures that may be negative."""
+        """Value over reference; NaN unless the reference is positive."""
         return self.value / self.reference_value if self.reference_value > 0 else math.nan
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal was reached; None without a goal."""
-        if self.goal is None:
+        """Whether the threshold is met; None without a threshold."""
+        if self.threshold is None:
             return None
-        return self.goal.met(self.ratio if self.goal.of_ratio else self.value)
+        return self.threshold.met(self.ratio if self.threshold.of_ratio else self.value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, with null for what is no number."""
-        plain = asdict(self) | {"ratio": self.ratio, "goal": self.goal and asdict(self.goal), "met": self.met}
+        """Return plain values for JSON, with None in place of NaN and infinity."""
+        threshold = self.threshold and asdict(self.threshold)
+        plain = asdict(self) | {"ratio": self.ratio, "threshold": threshold, "met": self.met}
         return {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in plain.items()
@@ -90,12 +91,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work to spend.
+    """Amount of work to spend.
 
     Attributes:
-        rounds: How often ours and the reference take turns.
+        rounds: Rounds in which ours and the reference take turns.
         size: Share of the usual work in each round; tests use a small one.
-        settings: Laid over the settings of every simulation that is run.
+        settings: Overrides for every simulation, KEY=VALUE.
     """
 
     rounds: int = 7
@@ -103,80 +104,80 @@ class Effort:
     settings: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        """Refuse what measures nothing."""
+        """Raise ValueError for an effort that measures nothing."""
         if self.rounds < 1 or not self.size > 0:
             raise ValueError(
                 f"rounds must be at least 1 and size above 0, got {self.rounds} and {self.size:g}"
             )
 
     def of(self, count: int) -> int:
-        """Return that share of a count, at least 1."""
+        """Return the share of a count, at least 1."""
         return max(1, round(self.size * count))
 
 
-def alternate(measures: Mapping[str, Measure], rounds: int) -> dict[str, dict[str, float]]:
-    """Let several measures take turns and return the median of each of their figures.
+def alternate(measurements: Mapping[str, Measurement], rounds: int) -> dict[str, dict[str, float]]:
+    """Run several measurements in turns and return the median of each of their values.
 
-    What else runs on the machine comes and goes; in turns it slows all of them alike, and the order is
-    reversed every other round so that nobody always follows the same one. Before the rounds, if there are
-    several, everything runs once uncounted: caches fill and libraries choose their algorithms in it.
+    The load of the machine varies; in turns it slows all measurements alike. The order is reversed every
+    other round, so that none always follows the same one. With more than one round, every measurement first
+    runs once uncounted, to fill caches and let libraries choose their algorithms.
     """
     if rounds > 1:
-        for measure in measures.values():
-            measure()
-    seen: dict[str, list[Mapping[str, float]]] = {name: [] for name in measures}
+        for measurement in measurements.values():
+            measurement()
+    values: dict[str, list[Mapping[str, float]]] = {name: [] for name in measurements}
     for number in range(rounds):
-        say(f"  round {number + 1} of {rounds}")
-        for name in list(measures)[:: -1 if number % 2 else 1]:
-            seen[name].append(measures[name]())
+        log(f"  round {number + 1} of {rounds}")
+        for name in list(measurements)[:: -1 if number % 2 else 1]:
+            values[name].append(measurements[name]())
     return {
         name: {key: statistics.median(each[key] for each in found) for key in found[0]}
-        for name, found in seen.items()
+        for name, found in values.items()
     }
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long some work takes, by the clock on the wall."""
+    """Return the wall-clock seconds of a function call."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-class CpuStopwatch:
-    """CPU seconds of this process by part, all its threads counted.
+class CpuTimer:
+    """CPU seconds of this process by section, over all its threads.
 
-    A rate per core is work by CPU second: what other processes take of the machine does not count, and
-    threads that a library starts behind one's back do.
+    A rate per CPU is work by CPU second: the load of other processes does not count, and the threads that
+    libraries start do.
     """
 
     def __init__(self) -> None:
-        """Start with nothing counted."""
-        self.parts: dict[str, float] = {}
+        """Start with no sections."""
+        self.sections: dict[str, float] = {}
 
-    def timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the same function, whose CPU time is added to a part at every call."""
+    def timed(self, section: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a wrapper that adds the CPU time of each call to a section."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             began = time.process_time()
             try:
                 return work(*args, **kwargs)
             finally:
-                self.parts[part] = self.parts.get(part, 0.0) + time.process_time() - began
+                self.sections[section] = self.sections.get(section, 0.0) + time.process_time() - began
 
         return call
 
-    def watch(self, owner: Any, method: str, part: str) -> None:
+    def wrap(self, owner: Any, method: str, section: str) -> None:
         """Time a method of an object, or of all objects of a class, from now on."""
-        setattr(owner, method, self.timed(part, getattr(owner, method)))
+        setattr(owner, method, self.timed(section, getattr(owner, method)))
 
 
-def say(text: str) -> None:
-    """Tell the person who waits."""
+def log(text: str) -> None:
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-def brief(value: float) -> str:
-    """Return a number as people write it: about four digits, large ones in groups of three."""
+def format_number(value: float) -> str:
+    """Return a number with about four digits, large ones in groups of three."""
     if not math.isfinite(value):
         return "–"
     if value == 0 or abs(value) >= 1000:

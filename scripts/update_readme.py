@@ -1,8 +1,8 @@
-"""Write a run and the benchmarks into evidence/ and the README: its tables are generated, never typed.
+"""Copy a run and benchmark results into evidence/, and regenerate the tables of the README.
 
     python scripts/update_readme.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
 
-Without options it only writes the README again from what lies in evidence/.
+Without options it only regenerates the README from evidence/.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
-from social_jepa.experiments.framework.artifacts import find_documents
-from social_jepa.experiments.framework.table import format_interval, format_number, result_row
+from social_jepa.experiments.framework.html import found
+from social_jepa.experiments.framework.table import bold_met, brief, interval
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"
@@ -28,7 +28,7 @@ SOAK = EVIDENCE / "soak.json"
 
 
 def demo_block() -> str:
-    """Return what the demo's run printed, as `social-jepa graph` prints it."""
+    """Return the graph of the demo's run as `social-jepa graph` prints it."""
     text = io.StringIO()
     console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
     print_graph(json.loads((DEMO / "graph.json").read_text()), console)
@@ -39,41 +39,41 @@ def demo_block() -> str:
 def bench_block() -> str:
     """Return the benchmarks as a table."""
     document = json.loads(BENCH.read_text())
-    rows = ["| | figure | ours | reference | its value | goal | met |", "|---|---|---|---|---|---|---|"]
-    for figure in document["figures"]:
+    rows = ["| | metric | ours | reference | its value | threshold | met |", "|---|---|---|---|---|---|---|"]
+    for metric in document["metrics"]:
         cells = (
-            figure["benchmark"], figure["name"], _with_unit(figure, "value"), figure["reference"],
-            _brief(figure["reference_value"]), _goal(figure["goal"]), _met(figure["met"]),
+            metric["benchmark"], metric["name"], _with_unit(metric, "value"), metric["reference"],
+            _number(metric["reference_value"]), _threshold(metric["threshold"]), _met(metric["met"]),
         )  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", _note(document["machine"])])
 
 
 def soak_block() -> str:
-    """Return the figures of a living simulation as a table, each in one cell with its reference."""
+    """Return the soak benchmarks as a table, each value in one cell with its reference."""
     document = json.loads(SOAK.read_text())
-    rows = ["| what | goal | measured | met |", "|---|---|---|---|"]
-    for figure in document["figures"]:
+    rows = ["| metric | threshold | measured | met |", "|---|---|---|---|"]
+    for metric in document["metrics"]:
         measured = (
-            f"{_with_unit(figure, 'value')} ({figure['reference']}: {_with_unit(figure, 'reference_value')})"
+            f"{_with_unit(metric, 'value')} ({metric['reference']}: {_with_unit(metric, 'reference_value')})"
         )
-        cells = figure["name"], _goal(figure["goal"]), measured, _met(figure["met"])
+        cells = metric["name"], _threshold(metric["threshold"]), measured, _met(metric["met"])
         rows.append(f"| {' | '.join(cells)} |")
-    rows += [f"| {name.removeprefix('living_')} | | failed | **no** |" for name in document["failed"]]
+    rows += [f"| {name} | | failed | **no** |" for name in document["failed"]]
     return "\n".join([*rows, "", _note(document["machine"])])
 
 
 def merged(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return one document of several; of a benchmark that was run again, the later run counts."""
+    """Return one document of several; the last run of each benchmark counts."""
     first, *later = (json.loads(path.read_text()) for path in paths)
     for document in later:
-        again = {figure["benchmark"] for figure in document["figures"]}
-        for name in again:
-            new = [figure for figure in document["figures"] if figure["benchmark"] == name]
-            place = next((k for k, f in enumerate(first["figures"]) if f["benchmark"] == name), None)
-            kept = [figure for figure in first["figures"] if figure["benchmark"] != name]
+        repeated = {metric["benchmark"] for metric in document["metrics"]}
+        for name in repeated:
+            new = [metric for metric in document["metrics"] if metric["benchmark"] == name]
+            place = next((k for k, m in enumerate(first["metrics"]) if m["benchmark"] == name), None)
+            kept = [metric for metric in first["metrics"] if metric["benchmark"] != name]
             place = len(kept) if place is None else place
-            first["figures"] = [*kept[:place], *new, *kept[place:]]
+            first["metrics"] = [*kept[:place], *new, *kept[place:]]
             first["failed"].pop(name, None)
     return first
 
@@ -81,73 +81,74 @@ def merged(paths: Sequence[Path]) -> dict[str, Any]:
 def experiments_block() -> str:
     """Return the experiments' metrics that have thresholds as one table."""
     rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
-    for document in find_documents(EVIDENCE):
+    for document in found(EVIDENCE):
         link = f"[{document['name']}](evidence/{document['name']}/README.md)"
-        for metric in (metric for metric in document["metrics"] if metric["threshold"] is not None):
-            interval = f" ({text})" if (text := format_interval(metric)) else ""
+        for figure in (figure for figure in document["figures"] if figure["goal"] is not None):
+            within = f" ({span})" if (span := interval(figure)) else ""
             cells = (
-                metric["name"], f"{format_number(metric['value'])}{interval}", metric["threshold"],
-                "yes" if metric["met"] else "no",
+                figure["name"], f"{brief(figure['value'])}{within}", figure["goal"],
+                "yes" if figure["met"] else "no",
             )  # fmt: skip
-            rows.append(f"| {link} {result_row(cells)}")
+            rows.append(f"| {link} {bold_met(cells)}")
             link = ""
     note = (
-        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; it is too "
-        "narrow where three seeds differ ([how much](docs/how_to/experiment.md))."
+        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; where three "
+        "seeds differ it is too narrow ([how much](docs/how_to/experiment.md))."
     )
     return "\n".join([*rows, "", note])
 
 
 def _note(machine: dict[str, Any]) -> str:
-    return f"Measured on {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}."
+    return f"Measured on {machine['cpus']} CPUs, Python {machine['python']}, torch {machine['torch']}."
 
 
 def _met(met: bool | None) -> str:
     return {True: "yes", False: "**no**", None: ""}[met]
 
 
-def _with_unit(figure: dict[str, Any], key: str) -> str:
-    return f"{_brief(figure[key])} {figure['unit']}".strip()
+def _with_unit(metric: dict[str, Any], key: str) -> str:
+    return f"{_number(metric[key])} {metric['unit']}".strip()
 
 
-def _brief(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _goal(goal: dict[str, Any] | None) -> str:
-    if goal is None:
+def _threshold(threshold: dict[str, Any] | None) -> str:
+    if threshold is None:
         return ""
-    return f"{'≥' if goal['least'] else '≤'} {_brief(goal['bound'])}{' times' if goal['of_ratio'] else ''}"
+    sign = "≥" if threshold["is_minimum"] else "≤"
+    return f"{sign} {_number(threshold['bound'])}{' times' if threshold['of_ratio'] else ''}"
 
 
 def replace_block(text: str, name: str, block: str) -> str:
-    """Return the text with what stands between a name's two marks replaced.
+    """Return the text with the block between a name's two markers replaced.
 
     Raises:
-        ValueError: The marks are not there.
+        ValueError: The markers are missing.
     """
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"the README has no <!-- {name} --> … <!-- /{name} --> marks")
-    return pattern.sub(lambda marks: f"{marks[1]}{block}\n{marks[2]}", text)
+        raise ValueError(f"the README has no <!-- {name} --> … <!-- /{name} --> markers")
+    return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
 
 
 def readme(text: str) -> str:
-    """Return the README's text with its generated blocks as evidence/ has them."""
+    """Return the README's text with its blocks regenerated from evidence/."""
     text = replace_block(replace_block(text, "demo", demo_block()), "bench", bench_block())
     text = replace_block(text, "soak", soak_block()) if SOAK.exists() else text
-    return replace_block(text, "experiments", experiments_block()) if find_documents(EVIDENCE) else text
+    return replace_block(text, "experiments", experiments_block()) if found(EVIDENCE) else text
 
 
 def main() -> None:
-    """Take over what is given, then write the README."""
+    """Copy the given results into evidence/, then write the README."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--run", type=Path, help="run folder whose graph becomes the demo")
-    parser.add_argument("--bench", type=Path, help="what python -m benchmarks --json printed")
+    parser.add_argument("--bench", type=Path, help="output of python -m benchmarks --json")
     parser.add_argument(
         "--soak", type=Path, nargs="+",
-        help="what python -m benchmarks --soak --json printed, and later runs of single parts",
+        help="output of python -m benchmarks --soak --json, and later runs of single benchmarks",
     )  # fmt: skip
     chosen = parser.parse_args()
     DEMO.mkdir(parents=True, exist_ok=True)

@@ -15,23 +15,23 @@ def generator():
     return module
 
 
-def test_the_readme_shows_what_the_commands_generated(generator):
+def test_the_readme_tables_are_generated_from_evidence(generator):
     text = (ROOT / "README.md").read_text()
 
     assert generator.readme(text) == text
 
 
-def test_a_table_without_its_marks_is_an_error_and_not_a_silent_omission(generator):
+def test_a_missing_marker_raises(generator):
     with pytest.raises(ValueError, match="no <!-- demo -->"):
         generator.replace_block("no marks here", "demo", "table")
 
 
-def test_a_living_simulation_s_figures_stand_in_one_row_each(generator, tmp_path, monkeypatch):
-    goal = {"bound": 0.95, "least": True, "of_ratio": True}
-    figure = {"name": "speed", "value": 9.0, "unit": "steps/s", "reference": "undisturbed"}
-    figure |= {"reference_value": 10.0, "goal": goal, "met": False}
-    machine = {"cores": 2, "python": "3.11", "torch": "2"}
-    document = {"machine": machine, "figures": [figure], "failed": {"living_api": "no server"}}
+def test_each_soak_metric_is_one_row(generator, tmp_path, monkeypatch):
+    threshold = {"bound": 0.95, "is_minimum": True, "of_ratio": True}
+    metric = {"name": "speed", "value": 9.0, "unit": "steps/s", "reference": "undisturbed"}
+    metric |= {"reference_value": 10.0, "threshold": threshold, "met": False}
+    machine = {"cpus": 2, "python": "3.11", "torch": "2"}
+    document = {"machine": machine, "metrics": [metric], "failed": {"api": "no server"}}
     monkeypatch.setattr(generator, "SOAK", tmp_path / "soak.json")
     generator.SOAK.write_text(json.dumps(document))
 
@@ -41,12 +41,11 @@ def test_a_living_simulation_s_figures_stand_in_one_row_each(generator, tmp_path
     assert rows[3] == "| api | | failed | **no** |"
 
 
-def test_metrics_of_experiments_that_have_thresholds_are_in_one_table(generator, tmp_path, monkeypatch):
-    missed = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "threshold": "> 1", "met": False}
-    single = {"name": "n", "value": 2.0, "low": None, "high": None, "threshold": ">= 1", "met": True}
-    free = missed | {"name": "free", "threshold": None, "met": None}
-    document = {"format": 1, "name": "counting", "question": "Why?", "seeds": [0]}
-    document["metrics"] = [missed, free, single]
+def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch):
+    goal = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "goal": "> 1", "met": False}
+    single = {"name": "n", "value": 2.0, "low": None, "high": None, "goal": ">= 1", "met": True}
+    free = goal | {"name": "free", "goal": None, "met": None}
+    document = {"name": "counting", "question": "Why?", "seeds": [0], "figures": [goal, free, single]}
     (tmp_path / "counting").mkdir()
     (tmp_path / "counting" / "results.json").write_text(json.dumps(document))
     monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
@@ -57,17 +56,17 @@ def test_metrics_of_experiments_that_have_thresholds_are_in_one_table(generator,
     ]
 
 
-def test_every_file_that_the_readme_names_is_there():
+def test_every_link_of_the_readme_exists():
     text = (ROOT / "README.md").read_text()
     named = {part.split(")")[0] for part in text.split("](")[1:]}
 
     assert {name for name in named if not name.startswith("http") and not (ROOT / name).exists()} == set()
 
 
-def test_of_a_benchmark_that_was_run_again_the_later_run_counts(generator, tmp_path):
+def test_the_last_run_of_each_benchmark_counts(generator, tmp_path):
     def document(name, *pairs, failed=()):
-        figures = [{"benchmark": part, "name": part, "value": value} for part, value in pairs]
-        (tmp_path / name).write_text(json.dumps({"figures": figures, "failed": dict.fromkeys(failed, "why")}))
+        metrics = [{"benchmark": key, "name": key, "value": value} for key, value in pairs]
+        (tmp_path / name).write_text(json.dumps({"metrics": metrics, "failed": dict.fromkeys(failed, "why")}))
         return tmp_path / name
 
     found = generator.merged([
@@ -75,6 +74,6 @@ def test_of_a_benchmark_that_was_run_again_the_later_run_counts(generator, tmp_p
         document("d", ("d", 6)),
     ])  # fmt: skip
 
-    values = [(figure["benchmark"], figure["value"]) for figure in found["figures"]]
+    values = [(metric["benchmark"], metric["value"]) for metric in found["metrics"]]
     assert values == [("a", 1), ("b", 5), ("c", 4), ("d", 6)]
     assert found["failed"] == {}

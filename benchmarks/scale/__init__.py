@@ -1,1 +1,1 @@
-"""What whole runs cost, and whether they work again."""
+"""Cost and reproducibility of whole runs."""

@@ -1,13 +1,13 @@
-"""Seeds: whether it works again with other seeds and other scenes, and whether equal runs are equal."""
+"""Seeds: quality with other seeds and other scenes, and equality of two runs with one seed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Metric, at_least, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_least, at_most, log
 from benchmarks.processes import run_project
 from benchmarks.scale.whole_run import mean
 
-GOAL = 0.88
+MIN_R2 = 0.88
 RUNS = {
     "seed 1": ("seed=1",),
     "seed 2": ("seed=2",),
@@ -15,17 +15,17 @@ RUNS = {
     "2 objects": ("scene.objects=2",),
     "4 objects": ("scene.objects=4",),
 }
-AGAIN = "seed 1"
+REPEATED = "seed 1"
 OBJECTS = {"2 objects": 2, "4 objects": 4}
-# What a clock or Ray decides, and no seed.
-PASSING = {"seconds", "frames_per_s", "record_seconds", "train_seconds", "node"}
+# Keys whose values depend on time or on Ray, not on the seed.
+NONDETERMINISTIC = {"seconds", "frames_per_s", "record_seconds", "train_seconds", "node"}
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every figure of a document with its path, but for those that no seed decides."""
+    """Yield every deterministic value of a document with its path."""
     if isinstance(value, Mapping):
         for key, each in value.items():
-            if key not in PASSING:
+            if key not in NONDETERMINISTIC:
                 yield from leaves(each, f"{path}.{key}")
     elif isinstance(value, list):
         yield path, len(value)
@@ -36,20 +36,20 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differences(one: Any, other: Any) -> list[str]:
-    """Return the paths at which two documents differ in any printed digit."""
+    """Return the paths at which two documents differ in any digit."""
     mine, theirs = dict(leaves(one)), dict(leaves(other))
     return [path for path in mine.keys() | theirs.keys() if repr(mine.get(path)) != repr(theirs.get(path))]
 
 
-def society(document: dict[str, Any], name: str) -> list[Metric]:
-    """Return how well the agents of one run understand each other, and how large their cores are."""
+def quality(document: dict[str, Any], name: str) -> list[Metric]:
+    """Return the quality of the maps of one run, and the size of the cores."""
     edges = [edge for edge in document["edges"] if edge["r2_core"] is not None]
     if not edges:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")
     return [
         Metric(
             f"{name}: held-out core R2, mean", mean(edge["r2_core"] for edge in edges), "",
-            "shuffled pairs", mean(edge["null_r2"] for edge in edges), at_least(GOAL),
+            "shuffled pairs", mean(edge["null_r2"] for edge in edges), at_least(MIN_R2),
         ),
         Metric(
             f"{name}: dimensions of the core, mean",
@@ -59,20 +59,20 @@ def society(document: dict[str, Any], name: str) -> list[Metric]:
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Metric]:
-    """Run the project with each seed and scene, and one of them twice."""
+def metrics(effort: Effort) -> list[Metric]:
+    """Run the project with each seed and scene, and one seed twice."""
     documents = {}
-    for name, settings in [*RUNS.items(), ("again", RUNS[AGAIN])]:
-        say(f"  {name}")
+    for name, settings in [*RUNS.items(), ("repeated", RUNS[REPEATED])]:
+        log(f"  {name}")
         documents[name] = run_project([*effort.settings, *settings]).document
-    again = documents.pop("again")
-    changed = differences(documents[AGAIN], again)
+    repeated = documents.pop("repeated")
+    changed = differences(documents[REPEATED], repeated)
     for path in changed[:5]:
-        say(f"  differs: {path}")
+        log(f"  differs: {path}")
     return [
-        *(figure for name, document in documents.items() for figure in society(document, name)),
+        *(metric for name, document in documents.items() for metric in quality(document, name)),
         Metric(
-            f"{AGAIN} run twice: figures that differ", len(changed), "", "figures compared",
-            len(dict(leaves(again))), at_most(0),
+            f"{REPEATED} run twice: values that differ", len(changed), "", "values compared",
+            len(dict(leaves(repeated))), at_most(0),
         ),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""API: how fast a living simulation answers over HTTP while its agents learn on, and what nonsense does."""
+"""API: latency of HTTP requests while the agents of a simulation train, and replies to malformed ones."""
 
 import contextlib
 import json
@@ -9,37 +9,37 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
-from benchmarks.processes import ROOT, TAIL, Worker
-from benchmarks.soak.all_parts import TOY, living, until
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, log
+from benchmarks.processes import OUTPUT_TAIL, ROOT, Worker
 from benchmarks.soak.client import HOST, PATH, REFUSED
+from benchmarks.soak.common import TOY, simulation_up, wait_until
 from social_jepa.doctor import is_listening
 from social_jepa.runtime.simulation import Simulation
 
-MILLISECONDS = 50.0
-RATE, SECONDS, NONSENSE, SEED = 100, 60, 10_000, 0
-NOWHERE = "/api/nothing-is-here"
+MAX_P99_MS = 50.0
+RATE, SECONDS, MALFORMED, SEED = 100, 60, 10_000, 0
+UNKNOWN_PATH = "/api/nothing-is-here"
 
 
 @contextlib.contextmanager
 def served(simulation: Simulation) -> Iterator[int]:
-    """Serve a simulation and yield the port; the server ends whatever happens."""
+    """Serve a simulation and yield the port; the server is stopped on exit."""
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     command = ["serve", "--run", str(simulation.folder.path), "--port", str(port)]
-    with tempfile.TemporaryFile(mode="w+") as said:
+    with tempfile.TemporaryFile(mode="w+") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "social_jepa", *command], stdout=said, stderr=said, cwd=ROOT
+            [sys.executable, "-m", "social_jepa", *command], stdout=output, stderr=output, cwd=ROOT
         )
 
         def ready() -> bool:
             if process.poll() is not None:
-                said.seek(0)
-                raise BenchmarkError(f"social-jepa serve ended: {said.read()[-TAIL:].strip()}")
+                output.seek(0)
+                raise BenchmarkError(f"social-jepa serve exited: {output.read()[-OUTPUT_TAIL:].strip()}")
             return is_listening(f"{HOST}:{port}", 0.2)
 
         try:
-            until("social-jepa serve", ready, 60.0)
+            wait_until("social-jepa serve", ready, 60.0)
             yield port
         finally:
             process.terminate()
@@ -50,39 +50,52 @@ def served(simulation: Simulation) -> Iterator[int]:
                 process.wait()
 
 
-def question(simulation: Simulation) -> dict[str, Any]:
-    """Return a translation between the first two agents of a simulation."""
+def translation_request(simulation: Simulation) -> dict[str, Any]:
+    """Return the body of a translation request between the first two agents."""
     size = simulation.results().agent("agent-0").core_dim
     return {"from": "agent-0", "to": "agent-1", "vectors": [[0.5] * size]}
 
 
-def rows(told: Mapping[str, float], empty: Mapping[str, float], replies: Mapping[str, int]) -> list[Metric]:
-    """Return the figures of questions, of requests for nothing, and of the replies to nonsense."""
-    strange = sum(count for reply, count in replies.items() if not reply.endswith(f": {REFUSED}"))
-    rate, there = f"{RATE} questions/s", "404 at the same rate"
+def rows(
+    answered: Mapping[str, float], unknown: Mapping[str, float], replies: Mapping[str, int]
+) -> list[Metric]:
+    """Return the metrics of valid requests, requests to an unknown path, and malformed requests."""
+    unexpected = sum(count for reply, count in replies.items() if not reply.endswith(f": {REFUSED}"))
+    rate, reference = f"{RATE} requests/s", "404 at the same rate"
     return [
-        Metric(f"{rate}: answered within, half of them", told["p50"], "ms", there, empty["p50"]),
+        Metric(f"{rate}: latency, median", answered["p50"], "ms", reference, unknown["p50"]),
         Metric(
-            f"{rate}: answered within, 99 %", told["p99"], "ms", there, empty["p99"], at_most(MILLISECONDS)
+            f"{rate}: latency, 99th percentile", answered["p99"], "ms", reference, unknown["p99"],
+            at_most(MAX_P99_MS),
         ),
-        Metric("nonsense not answered with 4xx", strange, "", "requests", sum(replies.values()), at_most(0)),
+        Metric(
+            "malformed requests without a 4xx reply", unexpected, "", "requests", sum(replies.values()),
+            at_most(0),
+        ),
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Metric]:
-    """Ask steadily, then send nonsense, then see that it still answers."""
-    with living((*TOY, *effort.settings)) as simulation:
+def metrics(effort: Effort) -> list[Metric]:
+    """Send requests at a steady rate, then malformed ones, then check that the server still replies."""
+    with simulation_up((*TOY, *effort.settings)) as simulation:
         simulation.wait(timeout=120.0)
-        body = json.dumps(question(simulation))
+        body = json.dumps(translation_request(simulation))
         with served(simulation) as port, Worker("benchmarks.soak.client:Client", port=port) as client:
-            good = {"task": "ask", "method": "POST", "path": PATH, "body": body, "status": 200, "rate": RATE}
+            good = {
+                "task": "request",
+                "method": "POST",
+                "path": PATH,
+                "body": body,
+                "status": 200,
+                "rate": RATE,
+            }
             client(**good, seconds=1)  # caches fill
-            say("  questions")
-            told = client(**good, seconds=effort.of(SECONDS))
-            empty = client(**{**good, "path": NOWHERE, "status": 404}, seconds=effort.of(SECONDS // 4))
-            say("  nonsense")
-            replies = client(task="annoy", count=effort.of(NONSENSE), seed=SEED, body=body)
+            log("  valid requests")
+            answered = client(**good, seconds=effort.of(SECONDS))
+            unknown = client(**{**good, "path": UNKNOWN_PATH, "status": 404}, seconds=effort.of(SECONDS // 4))
+            log("  malformed requests")
+            replies = client(task="send_malformed", count=effort.of(MALFORMED), seed=SEED, body=body)
             for reply, count in sorted(replies.items()):
-                say(f"  {count:6} {reply}")
+                log(f"  {count:6} {reply}")
             client(**good, seconds=1)
-    return rows(told, empty, replies)
+    return rows(answered, unknown, replies)

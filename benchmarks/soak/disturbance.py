@@ -1,8 +1,8 @@
-"""Disturbance: how fast an agent learns on while others join and leave, against alone, in turns.
+"""Disturbance: training speed of an agent while others join and leave, against undisturbed, in turns.
 
-One agent with one thread learns on; beside it, on a core of their own where there are two, newcomers start,
-learn, negotiate with it and leave again. Its steps are counted by second of wall time and by second of CPU
-time of its own process. The first shows whether it has to wait, the second whether it has to work more.
+One agent with one thread keeps training; beside it, on another CPU if there are two, joiners start, train,
+negotiate with it and leave again. Its steps are counted per second of wall time, which shows waiting, and per
+second of CPU time of its own process, which shows additional work.
 """
 
 import statistics
@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from benchmarks.harness import Effort, Metric, at_least, say
-from benchmarks.soak.all_parts import TOY, by_name, cpu_seconds, living, until
+from benchmarks.harness import Effort, Metric, at_least, log
+from benchmarks.soak.common import TOY, agents_by_name, cpu_seconds, simulation_up, wait_until
 from social_jepa.runtime.simulation import Simulation
 
-SHARE = 0.95
-JOINS = 3  # newcomers in a turn
+MIN_SPEED_RATIO = 0.95
+JOINERS = 3  # in a turn
 LEARNER = "agent-0"
 
 
 class Mark(NamedTuple):
-    """Where the agent was at a moment."""
+    """Progress of the agent at one time."""
 
     step: int
     wall: float
@@ -28,27 +28,27 @@ class Mark(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Steps by second of one turn."""
+    """Steps per second in one turn."""
 
     wall: float
     cpu: float
 
 
 def mark(simulation: Simulation) -> Mark:
-    """Return where the agent is, at the moment at which another of its steps becomes known."""
-    before = by_name(simulation)[LEARNER]["progress"]["step"]
+    """Return the progress of the agent right after its status shows a new step."""
+    before = agents_by_name(simulation)[LEARNER]["progress"]["step"]
 
-    def moved() -> Mark | None:
-        agent = by_name(simulation)[LEARNER]
+    def advanced() -> Mark | None:
+        agent = agents_by_name(simulation)[LEARNER]
         step = agent["progress"]["step"]
         return Mark(step, time.perf_counter(), cpu_seconds(agent["pid"])) if step > before else None
 
-    found: Mark = until(f"another step of {LEARNER}", moved, every=0.02)
+    found: Mark = wait_until(f"another step of {LEARNER}", advanced, every=0.02)
     return found
 
 
 def speed(simulation: Simulation, work: Callable[[], object]) -> Speed:
-    """Return how fast the agent learns while some work is done."""
+    """Return the speed of the agent during a function call."""
     began = mark(simulation)
     work()
     ended = mark(simulation)
@@ -56,38 +56,38 @@ def speed(simulation: Simulation, work: Callable[[], object]) -> Speed:
     return Speed(steps / (ended.wall - began.wall), steps / (ended.cpu - began.cpu))
 
 
-def come_and_go(simulation: Simulation, count: int) -> None:
-    """Let newcomers join, settle all their edges, and leave, one after another."""
+def join_and_leave(simulation: Simulation, count: int) -> None:
+    """Let agents join, settle all their edges, and leave, one after another."""
     for _ in range(count):
         name = simulation.add_agent(wait=True)["name"]
         simulation.remove_agent(name)
 
 
 def rows(disturbed: Sequence[Speed], alone: Sequence[Speed]) -> list[Metric]:
-    """Return the figures of turns with and without newcomers."""
-    goal = at_least(SHARE, of_ratio=True)
+    """Return the metrics of turns with and without joiners."""
+    threshold = at_least(MIN_SPEED_RATIO, of_ratio=True)
     return [
         Metric(
-            f"learning while others join and leave, by second of {name}",
+            f"training while others join and leave, per second of {name}",
             statistics.median(getattr(turn, key) for turn in disturbed), "steps/s", "undisturbed",
-            statistics.median(getattr(turn, key) for turn in alone), goal,
+            statistics.median(getattr(turn, key) for turn in alone), threshold,
         )
-        for key, name in (("wall", "wall time"), ("cpu", "its CPU time"))
+        for key, name in (("wall", "wall time"), ("cpu", "CPU time"))
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Metric]:
-    """Take turns: newcomers come and go, then as long without them."""
+def metrics(effort: Effort) -> list[Metric]:
+    """Take turns: agents join and leave, then the same duration without them."""
     disturbed, alone = [], []
-    with living((*TOY, *effort.settings)) as simulation:
+    with simulation_up((*TOY, *effort.settings)) as simulation:
         simulation.wait(timeout=120.0)
         simulation.remove_agent("agent-1")
-        come_and_go(simulation, 1)  # uncounted
+        join_and_leave(simulation, 1)  # uncounted
         for turn in range(effort.of(5)):
-            say(f"  turn {turn + 1} of {effort.of(5)}")
+            log(f"  turn {turn + 1} of {effort.of(5)}")
             began = time.perf_counter()
-            disturbed.append(speed(simulation, lambda: come_and_go(simulation, effort.of(JOINS))))
-            took = time.perf_counter() - began
-            time.sleep(1.0)  # the last newcomer's process ends
-            alone.append(speed(simulation, lambda took=took: time.sleep(took)))  # type: ignore[misc]
+            disturbed.append(speed(simulation, lambda: join_and_leave(simulation, effort.of(JOINERS))))
+            duration = time.perf_counter() - began
+            time.sleep(1.0)  # the last joiner's process exits
+            alone.append(speed(simulation, lambda duration=duration: time.sleep(duration)))  # type: ignore[misc]
     return rows(disturbed, alone)

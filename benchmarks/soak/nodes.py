@@ -1,7 +1,7 @@
-"""Node loss: three nodes of a Ray cluster on this machine, one of which ends; how soon its agents are back.
+"""Node loss: recovery time of the agents of one of three Ray nodes on this machine.
 
-Ray looks after its nodes as often as its environment says, so that this lives in a process of its own. What
-counts is the time from Ray's verdict that the node is dead; how soon it gets there is a setting of Ray's.
+The time counts from when Ray detects the loss; the detection itself depends on Ray's health checks, which are
+set by environment variables, so that the measurement runs in a worker process.
 """
 
 import contextlib
@@ -11,29 +11,29 @@ from typing import Any
 
 from benchmarks.harness import Effort, Metric, at_most
 from benchmarks.processes import Worker
-from benchmarks.soak.all_parts import TOY, by_name, is_back, living, until
+from benchmarks.soak.common import TOY, agents_by_name, has_recovered, simulation_up, wait_until
 from social_jepa.runtime.cluster import RAY_SETTINGS
 
-SECONDS = 5.0
+MAX_SECONDS = 5.0
 AGENTS, NODES = 6, 3
-LOOKS = {
+HEALTH_CHECKS = {
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "2",
 }
-SMALL: Mapping[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
+NODE_RESOURCES: Mapping[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
 @contextlib.contextmanager
 def nodes_up(count: int) -> Iterator[Any]:
-    """Start so many nodes on this machine; they end whatever happens."""
+    """Start a cluster of Ray nodes on this machine; it is shut down on exit."""
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+    nodes = Cluster(initialize_head=True, head_node_args={**NODE_RESOURCES, "include_dashboard": False})
     try:
         for _ in range(count - 1):
-            nodes.add_node(**SMALL)
+            nodes.add_node(**NODE_RESOURCES)
         nodes.wait_for_nodes()
         yield nodes
     finally:
@@ -44,35 +44,39 @@ def nodes_up(count: int) -> Iterator[Any]:
 
 
 class NodeLoss:
-    """A simulation on several nodes, one of which is lost at a call."""
+    """A simulation on several nodes; a call removes one of them."""
 
     def __init__(self, settings: Sequence[str], agents: int) -> None:
-        """Take what the simulation is made of."""
+        """Store the settings of the simulation."""
         self._settings = (*TOY, f"agents.count={agents}", *settings)
 
     def __call__(self) -> dict[str, float]:
-        """Lose a node and return the seconds until Ray said so, and from then until all agents were back."""
-        with nodes_up(NODES) as nodes, living(self._settings, nodes.address) as simulation:
+        """Remove a node; return the seconds until its detection, and from then until all agents recovered."""
+        with nodes_up(NODES) as nodes, simulation_up(self._settings, nodes.address) as simulation:
             simulation.wait(timeout=180.0)
-            agents = by_name(simulation)
+            agents = agents_by_name(simulation)
             node = max(nodes.worker_nodes, key=lambda each: len(_on(agents, each)))
-            there = _on(agents, node)
+            lost = _on(agents, node)
             began = time.perf_counter()
             nodes.remove_node(node, allow_graceful=False)
-            until("the node's end known", lambda: node.node_id not in _alive(), every=0.02)
+            wait_until("detection of the lost node", lambda: node.node_id not in _alive(), every=0.02)
             detected = time.perf_counter()
-            lives = {name: agents[name]["incarnation"] for name in there}
-            until(f"{', '.join(there)} back", lambda: _back(by_name(simulation), lives), every=0.02)
-            back = time.perf_counter()
-            return {"agents": len(there), "detection": detected - began, "back": back - detected}
+            incarnations = {name: agents[name]["incarnation"] for name in lost}
+            wait_until(
+                f"{', '.join(lost)} recovered",
+                lambda: _all_recovered(agents_by_name(simulation), incarnations),
+                every=0.02,
+            )
+            recovered = time.perf_counter()
+            return {"agents": len(lost), "detection": detected - began, "recovery": recovered - detected}
 
 
 def _on(agents: Mapping[str, Mapping[str, Any]], node: Any) -> list[str]:
     return [name for name, agent in agents.items() if agent["node"] == node.node_id]
 
 
-def _back(agents: Mapping[str, Mapping[str, Any]], lives: Mapping[str, int]) -> bool:
-    return all(is_back(agents[name], life) for name, life in lives.items())
+def _all_recovered(agents: Mapping[str, Mapping[str, Any]], incarnations: Mapping[str, int]) -> bool:
+    return all(has_recovered(agents[name], incarnation) for name, incarnation in incarnations.items())
 
 
 def _alive() -> set[str]:
@@ -82,17 +86,18 @@ def _alive() -> set[str]:
 
 
 def rows(found: Mapping[str, float]) -> list[Metric]:
-    """Return the figures of one loss."""
+    """Return the metrics of one lost node."""
     return [
         Metric(
-            f"a node lost with {found['agents']:g} agents: from its detection until all report",
-            found["back"], "s", "from its end to its detection", found["detection"], at_most(SECONDS),
+            f"lost node with {found['agents']:g} agents: from its detection until all report",
+            found["recovery"], "s", "from its loss to its detection", found["detection"],
+            at_most(MAX_SECONDS),
         )
     ]  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Metric]:
-    """Lose one node of three."""
+def metrics(effort: Effort) -> list[Metric]:
+    """Remove one node of three."""
     name, count = "benchmarks.soak.nodes:NodeLoss", max(NODES, effort.of(AGENTS))
-    with Worker(name, {**RAY_SETTINGS, **LOOKS}, settings=effort.settings, agents=count) as worker:
+    with Worker(name, {**RAY_SETTINGS, **HEALTH_CHECKS}, settings=effort.settings, agents=count) as worker:
         return rows(worker())

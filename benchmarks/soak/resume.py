@@ -1,69 +1,73 @@
-"""Resume: an agent that is killed half-way learns, to the last digit, what it would have learned anyway."""
+"""Resume: largest difference between the losses of an agent killed half-way and an undisturbed one."""
 
 import os
 import signal
 from collections.abc import Sequence
 
-from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, say
-from benchmarks.soak.all_parts import TOY, by_name, is_back, living, until
+from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, log
+from benchmarks.soak.common import TOY, agents_by_name, has_recovered, simulation_up, wait_until
 from social_jepa.runtime.simulation import Simulation
 
-STEPS = 400  # of the whole course
+STEPS = 400  # of the training run
 VICTIM = "agent-0"
 
 
 def settings(steps: int, effort: Effort) -> tuple[str, ...]:
-    """Return the settings of both simulations: equal in all that a seed decides."""
-    course = (f"training.steps={steps}", f"training.checkpoint_every={max(1, steps // 40)}")
-    return (*TOY, "agents.device=cpu", *course, *effort.settings)
+    """Return the settings of both simulations, deterministic on the CPU."""
+    overrides = (f"training.steps={steps}", f"training.checkpoint_every={max(1, steps // 40)}")
+    return (*TOY, "agents.device=cpu", *overrides, *effort.settings)
 
 
 def losses(simulation: Simulation) -> list[float]:
-    """Return what the agent lost at every step of its course, once it has published."""
-    until(f"{VICTIM} to publish", lambda: by_name(simulation)[VICTIM]["checkpoint"])
+    """Wait until the agent has published and return its loss at every step."""
+    wait_until(f"{VICTIM} to publish", lambda: agents_by_name(simulation)[VICTIM]["checkpoint"])
     return list(simulation.results().agent(VICTIM).losses)
 
 
 def kill_at(simulation: Simulation, step: int) -> int:
-    """Kill the agent once it has come to a step, and return the step at which it was last seen."""
+    """Kill the agent once it has reached a step, and return its last reported step."""
 
-    def there() -> int | None:
-        progress = by_name(simulation)[VICTIM]["progress"]
+    def reached() -> int | None:
+        progress = agents_by_name(simulation)[VICTIM]["progress"]
         return progress["step"] if progress and progress["step"] >= step else None
 
-    seen: int = until(f"{VICTIM} at step {step}", there, every=0.02)
-    agent = by_name(simulation)[VICTIM]
+    last_step: int = wait_until(f"{VICTIM} at step {step}", reached, every=0.02)
+    agent = agents_by_name(simulation)[VICTIM]
     if agent["checkpoint"]:
-        raise BenchmarkError(f"{VICTIM} was done before it could be killed: lengthen training.steps")
+        raise BenchmarkError(f"{VICTIM} finished before it could be killed: raise training.steps")
     os.kill(agent["pid"], signal.SIGKILL)
-    until(f"{VICTIM} back", lambda: is_back(by_name(simulation)[VICTIM], agent["incarnation"]))
-    return seen
+    wait_until(
+        f"recovery of {VICTIM}",
+        lambda: has_recovered(agents_by_name(simulation)[VICTIM], agent["incarnation"]),
+    )
+    return last_step
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the largest difference of two sequences of losses.
+    """Return the largest difference between two sequences of losses.
 
     Raises:
-        BenchmarkError: They are not equally long.
+        BenchmarkError: Their lengths differ.
     """
     if len(one) != len(other):
         raise BenchmarkError(f"{len(one)} losses undisturbed, {len(other)} after a kill")
     return max(abs(mine - theirs) for mine, theirs in zip(one, other, strict=True))
 
 
-def figures(effort: Effort) -> list[Metric]:
+def metrics(effort: Effort) -> list[Metric]:
     """Train twice with one seed, the second time with a kill half-way."""
     steps = max(40, effort.of(STEPS))
-    with living(settings(steps, effort)) as simulation:
-        whole = losses(simulation)
-    with living(settings(steps, effort)) as simulation:
-        seen = kill_at(simulation, steps // 2)
-        say(f"  {VICTIM} killed at step {seen} of {steps}")
-        broken = losses(simulation)
-    fell = whole[0] - whole[-1]
+    with simulation_up(settings(steps, effort)) as simulation:
+        undisturbed = losses(simulation)
+    with simulation_up(settings(steps, effort)) as simulation:
+        step = kill_at(simulation, steps // 2)
+        log(f"  {VICTIM} killed at step {step} of {steps}")
+        resumed = losses(simulation)
+    decrease = undisturbed[0] - undisturbed[-1]
     return [
         Metric(
-            f"largest difference of {len(whole)} losses, killed at step {seen}", difference(whole, broken),
-            "", "by how much the loss fell", fell, at_most(0),
+            f"largest difference of {len(undisturbed)} losses, killed at step {step}",
+            difference(undisturbed, resumed),
+            "", "decrease of the loss", decrease, at_most(0),
         )
     ]  # fmt: skip

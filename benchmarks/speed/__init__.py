@@ -1,1 +1,1 @@
-"""Speed of the parts, each beside a reference in the same run."""
+"""Speed of components, each beside a reference from the same run."""

@@ -1,8 +1,8 @@
-"""The training step as one would write it first: the reference for the one that agents run.
+"""A plain training step in PyTorch: the reference for the one that agents run.
 
-Equal architecture, batch, objective and optimiser. What differs is how: each frame is fetched, permuted and
-made float by itself, torch's default collate stacks them, everything is fp32 and contiguous NCHW, and the
-optimiser is not fused.
+Architecture, batch, objective and optimizer are equal. The differences: each frame is fetched, permuted and
+converted to float separately, torch's default collate stacks them, everything is fp32 and contiguous NCHW,
+and the optimizer is not fused.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,10 +19,10 @@ from agents.training.trainer import lr_factor
 
 
 class Segments(Dataset[Tensor]):
-    """All stretches of consecutive frames, by their first one."""
+    """All segments of consecutive frames, by their first frame."""
 
     def __init__(self, frames: np.ndarray, length: int) -> None:
-        """Take uint8 frames [T, H, W, C]."""
+        """Store uint8 frames [T, H, W, C]."""
         self.frames = frames
         self.length = length
 
@@ -30,7 +30,7 @@ class Segments(Dataset[Tensor]):
         return len(self.frames) - self.length + 1
 
     def __getitem__(self, start: int) -> Tensor:
-        """Return one stretch, float32 [T, C, H, W] in [0, 1]."""
+        """Return one segment, float32 [T, C, H, W] in [0, 1]."""
         return torch.stack([
             torch.from_numpy(self.frames[index]).permute(2, 0, 1).float() / 255
             for index in range(start, start + self.length)
@@ -38,18 +38,18 @@ class Segments(Dataset[Tensor]):
 
 
 def loader(frames: np.ndarray, length: int, starts: Iterable[Sequence[int]]) -> DataLoader[Tensor]:
-    """Return batches of stretches, float32 [N, T, C, H, W], at the starts that each step asks for."""
+    """Return batches of segments, float32 [N, T, C, H, W], at the starts of each step."""
     return DataLoader(Segments(frames, length), batch_sampler=starts, num_workers=0)  # type: ignore[arg-type]
 
 
 class PlainModel(nn.Module):
-    """The encoder of the plain JEPA, behind the subtraction of a mean picture."""
+    """The encoder of the plain JEPA, after normalization of the pixels."""
 
     mean: Tensor
     spread: Tensor
 
     def __init__(self, config: ModelConfig, mean: Tensor, spread: Tensor) -> None:
-        """Build it untrained.
+        """Build an untrained encoder.
 
         Args:
             config: Sizes.
@@ -80,7 +80,7 @@ class PlainModel(nn.Module):
 
 
 class PlainTrainer:
-    """Takes the same steps as agents.training.trainer.Trainer."""
+    """Runs the same steps as agents.training.trainer.Trainer."""
 
     def __init__(self, model: PlainModel, config: ModelConfig, training: TrainingConfig) -> None:
         """Start at step 0."""
@@ -93,7 +93,7 @@ class PlainTrainer:
         )
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Return the objective on stretches, [N, T, C, H, W]."""
+        """Return the loss of segments, [N, T, C, H, W]."""
         latent = self.model(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])  # [N, T, D]
         context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
         return whitened_prediction_loss(context, target, self.config.ridge)
@@ -104,7 +104,7 @@ class PlainTrainer:
         loss.backward()
 
     def update(self) -> None:
-        """Take the step that the gradients ask for."""
+        """Clip the gradients and update the weights."""
         training = self.training
         for group in self.optimizer.param_groups:
             group["lr"] = training.learning_rate * lr_factor(self.step, training.steps, training.warmup)

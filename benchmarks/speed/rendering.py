@@ -1,4 +1,4 @@
-"""Rendering: views a second on one core at 64x64, against MiniWorld used as its manual says."""
+"""Rendering: 64x64 views per CPU second, against MiniWorld used as documented."""
 
 import math
 import time
@@ -13,16 +13,16 @@ from env.scene import BodyEvent, Scene, SceneConfig
 
 VIEWS = 400  # in a round
 CAMERAS = (1, 4)
-GOAL = 1000.0
+MIN_RATE = 1000.0  # views per CPU second
 NAMES = tuple(f"agent-{index}" for index in range(4))
 POSES = tuple(ring_pose(index, RingConfig()) for index in range(4))
 
 
 class Views:
-    """Draws views of the default scene, with the bodies of four agents in it."""
+    """Renders views of the default scene with the bodies of four agents."""
 
     def __init__(self, stock: bool) -> None:
-        """Open a renderer: ours, or stock MiniWorld."""
+        """Build a renderer: ours, or stock MiniWorld."""
         config = SceneConfig()
         self.scene = Scene(
             config, 0, [BodyEvent(0, name, pose) for name, pose in zip(NAMES, POSES, strict=True)]
@@ -31,7 +31,7 @@ class Views:
         self.ticks = count()
 
     def __call__(self, cameras: int, views: int) -> dict[str, float]:
-        """Draw every tick from some cameras; return views by CPU second, all threads counted."""
+        """Render every tick from some cameras; return views per CPU second over all threads."""
         ticks = list(islice(self.ticks, math.ceil(views / cameras)))
         began = time.process_time()
         for tick, index in islice(product(ticks, range(cameras)), views):
@@ -40,23 +40,23 @@ class Views:
 
 
 def our_renderer(config: SceneConfig) -> Any:
-    """Return the project's own renderer."""
+    """Return the project's renderer."""
     from env.renderers.base import build_renderer
 
     return build_renderer(config)
 
 
 def stock_renderer(config: SceneConfig) -> Any:
-    """Return MiniWorld as anybody would use it."""
+    """Return the reference renderer."""
     from benchmarks.speed.stock_miniworld import StockRenderer
 
     return StockRenderer(config)
 
 
-def figures(effort: Effort) -> list[Metric]:
-    """Measure both in turns, each in a process of its own."""
+def metrics(effort: Effort) -> list[Metric]:
+    """Measure both renderers in turns, each in a worker process."""
     views = effort.of(VIEWS)
-    headless = {"PYGLET_HEADLESS": "True"}  # without it stock MiniWorld asks for a display
+    headless = {"PYGLET_HEADLESS": "True"}  # stock MiniWorld needs a display otherwise
     with (
         Worker("benchmarks.speed.rendering:Views", stock=False) as ours,
         Worker("benchmarks.speed.rendering:Views", headless, stock=True) as stock,
@@ -69,8 +69,8 @@ def figures(effort: Effort) -> list[Metric]:
         found = alternate(measures, effort.rounds)
     return [
         Metric(
-            f"views drawn, {cameras} camera{'s' if cameras > 1 else ''}", found[f"ours {cameras}"]["rate"],
-            "views/s per core", "stock MiniWorld", found[f"stock {cameras}"]["rate"], at_least(GOAL),
+            f"views rendered, {cameras} camera{'s' if cameras > 1 else ''}", found[f"ours {cameras}"]["rate"],
+            "views/s per CPU", "stock MiniWorld", found[f"stock {cameras}"]["rate"], at_least(MIN_RATE),
         )
         for cameras in CAMERAS
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""MiniWorld used as its manual says, the reference for our renderer; it needs PYGLET_HEADLESS=True."""
+"""MiniWorld used as documented, the reference for our renderer; it needs PYGLET_HEADLESS=True."""
 
 import math
 
@@ -15,7 +15,7 @@ class StockWorld(MiniWorldEnv):
     """One room with MiniWorld's own boxes; its default window."""
 
     def __init__(self, config: SceneConfig) -> None:
-        """Build the room and draw it once."""
+        """Build the room and render it once."""
         self.config = config
         super().__init__(obs_width=config.frame_size, obs_height=config.frame_size)
         self.reset(seed=0)
@@ -31,7 +31,7 @@ class StockWorld(MiniWorldEnv):
 
 
 class StockRenderer:
-    """Stock MiniWorld behind the contract of env.renderers.base."""
+    """Stock MiniWorld with the interface of env.renderers.base.Renderer."""
 
     def __init__(self, config: SceneConfig) -> None:
         """Open a window."""
@@ -39,7 +39,7 @@ class StockRenderer:
         self.bodies: dict[str, Box] = {}
 
     def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
-        """Move what moves, stand at the pose and return the observation, uint8 [H, W, 3]."""
+        """Return the observation of a state from a pose, uint8 [H, W, 3]."""
         world, eye = self.world, self.world.agent
         for box, (x, z) in zip(world.boxes, state.positions, strict=True):
             box.pos = np.array([x, 0.0, z])

@@ -1,4 +1,4 @@
-"""The wire: bytes on an edge and seconds of negotiation, against what must be said and what need not be."""
+"""The wire protocol: bytes and seconds of negotiation per edge, against anchors, pixels and weights."""
 
 import time
 from collections import Counter
@@ -15,24 +15,24 @@ from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
-from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, say
+from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, log
 from benchmarks.processes import Worker, run_project
 from env.scene import SceneConfig
 
 NAMES = tuple(f"agent-{index}" for index in range(4))
 CORE = 6
-GOAL = 2.0  # seconds for the twelve edges, with Ray
-SHORT = (  # learns enough in seconds that every agent has a core to talk about
+MAX_SECONDS = 2.0  # for the twelve edges under Ray
+SHORT_TRAINING = (  # long enough that every agent finds a core
     "scene.renderer=toy", "training.steps=40", "training.replay_ticks=2048", "training.core_eval_ticks=1024",
 )  # fmt: skip
 
 
 def pools(index: int, config: NegotiationConfig) -> AnchorPools:
-    """Return what a well-trained agent would hold: the shared factors turned its own way, then noise."""
+    """Return planted anchors of an agent: the shared factors under a random rotation, then noise."""
     factors = np.random.default_rng(0).standard_normal((2 * config.pool_ticks, CORE))
     rng = np.random.default_rng([1, index])
-    turn = np.linalg.qr(rng.standard_normal((CORE, CORE)))[0]
-    core = factors @ turn + 0.2 * rng.standard_normal(factors.shape)
+    rotation = np.linalg.qr(rng.standard_normal((CORE, CORE)))[0]
+    core = factors @ rotation + 0.2 * rng.standard_normal(factors.shape)
     rest = rng.standard_normal((2 * config.pool_ticks, ModelConfig().dim - CORE))
     vectors = torch.from_numpy(np.concatenate([core, rest], axis=1)).float()
     ids = tuple(range(2 * config.pool_ticks))
@@ -43,30 +43,30 @@ def pools(index: int, config: NegotiationConfig) -> AnchorPools:
     return AnchorPools(anchors, heldout)
 
 
-class Society:
-    """Four agents that have embedded their ticks and may negotiate, again and again."""
+class FourAgents:
+    """Four agents with planted embeddings that negotiate on request."""
 
     def __init__(self, pool: int, anchors: int, heldout: int) -> None:
-        """Embed."""
+        """Plant the embeddings of all agents."""
         torch.set_num_threads(1)
         self.config = NegotiationConfig(pool_ticks=pool, anchors=anchors, heldout=heldout)
         self.pools = {name: pools(index, self.config) for index, name in enumerate(NAMES)}
 
-    def __call__(self, talk: bool) -> dict[str, float]:
-        """Settle twelve edges by talking, or only fit and score them; return seconds and bytes an edge."""
+    def __call__(self, negotiate: bool) -> dict[str, float]:
+        """Negotiate twelve edges, or only fit and score them; return seconds and the largest edge's bytes."""
         began = time.perf_counter()
-        spent = self.negotiate() if talk else self.fit()
-        return {"seconds": time.perf_counter() - began, "bytes": max(spent.values(), default=0)}
+        sent = self.negotiate() if negotiate else self.fit()
+        return {"seconds": time.perf_counter() - began, "bytes": max(sent.values(), default=0)}
 
     def negotiate(self) -> Counter[tuple[str, str]]:
-        """Let all pairs negotiate over frames in memory; return the bytes on each edge, both ways."""
+        """Let all pairs negotiate in memory; return the bytes of each edge, both ways."""
         transport, sides = MemoryTransport(), {}
         for name in NAMES:
-            card = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
+            info = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
             rng = np.random.default_rng([2, NAMES.index(name)])
-            channel, side = Channel(transport), Negotiation(card, self.pools[name], self.config, rng)
+            channel, side = Channel(transport), Negotiation(info, self.pools[name], self.config, rng)
             sides[name] = (channel, side)
-            transport.listen(name, lambda frame, m=channel, s=side: m.send(s.receive(m.receive(frame))))  # type: ignore[misc]
+            transport.listen(name, lambda data, m=channel, s=side: m.send(s.receive(m.receive(data))))  # type: ignore[misc]
         for name, (channel, side) in sides.items():
             channel.send(side.make_offers([peer for peer in NAMES if peer != name]))
         transport.run()
@@ -74,7 +74,7 @@ class Society:
         return sum((channel.sent for channel, _ in sides.values()), Counter())
 
     def fit(self) -> Counter[tuple[str, str]]:
-        """Fit and score the same maps with nobody talking."""
+        """Fit and score the same maps without messages."""
         config, cores = self.config, (CORE, CORE)
         budgets = [pairs for pairs in BUDGETS if pairs <= config.anchors]
         for source, target in ((a, b) for a in NAMES for b in NAMES if a != b):
@@ -87,53 +87,54 @@ class Society:
         return Counter()
 
 
-def byte_figures(spent: float, config: NegotiationConfig) -> list[Metric]:
-    """Return what an edge costs beside the anchors alone, the pixels and the weights."""
+def byte_metrics(sent: float, config: NegotiationConfig) -> list[Metric]:
+    """Return the bytes of an edge beside those of its anchors, their pixels and a model."""
     rows, model = config.anchors + config.heldout, ModelConfig()
     size = SceneConfig().frame_size
     anchors = 4 * rows * model.dim
     weights = 4 * sum(each.numel() for each in build_world_model("jepa", model, size, (0,)).parameters())
     return [
         Metric(
-            "bytes on an edge, both ways", spent, "bytes", f"{rows} anchors of {model.dim} floats", anchors,
+            "bytes of an edge, both ways", sent, "bytes", f"{rows} anchors of {model.dim} floats", anchors,
             at_most(1.02 * anchors + 1024),
         ),
-        Metric("bytes on an edge, both ways", spent, "bytes", f"the {rows} pictures", rows * size * size * 3),
-        Metric("bytes on an edge, both ways", spent, "bytes", "the weights of one model", weights),
+        Metric("bytes of an edge, both ways", sent, "bytes", f"{rows} frames", rows * size * size * 3),
+        Metric("bytes of an edge, both ways", sent, "bytes", "weights of one model", weights),
     ]  # fmt: skip
 
 
-def memory_figures(effort: Effort) -> list[Metric]:
+def memory_metrics(effort: Effort) -> list[Metric]:
     """Measure the negotiation of four agents in one process."""
     config = NegotiationConfig()
     sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool_ticks", "anchors", "heldout")}
     config = NegotiationConfig(**sizes)
-    with Worker("benchmarks.speed.wire:Society", {"OMP_NUM_THREADS": "1"}, **sizes) as society:
+    with Worker("benchmarks.speed.wire:FourAgents", {"OMP_NUM_THREADS": "1"}, **sizes) as agents:
         found = alternate(
-            {"talk": lambda: society(talk=True), "fit": lambda: society(talk=False)}, effort.rounds
+            {"negotiate": lambda: agents(negotiate=True), "fit": lambda: agents(negotiate=False)},
+            effort.rounds,
         )
-    talk = found["talk"]
-    took = Metric(
-        "12 edges negotiated in memory", talk["seconds"], "s", "fitted and scored, no messages",
+    negotiated = found["negotiate"]
+    duration = Metric(
+        "12 edges negotiated in memory", negotiated["seconds"], "s", "fitted and scored without messages",
         found["fit"]["seconds"],
     )  # fmt: skip
-    return [*byte_figures(talk["bytes"], config), took]
+    return [*byte_metrics(negotiated["bytes"], config), duration]
 
 
-def ray_figure(in_memory: float, settings: Sequence[str]) -> Metric:
-    """Measure the negotiation of four actors that have learned for a moment."""
-    say("  four actors under Ray")
-    run = run_project([*SHORT, *settings])
-    unseen = [edge for edge in run.document["edges"] if not edge["anchors"]]
-    if unseen:
-        raise BenchmarkError(f"an edge was not negotiated to its end: {unseen[0]['reason']}")
+def ray_metric(in_memory: float, settings: Sequence[str]) -> Metric:
+    """Measure the negotiation of four Ray actors after short training."""
+    log("  four actors under Ray")
+    run = run_project([*SHORT_TRAINING, *settings])
+    unfinished = [edge for edge in run.document["edges"] if not edge["anchors"]]
+    if unfinished:
+        raise BenchmarkError(f"an edge was not negotiated to its end: {unfinished[0]['reason']}")
     return Metric(
         f"{len(run.document['edges'])} edges negotiated under Ray", run.document["seconds"]["negotiate"], "s",
-        "in memory, one process", in_memory, at_most(GOAL),
+        "in memory, one process", in_memory, at_most(MAX_SECONDS),
     )  # fmt: skip
 
 
-def figures(effort: Effort) -> list[Metric]:
+def metrics(effort: Effort) -> list[Metric]:
     """Measure bytes and seconds."""
-    found = memory_figures(effort)
-    return [*found, ray_figure(found[-1].value, effort.settings)]
+    found = memory_metrics(effort)
+    return [*found, ray_metric(found[-1].value, effort.settings)]

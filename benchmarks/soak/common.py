@@ -1,4 +1,4 @@
-"""What the figures of a living simulation share: one that is up, its processes, and its ledger."""
+"""Shared helpers of the soak benchmarks: a live simulation, its processes, and its ledger."""
 
 import contextlib
 import os
@@ -20,8 +20,8 @@ from social_jepa.runtime.simulation import Simulation, clean_up
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 
-# Small enough that many agents share two cores. Who has published never does so anew, so that what is counted
-# belongs to who came, left or died, and to nobody's drift.
+# Small enough that many agents share two CPUs. Agents publish only once (max_drift 1), so that all counted
+# messages and edges come from joins, leaves and kills, none from drift.
 TOY = (
     "scene.renderer=toy",
     "scene.frame_size=32",
@@ -40,21 +40,21 @@ TOY = (
     "negotiation.heldout=32",
     "negotiation.max_drift=1.0",
 )
-PATIENCE = 300.0  # seconds before a figure is given up
-LOOK_EVERY = 0.05  # seconds between two looks
+TIMEOUT = 300.0  # seconds to wait for any condition
+POLL_INTERVAL = 0.05  # seconds
 CURRENT = (Status.ACCEPTED, Status.REFUSED)  # states of an edge that holds
 MIB = 2.0**20
 
 
 @contextlib.contextmanager
-def living(settings: Iterable[str], address: str | None = None) -> Iterator[Simulation]:
-    """Keep a simulation up in a folder that is thrown away; it goes down whatever happens."""
+def simulation_up(settings: Iterable[str], address: str | None = None) -> Iterator[Simulation]:
+    """Run a simulation in a temporary folder; it is shut down on exit."""
     with tempfile.TemporaryDirectory(prefix="social-jepa-soak-", ignore_cleanup_errors=True) as folder:
         config = load_config(None, list(settings))
         run = create(config, Path(folder) / "run")
-        _end_as_by_ctrl_c()
+        _raise_on_sigterm()
         simulation = Simulation.up(config, run, address)
-        _end_as_by_ctrl_c()  # Ray has put its own handler in place, which would leave the simulation up
+        _raise_on_sigterm()  # Ray installs its own handler, which would leave the simulation up
         try:
             yield simulation
         finally:
@@ -65,39 +65,41 @@ def living(settings: Iterable[str], address: str | None = None) -> Iterator[Simu
                 raise
 
 
-def _end_as_by_ctrl_c() -> None:
+def _raise_on_sigterm() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextlib.contextmanager
-def reading(simulation: Simulation) -> Iterator[Ledger]:
-    """Open a simulation's ledger to read what it holds from moment to moment."""
+def open_ledger(simulation: Simulation) -> Iterator[Ledger]:
+    """Open a simulation's ledger for reading."""
     with contextlib.closing(Ledger(simulation.folder.ledger_file)) as ledger:
         yield ledger
 
 
-def until(what: str, ready: Callable[[], Any], patience: float = PATIENCE, every: float = LOOK_EVERY) -> Any:
-    """Look again and again until something is so, and return what was found.
+def wait_until(
+    what: str, ready: Callable[[], Any], timeout: float = TIMEOUT, every: float = POLL_INTERVAL
+) -> Any:
+    """Poll until ``ready`` returns a true value, and return it.
 
     Raises:
-        BenchmarkError: Patience ended.
+        BenchmarkError: The timeout passed.
     """
-    last = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         found = ready()
         if found:
             return found
-        if time.monotonic() > last:
-            raise BenchmarkError(f"{what}: not within {patience:g} s")
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"{what}: not within {timeout:g} s")
         time.sleep(every)
 
 
-def by_name(simulation: Simulation) -> dict[str, dict[str, Any]]:
-    """Return how every agent is doing, by name.
+def agents_by_name(simulation: Simulation) -> dict[str, dict[str, Any]]:
+    """Return the status of every agent by name.
 
     Raises:
-        BenchmarkError: One has failed.
+        BenchmarkError: An agent has failed.
     """
     agents = {agent["name"]: agent for agent in simulation.status()}
     for name, agent in agents.items():
@@ -106,50 +108,50 @@ def by_name(simulation: Simulation) -> dict[str, dict[str, Any]]:
     return agents
 
 
-def is_back(agent: Mapping[str, Any], life: int, step: int = 0) -> bool:
-    """Whether an agent reports from a life after this one, at a step or later."""
-    told = agent["progress"] is not None and agent["phase"] not in ("returning", "waiting", "starting")
-    return bool(told and agent["incarnation"] > life and agent["progress"]["step"] >= step)
+def has_recovered(agent: Mapping[str, Any], incarnation: int, step: int = 0) -> bool:
+    """Return whether an agent reports from a later incarnation, at a step or later."""
+    reports = agent["progress"] is not None and agent["phase"] not in ("returning", "waiting", "starting")
+    return bool(reports and agent["incarnation"] > incarnation and agent["progress"]["step"] >= step)
 
 
-def absent_pairs(edges: Iterable[EdgeRecord], names: Sequence[str]) -> set[tuple[str, str]]:
-    """Return the ordered pairs of these agents that no edge holds between."""
+def missing_pairs(edges: Iterable[EdgeRecord], names: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the ordered pairs of agents without a current edge."""
     held = {(edge.source, edge.target) for edge in edges if edge.status in CURRENT}
     return {(one, other) for one in names for other in names if one != other} - held
 
 
-def newest(ledger: Ledger) -> list[EdgeRecord]:
-    """Return the newest edge of every ordered pair that ever had one, leavers' as well."""
+def latest_edges(ledger: Ledger) -> list[EdgeRecord]:
+    """Return the latest edge of every ordered pair that ever had one, including leavers."""
     return [edge for edge, _ in ledger.edges()]
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has taken, all its threads counted."""
+    """Return the CPU seconds of a process over all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def held_mib(pid: int) -> float:
-    """Return the memory that a process holds, what it shares split among those that share it (PSS)."""
+def pss_mib(pid: int) -> float:
+    """Return the memory of a process, with shared pages divided among their users (PSS)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / MIB
 
 
-def steady_mib(pids: Mapping[str, int], looks: int = 7, every: float = 0.5) -> dict[str, float]:
-    """Return the memory of several processes by name, each the median of some looks."""
-    seen: dict[str, list[float]] = {name: [] for name in pids}
-    for _ in range(looks):
+def steady_mib(pids: Mapping[str, int], samples: int = 7, every: float = 0.5) -> dict[str, float]:
+    """Return the memory of each process, the median of some samples, keyed by name."""
+    values: dict[str, list[float]] = {name: [] for name in pids}
+    for _ in range(samples):
         for name, pid in pids.items():
-            seen[name].append(held_mib(pid))
+            values[name].append(pss_mib(pid))
         time.sleep(every)
-    return {name: statistics.median(values) for name, values in seen.items()}
+    return {name: statistics.median(each) for name, each in values.items()}
 
 
-def keeper_pid(simulation: Simulation) -> int:
-    """Return the process of the actor that keeps a simulation whose Ray is its own."""
+def supervisor_pid(simulation: Simulation) -> int:
+    """Return the process id of the supervisor of a simulation that started its own Ray."""
     address = simulation.folder.simulation_address()
     for pid in processes_of(address.session if address else 0):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Supervisor"):
                 return pid
-    raise BenchmarkError("the keeper's process was not found")
+    raise BenchmarkError("the supervisor's process was not found")
