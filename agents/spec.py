@@ -1,4 +1,4 @@
-"""What makes an agent, and how it says that it is doing: the words that cross between processes."""
+"""Specification and progress of an agent: records that cross between processes."""
 
 import math
 from collections.abc import Mapping
@@ -14,18 +14,26 @@ from env.scene import BodyEvent, SceneConfig
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """Everything that makes an agent; equal specs give equal agents in every process.
+    """Everything that an agent is built from; equal specs give equal agents in every process.
 
     Attributes:
-        index: Number of the agent; its randomness comes from (seed, index) alone.
-        pose: Where its camera stands.
-        events: Bodies in the scene: those of its peers.
-        folder: Where its checkpoint lives, on the machine where the agent runs.
+        name: Name of the agent.
+        index: Number of the agent; its random streams follow from (seed, index) alone.
+        seed: Seed of the run.
+        kind: Kind of world model, see `agents.models.settings.check_kind`.
+        pose: Pose of its camera.
+        scene: Settings of the scene.
+        events: When which bodies stand in the scene: those of its peers.
+        model: Settings of its world model.
+        training: Settings of its training.
+        negotiation: Settings of its negotiations.
+        folder: Folder of its checkpoints, on the machine where the agent runs.
         device: torch device.
         threads: CPU threads that torch may use.
-        era: How many times its camera has moved; each time it learns anew, from the weights that it had.
-        teacher: Peer whose embeddings it learns from first, if any.
-        living: Whether it goes on learning after its course.
+        distillation: Settings of distillation from its teacher.
+        pose_version: How many times its camera has moved; each time training restarts from its weights.
+        teacher: Peer whose embeddings it distills from first; "" for none.
+        online: Whether it keeps training after its schedule.
     """
 
     name: str
@@ -49,31 +57,31 @@ class AgentSpec:
 
 @dataclass(frozen=True)
 class Progress:
-    """How an agent is doing, for people to watch."""
+    """Progress of an agent, for observers."""
 
     name: str
     phase: str  # waiting, recording, distilling, training, embedding, ready, stopped
     step: int
     steps: int
-    recorded: int  # ticks in its window
-    next_tick: int  # first tick that its window has not come to
+    recorded: int  # ticks in its replay buffer
+    next_tick: int  # first tick that its replay buffer has not reached
     frames: int  # read by training
     loss: float
-    frames_per_s: float  # frames that training reads in a second of training time
+    frames_per_s: float  # frames read a second of training time
     seconds_left: float
     record_seconds: float
     train_seconds: float
     device: str
-    drift: float = 0.0  # share of variance by which it has left what its peers know of it
+    drift: float = 0.0  # share of variance by which it has left its published model
     saved_at: float = 0.0  # seconds since the epoch; 0: not yet
-    distill_frames: int = 0  # read while it was taught
+    distill_frames: int = 0  # read during distillation
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as JSON takes it: what is no number is None."""
+        """Return it as a dict for JSON, with None in place of NaN."""
         return {name: None if value != value else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Progress":
-        """Return what `as_plain` was made of."""
-        told: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
-        return cls(**told)
+        """Return the progress that `as_plain` was called on."""
+        values: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
+        return cls(**values)

@@ -1,12 +1,14 @@
-"""Mathematics of latent spaces: where two agents agree, the map between them, and what it is worth.
+"""Mathematics of latent spaces: which subspace two agents share, the map between them, and its score.
 
-Tensors only: nothing here knows of scenes, of learning or of messages. Row vectors throughout,
+Functions of tensors: nothing here imports scenes, models or messages. Row vectors throughout,
 ``z_j ~ z_i @ W_ij + b``. In reading order:
 
-    anchors       instants of the shared scene, and what an agent makes of them
-    core          the predictable part of one space, which its agent finds alone
-    linear_map    one affine map: apply, compose, undo
-    fit           the map from paired anchors: ridge, Procrustes, robust
-    score         what a map is worth on pairs it has not seen, beside the score of chance
-    graph         many agents: paths, cycles, and why there is no way
+    anchors       ticks of the shared scene, and one agent's embeddings of them
+    core          the slow subspace of one latent space, which its agent finds alone
+    linear_map    one affine map: apply, compose, invert
+    fit           maps from paired anchors: ridge, Procrustes, robust
+    score         held-out scores of a map, and the scores of shuffled pairs
+    edge_score    one edge: both maps, all scores, and R2 by number of pairs
+    graph         maps of many agents: paths, cycles, and why there is no path
+    universe      one common space of many agents
 """

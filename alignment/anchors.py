@@ -1,4 +1,4 @@
-"""Anchors: instants of the shared scene, and what one agent makes of each of them."""
+"""Anchors: ticks of the shared scene, and one agent's embeddings of them."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class AnchorSet:
-    """What one agent makes of a set of ticks: one row per tick.
+    """One agent's embeddings of a set of ticks, one row per tick.
 
     Attributes:
-        ids: K distinct ticks; equal ids in two sets name the same instant of the scene.
-        vectors: [K, D], columns sorted by predictability (see ``core.find_core``).
-        core_dim: How many leading columns are the predictable core, 0 to D.
+        ids: K distinct ticks; equal ids in two sets name the same tick of the scene.
+        vectors: [K, D], columns sorted by predictability, see `alignment.core.find_core`.
+        core_dim: Number of leading columns that are the core, 0 to D.
     """
 
     ids: tuple[int, ...]
@@ -24,13 +24,13 @@ class AnchorSet:
     core_dim: int
 
     def __post_init__(self) -> None:
-        """Refuse a set whose parts contradict each other."""
+        """Raise ValueError for parts that contradict each other."""
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
             raise ValueError(
                 f"anchors need one row per tick: {len(self.ids)} ticks, vectors {tuple(self.vectors.shape)}"
             )
         if len(set(self.ids)) != len(self.ids):
-            raise ValueError("an anchor tick is listed twice; embed each tick once")
+            raise ValueError("an anchor tick is listed twice; list each tick once")
         if not 0 <= self.core_dim <= self.vectors.shape[1]:
             raise ValueError(
                 f"core_dim must lie between 0 and the {self.vectors.shape[1]} columns, got {self.core_dim}"
@@ -39,21 +39,21 @@ class AnchorSet:
             raise ValueError("an anchor holds a value that is not finite; check the encoder that made it")
 
     def rows(self, ticks: Iterable[int]) -> list[int]:
-        """Return the row of each of these ticks; one may be asked for twice.
+        """Return the row of each of these ticks; ticks may repeat.
 
         Raises:
             KeyError: A tick is not in the set.
         """
-        row = {tick: place for place, tick in enumerate(self.ids)}
+        row = {tick: index for index, tick in enumerate(self.ids)}
         return [row[tick] for tick in ticks]
 
     def core(self) -> Tensor:
-        """Return the predictable core of every anchor, [K, core_dim]."""
+        """Return the core columns of every anchor, [K, core_dim]."""
         return self.vectors[:, : self.core_dim]
 
 
 def shared(a: AnchorSet, b: AnchorSet) -> tuple[Tensor, Tensor]:
-    """Return the rows both agents have, [K, D_a] and [K, D_b], in ascending order of tick."""
+    """Return the rows of ticks in both sets, [K, D_a] and [K, D_b], in ascending order of tick."""
     row_in_a = {tick: row for row, tick in enumerate(a.ids)}
     row_in_b = {tick: row for row, tick in enumerate(b.ids)}
     both = sorted(row_in_a.keys() & row_in_b.keys())
@@ -63,35 +63,38 @@ def shared(a: AnchorSet, b: AnchorSet) -> tuple[Tensor, Tensor]:
 
 
 def choose_ticks(pool: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
-    """Return ``count`` ticks of a pool, ascending: the same on every machine that knows the seed.
+    """Return ``count`` ticks of a pool, ascending; equal seeds give equal ticks on every machine.
 
-    Every tick draws a lot, the hash of (seed, tick), and the lowest lots win. A hash, unlike a random
-    generator, is the same in every version of every library, which peers on different machines need;
-    and a larger count only adds ticks to those of a smaller one.
+    The ticks with the smallest hash of (seed, tick) are chosen. A hash, unlike a random generator, is the
+    same in every version of every library, which peers on different machines need; and a larger count only
+    adds ticks to those of a smaller one.
 
     Args:
         pool: Ticks to choose from; order and repetition do not matter.
         count: How many to choose.
         seed: The joint seed of the two peers.
+
+    Raises:
+        ValueError: The count is negative, or larger than the pool.
     """
     ticks = set(pool)
     if count < 0:
-        raise ValueError(f"cannot choose {count} anchors; ask for zero or more")
+        raise ValueError(f"cannot choose {count} anchors; request zero or more")
     if count > len(ticks):
         raise ValueError(
-            f"more anchors than ticks: {count} asked of {len(ticks)}; lengthen the stretch or ask for fewer"
+            f"more anchors than ticks: {count} of {len(ticks)} requested; enlarge the pool or request fewer"
         )
 
-    def lot(tick: int) -> tuple[bytes, int]:
+    def hash_of(tick: int) -> tuple[bytes, int]:
         return blake2b(f"{int(seed)}:{int(tick)}".encode(), digest_size=16).digest(), tick
 
-    return tuple(sorted(sorted(ticks, key=lot)[:count]))
+    return tuple(sorted(sorted(ticks, key=hash_of)[:count]))
 
 
 def digest_ids(ids: Iterable[int]) -> bytes:
-    """Return eight bytes that two peers compare to know that they mean the same set of ticks.
+    """Return an eight-byte digest of a set of ticks, by which two peers check that they mean the same one.
 
-    The order in which the ticks are listed does not matter. A digest finds mistakes, not liars.
+    The order of the ticks does not matter. The digest detects mistakes, not malicious peers.
     """
     ticks = sorted(ids)
     return blake2b(struct.pack(f"<{len(ticks)}q", *ticks), digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""One edge, fitted and scored: its maps, its figures, and what they cost in pairs."""
+"""One edge, fitted and scored: its maps, its scores, and R2 by number of pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ from alignment.score import (
 )
 
 Pairs = tuple[Tensor, Tensor]  # [K, D_i] and [K, D_j]: row k of both is the same tick
-DRAWN_PAIRS: Final = 512  # pairs drawn for one figure of the budget curve: 32 choices of 16, 8 choices of 64
-MOST_DRAWS: Final = 32
+DRAWN_PAIRS: Final = 512  # pairs drawn for one point of the budget curve: 32 choices of 16, 8 choices of 64
+MAX_DRAWS: Final = 32
 
-# Owners whiten their cores about means of their own, so that the origins of two cores correspond.
-fit_core: Final[Fit] = partial(fit_procrustes, centred=False)
+# Cores are white about the mean of many ticks, so that the origins of two cores correspond.
+fit_core: Final[Fit] = partial(fit_procrustes, centered=False)
 BUDGET_METHODS: Final[Mapping[str, Fit]] = {
     "procrustes": fit_core,
     "ridge": fit_ridge,
-    "robust": partial(fit_robust, centred=False),
+    "robust": partial(fit_robust, centered=False),
 }
 
 
@@ -45,17 +45,20 @@ class EdgeMaps(NamedTuple):
 
 @dataclass(frozen=True)
 class EdgeScore:
-    """What an edge is worth, all on held-out pairs.
+    """Scores of an edge, all on held-out pairs.
 
     Attributes:
-        r2: Of the full map.
-        r2_core: Of the core map.
-        null_r2: The best of any shuffle by either map; strangers' rotations, near -1, are too easy to beat.
-        spectrum: Of the cores, on the held-out pairs themselves as is its null; ``kappa`` and
-            ``isometry_deviation`` are its summaries.
+        r2: R2 of the full map.
+        r2_core: R2 of the core map.
+        null_r2: The largest R2 of any shuffle by either map; that of unrelated rotations alone is near -1,
+            which is too easy to exceed.
+        spectrum: Canonical spectrum of the cores, descending.
         null_spectrum: The largest of any shuffle, at each rank.
-        retrieval_at_1: By the core map; chance is 1 / K.
-        cka: Of all dimensions, as is ``mutual_knn``: neither needs a map.
+        kappa: Condition number of the spectrum.
+        isometry_deviation: Deviation of the spectrum from 1.
+        retrieval_at_1: Retrieval by the core map; chance is 1 / K.
+        cka: Linear CKA of all dimensions; needs no map.
+        mutual_knn: Common nearest neighbors in all dimensions; needs no map.
     """
 
     r2: float
@@ -69,41 +72,38 @@ class EdgeScore:
     cka: float
     mutual_knn: float
 
-    @property
-    def beats_null(self) -> bool:
-        """True when the core map beats the mean and its null, and the strongest direction beats its own."""
-        return self.r2_core > max(0.0, self.null_r2) and self.spectrum[:1] > self.null_spectrum[:1]
-
 
 def score_edge(
-    fit: Pairs,
-    held: Pairs,
-    core_dims: tuple[int, int],
-    generator: torch.Generator,
-    core_fit: Fit = fit_core,
-    ridge: float = 4.0,
-) -> tuple[EdgeMaps, EdgeScore]:
-    """Fit an edge on one set of pairs, score it on another, and say what chance would have scored.
+    fit: Pairs, held: Pairs, core_dims: tuple[int, int], generator: torch.Generator,
+    core_fit: Fit = fit_core, ridge: float = 4.0,
+) -> tuple[EdgeMaps, EdgeScore]:  # fmt: skip
+    """Return the maps of an edge fitted on one set of pairs, and its scores and null scores on another.
 
-    The null treats the agents as strangers: fitted on shuffled pairs, scored on shuffled held-out pairs.
-    ``core_dims`` says how many leading columns of each are core; with 0 (collapsed) an edge is worthless.
+    The null is fitted on shuffled pairs and scored on shuffled held-out pairs.
+
+    Args:
+        fit: Pairs to fit on, [K, D_i] and [K, D_j].
+        held: Pairs to score on.
+        core_dims: Number of leading core columns of source and target; with 0 (collapsed) scores are worst.
+        generator: Source of the shuffles.
+        core_fit: Fit of the core map.
+        ridge: Penalty of the full map, see `alignment.fit.fit_ridge`.
     """
     i, j = core_dims
     cores = held[0][:, :i], held[1][:, :j]
 
-    def attempt(source: Tensor, target: Tensor, held_target: Tensor) -> tuple[EdgeMaps, float, float]:
-        maps = EdgeMaps(fit_ridge(source, target, ridge), core_fit(source[:, :i], target[:, :j]))
-        return maps, r2(maps.full(held[0]), held_target), r2(maps.core(cores[0]), held_target[:, :j])
+    def fit_maps(source: Tensor, target: Tensor) -> EdgeMaps:
+        return EdgeMaps(fit_ridge(source, target, ridge), core_fit(source[:, :i], target[:, :j]))
 
-    def strangers(source: Tensor, shuffled: Tensor) -> float:
-        return max(attempt(source, shuffled, shuffle_pairs(held[1], generator))[1:])
+    def best_null_r2(source: Tensor, shuffled: Tensor) -> float:
+        return max(_held_out_r2(fit_maps(source, shuffled), held[0], shuffle_pairs(held[1], generator), i, j))
 
-    maps, r2_full, r2_core = attempt(*fit, held[1])
-    values = spectrum(*cores)
+    maps, values = fit_maps(*fit), spectrum(*cores)
+    r2_full, r2_core = _held_out_r2(maps, *held, i, j)
     return maps, EdgeScore(
         r2=r2_full,
         r2_core=r2_core,
-        null_r2=float(shuffled_null(*fit, strangers, generator).max()),
+        null_r2=float(shuffled_null(*fit, best_null_r2, generator).max()),
         spectrum=tuple(values.tolist()),
         null_spectrum=tuple(shuffled_null(*cores, spectrum, generator).amax(0).tolist()),
         kappa=kappa(values),
@@ -114,22 +114,37 @@ def score_edge(
     )
 
 
+def _held_out_r2(maps: EdgeMaps, source: Tensor, target: Tensor, i: int, j: int) -> tuple[float, float]:
+    """Return the R2 of the full map and of the core map, from i to j core columns."""
+    return r2(maps.full(source), target), r2(maps.core(source[:, :i]), target[:, :j])
+
+
 def budget_curve(
     fit: Pairs, held: Pairs, budgets: Sequence[int], core_dims: tuple[int, int], generator: torch.Generator
 ) -> list[dict[str, int | str | float]]:
-    """Return held-out R2 against pairs spent: rows ``{"pairs", "method", "r2"}``, one per budget and method.
+    """Return held-out R2 by number of fit pairs: a row ``{"pairs", "method", "r2"}`` per budget and method.
 
     Procrustes and robust map the cores, ridge all dimensions. The R2 of a budget is the mean over random
-    choices of that many fit pairs, the more choices the smaller the budget: with few pairs a single choice
-    says more about luck than about the budget.
+    choices of that many fit pairs, with more choices for smaller budgets: with few pairs, a single choice
+    depends mostly on chance.
+
+    Args:
+        fit: Pairs to choose from, [K, D_i] and [K, D_j].
+        held: Pairs to score on.
+        budgets: Numbers of pairs, 1 to K.
+        core_dims: Number of leading core columns of source and target.
+        generator: Source of the choices.
+
+    Raises:
+        ValueError: A budget is outside 1 to K.
     """
-    most = len(fit[0])
-    if not all(1 <= pairs <= most for pairs in budgets):
-        raise ValueError(f"budgets must lie between 1 and the {most} fit pairs, got {list(budgets)}")
+    available = len(fit[0])
+    if not all(1 <= pairs <= available for pairs in budgets):
+        raise ValueError(f"budgets must lie between 1 and the {available} fit pairs, got {list(budgets)}")
     curve: list[dict[str, int | str | float]] = []
     for pairs in budgets:
-        draws = min(MOST_DRAWS, max(1, DRAWN_PAIRS // pairs)) if pairs < most else 1
-        rows = torch.stack([torch.randperm(most, generator=generator)[:pairs] for _ in range(draws)])
+        draws = min(MAX_DRAWS, max(1, DRAWN_PAIRS // pairs)) if pairs < available else 1
+        rows = torch.stack([torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)])
         for method, fit_method in BUDGET_METHODS.items():
             i, j = (None, None) if method == "ridge" else core_dims
             found = fit_method(fit[0][rows, :i], fit[1][rows, :j])  # rows [draws, pairs]

@@ -1,7 +1,7 @@
-"""The social translation graph: agents are nodes, and an edge is one agent's verdict on a map into its space.
+"""The translation graph: agents are nodes, and an edge is the target's verdict on a map into its space.
 
-Quality multiplies along a path. Were each hop to lose an independent share of the variance, a path would keep
-about the product of its held-out R2s, so the best path maximises that product: the shortest path under the
+Quality multiplies along a path. If each hop lost an independent share of the variance, a path would keep
+about the product of its held-out R2s, so the best path maximizes that product: the shortest path under the
 lengths ``-log R2``.
 """
 
@@ -23,35 +23,35 @@ from alignment.status import Status
 
 Pair = tuple[str, str]
 
-# An accepted edge of no measured worth stays usable, but any other way is better.
-WORST_R2: Final = 1e-6
+# An accepted edge with R2 at or below 0 stays usable, but any other path is better.
+MIN_R2: Final = 1e-6
 
 
 class NoPathError(ValueError):
-    """No accepted edge, or chain of them, leads from one agent to another."""
+    """No chain of accepted edges leads from one agent to another."""
 
 
 class UnknownAgentError(KeyError):
-    """A name that no agent of the graph has."""
+    """The graph has no agent of this name."""
 
     def __str__(self) -> str:
-        """Return the sentence; KeyError would print its quoted repr."""
+        """Return the message; KeyError would return its quoted repr."""
         return str(self.args[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Edge:
-    """What became of the attempt to map one agent's space into another's.
+    """The result of negotiating a map from one agent's space into another's.
 
     Attributes:
-        source: Agent whose embeddings the map reads.
-        target: Agent whose space it writes; the one that fitted it and gave the verdict.
-        status: Status; its value as a string is taken as well, so that an edge can be read from JSON.
-        reason: Sentence; needed unless accepted.
+        source: Agent whose embeddings the map takes.
+        target: Agent whose space it maps into; the one that fitted it and gave the verdict.
+        status: Status; its value as a string is converted, so that an edge can be read from JSON.
+        reason: Why it was not accepted; required unless accepted.
         r2: Held-out R2 of the full map.
-        r2_core: Held-out R2 of the core map, which paths are weighed by.
-        map: The core map; needed when accepted.
-        details: Anything else worth telling: spectrum, null, bytes, versions, time.
+        r2_core: Held-out R2 of the core map; the quality of paths is the product of these.
+        map: The core map; required when accepted.
+        details: Further values: spectrum, null, bytes, versions, time.
     """
 
     source: str
@@ -64,7 +64,7 @@ class Edge:
     details: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse an edge that contradicts itself, and freeze the details."""
+        """Raise ValueError for an edge that contradicts itself, and freeze the details."""
         name = f"edge {self.source} -> {self.target}"
         if self.source == self.target:
             raise ValueError(f"{name}: an agent needs no map to itself")
@@ -79,16 +79,16 @@ class Edge:
 
 
 class TranslationGraph:
-    """Who can be translated into whom, by which way, and how well.
+    """All maps between agents: paths, their quality, cycles, and why there is no path. Immutable.
 
-    One writer, any number of readers: an edge is frozen and replaced as a whole, and each change swaps in a
-    new dictionary, so that a reader never sees half an edge nor a graph that changes under it.
+    Args:
+        agents: Names of agents; those of the edges are added.
+        edges: Edges; a later one replaces an earlier one between the same two agents.
     """
 
     def __init__(self, agents: Iterable[str] = (), edges: Iterable[Edge] = ()) -> None:
-        self._agents: frozenset[str] = frozenset(agents)
-        self._edges: dict[Pair, Edge] = {}
-        self.put(*edges)
+        self._edges: dict[Pair, Edge] = {(edge.source, edge.target): edge for edge in edges}
+        self._agents: frozenset[str] = frozenset(agents).union(*self._edges)
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -97,35 +97,29 @@ class TranslationGraph:
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """All edges as they stand now, whatever their status."""
+        """All edges, of any status."""
         return tuple(self._edges.values())
 
-    def add_agent(self, name: str) -> None:
-        """Add an agent that nobody has an edge with yet; one already here stays as it is."""
-        self._agents = self._agents | {name}
-
-    def remove_agent(self, name: str) -> None:
-        """Remove an agent and every edge that touches it."""
-        self.check(name)
-        self._edges = {pair: edge for pair, edge in self._edges.items() if name not in pair}
-        self._agents = self._agents - {name}
-
-    def put(self, *edges: Edge) -> None:
-        """Add edges, each in place of what stood between the same two agents; new agents come with them."""
-        new = {(edge.source, edge.target): edge for edge in edges}
-        self._agents = self._agents.union(*new)
-        self._edges = {**self._edges, **new}
-
     def edge(self, source: str, target: str) -> Edge:
-        """Return the edge between two agents, or raise NoPathError if it was never tried."""
+        """Return the edge between two agents.
+
+        Raises:
+            UnknownAgentError: The graph has no such agent.
+            NoPathError: The two never negotiated.
+        """
         self.check(source, target)
         found = self._edges.get((source, target))
         if found is None:
-            raise NoPathError(f"no edge from {source} to {target} was ever tried; let the two negotiate")
+            raise NoPathError(f"no edge from {source} to {target} was negotiated; let the two negotiate")
         return found
 
     def best_path(self, source: str, target: str) -> list[str]:
-        """Return the agents on the way with the largest product of held-out core R2, both ends included."""
+        """Return the agents on the path with the largest product of held-out core R2, both ends included.
+
+        Raises:
+            UnknownAgentError: The graph has no such agent.
+            NoPathError: There is no path; the message is that of `explain`.
+        """
         self.check(source, target)
         try:
             return nx.dijkstra_path(self._network(), source, target, weight="length")
@@ -137,48 +131,53 @@ class TranslationGraph:
         return math.prod(_clipped(edge.r2_core) for edge in self._along(path))
 
     def compose(self, path: Sequence[str]) -> LinearMap:
-        """Return the one map that does what the maps along a path do in turn."""
+        """Return the composition of the maps along a path.
+
+        Raises:
+            ValueError: The path names fewer than two agents.
+            NoPathError: One of its edges was not accepted, or never negotiated.
+        """
         if len(path) < 2:
-            raise ValueError(f"a path to compose names two agents or more, got {list(path)}")
+            raise ValueError(f"a path to compose names at least two agents, got {list(path)}")
         return reduce(LinearMap.then, self._maps(path))
 
     def explain(self, source: str, target: str) -> str:
-        """Return a sentence: the best way and its quality, or each edge whose refusal stands in the way.
+        """Return a sentence: the best path and its quality, or every edge that blocks a path.
 
-        An edge that was not accepted stands in the way if a route could use it to get on: it leads to where
-        source cannot get yet, from where target cannot be reached yet, on a walk from the one to the other.
+        An edge that was not accepted blocks a path if accepting it could help: it leads to an agent that
+        source does not reach, from one that does not reach target, on a walk from source to target.
         """
         self.check(source, target)
         network = self._network()
         reached = nx.descendants(network, source) | {source}
         if target in reached:
             path = nx.dijkstra_path(network, source, target, weight="length")
-            way, worth = " -> ".join(path), self.quality(path)
-            return f"{source} reaches {target} by {way}; product of held-out R2 {worth:.3f}"
-        arriving = nx.ancestors(network, target) | {target}
-        tried = [edge for edge in self.edges if edge.status is not Status.ACCEPTED]
-        helpful = [edge for edge in tried if edge.target not in reached and edge.source not in arriving]
+            names, quality = " -> ".join(path), self.quality(path)
+            return f"{source} reaches {target} by {names}; product of held-out R2 {quality:.3f}"
+        reaching = nx.ancestors(network, target) | {target}
+        unaccepted = [edge for edge in self.edges if edge.status is not Status.ACCEPTED]
+        helpful = [edge for edge in unaccepted if edge.target not in reached and edge.source not in reaching]
         network.add_edges_from((edge.source, edge.target) for edge in helpful)
         starts, ends = nx.descendants(network, source) | {source}, nx.ancestors(network, target) | {target}
         blocking = [edge for edge in helpful if edge.source in starts and edge.target in ends]
         reasons = [f"{edge.source} -> {edge.target} {_is(edge)}: {edge.reason}" for edge in blocking]
-        untried = "no chain of edges between them was ever tried"
-        return f"no way from {source} to {target}: {'; '.join(reasons) or untried}"
+        missing = "no chain of edges between them was negotiated"
+        return f"no path from {source} to {target}: {'; '.join(reasons) or missing}"
 
     def cycles(self, length: int = 3) -> list[tuple[str, ...]]:
-        """Return the closed walks of accepted edges through ``length`` agents, first name first."""
+        """Return the cycles of accepted edges through ``length`` agents, each from its first name on."""
         found = nx.simple_cycles(self._network(), length_bound=length)
         return sorted(_from_first(cycle) for cycle in found if len(cycle) == length)
 
     def cycle_error(self, cycle: Sequence[str], points: Tensor) -> float:
-        """Return how far points [K, D] of the first agent's space come back from where they left.
+        """Return the error of points [K, D] of the first agent's space after mapping them around a cycle.
 
-        See ``score.cycle_error``: 0 when the maps agree with each other, about 2 when they are unrelated.
+        See `alignment.score.cycle_error`: 0 for consistent maps, about 2 for unrelated ones.
         """
         return score.cycle_error(self._maps([*cycle, cycle[0]]), points)
 
     def to_networkx(self) -> nx.DiGraph:
-        """Return all agents and edges with their scalar attributes, ready for ``networkx.write_graphml``."""
+        """Return all agents and edges with their scalar attributes, for ``networkx.write_graphml``."""
         network = nx.DiGraph()
         network.add_nodes_from(self.agents)
         for edge in self.edges:
@@ -192,11 +191,11 @@ class TranslationGraph:
         return network
 
     def to_graphml(self) -> bytes:
-        """Return the network as GraphML, which Gephi, Cytoscape and yEd read."""
+        """Return the graph as GraphML, which Gephi, Cytoscape and yEd read."""
         return "\n".join(nx.generate_graphml(self.to_networkx())).encode()
 
     def _network(self) -> nx.DiGraph:
-        """Return the agents and the accepted edges, with lengths."""
+        """Return the agents and the accepted edges, with their lengths."""
         network = nx.DiGraph()
         network.add_nodes_from(self.agents)
         for edge in self.edges:
@@ -217,7 +216,7 @@ class TranslationGraph:
         return [edge.map for edge in self._along(path) if edge.map is not None]
 
     def check(self, *names: str) -> None:
-        """Raise UnknownAgentError, with the nearest name, for a name that no agent has."""
+        """Raise UnknownAgentError, with the nearest name, for a name that is not in the graph."""
         for name in names:
             if name not in self._agents:
                 near = difflib.get_close_matches(name, self.agents, n=1)
@@ -236,7 +235,7 @@ def _is(edge: Edge) -> str:
 
 def _clipped(quality: float) -> float:
     """Return a held-out R2 as a factor in (0, 1]."""
-    return min(max(quality, WORST_R2), 1.0)
+    return min(max(quality, MIN_R2), 1.0)
 
 
 def _from_first(cycle: Sequence[str]) -> tuple[str, ...]:

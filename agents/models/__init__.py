@@ -1,1 +1,1 @@
-"""World models: the contract, the plain JEPA, seq-JEPA, P-JEPA, and the parts that they are built from."""
+"""World models: the contract, the built-in kinds, and their losses."""

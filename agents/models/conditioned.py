@@ -1,4 +1,4 @@
-"""seq-JEPA and P-JEPA as agents: they learn from segments of ticks and from what their cameras tell."""
+"""seq-JEPA and P-JEPA as agents: world models that learn from segments of ticks and sensor data."""
 
 from collections.abc import Mapping
 
@@ -7,18 +7,19 @@ import torch
 from torch import Tensor
 
 from agents.models import losses
+from agents.models.jepa import LinearPredictor
 from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import ModelConfig
-from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel, LinearPredictor
+from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel
 from env.recording import SensorData
 
 
 class SeqJepaAgent(ConditionedWorldModel):
-    """seq-JEPA over the looks of one tick; the aggregate of all looks, read out, is its anchor.
+    """seq-JEPA over the views of one tick; the readout of the aggregate of all views is the latent.
 
-    What comes next in time is no part of the paper's model: a running least-squares map from one tick's
-    read-out to the next one's predicts it.
+    The paper's model predicts views, not time. A running least-squares map from one tick's readout to the
+    next one's is added for `predict`.
     """
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -30,33 +31,33 @@ class SeqJepaAgent(ConditionedWorldModel):
         self.predictor = LinearPredictor(self.dim)
 
     def calibrate(self, frames: Tensor) -> None:
-        """Take the mean picture and the spread, uint8 [N, M, H, W, C] or [N, H, W, C]."""
+        """Fix the mean frame and the scale, uint8 [N, M, H, W, C] or [N, H, W, C]."""
         self.seq.calibrate(frames.flatten(0, -4))
 
     def loss(
         self, frames: Tensor, generator: torch.Generator, sensor_data: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
-        """Return the loss of looks at consecutive ticks, uint8 [N, T, M, H, W, C], and its named parts."""
-        loss, summary = self.seq.predict_view(frames, self._turns(sensor_data))
-        parts = {"prediction": loss.item()}
-        context, target = summary[:, :-1].flatten(0, 1), summary[:, 1:].flatten(0, 1)
+        """Return the loss of views at consecutive ticks, uint8 [N, T, M, H, W, C], and its terms."""
+        loss, readout = self.seq.predict_view(frames, self._view_actions(sensor_data))
+        terms = {"prediction": loss.item()}
+        context, target = readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1)
         self.predictor.update(context.detach(), target.detach())
         if self.config.temporal_weight:
-            later = losses.whitened_prediction_loss(context, target, self.config.ridge)
-            loss, parts["ticks"] = loss + self.config.temporal_weight * later, later.item()
-        return loss, parts
+            temporal = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            loss, terms["temporal"] = loss + self.config.temporal_weight * temporal, temporal.item()
+        return loss, terms
 
     def encode(self, frames: Tensor, sensor_data: SensorData = NO_SENSOR_DATA) -> Tensor:
-        """Return the read-out of all looks at each tick, uint8 [N, M, H, W, C] -> float32 [N, D].
+        """Return the readout of all views at each tick, uint8 [N, M, H, W, C] -> float32 [N, D].
 
-        A single look, uint8 [N, H, W, C], is a sequence of one.
+        Single views, uint8 [N, H, W, C], are sequences of one.
         """
         if frames.ndim == 4:
             return self.seq.encode(frames)
-        return self.seq.read_out(self.seq.aggregate(frames, self._turns(sensor_data)))
+        return self.seq.readout(self.seq.aggregate(frames, self._view_actions(sensor_data)))
 
     def predict(self, latent: Tensor) -> Tensor:
-        """Return the read-out expected at the next tick, [N, D] -> [N, D]."""
+        """Return the readout expected at the next tick, [N, D] -> [N, D]."""
         return self.predictor(latent)
 
     def after_step(self) -> None:
@@ -64,29 +65,29 @@ class SeqJepaAgent(ConditionedWorldModel):
         self.seq.update_ema()
 
     @staticmethod
-    def _turns(senses: SensorData) -> Tensor:
-        return torch.from_numpy(_given(senses.view_actions, "seq_jepa", "the turns between its looks"))
+    def _view_actions(sensor_data: SensorData) -> Tensor:
+        return torch.from_numpy(_require(sensor_data.view_actions, "seq_jepa", "view actions"))
 
 
 class PJepaAgent(ConditionedWorldModel):
-    """P-JEPA over consecutive ticks: what pushes the objects is the action, a task keeps codes apart."""
+    """P-JEPA over consecutive ticks: what moves the objects is the action, and a task prevents collapse."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         """Build it for square frames of this side; weights come from torch's current generator."""
         super().__init__()
         self.config = config.p_jepa
-        needs = self.config.sensor_spec()
+        spec = self.config.sensor_spec()
         self.action_dim = 2 * self.config.controlled_objects
         self.target: RandomNetworkTarget | None = None
-        if not needs.task:
-            seed = int(torch.randint(2**62, ()))  # of its own: agents share no function
+        if not spec.task:
+            seed = int(torch.randint(2**62, ()))  # two agents have different target functions
             self.target = RandomNetworkTarget(frame_size, seed, self.config.random_target_dim)
-        told = needs.target_dim if self.target is None else self.target.dim
-        self.model = PJepa(self.config, frame_size, self.action_dim, told)
+        target_dim = spec.target_dim if self.target is None else self.target.dim
+        self.model = PJepa(self.config, frame_size, self.action_dim, target_dim)
         self.dim = self.model.dim
 
     def calibrate(self, frames: Tensor) -> None:
-        """Take the mean picture and the spread, uint8 [N, H, W, C]."""
+        """Fix the mean frame and the scale, uint8 [N, H, W, C]."""
         self.model.calibrate(frames)
         if self.target is not None:
             self.target.calibrate(frames)
@@ -94,34 +95,35 @@ class PJepaAgent(ConditionedWorldModel):
     def loss(
         self, frames: Tensor, generator: torch.Generator, sensor_data: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
-        """Return the loss of the steps within segments, uint8 [N, T, H, W, C], and its named parts."""
-        pushes = torch.from_numpy(_given(sensor_data.actions, "p_jepa", "the pushes of the objects"))[:, :-1]
+        """Return the loss of the transitions in segments, uint8 [N, T, H, W, C], and its terms."""
+        actions = torch.from_numpy(_require(sensor_data.actions, "p_jepa", "actions"))[:, :-1]
         now, later = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
         if self.target is not None:
-            told = self.target(now)
+            targets = self.target(now)
         else:
-            values = torch.from_numpy(_given(sensor_data.targets, "p_jepa", "the values of its task"))
-            told = values[:, :-1].flatten(0, 1)
-        return self.model.loss(now, pushes.flatten(0, 1), later, told)
+            values = torch.from_numpy(_require(sensor_data.targets, "p_jepa", "targets of its task"))
+            targets = values[:, :-1].flatten(0, 1)
+        return self.model.loss(now, actions.flatten(0, 1), later, targets)
 
     def encode(self, frames: Tensor, sensor_data: SensorData = NO_SENSOR_DATA) -> Tensor:
-        """Return codes, uint8 [N, H, W, C] -> float32 [N, D]."""
+        """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""
         return self.model.encode(frames)
 
     def predict(self, latent: Tensor) -> Tensor:
-        """Return where the mean push, which is none, leads, [N, D] -> [N, D]."""
+        """Return the latent after the mean action, which is zero, [N, D] -> [N, D]."""
         if self.model.transition is None:
             return latent
         return self.model.predict(latent, latent.new_zeros(len(latent), self.action_dim))
 
     def lr_multipliers(self) -> Mapping[str, float]:
-        """Return the encoder's share of the learning rate."""
+        """Return the encoder's learning-rate multiplier."""
         return {"model.encoder.": self.config.encoder_lr_multiplier}
 
 
-def _given(sense: np.ndarray | None, kind: str, what: str) -> np.ndarray:
-    if sense is None:
+def _require(data: np.ndarray | None, kind: str, what: str) -> np.ndarray:
+    if data is None:
         raise ValueError(
-            f"a {kind} model needs {what}: record with env.sensors.SensingRecorder and its needs()"
+            f"a {kind} model needs {what}: record with env.sensors.SensorRecorder and "
+            "the sensor_spec() of the model's settings"
         )
-    return sense
+    return data

@@ -1,4 +1,4 @@
-"""A slow copy of a network that another one is taught by."""
+"""Target networks: copies of a network that follow it by an exponential moving average."""
 
 import copy
 from typing import TypeVar
@@ -10,16 +10,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def frozen_copy(network: Network) -> Network:
-    """Return a copy with the same weights that no optimiser moves."""
+    """Return a copy with the same weights that takes no gradient."""
     return copy.deepcopy(network).requires_grad_(False)
 
 
 @torch.no_grad()
 def update_ema(target: nn.Module, online: nn.Module, momentum: float) -> None:
-    r"""Move the target a step towards the online network, in place.
+    r"""Move a target network towards the online network, in place.
 
-    ``xi <- m xi + (1 - m) theta`` for every parameter (BYOL, arXiv:2006.07733, eq. 1). Buffers stay: what a
-    batch normalisation has seen is each network's own.
+    ``xi <- m xi + (1 - m) theta`` for every parameter (BYOL, arXiv:2006.07733, eq. 1). Buffers stay: each
+    network keeps its own statistics of batch normalization.
 
     Args:
         target: xi, a frozen copy of online.
@@ -30,6 +30,6 @@ def update_ema(target: nn.Module, online: nn.Module, momentum: float) -> None:
         ValueError: The momentum is outside [0, 1].
     """
     if not 0 <= momentum <= 1:
-        raise ValueError(f"a momentum is a share from 0 to 1, got {momentum}")
+        raise ValueError(f"momentum must be from 0 to 1, got {momentum}")
     for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
         slow.lerp_(fast, 1 - momentum)

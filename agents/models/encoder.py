@@ -1,4 +1,4 @@
-"""Pixels to features."""
+"""Convolutional encoders: pixels to latents."""
 
 import torch
 from torch import Tensor, nn
@@ -7,26 +7,28 @@ from agents.models.precision import mixed_precision
 from agents.models.settings import EncoderConfig
 
 
-class Normalise(nn.Module):
-    """Subtract the agent's own mean picture and divide by its own spread.
+class Normalize(nn.Module):
+    """Subtract the agent's mean frame and divide by one standard deviation.
 
-    What never moves (floor, walls, the bodies of peers) disappears, so that the encoder's first weights meet
-    only what changes.
+    Static content (floor, walls, bodies of peers) cancels, so that the encoder's first weights receive only
+    what changes.
+
+    Attributes:
+        mean: [H * W * 3], in the order of a frame's bytes.
+        scale: Scalar, the inverse standard deviation.
     """
 
     mean: Tensor
     scale: Tensor
 
     def __init__(self, frame_size: int) -> None:
-        """Start as the identity on [0, 255]; `fit` learns from the agent's first frames."""
+        """Start as the identity on [0, 255]."""
         super().__init__()
-        self.register_buffer(
-            "mean", torch.zeros(frame_size * frame_size * 3)
-        )  # in the order of a frame's bytes
+        self.register_buffer("mean", torch.zeros(frame_size * frame_size * 3))
         self.register_buffer("scale", torch.ones(()))
 
     def fit(self, frames: Tensor) -> None:
-        """Take mean and spread from uint8 frames [N, H, W, C]."""
+        """Set mean and scale from frames, uint8 [N, H, W, C]."""
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         square = 0.0
         for chunk in frames.flatten(1).split(256):
@@ -39,8 +41,8 @@ class Normalise(nn.Module):
         self.scale.fill_(1.0 / max(variance, 1e-6) ** 0.5)
 
     def forward(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
-        """Map uint8 frames [N, H, W, C] to [N, C, H, W] of this dtype, channels last in memory."""
-        # on flat rows the arithmetic is one contiguous sweep; on [N, 3, H, W] it took as long as the network
+        """Return normalized pixels, uint8 [N, H, W, C] -> dtype [N, C, H, W], channels last in memory."""
+        # on flat rows this is one contiguous sweep; on [N, 3, H, W] it took as long as the network
         pixels = frames.flatten(1).to(dtype).sub_(self.mean.to(dtype)).mul_(self.scale.to(dtype))
         # a permuted NHWC array *is* a channels-last NCHW tensor: nothing is copied
         return pixels.view(frames.shape).permute(0, 3, 1, 2)
@@ -53,7 +55,14 @@ class ConvEncoder(nn.Sequential):
     """
 
     def __init__(self, frame_size: int, dim: int, width: int = 32, hidden: int = 256) -> None:
-        """Build it for square frames whose side is a multiple of 16."""
+        """Build it for square frames whose side is a multiple of 16.
+
+        Args:
+            frame_size: Side of the frames.
+            dim: Dimensions of a latent.
+            width: Channels of the first convolution.
+            hidden: Units between the convolutions and the latent.
+        """
         side = frame_size // 16
         super().__init__(
             nn.Conv2d(3, width, 8, stride=4, padding=2),
@@ -71,10 +80,10 @@ class ConvEncoder(nn.Sequential):
 
 
 class FrameEncoder(nn.Module):
-    """Normalise, then the convolutional encoder: frames to codes, each frame for itself.
+    """`Normalize`, then `ConvEncoder`, on every frame independently.
 
     Attributes:
-        dim: Dimensions of a code.
+        dim: Dimensions of a latent, D.
     """
 
     def __init__(self, config: EncoderConfig, frame_size: int) -> None:
@@ -82,24 +91,24 @@ class FrameEncoder(nn.Module):
         super().__init__()
         self.dim = config.dim
         self.precision = config.precision
-        self.normalise = Normalise(frame_size)
+        self.normalize = Normalize(frame_size)
         self.net = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def calibrate(self, frames: Tensor) -> None:
-        """Take the mean picture and the spread, uint8 [N, H, W, C]."""
-        self.normalise.fit(frames.to(self.normalise.mean.device))
+        """Fix the mean frame and the scale, uint8 [N, H, W, C]."""
+        self.normalize.fit(frames.to(self.normalize.mean.device))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return codes, uint8 [..., H, W, C] -> float32 [..., D].
+        """Return latents, uint8 [..., H, W, C] -> float32 [..., D].
 
         Raises:
-            ValueError: The frames are no bytes; normalising floats would overwrite them.
+            ValueError: The frames are not uint8; normalizing floats would overwrite them.
         """
         if frames.dtype != torch.uint8 or frames.ndim < 4:
             raise ValueError(f"frames are uint8 [N, H, W, C], got {frames.dtype} {tuple(frames.shape)}")
-        device = self.normalise.mean.device
-        pictures = frames.flatten(0, -4).to(device)
+        device = self.normalize.mean.device
+        flat = frames.flatten(0, -4).to(device)
         with mixed_precision(device, self.precision) as dtype:
-            codes = self.net(self.normalise(pictures, dtype)).float()
-        return codes.unflatten(0, frames.shape[:-3])
+            latents = self.net(self.normalize(flat, dtype)).float()
+        return latents.unflatten(0, frames.shape[:-3])

@@ -1,7 +1,7 @@
-r"""What a world model minimises: prediction, and the terms that keep it from collapsing.
+r"""Losses of world models: prediction, and the terms that prevent collapse.
 
 Every function takes latents in float32 and returns a scalar. Pairs are ``context`` [N, D] at tick t and
-``target`` [N, D] at tick t + 1. A constant encoder predicts itself perfectly; each objective forbids that
+``target`` [N, D] at tick t + 1. A constant encoder predicts itself perfectly; each objective excludes that
 in its own way.
 """
 
@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, normalize, relu
 
+from alignment.core import lagged_covariances
+
 
 def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-3) -> Tensor:
-    r"""Return how much of the next whitened latent its best linear predictor misses.
+    r"""Return the variance of the next whitened latent that its best linear predictor misses.
 
     With ``S`` the covariance of all latents, ``S = L L^T``, and ``C = L^-1 sym(cov(context, target)) L^-T``
-    the best linear prediction of the whitened target leaves ``D - |C|_F^2``: minimising it over the encoder
+    the best linear prediction of the whitened target leaves ``D - |C|_F^2``: minimizing it over the encoder
     is the whitened JEPA loss with its predictor solved in closed form (VAMP-2: Wu and Noe, 2020,
     arXiv:1707.04659, for a reversible process). Because the whitened latents are uncorrelated by
-    construction, no dimension can repeat another one.
+    construction, no dimension can duplicate another one. `alignment.core.find_core` solves the same problem
+    for fixed latents.
 
     Args:
         context: [N, D].
@@ -27,16 +30,14 @@ def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-
         ridge: Added to the covariance, relative to its mean eigenvalue.
 
     Returns:
-        Scalar between 0 (all dimensions predictable) and D; NaN when the latents are no numbers.
+        Scalar between 0 (all dimensions predictable) and D; NaN when the latents are not finite.
     """
-    pairs, dim = context.shape
+    dim = context.shape[1]
     mean = (context.mean(0) + target.mean(0)) / 2
-    x, y = context - mean, target - mean
-    covariance = (x.T @ x + y.T @ y) / (2 * pairs)  # [D, D]
-    lagged = (x.T @ y + y.T @ x) / (2 * pairs)  # [D, D]
-    eye = torch.eye(dim, dtype=x.dtype, device=x.device)
+    covariance, lagged = lagged_covariances(context - mean, target - mean)
+    eye = torch.eye(dim, dtype=context.dtype, device=context.device)
     padded = covariance + (ridge * covariance.diagonal().mean() + 1e-8) * eye
-    factor, failed = torch.linalg.cholesky_ex(padded)  # cholesky would raise where the latents are no numbers
+    factor, failed = torch.linalg.cholesky_ex(padded)  # cholesky would raise for latents that are not finite
     half = torch.linalg.solve_triangular(factor, lagged, upper=False)
     whitened = torch.linalg.solve_triangular(factor, half.T, upper=False)
     return torch.where(failed == 0, dim - whitened.square().sum(), torch.nan)
@@ -48,32 +49,41 @@ def prediction_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def variance_loss(latent: Tensor, floor: float = 1.0) -> Tensor:
-    """Penalise dimensions whose standard deviation falls below a floor (VICReg, arXiv:2105.04906, eq. 1)."""
+    """Return the mean shortfall of standard deviations below a floor (VICReg, arXiv:2105.04906, eq. 1).
+
+    Args:
+        latent: [N, D].
+        floor: Standard deviation below which a dimension is penalized.
+    """
     spread = (latent.var(dim=0) + 1e-4).sqrt()  # [D]
     return relu(floor - spread).mean()
 
 
 def covariance_loss(latent: Tensor) -> Tensor:
-    """Penalise dimensions that repeat each other (VICReg, arXiv:2105.04906, eq. 4)."""
-    centred = latent - latent.mean(0)
-    covariance = centred.T @ centred / (len(latent) - 1)  # [D, D]
+    """Return the squared covariance between dimensions, [N, D] (VICReg, arXiv:2105.04906, eq. 4)."""
+    centered = latent - latent.mean(0)
+    covariance = centered.T @ centered / (len(latent) - 1)  # [D, D]
     off_diagonal = covariance - torch.diag(covariance.diagonal())
     return off_diagonal.square().sum() / latent.shape[1]
 
 
 def log_det_loss(latent: Tensor, floor: float = 1e-4) -> Tensor:
-    """Return KL(N(0, S) || N(0, I)) per dimension for S the covariance: a barrier against lost volume.
+    """Return KL(N(0, S) || N(0, I)) per dimension for S the covariance: a barrier against collapse.
 
     ``(tr S - log det S) / D - 1``, zero exactly when the latents are white.
+
+    Args:
+        latent: [N, D].
+        floor: Added to the diagonal of S.
     """
-    centred = latent - latent.mean(0)
+    centered = latent - latent.mean(0)
     dim = latent.shape[1]
-    covariance = centred.T @ centred / len(latent) + floor * torch.eye(dim, device=latent.device)
+    covariance = centered.T @ centered / len(latent) + floor * torch.eye(dim, device=latent.device)
     return (covariance.diagonal().sum() - torch.logdet(covariance)) / dim - 1
 
 
 def sigreg_loss(latent: Tensor, generator: torch.Generator, slices: int = 256, points: int = 17) -> Tensor:
-    r"""Return how far random 1-D projections are from a standard normal (SIGReg, arXiv:2511.08544).
+    r"""Return the distance of random 1-D projections from a standard normal (SIGReg, arXiv:2511.08544).
 
     The Epps-Pulley statistic ``N \int |phi_N(t) - exp(-t^2/2)|^2 w(t) dt`` of each projection, where
     ``phi_N`` is its empirical characteristic function and w the standard normal density, averaged over
@@ -103,10 +113,10 @@ def cosine_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def nt_xent_loss(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
-    r"""Return how badly each view picks its partner among all others (NT-Xent, arXiv:2002.05709, eq. 1).
+    r"""Return the cross-entropy of picking each view's partner (NT-Xent, arXiv:2002.05709, eq. 1).
 
     ``-log exp(s_ij / t) / sum_{k != i} exp(s_ik / t)`` for s the cosine similarity and (i, j) two views of
-    one thing, averaged over the 2N views, each of which has 2(N - 1) strangers and one partner.
+    one scene, averaged over the 2N views, each of which has one partner and 2(N - 1) negatives.
 
     Args:
         first: [N, D].
@@ -128,6 +138,6 @@ def vicreg_loss(
     The distance is a mean over dimensions and the variance term a mean over the two views, so that the
     weights mean the same at every width.
     """
-    spread = (variance_loss(first) + variance_loss(second)) / 2
-    repeats = covariance_loss(first) + covariance_loss(second)
-    return similarity * prediction_loss(first, second) + variance * spread + covariance * repeats
+    hinge = (variance_loss(first) + variance_loss(second)) / 2
+    redundancy = covariance_loss(first) + covariance_loss(second)
+    return similarity * prediction_loss(first, second) + variance * hinge + covariance * redundancy

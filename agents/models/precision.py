@@ -1,4 +1,4 @@
-"""Mixed precision where the hardware pays for it."""
+"""Mixed precision where the hardware supports it natively."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ import torch
 
 @contextmanager
 def mixed_precision(device: torch.device, precision: str) -> Iterator[torch.dtype]:
-    """Enter bf16 autocast, or nothing, and hand out the dtype that inputs should have.
+    """Enter bf16 autocast, or nothing, and yield the dtype that inputs should have.
 
     Args:
-        device: Where the model lives.
+        device: Device of the model.
         precision: One of agents.models.settings.PRECISIONS; "auto" is bf16 where the hardware has it.
     """
     if not uses_bf16(device, precision):
@@ -22,7 +22,7 @@ def mixed_precision(device: torch.device, precision: str) -> Iterator[torch.dtyp
 
 
 def uses_bf16(device: torch.device, precision: str) -> bool:
-    """Whether this precision means bf16 on this device."""
+    """Return whether this precision means bf16 on this device."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
@@ -31,6 +31,6 @@ def uses_bf16(device: torch.device, precision: str) -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 natively; emulated, bf16 is slower than fp32."""
+    """Return whether this CPU multiplies bf16 natively; emulated, bf16 is slower than fp32."""
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(native())

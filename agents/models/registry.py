@@ -12,30 +12,30 @@ from agents.streams import seeded
 
 
 def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Sequence[int]) -> WorldModel:
-    """Build a world model whose first weights follow from the seed alone.
+    """Return a world model whose first weights follow from the seed alone.
 
     Args:
-        kind: One of agents.models.settings.KINDS, or "package.module:Class" of a user's own.
+        kind: One of agents.models.settings.KINDS, or "package.module:Class" of a custom world model.
         config: Sizes and objective.
-        frame_size: Side of the square frames it will see.
-        seed: Words of the agent's own seed.
+        frame_size: Side of the square frames.
+        seed: Integers of the random stream of the weights.
 
     Raises:
-        ValueError: Nobody knows that kind, or what it names is no world model.
+        ValueError: The kind is unknown, or names no world model.
     """
-    make = load_kind(kind)
-    return seeded(seed, lambda: make(config, frame_size))
+    build = load_kind(kind)
+    return seeded(seed, lambda: build(config, frame_size))
 
 
 def load_kind(text: str) -> type[WorldModel]:
-    """Return the class that a kind names. A module of a user's own is imported, and so is run.
+    """Return the class that a kind names; the module of a custom world model is imported, and so executed.
 
     Args:
         text: One of agents.models.settings.KINDS, or "package.module:Class".
 
     Raises:
-        ValueError: Nobody knows that kind, its module cannot be imported, or it names no class that fills
-            in the whole of agents.models.world_model.WorldModel.
+        ValueError: The kind is unknown, its module cannot be imported, or it names no class that defines
+            every abstract method of agents.models.world_model.WorldModel.
     """
     if ":" not in text:
         check_kind(text)
@@ -45,23 +45,21 @@ def load_kind(text: str) -> type[WorldModel]:
         raise ValueError(f"agents.kind={text!r} must read package.module:Class")
     found = getattr(_import(module, text), name, None)
     if found is None:
-        raise ValueError(f"agents.kind={text!r}: module {module} has no {name}; check how it is spelt")
+        raise ValueError(f"agents.kind={text!r}: module {module} has no {name}; check the spelling")
     if not (inspect.isclass(found) and issubclass(found, WorldModel)):
         raise ValueError(
             f"agents.kind={text!r}: {name} is no world model; "
             "derive it from agents.models.world_model.WorldModel"
         )
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise ValueError(
-            f"agents.kind={text!r}: {name} leaves out {', '.join(missing)}; write what is missing"
-        )
+        raise ValueError(f"agents.kind={text!r}: {name} does not define {', '.join(missing)}; define them")
     return found
 
 
 def _import(module: str, kind: str) -> ModuleType:
     try:
         return import_module(module)
-    # whatever a stranger's module raises, and a script that exits when it is imported
+    # a custom module may raise anything, and a script may exit when it is imported
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise ValueError(
@@ -70,5 +68,5 @@ def _import(module: str, kind: str) -> ModuleType:
             ) from error
         raise ValueError(
             f"agents.kind={kind!r}: importing {module} failed ({type(error).__name__}: {error}); "
-            "mend the module so that it can be imported by itself"
+            "fix the module so that it can be imported on its own"
         ) from error

@@ -1,8 +1,8 @@
-"""seq-JEPA: from glances and the turns between them to codes that keep the turn, and one sum that need not.
+"""seq-JEPA: from views and the actions between them to equivariant latents and an invariant aggregate.
 
 After Ghaemi, Muller and Bakhtiari, arXiv:2505.03176. Where the paper leaves a choice: the encoder is the
 small convolutional one of this package, and there is no dropout, which would draw from torch's global
-stream, so that a resumed run would not draw the same.
+stream, so that a resumed run would not draw the same numbers.
 """
 
 from collections.abc import Mapping
@@ -17,15 +17,16 @@ from agents.models.settings import SeqModelConfig
 
 
 class SeqJepa(nn.Module):
-    """Predict what the next glance will show from the glances so far and the turn that leads to it.
+    """Predict the latent of the next view from the views so far and the action that leads to it.
 
-    A token is a view's code with the embedded action that led away from it, zeros after the last view. A
-    learnable token gathers them through a transformer: what it holds in the end is the aggregate. There is
-    no table of positions: where a view was taken is what its actions tell, so that a sequence is a set of
-    (view, action) pairs and may be of any length, seen in training or not.
+    A token is a view's latent with the embedded action that follows it, zeros after the last view. A
+    learnable token attends to them through a transformer; its output is the aggregate. There is no
+    positional embedding: actions tell where a view was taken, so that a sequence is a set of (view, action)
+    pairs and may have any length, seen in training or not.
 
     Attributes:
-        dim: Dimensions that `encode` leads into: the read-out's where there is one, else the aggregate's.
+        dim: Dimensions of the latents of `encode`: those of the readout where there is one, else of the
+            aggregate.
         aggregate_dim: Dimensions of the aggregate, D_agg: those of a token.
     """
 
@@ -35,10 +36,10 @@ class SeqJepa(nn.Module):
         Args:
             config: Sizes and terms.
             frame_size: Side of the square views, a multiple of 16.
-            action_dim: Numbers that describe one action, A.
+            action_dim: Dimensions of an action, A.
 
         Raises:
-            ValueError: An action of no numbers.
+            ValueError: action_dim is below 1.
         """
         super().__init__()
         if action_dim < 1:
@@ -49,32 +50,34 @@ class SeqJepa(nn.Module):
         self.dim = config.anchor_dim
         self.encoder = FrameEncoder(config.encoder, frame_size)
         self.target = frozen_copy(self.encoder)
-        self.embed_action = _action_embedding(action_dim, config) if config.action_conditioning else None
-        self.start = nn.Parameter(torch.zeros(config.token_dim))  # [AGG]: at first it weighs all views alike
+        self.action_embedding = _action_embedding(action_dim, config) if config.action_conditioning else None
+        self.query = nn.Parameter(
+            torch.zeros(config.token_dim)
+        )  # [D_agg]: at first it weighs all views alike
         self.aggregator = nn.Sequential(*(_layer(config) for _ in range(config.layers)))
-        moves = config.token_dim - config.encoder.dim  # dimensions of an embedded action, if one is looked at
+        embedding_dim = config.token_dim - config.encoder.dim  # 0 without action conditioning
         self.predictor = nn.Sequential(
-            nn.Linear(config.token_dim + moves, config.predictor_hidden, bias=False),
+            nn.Linear(config.token_dim + embedding_dim, config.predictor_hidden, bias=False),
             nn.BatchNorm1d(config.predictor_hidden),
             nn.ReLU(inplace=True),
             nn.Linear(config.predictor_hidden, config.encoder.dim),
         )
-        # without a bias: the whitened loss does not know where the origin is
-        self.read_out = (
+        # without a bias: the whitened loss does not depend on the origin
+        self.readout = (
             nn.Linear(config.token_dim, self.dim, bias=False) if config.temporal_weight else nn.Identity()
         )
 
     def calibrate(self, frames: Tensor) -> None:
-        """Take the mean picture and the spread, uint8 [N, H, W, C]."""
+        """Fix the mean frame and the scale, uint8 [N, H, W, C]."""
         self.encoder.calibrate(frames)
         self.target.calibrate(frames)
 
-    def codes(self, views: Tensor) -> Tensor:
-        """Return what each view shows by itself, uint8 [..., M, H, W, C] -> float32 [..., M, D]."""
+    def encode_views(self, views: Tensor) -> Tensor:
+        """Return the latent of each view by itself, uint8 [..., M, H, W, C] -> float32 [..., M, D]."""
         return self.encoder(views)
 
     def aggregate(self, views: Tensor, actions: Tensor) -> Tensor:
-        """Return what the views show together.
+        """Return the aggregate of sequences of views.
 
         Args:
             views: uint8 [N, M, H, W, C], M >= 1.
@@ -84,31 +87,31 @@ class SeqJepa(nn.Module):
             [N, D_agg].
 
         Raises:
-            ValueError: The shapes do not belong together.
+            ValueError: The shapes do not match.
         """
         self._check(views, actions, least=1)
-        return self._gather(self.codes(views), self._embed_actions(actions))
+        return self._aggregate(self.encode_views(views), self._embed_actions(actions))
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Return what single views show, as sequences of one, uint8 [N, H, W, C] -> float32 [N, dim]."""
-        nowhere = torch.zeros(len(frames), 0, self.action_dim)
-        return self.read_out(self.aggregate(frames.unsqueeze(1), nowhere))
+        """Return latents of single views, as sequences of one, uint8 [N, H, W, C] -> float32 [N, dim]."""
+        no_actions = torch.zeros(len(frames), 0, self.action_dim)
+        return self.readout(self.aggregate(frames.unsqueeze(1), no_actions))
 
     def loss(
         self, views: Tensor, actions: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Mapping[str, float]]:
-        """Return ``1 - cos(predicted, target code of the last view)`` and its named parts.
+        """Return ``1 - cos(predicted, target latent of the last view)``, and the loss's terms by name.
 
-        With a weight for ticks, the aggregates of consecutive ticks are read out linearly, and what the best
-        linear predictor misses of the next one is added (`losses.whitened_prediction_loss`).
+        With a temporal weight, the aggregates of consecutive ticks are read out linearly, and the variance of
+        the next readout that its best linear predictor misses is added (`losses.whitened_prediction_loss`).
 
         Args:
-            views: uint8 [N, M, H, W, C], M >= 2; or [N, T, M, H, W, C], glances at T consecutive ticks.
+            views: uint8 [N, M, H, W, C], M >= 2; or [N, T, M, H, W, C], views at T consecutive ticks.
             actions: float [N, M - 1, A]; or [N, T, M - 1, A].
-            generator: Draws nothing: no part of this loss is random.
+            generator: Not used: this loss draws no random numbers.
 
         Raises:
-            ValueError: The shapes do not belong together, or ticks have a weight and there is one only.
+            ValueError: The shapes do not match, or a temporal weight is given a single tick.
         """
         ticks = views.shape[1] if views.ndim == 6 else 1
         if self.config.temporal_weight and ticks < 2:
@@ -116,15 +119,16 @@ class SeqJepa(nn.Module):
                 "seq_jepa.temporal_weight is above 0, which needs views [N, T, M, H, W, C] "
                 f"of at least two ticks, got {tuple(views.shape)}"
             )
-        loss, summary = self.predict_view(views, actions)
-        if not self.config.temporal_weight:
-            return loss, {"prediction": loss.item()}
-        context, target = summary[:, :-1].flatten(0, 1), summary[:, 1:].flatten(0, 1)
-        later = losses.whitened_prediction_loss(context, target, self.config.ridge)
-        return loss + self.config.temporal_weight * later, {"prediction": loss.item(), "ticks": later.item()}
+        loss, readout = self.predict_view(views, actions)
+        terms = {"prediction": loss.item()}
+        if self.config.temporal_weight:
+            context, target = readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1)
+            temporal = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            loss, terms["temporal"] = loss + self.config.temporal_weight * temporal, temporal.item()
+        return loss, terms
 
     def predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of predicting the last view, and the read-out of those before it.
+        """Return the loss of predicting the last view, and the readout of those before it.
 
         Args:
             views: As for `loss`.
@@ -134,54 +138,54 @@ class SeqJepa(nn.Module):
             Scalar; and [N, dim] or [N, T, dim].
 
         Raises:
-            ValueError: The shapes do not belong together.
+            ValueError: The shapes do not match.
         """
         self._check(views, actions, least=2)
-        before = views.shape[:-4]
+        leading = views.shape[:-4]
         views, actions = views.flatten(0, -5), actions.flatten(0, -3)
-        moves = self._embed_actions(actions)
-        aggregate = self._gather(self.codes(views[:, :-1]), moves[:, :-1])  # [N T, D_agg]
+        embedded = self._embed_actions(actions)
+        aggregate = self._aggregate(self.encode_views(views[:, :-1]), embedded[:, :-1])  # [N T, D_agg]
         with torch.no_grad():
             target = self.target(views[:, -1])  # [N T, D]
-        predicted = self.predictor(torch.cat([aggregate, moves[:, -1]], dim=1))
-        return losses.cosine_loss(predicted, target), self.read_out(aggregate).unflatten(0, before)
+        predicted = self.predictor(torch.cat([aggregate, embedded[:, -1]], dim=1))
+        return losses.cosine_loss(predicted, target), self.readout(aggregate).unflatten(0, leading)
 
     def update_ema(self, momentum: float | None = None) -> None:
-        """Move the target network towards the encoder; call it after each step of the optimiser.
+        """Move the target network towards the encoder; call it after each optimizer step.
 
         Args:
-            momentum: Share of itself that the target keeps; the settings' where it is left out.
+            momentum: Share of itself that the target keeps; `SeqModelConfig.momentum` by default.
         """
         update_ema(self.target, self.encoder, self.config.momentum if momentum is None else momentum)
 
     def _embed_actions(self, actions: Tensor) -> Tensor:
-        """[N, M, A] -> [N, M, E], all in one batch: equal actions embed equally, wherever they stand.
+        """Return embedded actions, [N, M, A] -> [N, M, E]; E is 0 without action conditioning.
 
-        E is 0 where actions are not looked at.
+        They are normalized as one batch, so that equal actions embed equally at every position.
         """
-        if self.embed_action is None:
-            return self.start.new_zeros(*actions.shape[:2], 0)
+        if self.action_embedding is None:
+            return self.query.new_zeros(*actions.shape[:2], 0)
         if actions.numel() == 0:
-            return self.start.new_zeros(*actions.shape[:2], self.config.action_dim)
-        moves = self.embed_action(actions.to(self.start).flatten(0, 1))
-        return moves.unflatten(0, actions.shape[:2])
+            return self.query.new_zeros(*actions.shape[:2], self.config.action_dim)
+        embedded = self.action_embedding(actions.to(self.query).flatten(0, 1))
+        return embedded.unflatten(0, actions.shape[:2])
 
-    def _gather(self, codes: Tensor, moves: Tensor) -> Tensor:
-        """[N, M, D] and [N, M - 1, E] -> [N, D_agg]."""
-        moves = nn.functional.pad(moves, (0, 0, 0, 1))  # nothing leads away from the last view
-        start = self.start.expand(len(codes), 1, -1)
-        tokens = torch.cat([start, torch.cat([codes, moves], dim=2)], dim=1)  # [N, 1 + M, D_agg]
+    def _aggregate(self, latents: Tensor, embedded: Tensor) -> Tensor:
+        """Return aggregates of latents [N, M, D] and embedded actions [N, M - 1, E], [N, D_agg]."""
+        embedded = nn.functional.pad(embedded, (0, 0, 0, 1))  # no action follows the last view
+        query = self.query.expand(len(latents), 1, -1)
+        tokens = torch.cat([query, torch.cat([latents, embedded], dim=2)], dim=1)  # [N, 1 + M, D_agg]
         return self.aggregator(tokens)[:, 0]
 
     def _check(self, views: Tensor, actions: Tensor, least: int) -> None:
-        known = (5,) if least == 1 else (5, 6)
-        if views.ndim not in known or views.shape[-4] < least:
+        axes = (5,) if least == 1 else (5, 6)
+        if views.ndim not in axes or views.shape[-4] < least:
             raise ValueError(f"views are [N, M, H, W, C] with M >= {least}, got {tuple(views.shape)}")
         expected = (*views.shape[:-4], views.shape[-4] - 1, self.action_dim)
         if tuple(actions.shape) != expected:
             raise ValueError(f"these views need actions {expected}, got {tuple(actions.shape)}")
         if least > 1 and self.training and views.shape[:-4].numel() < 2:
-            raise ValueError("training normalises over the batch: at least two sequences are needed")
+            raise ValueError("training normalizes over the batch: at least two sequences are needed")
 
 
 def _action_embedding(action_dim: int, config: SeqModelConfig) -> nn.Module:

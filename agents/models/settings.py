@@ -18,7 +18,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
 AUXILIARY_TASKS = ("random", "reward", "positions")
 KINDS: Mapping[str, str] = {  # kind of world model: where its class is
-    "jepa": "agents.models.world_model:Jepa",
+    "jepa": "agents.models.jepa:Jepa",
     "seq_jepa": "agents.models.conditioned:SeqJepaAgent",
     "p_jepa": "agents.models.conditioned:PJepaAgent",
 }

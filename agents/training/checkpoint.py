@@ -1,4 +1,4 @@
-"""A world model on disk: safetensors, written whole or not at all."""
+"""Checkpoints: safetensors files with facts in their metadata, written atomically."""
 
 import json
 from collections.abc import Mapping
@@ -12,22 +12,27 @@ from torch import Tensor, nn
 
 from agents.files import digest, write_atomically
 
-FORMAT = 1
-ENTRY = "social_jepa"  # of the file's metadata
+FORMAT = 2  # raised when names of tensors or facts change
+ENTRY = "social_jepa"  # key of the file's metadata
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the text says why and what to do."""
+    """A checkpoint cannot be used; the message says why and what to do."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> str:
-    """Write tensors and facts so that a reader finds the old file or the new one, never half of one.
+    """Write a checkpoint atomically: a reader finds the old file or the new one, never part of one.
+
+    Args:
+        path: File to write.
+        tensors: Tensors by name.
+        facts: JSON values by name.
 
     Returns:
-        The hash of the file: the name of this version of the model.
+        The hash of the file, which names this version of the model.
     """
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # one entry alone: safetensors writes several in any order, and equal models would have different hashes
+    # a single entry: safetensors writes several in any order, and equal models would have different hashes
     data = save(cpu, {ENTRY: json.dumps({"format": FORMAT, "facts": facts}, sort_keys=True)})
     write_atomically(path, data)
     return digest(data)
@@ -37,7 +42,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]
     """Return (tensors, facts, hash).
 
     Raises:
-        CheckpointError: Missing, truncated, not ours, or written by a newer version.
+        CheckpointError: The file is missing, damaged, of another program, or of another format version.
     """
     try:
         data = path.read_bytes()
@@ -57,16 +62,23 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]
         raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
     if found != FORMAT:
         raise CheckpointError(
-            f"{path} has format {found}, this version reads {FORMAT}: use the version that wrote it"
+            f"{path} has checkpoint format {found}, this version of social-jepa reads format {FORMAT}: "
+            "delete it and train again, or use the version of social-jepa that wrote it"
         )
     if not isinstance(facts, dict):
-        raise CheckpointError(f"{path} is damaged (it lists no facts): delete it and train again")
+        raise CheckpointError(f"{path} is damaged (it has no facts): delete it and train again")
     return tensors, facts, digest(data)
 
 
-def check_owner(path: Path, facts: Mapping[str, object], wanted: Mapping[str, object]) -> None:
-    """Raise CheckpointError unless the facts of a checkpoint are those of the agent that wants it."""
-    for name, value in wanted.items():
+def check_owner(path: Path, facts: Mapping[str, object], expected: Mapping[str, object]) -> None:
+    """Raise CheckpointError unless a checkpoint states these facts.
+
+    Args:
+        path: File of the checkpoint, for the message.
+        facts: Facts of the checkpoint.
+        expected: Facts that it must state: name, kind and scene of its agent.
+    """
+    for name, value in expected.items():
         if facts.get(name) != value:
             raise CheckpointError(
                 f"{path} is of another {name} ({facts.get(name)}, here {value}): "
@@ -80,7 +92,11 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_model(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Restore a model from the tensors named ``model.<name>``."""
+    """Restore a model from the tensors of `model_tensors`.
+
+    Raises:
+        CheckpointError: The tensors are of a model with other settings.
+    """
     try:
         model.load_state_dict(
             {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
@@ -89,9 +105,9 @@ def load_model(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> N
         raise CheckpointError(f"{path} was trained with other model settings: {error}") from error
 
 
-def optimizer_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return an optimiser's state as named tensors: ``optimiser.<parameter>.<name>``."""
-    state = optimiser.state_dict()["state"]
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's state as named tensors: ``optimizer.<parameter>.<name>``."""
+    state = optimizer.state_dict()["state"]
     return {
         f"optimizer.{index}.{name}": torch.as_tensor(value)
         for index, values in state.items()
@@ -99,17 +115,17 @@ def optimizer_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def load_optimizer(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore what `optimizer_tensors` returned."""
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore an optimizer from the tensors of `optimizer_tensors`; other tensors are ignored."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
             parameter = parameters[int(index)]
             if value.shape == parameter.shape:
-                # a fused step walks through weight and moments side by side in memory: same strides
+                # a fused step reads weight and moments side by side in memory: they need the same strides
                 value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             state.setdefault(int(index), {})[name] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,4 +1,4 @@
-"""One readable loop: read fresh frames, take a step, say how it goes, save now and then."""
+"""The training loop of one agent: replay buffer, optimizer, schedule, online steps."""
 
 import math
 import time
@@ -15,60 +15,70 @@ from agents.training.checkpoint import load_optimizer
 from agents.training.settings import TrainingConfig
 from env.recording import Recorder, ReplayBuffer
 
-CHUNK = 256  # ticks recorded between two looks at whether to stop
+CHUNK = 256  # ticks recorded between two calls of `stop`
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the text names the remedy."""
+    """Training cannot continue; the message names the setting to change."""
 
 
 class Trainer:
-    """A world model in the making: its optimiser, its window on the scene, and how far it is.
+    """Trains one world model on frames of one camera.
 
-    The segments of step s come from a generator keyed by (seed, s) and the window holds the same ticks at
-    step s in every life, so a run that was stopped and resumed takes the same steps as one that was not.
+    The segments of step s come from a generator seeded by (seed, s), and the replay buffer holds the same
+    ticks at step s in every process, so that a resumed run takes the same steps as an uninterrupted one.
+
+    Attributes:
+        replay_buffer: The recorded ticks that segments are drawn from.
+        buffer_ticks: Its capacity in ticks; with several views a tick, the number of frames stays the same.
+        step: Optimizer steps done.
+        steps_replaced_by_distillation: Steps of the schedule that count as done after distillation.
+        steps_this_process: Optimizer steps since the process started: fewer than ``step`` after a resume.
+        losses: Losses, one a step.
+        record_seconds: Time spent recording.
+        train_seconds: Time spent in optimizer steps.
+        saved: Optimizer state to restore, as named tensors of `checkpoint.optimizer_tensors`.
     """
 
     def __init__(
         self, model: WorldModel, recorder: Recorder, start: int, config: TrainingConfig, seed: tuple[int, ...]
     ) -> None:
-        """Start at step 0; nothing is recorded yet.
+        """Start at step 0 with an empty replay buffer.
 
         Args:
-            model: What learns.
-            recorder: The camera that it learns from.
+            model: The world model to train.
+            recorder: Renders its frames.
             start: First tick that it may train on.
             config: How long and how fast.
-            seed: Words that the order of its data follows from.
+            seed: Seed of the order of its data.
         """
         self.model = model
         self.recorder = recorder
         self.views = recorder.views
-        # ticks: whoever looks often remembers as many frames as the others
         self.buffer_ticks = config.replay_ticks // self.views
         self.replay_buffer = ReplayBuffer(recorder, start, self.buffer_ticks)
         self.start = start
         self.config = config
         self.seed = seed
         self.step = 0
-        self.steps_replaced_by_distillation = 0  # steps of a course that a lesson stood in for
-        self.steps_this_process = 0  # steps in this life: fewer than `step` after a resume
-        self.losses: list[float] = []  # one a step
+        self.steps_replaced_by_distillation = 0
+        self.steps_this_process = 0
+        self.losses: list[float] = []
         self.record_seconds = 0.0
         self.train_seconds = 0.0
-        self.saved: Mapping[str, Tensor] = {}  # what the optimiser of a former life left
+        self.saved: Mapping[str, Tensor] = {}
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
-        """Made when it is first needed: torch loads its compiler then, for more than a second."""
-        made = build_optimizer(self.model, self.config)
+        """The optimizer, built at first use: torch then loads its compiler, for more than a second."""
+        optimizer = build_optimizer(self.model, self.config)
         if self.saved:
-            load_optimizer(made, self.saved)
-        return made
+            load_optimizer(optimizer, self.saved)
+        return optimizer
 
     @property
     def frames(self) -> int:
-        """Frames that training has read so far."""
+        """Frames read by training so far."""
         return (
             (self.step - self.steps_replaced_by_distillation)
             * self.config.segments
@@ -78,19 +88,26 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the course is over; what follows is learning on."""
+        """Whether the schedule is complete; further steps are online training."""
         return self.step >= self.config.steps
 
     @property
     def ticks_advanced(self) -> int:
-        """Ticks by which the window has moved on at this step."""
-        later = max(0, self.step - self.config.steps)
-        return (self.step - later) * self.config.new_ticks_per_step + later * max(
+        """Ticks by which the replay buffer has advanced at this step."""
+        online = max(0, self.step - self.config.steps)
+        return (self.step - online) * self.config.new_ticks_per_step + online * max(
             self.config.new_ticks_per_step, self.config.online_new_ticks
         )
 
     def record(self, stop: Callable[[], bool]) -> bool:
-        """Fill the window as this step needs it, until done or asked to stop; return whether it is done."""
+        """Fill the replay buffer for the current step.
+
+        Args:
+            stop: Called between chunks; recording ends early when it returns True.
+
+        Returns:
+            Whether the buffer is full.
+        """
         began = time.perf_counter()
         last = self.start + self.buffer_ticks + self.ticks_advanced
         first = max(self.replay_buffer.ticks.stop, last - self.buffer_ticks)
@@ -102,10 +119,18 @@ class Trainer:
         return True
 
     def run(self, on_step: Callable[[], None], stop: Callable[[], bool], until: int | None = None) -> bool:
-        """Train to a step, by default the course's last, or until asked to stop; return if it is there.
+        """Train up to a step.
+
+        Args:
+            on_step: Called after every step.
+            stop: Called before every step; training ends early when it returns True.
+            until: Step to train to; the end of the schedule by default.
+
+        Returns:
+            Whether that step was reached.
 
         Raises:
-            TrainingError: The loss is no number any more.
+            TrainingError: The loss is not finite.
         """
         self.model.train()
         until = self.config.steps if until is None else until
@@ -125,18 +150,19 @@ class Trainer:
         config = self.config
         rng = np.random.default_rng([*self.seed, self.step])
         ticks = self.replay_buffer.draw(rng, config.segments, config.segment_ticks)  # [N, T]
-        frames, senses = torch.from_numpy(self.replay_buffer.read(ticks)), self.recorder.sensor_data(ticks)
-        now = config.learning_rate * lr_factor(
-            self.step, config.steps, config.warmup, config.online_lr_factor
+        frames, sensor_data = (
+            torch.from_numpy(self.replay_buffer.read(ticks)),
+            self.recorder.sensor_data(ticks),
         )
-        set_lr(self.optimizer, now)
+        factor = lr_factor(self.step, config.steps, config.warmup, config.online_lr_factor)
+        set_lr(self.optimizer, config.learning_rate * factor)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        loss, _ = loss_with(self.model, frames, generator, senses)
+        loss, _ = loss_with(self.model, frames, generator, sensor_data)
         return take_step(self.model, self.optimizer, loss, config, self.step)
 
 
 def build_optimizer(model: WorldModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return what moves a model's weights, in a course as in a lesson."""
+    """Return the optimizer of a model, for training and distillation."""
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
     return torch.optim.AdamW(
         parameter_groups(model, model.lr_multipliers()), lr=config.learning_rate,
@@ -145,12 +171,12 @@ def build_optimizer(model: WorldModel, config: TrainingConfig) -> torch.optim.Op
 
 
 def take_step(
-    model: WorldModel, optimiser: torch.optim.Optimizer, loss: Tensor, config: TrainingConfig, step: int
+    model: WorldModel, optimizer: torch.optim.Optimizer, loss: Tensor, config: TrainingConfig, step: int
 ) -> float:
-    """Move a model's weights against the gradient of a loss, which is clipped; return the loss.
+    """Take one optimizer step on a loss with gradient clipping, and return the loss.
 
     Raises:
-        TrainingError: The loss is no number any more; the weights are left as they are.
+        TrainingError: The loss is not finite; the weights do not change.
     """
     value = loss.item()
     if not math.isfinite(value):
@@ -158,7 +184,7 @@ def take_step(
             f"the loss became {value} at step {step}; "
             f"try a lower training.learning_rate (now {config.learning_rate:g})"
         )
-    apply_gradients(model, optimiser, loss, config.grad_clip_norm)
+    apply_gradients(model, optimizer, loss, config.grad_clip_norm)
     model.after_step()
     return value
 
@@ -173,30 +199,37 @@ def apply_gradients(
     optimizer.step()
 
 
-def parameter_groups(model: nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return a model's parameters by their share of the learning rate, for an optimiser to walk through.
+def parameter_groups(model: nn.Module, multipliers: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return a model's parameters as optimizer groups, one for each learning-rate multiplier.
 
     Args:
-        model: Whose parameters.
-        shares: By the beginning of a parameter's name; the others have all of it.
+        model: The model.
+        multipliers: Multipliers by prefix of a parameter's name; 1 for all other parameters.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        share = next((share for start, share in shares.items() if name.startswith(start)), 1.0)
-        groups.setdefault(share, []).append(parameter)
-    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
+        found = (value for prefix, value in multipliers.items() if name.startswith(prefix))
+        groups.setdefault(next(found, 1.0), []).append(parameter)
+    return [{"params": parameters, "lr_multiplier": value} for value, parameters in groups.items()]
 
 
-def set_lr(optimiser: torch.optim.Optimizer, value: float) -> None:
-    """Set the learning rate of each group that `parameter_groups` made to its share of a value."""
-    for group in optimiser.param_groups:
-        group["lr"] = value * group["share"]
+def set_lr(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Set the learning rate of every group of `parameter_groups` to a value times its multiplier."""
+    for group in optimizer.param_groups:
+        group["lr"] = value * group["lr_multiplier"]
 
 
-def lr_factor(step: int, steps: int, warmup: float, afterwards: float = 0.0) -> float:
-    """Return the rate at a step as a share of its peak: a linear rise, half a cosine, then a plain."""
+def lr_factor(step: int, steps: int, warmup: float, online: float = 0.0) -> float:
+    """Return the learning rate at a step as a share of its peak: linear warm-up, cosine, then constant.
+
+    Args:
+        step: Optimizer step, from 0.
+        steps: Steps of the schedule.
+        warmup: Share of the schedule over which the rate rises.
+        online: Share after the schedule.
+    """
     if step >= steps:
-        return afterwards
+        return online
     rise = max(1, round(warmup * steps))
     if step < rise:
         return (step + 1) / rise

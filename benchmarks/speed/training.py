@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.models.jepa import Jepa
 from agents.models.registry import build_world_model
 from agents.models.settings import ModelConfig
-from agents.models.world_model import Jepa
 from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer
 from benchmarks.harness import CpuTimer, Effort, Metric, alternate, at_least
@@ -68,9 +68,9 @@ def plain_trainer(ours: Trainer) -> PlainTrainer:
     """Return the plain trainer with the current weights and normalization of ours."""
     model = ours.model
     assert isinstance(model, Jepa)
-    size = round((model.normalise.mean.numel() / 3) ** 0.5)
-    mean = model.normalise.mean.view(size, size, 3).permute(2, 0, 1).contiguous() / 255
-    plain = PlainModel(model.config, mean, 1 / (255 * model.normalise.scale))
+    size = round((model.normalize.mean.numel() / 3) ** 0.5)
+    mean = model.normalize.mean.view(size, size, 3).permute(2, 0, 1).contiguous() / 255
+    plain = PlainModel(model.config, mean, 1 / (255 * model.normalize.scale))
     plain.net.load_state_dict(model.encoder.state_dict())
     return PlainTrainer(plain, model.config, ours.config)
 
@@ -91,7 +91,7 @@ class OurStep:
         self.trainer = our_trainer(TrainingConfig(steps=SCHEDULE_STEPS, replay_ticks=replay_ticks))
         self.timer = CpuTimer()
         self.timer.wrap(self.trainer.replay_buffer, "read", "input")
-        self.timer.wrap(self.trainer.model.normalise, "forward", "normalize")
+        self.timer.wrap(self.trainer.model.normalize, "forward", "normalize")
         self.timer.wrap(self.trainer.model, "loss", "forward")
         self.timer.wrap(Tensor, "backward", "backward")
 

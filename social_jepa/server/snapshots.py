@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from alignment.graph import WORST_R2
+from alignment.graph import MIN_R2
 from alignment.status import Status
 from social_jepa.graph.records import encode
 from social_jepa.graph.results import Results, StaleAnchorsError, read_results
@@ -160,7 +160,7 @@ def understanding(results: Results) -> dict[str, Any]:
         row, column = place[edge.source], place[edge.target]
         status[row][column], direct[row][column] = edge.status, edge.r2_core
         if edge.status == Status.ACCEPTED:
-            best[row, column] = min(max(edge.r2_core or 0.0, WORST_R2), 1.0)
+            best[row, column] = min(max(edge.r2_core or 0.0, MIN_R2), 1.0)
     for middle in range(len(names)):
         best = np.maximum(best, best[:, middle, None] * best[None, middle, :])
     np.fill_diagonal(best, 1.0)

@@ -213,7 +213,7 @@ def test_requests_of_many_threads_while_the_runner_stops_all_end(group, tmp_path
 
 def test_a_custom_model_that_breaks_the_contract_is_refused_before_training(group, tmp_path, monkeypatch):
     (tmp_path / "leaky_models.py").write_text(
-        "from agents.models.world_model import Jepa\n\n\n"
+        "from agents.models.jepa import Jepa\n\n\n"
         "class Leaky(Jepa):\n"
         "    def encode(self, frames):\n"
         "        latents = super().encode(frames)\n"

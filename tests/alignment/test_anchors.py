@@ -72,7 +72,7 @@ def test_seeds_spread_over_the_pool():
 
 
 def test_more_anchors_than_ticks_is_refused():
-    with pytest.raises(ValueError, match="more anchors than ticks: 4 asked of 3"):
+    with pytest.raises(ValueError, match="more anchors than ticks: 4 of 3 requested"):
         choose_ticks([5, 6, 7, 7], 4, seed=0)
 
 

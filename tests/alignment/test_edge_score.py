@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -29,13 +28,17 @@ def generator():
     return torch.Generator().manual_seed(1)
 
 
-def test_agents_that_share_a_core_are_told_from_chance():
+def exceeds_null(edge):
+    return edge.r2_core > max(0.0, edge.null_r2) and edge.spectrum[:1] > edge.null_spectrum[:1]
+
+
+def test_agents_with_a_shared_core_exceed_the_null_in_every_score():
     fit, held = two_agents()
     maps, edge = score_edge(fit, held, (CORE, CORE), generator())
 
     assert edge.r2_core > 0.9 > edge.r2
     assert edge.null_r2 < 0.0
-    assert edge.beats_null
+    assert exceeds_null(edge)
     assert min(edge.spectrum) > 0.9 > 0.4 > max(edge.null_spectrum)
     assert edge.kappa < 1.1
     assert edge.isometry_deviation < 0.1
@@ -44,57 +47,40 @@ def test_agents_that_share_a_core_are_told_from_chance():
     assert edge.r2 == r2(maps.full(held[0]), held[1])
 
 
-@pytest.mark.parametrize(
-    ("figures", "verdict"),
-    [
-        ({}, True),
-        ({"r2_core": 0.1, "null_r2": 0.2}, False),
-        ({"r2_core": -0.1, "null_r2": -0.9}, False),  # better than chance, and worse than the mean
-        ({"spectrum": (0.2, 0.1), "null_spectrum": (0.3, 0.1)}, False),
-        ({"spectrum": (), "null_spectrum": ()}, False),
-    ],
-)
-def test_an_edge_beats_its_null_only_in_every_figure(figures, verdict):
-    fit, held = two_agents()
-    _, edge = score_edge(fit, held, (CORE, CORE), generator())
-
-    assert replace(edge, **figures).beats_null is verdict
-
-
 @pytest.mark.parametrize("seed", range(10))
-def test_strangers_do_not_beat_the_null(seed):
+def test_unrelated_agents_do_not_exceed_the_null(seed):
     fit, held = two_agents(seed)
     order = torch.randperm(len(fit[0]), generator=generator())
 
     _, edge = score_edge((fit[0], fit[1][order]), (held[0], held[1].flip(0)), (CORE, CORE), generator())
 
-    assert not edge.beats_null
+    assert not exceeds_null(edge)
     assert edge.retrieval_at_1 < 0.02
 
 
-def test_a_map_that_fits_its_own_anchors_perfectly_is_found_out():
-    """Strangers, and fewer anchors than dimensions: the fit is perfect, the held-out figures are not."""
+def test_a_map_that_overfits_its_anchors_scores_below_the_mean_on_held_out_pairs():
+    """Unrelated agents, fewer anchors than dimensions: the fit is perfect, the held-out scores are not."""
     gen = generator()
     fit, held = (normal(gen, 10, DIM), normal(gen, 10, DIM)), (normal(gen, 300, DIM), normal(gen, 300, DIM))
     maps, edge = score_edge(fit, held, (CORE, CORE), gen, ridge=1e-9)
 
     assert r2(maps.full(fit[0]), fit[1]) > 0.999
     assert edge.r2 < 0
-    assert not edge.beats_null
+    assert not exceeds_null(edge)
 
 
 @pytest.mark.parametrize("core_dims", [(0, CORE), (CORE, 0), (0, 0)])
-def test_a_collapsed_agent_has_a_worthless_edge_and_no_nan(core_dims):
+def test_an_edge_of_a_collapsed_agent_has_the_worst_scores_and_no_nan(core_dims):
     fit, held = two_agents()
     _, edge = score_edge(fit, held, core_dims, generator())
 
     assert edge.spectrum == edge.null_spectrum == ()
     assert edge.r2_core <= 0.0
     assert (edge.kappa, edge.isometry_deviation) == (math.inf, 1.0)
-    assert not edge.beats_null
+    assert not exceeds_null(edge)
 
 
-def test_cores_of_different_size_meet_in_the_smaller():
+def test_an_edge_of_cores_of_different_size_has_the_spectrum_of_the_smaller():
     fit, held = two_agents()
     maps, edge = score_edge(fit, held, (CORE, CORE - 2), generator())
 
@@ -103,7 +89,7 @@ def test_cores_of_different_size_meet_in_the_smaller():
     assert edge.r2_core > 0.9
 
 
-def test_a_robust_core_survives_bad_rows_that_spoil_procrustes():
+def test_a_robust_core_fit_tolerates_bad_rows_that_degrade_procrustes():
     (source, target), held = two_agents(noise=0.05)
     target[:12] = 5 * target[:12].flip(0)
 
@@ -135,7 +121,7 @@ def test_an_orthogonal_core_needs_fewer_pairs_than_a_full_map():
 
 
 @pytest.mark.parametrize("budgets", [[0], [4, 65]])
-def test_budgets_that_cannot_be_spent_are_refused(budgets):
+def test_budgets_outside_the_number_of_fit_pairs_are_refused(budgets):
     fit, held = two_agents(pairs=64)
 
     with pytest.raises(ValueError, match="between 1 and the 64 fit pairs"):

@@ -124,12 +124,13 @@ def test_the_core_spectrum_solves_a_generalised_eigenproblem():
 def test_the_best_path_is_the_best_of_all_paths():
     rng = np.random.default_rng(0)
     names = "abcdef"
-    graph = TranslationGraph()
+    edges, identity = [], LinearMap(torch.eye(2), torch.zeros(2))
     for one in names:
         for other in set(names) - {one}:
-            worth = float(rng.uniform(0.2, 1.0))
-            graph.put(Edge(one, other, "accepted", r2_core=worth, map=LinearMap.identity(2)))
+            quality = float(rng.uniform(0.2, 1.0))
+            edges.append(Edge(one, other, "accepted", r2_core=quality, map=identity))
 
-    every_way = networkx.all_simple_paths(graph.to_networkx(), "a", "f")
+    graph = TranslationGraph(edges=edges)
+    all_paths = networkx.all_simple_paths(graph.to_networkx(), "a", "f")
 
-    assert graph.quality(graph.best_path("a", "f")) == max(graph.quality(way) for way in every_way)
+    assert graph.quality(graph.best_path("a", "f")) == max(graph.quality(path) for path in all_paths)

@@ -52,7 +52,7 @@ def test_translations_agree_around_every_cycle_where_pairwise_ones_do_not():
     points = cores["agent-0"]
 
     assert cycle_error([universe.between(a, b) for a, b in steps], points) < 1e-20
-    assert cycle_error([fit_procrustes(cores[a], cores[b], centred=False) for a, b in steps], points) > 1e-3
+    assert cycle_error([fit_procrustes(cores[a], cores[b], centered=False) for a, b in steps], points) > 1e-3
 
 
 def test_many_noisy_agents_tell_more_of_the_world_than_two_do():
@@ -65,7 +65,7 @@ def test_many_noisy_agents_tell_more_of_the_world_than_two_do():
         pairs = permutations(cores, 2)
         return torch.tensor([r2(translate(a, b)(later[a]), later[b]) for a, b in pairs]).mean()
 
-    direct = score(lambda a, b: fit_procrustes(cores[a], cores[b], centred=False))
+    direct = score(lambda a, b: fit_procrustes(cores[a], cores[b], centered=False))
     assert score(universe.between) > direct
 
 
@@ -125,7 +125,7 @@ def test_what_makes_no_universe_is_refused():
     with pytest.raises(ValueError, match="the same ticks"):
         fit_universe({**cores, "agent-1": cores["agent-1"][:-1]})
     universe = fit_universe(cores)
-    with pytest.raises(ValueError, match="all 200 shared ticks"):
+    with pytest.raises(ValueError, match="one row for each of the 200 shared ticks"):
         universe.join("agent-3", cores["agent-0"][:5])
-    with pytest.raises(KeyError, match="nobody is not part"):
+    with pytest.raises(KeyError, match="nobody is not in"):
         universe.between("agent-0", "nobody")

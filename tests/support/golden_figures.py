@@ -44,7 +44,7 @@ KINDS = {
     ),
     "p_jepa": ("p_jepa", MODEL),
     "p_jepa_positions": ("p_jepa", replace(MODEL, p_jepa=replace(MODEL.p_jepa, task="positions"))),
-    "custom": ("custom_world_model:Coarse", MODEL),
+    "custom": ("custom_world_model:MlpWorldModel", MODEL),
 }
 
 

@@ -1,4 +1,4 @@
-"""World models with one defect each, and the sentence that each must be refused with."""
+"""World models with one defect each, and the message that each must be refused with."""
 
 import torch
 from torch import nn
@@ -8,8 +8,8 @@ from agents.models.world_model import WorldModel
 SIZE, DIM = 16, 3
 
 
-class Sound(WorldModel):
-    """The least that meets the contract: a linear code, and a guess at the next one."""
+class MinimalModel(WorldModel):
+    """The smallest model that meets the contract: a linear encoder and a linear predictor."""
 
     def __init__(self):
         super().__init__()
@@ -37,117 +37,117 @@ class Sound(WorldModel):
 DEFECTS = {}
 
 
-def defect(sentence):
-    """A decorator: this class must be refused with this sentence."""
+def defect(message):
+    """A decorator: this class must be refused with this message."""
 
-    def remember(kind):
-        DEFECTS[kind.__name__] = (kind, sentence)
+    def register(kind):
+        DEFECTS[kind.__name__] = (kind, message)
         return kind
 
-    return remember
+    return register
 
 
 @defect("dim is None; set it in __init__")
-class NoDim(Sound):
+class NoDim(MinimalModel):
     def __init__(self):
         super().__init__()
         self.dim = None
 
 
-@defect("dim is 7; build it with the 3 dimensions")
-class OtherDim(Sound):
+@defect("dim is 7; build it with the requested 3 dimensions")
+class OtherDim(MinimalModel):
     def __init__(self):
         super().__init__()
         self.dim = 7
 
 
 @defect("no parameter to train")
-class Frozen(Sound):
+class Frozen(MinimalModel):
     def __init__(self):
         super().__init__()
         self.requires_grad_(False)
 
 
-@defect("no torch.nn.Module")
+@defect("not a torch.nn.Module")
 class NoModule:
     dim = DIM
 
 
 @defect("has no method predict")
 class NoPredict(nn.Module):
-    dim, calibrate, loss, encode = DIM, Sound.calibrate, Sound.loss, Sound.encode
+    dim, calibrate, loss, encode = DIM, MinimalModel.calibrate, MinimalModel.loss, MinimalModel.encode
 
 
 @defect(r"calibrate of uint8 \[64, 16, 16, 3\] failed \(RuntimeError")
-class CalibratesFloatsOnly(Sound):
+class CalibratesFloatsOnly(MinimalModel):
     def calibrate(self, frames):
         self.mean.copy_(frames.mean(0))
 
 
 @defect("calibrate overwrites its frames")
-class CalibratesInPlace(Sound):
+class CalibratesInPlace(MinimalModel):
     def calibrate(self, frames):
         frames.div_(2, rounding_mode="floor")
 
 
 @defect("encode overwrites its frames")
-class EmbedsInPlace(Sound):
+class EncodesInPlace(MinimalModel):
     def encode(self, frames):
         return super().encode(frames.bitwise_not_())
 
 
 @defect("encode returned torch.float64; return float32")
-class Double(Sound):
+class Double(MinimalModel):
     def encode(self, frames):
         return super().encode(frames).double()
 
 
 @defect(r"encode returned \(64, 4\) for 64 frames")
-class TooWide(Sound):
+class TooWide(MinimalModel):
     def encode(self, frames):
         return nn.functional.pad(super().encode(frames), (0, 1))
 
 
 @defect("encode returned tuple")
-class Pair(Sound):
+class Pair(MinimalModel):
     def encode(self, frames):
         return super().encode(frames), None
 
 
 @defect(r"encode returned \(3,\) for 1 frames")
-class Squeezes(Sound):
+class Squeezes(MinimalModel):
     def encode(self, frames):
         return super().encode(frames).squeeze(0)
 
 
 @defect("encode returned a value that is not finite")
-class BlindInTheDark(Sound):
+class NotFiniteForBlackFrames(MinimalModel):
     def encode(self, frames):
         return super().encode(frames) * frames.float().mean((1, 2, 3), keepdim=True).flatten(1).log()
 
 
-@defect("other codes later")
-class Noisy(Sound):
+@defect("different latents")
+class Noisy(MinimalModel):
     def encode(self, frames):
         return super().encode(frames) + 0.1 * torch.randn(DIM)
 
 
-@defect("other codes later")
-class LearnsWhenItLooks(Sound):
+@defect("different latents")
+class LearnsWhileEncoding(MinimalModel):
     def encode(self, frames):
         self.mean.lerp_(frames.float().mean(0), 0.1)
         return super().encode(frames)
 
 
 @defect("depends on the other frames of its batch")
-class CentresTheBatch(Sound):
+class CentersTheBatch(MinimalModel):
     def encode(self, frames):
-        codes = super().encode(frames)
-        return codes - codes.mean(0)
+        latents = super().encode(frames)
+        return latents - latents.mean(0)
 
 
 @defect("depends on the other frames of its batch")
-class NormalisesTheBatch(Sound):
+class NormalizesTheBatch(MinimalModel):
     def __init__(self):
         super().__init__()
         self.norm = nn.BatchNorm1d(DIM, track_running_stats=False)
@@ -156,20 +156,20 @@ class NormalisesTheBatch(Sound):
         return self.norm(super().encode(frames)) if len(frames) > 1 else super().encode(frames)
 
 
-@defect("a frame alone has another code")
-class CountsTheBatch(Sound):
+@defect("a frame alone has another latent")
+class CountsTheBatch(MinimalModel):
     def encode(self, frames):
         return super().encode(frames) * len(frames)
 
 
 @defect(r"predict of \(64, 3\) must return one tensor of that shape")
-class PredictsTheMean(Sound):
+class PredictsTheMean(MinimalModel):
     def predict(self, latent):
         return super().predict(latent).mean(0)
 
 
 @defect(r"predict of \[64, 3\] failed")
-class PredictsOtherWidths(Sound):
+class PredictsOtherWidths(MinimalModel):
     def __init__(self):
         super().__init__()
         self.predictor = nn.Linear(DIM + 1, DIM)

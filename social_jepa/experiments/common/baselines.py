@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from agents.models.encoder import FrameEncoder, Normalise
+from agents.models.encoder import FrameEncoder, Normalize
 from agents.models.losses import nt_xent_loss, prediction_loss
 from agents.models.precision import mixed_precision
 from agents.models.settings import EncoderConfig, ModelConfig
@@ -82,8 +82,8 @@ class Autoencoder(EncoderBaseline):
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the mean squared reconstruction error over the scored pixels, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
-        with mixed_precision(self.encoder.normalise.mean.device, self.config.precision) as dtype:
-            pixels = self.encoder.normalise(flat, dtype)  # [N T, C, H, W]
+        with mixed_precision(self.encoder.normalize.mean.device, self.config.precision) as dtype:
+            pixels = self.encoder.normalize(flat, dtype)  # [N T, C, H, W]
             inputs, scored = self.corrupt(pixels, generator)
             reconstructed = self.decoder(self.encoder.net(inputs))
         errors = (reconstructed.float() - pixels.float()).square() * scored
@@ -175,13 +175,13 @@ class PixelPca(WorldModel):
         """Create it with components of 0; `calibrate` computes them, training steps change nothing."""
         super().__init__()
         self.dim = config.dim
-        self.normalise = Normalise(frame_size)
+        self.normalize = Normalize(frame_size)
         self.register_buffer("components", torch.zeros(3 * frame_size * frame_size, config.dim))
         self.unused = nn.Parameter(torch.zeros(()))  # optimizers need a parameter
 
     def calibrate(self, frames: Tensor) -> None:
         """Compute the components of frames exactly, uint8 [N, H, W, C] with N >= D."""
-        self.normalise.fit(frames)
+        self.normalize.fit(frames)
         rows = self._pixels(frames)
         # The covariance of N frames has rank N at most: their [N, N] inner products determine it.
         values, axes = torch.linalg.eigh(rows @ rows.T)
@@ -201,4 +201,4 @@ class PixelPca(WorldModel):
         return latent
 
     def _pixels(self, frames: Tensor) -> Tensor:
-        return self.normalise(frames, torch.float32).flatten(1)
+        return self.normalize(frames, torch.float32).flatten(1)

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from agents.models.jepa import Jepa
 from agents.models.settings import ModelConfig
-from agents.models.world_model import Jepa
 
 PATCH = 8  # pixels, the side of a patch
 BLOCKS = 2

@@ -39,7 +39,7 @@ class ProbeData:
 
 def frozen_encoder(model: Model) -> Encode:
     """Return the function from views to the latents of a model."""
-    network = model.codes if isinstance(model, SeqJepa) else model.encode
+    network = model.encode_views if isinstance(model, SeqJepa) else model.encode
     return lambda frames: apply_in_chunks(network, frames)
 
 

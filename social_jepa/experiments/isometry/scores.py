@@ -31,7 +31,7 @@ MAX_CHOICES = 16  # random choices of so many pairs; fewer where one choice is a
 FITS: Mapping[str, Fit] = {
     "procrustes": fit_core,
     "ridge": fit_ridge,
-    "robust": partial(fit_robust, centred=False),
+    "robust": partial(fit_robust, centered=False),
 }
 EdgeScore = Callable[[TrainedAgent, TrainedAgent], Score]
 

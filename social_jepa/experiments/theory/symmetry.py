@@ -17,9 +17,9 @@ import torch
 from scipy.stats import ortho_group
 from torch import Tensor
 
-from agents.models.world_model import ResidualPredictor
+from agents.models.jepa import ResidualPredictor
 from agents.streams import seeded
-from alignment.fit import centre
+from alignment.fit import center
 from alignment.linear_map import LinearMap
 from alignment.score import kappa, spectrum
 from social_jepa.experiments.common.training_loop import fit_model
@@ -82,7 +82,7 @@ def train_predictor(latents: WhiteLatents, steps: int, words: Sequence[int], log
 def fit_predictor(latents: WhiteLatents) -> Predict:
     """Return the least-squares predictor of the successors of the first half of the held-out latents."""
     half = len(latents.heldout) // 2
-    (now, now_mean), (later, later_mean) = centre(latents.heldout[:half]), centre(latents.successor[:half])
+    (now, now_mean), (later, later_mean) = center(latents.heldout[:half]), center(latents.successor[:half])
     # Not torch.linalg.lstsq: its rounding depends on the memory addresses of its copies.
     weight = torch.cholesky_solve(now.T @ later, torch.linalg.cholesky(now.T @ now))
     return LinearMap(weight, (later_mean - now_mean @ weight)[0])

@@ -29,7 +29,7 @@ BOTH_CORRUPTED, ONE_CORRUPTED, BOTH_INTACT = EDGE_KINDS = (
 
 def fit_methods(keep: float) -> Mapping[str, Callable[[Cores], EdgeMaps]]:
     """Return the methods that are compared, by name; the trimmed ones trust a share of the rows."""
-    robust = partial(fit_robust, keep=keep, centred=False)
+    robust = partial(fit_robust, keep=keep, centered=False)
     return {
         "universe": lambda cores: fit_universe(cores).between,
         "universe, trimmed": lambda cores: fit_universe(cores, keep).between,

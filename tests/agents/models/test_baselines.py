@@ -118,7 +118,7 @@ def test_the_gradient_reaches_every_parameter_but_those_of_a_target_network(kind
     loss, parts = found.loss(*pairs(np.random.default_rng(0)), generator())
     loss.backward()
     still = {name for name, weight in found.named_parameters() if weight.grad is None}
-    slow = {name for name, _ in found.named_parameters() if name.startswith("slow_")}
+    slow = {name for name, _ in found.named_parameters() if name.startswith("target_")}
 
     assert still == slow
     assert bool(slow) == (kind == "byol")
@@ -140,7 +140,7 @@ def test_byol_is_two_less_twice_the_cosine_both_ways():
     with torch.no_grad():
         loss, _ = found.loss(first, second, generator())
         guess = [found.predictor(found.projector(found.encode(view))) for view in (first, second)]
-        truth = [found.slow_projector(found.slow_encoder(view)) for view in (second, first)]
+        truth = [found.target_projector(found.target_encoder(view)) for view in (second, first)]
     cosines = [(p * t).sum(1) / (p.norm(dim=1) * t.norm(dim=1)) for p, t in zip(guess, truth, strict=True)]
 
     assert loss.item() == pytest.approx(sum((2 - 2 * cosine).mean().item() for cosine in cosines), abs=1e-5)
@@ -151,13 +151,13 @@ def test_a_target_follows_its_momentum_and_the_rest_stays(kind):
     found = model(kind)
     with torch.no_grad():
         for name, weight in found.named_parameters():
-            if not name.startswith("slow_"):
+            if not name.startswith("target_"):
                 weight.add_(1.0)
     before = {name: weight.clone() for name, weight in found.named_parameters()}
     found.update_ema()
 
     for name, weight in found.named_parameters():
-        fast = before.get(name.removeprefix("slow_"))
+        fast = before.get(name.removeprefix("target_"))
         torch.testing.assert_close(weight, 0.996 * before[name] + 0.004 * fast, atol=1e-6, rtol=0)
 
 

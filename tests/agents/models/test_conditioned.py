@@ -95,7 +95,9 @@ def test_the_target_network_follows_after_each_step(tmp_path):
 
 def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
     model = build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0,))
-    groups = {group["share"]: group["params"] for group in parameter_groups(model, model.lr_multipliers())}
+    groups = {
+        group["lr_multiplier"]: group["params"] for group in parameter_groups(model, model.lr_multipliers())
+    }
 
     assert set(groups) == {0.3, 1.0}
     assert {id(part) for part in groups[0.3]} == {id(part) for part in model.model.encoder.parameters()}
@@ -144,7 +146,7 @@ def test_who_is_not_given_what_it_needs_says_what_is_missing(tmp_path, kind):
     looks = (SEQ.views,) if kind == "seq_jepa" else ()
     frames = torch.zeros(2, 2, *looks, 16, 16, 3, dtype=torch.uint8)
 
-    with pytest.raises(ValueError, match=rf"a {kind} model needs .*SensingRecorder"):
+    with pytest.raises(ValueError, match=rf"a {kind} model needs .*SensorRecorder"):
         loss_with(model, frames, torch.Generator(), SensorData())
 
 

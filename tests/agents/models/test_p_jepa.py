@@ -169,7 +169,7 @@ def test_a_function_that_is_no_number_somewhere_is_refused():
     batch = list(transitions(np.random.default_rng(0)))
     batch[3] = batch[3].clone()
     batch[3][5] = float("nan")
-    with pytest.raises(ValueError, match="the function that the head learns returned what"):
+    with pytest.raises(ValueError, match="the target function returned a value"):
         model().loss(*batch)
 
 

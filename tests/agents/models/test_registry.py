@@ -3,14 +3,16 @@ import sys
 import pytest
 import torch
 
+from agents.models.jepa import Jepa
 from agents.models.registry import build_world_model, load_kind
 from agents.models.settings import KINDS, ModelConfig
-from agents.models.world_model import Jepa, WorldModel
+from agents.models.world_model import WorldModel
 
 CONFIG = ModelConfig(dim=4, width=4, hidden=16, precision="fp32")
 
 OWN = """
-from agents.models.world_model import Jepa, WorldModel
+from agents.models.jepa import Jepa
+from agents.models.world_model import WorldModel
 
 class Mine(Jepa):
     pass
@@ -28,12 +30,12 @@ value = 3
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of a user's own modules, on the path; what tests import from it is forgotten afterwards."""
+    """A folder of custom modules on the path; what tests import from it is removed from sys.modules."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_models").mkdir()
     (tmp_path / "my_models" / "own.py").write_text(OWN)
     (tmp_path / "my_models" / "broken.py").write_text("1 / 0")
-    (tmp_path / "my_models" / "needy.py").write_text("import a_library_that_nobody_has")
+    (tmp_path / "my_models" / "needy.py").write_text("import a_library_that_does_not_exist")
     (tmp_path / "my_models" / "script.py").write_text("raise SystemExit(3)")
     (tmp_path / "my_models" / "typo.py").write_text("class Mine(:")
     known = set(sys.modules)
@@ -44,7 +46,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_known_kinds_are_the_classes_they_name():
-    assert load_kind("jepa") is load_kind("agents.models.world_model:Jepa") is Jepa
+    assert load_kind("jepa") is load_kind("agents.models.jepa:Jepa") is Jepa
     assert all(issubclass(load_kind(kind), WorldModel) for kind in KINDS)
 
 
@@ -63,29 +65,29 @@ HOSTILE = {
     ":": "must read package.module:Class",
     ":Jepa": "must read package.module:Class",
     "agents.models.world_model:": "must read package.module:Class",
-    "agents.models.world_model:Jepa:Jepa": "must read package.module:Class",
+    "agents.models.jepa:Jepa:Jepa": "must read package.module:Class",
     "agents..world_model:Jepa": "must read package.module:Class",
     ".world_model:Jepa": "must read package.module:Class",
     "agents/world_model:Jepa": "must read package.module:Class",
-    "agents.models.world_model:Jepa()": "must read package.module:Class",
+    "agents.models.jepa:Jepa()": "must read package.module:Class",
     "agents.models.world_model: Jepa": "must read package.module:Class",
     "agents.models.world_model:class": "must read package.module:Class",
-    "agents.models.world_model:Jepa\n": "must read package.module:Class",
+    "agents.models.jepa:Jepa\n": "must read package.module:Class",
     "C:\\models\\mine.py": "must read package.module:Class",
     "agents.models.world_model:Jeppa": "has no Jeppa",
     "agents.models.world_model:torch": "no world model",
-    "agents.models.world_model:ResidualPredictor": "no world model",
+    "agents.models.jepa:ResidualPredictor": "no world model",
     "agents.models.world_model:__doc__": "no world model",
     "os:system": "no world model",
-    "agents.models.world_model:WorldModel": "leaves out calibrate, encode, loss, predict",
-    "my_models.own:Half": "leaves out calibrate, loss, predict",
+    "agents.models.world_model:WorldModel": "does not define calibrate, encode, loss, predict",
+    "my_models.own:Half": "does not define calibrate, loss, predict",
     "my_models.own:factory": "no world model",
     "my_models.own:value": "no world model",
     "my_models.other:Mine": "no module my_models.other; install it",
     "no_such_package_anywhere.own:Mine": "no module no_such_package_anywhere; install it",
     "my_models.own.deeper:Mine": r"importing my_models.own.deeper failed|no module",
     "my_models.broken:Mine": r"failed \(ZeroDivisionError",
-    "my_models.needy:Mine": r"failed \(ModuleNotFoundError: No module named 'a_library_that_nobody_has'",
+    "my_models.needy:Mine": r"failed \(ModuleNotFoundError: No module named 'a_library_that_does_not_exist'",
     "my_models.script:Mine": r"failed \(SystemExit: 3",
     "my_models.typo:Mine": r"failed \(SyntaxError",
 }
@@ -100,7 +102,7 @@ def test_a_kind_that_names_no_world_model_is_refused_with_a_remedy(folder, kind)
 
 
 @pytest.mark.parametrize("kind", ["os.path:remove()", "my_models..own:Mine", "../my_models/own:Mine"])
-def test_nothing_is_imported_for_a_kind_that_is_misspelt(folder, kind):
+def test_nothing_is_imported_for_a_malformed_kind(folder, kind):
     before = set(sys.modules)
     with pytest.raises(ValueError, match="must read"):
         load_kind(kind)

@@ -42,7 +42,7 @@ def without_gradient(found):
 def test_the_gradient_reaches_every_parameter_but_the_target_network(changes):
     found = model(**changes)
     with torch.no_grad():
-        found.start.normal_(generator=generator())
+        found.query.normal_(generator=generator())
     loss, parts = found.loss(*sequences(ticks=(3,) if "temporal_weight" in changes else ()), generator())
     loss.backward()
     target = {f"target.{name}" for name, _ in found.target.named_parameters()}
@@ -71,7 +71,7 @@ def test_the_loss_is_one_minus_the_cosine_between_prediction_and_target_code():
     with torch.no_grad():
         loss, parts = found.loss(views, actions, generator())
         aggregate = found.aggregate(views[:, :-1], actions[:, :-1])
-        move = found.embed_action(actions[:, -1])
+        move = found.action_embedding(actions[:, -1])
         predicted = found.predictor(torch.cat([aggregate, move], 1)).numpy()
         target = found.target(views[:, -1]).numpy()
     lengths = np.linalg.norm(predicted, axis=1) * np.linalg.norm(target, axis=1)
@@ -117,7 +117,7 @@ def test_any_number_of_views_can_be_gathered_after_training_on_another(views):
         aggregate = found.train(mode).aggregate(pictures, actions)
         assert aggregate.shape == (12, 12)
         assert torch.isfinite(aggregate).all()
-    assert found.codes(pictures).shape == (12, views, 8)
+    assert found.encode_views(pictures).shape == (12, views, 8)
 
 
 def test_when_evaluating_a_sequence_does_not_depend_on_its_neighbours():
@@ -132,11 +132,11 @@ def test_when_evaluating_a_sequence_does_not_depend_on_its_neighbours():
 
 def test_a_code_is_a_view_by_itself_and_a_single_view_is_a_sequence_of_one():
     found, (views, actions) = model(temporal_weight=1.0).eval(), sequences()
-    codes = found.codes(views)
+    codes = found.encode_views(views)
     single = found.encode(views[:, 0])
 
-    torch.testing.assert_close(codes[:, 2], found.codes(views[:, 2]), atol=1e-5, rtol=1e-4)
-    assert torch.equal(single, found.read_out(found.aggregate(views[:, :1], actions[:, :0])))
+    torch.testing.assert_close(codes[:, 2], found.encode_views(views[:, 2]), atol=1e-5, rtol=1e-4)
+    assert torch.equal(single, found.readout(found.aggregate(views[:, :1], actions[:, :0])))
     assert single.shape == (12, found.dim) == (12, 3)
     assert single.dtype == codes.dtype == torch.float32
 
@@ -148,7 +148,7 @@ def test_equal_actions_embed_equally_wherever_they_stand():
 
     assert torch.equal(embedded[:, 0], embedded[:, 2])
     torch.testing.assert_close(embedded.mean((0, 1)), torch.zeros(4), atol=1e-6, rtol=0)
-    assert not list(found.embed_action[1].parameters())  # its BatchNorm has no scale and shift of its own
+    assert not list(found.action_embedding[1].parameters())  # its BatchNorm has no scale and shift of its own
 
 
 def test_a_target_network_follows_the_encoder_by_the_momentum_of_the_settings():
@@ -169,11 +169,11 @@ def test_the_term_over_ticks_is_the_whitened_prediction_of_the_read_out():
     found, (views, actions) = model(temporal_weight=0.5).eval(), sequences(count=20, ticks=(3,))
     loss, parts = found.loss(views, actions, generator())
     flat = found.aggregate(views[:, :, :-1].flatten(0, 1), actions[:, :, :-1].flatten(0, 1))
-    summary = found.read_out(flat).unflatten(0, (20, 3))
+    summary = found.readout(flat).unflatten(0, (20, 3))
     expected = whitened_prediction_loss(summary[:, :-1].flatten(0, 1), summary[:, 1:].flatten(0, 1))
 
-    assert parts["ticks"] == pytest.approx(expected.item(), abs=1e-4)
-    assert loss.item() == pytest.approx(parts["prediction"] + 0.5 * parts["ticks"], abs=1e-5)
+    assert parts["temporal"] == pytest.approx(expected.item(), abs=1e-4)
+    assert loss.item() == pytest.approx(parts["prediction"] + 0.5 * parts["temporal"], abs=1e-5)
 
 
 def test_without_weight_for_ticks_they_are_more_sequences():
@@ -240,6 +240,6 @@ def test_ticks_with_a_weight_need_ticks_and_frames_are_bytes():
     with pytest.raises(ValueError, match="two ticks"):
         model(temporal_weight=1.0).loss(*sequences(), generator())
     with pytest.raises(ValueError, match="uint8"):
-        model().codes(sequences()[0].float())
+        model().encode_views(sequences()[0].float())
     with pytest.raises(ValueError, match="action_dim=0"):
         SeqJepa(CONFIG, 16, 0)

@@ -45,19 +45,19 @@ def test_tensors_and_facts_come_back_bit_for_bit(path):
         assert torch.equal(tensors[name], tensor)
 
 
-def test_the_hash_is_that_of_the_file_and_names_what_is_in_it(path, tmp_path):
+def test_the_hash_is_that_of_the_file_and_depends_on_its_content_alone(path, tmp_path):
     name = read_checkpoint(path)[2]
     assert name == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     assert write_checkpoint(tmp_path / "same", TENSORS, dict(reversed(FACTS.items()))) == name
     assert write_checkpoint(tmp_path / "other", TENSORS, {**FACTS, "step": 8}) != name
 
 
-def test_a_checkpoint_is_a_table_of_contents_and_numbers_and_no_code(path):
-    """Read by hand, without the library: every byte is accounted for."""
+def test_a_checkpoint_is_a_json_header_and_tensors_and_no_code(path):
+    """Parsed without the library: every byte is accounted for."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    assert json.loads(header.pop("__metadata__")["social_jepa"]) == {"format": 1, "facts": FACTS}
+    assert json.loads(header.pop("__metadata__")["social_jepa"]) == {"format": 2, "facts": FACTS}
     spans = sorted(entry["data_offsets"] for entry in header.values())
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
     assert spans[-1][1] == len(data) - 8 - length
@@ -74,41 +74,49 @@ def test_every_truncation_is_refused_with_a_remedy(path):
             read_checkpoint(path)
 
 
-def test_every_flipped_byte_of_the_table_of_contents_is_read_or_refused(path):
+def test_every_flipped_byte_of_the_header_is_read_or_refused(path):
     data = bytearray(path.read_bytes())
-    for place in range(8 + int.from_bytes(data[:8], "little")):
+    for offset in range(8 + int.from_bytes(data[:8], "little")):
         for flip in (0x01, 0x80):
-            data[place] ^= flip
+            data[offset] ^= flip
             path.write_bytes(data)
             try:
                 read_checkpoint(path)
             except CheckpointError as error:
                 assert str(path) in str(error)  # noqa: PT017 - most flips are refused, a few change a name
-            data[place] ^= flip
+            data[offset] ^= flip
 
 
-def test_a_missing_checkpoint_says_what_to_do(tmp_path):
+def test_a_missing_checkpoint_is_refused_with_a_remedy(tmp_path):
     with pytest.raises(CheckpointError, match="train first"):
         read_checkpoint(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
-    ("metadata", "found"), [({"social_jepa": '{"format": 2}'}, "2"), ({"by": "me"}, "none"), (None, "none")]
+    ("metadata", "found"),
+    [
+        ({"social_jepa": '{"format": 1}'}, "1"),
+        ({"social_jepa": '{"format": 3}'}, "3"),
+        ({"by": "me"}, "none"),
+        (None, "none"),
+    ],
 )
-def test_a_file_of_a_newer_version_or_of_somebody_else_is_refused(tmp_path, metadata, found):
+def test_a_file_of_another_format_or_program_is_refused_with_both_versions(tmp_path, metadata, found):
     save_file({"model.weight": torch.ones(2)}, tmp_path / "other", metadata)
-    with pytest.raises(CheckpointError, match=f"has format {found}, this version reads 1"):
+    with pytest.raises(
+        CheckpointError, match=f"has checkpoint format {found}, this version .* reads format 2"
+    ):
         read_checkpoint(tmp_path / "other")
 
 
-def test_dying_between_writing_and_renaming_leaves_the_old_one(path, monkeypatch):
+def test_an_interruption_between_writing_and_renaming_leaves_the_old_checkpoint(path, monkeypatch):
     before = read_checkpoint(path)[1:]
 
-    def die(*_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", die)
+        patched.setattr(Path, "replace", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_checkpoint(path, TENSORS, {**FACTS, "step": 8})
     assert read_checkpoint(path)[1:] == before
@@ -120,8 +128,8 @@ def test_dying_between_writing_and_renaming_leaves_the_old_one(path, monkeypatch
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_an_optimiser_comes_back_with_its_moments_laid_out_as_the_weights_are(fused):
-    """A fused step walks both through memory side by side and would pair the wrong numbers."""
+def test_a_restored_optimizer_has_moments_with_the_strides_of_the_weights(fused):
+    """A fused step reads both side by side in memory and would pair the wrong numbers."""
 
     def build():
         torch.manual_seed(0)
@@ -130,37 +138,37 @@ def test_an_optimiser_comes_back_with_its_moments_laid_out_as_the_weights_are(fu
         )
         return model, torch.optim.AdamW(model.parameters(), fused=fused)
 
-    def step(model, optimiser):
-        optimiser.zero_grad()
+    def step(model, optimizer):
+        optimizer.zero_grad()
         model(torch.arange(96.0).reshape(2, 3, 4, 4).sin()).square().sum().backward()
-        optimiser.step()
+        optimizer.step()
 
-    model, optimiser = build()
-    step(model, optimiser)
-    saved = {name: tensor.clone().contiguous() for name, tensor in optimizer_tensors(optimiser).items()}
-    again, restored = build()
-    again.load_state_dict(model.state_dict())
+    model, optimizer = build()
+    step(model, optimizer)
+    saved = {name: tensor.clone().contiguous() for name, tensor in optimizer_tensors(optimizer).items()}
+    copy, restored = build()
+    copy.load_state_dict(model.state_dict())
     load_optimizer(restored, saved)
     for _ in range(3):
-        step(model, optimiser)
-        step(again, restored)
+        step(model, optimizer)
+        step(copy, restored)
 
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
-    for weight in again.parameters():
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), copy.parameters(), strict=True))
+    for weight in copy.parameters():
         assert restored.state[weight]["exp_avg"].stride() == weight.stride()
 
 
-def test_an_agent_takes_no_other_agent_s_checkpoint(tmp_path):
+def test_a_checkpoint_of_another_agent_scene_or_model_size_is_refused(tmp_path):
     spec = tiny_spec(0, tmp_path, steps=1, segments=4, replay_ticks=16)
     agent = Agent(spec)
     agent.train()
     scene, model = replace(spec.scene, object_range=3.0), replace(spec.model, dim=5)
-    for changed, words in [
+    for changed, message in [
         (replace(spec, name="agent-1"), "another name"),
         (replace(spec, scene=scene), "another scene"),
         (replace(spec, seed=1), "another scene"),
         (replace(spec, model=model), "other model settings"),
     ]:
-        with pytest.raises(CheckpointError, match=words):
+        with pytest.raises(CheckpointError, match=message):
             Agent(changed).load()
     Agent(spec).load()

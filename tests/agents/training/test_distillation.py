@@ -170,7 +170,7 @@ def test_a_lesson_takes_rate_warmup_decay_and_clip_of_a_course_alone(pupil, less
     taught_model(pupil, *lesson, SHORT, course=course)
 
     group = made[0].param_groups[0]
-    asked = [group["share"] * 0.25 * lr_factor(step, SHORT.steps, 0.5) for step in range(SHORT.steps)]
+    asked = [group["lr_multiplier"] * 0.25 * lr_factor(step, SHORT.steps, 0.5) for step in range(SHORT.steps)]
     assert {group["weight_decay"] for group in made[0].param_groups} == {0.125}
     assert [now for now, _ in seen] == pytest.approx(asked)
     assert all(norm <= 1e-3 * 1.001 for _, norm in seen)

@@ -219,7 +219,7 @@ def test_before_any_publication_the_graph_holds_agents_in_training(run):
 
     assert results.document.training == ("agent-0", "agent-1", "agent-2", "agent-3")
     assert results.document.agents == results.document.edges == full_document(results).cycles == ()
-    with pytest.raises(NoPathError, match="no edge from agent-0 to agent-1 was ever tried"):
+    with pytest.raises(NoPathError, match="no edge from agent-0 to agent-1 was negotiated"):
         query(results, "agent-0", "agent-1")
 
 

@@ -1,0 +1,115 @@
+"""The plain JEPA, and the two predictors of the next latent."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from agents.models import losses
+from agents.models.encoder import ConvEncoder, Normalize
+from agents.models.precision import mixed_precision
+from agents.models.settings import ModelConfig
+from agents.models.world_model import WorldModel
+from alignment.fit import solve_ridge
+
+
+class ResidualPredictor(nn.Module):
+    """z + MLP(z): starts near the identity, a good guess for slow dynamics."""
+
+    def __init__(self, dim: int, hidden: int = 64) -> None:
+        """Build it for latents of this dimension."""
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return the predicted next latent, [N, D] -> [N, D]."""
+        return latent + self.net(latent)
+
+
+class LinearPredictor(nn.Module):
+    """The least-squares map from one latent to the next, as a running average of closed-form solutions."""
+
+    weight: Tensor
+    mean: Tensor
+
+    def __init__(self, dim: int, momentum: float = 0.9) -> None:
+        """Start as the identity.
+
+        Args:
+            dim: Dimensions of a latent.
+            momentum: Weight of the old estimate at each update.
+        """
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("weight", torch.eye(dim))
+        self.register_buffer("mean", torch.zeros(dim))
+
+    @torch.no_grad()
+    def update(self, context: Tensor, target: Tensor) -> None:
+        """Move the estimate towards the solution on these pairs, [N, D] each."""
+        mean = (context.mean(0) + target.mean(0)) / 2
+        x, y = (context - mean).double(), (target - mean).double()
+        solution = solve_ridge(x.T @ x, x.T @ y, ridge=1e-4)
+        self.weight.lerp_(solution.to(self.weight), 1 - self.momentum)
+        self.mean.lerp_(mean, 1 - self.momentum)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return the predicted next latent, [N, D] -> [N, D]."""
+        return (latent - self.mean) @ self.weight + self.mean
+
+
+class Jepa(WorldModel):
+    """The plain JEPA: an encoder, a predictor and a regularizer that prevents collapse.
+
+    Every frame of a segment is the context of the next one and the target of the one before. There is no
+    target network and no stop-gradient: the objective alone prevents collapse.
+    """
+
+    def __init__(self, config: ModelConfig, frame_size: int) -> None:
+        """Build it for square frames of this side; weights come from torch's current generator."""
+        super().__init__()
+        self.config = config
+        self.dim = config.dim
+        self.normalize = Normalize(frame_size)
+        self.encoder: nn.Module = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
+        closed_form = config.objective == "whitened"
+        self.predictor = LinearPredictor(config.dim) if closed_form else ResidualPredictor(config.dim)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def calibrate(self, frames: Tensor) -> None:
+        """Fix the mean frame and the scale, uint8 [N, H, W, C]."""
+        self.normalize.fit(frames.to(self.normalize.mean.device))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""
+        device = self.normalize.mean.device
+        with mixed_precision(device, self.config.precision) as dtype:
+            return self.encoder(self.normalize(frames.to(device), dtype)).float()
+
+    def predict(self, latent: Tensor) -> Tensor:
+        """Return the latent expected at the next tick, [N, D] -> [N, D]."""
+        return self.predictor(latent)
+
+    def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:
+        """Return the objective on segments, uint8 [N, T, H, W, C], and its terms."""
+        segments, ticks = frames.shape[:2]
+        latent = self.encode(frames.flatten(0, 1)).unflatten(0, (segments, ticks))  # [N, T, D]
+        context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
+        if isinstance(self.predictor, LinearPredictor):
+            self.predictor.update(context.detach(), target.detach())
+            loss = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            return loss, {"prediction": loss.item()}
+        prediction = losses.prediction_loss(self.predictor(context), target)
+        regularizer = self._regularizer(latent.flatten(0, 1), generator)
+        weight = self.config.variance if self.config.objective == "vicreg" else 1.0
+        loss = weight * prediction + regularizer
+        return loss, {"prediction": prediction.item(), "regularizer": regularizer.item()}
+
+    def _regularizer(self, latent: Tensor, generator: torch.Generator) -> Tensor:
+        config = self.config
+        if config.objective == "vicreg":
+            variance = config.variance * losses.variance_loss(latent)
+            return variance + config.covariance * losses.covariance_loss(latent)
+        if config.objective == "log_det":
+            return config.log_det * losses.log_det_loss(latent)
+        return config.sigreg * losses.sigreg_loss(latent, generator)
