@@ -10,9 +10,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from setuptools import find_packages
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+INSTALLED = find_packages(ROOT, include=PROJECT["tool"]["setuptools"]["packages"]["find"]["include"])
 PINS = (ROOT / "constraints.txt").read_text().splitlines()
 PACKAGES = ("env", "agents", "alignment", "social_jepa")
 
@@ -30,11 +32,11 @@ def test_every_folder_with_code_is_installed():
     folders = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     expected = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
 
-    assert expected <= set(PROJECT["tool"]["setuptools"]["packages"])
+    assert expected <= set(INSTALLED)
 
 
 def test_every_installed_package_is_a_folder_with_an_init_file():
-    folders = [ROOT / name.replace(".", "/") for name in PROJECT["tool"]["setuptools"]["packages"]]
+    folders = [ROOT / name.replace(".", "/") for name in INSTALLED]
 
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 

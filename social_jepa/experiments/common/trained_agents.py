@@ -151,7 +151,7 @@ def train_agent(agent: Agent, log: Log, until: int | None = None) -> float:
 
 
 def trained_agent(agent: Agent, flops: float = 0.0) -> TrainedAgent:
-    """Return what an experiment keeps of an agent.
+    """Return the TrainedAgent of an agent after training.
 
     Raises:
         ValueError: The agent has not published its core.

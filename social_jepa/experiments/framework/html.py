@@ -6,17 +6,18 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.progress import duration
-from social_jepa.report.templating import report_style
+from social_jepa.report.templating import make_environment, read_static, report_style
+
+PACKAGE = "social_jepa.experiments.framework"
 
 
 def experiment_page(folder: Path, document: Mapping[str, Any]) -> str:
@@ -32,7 +33,7 @@ def experiment_page(folder: Path, document: Mapping[str, Any]) -> str:
     images = {
         name: base64.b64encode((folder / f"{name}.png").read_bytes()).decode() for name in document["plots"]
     }
-    return _environment().get_template("experiment.html").render(
+    return _environment().get_template("experiment.html.jinja").render(
         document=document, met=met, thresholds=thresholds, time=duration(seconds), first=first, others=others,
         images=images, blocks=protocol_blocks(document["protocol"]), style=_style(),
     )  # fmt: skip
@@ -53,7 +54,7 @@ def index_page(folder: Path, page_folder: Path) -> str:
         )
         for document in find_documents(folder)
     ]
-    return _environment().get_template("index.html").render(rows=rows, style=_style())
+    return _environment().get_template("index.html.jinja").render(rows=rows, style=_style())
 
 
 def protocol_blocks(text: str) -> list[tuple[str, list[str]]]:
@@ -70,10 +71,8 @@ def protocol_blocks(text: str) -> list[tuple[str, list[str]]]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("social_jepa.experiments.framework"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    environment = make_environment(PACKAGE)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"cells": table.format_cells, "json": json.dumps, "prose": _prose}
     environment.globals |= {"columns": table.COLUMNS}
     return environment
@@ -86,6 +85,4 @@ def _prose(text: str) -> Markup:
 
 @cache
 def _style() -> Markup:
-    report = report_style()
-    own = files("social_jepa.experiments.framework").joinpath("templates/experiment.css").read_text("utf-8")
-    return Markup(report + own)
+    return report_style() + Markup(read_static(PACKAGE, ["experiment.css"]))

@@ -146,7 +146,7 @@ class Estimate:
 
 
 def _counts(seed: int, samples: int, resamples: int) -> np.ndarray:
-    """Return how often each sample of a seed is drawn, [R, n]; equal arguments give equal counts."""
+    """Return the draw counts of each sample of a seed, [R, n]; equal arguments give equal counts."""
     if samples == 1:
         return np.ones((resamples, 1))
     return _sample_counts(seed, samples, resamples).astype(np.float64)
