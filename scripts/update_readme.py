@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
-from social_jepa.experiments.framework.html import found
-from social_jepa.experiments.framework.table import bold_met, brief, interval
+from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.table import format_interval, format_number, result_row
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"
@@ -81,19 +81,19 @@ def merged(paths: Sequence[Path]) -> dict[str, Any]:
 def experiments_block() -> str:
     """Return the experiments' metrics that have thresholds as one table."""
     rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
-    for document in found(EVIDENCE):
+    for document in find_documents(EVIDENCE):
         link = f"[{document['name']}](evidence/{document['name']}/README.md)"
-        for figure in (figure for figure in document["figures"] if figure["goal"] is not None):
-            within = f" ({span})" if (span := interval(figure)) else ""
+        for metric in (metric for metric in document["metrics"] if metric["threshold"] is not None):
+            interval = f" ({text})" if (text := format_interval(metric)) else ""
             cells = (
-                figure["name"], f"{brief(figure['value'])}{within}", figure["goal"],
-                "yes" if figure["met"] else "no",
+                metric["name"], f"{format_number(metric['value'])}{interval}", metric["threshold"],
+                "yes" if metric["met"] else "no",
             )  # fmt: skip
-            rows.append(f"| {link} {bold_met(cells)}")
+            rows.append(f"| {link} {result_row(cells)}")
             link = ""
     note = (
-        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; where three "
-        "seeds differ it is too narrow ([how much](docs/how_to/experiment.md))."
+        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; it is too "
+        "narrow where three seeds differ ([how much](docs/how_to/experiment.md))."
     )
     return "\n".join([*rows, "", note])
 
@@ -137,7 +137,7 @@ def readme(text: str) -> str:
     """Return the README's text with its blocks regenerated from evidence/."""
     text = replace_block(replace_block(text, "demo", demo_block()), "bench", bench_block())
     text = replace_block(text, "soak", soak_block()) if SOAK.exists() else text
-    return replace_block(text, "experiments", experiments_block()) if found(EVIDENCE) else text
+    return replace_block(text, "experiments", experiments_block()) if find_documents(EVIDENCE) else text
 
 
 def main() -> None:

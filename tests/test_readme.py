@@ -42,10 +42,11 @@ def test_each_soak_metric_is_one_row(generator, tmp_path, monkeypatch):
 
 
 def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch):
-    goal = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "goal": "> 1", "met": False}
-    single = {"name": "n", "value": 2.0, "low": None, "high": None, "goal": ">= 1", "met": True}
-    free = goal | {"name": "free", "goal": None, "met": None}
-    document = {"name": "counting", "question": "Why?", "seeds": [0], "figures": [goal, free, single]}
+    missed = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "threshold": "> 1", "met": False}
+    single = {"name": "n", "value": 2.0, "low": None, "high": None, "threshold": ">= 1", "met": True}
+    free = missed | {"name": "free", "threshold": None, "met": None}
+    document = {"format": 1, "name": "counting", "question": "Why?", "seeds": [0]}
+    document["metrics"] = [missed, free, single]
     (tmp_path / "counting").mkdir()
     (tmp_path / "counting" / "results.json").write_text(json.dumps(document))
     monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
