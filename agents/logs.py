@@ -23,14 +23,20 @@ def log_to_file(path: str | Path) -> None:
     loggers = [logging.getLogger(name) for name in PACKAGES]
     if any(getattr(handler, "baseFilename", "") == str(file) for handler in loggers[0].handlers):
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(file, maxBytes=MAX_LOG_BYTES, backupCount=BACKUPS, encoding="utf-8")
+    handler = file_handler(file)
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+
+
+def file_handler(path: Path) -> RotatingFileHandler:
+    """Return the handler of such a file; missing parent folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=BACKUPS, encoding="utf-8")
     formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     handler.setLevel(logging.INFO)
-    for logger in loggers:
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
+    return handler

@@ -1,4 +1,4 @@
-"""What all tests share: a home folder of their own, and one small Ray for those that ask for it."""
+"""Fixtures of all tests: a temporary home folder, a small Ray, and a small run."""
 
 import atexit
 import contextlib
@@ -15,21 +15,21 @@ import pytest
 import torch
 
 # Set at import, not in a fixture: Ray reads them when it is imported, which may be while tests are collected,
-# and the worker processes inherit them.
+# and its worker processes inherit them.
 os.environ["HOME"] = tempfile.mkdtemp(prefix="social-jepa-home-")
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 os.environ["RAY_AUTH_MODE"] = "disabled"  # unset, a local Ray writes a token into the home folder
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # under uv, Ray would build an environment for each worker
-os.environ.pop("RAY_ADDRESS", None)  # tests never join somebody's cluster
+os.environ.pop("RAY_ADDRESS", None)  # tests never join an existing cluster
 os.environ["PYGLET_HEADLESS"] = "True"
 os.environ["LP_NUM_THREADS"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
 
-# A shell without job control starts what it sends to the background deaf to Ctrl-C, which some tests press.
+# A shell without job control starts background processes with SIGINT ignored; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The models of the tests are so small that a second thread costs more than it computes, and sums in one
-# order make their figures equal on every machine size.
+# The models of the tests are so small that a second thread costs more than it computes, and one order of
+# summation makes their metrics equal on every machine.
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
-    """A Ray on this machine, with two CPUs and the smallest object store that works."""
+    """Start a Ray with two CPUs and the smallest object store that works."""
     import ray
 
     ray.init(
@@ -61,19 +61,25 @@ SMALL = (
 )  # settings of the smallest run in which agents agree
 
 
-def small_society(registry):
-    """The agents of the smallest run and the voices with which they negotiated, one edge aside."""
+def negotiate_small_run(membership):
+    """Train the agents of the smallest run in this process and let them negotiate.
+
+    agent-3 claims another scene, so that its edges are refused, and the offer of agent-0 to it is lost.
+
+    Returns:
+        (agents by name, their protocols by name)
+    """
     from agents.agent import Agent
     from agents.protocol.messages import Offer
     from tests.support.swarm import connect_protocols, publish_all
 
-    agents = {name: Agent(registry.spec(name, threads=1)) for name in registry.members}
+    agents = {name: Agent(membership.spec(name, threads=1)) for name in membership.members}
     for name, agent in agents.items():
-        registry.next_incarnation(name)
+        membership.next_incarnation(name)
         agent.train()
         agent.publish()
-    stranger = agents["agent-3"].negotiation
-    stranger.peer_info = dataclasses.replace(stranger.peer_info, scene="0" * 16)
+    of_another_scene = agents["agent-3"].negotiation
+    of_another_scene.peer_info = dataclasses.replace(of_another_scene.peer_info, scene="0" * 16)
     protocols, transport = connect_protocols(
         agents, drops=lambda message: isinstance(message, Offer) and message.edge == ("agent-0", "agent-3")
     )
@@ -82,21 +88,32 @@ def small_society(registry):
     return agents, protocols
 
 
+def report_of(agent, protocol):
+    """Return the report of an agent that was trained in this process."""
+    from agents.report import AgentReport
+
+    snapshot = agent.published.snapshot
+    return AgentReport(
+        events=protocol.events(1, since=0), progress=snapshot.progress, snapshot=snapshot,
+        checkpoint=snapshot.peer_info.checkpoint, settled=True, failure="", note="", node="here",
+        device="cpu", pid=1,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
-    """A small run in this process: three agents that agree, and one that thinks it is in another scene.
+    """Return the results of a small run in this process: three agents that agree, and agent-3.
 
-    Edges with the last are refused, but for one: what agent-0 offered it was lost, and failed in the end.
+    The edges of agent-3 are refused, except for the one from agent-0, which has failed.
     """
     from rich.console import Console
 
-    from agents.report import AgentReport
     from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.results import full_document, load_results
-    from social_jepa.runtime.batch_run import BatchRun
+    from social_jepa.runtime.batch_run import BatchRun, failed_edge
     from social_jepa.runtime.ledger_writer import LedgerWriter
-    from social_jepa.runtime.registry import Registry, record_start
+    from social_jepa.runtime.membership import Membership, record_start
     from social_jepa.storage.ledger import Ledger
     from social_jepa.storage.run_folder import create
 
@@ -105,23 +122,13 @@ def small_run(tmp_path_factory):
     run = BatchRun(config, folder, ProgressDisplay(Console(quiet=True)), seconds={"negotiate": 0.0})
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
         record_start(ledger, config, folder, "started", online=False)
-        registry, chronicle = (
-            Registry(config, folder, ledger, online=False),
-            LedgerWriter(config, folder, ledger),
-        )
-        agents, protocols = small_society(registry)
+        membership = Membership(config, folder, ledger, online=False)
+        writer = LedgerWriter(config, folder, ledger)
+        agents, protocols = negotiate_small_run(membership)
         for name, agent in agents.items():
-            memory = agent.published.snapshot
-            told = {
-                "events": protocols[name].events(1, since=0),
-                "progress": memory.progress,
-                "snapshot": memory,
-            }
-            place = {"settled": True, "failure": "", "note": "", "node": "here", "device": "cpu", "pid": 1}
-            report = AgentReport(**told, **place, checkpoint=memory.peer_info.checkpoint)
-            chronicle.write(name, registry.members, report)
+            writer.write(name, membership.members, report_of(agent, protocols[name]))
         versions = {name: agent.published.snapshot.peer_info.checkpoint for name, agent in agents.items()}
-        ledger.record(edges=[run._failed("agent-0", "agent-3", versions)])
-        run._collect(ledger, began)
+        ledger.record(edges=[failed_edge("agent-0", "agent-3", versions)])
+        run.collect(ledger, began)
     results = load_results(folder)
     return dataclasses.replace(results, document=full_document(results))

@@ -28,7 +28,7 @@ EXIT_TIMEOUT = 15.0  # seconds for the process of the last leaver to exit
 
 def cycle(simulation: Simulation) -> str:
     """Let one agent join, settle all its edges, and leave; return its name."""
-    name = str(simulation.add_agent(settings=JOINER_SETTINGS, wait=True)["name"])
+    name = simulation.add_agent(settings=JOINER_SETTINGS, wait=True).name
     simulation.remove_agent(name)
     return name
 
@@ -36,10 +36,10 @@ def cycle(simulation: Simulation) -> str:
 def memory(simulation: Simulation) -> dict[str, float]:
     """Return the memory of the supervisor and of every agent in MiB, once all edges are settled."""
     wait_until(
-        "all agents settled", lambda: all(each["settled"] for each in agents_by_name(simulation).values())
+        "all agents settled", lambda: all(each.settled for each in agents_by_name(simulation).values())
     )
     time.sleep(2.0)
-    pids = {name: agent["pid"] for name, agent in agents_by_name(simulation).items()}
+    pids = {name: agent.pid for name, agent in agents_by_name(simulation).items()}
     return steady_mib({SUPERVISOR: supervisor_pid(simulation), **pids})
 
 

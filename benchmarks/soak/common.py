@@ -14,7 +14,7 @@ from typing import Any
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError
 from social_jepa.config.run_config import load_config
-from social_jepa.graph.records import EdgeRecord
+from social_jepa.graph.records import AgentStatus, EdgeRecord
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.simulation import Simulation, clean_up
 from social_jepa.storage.ledger import Ledger
@@ -95,23 +95,24 @@ def wait_until(
         time.sleep(every)
 
 
-def agents_by_name(simulation: Simulation) -> dict[str, dict[str, Any]]:
+def agents_by_name(simulation: Simulation) -> dict[str, AgentStatus]:
     """Return the status of every agent by name.
 
     Raises:
         BenchmarkError: An agent has failed.
     """
-    agents = {agent["name"]: agent for agent in simulation.status()}
+    agents = {agent.name: agent for agent in simulation.status()}
     for name, agent in agents.items():
-        if agent["failure"]:
-            raise BenchmarkError(f"{name} failed: {agent['failure']}")
+        if agent.failure:
+            raise BenchmarkError(f"{name} failed: {agent.failure}")
     return agents
 
 
-def has_recovered(agent: Mapping[str, Any], incarnation: int, step: int = 0) -> bool:
+def has_recovered(agent: AgentStatus, incarnation: int, step: int = 0) -> bool:
     """Return whether an agent reports from a later incarnation, at a step or later."""
-    reports = agent["progress"] is not None and agent["phase"] not in ("returning", "waiting", "starting")
-    return bool(reports and agent["incarnation"] > incarnation and agent["progress"]["step"] >= step)
+    if agent.progress is None or agent.phase in ("returning", "waiting", "starting"):
+        return False
+    return agent.incarnation > incarnation and agent.progress.step >= step
 
 
 def missing_pairs(edges: Iterable[EdgeRecord], names: Sequence[str]) -> set[tuple[str, str]]:

@@ -35,7 +35,7 @@ def join_and_leave(simulation: Simulation, pose: str, teacher: str) -> dict[str,
 
     def join() -> None:
         agent = simulation.add_agent(pose, teacher=teacher, wait=True)
-        names.append(agent["name"])
+        names.append(agent.name)
 
     duration = seconds(join)
     name, pairs = names[0], 2 * (len(simulation.status()) - 1)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from benchmarks.harness import Effort, Metric, at_least, log
 from benchmarks.soak.common import TOY, agents_by_name, cpu_seconds, simulation_up, wait_until
+from social_jepa.graph.records import AgentStatus
 from social_jepa.runtime.simulation import Simulation
 
 MIN_SPEED_RATIO = 0.95
@@ -34,14 +35,18 @@ class Speed(NamedTuple):
     cpu: float
 
 
+def _step(agent: AgentStatus) -> int:
+    return agent.progress.step if agent.progress else 0
+
+
 def mark(simulation: Simulation) -> Mark:
     """Return the progress of the agent right after its status shows a new step."""
-    before = agents_by_name(simulation)[LEARNER]["progress"]["step"]
+    before = _step(agents_by_name(simulation)[LEARNER])
 
     def advanced() -> Mark | None:
         agent = agents_by_name(simulation)[LEARNER]
-        step = agent["progress"]["step"]
-        return Mark(step, time.perf_counter(), cpu_seconds(agent["pid"])) if step > before else None
+        step = _step(agent)
+        return Mark(step, time.perf_counter(), cpu_seconds(agent.pid)) if step > before else None
 
     found: Mark = wait_until(f"another step of {LEARNER}", advanced, every=0.02)
     return found
@@ -59,7 +64,7 @@ def speed(simulation: Simulation, work: Callable[[], object]) -> Speed:
 def join_and_leave(simulation: Simulation, count: int) -> None:
     """Let agents join, settle all their edges, and leave, one after another."""
     for _ in range(count):
-        name = simulation.add_agent(wait=True)["name"]
+        name = simulation.add_agent(wait=True).name
         simulation.remove_agent(name)
 
 

@@ -36,7 +36,7 @@ class Join:
 def join(simulation: Simulation, peers: int) -> Join:
     """Let an agent join a number of peers and return the cost."""
     requested = time.time()
-    name = simulation.add_agent()["name"]
+    name = simulation.add_agent().name
     with open_ledger(simulation) as ledger:
         wait_until(f"the {2 * peers} edges of {name}", lambda: len(_current_edges(ledger, name)) >= 2 * peers)
         messages = _messages_when_quiet(ledger, name)

@@ -57,33 +57,33 @@ def kill(simulation: Simulation, name: str) -> Kill:
     """Kill an agent's process and return its recovery."""
     agents = agents_by_name(simulation)
     agent = agents[name]
-    os.kill(agent["pid"], signal.SIGKILL)
+    os.kill(agent.pid, signal.SIGKILL)
     began = time.perf_counter()
     path = simulation.folder.agent(name) / "checkpoint.safetensors"
     step = int(read_checkpoint(path)[1]["step"]) if path.exists() else 0
     wait_until(
         f"recovery of {name}",
-        lambda: has_recovered(agents_by_name(simulation)[name], agent["incarnation"], step),
+        lambda: has_recovered(agents_by_name(simulation)[name], agent.incarnation, step),
         every=0.02,
     )
     duration = time.perf_counter() - began
-    unsettled = sum(not each["settled"] for each in agents.values())
-    at = agent["progress"]["step"] if agent["progress"] else 0
+    unsettled = sum(not each.settled for each in agents.values())
+    at = agent.progress.step if agent.progress else 0
     log(f"  {name} killed at step {at}, recovered at {step} or later in {duration:.2f} s")
-    return Kill(duration, not agent["checkpoint"], unsettled)
+    return Kill(duration, not agent.checkpoint, unsettled)
 
 
 def kill_many(simulation: Simulation, names: Sequence[str], count: int) -> list[Kill]:
     """Kill random agents: half of the kills during training, half from the first negotiation on."""
     rng = random.Random(SEED)
     kills: list[Kill] = []
-    wait_until("all agents running", lambda: all(each["pid"] for each in agents_by_name(simulation).values()))
+    wait_until("all agents running", lambda: all(each.pid for each in agents_by_name(simulation).values()))
     while len(kills) < count:
         if len(kills) == count // 2:
             log("  waiting for training to end")
             wait_until(
                 "all published",
-                lambda: all(each["checkpoint"] for each in agents_by_name(simulation).values()),
+                lambda: all(each.checkpoint for each in agents_by_name(simulation).values()),
             )
         time.sleep(rng.uniform(0, 1))
         kills.append(kill(simulation, rng.choice(names)))
@@ -141,7 +141,7 @@ def metrics(effort: Effort) -> list[Metric]:
 def _lost(simulation: Simulation, names: Sequence[str]) -> int:
     deadline = time.monotonic() + SETTLE_TIMEOUT
     while time.monotonic() < deadline:
-        settled = all(each["settled"] for each in agents_by_name(simulation).values())
+        settled = all(each.settled for each in agents_by_name(simulation).values())
         if settled and not missing_pairs(simulation.results().document.edges, names):
             break
         time.sleep(0.2)

@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.harness import Effort, Metric, at_most
 from benchmarks.processes import Worker
 from benchmarks.soak.common import TOY, agents_by_name, has_recovered, simulation_up, wait_until
+from social_jepa.graph.records import AgentStatus
 from social_jepa.runtime.cluster import RAY_SETTINGS
 
 MAX_SECONDS = 5.0
@@ -61,7 +62,7 @@ class NodeLoss:
             nodes.remove_node(node, allow_graceful=False)
             wait_until("detection of the lost node", lambda: node.node_id not in _alive(), every=0.02)
             detected = time.perf_counter()
-            incarnations = {name: agents[name]["incarnation"] for name in lost}
+            incarnations = {name: agents[name].incarnation for name in lost}
             wait_until(
                 f"{', '.join(lost)} recovered",
                 lambda: _all_recovered(agents_by_name(simulation), incarnations),
@@ -71,11 +72,11 @@ class NodeLoss:
             return {"agents": len(lost), "detection": detected - began, "recovery": recovered - detected}
 
 
-def _on(agents: Mapping[str, Mapping[str, Any]], node: Any) -> list[str]:
-    return [name for name, agent in agents.items() if agent["node"] == node.node_id]
+def _on(agents: Mapping[str, AgentStatus], node: Any) -> list[str]:
+    return [name for name, agent in agents.items() if agent.node == node.node_id]
 
 
-def _all_recovered(agents: Mapping[str, Mapping[str, Any]], incarnations: Mapping[str, int]) -> bool:
+def _all_recovered(agents: Mapping[str, AgentStatus], incarnations: Mapping[str, int]) -> bool:
     return all(has_recovered(agents[name], incarnation) for name, incarnation in incarnations.items())
 
 

@@ -20,7 +20,7 @@ def settings(steps: int, effort: Effort) -> tuple[str, ...]:
 
 def losses(simulation: Simulation) -> list[float]:
     """Wait until the agent has published and return its loss at every step."""
-    wait_until(f"{VICTIM} to publish", lambda: agents_by_name(simulation)[VICTIM]["checkpoint"])
+    wait_until(f"{VICTIM} to publish", lambda: agents_by_name(simulation)[VICTIM].checkpoint)
     return list(simulation.results().agent(VICTIM).losses)
 
 
@@ -28,17 +28,17 @@ def kill_at(simulation: Simulation, step: int) -> int:
     """Kill the agent once it has reached a step, and return its last reported step."""
 
     def reached() -> int | None:
-        progress = agents_by_name(simulation)[VICTIM]["progress"]
-        return progress["step"] if progress and progress["step"] >= step else None
+        progress = agents_by_name(simulation)[VICTIM].progress
+        return progress.step if progress and progress.step >= step else None
 
     last_step: int = wait_until(f"{VICTIM} at step {step}", reached, every=0.02)
     agent = agents_by_name(simulation)[VICTIM]
-    if agent["checkpoint"]:
+    if agent.checkpoint:
         raise BenchmarkError(f"{VICTIM} finished before it could be killed: raise training.steps")
-    os.kill(agent["pid"], signal.SIGKILL)
+    os.kill(agent.pid, signal.SIGKILL)
     wait_until(
         f"recovery of {VICTIM}",
-        lambda: has_recovered(agents_by_name(simulation)[VICTIM], agent["incarnation"]),
+        lambda: has_recovered(agents_by_name(simulation)[VICTIM], agent.incarnation),
     )
     return last_step
 

@@ -1,6 +1,5 @@
 """Progress of a run on the console: a live table on a terminal, plain lines elsewhere."""
 
-import math
 import time
 from collections.abc import Mapping
 
@@ -9,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from agents.spec import Progress
+from social_jepa.graph.records import ProgressRecord
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
@@ -30,7 +29,7 @@ class ProgressDisplay:
         self._printed_at = 0.0
         self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {escape(text)}")
 
-    def progress(self, agents: Mapping[str, Progress]) -> None:
+    def progress(self, agents: Mapping[str, ProgressRecord]) -> None:
         """Show the progress of the agents."""
         if not agents:
             return
@@ -41,8 +40,9 @@ class ProgressDisplay:
             self._live.update(_table(agents))
         elif time.monotonic() - self._printed_at > PLAIN_EVERY:
             self._printed_at = time.monotonic()
-            for agent in agents.values():
-                self._console.print("          " + "  ".join(filter(None, _cells(agent))), soft_wrap=True)
+            for name, progress in agents.items():
+                cells = filter(None, _cells(name, progress))
+                self._console.print("          " + "  ".join(cells), soft_wrap=True)
 
     def close(self) -> None:
         """Remove the live table from the terminal."""
@@ -51,20 +51,20 @@ class ProgressDisplay:
             self._live = None
 
 
-def _table(agents: Mapping[str, Progress]) -> Table:
+def _table(agents: Mapping[str, ProgressRecord]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("agent", "phase", "step", "frames", "loss", "speed", "left"):
         table.add_column(heading, justify="left" if heading in ("agent", "phase") else "right")
-    for agent in agents.values():
-        table.add_row(*_cells(agent))
+    for name, progress in agents.items():
+        table.add_row(*_cells(name, progress))
     return table
 
 
-def _cells(agent: Progress) -> list[str]:
-    if agent.phase == "recording":
-        return [agent.name, agent.phase, "", f"{agent.recorded:,} ticks", "", "", ""]
-    loss = "" if math.isnan(agent.loss) else f"loss {agent.loss:.3f}"
-    speed = f"{agent.frames_per_s:,.0f} frames/s" if agent.frames_per_s else ""
-    left = "" if math.isnan(agent.seconds_left) else f"{agent.seconds_left:.0f} s left"
-    step = f"{agent.step}/{agent.steps}"
-    return [agent.name, agent.phase, step, f"{agent.frames:,} frames", loss, speed, left]
+def _cells(name: str, progress: ProgressRecord) -> list[str]:
+    if progress.phase == "recording":
+        return [name, progress.phase, "", f"{progress.recorded:,} ticks", "", "", ""]
+    loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
+    speed = f"{progress.frames_per_s:,.0f} frames/s" if progress.frames_per_s else ""
+    left = "" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s left"
+    step = f"{progress.step}/{progress.steps}"
+    return [name, progress.phase, step, f"{progress.frames:,} frames", loss, speed, left]

@@ -112,15 +112,15 @@ def add_agent(
     if as_json:
         print_json(agent)
         return
-    if agent["waiting_for"]:
-        typer.echo(f"{agent['name']} waits for {agent['waiting_for']}; social-jepa remove-agent cancels it")
+    if agent.waiting_for:
+        typer.echo(f"{agent.name} waits for {agent.waiting_for}; social-jepa remove-agent cancels it")
     else:
-        place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent["pose"].split(","))
-        typer.echo(f"{agent['name']} joined at {place}" + (", edges settled" if wait else ""))
+        place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent.pose.split(","))
+        typer.echo(f"{agent.name} joined at {place}" + (", edges settled" if wait else ""))
     if wait and teacher:
         from social_jepa.report.distillation_savings import saving, told
 
-        typer.echo(told(teacher, agent, saving(simulation.results(), agent["name"])))
+        typer.echo(told(teacher, agent, saving(simulation.results(), agent.name)))
 
 
 @app.command("move-agent")
@@ -133,7 +133,7 @@ def move_agent(
         print_json(agent)
     else:
         typer.echo(
-            f"{name} moved to {agent['pose']}" + (", edges settled" if wait else ", training on the new view")
+            f"{name} moved to {agent.pose}" + (", edges settled" if wait else ", training on the new view")
         )
 
 

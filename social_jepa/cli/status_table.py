@@ -1,7 +1,7 @@
-"""How the agents of a living simulation are doing, and an edge's life, as tables for people."""
+"""Tables of the agents of a simulation, and of the history of an edge."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -10,44 +10,47 @@ from rich.table import Table
 from social_jepa.cli.tables import make_console
 
 if TYPE_CHECKING:
-    from social_jepa.graph.records import EdgeRecord
+    from social_jepa.graph.records import AgentStatus, EdgeRecord
 
 
-def make_status(agents: Iterable[Mapping[str, Any]]) -> Table:
-    """Return one row for each agent."""
+HEADINGS = (
+    "agent", "phase", "step", "loss", "drift", "speed", "device", "node", "saved", "incarnation", "pid",
+)  # fmt: skip
+
+
+def make_status(agents: Iterable["AgentStatus"]) -> Table:
+    """Return a table with one row for each agent."""
     table = Table(box=None, pad_edge=False)
-    for heading, right in (
-        ("agent", False), ("phase", False), ("step", True), ("loss", True), ("drift", True),
-        ("speed", True), ("device", False), ("node", False), ("saved", True), ("life", True), ("pid", True),
-    ):  # fmt: skip
-        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
-    remarks = []
+    for heading in HEADINGS:
+        justify: Any = "left" if heading in ("agent", "phase", "device", "node") else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    notes = []
     for agent in agents:
-        progress = agent["progress"]
+        progress = agent.progress
         cells = ["", "", "", "", ""] if progress is None else [
-            f"{progress['step']:,}", _number(progress["loss"], 3), _number(progress["drift"], 3),
-            f"{progress['frames_per_s']:,.0f} frames/s", _ago(progress["saved_at"]),
+            f"{progress.step:,}", _number(progress.loss, 3), _number(progress.drift, 3),
+            _speed(progress.frames_per_s), _ago(progress.saved_at),
         ]  # fmt: skip
-        phase = "failed" if agent["failure"] else agent["phase"]
+        phase = "failed" if agent.failure else agent.phase
         table.add_row(
-            agent["name"], phase, *cells[:4], agent["device"], agent["node"][:6], cells[4],
-            str(agent["incarnation"]), str(agent["pid"] or ""),
+            agent.name, phase, *cells[:4], agent.device, agent.node[:6], cells[4],
+            str(agent.incarnation), str(agent.pid or ""),
         )  # fmt: skip
-        if agent["failure"]:
-            remarks.append(f"{agent['name']}: {agent['failure']}")
-        if agent["note"]:
-            remarks.append(f"{agent['name']} {agent['note']}")
-        if agent["waiting_for"]:
-            remarks.append(f"{agent['name']} waits for {agent['waiting_for']}")
-    table.caption, table.caption_justify = escape("\n".join(remarks)) or None, "left"
+        if agent.failure:
+            notes.append(f"{agent.name}: {agent.failure}")
+        if agent.note:
+            notes.append(f"{agent.name} {agent.note}")
+        if agent.waiting_for:
+            notes.append(f"{agent.name} waits for {agent.waiting_for}")
+    table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
     return table
 
 
 def print_edges(edges: Iterable["EdgeRecord"]) -> None:
-    """Print edges one below the other, oldest first."""
+    """Print one row for each edge, in the given order."""
     console = make_console()
     table = Table(box=None, pad_edge=False)
-    for heading in ("edge", "since", "round", "versions", "verdict", "R2 core", "null", "bytes", "remark"):
+    for heading in ("edge", "since", "round", "versions", "verdict", "R2 core", "null", "bytes", "reason"):
         table.add_column(heading)
     for edge in edges:
         table.add_row(
@@ -65,3 +68,7 @@ def _number(value: float | None, digits: int) -> str:
 
 def _ago(when: float) -> str:
     return f"{time.time() - when:.0f} s ago" if when else ""
+
+
+def _speed(frames_per_s: float | None) -> str:
+    return "" if frames_per_s is None else f"{frames_per_s:,.0f} frames/s"

@@ -132,10 +132,10 @@ def print_answer(answer: "QueryAnswer") -> None:
 
 
 def print_checks(checks: Iterable[Check]) -> None:
-    """Print what the doctor found, each trouble with its remedy."""
+    """Print the doctor's checks; a failed one is followed by its remedy."""
     console = make_console()
     for check in checks:
-        mark = "[green]ok[/]   " if check.ok else "[red]amiss[/]"
+        mark = "[green]ok[/]   " if check.ok else "[red]FAIL[/] "
         console.print(f"{mark}  {check.name:<22} {escape(check.found)}", soft_wrap=True)
         if not check.ok:
             console.print(f"       [bold]remedy:[/] {escape(check.remedy)}", soft_wrap=True)

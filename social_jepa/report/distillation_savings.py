@@ -1,7 +1,6 @@
 """What being taught by a peer saved a newcomer."""
 
-from typing import Any
-
+from social_jepa.graph.records import AgentStatus
 from social_jepa.graph.results import Results
 
 
@@ -25,10 +24,10 @@ def saving(results: Results, name: str) -> dict[str, float]:
     }  # fmt: skip
 
 
-def told(teacher: str, agent: dict[str, Any], saved: dict[str, float]) -> str:
+def told(teacher: str, agent: AgentStatus, saved: dict[str, float]) -> str:
     """Return a sentence on it; where nothing came of the lesson, why."""
     if not saved["read"]:
-        return f"not taught by {teacher}: {agent['note'] or 'it was silent'}"
+        return f"not taught by {teacher}: {agent.note or 'it was silent'}"
     return (
         f"taught by {teacher}: its model read {saved['read']:,} frames, alone {saved['read_alone']:,} "
         f"({saved['share_read']:.0%} of the compute); its camera recorded {saved['recorded']:,} ticks to "

@@ -1,51 +1,56 @@
-"""The finite run: place agents, let them learn and negotiate, collect what came of it, and leave.
+"""A batch run: start agents, let them train and negotiate, write the graph, and end.
 
-It is the living simulation with an end: the same keeper, the same agents, on a Ray that goes when it is done.
+It uses the same supervisor and agents as a simulation, on a Ray that ends with it.
 """
 
+import contextlib
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Protocol
 
 from agents.protocol.edge import EdgeResult
-from agents.spec import Progress
 from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_record
-from social_jepa.graph.records import EdgeRecord, FullGraphDocument
+from social_jepa.graph.records import AgentStatus, EdgeRecord, FullGraphDocument, ProgressRecord
 from social_jepa.graph.results import export, read_results
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AgentLostError, RunStoppedError
-from social_jepa.runtime.registry import record_start
+from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.supervisor import Supervisor
 from social_jepa.storage.ledger import Ledger, LedgerError
 from social_jepa.storage.run_folder import RunFolder
 
-NEGOTIATION_TIMEOUT = 60.0  # seconds, and one more for each edge, before what is not settled counts as failed
-POLL_SECONDS = 0.2  # seconds between two looks at how agents are doing
+logger = logging.getLogger(__name__)
+
+NEGOTIATION_TIMEOUT = 60.0  # seconds, plus one for each edge, after which an unsettled edge has failed
+POLL_SECONDS = 0.2  # seconds between two polls of the supervisor
+LEDGER_POLL_SECONDS = 0.02  # seconds between two reads of the ledger
 
 
 class ProgressObserver(Protocol):
-    """Who is told how it goes."""
+    """Receiver of the progress of a run."""
 
     def phase(self, text: str) -> None:
-        """A new phase began."""
+        """Show that a new phase began."""
 
-    def progress(self, agents: Mapping[str, Progress]) -> None:
-        """How the agents are doing."""
+    def progress(self, agents: Mapping[str, ProgressRecord]) -> None:
+        """Show the progress of the agents, by name."""
 
 
 @dataclass
 class BatchRun:
-    """One run from placing the agents to their graph.
+    """One batch run.
 
     Attributes:
-        config: What to run.
-        folder: Where it is written.
-        watcher: Who is told how it goes.
-        resume: Whether agents go on from their checkpoints.
+        config: Its settings.
+        folder: Its run folder.
+        observer: Receiver of its progress.
+        resume: Whether agents continue from their checkpoints.
+        seconds: Wall time by phase, filled while it runs.
     """
 
     config: RunConfig
@@ -55,106 +60,94 @@ class BatchRun:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self, address: str | None = None) -> FullGraphDocument:
-        """Run it and return the graph document, which is also written to the folder.
+        """Run, write the graph to the run folder and return it.
+
+        Args:
+            address: Ray cluster to join; default: RAY_ADDRESS, else a local Ray is started.
 
         Raises:
-            ClusterError: Ray does not answer.
-            AgentLostError: An agent's work failed, or its process died again and again.
-            StoppedError: Interrupted from the keyboard; agents have saved what they trained.
+            AddressError, ClusterError: Ray does not answer.
+            AgentLostError: An agent failed, or its process kept dying.
+            RunStoppedError: Interrupted from the keyboard; the agents have saved checkpoints.
         """
-        with self.folder.lock():
-            return self._run(address)
+        with (
+            self.folder.lock(),
+            contextlib.closing(Ledger(self.folder.ledger_file, create=True)) as ledger,
+        ):
+            try:
+                return self._run(ledger, address)
+            except KeyboardInterrupt:
+                ledger.event("stopped", reason="interrupted from the keyboard")
+                raise RunStoppedError(self.folder.path) from None
+            except LedgerError:
+                raise  # it cannot be written any more
+            except BaseException as error:
+                logger.error("the run stopped: %s", error)
+                ledger.event("stopped", reason=str(error) or type(error).__name__)
+                raise
 
-    def _run(self, address: str | None) -> FullGraphDocument:
+    def _run(self, ledger: Ledger, address: str | None) -> FullGraphDocument:
         began = time.perf_counter()
-        ledger = Ledger(self.folder.ledger_file, create=True)
-        try:
-            record_start(
-                ledger, self.config, self.folder, "resumed" if self.resume else "started", online=False
-            )
-            self.observer.phase("starting Ray" if not address else f"joining the cluster at {address}")
-            with cluster.cluster(address):
-                self._run_agents(ledger)
-            self.observer.phase("scoring and writing")
-            return self._collect(ledger, began)
-        except KeyboardInterrupt:
-            ledger.event("stopped", reason="interrupted from the keyboard")
-            raise RunStoppedError(self.folder.path) from None
-        except LedgerError:
-            raise  # it cannot be written any more
-        except BaseException as error:
-            ledger.event("stopped", reason=str(error) or type(error).__name__)
-            raise
-        finally:
-            ledger.close()
+        event_type = "resumed" if self.resume else "started"
+        record_start(ledger, self.config, self.folder, event_type, online=False)
+        self._phase("starting Ray" if not address else f"joining the cluster at {address}")
+        with cluster.cluster(address):
+            self._run_agents(ledger)
+        self._phase("scoring and writing")
+        return self.collect(ledger, began)
+
+    def _phase(self, text: str) -> None:
+        logger.info("%s", text)
+        self.observer.phase(text)
 
     def _run_agents(self, ledger: Ledger) -> None:
-        parts = cluster.share(self.config.agents.count, self.config.agents.threads)
-        self.observer.phase(f"placing {self.config.agents.count} agents ({parts.note})")
-        keeper = cluster.start_supervisor(
-            Supervisor,
-            self.folder.namespace,
-            False,
-            str(self.folder.path),
-            self.folder.namespace,
-            False,
-            parts,
-        )
+        resources = cluster.share(self.config.agents.count, self.config.agents.threads)
+        self._phase(f"starting {self.config.agents.count} agents ({resources.note})")
+        arguments = (str(self.folder.path), self.folder.namespace, False, resources)
+        supervisor = cluster.start_supervisor(Supervisor, self.folder.namespace, False, *arguments)
         try:
-            cluster.call(keeper, "begin", idempotent=True)
-            self.observer.phase("recording and training, each agent alone")
-            self._wait(keeper, lambda agent: bool(agent["checkpoint"]))
-            self.observer.phase("negotiating every ordered pair")
-            self._negotiate(keeper, ledger)
+            cluster.call(supervisor, "begin", idempotent=True)
+            self._phase("recording and training, each agent alone")
+            self._wait(supervisor, lambda agent: bool(agent.checkpoint))
+            self._phase("negotiating every ordered pair")
+            self._negotiate(supervisor, ledger)
         except KeyboardInterrupt:
-            self.observer.phase("stopping: every agent saves what it trained")
-            cluster.call(keeper, "stop", timeout=90.0)
+            self._phase("stopping: agents save their checkpoints")
+            cluster.call(supervisor, "stop", timeout=90.0)
             raise
         finally:
-            cluster.end(keeper, self.folder.namespace)
+            cluster.end(supervisor, self.folder.namespace)
 
-    def _wait(self, keeper: Any, done: Any, timeout: float = float("inf")) -> list[dict[str, Any]]:
-        """Look at the agents until each is done, and return how they are."""
-        until = time.monotonic() + timeout
+    def _wait(
+        self, supervisor: Any, done: Callable[[AgentStatus], bool], timeout: float = float("inf")
+    ) -> None:
+        """Poll the supervisor until all agents are done, or the timeout has passed."""
+        deadline = time.monotonic() + timeout
         while True:
-            agents = cluster.call(keeper, "status", idempotent=True)
+            agents: list[AgentStatus] = cluster.call(supervisor, "status", idempotent=True)
             for agent in agents:
-                if agent["failure"]:
-                    raise AgentLostError(agent["name"], agent["failure"], agent["dead"])
-            self.observer.progress(
-                {agent["name"]: agent["progress"] for agent in agents if agent["progress"]}
-            )
-            if all(done(agent) for agent in agents) or time.monotonic() > until:
-                return agents
+                if agent.failure:
+                    raise AgentLostError(agent.name, agent.failure, agent.process_died)
+            self.observer.progress({agent.name: agent.progress for agent in agents if agent.progress})
+            if all(done(agent) for agent in agents) or time.monotonic() > deadline:
+                return
             time.sleep(POLL_SECONDS)
 
-    def _negotiate(self, keeper: Any, ledger: Ledger) -> None:
-        began, names = time.perf_counter(), self.config.names()
-        pairs = set(permutations(names, 2))
-        deadline = time.monotonic() + NEGOTIATION_TIMEOUT + len(pairs)
-        self._wait(keeper, lambda agent: agent["settled"], NEGOTIATION_TIMEOUT + len(pairs))
+    def _negotiate(self, supervisor: Any, ledger: Ledger) -> None:
+        began = time.perf_counter()
+        pairs = set(permutations(self.config.names(), 2))
+        timeout = NEGOTIATION_TIMEOUT + len(pairs)
+        deadline = time.monotonic() + timeout
+        self._wait(supervisor, lambda agent: agent.settled, timeout)
         versions = {name: agent.checkpoint for name, agent in ledger.agents().items()}
-        while True:  # what agents have settled is on its way into the ledger
-            edges = [edge for edge, _ in ledger.edges()]
-            missing = pairs - {
-                (edge.source, edge.target)
-                for edge in edges
-                if edge.source_checkpoint == versions[edge.source]
-                and edge.target_checkpoint == versions[edge.target]
-            }
-            if not missing or time.monotonic() > deadline:
-                break
-            time.sleep(0.02)
+        # the supervisor records settled edges a moment after agents report that they are settled
+        while (missing := pairs - _current_edges(ledger, versions)) and time.monotonic() <= deadline:
+            time.sleep(LEDGER_POLL_SECONDS)
         self.seconds["negotiate"] = time.perf_counter() - began
-        ledger.record(edges=[self._failed(*pair, versions) for pair in sorted(missing)])
+        ledger.record(edges=[failed_edge(*pair, versions) for pair in sorted(missing)])
 
-    def _failed(self, source: str, target: str, versions: Mapping[str, str]) -> EdgeRecord:
-        reason = f"{source} and {target} did not finish talking in time"
-        return edge_record(
-            EdgeResult(source, target, 0, Status.FAILED, reason, versions[source], versions[target])
-        )
-
-    def _collect(self, ledger: Ledger, began: float) -> FullGraphDocument:
+    def collect(self, ledger: Ledger, began: float) -> FullGraphDocument:
+        """Record the end of the run and its times since `began` (time.perf_counter); export the graph."""
         agents = ledger.agents().values()
         self.seconds |= {
             "record": max(agent.record_seconds for agent in agents),
@@ -163,3 +156,21 @@ class BatchRun:
         }
         ledger.event("finished", seconds=self.seconds)
         return export(read_results(self.folder, self.config, ledger))
+
+
+def _current_edges(ledger: Ledger, versions: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Return the ordered pairs whose newest edge is between their newest models."""
+    return {
+        (edge.source, edge.target)
+        for edge, _ in ledger.edges()
+        if edge.source_checkpoint == versions[edge.source] and edge.target_checkpoint == versions[edge.target]
+    }
+
+
+def failed_edge(source: str, target: str, versions: Mapping[str, str]) -> EdgeRecord:
+    """Return the record of an edge that was not settled in time."""
+    reason = f"{source} and {target} did not finish negotiating in time"
+    logger.warning("edge %s > %s failed: %s", source, target, reason)
+    return edge_record(
+        EdgeResult(source, target, 0, Status.FAILED, reason, versions[source], versions[target])
+    )

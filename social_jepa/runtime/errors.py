@@ -1,14 +1,17 @@
 """Errors of clusters and running simulations.
 
 Each carries what went wrong as fields and states it in neutral words; the front ends (command line, HTTP) add
-what to do about it. All fields are constructor arguments, so that the errors can be pickled.
+what to do about it. Build them with positional arguments: Ray pickles them.
 """
 
+import difflib
+from dataclasses import dataclass
 from pathlib import Path
 
 from social_jepa.storage.run_folder import RunFolderError
 
 
+@dataclass(eq=False, repr=False)
 class AddressError(ValueError):
     """No Ray cluster answers at an address.
 
@@ -16,57 +19,62 @@ class AddressError(ValueError):
         address: host:port as it was given.
     """
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self.address = address
+    address: str
 
     def __str__(self) -> str:
         return f"no Ray cluster answers at {self.address}"
 
 
 class ClusterError(RuntimeError):
-    """Ray, or a process that a simulation runs on it, does not work.
-
-    Attributes:
-        reason: What Ray or the process reported, in one line.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """Ray, or a process that a simulation runs on it, does not work."""
 
 
+@dataclass(eq=False, repr=False)
 class RayUnavailableError(ClusterError):
     """Ray could not be started or joined.
 
     Attributes:
         address: Address of the cluster; empty for a local Ray.
+        reason: What Ray reported.
     """
 
-    def __init__(self, address: str, reason: str) -> None:
-        super().__init__(reason)
-        self.args = (address, reason)
-        self.address = address
+    address: str
+    reason: str
 
     def __str__(self) -> str:
         place = f"the Ray cluster at {self.address}" if self.address else "a local Ray"
         return f"{place} does not answer ({self.reason})"
 
 
+@dataclass(eq=False, repr=False)
 class SupervisorUnavailableError(ClusterError):
-    """The supervisor of a simulation does not answer."""
+    """The supervisor of a simulation does not answer.
+
+    Attributes:
+        reason: What Ray reported, in one line.
+    """
+
+    reason: str
 
     def __str__(self) -> str:
         return f"the supervisor of the simulation does not answer ({self.reason})"
 
 
+@dataclass(eq=False, repr=False)
 class SupervisorFailedError(ClusterError):
-    """A call of the supervisor raised an unexpected error."""
+    """A call of the supervisor raised an unexpected error.
+
+    Attributes:
+        reason: The message of that error.
+    """
+
+    reason: str
 
     def __str__(self) -> str:
         return f"the supervisor of the simulation failed: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class LocalRayError(RuntimeError):
     """A local Ray did not start.
 
@@ -74,14 +82,13 @@ class LocalRayError(RuntimeError):
         log: File that Ray wrote its output to.
     """
 
-    def __init__(self, log: Path) -> None:
-        super().__init__(log)
-        self.log = log
+    log: Path
 
     def __str__(self) -> str:
         return f"Ray did not start: {self.log} says why"
 
 
+@dataclass(eq=False, repr=False)
 class AgentLostError(RuntimeError):
     """An agent failed, or its process died more often than it is restarted.
 
@@ -91,9 +98,9 @@ class AgentLostError(RuntimeError):
         process_died: Whether its process died.
     """
 
-    def __init__(self, agent: str, reason: str, process_died: bool = False) -> None:
-        super().__init__(agent, reason, process_died)
-        self.agent, self.reason, self.process_died = agent, reason, process_died
+    agent: str
+    reason: str
+    process_died: bool = False
 
     def __str__(self) -> str:
         if self.process_died:
@@ -101,21 +108,21 @@ class AgentLostError(RuntimeError):
         return f"{self.agent}: {self.reason}"
 
 
+@dataclass(eq=False, repr=False)
 class RunStoppedError(RuntimeError):
     """A batch run was interrupted; its agents saved checkpoints.
 
     Attributes:
-        folder: Its run folder.
+        folder: Path of the run folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
+    folder: Path
 
     def __str__(self) -> str:
         return f"stopped; the checkpoints are in {self.folder}"
 
 
+@dataclass(eq=False, repr=False)
 class NotUpError(RunFolderError):
     """The simulation of a run folder is not up.
 
@@ -124,9 +131,8 @@ class NotUpError(RunFolderError):
         address: Ray address of the simulation when its Ray is gone; empty when it was taken down.
     """
 
-    def __init__(self, folder: Path, address: str = "") -> None:
-        super().__init__(folder, address)
-        self.folder, self.address = folder, address
+    folder: Path
+    address: str = ""
 
     def __str__(self) -> str:
         if self.address:
@@ -134,6 +140,7 @@ class NotUpError(RunFolderError):
         return f"{self.folder} is not up"
 
 
+@dataclass(eq=False, repr=False)
 class AlreadyUpError(RunFolderError):
     """The simulation of a run folder is up already.
 
@@ -141,9 +148,108 @@ class AlreadyUpError(RunFolderError):
         folder: Path of the run folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
+    folder: Path
 
     def __str__(self) -> str:
         return f"{self.folder} is up already"
+
+
+class MembershipError(ValueError):
+    """An agent cannot join, move or leave."""
+
+
+@dataclass(eq=False, repr=False)
+class UnknownMemberError(MembershipError):
+    """No present agent has a name.
+
+    Attributes:
+        name: The name.
+        present: Names of the present agents.
+    """
+
+    name: str
+    present: tuple[str, ...]
+
+    def __str__(self) -> str:
+        near = difflib.get_close_matches(self.name, self.present, n=1)
+        suggestion = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(self.present)}"
+        return f"no agent is named {self.name!r}: {suggestion}"
+
+
+@dataclass(eq=False, repr=False)
+class InvalidNameError(MembershipError):
+    """A name that no agent may have.
+
+    Attributes:
+        name: The name.
+        reserved: Whether it names another part of every simulation, instead of being malformed.
+    """
+
+    name: str
+    reserved: bool = False
+
+    def __str__(self) -> str:
+        if self.reserved:
+            return f"{self.name} is reserved: choose another name"
+        return f"{self.name!r} is not a valid name: up to 64 letters, digits, dots, dashes and underscores"
+
+
+@dataclass(eq=False, repr=False)
+class NameTakenError(MembershipError):
+    """A name that an agent has or had.
+
+    Attributes:
+        name: The name.
+        present: Whether that agent is present; otherwise it has left, and its edges are in the ledger.
+    """
+
+    name: str
+    present: bool
+
+    def __str__(self) -> str:
+        reason = "exists" if self.present else "belonged to an agent that left, with edges in the ledger"
+        return f"the name {self.name} {reason}: choose another, or give none"
+
+
+@dataclass(eq=False, repr=False)
+class TooManyAgentsError(MembershipError):
+    """A simulation has as many agents as it may have.
+
+    Attributes:
+        limit: That number.
+    """
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"the simulation has {self.limit} agents, the maximum: remove one first"
+
+
+@dataclass(eq=False, repr=False)
+class LastAgentError(MembershipError):
+    """The last agent of a simulation cannot be removed.
+
+    Attributes:
+        name: Its name.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is the last agent: take the simulation down instead"
+
+
+@dataclass(eq=False, repr=False)
+class StartFailedError(ValueError):
+    """A joiner failed before its first report; it was removed again.
+
+    Attributes:
+        agent: Its name.
+        reason: The error, or Ray's description of the death of its process.
+    """
+
+    agent: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.agent} could not start: {self.reason}"

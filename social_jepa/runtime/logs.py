@@ -2,13 +2,12 @@
 
 import logging
 import sys
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-PACKAGES = ("env", "alignment", "agents", "social_jepa")  # not the root logger: Ray and torch log there
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-MAX_BYTES, BACKUPS = 1_000_000, 3  # size of a log file, and how many full ones are kept
+from agents import logs
+
+PACKAGES = (*logs.PACKAGES, "social_jepa")  # not the root logger: Ray and torch log there
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -31,12 +30,8 @@ def log_to_stderr(level: int) -> None:
 
 
 def log_to_file(folder: Path, process: str) -> None:
-    """Write records of at least INFO to ``logs/<process>.log`` in a run folder, and to no earlier file."""
-    path = log_path(folder, process)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
-    _install(handler, "file", logging.INFO)
+    """Append records of at least INFO to ``logs/<process>.log`` in a run folder, and no longer to another one."""
+    _install(logs.file_handler(log_path(folder, process)), "file", logging.INFO)
 
 
 def log_path(folder: Path, process: str) -> Path:

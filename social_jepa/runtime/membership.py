@@ -1,36 +1,176 @@
-"""Who takes part: members, and what makes the agent that each of them is."""
+"""Membership of a simulation: which agents are present, in which incarnation, and what each is built from.
 
-import difflib
+No latent, embedding, map or weight passes through here.
+"""
+
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from agents.config_error import ConfigError
 from agents.models.settings import check_kind
+from agents.protocol.peer_list import PeerList
 from agents.spec import AgentSpec
+from agents.training.settings import DRIFT_TICKS, GAP
+from alignment.status import Status
 from env.camera import Pose, ring_pose
 from env.scene import Scene
 from social_jepa.config.run_config import MAX_AGENTS, RunConfig
 from social_jepa.graph.records import BodyRecord, MemberRecord, body_events
+from social_jepa.graph.records import replace as replace_record
+from social_jepa.runtime.errors import (
+    InvalidNameError,
+    LastAgentError,
+    NameTakenError,
+    TooManyAgentsError,
+    UnknownMemberError,
+)
+from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 
+LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-RESERVED = ("supervisor", "best", "universe")  # another actor, and words in place of agents to go through
+RESERVED = ("supervisor", "best", "universe")  # an actor of Ray, and words that stand for agents on a path
 PER_AGENT_SETTINGS = (
-    "agents.device",
-    "agents.gpus",
-    "agents.threads",
-    "model.",
-    "training.",
-    "distillation.",
-)
+    "agents.device", "agents.gpus", "agents.threads", "model.", "training.", "distillation.",
+)  # fmt: skip
 
 
-class MembershipError(ValueError):
-    """Somebody cannot come, move or go; the text says why and what to do."""
+class Membership:
+    """Members of a simulation, stored in its ledger so that they outlive every process.
 
+    Attributes:
+        members: Present members by name, by index.
+        pending: Joiners that have not reported yet; the ledger holds nothing of them.
+        incarnations: Newest incarnation of every member and joiner.
+        bodies: All body events so far.
+        version: Goes up with every change, also across restarts of the supervisor: agents outlive it, and
+            ignore a peer list that is older than theirs.
+    """
 
-class UnknownMemberError(MembershipError):
-    """Nobody has that name."""
+    def __init__(self, config: RunConfig, folder: RunFolder, ledger: Ledger, online: bool) -> None:
+        """Read the members from the ledger; a new ledger gets the initial ones."""
+        self.config, self.folder, self.online = config, folder, online
+        self._ledger = ledger
+        self.pending: dict[str, MemberRecord] = {}
+        self.incarnations: dict[str, int] = {}
+        self.version = time.time_ns()
+        if not ledger.names():
+            first = initial_members(config)
+            ledger.join(first, [BodyRecord(0, member.name, member.pose) for member in first])
+        self._read()
+
+    def _read(self) -> None:
+        self.members = {member.name: member for member in self._ledger.members()}
+        of_joiners = {name: number for name, number in self.incarnations.items() if name in self.pending}
+        self.incarnations = self._ledger.incarnations() | of_joiners
+        self.bodies: list[BodyRecord] = self._ledger.bodies()
+        self.version += 1
+
+    def get(self, name: str) -> MemberRecord:
+        """Return a member or joiner.
+
+        Raises:
+            UnknownMemberError: There is none of that name.
+        """
+        return self.pending.get(name) or find_member(self.members.values(), name)
+
+    def spec(self, name: str, threads: int) -> AgentSpec:
+        """Return the specification of an agent; `threads` applies unless the agent has its own number."""
+        member = self.get(name)
+        spec = member_spec(self.config, member, self.bodies, self.folder, self.online)
+        return replace(spec, threads=member.config(self.config).agents.threads or threads)
+
+    def peer_list(self, handles: Mapping[str, Any]) -> PeerList:
+        """Return the peer list: every member that has registered and has a handle."""
+        present = [name for name in self.members if name in handles and self.incarnations[name]]
+        return PeerList(
+            version=self.version,
+            handles={name: handles[name] for name in present},
+            incarnations={name: self.incarnations[name] for name in present},
+            body_events=body_events(self.bodies),
+        )
+
+    def next_incarnation(self, name: str) -> int:
+        """Count one more incarnation of an agent, and return its number."""
+        if name in self.pending:
+            self.incarnations[name] = self.incarnations.get(name, 0) + 1
+        else:
+            self.incarnations[name] = self._ledger.next_incarnation(name)
+            self.version += 1
+        return self.incarnations[name]
+
+    def propose(self, **request: Any) -> MemberRecord:
+        """Add a joiner to `pending` and return it; for the arguments and errors see `new_member`."""
+        present = [*self.members.values(), *self.pending.values()]
+        taken = [*self._ledger.names(), *self.pending]
+        member = new_member(self.config, present, taken, **request)
+        self.pending[member.name] = member
+        return member
+
+    def admit(self, name: str, next_tick: int) -> None:
+        """Record a joiner as a member; its body appears at a tick that no camera has rendered.
+
+        Args:
+            name: Name of the joiner.
+            next_tick: First tick that no camera has rendered.
+        """
+        member = self.pending.pop(name)
+        incarnation = self.incarnations[name]
+        self._ledger.join([member], [BodyRecord(self._body_tick(next_tick), name, member.pose)])
+        for _ in range(incarnation):
+            self._ledger.next_incarnation(name)
+        self._read()
+
+    def reject(self, name: str) -> None:
+        """Drop a joiner."""
+        self.pending.pop(name, None)
+        self.incarnations.pop(name, None)
+
+    def move(self, name: str, pose: str, next_tick: int) -> MemberRecord:
+        """Move a member's camera and body, and return the changed member; for `next_tick` see `admit`.
+
+        Raises:
+            UnknownMemberError: There is none of that name.
+            ConfigError, ValueError: The pose is malformed, or the agent's kind of model cannot work there.
+        """
+        found = Pose.parse(pose)
+        member = find_member(self.members.values(), name)
+        member.config(self.config).check_agent(name, member.kind, lambda: found)
+        moved = replace_record(member, pose=write_pose(found), pose_version=member.pose_version + 1)
+        self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
+        self._read()
+        return moved
+
+    def remove(self, name: str, next_tick: int) -> None:
+        """Remove a member; its edges end with a tombstone. For `next_tick` see `admit`.
+
+        Raises:
+            UnknownMemberError: There is none of that name.
+            LastAgentError: It is the only one.
+        """
+        member = find_member(self.members.values(), name)
+        if len(self.members) == 1:
+            raise LastAgentError(name)
+        ended = [
+            replace_record(edge, status=Status.ENDED, reason=f"{name} left")
+            for edge, _ in self._ledger.edges()
+            if name in (edge.source, edge.target) and edge.status is not Status.ENDED
+        ]
+        body = [BodyRecord(self._body_tick(next_tick), name, None)]
+        self._ledger.change(member, "left", body, ended, departed=True)
+        self._read()
+
+    def _body_tick(self, next_tick: int) -> int:
+        """Return a tick that no agent renders before it has received the body event."""
+        core_eval_ticks = max(
+            member.config(self.config).training.core_eval_ticks for member in self.members.values()
+        )
+        gap = max(GAP, self.config.scene.decorrelation_ticks)
+        drift_ticks = DRIFT_TICKS * self.config.negotiation.pool_stride
+        return next_tick + LEAD_TICKS + gap + max(4 * core_eval_ticks, drift_ticks)
 
 
 def write_pose(pose: Pose) -> str:
@@ -39,7 +179,7 @@ def write_pose(pose: Pose) -> str:
 
 
 def initial_members(config: RunConfig) -> list[MemberRecord]:
-    """Return who is there from the beginning."""
+    """Return the members that a run starts with."""
     return [
         MemberRecord(name=name, index=index, pose=write_pose(config.pose(index)), kind=config.kind(index))
         for index, name in enumerate(config.names())
@@ -50,62 +190,58 @@ def new_member(
     config: RunConfig, present: Sequence[MemberRecord], taken: Sequence[str], *, name: str = "",
     pose: str = "", kind: str = "", settings: Iterable[str] = (), teacher: str = "",
 ) -> MemberRecord:  # fmt: skip
-    """Return a new member.
+    """Return the record of a joiner.
 
     Args:
-        config: The settings of the simulation.
-        present: Who is there.
-        taken: Every name that anybody ever had, in the order of their numbers.
-        name: By default "agent-" and a number that is free.
-        pose: "x,y,z,yaw,pitch[,fov]"; by default the next place on the ring.
-        kind: Kind of world model; by default that of the others.
-        settings: What it has otherwise than the others, "key.sub=value".
-        teacher: Peer that it learns from first; empty when it learns alone.
+        config: Settings of the simulation.
+        present: Members and joiners.
+        taken: Every name given so far, by index.
+        name: Name; default: "agent-" and the next free number.
+        pose: "x,y,z,yaw,pitch[,fov]"; default: the next place on the ring.
+        kind: Kind of world model; default: that of the other agents.
+        settings: Settings of this agent alone, "key.sub=value".
+        teacher: Peer that it distills from first; empty: none.
 
     Raises:
-        MembershipError, ConfigError, ValueError: It cannot come; the text says why.
+        MembershipError: The name, the teacher or the number of agents is not allowed.
+        ConfigError, ValueError: The pose, the kind or a setting cannot work.
     """
     index = max([len(taken), *(member.index + 1 for member in present)])
     name = name or next(n for k in range(index, 2 * index + 2) if (n := f"agent-{k}") not in taken)
     _check_name(name, present, taken)
     if len(present) >= MAX_AGENTS:
-        raise MembershipError(
-            f"{len(present)} agents are there, and no more than {MAX_AGENTS} fit: remove one"
-        )
+        raise TooManyAgentsError(MAX_AGENTS)
     if teacher:
         find_member(present, teacher)
     settings = tuple(settings)
-    _check_own(settings)
+    _check_settings(settings)
     found = Pose.parse(pose) if pose else ring_pose(index, config.agents.ring)
     Scene(config.scene, config.seed).check_pose(found)
     kind = kind or config.agents.common_kind
+    check_kind(kind)
     member = MemberRecord(
         name=name, index=index, pose=write_pose(found), kind=kind, settings=settings, teacher=teacher
     )
-    check_kind(member.kind)
-    member.config(config).check_agent(name, member.kind, lambda: found)
+    member.config(config).check_agent(name, kind, lambda: found)
     return member
 
 
 def _check_name(name: str, present: Iterable[MemberRecord], taken: Iterable[str]) -> None:
-    if not NAME.fullmatch(name) or not name.strip("."):  # a folder is called so
-        raise MembershipError(f"{name!r} is no name: up to 64 letters, digits, dots, dashes and underscores")
+    if not NAME.fullmatch(name) or not name.strip("."):  # it is the name of a folder, too
+        raise InvalidNameError(name)
     if name in RESERVED:
-        raise MembershipError(f"{name} is the name of another part of every simulation: choose another")
+        raise InvalidNameError(name, True)
     if name in taken:
-        here = name in [member.name for member in present]
-        raise MembershipError(
-            f"the name {name} {'exists' if here else 'was taken before, and its edges are in the ledger'}: "
-            "choose another, or leave it out and one is found"
-        )
+        raise NameTakenError(name, name in [member.name for member in present])
 
 
-def _check_own(settings: Iterable[str]) -> None:
+def _check_settings(settings: Iterable[str]) -> None:
     for text in settings:
         if not text.startswith(PER_AGENT_SETTINGS):
             raise ConfigError(
-                f"{text!r}: an agent can have its own {', '.join(PER_AGENT_SETTINGS)}; "
-                "what makes the scene or the negotiation is everybody's"
+                "must be the same for all agents",
+                text.partition("=")[0],
+                suggestion=f"one agent alone can have its own {', '.join(PER_AGENT_SETTINGS)}",
             )
 
 
@@ -113,13 +249,11 @@ def find_member(present: Iterable[MemberRecord], name: str) -> MemberRecord:
     """Return the member of a name.
 
     Raises:
-        UnknownMemberError: There is none; the nearest name is named.
+        UnknownMemberError: There is none.
     """
     known = {member.name: member for member in present}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UnknownMemberError(f"no agent is named {name!r}: {hint}")
+        raise UnknownMemberError(name, tuple(known))
     return known[name]
 
 
@@ -127,7 +261,7 @@ def member_spec(
     config: RunConfig, member: MemberRecord, bodies: Iterable[BodyRecord], folder: RunFolder,
     online: bool = False,
 ) -> AgentSpec:  # fmt: skip
-    """Return what makes a member's agent; it never depends on who else is there, bodies aside."""
+    """Return the specification of a member's agent; of other members it depends on their bodies alone."""
     own = member.config(config)
     return AgentSpec(
         name=member.name,
@@ -148,3 +282,18 @@ def member_spec(
         teacher=member.teacher,
         online=online,
     )
+
+
+def record_start(ledger: Ledger, config: RunConfig, folder: RunFolder, event_type: str, online: bool) -> None:
+    """Record that a run started or resumed.
+
+    Raises:
+        ConfigError: It started with other settings, and its agents cannot continue with these.
+    """
+    earlier = [event.details["config"] for event in ledger.events_of("started")]
+    if earlier and earlier[-1] != config.hash():
+        raise ConfigError(
+            f"{folder.config_file} differs from the settings that this run started with",
+            suggestion="restore it, or start a new run",
+        )
+    ledger.event(event_type, config=config.hash(), online=online)

@@ -1,4 +1,4 @@
-"""The agents' figures as Ray's own metrics, so that a cluster's Prometheus finds them beside Ray's."""
+"""Metrics of agents and edges in Ray's own registry, which a cluster's Prometheus scrapes."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from agents.protocol.edge import EdgeResult
 
 _AGENT = {
-    "step": "Optimiser steps that the agent has taken",
-    "loss": "Loss of its newest step",
-    "frames_per_s": "Frames that its training reads in a second",
-    "drift": "Share of variance by which it has left what its peers know of it",
+    "step": "Training steps taken",
+    "loss": "Loss of the newest step",
+    "frames_per_s": "Frames read per second of training time",
+    "drift": "Share of variance by which the model has left the published one",
 }
 
 
@@ -22,14 +22,16 @@ class Metrics:
     """Gauges ``social_jepa_agent_*`` and ``social_jepa_edge_r2_core``, by run and name."""
 
     def __init__(self, run: str) -> None:
-        """Name the run that the figures belong to."""
+        """Register the gauges; `run` labels them."""
         self._run = run
         self._agent = {
             name: Gauge(f"social_jepa_agent_{name}", description=text, tag_keys=("run", "agent"))
             for name, text in _AGENT.items()
         }
-        self._life = Gauge(
-            "social_jepa_agent_incarnation", description="Which life it is in", tag_keys=("run", "agent")
+        self._incarnation = Gauge(
+            "social_jepa_agent_incarnation",
+            description="Number of the agent's process",
+            tag_keys=("run", "agent"),
         )
         self._edge = Gauge(
             "social_jepa_edge_r2_core",
@@ -38,17 +40,17 @@ class Metrics:
         )
 
     def record(self, name: str, report: AgentReport) -> None:
-        """Take over what an agent reports."""
+        """Set the gauges of an agent and its edges from its report."""
         tags = {"run": self._run, "agent": name}
-        self._life.set(report.events.incarnation, tags)
+        self._incarnation.set(report.events.incarnation, tags)
         if report.progress is not None:
             for key, gauge in self._agent.items():
                 value = getattr(report.progress, key)
-                if value == value:  # not before the first step
+                if value == value:  # NaN before the first step
                     gauge.set(value, tags)
-        self._tell_edges(report.events.edges)
+        self._record_edges(report.events.edges)
 
-    def _tell_edges(self, edges: Iterable["EdgeResult"]) -> None:
+    def _record_edges(self, edges: Iterable["EdgeResult"]) -> None:
         for edge in edges:
             if edge.score is not None:
                 tags = {"run": self._run, "source": edge.source, "target": edge.target}

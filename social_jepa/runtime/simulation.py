@@ -1,38 +1,50 @@
-"""The living simulation: it stays up, agents come, move and go, and anybody may ask its graph."""
+"""A simulation that stays up: agents join, move and leave, and its graph can be queried at any time."""
 
 import contextlib
+import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.doctor import usable_cpus
+from social_jepa.graph.records import AgentStatus
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AddressError, AgentLostError, AlreadyUpError, ClusterError, NotUpError
 from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray
-from social_jepa.runtime.registry import record_start
+from social_jepa.runtime.membership import record_start
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create, write_json
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
 
-MIN_CAPACITY = 16  # agents that a cluster's cores and GPUs are divided for, at least, so that others may join
-WAIT_POLL_SECONDS = 0.1  # seconds between two looks while waiting for an agent
-START_TIMEOUT = 15.0  # seconds in which a newcomer's process should start, unless it waits for something
+logger = logging.getLogger(__name__)
+
+MIN_CAPACITY = (
+    16  # least number of agents that a cluster's resources are divided for, so that others may join
+)
+WAIT_POLL_SECONDS = 0.1  # seconds between two polls while waiting for an agent
+START_TIMEOUT = 15.0  # seconds in which a joiner's process should start, unless it waits for resources
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulation that is up. Made by `up`, `resume` or `reach`; several programs may hold one.
+    """A simulation that is up. Made by `up`, `resume` or `attach`; several programs may hold the same one.
 
     ::
 
         simulation = Simulation.up(load_config())
+        simulation.wait()
         simulation.add_agent(wait=True)
-        simulation.results().graph.best_path("agent-0", "agent-4")
+        path = simulation.results().graph.best_path("agent-0", "agent-4")
+        simulation.down()
+
+    Attributes:
+        folder: Its run folder.
+        supervisor: Ray handle of its supervisor.
     """
 
     folder: RunFolder
@@ -42,22 +54,22 @@ class Simulation:
     def up(
         cls, config: RunConfig, folder: RunFolder | None = None, address: str | None = None
     ) -> "Simulation":
-        """Start a simulation and return as soon as its agents are being placed.
+        """Start a simulation; return while its agents are starting.
 
         Args:
-            config: What to simulate.
-            folder: Fresh from `store.create`; by default a new one below ./runs.
-            address: Ray cluster to join; by default one is started, which outlives this process.
+            config: Its settings.
+            folder: New run folder of `run_folder.create`; default: one in ./runs.
+            address: Ray cluster to join; default: a local Ray is started, which outlives this process.
 
         Raises:
-            ClusterError, HeadError, AddressError: Ray does not answer.
-            StoreError: The folder is up already.
+            AddressError, ClusterError, LocalRayError: Ray does not answer.
+            AlreadyUpError: The simulation of the folder is up.
         """
         return cls._start(config, folder or create(config, None), address, "started")
 
     @classmethod
     def resume(cls, folder: RunFolder, address: str | None = None) -> "Simulation":
-        """Bring a simulation back that went down, every agent from its newest checkpoint; see `up`."""
+        """Bring a simulation up again, every agent from its newest checkpoint; see `up`."""
         return cls._start(folder.config(), folder, address, "resumed")
 
     @classmethod
@@ -67,158 +79,166 @@ class Simulation:
         Raises:
             NotUpError: It is not up.
         """
-        living = folder.simulation_address()
-        if living is None:
+        location = folder.simulation_address()
+        if location is None:
             raise NotUpError(folder.path)
-        joined, keeper = False, None
+        connected, supervisor = False, None
         with contextlib.suppress(AddressError, ClusterError):
-            joined = cluster.connect(living.address)
-            keeper = cluster.find_supervisor(folder.namespace)
-        if keeper is None:
-            if joined:
+            connected = cluster.connect(location.address)
+            supervisor = cluster.find_supervisor(folder.namespace)
+        if supervisor is None:
+            if connected:
                 cluster.disconnect()
-            raise NotUpError(folder.path, living.address or "this process")
-        return cls(folder, keeper)
+            raise NotUpError(folder.path, location.address or "this process")
+        return cls(folder, supervisor)
 
     @classmethod
-    def _start(cls, config: RunConfig, folder: RunFolder, address: str | None, what: str) -> "Simulation":
-        from social_jepa.runtime.supervisor import (
-            Supervisor,  # brings torch, which asking a simulation does without
-        )
-
+    def _start(
+        cls, config: RunConfig, folder: RunFolder, address: str | None, event_type: str
+    ) -> "Simulation":
         with folder.lock():
-            _refuse_twice(folder)
-            ledger = Ledger(folder.ledger_file, create=True)
-            try:
-                record_start(ledger, config, folder, what, online=True)
-            finally:
-                ledger.close()
-            head = None
+            _check_not_up(folder)
+            with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+                record_start(ledger, config, folder, event_type, online=True)
+            local_ray = None
             if not address and not cluster.is_connected():
-                head = start_local_ray(usable_cpus(), folder.path / "ray.log", cluster.RAY_SETTINGS)
-                address = head.address
+                local_ray = start_local_ray(usable_cpus(), folder.path / "ray.log", cluster.RAY_SETTINGS)
+                address = local_ray.address
             try:
-                cluster.connect(address)
-                parts = cluster.share(config.agents.count, config.agents.threads, capacity=MIN_CAPACITY)
-                arguments = (str(folder.path), folder.namespace, True, parts)
-                keeper = cluster.start_supervisor(Supervisor, folder.namespace, True, *arguments)
-                cluster.call(keeper, "begin", idempotent=True)
+                supervisor = _start_supervisor(config, folder, address)
             except BaseException:
-                if head is not None:
+                if local_ray is not None:
                     cluster.disconnect()
-                    stop_local_ray(head.session)
+                    stop_local_ray(local_ray.session)
                 raise
-            session = head.session if head else 0
+            session = local_ray.session if local_ray else 0
             write_json(folder.simulation_file, {"address": address or "", "session": session})
-        return cls(folder, keeper)
+        logger.info("%s is up: %s", folder.path, event_type)
+        return cls(folder, supervisor)
 
-    def status(self) -> list[dict[str, Any]]:
-        """Return how every agent is doing: phase, step, loss, device, node, last checkpoint, incarnation."""
-        return [_plain(agent) for agent in cluster.call(self.supervisor, "status", idempotent=True)]
+    def status(self) -> list[AgentStatus]:
+        """Return the status of every agent.
+
+        Raises:
+            ClusterError: The supervisor does not answer.
+        """
+        agents: list[AgentStatus] = cluster.call(self.supervisor, "status", idempotent=True)
+        return agents
 
     def add_agent(
         self, pose: str = "", *, name: str = "", kind: str = "", teacher: str = "",
         settings: Iterable[str] = (), wait: bool = False,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Let an agent join, and return how it is doing.
+    ) -> AgentStatus:  # fmt: skip
+        """Add an agent; return its status once it has joined, or once it waits for resources.
 
         Args:
-            pose: "x,y,z,yaw,pitch[,fov]"; by default the next place on the ring.
-            name: By default "agent-" and a number that is free.
-            kind: Kind of world model; by default that of the others.
-            teacher: Peer from whose embeddings it learns first.
-            settings: What it has otherwise than the others, for example "model.dim=8".
+            pose: "x,y,z,yaw,pitch[,fov]"; default: the next place on the ring.
+            name: Name; default: "agent-" and the next free number.
+            kind: Kind of world model; default: that of the other agents.
+            teacher: Peer that it distills from first.
+            settings: Settings of this agent alone, for example "model.dim=8".
             wait: Return only when all of its edges are settled.
 
         Raises:
-            ValueError: It cannot come; nothing is left of it.
+            MembershipError, ConfigError, ValueError: The request cannot be met; nothing has changed.
+            StartFailedError: The agent failed before it joined; it is removed again.
         """
         request = {
             "pose": pose, "name": name, "kind": kind, "teacher": teacher, "settings": tuple(settings),
         }  # fmt: skip
-        agent = cluster.call(self.supervisor, "add", request, START_TIMEOUT, timeout=120.0)
-        return self.wait(agent["name"]) if wait else _plain(agent)
+        agent: AgentStatus = cluster.call(self.supervisor, "add", request, START_TIMEOUT, timeout=120.0)
+        return self.wait(agent.name) if wait else agent
 
-    def move_agent(self, name: str, pose: str, wait: bool = False) -> dict[str, Any]:
-        """Turn an agent's camera to another view; its edges go stale and are negotiated anew.
+    def move_agent(self, name: str, pose: str, wait: bool = False) -> AgentStatus:
+        """Move an agent's camera; its edges go stale until it has trained on the new view.
+
+        Args:
+            name: The agent.
+            pose: "x,y,z,yaw,pitch[,fov]".
+            wait: Return only when all of its edges are settled again.
 
         Raises:
-            ValueError: Nobody has that name, or a camera cannot stand there.
+            UnknownMemberError: No agent has that name.
+            ConfigError, ValueError: The camera cannot work at that pose.
         """
-        agent = cluster.call(self.supervisor, "move", name, pose)
-        return self.wait(name) if wait else _plain(agent)
+        agent: AgentStatus = cluster.call(self.supervisor, "move", name, pose)
+        return self.wait(name) if wait else agent
 
     def remove_agent(self, name: str) -> None:
-        """Let an agent leave; its edges end with a tombstone.
+        """Remove an agent; its edges end with a tombstone.
 
         Raises:
-            ValueError: Nobody has that name, or nobody would be left.
+            UnknownMemberError: No agent has that name.
+            LastAgentError: It is the only one.
         """
         cluster.call(self.supervisor, "remove", name)
 
-    def wait(self, name: str = "", timeout: float = float("inf")) -> dict[str, Any]:
-        """Wait until an agent, or everybody, has settled both edges with every peer; return how it is doing.
+    def wait(self, name: str = "", timeout: float = float("inf")) -> AgentStatus:
+        """Wait until an agent, or every agent, has settled its edges with all peers; return its status.
+
+        Args:
+            name: The agent; default: all, and the status of the first is returned.
+            timeout: Seconds to wait.
 
         Raises:
             AgentLostError: It failed.
-            TimeoutError: Patience ended.
+            TimeoutError: It has not settled in time.
         """
-        until = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         while True:
-            agents = [agent for agent in self.status() if name in ("", agent["name"])]
+            agents = [agent for agent in self.status() if name in ("", agent.name)]
             for agent in agents:
-                if agent["failure"]:
-                    raise AgentLostError(agent["name"], agent["failure"])
-            if agents and all(agent["settled"] for agent in agents) and not self._unwritten(agents):
+                if agent.failure:
+                    raise AgentLostError(agent.name, agent.failure, agent.process_died)
+            if agents and all(agent.settled for agent in agents) and not self._missing_edges(agents):
                 return agents[0]
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"{name or 'the simulation'} has not settled within {timeout:g} s")
             time.sleep(WAIT_POLL_SECONDS)
 
-    def _unwritten(self, agents: Iterable[Mapping[str, Any]]) -> bool:
+    def _missing_edges(self, agents: Iterable[AgentStatus]) -> bool:
+        """Return whether the ledger lacks an edge of these agents, which is about to be recorded."""
         with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
-            return bool(ledger.missing_edges(agent["name"] for agent in agents))
+            return bool(ledger.missing_edges(agent.name for agent in agents))
 
     def results(self, as_of: float = FOREVER) -> "Results":
-        """Return the translation graph as it stands, or as it stood at a time."""
+        """Return the translation graph: the newest, or that at a time in seconds since the epoch."""
         from social_jepa.graph.results import load_results
 
         return load_results(self.folder, as_of)
 
     def down(self) -> None:
-        """Save and end everything that belongs to the simulation; `resume` brings it back."""
-        cluster.call(self.supervisor, "stop", timeout=120.0)
-        living = self.folder.simulation_address()
-        cluster.end(self.supervisor, self.folder.namespace)
-        if living and living.session:
-            cluster.disconnect()
-            stop_local_ray(living.session)
-        self.folder.simulation_file.unlink(missing_ok=True)
+        """Save checkpoints, end all processes of the simulation and export its graph; `resume` undoes it."""
         from social_jepa.graph.results import export
 
+        cluster.call(self.supervisor, "stop", timeout=120.0)
+        cluster.end(self.supervisor, self.folder.namespace)
+        location = self.folder.simulation_address()
+        if location and location.session:
+            cluster.disconnect()
+            stop_local_ray(location.session)
+        self.folder.simulation_file.unlink(missing_ok=True)
         if (results := self.results()).document.agents:
             export(results)
+        logger.info("%s is down", self.folder.path)
 
 
 def was_simulation(folder: RunFolder) -> bool:
-    """Whether a run folder was last used by `up`, not by `run`."""
-    ledger = Ledger(folder.ledger_file)
-    try:
+    """Return whether a run folder was last used by a simulation, not by a batch run."""
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
         starts = ledger.events_of("started", "resumed")
         return bool(starts and starts[-1].details.get("online"))
-    finally:
-        ledger.close()
 
 
 def clean_up(folder: RunFolder) -> None:
-    """End what is left of a simulation whose keeper cannot be reached any more."""
-    living = folder.simulation_address()
-    if living and living.session:
-        stop_local_ray(living.session)
+    """End the remaining processes of a simulation whose supervisor cannot be reached."""
+    location = folder.simulation_address()
+    if location and location.session:
+        stop_local_ray(location.session)
     folder.simulation_file.unlink(missing_ok=True)
 
 
-def _refuse_twice(folder: RunFolder) -> None:
+def _check_not_up(folder: RunFolder) -> None:
     try:
         Simulation.attach(folder)
     except NotUpError:
@@ -227,6 +247,12 @@ def _refuse_twice(folder: RunFolder) -> None:
         raise AlreadyUpError(folder.path)
 
 
-def _plain(agent: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an agent's entry without objects."""
-    return {**agent, "progress": agent["progress"].as_plain() if agent["progress"] else None}
+def _start_supervisor(config: RunConfig, folder: RunFolder, address: str | None) -> Any:
+    from social_jepa.runtime.supervisor import Supervisor  # only the process that starts it needs it
+
+    cluster.connect(address)
+    resources = cluster.share(config.agents.count, config.agents.threads, capacity=MIN_CAPACITY)
+    arguments = (str(folder.path), folder.namespace, True, resources)
+    supervisor = cluster.start_supervisor(Supervisor, folder.namespace, True, *arguments)
+    cluster.call(supervisor, "begin", idempotent=True)
+    return supervisor

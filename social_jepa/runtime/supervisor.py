@@ -1,65 +1,79 @@
-"""The actor that keeps a simulation: the registry that agents ask, and the observer that writes down.
+"""The supervisor actor of a simulation: it starts, watches and restarts agents, and records what they report.
 
-It takes no part in learning or in negotiation: were it gone, agents would go on learning and talking. When it
-comes back it reads the ledger and finds them by name.
+It takes no part in training or negotiation: agents continue while it is away. When it restarts, it reads the
+members from the ledger and finds the agents by name.
 """
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
+from agents.spec import AgentSpec
+from social_jepa.graph.records import AgentStatus, ProgressRecord
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
-from social_jepa.runtime.membership import new_member
+from social_jepa.runtime.errors import StartFailedError
+from social_jepa.runtime.logs import log_path, log_to_file
+from social_jepa.runtime.membership import Membership
 from social_jepa.runtime.ray_metrics import Metrics
-from social_jepa.runtime.registry import Registry
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 
-POLL_SECONDS = 0.1  # seconds between two questions to an agent
-REPORT_TIMEOUT = 10.0  # seconds that an agent may take to answer; one that fits many maps is busy for a while
-STOP_TIMEOUT = 60.0  # seconds that agents may take to save when they are asked to stop
-RETRY_EVERY = 15.0  # seconds between two looks at whether a conversation has died
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1  # seconds between two polls of an agent; more for many agents
+REPORT_TIMEOUT = 10.0  # seconds that an agent may take to report; fitting many maps keeps it busy
+STOP_TIMEOUT = 60.0  # seconds that agents may take to save their checkpoints
+RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiations
 
 
 @ray.remote
 class Supervisor:
-    """Registry and observer of one simulation."""
+    """Supervisor of one simulation."""
 
-    def __init__(self, folder: str, namespace: str, living: bool, parts: ResourceShare) -> None:
-        """Begin, or go on from the ledger; agents that are alive are found again by name."""
-        from social_jepa.runtime.ledger_writer import (
-            LedgerWriter,  # brings torch, which whoever only asks does without
-        )
+    def __init__(self, folder: str, namespace: str, online: bool, resources: ResourceShare) -> None:
+        """Read the ledger, and call `begin`: Ray runs only the constructor again after a death.
+
+        Args:
+            folder: Path of the run folder.
+            namespace: Ray namespace of the simulation.
+            online: Whether agents keep training after their schedule.
+            resources: Resources of each agent.
+        """
+        from social_jepa.runtime.ledger_writer import LedgerWriter  # imports torch, which callers do without
 
         self._folder = RunFolder.at(folder)
+        log_to_file(self._folder.path, "supervisor")
         self._config = self._folder.config()
         self._ledger = Ledger(self._folder.ledger_file, create=True)
-        self._membership = Registry(self._config, self._folder, self._ledger, living)
+        self._membership = Membership(self._config, self._folder, self._ledger, online)
         self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)
         self._metrics = Metrics(self._folder.path.name)
-        self._namespace, self._online, self._resources = namespace, living, parts
+        self._namespace, self._online, self._resources = namespace, online, resources
         self._handles: dict[str, Any] = {}
         self._reports: dict[str, AgentReport] = {}
-        self._dead: dict[str, str] = {}
+        self._deaths: dict[str, str] = {}  # why an agent's process died for good, by name
+        self._outages: dict[str, str] = {}  # Ray's reason while an agent does not answer, by name
         self._polls: dict[str, asyncio.Task[None]] = {}
-        # the constructor runs again when this process dies, and nobody else would begin then
-        threading.Thread(target=self._begin_again, daemon=True).start()
+        logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
+        threading.Thread(target=self._call_begin, daemon=True).start()
 
-    def _begin_again(self) -> None:
+    def _call_begin(self) -> None:
         ray.get_actor(SUPERVISOR, self._namespace).begin.remote()
 
     async def begin(self) -> None:
-        """Place who is not there, and start to watch; a newcomer that was half in is sent away."""
+        """Start or find the agents of all members and poll them; end joiners of a supervisor that died."""
         known = {SUPERVISOR, *self._membership.members, *self._membership.pending}
         for name in set(names_in(self._namespace)) - known:
+            logger.warning("%s ended: it had not joined when the supervisor restarted", name)
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, self._namespace))
         for name in self._membership.members:
@@ -70,117 +84,155 @@ class Supervisor:
         if name not in self._handles:
             try:
                 self._handles[name] = ray.get_actor(name, self._namespace)
+                logger.info("%s found: its process outlived the supervisor", name)
             except ValueError:
-                from agents.actor import AgentActor
-
-                me = ray.get_actor(SUPERVISOR, self._namespace)
-                member = self._membership.pending.get(name) or self._membership.members[name]
-                options = agent_options(
-                    self._resources, member.config(self._config).agents.gpus, self._online
-                )
-                actor: Any = AgentActor  # ray.remote leaves the class without types
-                self._handles[name] = actor.options(
-                    name=name, namespace=self._namespace, **options
-                ).remote(name, me)  # fmt: skip
+                self._handles[name] = self._start_process(name)
+                logger.info("%s started", name)
         self._polls[name] = asyncio.get_running_loop().create_task(self._poll_agent(name))
 
-    async def register(self, name: str) -> tuple[Any, int, PeerList]:
-        """Tell an agent that begins a life what makes it, which life this is, and who is there."""
-        life = self._membership.next_incarnation(name)
+    def _start_process(self, name: str) -> Any:
+        from agents.actor import AgentActor
+
+        actor_class: Any = AgentActor  # ray.remote leaves the class without types
+        supervisor = ray.get_actor(SUPERVISOR, self._namespace)
+        options = agent_options(self._resources, self._gpus(name), self._online)
+        log_file = str(log_path(self._folder.path, name))
+        placed = actor_class.options(name=name, namespace=self._namespace, **options)
+        return placed.remote(name, supervisor, log_file)
+
+    def _gpus(self, name: str) -> float:
+        return self._membership.get(name).config(self._config).agents.gpus
+
+    async def register(self, name: str) -> tuple[AgentSpec, int, PeerList]:
+        """Count an incarnation of an agent; return its specification, the incarnation and the peer list."""
+        incarnation = self._membership.next_incarnation(name)
+        outage = self._outages.pop(name, "")
+        if incarnation > 1:
+            cause = outage or "its process ended"
+            logger.warning("%s restarted as incarnation %d: %s", name, incarnation, cause)
         spec = self._membership.spec(name, self._resources.threads)
         self._broadcast_peers(but=name)
-        return spec, life, PeerList(**self._membership.peer_list(self._handles))
+        return spec, incarnation, self._membership.peer_list(self._handles)
 
     def _broadcast_peers(self, but: str = "") -> None:
-        roll = PeerList(**self._membership.peer_list(self._handles))
-        for name in roll.handles:
+        peer_list = self._membership.peer_list(self._handles)
+        for name in peer_list.handles:
             if name != but:
-                self._handles[name].update_peers.remote(roll)
+                self._handles[name].update_peers.remote(peer_list)
 
     async def _poll_agent(self, name: str) -> None:
-        """Ask an agent for news until it leaves, whatever happens to its process."""
-        life, since, reminded = 0, 0, time.monotonic()
+        """Poll an agent until it leaves or fails; an outage of its process is only logged."""
+        incarnation, last_number, retried_at = 0, 0, time.monotonic()
         while name in self._handles:
             handle = self._handles[name]
-            with contextlib.suppress(RayError, asyncio.TimeoutError):
-                try:
-                    known = self._ledger_writer.written_versions.get(name, "")
-                    report = await asyncio.wait_for(handle.report.remote(life, since, known), REPORT_TIMEOUT)
-                except ActorDiedError as error:
-                    self._dead[name] = " ".join(str(error).split())
-                    return
-                except RayTaskError as error:
-                    self._dead[name] = str(error.cause or error)
-                    return
+            known = self._ledger_writer.written_versions.get(name, "")
+            try:
+                call = handle.report.remote(incarnation, last_number, known)
+                report = await asyncio.wait_for(call, REPORT_TIMEOUT)
                 if report is not None and name in self._handles:
-                    try:
-                        self._receive_report(name, report)
-                    except Exception as error:  # nobody waits for this task: keep it for who asks
-                        self._dead[name] = f"what it reports cannot be written ({error})"
-                        return
-                    life, since = report.events.incarnation, report.events.last_number
-                if time.monotonic() - reminded > RETRY_EVERY:
-                    reminded = time.monotonic()
-                    handle.retry_stalled.remote()
+                    self._receive_report(name, report)
+                    incarnation, last_number = report.events.incarnation, report.events.last_number
+            except ActorDiedError as error:
+                self._record_death(name, _one_line(error))
+                return
+            except RayTaskError as error:
+                self._record_death(name, str(error.cause or error))
+                return
+            except RayActorError as error:  # its process died, and Ray restarts it
+                self._record_outage(name, _one_line(error))
+            except (RayError, TimeoutError) as error:
+                logger.warning("no report of %s: %s", name, _one_line(error) or "timeout")
+            except Exception as error:  # this task has no caller to raise it to: `status` shows it
+                logger.exception("the report of %s cannot be recorded", name)
+                self._record_death(name, f"its report cannot be recorded ({error})")
+                return
+            if time.monotonic() - retried_at > RETRY_SECONDS:
+                retried_at = time.monotonic()
+                handle.retry_stalled.remote()
             await asyncio.sleep(POLL_SECONDS * max(1, len(self._handles) / 10))
+
+    def _record_death(self, name: str, reason: str) -> None:
+        self._deaths[name] = reason
+        logger.error("%s failed for good: %s", name, reason)
+
+    def _record_outage(self, name: str, reason: str) -> None:
+        if name not in self._outages:
+            logger.warning("%s does not answer: %s", name, reason)
+        self._outages[name] = reason
 
     def _receive_report(self, name: str, report: AgentReport) -> None:
         if report.events.incarnation != self._membership.incarnations[name]:
-            return  # a former life that has not noticed its end
+            return  # of an earlier incarnation
         if name in self._membership.pending:
             if report.progress is None:
                 self._reports[name] = report
                 return
             self._membership.admit(name, self._next_unrendered_tick())
+            logger.info("%s joined at %s", name, self._membership.members[name].pose)
             self._broadcast_peers()
-        if self._membership.incarnations[name] != report.events.incarnation:
-            return
+        self._outages.pop(name, None)
         self._ledger_writer.write(name, self._membership.members, report)
+        if report.failure and (name not in self._reports or not self._reports[name].failure):
+            logger.error("%s failed: %s", name, report.failure)
         self._reports[name] = report
         self._metrics.record(name, report)
 
     def _next_unrendered_tick(self) -> int:
-        """Return the first tick that no camera has come to."""
+        """Return the first tick that no camera has rendered."""
         return max((r.progress.next_tick for r in self._reports.values() if r.progress), default=0)
 
-    async def add(self, request: Mapping[str, Any], patience: float) -> dict[str, Any]:
-        """Let somebody join, and return what there is to say once it lives or waits for something.
+    async def add(self, request: Mapping[str, Any], timeout: float) -> AgentStatus:
+        """Add an agent; return its status once it has joined, or once it waits for resources.
+
+        Args:
+            request: Keyword arguments of `membership.new_member`.
+            timeout: Seconds in which its process should start, unless it waits for resources.
 
         Raises:
-            ValueError: It cannot come; nothing is left of it.
+            MembershipError, ConfigError, ValueError: The request cannot be met.
+            StartFailedError: The agent failed before it joined; it is removed again.
         """
-        registry = self._membership
-        present = [*registry.members.values(), *registry.pending.values()]
-        member = new_member(self._config, present, registry.taken_names(), **request)
-        registry.pending[member.name] = member
-        self._start_agent(member.name)
-        until = time.monotonic() + patience
-        while member.name in registry.pending:
-            report, why = self._reports.get(member.name), self._dead.get(member.name, "")
-            if why or (report is not None and report.failure):
-                self._release(member.name)
-                registry.reject(member.name)
-                raise ValueError(f"{member.name} could not start: {why or (report and report.failure)}")
-            if time.monotonic() > until and not registry.incarnations.get(member.name):
-                break  # no process yet: it waits for a place
+        membership = self._membership
+        name = membership.propose(**request).name
+        self._start_agent(name)
+        deadline = time.monotonic() + timeout
+        while name in membership.pending:
+            report = self._reports.get(name)
+            if failure := self._deaths.get(name, "") or (report.failure if report else ""):
+                self._release(name)
+                membership.reject(name)
+                raise StartFailedError(name, failure)
+            if time.monotonic() > deadline and not membership.incarnations.get(name):
+                logger.info("%s waits for %s", name, self._shortage(name))
+                break
             await asyncio.sleep(0.02)
-        return self._entry(member.name)
+        return self._status(name)
 
-    async def move(self, name: str, pose: str) -> dict[str, Any]:
-        """Turn an agent's camera to another view."""
+    async def move(self, name: str, pose: str) -> AgentStatus:
+        """Move an agent's camera; return its status.
+
+        Raises:
+            MembershipError, ConfigError, ValueError: See `Membership.move`.
+        """
         member = self._membership.move(name, pose, self._next_unrendered_tick())
+        logger.info("%s moved to %s; its edges are stale until it has trained there", name, member.pose)
         self._ledger_writer.written_versions.pop(name, None)
         spec = self._membership.spec(name, self._resources.threads)
         self._handles[name].move.remote(spec.pose, member.pose_version)
         self._broadcast_peers()
-        return self._entry(name)
+        return self._status(name)
 
     async def remove(self, name: str) -> None:
-        """Let an agent leave."""
+        """Remove an agent, or cancel a joiner.
+
+        Raises:
+            MembershipError: See `Membership.remove`.
+        """
         if name in self._membership.pending:
             self._membership.reject(name)
         else:
             self._membership.remove(name, self._next_unrendered_tick())
+        logger.info("%s left", name)
         self._release(name)
         self._broadcast_peers()
 
@@ -188,46 +240,51 @@ class Supervisor:
         ray.kill(self._handles.pop(name))
         self._polls.pop(name).cancel()
         self._reports.pop(name, None)
-        self._dead.pop(name, None)
+        self._deaths.pop(name, None)
+        self._outages.pop(name, None)
         self._ledger_writer.written_versions.pop(name, None)
 
-    async def status(self) -> list[dict[str, Any]]:
-        """Return how every agent is doing."""
-        return [self._entry(name) for name in [*self._membership.members, *self._membership.pending]]
+    async def status(self) -> list[AgentStatus]:
+        """Return the status of all members and joiners."""
+        return [self._status(name) for name in [*self._membership.members, *self._membership.pending]]
 
-    def _entry(self, name: str) -> dict[str, Any]:
-        registry, report = self._membership, self._reports.get(name)
-        member = registry.pending.get(name) or registry.members[name]
+    def _status(self, name: str) -> AgentStatus:
+        member, report = self._membership.get(name), self._reports.get(name)
         progress = report.progress if report else None
-        life = registry.incarnations.get(name, 0)
-        waiting = ""
-        if not life:
-            waiting = shortage(agent_options(self._resources, member.config(self._config).agents.gpus, True))
-        fresh = report is not None and report.events.incarnation == life
-        return {
-            "name": name, "kind": member.kind, "pose": member.pose, "teacher": member.teacher,
-            "incarnation": life, "phase": _phase(progress, life, fresh, waiting),
-            "waiting_for": waiting, "failure": self._dead.get(name, "") or (report.failure if report else ""),
-            "dead": name in self._dead, "note": report.note if report else "",
-            "progress": progress, "settled": bool(report and fresh and report.settled),
-            "checkpoint": report.checkpoint if report else "", "node": report.node if report else "",
-            "device": report.device if report else "", "pid": report.pid if report else 0,
-        }  # fmt: skip
+        incarnation = self._membership.incarnations.get(name, 0)
+        current = report is not None and report.events.incarnation == incarnation
+        waiting_for = "" if incarnation else self._shortage(name)
+        phase = progress.phase if progress else "starting"
+        if waiting_for:
+            phase = "waiting"
+        elif incarnation > 1 and not current:
+            phase = "returning"
+        return AgentStatus(
+            name=name, kind=member.kind, pose=member.pose, teacher=member.teacher, incarnation=incarnation,
+            phase=phase, waiting_for=waiting_for,
+            failure=self._deaths.get(name, "") or (report.failure if report else ""),
+            process_died=name in self._deaths, note=report.note if report else "",
+            progress=ProgressRecord.of(progress) if progress else None,
+            settled=bool(report and current and report.settled),
+            checkpoint=report.checkpoint if report else "", node=report.node if report else "",
+            device=report.device if report else "", pid=report.pid if report else 0,
+        )  # fmt: skip
+
+    def _shortage(self, name: str) -> str:
+        return shortage(agent_options(self._resources, self._gpus(name), True))
 
     async def stop(self) -> None:
-        """Ask every agent to save and stop, and return when they have, or when patience ends."""
+        """Have all agents save their checkpoints and end; return when they have, or after STOP_TIMEOUT."""
         calls = [handle.stop.remote() for handle in self._handles.values()]
-        with contextlib.suppress(asyncio.TimeoutError):
-            wait = asyncio.gather(*calls, return_exceptions=True)
-            await asyncio.wait_for(wait, STOP_TIMEOUT)
+        try:
+            await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), STOP_TIMEOUT)
+        except TimeoutError:
+            logger.warning("some agents did not save within %g s", STOP_TIMEOUT)
         for name in list(self._handles):
             self._release(name)
         self._ledger.event("stopped", reason="requested")
+        logger.info("stopped")
 
 
-def _phase(progress: Any, life: int, fresh: bool, waiting: str) -> str:
-    if waiting:
-        return "waiting"
-    if life > 1 and not fresh:
-        return "returning"
-    return progress.phase if progress else "starting"
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

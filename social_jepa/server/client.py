@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.doctor import is_listening
+from social_jepa.graph.records import as_dict
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, SimulationAddress
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class SimulationClient:
         trouble = ""
         for _ in range(2):  # a simulation that was brought back in the same Ray has another keeper
             try:
-                return self.reach().status(), ""
+                return [as_dict(agent) for agent in self.reach().status()], ""
             except (RunFolderError, RuntimeError) as error:
                 trouble = str(error)
                 self.leave()

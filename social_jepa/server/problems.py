@@ -13,7 +13,7 @@ from agents.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.config.time_parsing import TimeFormatError
 from social_jepa.graph.query import QueryError
-from social_jepa.runtime.membership import MembershipError, UnknownMemberError
+from social_jepa.runtime.errors import MembershipError, UnknownMemberError
 from social_jepa.storage.ledger import LedgerError
 from social_jepa.storage.run_folder import RunFolderError
 

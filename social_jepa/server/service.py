@@ -113,7 +113,7 @@ def merge(told: list[dict[str, Any]], results: Results | None) -> list[dict[str,
 
 def _entry(agent: Mapping[str, Any], progress: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return one agent, its progress and what it published side by side."""
-    kept = {key: value for key, value in agent.items() if key not in ("progress", "dead")}
+    kept = {key: value for key, value in agent.items() if key not in ("progress", "process_died")}
     phase = "failed" if agent["failure"] else agent["phase"]
     now = {key: progress.get(key) for key in ("loss", "frames_per_s", "drift", "saved_at")}
     of_code = {key: own.get(key) for key in ("dim", "core_dim", "collapsed", "probe_r2", "effective_rank")}

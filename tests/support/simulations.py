@@ -1,4 +1,4 @@
-"""A small simulation that stays up: what its tests share."""
+"""Helpers for tests of a small simulation that stays up."""
 
 import contextlib
 import time
@@ -10,7 +10,7 @@ from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 from tests.support.command import TINY
 
-# Nobody publishes again by itself: what is negotiated anew is what a test has caused.
+# No agent publishes again by itself: every renegotiation is caused by a test.
 QUIET = (
     *TINY,
     "scene.bodies=false",
@@ -19,7 +19,7 @@ QUIET = (
     "training.checkpoint_every=10",
 )
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 def up(path, *settings):
@@ -34,26 +34,26 @@ def ledger_of(simulation):
 
 
 @contextlib.contextmanager
-def newcomer(simulation, *arguments, **wanted):
-    """Somebody who comes, is understood, and leaves again."""
+def joiner(simulation, *arguments, **wanted):
+    """Add an agent, wait until its edges are settled, yield its name, and remove it."""
     agent = simulation.add_agent(*arguments, **wanted)
     try:
-        simulation.wait(agent["name"], PATIENCE)
-        yield agent["name"]
+        simulation.wait(agent.name, TIMEOUT)
+        yield agent.name
     finally:
-        simulation.remove_agent(agent["name"])
+        simulation.remove_agent(agent.name)
 
 
-def until(ready, patience=PATIENCE):
-    end = time.monotonic() + patience
+def until(ready, timeout=TIMEOUT):
+    deadline = time.monotonic() + timeout
     while not (found := ready()):
-        assert time.monotonic() < end
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
 
 
 def status_of(simulation, name):
-    return next(agent for agent in simulation.status() if agent["name"] == name)
+    return next(agent for agent in simulation.status() if agent.name == name)
 
 
 def edges(simulation):
@@ -61,9 +61,9 @@ def edges(simulation):
 
 
 def complete(simulation):
-    """Whether every ordered pair has an edge that holds."""
+    """Return whether every ordered pair has an edge that is not stale."""
     found = edges(simulation)
-    names = [agent["name"] for agent in simulation.status()]
+    names = [agent.name for agent in simulation.status()]
     return found.keys() == set(permutations(names, 2)) and all(
         edge.status != "stale" for edge in found.values()
     )

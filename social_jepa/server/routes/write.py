@@ -20,8 +20,8 @@ def add(parts: Parts, asked: AddAgent) -> Response:
     """Let an agent join: it learns its view, alone or taught by a peer, then negotiates with everybody."""
     wanted = asked.model_dump(exclude_none=True)
     added = parts.living.call("add_agent", wanted.pop("pose", ""), **wanted)
-    found = answer(parts.agent(added["name"]), 201)
-    found.headers["Location"] = f"/api/agents/{added['name']}"
+    found = answer(parts.agent(added.name), 201)
+    found.headers["Location"] = f"/api/agents/{added.name}"
     return found
 
 

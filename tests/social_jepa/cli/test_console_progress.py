@@ -1,13 +1,16 @@
 import io
-import math
 
 from rich.console import Console
 
-from agents.spec import Progress
 from social_jepa.cli.console_progress import ProgressDisplay
+from social_jepa.graph.records import ProgressRecord, replace
 
-RECORDING = Progress("agent-0", "recording", 0, 30, 1234, 5000, 0, math.nan, 0.0, math.nan, 1.0, 0.0, "cpu")
-TRAINING = Progress("agent-1", "training", 7, 30, 4096, 9000, 1792, 3.25, 5120.0, 12.4, 1.0, 0.5, "cpu")
+TRAINING = ProgressRecord(
+    phase="training", step=7, steps=30, recorded=4096, next_tick=9000, frames=1792, loss=3.25,
+    frames_per_s=5120.0, seconds_left=12.4, record_seconds=1.0, train_seconds=0.5, device="cpu", drift=0.0,
+    saved_at=0.0, distill_frames=0,
+)  # fmt: skip
+RECORDING = replace(TRAINING, phase="recording", step=0, recorded=1234, frames=0, loss=None, frames_per_s=0.0)
 
 
 def rendered(terminal, *calls):

@@ -6,62 +6,66 @@ from rich.console import Console
 from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
-from social_jepa.graph.records import replace
+from social_jepa.graph.records import AgentStatus, ProgressRecord, replace
 from tests.support.ledger_rows import edge
 
-PROGRESS = {
-    "step": 1234, "loss": 3.25, "drift": 0.0125, "frames_per_s": 5120.4, "saved_at": 0.0,
-}  # fmt: skip
-AGENT = {
-    "name": "agent-0", "phase": "training", "progress": PROGRESS, "device": "cuda:0", "node": "f7df4047c165",
-    "incarnation": 3, "pid": 4711, "failure": "", "waiting_for": "", "note": "",
-}  # fmt: skip
+PROGRESS = ProgressRecord(
+    phase="training", step=1234, steps=4000, recorded=512, next_tick=1536, frames=78976, loss=3.25,
+    frames_per_s=5120.4, seconds_left=2.0, record_seconds=1.0, train_seconds=10.0, device="cuda:0",
+    drift=0.0125, saved_at=0.0, distill_frames=0,
+)  # fmt: skip
+AGENT = AgentStatus(
+    name="agent-0", kind="jepa", pose="4.8,3.2,0,180,-35,60", teacher="", incarnation=3, phase="training",
+    waiting_for="", failure="", process_died=False, note="", progress=PROGRESS, settled=False,
+    checkpoint="", node="f7df4047c165", device="cuda:0", pid=4711,
+)  # fmt: skip
 
 
-def shown(*agents):
+def rendered(*agents):
     text = io.StringIO()
-    Console(file=text, width=200).print(make_status([AGENT | agent for agent in agents]))
+    Console(file=text, width=200).print(make_status([replace(AGENT, **changes) for changes in agents]))
     return text.getvalue()
 
 
-def test_an_agent_is_a_row_with_all_that_there_is_to_know():
-    text = shown({"progress": PROGRESS | {"saved_at": time.time() - 12}})
+def test_the_row_of_an_agent_has_every_column():
+    text = rendered({"progress": replace(PROGRESS, saved_at=time.time() - 12)})
 
     (row,) = [line for line in text.splitlines() if "agent-0" in line]
     assert row.split() == [
-        "agent-0", "training", "1,234", "3.250", "0.013" if "0.013" in row else "0.012", "5,120", "frames/s",
-        "cuda:0", "f7df40", "12", "s", "ago", "3", "4711",
+        "agent-0", "training", "1,234", "3.250", "0.013" if "0.013" in row else "0.012", "5,120",
+        "frames/s", "cuda:0", "f7df40", "12", "s", "ago", "3", "4711",
     ]  # fmt: skip
 
 
-def test_one_that_is_not_there_yet_leaves_its_figures_empty():
-    text = shown({"progress": None, "phase": "waiting", "incarnation": 0, "pid": 0, "node": "", "device": "",
-                  "waiting_for": "1 CPU: 0.5 of 2 in the cluster are free"})  # fmt: skip
+def test_an_agent_that_waits_for_resources_has_empty_columns_and_a_note():
+    no_process = {"progress": None, "incarnation": 0, "pid": 0, "node": "", "device": ""}
+    waiting_for = "1 CPU: 0.5 of 2 in the cluster are free"
+    text = rendered({**no_process, "phase": "waiting", "waiting_for": waiting_for})
 
     assert "nan" not in text
     assert "agent-0 waits for 1 CPU: 0.5 of 2 in the cluster are free" in text
 
 
-def test_a_loss_that_nobody_knows_yet_is_left_empty():
-    text = shown({"progress": PROGRESS | {"loss": None}})
+def test_an_unknown_loss_is_left_empty():
+    text = rendered({"progress": replace(PROGRESS, loss=None)})
 
     assert "None" not in text
     assert "1,234" in text
 
 
-def test_one_that_failed_says_why_and_no_bracket_is_taken_for_markup():
-    text = shown({"failure": "the loss became nan [/bold] [red]"}, {"name": "agent-1"})
+def test_a_failure_is_shown_without_parsing_brackets_as_markup():
+    text = rendered({"failure": "the loss became nan [/bold] [red]"}, {"name": "agent-1"})
 
     assert "failed" in text
     assert "agent-0: the loss became nan [/bold] [red]" in text
     assert "training" in text
 
 
-def test_nobody_is_an_empty_table():
-    assert "agent" in shown()
+def test_no_agents_give_a_table_with_headings_only():
+    assert "agent" in rendered()
 
 
-def test_the_life_of_an_edge_is_printed_oldest_first(monkeypatch):
+def test_the_history_of_an_edge_is_printed_in_the_given_order(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(status_table, "make_console", lambda: Console(file=text, width=200))
     accepted = edge(

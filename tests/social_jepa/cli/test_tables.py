@@ -13,7 +13,7 @@ def printed(show, thing, width=200):
     return text.getvalue()
 
 
-def test_every_agent_and_edge_has_a_row_and_every_refusal_its_reason(small_run):
+def test_every_agent_and_edge_has_a_row_and_every_refusal_a_reason(small_run):
     text = printed(print_graph, small_run.document)
 
     for agent in small_run.document.agents:
@@ -24,7 +24,7 @@ def test_every_agent_and_edge_has_a_row_and_every_refusal_its_reason(small_run):
         assert edge.reason in text
 
 
-def test_figures_that_were_not_measured_are_left_empty(small_run):
+def test_scores_that_were_not_measured_are_left_empty(small_run):
     text = printed(print_graph, small_run.document)
     refused = next(line for line in text.splitlines() if line.startswith("agent-3 > agent-0"))
 
@@ -33,24 +33,25 @@ def test_figures_that_were_not_measured_are_left_empty(small_run):
     assert "0.0" not in refused
 
 
-def test_brackets_in_a_reason_are_printed_as_they_are(small_run):
+def test_brackets_in_a_reason_are_not_parsed_as_markup(small_run):
     edges = (replace(small_run.document.edges[0], reason="saw [bold] and [/]"),)
 
     assert "saw [bold] and [/]" in printed(print_graph, replace(small_run.document, edges=edges))
 
 
-def test_a_graph_of_nothing_but_refusals_is_printed(small_run):
+def test_a_graph_without_edges_is_printed(small_run):
     bare = replace(small_run.document, edges=(), cycles=(), budget=())
 
     assert "agent-0" in printed(print_graph, bare)
 
 
-def test_the_remedy_is_said_of_what_is_amiss_alone(capsys):
-    checks = [Check("one", True, "fine", "never said"), Check("two", False, "poor", "run [this] line")]
+def test_only_a_failed_check_is_marked_and_printed_with_its_remedy(capsys):
+    checks = [Check("one", True, "fine", "unused remedy"), Check("two", False, "poor", "run [this] line")]
 
     print_checks(checks)
 
     text = capsys.readouterr().out
 
-    assert "never said" not in text
+    assert "unused remedy" not in text
     assert "run [this] line" in text
+    assert [line.split()[0] for line in text.splitlines()] == ["ok", "FAIL", "remedy:"]

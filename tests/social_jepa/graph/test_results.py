@@ -23,7 +23,7 @@ from social_jepa.graph.results import (
     full_document,
     load_results,
 )
-from social_jepa.runtime.registry import Registry
+from social_jepa.runtime.membership import Membership
 from social_jepa.storage.ledger import DamagedLedgerError, Ledger
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import call
@@ -51,8 +51,8 @@ def statuses(results):
     return {(edge.source, edge.target): edge.status for edge in results.graph.edges}
 
 
-def registry_of(folder, ledger):
-    return Registry(folder.config(), folder, ledger, online=True)
+def membership_of(folder, ledger):
+    return Membership(folder.config(), folder, ledger, online=True)
 
 
 def settle_again(folder, pair, **versions):
@@ -134,7 +134,7 @@ def test_no_path_leads_over_a_stale_edge_and_the_error_names_another(run):
 
 def test_an_agent_whose_camera_moved_is_in_training_and_its_edges_are_stale(run):
     with ledger_of(run) as ledger:
-        registry_of(run, ledger).move("agent-1", "-4.8,3.2,0,0,-35", next_tick=100)
+        membership_of(run, ledger).move("agent-1", "-4.8,3.2,0,0,-35", next_tick=100)
     results = load_results(run)
 
     assert results.document.training == ("agent-1",)
@@ -159,7 +159,7 @@ def test_a_failed_edge_stays_failed_whatever_its_agents_publish(run):
 def test_an_agent_that_left_is_in_no_graph_and_on_no_path(run):
     with ledger_of(run) as ledger:
         before = time.time()
-        registry_of(run, ledger).remove("agent-2", next_tick=100)
+        membership_of(run, ledger).remove("agent-2", next_tick=100)
     results = load_results(run)
 
     assert results.graph.agents == ("agent-0", "agent-1", "agent-3")
@@ -213,7 +213,7 @@ def test_there_is_no_graph_of_a_time_without_agents(run):
 def test_before_any_publication_the_graph_holds_agents_in_training(run):
     run.ledger_file.unlink()
     with contextlib.closing(Ledger(run.ledger_file, create=True)) as ledger:
-        registry_of(run, ledger)
+        membership_of(run, ledger)
         ledger.record(messages=[SentMessage("agent-0", "agent-1", "agent-0", "agent-1", "Hello", 10)])
     results = load_results(run)
 

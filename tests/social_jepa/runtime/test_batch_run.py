@@ -1,4 +1,4 @@
-"""The whole command with the toy renderer, on a Ray of the tests' own."""
+"""The commands run and resume with the toy renderer, on the Ray of the test session."""
 
 import contextlib
 import json
@@ -19,6 +19,7 @@ from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
 from social_jepa.graph.records import BodyRecord
+from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import TINY, alive, call, children, interrupt, spawn, wait_for
@@ -30,17 +31,17 @@ SAVING = ("training.steps=400", "training.checkpoint_every=10")
 
 @pytest.fixture(scope="module")
 def finished(ray_local, tmp_path_factory):
-    """A finished run's folder, and what the command said."""
+    """Return the folder of a finished run, and the result of its command."""
     folder = RunFolder(tmp_path_factory.mktemp("whole") / "run")
     return folder, call("run", "--out", folder.path, "--json", "seed=5", *TINY)
 
 
 def steady(document):
-    """A graph document without times and speeds, without where it ran and in which life."""
-    passing = re.compile("frames_per_s|node|.*seconds|published_at|incarnation|time|.*_incarnation")
+    """Return a graph document without times, speeds, nodes and incarnations."""
+    varying = re.compile("frames_per_s|node|.*seconds|published_at|incarnation|time|.*_incarnation")
     parts = {
         part: [
-            {key: value for key, value in row.items() if not passing.fullmatch(key)} for row in document[part]
+            {key: value for key, value in row.items() if not varying.fullmatch(key)} for row in document[part]
         ]
         for part in ("agents", "edges")
     }
@@ -51,7 +52,7 @@ def graph(folder):
     return json.loads(folder.graph_file.read_text())
 
 
-def ask(folder, sql):
+def rows(folder, sql):
     with sqlite3.connect(folder.ledger_file) as connection:
         return connection.execute(sql).fetchall()
 
@@ -60,12 +61,19 @@ def step(folder, name="agent-0"):
     return read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
 
 
-def test_a_run_prints_its_graph_alone_on_stdout(finished):
+def test_a_run_prints_only_its_graph_on_stdout(finished):
     folder, said = finished
 
     assert said.status == 0, said.err
     assert json.loads(said.out) == graph(folder)
     assert "recording and training" in said.err
+
+
+def test_a_quiet_run_prints_nothing_to_stderr(ray_local, tmp_path):
+    said = call("--quiet", "run", "--out", tmp_path / "run", "--json", *TINY, "training.steps=10")
+
+    assert (said.status, said.err) == (0, "")
+    assert json.loads(said.out) == graph(RunFolder(tmp_path / "run"))
 
 
 def test_a_run_folder_holds_everything(finished):
@@ -89,26 +97,29 @@ def test_a_run_folder_holds_everything(finished):
         assert anchors["heldout.vectors"].shape == (64, 4)
     assert folder.report_file.exists()
     assert not [path for path in folder.path.rglob("*") if path.suffix == ".tmp"]
+    assert "recording and training" in log_path(folder.path, "driver").read_text()
+    assert "supervisor of" in log_path(folder.path, "supervisor").read_text()
+    assert "agent-0" in log_path(folder.path, "agent-0").read_text()
 
 
-def test_the_ledger_tells_the_run_and_its_messages_add_up_to_the_edges(finished):
+def test_the_ledger_holds_the_events_and_the_bytes_of_messages_add_up_to_those_of_edges(finished):
     folder, _ = finished
 
-    events = [event_type for (event_type,) in ask(folder, "SELECT type FROM events")]
+    events = [event_type for (event_type,) in rows(folder, "SELECT type FROM events")]
     assert (events[0], events[-1]) == ("started", "finished")
     assert {what: events.count(what) for what in set(events)} == {
         "started": 1, "joined": 2, "published": 2, "edge": 2, "finished": 1,
     }  # fmt: skip
-    assert ask(folder, "SELECT name FROM agents ORDER BY name") == [("agent-0",), ("agent-1",)]
+    assert rows(folder, "SELECT name FROM agents ORDER BY name") == [("agent-0",), ("agent-1",)]
     talk = "FROM messages WHERE type NOT IN ('Hello', 'DistillRequest', 'DistillReply')"
     sums = f"SELECT edge_source, edge_target, sum(bytes) {talk} GROUP BY 1, 2"
-    spent = {(source, target): total for source, target, total in ask(folder, sums)}
+    spent = {(source, target): total for source, target, total in rows(folder, sums)}
     assert spent == {(edge["source"], edge["target"]): edge["bytes"] for edge in graph(folder)["edges"]}
-    assert ask(folder, f"SELECT sum(bytes) {talk}") == ask(folder, "SELECT sum(bytes) FROM edges")
+    assert rows(folder, f"SELECT sum(bytes) {talk}") == rows(folder, "SELECT sum(bytes) FROM edges")
 
 
 @pytest.mark.parametrize("seed", [5, pytest.param(6, marks=pytest.mark.slow)])
-def test_equal_seeds_give_equal_graphs_and_another_seed_another(finished, tmp_path, seed):
+def test_equal_seeds_give_equal_graphs_and_different_seeds_different_ones(finished, tmp_path, seed):
     folder, _ = finished
     again = json.loads(call("run", "--out", tmp_path / "run", "--json", f"seed={seed}", *TINY).out)
 
@@ -118,7 +129,7 @@ def test_equal_seeds_give_equal_graphs_and_another_seed_another(finished, tmp_pa
     assert (again["edges"][0]["r2"] == graph(folder)["edges"][0]["r2"]) == (seed == 5)
 
 
-def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finished):
+def test_resuming_a_finished_run_renegotiates_to_the_same_graph(finished):
     folder, _ = finished
     before, query = steady(graph(folder)), ("query", folder.path, "--tick", "3", "--json")
     asked = call(*query)
@@ -127,8 +138,8 @@ def test_a_finished_run_that_is_resumed_negotiates_again_to_the_same_graph(finis
 
     assert said.status == 0, said.err
     assert steady(json.loads(said.out)) == before
-    lives = "SELECT source_incarnation, target_incarnation FROM edges ORDER BY id"
-    assert ask(folder, lives) == [(1, 1), (1, 1), (2, 2), (2, 2)]
+    incarnations = "SELECT source_incarnation, target_incarnation FROM edges ORDER BY id"
+    assert rows(folder, incarnations) == [(1, 1), (1, 1), (2, 2), (2, 2)]
     assert call(*query) == asked
 
 
@@ -142,8 +153,8 @@ def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
     assert "is in use" in said.err
 
 
-def press_ctrl_c_when(ready, folder):
-    """Interrupt this process, as a terminal would, once something is so."""
+def send_ctrl_c_when(ready, folder):
+    """Interrupt this process, as a terminal would, once a condition holds."""
 
     def wait():
         until = time.monotonic() + 60
@@ -156,7 +167,7 @@ def press_ctrl_c_when(ready, folder):
 
 
 def losses_of_an_uninterrupted_agent(folder, index):
-    """What agent `index` of a run loses at each step when it trains here, without Ray and without a stop."""
+    """Return the losses of an agent of a run, trained in this process without interruption."""
     config, alone = folder.config(), RunFolder(folder.path.parent / "alone")
     members = initial_members(config)
     bodies = [BodyRecord(0, member.name, member.pose) for member in members]
@@ -169,9 +180,9 @@ def saved(folder):
     return all((folder.agent(name) / "checkpoint.safetensors").exists() for name in ("agent-0", "agent-1"))
 
 
-def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tmp_path):
+def test_a_run_that_is_interrupted_and_resumed_has_the_losses_of_an_uninterrupted_one(ray_local, tmp_path):
     folder = RunFolder(tmp_path / "run")
-    press_ctrl_c_when(saved, folder)
+    send_ctrl_c_when(saved, folder)
 
     said = call("run", "--out", folder.path, *TINY, *SAVING)
 
@@ -179,14 +190,14 @@ def test_ctrl_c_saves_and_resuming_ends_as_if_nothing_had_happened(ray_local, tm
     assert said.err.splitlines()[-1].endswith(f"continue with: social-jepa resume {folder.path}")
     assert "Traceback" not in said.err
     assert all(0 < step(folder, name) < 400 for name in folder.config().names())
-    assert ask(folder, "SELECT type FROM events")[-1] == ("stopped",)
+    assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
     assert not folder.graph_file.exists()
     assert call("resume", folder.path, "--json").status == 0
     found = [agent["losses"] for agent in graph(folder)["agents"]]
     assert found == [losses_of_an_uninterrupted_agent(folder, index) for index in range(2)]
 
 
-def test_a_killed_agent_comes_back_and_the_run_ends_as_if_nothing_had_happened(ray_local, tmp_path):
+def test_a_run_with_a_killed_agent_has_the_losses_of_an_undisturbed_one(ray_local, tmp_path):
     folder = RunFolder(tmp_path / "run")
 
     def kill():
@@ -207,7 +218,7 @@ def test_a_killed_agent_comes_back_and_the_run_ends_as_if_nothing_had_happened(r
     assert not [title for _, title in children(os.getpid()) if "AgentActor" in title]
 
 
-def test_an_agent_that_dies_again_and_again_is_named_and_the_run_can_be_resumed(ray_local, tmp_path):
+def test_an_agent_that_keeps_dying_is_named_and_the_run_can_be_resumed(ray_local, tmp_path):
     folder, over = RunFolder(tmp_path / "run"), threading.Event()
 
     def kill():
@@ -225,7 +236,7 @@ def test_an_agent_that_dies_again_and_again_is_named_and_the_run_can_be_resumed(
     assert (said.status, said.out) == (1, "")
     last = said.err.splitlines()[-1]
     assert re.match(r"social-jepa: the process of agent-[01] kept dying \(.*\); social-jepa resume", last)
-    assert ask(folder, "SELECT type FROM events")[-1] == ("stopped",)
+    assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
     assert call("resume", folder.path, "--json").status == 0
     assert [len(agent["losses"]) for agent in graph(folder)["agents"]] == [60, 60]
 
@@ -244,7 +255,7 @@ def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
         err.splitlines()[-1] == f"social-jepa: stopped; continue with: social-jepa resume {tmp_path / 'run'}"
     )
     assert "Traceback" not in read + err
-    if phase == "agent-0":  # it was on the way
+    if phase == "agent-0":  # it had started
         assert step(RunFolder(tmp_path / "run")) == 0
     until = time.monotonic() + 10
     while any(map(alive, family)) and time.monotonic() < until:

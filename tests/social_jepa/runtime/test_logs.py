@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from social_jepa.runtime import logs
+from agents import logs
 from social_jepa.runtime.logs import PACKAGES, log_path, log_to_file, log_to_stderr
 
 
@@ -43,7 +43,7 @@ def test_a_second_log_file_replaces_the_first(tmp_path):
 
 
 def test_a_log_file_rotates_and_three_full_ones_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(logs, "MAX_BYTES", 300)
+    monkeypatch.setattr(logs, "MAX_LOG_BYTES", 300)
     log_to_file(tmp_path, "agent-0")
     for number in range(40):
         logging.getLogger("agents").info("record %d", number)

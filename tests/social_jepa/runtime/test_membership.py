@@ -1,76 +1,88 @@
+import contextlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.snapshot import AgentSnapshot
 from env.camera import Pose
 from social_jepa.config.run_config import MAX_AGENTS, load_config
 from social_jepa.graph.records import BodyRecord, MemberRecord, body_events, decode, encode
+from social_jepa.graph.records import replace as replace_record
+from social_jepa.runtime.errors import LastAgentError, NameTakenError, TooManyAgentsError, UnknownMemberError
 from social_jepa.runtime.membership import (
-    MembershipError,
+    LEAD_TICKS,
+    Membership,
     find_member,
     initial_members,
     member_spec,
     new_member,
     write_pose,
 )
-from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import RunFolder, create
+from tests.support.ledger_rows import edge
 
 CONFIG = load_config(overrides=["scene.renderer=toy", "agents.count=3"])
 PRESENT = initial_members(CONFIG)
 TAKEN = [member.name for member in PRESENT]
+POSE = "-4.8,3.2,0,0,-35"
 
 REFUSED = {
-    "a name that a shell would take apart": ({"name": "a b"}, "'a b' is no name: up to 64 letters"),
-    "a name that is a path": ({"name": "../x"}, "'../x' is no name"),
-    "a name that is the folder above": ({"name": ".."}, "'..' is no name"),
+    "a name with a space": ({"name": "a b"}, "'a b' is not a valid name: up to 64 letters"),
+    "a name that is a path": ({"name": "../x"}, "'../x' is not a valid name"),
+    "the name of the parent folder": ({"name": ".."}, "'..' is not a valid name"),
     "a name that is too long": ({"name": "x" * 65}, "up to 64 letters"),
-    "a name of two lines": ({"name": "a\n"}, "is no name"),
-    "the name of who keeps the simulation": (
+    "a name of two lines": ({"name": "a\n"}, "is not a valid name"),
+    "the name of the supervisor": (
         {"name": "supervisor"},
-        "supervisor is the name of another part",
+        "supervisor is reserved",
     ),
-    "a name that is there": ({"name": "agent-1"}, "the name agent-1 exists: choose another"),
+    "a name that is taken": ({"name": "agent-1"}, "the name agent-1 exists: choose another"),
     "no pose": ({"pose": "here"}, "a pose is written x,y,z,yaw,pitch"),
-    "a pose that is no number": ({"pose": "nan,3,0,0,-35"}, "must be a finite number"),
-    "a pose that sees nothing": ({"pose": "4.8,3.2,0,0,-35"}, "the camera sees nothing"),
-    "a pose within reach": ({"pose": "0,0.4,0,0,0"}, "raise y above"),
+    "a pose with nan": ({"pose": "nan,3,0,0,-35"}, "must be a finite number"),
+    "a pose without objects in view": ({"pose": "4.8,3.2,0,0,-35"}, "the camera sees nothing"),
+    "a pose that objects can reach": ({"pose": "0,0.4,0,0,0"}, "raise y above"),
     "a pose under the floor": ({"pose": "4.8,-1,0,180,35"}, "raise y above 0"),
     "an unknown kind": ({"kind": "jepaa"}, "did you mean 'jepa'?"),
     "an unknown teacher": ({"teacher": "agent-9"}, "no agent is named 'agent-9': did you mean agent-"),
-    "a teacher of another name": ({"teacher": "bob"}, "there are agent-0, agent-1, agent-2"),
-    "a scene of its own": ({"settings": ["scene.objects=2"]}, "is everybody's"),
-    "a negotiation of its own": ({"settings": ["negotiation.anchors=8"]}, "is everybody's"),
-    "a seed of its own": ({"settings": ["seed=3"]}, "is everybody's"),
+    "a teacher with another name": ({"teacher": "bob"}, "choose one of agent-0, agent-1, agent-2"),
+    "a setting of the scene": ({"settings": ["scene.objects=2"]}, "must be the same for all agents"),
+    "a setting of the negotiation": (
+        {"settings": ["negotiation.anchors=8"]},
+        "must be the same for all agents",
+    ),
+    "the seed": ({"settings": ["seed=3"]}, "must be the same for all agents"),
     "an unknown setting": ({"settings": ["model.dimm=3"]}, "did you mean model.dim?"),
     "a setting without a value": ({"settings": ["model.dim"]}, "key.sub=value"),
     "a setting that cannot work": ({"settings": ["model.dim=0"]}, "choose from 1 to 1024"),
-    "a lesson that teaches nothing": ({"settings": ["distillation.ticks=8"]}, "choose from 64"),
+    "too few ticks to distill": ({"settings": ["distillation.ticks=8"]}, "choose from 64"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_who_cannot_come_is_told_why(case):
-    wanted, sentence = REFUSED[case]
+def test_a_request_to_join_that_cannot_be_met_is_refused_in_one_line(case):
+    request, sentence = REFUSED[case]
 
     with pytest.raises(ValueError, match=re.escape(sentence)) as refusal:
-        new_member(CONFIG, PRESENT, TAKEN, **wanted)
+        new_member(CONFIG, PRESENT, TAKEN, **request)
 
     assert "\n" not in str(refusal.value).replace("\\n", "")
 
 
-def test_more_than_fit_are_refused():
+def test_a_joiner_beyond_the_maximum_is_refused():
     many = [
         MemberRecord(name=f"agent-{k}", index=k, pose=PRESENT[0].pose, kind="jepa") for k in range(MAX_AGENTS)
     ]
 
-    with pytest.raises(MembershipError, match=f"no more than {MAX_AGENTS} fit: remove one"):
+    with pytest.raises(TooManyAgentsError, match=f"has {MAX_AGENTS} agents, the maximum: remove one"):
         new_member(CONFIG, many, [member.name for member in many])
 
 
-def test_who_says_nothing_gets_a_free_name_and_the_next_place_on_the_ring():
+def test_a_joiner_gets_a_free_name_and_the_next_place_on_the_ring_by_default():
     first = new_member(CONFIG, PRESENT, TAKEN)
     second = new_member(CONFIG, PRESENT, ["agent-0", "agent-3", "agent-1"])
 
@@ -98,7 +110,7 @@ POSES = st.builds(
 
 
 @given(POSES)
-def test_a_pose_comes_back_from_text_exactly(pose):
+def test_a_pose_survives_a_round_trip_through_text(pose):
     assert Pose.parse(write_pose(pose)) == pose
 
 
@@ -112,7 +124,7 @@ def test_a_member_survives_json():
     assert decode(encode(PRESENT[0]), MemberRecord) == PRESENT[0]
 
 
-def test_a_members_own_settings_lie_over_those_of_the_run():
+def test_a_members_own_settings_take_precedence_over_those_of_the_run():
     settings = ("model.dim=8", "agents.device=cpu")
     member = MemberRecord(name="x", index=4, pose=PRESENT[0].pose, kind="jepa", settings=settings)
 
@@ -122,7 +134,7 @@ def test_a_members_own_settings_lie_over_those_of_the_run():
     assert PRESENT[0].config(CONFIG) is CONFIG
 
 
-def test_what_makes_an_agent_does_not_depend_on_who_else_is_there():
+def test_the_spec_of_an_agent_does_not_depend_on_the_number_of_agents():
     few, many = (load_config(overrides=["scene.renderer=toy", f"agents.count={count}"]) for count in (2, 7))
     specs = [
         member_spec(config, initial_members(config)[1], [], RunFolder(Path("run"))) for config in (few, many)
@@ -131,7 +143,7 @@ def test_what_makes_an_agent_does_not_depend_on_who_else_is_there():
     assert specs[0] == specs[1]
 
 
-def test_bodies_come_move_and_leave_where_the_rows_say():
+def test_body_records_become_events_of_the_scene():
     events = body_events([BodyRecord(0, "a", "1,2,3,4,5,60"), BodyRecord(9, "a", None)])
 
     assert [(event.tick, event.name, event.pose) for event in events] == [
@@ -143,9 +155,9 @@ def test_a_member_is_found_by_its_name():
     assert find_member(PRESENT, "agent-2") is PRESENT[2]
 
 
-def test_a_newcomer_is_not_measured_by_what_the_founders_would_make_of_its_settings():
+def test_a_joiners_settings_are_checked_at_its_own_pose_only():
     config = load_config(overrides=["scene.renderer=toy", "agents.kind=seq_jepa"])
-    level = "6,0.5,0,180,0"  # the founders look down, and could not glance as far
+    level = "6,0.5,0,180,0"  # the initial agents look down, and could not turn as far
     member = new_member(config, [], [], pose=level, settings=["model.seq_jepa.max_view_angle=80"])
 
     assert member.config(config).model.seq_jepa.max_view_angle == 80
@@ -154,7 +166,228 @@ def test_a_newcomer_is_not_measured_by_what_the_founders_would_make_of_its_setti
 @pytest.mark.parametrize(
     ("kinds", "usual"), [('["seq_jepa","seq_jepa"]', "seq_jepa"), ('["p_jepa","jepa"]', "jepa")]
 )
-def test_a_newcomer_is_by_default_what_all_others_are(kinds, usual):
+def test_a_joiner_has_the_kind_of_the_other_agents_by_default(kinds, usual):
     config = load_config(overrides=["scene.renderer=toy", "agents.count=2", f"agents.kinds={kinds}"])
 
     assert new_member(config, [], []).kind == usual
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return create(CONFIG, tmp_path / "run")
+
+
+@pytest.fixture
+def ledger(folder):
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def membership(folder, ledger):
+    return Membership(CONFIG, folder, ledger, online=True)
+
+
+def join(membership, next_tick=0, **request):
+    """Propose a joiner, register it and admit it; return its name."""
+    name = membership.propose(**request).name
+    membership.next_incarnation(name)
+    membership.admit(name, next_tick)
+    return name
+
+
+def test_a_restored_membership_has_the_same_members_incarnations_and_bodies(folder, ledger, membership):
+    join(membership, pose=POSE, settings=["model.dim=8"], teacher="agent-1")
+    for name in ("agent-0", "agent-0", "agent-1"):
+        membership.next_incarnation(name)
+    membership.move("agent-2", POSE, 100)
+    membership.remove("agent-1", 200)
+
+    again = Membership(CONFIG, folder, ledger, online=True)
+
+    assert again.members == membership.members
+    assert again.incarnations == membership.incarnations == {"agent-0": 2, "agent-2": 0, "agent-3": 1}
+    assert again.bodies == membership.bodies
+    assert [again.spec(name, 1) for name in again.members] == [
+        membership.spec(name, 1) for name in again.members
+    ]
+
+
+def test_versions_of_peer_lists_increase_also_across_restarts(folder, ledger, membership):
+    numbers = [membership.peer_list({}).version]
+    for change in (
+        lambda: membership.next_incarnation("agent-0"),
+        lambda: membership.move("agent-0", POSE, 0),
+        lambda: join(membership),
+        lambda: membership.remove("agent-1", 0),
+    ):
+        change()
+        numbers.append(membership.peer_list({}).version)
+    numbers.append(Membership(CONFIG, folder, ledger, online=True).peer_list({}).version)
+
+    assert len(set(numbers)) == 6
+    assert numbers == sorted(numbers)
+
+
+def test_a_peer_list_holds_the_registered_members_with_a_handle(membership):
+    membership.next_incarnation("agent-0")
+    membership.next_incarnation("agent-1")
+
+    peer_list = membership.peer_list({"agent-0": "a handle", "agent-2": "an unregistered handle"})
+
+    assert peer_list.handles == {"agent-0": "a handle"}
+    assert peer_list.incarnations == {"agent-0": 1}
+    assert [event.name for event in peer_list.body_events] == ["agent-0", "agent-1", "agent-2"]
+
+
+def test_a_joiner_changes_only_the_bodies_of_other_specs(membership):
+    before = {name: membership.spec(name, 1) for name in membership.members}
+    join(membership, settings=["model.dim=8", "training.steps=7", "agents.threads=3"], kind="jepa")
+
+    for name, spec in before.items():
+        after = membership.spec(name, 1)
+        assert replace(after, events=()) == replace(spec, events=())
+        assert after.events[:3] == spec.events
+    new = membership.spec("agent-3", 1)
+    assert (new.model.dim, new.training.steps, new.threads, new.online) == (8, 7, 3, True)
+    assert new.negotiation == before["agent-0"].negotiation
+    assert (new.index, new.seed) == (3, before["agent-0"].seed)
+
+
+@pytest.mark.parametrize("next_tick", [0, 7, 10**9])
+def test_body_events_are_at_ticks_that_no_camera_has_rendered(membership, next_tick):
+    name = join(membership, next_tick=next_tick)
+    membership.move(name, POSE, next_tick + 1)
+    membership.remove(name, next_tick + 2)
+
+    ticks = [tick for tick, who, _ in membership.bodies if who == name]
+    poses = [pose for _, who, pose in membership.bodies if who == name]
+    assert all(tick >= next_tick + LEAD_TICKS for tick in ticks)
+    assert ticks == sorted(set(ticks))
+    assert poses[-1] is None
+    assert None not in poses[:-1]
+
+
+def test_a_pending_joiner_is_not_in_the_ledger(membership, ledger):
+    membership.propose()
+    assert membership.next_incarnation("agent-3") == 1
+    assert membership.spec("agent-3", 2).threads == 2
+    assert "agent-3" not in membership.peer_list({"agent-3": "a handle"}).handles
+    membership.reject("agent-3")
+
+    assert ledger.names() == ["agent-0", "agent-1", "agent-2"]
+    assert "agent-3" not in membership.incarnations
+    assert join(membership) == "agent-3"
+
+
+def test_a_joiner_stays_pending_while_members_join_move_and_leave(membership):
+    member = membership.propose()
+    membership.next_incarnation(member.name)
+    join(membership)
+    membership.move("agent-0", POSE, 0)
+    membership.remove("agent-1", 0)
+
+    assert membership.incarnations["agent-3"] == 1
+    membership.admit("agent-3", 0)
+    assert {name: member.index for name, member in membership.members.items()} == {
+        "agent-0": 0, "agent-2": 2, "agent-3": 3, "agent-4": 4,
+    }  # fmt: skip
+
+
+def test_two_pending_joiners_have_different_indices_though_one_is_rejected(membership):
+    for _ in range(2):
+        membership.next_incarnation(membership.propose().name)
+    membership.reject("agent-3")
+    join(membership)
+    membership.admit("agent-4", 0)
+
+    numbers = [member.index for member in membership.members.values()]
+    assert len(numbers) == len(set(numbers)) == 5
+
+
+def test_incarnations_of_a_pending_joiner_count_after_it_is_admitted(membership):
+    membership.propose()
+    assert [membership.next_incarnation("agent-3") for _ in range(2)] == [1, 2]
+    membership.admit("agent-3", 0)
+
+    assert membership.incarnations["agent-3"] == 2
+    assert membership.next_incarnation("agent-3") == 3
+
+
+def test_a_move_changes_the_pose_and_its_version_alone(membership):
+    before = membership.spec("agent-1", 1)
+    membership.move("agent-1", POSE, 50)
+    after = membership.spec("agent-1", 1)
+
+    assert (after.pose_version, after.pose.x) == (1, -4.8)
+    assert replace(after, pose_version=0, pose=before.pose, events=()) == replace(before, events=())
+    assert membership.move("agent-1", POSE, 60).pose_version == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "pose", "sentence"),
+    [("agent-7", POSE, "no agent is named 'agent-7': did you mean agent-"),
+     ("agent-0", "4.8,3.2,0,0,-35", "the camera sees nothing"),
+     ("agent-0", "0,0.4,0,0,0", "objects can reach the camera"),
+     ("agent-0", "here", "a pose is written x,y,z,yaw,pitch")],
+)  # fmt: skip
+def test_a_refused_move_changes_nothing(membership, ledger, name, pose, sentence):
+    members, version = dict(membership.members), ledger.version()
+
+    with pytest.raises(ValueError, match=sentence):
+        membership.move(name, pose, 0)
+
+    assert (membership.members, ledger.version()) == (members, version)
+
+
+def test_a_seq_jepa_agent_is_not_moved_where_its_views_cannot_turn(membership):
+    settings = ("model.seq_jepa.temporal_weight=1.0", "model.seq_jepa.readout_dim=4")
+    membership.members["agent-0"] = replace_record(
+        membership.members["agent-0"], kind="seq_jepa", settings=settings
+    )
+
+    with pytest.raises(ValueError, match="lower max_view_angle to 9 or less"):
+        membership.move("agent-0", "2,3.2,0,180,-80", 0)
+    assert membership.members["agent-0"].pose_version == 0
+
+
+def test_the_edges_of_a_leaver_end_with_one_tombstone_each(membership, ledger):
+    pairs = (("agent-0", "agent-1"), ("agent-1", "agent-2"), ("agent-2", "agent-0"))
+    ledger.record(edges=[edge(source=source, target=target) for source, target in pairs])
+    membership.remove("agent-1", 0)
+    membership.remove("agent-2", 0)
+
+    ends = {(e.source, e.target): (e.status, e.reason) for e, _ in ledger.edges()}
+    assert ends == {
+        ("agent-0", "agent-1"): ("ended", "agent-1 left"),
+        ("agent-1", "agent-2"): ("ended", "agent-1 left"),
+        ("agent-2", "agent-0"): ("ended", "agent-2 left"),
+    }
+    assert len(ledger.history("agent-1", "agent-2")) == 2
+
+
+def test_neither_the_last_agent_nor_an_unknown_one_can_be_removed(membership):
+    with pytest.raises(
+        UnknownMemberError, match="no agent is named 'bob': choose one of agent-0, agent-1, agent-2"
+    ):
+        membership.remove("bob", 0)
+    membership.remove("agent-0", 0)
+    membership.remove("agent-2", 0)
+    with pytest.raises(LastAgentError, match="agent-1 is the last agent: take the simulation down"):
+        membership.remove("agent-1", 0)
+
+    assert list(membership.members) == ["agent-1"]
+
+
+def test_the_name_of_a_leaver_is_not_given_again(membership):
+    membership.remove("agent-2", 0)
+
+    assert join(membership) == "agent-3"
+    with pytest.raises(NameTakenError, match="agent-2 belonged to an agent that left"):
+        join(membership, name="agent-2")
+
+
+def test_membership_holds_no_tensor_and_no_snapshot(membership):
+    kept = [*vars(membership).values(), *membership.members.values()]
+
+    assert not any(isinstance(value, AgentSnapshot) or hasattr(value, "numpy") for value in kept)

@@ -1,4 +1,4 @@
-"""A simulation that stays up, with the toy renderer, on a Ray of the tests' own and on one of its own."""
+"""A simulation that stays up, with the toy renderer, on the Ray of the test session."""
 
 import contextlib
 import json
@@ -12,91 +12,93 @@ import pytest
 from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.graph.query import query
+from social_jepa.graph.records import encode
 from social_jepa.report.distillation_savings import saving
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import ClusterError
+from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.runtime.simulation import Simulation, was_simulation
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
-from tests.support.simulations import PATIENCE, complete, edges, ledger_of, newcomer, status_of, until, up
+from tests.support.simulations import TIMEOUT, complete, edges, joiner, ledger_of, status_of, until, up
 
 pytestmark = pytest.mark.ray
 
-ELSEWHERE = "-4.8,3.2,0,0,-35"
+OTHER_POSE = "-4.8,3.2,0,0,-35"
 
 
 @pytest.fixture(scope="module")
 def simulation(ray_local, tmp_path_factory):
-    """A simulation of two agents that understand each other; tests let others come and go."""
+    """A simulation of two agents with settled edges; tests add and remove others."""
     started = up(tmp_path_factory.mktemp("online") / "run")
-    started.wait(timeout=PATIENCE)
+    started.wait(timeout=TIMEOUT)
     yield started
     started.down()
 
 
-def test_a_simulation_that_is_up_tells_how_its_agents_are_and_answers_questions(simulation):
-    agents = {agent["name"]: agent for agent in simulation.status()}
+def test_a_simulation_reports_the_status_of_its_agents_and_answers_queries(simulation):
+    agents = {agent.name: agent for agent in simulation.status()}
     until(lambda: complete(simulation))
 
     assert {"agent-0", "agent-1"} <= agents.keys()
     for name in ("agent-0", "agent-1"):
-        assert agents[name]["settled"]
-        assert agents[name]["incarnation"] >= 1
-        assert agents[name]["progress"]["step"] >= 60
-        assert agents[name]["pid"] != os.getpid()
-    assert json.loads(json.dumps(simulation.status(), allow_nan=False))
+        assert agents[name].settled
+        assert agents[name].incarnation >= 1
+        assert agents[name].progress.step >= 60
+        assert agents[name].pid != os.getpid()
+    assert json.loads(encode(simulation.status()))
     found = query(simulation.results(), "agent-0", "agent-1", tick=0, via="best")
     assert found.path[0] == "agent-0"
     assert len(found.nearest) == 5
 
 
-def test_nobody_learns_otherwise_because_somebody_came(simulation, tmp_path):
-    """Bodies aside, an agent's weights follow from its own settings alone."""
-    with newcomer(simulation, settings=["training.steps=10"]):
-        there = status_of(simulation, "agent-0")["progress"]["step"]
+def test_a_joiner_does_not_change_the_training_of_other_agents(simulation, tmp_path):
+    """Apart from bodies in the scene, an agent's weights depend on its own settings alone."""
+    with joiner(simulation, settings=["training.steps=10"]):
+        joined_at = status_of(simulation, "agent-0").progress.step
     path = simulation.folder.agent("agent-0") / "checkpoint.safetensors"
-    until(lambda: read_checkpoint(path)[1]["step"] > there)
+    until(lambda: read_checkpoint(path)[1]["step"] > joined_at)
     facts = read_checkpoint(path)[1]
     config = simulation.folder.config()
     alone = Agent(member_spec(config, initial_members(config)[0], [], RunFolder(tmp_path), online=True))
     alone.train()
     published = alone.publish().peer_info.checkpoint
-    alone.train(until=min(facts["step"], 3000))  # a busy machine may have taken its time over the newcomer
+    alone.train(until=min(facts["step"], 3000))  # a busy machine may have trained long beside the joiner
 
     with ledger_of(simulation) as ledger:
-        told = [event for event in ledger.events() if event.type == "published"]
+        found = [event for event in ledger.events() if event.type == "published"]
     assert published == next(
-        event.details["checkpoint"] for event in told if event.details["agent"] == "agent-0"
+        event.details["checkpoint"] for event in found if event.details["agent"] == "agent-0"
     )
     assert alone.trainer.losses == facts["losses"][: alone.trainer.step]
-    assert len(facts["losses"]) > there > 60
+    assert len(facts["losses"]) > joined_at > 60
 
 
-def test_agents_go_on_learning_when_their_course_is_over(simulation):
-    before = status_of(simulation, "agent-0")["progress"]
+def test_agents_keep_training_after_their_schedule(simulation):
+    before = status_of(simulation, "agent-0").progress
 
-    until(lambda: status_of(simulation, "agent-0")["progress"]["step"] > max(before["step"], 60))
-    assert status_of(simulation, "agent-0")["progress"]["next_tick"] > before["next_tick"] - 1
+    until(lambda: status_of(simulation, "agent-0").progress.step > max(before.step, 60))
+    assert status_of(simulation, "agent-0").progress.next_tick > before.next_tick - 1
 
 
-def test_another_program_reaches_the_same_simulation_and_nobody_brings_it_up_twice(simulation):
+def test_a_second_program_attaches_to_the_simulation_and_cannot_start_it_again(simulation):
     again = Simulation.attach(RunFolder.at(simulation.folder.path))
-    assert [agent["name"] for agent in again.status()] == [agent["name"] for agent in simulation.status()]
+    assert [agent.name for agent in again.status()] == [agent.name for agent in simulation.status()]
 
     with pytest.raises(RunFolderError, match=r"is up already$"):
         Simulation.resume(simulation.folder)
     assert was_simulation(simulation.folder)
 
 
-def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
+def test_a_joiner_gets_edges_with_all_peers_and_changes_no_other_edge(simulation):
     with ledger_of(simulation) as ledger:
-        before = {pair: len(ledger.history(*pair)) for pair in permutations(("agent-0", "agent-1"), 2)}
-    with newcomer(simulation, settings=["model.dim=5", "training.steps=20"]) as name:
+        edges_before = {pair: len(ledger.history(*pair)) for pair in permutations(("agent-0", "agent-1"), 2)}
+    with joiner(simulation, settings=["model.dim=5", "training.steps=20"]) as name:
         until(lambda: complete(simulation))
         assert simulation.results().agent(name).dim == 5
         assert simulation.results().agent(name).steps == 20
         with ledger_of(simulation) as ledger:
-            assert {pair: len(ledger.history(*pair)) for pair in before} == before
+            assert {pair: len(ledger.history(*pair)) for pair in edges_before} == edges_before
 
     assert name not in simulation.results().graph.agents
     assert name not in cluster.names_in(simulation.folder.namespace)
@@ -105,9 +107,9 @@ def test_a_newcomer_is_understood_by_everybody_and_disturbs_nobody(simulation):
     assert (ended[-1].status, ended[-1].reason) == ("ended", f"{name} left")
 
 
-def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
-    lesson = ["distillation.ticks=256", "distillation.batch=32", "distillation.steps=20"]
-    with newcomer(simulation, teacher="agent-0", settings=lesson) as name:
+def test_a_joiner_may_distill_from_a_teacher_and_reads_fewer_frames(simulation):
+    distillation = ["distillation.ticks=256", "distillation.batch=32", "distillation.steps=20"]
+    with joiner(simulation, teacher="agent-0", settings=distillation) as name:
         until(lambda: complete(simulation))
         saved = saving(simulation.results(), name)
         assert saved["read"] == simulation.results().agent(name).distill_frames == 20 * 32
@@ -118,18 +120,18 @@ def test_a_newcomer_may_be_taught_and_reads_fewer_frames(simulation):
 
 
 BAD = {
-    "a name that is there": ({"name": "agent-0"}, "choose another"),
+    "a name that is taken": ({"name": "agent-0"}, "choose another"),
     "a pose that sees nothing": ({"pose": "4.8,3.2,0,0,-35"}, "the camera sees nothing"),
-    "an unknown teacher": ({"teacher": "nobody"}, "no agent is named 'nobody'"),
+    "an unknown teacher": ({"teacher": "bob"}, "no agent is named 'bob'"),
     "an unknown kind": ({"kind": "jepaa"}, "did you mean 'jepa'"),
     "an unknown setting": ({"settings": ["model.dimm=4"]}, "did you mean model.dim"),
-    "a scene of its own": ({"settings": ["scene.objects=3"]}, "is everybody's"),
-    "one that cannot be built": ({"settings": ["agents.device=mps"]}, "agent-[0-9]+ could not start: "),
+    "a setting of the scene": ({"settings": ["scene.objects=3"]}, "must be the same for all agents"),
+    "one that cannot be constructed": ({"settings": ["agents.device=mps"]}, "agent-[0-9]+ could not start: "),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_one_that_cannot_come_leaves_no_process_and_no_row(simulation, case):
+def test_a_refused_joiner_leaves_no_process_and_no_row(simulation, case):
     wanted, sentence = BAD[case]
     with ledger_of(simulation) as ledger:
         names = ledger.names()
@@ -139,16 +141,16 @@ def test_one_that_cannot_come_leaves_no_process_and_no_row(simulation, case):
 
         assert ledger.names() == names
     assert set(cluster.names_in(simulation.folder.namespace)) == actors
-    assert [agent["name"] for agent in simulation.status()] == [
+    assert [agent.name for agent in simulation.status()] == [
         name for name in names if name in simulation.results().graph.agents
     ]
 
 
-def test_a_camera_that_moves_makes_its_edges_stale_until_its_new_view_is_learned(simulation):
-    with newcomer(simulation, settings=["training.steps=40"]) as name:
+def test_edges_of_a_moved_camera_are_stale_until_the_agent_has_trained_on_the_new_view(simulation):
+    with joiner(simulation, settings=["training.steps=40"]) as name:
         until(lambda: complete(simulation))
         old = simulation.results().agent(name).checkpoint
-        simulation.move_agent(name, ELSEWHERE)
+        simulation.move_agent(name, OTHER_POSE)
         assert edges(simulation)["agent-0", name].status == "stale"
         assert name in simulation.results().document.training
         until(lambda: complete(simulation))
@@ -160,22 +162,22 @@ def test_a_camera_that_moves_makes_its_edges_stale_until_its_new_view_is_learned
             simulation.move_agent(name, "4.8,3.2,0,0,-35")
 
 
-def test_a_killed_agent_comes_back_goes_on_and_no_edge_is_doubled(simulation):
+def test_a_killed_agent_restarts_from_its_checkpoint_and_no_edge_is_recorded_twice(simulation):
     until(lambda: complete(simulation))
     before = status_of(simulation, "agent-1")
     with ledger_of(simulation) as ledger:
         saved = read_checkpoint(simulation.folder.agent("agent-1") / "checkpoint.safetensors")[1]["step"]
-        os.kill(before["pid"], signal.SIGKILL)
-        until(lambda: status_of(simulation, "agent-1")["incarnation"] == before["incarnation"] + 1)
-        back = until(lambda: status_of(simulation, "agent-1")["settled"] and status_of(simulation, "agent-1"))
+        os.kill(before.pid, signal.SIGKILL)
+        until(lambda: status_of(simulation, "agent-1").incarnation == before.incarnation + 1)
+        back = until(lambda: status_of(simulation, "agent-1").settled and status_of(simulation, "agent-1"))
 
-        assert back["pid"] != before["pid"]
-        assert back["progress"]["step"] >= saved > 0
-        life = back["incarnation"]
-        told = until(
-            lambda: [e for e in ledger.history("agent-1", "agent-0") if e.source_incarnation == life]
+        assert back.pid != before.pid
+        assert back.progress.step >= saved > 0
+        incarnation = back.incarnation
+        found = until(
+            lambda: [e for e in ledger.history("agent-1", "agent-0") if e.source_incarnation == incarnation]
         )
-        assert len(told) == 1
+        assert len(found) == 1
         everything = [
             tuple(
                 getattr(edge, key)
@@ -187,17 +189,36 @@ def test_a_killed_agent_comes_back_goes_on_and_no_edge_is_doubled(simulation):
         assert len(everything) == len(set(everything))
     until(lambda: complete(simulation))
 
+    log = log_path(simulation.folder.path, "supervisor").read_text().splitlines()
+    restart = f"agent-1 restarted as incarnation {back.incarnation}: "
+    (line,) = [line for line in log if restart in line]
+    assert " WARNING " in line
+    assert len(line.partition(restart)[2]) > 10  # Ray's reason
 
-def test_the_keeper_may_die_and_the_simulation_goes_on_as_if_it_had_not(simulation):
-    pids = {agent["name"]: agent["pid"] for agent in simulation.status()}
 
-    def found_again():
-        with contextlib.suppress(ClusterError):  # it is coming back
-            return {agent["name"]: agent["pid"] for agent in simulation.status()} == pids
+def test_the_supervisor_logs_joins_edges_moves_and_leaves(simulation):
+    with joiner(simulation, settings=["training.steps=10"]) as name:
+        until(lambda: complete(simulation))
+        simulation.move_agent(name, OTHER_POSE)
+
+    log = log_path(simulation.folder.path, "supervisor").read_text()
+    for text in (
+        f"{name} started", f"{name} joined at ", f"{name} published ", f"edge {name} > agent-0 ",
+        f"{name} moved to -4.8,3.2,0.0,0.0,-35.0,60.0; its edges are stale", f"{name} left",
+    ):  # fmt: skip
+        assert text in log
+
+
+def test_a_simulation_continues_after_its_supervisor_restarted(simulation):
+    pids = {agent.name: agent.pid for agent in simulation.status()}
+
+    def agents_are_the_same():
+        with contextlib.suppress(ClusterError):  # it is restarting
+            return {agent.name: agent.pid for agent in simulation.status()} == pids
 
     cluster.ray.kill(simulation.supervisor, no_restart=False)
     time.sleep(1.0)
-    until(found_again)
+    until(agents_are_the_same)
 
-    with newcomer(simulation, settings=["training.steps=10"]):
+    with joiner(simulation, settings=["training.steps=10"]):
         until(lambda: complete(simulation))

@@ -11,15 +11,15 @@ from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.simulation import Simulation
-from tests.support.simulations import PATIENCE, QUIET, complete, until, up
+from tests.support.simulations import QUIET, TIMEOUT, complete, until, up
 
 pytestmark = pytest.mark.ray
 
 
-def test_going_down_leaves_no_process_and_coming_back_goes_on(ray_local, tmp_path):
+def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_local, tmp_path):
     started = up(tmp_path / "run")
     folder = started.folder
-    started.wait(timeout=PATIENCE)
+    started.wait(timeout=TIMEOUT)
     until(lambda: complete(started))
     started.down()
 
@@ -33,14 +33,14 @@ def test_going_down_leaves_no_process_and_coming_back_goes_on(ray_local, tmp_pat
         name: read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
         for name in ("agent-0", "agent-1")
     }
-    again = Simulation.resume(folder)
-    agents = until(lambda: [a for a in again.status() if a["progress"]] if len(again.status()) == 2 else [])
-    until(lambda: all(agent["settled"] for agent in again.status()))
-    for agent in again.status():
-        assert agent["incarnation"] == 2
-        assert agent["progress"]["step"] >= steps[agent["name"]]
+    resumed = Simulation.resume(folder)
+    agents = until(lambda: [a for a in resumed.status() if a.progress] if len(resumed.status()) == 2 else [])
+    until(lambda: all(agent.settled for agent in resumed.status()))
+    for agent in resumed.status():
+        assert agent.incarnation == 2
+        assert agent.progress.step >= steps[agent.name]
     assert agents
-    again.down()
+    resumed.down()
     assert cluster.names_in(folder.namespace) == []
 
 
@@ -52,12 +52,12 @@ def command(*words):
     return done.stdout
 
 
-def test_a_person_brings_it_up_looks_and_takes_it_down_and_no_process_is_left(tmp_path):
+def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
     run = tmp_path / "run"
     said = json.loads(command("up", "--out", run, "--json", *QUIET))
     session = json.loads((run / "simulation.json").read_text())["session"]
     try:
-        assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
+        assert [agent.name for agent in said["agents"]] == ["agent-0", "agent-1"]
         assert len(processes_of(session)) > 2
         joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
@@ -69,8 +69,8 @@ def test_a_person_brings_it_up_looks_and_takes_it_down_and_no_process_is_left(tm
     finally:
         for pid in processes_of(session):
             os.kill(pid, signal.SIGKILL)
-    again = subprocess.run(
+    resumed = subprocess.run(
         [sys.executable, "-m", "social_jepa", "status", "--run", str(run)], capture_output=True, text=True
     )
-    assert again.returncode == 2
-    assert f"is not up: social-jepa resume {run}" in again.stderr
+    assert resumed.returncode == 2
+    assert f"is not up: social-jepa resume {run}" in resumed.stderr

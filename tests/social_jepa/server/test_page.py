@@ -155,8 +155,8 @@ def test_an_agent_joins_through_the_form_moves_and_leaves(visit, living):
     page.fill("#move [name=pose]", "0.5,3.2,4.8,95,-35")
     page.click("#move [value=go]")
     until(page, "!document.querySelector('#move').open")
-    moved = next(agent for agent in living.status() if agent["name"] == "guest")
-    assert moved["pose"].startswith("0.5,")
+    moved = next(agent for agent in living.status() if agent.name == "guest")
+    assert moved.pose.startswith("0.5,")
 
     page.click('[aria-label="Remove guest"]')
     page.click("#remove [value=go]")
