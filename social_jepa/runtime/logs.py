@@ -30,7 +30,7 @@ def log_to_stderr(level: int) -> None:
 
 
 def log_to_file(folder: Path, process: str) -> None:
-    """Append records of at least INFO to ``logs/<process>.log`` in a run folder, in place of an earlier file."""
+    """Append INFO records to ``logs/<process>.log`` in a run folder, in place of an earlier file."""
     _install(logs.file_handler(log_path(folder, process)), "file", logging.INFO)
 
 
