@@ -145,7 +145,7 @@ def as_json(value: Any) -> bytes:
     return encode(value)
 
 
-def understanding(results: Results) -> dict[str, Any]:
+def quality_matrix(results: Results) -> dict[str, Any]:
     """Return who understands whom: rows speak, columns listen.
 
     ``best`` is the largest product of held-out core R2 over accepted edges along any way, by Floyd and

@@ -10,7 +10,7 @@ from social_jepa.graph.results import Results, full_document
 from social_jepa.server.models import EdgePage, EventPage, GraphAsked, Name, Nothing, Page, page_of
 from social_jepa.server.problems import INVALID, NOT_FOUND, ProblemError
 from social_jepa.server.service import Parts
-from social_jepa.server.snapshots import as_json, understanding
+from social_jepa.server.snapshots import as_json, quality_matrix
 
 router = APIRouter()
 Match = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
@@ -62,10 +62,13 @@ def graph(parts: Parts, asked: Annotated[GraphAsked, Query()], if_none_match: Ma
     return Response(body, headers=headers, media_type="application/json")
 
 
-@router.get("/api/understanding")
-def who_understands_whom(parts: Parts, asked: Annotated[Nothing, Query()]) -> Response:
-    """Return a matrix: rows speak, columns listen; the direct edge's R2 and the best way's."""
-    made = parts.view.now().make("understanding", lambda results: as_json(understanding(results)))
+@router.get("/api/quality")
+def quality(parts: Parts, asked: Annotated[Nothing, Query()]) -> Response:
+    """Return the quality of every ordered pair: rows are sources, columns targets.
+
+    Status and held-out core R2 of the direct edge, and the product of R2 along the best path.
+    """
+    made = parts.view.now().make("quality_matrix", lambda results: as_json(quality_matrix(results)))
     return Response(made, media_type="application/json")
 
 

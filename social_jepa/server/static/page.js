@@ -1,4 +1,4 @@
-// The page of social-jepa serve. It asks this server alone; everything that it writes is text, never HTML.
+// The page of social-jepa serve. It sends requests to this server only; everything that it writes is text, never HTML.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -22,52 +22,52 @@ const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 const place = (...parts) => parts.map(encodeURIComponent).join("/");
 const shade = (value) => `q${CLASSES.filter((border) => (value ?? 0) >= border).length}`;
 
-async function ask(path, method = "GET", body = undefined) {
+async function request(path, method = "GET", body = undefined) {
   const options = { method, headers: {} };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer: is social-jepa serve still running?");
+    throw new Error("The server does not respond: is social-jepa serve still running?");
   }
-  if (answer.ok) return answer.status === 204 ? null : (answer.headers.get("Content-Type") ?? "").includes("json") ? answer.json() : answer.text();
-  const problem = await answer.json().catch(() => null);
-  throw new Error(problem ? `${problem.title}: ${problem.detail}` : `The server answered ${answer.status}.`);
+  if (response.ok) return response.status === 204 ? null : (response.headers.get("Content-Type") ?? "").includes("json") ? response.json() : response.text();
+  const problem = await response.json().catch(() => null);
+  throw new Error(problem ? `${problem.title}: ${problem.detail}` : `The server replied ${response.status}.`);
 }
 
-function say(form, text, bad = false) {
-  const line = form.querySelector(".said");
+function showMessage(form, text, bad = false) {
+  const line = form.querySelector(".message");
   line.textContent = text;
   line.classList.toggle("bad", bad);
 }
 
-// --- the whole ---
+// --- status ---
 
 function showStatus() {
   const { status, agents } = state;
   const total = Object.values(status.edges).reduce((sum, count) => sum + count, 0);
   const accepted = status.edges.accepted ?? 0;
-  const headline = `${agents.length} ${agents.length === 1 ? "agent" : "agents"}, ${accepted} of ${total} translations accepted`;
+  const headline = `${agents.length} ${agents.length === 1 ? "agent" : "agents"}, ${accepted} of ${total} edges accepted`;
   if ($("headline").textContent !== headline) $("headline").textContent = headline;
   document.title = `Social-JEPA: ${status.name}`;
   $("run").textContent = `· ${status.name}`;
   $("up").textContent = status.up ? "up" : "down";
   $("up").className = `pill ${status.up ? "good" : "bad"}`;
-  $("remedy").replaceChildren(...(status.up ? [] : ["bring it back: ", element("code", { textContent: status.remedy })]));
+  $("remedy").replaceChildren(...(status.up ? [] : ["restart it: ", element("code", { textContent: status.remedy })]));
   $("trouble").textContent = status.trouble;
   $("trouble").hidden = !status.trouble;
   $("tile-agents").textContent = agents.length;
   $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
   $("tile-edges").textContent = `${accepted} of ${total}`;
   const others = Object.entries(status.edges).filter(([kind]) => kind !== "accepted");
-  $("tile-others").textContent = others.map(([kind, count]) => `${count} ${kind}`).join(", ") || "every pair that was tried";
+  $("tile-others").textContent = others.map(([kind, count]) => `${count} ${kind}`).join(", ") || "every negotiated pair";
   $("add").querySelector("button").disabled = !status.up;
-  if (!status.up) say($("add"), `The simulation is down. Bring it back: ${status.remedy}`);
-  else if ($("add").querySelector(".said").textContent.startsWith("The simulation is down")) say($("add"), "");
+  if (!status.up) showMessage($("add"), `The simulation is down. Restart it: ${status.remedy}`);
+  else if ($("add").querySelector(".message").textContent.startsWith("The simulation is down")) showMessage($("add"), "");
 }
 
 function options(select, names, first = []) {
@@ -78,13 +78,13 @@ function options(select, names, first = []) {
   if ([...select.options].some((each) => each.value === kept)) select.value = kept;
 }
 
-function remark(agent) {
+function note(agent) {
   if (agent.failure) return agent.failure;
-  if (agent.waiting_for) return `waits for ${agent.waiting_for}`;
-  return agent.teacher ? `taught by ${agent.teacher}` : "";
+  if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
+  return agent.teacher ? `teacher: ${agent.teacher}` : "";
 }
 
-// Rows are kept and only their texts change, so that focus stays where it is.
+// Rows are kept and only their texts change, so that keyboard focus stays.
 function rowsOf(parent, agents, make, fill) {
   const kept = new Map([...parent.children].map((child) => [child.dataset.name, child]));
   const rows = agents.map((agent) => {
@@ -104,14 +104,14 @@ function showAgents() {
   const names = state.agents.map((agent) => agent.name);
   rowsOf($("agents"), state.agents, agentRow, (row, agent) => {
     const texts = [agent.phase, whole(agent.step), number(agent.loss), number(agent.drift), whole(agent.frames_per_s), String(agent.incarnation)];
-    texts.push(agent.core_dim === null ? "–" : agent.collapsed ? "collapsed" : `${agent.core_dim} of ${agent.dim}`, remark(agent));
+    texts.push(agent.core_dim === null ? "–" : agent.collapsed ? "collapsed" : `${agent.core_dim} of ${agent.dim}`, note(agent));
     texts.forEach((text, index) => put(row.children[index + 1], text));
     row.children[1].className = `text ${agent.phase === "failed" ? "failed" : ""}`;
     for (const button of row.querySelectorAll("button")) button.disabled = !state.status.up;
   });
   rowsOf($("cameras"), state.agents.filter((agent) => agent.joined), camera, (figure, agent) => {
     put(figure.querySelector("span"), agent.phase);
-    figure.querySelector("img").alt = `what ${agent.name} sees`;
+    figure.querySelector("img").alt = `view of ${agent.name}`;
   });
   const published = state.agents.filter((agent) => agent.published_at);
   rowsOf($("losses"), published, lossFigure, (figure, agent) => {
@@ -122,12 +122,12 @@ function showAgents() {
       image.src = `${source}#${agent.checkpoint}`;
     }
   });
-  options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "nobody: it learns alone" })]);
-  const asking = $("query").elements;
-  const fresh = asking.to.options.length === 0;
-  options(asking.from, names);
-  options(asking.to, names);
-  if (fresh && names.length > 1) asking.to.value = names[1];
+  options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "none: it trains alone" })]);
+  const fields = $("query").elements;
+  const fresh = fields.to.options.length === 0;
+  options(fields.from, names);
+  options(fields.to, names);
+  if (fresh && names.length > 1) fields.to.value = names[1];
 }
 
 function agentRow(agent) {
@@ -148,11 +148,11 @@ const lossFigure = (agent) => element("figure", {}, element("img", { alt: `Loss 
 
 async function refresh() {
   try {
-    const [status, agents] = await Promise.all([ask("/api/status"), ask("/api/agents?limit=1000")]);
+    const [status, agents] = await Promise.all([request("/api/status"), request("/api/agents?limit=1000")]);
     const before = state.status;
     Object.assign(state, { status, agents: agents.items });
     if (!before) {
-      state.tick = status.reach;
+      state.tick = status.next_tick;
       listen(Math.max(0, status.events - 50));
     }
     showStatus();
@@ -169,23 +169,23 @@ async function refresh() {
 
 async function showGraph() {
   if (!state.agents.some((agent) => agent.joined)) return;
-  const [text, who] = await Promise.all([ask(`/api/graph.svg?pictures=linked&styled=false&tick=${state.tick}`), ask("/api/understanding")]);
+  const [text, quality] = await Promise.all([request(`/api/graph.svg?pictures=linked&styled=false&tick=${state.tick}`), request("/api/quality")]);
   const drawing = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
   const focused = document.activeElement?.dataset?.from ? { ...document.activeElement.dataset } : null;
   for (const edge of drawing.querySelectorAll("g.edge")) prepare(edge);
   $("graph").replaceChildren(drawing);
   if (focused) find(focused.from, focused.to)?.focus({ preventScroll: true });
-  showMatrix(who);
-  const figures = await ask("/api/edges?status=accepted&limit=1000");
+  showMatrix(quality);
+  const figures = await request("/api/edges?status=accepted&limit=1000");
   const mean = (key) => figures.items.reduce((sum, edge) => sum + edge[key], 0) / figures.items.length;
   $("tile-core").textContent = figures.items.length ? number(mean("r2_core"), 2) : "–";
   $("tile-null").textContent = figures.items.length ? number(mean("null_r2"), 2) : "–";
   $("tile-worst").textContent = figures.items.length ? `worst edge ${number(Math.min(...figures.items.map((edge) => edge.r2_core)), 2)}` : "no edge yet";
-  if (state.edge && state.edge.every((name) => who.agents.includes(name))) await choose(...state.edge, false);
+  if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
   else if (state.edge) {
     state.edge = null;
-    $("edge-heading").textContent = "No edge chosen";
-    $("edge").replaceChildren(element("p", { className: "note", textContent: "One of its agents left. Choose another arrow." }));
+    $("edge-heading").textContent = "No edge selected";
+    $("edge").replaceChildren(element("p", { className: "note", textContent: "One of its agents left. Select another arrow." }));
   }
 }
 
@@ -199,11 +199,11 @@ function prepare(edge) {
   edge.setAttribute("tabindex", "0");
   edge.setAttribute("role", "button");
   edge.setAttribute("aria-label", edge.querySelector("title").textContent);
-  edge.addEventListener("click", () => choose(from, to));
+  edge.addEventListener("click", () => select(from, to));
   edge.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
-    choose(from, to);
+    select(from, to);
   });
 }
 
@@ -213,11 +213,11 @@ function showMatrix({ agents, status, r2_core: values }) {
     const cells = agents.map((to, column) => {
       if (row === column) return element("td", { textContent: "" });
       const kind = status[row][column];
-      if (!kind) return element("td", { className: "figure", textContent: "not yet" });
+      if (!kind) return element("td", { className: "figure", textContent: "none yet" });
       const text = (MARKS[kind] ?? "") + number(values[row][column], 2);
       const button = element("button", { type: "button", textContent: text, "aria-label": `${from} to ${to}: ${kind}, R² ${number(values[row][column], 2)}` });
       Object.assign(button.dataset, { from, to });
-      button.addEventListener("click", () => choose(from, to));
+      button.addEventListener("click", () => select(from, to));
       return element("td", { className: kind === "accepted" ? shade(values[row][column]) : kind }, button);
     });
     return element("tr", {}, element("th", { scope: "row", textContent: from }), ...cells);
@@ -229,14 +229,14 @@ function showMatrix({ agents, status, r2_core: values }) {
   if (again) again.focus({ preventScroll: true });
 }
 
-async function choose(from, to, asked = true) {
+async function select(from, to, byUser = true) {
   state.edge = [from, to];
-  for (const each of document.querySelectorAll("#graph g.edge")) each.classList.toggle("chosen", each.dataset.from === from && each.dataset.to === to);
+  for (const each of document.querySelectorAll("#graph g.edge")) each.classList.toggle("selected", each.dataset.from === from && each.dataset.to === to);
   for (const each of document.querySelectorAll("#matrix button")) each.setAttribute("aria-pressed", each.dataset.from === from && each.dataset.to === to);
   try {
-    const edge = await ask(`/api/edges/${place(from, to)}`);
+    const edge = await request(`/api/edges/${place(from, to)}`);
     showEdge(edge);
-    if (asked) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });
+    if (byUser) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });
   } catch (error) {
     $("edge-heading").textContent = `${from} → ${to}`;
     $("edge").replaceChildren(element("p", { className: "note", textContent: error.message }));
@@ -249,12 +249,12 @@ function showEdge(edge) {
   const rows = [
     ["verdict", verdict], ["R² core", number(edge.r2_core)], ["shuffled pairs", number(edge.null_r2)], ["R² all dimensions", number(edge.r2)],
     ["condition number", number(edge.kappa, 2)], ["retrieval@1", number(edge.retrieval_at_1, 2)], ["pairs", `${edge.anchors} fitted, ${edge.heldout} held out`],
-    ["bytes", whole(edge.bytes)], ["round", String(edge.round)], ["settled", clock(edge.time)],
+    ["bytes", whole(edge.bytes)], ["round", String(edge.round)], ["recorded", clock(edge.time)],
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
   const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
-  const picture = element("img", { alt: `Singular values of this map, and of shuffled pairs: ${edge.singular_values.map((value) => number(value, 2)).join(", ")}` });
+  const picture = element("img", { alt: `Singular values of this map and of shuffled pairs: ${edge.singular_values.map((value) => number(value, 2)).join(", ")}` });
   picture.src = `/api/edges/${place(edge.source, edge.target)}/spectrum.svg#${version}`;
-  const caption = element("p", { className: "note", textContent: "Singular values: solid real pairs, dashed shuffled; all at 1 is an isometry." });
+  const caption = element("p", { className: "note", textContent: "Singular values: solid: real pairs, dashed: shuffled; an isometry has all of them at 1." });
   $("edge").replaceChildren(
     ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
     ...(edge.singular_values.length ? [picture, caption] : []),
@@ -263,7 +263,7 @@ function showEdge(edge) {
 
 // --- the cameras ---
 
-const sight = (name, tick) => `/api/agents/${place(name)}/view.png?tick=${tick}`;
+const viewUrl = (name, tick) => `/api/agents/${place(name)}/view.png?tick=${tick}`;
 
 function step() {
   if (document.hidden) return;
@@ -273,10 +273,10 @@ function step() {
     const image = figure.querySelector("img");
     if (figure.dataset.name === state.leaving || figure.dataset.tick === String(state.tick) || (image.getAttribute("src") && !image.complete)) continue;
     figure.dataset.tick = state.tick;
-    image.src = sight(figure.dataset.name, state.tick);
+    image.src = viewUrl(figure.dataset.name, state.tick);
   }
   if (state.tick % 5 === 0 || !state.playing) {
-    for (const card of $("graph").querySelectorAll(".card")) if (card.dataset.agent !== state.leaving) card.querySelector("image")?.setAttribute("href", sight(card.dataset.agent, state.tick));
+    for (const card of $("graph").querySelectorAll(".card")) if (card.dataset.agent !== state.leaving) card.querySelector("image")?.setAttribute("href", viewUrl(card.dataset.agent, state.tick));
   }
 }
 
@@ -319,18 +319,18 @@ function listen(after) {
 }
 
 const SENTENCES = {
-  started: () => "the simulation started", resumed: () => "the simulation was brought back", stopped: (e) => `the simulation stopped (${e.reason ?? "asked to"})`,
-  joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} turned its camera`,
-  returned: (e) => `${e.agent} came back for life ${e.incarnation}`,
+  started: () => "the simulation started", resumed: () => "the simulation resumed", stopped: (e) => `the simulation stopped (${e.reason ?? "on request"})`,
+  joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} moved its camera`,
+  returned: (e) => `${e.agent} restarted as incarnation ${e.incarnation}`,
   published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
   edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_core === null ? "" : `, R² ${number(e.r2_core, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
   message_refused: (e) => `${e.agent} refused a message: ${e.reason}`,
 };
 
 function showEvent(event) {
-  const words = SENTENCES[event.type]?.(event) ?? Object.entries(event).filter(([key]) => !["number", "time", "type"].includes(key)).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+  const text = SENTENCES[event.type]?.(event) ?? Object.entries(event).filter(([key]) => !["number", "time", "type"].includes(key)).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
   const time = element("time", { textContent: clock(event.time), dateTime: new Date(event.time * 1000).toISOString() });
-  $("events").prepend(element("li", {}, time, element("i", { textContent: event.type }), element("span", { textContent: words })));
+  $("events").prepend(element("li", {}, time, element("i", { textContent: event.type }), element("span", { textContent: text })));
   while ($("events").children.length > MOST_EVENTS) $("events").lastElementChild.remove();
 }
 
@@ -342,24 +342,24 @@ $("add").addEventListener("submit", async (event) => {
   const body = Object.fromEntries([...new FormData(form)].map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
   const button = form.querySelector("button");
   button.disabled = true;
-  say(form, "It is on its way …");
+  showMessage(form, "Starting …");
   try {
-    const agent = await ask("/api/agents", "POST", body);
-    say(form, agent.waiting_for ? `${agent.name} waits for ${agent.waiting_for}.` : `${agent.name} joined and learns its view.`);
+    const agent = await request("/api/agents", "POST", body);
+    showMessage(form, agent.waiting_for ? `${agent.name} is waiting for ${agent.waiting_for}.` : `${agent.name} joined and is training on its view.`);
     form.elements.pose.value = form.elements.name.value = "";
   } catch (error) {
-    say(form, error.message, true);
+    showMessage(form, error.message, true);
   }
   button.disabled = false;
   await refresh();
 });
 
-// Open a dialog and do something each time "go" is pressed, until it works.
+// Open a dialog and perform an action each time "go" is pressed, until it succeeds.
 function open(id, heading, act) {
   const dialog = $(id);
   const form = dialog.querySelector("form");
   $(`${id}-heading`).textContent = heading;
-  say(form, "");
+  showMessage(form, "");
   form.onsubmit = async (event) => {
     if (event.submitter?.value !== "go") return;
     event.preventDefault();
@@ -368,7 +368,7 @@ function open(id, heading, act) {
       dialog.close();
       await refresh();
     } catch (error) {
-      say(form, error.message, true);
+      showMessage(form, error.message, true);
     }
   };
   dialog.showModal();
@@ -376,7 +376,7 @@ function open(id, heading, act) {
 }
 
 function move(name) {
-  const form = open("move", `Move ${name}`, (given) => ask(`/api/agents/${place(name)}`, "PATCH", { pose: given.elements.pose.value.trim() }));
+  const form = open("move", `Move ${name}`, (given) => request(`/api/agents/${place(name)}`, "PATCH", { pose: given.elements.pose.value.trim() }));
   const pose = state.agents.find((agent) => agent.name === name)?.pose ?? "";
   form.elements.pose.value = pose.split(",").map((part) => String(Math.round(Number(part) * 1000) / 1000)).join(",");
   form.elements.pose.select();
@@ -384,8 +384,8 @@ function move(name) {
 
 function remove(name) {
   open("remove", `Remove ${name}?`, () => {
-    state.leaving = name; // no more pictures of it, whoever draws next
-    return ask(`/api/agents/${place(name)}`, "DELETE").catch((error) => {
+    state.leaving = name; // no more view requests for it
+    return request(`/api/agents/${place(name)}`, "DELETE").catch((error) => {
       state.leaving = null;
       throw error;
     });
@@ -404,26 +404,26 @@ $("query").addEventListener("submit", async (event) => {
   if (what.value === "tick") body.ticks = [Number(tick.value)];
   else body.vectors = [vector.value.split(",").map(Number)];
   $("answer").replaceChildren();
-  say(form, "Asking …");
+  showMessage(form, "Translating …");
   try {
-    showAnswer(await ask("/api/translate", "POST", body), body);
-    say(form, "");
+    showAnswer(await request("/api/translate", "POST", body), body);
+    showMessage(form, "");
   } catch (error) {
-    say(form, error.message, true);
+    showMessage(form, error.message, true);
   }
 });
 
-function showAnswer(answer, asked) {
+function showAnswer(answer, query) {
   const vector = (values) => values.map((value) => number(value)).join(", ");
   const rows = [
-    ["way", answer.path.join(" → ")], ["R² expected", number(answer.expected_r2)], ["R² measured, held out", number(answer.measured_r2)],
+    ["path", answer.path.join(" → ")], ["R² expected", number(answer.expected_r2)], ["R² held out", number(answer.measured_r2)],
     ["translated", vector(answer.translated[0])],
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", { className: "numbers", textContent: value })]);
   const seen = (name, tick, note) =>
-    element("figure", {}, element("img", { className: "pixels", src: sight(name, tick), alt: `what ${name} sees at tick ${tick}`, width: 96, height: 96 }), element("figcaption", {}, `tick ${tick}`, element("span", { textContent: note })));
-  const near = answer.nearest[0].map((each) => seen(answer.to, each.tick, `away ${number(each.distance, 2)}`));
-  const own = asked.ticks ? [element("h3", { textContent: `${answer.from} sees` }), element("div", { className: "sightings" }, seen(answer.from, asked.ticks[0], "asked"))] : [];
-  $("answer").replaceChildren(element("dl", {}, ...rows), ...own, element("h3", { textContent: `The nearest that ${answer.to} remembers` }), element("div", { className: "sightings" }, ...near));
+    element("figure", {}, element("img", { className: "pixels", src: viewUrl(name, tick), alt: `view of ${name} at tick ${tick}`, width: 96, height: 96 }), element("figcaption", {}, `tick ${tick}`, element("span", { textContent: note })));
+  const near = answer.nearest[0].map((each) => seen(answer.to, each.tick, `distance ${number(each.distance, 2)}`));
+  const own = query.ticks ? [element("h3", { textContent: `View of ${answer.from}` }), element("div", { className: "views" }, seen(answer.from, query.ticks[0], "input"))] : [];
+  $("answer").replaceChildren(element("dl", {}, ...rows), ...own, element("h3", { textContent: `Nearest held-out ticks of ${answer.to}` }), element("div", { className: "views" }, ...near));
 }
 
 refresh();

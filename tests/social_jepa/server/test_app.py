@@ -14,7 +14,7 @@ from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, tran
 from social_jepa.graph.records import encode
 from social_jepa.graph.results import load_results
 from social_jepa.server import snapshots as view_module
-from social_jepa.server.snapshots import understanding
+from social_jepa.server.snapshots import quality_matrix
 from social_jepa.storage.ledger import Ledger
 from tests.support.command import call
 from tests.support.servers import client_of, copy_run, note
@@ -181,7 +181,7 @@ def test_a_path_is_the_best_one(api, results):
 
 
 def test_the_best_of_all_ways_is_the_best_path_of_each(api, results):
-    matrix = api.get("/api/understanding").json()
+    matrix = api.get("/api/quality").json()
     names = matrix["agents"]
 
     for row, source in enumerate(names):
@@ -190,7 +190,7 @@ def test_the_best_of_all_ways_is_the_best_path_of_each(api, results):
                 continue
             best = results.graph.quality(results.graph.best_path(source, target))
             assert matrix["best"][row][column] == pytest.approx(best)
-    assert matrix == plain(understanding(results))
+    assert matrix == plain(quality_matrix(results))
 
 
 def test_refusals_are_problem_documents_that_name_the_remedy(api):

@@ -116,7 +116,7 @@ def test_a_question_is_answered_with_pictures(visit):
     page = visit(1280)
     page.fill("#query [name=tick]", "4")
     page.click("#query button")
-    page.wait_for_selector("#answer .sightings img")
+    page.wait_for_selector("#answer .views img")
 
     assert "agent-0 → agent-1" in page.locator("#answer").text_content()
     assert page.locator("#answer figure").count() == 6
@@ -126,9 +126,9 @@ def test_a_mistake_is_said_in_words(visit):
     page = visit(1280)
     page.select_option("#query [name=to]", "agent-0")
     page.click("#query button")
-    page.wait_for_selector("#query .said.bad")
+    page.wait_for_selector("#query .message.bad")
 
-    assert "name two agents" in page.locator("#query .said").text_content()
+    assert "name two agents" in page.locator("#query .message").text_content()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -146,7 +146,7 @@ def test_an_agent_joins_through_the_form_moves_and_leaves(visit, living):
     page.fill("#add [name=pose]", "0,3.2,4.8,90,-35")
     page.fill("#add [name=name]", "guest")
     page.click("#add button")
-    until(page, "document.querySelector('#add .said').textContent.includes('guest joined')", PATIENCE)
+    until(page, "document.querySelector('#add .message').textContent.includes('guest joined')", PATIENCE)
     for edge in ('[data-from="guest"][data-to="agent-0"]', '[data-from="agent-0"][data-to="guest"]'):
         page.wait_for_selector(f"#graph g.edge{edge}", timeout=1000 * PATIENCE)
     assert "guest" in names(page)
