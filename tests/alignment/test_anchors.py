@@ -13,14 +13,14 @@ def anchors(ids, core_dim=2, scale=1.0):
     return AnchorSet(tuple(ids), rows, core_dim)
 
 
-def test_shared_rows_speak_of_the_same_ticks_in_one_order():
+def test_shared_rows_are_of_the_same_ticks_in_one_order():
     a, b = shared(anchors([30, 10, 20, 5]), anchors([20, 7, 30, 10], scale=2.0))
 
     assert a[:, 0].tolist() == [10, 20, 30]
     torch.testing.assert_close(b, 2 * a)
 
 
-def test_sets_without_a_common_tick_share_zero_rows_of_full_width():
+def test_sets_without_a_common_tick_share_zero_rows():
     a, b = shared(anchors([1, 2]), anchors([3]))
 
     assert a.shape == b.shape == (0, 3)
@@ -33,7 +33,7 @@ def test_the_core_is_the_leading_columns():
 
 
 @pytest.mark.parametrize(
-    ("ids", "rows", "core_dim", "sentence"),
+    ("ids", "rows", "core_dim", "message"),
     [
         ((1, 2), torch.zeros(3, 4), 1, "one row per tick"),
         ((1,), torch.zeros(4), 1, "one row per tick"),
@@ -42,8 +42,8 @@ def test_the_core_is_the_leading_columns():
         ((1, 2), torch.full((2, 4), torch.nan), 1, "not finite"),
     ],
 )
-def test_a_set_that_contradicts_itself_is_refused(ids, rows, core_dim, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_a_set_that_contradicts_itself_is_refused(ids, rows, core_dim, message):
+    with pytest.raises(ValueError, match=message):
         AnchorSet(ids, rows, core_dim)
 
 
@@ -60,12 +60,12 @@ def test_chosen_ticks_depend_on_pool_and_seed_alone_and_larger_choices_contain_s
     assert set(chosen) <= set(choose_ticks(pool, many, seed))
 
 
-def test_the_lots_are_frozen():
-    """Peers that run another version of this code must draw the same ticks."""
+def test_chosen_ticks_never_change_between_versions():
+    """Peers that run another version of this code must choose the same ticks."""
     assert choose_ticks(range(1000), 4, seed=7) == (53, 759, 789, 923)
 
 
-def test_seeds_spread_over_the_pool():
+def test_chosen_ticks_are_uniform_over_the_pool():
     drawn = {tick for seed in range(60) for tick in choose_ticks(range(20), 5, seed)}
 
     assert drawn == set(range(20))
@@ -78,7 +78,7 @@ def test_more_anchors_than_ticks_is_refused():
 
 @given(POOLS)
 @settings(max_examples=50, deadline=None)
-def test_a_digest_names_the_set_whatever_its_order(ids):
+def test_a_digest_depends_on_the_set_and_not_on_its_order(ids):
     digest = digest_ids(ids)
 
     assert len(digest) == 8

@@ -46,7 +46,7 @@ def test_the_core_of_mixed_factors_and_their_products_is_the_factors(world):
     assert r2(turned(core[500:]), truth[500:]) > 0.98
 
 
-def test_held_out_autocorrelations_stand_on_the_rungs_rho_and_rho_squared(world):
+def test_held_out_autocorrelations_are_rho_and_rho_squared(world):
     _, latents = world
 
     spectrum = autocorrelations(latents[40:], find_core(latents[:40]))
@@ -55,7 +55,7 @@ def test_held_out_autocorrelations_stand_on_the_rungs_rho_and_rho_squared(world)
     torch.testing.assert_close(spectrum[3:], torch.full((6,), RHO**2, dtype=torch.float64), atol=0.06, rtol=0)
 
 
-def test_coordinates_are_white_and_sorted_and_equal_at_every_call(world):
+def test_coordinates_are_white_sorted_and_deterministic(world):
     _, latents = world
     basis, again = find_core(latents), find_core(latents.clone())
 
@@ -68,7 +68,7 @@ def test_coordinates_are_white_and_sorted_and_equal_at_every_call(world):
     assert (largest > 0).all()
 
 
-def test_two_agents_that_mix_one_world_differently_find_cores_that_a_rotation_joins(world):
+def test_the_cores_of_two_mixtures_of_one_world_differ_by_a_rotation(world):
     factors, latents = world
     generator = torch.Generator().manual_seed(1)
     theirs = with_quadratics(factors) @ normal(generator, 9, 9) - 1.0
@@ -80,8 +80,8 @@ def test_two_agents_that_mix_one_world_differently_find_cores_that_a_rotation_jo
     assert r2(found(source), target) > 0.98
 
 
-def test_the_ends_of_segments_are_no_neighbours():
-    """Segments that each stand still, at places of their own, are predictable; their sequence is not."""
+def test_the_ends_of_segments_are_not_consecutive():
+    """Constant segments with different values are predictable; their concatenation is not."""
     generator = torch.Generator().manual_seed(0)
     still = normal(generator, 3000, 1, 2).expand(3000, 2, 2)
 
@@ -89,7 +89,7 @@ def test_the_ends_of_segments_are_no_neighbours():
     assert find_core(still.flatten(0, 1)).spectrum.max() < 0.6
 
 
-def test_distinct_rates_name_the_axes():
+def test_distinct_autocorrelations_identify_the_axes():
     generator = torch.Generator().manual_seed(0)
     rates = torch.tensor([0.84, 0.77, 0.70, 0.63], dtype=torch.float64)
     factors = ornstein_uhlenbeck(generator, ticks=20_000, rho=rates, factors=4)[0]
@@ -146,7 +146,7 @@ def test_a_collapsed_encoder_has_no_core_and_no_rank(value, rounding):
         ([], 0),
     ],
 )
-def test_the_core_ends_where_the_first_rung_does(spectrum, core_dim):
+def test_the_core_ends_at_the_first_gap_of_the_spectrum(spectrum, core_dim):
     assert core_gap(torch.tensor(spectrum), floor=0.1) == core_dim
 
 
@@ -162,6 +162,6 @@ def test_effective_rank_counts_equal_directions():
 
 
 @pytest.mark.parametrize("z", [torch.zeros(5), torch.zeros(1, 4), torch.zeros(3, 1, 4), torch.zeros(0, 5, 4)])
-def test_without_consecutive_ticks_there_is_nothing_to_predict(z):
+def test_latents_without_consecutive_ticks_are_refused(z):
     with pytest.raises(ValueError, match="two consecutive ticks"):
         find_core(z)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alignment.fit import fit_procrustes, fit_ridge, fit_robust
 from alignment.score import r2
 
-# d, anchors, and the relative errors to reach: clean, poisoned Procrustes, poisoned trimmed Procrustes.
+# d, anchors, and the relative errors to reach: clean, corrupted Procrustes, corrupted trimmed Procrustes.
 POISONED = [(64, 128, 0.030, 0.851, 0.041), (128, 512, 0.019, 0.688, 0.024), (256, 512, 0.029, 0.829, 0.040)]
 
 FIT_METHODS = {"ridge": fit_ridge, "procrustes": fit_procrustes, "robust": fit_robust}
@@ -24,7 +24,7 @@ def rotation(generator, dim):
 
 @pytest.mark.parametrize("dim", [1, 2, 8, 32])
 @pytest.mark.parametrize("method", ["procrustes", "robust"])
-def test_a_known_rotation_and_shift_come_back(method, dim):
+def test_a_planted_rotation_and_shift_are_recovered(method, dim):
     generator = torch.Generator().manual_seed(0)
     source, truth = normal(generator, 4 * dim, dim), rotation(generator, dim)
 
@@ -35,7 +35,7 @@ def test_a_known_rotation_and_shift_come_back(method, dim):
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3)])
-def test_ridge_brings_back_any_affine_map_from_more_pairs_than_dimensions(shape):
+def test_ridge_recovers_any_affine_map_from_more_pairs_than_dimensions(shape):
     generator = torch.Generator().manual_seed(0)
     source, truth = normal(generator, 50, shape[0]), normal(generator, *shape)
 
@@ -46,7 +46,7 @@ def test_ridge_brings_back_any_affine_map_from_more_pairs_than_dimensions(shape)
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (7, 3)])
-def test_between_spaces_of_different_size_procrustes_finds_the_planted_semi_orthogonal_map(shape):
+def test_procrustes_recovers_a_planted_semi_orthogonal_map_between_sizes(shape):
     generator = torch.Generator().manual_seed(0)
     truth = rotation(generator, 7)[: shape[0], : shape[1]]
     white = torch.linalg.qr(normal(generator, 60, shape[0])).Q
@@ -60,7 +60,7 @@ def test_between_spaces_of_different_size_procrustes_finds_the_planted_semi_orth
     torch.testing.assert_close(found.weight, truth, atol=0.05, rtol=0)
 
 
-def test_procrustes_beats_every_other_orthogonal_map_nearby():
+def test_procrustes_has_a_lower_error_than_nearby_orthogonal_maps():
     generator = torch.Generator().manual_seed(0)
     source = normal(generator, 30, 4)
     target = source @ rotation(generator, 4) + 0.5 * normal(generator, 30, 4)
@@ -75,7 +75,7 @@ def test_procrustes_beats_every_other_orthogonal_map_nearby():
 
 @pytest.mark.parametrize("method", FIT_METHODS)
 @pytest.mark.parametrize("pairs", [1, 2, 5])
-def test_fewer_pairs_than_dimensions_stay_finite(method, pairs):
+def test_maps_of_fewer_pairs_than_dimensions_are_finite(method, pairs):
     generator = torch.Generator().manual_seed(0)
 
     found = FIT_METHODS[method](normal(generator, pairs, 16), normal(generator, pairs, 9))
@@ -94,9 +94,9 @@ def test_a_collapsed_source_is_mapped_to_the_mean_of_the_target(method):
     torch.testing.assert_close(found(source), target.mean(0).expand(20, 4))
 
 
-def test_with_fewer_pairs_than_dimensions_a_perfect_fit_says_nothing():
+def test_a_perfect_fit_of_fewer_pairs_than_dimensions_does_not_generalize():
     generator = torch.Generator().manual_seed(0)
-    source, target = normal(generator, 12, 16), normal(generator, 12, 16)  # strangers
+    source, target = normal(generator, 12, 16), normal(generator, 12, 16)  # unrelated
 
     found = fit_ridge(source, target, ridge=1e-9)
 
@@ -104,7 +104,7 @@ def test_with_fewer_pairs_than_dimensions_a_perfect_fit_says_nothing():
     assert r2(found(normal(generator, 500, 16)), normal(generator, 500, 16)) < 0
 
 
-def test_ridge_means_the_same_in_every_unit_and_is_counted_in_pairs():
+def test_the_ridge_is_independent_of_units_and_counted_in_pairs():
     generator = torch.Generator().manual_seed(0)
     source, target = normal(generator, 40, 6), normal(generator, 40, 3)
     plain = fit_ridge(source, target, ridge=0.1)
@@ -116,8 +116,8 @@ def test_ridge_means_the_same_in_every_unit_and_is_counted_in_pairs():
     torch.testing.assert_close(twice.weight, plain.weight)
 
 
-@pytest.mark.parametrize(("dim", "pairs", "clean", "poisoned", "robust"), POISONED)
-def test_robust_fitting_survives_a_fifth_of_the_rows_replaced(dim, pairs, clean, poisoned, robust):
+@pytest.mark.parametrize(("dim", "pairs", "clean", "corrupted", "robust"), POISONED)
+def test_robust_fitting_tolerates_a_fifth_of_bad_rows(dim, pairs, clean, corrupted, robust):
     generator = torch.Generator().manual_seed(0)
     truth, source = rotation(generator, dim), normal(generator, pairs, dim)
     honest = source @ truth + 0.05 * normal(generator, pairs, dim)
@@ -129,11 +129,11 @@ def test_robust_fitting_survives_a_fifth_of_the_rows_replaced(dim, pairs, clean,
         return float((fit(source, rows).weight - truth).norm() / truth.norm())
 
     assert error(fit_procrustes, honest) == pytest.approx(clean, abs=0.002)
-    assert error(fit_procrustes, target) == pytest.approx(poisoned, abs=0.05)
+    assert error(fit_procrustes, target) == pytest.approx(corrupted, abs=0.05)
     assert error(fit_robust, target) == pytest.approx(robust, abs=0.002)
 
 
-def test_trimming_leaves_enough_rows_to_pin_down_a_rotation():
+def test_trimming_keeps_enough_rows_to_determine_a_rotation():
     generator = torch.Generator().manual_seed(0)
     source, truth = normal(generator, 7, 6), rotation(generator, 6)  # 70 % would be five rows
 
@@ -151,7 +151,7 @@ def test_more_bad_rows_than_are_trimmed_break_the_robust_fit():
 
 @pytest.mark.parametrize("method", FIT_METHODS)
 @pytest.mark.parametrize("shape", [(40, 6, 6), (40, 6, 3), (5, 3, 6)])
-def test_a_batch_equals_its_problems_one_by_one(method, shape):
+def test_a_batch_equals_its_single_problems(method, shape):
     generator = torch.Generator().manual_seed(0)
     pairs, source_dim, target_dim = shape
     source, target = normal(generator, 7, pairs, source_dim), normal(generator, 7, pairs, target_dim)
@@ -165,7 +165,7 @@ def test_a_batch_equals_its_problems_one_by_one(method, shape):
 
 @given(st.integers(0, 2**32), st.integers(2, 6))
 @settings(max_examples=30, deadline=None)
-def test_procrustes_follows_when_either_space_is_turned(seed, dim):
+def test_procrustes_is_equivariant_to_rotations_of_either_space(seed, dim):
     generator = torch.Generator().manual_seed(seed)
     source, target = normal(generator, 5 * dim, dim), normal(generator, 5 * dim, dim)
     p, q = rotation(generator, dim), rotation(generator, dim)
@@ -187,7 +187,7 @@ def test_float32_pairs_are_fitted_in_float64():
 
 @pytest.mark.parametrize("method", FIT_METHODS)
 @pytest.mark.parametrize(
-    ("source", "target", "sentence"),
+    ("source", "target", "message"),
     [
         (torch.zeros(3, 2), torch.zeros(4, 2), "with one K"),
         (torch.zeros(3), torch.zeros(3), "with one K"),
@@ -196,20 +196,20 @@ def test_float32_pairs_are_fitted_in_float64():
         (torch.zeros(3, 2), torch.full((3, 2), torch.inf), "not finite"),
     ],
 )
-def test_sets_that_are_no_pairs_are_refused(method, source, target, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_unpaired_sets_are_refused(method, source, target, message):
+    with pytest.raises(ValueError, match=message):
         FIT_METHODS[method](source, target)
 
 
 @pytest.mark.parametrize(
     "fit", [partial(fit_ridge, ridge=0.0), partial(fit_robust, keep=0.0), partial(fit_robust, rounds=-1)]
 )
-def test_settings_without_a_meaning_are_refused(fit):
+def test_options_out_of_range_are_refused(fit):
     with pytest.raises(ValueError, match="got"):
         fit(torch.zeros(3, 2), torch.zeros(3, 2))
 
 
-def test_between_white_spaces_no_pair_is_spent_on_the_means():
+def test_uncentered_procrustes_between_white_spaces_needs_fewer_pairs():
     generator = torch.Generator().manual_seed(0)
     truth, source = rotation(generator, 6), normal(generator, 6, 6)  # as many pairs as dimensions
 

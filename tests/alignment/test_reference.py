@@ -27,11 +27,11 @@ def tensors(*arrays):
     return tuple(torch.from_numpy(array) for array in arrays)
 
 
-def centred(a):
+def centered(a):
     return a - np.mean(a, axis=0)
 
 
-def test_r2_is_that_of_the_textbook(pairs):
+def test_r2_equals_its_definition(pairs):
     _, y = pairs
     guess = y + np.random.default_rng(1).normal(size=y.shape)
 
@@ -43,32 +43,32 @@ def test_r2_is_that_of_the_textbook(pairs):
 
 def test_ridge_is_least_squares_on_augmented_rows(pairs):
     x, y = pairs
-    strength = 3.0 * np.linalg.eigvalsh(centred(x).T @ centred(x)).mean() / len(x)
-    rows = np.vstack([centred(x), np.sqrt(strength) * np.eye(x.shape[1])])
-    answers = np.vstack([centred(y), np.zeros((x.shape[1], y.shape[1]))])
+    strength = 3.0 * np.linalg.eigvalsh(centered(x).T @ centered(x)).mean() / len(x)
+    rows = np.vstack([centered(x), np.sqrt(strength) * np.eye(x.shape[1])])
+    answers = np.vstack([centered(y), np.zeros((x.shape[1], y.shape[1]))])
 
     found = fit_ridge(*tensors(x, y), ridge=3.0)
 
     np.testing.assert_allclose(found.weight.numpy(), np.linalg.lstsq(rows, answers)[0])
 
 
-def test_procrustes_is_scipys(pairs):
+def test_procrustes_equals_scipy_s(pairs):
     x, y = (array[:, :4] for array in pairs)  # scipy's is square
 
-    expected, _ = scipy.linalg.orthogonal_procrustes(centred(x), centred(y))
+    expected, _ = scipy.linalg.orthogonal_procrustes(centered(x), centered(y))
 
     np.testing.assert_allclose(fit_procrustes(*tensors(x, y)).weight.numpy(), expected)
 
 
 def test_canonical_correlations_are_cosines_of_principal_angles(pairs):
     x, y = pairs
-    angles = scipy.linalg.subspace_angles(centred(x), centred(y))
+    angles = scipy.linalg.subspace_angles(centered(x), centered(y))
 
     np.testing.assert_allclose(canonical_correlations(*tensors(x, y)), np.sort(np.cos(angles))[::-1])
 
 
-def test_canonical_correlations_solve_the_generalised_eigenproblem(pairs):
-    x, y = map(centred, pairs)
+def test_canonical_correlations_solve_the_generalized_eigenproblem(pairs):
+    x, y = map(centered, pairs)
     a = x.T @ y @ np.linalg.solve(y.T @ y, y.T @ x)
     squares = np.sort(scipy.linalg.eigh(a, x.T @ x, eigvals_only=True))[::-1]
 
@@ -77,28 +77,28 @@ def test_canonical_correlations_solve_the_generalised_eigenproblem(pairs):
     np.testing.assert_allclose(ours**2, squares[: len(ours)])
 
 
-def test_the_spectrum_is_that_of_least_squares(pairs):
+def test_the_spectrum_is_that_of_the_least_squares_map(pairs):
     x, y = pairs
     weight = np.linalg.lstsq(np.hstack([x, np.ones((len(x), 1))]), y)[0][:-1]
 
     np.testing.assert_allclose(spectrum(*tensors(x, y)), np.linalg.svd(weight, compute_uv=False))
 
 
-def test_cka_is_the_correlation_of_centred_kernels(pairs):
-    kernels = [(centred(a) @ centred(a).T).ravel() for a in pairs]
+def test_cka_is_the_correlation_of_centered_kernels(pairs):
+    kernels = [(centered(a) @ centered(a).T).ravel() for a in pairs]
     expected = kernels[0] @ kernels[1] / (np.linalg.norm(kernels[0]) * np.linalg.norm(kernels[1]))
 
     assert linear_cka(*tensors(*pairs)) == pytest.approx(expected)
 
 
-def test_neighbours_are_those_of_a_tree(pairs):
+def test_nearest_neighbors_equal_those_of_a_kd_tree(pairs):
     near = [scipy.spatial.KDTree(a).query(a, 6)[1][:, 1:] for a in pairs]
     expected = np.mean([len(set(p) & set(q)) / 5 for p, q in zip(*near, strict=True)])
 
     assert mutual_knn(*tensors(*pairs), k=5) == pytest.approx(expected)
 
 
-def test_retrieval_asks_a_tree_for_the_nearest(pairs):
+def test_retrieval_equals_that_of_a_kd_tree(pairs):
     _, y = pairs
     guess = y + np.random.default_rng(1).normal(size=y.shape)
     nearest = scipy.spatial.KDTree(y).query(guess, 3)[1]
@@ -108,7 +108,7 @@ def test_retrieval_asks_a_tree_for_the_nearest(pairs):
     assert retrieval_at(*tensors(guess, y), k=3) == pytest.approx(expected)
 
 
-def test_the_core_spectrum_solves_a_generalised_eigenproblem():
+def test_the_core_spectrum_solves_a_generalized_eigenproblem():
     rng = np.random.default_rng(0)
     z = np.cumsum(rng.normal(size=(300, 4)), axis=0) @ rng.normal(size=(4, 4)) + rng.normal(size=(300, 4))
     mean = (z[:-1].mean(0) + z[1:].mean(0)) / 2

@@ -77,7 +77,7 @@ INVARIANT = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", SCORES)
-def test_a_score_ignores_a_change_of_coordinates_or_must_not(name, change):
+def test_a_score_is_invariant_exactly_to_the_listed_changes_of_coordinates(name, change):
     generator = torch.Generator().manual_seed(0)
     source, target = related(generator, noise=0.8)
 
@@ -92,7 +92,7 @@ def test_a_score_ignores_a_change_of_coordinates_or_must_not(name, change):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_every_score_ignores_shifts_and_the_order_of_pairs(name):
+def test_every_score_is_invariant_to_shifts_and_the_order_of_pairs(name):
     generator = torch.Generator().manual_seed(0)
     source, target = related(generator)
     order = torch.randperm(len(source), generator=generator)
@@ -118,7 +118,7 @@ def test_every_score_falls_to_chance_when_the_pairs_are_shuffled(name):
 
 @pytest.mark.parametrize("name", SCORES)
 @pytest.mark.parametrize("collapsed", ["source", "target", "both"])
-def test_a_collapsed_set_scores_as_worthless(name, collapsed):
+def test_a_collapsed_set_gets_the_worst_score(name, collapsed):
     generator = torch.Generator().manual_seed(0)
     source, target = related(generator)
     if collapsed != "target":
@@ -133,14 +133,14 @@ def test_a_collapsed_set_scores_as_worthless(name, collapsed):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_single_pair_is_no_evidence(name):
+def test_a_single_pair_gets_the_worst_score(name):
     scores = torch.as_tensor(SCORES[name](torch.ones(1, 3), torch.ones(1, 3)))
 
     assert name == "retrieval" or scores.abs().max() == 0
 
 
 @pytest.mark.parametrize("score", [spectrum, canonical_correlations])
-def test_with_no_more_pairs_than_dimensions_strangers_look_related(score):
+def test_unrelated_sets_of_few_pairs_have_the_spectrum_of_related_ones(score):
     generator = torch.Generator().manual_seed(0)
     source, target = whitened(normal(generator, 8, 12))[:, :7], whitened(normal(generator, 8, 12))[:, :7]
 
@@ -153,7 +153,7 @@ def test_with_no_more_pairs_than_dimensions_strangers_look_related(score):
 
 @given(SEEDS, st.floats(0.0, 2.0))
 @settings(max_examples=30, deadline=None)
-def test_between_white_sets_one_spectrum_says_it_all(seed, noise):
+def test_between_white_sets_all_scores_follow_from_the_spectrum(seed, noise):
     source, target = (whitened(rows) for rows in related(torch.Generator().manual_seed(seed), noise=noise))
     c = spectrum(source, target)
 
@@ -183,7 +183,7 @@ def test_summaries_of_a_spectrum_follow_their_formulas():
     assert isometry_deviation(torch.zeros(3)) == isometry_deviation(torch.zeros(0)) == 1.0
 
 
-def test_r2_is_one_for_the_truth_zero_for_the_mean_and_pooled_over_dimensions():
+def test_r2_is_1_for_the_target_0_for_the_mean_and_pooled_over_dimensions():
     target = torch.tensor([[0.0, 0.0], [2.0, 20.0]])
 
     assert r2(target, target) == 1.0
@@ -192,7 +192,7 @@ def test_r2_is_one_for_the_truth_zero_for_the_mean_and_pooled_over_dimensions():
     assert r2(missing_the_small_one, target) == pytest.approx(1 - 2 / 202)
 
 
-def test_retrieval_finds_the_own_row_among_k_and_counts_ties_as_misses():
+def test_retrieval_counts_the_paired_row_among_k_and_ties_as_misses():
     target = torch.tensor([[0.0], [1.0], [5.0]])
     predicted = torch.tensor([[0.1], [0.2], [5.0]])  # the second lies nearer to the first target
 
@@ -201,7 +201,7 @@ def test_retrieval_finds_the_own_row_among_k_and_counts_ties_as_misses():
     assert retrieval_at(predicted, torch.zeros(3, 1)) == 0.0
 
 
-def test_strangers_share_neighbours_and_retrieve_at_chance():
+def test_neighbors_and_retrieval_of_unrelated_sets_are_at_chance():
     generator = torch.Generator().manual_seed(0)
     source, target = normal(generator, 400, 4), normal(generator, 400, 4)
 
@@ -213,13 +213,13 @@ def test_strangers_share_neighbours_and_retrieve_at_chance():
 
 @given(SEEDS)
 @settings(max_examples=20, deadline=None)
-def test_a_consistent_cycle_has_zero_error_and_a_stranger_in_it_does_not(seed):
+def test_a_consistent_cycle_has_no_error_and_one_with_an_unrelated_map_has(seed):
     generator = torch.Generator().manual_seed(seed)
-    p, q, stranger = (LinearMap(rotation(generator, 8), normal(generator, 8)) for _ in range(3))
+    p, q, unrelated = (LinearMap(rotation(generator, 8), normal(generator, 8)) for _ in range(3))
     points = normal(generator, 50, 8)
 
     assert cycle_error([p, q, p.then(q).inverse()], points) < 1e-20
-    assert cycle_error([p, q, stranger], points) > 0.5
+    assert cycle_error([p, q, unrelated], points) > 0.5
     assert cycle_error([], points) == 0
 
 
@@ -244,6 +244,6 @@ def test_shuffling_keeps_the_rows_and_depends_on_the_generator_alone():
 @pytest.mark.parametrize(
     "score", [r2, spectrum, canonical_correlations, linear_cka, mutual_knn, retrieval_at]
 )
-def test_sets_of_different_length_are_no_pairs(score):
+def test_sets_of_different_length_are_refused(score):
     with pytest.raises(ValueError, match="with one K"):
         score(torch.zeros(3, 2), torch.zeros(4, 2))

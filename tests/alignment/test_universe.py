@@ -1,4 +1,4 @@
-"""One common space: planted turns come back, cycles close, who joins moves nobody."""
+"""Universe: planted rotations are recovered, cycles are consistent, a joiner changes no other map."""
 
 from itertools import pairwise, permutations
 
@@ -16,8 +16,8 @@ def turn(dim, generator):
     return torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64))[0]
 
 
-def society(count, dim=4, ticks=200, noise=0.0, seed=0):
-    """What agents make of one world, each turned its own way: by name [ticks, dim]."""
+def cores_of_agents(count, dim=4, ticks=200, noise=0.0, seed=0):
+    """Cores of agents that encode one world up to a rotation each: by name [ticks, dim]."""
     generator = torch.Generator().manual_seed(seed)
     world = torch.randn(ticks, dim, generator=generator, dtype=torch.float64)
 
@@ -37,7 +37,7 @@ def error(universe, cores):
 @given(st.integers(2, 7), st.integers(1, 6), st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
 def test_without_noise_every_translation_is_exact(count, dim, seed):
-    cores = society(count, dim, 40, seed=seed)
+    cores = cores_of_agents(count, dim, 40, seed=seed)
     universe = fit_universe(cores)
 
     for source, target in permutations(cores, 2):
@@ -45,7 +45,7 @@ def test_without_noise_every_translation_is_exact(count, dim, seed):
 
 
 def test_translations_agree_around_every_cycle_where_pairwise_ones_do_not():
-    cores = society(5, ticks=16, noise=0.4)
+    cores = cores_of_agents(5, ticks=16, noise=0.4)
     universe = fit_universe(cores)
     ring = [*cores, next(iter(cores))]
     steps = list(pairwise(ring))
@@ -55,9 +55,9 @@ def test_translations_agree_around_every_cycle_where_pairwise_ones_do_not():
     assert cycle_error([fit_procrustes(cores[a], cores[b], centered=False) for a, b in steps], points) > 1e-3
 
 
-def test_many_noisy_agents_tell_more_of_the_world_than_two_do():
+def test_a_universe_of_many_noisy_agents_translates_better_than_pairwise_maps():
     cores, later = (
-        {n: c[s] for n, c in society(16, 6, 1024, 0.5).items()} for s in (slice(12), slice(12, None))
+        {n: c[s] for n, c in cores_of_agents(16, 6, 1024, 0.5).items()} for s in (slice(12), slice(12, None))
     )
     universe = fit_universe(cores)
 
@@ -69,8 +69,8 @@ def test_many_noisy_agents_tell_more_of_the_world_than_two_do():
     assert score(universe.between) > direct
 
 
-def test_the_turns_end_where_no_small_turn_of_anybody_helps():
-    cores = society(4, ticks=30, noise=0.3)
+def test_the_iteration_ends_where_no_small_rotation_lowers_the_error():
+    cores = cores_of_agents(4, ticks=30, noise=0.3)
     universe = fit_universe(cores)
     best = error(universe, cores)
     generator = torch.Generator().manual_seed(1)
@@ -82,8 +82,8 @@ def test_the_turns_end_where_no_small_turn_of_anybody_helps():
         assert error(universe, moved) > best
 
 
-def test_who_joins_is_understood_and_moves_nobody():
-    cores = society(5, noise=0.1)
+def test_a_joiner_is_translated_and_changes_no_other_map():
+    cores = cores_of_agents(5, noise=0.1)
     late = cores.pop("agent-4")
     universe = fit_universe(cores)
     joined = universe.join("agent-4", late)
@@ -93,8 +93,8 @@ def test_who_joins_is_understood_and_moves_nobody():
     assert r2(joined.between("agent-0", "agent-4")(cores["agent-0"]), late) > 0.95
 
 
-def test_a_share_of_shuffled_rows_is_outvoted_by_the_others():
-    cores = society(6, ticks=256, noise=0.05)
+def test_a_share_of_shuffled_rows_is_trimmed():
+    cores = cores_of_agents(6, ticks=256, noise=0.05)
     spoilt = {name: core.clone() for name, core in cores.items()}
     for place, core in enumerate(spoilt.values()):
         start = 40 * place  # other rows of each: at every tick most agents are right
@@ -108,7 +108,7 @@ def test_a_share_of_shuffled_rows_is_outvoted_by_the_others():
 
 
 def test_a_smaller_core_is_embedded_without_distortion():
-    cores = society(3, dim=5)
+    cores = cores_of_agents(3, dim=5)
     cores["agent-2"] = cores["agent-2"][:, :3] @ turn(3, torch.Generator().manual_seed(4))
     universe = fit_universe(cores)
     weight = universe.maps["agent-2"].weight
@@ -118,8 +118,8 @@ def test_a_smaller_core_is_embedded_without_distortion():
     assert r2(universe.between("agent-0", "agent-2")(cores["agent-0"]), cores["agent-2"]) > 0.99
 
 
-def test_what_makes_no_universe_is_refused():
-    cores = society(3)
+def test_too_few_agents_or_mismatched_ticks_are_refused():
+    cores = cores_of_agents(3)
     with pytest.raises(ValueError, match="two or more agents"):
         fit_universe({"agent-0": cores["agent-0"]})
     with pytest.raises(ValueError, match="the same ticks"):
@@ -127,5 +127,5 @@ def test_what_makes_no_universe_is_refused():
     universe = fit_universe(cores)
     with pytest.raises(ValueError, match="one row for each of the 200 shared ticks"):
         universe.join("agent-3", cores["agent-0"][:5])
-    with pytest.raises(KeyError, match="nobody is not in"):
-        universe.between("agent-0", "nobody")
+    with pytest.raises(KeyError, match="agent-9 is not in"):
+        universe.between("agent-0", "agent-9")

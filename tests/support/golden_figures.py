@@ -1,7 +1,7 @@
-"""Metrics that were recorded before modules and names changed, and that must stay equal to the last digit.
+"""Recorded metrics that must stay equal to the last digit when modules and names change.
 
-They are collected from objects under names of their own. Weights count by the digests of their tensors, since
-the hash of a checkpoint file also changes with the names in it.
+The recordings keep the names under which they were made. Weights are compared by digests of their tensors,
+since the hash of a checkpoint file also depends on the names in it.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ KINDS = {
 
 
 def machine() -> str:
-    """What the last digits depend on: the processor and the library that multiplies."""
+    """A digest of what the last digits depend on: processor and torch version."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     facts = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
     return digest("\n".join([*facts, platform.machine(), torch.__version__]).encode())
@@ -60,7 +60,7 @@ def digest(data: bytes) -> str:
 
 
 def of_tensors(tensors) -> str:
-    """A digest of any number of tensors that no name and no order changes."""
+    """A digest of tensors, independent of their names and order."""
     return digest("".join(sorted(digest(part.contiguous().numpy().tobytes()) for part in tensors)).encode())
 
 
@@ -69,24 +69,24 @@ def of_weights(model: torch.nn.Module) -> str:
 
 
 def of_agent(agent: Agent) -> dict[str, object]:
-    """What an agent learned and shows."""
-    memory = agent.published.snapshot
+    """Metrics of a trained agent."""
+    snapshot = agent.published.snapshot
     return {
         "weights": of_weights(agent.model),
         "published_weights": of_weights(agent.published.model),
-        "losses": list(memory.losses),
-        "core_dim": memory.peer_info.core_dim,
-        "collapsed": memory.peer_info.collapsed,
-        "spectrum": memory.spectrum.tolist(),
-        "effective_rank": memory.effective_rank,
-        "anchors": of_tensors([memory.pools.anchors.vectors]),
-        "heldout": of_tensors([memory.pools.heldout.vectors]),
-        "frames": memory.progress.frames,
+        "losses": list(snapshot.losses),
+        "core_dim": snapshot.peer_info.core_dim,
+        "collapsed": snapshot.peer_info.collapsed,
+        "spectrum": snapshot.spectrum.tolist(),
+        "effective_rank": snapshot.effective_rank,
+        "anchors": of_tensors([snapshot.pools.anchors.vectors]),
+        "heldout": of_tensors([snapshot.pools.heldout.vectors]),
+        "frames": snapshot.progress.frames,
     }
 
 
 def of_edge(edge) -> dict[str, object]:
-    """What two agents found out about each other."""
+    """Metrics of an edge."""
     score = edge.score
     return {
         "status": str(edge.status),
@@ -106,7 +106,7 @@ def of_edge(edge) -> dict[str, object]:
 
 
 def of_kind(name: str, folder: Path) -> dict[str, object]:
-    """Two agents of one kind: what each learned, and both edges between them."""
+    """Metrics of two agents of one kind and both edges between them."""
     kind, model = KINDS[name]
     agents = {}
     for index in range(2):
@@ -127,32 +127,32 @@ def of_kind(name: str, folder: Path) -> dict[str, object]:
 
 
 def of_life(folder: Path) -> dict[str, object]:
-    """An agent that learns on after its course, one whose camera moved, and one that learned from a peer."""
+    """Metrics of online training, of a camera move, and of distillation."""
     moved = Agent(replace(tiny_spec(0, folder / "moved"), online=True))
     moved.train()
     moved.publish()
     drift = moved.measure_drift()
     moved.train(until=moved.trainer.step + 10)
     later = moved.measure_drift()
-    first, codes = moved.distill_targets(256)
+    first, embeddings = moved.distill_targets(256)
     moved.move(MOVED_POSE, 1)
     moved.train()
     moved.publish()
-    teaching = DistillationConfig(ticks=256, steps=6, batch=64)
-    taught = Agent(replace(tiny_spec(1, folder / "taught"), distillation=teaching))
-    taught.distill(first, codes, lambda: False)
-    taught.publish()
+    distillation = DistillationConfig(ticks=256, steps=6, batch=64)
+    student = Agent(replace(tiny_spec(1, folder / "taught"), distillation=distillation))
+    student.distill(first, embeddings, lambda: False)
+    student.publish()
     return {
         "losses": uninterrupted_losses(folder / "living"),
         "drift": [drift, later],
-        "lesson": of_tensors([codes]),
+        "lesson": of_tensors([embeddings]),
         "moved": of_agent(moved),
-        "taught": of_agent(taught),
+        "taught": of_agent(student),
     }
 
 
 def of_run(folder: Path) -> dict[str, object]:
-    """The figures of a run folder, by the names that they had when they were recorded."""
+    """Metrics of a run folder, by the names that they had when they were recorded."""
     from safetensors import safe_open
 
     document = json.loads((folder / "graph.json").read_text())
@@ -185,7 +185,7 @@ def of_run(folder: Path) -> dict[str, object]:
 
 
 def compare(found, recorded, exact: bool, where: str = "") -> list[str]:
-    """Return where two trees of figures differ; on another machine only roughly, and no digests."""
+    """Return where two trees of metrics differ; on another machine roughly and without digests."""
     if isinstance(recorded, dict):
         if found.keys() != recorded.keys():
             return [f"{where}: {sorted(found.keys() ^ recorded.keys())}"]
@@ -206,22 +206,22 @@ def compare(found, recorded, exact: bool, where: str = "") -> list[str]:
     return []
 
 
-def plain(figures):
-    """Figures as JSON gives them back."""
-    return json.loads(json.dumps(figures))
+def plain(metrics):
+    """Metrics after a round trip through JSON."""
+    return json.loads(json.dumps(metrics))
 
 
 def record(folder: Path) -> None:
-    """Write the golden files anew: only from a tree that is known to be right."""
+    """Write the recordings again: only from a tree that is known to be right."""
     torch.set_num_threads(1)
-    figures = {name: of_kind(name, folder) for name in KINDS} | {"life": of_life(folder)}
+    metrics = {name: of_kind(name, folder) for name in KINDS} | {"life": of_life(folder)}
     GOLDEN.mkdir(exist_ok=True)
-    text = json.dumps({"machine": machine(), **figures})
+    text = json.dumps({"machine": machine(), **metrics})
     (GOLDEN / "agents.json").write_text(text + "\n")
 
 
 def record_run(folder: Path) -> None:
-    """Write the golden file of the default run from the folder that it left."""
+    """Write the recording of the default run from its folder."""
     text = json.dumps({"machine": machine(), **of_run(folder)})
     (GOLDEN / "default_run.json").write_text(text + "\n")
 

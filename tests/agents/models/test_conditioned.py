@@ -1,4 +1,4 @@
-"""seq-JEPA and P-JEPA as agents: what they need is what they are given, and it is what they learn from."""
+"""seq-JEPA and P-JEPA as agents that train on sensor data."""
 
 from dataclasses import replace
 
@@ -41,51 +41,51 @@ def agent_of(tmp_path, kind, **changes):
     return agent
 
 
-def test_such_an_agent_learns_and_settles_in_its_own_dimensions(tmp_path, kind):
+def test_an_agent_publishes_anchors_of_its_configured_dimension(tmp_path, kind):
     agent = agent_of(tmp_path, kind)
-    memory = agent.publish()
+    snapshot = agent.publish()
     agent.close()
 
     dim = agent.spec.model.dim_of(kind)
-    assert agent.model.dim == memory.peer_info.dim == memory.pools.anchors.vectors.shape[1] == dim
-    assert torch.isfinite(memory.pools.heldout.vectors).all()
-    assert memory.peer_info.kind == kind
+    assert agent.model.dim == snapshot.peer_info.dim == snapshot.pools.anchors.vectors.shape[1] == dim
+    assert torch.isfinite(snapshot.pools.heldout.vectors).all()
+    assert snapshot.peer_info.kind == kind
 
 
-def test_equal_specs_give_equal_losses_and_who_resumes_takes_the_same_steps(tmp_path, kind):
+def test_a_resumed_agent_takes_the_same_steps_as_an_uninterrupted_one(tmp_path, kind):
     whole = agent_of(tmp_path / "whole", kind)
     stopped = Agent(spec(tmp_path / "halves", kind))
     stopped.train(until=3)
-    again = Agent(spec(tmp_path / "halves", kind))
-    again.load()
-    again.train()
+    resumed = Agent(spec(tmp_path / "halves", kind))
+    resumed.load()
+    resumed.train()
 
-    assert whole.trainer.losses == again.trainer.losses
+    assert whole.trainer.losses == resumed.trainer.losses
     for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, again.model.state_dict()[name]), name
-    for agent in (whole, stopped, again):
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    for agent in (whole, stopped, resumed):
         agent.close()
 
 
-def test_whoever_looks_often_remembers_as_many_frames_as_the_others(tmp_path):
-    often, once = agent_of(tmp_path / "a", "seq_jepa"), agent_of(tmp_path / "b", "p_jepa")
+def test_a_replay_buffer_with_several_views_a_tick_holds_as_many_frames(tmp_path):
+    multi_view, single_view = agent_of(tmp_path / "a", "seq_jepa"), agent_of(tmp_path / "b", "p_jepa")
 
     assert (
-        len(often.trainer.replay_buffer) * SEQ.views
-        == len(once.trainer.replay_buffer)
+        len(multi_view.trainer.replay_buffer) * SEQ.views
+        == len(single_view.trainer.replay_buffer)
         == SHORT["replay_ticks"]
     )
-    assert often.trainer.frames == SEQ.views * once.trainer.frames
-    often.close(), once.close()
+    assert multi_view.trainer.frames == SEQ.views * single_view.trainer.frames
+    multi_view.close(), single_view.close()
 
 
-def test_the_target_network_follows_after_each_step(tmp_path):
+def test_the_target_network_moves_slowly_after_each_step(tmp_path):
     agent = agent_of(tmp_path, "seq_jepa")
-    fresh = agent.build_model()
+    untrained = agent.build_model()
     moved = [
         (before - after).abs().max()
         for before, after in zip(
-            fresh.seq.target.parameters(), agent.model.seq.target.parameters(), strict=True
+            untrained.seq.target.parameters(), agent.model.seq.target.parameters(), strict=True
         )
     ]
     agent.close()
@@ -93,7 +93,7 @@ def test_the_target_network_follows_after_each_step(tmp_path):
     assert all(0 < distance < 0.1 for distance in moved)
 
 
-def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
+def test_the_encoder_has_its_own_learning_rate_multiplier(tmp_path):
     model = build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0,))
     groups = {
         group["lr_multiplier"]: group["params"] for group in parameter_groups(model, model.lr_multipliers())
@@ -104,26 +104,26 @@ def test_the_encoder_learns_at_its_share_of_the_rate(tmp_path):
     assert sum(map(len, groups.values())) == len(list(model.parameters()))
 
 
-def test_the_read_out_of_all_looks_is_the_anchor_and_turns_are_part_of_it(tmp_path):
+def test_the_latent_is_the_readout_of_all_views_and_depends_on_view_actions(tmp_path):
     agent = agent_of(tmp_path, "seq_jepa", seq={"temporal_weight": 1.0})
     ticks = np.arange(20)
-    frames, senses = agent.recorder.record(ticks).frames, agent.recorder.sensor_data(ticks)
+    frames, sensor_data = agent.recorder.record(ticks).frames, agent.recorder.sensor_data(ticks)
     agent.model.eval()
     with torch.no_grad():
-        ours = agent.model.encode(torch.from_numpy(frames), senses)
-        others = agent.model.encode(
-            torch.from_numpy(frames), SensorData(view_actions=senses.view_actions[::-1].copy())
+        latents = agent.model.encode(torch.from_numpy(frames), sensor_data)
+        reversed_latents = agent.model.encode(
+            torch.from_numpy(frames), SensorData(view_actions=sensor_data.view_actions[::-1].copy())
         )
-    known = agent.encode_ticks(range(20))
+    expected = agent.encode_ticks(range(20))
     agent.close()
 
-    assert ours.shape == (20, SEQ.readout_dim)
-    assert torch.allclose(ours, known, atol=1e-5)
-    assert not torch.allclose(ours, others, atol=1e-3)
+    assert latents.shape == (20, SEQ.readout_dim)
+    assert torch.allclose(latents, expected, atol=1e-5)
+    assert not torch.allclose(latents, reversed_latents, atol=1e-3)
 
 
 @pytest.mark.parametrize("task", ["random", "reward", "positions"])
-def test_each_task_teaches(tmp_path, task):
+def test_an_agent_trains_on_every_task(tmp_path, task):
     agent = agent_of(tmp_path, "p_jepa", task=task)
     agent.close()
 
@@ -131,7 +131,7 @@ def test_each_task_teaches(tmp_path, task):
     assert (agent.model.target is None) == (task != "random")
 
 
-def test_agents_share_no_random_function(tmp_path):
+def test_agents_have_different_random_target_networks(tmp_path):
     one, other = (
         build_world_model("p_jepa", spec(tmp_path, "p_jepa").model, 16, (0, index, 0)) for index in (0, 1)
     )
@@ -141,17 +141,17 @@ def test_agents_share_no_random_function(tmp_path):
     assert not any(weight.requires_grad for weight in weights)
 
 
-def test_who_is_not_given_what_it_needs_says_what_is_missing(tmp_path, kind):
+def test_missing_sensor_data_is_refused_with_its_source(tmp_path, kind):
     model = build_world_model(kind, spec(tmp_path, kind).model, 16, (0,))
-    looks = (SEQ.views,) if kind == "seq_jepa" else ()
-    frames = torch.zeros(2, 2, *looks, 16, 16, 3, dtype=torch.uint8)
+    views = (SEQ.views,) if kind == "seq_jepa" else ()
+    frames = torch.zeros(2, 2, *views, 16, 16, 3, dtype=torch.uint8)
 
     with pytest.raises(ValueError, match=rf"a {kind} model needs .*SensorRecorder"):
         loss_with(model, frames, torch.Generator(), SensorData())
 
 
 @pytest.mark.parametrize(
-    ("group", "changes", "said"),
+    ("group", "changes", "message"),
     [
         (SEQ, {"views": 1}, "^views=1: at least 2"),
         (SEQ, {"max_view_angle": 100.0}, "^max_view_angle"),
@@ -160,6 +160,6 @@ def test_who_is_not_given_what_it_needs_says_what_is_missing(tmp_path, kind):
         (AUXILIARY, {"encoder_lr_multiplier": 1.5}, "^encoder_lr_multiplier=1.5"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_by_name(group, changes, said):
-    with pytest.raises(ValueError, match=said):
+def test_settings_out_of_range_are_refused_by_name(group, changes, message):
+    with pytest.raises(ValueError, match=message):
         replace(group, **changes)

@@ -7,7 +7,7 @@ from agents.models.ema import frozen_copy, update_ema
 
 
 def networks():
-    """A network that has moved on, and the frozen copy of what it was."""
+    """An online network that has been trained, and the frozen copy made before."""
     torch.manual_seed(0)
     online = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
     target = frozen_copy(online)
@@ -23,7 +23,7 @@ def values(network):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.1, 0.5, 0.996, 1.0])
-def test_a_target_moves_by_its_momentum_and_the_online_network_stays(momentum):
+def test_a_target_moves_by_the_momentum_and_the_online_network_does_not_change(momentum):
     target, online = networks()
     before, fast = values(target), values(online)
     update_ema(target, online, momentum)
@@ -35,7 +35,7 @@ def test_a_target_moves_by_its_momentum_and_the_online_network_stays(momentum):
 
 
 @pytest.mark.parametrize(("momentum", "whose"), [(1.0, 0), (0.0, 1)])
-def test_at_its_ends_a_momentum_stays_or_copies_to_the_bit(momentum, whose):
+def test_a_momentum_of_one_keeps_and_of_zero_copies_bit_for_bit(momentum, whose):
     target, online = networks()
     expected = values((target, online)[whose])
     update_ema(target, online, momentum)
@@ -43,7 +43,7 @@ def test_at_its_ends_a_momentum_stays_or_copies_to_the_bit(momentum, whose):
     assert all(map(torch.equal, target.parameters(), expected))
 
 
-def test_many_steps_are_one_with_the_momentum_to_that_power():
+def test_many_updates_equal_one_with_the_momentum_to_that_power():
     (one, online), (many, _) = networks(), networks()
     update_ema(one, online, 0.9**20)
     for _ in range(20):
@@ -53,7 +53,7 @@ def test_many_steps_are_one_with_the_momentum_to_that_power():
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
-def test_a_frozen_copy_shares_nothing_and_learns_nothing():
+def test_a_frozen_copy_shares_no_tensor_and_takes_no_gradient():
     target, online = networks()
     places = {weight.data_ptr() for weight in online.parameters()}
 
@@ -62,7 +62,7 @@ def test_a_frozen_copy_shares_nothing_and_learns_nothing():
     assert all(weight.requires_grad for weight in online.parameters())
 
 
-def test_what_a_normalisation_has_seen_stays_its_own():
+def test_statistics_of_batch_normalization_are_not_copied():
     target, online = networks()
     update_ema(target, online, 0.0)
 
@@ -71,6 +71,6 @@ def test_what_a_normalisation_has_seen_stays_its_own():
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])
-def test_a_momentum_that_is_no_share_is_refused(momentum):
+def test_a_momentum_outside_0_to_1_is_refused(momentum):
     with pytest.raises(ValueError, match="from 0 to 1"):
         update_ema(*networks(), momentum)

@@ -36,7 +36,7 @@ def white(rows=64, dim=DIM):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_whitened_loss_is_blind_to_any_invertible_linear_map(seed):
+def test_the_whitened_loss_is_invariant_to_invertible_linear_maps(seed):
     now, then = process([0.9, 0.7, 0.5, 0.2])
     mix, shift = normal(DIM, DIM, seed=seed + 10), normal(DIM, seed=seed + 20)
     plain = whitened_prediction_loss(now, then, ridge=1e-12)
@@ -45,7 +45,7 @@ def test_the_whitened_loss_is_blind_to_any_invertible_linear_map(seed):
     assert float(mixed) == pytest.approx(float(plain), abs=1e-4)
 
 
-def test_the_whitened_loss_with_its_ridge_is_blind_to_rotation_scale_and_origin():
+def test_the_whitened_loss_with_a_ridge_is_invariant_to_rotation_scale_and_shift():
     now, then = process([0.9, 0.7, 0.5, 0.2])
     turn = torch.linalg.qr(normal(DIM, DIM, seed=3)).Q
     plain = whitened_prediction_loss(now, then)
@@ -55,15 +55,15 @@ def test_the_whitened_loss_with_its_ridge_is_blind_to_rotation_scale_and_origin(
 
 
 @pytest.mark.parametrize("bend", [torch.square, torch.exp, lambda z: torch.sin(3 * z)])
-def test_the_whitened_loss_sees_a_nonlinear_map_and_likes_it_less(bend):
-    """Functions of a factor at rho decay faster than the factor: that is why the code is linear in it."""
+def test_the_whitened_loss_of_a_nonlinear_function_is_higher(bend):
+    """Nonlinear functions of a factor decorrelate faster than the factor, so the optimum is linear in it."""
     now, then = process([0.8, 0.8])
 
     assert whitened_prediction_loss(bend(now), bend(then)) > whitened_prediction_loss(now, then) + 0.05
 
 
-def test_the_whitened_loss_is_what_the_best_linear_predictor_misses():
-    """Rewritten with numpy from its words: whiten with the symmetric root, regress, add up what is left."""
+def test_the_whitened_loss_is_the_error_of_the_best_linear_predictor():
+    """Computed with numpy: whiten with the symmetric root, regress, sum the residual variance."""
     now, then = (rows.numpy() for rows in process([0.9, 0.6, 0.3], steps=300))
     both = np.concatenate([np.stack([now, then]), np.stack([then, now])], axis=1)  # a reversible process
     both = both - both.mean(axis=(0, 1))
@@ -76,7 +76,7 @@ def test_the_whitened_loss_is_what_the_best_linear_predictor_misses():
     assert float(found) == pytest.approx(missed, abs=1e-6)
 
 
-def test_the_whitened_loss_is_0_for_what_is_predictable_and_d_for_noise():
+def test_the_whitened_loss_is_0_for_predictable_latents_and_d_for_noise():
     rows = normal(20000, DIM)
     assert float(whitened_prediction_loss(rows, rows, ridge=1e-9)) == pytest.approx(0, abs=1e-4)
     assert float(whitened_prediction_loss(rows, normal(20000, DIM, seed=1))) == pytest.approx(DIM, abs=0.01)
@@ -85,7 +85,7 @@ def test_the_whitened_loss_is_0_for_what_is_predictable_and_d_for_noise():
 
 
 @pytest.mark.parametrize("waste", ["constant", "repeated", "mixed"])
-def test_a_dimension_that_adds_nothing_costs_as_much_as_noise(waste):
+def test_a_redundant_dimension_costs_as_much_as_noise(waste):
     now, then = process([0.9, 0.8, 0.7])
     extra = {
         "constant": lambda rows: torch.ones(len(rows), 1, dtype=rows.dtype),
@@ -98,8 +98,8 @@ def test_a_dimension_that_adds_nothing_costs_as_much_as_noise(waste):
     assert float(wider - plain) == pytest.approx(1, abs=0.01)
 
 
-def test_latents_that_are_no_numbers_give_a_loss_that_is_none():
-    """Cholesky would raise an error of linear algebra, which names no remedy."""
+def test_latents_that_are_not_finite_give_a_nan_loss():
+    """Cholesky would raise a linear-algebra error without a remedy."""
     now, then = process([0.5, 0.5], steps=20)
     for spoilt in (torch.nan, torch.inf):
         now[3, 1] = spoilt
@@ -110,7 +110,7 @@ def test_prediction_is_the_mean_squared_error_per_dimension():
     assert prediction_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 5.0]])) == 4.5
 
 
-def test_vicreg_terms_match_figures_worked_out_by_hand():
+def test_vicreg_terms_match_values_computed_by_hand():
     rows = torch.tensor([[1.0, 2.0], [-1.0, -2.0], [0.0, 0.0]])  # variances 1 and 4, covariance 2
     assert float(variance_loss(rows)) == 0.0
     assert float(variance_loss(rows / 2)) == pytest.approx((1 - math.sqrt(0.25 + 1e-4)) / 2)
@@ -119,7 +119,7 @@ def test_vicreg_terms_match_figures_worked_out_by_hand():
     assert float(covariance_loss(rows * torch.tensor([1.0, 0.0]))) == 0.0
 
 
-def test_log_det_is_zero_exactly_where_latents_are_white():
+def test_log_det_is_zero_exactly_for_white_latents():
     flat = white()
     assert float(log_det_loss(flat)) == pytest.approx(0, abs=1e-7)
     assert float(log_det_loss(flat + 5)) == pytest.approx(0, abs=1e-7)
@@ -175,7 +175,7 @@ def test_sigreg_is_the_mean_over_random_directions():
     assert float(found) == pytest.approx(expected, rel=1e-3)
 
 
-def test_sigreg_is_near_its_mean_for_white_gaussians_and_larger_for_all_else():
+def test_sigreg_is_near_its_mean_for_white_gaussians_and_larger_for_other_distributions():
     """For a standard normal sample the statistic has mean 1 - 1 / sqrt(3)."""
     rows = normal(500, DIM).float()
 
@@ -204,7 +204,7 @@ def test_sigreg_is_near_its_mean_for_white_gaussians_and_larger_for_all_else():
         lambda z: sigreg_loss(z, torch.Generator().manual_seed(0)),
     ],
 )
-def test_every_term_has_a_finite_gradient_also_where_the_encoder_collapsed(loss):
+def test_every_term_has_a_finite_gradient_for_collapsed_latents(loss):
     for latent in (0.1 * normal(40, DIM).float(), torch.full((40, DIM), 3.0)):
         latent.requires_grad_()
         value = loss(latent)

@@ -18,19 +18,24 @@ OPTIONS = {
 every_option = pytest.mark.parametrize("option", OPTIONS)
 
 
-def draw_squares(places):
-    """A bright square at each place, uint8 [N, 16, 16, 3]."""
-    frames = np.zeros((len(places), 16, 16, 3), np.uint8)
-    for frame, (row, column) in zip(frames, places, strict=True):
+def draw_squares(positions):
+    """A bright square at each position, uint8 [N, 16, 16, 3]."""
+    frames = np.zeros((len(positions), 16, 16, 3), np.uint8)
+    for frame, (row, column) in zip(frames, positions, strict=True):
         frame[row : row + 4, column : column + 4] = 220
     return torch.from_numpy(frames)
 
 
 def transitions(rng, count=64):
-    """Steps of a square that an action pushes, and where it was: (frames, actions, next frames, targets)."""
-    place, action = rng.integers(2, 11, (count, 2)), rng.integers(-2, 3, (count, 2))
-    targets = torch.from_numpy((place - 6) / 3).float()
-    return draw_squares(place), torch.from_numpy(action / 2).float(), draw_squares(place + action), targets
+    """Transitions of a square that an action moves: (frames, actions, next frames, its positions)."""
+    position, action = rng.integers(2, 11, (count, 2)), rng.integers(-2, 3, (count, 2))
+    targets = torch.from_numpy((position - 6) / 3).float()
+    return (
+        draw_squares(position),
+        torch.from_numpy(action / 2).float(),
+        draw_squares(position + action),
+        targets,
+    )
 
 
 def model(option="joint", seed=0, **changes):
@@ -42,53 +47,53 @@ def model(option="joint", seed=0, **changes):
 
 def trained(option, steps=150):
     found, rng = model(option), np.random.default_rng(0)
-    optimiser = torch.optim.Adam(found.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(found.parameters(), lr=3e-3)
     for _ in range(steps):
         loss, _ = found.loss(*transitions(rng))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return found
 
 
 def spread_and_rank(found):
     frames = transitions(np.random.default_rng(5), 256)[0]
     with torch.no_grad():
-        codes = found.encode(frames)
-    return float(codes.var(0).sum()), effective_rank(codes)
+        latents = found.encode(frames)
+    return float(latents.var(0).sum()), effective_rank(latents)
 
 
 def gradients(found, loss):
-    """Of a loss: the gradient of every parameter that it reaches, by name."""
+    """The gradient of a loss by the name of each parameter that has one."""
     found.zero_grad(set_to_none=True)
     loss.backward()
     return {name: weight.grad for name, weight in found.named_parameters() if weight.grad is not None}
 
 
-def plain_loss(found, batch, stop=lambda code: code):
-    """The equation with both codes written out; `stop` is put around the code to be predicted."""
+def plain_loss(found, batch, stop=lambda latent: latent):
+    """The equation of the loss; `stop` is applied to the predicted latent's target."""
     frames, actions, next_frames, targets = batch
-    code, after = found.encoder(frames), stop(found.encoder(next_frames))
-    expected = code + found.transition.net(torch.cat([code, actions], 1))
-    return ((expected - after) ** 2).mean() + 5 * ((found.head(code) - targets) ** 2).mean()
+    latent, next_latent = found.encoder(frames), stop(found.encoder(next_frames))
+    expected = latent + found.transition.net(torch.cat([latent, actions], 1))
+    return ((expected - next_latent) ** 2).mean() + 5 * ((found.head(latent) - targets) ** 2).mean()
 
 
-def test_the_loss_is_its_equation_and_nothing_stops_the_gradient():
+def test_the_loss_equals_its_equation_without_stop_gradient():
     found, batch = model(), transitions(np.random.default_rng(0))
-    loss, parts = found.loss(*batch)
+    loss, terms = found.loss(*batch)
     ours, plain = gradients(found, loss), gradients(found, plain_loss(found, batch))
     stopped = gradients(found, plain_loss(found, batch, stop=torch.detach))
 
     torch.testing.assert_close(loss, plain_loss(found, batch))
-    assert loss.item() == pytest.approx(parts["dynamics"] + 5 * parts["head"], rel=1e-5)
+    assert loss.item() == pytest.approx(terms["dynamics"] + 5 * terms["head"], rel=1e-5)
     assert ours.keys() == dict(found.named_parameters()).keys()
     for name, gradient in ours.items():
         torch.testing.assert_close(gradient, plain[name], atol=1e-6, rtol=1e-3)
     assert any((ours[name] - stopped[name]).abs().max() > 1e-4 for name in ours if name.startswith("encoder"))
 
 
-def test_a_detached_head_learns_and_teaches_the_encoder_nothing():
-    """The encoder's gradient is the one it has without any head, whatever the head makes of it."""
+def test_a_detached_head_learns_without_changing_the_gradient_of_the_encoder():
+    """The encoder's gradient is the one it has without a head."""
     batch = transitions(np.random.default_rng(0))
     detached, alone = model("detached"), model("dynamics only")
     reached = gradients(detached, detached.loss(*batch)[0])
@@ -99,30 +104,32 @@ def test_a_detached_head_learns_and_teaches_the_encoder_nothing():
     assert all(torch.equal(reached[name], without[name]) for name in without)
 
 
-@pytest.mark.parametrize(("option", "blind"), [("dynamics only", (3,)), ("head only", (1, 2)), ("joint", ())])
-def test_a_term_that_is_off_looks_at_nothing(option, blind):
+@pytest.mark.parametrize(
+    ("option", "ignored"), [("dynamics only", (3,)), ("head only", (1, 2)), ("joint", ())]
+)
+def test_a_disabled_term_ignores_its_inputs(option, ignored):
     found, batch = model(option), transitions(np.random.default_rng(0))
     other, loss = transitions(np.random.default_rng(1)), found.loss(*batch)[0]
-    for place in range(1, 4):
-        changed = [*batch[:place], other[place], *batch[place + 1 :]]
-        assert bool(found.loss(*changed)[0] == loss) is (place in blind)
+    for index in range(1, 4):
+        changed = [*batch[:index], other[index], *batch[index + 1 :]]
+        assert bool(found.loss(*changed)[0] == loss) is (index in ignored)
 
 
 @every_option
-def test_parts_are_named_and_every_parameter_is_used(option):
+def test_terms_are_named_and_every_parameter_gets_a_gradient(option):
     found = model(option)
-    loss, parts = found.loss(*transitions(np.random.default_rng(0)))
+    loss, terms = found.loss(*transitions(np.random.default_rng(0)))
     names = {"dynamics only": {"dynamics"}, "head only": {"head"}}.get(option, {"dynamics", "head"})
 
-    assert parts.keys() == names
+    assert terms.keys() == names
     reached = gradients(found, loss)
     assert reached.keys() == dict(found.named_parameters()).keys()
     assert all(gradient.any() for gradient in reached.values())
 
 
 @pytest.mark.parametrize("option", ["dynamics only", "detached"])
-def test_dynamics_alone_collapse(option):
-    """All codes come together; the rank is blind to size, and falls on the way."""
+def test_training_with_dynamics_alone_collapses(option):
+    """The variance of latents vanishes; their rank, which ignores scale, falls as well."""
     before, after = spread_and_rank(model(option)), spread_and_rank(trained(option))
 
     assert after[0] < 0.2 * before[0]
@@ -130,42 +137,42 @@ def test_dynamics_alone_collapse(option):
 
 
 @pytest.mark.parametrize("option", ["joint", "head only"])
-def test_a_head_keeps_codes_apart_in_as_many_dimensions_as_the_square_has(option):
+def test_a_head_prevents_collapse_in_as_many_dimensions_as_its_target_has(option):
     before, after = spread_and_rank(model(option)), spread_and_rank(trained(option))
 
     assert after[0] > 10 * before[0]
     assert after[1] > 1.8
 
 
-def test_joint_training_predicts_where_an_action_leads_better_than_staying():
+def test_joint_training_predicts_the_latent_after_an_action():
     found = trained("joint")
     frames, actions, next_frames, _ = transitions(np.random.default_rng(5), 256)
     with torch.no_grad():
-        now, then = found.encode(frames), found.encode(next_frames)
-        missed = (found.predict(now, actions) - then).square().mean()
-        blind = (found.predict(now, torch.zeros_like(actions)) - then).square().mean()
+        now, later = found.encode(frames), found.encode(next_frames)
+        error = (found.predict(now, actions) - later).square().mean()
+        error_without_action = (found.predict(now, torch.zeros_like(actions)) - later).square().mean()
 
-    assert missed < 0.3 * (now - then).square().mean()
-    assert missed < 0.3 * blind
+    assert error < 0.3 * (now - later).square().mean()
+    assert error < 0.3 * error_without_action
 
 
-def test_without_dynamics_there_is_nothing_to_predict_with():
+def test_predict_without_dynamics_is_refused():
     found = model("head only")
     with pytest.raises(ValueError, match="cannot predict"):
         found.predict(torch.zeros(1, 8), torch.zeros(1, 2))
 
 
-@pytest.mark.parametrize("place", [1, 2, 3])
-def test_what_does_not_belong_together_is_refused(place):
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_inputs_of_mismatched_shapes_are_refused(index):
     batch = list(transitions(np.random.default_rng(0)))
-    for spoilt in (batch[place][:-1], batch[place][:, 0]):
+    for invalid in (batch[index][:-1], batch[index][:, 0]):
         with pytest.raises(ValueError, match="64 frames need as many next frames"):
-            model().loss(*batch[:place], spoilt, *batch[place + 1 :])
+            model().loss(*batch[:index], invalid, *batch[index + 1 :])
     with pytest.raises(ValueError, match="at least 1"):
         PJepa(CONFIG, 16, action_dim=2, target_dim=0)
 
 
-def test_a_function_that_is_no_number_somewhere_is_refused():
+def test_a_target_that_is_not_finite_is_refused():
     batch = list(transitions(np.random.default_rng(0)))
     batch[3] = batch[3].clone()
     batch[3][5] = float("nan")
@@ -173,7 +180,7 @@ def test_a_function_that_is_no_number_somewhere_is_refused():
         model().loss(*batch)
 
 
-def test_a_random_network_is_a_function_of_its_seed_that_never_learns():
+def test_a_random_network_depends_on_its_seed_alone_and_takes_no_gradient():
     frames = transitions(np.random.default_rng(0))[0]
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
@@ -192,7 +199,7 @@ def test_a_random_network_is_a_function_of_its_seed_that_never_learns():
     torch.testing.assert_close(first(frames[:1]), first(frames)[:1], atol=1e-4, rtol=1e-4)
 
 
-def test_a_calibrated_random_network_tells_frames_apart_at_variance_one():
+def test_a_calibrated_random_network_has_variance_one_and_distinct_outputs():
     target, frames = RandomNetworkTarget(16, seed=0, dim=32), draw_squares(np.argwhere(np.ones((11, 11))))
     raw = target(frames)
     target.calibrate(frames)
@@ -206,16 +213,16 @@ def test_a_calibrated_random_network_tells_frames_apart_at_variance_one():
     assert torch.isfinite(target(frames)).all()
 
 
-def test_a_random_network_is_a_task_that_keeps_from_collapse():
+def test_a_random_network_as_target_prevents_collapse():
     found, rng, target = model(), np.random.default_rng(0), RandomNetworkTarget(16, seed=0, dim=2)
     target.calibrate(transitions(rng, 256)[0])
-    optimiser = torch.optim.Adam(found.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(found.parameters(), lr=3e-3)
     before = spread_and_rank(found)
     for _ in range(100):
         frames, actions, next_frames, _ = transitions(rng)
         loss, _ = found.loss(frames, actions, next_frames, target(frames))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     assert spread_and_rank(found)[0] > 10 * before[0]

@@ -45,12 +45,12 @@ def folder(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def test_known_kinds_are_the_classes_they_name():
+def test_built_in_kinds_load_the_classes_that_they_name():
     assert load_kind("jepa") is load_kind("agents.models.jepa:Jepa") is Jepa
     assert all(issubclass(load_kind(kind), WorldModel) for kind in KINDS)
 
 
-def test_a_class_of_a_users_own_is_loaded_and_built_from_the_seed_alone(folder):
+def test_a_custom_class_is_loaded_and_built_from_the_seed_alone(folder):
     kind = "my_models.own:Mine"
     first, same = (build_world_model(kind, CONFIG, 32, (3, 1)) for _ in range(2))
 

@@ -12,17 +12,17 @@ from alignment.fit import fit_ridge
 from alignment.score import r2
 from tests.support.swarm import tiny_spec
 
-COURSE = DistillationConfig(ticks=512, steps=60, batch=128)
+LONG = DistillationConfig(ticks=512, steps=60, batch=128)
 SHORT = DistillationConfig(ticks=512, steps=4, batch=64)
 
 
-def codes(seed, rows=200, dim=6):
+def random_latents(seed, rows=200, dim=6):
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, dim)))
 
 
-def by_hand(latent, taught, ridge):
-    """The same loss from a ridge regression of numpy's own."""
-    z, c = latent.numpy() - latent.numpy().mean(0), taught.numpy() - taught.numpy().mean(0)
+def loss_by_least_squares(latent, teacher, ridge):
+    """The same loss from a least-squares problem with augmented rows."""
+    z, c = latent.numpy() - latent.numpy().mean(0), teacher.numpy() - teacher.numpy().mean(0)
     strength = ridge * np.mean(np.sum(z**2, 0))
     padded = np.concatenate([z, np.sqrt(strength) * np.eye(z.shape[1])])
     weight = np.linalg.lstsq(padded, np.concatenate([c, np.zeros((z.shape[1], c.shape[1]))]), rcond=None)[0]
@@ -32,15 +32,15 @@ def by_hand(latent, taught, ridge):
 
 @pytest.mark.parametrize("ridge", [1e-9, 1e-3, 0.1])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_loss_equals_a_rewrite_in_numpy(seed, ridge):
-    latent, taught = codes(seed), codes(seed + 10, dim=3) + codes(seed)[:, :3]
+def test_the_loss_equals_an_independent_computation_in_numpy(seed, ridge):
+    latent, teacher = random_latents(seed), random_latents(seed + 10, dim=3) + random_latents(seed)[:, :3]
 
-    assert float(distillation_loss(latent, taught, ridge)) == pytest.approx(
-        by_hand(latent, taught, ridge), abs=1e-9
+    assert float(distillation_loss(latent, teacher, ridge)) == pytest.approx(
+        loss_by_least_squares(latent, teacher, ridge), abs=1e-9
     )
 
 
-def turn(seed, dim):
+def invertible_map(seed, dim):
     """An invertible map that stretches no direction more than four times another."""
     rng = np.random.default_rng(seed)
     left, right = (np.linalg.qr(rng.normal(size=(dim, dim)))[0] for _ in range(2))
@@ -49,205 +49,209 @@ def turn(seed, dim):
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1.0, 1e3]))
-def test_the_pupils_language_its_scale_and_its_origin_cost_nothing(seed, scale):
-    latent, taught = codes(seed), codes(seed, dim=3) + codes(seed + 1, dim=3)
-    plain = distillation_loss(latent, taught, ridge=1e-6)
+def test_the_loss_is_invariant_to_affine_maps_of_the_student(seed, scale):
+    latent, teacher = random_latents(seed), random_latents(seed, dim=3) + random_latents(seed + 1, dim=3)
+    plain = distillation_loss(latent, teacher, ridge=1e-6)
 
-    assert float(distillation_loss(latent @ turn(seed, 6) * scale + 5, taught, 1e-6)) == pytest.approx(
-        float(plain), abs=1e-4
-    )
+    assert float(
+        distillation_loss(latent @ invertible_map(seed, 6) * scale + 5, teacher, 1e-6)
+    ) == pytest.approx(float(plain), abs=1e-4)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_a_turn_of_the_teachers_code_costs_nothing(seed):
-    latent, taught = codes(seed), codes(seed, dim=3) + codes(seed + 1, dim=3)
-    turned = torch.from_numpy(np.linalg.qr(codes(seed, 3, 3).numpy())[0])
+def test_the_loss_is_invariant_to_rotation_scale_and_shift_of_the_teacher(seed):
+    latent, teacher = random_latents(seed), random_latents(seed, dim=3) + random_latents(seed + 1, dim=3)
+    rotation = torch.from_numpy(np.linalg.qr(random_latents(seed, 3, 3).numpy())[0])
 
-    assert float(distillation_loss(latent, 7 * taught @ turned - 2)) == pytest.approx(
-        float(distillation_loss(latent, taught)), abs=1e-9
+    assert float(distillation_loss(latent, 7 * teacher @ rotation - 2)) == pytest.approx(
+        float(distillation_loss(latent, teacher)), abs=1e-9
     )
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_linear_image_of_the_pupils_code_costs_nothing_under_any_invertible_map_of_it(seed):
-    latent = codes(seed)
-    taught = latent @ codes(seed, 6, 3)
+def test_a_teacher_that_is_a_linear_function_of_the_student_has_no_loss(seed):
+    latent = random_latents(seed)
+    teacher = latent @ random_latents(seed, 6, 3)
 
-    for image in (taught, taught @ turn(seed, 3)):
+    for image in (teacher, teacher @ invertible_map(seed, 3)):
         assert 0 <= float(distillation_loss(latent, image, ridge=1e-9)) < 1e-6
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_noise_cannot_be_read_off_the_pupil(seed):
-    assert 0.97 < float(distillation_loss(codes(seed, 2000), codes(seed + 1, 2000, 3))) <= 1
+def test_the_loss_of_an_unrelated_teacher_is_near_one(seed):
+    assert 0.97 < float(distillation_loss(random_latents(seed, 2000), random_latents(seed + 1, 2000, 3))) <= 1
 
 
-def test_codes_in_which_nothing_varies_are_no_division_by_zero():
-    still = torch.ones(50, 3)
+def test_the_loss_of_constant_latents_is_finite():
+    constant = torch.ones(50, 3)
 
-    assert torch.isfinite(distillation_loss(still, still))
-    assert float(distillation_loss(torch.zeros(50, 6), codes(0, 50))) == pytest.approx(1)
+    assert torch.isfinite(distillation_loss(constant, constant))
+    assert float(distillation_loss(torch.zeros(50, 6), random_latents(0, 50))) == pytest.approx(1)
 
 
-def test_the_gradient_reaches_the_pupil_and_leads_downhill():
-    latent, taught = codes(0).requires_grad_(), codes(1, dim=3)
-    loss = distillation_loss(latent, taught)
+def test_a_step_against_the_gradient_of_every_row_lowers_the_loss():
+    latent, teacher = random_latents(0).requires_grad_(), random_latents(1, dim=3)
+    loss = distillation_loss(latent, teacher)
     loss.backward()
     with torch.no_grad():
-        better = distillation_loss(latent - 5 * latent.grad, taught)
+        better = distillation_loss(latent - 5 * latent.grad, teacher)
 
     assert (latent.grad.abs().sum(1) > 0).all()
     assert better < loss
 
 
 @pytest.fixture
-def pupil(tmp_path):
+def student(tmp_path):
     agent = Agent(tiny_spec(0, tmp_path))
     yield agent
     agent.close()
 
 
 @pytest.fixture
-def lesson(pupil):
-    """What the pupil's camera sees and what a teacher, who sees the scene as it is, makes of it."""
-    ticks = np.arange(pupil.train_start, pupil.train_start + COURSE.ticks)
-    truth = torch.from_numpy(pupil.scene.factors(ticks)).float()
-    return pupil.recorder.record(ticks).frames, truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3
+def data(student):
+    """Frames of the student, and embeddings of a teacher that are linear in the true factors."""
+    ticks = np.arange(student.train_start, student.train_start + LONG.ticks)
+    truth = torch.from_numpy(student.scene.factors(ticks)).float()
+    return student.recorder.record(ticks).frames, truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3
 
 
-def taught_model(agent, frames, taught, config=COURSE, stop=lambda: False, seed=(0, 0, 4), course=None):
+def distilled_model(agent, frames, teacher, config=LONG, stop=lambda: False, seed=(0, 0, 4), training=None):
     model = agent.build_model()
     model.calibrate(torch.from_numpy(frames))
 
     def encode(rows):
         return model.encode(torch.from_numpy(frames[rows]))
 
-    return model, distill(model, encode, taught, config, course or TrainingConfig(), seed, stop)
+    return model, distill(model, encode, teacher, config, training or TrainingConfig(), seed, stop)
 
 
-def test_a_pupil_learns_to_see_what_a_linear_teacher_says(pupil, lesson):
-    frames, taught = lesson
-    fresh = np.arange(10**6, 10**6 + 512)
-    truth = torch.from_numpy(pupil.scene.factors(fresh)).float()
+def test_a_student_learns_the_latents_of_a_linear_teacher(student, data):
+    frames, teacher = data
+    unseen = np.arange(10**6, 10**6 + 512)
+    truth = torch.from_numpy(student.scene.factors(unseen)).float()
 
-    def seen(model):
+    def unseen_r2(model):
         with torch.no_grad():
-            reading = fit_ridge(model.encode(torch.from_numpy(frames)), taught)
-        view = pupil.encode_ticks(fresh, model)
-        return r2(reading(view), truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3)
+            readout = fit_ridge(model.encode(torch.from_numpy(frames)), teacher)
+        latents = student.encode_ticks(unseen, model)
+        return r2(readout(latents), truth @ torch.tensor([[1.0, 2.0], [-1.0, 0.5]]) + 3)
 
-    model, read = taught_model(pupil, frames, taught)
+    model, read = distilled_model(student, frames, teacher)
 
     assert read == 60 * 128
-    assert seen(model) > 0.85 > seen(pupil.build_model())
+    assert unseen_r2(model) > 0.85 > unseen_r2(student.build_model())
 
 
-def test_equal_seeds_give_equal_weights_and_another_seed_others(pupil, lesson):
-    first, again, other = (
-        taught_model(pupil, *lesson, SHORT, seed=seed)[0].state_dict() for seed in ((0, 0), (0, 0), (0, 1))
+def test_equal_seeds_give_equal_weights_and_another_seed_gives_others(student, data):
+    first, repeated, other = (
+        distilled_model(student, *data, SHORT, seed=seed)[0].state_dict() for seed in ((0, 0), (0, 0), (0, 1))
     )
 
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert all(torch.equal(first[name], repeated[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_a_lesson_takes_rate_warmup_decay_and_clip_of_a_course_alone(pupil, lesson, monkeypatch):
-    course = TrainingConfig(weight_decay=0.125, grad_clip_norm=1e-3, warmup=0.5, learning_rate=0.25)
-    made, seen = [], []
+def test_distillation_uses_the_optimizer_settings_of_training(student, data, monkeypatch):
+    training = TrainingConfig(weight_decay=0.125, grad_clip_norm=1e-3, warmup=0.5, learning_rate=0.25)
+    built, steps = [], []
 
-    def built(model, config):
-        made.append(build_optimizer(model, config))
-        made[0].register_step_pre_hook(
-            lambda *_: seen.append((made[0].param_groups[0]["lr"], gradient(model)))
+    def build_and_record(model, config):
+        built.append(build_optimizer(model, config))
+        built[0].register_step_pre_hook(
+            lambda *_: steps.append((built[0].param_groups[0]["lr"], gradient(model)))
         )
-        return made[0]
+        return built[0]
 
     def gradient(model):
         return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
 
-    monkeypatch.setattr("agents.training.distillation.build_optimizer", built)
-    taught_model(pupil, *lesson, SHORT, course=course)
+    monkeypatch.setattr("agents.training.distillation.build_optimizer", build_and_record)
+    distilled_model(student, *data, SHORT, training=training)
 
-    group = made[0].param_groups[0]
-    asked = [group["lr_multiplier"] * 0.25 * lr_factor(step, SHORT.steps, 0.5) for step in range(SHORT.steps)]
-    assert {group["weight_decay"] for group in made[0].param_groups} == {0.125}
-    assert [now for now, _ in seen] == pytest.approx(asked)
-    assert all(norm <= 1e-3 * 1.001 for _, norm in seen)
+    group = built[0].param_groups[0]
+    expected = [
+        group["lr_multiplier"] * 0.25 * lr_factor(step, SHORT.steps, 0.5) for step in range(SHORT.steps)
+    ]
+    assert {group["weight_decay"] for group in built[0].param_groups} == {0.125}
+    assert [lr for lr, _ in steps] == pytest.approx(expected)
+    assert all(norm <= 1e-3 * 1.001 for _, norm in steps)
 
 
-def test_a_lesson_whose_loss_is_no_number_ends_with_a_remedy(pupil, lesson):
-    frames, taught = lesson
+def test_distillation_with_a_nan_loss_is_refused_with_a_remedy(student, data):
+    frames, teacher = data
     with pytest.raises(
         TrainingError, match=r"loss became nan at step 0; try a lower training\.learning_rate"
     ):
-        taught_model(pupil, frames, taught * torch.nan, SHORT)
+        distilled_model(student, frames, teacher * torch.nan, SHORT)
 
 
-def test_a_pupil_may_leave_before_the_end_and_then_has_learned_nothing(pupil, lesson):
-    asked = iter([False, False, True])
+def test_distillation_that_is_stopped_early_returns_none(student, data):
+    answers = iter([False, False, True])
 
-    assert taught_model(pupil, *lesson, stop=lambda: next(asked))[1] is None
+    assert distilled_model(student, *data, stop=lambda: next(answers))[1] is None
 
 
-def test_a_lesson_of_ticks_on_which_maps_are_scored_is_refused(pupil):
-    taught = torch.zeros(100, 2)
-    for first in (0, pupil.fit_ticks[0], pupil.train_start - 1, pupil.train_start + 1):
+def test_distillation_from_any_other_first_tick_is_refused(student):
+    teacher = torch.zeros(100, 2)
+    for first in (0, student.fit_ticks[0], student.train_start - 1, student.train_start + 1):
         with pytest.raises(
-            ValueError, match=f"distillation starts at tick {pupil.train_start}, where no map is fitted"
+            ValueError, match=f"distillation starts at tick {student.train_start}, where no map is fitted"
         ):
-            pupil.distill(first, taught, lambda: False)
+            student.distill(first, teacher, lambda: False)
 
-    assert pupil.distill_frames == pupil.trainer.step == 0
+    assert student.distill_frames == student.trainer.step == 0
 
 
-def test_who_has_learned_from_a_lesson_counts_its_course_as_done(pupil):
-    taught = torch.from_numpy(
-        pupil.scene.factors(np.arange(pupil.train_start, pupil.train_start + 300))
+def test_the_schedule_counts_as_complete_after_distillation(student):
+    teacher = torch.from_numpy(
+        student.scene.factors(np.arange(student.train_start, student.train_start + 300))
     ).float()
-    assert pupil.distill(pupil.train_start, taught, lambda: False)
+    assert student.distill(student.train_start, teacher, lambda: False)
 
-    assert pupil.trainer.finished
-    assert pupil.distill_frames == 150 * 256
-    assert pupil.progress().distill_frames == 150 * 256
-    memory = pupil.publish()
-    seen = set(memory.pools.anchors.ids) | set(memory.pools.heldout.ids)
-    assert not seen & set(range(pupil.train_start, pupil.train_start + 300))
+    assert student.trainer.finished
+    assert student.distill_frames == 150 * 256
+    assert student.progress().distill_frames == 150 * 256
+    snapshot = student.publish()
+    anchors = set(snapshot.pools.anchors.ids) | set(snapshot.pools.heldout.ids)
+    assert not anchors & set(range(student.train_start, student.train_start + 300))
 
 
-def test_a_teacher_tells_of_the_first_ticks_of_a_course_though_its_window_has_moved_on(tmp_path):
-    near, far = (
-        Agent(tiny_spec(0, tmp_path / str(fresh), steps=2, replay_ticks=256, new_ticks_per_step=fresh))
-        for fresh in (0, 99)
+def test_distill_targets_are_the_first_training_ticks_after_the_buffer_has_advanced(tmp_path):
+    static, moving = (
+        Agent(
+            tiny_spec(0, tmp_path / str(new_ticks), steps=2, replay_ticks=256, new_ticks_per_step=new_ticks)
+        )
+        for new_ticks in (0, 99)
     )
-    for agent in (near, far):
+    for agent in (static, moving):
         agent.train()
         agent.publish()
-        first, codes_ = agent.distill_targets(100)
+        first, embeddings = agent.distill_targets(100)
         assert first == agent.train_start
         direct = agent.published.basis.core(
             agent.encode_ticks(range(first, first + 100), agent.published.model)
         )
-        torch.testing.assert_close(codes_, direct.float(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(embeddings, direct.float(), atol=1e-5, rtol=1e-5)
 
 
-def test_a_lesson_of_more_ticks_than_are_remembered_is_refused_and_moves_no_window(pupil):
-    room = pupil.trainer.buffer_ticks
+def test_distillation_of_more_ticks_than_the_replay_buffer_holds_is_refused(student):
+    capacity = student.trainer.buffer_ticks
     with pytest.raises(
-        ValueError, match=f"more than the {room} of the replay buffer: lower distillation.ticks"
+        ValueError, match=f"more than the {capacity} of the replay buffer: lower distillation.ticks"
     ):
-        pupil.distill(pupil.train_start, torch.zeros(room + 1, 2), lambda: False)
+        student.distill(student.train_start, torch.zeros(capacity + 1, 2), lambda: False)
 
-    assert len(pupil.trainer.replay_buffer) == 0
-    assert pupil.trainer.record(lambda: False)
+    assert len(student.trainer.replay_buffer) == 0
+    assert student.trainer.record(lambda: False)
 
 
-def test_frames_of_a_course_that_a_lesson_stood_in_for_are_not_counted(pupil):
-    taught = torch.from_numpy(
-        pupil.scene.factors(np.arange(pupil.train_start, pupil.train_start + 300))
+def test_frames_of_steps_replaced_by_distillation_are_not_counted(student):
+    teacher = torch.from_numpy(
+        student.scene.factors(np.arange(student.train_start, student.train_start + 300))
     ).float()
-    assert pupil.distill(pupil.train_start, taught, lambda: False)
+    assert student.distill(student.train_start, teacher, lambda: False)
 
-    assert pupil.trainer.finished
-    assert pupil.progress().frames == 0
-    assert pupil.progress().distill_frames > 0
+    assert student.trainer.finished
+    assert student.progress().frames == 0
+    assert student.progress().distill_frames > 0

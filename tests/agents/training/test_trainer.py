@@ -16,8 +16,8 @@ from tests.support.swarm import tiny_spec
 SHORT = {"steps": 6, "segments": 8, "replay_ticks": 64, "core_eval_ticks": 64}
 
 
-class Witness(WorldModel):
-    """A user's own world model, which learns one number and remembers all that it was shown."""
+class RecordingModel(WorldModel):
+    """A custom world model with one weight that stores every frame and random number that it gets."""
 
     dim = 1
 
@@ -25,13 +25,13 @@ class Witness(WorldModel):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.slope = slope
-        self.seen, self.drawn = [], []
+        self.frames, self.drawn = [], []
 
     def calibrate(self, frames):
-        """Need nothing."""
+        """Do nothing."""
 
     def loss(self, frames, generator):
-        self.seen.append(frames)
+        self.frames.append(frames)
         self.drawn.append(torch.rand(1, generator=generator).item())
         return (self.slope * self.weight).sum(), {}
 
@@ -49,8 +49,8 @@ def recorder(tmp_path):
     agent.close()
 
 
-def train_witness(recorder, seed=(0, 0, 1), **changes):
-    trainer = Trainer(Witness(), recorder, 100, TrainingConfig(**{**SHORT, **changes}), seed)
+def train_recording_model(recorder, seed=(0, 0, 1), **changes):
+    trainer = Trainer(RecordingModel(), recorder, 100, TrainingConfig(**{**SHORT, **changes}), seed)
     assert trainer.run(lambda: None, lambda: False)
     return trainer
 
@@ -65,39 +65,38 @@ def stop_after(agent, steps):
 
 
 @pytest.mark.parametrize(
-    ("objective", "fresh", "cut"),
+    ("objective", "new_ticks", "cut"),
     [("whitened", 0, 3), ("whitened", 16, 1), ("vicreg", 0, 5), ("sigreg", 3, 3), ("log_det", 100, 2)],
 )
-def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_bit_for_bit(
-    tmp_path, objective, fresh, cut
-):
-    whole = Agent(short_spec(tmp_path / "whole", objective=objective, new_ticks_per_step=fresh))
+def test_a_resumed_training_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, objective, new_ticks, cut):
+    whole = Agent(short_spec(tmp_path / "whole", objective=objective, new_ticks_per_step=new_ticks))
     assert whole.train()
-    parted = short_spec(tmp_path / "parted", objective=objective, new_ticks_per_step=fresh)
-    first = Agent(parted)
+    split = short_spec(tmp_path / "split", objective=objective, new_ticks_per_step=new_ticks)
+    first = Agent(split)
     assert not first.train(stop_after(first, cut))
-    second = Agent(parted)
+    second = Agent(split)
     second.load()
     assert second.trainer.step == cut
     assert second.train()
 
     assert second.trainer.losses == whole.trainer.losses
-    (theirs, facts, hashed), (ours, expected, _) = (
+    (tensors, facts, hashed), (expected_tensors, expected, _) = (
         read_checkpoint(second.checkpoint_path),
         read_checkpoint(whole.checkpoint_path),
     )
-    assert set(theirs) == set(ours)
-    assert all(theirs[name].numpy().tobytes() == ours[name].numpy().tobytes() for name in ours)
+    assert set(tensors) == set(expected_tensors)
+    for name, tensor in expected_tensors.items():
+        assert tensors[name].numpy().tobytes() == tensor.numpy().tobytes()
     assert facts == expected
     assert hashed == second.checkpoint == whole.checkpoint
 
 
-def test_an_agent_stopped_before_its_first_step_goes_on_as_if_it_had_not_been(tmp_path):
-    whole, parted = short_spec(tmp_path / "whole"), short_spec(tmp_path / "parted")
-    first = Agent(parted)
+def test_an_agent_stopped_before_its_first_step_resumes_like_a_new_one(tmp_path):
+    whole, split = short_spec(tmp_path / "whole"), short_spec(tmp_path / "split")
+    first = Agent(split)
     assert not first.train(lambda: True)
     assert first.checkpoint_path.exists()
-    agents = Agent(whole), Agent(parted)
+    agents = Agent(whole), Agent(split)
     agents[1].load()
     for agent in agents:
         agent.train()
@@ -105,7 +104,7 @@ def test_an_agent_stopped_before_its_first_step_goes_on_as_if_it_had_not_been(tm
     assert agents[0].checkpoint == agents[1].checkpoint
 
 
-def test_asked_to_stop_it_takes_no_further_step_and_saves(tmp_path):
+def test_stopping_takes_no_further_step_and_saves_a_checkpoint(tmp_path):
     agent = Agent(short_spec(tmp_path, steps=1000))
     assert not agent.train(stop_after(agent, 2))
 
@@ -114,34 +113,34 @@ def test_asked_to_stop_it_takes_no_further_step_and_saves(tmp_path):
     assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 2
 
 
-def test_checkpoints_are_written_every_so_many_steps(tmp_path):
+def test_a_checkpoint_is_written_every_checkpoint_every_steps(tmp_path):
     agent = Agent(short_spec(tmp_path, checkpoint_every=2))
     written = []
 
-    def look():
+    def record_step():
         written.append(
             read_checkpoint(agent.checkpoint_path)[1]["step"] if agent.checkpoint_path.exists() else None
         )
         return False
 
-    agent.train(look)
+    agent.train(record_step)
     assert {step for step in written if step is not None} == {2, 4}
     assert read_checkpoint(agent.checkpoint_path)[1]["step"] == 6
     assert read_checkpoint(agent.checkpoint_path)[1]["losses"] == agent.trainer.losses
 
 
-def test_agents_of_one_seed_start_elsewhere_and_see_other_segments(tmp_path, recorder):
+def test_agents_of_one_seed_have_different_weights_segments_and_draws(tmp_path, recorder):
     first, second = (Agent(short_spec(tmp_path, index)) for index in (0, 1))
     weights = [agent.model.encoder[0].weight for agent in (first, second)]
     assert (weights[0] != weights[1]).all()
 
-    shown = [train_witness(recorder, (0, index, 1)) for index in (0, 1)]
-    assert not torch.equal(shown[0].model.seen[0], shown[1].model.seen[0])
-    assert not set(shown[0].model.drawn) & set(shown[1].model.drawn)
+    trainers = [train_recording_model(recorder, (0, index, 1)) for index in (0, 1)]
+    assert not torch.equal(trainers[0].model.frames[0], trainers[1].model.frames[0])
+    assert not set(trainers[0].model.drawn) & set(trainers[1].model.drawn)
 
 
-def test_what_an_agent_learns_does_not_depend_on_how_many_there_are(tmp_path):
-    """Bodies aside: with them, more peers are more to see."""
+def test_training_does_not_depend_on_the_number_of_agents(tmp_path):
+    """Without bodies in the scene, which change the frames."""
     losses = []
     for count in (2, 5):
         spec = tiny_spec(1, tmp_path / str(count), agents=count, **SHORT)
@@ -152,38 +151,38 @@ def test_what_an_agent_learns_does_not_depend_on_how_many_there_are(tmp_path):
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("fresh", [0, 5, 64, 200])
-def test_segments_are_consecutive_ticks_of_the_window_that_the_step_should_have(recorder, fresh):
-    trainer = train_witness(recorder, new_ticks_per_step=fresh)
+@pytest.mark.parametrize("new_ticks", [0, 5, 64, 200])
+def test_segments_are_consecutive_ticks_of_the_replay_buffer_at_their_step(recorder, new_ticks):
+    trainer = train_recording_model(recorder, new_ticks_per_step=new_ticks)
     assert trainer.frames == 6 * 8 * 4
-    for step, segments in enumerate(trainer.model.seen):
-        held = range(100 + step * fresh, 164 + step * fresh)
-        tick = {recorder.render_views(at).tobytes(): at for at in held}
+    for step, segments in enumerate(trainer.model.frames):
+        buffer = range(100 + step * new_ticks, 164 + step * new_ticks)
+        tick = {recorder.render_views(at).tobytes(): at for at in buffer}
         ticks = np.array([[tick[frame.numpy().tobytes()] for frame in segment] for segment in segments])
         assert ticks.shape == (8, 4)
         assert (np.diff(ticks) == 1).all()
         assert len(set(ticks[:, 0])) > 1
 
 
-def test_the_same_step_draws_the_same_whatever_came_before(recorder):
-    whole, late = (
-        train_witness(recorder),
-        Trainer(Witness(), recorder, 100, TrainingConfig(**SHORT), (0, 0, 1)),
+def test_the_draws_of_a_step_do_not_depend_on_earlier_steps(recorder):
+    whole, resumed = (
+        train_recording_model(recorder),
+        Trainer(RecordingModel(), recorder, 100, TrainingConfig(**SHORT), (0, 0, 1)),
     )
-    late.step = 4
-    late.run(lambda: None, lambda: False)
+    resumed.step = 4
+    resumed.run(lambda: None, lambda: False)
 
-    assert late.model.drawn == whole.model.drawn[4:]
-    assert torch.equal(late.model.seen[0], whole.model.seen[4])
+    assert resumed.model.drawn == whole.model.drawn[4:]
+    assert torch.equal(resumed.model.frames[0], whole.model.frames[4])
     assert len(set(whole.model.drawn)) == 6
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("spoilt", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_ends_training_with_a_remedy_and_saves_nothing(tmp_path, objective, spoilt):
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_training_with_a_remedy_and_saves_nothing(tmp_path, objective, value):
     agent = Agent(short_spec(tmp_path, objective=objective))
     with torch.no_grad():
-        agent.model.encoder[0].weight.fill_(spoilt)
+        agent.model.encoder[0].weight.fill_(value)
     with pytest.raises(TrainingError, match=r"at step 0; try a lower training.learning_rate \(now 0.005\)"):
         agent.train()
 
@@ -191,7 +190,7 @@ def test_a_loss_that_is_no_number_ends_training_with_a_remedy_and_saves_nothing(
     assert not agent.checkpoint_path.exists()
 
 
-def test_a_step_that_blew_up_leaves_the_last_checkpoint_as_it_was(tmp_path):
+def test_a_loss_that_is_not_finite_does_not_change_the_last_checkpoint(tmp_path):
     agent = Agent(short_spec(tmp_path))
     agent.train(stop_after(agent, 2))
     before = agent.checkpoint_path.read_bytes()
@@ -205,32 +204,36 @@ def test_a_step_that_blew_up_leaves_the_last_checkpoint_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("steps", [1, 2, 10, 300])
 @pytest.mark.parametrize("warmup", [0.0, 0.15, 0.99])
-def test_the_rate_rises_to_its_peak_once_and_then_only_falls(steps, warmup):
-    rates = [lr_factor(step, steps, warmup) for step in range(steps)]
-    peak = int(np.argmax(rates))
+def test_the_lr_factor_rises_to_its_peak_once_and_then_falls(steps, warmup):
+    factors = [lr_factor(step, steps, warmup) for step in range(steps)]
+    peak = int(np.argmax(factors))
 
-    assert max(rates) == 1
-    assert all(0 < value <= 1 for value in rates)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert max(factors) == 1
+    assert all(0 < value <= 1 for value in factors)
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
     assert peak <= max(1, round(warmup * steps))
 
 
-def test_the_rate_follows_its_formula_by_hand():
+def test_the_lr_factor_follows_its_formula():
     assert [lr_factor(step, 8, 0.5) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
     assert [lr_factor(step, 8, 0.5) for step in (4, 6)] == pytest.approx([1.0, 0.5])
 
 
-def test_a_step_uses_the_rate_and_the_clip_that_the_settings_name(recorder):
+def test_a_step_uses_the_learning_rate_and_gradient_clipping_of_the_settings(recorder):
     trainer = Trainer(
-        Witness(1e6), recorder, 100, TrainingConfig(**SHORT, grad_clip_norm=2.0, weight_decay=0.0), (0,)
+        RecordingModel(1e6),
+        recorder,
+        100,
+        TrainingConfig(**SHORT, grad_clip_norm=2.0, weight_decay=0.0),
+        (0,),
     )
     steps = []
 
-    def look():
+    def record_step():
         steps.append((trainer.optimizer.param_groups[0]["lr"], float(trainer.model.weight.grad.norm())))
 
-    trainer.run(look, lambda: False)
+    trainer.run(record_step, lambda: False)
     assert [lr for lr, _ in steps] == [5e-3 * lr_factor(step, 6, 0.15) for step in range(6)]
     assert [norm for _, norm in steps] == pytest.approx([2.0] * 6)
     assert float(trainer.model.weight.detach()) == pytest.approx(
