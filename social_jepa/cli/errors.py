@@ -5,6 +5,7 @@ from social_jepa.runtime.errors import (
     AddressError,
     AgentLostError,
     AlreadyUpError,
+    LastAgentError,
     LocalRayError,
     NotUpError,
     RayUnavailableError,
@@ -43,6 +44,8 @@ def describe(error: Exception) -> str:
             return f"{error}: social-jepa resume {error.folder} brings it back"
         case AlreadyUpError():
             return f"{error}: social-jepa status --run {error.folder} shows it"
+        case LastAgentError():
+            return f"{error} with social-jepa down"
         case OSError():  # a full disk, a folder that was removed
             return f"{error.filename or 'writing'}: {error.strerror or error}"
     return str(error)

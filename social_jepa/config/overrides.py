@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
@@ -84,7 +84,7 @@ def _build(kind: type, settings: Any, group: str, root: type, default: Any = Non
 
 
 def _convert(value: Any, field_type: Any, setting: str) -> Any:
-    if str(field_type).startswith("tuple") and not isinstance(value, list | tuple):
+    if get_origin(field_type) is tuple and not isinstance(value, list | tuple):
         value = [value]
     if field_type is str and isinstance(value, int | float | bool):
         value = str(value)

@@ -236,7 +236,7 @@ class LastAgentError(MembershipError):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.name} is the last agent: take the simulation down instead"
+        return f"{self.name} is the last agent: to end the simulation, take it down"
 
 
 @dataclass(eq=False, repr=False)

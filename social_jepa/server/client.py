@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from social_jepa.doctor import is_listening
 from social_jepa.graph.records import as_dict
+from social_jepa.runtime.errors import NotUpError
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, SimulationAddress
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class SimulationClient:
         """Return the simulation.
 
         Raises:
-            StoreError: It is not up; the text names ``social-jepa resume RUN``.
+            NotUpError: It is not up.
         """
         with self._lock:
             living = self._folder.simulation_address()
@@ -42,8 +43,7 @@ class SimulationClient:
                 return self._simulation
             self.leave()
             if living is None:
-                path = self._folder.path
-                raise RunFolderError(f"{path} is not up: social-jepa resume {path} brings it back")
+                raise NotUpError(self._folder.path)
             from social_jepa.runtime import cluster
             from social_jepa.runtime.simulation import Simulation
 
@@ -56,7 +56,7 @@ class SimulationClient:
         """Ask the simulation for something: a method of `Simulation` by its name.
 
         Raises:
-            StoreError: It is not up.
+            NotUpError: It is not up.
             ValueError, LookupError: It refused.
             RuntimeError: It does not answer.
         """

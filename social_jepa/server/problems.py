@@ -13,7 +13,7 @@ from agents.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.config.time_parsing import TimeFormatError
 from social_jepa.graph.query import QueryError
-from social_jepa.runtime.errors import MembershipError, UnknownMemberError
+from social_jepa.runtime.errors import MembershipError, NotUpError, UnknownMemberError
 from social_jepa.storage.ledger import LedgerError
 from social_jepa.storage.run_folder import RunFolderError
 
@@ -95,6 +95,8 @@ async def _answer(request: Request, error: Exception) -> Response:
         return problem(kind, "the terminal where social-jepa serve runs says what happened; try again")
     if isinstance(error, TimeFormatError):
         return problem(kind, f"as_of: {error}")
+    if isinstance(error, NotUpError):
+        return problem(kind, f"{error}: social-jepa resume {error.folder} brings it back")
     return problem(kind, str(error))
 
 

@@ -373,7 +373,7 @@ def test_neither_the_last_agent_nor_an_unknown_one_can_be_removed(membership):
         membership.remove("bob", 0)
     membership.remove("agent-0", 0)
     membership.remove("agent-2", 0)
-    with pytest.raises(LastAgentError, match="agent-1 is the last agent: take the simulation down"):
+    with pytest.raises(LastAgentError, match="agent-1 is the last agent: to end the simulation"):
         membership.remove("agent-1", 0)
 
     assert list(membership.members) == ["agent-1"]
