@@ -1,4 +1,4 @@
-# What a person types. `make demo ARGS="--help"` hands ARGS to the command line, `make test ARGS="-k pose"` to pytest.
+# `make demo ARGS="--help"` passes ARGS to the command line, `make test ARGS="-k pose"` to pytest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,16 +6,17 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak evidence clean
+.PHONY: help setup demo test lint docs bench soak evidence clean
 
 help:
-	@echo "make demo      set up, then run the default simulation (ARGS are handed on)"
-	@echo "make test      set up, lint, then run every test but the slow ones (ARGS go to pytest)"
-	@echo "make lint      ruff and mypy"
-	@echo "make bench     speed and scale, each metric beside a reference"
-	@echo "make soak      a live simulation under joins, kills, node loss, churn and malformed requests; half an hour"
-	@echo "make evidence  the papers' experiments in full; hours, and goes on where it was stopped"
-	@echo "make setup     make .venv and install into it; does nothing when nothing has changed"
+	@echo "make demo      install, then run the default simulation (ARGS go to the command)"
+	@echo "make test      install, lint, then run every test except the slow ones (ARGS go to pytest)"
+	@echo "make lint      ruff, mypy, and the size of the import graph"
+	@echo "make docs      build the documentation site into site/, strictly and offline"
+	@echo "make bench     speed, cost and scale, each beside a reference"
+	@echo "make soak      a simulation under joins, kills, node loss, churn and malformed requests; half an hour"
+	@echo "make evidence  the papers' experiments in full; hours, and resumable"
+	@echo "make setup     create .venv and install into it; does nothing when nothing has changed"
 	@echo "make clean     remove .venv and caches; runs/ stays"
 
 setup: $(STAMP)
@@ -41,6 +42,11 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/import_graph.py
+
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
@@ -55,5 +61,5 @@ evidence: setup
 	$(BIN)/social-jepa experiment all $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

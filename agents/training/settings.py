@@ -21,7 +21,7 @@ class TrainingConfig:
     segment_ticks: Annotated[int, Meta(ge=2)] = 4  # consecutive ticks a segment; a prediction needs two
     learning_rate: Positive = 5e-3  # peak; decays to zero by a cosine after the warm-up
     warmup: Annotated[float, Meta(ge=0, lt=1)] = 0.15  # share of the steps over which the rate rises
-    weight_decay: Weight = 1e-4
+    weight_decay: Weight = 1e-4  # of AdamW
     grad_clip_norm: Positive = 5.0  # largest norm of the gradient
     replay_ticks: Count = 24576  # ticks in the replay buffer: each frame is read about five times
     new_ticks_per_step: CountOrZero = 0  # ticks that replace the oldest before every step of the schedule

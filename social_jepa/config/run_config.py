@@ -66,7 +66,7 @@ class AgentsConfig:
 class RunConfig:
     """A whole run."""
 
-    seed: int = 0
+    seed: int = 0  # of the scene; the randomness of agent k follows from (seed, k)
     agents: AgentsConfig = field(default_factory=AgentsConfig)
     scene: SceneConfig = field(default_factory=SceneConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,0 +1,275 @@
+"""Write recorded results into the README and docs/: their tables are generated, never typed.
+
+    python scripts/update_docs.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
+
+Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
+"""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
+from social_jepa.config.run_config import RunConfig
+from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.table import format_interval, format_number, result_row
+
+ROOT = Path(__file__).resolve().parent.parent
+EVIDENCE = ROOT / "evidence"
+DEMO = EVIDENCE / "demo"
+BENCH = EVIDENCE / "bench.json"
+SOAK = EVIDENCE / "soak.json"
+EXAMPLE = ROOT / "examples" / "custom_world_model.py"
+HIGHLIGHTS = (
+    ("isometry", "core R2, orthogonal map from 64 pairs"),
+    ("isometry", "core R2, orthogonal map from 8 pairs"),
+    ("isometry", "smallest singular value of any core map"),
+    ("probe-porting", "positions: own minus ported, 256 anchors"),
+    ("migration", "FLOPs to 95 %, taught over alone"),
+    ("universe", "16 agents: R2 of the universe minus pairwise"),
+    ("invariance-equivariance", "relative rotation R2, seq-JEPA"),
+    ("collapse", "joint: counter-examples to the bound"),
+)  # (experiment, metric) as recorded; one of them was missed, and stays
+
+
+def demo_block() -> str:
+    """Return the graph of the demo's run as `social-jepa graph` prints it."""
+    text = io.StringIO()
+    console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
+    print_graph(json.loads((DEMO / "graph.json").read_text()), console)
+    lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    return f"```text\n{lines}\n```"
+
+
+def bench_block() -> str:
+    """Return the benchmarks as a table."""
+    document = json.loads(BENCH.read_text())
+    rows = ["| | metric | ours | reference | its value | threshold | met |", "|---|---|---|---|---|---|---|"]
+    for metric in document["metrics"]:
+        cells = (
+            metric["benchmark"], metric["name"], _with_unit(metric, "value"), metric["reference"],
+            _number(metric["reference_value"]), _threshold(metric["threshold"]), _met(metric["met"]),
+        )  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*rows, "", _note(document["machine"])])
+
+
+def soak_block() -> str:
+    """Return the soak benchmarks as a table, each value in one cell with its reference."""
+    document = json.loads(SOAK.read_text())
+    rows = ["| metric | threshold | measured | met |", "|---|---|---|---|"]
+    for metric in document["metrics"]:
+        measured = (
+            f"{_with_unit(metric, 'value')} ({metric['reference']}: {_with_unit(metric, 'reference_value')})"
+        )
+        cells = metric["name"], _threshold(metric["threshold"]), measured, _met(metric["met"])
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += [f"| {name} | | failed | **no** |" for name in document["failed"]]
+    return "\n".join([*rows, "", _note(document["machine"])])
+
+
+def merged(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return one document of several; the last run of each benchmark counts."""
+    first, *later = (json.loads(path.read_text()) for path in paths)
+    for document in later:
+        repeated = {metric["benchmark"] for metric in document["metrics"]}
+        for name in repeated:
+            new = [metric for metric in document["metrics"] if metric["benchmark"] == name]
+            place = next((k for k, m in enumerate(first["metrics"]) if m["benchmark"] == name), None)
+            kept = [metric for metric in first["metrics"] if metric["benchmark"] != name]
+            place = len(kept) if place is None else place
+            first["metrics"] = [*kept[:place], *new, *kept[place:]]
+            first["failed"].pop(name, None)
+    return first
+
+
+def experiments_block() -> str:
+    """Return the experiments' figures that have goals as one table."""
+    rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
+    for document in find_documents(EVIDENCE):
+        named = f"[{document['name']}](../evidence/{document['name']}/README.md)"
+        for metric in (metric for metric in document["metrics"] if metric["threshold"] is not None):
+            rows.append(_experiment_row(named, metric))
+            named = ""
+    note = (
+        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; where three "
+        "seeds differ it is too narrow ([by how much](how_to/experiment.md))."
+    )
+    return "\n".join([*rows, "", note])
+
+
+def settings_block() -> str:
+    """Return every setting of a run as one table for each group: key, default, meaning."""
+    lines: list[str] = []
+    for group, kind, default in _groups(RunConfig, RunConfig()):
+        comments = _comments(kind)
+        values = {entry.name: getattr(default, entry.name) for entry in dataclasses.fields(kind)}
+        rows = [
+            f"| `{group}{name}` | `{_literal(value)}` | {comments.get(name, '')} |"
+            for name, value in values.items()
+            if not dataclasses.is_dataclass(value)
+        ]
+        lines += ["| key | default | meaning |", "|---|---|---|", *rows, ""] if rows else []
+    return "\n".join(lines).rstrip()
+
+
+def _groups(kind: type, default: Any, prefix: str = "") -> Iterator[tuple[str, type, Any]]:
+    """Yield (prefix, dataclass, its defaults) of a group of settings and of every group inside it."""
+    yield prefix, kind, default
+    for entry in dataclasses.fields(kind):
+        value = getattr(default, entry.name)
+        if dataclasses.is_dataclass(value):
+            yield from _groups(type(value), value, f"{prefix}{entry.name}.")
+
+
+def _comments(kind: type) -> dict[str, str]:
+    """Return the comment beside or above each field of a dataclass and of the classes that it extends."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        lines = inspect.getsource(base).splitlines()
+        for number, line in enumerate(lines):
+            field = re.match(r"    (\w+): ", line)
+            if field:
+                found[field[1]] = _comment_of(lines, number)
+    return {name: text.replace("|", "\\|") for name, text in found.items()}
+
+
+def _comment_of(lines: Sequence[str], number: int) -> str:
+    end = next(k for k in range(number, len(lines)) if _closed("\n".join(lines[number : k + 1])))
+    beside = [line.partition("  # ")[2] for line in lines[number : end + 1] if "  # " in line]
+    above = []
+    while not beside and number and lines[number - 1].lstrip().startswith("# "):
+        number -= 1
+        above.insert(0, lines[number].strip().removeprefix("# "))
+    return " ".join(beside or above)
+
+
+def _closed(text: str) -> bool:
+    """Return whether the statement ends in this text."""
+    try:
+        ast.parse(text.strip())
+    except SyntaxError:
+        return False
+    return True
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _experiment_row(name: str, metric: dict[str, Any]) -> str:
+    interval = f" ({text})" if (text := format_interval(metric)) else ""
+    cells = (
+        metric["name"], f"{format_number(metric['value'])}{interval}", metric["threshold"],
+        "yes" if metric["met"] else "no",
+    )  # fmt: skip
+    return f"| {name} {result_row(cells)}"
+
+
+def _note(machine: dict[str, Any]) -> str:
+    return f"Measured on {machine['cpus']} CPUs, Python {machine['python']}, torch {machine['torch']}."
+
+
+def _met(met: bool | None) -> str:
+    return {True: "yes", False: "**no**", None: ""}[met]
+
+
+def _with_unit(metric: dict[str, Any], key: str) -> str:
+    return f"{_number(metric[key])} {metric['unit']}".strip()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _threshold(threshold: dict[str, Any] | None) -> str:
+    if threshold is None:
+        return ""
+    sign = "≥" if threshold["is_minimum"] else "≤"
+    return f"{sign} {_number(threshold['bound'])}{' times' if threshold['of_ratio'] else ''}"
+
+
+def replace_block(text: str, name: str, block: str) -> str:
+    """Return the text with the block between a name's two markers replaced.
+
+    Raises:
+        ValueError: The markers are missing.
+    """
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"the text has no <!-- {name} --> … <!-- /{name} --> markers")
+    return pattern.sub(lambda match: f"{match[1]}{block}\n{match[2]}", text)
+
+
+def highlights_block() -> str:
+    """Return the metrics that the README shows, with their thresholds."""
+    documents = {document["name"]: document for document in find_documents(EVIDENCE)}
+    rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
+    for experiment, name in HIGHLIGHTS:
+        metrics = documents[experiment]["metrics"]
+        metric = next(
+            metric for metric in metrics if metric["name"] == name and metric["threshold"] is not None
+        )
+        rows.append(_experiment_row(f"[{experiment}](evidence/{experiment}/README.md)", metric))
+    return "\n".join(rows)
+
+
+def example_block() -> str:
+    """Return the example of a custom world model."""
+    return f"```python\n{EXAMPLE.read_text().strip()}\n```"
+
+
+BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"highlights": highlights_block},
+    "docs/tutorial.md": {"demo": demo_block},
+    "docs/how_to/model.md": {"example": example_block},
+    "docs/results.md": {"experiments": experiments_block, "bench": bench_block, "soak": soak_block},
+    "docs/reference/settings.md": {"settings": settings_block},
+}  # by file, the blocks between <!-- name --> marks
+
+
+def update(file: str, text: str) -> str:
+    """Return the text of a documentation file with its generated blocks as the recorded results have them."""
+    for name, make in BLOCKS[file].items():
+        text = replace_block(text, name, make())
+    return text
+
+
+def main() -> None:
+    """Copy the given results into evidence/, then write every generated block."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
+    parser.add_argument("--run", type=Path, help="run folder whose graph becomes the demo")
+    parser.add_argument("--bench", type=Path, help="output of python -m benchmarks --json")
+    parser.add_argument(
+        "--soak", type=Path, nargs="+",
+        help="output of python -m benchmarks --soak --json, and later runs of single benchmarks",
+    )  # fmt: skip
+    chosen = parser.parse_args()
+    DEMO.mkdir(parents=True, exist_ok=True)
+    if chosen.run:
+        for name in ("graph.json", "graph.svg"):
+            shutil.copyfile(chosen.run / name, DEMO / name)
+    if chosen.bench:
+        shutil.copyfile(chosen.bench, BENCH)
+    if chosen.soak:
+        SOAK.write_text(json.dumps(merged(chosen.soak), indent=2) + "\n")
+    for file in BLOCKS:
+        path = ROOT / file
+        path.write_text(update(file, path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
