@@ -108,7 +108,8 @@ def main(arguments: Iterable[str]) -> int:
     lines = {name: len(file.read_text().splitlines()) for name, file in modules.items()}
     print(
         f"{len(modules)} modules, {sum(lines.values())} lines; {len(folders)} folders "
-        f"on {count_levels(folders)} levels, {count_arrows(folders)} arrows, {len(folder_circles)} circles of folders, "
+        f"on {count_levels(folders)} levels, {count_arrows(folders)} arrows, "
+        f"{len(folder_circles)} circles of folders, "
         f"{len(circles)} circles of modules"
     )
     for circle in circles:
