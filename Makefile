@@ -45,7 +45,7 @@ lint: setup
 	$(BIN)/python scripts/import_graph.py
 
 docs: setup
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 test: lint

@@ -23,6 +23,7 @@ from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.table import format_interval, format_number, result_row
+from social_jepa.graph.records import FullGraphDocument, decode
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"
@@ -46,7 +47,7 @@ def demo_block() -> str:
     """Return the graph of the demo's run as `social-jepa graph` prints it."""
     text = io.StringIO()
     console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
-    print_graph(json.loads((DEMO / "graph.json").read_text()), console)
+    print_graph(decode((DEMO / "graph.json").read_bytes(), FullGraphDocument), console)
     lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
     return f"```text\n{lines}\n```"
 
@@ -201,6 +202,20 @@ def _threshold(threshold: dict[str, Any] | None) -> str:
     return f"{sign} {_number(threshold['bound'])}{' times' if threshold['of_ratio'] else ''}"
 
 
+def render_png(svg: Path, png: Path, width: int = 760) -> None:
+    """Render an SVG file as PNG with the system's Chromium, at twice its size and in light colors."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(
+            device_scale_factor=2, color_scheme="light", viewport={"width": width, "height": 100}
+        )
+        page.set_content(f"<style>body {{ margin: 0 }}</style>{svg.read_text()}")
+        page.locator("svg").screenshot(path=png)
+        browser.close()
+
+
 def replace_block(text: str, name: str, block: str) -> str:
     """Return the text with the block between a name's two markers replaced.
 
@@ -260,8 +275,8 @@ def main() -> None:
     chosen = parser.parse_args()
     DEMO.mkdir(parents=True, exist_ok=True)
     if chosen.run:
-        for name in ("graph.json", "graph.svg"):
-            shutil.copyfile(chosen.run / name, DEMO / name)
+        shutil.copyfile(chosen.run / "graph.json", DEMO / "graph.json")
+        render_png(chosen.run / "graph.svg", DEMO / "graph.png")
     if chosen.bench:
         shutil.copyfile(chosen.bench, BENCH)
     if chosen.soak:

@@ -160,12 +160,6 @@ def test_a_setting_is_listed_with_its_default_and_the_comment_beside_it(generato
     assert undescribed == []
 
 
-def test_the_readme_tables_are_generated_from_evidence(generator):
-    text = (ROOT / "README.md").read_text()
-
-    assert generator.readme(text) == text
-
-
 def test_each_soak_metric_is_one_row(generator, tmp_path, monkeypatch):
     threshold = {"bound": 0.95, "is_minimum": True, "of_ratio": True}
     metric = {"name": "speed", "value": 9.0, "unit": "steps/s", "reference": "undisturbed"}
@@ -195,13 +189,6 @@ def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch)
         r"| [counting](../evidence/counting/README.md) | a\|b | 0.500 (0.400 to 0.600) | \> 1 | **no** |",
         r"|  | n | 2 | \>= 1 | yes |",
     ]
-
-
-def test_every_link_of_the_readme_exists():
-    text = (ROOT / "README.md").read_text()
-    named = {part.split(")")[0] for part in text.split("](")[1:]}
-
-    assert {name for name in named if not name.startswith("http") and not (ROOT / name).exists()} == set()
 
 
 def test_the_last_run_of_each_benchmark_counts(generator, tmp_path):
