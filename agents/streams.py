@@ -25,6 +25,14 @@ class Stream(IntEnum):
     MODEL_CHECK = 6  # weights of the second model that a check builds
 
 
+class NonceStream(IntEnum):
+    """What a negotiation derives a number for; knowing one number reveals nothing of another."""
+
+    OFFER = 0  # nonce of an offer
+    REQUEST = 1  # nonce of an anchor request
+    SHUFFLE = 2  # seed of the shuffled pairs
+
+
 def stream_seed(seed: int, index: int, stream: Stream, *more: int) -> tuple[int, ...]:
     """Return the entropy of one random stream of one agent, for `numpy.random.SeedSequence`.
 

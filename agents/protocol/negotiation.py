@@ -16,13 +16,12 @@ from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
+from agents.streams import NonceStream
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
 from alignment.status import Status
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at
-# purposes of a random number: one who knows a number for one purpose learns nothing about the others
-OFFER_NONCE, REQUEST_NONCE, SHUFFLE_SEED = range(3)
 
 
 class StaleReplyError(MessageError):
@@ -89,7 +88,7 @@ class Negotiation:
                 dim=self.peer_info.dim,
                 core_dim=self.peer_info.core_dim,
                 collapsed=self.peer_info.collapsed,
-                nonce=self._nonce(OFFER_NONCE, peer, number),
+                nonce=self._nonce(NonceStream.OFFER, peer, number),
             )
         return [self._offered[peer] for peer in names]
 
@@ -128,7 +127,7 @@ class Negotiation:
         ):
             by_peer.pop(peer, None)
 
-    def _nonce(self, purpose: int, peer: str, number: int, offer_nonce: int = 0) -> int:
+    def _nonce(self, purpose: NonceStream, peer: str, number: int, offer_nonce: int = 0) -> int:
         entropy = [purpose, self._secret, number, offer_nonce, *peer.encode()]
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
@@ -144,7 +143,7 @@ class Negotiation:
             self._requested.pop(offer.source, None)
             return [self._record_edge(offer, Status.REFUSED, reason)]
         # derived from the source's nonce too: otherwise the source could offer again until it likes the ticks
-        nonce = self._nonce(REQUEST_NONCE, offer.source, offer.round, offer.nonce)
+        nonce = self._nonce(NonceStream.REQUEST, offer.source, offer.round, offer.nonce)
         request = AnchorRequest(
             source=offer.source, target=self.peer_info.name, round=offer.round,
             anchors=self.config.anchors, heldout=self.config.heldout, nonce=nonce,
@@ -214,7 +213,7 @@ class Negotiation:
         fit_pair = shared(AnchorSet(fit, embeddings[: len(fit)], offer.core_dim), self.pools.anchors)
         heldout_pair = shared(AnchorSet(heldout, embeddings[len(fit) :], offer.core_dim), self.pools.heldout)
         core_dims = (offer.core_dim, self.peer_info.core_dim)
-        seed = self._nonce(SHUFFLE_SEED, offer.source, offer.round, offer.nonce)
+        seed = self._nonce(NonceStream.SHUFFLE, offer.source, offer.round, offer.nonce)
         generator = torch.Generator().manual_seed(seed)
         maps, score = score_edge(fit_pair, heldout_pair, core_dims, generator, ridge=self.config.ridge)
         budgets = [anchors for anchors in BUDGETS if anchors <= len(fit)]
