@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.common.streams import Stream, stream_seed
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
@@ -19,7 +20,6 @@ from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import tick_ranges
 from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, basis_tensors
 from agents.spec import AgentSpec, Progress
-from agents.streams import Stream, stream_seed
 from agents.training.checkpoint import (
     CheckpointError,
     check_owner,
@@ -37,7 +37,7 @@ from alignment.core import CoreBasis, effective_rank, find_core, resort_basis
 from alignment.fit import fit_ridge
 from alignment.score import r2
 from env.camera import Pose
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import BodyEvent, Scene
 from env.sensors import SensorRecorder
 
@@ -350,7 +350,7 @@ class Agent:
                 self._set_published(published)
 
     def stream_seed(self, stream: Stream, *more: int) -> tuple[int, ...]:
-        """Return the seed of one of this agent's random streams, see `agents.streams.stream_seed`."""
+        """Return the seed of one of this agent's random streams, see `agents.common.streams.stream_seed`."""
         return stream_seed(self.spec.seed, self.spec.index, stream, *more)
 
     def owner(self) -> dict[str, object]:

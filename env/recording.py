@@ -7,7 +7,7 @@ import numpy as np
 
 from env.camera import Pose
 from env.checks import check_integer
-from env.renderers.base import Renderer
+from env.renderer import Renderer
 from env.scene import Scene
 
 

@@ -9,7 +9,7 @@ from env.camera import Pose, turned_pose
 from env.checks import check_choice, check_integer, check_number
 from env.dynamics import unit_positions
 from env.recording import Recorder, SensorData
-from env.renderers.base import Renderer
+from env.renderer import Renderer
 from env.scene import MAX_OBJECTS, Scene, SceneConfig
 from env.views import check_view_angle
 

@@ -31,7 +31,7 @@ ADAPTERS = {
     "networkx": {"alignment/graph.py"},
     "msgpack": {"agents/protocol/messages.py", "agents/protocol/wire.py"},
     "msgspec": {
-        "agents/settings.py",
+        "agents/common/fields.py",
         "agents/models/settings.py",
         "agents/protocol/messages.py",
         "agents/protocol/settings.py",

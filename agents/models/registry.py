@@ -6,9 +6,9 @@ from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
 
+from agents.common.streams import seeded
 from agents.models.settings import KINDS, ModelConfig, check_kind
 from agents.models.world_model import WorldModel
-from agents.streams import seeded
 
 
 def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Sequence[int]) -> WorldModel:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from agents.config_error import ConfigError
-from agents.settings import Count, Positive, Share, Weight, check_fields, one_of
+from agents.common.config_error import ConfigError
+from agents.common.fields import Count, Positive, Share, Weight, check_fields, one_of
 
 if TYPE_CHECKING:
     from env.sensors import SensorSpec

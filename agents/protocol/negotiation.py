@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from agents.common.streams import NonceStream
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
-from agents.streams import NonceStream
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
 from alignment.status import Status

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from agents.config_error import ConfigError
-from agents.settings import Count, Weight, check_fields
+from agents.common.config_error import ConfigError
+from agents.common.fields import Count, Weight, check_fields
 
 
 @dataclass(frozen=True)

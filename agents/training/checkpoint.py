@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from agents.files import digest, write_atomically
+from agents.common.files import digest, write_atomically
 
 FORMAT = 2  # raised when names of tensors or facts change
 ENTRY = "social_jepa"  # key of the file's metadata

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from agents.config_error import ConfigError
-from agents.settings import Count, CountOrZero, Positive, Share, Weight, check_fields
+from agents.common.config_error import ConfigError
+from agents.common.fields import Count, CountOrZero, Positive, Share, Weight, check_fields
 
 GAP = 256  # least ticks between two ranges of ticks; more where the scene stays correlated for longer
 DRIFT_TICKS = 256  # unseen ticks that drift is measured on

@@ -13,8 +13,8 @@ from benchmarks.harness import BenchmarkError, Effort, Metric, at_most, log
 from benchmarks.processes import OUTPUT_TAIL, ROOT, Worker
 from benchmarks.soak.client import HOST, PATH, REFUSED
 from benchmarks.soak.common import TOY, simulation_up, wait_until
-from social_jepa.doctor import is_listening
 from social_jepa.runtime.simulation import Simulation
+from social_jepa.system.machine import is_listening
 
 MAX_P99_MS = 50.0
 RATE, SECONDS, MALFORMED, SEED = 100, 60, 10_000, 0

@@ -41,7 +41,7 @@ class Views:
 
 def our_renderer(config: SceneConfig) -> Any:
     """Return the project's renderer."""
-    from env.renderers.base import build_renderer
+    from env.renderers.build import build_renderer
 
     return build_renderer(config)
 

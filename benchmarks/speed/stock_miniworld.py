@@ -31,7 +31,7 @@ class StockWorld(MiniWorldEnv):
 
 
 class StockRenderer:
-    """Stock MiniWorld with the interface of env.renderers.base.Renderer."""
+    """Stock MiniWorld with the interface of env.renderers.build.Renderer."""
 
     def __init__(self, config: SceneConfig) -> None:
         """Open a window."""

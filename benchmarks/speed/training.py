@@ -18,7 +18,7 @@ from benchmarks.processes import Worker
 from benchmarks.speed.plain_training import PlainModel, PlainTrainer, loader
 from env.camera import Pose, RingConfig, ring_pose
 from env.recording import Recorder
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig, SceneState
 
 STEPS = 4  # in a round

@@ -13,7 +13,8 @@ from env.camera import RingConfig, ring_pose, view_angles
 from env.checks import check_integer
 from env.gym.scene_env import check_episode, frame_space, scene_seed
 from env.gym.shared_scene import view_action_space, view_pose
-from env.renderers.base import Renderer, share_renderer
+from env.renderer import Renderer
+from env.renderers.build import share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
 try:

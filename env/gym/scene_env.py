@@ -6,7 +6,8 @@ from gymnasium import spaces
 
 from env.camera import Pose, RingConfig, ring_pose
 from env.checks import check_integer, check_number
-from env.renderers.base import Renderer, share_renderer
+from env.renderer import Renderer
+from env.renderers.build import share_renderer
 from env.scene import Scene, SceneConfig, SceneState
 
 

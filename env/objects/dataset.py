@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from env.appearance import ObjectView
 from env.checks import check_choice, check_integer, check_number
 from env.objects.rotation import relative_quaternions, to_quaternions
-from env.renderers.base import explain_opengl_errors
+from env.renderers.build import explain_opengl_errors
 
 # Classes by renderer; the last ones are held out. Rotations of the barrel, the cone, the potion or the pine
 # about their own axes are hardly visible.
@@ -160,7 +160,7 @@ def build_object_renderer(config: ObjectsConfig) -> ObjectRenderer:
 
         return ToyObjectRenderer(config.classes, config.frame_size)
     with explain_opengl_errors():
-        from env.objects.miniworld import MiniworldObjectRenderer  # import ing it opens an OpenGL display
+        from env.objects.miniworld import MiniworldObjectRenderer  # importing it opens an OpenGL display
     return MiniworldObjectRenderer(config.classes, config.frame_size)
 
 

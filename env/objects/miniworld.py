@@ -12,7 +12,7 @@ import numpy as np
 from env.appearance import AMBIENT, DIFFUSE, OBJECT_DISTANCE, OBJECT_FOV, ObjectView
 from env.objects.rotation import from_quaternions
 from env.renderers.miniworld import (
-    Framebuffer,  # before the import s below: it makes pyglet headless
+    Framebuffer,  # before the imports below: it makes pyglet headless
 )
 
 # isort: split

@@ -158,7 +158,7 @@ def report(run: RunPath = None, as_json: AsJson = False) -> None:
 def doctor(as_json: AsJson = False) -> None:
     """Check OpenGL, Ray, devices and versions; print a remedy for each failed check."""
     from social_jepa.cli.tables import print_checks
-    from social_jepa.doctor import checks
+    from social_jepa.system.doctor import checks
 
     found = checks()
     if as_json:

@@ -122,7 +122,7 @@ def _run(
 
 
 def _show_recorded(runs: Sequence["ExperimentRun"], redraw: bool, page: Path | None, index: bool) -> None:
-    from agents.files import write_atomically
+    from agents.common.files import write_atomically
     from social_jepa.experiments.framework import artifacts, html
 
     if redraw:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.doctor import Check
+from social_jepa.system.doctor import Check
 
 if TYPE_CHECKING:
     from social_jepa.graph.records import (

@@ -10,7 +10,7 @@ from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 
 SYNTAX = "settings are written key.sub=value, for example training.steps=200"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from agents.models.settings import ModelConfig, check_kind
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MAX_ENVELOPE_BYTES

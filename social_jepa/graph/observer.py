@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agents.streams import Stream, stream_seed
+from agents.common.streams import Stream, stream_seed
 from env.camera import Pose
 from env.recording import SensorData
-from env.renderers.base import share_renderer
+from env.renderers.build import share_renderer
 from env.scene import Scene
 from env.sensors import SensorRecorder, SensorSpec
 from social_jepa.graph.records import body_events

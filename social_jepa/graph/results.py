@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from agents.protocol.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from alignment.status import Status

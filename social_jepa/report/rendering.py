@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from social_jepa.graph.observer import Observer
 
 MARGIN = 6  # pixels between pictures

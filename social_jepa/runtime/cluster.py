@@ -15,13 +15,13 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from social_jepa.doctor import is_listening, usable_cpus
 from social_jepa.runtime.errors import (
     AddressError,
     RayUnavailableError,
     SupervisorFailedError,
     SupervisorUnavailableError,
 )
+from social_jepa.system.machine import is_listening, usable_cpus
 
 logger = logging.getLogger(__name__)
 

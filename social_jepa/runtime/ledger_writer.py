@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from agents.report import AgentReport
 from agents.snapshot import AgentSnapshot
 from env.camera import Pose

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from social_jepa.doctor import is_listening
 from social_jepa.runtime.errors import LocalRayError
+from social_jepa.system.machine import is_listening
 
 logger = logging.getLogger(__name__)
 

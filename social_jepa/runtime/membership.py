@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from agents.models.settings import check_kind
 from agents.protocol.peer_list import PeerList
 from agents.spec import AgentSpec

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.doctor import usable_cpus
 from social_jepa.graph.records import AgentStatus
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AddressError, AgentLostError, AlreadyUpError, ClusterError, NotUpError
@@ -17,6 +16,7 @@ from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray
 from social_jepa.runtime.membership import record_start
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create, write_json
+from social_jepa.system.machine import usable_cpus
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results

@@ -5,10 +5,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from social_jepa.doctor import is_listening
 from social_jepa.graph.records import as_dict
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, SimulationAddress
+from social_jepa.system.machine import is_listening
 
 if TYPE_CHECKING:
     from social_jepa.runtime.simulation import Simulation

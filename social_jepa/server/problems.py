@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.config.time_parsing import TimeFormatError
 from social_jepa.graph.query import QueryError

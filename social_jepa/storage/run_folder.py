@@ -21,7 +21,7 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from social_jepa.config.run_config import RunConfig, load_config
 
 RUNS = Path("runs")

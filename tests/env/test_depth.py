@@ -8,7 +8,7 @@ import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
 from env.depth import EMPTY, FLOOR, WALL, depth_map, overlap
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 
 CONFIG = SceneConfig(renderer="toy", objects=2, bodies=False)

@@ -5,7 +5,7 @@ import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
 from env.recording import Recorder, ReplayBuffer
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
 CONFIG = SceneConfig(renderer="toy", frame_size=16, objects=1)

@@ -7,7 +7,7 @@ import pytest
 
 from env.camera import Pose, RingConfig, ring_pose, turned_pose
 from env.dynamics import unit_positions
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 from env.sensors import REWARD_WIDTH, SensorRecorder, SensorSpec, goal_reward
 

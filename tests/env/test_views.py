@@ -6,7 +6,7 @@ import pytest
 from env.camera import Pose, RingConfig, ring_pose, turned_pose
 from env.gym.shared_scene import SharedScene
 from env.recording import Recorder
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 from env.views import ViewConfig, record_views
 

@@ -55,7 +55,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.streams import seeded
+from agents.common.streams import seeded
 from social_jepa.experiments.collapse.mdp import sample_processes
 from social_jepa.experiments.collapse.metrics import metrics, notes
 from social_jepa.experiments.collapse.models import BatchedPJepa, Outputs, ProcessBatch

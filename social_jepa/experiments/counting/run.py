@@ -49,9 +49,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.common.streams import seeded
 from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.settings import EncoderConfig, PJepaModelConfig
-from agents.streams import seeded
 from env.gym.counting import FRAME_SIZE, SHAPES, CountingConfig, draw_many, transition_table, transitions
 from social_jepa.experiments.common.training_loop import Batch, fit_model
 from social_jepa.experiments.counting.metrics import metrics, notes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from env.dynamics import unit_positions
-from env.renderers.base import Renderer
+from env.renderer import Renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.experiments.dynamics.predictors import CoreRecording, Predict, action_directions, roll_out
 from social_jepa.experiments.dynamics.settings import PlanningConfig

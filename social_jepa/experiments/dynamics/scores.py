@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from alignment.linear_map import LinearMap
-from env.renderers.base import Renderer, share_renderer
+from env.renderer import Renderer
+from env.renderers.build import share_renderer
 from social_jepa.experiments.dynamics.planning import (
     STEERED,
     Episodes,

@@ -8,9 +8,8 @@ from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from social_jepa.config.overrides import build_config
-from social_jepa.doctor import usable_cpus
 from social_jepa.experiments.framework.experiment import Experiment, Results
 from social_jepa.experiments.framework.figure_io import check_plot_name, draw_png
 from social_jepa.experiments.framework.plot_data import PlotData, record
@@ -20,6 +19,7 @@ from social_jepa.experiments.framework.table import markdown_page
 from social_jepa.experiments.framework.tasks import plain_settings
 from social_jepa.experiments.framework.threads import one_thread
 from social_jepa.storage.run_folder import versions, write_json
+from social_jepa.system.machine import usable_cpus
 
 RESULTS = "results.json"
 FORMAT = 1  # of the results document

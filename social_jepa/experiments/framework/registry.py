@@ -81,7 +81,7 @@ def build_settings(experiment: Experiment, quick: bool, overrides: Sequence[str]
     Raises:
         ValueError: A key is unknown (the text suggests the closest one), or a value's type or range is wrong.
     """
-    from agents.config_error import ConfigError
+    from agents.common.config_error import ConfigError
     from social_jepa.config.overrides import build_config
 
     try:

@@ -8,8 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agents.files import write_atomically
-from social_jepa.doctor import usable_cpus
+from agents.common.files import write_atomically
 from social_jepa.experiments.framework.artifacts import summarize, write
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.pool import Pool
@@ -26,6 +25,7 @@ from social_jepa.experiments.framework.tasks import (
 )
 from social_jepa.experiments.framework.threads import one_thread
 from social_jepa.storage.run_folder import RunFolder
+from social_jepa.system.machine import usable_cpus
 
 TaskResults = dict[Task, tuple[ConditionResult, str] | None]  # with the fingerprint of the source code
 

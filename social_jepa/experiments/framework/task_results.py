@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.files import write_atomically
+from agents.common.files import write_atomically
 from social_jepa.experiments.framework.experiment import ConditionResult
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.framework.tasks import Task

@@ -12,7 +12,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from agents.files import digest
+from agents.common.files import digest
 
 FORMAT = 2  # of result files; a file of another format is not read
 TASKS_FOLDER = ".tasks"

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from agents.common.streams import seeded
 from agents.models.baselines import PairBaseline
 from agents.models.encoder import ConvEncoder
 from agents.models.losses import covariance_loss
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import BASELINES, BaselineConfig, EncoderConfig, SeqModelConfig
-from agents.streams import seeded
 from env.objects.dataset import ObjectViews
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log

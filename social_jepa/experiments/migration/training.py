@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from agents.agent import Agent
+from agents.common.streams import Stream
 from agents.models.world_model import WorldModel
-from agents.streams import Stream
 from agents.training.distillation import distill
 from agents.training.settings import DistillationConfig
 from agents.training.trainer import Trainer

@@ -11,7 +11,7 @@ from env.camera import RingConfig, ring_pose
 from env.objects.dataset import ObjectsConfig
 from env.objects.rotation import relative_quaternions
 from env.recording import Recorder
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 from env.views import ViewConfig, record_views
 from social_jepa.experiments.invariance_equivariance.data import consecutive_rotations, sample_objects

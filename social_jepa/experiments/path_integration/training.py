@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.common.streams import seeded
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import EncoderConfig, SeqModelConfig
-from agents.streams import seeded
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.invariance_equivariance.training import (

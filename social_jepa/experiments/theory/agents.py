@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.streams import seeded
+from agents.common.streams import seeded
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.theory.bound import WhiteLatents, whitening

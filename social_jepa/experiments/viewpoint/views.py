@@ -9,7 +9,7 @@ from agents.protocol.negotiation import Negotiation
 from alignment.score import spectrum
 from env.camera import Pose, RingConfig, ring_pose
 from env.depth import overlap
-from env.renderers.base import Renderer
+from env.renderer import Renderer
 from env.scene import SceneState
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled, heldout_pairs
 from social_jepa.experiments.common.trained_agents import (

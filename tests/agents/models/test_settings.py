@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from agents.models.settings import (
     KINDS,
     BaselineConfig,

@@ -10,7 +10,7 @@ from agents.models.registry import build_world_model
 from agents.models.settings import OBJECTIVES, ModelConfig
 from agents.models.world_model import WorldModel
 from env.recording import Recorder
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene
 from tests.support.swarm import tiny_spec
 

@@ -3,7 +3,7 @@ from dataclasses import fields
 
 import pytest
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from agents.protocol.settings import NegotiationConfig
 
 BAD = [

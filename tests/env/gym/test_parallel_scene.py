@@ -10,7 +10,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from env.camera import RingConfig, ring_pose
 from env.gym.parallel_scene import ParallelScene
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
 RENDERERS = ["toy", pytest.param("miniworld", marks=pytest.mark.gl)]

@@ -8,7 +8,7 @@ from gymnasium.utils.env_checker import check_env
 import env  # noqa: F401 - registers the environment
 from env.camera import Pose, RingConfig, ring_pose, turned_pose
 from env.gym.shared_scene import SharedScene
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 
 NAME = "SocialJEPA/SharedScene-v0"

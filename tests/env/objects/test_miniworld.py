@@ -6,7 +6,7 @@ from env.appearance import ObjectView
 from env.camera import RingConfig, ring_pose
 from env.objects.dataset import CLASSES, ObjectsConfig, build_object_renderer
 from env.objects.rotation import to_quaternions
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 
 pytestmark = pytest.mark.gl

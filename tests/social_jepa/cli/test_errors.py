@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from social_jepa.cli.errors import describe, exit_status
 from social_jepa.config.time_parsing import TimeFormatError
 from social_jepa.runtime.errors import (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from social_jepa.config.overrides import build_config
 
 

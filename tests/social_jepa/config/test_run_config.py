@@ -3,7 +3,7 @@ import tomllib
 import pytest
 import tomli_w
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from social_jepa.config.overrides import keys
 from social_jepa.config.run_config import QUICK, RunConfig, load_config
 

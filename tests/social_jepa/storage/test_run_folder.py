@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 from social_jepa.config.run_config import load_config
 from social_jepa.storage.run_folder import (
     NoRunError,

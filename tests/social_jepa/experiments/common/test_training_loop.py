@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.streams import seeded
+from agents.common.streams import seeded
 from agents.training.trainer import TrainingError
 from social_jepa.experiments.common.training_loop import fit_model
 

@@ -11,7 +11,7 @@ import torch
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import RingConfig, camera_axes
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import TrainedAgent

@@ -2,22 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 
 from env.camera import Pose
+from env.renderer import Renderer
 from env.scene import SceneConfig, SceneState
-
-
-class Renderer(Protocol):
-    """Renders a state from a pose; equal arguments give equal pixels."""
-
-    def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
-        """Return a camera's frame, uint8 [H, W, 3]; the viewer's own body is left out."""
-
-    def close(self) -> None:
-        """Release all resources; a second call does nothing."""
 
 
 def build_renderer(config: SceneConfig) -> Renderer:
@@ -31,7 +21,7 @@ def build_renderer(config: SceneConfig) -> Renderer:
 
         return ToyRenderer(config)
     with explain_opengl_errors():
-        from env.renderers.miniworld import MiniworldRenderer  # import ing it opens an OpenGL display
+        from env.renderers.miniworld import MiniworldRenderer  # importing it opens an OpenGL display
     return MiniworldRenderer(config)
 
 

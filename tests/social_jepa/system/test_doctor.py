@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa import doctor
+from social_jepa.system import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30

@@ -9,13 +9,14 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from social_jepa.system.machine import is_listening, usable_cpus
 
 DISTRIBUTION = "social-jepa"
 TOP_LEVEL_NAMES = ("env", "agents", "alignment", "social_jepa")
@@ -31,7 +32,7 @@ MIN_SHARED_MEMORY = 100 * 10**6  # bytes; the smallest object store that Ray acc
 RENDER_PROBE = """
 import numpy as np
 from env.camera import Pose
-from env.renderers.base import build_renderer
+from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 
 config = SceneConfig(renderer="miniworld")
@@ -237,27 +238,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
-
-
-def is_listening(address: str, seconds: float = 2.0) -> bool:
-    """Return whether a port is open at host:port or ray://host:port."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
-    except (OSError, ValueError, OverflowError):  # OverflowError: a port above 65535
-        return False
-    return True
-
-
-def usable_cpus() -> int:
-    """Return the number of CPUs that this process may use.
-
-    Neither the affinity mask nor psutil knows a container's quota.
-    """
-    cpus = len(os.sched_getaffinity(0))
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    share, _, period = quota.read_text().partition(" ") if quota.is_file() else ("max", "", "")
-    return cpus if share == "max" else max(1, min(cpus, int(share) // int(period)))
 
 
 def _available_memory() -> int:

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from agents.config_error import ConfigError
+from agents.common.config_error import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose, to_camera
-from env.renderers.base import build_renderer, share_renderer
+from env.renderers.build import build_renderer, share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
 POSES = [ring_pose(k, RingConfig()) for k in range(4)]
@@ -140,7 +140,8 @@ def test_a_second_miniworld_renderer_is_rejected_until_the_first_is_closed_or_de
 @pytest.mark.gl
 def test_another_process_renders_the_same_pixels():
     code = (
-        "import hashlib; from env.camera import *; from env.renderers.base import *; from env.scene import *;"
+        "import hashlib; from env.camera import *; from env.renderers.build import *;"
+        "from env.scene import *;"
         "c = SceneConfig(frame_size=32); pose = ring_pose(1, RingConfig());"
         "f = build_renderer(c).render(Scene(c, 5).state(77), pose);"
         "print(hashlib.sha256(f.tobytes()).hexdigest())"
@@ -154,7 +155,7 @@ def test_another_process_renders_the_same_pixels():
 
 
 def test_missing_opengl_is_explained_with_the_remedy():
-    code = "from env.renderers.base import *; build_renderer(SceneConfig())"
+    code = "from env.renderers.build import *; build_renderer(SceneConfig())"
     environment = {"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere", "PYTHONPATH": ":".join(sys.path)}
     failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert failed.returncode == 1

@@ -7,8 +7,8 @@ from typing import Annotated
 import pytest
 from msgspec import Meta
 
-from agents.config_error import ConfigError
-from agents.settings import Count, Positive, Share, check_fields, one_of
+from agents.common.config_error import ConfigError
+from agents.common.fields import Count, Positive, Share, check_fields, one_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def test_ranges_of_derived_fields_are_checked():
 
 def test_reading_settings_loads_neither_torch_nor_ray():
     code = (
-        "import sys, agents.settings, agents.models.settings, agents.training.settings; "
+        "import sys, agents.common.fields, agents.models.settings, agents.training.settings; "
         "sys.exit(bool({'torch', 'ray', 'numpy', 'pyglet'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.streams import NonceStream, Stream, seeded, stream_seed
+from agents.common.streams import NonceStream, Stream, seeded, stream_seed
 
 
 def test_every_stream_has_a_number_of_its_own_that_never_changes():
