@@ -36,8 +36,7 @@ def fit_model(
         log: Receives progress messages.
         warmup: Share of the steps over which the learning rate rises.
         weight_decay: Of AdamW.
-        lr_multipliers: Factors of the learning rate by prefix of a parameter's name, for instance
-            {"encoder.": 0.3}.
+        lr_multipliers: Factors of the learning rate by prefix of a parameter's name: {"encoder.": 0.3}.
         after_step: Called after each step, for instance to update an EMA.
 
     Returns:
@@ -49,8 +48,7 @@ def fit_model(
     model.train()
     groups = parameter_groups(model, lr_multipliers or {})
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
-    curves: dict[str, list[float]] = {}
-    flops = 0.0
+    flops, curves = 0.0, dict[str, list[float]]()
     for step in range(steps):
         set_lr(optimizer, learning_rate * lr_factor(step, steps, warmup))
         take_step = partial(_take_step, model, batch, optimizer, [*seed, step])
