@@ -1,15 +1,20 @@
-"""The command `serve`: an HTTP API and a web page of a run folder."""
+"""The command `serve`: the HTTP API and the web page of a run folder."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+logger = logging.getLogger(__name__)
+
 app = typer.Typer(pretty_exceptions_enable=False)
 
 Run = Annotated[
     Path | None,
-    typer.Option("--run", help="Run folder; default: the latest, one that is up first.", show_default=False),
+    typer.Option(
+        "--run", help="Run folder; default: the latest that is up, or the latest.", show_default=False
+    ),
 ]
 Token = Annotated[
     str | None,
@@ -20,17 +25,16 @@ Token = Annotated[
 @app.command()
 def serve(
     run: Run = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; a public one needs --token.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen at; other than loopback: needs --token.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8765,
     token: Token = None,
     on_ray: Annotated[
-        bool, typer.Option("--on-ray", help="Serve through Ray Serve, on the cluster of the simulation.")
+        bool, typer.Option("--on-ray", help="Serve through Ray Serve, on the simulation's cluster.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Serve a web page and an HTTP API of a run folder, with its simulation up or down; see /docs."""
-    from social_jepa.runtime.logs import log_to_file
+    """Serve the web page and the HTTP API of a run folder, its simulation up or down; see /docs."""
     from social_jepa.server.app import open_port
     from social_jepa.server.app import serve as run_server
     from social_jepa.server.auth import check_access
@@ -42,17 +46,27 @@ def serve(
         folder = find_running(run)
     except RunFolderError:
         folder = find(run)
-    log_to_file(folder.path, "server")
     if on_ray:
         from social_jepa.server.ray_serve import serve_on_ray
 
         typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; stop it with Ctrl-C")
         serve_on_ray(folder, host, port, token)
         return
-    listening = open_port(host, port)
+    bound = open_port(host, port)
+    _log_to_folder(folder.path)
     name = f"[{host}]" if ":" in host else host
     typer.echo(f"serving  {folder.path}")
-    login = "/?token=… with the token, once" if token else ""
-    typer.echo(f"page     http://{name}:{listening.getsockname()[1]}{login}")
+    login = "/?token=TOKEN (once)" if token else ""
+    typer.echo(f"page     http://{name}:{bound.getsockname()[1]}{login}")
     typer.echo("API      /docs    stop it with Ctrl-C")
-    run_server(folder, listening, host, token)
+    run_server(folder, bound, host, token)
+
+
+def _log_to_folder(folder: Path) -> None:
+    """Log to the run folder, or only to stderr if the folder cannot be written."""
+    from social_jepa.runtime.logs import log_path, log_to_file
+
+    try:
+        log_to_file(folder, "server")
+    except OSError as error:
+        logger.warning("no log file %s: %s", log_path(folder, "server"), error.strerror or error)

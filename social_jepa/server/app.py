@@ -1,16 +1,12 @@
-"""An HTTP API and a page over a run folder, whether its simulation is up or down.
+"""The HTTP API and web page of a run folder, as an ASGI app and as a server.
 
-::
-
-    GET  /  /docs  /metrics  /api/status  /api/agents  /api/graph  /api/edges  /api/events  /api/stream  ...
-    POST /api/translate  /api/nearest  /api/agents      PATCH, DELETE /api/agents/{name}
-
-Nothing that blocks runs on the event loop: the ledger and tensors are read on worker threads, everything that
-is drawn is drawn on one thread (`eyes`), and one look at the ledger serves every listener.
+Nothing that blocks runs on the event loop: the ledger and tensors are read on worker threads, everything is
+rendered on one thread, and one reader of the ledger serves all event streams.
 """
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -24,45 +20,48 @@ from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics, MetricsMiddleware
 from social_jepa.server.problems import add_handlers
 from social_jepa.server.render_thread import RenderThread
-from social_jepa.server.routes import query as ask
-from social_jepa.server.routes import read
-from social_jepa.server.routes import write as act
+from social_jepa.server.routes import query, read, write
 from social_jepa.server.service import Service
 from social_jepa.server.snapshots import SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.run_folder import RunFolder
 
-SWITCH = (
-    0.001  # seconds that one thread may keep Python before another has a turn; by default five times that
-)
-LINGER = 3  # seconds that answers on their way may take when the server ends
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL = 0.001  # seconds that a thread may hold the interpreter lock; the default is five times that
+SHUTDOWN_SECONDS = 3  # for requests in progress when the server ends
+CHECK_SECONDS = 1.0  # between two checks that the simulation's Ray is still there
 
 
 def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
-    """Return the server of a run folder as an ASGI app; every request needs the token if there is one."""
-    view, living = SnapshotCache(folder), SimulationClient(folder)
-
-    metrics = Metrics(lambda: parts.look())
-    parts = Service(view, living, RenderThread(), EventBroadcaster(view, living.watch), metrics)
+    """Return the server of a run folder as an ASGI app; if there is a token, every request needs it."""
+    snapshots = SnapshotCache(folder)
+    metrics = Metrics(lambda: service.state())
+    service = Service(
+        snapshots, SimulationClient(folder), RenderThread(), EventBroadcaster(snapshots), metrics
+    )
 
     @contextlib.asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        chores = [
-            asyncio.create_task(parts.bell.watch()),
-            asyncio.create_task(asyncio.to_thread(living.status)),
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        logger.info("serving %s", folder.path)
+        tasks = [
+            asyncio.create_task(service.broadcaster.run()),
+            asyncio.create_task(_check_connection(service.client)),
+            asyncio.create_task(asyncio.to_thread(service.client.status)),
         ]
         yield
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
-        await asyncio.to_thread(_close, parts)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(_close, service)
+        logger.info("stopped serving %s", folder.path)
 
     app = FastAPI(
         title="Social-JEPA", version="1", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
-        lifespan=life, description="The social translation graph of a run, and the simulation that grows it.",
+        lifespan=lifespan, description="The social translation graph of a run, and its simulation.",
     )  # fmt: skip
-    app.state.service = parts
-    for module in (read, ask, act):
+    app.state.service = service
+    for module in (read, query, write):
         app.include_router(module.router)
     add_handlers(app)
     app.add_middleware(AuthMiddleware, token=token)
@@ -70,50 +69,56 @@ def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
     return app
 
 
-def _close(parts: Service) -> None:
-    parts.eyes.close()
-    parts.view.close()
-    parts.living.leave()
+async def _check_connection(client: SimulationClient) -> None:
+    while True:
+        await asyncio.to_thread(client.check_connection)
+        await asyncio.sleep(CHECK_SECONDS)
+
+
+def _close(service: Service) -> None:
+    service.renderer.close()
+    service.snapshots.close()
+    service.client.disconnect()
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 finds a free one.
+    """Return a bound socket; port 0 chooses a free port.
 
     Raises:
-        ValueError: The port is taken, or the host is none of this machine's.
+        ValueError: The port is in use, or the host is not an address of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # said outright that it is TCP: asyncio sends small answers at once only where it is told so
-        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
+        # asyncio sets TCP_NODELAY, which small responses need, only if the protocol is given
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError as error:
         raise ValueError(
             f"cannot listen at {host}:{port} ({error.strerror or error}): choose another --port or --host"
         ) from error
-    return found
+    return bound
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:
-    """Return a server for an app, whose listeners end when it does."""
+    """Return a server of an app; its event streams end when it shuts down."""
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, ws="none", lifespan="on",
-        timeout_graceful_shutdown=LINGER, timeout_keep_alive=30, limit_concurrency=512,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS, timeout_keep_alive=30, limit_concurrency=512,
     )  # fmt: skip
     server = uvicorn.Server(config)
-    app.state.service.bell.closing = lambda: server.should_exit
+    app.state.service.broadcaster.closing = lambda: server.should_exit
     return server
 
 
-def serve(folder: RunFolder, listening: socket.socket, host: str, token: str | None) -> None:
-    """Serve a run folder until Ctrl-C.
+def serve(folder: RunFolder, bound: socket.socket, host: str, token: str | None) -> None:
+    """Serve a run folder at a bound socket until Ctrl-C.
 
     Raises:
-        ValueError: The host lies beyond this machine, and there is no token.
+        ValueError: The host is not a loopback address, and there is no token.
     """
     check_access(host, token)
     torch.set_num_threads(1)  # maps are small: a second thread costs more than it computes
-    sys.setswitchinterval(SWITCH)
-    with contextlib.suppress(KeyboardInterrupt):  # that is how it is meant to end
-        make_server(make_app(folder, token)).run([listening])
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end
+        make_server(make_app(folder, token)).run([bound])

@@ -1,4 +1,4 @@
-"""What a client may say: every field, its bounds, and nothing else."""
+"""Requests: every query parameter and body field with its bounds; all others are refused."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,182 +7,187 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from alignment.status import Status
 from env.camera import Pose
 from social_jepa.graph.query import LAST_TICK
+from social_jepa.server.responses import ListPage
 
-MOST_VECTORS = 10_000  # core vectors in one request
-MOST_TICKS = 1_000  # ticks in one request: each may have to be drawn and embedded
-MOST_NEAREST = 100_000  # neighbours in one answer
+MAX_VECTORS = 10_000  # core vectors in one request
+MAX_TICKS = 1_000  # ticks in one request: each may have to be rendered and encoded
+MAX_NEAREST = 100_000  # nearest ticks in one response
 MAX_DIM = 4096
 MAX_PAGE = 1_000
-LARGEST = 1e9  # no coordinate of a code comes near it
+MAX_COORDINATE = 1e9  # far beyond any coordinate of a latent
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of an agent.")]
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIM)]
-Tick = Annotated[int, Field(ge=0, le=LAST_TICK)]
+Tick = Annotated[int, Field(ge=0, le=LAST_TICK, description="Tick of the scene.")]
 Vectors = Annotated[
-    list[Vector], Field(min_length=1, max_length=MOST_VECTORS, description="Core vectors, [K, core_dim].")
+    list[Vector], Field(min_length=1, max_length=MAX_VECTORS, description="Core vectors, [K, core_dim].")
 ]
 Ticks = Annotated[
     list[Tick],
-    Field(min_length=1, max_length=MOST_TICKS, description="Instants of the scene: what is seen then."),
+    Field(min_length=1, max_length=MAX_TICKS, description="Ticks whose views are encoded."),
 ]
 
 
-def _pose(text: str) -> str:
+def _check_pose(text: str) -> str:
     Pose.parse(text)
     return text
 
 
 PoseText = Annotated[
     str,
-    Field(max_length=200, description='"x,y,z,yaw,pitch[,fov]" in metres and degrees.'),
-    AfterValidator(_pose),
+    Field(max_length=200, description='"x,y,z,yaw,pitch[,fov]" in meters and degrees.'),
+    AfterValidator(_check_pose),
 ]
 Setting = Annotated[str, Field(max_length=200, pattern=r"^[a-z_.]{1,64}=[^\x00-\x1f]{0,128}$")]
 
 
 class Body(BaseModel):
-    """A JSON body: exact types, and no field that is not named here."""
+    """A JSON body: exact types, and no other fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 
 
-class Asked(BaseModel):
-    """The words behind the question mark: texts, and no field that is not named here."""
+class QueryParameters(BaseModel):
+    """The query parameters of a route: no others are accepted."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=False)
 
 
 class AddAgent(Body):
-    """An agent that is to join."""
+    """A new agent."""
 
-    pose: PoseText | None = Field(None, description="Left out: the next place on the ring.")
-    name: Name | None = Field(None, description='Left out: "agent-" and a number that is free.')
+    pose: PoseText | None = Field(None, description="Default: the next place on the ring.")
+    name: Name | None = Field(None, description='Default: "agent-" and the next free number.')
     kind: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
-        None, description="Kind of world model that is known; left out: that of the others."
+        None, description="Registered kind of world model; default: that of the other agents."
     )
-    teacher: Name | None = Field(None, description="Peer from whose embeddings it learns first.")
+    teacher: Name | None = Field(None, description="Peer that it distills from first; default: none.")
     settings: list[Setting] = Field(
-        [], max_length=32, description='What it has otherwise than the others, "model.dim=8".'
+        [], max_length=32, description='Settings of this agent alone, for example "model.dim=8".'
     )
 
 
 class MoveAgent(Body):
-    """Another view for an agent's camera."""
+    """A new pose of an agent's camera."""
 
     pose: PoseText
 
 
 class Translate(Body):
-    """Vectors, or what is seen at ticks, to be carried from one agent's space into another's."""
+    """Core vectors, or ticks to encode, and the path along which they are translated."""
 
-    source: Name = Field(alias="from", description="Agent that speaks.")
-    target: Name = Field(alias="to", description="Agent that listens.")
+    source: Name = Field(alias="from", description="First agent of the path.")
+    target: Name = Field(alias="to", description="Last agent of the path.")
     via: Annotated[list[Name], Field(max_length=64)] | Literal["best", "universe"] | None = Field(
         None,
-        description='Agents to go through, "best", or "universe"; left out: the direct edge.',
+        description='Agents to go through, "best" or "universe"; default: the direct edge.',
     )
     vectors: Vectors | None = None
     ticks: Ticks | None = None
-    nearest: int = Field(5, ge=0, le=100, description="Nearest ticks of the listener's memory for each.")
+    nearest: int = Field(5, ge=0, le=100, description="Nearest held-out ticks of the target for each.")
 
     @model_validator(mode="after")
-    def _one_of(self) -> "Translate":
+    def _check(self) -> "Translate":
         if (self.vectors is None) == (self.ticks is None):
-            raise ValueError("give vectors or ticks, one of the two")
+            raise ValueError("give either vectors or ticks")
         check_size(len(self.vectors or self.ticks or ()), self.nearest)
         return self
 
 
 class Nearest(Body):
-    """Vectors of an agent's own core, whose like it is to remember."""
+    """Core vectors of an agent, whose nearest held-out ticks are searched."""
 
     agent: Name
     vectors: Vectors
-    top: int = Field(5, ge=1, le=100, description="Nearest ticks for each.")
+    top: int = Field(5, ge=1, le=100, description="Nearest ticks for each vector.")
 
     @model_validator(mode="after")
-    def _not_too_many(self) -> "Nearest":
+    def _check(self) -> "Nearest":
         check_size(len(self.vectors), self.top)
         return self
 
 
 def check_size(vectors: int, nearest: int) -> None:
-    """Raise ValueError when an answer would be too long to send."""
-    if vectors * nearest > MOST_NEAREST:
+    """Raise ValueError if a response would have too many nearest ticks."""
+    if vectors * nearest > MAX_NEAREST:
         raise ValueError(
-            f"{vectors} vectors with {nearest} nearest ticks each are more than {MOST_NEAREST:,}: "
-            "ask for fewer nearest, or in several requests"
+            f"{vectors} vectors with {nearest} nearest ticks each exceed {MAX_NEAREST:,}: request fewer "
+            "nearest ticks, or send several requests"
         )
 
 
-class Page(Asked):
-    """Which part of a list."""
+class PageQuery(QueryParameters):
+    """A part of a list."""
 
-    limit: int = Field(100, ge=1, le=MAX_PAGE, description="Entries in the answer.")
+    limit: int = Field(100, ge=1, le=MAX_PAGE, description="Entries in the response.")
     offset: int = Field(0, ge=0, le=LAST_TICK, description="Entries to skip.")
 
 
-class EdgePage(Page):
-    """Which edges."""
+class EdgeQuery(PageQuery):
+    """A part of the edges."""
 
     source: Name | None = None
     target: Name | None = None
     status: Status | None = None
 
 
-class EventPage(Asked):
-    """Which events."""
+class EventQuery(QueryParameters):
+    """A part of the events."""
 
-    after: int = Field(0, ge=0, le=LAST_TICK, description="Number of the event after which to begin.")
-    limit: int = Field(100, ge=1, le=MAX_PAGE, description="Entries in the answer.")
-
-
-class StreamStart(Asked):
-    """Where the stream of events begins."""
-
-    after: int | None = Field(None, ge=0, le=LAST_TICK, description="Left out: with what happens next.")
+    after: int = Field(0, ge=0, le=LAST_TICK, description="Number of the event to start after.")
+    limit: int = Field(100, ge=1, le=MAX_PAGE, description="Entries in the response.")
 
 
-class GraphAsked(Asked):
-    """Which graph."""
+class StreamQuery(QueryParameters):
+    """The start of an event stream."""
+
+    after: int | None = Field(
+        None, ge=0, le=LAST_TICK, description="Number of the event to start after; default: the newest."
+    )
+
+
+class GraphQuery(QueryParameters):
+    """A version of the graph."""
 
     as_of: str | None = Field(
-        None, max_length=40, description="As it stood then: 2026-11-21T14:30, or '10 minutes ago'."
+        None, max_length=40, description="Earlier time: 2026-11-21T14:30, or '10 minutes ago'."
     )
-    cycles: bool = Field(False, description="With the errors around every three agents, and the universe.")
+    cycles: bool = Field(
+        False, description="Include the error of every cycle of three agents, and the universe."
+    )
 
 
-class PathAsked(Asked):
+class PathQuery(QueryParameters):
     """Both ends of a path."""
 
     source: Name = Field(alias="from")
     target: Name = Field(alias="to")
 
 
-class SightAsked(Asked):
-    """Which instant."""
+class ViewQuery(QueryParameters):
+    """A tick."""
 
     tick: Tick = 0
 
 
-class DrawingAsked(SightAsked):
-    """Which drawing of the graph."""
+class DrawingQuery(ViewQuery):
+    """The appearance of the graph."""
 
     pictures: Literal["embedded", "linked", "none"] = Field(
-        "embedded", description="What the cameras see: in the file, fetched from this server, or left out."
+        "embedded", description="Camera views: in the file, linked to this server, or left out."
     )
-    styled: bool = Field(True, description="With its style; without, for a page that has it.")
+    styled: bool = Field(True, description="Include the style sheet.")
 
 
-class Nothing(Asked):
-    """No words behind the question mark."""
+class EmptyQuery(QueryParameters):
+    """No query parameters."""
 
 
-def page_of(items: list[Any], page: Page) -> dict[str, Any]:
-    """Return a part of a list, and where the next one begins."""
-    end = page.offset + page.limit
-    return {
-        "items": items[page.offset : end], "total": len(items), "offset": page.offset, "limit": page.limit,
-        "next_offset": end if end < len(items) else None,
-    }  # fmt: skip
+def page_of(items: list[Any], query: PageQuery) -> ListPage:
+    """Return a part of a list."""
+    end = query.offset + query.limit
+    return ListPage(
+        items=items[query.offset : end], total=len(items), offset=query.offset, limit=query.limit,
+        next_offset=end if end < len(items) else None,
+    )  # fmt: skip

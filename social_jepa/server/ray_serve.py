@@ -1,54 +1,69 @@
-"""The same server through Ray Serve, on a cluster that has it: Ray places it and starts it again."""
+"""The same server through Ray Serve, which places it on a cluster and restarts it."""
 
 import time
 from pathlib import Path
 from typing import Any
 
 from social_jepa.runtime import cluster
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.runtime.errors import NotUpError
+from social_jepa.storage.run_folder import RunFolder
 
 APPLICATION = "social-jepa"
-LOOK_EVERY = 1.0  # seconds between two looks at whether Ray is still there
+POLL_SECONDS = 1.0  # between two checks that the simulation is still up
 
 
 class ServeError(RuntimeError):
-    """Ray Serve cannot be used; the text names the remedy."""
+    """Ray Serve cannot be used.
+
+    Attributes:
+        missing: The package that is not installed.
+    """
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(missing)
+        self.missing = missing
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"Ray Serve needs {self.missing}: pip install 'social-jepa[cluster]'"
 
 
 def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> None:
-    """Serve a run folder through Ray Serve until Ctrl-C.
+    """Serve a run folder through Ray Serve until Ctrl-C, or until its simulation is down.
 
     Args:
-        folder: Of a simulation that is up, on a path that the node which serves sees.
+        folder: Run folder of a simulation that is up; the node that serves must have it at the same path.
         host: Address that Ray's proxy listens at.
-        port: Its port.
-        token: What every request must carry, if anything.
+        port: Port of that address.
+        token: Token that every request must carry; None: none.
 
     Raises:
         ServeError: Ray Serve is not installed.
-        StoreError: The simulation is not up.
+        NotUpError: The simulation is not up; without --on-ray the folder can still be served.
     """
-    living = folder.simulation_address()
-    if living is None:
-        raise RunFolderError(f"{folder.path} is not up: without --on-ray it is served all the same")
-    cluster.connect(living.address)
+    simulation = folder.simulation_address()
+    if simulation is None:
+        raise NotUpError(folder.path)
+    cluster.connect(simulation.address)
     try:
         from ray import serve
     except ImportError as error:
-        raise ServeError(f"Ray Serve needs {error.name}: pip install 'social-jepa[cluster]'") from error
+        raise ServeError(error.name or "ray[serve]") from error
     path = str(folder.path)
 
     def build() -> Any:
+        from social_jepa.runtime.logs import log_to_file
         from social_jepa.server.app import make_app
 
+        log_to_file(Path(path), "server")
         return make_app(RunFolder(Path(path)), token)
 
-    front = serve.deployment(num_replicas=1)(serve.ingress(build)(type("Front", (), {})))
+    deployment = serve.deployment(num_replicas=1)(serve.ingress(build)(type("Server", (), {})))
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
-    serve.run(front.bind(), name=APPLICATION, route_prefix="/")
+    serve.run(deployment.bind(), name=APPLICATION, route_prefix="/")
     try:
         while folder.simulation_address() is not None:
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_SECONDS)
     finally:
         serve.shutdown()
         cluster.disconnect()

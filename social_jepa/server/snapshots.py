@@ -1,4 +1,4 @@
-"""What the server knows of a run: read once, and again only when the ledger has changed."""
+"""The graph of a run folder, read once and again only when the ledger has changed."""
 
 import contextlib
 import hashlib
@@ -6,21 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from alignment.graph import MIN_R2
 from alignment.status import Status
-from social_jepa.graph.records import encode
+from social_jepa.graph.records import EdgeRecord
 from social_jepa.graph.results import Results, StaleAnchorsError, read_results
+from social_jepa.server.problems import NOT_FOUND, ProblemError
+from social_jepa.server.responses import QualityMatrix
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
-SLOW = 0.05  # seconds; a graph that takes longer to read is not read at every change
-PATIENCE = 4.0  # how old such a graph may be, in the times that reading it takes
-GLANCE = 0.1  # seconds for which small questions need not look at the ledger again
-RETRY = 0.5  # seconds that an agent's new anchors may be ahead of the ledger
+T = TypeVar("T")
+
+SLOW_SECONDS = 0.05  # a graph that takes longer to read is not read at every change
+MAX_AGE_FACTOR = 4.0  # how old such a graph may be, as a multiple of the time that reading it takes
+RECENT_SECONDS = 0.1  # for which a graph may be used without reading the ledger's version
+RETRY_SECONDS = 0.5  # for which an agent's new anchors may be ahead of the ledger
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,13 @@ class Snapshot:
     """The graph at one version of the ledger.
 
     Attributes:
+        results: The graph.
         version: Numbers of the newest edge, publication and event.
-        up: Whether its simulation said that it is up.
-        seconds: What reading it took.
-        made: What was made of it, by name: bytes of answers.
+        up: Whether the simulation was up.
+        etag: Entity tag of this version.
+        seconds: Time that reading it took.
+        read_at: When it was read, by the monotonic clock.
+        cache: Values that were computed from it, by key.
     """
 
     results: Results
@@ -40,128 +47,145 @@ class Snapshot:
     etag: str
     seconds: float
     read_at: float
-    made: dict[str, Any] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
 
-    def make(self, name: str, build: Callable[[Results], Any]) -> Any:
-        """Return what is built of this graph once and kept."""
-        if name not in self.made:
-            self.made[name] = build(self.results)
-        return self.made[name]
+    def cached(self, key: str, compute: Callable[[Results], T]) -> T:
+        """Return a value that is computed once from this graph."""
+        if key not in self.cache:
+            self.cache[key] = compute(self.results)
+        found: T = self.cache[key]
+        return found
 
 
 class SnapshotCache:
-    """One run folder, read by any number of threads."""
+    """The newest snapshot of a run folder, for any number of threads."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder, self.config = folder, folder.config()
         self._lock = threading.RLock()
-        self._open: Ledger | None = None
-        self._held: Snapshot | None = None
-        self._looked = 0.0
-        self._mark = hashlib.sha256(f"{folder.namespace}{self.config.hash()}".encode()).hexdigest()[:12]
+        self._ledger: Ledger | None = None
+        self._snapshot: Snapshot | None = None
+        self._checked_at = 0.0
+        self._run_id = hashlib.sha256(f"{folder.namespace}{self.config.hash()}".encode()).hexdigest()[:12]
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        """Lend the ledger to one thread at a time; one that failed is opened anew next time.
+        """Yield the ledger to one thread at a time; after an error it is opened again.
 
         Raises:
-            LedgerError: It is missing, damaged, or another program keeps it too long.
+            LedgerError: It is missing, damaged, or another program locks it for too long.
         """
         with self._lock:
-            if self._open is None:
-                self._open = Ledger(self.folder.ledger_file, read_only=True)
+            if self._ledger is None:
+                self._ledger = Ledger(self.folder.ledger_file, read_only=True)
             try:
-                yield self._open
+                yield self._ledger
             except ValueError:
                 self.close()
                 raise
 
     def version(self) -> tuple[int, int, int]:
-        """Return numbers that change whenever anything happens; see `Ledger.version`."""
+        """Return numbers that change with every record; see `Ledger.version`."""
         with self.ledger() as ledger:
             return ledger.version()
 
-    def now(self) -> Snapshot:
-        """Return the graph as it stands; one that is slow to read may be a little older."""
+    def current(self) -> Snapshot:
+        """Return the newest graph; one that is slow to read may be a little older.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+            NoAgentsError: No agent has joined yet.
+        """
         with self._lock:
-            held = self._held
-            if held and held.seconds > SLOW and _age(held) < PATIENCE * held.seconds:
-                return held
+            snapshot = self._snapshot
+            if snapshot and snapshot.seconds > SLOW_SECONDS and _is_fresh(snapshot):
+                return snapshot
             version, up = self.version(), self.folder.simulation_file.exists()
-            if held is None or (held.version, held.up) != (version, up):
-                self._held = held = self._read(version, up)
-            self._looked = time.monotonic()
-            return held
+            if snapshot is None or (snapshot.version, snapshot.up) != (version, up):
+                self._snapshot = snapshot = self._read(version, up)
+            self._checked_at = time.monotonic()
+            return snapshot
 
-    def glance(self) -> Snapshot | None:
-        """Return the graph if somebody looked at the ledger just now; never blocks."""
-        return self._held if time.monotonic() - self._looked < GLANCE else None
+    def recent(self) -> Snapshot | None:
+        """Return the graph if the ledger's version was read just now, else None; never blocks."""
+        return self._snapshot if time.monotonic() - self._checked_at < RECENT_SECONDS else None
 
-    def then(self, as_of: float) -> Results:
-        """Return the graph as it stood at a time."""
+    def at(self, as_of: float) -> Results:
+        """Return the graph at a time in seconds since the epoch."""
         with self.ledger() as ledger:
             return read_results(self.folder, self.config, ledger, as_of)
 
-    def ask(self, question: Callable[[Results], Any]) -> Any:
-        """Answer from the newest graph.
+    def compute(self, function: Callable[[Results], T]) -> T:
+        """Return the value of a function of the newest graph.
 
-        An agent writes its anchors a moment before the ledger names them: whoever asks in between waits.
+        An agent writes its anchors a moment before the ledger records them: in between the call is retried.
         """
-        until = time.monotonic() + RETRY
+        deadline = time.monotonic() + RETRY_SECONDS
         while True:
-            snapshot = self.now()
+            snapshot = self.current()
             try:
-                return question(snapshot.results)
+                return function(snapshot.results)
             except StaleAnchorsError:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 
     def _read(self, version: tuple[int, int, int], up: bool) -> Snapshot:
-        began = time.perf_counter()
+        start = time.perf_counter()
         with self.ledger() as ledger:
             results = read_results(self.folder, self.config, ledger)
         for agent in results.document.agents:
-            with contextlib.suppress(RunFolderError):  # who asks for them is told why
+            with contextlib.suppress(RunFolderError):  # raised again where these anchors are needed
                 results.pools(agent.name)
-        seconds = time.perf_counter() - began
-        etag = f'W/"{self._mark}-{"-".join(map(str, version))}"'
+        seconds = time.perf_counter() - start
+        etag = f'W/"{self._run_id}-{"-".join(map(str, version))}"'
         return Snapshot(results, version, up, etag, seconds, time.monotonic())
 
     def close(self) -> None:
         """Close the ledger."""
         with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
 
 
-def _age(snapshot: Snapshot) -> float:
-    return time.monotonic() - snapshot.read_at
+def _is_fresh(snapshot: Snapshot) -> bool:
+    return time.monotonic() - snapshot.read_at < MAX_AGE_FACTOR * snapshot.seconds
 
 
-def as_json(value: Any) -> bytes:
-    """Return JSON; what is not a finite number is null."""
-    return encode(value)
+def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
+    """Return the record of an edge.
+
+    Raises:
+        UnknownAgentError: There is no such agent.
+        ProblemError: The two have not settled that edge yet.
+    """
+    results.graph.check(source, target)
+    for edge in results.document.edges:
+        if (edge.source, edge.target) == (source, target):
+            return edge
+    raise ProblemError(
+        NOT_FOUND, f"{source} and {target} have not settled that edge yet: /api/edges lists the settled ones"
+    )
 
 
-def quality_matrix(results: Results) -> dict[str, Any]:
-    """Return who understands whom: rows speak, columns listen.
+def quality_matrix(results: Results) -> QualityMatrix:
+    """Return status and held-out core R2 of every ordered pair, and the quality of its best path.
 
-    ``best`` is the largest product of held-out core R2 over accepted edges along any way, by Floyd and
-    Warshall's recursion: 0 where no way leads.
+    ``best`` is the largest product of held-out core R2 over accepted edges along any path, by the
+    Floyd-Warshall algorithm: 0 where there is no path.
     """
     names = list(results.graph.agents)
-    place = {name: row for row, name in enumerate(names)}
-    status: list[list[str | None]] = [[None] * len(names) for _ in names]
+    index = {name: row for row, name in enumerate(names)}
+    status: list[list[Status | None]] = [[None] * len(names) for _ in names]
     direct: list[list[float | None]] = [[None] * len(names) for _ in names]
     best = np.zeros((len(names), len(names)))
     for edge in results.document.edges:
-        row, column = place[edge.source], place[edge.target]
+        row, column = index[edge.source], index[edge.target]
         status[row][column], direct[row][column] = edge.status, edge.r2_core
         if edge.status == Status.ACCEPTED:
             best[row, column] = min(max(edge.r2_core or 0.0, MIN_R2), 1.0)
     for middle in range(len(names)):
         best = np.maximum(best, best[:, middle, None] * best[None, middle, :])
     np.fill_diagonal(best, 1.0)
-    return {"agents": names, "status": status, "r2_core": direct, "best": best.tolist()}
+    return QualityMatrix(agents=names, status=status, r2_core=direct, best=best.tolist())

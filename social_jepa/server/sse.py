@@ -1,88 +1,127 @@
-"""Every event of the ledger as it is written down, to any number of listeners (server-sent events)."""
+"""Server-sent events: every event of the ledger, to any number of listeners."""
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-from social_jepa.server.problems import BUSY, ProblemError
-from social_jepa.server.snapshots import SnapshotCache, as_json
+import anyio
+from sse_starlette import EventSourceResponse, ServerSentEvent
 
-LOOK_EVERY = 0.25  # seconds between two looks at the ledger, for all listeners together
-HEARTBEAT = 15.0  # seconds of silence after which a comment says that the line is open
-RECONNECT = 2000  # milliseconds that a browser waits before it comes back
-MOST_LISTENERS = 64
+from social_jepa.graph.records import EventRecord, encode
+from social_jepa.server.problems import BUSY, ProblemError
+from social_jepa.server.snapshots import SnapshotCache
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25  # between two reads of the ledger's version, for all listeners together
+PING_SECONDS = 15  # between two comments that keep the connection open
+RETRY_MILLISECONDS = 2000  # that a browser waits before it reconnects
+MAX_LISTENERS = 64
 BATCH = 200  # events read at once
+KEPT_EVENTS = 1000  # newest events kept in memory, from which listeners are served
+LINE_END = "\n"
 
 
 class EventBroadcaster:
-    """Rings when anything was written down; one look serves every listener.
+    """Reads new events once and sends them to all listeners.
 
     Attributes:
-        closing: Whether the server is about to end, so that nobody waits on.
+        listeners: Number of open streams.
+        closing: Returns whether the server is about to end. sse-starlette recognizes the end of a server by
+            its signal handler, which a server in another thread than the main one does not have; so each
+            stream checks this as well.
     """
 
-    def __init__(self, view: SnapshotCache, chore: Callable[[], None]) -> None:
-        """Args: chore is done at every fourth look."""
-        self._view, self._chore = view, chore
-        self._rung = asyncio.Event()
+    def __init__(self, snapshots: SnapshotCache) -> None:
+        self._snapshots = snapshots
+        self._events: deque[tuple[int, str]] = deque(maxlen=KEPT_EVENTS)  # (number, JSON), without gaps
+        self._newest: int | None = None  # number of the newest event that was read; None: none was
+        self._changed = asyncio.Event()
+        self._last_error = ""
         self.listeners = 0
         self.closing: Callable[[], bool] = lambda: False
 
-    async def watch(self) -> None:
-        """Look again and again until cancelled."""
-        seen: object = None
-        for turn in range(2**63):
-            with contextlib.suppress(ValueError):  # a ledger that cannot be read now may be read later
-                version = await asyncio.to_thread(self._view.version)
-                if version != seen:
-                    seen = version
-                    self._rung.set()
-                    self._rung = asyncio.Event()
-            if turn % 4 == 0:
-                await asyncio.to_thread(self._chore)
-            await asyncio.sleep(LOOK_EVERY)
+    async def run(self) -> None:
+        """Read new events until cancelled. A ledger that cannot be read is tried again."""
+        while True:
+            try:
+                while await self._read_new():
+                    pass
+                self._last_error = ""
+            except ValueError as error:  # a ledger that cannot be read now may be readable later
+                if str(error) != self._last_error:
+                    logger.warning("cannot read the events: %s", error)
+                self._last_error = str(error)
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def heard(self, seconds: float) -> None:
-        """Wait for the next ring, or until time is up."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), seconds)
+    async def _read_new(self) -> bool:
+        """Read a batch of new events; return whether there may be more."""
+        newest = (await asyncio.to_thread(self._snapshots.version))[2]
+        if self._newest is None:
+            self._newest = newest
+        if newest <= self._newest:
+            return False
+        events = _encoded(await asyncio.to_thread(self._read, self._newest))
+        self._events.extend(events)
+        self._newest = max([self._newest, *(number for number, _ in events)])
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return len(events) == BATCH
 
-    async def listen(self, after: int | None) -> AsyncIterator[bytes]:
-        """Yield every event after a number, by default the newest, as the lines of an event stream.
+    async def response(self, after: int | None) -> EventSourceResponse:
+        """Return a stream of the events after a number; None: of the events that follow now.
 
         Raises:
-            ProblemError: Too many listen.
+            ProblemError: There are too many listeners.
         """
-        if self.listeners >= MOST_LISTENERS:
-            raise ProblemError(BUSY, f"{MOST_LISTENERS} listen already: close a page, then try again")
+        if self.listeners >= MAX_LISTENERS:
+            raise ProblemError(
+                BUSY, f"{MAX_LISTENERS} clients receive events already: close a page, then try again"
+            )
         if after is None:
-            after = (await asyncio.to_thread(self._view.version))[2]
-        return self._lines(after)
+            after = (await asyncio.to_thread(self._snapshots.version))[2]
+        return EventSourceResponse(
+            self._stream(after), ping=PING_SECONDS, ping_message_factory=lambda: _message(comment="ping"),
+            sep=LINE_END,
+        )  # fmt: skip
 
-    async def _lines(self, after: int) -> AsyncIterator[bytes]:
+    async def _stream(self, after: int) -> AsyncIterator[ServerSentEvent]:
         self.listeners += 1
         try:
-            yield f"retry: {RECONNECT}\n: listening after {after}\n\n".encode()
-            spoke = time.monotonic()
+            yield _message(comment=f"events after {after}", retry=RETRY_MILLISECONDS)
             while not self.closing():
-                events = await asyncio.to_thread(self._after, after)
-                for event in events:
-                    after = event["number"]
-                    yield b"id: %d\ndata: %s\n\n" % (after, as_json(event))
-                    spoke = time.monotonic()
-                if time.monotonic() - spoke > HEARTBEAT:
-                    yield b": still here\n\n"
-                    spoke = time.monotonic()
-                if len(events) < BATCH:
-                    await self.heard(LOOK_EVERY)
+                changed = self._changed  # before the events are read, so that none is missed
+                events = await self._after(after)
+                for number, document in events:
+                    after = number
+                    yield _message(id=str(number), data=document)
+                if not events:
+                    with anyio.move_on_after(POLL_SECONDS):
+                        await changed.wait()
         finally:
             self.listeners -= 1
 
-    def _after(self, number: int) -> list[dict[str, Any]]:
-        try:
-            with self._view.ledger() as ledger:
-                return [event.as_dict() for event in ledger.events(number, BATCH)]
-        except ValueError:
+    async def _after(self, number: int) -> list[tuple[int, str]]:
+        """Return events after a number: from memory, or from the ledger if they are older than that."""
+        if self._newest is None or number >= self._newest:
             return []
+        if self._events and self._events[0][0] <= number + 1:
+            return [event for event in self._events if event[0] > number]
+        try:
+            return _encoded(await asyncio.to_thread(self._read, number))
+        except ValueError:  # `run` logs it
+            return []
+
+    def _read(self, number: int) -> list[EventRecord]:
+        with self._snapshots.ledger() as ledger:
+            return ledger.events(number, BATCH)
+
+
+def _encoded(events: Iterable[EventRecord]) -> list[tuple[int, str]]:
+    return [(event.number, encode(event.as_dict()).decode()) for event in events]
+
+
+def _message(**fields: Any) -> ServerSentEvent:
+    return ServerSentEvent(**fields, sep=LINE_END)

@@ -9,7 +9,7 @@ from social_jepa.server.problems import KINDS
 
 SERVER = "social_jepa.server"
 STYLE = ("theme.css", "report.css")  # of the report; the page's own rules follow
-WHERE = {"path": "in the path", "query": "in the query", "header": "as a header"}
+LOCATIONS = {"path": "in the path", "query": "in the query", "header": "as a header"}
 
 
 def static_file(name: str) -> str:
@@ -20,12 +20,12 @@ def static_file(name: str) -> str:
 
 
 def graph_style() -> str:
-    """Return the style of the graph as a file of its own: the report's, and what the page adds to it."""
+    """Return the style of the graph in an SVG file: the report's, and the page's additions."""
     return read_static(REPORT, STYLE) + read_static(SERVER, ("graph.css",))
 
 
 def sign_in_page() -> str:
-    """Return the page that asks for the token; it needs neither style nor script."""
+    """Return the page with a field for the token; it needs neither style nor script."""
     return make_environment(SERVER).get_template("sign_in.html.jinja").render()
 
 
@@ -53,7 +53,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> dict[str
         "parameters": [
             {
                 "name": each["name"],
-                "where": WHERE.get(each["in"], ""),
+                "where": LOCATIONS.get(each["in"], ""),
                 "meaning": _meaning(each.get("schema", {}), each.get("description", "")),
             }
             for each in operation.get("parameters", [])

@@ -1,4 +1,4 @@
-"""The server as tests meet it: a client in this process, or a real one on a port of its own."""
+"""Servers for tests: a client in this process, or a server at a port."""
 
 import contextlib
 import shutil
@@ -13,43 +13,44 @@ from social_jepa.server.app import make_app, make_server, open_port
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 
-HERE = "http://127.0.0.1"
+LOCALHOST = "http://127.0.0.1"
 
 
 def copy_run(folder: RunFolder, to: Path) -> RunFolder:
-    """A run that a test may write to."""
+    """Return a copy of a run that a test may write to."""
     return RunFolder.at(shutil.copytree(folder.path, to / "run"))
 
 
-def note(folder: RunFolder, what: str, **details: object) -> None:
-    """Let something happen in a run."""
+def add_event(folder: RunFolder, event_type: str, **details: object) -> None:
+    """Record an event in the ledger of a run."""
     with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-        ledger.event(what, **details)
+        ledger.event(event_type, **details)
 
 
 @contextlib.contextmanager
 def client_of(folder: RunFolder, token: str | None = None, **options) -> Iterator[TestClient]:
+    """Yield a client of the app of a run folder."""
     app = make_app(folder, token)
-    settings = {"base_url": HERE, "raise_server_exceptions": False, **options}
+    settings = {"base_url": LOCALHOST, "raise_server_exceptions": False, **options}
     with TestClient(app, **settings) as client:
         yield client
 
 
 @contextlib.contextmanager
 def running(folder: RunFolder, token: str | None = None) -> Iterator[str]:
-    """Serve on a free port of this machine, and give the address."""
-    listening = open_port("127.0.0.1", 0)
+    """Serve a run folder at a free port, and yield its URL."""
+    bound = open_port("127.0.0.1", 0)
     server = make_server(make_app(folder, token))
-    thread = threading.Thread(target=server.run, args=([listening],))
+    thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()
     try:
-        until = time.monotonic() + 20
+        deadline = time.monotonic() + 20
         while not server.started:
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.01)
-        yield f"{HERE}:{listening.getsockname()[1]}"
+        yield f"{LOCALHOST}:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(20)
-        listening.close()
+        bound.close()
         assert not thread.is_alive()

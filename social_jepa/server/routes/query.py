@@ -1,156 +1,175 @@
-"""Addresses that answer questions, and those that draw."""
+"""Routes that translate and search latents, and routes that render."""
 
 import contextlib
 import functools
 import itertools
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from fastapi import APIRouter, Header, Query, Response
 
-from social_jepa.graph.query import encode_ticks, find_path, measure_path, nearest_ticks, translate
-from social_jepa.graph.records import as_dict
+from social_jepa.graph.query import (
+    VectorSizeError,
+    encode_ticks,
+    find_path,
+    measure_path,
+    nearest_ticks,
+    translate,
+)
+from social_jepa.graph.records import PathQuality, Translation, encode, replace
 from social_jepa.graph.results import Results
 from social_jepa.server.models import (
-    DrawingAsked,
+    DrawingQuery,
+    EmptyQuery,
     Name,
     Nearest,
-    Nothing,
-    PathAsked,
-    SightAsked,
+    PathQuery,
     Translate,
     Vectors,
+    ViewQuery,
 )
 from social_jepa.server.problems import INVALID, ProblemError
 from social_jepa.server.render_thread import loss_curve, spectrum
-from social_jepa.server.routes.read import answer, find_edge
-from social_jepa.server.service import Parts
-from social_jepa.server.snapshots import Snapshot, as_json
+from social_jepa.server.responses import Hop, NearestResponse, PathResponse, TranslateResponse, json_response
+from social_jepa.server.service import Service, ServiceDep
+from social_jepa.server.snapshots import Snapshot, find_edge
 from social_jepa.storage.run_folder import RunFolderError
 
 router = APIRouter()
-Match = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
-SMALL = range(1, 65)  # vectors that take less time than handing them to a thread
+IfNoneMatch = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
+MAX_INLINE = 64  # vectors that are translated faster than they are handed to a thread
 SVG = "image/svg+xml"
-OF_DRAWINGS = {
+SVG_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
 }
 
 
 @router.post("/api/translate")
-async def translate_vectors(parts: Parts, asked: Translate) -> Response:
-    """Carry vectors, or what is seen at ticks, into another agent's space, and find the nearest there.
+async def translate_vectors(service: ServiceDep, body: Translate) -> Response:
+    """Translate core vectors, or the latents of ticks, into another agent's space; find the nearest ticks.
 
-    Up to ten thousand vectors in one request. Ticks that the speaker's memory does not hold are drawn and
-    embedded by the model that it published.
+    Up to 10,000 vectors in one request. Ticks that are not among the source's held-out ticks are rendered and
+    encoded by its published model.
     """
 
-    def work(results: Results) -> bytes:
-        way = find_path(results, asked.source, asked.target, asked.via)
-        if asked.vectors is not None:
-            codes = tensor(asked.vectors)
+    def compute(results: Results) -> bytes:
+        path = find_path(results, body.source, body.target, body.via)
+        if body.vectors is not None:
+            cores = to_tensor(body.vectors)
         else:
-            codes = encode_ticks(results, asked.source, asked.ticks or [])
-        found = translate(results, way, codes, asked.nearest)
-        given = {} if asked.ticks is None else {"ticks": asked.ticks, "vectors": codes.tolist()}
-        return as_json({**as_dict(found), **given})
+            cores = encode_ticks(results, body.source, body.ticks or [])
+        found = translate(results, path, cores, body.nearest)
+        response = TranslateResponse(**{key: getattr(found, key) for key in Translation.__struct_fields__})
+        if body.ticks is not None:
+            response = replace(response, ticks=body.ticks, vectors=cores.tolist())
+        return encode(response)
 
-    held = parts.view.glance()
-    # the universe is fitted when it is first asked for, which takes too long to do between two answers
-    if held and asked.via != "universe" and len(asked.vectors or ()) in SMALL:
-        with contextlib.suppress(RunFolderError):  # an agent is just publishing: look again
-            return Response(work(held.results), media_type="application/json")
-    question = functools.partial(parts.view.ask, work)
-    run = parts.eyes.run if asked.vectors is None else parts.threads
-    return Response(await run(question), media_type="application/json")
+    recent = service.snapshots.recent()
+    # the universe is fitted at its first use, which takes too long for the event loop
+    if recent and body.via != "universe" and 1 <= len(body.vectors or ()) <= MAX_INLINE:
+        with contextlib.suppress(RunFolderError):  # an agent is just publishing: read the graph again
+            return Response(compute(recent.results), media_type="application/json")
+    run = service.renderer.run if body.vectors is None else service.in_thread
+    found = await run(functools.partial(service.snapshots.compute, compute))
+    return Response(found, media_type="application/json")
 
 
 @router.post("/api/nearest")
-def nearest(parts: Parts, asked: Nearest) -> Response:
-    """Find the instants in an agent's memory that are nearest to vectors of its own core."""
+def nearest(service: ServiceDep, body: Nearest) -> Response:
+    """Find the held-out ticks of an agent whose latents are nearest to vectors of its core."""
 
-    def work(results: Results) -> bytes:
-        codes, core = tensor(asked.vectors), results.agent(asked.agent).core_dim
-        if codes.shape[1] != core:
-            raise ProblemError(
-                INVALID, f"the core of {asked.agent} has {core} dimensions: every vector needs {core} numbers"
-            )
-        found = nearest_ticks(results.pools(asked.agent).heldout, codes, asked.top)
-        return as_json({"agent": asked.agent, "nearest": found})
+    def compute(results: Results) -> NearestResponse:
+        cores, core_dim = to_tensor(body.vectors), results.agent(body.agent).core_dim
+        if cores.shape[1] != core_dim:
+            raise VectorSizeError(body.agent, core_dim)
+        found = nearest_ticks(results.pools(body.agent).heldout, cores, body.top)
+        return NearestResponse(agent=body.agent, nearest=found)
 
-    return Response(parts.view.ask(work), media_type="application/json")
+    return json_response(service.snapshots.compute(compute))
 
 
 @router.get("/api/path")
-def path(parts: Parts, asked: Annotated[PathAsked, Query()]) -> Response:
-    """Find the way that promises the smallest error, and say what held-out anchors make of it."""
+def path(service: ServiceDep, query: Annotated[PathQuery, Query()]) -> Response:
+    """Find the path with the largest expected R2, and measure its R2 on held-out anchors."""
 
-    def work(results: Results) -> dict[str, Any]:
-        way = find_path(results, asked.source, asked.target, "best")
-        hops = [find_edge(results, a, b) for a, b in itertools.pairwise(way)]
-        brief = [
-            {key: getattr(hop, key) for key in ("source", "target", "r2_core", "null_r2")} for hop in hops
-        ]
-        return {**as_dict(measure_path(results, way)), "hops": brief}
+    def compute(results: Results) -> PathResponse:
+        names = find_path(results, query.source, query.target, "best")
+        quality = measure_path(results, names)
+        edges = [find_edge(results, a, b) for a, b in itertools.pairwise(names)]
+        return PathResponse(
+            **{key: getattr(quality, key) for key in PathQuality.__struct_fields__},
+            hops=[Hop(**{key: getattr(edge, key) for key in Hop.__struct_fields__}) for edge in edges],
+        )
 
-    return answer(parts.view.ask(work))
+    return json_response(service.snapshots.compute(compute))
 
 
 @router.get("/api/agents/{name}/view.png")
 async def view(
-    parts: Parts, name: Name, asked: Annotated[SightAsked, Query()], if_none_match: Match = ""
+    service: ServiceDep, name: Name, query: Annotated[ViewQuery, Query()], if_none_match: IfNoneMatch = ""
 ) -> Response:
-    """Draw what an agent's camera sees at a tick."""
-    snapshot = await parts.threads(parts.view.now)
+    """Render the view of an agent's camera at a tick."""
+    snapshot = await service.in_thread(service.snapshots.current)
     member = snapshot.results.member(name)
-    etag = f'W/"{member.pose_version}-{asked.tick}-{len(snapshot.results.bodies)}-{snapshot.etag[3:15]}"'
+    etag = f'W/"{member.pose_version}-{query.tick}-{len(snapshot.results.bodies)}-{snapshot.etag[3:15]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if etag == if_none_match:
         return Response(status_code=304, headers=headers)
-    picture = await parts.eyes.run(lambda: parts.eyes.see(snapshot, name, asked.tick))
+    renderer = service.renderer
+    picture = await renderer.run(lambda: renderer.render_view(snapshot, name, query.tick))
     return Response(picture, headers=headers, media_type="image/png")
 
 
 @router.get("/api/agents/{name}/loss.svg")
-async def loss(parts: Parts, name: Name, asked: Annotated[Nothing, Query()]) -> Response:
-    """Draw an agent's loss by training step, up to its newest publication."""
-    snapshot = await parts.threads(parts.view.now)
-    return await _drawing(parts, snapshot, f"loss {name}", lambda results: loss_curve(results, name))
+async def loss(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
+    """Plot an agent's loss by training step, up to its newest publication."""
+    snapshot = await service.in_thread(service.snapshots.current)
+    return await _drawing(service, snapshot, f"loss {name}", lambda results: loss_curve(results, name))
 
 
 @router.get("/api/edges/{source}/{target}/spectrum.svg")
 async def edge_spectrum(
-    parts: Parts, source: Name, target: Name, asked: Annotated[Nothing, Query()]
+    service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]
 ) -> Response:
-    """Draw an edge's singular values against those of shuffled pairs."""
-    snapshot = await parts.threads(parts.view.now)
-    find_edge(snapshot.results, source, target)
-    name = f"spectrum {source} {target}"
-    return await _drawing(parts, snapshot, name, lambda results: spectrum(results, source, target))
+    """Plot an edge's singular values and those of shuffled pairs."""
+    snapshot = await service.in_thread(service.snapshots.current)
+    edge = find_edge(snapshot.results, source, target)
+    key = f"spectrum {source} {target}"
+    return await _drawing(service, snapshot, key, lambda results: spectrum(results, edge))
 
 
 @router.get("/api/graph.svg")
-async def graph_drawing(parts: Parts, asked: Annotated[DrawingAsked, Query()]) -> Response:
-    """Draw the graph, seen from above the room."""
-    snapshot = await parts.threads(parts.view.now)
-    name = f"graph {asked.pictures} {asked.styled}" if asked.tick == 0 else ""
+async def graph_drawing(service: ServiceDep, query: Annotated[DrawingQuery, Query()]) -> Response:
+    """Draw the graph over the room as seen from above."""
+    snapshot, renderer = await service.in_thread(service.snapshots.current), service.renderer
+    key = f"graph {query.pictures} {query.styled}" if query.tick == 0 else ""
     return await _drawing(
-        parts, snapshot, name, lambda _: parts.eyes.graph(snapshot, asked.tick, asked.pictures, asked.styled)
-    )
+        service, snapshot, key,
+        lambda _: renderer.render_graph(snapshot, query.tick, query.pictures, query.styled),
+    )  # fmt: skip
 
 
-async def _drawing(parts: Parts, snapshot: Snapshot, name: str, draw: Any) -> Response:
-    """Draw on the drawing thread, once for each graph; a drawing without a name is not kept."""
-    run = functools.partial(snapshot.make, name, draw) if name else functools.partial(draw, snapshot.results)
-    found = snapshot.made.get(name) or await parts.eyes.run(run)
-    return Response(found, headers=OF_DRAWINGS, media_type=SVG)
+async def _drawing(
+    service: Service, snapshot: Snapshot, key: str, draw: Callable[[Results], bytes]
+) -> Response:
+    """Return a drawing, made on the render thread; one with a key is made once for each snapshot."""
+    found = snapshot.cache.get(key)
+    if found is None:
+        run = (
+            functools.partial(snapshot.cached, key, draw)
+            if key
+            else functools.partial(draw, snapshot.results)
+        )
+        found = await service.renderer.run(run)
+    return Response(found, headers=SVG_HEADERS, media_type=SVG)
 
 
-def tensor(vectors: Vectors) -> torch.Tensor:
+def to_tensor(vectors: Vectors) -> torch.Tensor:
     """Return vectors as one tensor, [K, D].
 
     Raises:
-        ProblemError: They are not equally long.
+        ProblemError: They have different lengths.
     """
     if len({len(vector) for vector in vectors}) > 1:
         raise ProblemError(

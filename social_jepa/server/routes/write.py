@@ -1,90 +1,90 @@
-"""Addresses that change a living simulation, the stream of what happens, and the page."""
+"""Routes that change a simulation, the event stream, and the page."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
-from social_jepa.server.models import AddAgent, MoveAgent, Name, Nothing, StreamStart
+from social_jepa.server.models import AddAgent, EmptyQuery, MoveAgent, Name, StreamQuery
 from social_jepa.server.problems import MALFORMED, ProblemError
-from social_jepa.server.routes.read import answer
-from social_jepa.server.service import Parts
+from social_jepa.server.responses import json_response
+from social_jepa.server.service import ServiceDep
 from social_jepa.server.static_files import docs_page, static_file
 
 router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+EVENT_ID = re.compile(r"[0-9]{1,15}")
 
 
 @router.post("/api/agents", status_code=201)
-def add(parts: Parts, asked: AddAgent) -> Response:
-    """Let an agent join: it learns its view, alone or taught by a peer, then negotiates with everybody."""
-    wanted = asked.model_dump(exclude_none=True)
-    added = parts.living.call("add_agent", wanted.pop("pose", ""), **wanted)
-    found = answer(parts.agent(added.name), 201)
-    found.headers["Location"] = f"/api/agents/{added.name}"
-    return found
+def add(service: ServiceDep, body: AddAgent) -> Response:
+    """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
+    request = body.model_dump(exclude_none=True)
+    added = service.client.call(lambda simulation: simulation.add_agent(**request))
+    headers = {"Location": f"/api/agents/{added.name}"}
+    return json_response(service.agent(added.name), 201, headers)
 
 
 @router.patch("/api/agents/{name}")
-def move(parts: Parts, name: Name, asked: MoveAgent) -> Response:
-    """Turn an agent's camera to another view; its edges go stale and are negotiated anew."""
-    parts.living.call("move_agent", name, asked.pose)
-    return answer(parts.agent(name))
+def move(service: ServiceDep, name: Name, body: MoveAgent) -> Response:
+    """Move an agent's camera to another pose; its edges become stale and are negotiated again."""
+    service.client.call(lambda simulation: simulation.move_agent(name, body.pose))
+    return json_response(service.agent(name))
 
 
 @router.delete("/api/agents/{name}", status_code=204)
-def remove(parts: Parts, name: Name, asked: Annotated[Nothing, Query()]) -> Response:
-    """Let an agent leave; its edges end with a tombstone."""
-    parts.living.call("remove_agent", name)
+def remove(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
+    """Remove an agent; its edges end with a tombstone."""
+    service.client.call(lambda simulation: simulation.remove_agent(name))
     return Response(status_code=204)
 
 
 @router.get("/api/stream")
 async def stream(
-    parts: Parts,
-    asked: Annotated[StreamStart, Query()],
+    service: ServiceDep,
+    query: Annotated[StreamQuery, Query()],
     last_event_id: Annotated[str, Header(max_length=40)] = "",
-) -> StreamingResponse:
-    """Send every event as it is written down (server-sent events).
+) -> Response:
+    """Send every event as the ledger records it (server-sent events).
 
-    The id of an event is its number. Who comes back with Last-Event-ID is told what it missed.
+    The id of an event is its number. A client that reconnects with Last-Event-ID receives all events after
+    that number; the header takes precedence over ``after``.
     """
-    after = asked.after
+    after = query.after
     if last_event_id:
-        if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 15:
-            raise ProblemError(MALFORMED, "Last-Event-ID is the number of the last event that was heard")
+        if not EVENT_ID.fullmatch(last_event_id):
+            raise ProblemError(MALFORMED, "Last-Event-ID is the number of the last event that was received")
         after = int(last_event_id)
-    lines = await parts.bell.listen(after)
-    return StreamingResponse(lines, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return await service.broadcaster.response(after)
 
 
 @router.get("/docs", include_in_schema=False)
 def documentation(request: Request) -> Response:
-    """Show the API's description as a page."""
+    """Return the description of the API as a page."""
     return Response(docs_page(request.app.openapi()), media_type="text/html")
 
 
 @router.get("/", include_in_schema=False)
-def front() -> Response:
-    """Show the page."""
+def page() -> Response:
+    """Return the page."""
     return _file("page.html")
 
 
 @router.get("/page.css", include_in_schema=False)
 def style() -> Response:
-    """Return how the page looks."""
+    """Return the page's style sheet."""
     return _file("page.css")
 
 
 @router.get("/page.js", include_in_schema=False)
 def script() -> Response:
-    """Return what the page does."""
+    """Return the page's script."""
     return _file("page.js")
 
 
 @router.get("/favicon.ico", include_in_schema=False)
 def icon() -> Response:
-    """Return nothing: the page has no icon, and browsers ask."""
+    """Return no content: browsers request an icon, and the page has none."""
     return Response(status_code=204)
 
 

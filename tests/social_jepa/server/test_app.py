@@ -1,4 +1,4 @@
-"""Laws of the HTTP API over a run folder whose simulation is down."""
+"""The HTTP API of a run folder whose simulation is down."""
 
 import contextlib
 import json
@@ -13,17 +13,17 @@ from agents.models.settings import KINDS
 from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, translate
 from social_jepa.graph.records import encode
 from social_jepa.graph.results import load_results
-from social_jepa.server import snapshots as view_module
+from social_jepa.server import snapshots
 from social_jepa.server.snapshots import quality_matrix
 from social_jepa.storage.ledger import Ledger
 from tests.support.command import call
-from tests.support.servers import client_of, copy_run, note
+from tests.support.servers import add_event, client_of, copy_run
 
 
 @pytest.fixture(autouse=True)
 def every_change_is_read(monkeypatch):
-    """A graph that a busy machine was slow to read would rightly be served for a little longer."""
-    monkeypatch.setattr(view_module, "SLOW", math.inf)
+    """On a busy machine a graph that was slow to read would be served for longer."""
+    monkeypatch.setattr(snapshots, "SLOW_SECONDS", math.inf)
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +38,29 @@ def api(results):
 
 
 @pytest.fixture
-def own(small_run, tmp_path):
-    """A run that this test may write to, and its client."""
+def writable(small_run, tmp_path):
+    """A run that a test may write to, and a client of its server."""
     folder = copy_run(small_run.folder, tmp_path)
     with client_of(folder) as client:
         yield folder, client
 
 
 def plain(record):
-    """A record as its JSON is read by other programs."""
+    """Return a record as its JSON decores."""
     return json.loads(encode(record))
 
 
-def problem(answer, status):
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    document = answer.json()
+def problem(response, status):
+    """Return the detail of a problem document."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
     assert set(document) == {"type", "title", "status", "detail"}
     assert document["status"] == status
     return document["detail"]
 
 
-def test_the_status_says_that_it_is_down_and_how_it_comes_back(api, results):
+def test_the_status_of_a_simulation_that_is_down_names_the_command_that_resumes_it(api, results):
     status = api.get("/api/status").json()
 
     assert not status["up"]
@@ -68,7 +69,7 @@ def test_the_status_says_that_it_is_down_and_how_it_comes_back(api, results):
     assert status["edges"] == {"accepted": 6, "refused": 5, "failed": 1}
 
 
-def test_the_graph_is_what_the_results_hold(api, results):
+def test_the_graph_equals_the_results(api, results):
     document = api.get("/api/graph").json()
 
     expected = plain(results.document)
@@ -78,19 +79,19 @@ def test_the_graph_is_what_the_results_hold(api, results):
     assert "cycles" in api.get("/api/graph?cycles=true").json()
 
 
-def test_the_graph_as_it_stood_before_anything_happened_is_a_conflict(api):
+def test_the_graph_before_the_first_event_is_a_conflict(api):
     assert "no graph of it" in problem(api.get("/api/graph", params={"as_of": "1000 days ago"}), 409)
     assert "as_of" in problem(api.get("/api/graph", params={"as_of": "yesterday"}), 422)
 
 
-def test_an_etag_answers_304_until_something_happens(own):
-    folder, client = own
+def test_an_etag_is_answered_with_304_until_the_ledger_changes(writable):
+    folder, client = writable
     first = client.get("/api/graph")
-    again = client.get("/api/graph", headers={"If-None-Match": first.headers["etag"]})
+    cached = client.get("/api/graph", headers={"If-None-Match": first.headers["etag"]})
 
-    assert again.status_code == 304
-    assert not again.content
-    note(folder, "moved", agent="agent-0")
+    assert cached.status_code == 304
+    assert not cached.content
+    add_event(folder, "moved", agent="agent-0")
     after = client.get("/api/graph", headers={"If-None-Match": first.headers["etag"]})
     assert after.status_code == 200
     assert after.headers["etag"] != first.headers["etag"]
@@ -99,11 +100,11 @@ def test_an_etag_answers_304_until_something_happens(own):
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
 @pytest.mark.parametrize("address", ["/api/agents", "/api/edges", "/api/edges?status=accepted"])
 def test_pages_cover_a_list_without_overlap(api, address, limit):
-    mark = "&" if "?" in address else "?"
-    whole = api.get(f"{address}{mark}limit=1000").json()
+    separator = "&" if "?" in address else "?"
+    whole = api.get(f"{address}{separator}limit=1000").json()
     found, offset = [], 0
     while offset is not None:
-        page = api.get(f"{address}{mark}limit={limit}&offset={offset}").json()
+        page = api.get(f"{address}{separator}limit={limit}&offset={offset}").json()
         assert len(page["items"]) <= limit
         assert page["total"] == whole["total"]
         found, offset = found + page["items"], page["next_offset"]
@@ -121,7 +122,7 @@ def test_events_are_paged_by_number(api, results, limit):
         assert found == [event.as_dict() for event in ledger.events()]
 
 
-def test_edges_are_filtered_by_their_ends_and_status(api):
+def test_edges_are_filtered_by_source_target_and_status(api):
     edges = api.get("/api/edges").json()["items"]
     refused = api.get("/api/edges?target=agent-3&status=refused").json()["items"]
 
@@ -130,7 +131,7 @@ def test_edges_are_filtered_by_their_ends_and_status(api):
     assert "agent-9" in problem(api.get("/api/edges?source=agent-9"), 404)
 
 
-def test_an_edge_has_its_figures_and_its_history(api, results):
+def test_an_edge_has_its_scores_and_its_history(api, results):
     edge = api.get("/api/edges/agent-0/agent-1").json()
     history = api.get("/api/edges/agent-0/agent-1/history").json()
 
@@ -142,45 +143,45 @@ def test_an_edge_has_its_figures_and_its_history(api, results):
 
 @pytest.mark.parametrize("count", [1, 1000])
 @pytest.mark.parametrize("via", [None, "best", ["agent-2"]])
-def test_translate_is_the_query_of_the_command_line(api, results, count, via):
+def test_translate_returns_the_translation_of_the_library(api, results, count, via):
     vectors = np.random.default_rng(0).normal(size=(count, results.agent("agent-0").core_dim)).tolist()
-    asked = {"from": "agent-0", "to": "agent-1", "vectors": vectors, "nearest": 3}
-    answer = api.post("/api/translate", json=asked if via is None else {**asked, "via": via}).json()
+    body = {"from": "agent-0", "to": "agent-1", "vectors": vectors, "nearest": 3}
+    response = api.post("/api/translate", json=body if via is None else {**body, "via": via}).json()
 
     path = find_path(results, "agent-0", "agent-1", via)
-    assert answer == plain(translate(results, path, torch.tensor(vectors, dtype=torch.float64), 3))
+    assert response == plain(translate(results, path, torch.tensor(vectors, dtype=torch.float64), 3))
 
 
 @pytest.mark.parametrize("ticks", [[0], [0, 4, 8], [123_456]])
-def test_translate_embeds_what_is_seen_at_ticks(api, results, ticks):
-    answer = api.post("/api/translate", json={"from": "agent-0", "to": "agent-1", "ticks": ticks}).json()
+def test_translate_encores_the_views_of_ticks(api, results, ticks):
+    response = api.post("/api/translate", json={"from": "agent-0", "to": "agent-1", "ticks": ticks}).json()
 
-    codes = encode_ticks(results, "agent-0", ticks)
-    assert answer["ticks"] == ticks
-    assert np.allclose(answer["vectors"], codes.tolist())
+    cores = encode_ticks(results, "agent-0", ticks)
+    assert response["ticks"] == ticks
+    assert np.allclose(response["vectors"], cores.tolist())
     assert np.allclose(
-        answer["translated"], translate(results, ["agent-0", "agent-1"], codes).translated, atol=1e-6
+        response["translated"], translate(results, ["agent-0", "agent-1"], cores).translated, atol=1e-6
     )
 
 
-def test_nearest_is_what_the_memory_holds(api, results):
-    memory = results.pools("agent-1").heldout
-    codes = memory.core()[:5].double()
-    answer = api.post("/api/nearest", json={"agent": "agent-1", "vectors": codes.tolist(), "top": 2}).json()
+def test_nearest_searches_the_heldout_ticks(api, results):
+    heldout = results.pools("agent-1").heldout
+    cores = heldout.core()[:5].double()
+    response = api.post("/api/nearest", json={"agent": "agent-1", "vectors": cores.tolist(), "top": 2}).json()
 
-    assert answer["nearest"] == plain(nearest_ticks(memory, codes, 2))
-    assert [found[0]["tick"] for found in answer["nearest"]] == list(memory.ids[:5])
+    assert response["nearest"] == plain(nearest_ticks(heldout, cores, 2))
+    assert [found[0]["tick"] for found in response["nearest"]] == list(heldout.ids[:5])
 
 
-def test_a_path_is_the_best_one(api, results):
-    answer = api.get("/api/path?from=agent-0&to=agent-2").json()
+def test_path_returns_the_best_path(api, results):
+    response = api.get("/api/path?from=agent-0&to=agent-2").json()
 
-    assert answer["path"] == results.graph.best_path("agent-0", "agent-2")
-    assert answer["expected_r2"] == pytest.approx(math.prod(hop["r2_core"] for hop in answer["hops"]))
+    assert response["path"] == results.graph.best_path("agent-0", "agent-2")
+    assert response["expected_r2"] == pytest.approx(math.prod(hop["r2_core"] for hop in response["hops"]))
     assert "refused" in problem(api.get("/api/path?from=agent-0&to=agent-3"), 409)
 
 
-def test_the_best_of_all_ways_is_the_best_path_of_each(api, results):
+def test_the_quality_matrix_has_the_quality_of_every_best_path(api, results):
     matrix = api.get("/api/quality").json()
     names = matrix["agents"]
 
@@ -193,16 +194,16 @@ def test_the_best_of_all_ways_is_the_best_path_of_each(api, results):
     assert matrix == plain(quality_matrix(results))
 
 
-def test_refusals_are_problem_documents_that_name_the_remedy(api):
-    asked = {"from": "agent-0", "to": "agent-3", "vectors": [[0.0, 0.0]]}
+def test_errors_are_problem_documents_that_name_the_remedy(api):
+    body = {"from": "agent-0", "to": "agent-3", "vectors": [[0.0, 0.0]]}
 
-    assert "refused" in problem(api.post("/api/translate", json={**asked, "from": "agent-1"}), 409)
-    assert "did you mean" in problem(api.post("/api/translate", json={**asked, "to": "agent-33"}), 404)
+    assert "refused" in problem(api.post("/api/translate", json={**body, "from": "agent-1"}), 409)
+    assert "did you mean" in problem(api.post("/api/translate", json={**body, "to": "agent-33"}), 404)
     assert "core" in problem(
-        api.post("/api/translate", json={**asked, "to": "agent-1", "vectors": [[0.0]]}), 422
+        api.post("/api/translate", json={**body, "to": "agent-1", "vectors": [[0.0]]}), 422
     )
     assert "equally long" in problem(
-        api.post("/api/translate", json={**asked, "to": "agent-1", "vectors": [[0.0], [0.0, 1.0]]}), 422
+        api.post("/api/translate", json={**body, "to": "agent-1", "vectors": [[0.0], [0.0, 1.0]]}), 422
     )
     assert "/docs" in problem(api.get("/nowhere"), 404)
     assert "GET" in problem(api.put("/api/graph", json={}), 405)
@@ -216,13 +217,13 @@ def test_refusals_are_problem_documents_that_name_the_remedy(api):
         ("DELETE", "/api/agents/agent-0", None),
     ],
 )
-def test_what_needs_a_simulation_says_how_to_bring_it_up(api, results, method, address, body):
+def test_routes_that_need_a_simulation_name_the_command_that_resumes_it(api, results, method, address, body):
     detail = problem(api.request(method, address, json=body), 409)
 
     assert f"social-jepa resume {results.folder.path}" in detail
 
 
-def test_a_folder_without_a_graph_says_so(small_run, tmp_path):
+def test_a_folder_without_a_ledger_is_unavailable(small_run, tmp_path):
     folder = copy_run(small_run.folder, tmp_path)
     folder.ledger_file.unlink()
     with client_of(folder) as client:
@@ -230,14 +231,14 @@ def test_a_folder_without_a_graph_says_so(small_run, tmp_path):
         assert "no ledger" in problem(client.get("/api/status"), 503)
 
 
-def test_serve_refuses_a_folder_that_is_none_and_a_host_without_a_token(results, tmp_path):
+def test_serve_refuses_a_folder_without_a_run_and_a_public_host_without_a_token(results, tmp_path):
     assert call("serve", "--run", tmp_path).status == 2
-    said = call("serve", "--run", results.folder.path, "--host", "0.0.0.0")
-    assert said.status == 2
-    assert "SOCIAL_JEPA_TOKEN" in said.err
+    result = call("serve", "--run", results.folder.path, "--host", "0.0.0.0")
+    assert result.status == 2
+    assert "SOCIAL_JEPA_TOKEN" in result.err
 
 
-def test_the_page_offers_every_kind_that_is_known(api):
+def test_the_page_offers_every_kind_of_world_model(api):
     select = re.search(r'<select name="kind">(.*?)</select>', api.get("/").text).group(1)
 
     assert re.findall(r"<option>(\w+)</option>", select) == list(KINDS)

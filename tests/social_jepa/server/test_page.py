@@ -1,4 +1,4 @@
-"""The page in a real browser, over a simulation that lives."""
+"""The page in a browser, with a simulation that is up."""
 
 import contextlib
 import time
@@ -11,7 +11,7 @@ from tests.support.servers import running
 from tests.support.simulations import up
 
 CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE = 90  # seconds for a newcomer to learn and to negotiate
+TIMEOUT = 90  # seconds for a joiner to train and negotiate
 
 pytestmark = [
     pytest.mark.ray,
@@ -20,20 +20,20 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def living(ray_local, tmp_path_factory):
-    """Two agents that understand each other, in a simulation that is up."""
-    simulation = up(tmp_path_factory.mktemp("page") / "run")
+def simulation(ray_local, tmp_path_factory):
+    """A simulation that is up, with two agents whose edges are settled."""
+    started = up(tmp_path_factory.mktemp("page") / "run")
     try:
-        simulation.wait(timeout=120)
-        yield simulation
+        started.wait(timeout=120)
+        yield started
     finally:
         with contextlib.suppress(RuntimeError, ValueError):
-            simulation.down()
+            started.down()
 
 
 @pytest.fixture(scope="module")
-def address(living):
-    with running(living.folder) as found:
+def address(simulation):
+    with running(simulation.folder) as found:
         yield found
 
 
@@ -50,37 +50,37 @@ def browser():
 
 @pytest.fixture
 def visit(browser, address):
-    """Open the page at a width; complaints of the browser, and requests to other hosts, fail the test."""
-    complaints, contexts = [], []
+    """Open the page at a width; errors of the browser and requests to other hosts fail the test."""
+    errors, contexts = [], []
 
     def open_page(width, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if not expected(said) else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: complaints.append(asked.url) if leaves(asked.url) else None)
+        page.on("console", lambda message: None if expected(message) else errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: errors.append(request.url) if is_external(request.url) else None)
         page.goto(address)
         page.wait_for_selector("#graph svg g.edge")
         return page
 
-    def expected(said):  # browsers tell of every request that was refused
-        return said.type == "log" or "status of 422" in said.text
+    def expected(message):  # browsers log every response that is an error
+        return message.type == "log" or "status of 422" in message.text
 
-    def leaves(url):
+    def is_external(url):
         return url.startswith("http") and urlsplit(url).netloc != urlsplit(address).netloc
 
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert errors == []
 
 
-def until(page, true, patience=20):
-    """Ask the page again and again: its security policy lets nothing else wait inside."""
-    end = time.monotonic() + patience
-    while not page.evaluate(true):
-        assert time.monotonic() < end, true
+def until(page, condition, timeout=20):
+    """Poll a condition: the page's security policy forbids waiting inside the page."""
+    deadline = time.monotonic() + timeout
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
         page.wait_for_timeout(50)
 
 
@@ -88,7 +88,7 @@ def names(page):
     return page.locator("#agents tr th").all_text_contents()
 
 
-def test_the_page_shows_the_agents_their_pictures_and_their_edges(visit):
+def test_the_page_shows_agents_views_and_edges(visit):
     page = visit(1280)
 
     assert names(page) == ["agent-0", "agent-1"]
@@ -100,7 +100,7 @@ def test_the_page_shows_the_agents_their_pictures_and_their_edges(visit):
     page.wait_for_selector("#events li")
 
 
-def test_an_edge_shows_what_is_behind_it_by_mouse_and_by_keyboard(visit):
+def test_an_edge_shows_its_details_by_mouse_and_by_keyboard(visit):
     page = visit(1280)
     page.locator("#matrix button").first.click()
     page.wait_for_selector("#edge img")
@@ -112,7 +112,7 @@ def test_an_edge_shows_what_is_behind_it_by_mouse_and_by_keyboard(visit):
     until(page, "document.querySelector('#edge img')?.naturalWidth > 0")
 
 
-def test_a_question_is_answered_with_pictures(visit):
+def test_a_query_is_answered_with_views(visit):
     page = visit(1280)
     page.fill("#query [name=tick]", "4")
     page.click("#query button")
@@ -122,7 +122,7 @@ def test_a_question_is_answered_with_pictures(visit):
     assert page.locator("#answer figure").count() == 6
 
 
-def test_a_mistake_is_said_in_words(visit):
+def test_an_invalid_query_shows_the_error(visit):
     page = visit(1280)
     page.select_option("#query [name=to]", "agent-0")
     page.click("#query button")
@@ -132,7 +132,7 @@ def test_a_mistake_is_said_in_words(visit):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overflows_on_a_phone(visit, scheme):
+def test_the_page_fits_a_phone(visit, scheme):
     page = visit(360, scheme)
     page.locator("#matrix button").first.click()
     page.click("#query button")
@@ -141,32 +141,32 @@ def test_nothing_overflows_on_a_phone(visit, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_an_agent_joins_through_the_form_moves_and_leaves(visit, living):
+def test_an_agent_joins_through_the_form_moves_and_leaves(visit, simulation):
     page = visit(1280)
     page.fill("#add [name=pose]", "0,3.2,4.8,90,-35")
     page.fill("#add [name=name]", "guest")
     page.click("#add button")
-    until(page, "document.querySelector('#add .message').textContent.includes('guest joined')", PATIENCE)
+    until(page, "document.querySelector('#add .message').textContent.includes('guest joined')", TIMEOUT)
     for edge in ('[data-from="guest"][data-to="agent-0"]', '[data-from="agent-0"][data-to="guest"]'):
-        page.wait_for_selector(f"#graph g.edge{edge}", timeout=1000 * PATIENCE)
+        page.wait_for_selector(f"#graph g.edge{edge}", timeout=1000 * TIMEOUT)
     assert "guest" in names(page)
 
     page.click('[aria-label="Move guest"]')
     page.fill("#move [name=pose]", "0.5,3.2,4.8,95,-35")
     page.click("#move [value=go]")
     until(page, "!document.querySelector('#move').open")
-    moved = next(agent for agent in living.status() if agent.name == "guest")
+    moved = next(agent for agent in simulation.status() if agent.name == "guest")
     assert moved.pose.startswith("0.5,")
 
     page.click('[aria-label="Remove guest"]')
     page.click("#remove [value=go]")
-    until(page, "document.querySelectorAll('#agents tr').length === 2", PATIENCE)
+    until(page, "document.querySelectorAll('#agents tr').length === 2", TIMEOUT)
     until(page, "document.querySelector('#events').textContent.includes('guest left')")
 
 
-def test_the_page_says_that_the_simulation_went_down(visit, living):
+def test_the_page_shows_that_the_simulation_is_down(visit, simulation):
     page = visit(1280)
-    living.down()
+    simulation.down()
     until(page, "document.querySelector('#up').textContent === 'down'")
 
     assert "social-jepa resume" in page.locator("#remedy").text_content()

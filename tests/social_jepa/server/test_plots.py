@@ -1,4 +1,4 @@
-"""What the server draws, counts and describes."""
+"""Views, drawings, metrics and the description of the API."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from social_jepa.report.rendering import Observer
+from social_jepa.graph.observer import Observer
 from tests.support.servers import client_of
 
 
@@ -21,33 +21,35 @@ def api(results):
         yield client
 
 
-def test_a_view_is_what_the_camera_sees(api, results):
-    answer = api.get("/api/agents/agent-1/view.png?tick=7")
+def test_a_view_is_what_the_observer_renders(api, results):
+    response = api.get("/api/agents/agent-1/view.png?tick=7")
     with Observer(results) as observer:
-        seen = observer.render("agent-1", 7)
+        expected = observer.render("agent-1", 7)
 
-    assert answer.headers["content-type"] == "image/png"
-    assert np.array_equal(np.array(Image.open(io.BytesIO(answer.content))), seen)
-    again = api.get("/api/agents/agent-1/view.png?tick=7", headers={"If-None-Match": answer.headers["etag"]})
-    assert again.status_code == 304
+    assert response.headers["content-type"] == "image/png"
+    assert np.array_equal(np.array(Image.open(io.BytesIO(response.content))), expected)
+    cached = api.get(
+        "/api/agents/agent-1/view.png?tick=7", headers={"If-None-Match": response.headers["etag"]}
+    )
+    assert cached.status_code == 304
 
 
 @pytest.mark.parametrize(
-    "address",
+    "path",
     ["graph.svg", "graph.svg?pictures=linked&styled=false", "agents/agent-0/loss.svg",
      "edges/agent-0/agent-1/spectrum.svg", "edges/agent-0/agent-3/spectrum.svg"],
 )  # fmt: skip
-def test_drawings_are_files_of_their_own(api, address):
-    answer = api.get(f"/api/{address}")
+def test_drawings_are_complete_svg_files(api, path):
+    response = api.get(f"/api/{path}")
 
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "image/svg+xml"
-    assert answer.text.startswith("<svg")
-    assert "http://www.w3.org/2000/svg" in answer.text
-    assert "<script" not in answer.text
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/svg+xml"
+    assert response.text.startswith("<svg")
+    assert "http://www.w3.org/2000/svg" in response.text
+    assert "<script" not in response.text
 
 
-def test_refused_edges_are_told_apart_without_colour(api):
+def test_refused_edges_are_recognizable_without_color(api):
     drawing = api.get("/api/graph.svg").text
 
     assert "✕" in drawing
@@ -67,7 +69,7 @@ def test_metrics_hold_agents_edges_and_requests(api, results):
     assert 'route="/api/status"' in text
 
 
-def test_docs_need_no_network_and_name_every_address(api):
+def test_docs_need_no_network_and_name_every_route(api):
     text, described = api.get("/docs").text, api.get("/api/openapi.json").json()
 
     assert "//" not in text.replace("<!DOCTYPE html>", "").replace("http://", "").replace("https://", "")

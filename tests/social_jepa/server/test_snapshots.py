@@ -1,36 +1,34 @@
-"""Laws of when the server reads a run again."""
+"""When the server reads the graph of a run again."""
 
 import contextlib
 import math
 
-from social_jepa.server import snapshots as view_module
+from social_jepa.server import snapshots
 from social_jepa.server.snapshots import SnapshotCache
-from tests.support.servers import copy_run, note
+from tests.support.servers import add_event, copy_run
 
 
-def test_the_graph_is_read_again_only_when_something_happened(small_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(view_module, "SLOW", math.inf)
+def test_the_graph_is_read_again_only_after_a_change(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshots, "SLOW_SECONDS", math.inf)
     folder = copy_run(small_run.folder, tmp_path)
-    view = SnapshotCache(folder)
-    with contextlib.closing(view):
-        first = view.now()
+    with contextlib.closing(SnapshotCache(folder)) as cache:
+        first = cache.current()
 
-        assert view.now() is first
+        assert cache.current() is first
         folder.simulation_file.write_text("{}")
-        second = view.now()
+        second = cache.current()
         assert second is not first
-        note(folder, "moved", agent="agent-0")
-        assert view.now() is not second
+        add_event(folder, "moved", agent="agent-0")
+        assert cache.current() is not second
 
 
-def test_a_graph_that_is_slow_to_read_may_be_a_little_older(small_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(view_module, "SLOW", -1.0)
-    monkeypatch.setattr(view_module, "PATIENCE", 1e9)
+def test_a_graph_that_is_slow_to_read_is_kept_longer(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshots, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(snapshots, "MAX_AGE_FACTOR", 1e9)
     folder = copy_run(small_run.folder, tmp_path)
-    view = SnapshotCache(folder)
-    with contextlib.closing(view):
-        first = view.now()
-        note(folder, "moved", agent="agent-0")
-        assert view.now() is first
-        monkeypatch.setattr(view_module, "PATIENCE", 0.0)
-        assert view.now() is not first
+    with contextlib.closing(SnapshotCache(folder)) as cache:
+        first = cache.current()
+        add_event(folder, "moved", agent="agent-0")
+        assert cache.current() is first
+        monkeypatch.setattr(snapshots, "MAX_AGE_FACTOR", 0.0)
+        assert cache.current() is not first

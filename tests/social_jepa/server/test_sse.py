@@ -1,4 +1,4 @@
-"""The stream of events, on a real port: in order, none twice, none left out."""
+"""The event stream at a real port: every event once and in order."""
 
 import contextlib
 import json
@@ -7,8 +7,9 @@ import threading
 import httpx2 as httpx
 import pytest
 
+from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.ledger import Ledger
-from tests.support.servers import copy_run, running
+from tests.support.servers import add_event, copy_run, running
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +19,9 @@ def served(small_run, tmp_path_factory):
         yield folder, address
 
 
-def note(folder, *words):
-    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-        for word in words:
-            ledger.event(word)
+def add_events(folder, *types):
+    for event_type in types:
+        add_event(folder, event_type)
 
 
 def newest(folder):
@@ -29,15 +29,15 @@ def newest(folder):
         return ledger.version()[2]
 
 
-def listen(address, count, after=None, headers=None, began=None):
-    """Return (id, document) of the next events."""
+def listen(address, count, after=None, headers=None, started=None):
+    """Return (id, document) of the next events; set `started` once the stream is open."""
     found, number = [], None
     params = {} if after is None else {"after": after}
-    with httpx.stream("GET", f"{address}/api/stream", params=params, headers=headers, timeout=20) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        for line in answer.iter_lines():
-            if began and line.startswith("retry"):
-                began.set()
+    with httpx.stream("GET", f"{address}/api/stream", params=params, headers=headers, timeout=20) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        for line in response.iter_lines():
+            if started and line.startswith("retry"):
+                started.set()
             if line.startswith("id: "):
                 number = int(line[4:])
             if line.startswith("data: "):
@@ -47,40 +47,40 @@ def listen(address, count, after=None, headers=None, began=None):
     return found
 
 
-def test_every_new_event_is_told_in_order(served):
+def test_every_new_event_is_sent_in_order(served):
     folder, address = served
-    began, heard = threading.Event(), []
-    listener = threading.Thread(target=lambda: heard.extend(listen(address, 3, began=began)))
+    started, received = threading.Event(), []
+    listener = threading.Thread(target=lambda: received.extend(listen(address, 3, started=started)))
     listener.start()
-    assert began.wait(10)
+    assert started.wait(10)
     before = newest(folder)
-    note(folder, "one", "two", "three")
+    add_events(folder, "one", "two", "three")
     listener.join(20)
 
-    assert [document["type"] for _, document in heard] == ["one", "two", "three"]
-    assert [number for number, _ in heard] == [before + 1, before + 2, before + 3]
-    assert all(number == document["number"] for number, document in heard)
+    assert [document["type"] for _, document in received] == ["one", "two", "three"]
+    assert [number for number, _ in received] == [before + 1, before + 2, before + 3]
+    assert all(number == document["number"] for number, document in received)
 
 
-def test_who_comes_back_is_told_what_it_missed(served):
+def test_a_client_that_reconnects_receives_the_events_that_it_missed(served):
     folder, address = served
-    note(folder, "before")
+    add_events(folder, "before")
     last = newest(folder)
-    note(folder, "missed-1", "missed-2")
+    add_events(folder, "missed-1", "missed-2")
 
-    heard = listen(address, 2, headers={"Last-Event-ID": str(last)})
-    assert [document["type"] for _, document in heard] == ["missed-1", "missed-2"]
+    received = listen(address, 2, headers={"Last-Event-ID": str(last)})
+    assert [document["type"] for _, document in received] == ["missed-1", "missed-2"]
 
 
-def test_the_id_wins_over_the_address_that_the_browser_began_with(served):
+def test_last_event_id_takes_precedence_over_after(served):
     folder, address = served
-    note(folder, "old", "new")
+    add_events(folder, "old", "new")
 
-    heard = listen(address, 1, after=0, headers={"Last-Event-ID": str(newest(folder) - 1)})
-    assert heard[0][1]["type"] == "new"
+    received = listen(address, 1, after=0, headers={"Last-Event-ID": str(newest(folder) - 1)})
+    assert received[0][1]["type"] == "new"
 
 
-def test_the_whole_story_can_be_heard(served):
+def test_all_events_can_be_received(served):
     folder, address = served
     with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
         events = [event.as_dict() for event in ledger.events()]
@@ -88,23 +88,46 @@ def test_the_whole_story_can_be_heard(served):
     assert [document for _, document in listen(address, len(events), after=0)] == events
 
 
-@pytest.mark.parametrize("word", ["-1", "one", "1e3", "٣", "9" * 16])
-def test_an_id_that_is_no_number_is_refused(served, word):
-    answer = httpx.get(f"{served[1]}/api/stream", headers={"Last-Event-ID": word.encode()})
+@pytest.mark.parametrize("event_id", ["-1", "one", "1e3", "٣", "9" * 16])
+def test_a_last_event_id_that_is_not_a_number_is_refused(served, event_id):
+    response = httpx.get(f"{served[1]}/api/stream", headers={"Last-Event-ID": event_id.encode()})
 
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_a_server_ends_while_somebody_listens(small_run):
+def test_a_server_ends_while_a_client_listens(small_run):
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(running(small_run.folder))
-        began, heard = threading.Event(), []
-        listener = threading.Thread(target=lambda: heard.extend(listen(address, 1, began=began)))
+        started, received = threading.Event(), []
+        listener = threading.Thread(target=lambda: received.extend(listen(address, 1, started=started)))
         listener.start()
-        assert began.wait(10)
+        assert started.wait(10)
         stack.close()
         listener.join(10)
 
         assert not listener.is_alive()
-        assert not heard
+        assert not received
+
+
+def test_one_read_of_the_ledger_serves_all_listeners(small_run, tmp_path, monkeypatch):
+    folder, reads = copy_run(small_run.folder, tmp_path), []
+    read = EventBroadcaster._read
+    monkeypatch.setattr(EventBroadcaster, "_read", lambda *args: reads.append(1) or read(*args))
+    with running(folder) as address:
+        started = [threading.Event() for _ in range(4)]
+        received = [[] for _ in started]
+        listeners = [
+            threading.Thread(target=lambda r=r, s=s: r.extend(listen(address, 2, started=s)))
+            for r, s in zip(received, started, strict=True)
+        ]
+        for listener, event in zip(listeners, started, strict=True):
+            listener.start()
+            assert event.wait(10)
+        with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+            ledger.record(events=[("one", {}), ("two", {})])
+        for listener in listeners:
+            listener.join(20)
+
+    assert [[document["type"] for _, document in found] for found in received] == [["one", "two"]] * 4
+    assert len(reads) == 1

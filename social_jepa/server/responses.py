@@ -1,0 +1,218 @@
+"""Responses of the API as typed records, and the state that metrics are collected from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Response
+from msgspec import UNSET, UnsetType
+
+from alignment.status import Status
+from social_jepa.graph.records import (
+    AgentRecord,
+    AgentStatus,
+    EdgeRecord,
+    MemberRecord,
+    NearestTick,
+    PathQuality,
+    Record,
+    Translation,
+    as_dict,
+    encode,
+)
+from social_jepa.graph.results import Results
+
+
+class AgentView(Record, frozen=True, kw_only=True):
+    """One agent as /api/agents returns it: its status, its progress and its published model.
+
+    ``joined`` is false while a joiner starts: the ledger does not contain it yet.
+    """
+
+    name: str
+    kind: str
+    pose: str
+    teacher: str
+    incarnation: int
+    phase: str
+    waiting_for: str = ""
+    failure: str = ""
+    note: str = ""
+    settled: bool = False
+    checkpoint: str = ""
+    node: str = ""
+    device: str = ""
+    pid: int = 0
+    joined: bool = True
+    step: int = 0
+    steps: int = 0
+    recorded: int = 0
+    next_tick: int = 0
+    frames: int = 0
+    loss: float | None = None
+    frames_per_s: float | None = None
+    drift: float | None = None
+    saved_at: float | None = None
+    dim: int | None = None
+    core_dim: int | None = None
+    collapsed: bool | None = None
+    probe_r2: float | None = None
+    effective_rank: float | None = None
+    published_at: float | None = None
+
+    @classmethod
+    def of_status(cls, status: AgentStatus, published: AgentRecord | None, joined: bool) -> "AgentView":
+        """Return the view of an agent whose simulation is up."""
+        keys = (
+            "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "settled",
+            "checkpoint", "node", "device", "pid",
+        )  # fmt: skip
+        fields = {key: getattr(status, key) for key in keys}
+        fields["phase"] = "failed" if status.failure else status.phase
+        if status.progress is not None:
+            numbers = (
+                "step", "steps", "recorded", "next_tick", "frames",
+                "loss", "frames_per_s", "drift", "saved_at",
+            )  # fmt: skip
+            fields |= {key: getattr(status.progress, key) for key in numbers}
+        return cls(**fields, **_model_fields(published), joined=joined)
+
+    @classmethod
+    def of_member(cls, member: MemberRecord, published: AgentRecord | None) -> "AgentView":
+        """Return the view of an agent whose simulation is down: its newest publication."""
+        fields: dict[str, Any] = {key: getattr(member, key) for key in ("name", "kind", "pose", "teacher")}
+        if published is None:
+            return cls(**fields, incarnation=0, phase="down")
+        keys = ("incarnation", "checkpoint", "node", "device", "frames_per_s")
+        fields |= {key: getattr(published, key) for key in keys}
+        loss = published.losses[-1] if published.losses else None
+        return cls(**fields, **_model_fields(published), phase="down", step=published.steps, loss=loss)
+
+
+class AgentDetail(AgentView, frozen=True, kw_only=True):
+    """One agent with the autocorrelation of each dimension; null before it has published."""
+
+    autocorrelation: tuple[float, ...] | None = None
+
+
+class ServerStatus(Record, frozen=True, kw_only=True):
+    """The state of a run and of its simulation."""
+
+    run: str
+    name: str
+    up: bool
+    trouble: str
+    remedy: str
+    agents: Mapping[str, int]
+    edges: Mapping[str, int]
+    version: tuple[int, int, int]
+    events: int
+    next_tick: int
+    seed: int
+    config_hash: str
+    frame_size: int
+
+
+class ListPage(Record, frozen=True, kw_only=True):
+    """A part of a list, and the offset of the next part; null at the end."""
+
+    items: list[Any]
+    total: int
+    offset: int
+    limit: int
+    next_offset: int | None
+
+
+class EventPage(Record, frozen=True, kw_only=True):
+    """Events after a number, and the number to continue after."""
+
+    items: list[dict[str, Any]]
+    after: int
+    limit: int
+    next_after: int
+
+
+class QualityMatrix(Record, frozen=True, kw_only=True):
+    """Quality of every ordered pair: rows are sources, columns targets."""
+
+    agents: list[str]
+    status: list[list[Status | None]]
+    r2_core: list[list[float | None]]
+    best: list[list[float]]
+
+
+class TranslateResponse(Translation, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
+    """A translation; if ticks were given, with these ticks and the core vectors that encode them."""
+
+    ticks: list[int] | UnsetType = UNSET
+    vectors: list[list[float]] | UnsetType = UNSET
+
+
+class NearestResponse(Record, frozen=True, kw_only=True):
+    """Nearest held-out ticks of each vector."""
+
+    agent: str
+    nearest: list[list[NearestTick]]
+
+
+class Hop(Record, frozen=True, kw_only=True):
+    """One edge of a path."""
+
+    source: str
+    target: str
+    r2_core: float | None
+    null_r2: float | None
+
+
+class PathResponse(PathQuality, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
+    """A path with its edges."""
+
+    hops: list[Hop]
+
+
+class Problem(Record, frozen=True, kw_only=True):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What metrics are collected from: whether the simulation is up, its agents and its edges."""
+
+    up: bool
+    agents: Sequence[AgentView]
+    edges: Sequence[EdgeRecord]
+
+
+def agent_views(statuses: Sequence[AgentStatus], results: Results | None) -> list[AgentView]:
+    """Return all agents: from their statuses while the simulation is up, else from the ledger."""
+    published = {agent.name: agent for agent in results.document.agents} if results else {}
+    members = results.members if results else ()
+    if statuses:
+        names = {member.name for member in members}
+        return [
+            AgentView.of_status(status, published.get(status.name), status.name in names)
+            for status in statuses
+        ]
+    return [AgentView.of_member(member, published.get(member.name)) for member in members]
+
+
+def edge_summary(edge: EdgeRecord) -> dict[str, Any]:
+    """Return an edge without its scores by number of anchor pairs, as plain values."""
+    return {key: value for key, value in as_dict(edge).items() if key != "budget"}
+
+
+def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON response of records or plain values; NaN and infinity become null."""
+    return Response(encode(document), status, headers, "application/json")
+
+
+def _model_fields(published: AgentRecord | None) -> dict[str, Any]:
+    if published is None:
+        return {}
+    keys = ("dim", "core_dim", "collapsed", "probe_r2", "effective_rank", "published_at")
+    return {key: getattr(published, key) for key in keys}
