@@ -11,7 +11,7 @@ from benchmarks.harness import BenchmarkError, Effort, Metric, log, seconds
 from benchmarks.scale.whole_run import mean
 from benchmarks.soak.common import CURRENT, simulation_up, wait_until
 from social_jepa.graph.records import EdgeRecord
-from social_jepa.report.distillation_savings import saving
+from social_jepa.report.distillation_savings import distillation_savings
 from social_jepa.runtime.membership import write_pose
 from social_jepa.runtime.simulation import Simulation
 
@@ -44,13 +44,13 @@ def join_and_leave(simulation: Simulation, pose: str, teacher: str) -> dict[str,
     if not scored:
         raise BenchmarkError(f"no edge of {name} was scored")
     agent = simulation.results().agent(name)
-    saved = saving(simulation.results(), name)
+    savings = distillation_savings(simulation.results(), name)
     log(f"  {name}{f' with teacher {teacher}' if teacher else ' alone'} joined in {duration:.1f} s")
     simulation.remove_agent(name)
     return {
         "seconds": duration, "probe": agent.probe_r2, "core": mean(scored),
-        "read": saved["read"] if teacher else saved["read_alone"],
-        "recorded": saved["recorded"] if teacher else saved["recorded_alone"],
+        "read": savings.read if teacher else savings.read_alone,
+        "recorded": savings.recorded if teacher else savings.recorded_alone,
     }  # fmt: skip
 
 

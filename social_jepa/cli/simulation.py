@@ -118,9 +118,10 @@ def add_agent(
         place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent.pose.split(","))
         typer.echo(f"{agent.name} joined at {place}" + (", edges settled" if wait else ""))
     if wait and teacher:
-        from social_jepa.report.distillation_savings import saving, told
+        from social_jepa.report.distillation_savings import describe_savings, distillation_savings
 
-        typer.echo(told(teacher, agent, saving(simulation.results(), agent.name)))
+        savings = distillation_savings(simulation.results(), agent.name)
+        typer.echo(describe_savings(teacher, agent, savings))
 
 
 @app.command("move-agent")

@@ -1,4 +1,4 @@
-"""One figure of the report: matplotlib SVG in the page's own colours, which change by day and by night."""
+"""Plots of the report: matplotlib SVG in the colors of the page, which differ in light and dark mode."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from social_jepa.report.tables import escape
 
-# matplotlib wants colours, the page has CSS variables: each of these stands for one until the SVG is written.
+# matplotlib needs colors, the page has CSS variables: each of these is replaced by one in the SVG.
 INKS = {"ink": "#010101", "muted": "#010102", "line": "#010103"} | {
     f"s{i}": f"#0102{i:02d}" for i in range(8)
 }
@@ -37,35 +37,35 @@ WIDE, SMALL = (4.8, 3.0), (4.1, 2.4)  # inches; the page scales them
 
 
 def color(index: int) -> str:
-    """Return an agent's colour."""
+    """Return the name of an agent's color."""
     return f"s{index % 8}"
 
 
 def plot(
-    name: str, title: str, size: tuple[float, float], paint: Callable[[Axes], None], note: str = ""
+    name: str, title: str, size: tuple[float, float], draw: Callable[[Axes], None], note: str = ""
 ) -> str:
-    """Return a figure with its title, a sentence, as HTML; equal arguments give equal text.
+    """Return a plot with its title as HTML; equal arguments give equal text.
 
     Args:
-        name: Unlike that of any other figure on the page: its ids begin with it.
-        title: Plain text.
+        name: Prefix of its ids, unique on the page.
+        title: A sentence, plain text.
         size: Width and height in inches.
-        paint: Draws into the axes.
-        note: What the reader must know besides, plain text.
+        draw: Draws into the axes.
+        note: Remark below the plot, plain text.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
-        paint(figure.subplots())
+        draw(figure.subplots())
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = re.sub(
         r"<metadata>.*?</metadata>", "", buffer.getvalue()[buffer.getvalue().index("<svg") :], flags=re.DOTALL
     )
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'(url\(|xlink:href=")#', rf"\1#{name}-", text)
-    for ink, stand_in in INKS.items():
-        text = text.replace(stand_in, f"var(--{ink})")
+    for ink, placeholder in INKS.items():
+        text = text.replace(placeholder, f"var(--{ink})")
     opening = f'<svg viewBox="0 0 {72 * size[0]:g} {72 * size[1]:g}" role="img" aria-label="{escape(title)}" '
     text = opening + 'xmlns:xlink="http://www.w3.org/1999/xlink">' + text[text.index(">") + 1 :]
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{text}{said}</figure>'
+    remark = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{text}{remark}</figure>'

@@ -1,4 +1,4 @@
-"""The social translation graph as a picture: agents where their cameras stand, edges as curved arrows."""
+"""The social translation graph as SVG: agents at the positions of their cameras, edges as curved arrows."""
 
 import cmath
 import math
@@ -15,25 +15,26 @@ from social_jepa.report.tables import escape, number
 
 WIDTH = 760.0  # units of the drawing
 BEND = 0.13  # how far an edge curves away from the straight line, as a share of its length
-VIEW = 2.6  # metres of the faint wedge that shows where a camera looks
-MOST_LABELLED = 8  # agents up to which every edge carries its figure
-STEPS = 120  # samples of a curve when looking for where it leaves a card
+VIEW = 2.6  # meters of the faint wedge that shows a camera's direction
+MAX_LABELED = 8  # agents up to which every edge has a label
+STEPS = 120  # samples of a curve, to find where it leaves a card
 SIDES = {4: 108.0, 8: 84.0, 24: 48.0, math.inf: 32.0}  # side of a picture by the number of agents
-CLASSES = (0.2, 0.4, 0.6, 0.8)  # borders between the five shades of an edge
+CLASSES = (0.2, 0.4, 0.6, 0.8)  # thresholds between the five shades of an edge
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
-class Plan:
+class Layout:
     """The room seen from above, x to the right and z down the page; points are complex numbers.
 
     Attributes:
-        cameras: Where each camera stands, in units of the drawing.
-        cards: Centre of each agent's card; its camera, unless two cards would cover each other.
+        cameras: Position of each camera, in units of the drawing.
+        cards: Center of each agent's card: its camera, unless two cards would overlap.
         side: Side of the square picture on a card.
-        scale: Units to a metre.
-        origin: Centre of the room.
+        scale: Units per meter.
+        origin: Center of the room.
+        height: Height of the drawing.
     """
 
     cameras: Mapping[str, complex]
@@ -49,10 +50,10 @@ class Plan:
         return max(0.3 * self.side, 16.0)
 
     def card(self, name: str, gap: float = 0.0) -> Box:
-        """Return the place of an agent's picture and name."""
-        centre, half = self.cards[name], self.side / 2 + gap
-        bottom = centre.imag + half + self.caption
-        return centre.real - half, centre.imag - half, centre.real + half, bottom
+        """Return the box of an agent's picture and name, enlarged by a gap."""
+        center, half = self.cards[name], self.side / 2 + gap
+        bottom = center.imag + half + self.caption
+        return center.real - half, center.imag - half, center.real + half, bottom
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class AgentCard:
     """One agent of the drawing.
 
     Attributes:
+        name: Its name.
+        pose: Pose of its camera.
         published: Its record; None while it has not published a model of its view.
     """
 
@@ -77,26 +80,26 @@ def agent_cards(results: Results) -> list[AgentCard]:
     ]
 
 
-def plan(agents: Sequence[AgentCard], room_size: float) -> Plan:
-    """Place the cards so that the whole room fits and none covers another."""
+def lay_out(agents: Sequence[AgentCard], room_size: float) -> Layout:
+    """Return a layout in which the whole room fits and no two cards overlap."""
     places = {agent.name: complex(agent.pose.x, agent.pose.z) for agent in agents}
     side = next(size for most, size in SIDES.items() if len(agents) <= most)
-    spacing = 2.3 if len(agents) <= MOST_LABELLED else 1.75  # room for the figures of short edges
+    spacing = 2.3 if len(agents) <= MAX_LABELED else 1.75  # room for the labels of short edges
     corner = complex(room_size, room_size) / 2
-    reach = [*places.values(), corner, -corner]
-    left, right = min(p.real for p in reach), max(p.real for p in reach)
-    top, bottom = min(p.imag for p in reach), max(p.imag for p in reach)
+    points = [*places.values(), corner, -corner]
+    left, right = min(p.real for p in points), max(p.real for p in points)
+    top, bottom = min(p.imag for p in points), max(p.imag for p in points)
     margin = side * 0.72
     scale = (WIDTH - 2 * margin) / (right - left)
     origin = complex(margin - left * scale, margin - top * scale)
     height = (bottom - top) * scale + 2 * margin + 0.3 * side
     cameras = {name: origin + place * scale for name, place in places.items()}
     cards = _apart(cameras, spacing * side, (side * 0.6, side * 0.6, WIDTH - side * 0.6, height - side * 0.9))
-    return Plan(cameras, cards, side, scale, origin, height)
+    return Layout(cameras, cards, side, scale, origin, height)
 
 
 def _apart(places: Mapping[str, complex], least: float, box: Box) -> dict[str, complex]:
-    """Push points that are closer than ``least`` away from each other, inside a box."""
+    """Return points moved inside a box until no two are closer than ``least``."""
     names, points = list(places), list(places.values())
     for _ in range(300):
         moved = False
@@ -104,9 +107,9 @@ def _apart(places: Mapping[str, complex], least: float, box: Box) -> dict[str, c
             for j in range(i):
                 gap = points[i] - points[j]
                 if abs(gap) < least - 1e-6:
-                    way = gap / abs(gap) if abs(gap) > 1e-9 else cmath.rect(1, 2.4 * i)
-                    push = way * (least - abs(gap)) / 2
-                    points[i], points[j], moved = points[i] + push, points[j] - push, True
+                    direction = gap / abs(gap) if abs(gap) > 1e-9 else cmath.rect(1, 2.4 * i)
+                    shift = direction * (least - abs(gap)) / 2
+                    points[i], points[j], moved = points[i] + shift, points[j] - shift, True
         points = [complex(min(max(p.real, box[0]), box[2]), min(max(p.imag, box[1]), box[3])) for p in points]
         if not moved:
             break
@@ -120,22 +123,22 @@ def draw_graph(
     state: SceneState,
     pictures: Mapping[str, str],
 ) -> str:
-    """Return the graph as SVG that stands in a page.
+    """Return the graph as an SVG element of a page.
 
     Args:
         agents: Agents to draw.
         edges: Edges between them.
         scene: Sizes of the room and its objects.
-        state: Where the objects are when the pictures are taken.
-        pictures: What each camera sees then, as data URIs; may be empty.
+        state: State of the scene at the tick of the pictures.
+        pictures: View of each camera at that tick, as a data URI; may be empty.
     """
-    drawing = plan(agents, scene.room_size)
+    drawing = lay_out(agents, scene.room_size)
     taken = [drawing.card(agent.name) for agent in agents]
     arrows = [_arrow(edge, drawing, len(agents), taken) for edge in sorted(edges, key=_rank)]
     lines = "\n".join(line for line, _ in arrows)
     labels = "\n".join(label for _, label in arrows if label)
     cards = "\n".join(_card(agent, drawing, pictures.get(agent.name)) for agent in agents)
-    size = "few" if len(agents) <= 4 else "some" if len(agents) <= MOST_LABELLED else "many"
+    size = "few" if len(agents) <= 4 else "some" if len(agents) <= MAX_LABELED else "many"
     return (
         f'<svg class="graph {size}" viewBox="0 0 {WIDTH:.0f} {drawing.height:.0f}" role="img" '
         f'aria-label="The translation graph, seen from above the room">\n'
@@ -144,11 +147,11 @@ def draw_graph(
 
 
 def _rank(edge: EdgeRecord) -> tuple[bool, float]:
-    """Strong edges are drawn last, above the weak; what was refused is drawn above all."""
+    """Return the drawing order: weak edges, strong edges, and edges that were not accepted on top."""
     return edge.status != Status.ACCEPTED, edge.r2_core or 0.0
 
 
-def _room(scene: SceneConfig, state: SceneState, drawing: Plan) -> str:
+def _room(scene: SceneConfig, state: SceneState, drawing: Layout) -> str:
     size, place = scene.room_size * drawing.scale, drawing.origin
     room = (
         f'<rect class="room" x="{place.real - size / 2:.1f}" y="{place.imag - size / 2:.1f}" '
@@ -158,15 +161,15 @@ def _room(scene: SceneConfig, state: SceneState, drawing: Plan) -> str:
     boxes = []
     for color, (x, z), yaw in zip(OBJECT_COLORS, state.positions, state.yaws, strict=False):
         at = place + complex(x, z) * drawing.scale
-        paint = "#" + "".join(f"{round(255 * part):02x}" for part in color)
+        fill = "#" + "".join(f"{round(255 * channel):02x}" for channel in color)
         boxes.append(
-            f'<rect class="object" fill="{paint}" x="{-edge / 2:.1f}" y="{-edge / 2:.1f}" width="{edge:.1f}" '
+            f'<rect class="object" fill="{fill}" x="{-edge / 2:.1f}" y="{-edge / 2:.1f}" width="{edge:.1f}" '
             f'height="{edge:.1f}" transform="translate({at.real:.1f} {at.imag:.1f}) rotate({-yaw:.1f})"/>'
         )
     return room + "".join(boxes)
 
 
-def _views(agents: Sequence[AgentCard], drawing: Plan) -> str:
+def _views(agents: Sequence[AgentCard], drawing: Layout) -> str:
     parts = []
     for agent in agents:
         pose, at, card = agent.pose, drawing.cameras[agent.name], drawing.cards[agent.name]
@@ -182,7 +185,7 @@ def _views(agents: Sequence[AgentCard], drawing: Plan) -> str:
     return "".join(parts)
 
 
-def _card(agent: AgentCard, drawing: Plan, picture: str | None) -> str:
+def _card(agent: AgentCard, drawing: Layout, picture: str | None) -> str:
     left, top, right, bottom = drawing.card(agent.name, 4.0)
     name, side = escape(agent.name), drawing.side
     image = f'<image href="{picture}" x="{left + 4:.1f}" y="{top + 4:.1f}" width="{side}" height="{side}"/>'
@@ -201,30 +204,30 @@ def _card(agent: AgentCard, drawing: Plan, picture: str | None) -> str:
     )
 
 
-def _arrow(edge: EdgeRecord, drawing: Plan, count: int, taken: list[Box]) -> tuple[str, str]:
-    """Return an edge's arrow, and its figure where there is room for figures."""
+def _arrow(edge: EdgeRecord, drawing: Layout, count: int, taken: list[Box]) -> tuple[str, str]:
+    """Return an edge's arrow, and its label if edges are labeled."""
     curve = _visible(edge, drawing)
     accepted = edge.status == Status.ACCEPTED
     quality = min(max(edge.r2_core or 0.0, 0.0), 1.0)
-    thin = 1.0 if count <= 4 else 0.6 if count <= MOST_LABELLED else 0.3
+    thin = 1.0 if count <= 4 else 0.6 if count <= MAX_LABELED else 0.3
     width = thin * (1.2 + 4.3 * quality if accepted else 1.8)
-    kind = f"q{sum(quality >= border for border in CLASSES)}" if accepted else escape(edge.status)
-    figures = f"held-out core R² {number(edge.r2_core)}, shuffled {number(edge.null_r2)}"
-    told = f"{edge.source} → {edge.target}, {edge.status}: {figures}. {edge.reason}".strip()
+    kind = f"q{sum(quality >= threshold for threshold in CLASSES)}" if accepted else escape(edge.status)
+    scores = f"held-out core R² {number(edge.r2_core)}, shuffled {number(edge.null_r2)}"
+    title = f"{edge.source} → {edge.target}, {edge.status}: {scores}. {edge.reason}".strip()
     ends = f'data-from="{escape(edge.source)}" data-to="{escape(edge.target)}"'
-    line = f'<g class="edge {kind}" {ends}><title>{escape(told)}</title>{_stroke(curve, width)}</g>'
-    if count > MOST_LABELLED:
+    line = f'<g class="edge {kind}" {ends}><title>{escape(title)}</title>{_stroke(curve, width)}</g>'
+    if count > MAX_LABELED:
         return line, ""
     text = "none" if edge.r2_core is None else number(edge.r2_core, 2)
     at = _free_spot(curve, drawing, text, taken)
-    where = f'x="{at.real:.1f}" y="{at.imag:.1f}" dy=".36em"'
-    return line, f'<text class="figure {kind}" {ends} {where}>{escape(text)}</text>'
+    position = f'x="{at.real:.1f}" y="{at.imag:.1f}" dy=".36em"'
+    return line, f'<text class="figure {kind}" {ends} {position}>{escape(text)}</text>'
 
 
-def _visible(edge: EdgeRecord, drawing: Plan) -> list[complex]:
+def _visible(edge: EdgeRecord, drawing: Layout) -> list[complex]:
     """Return points along an edge from where it leaves one card to where it reaches the other."""
     a, b = drawing.cards[edge.source], drawing.cards[edge.target]
-    control = (a + b) / 2 + 1j * (b - a) * BEND  # to its own right: the way back curves to the other side
+    control = (a + b) / 2 + 1j * (b - a) * BEND  # to its right: the reverse edge curves to the other side
     times = (step / STEPS for step in range(STEPS + 1))
     curve = [(1 - t) ** 2 * a + 2 * t * (1 - t) * control + t * t * b for t in times]
     leave, arrive = drawing.card(edge.source, 5), drawing.card(edge.target, 7)
@@ -233,18 +236,18 @@ def _visible(edge: EdgeRecord, drawing: Plan) -> list[complex]:
 
 
 def _stroke(curve: Sequence[complex], width: float) -> str:
-    """Return a line with a head; the line ends where the head begins, so that none looks blunt."""
+    """Return a line with a head; the line ends where the head begins."""
     tip, head = curve[-1], 5.0 + 1.9 * width
     last = max((step for step, at in enumerate(curve) if abs(at - tip) >= head), default=0)
-    way = (tip - curve[last]) / (abs(tip - curve[last]) or 1.0)
-    sides = [curve[last] + way * 1j * turn * head * 0.42 for turn in (1, -1)]
+    direction = (tip - curve[last]) / (abs(tip - curve[last]) or 1.0)
+    sides = [curve[last] + direction * 1j * turn * head * 0.42 for turn in (1, -1)]
     line = "L".join(_xy(at) for at in [*curve[:last:4], curve[last]])
     points = " ".join(_xy(corner) for corner in (tip, *sides))
     return f'<path d="M{line}" stroke-width="{width:.2f}"/><polygon points="{points}"/>'
 
 
-def _free_spot(curve: Sequence[complex], drawing: Plan, text: str, taken: list[Box]) -> complex:
-    """Return the place on a curve where a figure covers least, at best near the arrow's head; and take it."""
+def _free_spot(curve: Sequence[complex], drawing: Layout, text: str, taken: list[Box]) -> complex:
+    """Return the point on a curve where a label overlaps least, preferably near the head; and reserve it."""
     half = complex(0.055 * drawing.side * len(text) + 2, 0.11 * drawing.side)
     shares = (0.72, 0.66, 0.78, 0.6, 0.84, 0.54, 0.48, 0.42, 0.36, 0.3, 0.24)
     spots = [curve[round(share * (len(curve) - 1))] for share in shares]

@@ -1,4 +1,4 @@
-"""report.html: a finished run as one page for whoever has never seen the project; it needs no network."""
+"""report.html: a run as one page that explains its terms and needs no network."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,17 +24,17 @@ from social_jepa.report.rendering import data_uri, same_ticks
 from social_jepa.report.tables import escape, number
 from social_jepa.report.templating import REPORT, make_environment, read_static, report_style
 
-TICKS = 4  # instants that the page shows
+TICKS = 4  # ticks whose views the page shows
 
 
 @dataclass(frozen=True)
-class Sights:
-    """What the cameras see.
+class Views:
+    """Views of all cameras at the same ticks.
 
     Attributes:
-        ticks: Instants, from the stretch that scores.
+        ticks: Some of the held-out ticks.
         pictures: Data URIs by agent, one for each tick; empty without a renderer.
-        trouble: Why there are no pictures.
+        trouble: Why there are no pictures; else empty.
     """
 
     ticks: tuple[int, ...]
@@ -43,20 +43,20 @@ class Sights:
 
 
 def write_report(results: Results) -> Path:
-    """Write the run's report.html and graph.svg, each whole or not at all, and return the page's path.
+    """Write the run's report.html and graph.svg, each atomically, and return the path of the page.
 
     The page is a function of the run folder: writing it again gives the same bytes. Its text is
     templates/report.html.jinja.
     """
     config, templates = results.config, make_environment(REPORT)
-    sights = _look(results)
+    views = _render_views(results)
     values = {"style": report_style(), "script": read_static(REPORT, ("report.js",))}
     values |= _headline(results.document)
-    values |= _graph(results, sights)
+    values |= _graph(results, views)
     values |= _plots(results, config)
-    values |= _made(results)
+    values |= _provenance(results)
     values |= {
-        "pictures": tables.pictures(sights.ticks, sights.pictures, sights.trouble),
+        "pictures": tables.pictures(views.ticks, views.pictures, views.trouble),
         "agents_table": tables.agents_table(results.document.agents),
         "edges_table": tables.edges_table(results.document.edges),
         "cycles_table": tables.cycles_table(full_document(results).cycles),
@@ -73,17 +73,17 @@ def write_report(results: Results) -> Path:
     return results.folder.report_file
 
 
-def _look(results: Results) -> Sights:
-    """Take the pictures; a machine without OpenGL still gets the rest of the page."""
+def _render_views(results: Results) -> Views:
+    """Return the views; without OpenGL the page has none."""
     config = results.config
     held = tick_ranges(config.negotiation, config.scene.decorrelation_ticks)[0]
     ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
     try:
         with Observer(results) as observer:
-            seen = same_ticks(observer, results.graph.agents, ticks)
+            frames = same_ticks(observer, results.graph.agents, ticks)
     except RuntimeError as error:
-        return Sights(ticks, {}, str(error))
-    return Sights(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in seen.items()})
+        return Views(ticks, {}, str(error))
+    return Views(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in frames.items()})
 
 
 def _headline(document: GraphDocument) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _headline(document: GraphDocument) -> dict[str, str]:
         "null_mean": number(float(np.mean(null)) if null else None, 2),
         "null_highest": number(max(null, default=None), 2),
         "time": _time(document.seconds.total if document.seconds else None),
-        "taught": _taught([agent.name for agent in agents if agent.distill_frames]),
+        "distilled": _distilled([agent.name for agent in agents if agent.distill_frames]),
         "seed": str(document.seed),
         "config_hash": escape(document.config_hash),
         "fingerprint": escape(document.scene_fingerprint),
@@ -111,24 +111,23 @@ def _headline(document: GraphDocument) -> dict[str, str]:
 
 
 def _time(total: float | None) -> str:
-    told = ("up", "a living simulation", "its agents come and go") if total is None else (
+    texts = ("up", "a running simulation", "agents may join and leave") if total is None else (
         f"{number(total, 0)} s", "from start to graph", "recording, training, negotiating"
     )  # fmt: skip
-    return "<div><b>{}</b><span>{}</span><small>{}</small></div>".format(*told)
+    return "<div><b>{}</b><span>{}</span><small>{}</small></div>".format(*texts)
 
 
-def _taught(names: Sequence[str]) -> str:
-    """Name the agents of which it is not true that they learned alone."""
+def _distilled(names: Sequence[str]) -> str:
+    """Return a sentence that names the agents that did not train alone."""
     if not names:
         return ""
-    verb = "was" if len(names) == 1 else "were"
-    return f" But {escape(', '.join(names))} {verb} taught by a peer’s codes first."
+    return f" Of these, {escape(', '.join(names))} distilled from a peer’s embeddings first."
 
 
-def _graph(results: Results, sights: Sights) -> dict[str, str]:
-    document, config, tick = results.document, results.config, sights.ticks[0]
+def _graph(results: Results, views: Views) -> dict[str, str]:
+    document, config, tick = results.document, results.config, views.ticks[0]
     state = Scene(config.scene, config.seed).state(tick)
-    pictures = {name: row[0] for name, row in sights.pictures.items()}
+    pictures = {name: row[0] for name, row in views.pictures.items()}
     remarks = [
         [edge for edge in document.edges if (edge.status == Status.ACCEPTED) is accepted and edge.reason]
         for accepted in (False, True)
@@ -143,34 +142,34 @@ def _graph(results: Results, sights: Sights) -> dict[str, str]:
 
 
 def _plots(results: Results, config: RunConfig) -> dict[str, str]:
-    document, rate = results.document, _common_rate(config.scene)
+    document, autocorrelation = results.document, _common_autocorrelation(config.scene)
     agents, edges = document.agents, document.edges
-    theory = "" if rate is None else (
-        f" The dotted lines are where theory puts the objects’ coordinates ({number(rate, 2)}) and products "
-        f"of two of them ({number(rate**2, 2)})."
+    theory = "" if autocorrelation is None else (
+        " The dotted lines are the autocorrelations that theory predicts for the objects’ coordinates "
+        f"({number(autocorrelation, 2)}) and for products of two of them ({number(autocorrelation**2, 2)})."
     )  # fmt: skip
     methods = [(ink, meaning) for ink, _, meaning in plots.METHODS.values()]
     return {
         "colors": tables.legend([(color(i), agent.name) for i, agent in enumerate(agents)]),
         "loss": tables.gallery([plots.loss_plot(agents)], "wide"),
         "theory": theory,
-        "cores": tables.gallery(plots.core_plots(agents, rate), "small"),
+        "cores": tables.gallery(plots.core_plots(agents, autocorrelation), "small"),
         "spectra": tables.gallery(plots.spectrum_plots(agents, edges), "small"),
         "methods": tables.legend(methods),
         "costs": _costs(results, config),
     }
 
 
-def _common_rate(scene: SceneConfig) -> float | None:
-    """Return the autocorrelation of every coordinate of the scene, if theory has one for all."""
-    rates = set(scene.coordinate_autocorrelations)
-    return rates.pop() if scene.dynamics == "ornstein_uhlenbeck" and len(rates) == 1 else None
+def _common_autocorrelation(scene: SceneConfig) -> float | None:
+    """Return the autocorrelation of every coordinate of the scene, if theory predicts one for all."""
+    values = set(scene.coordinate_autocorrelations)
+    return values.pop() if scene.dynamics == "ornstein_uhlenbeck" and len(values) == 1 else None
 
 
 def _costs(results: Results, config: RunConfig) -> str:
     edges = [edge for edge in results.document.edges if edge.anchors]
     if not edges:
-        return '<p class="note">No edge got as far as comparing anchors.</p>'
+        return '<p class="note">No edge compared anchors.</p>'
     ticks = max(edge.anchors + edge.heldout for edge in edges)
     pixels = ticks * 3 * config.scene.frame_size**2
     sent = [edge.bytes for edge in edges]
@@ -179,7 +178,7 @@ def _costs(results: Results, config: RunConfig) -> str:
 
 
 def _weights(results: Results) -> list[int]:
-    """Return the bytes of every agent's model, the optimiser's state left out."""
+    """Return the bytes of every agent's model, without its optimizer."""
     found = []
     for agent in results.document.agents:
         try:
@@ -191,7 +190,7 @@ def _weights(results: Results) -> list[int]:
     return found
 
 
-def _made(results: Results) -> dict[str, str]:
+def _provenance(results: Results) -> dict[str, str]:
     recorded = results.folder.path / "versions.json"
     versions = json.loads(recorded.read_text()) if recorded.exists() else {}
     return {

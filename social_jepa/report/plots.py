@@ -1,4 +1,4 @@
-"""The report's curves: loss, predictability, singular values, R2 by pairs, bytes."""
+"""Plots of the report: loss, autocorrelation, singular values, R2 by number of anchor pairs, bytes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,25 +11,25 @@ from social_jepa.report.figure import INKS, SMALL, WIDE, color, plot
 from social_jepa.report.tables import in_bytes, number
 
 LOWEST_R2, HIGHEST_R2 = -0.2, 1.0
-ENOUGH = 0.95  # share of its final R2 at which a map counts as found
+ENOUGH = 0.95  # share of its final R2 at which a map counts as fitted
 BINS = 150  # points of a loss curve
 METHODS = {
     "procrustes": ("s0", "o", "rotation of the cores (Procrustes)"),
-    "robust": ("s1", "s", "the same, leaving out the worst pairs"),
+    "robust": ("s1", "s", "the same without the worst pairs"),
     "ridge": ("s2", "^", "any linear map of all dimensions (ridge)"),
 }
 
 
 def loss_plot(agents: Sequence[AgentRecord]) -> str:
-    """Return every agent's loss by training step."""
+    """Return a plot of every agent's loss by training step."""
 
-    def paint(axes: Axes) -> None:
+    def draw(axes: Axes) -> None:
         for index, agent in enumerate(agents):
             if not agent.losses:
-                continue  # taught by a peer, and no step alone since
-            parts = np.array_split(np.array(agent.losses), min(BINS, len(agent.losses)))
-            steps = np.cumsum([len(part) for part in parts])
-            axes.plot(steps, [part.mean() for part in parts], color=INKS[color(index)], linewidth=1.1)
+                continue  # it distilled, and has not trained alone yet
+            bins = np.array_split(np.array(agent.losses), min(BINS, len(agent.losses)))
+            steps = np.cumsum([len(part) for part in bins])
+            axes.plot(steps, [part.mean() for part in bins], color=INKS[color(index)], linewidth=1.1)
         axes.set(xlabel="training step", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
@@ -39,26 +39,24 @@ def loss_plot(agents: Sequence[AgentRecord]) -> str:
         (curve[:tenth].mean(), curve[-tenth:].mean()) for curve, tenth in zip(curves, tenths, strict=True)
     ]
     before, after = np.median(ends, axis=0) if ends else (np.nan, np.nan)
-    moved = "fell" if after < before else "did not fall, it went"
-    title = (
-        f"The loss {moved} from {number(before, 2)} to {number(after, 2)}, first to last tenth of training"
-    )
-    return plot("loss", title, WIDE, paint)
+    verb = "fell" if after < before else "changed"
+    title = f"The loss {verb} from {number(before, 2)} to {number(after, 2)}, first to last tenth of training"
+    return plot("loss", title, WIDE, draw)
 
 
-def core_plots(agents: Sequence[AgentRecord], rate: float | None) -> list[str]:
-    """Return how predictable each agent's dimensions are, a figure each.
+def core_plots(agents: Sequence[AgentRecord], autocorrelation: float | None) -> list[str]:
+    """Return a plot of the autocorrelation of each agent's dimensions, for every agent.
 
     Args:
-        agents: Rows of graph.json.
-        rate: Autocorrelation of every coordinate of the scene, if they have one in common.
+        agents: Records of the agents.
+        autocorrelation: That of every coordinate of the scene, if theory predicts one for all.
     """
 
-    def paint(axes: Axes, values: Sequence[float], core: int, ink: str) -> None:
+    def draw(axes: Axes, values: Sequence[float], core: int, ink: str) -> None:
         ranks = np.arange(1, len(values) + 1)
-        if rate is not None:
-            for power in (rate, rate**2):
-                axes.axhline(power, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
+        if autocorrelation is not None:
+            for level in (autocorrelation, autocorrelation**2):
+                axes.axhline(level, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
         axes.axvspan(0.4, core + 0.5, color=INKS[ink], alpha=0.1, linewidth=0)
         axes.plot(ranks[:core], values[:core], "o", color=INKS[ink], markersize=4)
         axes.plot(ranks[core:], values[core:], "o", color=INKS[ink], markersize=4, fillstyle="none")
@@ -71,20 +69,20 @@ def core_plots(agents: Sequence[AgentRecord], rate: float | None) -> list[str]:
         title = f"{agent.name}: {core} of {agent.dim} dimensions are its core"
         ink = color(index)
         found.append(
-            plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: paint(axes, v, c, i))  # type: ignore[misc]
+            plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: draw(axes, v, c, i))  # type: ignore[misc]
         )
     return found
 
 
 def spectrum_plots(agents: Sequence[AgentRecord], edges: Sequence[EdgeRecord]) -> list[str]:
-    """Return the singular values of the maps into each agent, coloured by who speaks; the null in dashes."""
+    """Return a plot of the singular values of the maps into each agent, colored by source; null dashed."""
     colors = {agent.name: color(index) for index, agent in enumerate(agents)}
     tallest = max(
         (value for edge in edges for value in (*edge.singular_values, *edge.null_singular_values)),
         default=1.0,
     )
 
-    def paint(axes: Axes, into: Sequence[EdgeRecord]) -> None:
+    def draw(axes: Axes, into: Sequence[EdgeRecord]) -> None:
         axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
         for edge in into:
             ranks, ink = np.arange(1, len(edge.singular_values) + 1), INKS[colors[edge.source]]
@@ -101,19 +99,19 @@ def spectrum_plots(agents: Sequence[AgentRecord], edges: Sequence[EdgeRecord]) -
                 min(edge.singular_values[-1] for edge in into),
                 max(max(edge.null_singular_values) for edge in into),
             )
-            spread = f"no less than {number(least, 2)}, shuffled no more than {number(chance, 2)}"
+            spread = f"at least {number(least, 2)}, shuffled at most {number(chance, 2)}"
             title = f"Into {agent.name}: {spread}"
-            found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: paint(axes, e)))  # type: ignore[misc]
+            found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: draw(axes, e)))  # type: ignore[misc]
     return found
 
 
 def budget_plot(budget: Sequence[BudgetSummary]) -> str:
-    """Return held-out R2 by number of anchor pairs, mean and worst over the edges, for every method."""
+    """Return a plot of held-out R2 by number of anchor pairs and method, mean and worst of the edges."""
     curves: dict[str, list[tuple[int, float, float]]] = {method: [] for method in METHODS}
     for row in sorted(budget, key=lambda row: row.pairs):
         curves[row.method].append((row.pairs, row.r2_mean, row.r2_min))
 
-    def paint(axes: Axes) -> None:
+    def draw(axes: Axes) -> None:
         for method, curve in curves.items():
             if curve:
                 ink, marker, _ = METHODS[method]
@@ -131,12 +129,12 @@ def budget_plot(budget: Sequence[BudgetSummary]) -> str:
     enough = [pairs for pairs, mean, _ in rotation if mean >= ENOUGH * rotation[-1][1] > 0]
     title = "How R² grows with the number of anchor pairs"
     if enough:
-        title = f"{enough[0]} pairs give a rotation 95 % of the R² that it has with {rotation[-1][0]}"
-    return plot("budget", title, WIDE, paint, _cut_off(curves))
+        title = f"With {enough[0]} pairs a rotation has 95 % of its R² with {rotation[-1][0]}"
+    return plot("budget", title, WIDE, draw, _cut_off(curves))
 
 
 def _cut_off(curves: Mapping[str, Sequence[tuple[int, float, float]]]) -> str:
-    """Return a sentence about the points that lie below the plot, if there are any."""
+    """Return a sentence about the points below the plot; empty if there are none."""
     points = [(r2, method, pairs) for method in curves for pairs, *both in curves[method] for r2 in both]
     below = [point for point in points if point[0] < LOWEST_R2]
     if not below:
@@ -149,13 +147,13 @@ def _cut_off(curves: Mapping[str, Sequence[tuple[int, float, float]]]) -> str:
 
 
 def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: int) -> str:
-    """Return what an edge cost in bytes, against what pixels or weights would have cost.
+    """Return a plot of the bytes of an edge, of raw pixels and of weights.
 
     Args:
-        edges: Bytes of every edge that was scored.
-        weights: Bytes of every agent's model, as far as the checkpoints are here.
+        edges: Bytes of every scored edge.
+        weights: Bytes of every agent's model whose checkpoint is on this machine.
         pixels: Bytes of the frames of the compared ticks, uncompressed.
-        ticks: How many ticks an edge compared.
+        ticks: Number of ticks that an edge compared.
     """
     rows = [
         (f"the raw pixels of one camera at {ticks} ticks", [pixels], "s1"),
@@ -165,12 +163,11 @@ def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: 
     rows = [row for row in rows if row[1]]
     everything = [value for _, values, _ in rows for value in values]
 
-    def paint(axes: Axes) -> None:
-        for place, (label, values, ink) in enumerate(rows):
-            said = " to ".join(dict.fromkeys(in_bytes(end) for end in (min(values), max(values))))
-            axes.plot(values, [place] * len(values), "o", color=INKS[ink], markersize=7, markeredgewidth=0)
-            said = f"{label}: {said}"
-            axes.text(0.012, place + 0.2, said, transform=axes.get_yaxis_transform())
+    def draw(axes: Axes) -> None:
+        for row, (label, values, ink) in enumerate(rows):
+            sizes = " to ".join(dict.fromkeys(in_bytes(end) for end in (min(values), max(values))))
+            axes.plot(values, [row] * len(values), "o", color=INKS[ink], markersize=7, markeredgewidth=0)
+            axes.text(0.012, row + 0.2, f"{label}: {sizes}", transform=axes.get_yaxis_transform())
         axes.set_xscale("log")
         axes.set(xlim=(min(everything) / 3, max(everything) * 3), xlabel="bytes")
         axes.set(ylim=(-0.5, len(rows) - 0.2), yticks=[])
@@ -179,11 +176,11 @@ def cost_plot(edges: Sequence[int], weights: Sequence[int], pixels: int, ticks: 
 
     edge = float(np.mean(edges))
     others = [("pixels", float(pixels)), *([("weights", float(np.mean(weights)))] if weights else [])]
-    compared = ", ".join(_against(name, other / edge) for name, other in others)
+    comparison = ", ".join(_compare(name, other / edge) for name, other in others)
     note = "" if weights else "The checkpoints are not on this machine, so the weights are left out."
-    return plot("cost", f"An edge costs {in_bytes(edge)}: {compared}", WIDE, paint, note)
+    return plot("cost", f"An edge costs {in_bytes(edge)}: {comparison}", WIDE, draw, note)
 
 
-def _against(name: str, ratio: float) -> str:
-    """Return how an edge compares with something that costs ``ratio`` times as much."""
+def _compare(name: str, ratio: float) -> str:
+    """Return a phrase that compares an edge with something of ``ratio`` times its bytes."""
     return f"{ratio:.3g} times less than {name}" if ratio >= 1 else f"{1 / ratio:.3g} times more than {name}"

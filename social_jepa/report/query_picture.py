@@ -42,7 +42,7 @@ def write_query_picture(results: Results, answer: QueryAnswer, path: Path) -> Pa
         ]
         rows = [found]
         if tick is not None:
-            views = [(f"{agent} sees t={tick}", observer.render(agent, tick)) for agent in (source, target)]
+            views = [(f"{agent} t={tick}", observer.render(agent, tick)) for agent in (source, target)]
             rows = [views, found]
     try:
         return write_png(path, sheet(rows))

@@ -1,4 +1,4 @@
-"""Pictures of what cameras see: sheets with captions, PNG files and data URIs."""
+"""Camera views as sheets with captions, PNG files and data URIs."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int = 3) -> I
 
     Args:
         rows: (caption, uint8 [H, W, 3]) of each picture.
-        scale: Whole factor by which pictures are enlarged, without smoothing.
+        scale: Integer factor by which pictures are enlarged, without smoothing.
     """
     side = rows[0][0][1].shape[0] * scale
     width = max(len(row) for row in rows) * (side + MARGIN) + MARGIN
@@ -38,7 +38,7 @@ def sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], scale: int = 3) -> I
 
 
 def write_png(path: Path, image: Image.Image) -> Path:
-    """Write a picture whole or not at all."""
+    """Write a picture atomically and return its path."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     write_atomically(path, buffer.getvalue())
@@ -46,12 +46,12 @@ def write_png(path: Path, image: Image.Image) -> Path:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """Return a picture, uint8 [H, W, 3], as text that a page can hold."""
+    """Return a picture, uint8 [H, W, 3], as a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def same_ticks(observer: Observer, names: Iterable[str], ticks: Sequence[int]) -> dict[str, list[np.ndarray]]:
-    """Return what every agent sees at the same ticks."""
+    """Return views of agents at ticks, uint8 [H, W, 3] each, keyed by agent."""
     return {name: [observer.render(name, tick) for tick in ticks] for name in names}

@@ -1,4 +1,4 @@
-"""The report's tables, legends and lists, and the few words of HTML that they are made of."""
+"""Tables, legends and lists of the report, as HTML."""
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,46 +6,46 @@ from collections.abc import Iterable, Mapping, Sequence
 from alignment.status import Status
 from social_jepa.graph.records import AgentRecord, CycleRecord, EdgeRecord, PhaseSeconds, as_dict
 
-MOST_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
+MAX_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
 
 SHADES = ("below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 and more")
 PHASES = {
-    "record": "rendering what the cameras see; the slowest agent",
+    "record": "rendering and encoding; the slowest agent",
     "train": "training; the slowest agent",
-    "negotiate": "agreeing on all maps",
-    "total": "everything, Ray’s start included",
+    "negotiate": "negotiating all edges",
+    "total": "everything, including the start of Ray",
 }
 AGENT_TERMS = {
-    "camera": "Where it stands: x, height, z in metres; where it looks: yaw and pitch in degrees.",
-    "core": "How many of its dimensions are its predictable core, the part that rotations compare.",
-    "effective rank": "How many dimensions it really uses, weighted by variance.",
-    "probe R²": "How much of the scene’s true state a linear read-out of its code explains. "
-    "Only the reader sees it: no agent knows the true state.",
-    "frames/s": "Frames that training read in a second of training time.",
-    "checkpoint": "Hash of its weights, which never left it.",
+    "camera": "Position: x, height, z in meters. Direction: yaw and pitch in degrees.",
+    "core": "Number of dimensions in its core, which rotations compare.",
+    "effective rank": "Exponential of the entropy of its latents’ covariance spectrum: dimensions in use.",
+    "probe R²": "Share of the scene’s true state that a linear read-out of its latents explains. "
+    "For the observer only: agents do not know the true state.",
+    "frames/s": "Frames read per second of training time.",
+    "checkpoint": "Hash of its weights, which it does not send.",
 }
 EDGE_TERMS = {
     "R² core": "Of the orthogonal map between the two cores: 1 is perfect, 0 is no better than the mean.",
     "R² all": "Of the linear (ridge) map between all dimensions.",
-    "null": "The best R² that either map reached when the pairs were shuffled: what chance can do.",
+    "null": "Best R² of either map fitted on shuffled pairs: the level of chance.",
     "singular values": "Smallest to largest of the map between whitened cores; all near 1 is an isometry.",
     "κ": "Condition number, largest over smallest singular value; 1 is an isometry.",
     "isometry dev.": "√ mean (1 − c²)² over the singular values c: 0 is an isometry, 1 is nothing in common.",
-    "retrieval@1": "How often a tick’s translated code is nearest to the receiver’s own code of that tick.",
-    "CKA": "Linear centred kernel alignment of all dimensions; needs no map.",
+    "retrieval@1": "Share of ticks whose translated latent is nearest to the receiver’s latent of that tick.",
+    "CKA": "Linear centered kernel alignment of all dimensions; needs no map.",
     "k-NN": "Share of each tick’s 10 nearest ticks that both agents agree on; needs no map.",
-    "pairs": "Anchor pairs that the map was fitted on + held-out pairs that every figure comes from.",
-    "bytes": "All that both peers put on the wire for this edge.",
+    "pairs": "Anchor pairs that the map was fitted on + held-out pairs that all scores come from.",
+    "bytes": "Bytes that both peers sent for this edge.",
 }
 
 
 def escape(text: object) -> str:
-    """Return text that a page shows as it is."""
+    """Return text as HTML that shows it unchanged."""
     return html.escape(str(text))
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a figure with a true minus sign, or a dash where nothing was measured."""
+    """Return a number with a minus sign (not a hyphen), or a dash for None."""
     if value is None:
         return "–"
     text = f"{value:.{digits}f}"
@@ -55,12 +55,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def plain(value: float) -> str:
-    """Return a coordinate without the dust of floating point."""
+    """Return a coordinate rounded to two decimals."""
     return f"{round(value, 2) + 0.0:g}".replace("-", "−")
 
 
 def in_bytes(count: float) -> str:
-    """Return a size for people: 49,954 -> 50.0 kB."""
+    """Return a size with its unit: 49,954 -> 50 kB."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break
@@ -69,13 +69,13 @@ def in_bytes(count: float) -> str:
 
 
 def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:
-    """Return a table that scrolls inside its own frame.
+    """Return a table that scrolls horizontally by itself.
 
     Args:
-        label: What a screen reader calls it.
+        label: Name for screen readers.
         headings: Plain text; a heading that ends in ``|`` is a column of text.
         rows: Cells, already HTML.
-        text_columns: How many columns from the left hold text; the rest hold figures.
+        text_columns: Number of columns of text from the left; the rest are numbers.
     """
     kinds = [
         "text" if index < text_columns or name.endswith("|") else "figure"
@@ -98,7 +98,7 @@ def table(label: str, headings: Sequence[str], rows: Iterable[Sequence[str]], te
 
 
 def terms(meanings: Mapping[str, str]) -> str:
-    """Return what the columns mean, folded away."""
+    """Return the meanings of columns, collapsed."""
     entries = "".join(
         f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" for term, meaning in meanings.items()
     )
@@ -115,10 +115,10 @@ def agents_table(agents: Sequence[AgentRecord]) -> str:
     for agent in agents:
         pose = agent.pose
         place = ", ".join(plain(value) for value in (pose.x, pose.y, pose.z))
-        look = f"yaw {plain(pose.yaw)}°, pitch {plain(pose.pitch)}°"
+        direction = f"yaw {plain(pose.yaw)}°, pitch {plain(pose.pitch)}°"
         core = '<span class="refused">collapsed</span>' if agent.collapsed else str(agent.core_dim)
         rows.append((
-            escape(agent.name), escape(agent.kind), f"({place}) m, {look}", escape(agent.device),
+            escape(agent.name), escape(agent.kind), f"({place}) m, {direction}", escape(agent.device),
             str(agent.dim), core, number(agent.effective_rank, 1), number(agent.probe_r2),
             f"{agent.steps:,}", f"{agent.frames:,}", f"{agent.frames_per_s:,.0f}",
             f"<code>{escape(agent.checkpoint[:8])}</code>",
@@ -129,8 +129,8 @@ def agents_table(agents: Sequence[AgentRecord]) -> str:
 def edges_table(edges: Sequence[EdgeRecord]) -> str:
     """Return one row for each ordered pair."""
     headings = (
-        "edge", "verdict|", "R² core", "R² all", "null", "singular values", "κ", "isometry dev.",
-        "retrieval@1", "CKA", "k-NN", "core dims", "pairs", "bytes", "remark|",
+        "edge", "status|", "R² core", "R² all", "null", "singular values", "κ", "isometry dev.",
+        "retrieval@1", "CKA", "k-NN", "core dims", "pairs", "bytes", "reason|",
     )  # fmt: skip
     rows = []
     for edge in edges:
@@ -144,41 +144,41 @@ def edges_table(edges: Sequence[EdgeRecord]) -> str:
             number(edge.cka), number(edge.mutual_knn), "→".join(map(str, edge.core_dims)),
             f"{edge.anchors} + {edge.heldout}", f"{edge.bytes:,}", escape(edge.reason),
         ))  # fmt: skip
-    return table("edges, held-out figures", headings, rows) + terms(EDGE_TERMS)
+    return table("edges, held-out scores", headings, rows) + terms(EDGE_TERMS)
 
 
 def cycles_table(cycles: Sequence[CycleRecord]) -> str:
     """Return the cycles with the largest error first."""
     if not cycles:
-        return '<p class="note">No three agents are joined by accepted edges all the way round.</p>'
+        return '<p class="note">There is no cycle of accepted edges through three agents.</p>'
     worst = sorted(cycles, key=lambda cycle: -cycle.error)
     rows = [
         (
             " → ".join(escape(name) for name in (*cycle.agents, cycle.agents[0])),
             number(cycle.error, 4),
         )
-        for cycle in worst[:MOST_CYCLES]
+        for cycle in worst[:MAX_CYCLES]
     ]
     left = len(worst) - len(rows)
     note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
-    return table("cycles of three", ("way round", "error"), rows) + note
+    return table("cycles of three agents", ("cycle", "error"), rows) + note
 
 
 def seconds_table(seconds: PhaseSeconds | None) -> str:
-    """Return what took how long."""
+    """Return the seconds of every phase."""
     spent_by_phase = as_dict(seconds) if seconds else {}
     rows = [(escape(name), f"{spent:,.1f}", PHASES.get(name, "")) for name, spent in spent_by_phase.items()]
-    return table("seconds by phase", ("phase", "seconds", "of what|"), rows)
+    return table("seconds by phase", ("phase", "seconds", "what it includes|"), rows)
 
 
 def versions_table(versions: Mapping[str, str]) -> str:
-    """Return the versions of what made the run."""
+    """Return the versions of the run's packages."""
     rows = [(escape(name), escape(version)) for name, version in versions.items()]
-    return table("versions", ("what", "version|"), rows)
+    return table("versions", ("package", "version|"), rows)
 
 
 def pictures(ticks: Sequence[int], rows: Mapping[str, Sequence[str]], trouble: str) -> str:
-    """Return what every camera sees, agents down and ticks across, or why there are no pictures."""
+    """Return the views of all cameras, one row per agent and one column per tick; or why there are none."""
     if trouble:
         return f'<p class="note">No pictures: {escape(trouble)}</p>'
     head = "".join(f'<th scope="col">tick {tick}</th>' for tick in ticks)
@@ -189,25 +189,25 @@ def pictures(ticks: Sequence[int], rows: Mapping[str, Sequence[str]], trouble: s
             for tick, uri in zip(ticks, row, strict=True)
         )
         body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>\n'
-    return f'<table class="sights"><thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
+    return f'<table class="views"><thead><tr><td></td>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>'
 
 
 def reasons(heading: str, edges: Sequence[EdgeRecord]) -> str:
-    """Return what was said of these edges, each sentence once, or nothing if there are none."""
-    said: dict[tuple[str, str], list[str]] = {}
+    """Return the reasons of edges, each once with its edges; empty if there are no edges."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for edge in edges:
-        said.setdefault((edge.status, edge.reason), []).append(f"{edge.source} → {edge.target}")
+        by_reason.setdefault((edge.status, edge.reason), []).append(f"{edge.source} → {edge.target}")
     items = "".join(
         f'<li><b class="{escape(status)}">{escape(status)}</b> {escape(reason)}<br>'
         + " ".join(f"<span>{escape(pair)}</span>" for pair in pairs)
         + "</li>\n"
-        for (status, reason), pairs in said.items()
+        for (status, reason), pairs in by_reason.items()
     )
     return f'<h3>{escape(heading)}</h3>\n<ul class="reasons">\n{items}</ul>' if items else ""
 
 
 def refused_messages(sentences: Sequence[str]) -> str:
-    """Return the messages that agents refused to read, in a folded section."""
+    """Return the messages that agents refused to read, in a collapsed section."""
     if not sentences:
         return ""
     items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
@@ -216,13 +216,13 @@ def refused_messages(sentences: Sequence[str]) -> str:
 
 
 def legend(colors: Iterable[tuple[str, str]]) -> str:
-    """Return what colours mean, from (name of the colour, meaning)."""
+    """Return a legend of (name of a color, meaning)."""
     items = "".join(f'<li><i style="background:var(--{ink})"></i>{escape(text)}</li>' for ink, text in colors)
     return f'<ul class="legend">{items}</ul>'
 
 
 def shades() -> str:
-    """Return what the arrows of the graph mean."""
+    """Return a legend of the arrows of the graph."""
     kinds = [
         *((f"q{index}", text) for index, text in enumerate(SHADES)),
         *((status, status) for status in (Status.REFUSED, Status.FAILED)),
@@ -233,7 +233,7 @@ def shades() -> str:
     return f'<ul class="legend"><li>held-out core R²</li>{items}</ul>'
 
 
-def gallery(figures: Sequence[str], kind: str) -> str:
-    """Return figures in a grid, "wide" or "small"."""
-    two = " pairs" if len(figures) in (2, 4) else ""
-    return f'<div class="plots {kind}{two}">\n' + "\n".join(figures) + "\n</div>"
+def gallery(plots: Sequence[str], kind: str) -> str:
+    """Return plots in a grid; kind is "wide" or "small"."""
+    two = " pairs" if len(plots) in (2, 4) else ""
+    return f'<div class="plots {kind}{two}">\n' + "\n".join(plots) + "\n</div>"

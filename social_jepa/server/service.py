@@ -83,7 +83,7 @@ class Service:
         )
 
     def state(self) -> RunState:
-        """Return what metrics are collected from; without edges if the ledger cannot be read."""
+        """Return the state that metrics are collected from; without edges if the ledger cannot be read."""
         statuses, _ = self.client.status()
         try:
             results: Results | None = self.snapshots.current().results

@@ -419,10 +419,10 @@ function showAnswer(answer, query) {
     ["path", answer.path.join(" → ")], ["R² expected", number(answer.expected_r2)], ["R² held out", number(answer.measured_r2)],
     ["translated", vector(answer.translated[0])],
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", { className: "numbers", textContent: value })]);
-  const seen = (name, tick, note) =>
+  const viewFigure = (name, tick, note) =>
     element("figure", {}, element("img", { className: "pixels", src: viewUrl(name, tick), alt: `view of ${name} at tick ${tick}`, width: 96, height: 96 }), element("figcaption", {}, `tick ${tick}`, element("span", { textContent: note })));
-  const near = answer.nearest[0].map((each) => seen(answer.to, each.tick, `distance ${number(each.distance, 2)}`));
-  const own = query.ticks ? [element("h3", { textContent: `View of ${answer.from}` }), element("div", { className: "views" }, seen(answer.from, query.ticks[0], "input"))] : [];
+  const near = answer.nearest[0].map((each) => viewFigure(answer.to, each.tick, `distance ${number(each.distance, 2)}`));
+  const own = query.ticks ? [element("h3", { textContent: `View of ${answer.from}` }), element("div", { className: "views" }, viewFigure(answer.from, query.ticks[0], "input"))] : [];
   $("answer").replaceChildren(element("dl", {}, ...rows), ...own, element("h3", { textContent: `Nearest held-out ticks of ${answer.to}` }), element("div", { className: "views" }, ...near));
 }
 

@@ -12,7 +12,7 @@ import pytest
 from env.camera import Pose
 from social_jepa.graph.records import BudgetSummary, replace
 from social_jepa.report import plots, tables
-from social_jepa.report.graph_svg import AgentCard, plan
+from social_jepa.report.graph_svg import AgentCard, lay_out
 from social_jepa.report.page import write_report
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,11 +20,11 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """A page read as a browser would: its elements and its text, and whether all that opens is closed."""
+    """The elements and the text of a page; fails if an element is not closed."""
 
     def __init__(self, text):
         super().__init__()
-        self.elements, self.said, self._open = [], "", []
+        self.elements, self.text, self._open = [], "", []
         self.feed(text)
         assert not self._open
 
@@ -43,7 +43,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data):
-        self.said += data
+        self.text += data
 
     def all(self, name):
         return [attributes[name] for _, attributes in self.elements if name in attributes]
@@ -59,7 +59,7 @@ def page(text):
     return Page(text)
 
 
-def test_the_page_lies_in_the_run_folder_and_nothing_half_written_beside_it(small_run, text):
+def test_the_page_is_written_to_the_run_folder_without_temporary_files(small_run, text):
     assert small_run.folder.report_file.read_text() == text
     assert not list(small_run.folder.path.glob(".*.tmp"))
 
@@ -72,7 +72,7 @@ def test_the_page_needs_no_network(text, page):
     assert not re.search(r"@import|url\((?!#)|<link|<iframe|fetch\(", text)
 
 
-def test_no_two_parts_of_the_page_share_a_name_and_all_names_used_exist(text, page):
+def test_all_ids_are_unique_and_all_references_resolve(text, page):
     names = page.all("id")
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | {
         link[1:] for link in page.all("xlink:href") if link[0] == "#"
@@ -82,7 +82,7 @@ def test_no_two_parts_of_the_page_share_a_name_and_all_names_used_exist(text, pa
     assert used <= set(names)
 
 
-def test_the_page_is_a_function_of_the_run_folder(small_run, text):
+def test_writing_the_page_again_gives_the_same_bytes(small_run, text):
     assert write_report(small_run).read_text() == text
 
 
@@ -96,34 +96,34 @@ def test_every_agent_and_every_edge_is_drawn(small_run, page):
     assert sorted(drawn) == sorted((edge.source, edge.target) for edge in small_run.document.edges)
 
 
-def test_every_refusal_is_told_with_its_sentence(small_run, page):
+def test_the_page_has_the_reason_of_every_edge_that_was_not_accepted(small_run, page):
     sentences = [edge.reason for edge in small_run.document.edges if edge.status != "accepted"]
 
     assert len(sentences) == 6
-    assert all(sentence in page.said for sentence in sentences)
+    assert all(sentence in page.text for sentence in sentences)
 
 
-def test_every_camera_is_shown_at_the_same_four_ticks(page):
+def test_all_cameras_have_views_of_the_same_four_ticks(page):
     pictures = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
 
     assert len(pictures) == 4 * 4
     assert len({caption.split(" at ")[1] for caption in pictures}) == 4
 
 
-def test_the_headline_says_how_many_edges_were_accepted(page):
-    assert "6 of 12 maps between 4 agents" in page.said
+def test_the_headline_has_the_number_of_accepted_edges(page):
+    assert "6 of 12 maps between 4 agents" in page.text
 
 
-def test_the_plots_take_their_colours_from_the_page(text):
+def test_plots_use_the_colors_of_the_page(text):
     assert (
         text.count('<figure class="plot">') == 1 + 4 + 3 + 2
-    )  # loss, cores, maps into those who accepted, costs
+    )  # loss, cores, maps into each agent that accepted one, costs
     assert "var(--s0)" in text
     assert "#0102" not in text
     assert "font-family: inherit" in text
 
 
-def test_what_an_agent_says_cannot_become_part_of_the_page(small_run):
+def test_text_of_agents_is_escaped(small_run):
     hostile = "<script>alert('&')</script>"
     document = replace(
         small_run.document,
@@ -135,11 +135,11 @@ def test_what_an_agent_says_cannot_become_part_of_the_page(small_run):
     write_report(small_run)
 
     assert hostile not in text
-    assert hostile in Page(text).said
+    assert hostile in Page(text).text
     assert text.count("<script>") == 1
 
 
-def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
+def test_a_run_without_accepted_edges_has_a_page(small_run):
     refused = next(edge for edge in small_run.document.edges if edge.status == "refused")
     edges = tuple(
         replace(refused, source=edge.source, target=edge.target) for edge in small_run.document.edges
@@ -148,24 +148,24 @@ def test_a_run_in_which_everything_was_refused_still_has_a_page(small_run):
     page = Page(write_report(dataclasses.replace(small_run, document=document)).read_text())
     write_report(small_run)
 
-    assert "0 of 12 maps" in page.said
-    assert "No edge got as far as comparing anchors" in page.said
+    assert "0 of 12 maps" in page.text
+    assert "No edge compared anchors" in page.text
 
 
-def test_a_living_simulation_with_a_taught_agent_has_a_page_that_says_so(small_run):
+def test_the_page_of_a_running_simulation_names_the_agents_that_distilled(small_run):
     first, student, *others = small_run.document.agents
     student = replace(student, losses=(), distill_frames=384)
     document = replace(small_run.document, agents=(first, student, *others), seconds=None)
-    said = Page(write_report(dataclasses.replace(small_run, document=document)).read_text()).said
-    alone = Page(write_report(small_run).read_text()).said
+    text = Page(write_report(dataclasses.replace(small_run, document=document)).read_text()).text
+    alone = Page(write_report(small_run).read_text()).text
 
-    assert f"But {student.name} was taught by a peer’s codes first" in said
-    assert "a living simulation" in said
-    assert "taught" not in alone
+    assert f"Of these, {student.name} distilled from a peer’s embeddings first" in text
+    assert "a running simulation" in text
+    assert "distilled" not in alone
     assert "from start to graph" in alone
 
 
-def test_a_page_that_cannot_be_written_leaves_the_old_one(small_run, text):
+def test_a_page_that_cannot_be_rendered_leaves_the_old_one(small_run, text):
     broken = dataclasses.replace(small_run, document=replace(small_run.document, budget=None))
 
     with pytest.raises(TypeError):
@@ -173,25 +173,25 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(small_run, text):
     assert small_run.folder.report_file.read_text() == text
 
 
-def test_without_a_renderer_the_page_says_why_there_are_no_pictures():
+def test_without_a_renderer_the_page_has_the_reason():
     assert "no OpenGL &lt;here&gt;" in tables.pictures((0, 1), {}, "no OpenGL <here>")
 
 
 @pytest.mark.parametrize("count", [2, 5, 8, 20])
-def test_no_card_of_the_graph_covers_another_even_where_cameras_share_a_spot(count):
+def test_cards_of_the_graph_never_overlap_even_for_equal_poses(count):
     pose = Pose(4.8, 3.2, 0.0, 180.0, -35.0)
-    drawing = plan([AgentCard(f"agent-{i}", pose) for i in range(count)], 8.0)
-    cards = [drawing.card(name) for name in drawing.cards]
-    covered = [
+    layout = lay_out([AgentCard(f"agent-{i}", pose) for i in range(count)], 8.0)
+    cards = [layout.card(name) for name in layout.cards]
+    overlapping = [
         (a, b) for i, a in enumerate(cards) for b in cards[:i]
         if min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1])
     ]  # fmt: skip
 
-    assert not covered
+    assert not overlapping
     assert all(left >= 0 and top >= 0 and right <= 760 for left, top, right, _ in cards)
 
 
-def test_points_that_a_plot_cuts_off_are_counted():
+def test_points_outside_of_a_plot_are_counted():
     rows = [(2, -3.0, -7.5), (8, 0.8, 0.5), (64, 0.9, 0.7)]
     budget = [
         BudgetSummary(pairs=pairs, method="ridge", r2_mean=mean, r2_min=worst) for pairs, mean, worst in rows
@@ -204,7 +204,7 @@ def test_points_that_a_plot_cuts_off_are_counted():
     assert "cut off" not in plots.budget_plot(budget[1:])
 
 
-def test_sizes_are_told_in_units_that_people_read():
+def test_sizes_have_a_suitable_unit():
     assert [tables.in_bytes(size) for size in (7, 999, 49_954, 1_540_000)] == [
         "7 B",
         "999 B",

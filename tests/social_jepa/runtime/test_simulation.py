@@ -13,7 +13,7 @@ from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.graph.query import query
 from social_jepa.graph.records import encode
-from social_jepa.report.distillation_savings import saving
+from social_jepa.report.distillation_savings import distillation_savings
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.logs import log_path
@@ -111,9 +111,9 @@ def test_a_joiner_may_distill_from_a_teacher_and_reads_fewer_frames(simulation):
     distillation = ["distillation.ticks=256", "distillation.batch=32", "distillation.steps=20"]
     with joiner(simulation, teacher="agent-0", settings=distillation) as name:
         until(lambda: complete(simulation))
-        saved = saving(simulation.results(), name)
-        assert saved["read"] == simulation.results().agent(name).distill_frames == 20 * 32
-        assert saved["share_read"] == 20 * 32 / (60 * 32 * 4)
+        savings = distillation_savings(simulation.results(), name)
+        assert savings.read == simulation.results().agent(name).distill_frames == 20 * 32
+        assert savings.share_read == 20 * 32 / (60 * 32 * 4)
         with ledger_of(simulation) as ledger:
             kinds = [row.type for row in ledger.messages() if name in (row.sender, row.receiver)]
         assert (kinds.count("DistillRequest"), kinds.count("DistillReply")) == (1, 1)
