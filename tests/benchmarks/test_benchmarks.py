@@ -2,6 +2,7 @@ import json
 import math
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,20 +223,22 @@ def test_quadratic_growth_of_messages_misses_its_thresholds():
 
 def test_only_current_edges_count_and_duplicates_share_a_key():
     key = dict.fromkeys(kills.KEY, 0) | {"source": "a", "target": "b"}
-    rows = [key | {"status": status} for status in ("accepted", "refused", "ended", "stale")]
+    rows = [SimpleNamespace(**key, status=status) for status in ("accepted", "refused", "ended", "stale")]
 
     assert common.missing_pairs(rows, ["a", "b"]) == {("b", "a")}
     assert kills.count_duplicates(rows) == 1
-    assert kills.count_duplicates([rows[0], rows[0] | {"round": 1}]) == 0
+    assert kills.count_duplicates([rows[0], SimpleNamespace(**vars(rows[0]) | {"round": 1})]) == 0
     assert churn.edges_of_leavers(rows, ["b", "c"]) == rows[:2]
 
 
 def test_only_a_report_from_a_later_incarnation_counts_as_recovery():
-    agent = {"incarnation": 2, "phase": "training", "progress": {"step": 40}}
+    progress = SimpleNamespace(step=40)
+    agent = SimpleNamespace(incarnation=2, phase="training", progress=progress)
+    returning = SimpleNamespace(incarnation=2, phase="returning", progress=progress)
 
     assert common.has_recovered(agent, 1, 40)
     assert not common.has_recovered(agent, 2) | common.has_recovered(agent, 1, 41)
-    assert not common.has_recovered(agent | {"phase": "returning"}, 1)
+    assert not common.has_recovered(returning, 1)
 
 
 def test_malformed_requests_are_never_valid():
