@@ -23,7 +23,7 @@ from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.table import format_interval, format_number, result_row
-from social_jepa.graph.records import FullGraphDocument, decode
+from social_jepa.records import FullGraphDocument, decode
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"

@@ -38,7 +38,11 @@ ADAPTERS = {
         "agents/protocol/wire.py",
         "agents/training/settings.py",
         "social_jepa/config/overrides.py",
-        "social_jepa/graph/records.py",
+        "social_jepa/records/base.py",
+        "social_jepa/records/graph.py",
+        "social_jepa/records/query.py",
+        "social_jepa/records/run.py",
+        "social_jepa/server/responses.py",
     },
     "ray": {
         "agents/actor.py",
@@ -49,6 +53,25 @@ ADAPTERS = {
     },
     "sqlite3": {"social_jepa/storage/ledger.py"},
 }
+# The plan of folders, from the bottom up: each may import those above it in this list, and none below.
+PLAN = (
+    "env", "env/renderers", "env/gym", "env/objects", "alignment",
+    "agents/common", "agents/models", "agents/training", "agents/protocol", "agents",
+    "social_jepa/system", "social_jepa/config", "social_jepa/records", "social_jepa/storage",
+    "social_jepa/graph",
+    "social_jepa/report", "social_jepa/runtime",
+    "social_jepa/experiments", "social_jepa/experiments/framework", "social_jepa/experiments/common",
+    "social_jepa/experiments/isometry", "social_jepa/experiments/theory", "social_jepa/experiments/viewpoint",
+    "social_jepa/experiments/probe_porting", "social_jepa/experiments/migration",
+    "social_jepa/experiments/dynamics", "social_jepa/experiments/pair_free",
+    "social_jepa/experiments/universe",
+    "social_jepa/experiments/heterogeneous", "social_jepa/experiments/invariance_equivariance",
+    "social_jepa/experiments/path_integration", "social_jepa/experiments/counting",
+    "social_jepa/experiments/collapse",
+    "social_jepa/server", "social_jepa/server/routes", "social_jepa/cli", "social_jepa",
+)  # fmt: skip
+# app.py includes the routes, which import the rest of the server.
+EXCEPTIONS = {("social_jepa/server/app.py", "social_jepa/server/routes")}
 # What no file of a package may import.
 FORBIDDEN = {
     "env": {"torch", "ray"},
@@ -95,6 +118,18 @@ def imported(path: Path) -> set[str]:
             module = ".".join([*above, *filter(None, [node.module])])
             found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return found
+
+
+def folder_of(module: str) -> str:
+    """The folder of the module, or of the package, that a dotted name begins with."""
+    parts = module.split(".")
+    found = max(
+        n
+        for n in range(1, len(parts) + 1)
+        if (ROOT / "/".join(parts[:n])).with_suffix(".py").is_file() or (ROOT / "/".join(parts[:n])).is_dir()
+    )
+    path = ROOT / "/".join(parts[:found])
+    return name_of(path if path.is_dir() else path.parent)
 
 
 def reached(path: Path) -> set[str]:
@@ -148,6 +183,16 @@ def test_imports_point_down(path):
     ours = top_level(imported(path)) & OURS
 
     assert ours <= ALLOWED[package_of(path)] | {package_of(path)}
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
+def test_folders_import_only_what_stands_above_them_in_the_plan(path):
+    folder = name_of(path.parent)
+    modules = {name for name in imported(path) if top_level({name}) & ALLOWED.keys()}
+    folders = {folder_of(name) for name in modules}
+    above = {*PLAN[: PLAN.index(folder) + 1]}
+
+    assert {each for each in folders - above if (name_of(path), each) not in EXCEPTIONS} == set()
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)

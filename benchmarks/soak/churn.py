@@ -15,7 +15,7 @@ from benchmarks.soak.common import (
     supervisor_pid,
     wait_until,
 )
-from social_jepa.graph.records import EdgeRecord
+from social_jepa.records import EdgeRecord
 from social_jepa.runtime.cluster import SUPERVISOR, names_in
 from social_jepa.runtime.simulation import Simulation
 

@@ -14,7 +14,7 @@ from typing import Any
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError
 from social_jepa.config.run_config import load_config
-from social_jepa.graph.records import AgentStatus, EdgeRecord
+from social_jepa.records import AgentStatus, EdgeRecord
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.simulation import Simulation, clean_up
 from social_jepa.storage.ledger import Ledger

@@ -10,7 +10,7 @@ from alignment.status import Status
 from benchmarks.harness import BenchmarkError, Effort, Metric, log, seconds
 from benchmarks.scale.whole_run import mean
 from benchmarks.soak.common import CURRENT, simulation_up, wait_until
-from social_jepa.graph.records import EdgeRecord
+from social_jepa.records import EdgeRecord
 from social_jepa.report.distillation_savings import distillation_savings
 from social_jepa.runtime.membership import write_pose
 from social_jepa.runtime.simulation import Simulation

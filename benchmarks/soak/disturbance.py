@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from benchmarks.harness import Effort, Metric, at_least, log
 from benchmarks.soak.common import TOY, agents_by_name, cpu_seconds, simulation_up, wait_until
-from social_jepa.graph.records import AgentStatus
+from social_jepa.records import AgentStatus
 from social_jepa.runtime.simulation import Simulation
 
 MIN_SPEED_RATIO = 0.95

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness import Effort, Metric, at_most, log
 from benchmarks.soak.common import CURRENT, TOY, latest_edges, open_ledger, simulation_up, wait_until
-from social_jepa.graph.records import EdgeRecord
+from social_jepa.records import EdgeRecord
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger
 

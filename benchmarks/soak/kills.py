@@ -21,7 +21,7 @@ from benchmarks.soak.common import (
     simulation_up,
     wait_until,
 )
-from social_jepa.graph.records import EdgeRecord
+from social_jepa.records import EdgeRecord
 from social_jepa.runtime.simulation import Simulation
 
 MAX_SECONDS = 5.0

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.harness import Effort, Metric, at_most
 from benchmarks.processes import Worker
 from benchmarks.soak.common import TOY, agents_by_name, has_recovered, simulation_up, wait_until
-from social_jepa.graph.records import AgentStatus
+from social_jepa.records import AgentStatus
 from social_jepa.runtime.cluster import RAY_SETTINGS
 
 MAX_SECONDS = 5.0

@@ -125,8 +125,8 @@ def query(
     from social_jepa.cli.query_options import parse_vector, parse_via, query_flags, write_picture
     from social_jepa.cli.tables import print_answer
     from social_jepa.graph.query import query
-    from social_jepa.graph.records import replace
     from social_jepa.graph.results import load_results
+    from social_jepa.records import replace
     from social_jepa.storage.run_folder import find
 
     results, numbers = load_results(find(run)), parse_vector(vector)

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.graph.records import ProgressRecord
+from social_jepa.records import ProgressRecord
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 

@@ -72,6 +72,6 @@ def new_run(
 
 def print_json(document: Any) -> None:
     """Print one JSON document; records are encoded by their JSON names, NaN and infinity as null."""
-    from social_jepa.graph.records import encode
+    from social_jepa.records import encode
 
     typer.echo(json.dumps(json.loads(encode(document)), indent=2))

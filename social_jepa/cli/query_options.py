@@ -12,9 +12,9 @@ from social_jepa.graph.query import (
     TickRangeError,
     VectorAndTickError,
 )
-from social_jepa.graph.records import QueryAnswer
 from social_jepa.graph.results import Results
 from social_jepa.graph.universe import UNIVERSE
+from social_jepa.records import QueryAnswer
 
 
 def parse_vector(text: str | None) -> list[float] | None:

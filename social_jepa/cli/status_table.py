@@ -10,7 +10,7 @@ from rich.table import Table
 from social_jepa.cli.tables import make_console
 
 if TYPE_CHECKING:
-    from social_jepa.graph.records import AgentStatus, EdgeRecord
+    from social_jepa.records import AgentStatus, EdgeRecord
 
 
 HEADINGS = (

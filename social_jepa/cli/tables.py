@@ -10,7 +10,7 @@ from rich.table import Table
 from social_jepa.system.doctor import Check
 
 if TYPE_CHECKING:
-    from social_jepa.graph.records import (
+    from social_jepa.records import (
         AgentRecord,
         BudgetSummary,
         CycleRecord,

@@ -21,7 +21,7 @@ from alignment.score import r2
 from alignment.status import Status
 from env.camera import Pose
 from env.scene import Scene
-from social_jepa.graph.records import (
+from social_jepa.records import (
     AgentRecord,
     BudgetRow,
     BudgetSummary,

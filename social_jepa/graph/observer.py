@@ -10,8 +10,8 @@ from env.recording import SensorData
 from env.renderers.build import share_renderer
 from env.scene import Scene
 from env.sensors import SensorRecorder, SensorSpec
-from social_jepa.graph.records import body_events
 from social_jepa.graph.results import Results
+from social_jepa.records import body_events
 
 
 class Observer:

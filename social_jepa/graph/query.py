@@ -21,9 +21,9 @@ from alignment.score import r2
 from alignment.status import Status
 from env.scene import Scene
 from social_jepa.graph.observer import Observer
-from social_jepa.graph.records import NearestTick, PathQuality, QueryAnswer, Translation
 from social_jepa.graph.results import Results
 from social_jepa.graph.universe import UNIVERSE, between, scoring_cores
+from social_jepa.records import NearestTick, PathQuality, QueryAnswer, Translation
 
 LAST_TICK = 2**53  # far beyond any run, and still exact as a float
 DEFAULT_TICK = 0  # the first of the held-out ticks

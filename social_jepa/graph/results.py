@@ -25,7 +25,8 @@ from social_jepa.graph.graph_json import (
     translation_graph,
     unpack_maps,
 )
-from social_jepa.graph.records import (
+from social_jepa.graph.universe import build_universe, universe_record
+from social_jepa.records import (
     FORMAT,
     AgentRecord,
     BodyRecord,
@@ -39,7 +40,6 @@ from social_jepa.graph.records import (
     encode,
     replace,
 )
-from social_jepa.graph.universe import build_universe, universe_record
 from social_jepa.storage.ledger import DamagedLedgerError, Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, write_json
 

@@ -11,7 +11,7 @@ from alignment.linear_map import LinearMap
 from alignment.score import r2
 from alignment.status import Status
 from alignment.universe import Universe, fit_universe
-from social_jepa.graph.records import UniverseRecord
+from social_jepa.records import UniverseRecord
 
 UNIVERSE = "universe"  # in place of the agents of a path
 Pools = Callable[[str], AnchorPools]  # an agent's embeddings by its name

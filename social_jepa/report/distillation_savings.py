@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from social_jepa.graph.records import AgentStatus
 from social_jepa.graph.results import Results
+from social_jepa.records import AgentStatus
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from alignment.status import Status
 from env.appearance import OBJECT_COLORS
 from env.camera import Pose
 from env.scene import SceneConfig, SceneState
-from social_jepa.graph.records import AgentRecord, EdgeRecord
 from social_jepa.graph.results import Results
+from social_jepa.records import AgentRecord, EdgeRecord
 from social_jepa.report.tables import escape, number
 
 WIDTH = 760.0  # units of the drawing

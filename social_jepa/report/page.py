@@ -15,8 +15,8 @@ from alignment.status import Status
 from env.scene import Scene, SceneConfig
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.observer import Observer
-from social_jepa.graph.records import GraphDocument
 from social_jepa.graph.results import Results, full_document
+from social_jepa.records import GraphDocument
 from social_jepa.report import plots, tables
 from social_jepa.report.figure import color
 from social_jepa.report.graph_svg import agent_cards, draw_graph

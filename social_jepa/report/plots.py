@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from social_jepa.graph.records import AgentRecord, BudgetSummary, EdgeRecord
+from social_jepa.records import AgentRecord, BudgetSummary, EdgeRecord
 from social_jepa.report.figure import INKS, SMALL, WIDE, color, plot
 from social_jepa.report.tables import in_bytes, number
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.query import QueryError
-from social_jepa.graph.records import QueryAnswer
 from social_jepa.graph.results import Results
+from social_jepa.records import QueryAnswer
 from social_jepa.report.rendering import sheet, write_png
 
 

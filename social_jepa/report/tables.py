@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from alignment.status import Status
-from social_jepa.graph.records import AgentRecord, CycleRecord, EdgeRecord, PhaseSeconds, as_dict
+from social_jepa.records import AgentRecord, CycleRecord, EdgeRecord, PhaseSeconds, as_dict
 
 MAX_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
 

@@ -15,8 +15,8 @@ from agents.protocol.edge import EdgeResult
 from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_record
-from social_jepa.graph.records import AgentStatus, EdgeRecord, FullGraphDocument, ProgressRecord
 from social_jepa.graph.results import export, read_results
+from social_jepa.records import AgentStatus, EdgeRecord, FullGraphDocument, ProgressRecord
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AgentLostError, RunStoppedError
 from social_jepa.runtime.membership import record_start

@@ -13,8 +13,8 @@ from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import agent_record, edge_record, pack_maps
-from social_jepa.graph.records import AgentRecord, EdgeRecord, MemberRecord
 from social_jepa.graph.results import ANCHORS, anchors_version
+from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 

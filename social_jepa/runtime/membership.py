@@ -18,8 +18,8 @@ from alignment.status import Status
 from env.camera import Pose, ring_pose
 from env.scene import Scene
 from social_jepa.config.run_config import MAX_AGENTS, RunConfig
-from social_jepa.graph.records import BodyRecord, MemberRecord, body_events
-from social_jepa.graph.records import replace as replace_record
+from social_jepa.records import BodyRecord, MemberRecord, body_events
+from social_jepa.records import replace as replace_record
 from social_jepa.runtime.errors import (
     InvalidNameError,
     LastAgentError,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.graph.records import AgentStatus
+from social_jepa.records import AgentStatus
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AddressError, AgentLostError, AlreadyUpError, ClusterError, NotUpError
 from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray

@@ -18,7 +18,7 @@ from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
 from agents.spec import AgentSpec
-from social_jepa.graph.records import AgentStatus, ProgressRecord
+from social_jepa.records import AgentStatus, ProgressRecord
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
 from social_jepa.runtime.errors import StartFailedError
 from social_jepa.runtime.logs import log_path, log_to_file

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from social_jepa.graph.records import AgentStatus
+from social_jepa.records import AgentStatus
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, SimulationAddress
 from social_jepa.system.machine import is_listening

@@ -17,8 +17,8 @@ from PIL import Image
 from alignment.status import Status
 from env.scene import Scene
 from social_jepa.graph.observer import Observer
-from social_jepa.graph.records import EdgeRecord, body_events
 from social_jepa.graph.results import Results
+from social_jepa.records import EdgeRecord, body_events
 from social_jepa.report.figure import INKS, SMALL, color, plot
 from social_jepa.report.graph_svg import agent_cards, draw_graph
 from social_jepa.report.rendering import data_uri

@@ -8,7 +8,8 @@ from fastapi import Response
 from msgspec import UNSET, UnsetType
 
 from alignment.status import Status
-from social_jepa.graph.records import (
+from social_jepa.graph.results import Results
+from social_jepa.records import (
     AgentRecord,
     AgentStatus,
     EdgeRecord,
@@ -20,7 +21,6 @@ from social_jepa.graph.records import (
     as_dict,
     encode,
 )
-from social_jepa.graph.results import Results
 
 
 class AgentView(Record, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ import numpy as np
 
 from alignment.graph import MIN_R2
 from alignment.status import Status
-from social_jepa.graph.records import EdgeRecord
 from social_jepa.graph.results import Results, StaleAnchorsError, read_results
+from social_jepa.records import EdgeRecord
 from social_jepa.server.problems import NOT_FOUND, ProblemError
 from social_jepa.server.responses import QualityMatrix
 from social_jepa.storage.ledger import Ledger

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from social_jepa.graph.records import EventRecord, encode
+from social_jepa.records import EventRecord, encode
 from social_jepa.server.problems import BUSY, ProblemError
 from social_jepa.server.snapshots import SnapshotCache
 

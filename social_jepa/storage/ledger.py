@@ -18,7 +18,7 @@ from typing import Any
 from agents.protocol.channel import SentMessage
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.graph.records import (
+from social_jepa.records import (
     AgentRecord,
     BodyRecord,
     EdgeRecord,

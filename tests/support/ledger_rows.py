@@ -5,7 +5,7 @@ import sqlite3
 
 from agents.protocol.channel import SentMessage
 from alignment.status import Status
-from social_jepa.graph.records import (
+from social_jepa.records import (
     AgentRecord,
     BodyRecord,
     EdgeRecord,

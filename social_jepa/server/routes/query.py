@@ -17,8 +17,8 @@ from social_jepa.graph.query import (
     nearest_ticks,
     translate,
 )
-from social_jepa.graph.records import PathQuality, Translation, encode, replace
 from social_jepa.graph.results import Results
+from social_jepa.records import PathQuality, Translation, encode, replace
 from social_jepa.server.models import (
     DrawingQuery,
     EmptyQuery,

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 
 from social_jepa.config.time_parsing import parse_time
-from social_jepa.graph.records import EdgeRecord, as_dict, encode, replace
 from social_jepa.graph.results import full_document
+from social_jepa.records import EdgeRecord, as_dict, encode, replace
 from social_jepa.server.models import EdgeQuery, EmptyQuery, EventQuery, GraphQuery, Name, PageQuery, page_of
 from social_jepa.server.problems import NOT_FOUND, ProblemError
 from social_jepa.server.responses import AgentDetail, EventPage, edge_summary, json_response

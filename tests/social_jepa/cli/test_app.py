@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.graph.records import encode
+from social_jepa.records import encode
 from tests.support.command import TINY, call
 
 COMMANDS = (

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from social_jepa.cli.console_progress import ProgressDisplay
-from social_jepa.graph.records import ProgressRecord, replace
+from social_jepa.records import ProgressRecord, replace
 
 TRAINING = ProgressRecord(
     phase="training", step=7, steps=30, recorded=4096, next_tick=9000, frames=1792, loss=3.25,

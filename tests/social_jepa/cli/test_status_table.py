@@ -6,7 +6,7 @@ from rich.console import Console
 from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
-from social_jepa.graph.records import AgentStatus, ProgressRecord, replace
+from social_jepa.records import AgentStatus, ProgressRecord, replace
 from tests.support.ledger_rows import edge
 
 PROGRESS = ProgressRecord(

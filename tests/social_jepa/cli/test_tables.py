@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from social_jepa.cli.tables import print_checks, print_graph
-from social_jepa.graph.records import replace
+from social_jepa.records import replace
 from social_jepa.system.doctor import Check
 
 

@@ -11,9 +11,9 @@ from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
 from alignment.status import Status
 from social_jepa.graph.graph_json import edge_record, pack_maps, summarize_budget, unpack_maps
-from social_jepa.graph.records import BudgetSummary, as_dict, decode, encode, graph_schema
+from social_jepa.records import BudgetSummary, as_dict, decode, encode, graph_schema
 
-SCHEMA_FILE = Path(__file__).parents[3] / "social_jepa" / "graph" / "graph.schema.json"
+SCHEMA_FILE = Path(__file__).parents[3] / "social_jepa" / "records" / "graph.schema.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 SCORE = EdgeScore(
@@ -112,7 +112,7 @@ def test_every_field_has_a_description():
 
 
 def test_the_schema_is_generated_from_the_records():
-    """If this fails: python -m social_jepa.graph.records > social_jepa/graph/graph.schema.json."""
+    """If this fails: python -m social_jepa.records.graph > social_jepa/records/graph.schema.json."""
     assert graph_schema() == SCHEMA
     assert SCHEMA_FILE.read_text() == json.dumps(SCHEMA, indent=2) + "\n"
 

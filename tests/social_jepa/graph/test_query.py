@@ -24,8 +24,8 @@ from social_jepa.graph.query import (
     VectorSizeError,
     query,
 )
-from social_jepa.graph.records import replace as replace_record
 from social_jepa.graph.results import full_document, load_results
+from social_jepa.records import replace as replace_record
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import call

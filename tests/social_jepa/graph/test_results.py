@@ -13,7 +13,6 @@ from alignment.graph import NoPathError, UnknownAgentError
 from alignment.status import Status
 from social_jepa.graph.graph_json import map_tensors
 from social_jepa.graph.query import EdgeNotAcceptedError, ModelUnavailableError, load_published, query
-from social_jepa.graph.records import FullGraphDocument, decode, replace
 from social_jepa.graph.results import (
     DamagedAnchorsError,
     NoAgentsError,
@@ -23,6 +22,7 @@ from social_jepa.graph.results import (
     full_document,
     load_results,
 )
+from social_jepa.records import FullGraphDocument, decode, replace
 from social_jepa.runtime.membership import Membership
 from social_jepa.storage.ledger import DamagedLedgerError, Ledger
 from social_jepa.storage.run_folder import RunFolder

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from env.camera import Pose
-from social_jepa.graph.records import BudgetSummary, replace
+from social_jepa.records import BudgetSummary, replace
 from social_jepa.report import plots, tables
 from social_jepa.report.graph_svg import AgentCard, lay_out
 from social_jepa.report.page import write_report

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
-from social_jepa.graph.records import BodyRecord
+from social_jepa.records import BodyRecord
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.storage.run_folder import RunFolder

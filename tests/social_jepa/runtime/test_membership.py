@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from agents.snapshot import AgentSnapshot
 from env.camera import Pose
 from social_jepa.config.run_config import MAX_AGENTS, load_config
-from social_jepa.graph.records import BodyRecord, MemberRecord, body_events, decode, encode
-from social_jepa.graph.records import replace as replace_record
+from social_jepa.records import BodyRecord, MemberRecord, body_events, decode, encode
+from social_jepa.records import replace as replace_record
 from social_jepa.runtime.errors import LastAgentError, NameTakenError, TooManyAgentsError, UnknownMemberError
 from social_jepa.runtime.membership import (
     LEAD_TICKS,

@@ -12,7 +12,7 @@ import pytest
 from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.graph.query import query
-from social_jepa.graph.records import encode
+from social_jepa.records import encode
 from social_jepa.report.distillation_savings import distillation_savings
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import ClusterError

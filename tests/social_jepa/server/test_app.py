@@ -11,8 +11,8 @@ import torch
 
 from agents.models.settings import KINDS
 from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, translate
-from social_jepa.graph.records import encode
 from social_jepa.graph.results import load_results
+from social_jepa.records import encode
 from social_jepa.server import snapshots
 from social_jepa.server.snapshots import quality_matrix
 from social_jepa.storage.ledger import Ledger

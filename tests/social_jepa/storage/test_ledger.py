@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.graph.records import BodyRecord, replace
+from social_jepa.records import BodyRecord, replace
 from social_jepa.storage import ledger as ledger_module
 from social_jepa.storage.ledger import DuplicateMemberError, Ledger, LedgerVersionError
 from tests.support.ledger_rows import EDGE, agent, ask, edge, first_ledger, member, plain

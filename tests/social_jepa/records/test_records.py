@@ -5,7 +5,7 @@ import pytest
 
 from agents.spec import Progress
 from env.camera import Pose
-from social_jepa.graph.records import (
+from social_jepa.records import (
     BodyRecord,
     BudgetRow,
     MemberRecord,

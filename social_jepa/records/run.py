@@ -1,0 +1,141 @@
+"""Records of a run: members, bodies, status, events and messages."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, NamedTuple
+
+from msgspec import Meta
+
+from agents.spec import Progress
+from env.camera import Pose
+from env.scene import BodyEvent
+from social_jepa.config.overrides import build_config
+from social_jepa.config.run_config import RunConfig
+from social_jepa.records.base import Count, Name, NonNegative, Record
+
+
+class MemberRecord(Record, frozen=True, kw_only=True):
+    """One agent as its simulation knows it, whether or not it has published a model."""
+
+    name: Annotated[Name, Meta(description="Name of the agent; never given twice in a run.")]
+    index: Annotated[Count, Meta(description="Its number and random stream; never given twice in a run.")]
+    pose: Annotated[str, Meta(description='"x,y,z,yaw,pitch,fov" in meters and degrees.')]
+    kind: Annotated[str, Meta(min_length=1, description="Kind of its world model.")]
+    settings: Annotated[tuple[str, ...], Meta(description='Its own settings, "key.sub=value" each.')] = ()
+    teacher: Annotated[str, Meta(description="Peer it distills from first; empty: it trains alone.")] = ""
+    pose_version: Annotated[Count, Meta(description="How many times its camera has moved.")] = 0
+
+    def config(self, config: RunConfig) -> RunConfig:
+        """Return the run's settings with this agent's own on top.
+
+        Raises:
+            ConfigError: One of its settings is unknown or out of range.
+        """
+        return build_config(RunConfig, config.as_dict(), self.settings) if self.settings else config
+
+
+class ProgressRecord(Record, frozen=True, kw_only=True):
+    """Progress of an agent's training; null where `agents.spec.Progress` has NaN."""
+
+    phase: Annotated[
+        str, Meta(description="waiting, recording, distilling, training, encoding, ready, stopped.")
+    ]
+    step: Annotated[Count, Meta(description="Training steps taken.")]
+    steps: Annotated[Count, Meta(description="Training steps planned.")]
+    recorded: Annotated[Count, Meta(description="Ticks in its replay buffer.")]
+    next_tick: Annotated[Count, Meta(description="First tick that it has not recorded.")]
+    frames: Annotated[Count, Meta(description="Frames read by training, repeated reads counted.")]
+    loss: Annotated[float | None, Meta(description="Loss of the newest step; null: before the first.")]
+    frames_per_s: Annotated[NonNegative | None, Meta(description="Frames read per second of training time.")]
+    seconds_left: Annotated[float | None, Meta(description="Estimated seconds left; null: unknown.")]
+    record_seconds: Annotated[NonNegative, Meta(description="Rendering and encoding, in seconds.")]
+    train_seconds: Annotated[NonNegative, Meta(description="Training, in seconds.")]
+    device: Annotated[str, Meta(description="torch device that it trains on.")]
+    drift: Annotated[
+        float | None, Meta(description="Share of variance lost since the published model; null: unknown.")
+    ]
+    saved_at: Annotated[
+        NonNegative, Meta(description="Time of its newest checkpoint, in seconds since 1970; 0: none.")
+    ]
+    distill_frames: Annotated[Count, Meta(description="Frames read by distillation from a teacher.")]
+
+    @classmethod
+    def of(cls, progress: Progress) -> "ProgressRecord":
+        """Return the record of an agent's progress."""
+        return cls(**{key: value for key, value in progress.as_plain().items() if key != "name"})
+
+
+class AgentStatus(Record, frozen=True, kw_only=True):
+    """Current state of one agent of a simulation, from its supervisor."""
+
+    name: Annotated[Name, Meta(description="Name of the agent.")]
+    kind: Annotated[str, Meta(description="Kind of its world model.")]
+    pose: Annotated[str, Meta(description='"x,y,z,yaw,pitch,fov" in meters and degrees.')]
+    teacher: Annotated[str, Meta(description="Peer it distills from first; empty: it trains alone.")]
+    incarnation: Annotated[Count, Meta(description="Number of its process; 0: none was started yet.")]
+    phase: Annotated[
+        str, Meta(description="Phase of its progress, or waiting, starting, returning, failed, down.")
+    ]
+    waiting_for: Annotated[str, Meta(description="Resource that its process waits for; empty: none.")]
+    failure: Annotated[str, Meta(description="Error that ended it; empty while it runs.")]
+    process_died: Annotated[bool, Meta(description="Whether the failure is that its process died.")]
+    note: Annotated[str, Meta(description="A remark for the observer; may be empty.")]
+    progress: Annotated[
+        ProgressRecord | None, Meta(description="Its progress; null before its first report.")
+    ]
+    settled: Annotated[bool, Meta(description="Whether both edges with every known peer are settled.")]
+    checkpoint: Annotated[str, Meta(description="Hash of its published model; empty: none.")]
+    node: Annotated[str, Meta(description="Node of the Ray cluster that it runs on.")]
+    device: Annotated[str, Meta(description="torch device that it runs on.")]
+    pid: Annotated[Count, Meta(description="Process id on its node; 0: no process.")]
+
+
+class EventRecord(Record, frozen=True, kw_only=True):
+    """One event of a run. Which details it has depends on its type."""
+
+    number: Annotated[Count, Meta(description="Position in the ledger; goes up by one.")]
+    time: Annotated[NonNegative, Meta(description="Seconds since 1970-01-01 00:00 UTC.")]
+    type: Annotated[
+        str,
+        Meta(
+            description="started, resumed, joined, returned, moved, left, published, edge, message_refused,"
+            " stopped, finished."
+        ),
+    ]
+    details: Annotated[dict[str, Any], Meta(description="What the type of event adds.")]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as one flat dict, its details beside number, time and type."""
+        return {**self.details, "number": self.number, "time": self.time, "type": self.type}
+
+
+class MessageRecord(Record, frozen=True, kw_only=True):
+    """One message that was sent between two agents."""
+
+    time: Annotated[NonNegative, Meta(description="When the ledger recorded it, in seconds since 1970.")]
+    sender: Annotated[str, Meta(description="Agent that sent it.")]
+    receiver: Annotated[str, Meta(description="Agent that it was sent to.")]
+    edge_source: Annotated[str, Meta(description="Source of the edge that it is about.")]
+    edge_target: Annotated[str, Meta(description="Target of the edge that it is about.")]
+    type: Annotated[str, Meta(description="Class of the message.")]
+    bytes: Annotated[Count, Meta(description="Size on the wire.")]
+
+
+class BodyRecord(NamedTuple):
+    """A change of one agent's body in the scene: it appears, moves, or leaves (pose None) at a tick."""
+
+    tick: int
+    name: str
+    pose: str | None
+
+    def event(self) -> BodyEvent:
+        """Return the event that the scene replays.
+
+        Raises:
+            ValueError: The pose cannot be parsed.
+        """
+        return BodyEvent(self.tick, self.name, Pose.parse(self.pose) if self.pose else None)
+
+
+def body_events(bodies: Iterable[BodyRecord]) -> tuple[BodyEvent, ...]:
+    """Return the events that the scene replays."""
+    return tuple(body.event() for body in bodies)
