@@ -256,7 +256,7 @@ class Agent:
         return snapshot
 
     def measure_drift(self) -> float:
-        """Return how far the newest model has left the published one, as a share of variance.
+        """Return the distance of the newest model from the published one, as a share of variance.
 
         A linear map from the newest latents to the published core is fitted on the anchors that maps are
         fitted on, and scored on ticks that no model of this agent has seen: drift = 1 - R2.
@@ -271,7 +271,7 @@ class Agent:
         return self.drift
 
     def distill_targets(self, ticks: int) -> tuple[int, Tensor]:
-        """Return what a student may learn from: (first tick, core embeddings float32 [K, core_dim]).
+        """Return targets for a student: (first tick, core embeddings float32 [K, core_dim]).
 
         The ticks are consecutive and used for no map.
 

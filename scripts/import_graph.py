@@ -93,7 +93,7 @@ def count_levels(graph: Graph) -> int:
 
 
 def count_arrows(graph: Graph) -> int:
-    """Return how many arrows a graph has."""
+    """Return the number of arrows."""
     return sum(map(len, graph.values()))
 
 

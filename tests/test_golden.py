@@ -1,4 +1,4 @@
-"""Every figure is what it was before the code got new names and folders, to the last digit."""
+"""Metrics equal the recorded ones to the last digit, on the machine type that recorded them."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def recorded(name):
 
 
 @pytest.mark.parametrize("kind", golden_figures.KINDS)
-def test_agents_of_each_kind_learn_and_agree_as_they_did(kind, tmp_path, monkeypatch):
+def test_agents_of_each_kind_reproduce_their_recorded_metrics(kind, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend("examples")
     exact, figures = recorded("agents.json")
 
@@ -25,7 +25,7 @@ def test_agents_of_each_kind_learn_and_agree_as_they_did(kind, tmp_path, monkeyp
     assert golden_figures.compare(found, figures[kind], exact) == []
 
 
-def test_an_agent_lives_on_moves_and_is_taught_as_it_was(tmp_path):
+def test_online_training_a_moved_camera_and_distillation_reproduce_their_recorded_metrics(tmp_path):
     exact, figures = recorded("agents.json")
 
     found = golden_figures.plain(golden_figures.of_life(tmp_path))
@@ -37,7 +37,7 @@ def test_an_agent_lives_on_moves_and_is_taught_as_it_was(tmp_path):
 @pytest.mark.gl
 @pytest.mark.ray
 @pytest.mark.timeout(900)
-def test_the_default_run_finds_what_it_found(tmp_path):
+def test_the_default_run_reproduces_its_recorded_metrics(tmp_path):
     exact, figures = recorded("default_run.json")
     command = [sys.executable, "-m", "social_jepa", "run", "--out", str(tmp_path / "run")]
 

@@ -1,4 +1,4 @@
-"""What is installed, what is pinned, and what a person types."""
+"""Installed packages, pinned versions, make targets and cluster.yaml."""
 
 import json
 import re
@@ -20,7 +20,7 @@ PACKAGES = ("env", "agents", "alignment", "social_jepa")
 
 
 def canonical(name: str) -> str:
-    """Two spellings of one distribution are equal: tomli-w, tomli_w."""
+    """Return the canonical name of a distribution: tomli-w for tomli_w."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -47,7 +47,7 @@ def test_the_project_cannot_be_uploaded_to_a_public_index():
 
 @pytest.mark.parametrize("line", PINS)
 def test_a_pin_is_a_name_and_a_version(line):
-    """Nothing else, above all no host: another mirror must be able to serve it."""
+    """No host and no hash: any mirror can serve it."""
     assert re.fullmatch(r"[A-Za-z0-9][\w.-]*==[0-9][\w.]*", line)
 
 
@@ -61,7 +61,7 @@ def test_every_dependency_is_pinned():
     assert wanted - pinned == {"social-jepa"}
 
 
-def test_make_offers_what_the_readme_says():
+def test_make_help_lists_every_target():
     listing = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True).stdout
     offered = set(re.findall(r"^make (\w+) ", listing, re.MULTILINE))
     defined = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -70,7 +70,7 @@ def test_make_offers_what_the_readme_says():
     assert offered <= defined
 
 
-def test_the_automatic_run_is_what_a_person_types():
+def test_ci_runs_make_test():
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
 
     assert lines[-1] == "make test"
@@ -91,7 +91,7 @@ def test_the_cluster_gets_every_package():
     assert all((ROOT / source).exists() for source in mounts.values() if not source.startswith("~"))
 
 
-def test_every_start_of_ray_in_the_cluster_says_who_may_connect():
+def test_every_start_of_ray_in_the_cluster_sets_its_authentication():
     cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     commands = cluster["head_start_ray_commands"] + cluster["worker_start_ray_commands"]
 

@@ -1,4 +1,4 @@
-"""The picture in the design, read from the imports: who may know whom, and how long things may be."""
+"""Rules on imports, folders, adapters and the length of functions, checked on the source."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MAX_FUNCTION = 40
 
-# Which of our own packages each may import, besides itself.
+# Our own packages that each package may import, besides itself.
 ALLOWED = {
     "env": set(),
     "alignment": set(),
@@ -22,7 +22,7 @@ ALLOWED = {
 }
 OURS = {*ALLOWED, "benchmarks", "tests", "examples"}
 
-# One library, one file: an awkward dependency is known to its adapter alone.
+# One library, one file: only the adapter of an awkward dependency imports it.
 ADAPTERS = {
     # Two: the room and the single objects are drawn by different means and do not fit into one file.
     "miniworld": {"env/renderers/miniworld.py", "env/objects/miniworld.py"},
@@ -72,7 +72,7 @@ PLAN = (
 )  # fmt: skip
 # app.py includes the routes, which import the rest of the server.
 EXCEPTIONS = {("social_jepa/server/app.py", "social_jepa/server/routes")}
-# What no file of a package may import.
+# Packages that no file of a package may import.
 FORBIDDEN = {
     "env": {"torch", "ray"},
     "alignment": {"ray", "gymnasium"},
@@ -80,7 +80,7 @@ FORBIDDEN = {
     "social_jepa": {"pickle", "cloudpickle"},
 }
 
-# Calls that may stand at the top of a file: registries that libraries offer no other way to fill, and
+# Calls that are allowed at the top of a file: registries that libraries offer no other way to fill, and
 # settings that must be in place before the import below them.
 CALLS_AT_IMPORT = {"register", "setdefault", "add_typer"}
 
@@ -101,7 +101,7 @@ def package_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0]
 
 
-# Whoever speaks to peers never touches a model, so that none can be sent.
+# The protocol reaches no model, so that no message can hold weights.
 MODEL_FREE = sorted(name_of(path) for path in python_files("agents/protocol"))
 MODEL = re.compile(r"agents\.(models|training|agent|runner)\b")
 
@@ -204,17 +204,17 @@ def test_one_library_has_one_file(path):
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_a_package_does_without_what_it_must_not_know(path):
+def test_a_package_imports_no_forbidden_library(path):
     assert not top_level(imported(path)) & FORBIDDEN[package_of(path)]
 
 
 @pytest.mark.parametrize("name", MODEL_FREE)
-def test_what_speaks_to_peers_reaches_no_world_model(name):
+def test_the_protocol_reaches_no_world_model(name):
     assert not {module for module in reached(ROOT / name) if MODEL.match(module)}
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_nothing_runs_at_import(path):
+def test_importing_a_file_runs_no_statements(path):
     if path.name == "__main__.py":
         pytest.skip("it is run, not imported")
 
@@ -222,7 +222,7 @@ def test_nothing_runs_at_import(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_no_star_imports_and_no_path_of_one_machine(path):
+def test_no_star_imports_and_no_absolute_paths_of_a_machine(path):
     text = path.read_text()
 
     assert not re.search(r"^\s*from \S+ import \*", text, re.MULTILINE)

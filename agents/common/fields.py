@@ -53,7 +53,7 @@ def _metas(hint: Any) -> Iterator[Meta]:
 
 
 def _problem(value: Any, meta: Meta) -> str:
-    """Return what is wrong with a value, or "". Comparisons are written so that NaN fails them."""
+    """Return the problem of a value, or "". Comparisons are written so that NaN fails them."""
     if choices := (meta.extra_json_schema or {}).get("enum"):
         return "" if value in choices else f"choose one of {', '.join(choices)}"
     inside = (

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Stream(IntEnum):
-    """What an agent draws random numbers for; each purpose has a stream of its own.
+    """Purposes of an agent's random numbers; each has its own stream.
 
     The numbers are part of the results: another number gives an agent other weights, batches or views.
     """
@@ -46,7 +46,7 @@ def stream_seed(seed: int, index: int, stream: Stream, *more: int) -> tuple[int,
 
 
 def seeded(seed: Sequence[int], build: Callable[[], T]) -> T:
-    """Return what ``build`` returns when torch's random weights follow from a seed alone.
+    """Return the result of ``build`` where torch's random weights follow from a seed alone.
 
     torch's layers draw from the global generator: its state is saved and restored.
 

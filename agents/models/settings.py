@@ -47,7 +47,7 @@ class EncoderConfig:
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a setting outside its range, by name."""
+        """Raise ConfigError that names the setting outside its range."""
         check_fields(self)
 
 
@@ -68,7 +68,7 @@ class SeqModelConfig:
     ridge: Positive = 1e-3  # added to the read-out's covariance, relative to its mean eigenvalue
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for settings that cannot be built, by name."""
+        """Raise ConfigError that names a setting that cannot be built."""
         check_fields(self)
         if self.token_dim % self.heads:
             raise ConfigError(f"must divide a token's {self.token_dim} dimensions", "heads", self.heads)
@@ -97,7 +97,7 @@ class PJepaModelConfig:
     detached: bool = False  # on: no gradient of the head reaches the encoder
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for settings that cannot train, by name."""
+        """Raise ConfigError that names a setting that cannot train."""
         check_fields(self)
         head_trains = self.auxiliary and not self.detached and self.head_weight > 0
         if not (self.dynamics or head_trains):
@@ -115,12 +115,12 @@ class SeqJepaConfig(SeqModelConfig):
     max_view_angle: float = 15.0  # degrees of pan and of tilt away from the pose
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for settings that cannot be built, by name."""
+        """Raise ConfigError that names a setting that cannot be built."""
         super().__post_init__()
         self.sensor_spec()  # raises ValueError for an angle that no camera turns by
 
     def sensor_spec(self) -> "SensorSpec":
-        """Return what such an agent needs of its camera."""
+        """Return the views and sensors that such an agent needs."""
         from env.sensors import SensorSpec  # imports numpy, which reading the settings does without
 
         return SensorSpec(self.views, self.max_view_angle)
@@ -137,12 +137,12 @@ class PJepaConfig(PJepaModelConfig):
     encoder_lr_multiplier: Share = 0.3  # the encoder's share of the learning rate, as in the paper
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for settings that cannot be built, by name."""
+        """Raise ConfigError that names a setting that cannot be built."""
         super().__post_init__()
         self.sensor_spec()
 
     def sensor_spec(self) -> "SensorSpec":
-        """Return what such an agent needs of its camera and sensors."""
+        """Return the views and sensors that such an agent needs."""
         from env.sensors import SensorSpec
 
         return SensorSpec(
@@ -168,7 +168,7 @@ class ModelConfig:
     p_jepa: PJepaConfig = field(default_factory=PJepaConfig)
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a setting outside its range, by name."""
+        """Raise ConfigError that names the setting outside its range."""
         check_fields(self)
 
     def dim_of(self, kind: str) -> int:
@@ -183,7 +183,7 @@ class ModelConfig:
         return "model.p_jepa.encoder.dim" if kind == "p_jepa" else "model.dim"
 
     def sensor_spec_of(self, kind: str) -> "SensorSpec":
-        """Return what an agent of this kind needs of its camera; a custom world model takes one view."""
+        """Return the sensors of an agent of this kind; a custom world model takes one view."""
         from env.sensors import SensorSpec
 
         if kind == "seq_jepa":
@@ -205,5 +205,5 @@ class BaselineConfig:
     covariance: Weight = 1.0  # vicreg: weight of the covariance term
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a setting outside its range, by name."""
+        """Raise ConfigError that names the setting outside its range."""
         check_fields(self)

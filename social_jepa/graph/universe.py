@@ -14,10 +14,10 @@ from alignment.universe import Universe, fit_universe
 from social_jepa.records import UniverseRecord
 
 UNIVERSE = "universe"  # in place of the agents of a path
-Pools = Callable[[str], AnchorPools]  # an agent's embeddings by its name
+FindPools = Callable[[str], AnchorPools]  # the anchor pools of an agent, by its name
 
 
-def build_universe(graph: TranslationGraph, pools: Pools, anchors: int, seed: int) -> Universe:
+def build_universe(graph: TranslationGraph, pools: FindPools, anchors: int, seed: int) -> Universe:
     """Fit the common space of all agents that an accepted edge touches.
 
     Args:
@@ -59,7 +59,7 @@ def scoring_cores(source: AnchorPools, target: AnchorPools) -> tuple[torch.Tenso
 
 
 def universe_record(
-    graph: TranslationGraph, pools: Pools, universe: Callable[[], Universe], usable: Container[str]
+    graph: TranslationGraph, pools: FindPools, universe: Callable[[], Universe], usable: Container[str]
 ) -> UniverseRecord | None:
     """Return the held-out R2 of the common space beside that of the direct edges.
 

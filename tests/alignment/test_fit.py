@@ -214,8 +214,8 @@ def test_uncentered_procrustes_between_white_spaces_needs_fewer_pairs():
     truth, source = rotation(generator, 6), normal(generator, 6, 6)  # as many pairs as dimensions
 
     through_origin = fit_procrustes(source, source @ truth, centered=False)
-    centred = fit_procrustes(source, source @ truth)
+    centered = fit_procrustes(source, source @ truth)
 
     torch.testing.assert_close(through_origin.weight, truth)
     assert not through_origin.bias.any()
-    assert (centred.weight - truth).norm() > 0.1  # one direction short: a reflection fits as well
+    assert (centered.weight - truth).norm() > 0.1  # one direction short: a reflection fits as well

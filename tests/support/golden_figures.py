@@ -185,7 +185,7 @@ def of_run(folder: Path) -> dict[str, object]:
 
 
 def compare(found, recorded, exact: bool, where: str = "") -> list[str]:
-    """Return where two trees of metrics differ; on another machine roughly and without digests."""
+    """Return the differences of two trees of metrics; on another machine roughly and without digests."""
     if isinstance(recorded, dict):
         if found.keys() != recorded.keys():
             return [f"{where}: {sorted(found.keys() ^ recorded.keys())}"]
