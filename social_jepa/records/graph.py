@@ -288,8 +288,9 @@ _EDGE_RULES: dict[str, Any] = {
 class GraphDocument(Record, frozen=True, kw_only=True):
     """The translation graph of a run, or of a simulation at one moment, without cycles and universe.
 
-    Every score of an edge is held-out: no tick that scores was fitted, and no tick that was fitted or scores
-    was trained on.
+    Scores of an edge are computed on held-out ticks, which no map was fitted on; no agent trained on these or
+    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa, isometry
+    deviation, CKA and mutual neighbors describe the held-out pairs themselves.
     """
 
     format: Annotated[
@@ -333,8 +334,9 @@ class GraphDocument(Record, frozen=True, kw_only=True):
 class FullGraphDocument(GraphDocument, frozen=True, kw_only=True):
     """The translation graph of a run, or of a simulation at one moment: the content of graph.json.
 
-    Every score of an edge is held-out: no tick that scores was fitted, and no tick that was fitted or scores
-    was trained on.
+    Scores of an edge are computed on held-out ticks, which no map was fitted on; no agent trained on these or
+    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa, isometry
+    deviation, CKA and mutual neighbors describe the held-out pairs themselves.
     """
 
     cycles: Annotated[
