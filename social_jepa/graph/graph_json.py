@@ -1,6 +1,7 @@
 """Records and tensors of the graph, from what agents report: the content of the ledger and of graph.json.
 
-Every score is held-out: no tick that scores was fitted, and no tick that was fitted or scores was trained on.
+Scores are computed on held-out ticks: no map was fitted on them, and no agent trained on them or on the
+ticks that maps were fitted on.
 """
 
 import math

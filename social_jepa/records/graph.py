@@ -1,12 +1,10 @@
 """Records of the translation graph: the content of graph.json and of the ledger.
 
 Constraints stand beside each field. msgspec checks them whenever a record is decoded, and
-``python -m social_jepa.records.graph`` prints them as the JSON Schema of graph.json.
+``python -m social_jepa.records`` prints them as the JSON Schema of graph.json.
 """
 
 import inspect
-import json
-import sys
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -289,8 +287,8 @@ class GraphDocument(Record, frozen=True, kw_only=True):
     """The translation graph of a run, or of a simulation at one moment, without cycles and universe.
 
     Scores of an edge are computed on held-out ticks, which no map was fitted on; no agent trained on these or
-    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa, isometry
-    deviation, CKA and mutual neighbors describe the held-out pairs themselves.
+    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa,
+    isometry deviation, CKA and mutual neighbors describe the held-out pairs themselves.
     """
 
     format: Annotated[
@@ -335,8 +333,8 @@ class FullGraphDocument(GraphDocument, frozen=True, kw_only=True):
     """The translation graph of a run, or of a simulation at one moment: the content of graph.json.
 
     Scores of an edge are computed on held-out ticks, which no map was fitted on; no agent trained on these or
-    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa, isometry
-    deviation, CKA and mutual neighbors describe the held-out pairs themselves.
+    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa,
+    isometry deviation, CKA and mutual neighbors describe the held-out pairs themselves.
     """
 
     cycles: Annotated[
@@ -362,7 +360,3 @@ def graph_schema() -> dict[str, Any]:
         "title": "graph.json of a Social-JEPA run",
         **schema,
     }
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(graph_schema(), indent=2) + "\n")
