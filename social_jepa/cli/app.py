@@ -23,6 +23,7 @@ from social_jepa.cli.options import (
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
+from social_jepa.runtime.logs import log_to_stderr
 
 app = typer.Typer(
     name="social-jepa",
@@ -46,8 +47,6 @@ def configure(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing to stderr but errors.")] = False,
 ) -> None:
     """Set what is written to stderr."""
-    from social_jepa.runtime.logs import log_to_stderr
-
     if verbose and quiet:
         raise typer.BadParameter("choose --verbose or --quiet, not both")
     log_to_stderr(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)

@@ -1,13 +1,15 @@
 """Options that several commands share, and the start of `run` and `up`."""
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
+
+from social_jepa.runtime.logs import stderr_level
 
 if TYPE_CHECKING:
     from social_jepa.storage.run_folder import RunFolder
@@ -42,8 +44,7 @@ class CommandError(ValueError):
 
 def is_quiet() -> bool:
     """Return whether --quiet was given before the command: then progress is not shown."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.find_root().params.get("quiet"))
+    return stderr_level() > logging.WARNING
 
 
 def new_run(

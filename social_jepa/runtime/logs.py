@@ -29,6 +29,12 @@ def log_to_stderr(level: int) -> None:
     _install(handler, "stderr", level)
 
 
+def stderr_level() -> int:
+    """Return the level that `log_to_stderr` set, by default WARNING."""
+    handlers = logging.getLogger("social_jepa").handlers
+    return next((each.level for each in handlers if each.get_name() == "stderr"), logging.WARNING)
+
+
 def log_to_file(folder: Path, process: str) -> None:
     """Append INFO records to ``logs/<process>.log`` in a run folder, in place of an earlier file."""
     _install(logs.file_handler(log_path(folder, process)), "file", logging.INFO)

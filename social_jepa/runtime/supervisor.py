@@ -106,10 +106,11 @@ class Supervisor:
     async def register(self, name: str) -> tuple[AgentSpec, int, PeerList]:
         """Count an incarnation of an agent; return its specification, the incarnation and the peer list."""
         incarnation = self._membership.next_incarnation(name)
-        outage = self._outages.pop(name, "")
         if incarnation > 1:
-            cause = outage or "its process ended"
-            logger.warning("%s restarted as incarnation %d: %s", name, incarnation, cause)
+            report = self._reports.get(name)
+            process = f"process {report.pid} ended" if report else "its process ended"
+            reason = self._outages.get(name, "Ray gave no reason")
+            logger.warning("%s restarted as incarnation %d: %s (%s)", name, incarnation, process, reason)
         spec = self._membership.spec(name, self._resources.threads)
         self._broadcast_peers(but=name)
         return spec, incarnation, self._membership.peer_list(self._handles)

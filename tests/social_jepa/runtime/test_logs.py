@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from agents import logs
-from social_jepa.runtime.logs import PACKAGES, log_path, log_to_file, log_to_stderr
+from social_jepa.runtime.logs import PACKAGES, log_path, log_to_file, log_to_stderr, stderr_level
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +64,10 @@ def test_stderr_shows_records_of_the_chosen_level(capsys, tmp_path, level, shown
 
     assert [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()] == shown
     assert log_path(tmp_path, "driver").read_text().count("\n") == 3
+
+
+def test_the_level_of_stderr_is_the_one_set_last():
+    log_to_stderr(logging.INFO)
+    log_to_stderr(logging.ERROR)
+
+    assert stderr_level() == logging.ERROR

@@ -190,7 +190,7 @@ def test_a_killed_agent_restarts_from_its_checkpoint_and_no_edge_is_recorded_twi
     until(lambda: complete(simulation))
 
     log = log_path(simulation.folder.path, "supervisor").read_text().splitlines()
-    restart = f"agent-1 restarted as incarnation {back.incarnation}: "
+    restart = f"agent-1 restarted as incarnation {back.incarnation}: process {before.pid} ended ("
     (line,) = [line for line in log if restart in line]
     assert " WARNING " in line
     assert len(line.partition(restart)[2]) > 10  # Ray's reason

@@ -57,7 +57,7 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
     said = json.loads(command("up", "--out", run, "--json", *QUIET))
     session = json.loads((run / "simulation.json").read_text())["session"]
     try:
-        assert [agent.name for agent in said["agents"]] == ["agent-0", "agent-1"]
+        assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
         assert len(processes_of(session)) > 2
         joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
