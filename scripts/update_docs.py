@@ -22,6 +22,7 @@ from rich.console import Console
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.document import MetricRow
 from social_jepa.experiments.framework.table import format_interval, format_number, result_row
 from social_jepa.records import FullGraphDocument, decode
 
@@ -98,8 +99,8 @@ def experiments_block() -> str:
     """Return the experiments' figures that have goals as one table."""
     rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
     for document in find_documents(EVIDENCE):
-        named = f"[{document['name']}](../evidence/{document['name']}/README.md)"
-        for metric in (metric for metric in document["metrics"] if metric["threshold"] is not None):
+        named = f"[{document.name}](../evidence/{document.name}/README.md)"
+        for metric in (metric for metric in document.metrics if metric.threshold is not None):
             rows.append(_experiment_row(named, metric))
             named = ""
     note = (
@@ -170,11 +171,11 @@ def _literal(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
-def _experiment_row(name: str, metric: dict[str, Any]) -> str:
+def _experiment_row(name: str, metric: MetricRow) -> str:
     interval = f" ({text})" if (text := format_interval(metric)) else ""
     cells = (
-        metric["name"], f"{format_number(metric['value'])}{interval}", metric["threshold"],
-        "yes" if metric["met"] else "no",
+        metric.name, f"{format_number(metric.value)}{interval}", metric.threshold or "",
+        "yes" if metric.met else "no",
     )  # fmt: skip
     return f"| {name} {result_row(cells)}"
 
@@ -230,13 +231,11 @@ def replace_block(text: str, name: str, block: str) -> str:
 
 def highlights_block() -> str:
     """Return the metrics that the README shows, with their thresholds."""
-    documents = {document["name"]: document for document in find_documents(EVIDENCE)}
+    documents = {document.name: document for document in find_documents(EVIDENCE)}
     rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
     for experiment, name in HIGHLIGHTS:
-        metrics = documents[experiment]["metrics"]
-        metric = next(
-            metric for metric in metrics if metric["name"] == name and metric["threshold"] is not None
-        )
+        metrics = documents[experiment].metrics
+        metric = next(metric for metric in metrics if metric.name == name and metric.threshold is not None)
         rows.append(_experiment_row(f"[{experiment}](evidence/{experiment}/README.md)", metric))
     return "\n".join(rows)
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from social_jepa.records import encode, replace
+from tests.support.results_document import PLAIN
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")],
@@ -176,13 +179,12 @@ def test_each_soak_metric_is_one_row(generator, tmp_path, monkeypatch):
 
 
 def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch):
-    missed = {"name": "a|b", "value": 0.5, "low": 0.4, "high": 0.6, "threshold": "> 1", "met": False}
-    single = {"name": "n", "value": 2.0, "low": None, "high": None, "threshold": ">= 1", "met": True}
-    free = missed | {"name": "free", "threshold": None, "met": None}
-    document = {"format": 1, "name": "counting", "question": "Why?", "seeds": [0]}
-    document["metrics"] = [missed, free, single]
+    missed = replace(PLAIN.metrics[0], name="a|b", value=0.5, low=0.4, high=0.6, threshold="> 1", met=False)
+    single = replace(missed, name="n", value=2.0, low=None, high=None, threshold=">= 1", met=True)
+    free = replace(missed, name="free", threshold=None, met=None)
+    document = replace(PLAIN, name="counting", metrics=(missed, free, single))
     (tmp_path / "counting").mkdir()
-    (tmp_path / "counting" / "results.json").write_text(json.dumps(document))
+    (tmp_path / "counting" / "results.json").write_bytes(encode(document))
     monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
 
     assert generator.experiments_block().splitlines()[2:4] == [

@@ -38,6 +38,7 @@ ADAPTERS = {
         "agents/protocol/wire.py",
         "agents/training/settings.py",
         "social_jepa/config/overrides.py",
+        "social_jepa/experiments/framework/document.py",
         "social_jepa/records/base.py",
         "social_jepa/records/graph.py",
         "social_jepa/records/query.py",

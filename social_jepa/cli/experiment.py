@@ -4,13 +4,14 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from social_jepa.cli.options import print_json
 
 if TYPE_CHECKING:
+    from social_jepa.experiments.framework.document import ResultsDocument
     from social_jepa.experiments.framework.runs import ExperimentRun
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -96,7 +97,7 @@ def experiment(
 
 def _run(
     runs: Sequence["ExperimentRun"], workers: int | None, fresh: bool, as_json: bool
-) -> list[dict[str, Any]]:
+) -> list["ResultsDocument"]:
     """Run experiments one after the other; failures are reported at the end."""
     from rich.console import Console
 

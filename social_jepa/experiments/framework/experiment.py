@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from social_jepa.experiments.framework.document import MetricRow
 from social_jepa.experiments.framework.score import Estimate, Score
 
 if TYPE_CHECKING:
@@ -55,16 +56,16 @@ class Metric:
         """Whether the threshold is met; None without a threshold."""
         return None if self.threshold is None else self.threshold.met(self.estimate.value)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return values that JSON can represent; numbers that are not finite become None."""
+    def to_row(self) -> MetricRow:
+        """Return the row of the results document; numbers that are not finite become None."""
         low, high = self.estimate.interval
-        return {
-            "name": self.name, "group": self.group, "value": finite_or_none(self.estimate.value),
-            "low": finite_or_none(low), "high": finite_or_none(high),
-            "by_seed": [finite_or_none(value) for value in self.estimate.seeds],
-            "null": finite_or_none(self.null), "baseline": finite_or_none(self.baseline),
-            "threshold": None if self.threshold is None else str(self.threshold), "met": self.met,
-        }  # fmt: skip
+        return MetricRow(
+            name=self.name, group=self.group, value=finite_or_none(self.estimate.value),
+            low=finite_or_none(low), high=finite_or_none(high),
+            by_seed=tuple(finite_or_none(value) for value in self.estimate.seeds),
+            null=finite_or_none(self.null), baseline=finite_or_none(self.baseline),
+            threshold=None if self.threshold is None else str(self.threshold), met=self.met,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -4,38 +4,37 @@ import base64
 import json
 import os
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.document import ResultsDocument
 from social_jepa.experiments.framework.progress import duration
 from social_jepa.report.templating import make_environment, read_static, report_style
 
 PACKAGE = "social_jepa.experiments.framework"
 
 
-def experiment_page(folder: Path, document: Mapping[str, Any]) -> str:
+def experiment_page(folder: Path, document: ResultsDocument) -> str:
     """Return the page of an experiment.
 
     Args:
         folder: Folder of the experiment's PNG files, which become part of the page.
         document: Its results document.
     """
-    first, others = table.split_groups(document["metrics"])
+    first, others = table.split_groups(document.metrics)
     met, thresholds = table.count_met(document)
-    seconds = sum(costs["seconds"] for costs in document["conditions"].values()) * len(document["seeds"])
+    seconds = sum(costs.seconds for costs in document.conditions.values()) * len(document.seeds)
     images = {
-        name: base64.b64encode((folder / f"{name}.png").read_bytes()).decode() for name in document["plots"]
+        name: base64.b64encode((folder / f"{name}.png").read_bytes()).decode() for name in document.plots
     }
     return _environment().get_template("experiment.html.jinja").render(
         document=document, met=met, thresholds=thresholds, time=duration(seconds), first=first, others=others,
-        images=images, blocks=protocol_blocks(document["protocol"]), style=_style(),
+        images=images, blocks=protocol_blocks(document.protocol), style=_style(),
     )  # fmt: skip
 
 
@@ -50,7 +49,7 @@ def index_page(folder: Path, page_folder: Path) -> str:
         (
             document,
             *table.count_met(document),
-            os.path.relpath(folder / document["name"] / "README.md", page_folder),
+            os.path.relpath(folder / document.name / "README.md", page_folder),
         )
         for document in find_documents(folder)
     ]

@@ -8,12 +8,13 @@ arrays and derived arrays, encoded for the results document. `PlotData` decodes 
 import base64
 import io
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from social_jepa.experiments.framework.document import JsonObject
 from social_jepa.experiments.framework.experiment import Experiment, Results, finite_or_none
 from social_jepa.experiments.framework.score import Estimate
 
@@ -21,21 +22,18 @@ MANTISSA_BITS = 10  # kept of a float, as many as float16 has, but with the rang
 LEVELS = 127  # of a resample on either side of its estimate: intervals are exact to 1 % of their width
 NOT_FINITE = -128  # level of a resample that is not finite
 
-Document = dict[str, Any]
-
 
 class PlotData(Results):
     """The part of an experiment's results that its plots read, rounded for storage."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        """Decode the plot data of a results document.
+    def __init__(self, encoded: JsonObject, conditions: Iterable[str], seeds: Sequence[int]) -> None:
+        """Decode what `record` encoded, with the conditions and seeds of the same results document.
 
         Raises:
-            KeyError, TypeError, ValueError: The document is damaged.
+            KeyError, TypeError, ValueError: The plot data are damaged.
         """
-        super().__init__({}, document["seeds"])
-        encoded = document["plot_data"]
-        self._conditions = list(document["conditions"])
+        super().__init__({}, seeds)
+        self._conditions = list(conditions)
         self._estimates = {
             (condition, score): _decode_estimate(estimate)
             for condition, estimates in encoded["estimates"].items()
@@ -79,7 +77,7 @@ class PlotData(Results):
         return self._derived[name]
 
 
-def record(experiment: Experiment, results: Results, settings: Any) -> Document:
+def record(experiment: Experiment, results: Results, settings: Any) -> JsonObject:
     """Return all that an experiment's plots read of its results, encoded for `PlotData`."""
     recorder = _Recorder(results)
     experiment.plots(recorder, settings)
@@ -92,7 +90,7 @@ class _Recorder(Results):
     def __init__(self, results: Results) -> None:
         super().__init__(results.condition_results, results.seeds)
         self._results = results
-        self.plot_data: Document = {"estimates": {}, "arrays": {}, "derived": {}}
+        self.plot_data: JsonObject = {"estimates": {}, "arrays": {}, "derived": {}}
 
     @property
     def conditions(self) -> list[str]:
@@ -136,7 +134,7 @@ class _Recorder(Results):
         return array
 
 
-def _encode_estimate(estimate: Estimate) -> Document:
+def _encode_estimate(estimate: Estimate) -> JsonObject:
     deviations = estimate.resamples - estimate.value
     finite = np.isfinite(deviations)
     scale = float(np.abs(deviations[finite]).max(initial=0.0))
@@ -150,7 +148,7 @@ def _encode_estimate(estimate: Estimate) -> Document:
     }
 
 
-def _decode_estimate(encoded: Document) -> Estimate:
+def _decode_estimate(encoded: JsonObject) -> Estimate:
     levels = np.frombuffer(_decompress(encoded["resamples"]), dtype=np.int8)
     value = _nan_if_none(encoded["value"])
     resamples = value + encoded["scale"] * levels.astype(np.float64) / LEVELS
@@ -158,7 +156,7 @@ def _decode_estimate(encoded: Document) -> Estimate:
     return Estimate(value, resamples, tuple(_nan_if_none(number) for number in encoded["by_seed"]))
 
 
-def _encode_array(array: np.ndarray) -> Document:
+def _encode_array(array: np.ndarray) -> JsonObject:
     array = np.asarray(array)
     if array.dtype == np.uint8 and array.ndim >= 3 and array.shape[-1] == 3 and array.size:
         return {"shape": list(array.shape), "dtype": "uint8", "png": _to_png(array)}
@@ -169,7 +167,7 @@ def _encode_array(array: np.ndarray) -> Document:
     return {"shape": list(array.shape), "dtype": array.dtype.str, "data": _compress(data)}
 
 
-def _decode_array(encoded: Document) -> np.ndarray:
+def _decode_array(encoded: JsonObject) -> np.ndarray:
     shape = tuple(encoded["shape"])
     if "png" in encoded:
         with Image.open(io.BytesIO(base64.b64decode(encoded["png"]))) as image:

@@ -4,12 +4,12 @@ import contextlib
 import shutil
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.console import Console
 
 from agents.common.files import write_atomically
 from social_jepa.experiments.framework.artifacts import summarize, write
+from social_jepa.experiments.framework.document import ResultsDocument
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.pool import Pool
 from social_jepa.experiments.framework.progress import Progress
@@ -36,7 +36,7 @@ class ExperimentError(RuntimeError):
 
 def run_experiment(
     run: ExperimentRun, console: Console, workers: int | None = None, fresh: bool = False
-) -> dict[str, Any]:
+) -> ResultsDocument:
     """Run the missing tasks of an experiment, write its results, and return the results document.
 
     Results of tasks that an earlier run with equal settings finished are kept. Apart from seconds, results

@@ -14,6 +14,7 @@ from social_jepa.experiments.framework.experiment import (
     missed_thresholds,
 )
 from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.records import as_dict
 
 
 @pytest.mark.parametrize(("sign", "met"), [(">=", "01"), ("<=", "-0"), (">", "1"), ("<", "-"), ("==", "0")])
@@ -30,16 +31,16 @@ def test_a_threshold_with_an_unknown_sign_is_rejected():
         Threshold("=>", 1)
 
 
-def test_a_metric_as_a_dict_is_valid_json():
+def test_the_row_of_a_metric_has_none_for_numbers_that_json_cannot_represent():
     metric = Metric(
         "gap", Estimate.from_scores([Score.single(math.nan)]), null=math.inf, threshold=Threshold(">", 0)
     )
 
-    document = json.loads(json.dumps(metric.as_dict(), allow_nan=False))
+    document = json.loads(json.dumps(as_dict(metric.to_row()), allow_nan=False))
 
     assert document["value"] is document["low"] is document["null"] is None
     assert (document["threshold"], document["met"]) == ("> 0", False)
-    assert Metric("free", metric.estimate).as_dict()["met"] is None
+    assert Metric("free", metric.estimate).to_row().met is None
 
 
 def test_every_missed_threshold_is_one_sentence():

@@ -1,8 +1,6 @@
 """README.md, HTML pages, and figures as PNG."""
 
-import copy
 import io
-import json
 import re
 from html.parser import HTMLParser
 
@@ -13,37 +11,21 @@ from PIL import Image
 
 from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.document import ConditionCosts
 from social_jepa.experiments.framework.figure_io import MAX_FULL_COLOR_BYTES, check_plot_name, draw_png
 from social_jepa.experiments.framework.html import experiment_page, index_page
+from social_jepa.records import encode, replace
+from tests.support.results_document import PLAIN
 
 SCRIPT = '<script>alert("x")</script> & $name {{ name }} `code`'
-PLAIN = {
-    "format": 1, "name": "tiny", "question": "Why?", "protocol": "First.\n\nSecond\nline.", "quick": False,
-    "seeds": [0, 1], "settings": {"steps": 3}, "notes": ["A note."], "plots": [],
-    "conditions": {"condition": {"seconds": 60.0, "flops": 2e12}}, "versions": {"torch": "2"},
-    "environment": {"cpus": 2}, "source_fingerprints": ["a"], "command": "social-jepa experiment tiny",
-    "metrics": [
-        {"name": "one", "group": "g", "value": 0.5, "low": 0.4, "high": 0.6, "by_seed": [0.4, 0.6],
-         "null": 0.0, "baseline": 0.3, "threshold": ">= 0.7", "met": False},
-        {"name": "two", "group": "", "value": None, "low": None, "high": None, "by_seed": [None, None],
-         "null": None, "baseline": None, "threshold": None, "met": None},
-        {"name": "three", "group": "g", "value": -1e-9, "low": -2e6, "high": 123456.0, "by_seed": [0, 0],
-         "null": None, "baseline": None, "threshold": "< 1", "met": True},
-    ],
-}  # fmt: skip
 
 
 def with_script():
-    document = copy.deepcopy(PLAIN)
-    for key in ("question", "protocol", "command"):
-        document[key] = SCRIPT
-    document["notes"] = [SCRIPT]
-    document["settings"] = {SCRIPT: SCRIPT}
-    document["versions"] = {SCRIPT: SCRIPT}
-    document["conditions"] = {SCRIPT: {"seconds": 1.0, "flops": 1.0}}
-    for metric in document["metrics"]:
-        metric["name"] = metric["group"] = SCRIPT
-    return document
+    return replace(
+        PLAIN, question=SCRIPT, protocol=SCRIPT, command=SCRIPT, notes=(SCRIPT,), settings={SCRIPT: SCRIPT},
+        versions={SCRIPT: SCRIPT}, conditions={SCRIPT: ConditionCosts(seconds=1.0, flops=1.0)},
+        metrics=tuple(replace(metric, name=SCRIPT, group=SCRIPT) for metric in PLAIN.metrics),
+    )  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -75,10 +57,10 @@ def test_a_page_is_valid_shows_everything_as_text_and_loads_nothing(tmp_path, do
 
     assert "script" not in page.tags
     assert all(link.startswith("data:") for link in page.links)
-    assert document["question"].split()[0] in page.text
+    assert document.question.split()[0] in page.text
     assert "1 of 2" in page.text
     assert "0.400 to 0.600" in page.text
-    assert document["command"] in page.text
+    assert document.command in page.text
 
 
 def test_intervals_nulls_baselines_and_thresholds_are_in_the_row_of_their_metric(tmp_path):
@@ -96,14 +78,14 @@ def test_intervals_nulls_baselines_and_thresholds_are_in_the_row_of_their_metric
 
 def test_metrics_with_thresholds_come_first_then_plots_then_other_metrics_and_notes(tmp_path):
     (tmp_path / "values.png").write_bytes(b"image")
-    document = PLAIN | {"plots": ["values"]}
+    document = replace(PLAIN, plots=("values",))
     readme = table.markdown_page(document)
 
     for text, plot in ((experiment_page(tmp_path, document), "<figure"), (readme, "![values]")):
         places = [text.index(what) for what in ("three", plot, "two", "A note.")]
         assert places == sorted(places)
         assert all(text.count(name) == 1 for name in ("three", "two"))
-    without = [metric | {"threshold": None} for metric in PLAIN["metrics"]]
+    without = [replace(metric, threshold=None) for metric in PLAIN.metrics]
     assert table.split_groups(without) == (table.group_metrics(without), [])
 
 
@@ -114,7 +96,7 @@ def test_equal_documents_give_equal_pages(tmp_path):
 def test_a_docstring_becomes_paragraphs_lists_and_code(tmp_path):
     text = "A `word` here\nand there.\n\nThree:\n- one\n  goes on\n- <two>\n\nEnd."
 
-    page = experiment_page(tmp_path, PLAIN | {"protocol": text})
+    page = experiment_page(tmp_path, replace(PLAIN, protocol=text))
 
     section = page[page.index("<h2>Protocol</h2>") :].partition("</section>")[0]
     assert section.replace(' class="lead"', "").replace(' class="notes"', "") == (
@@ -147,17 +129,17 @@ def test_a_number_is_formatted_with_few_digits(value, text):
 def test_the_index_lists_the_experiments_of_a_folder_in_the_order_of_the_registry(tmp_path):
     for name in ("zeta", "counting", "alpha"):
         (tmp_path / name).mkdir()
-        document = PLAIN | {"name": name, "question": SCRIPT}
-        (tmp_path / name / "results.json").write_text(json.dumps(document))
-    others = {"list": "[]", "cut": '{"name": "cut"', "renamed": json.dumps(PLAIN)}
-    others["old"] = json.dumps(PLAIN | {"name": "old", "format": 0})
+        document = replace(PLAIN, name=name, question=SCRIPT)
+        (tmp_path / name / "results.json").write_bytes(encode(document))
+    others = {"list": "[]", "cut": '{"name": "cut"', "renamed": encode(PLAIN).decode()}
+    others["old"] = encode(replace(PLAIN, name="old", format=0)).decode()
     for name, text in others.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.json").write_text(text)
 
     page = Page(index_page(tmp_path, tmp_path / "pages"))
 
-    assert [document["name"] for document in find_documents(tmp_path)] == ["counting", "alpha", "zeta"]
+    assert [document.name for document in find_documents(tmp_path)] == ["counting", "alpha", "zeta"]
     assert page.links == ["../counting/README.md", "../alpha/README.md", "../zeta/README.md"]
     assert "1 of 2" in page.text
     assert "script" not in page.tags

@@ -24,9 +24,8 @@ ARRAYS = {
 def stored(read, results):
     """Return the plot data of plots that read results by a function, after a round trip through JSON."""
     experiment = Experiment("x", "?", dict, {}, None, None, None, lambda results, settings: read(results))
-    document = {"seeds": results.seeds, "conditions": dict.fromkeys(results.conditions)}
-    document["plot_data"] = record(experiment, results, None)
-    return PlotData(json.loads(json.dumps(document, allow_nan=False)))
+    text = json.dumps(record(experiment, results, None), allow_nan=False)
+    return PlotData(json.loads(text), results.conditions, results.seeds)
 
 
 def make_results(*scores, seeds=(4, 2)):

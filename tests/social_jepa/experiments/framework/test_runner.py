@@ -15,11 +15,13 @@ import pytest
 from rich.console import Console
 
 from social_jepa.experiments.framework.artifacts import ResultsFileError, redraw
+from social_jepa.experiments.framework.document import decode_document
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.html import experiment_page
 from social_jepa.experiments.framework.registry import load
 from social_jepa.experiments.framework.runner import ExperimentError, run_experiment
 from social_jepa.experiments.framework.runs import plan_run
+from social_jepa.records import as_dict, replace
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
@@ -56,12 +58,16 @@ def pop_log(out):
     return [tuple(line.split()[:2]) for line in lines]
 
 
+def as_json(document):
+    """Return a results document as the values that its JSON has."""
+    return json.loads(json.dumps(as_dict(document)))
+
+
 def reproducible(document):
     """Return the parts of a document that equal runs share: no seconds, no settings that name the folder."""
-    variable = ("command", "source_fingerprints")
-    plain = {key: value for key, value in document.items() if key not in variable}
-    flops = {condition: costs["flops"] for condition, costs in document["conditions"].items()}
-    return plain | {"conditions": flops, "settings": plain["settings"] | {"log": "", "slow": 0}}
+    costs = {condition: replace(cost, seconds=0.0) for condition, cost in document.conditions.items()}
+    settings = document.settings | {"log": "", "slow": 0}
+    return replace(document, command="", source_fingerprints=(), conditions=costs, settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +81,16 @@ def test_the_results_document_is_complete_and_does_not_name_this_machine(uninter
     out, document = uninterrupted
     text = (out / "tiny" / "results.json").read_text()
 
-    assert json.loads(text) == document
-    assert document["format"] == 1
-    assert document["seeds"] == [0, 1]
-    assert document["settings"]["noise"] == {"scale": 1.0}
-    assert {name: costs["flops"] for name, costs in document["conditions"].items()} == {"good": 10, "bad": 10}
-    assert {"python", "torch", "numpy", "social-jepa"} <= document["versions"].keys()
-    assert "average" in document["protocol"]
+    assert decode_document(text) == document
+    assert json.loads(text) == as_json(document)
+    assert document.format == 1
+    assert document.seeds == (0, 1)
+    assert document.settings["noise"] == {"scale": 1.0}
+    assert {name: costs.flops for name, costs in document.conditions.items()} == {"good": 10, "bad": 10}
+    assert {"python", "torch", "numpy", "social-jepa"} <= document.versions.keys()
+    assert "average" in document.protocol
     assert os.uname().nodename not in text
-    without = text.replace(document["settings"]["log"], "")
+    without = text.replace(document.settings["log"], "")
     assert "/tmp/" not in without
     assert str(ROOT) not in without
 
@@ -104,7 +111,7 @@ def test_metrics_equal_those_computed_in_one_process(uninterrupted):
     }
     metrics = experiment.metrics(Results(condition_results, seeds), settings)
 
-    assert [metric.as_dict() for metric in metrics] == uninterrupted[1]["metrics"]
+    assert tuple(metric.to_row() for metric in metrics) == uninterrupted[1].metrics
 
 
 def test_every_task_has_one_thread(uninterrupted):
@@ -121,7 +128,7 @@ def test_equal_runs_give_equal_results_and_plots(uninterrupted, tmp_path):
     again = run_tiny(tmp_path, seeds=2, workers=1)
 
     assert reproducible(again) == reproducible(document)
-    for name in document["plots"]:
+    for name in document.plots:
         plots = [(folder / "tiny" / f"{name}.png").read_bytes() for folder in (tmp_path, out)]
         assert plots[0] == plots[1]
 
@@ -165,7 +172,7 @@ def test_results_that_cannot_be_redrawn_are_a_sentence_with_the_command_that_rec
 ):
     change, sentence = DEFECTS[case]
     (tmp_path / "tiny").mkdir()
-    if (document := change(uninterrupted[1])) is not None:
+    if (document := change(as_json(uninterrupted[1]))) is not None:
         (tmp_path / "tiny" / "results.json").write_text(json.dumps(document))
 
     with pytest.raises(ResultsFileError, match=sentence) as caught:
@@ -201,7 +208,7 @@ def test_tasks_of_other_source_code_are_kept_and_reported(tmp_path, monkeypatch)
     document = run_tiny(tmp_path, seeds=2, console=console)
 
     assert "2 of 4 tasks kept from an earlier run, 2 of them with other source code" in console.text
-    assert len(document["source_fingerprints"]) == 2
+    assert len(document.source_fingerprints) == 2
     assert "The source code changed between the tasks" in experiment_page(tmp_path / "tiny", document)
 
 
