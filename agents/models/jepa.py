@@ -112,4 +112,6 @@ class Jepa(WorldModel):
             return variance + config.covariance * losses.covariance_loss(latent)
         if config.objective == "log_det":
             return config.log_det * losses.log_det_loss(latent)
-        return config.sigreg * losses.sigreg_loss(latent, generator)
+        if config.objective == "sigreg":
+            return config.sigreg * losses.sigreg_loss(latent, generator)
+        raise ValueError(f"model.objective={config.objective!r} has no regularizer")

@@ -14,7 +14,7 @@ chooses them. A joiner may learn from one peer by distillation: the reply to a D
 holds embeddings as well.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
@@ -47,6 +47,8 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
 
     source: Name
     target: Name
+    sent_by_source: ClassVar[bool]  # every message type says who sends it
+
     round: Natural
 
     @property
@@ -57,12 +59,12 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
     @property
     def sender(self) -> str:
         """Name of the agent that sends it."""
-        return self.source if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.target
+        return self.source if self.sent_by_source else self.target
 
     @property
     def receiver(self) -> str:
         """Name of the agent that it is sent to."""
-        return self.target if isinstance(self, Hello | Offer | AnchorReply | DistillReply) else self.source
+        return self.target if self.sent_by_source else self.source
 
 
 class Hello(Message, frozen=True, tag="hello", kw_only=True):
@@ -71,6 +73,8 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     Attributes:
         checkpoint: Hash of the published checkpoint.
     """
+
+    sent_by_source = True
 
     checkpoint: Token
 
@@ -87,6 +91,8 @@ class Offer(Message, frozen=True, tag="offer", kw_only=True):
         collapsed: Whether the source found its own encoder collapsed.
         nonce: The source's half of the seed that chooses the ticks.
     """
+
+    sent_by_source = True
 
     scene: Token
     kind: Token
@@ -106,6 +112,8 @@ class AnchorRequest(Message, frozen=True, tag="anchor_request", kw_only=True):
         nonce: The target's half of the seed that chooses the ticks.
     """
 
+    sent_by_source = False
+
     anchors: Count
     heldout: Count
     nonce: Natural
@@ -120,6 +128,8 @@ class AnchorReply(Message, frozen=True, tag="anchor_reply", kw_only=True):
         dim: Dimensions of a row, the core first.
         data: rows * dim little-endian float32.
     """
+
+    sent_by_source = True
 
     digest: Digest
     rows: Annotated[int, Meta(ge=1, le=131072)]
@@ -141,6 +151,8 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
         null_r2: Best held-out R2 of either map on shuffled pairs.
     """
 
+    sent_by_source = False
+
     status: Status
     reason: Reason
     r2_core: Score
@@ -159,6 +171,8 @@ class DistillRequest(Message, frozen=True, tag="distill_request", kw_only=True):
         ticks: Number of consecutive ticks that it wants embeddings of.
     """
 
+    sent_by_source = False
+
     ticks: Count
 
 
@@ -171,6 +185,8 @@ class DistillReply(Message, frozen=True, tag="distill_reply", kw_only=True):
         dim: Dimensions of a row: the teacher's core alone.
         data: rows * dim little-endian float32.
     """
+
+    sent_by_source = True
 
     first_tick: Natural
     rows: Count
