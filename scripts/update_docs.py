@@ -96,7 +96,7 @@ def merged(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def experiments_block() -> str:
-    """Return the experiments' figures that have goals as one table."""
+    """Return the experiments' metrics that have thresholds as one table."""
     rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
     for document in find_documents(EVIDENCE):
         named = f"[{document.name}](../evidence/{document.name}/README.md)"

@@ -73,7 +73,7 @@ def _agents(agents: Iterable["AgentRecord"]) -> Table:
 
 def _edges(edges: Sequence["EdgeRecord"]) -> Table:
     table = _table(
-        "edges: figures on held-out anchors",
+        "edges: scores on held-out anchors",
         ("edge", "verdict"),
         ("R2 core", "R2 all", "null", "singular values", "kappa", "retrieval@1", "anchors", "bytes"),
     )
