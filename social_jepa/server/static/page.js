@@ -176,11 +176,11 @@ async function showGraph() {
   $("graph").replaceChildren(drawing);
   if (focused) find(focused.from, focused.to)?.focus({ preventScroll: true });
   showMatrix(quality);
-  const figures = await request("/api/edges?status=accepted&limit=1000");
-  const mean = (key) => figures.items.reduce((sum, edge) => sum + edge[key], 0) / figures.items.length;
-  $("tile-core").textContent = figures.items.length ? number(mean("r2_core"), 2) : "–";
-  $("tile-null").textContent = figures.items.length ? number(mean("null_r2"), 2) : "–";
-  $("tile-worst").textContent = figures.items.length ? `worst edge ${number(Math.min(...figures.items.map((edge) => edge.r2_core)), 2)}` : "no edge yet";
+  const accepted = await request("/api/edges?status=accepted&limit=1000");
+  const mean = (key) => accepted.items.reduce((sum, edge) => sum + edge[key], 0) / accepted.items.length;
+  $("tile-core").textContent = accepted.items.length ? number(mean("r2_core"), 2) : "–";
+  $("tile-null").textContent = accepted.items.length ? number(mean("null_r2"), 2) : "–";
+  $("tile-worst").textContent = accepted.items.length ? `worst edge ${number(Math.min(...accepted.items.map((edge) => edge.r2_core)), 2)}` : "no edge yet";
   if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
   else if (state.edge) {
     state.edge = null;
