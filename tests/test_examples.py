@@ -1,4 +1,4 @@
-"""The custom world model that the README quotes meets the contract."""
+"""The custom world model that the documentation quotes meets the contract."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_the_example_has_at_most_32_lines_of_code():
     assert sum(bool(line.strip()) for line in lines) <= 32
 
 
-def test_the_readme_quotes_the_example_verbatim():
-    readme = (EXAMPLES.parent / "README.md").read_text()
+def test_the_documentation_quotes_the_example_verbatim():
+    page = (EXAMPLES.parent / "docs" / "how_to" / "model.md").read_text()
 
-    assert f"```python\n{(EXAMPLES / 'custom_world_model.py').read_text()}```" in readme
+    assert f"```python\n{(EXAMPLES / 'custom_world_model.py').read_text()}```" in page

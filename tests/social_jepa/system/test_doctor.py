@@ -6,7 +6,7 @@ import pytest
 
 from social_jepa.system import doctor
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 GIB = 2**30
 
 
