@@ -14,9 +14,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
-from social_jepa.system.machine import is_listening, usable_cpus
+from social_jepa.system.machine import available_memory, is_listening, usable_cpus
 
 DISTRIBUTION = "social-jepa"
 TOP_LEVEL_NAMES = ("env", "agents", "alignment", "social_jepa")
@@ -173,7 +172,7 @@ def check_cpus(usable: Callable[[], int] | None = None) -> Check:
 
 def check_memory(available: Callable[[], int] | None = None) -> Check:
     """Check that memory suffices for two agents."""
-    free = (available or _available_memory)()
+    free = (available or available_memory)()
     return Check("memory", free >= MIN_MEMORY, _size(free), "close other programs, or lower agents.count")
 
 
@@ -238,14 +237,3 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
-
-
-def _available_memory() -> int:
-    """Return bytes of memory that are available; psutil does not know a container's limit."""
-    import psutil  # here, so that a missing psutil is reported by check_packages
-
-    free: int = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and limit.read_text().strip() != "max":
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
-    return free
