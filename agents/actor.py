@@ -1,5 +1,7 @@
 """The Ray actor around one agent: it passes bytes and calls between peers, the supervisor and the runner."""
 
+import agents.common.ray_environment  # noqa: F401
+
 import asyncio
 import logging
 import os

@@ -83,7 +83,7 @@ FORBIDDEN = {
 
 # Calls that are allowed at the top of a file: registries that libraries offer no other way to fill, and
 # settings that must be in place before the import below them.
-CALLS_AT_IMPORT = {"register", "setdefault", "add_typer"}
+CALLS_AT_IMPORT = {"register", "setdefault", "add_typer", "set_ray_environment"}
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -202,6 +202,15 @@ def test_one_library_has_one_file(path):
     elsewhere = {library for library in libraries if name_of(path) not in ADAPTERS[library]}
 
     assert not elsewhere, f"these have an adapter: { {name: ADAPTERS[name] for name in elsewhere} }"
+
+
+@pytest.mark.parametrize("path", LIBRARY + python_files("benchmarks", "examples"), ids=name_of)
+def test_a_file_that_imports_ray_first_sets_the_variables_that_ray_reads(path):
+    if "ray" in top_level(imported(path)):
+        first = next(
+            n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)
+        )
+        assert "agents.common.ray_environment" in ast.unparse(first)
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=name_of)

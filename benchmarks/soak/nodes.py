@@ -4,6 +4,8 @@ The time counts from when Ray detects the loss; the detection itself depends on 
 set by environment variables, so that the measurement runs in a worker process.
 """
 
+from agents.common.ray_environment import RAY_SETTINGS
+
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,6 @@ from benchmarks.harness import Effort, Metric, at_most
 from benchmarks.processes import Worker
 from benchmarks.soak.common import TOY, agents_by_name, has_recovered, simulation_up, wait_until
 from social_jepa.records import AgentStatus
-from social_jepa.runtime.cluster import RAY_SETTINGS
 
 MAX_SECONDS = 5.0
 AGENTS, NODES = 6, 3

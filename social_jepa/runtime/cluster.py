@@ -1,5 +1,7 @@
 """Ray: start or join a cluster, divide its resources among agents, call the supervisor with timeouts."""
 
+from agents.common.ray_environment import uploads_folder
+
 import contextlib
 import logging
 import math
@@ -17,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from social_jepa.runtime.errors import (
     AddressError,
+    RayImportedFirstError,
     RayUnavailableError,
     SupervisorFailedError,
     SupervisorUnavailableError,
@@ -31,12 +34,6 @@ MALLOC = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
-}
-RAY_SETTINGS = {
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # not Ray's 15: only the training thread of an agent lowers its priority
 }
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
 RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
@@ -94,13 +91,13 @@ def connect(address: str | None = None) -> bool:
 
     Raises:
         AddressError: Nothing listens at the address.
+        RayImportedFirstError: Ray would upload the current folder.
         RayUnavailableError: Ray does not answer.
     """
-    # set explicitly, because Ray may otherwise write a token into the home folder
-    for name, value in RAY_SETTINGS.items():
-        os.environ.setdefault(name, value)
     if ray.is_initialized():
         return False
+    if uploads_folder():
+        raise RayImportedFirstError
     check_address(address)
     _connect(address or os.environ.get("RAY_ADDRESS") or "local")
     return True

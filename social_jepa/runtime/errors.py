@@ -46,6 +46,16 @@ class RayUnavailableError(ClusterError):
         return f"{place} does not answer ({self.reason})"
 
 
+class RayImportedFirstError(ClusterError):
+    """Ray was imported under `uv run` before its environment variables were set."""
+
+    def __str__(self) -> str:
+        return (
+            "Ray was imported before social_jepa.Simulation, and under uv run it would upload the current "
+            "folder: change the order of the imports, or export RAY_ENABLE_UV_RUN_RUNTIME_ENV=0"
+        )
+
+
 @dataclass(eq=False, repr=False)
 class SupervisorUnavailableError(ClusterError):
     """The supervisor of a simulation does not answer.

@@ -1,5 +1,7 @@
 """Metrics of agents and edges in Ray's own registry, which a cluster's Prometheus scrapes."""
 
+import agents.common.ray_environment  # noqa: F401
+
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 

@@ -1,5 +1,7 @@
 """A simulation that stays up: agents join, move and leave, and its graph can be queried at any time."""
 
+from agents.common.ray_environment import RAY_SETTINGS
+
 import contextlib
 import logging
 import time
@@ -102,7 +104,7 @@ class Simulation:
                 record_start(ledger, config, folder, event_type, online=True)
             local_ray = None
             if not address and not cluster.is_connected():
-                local_ray = start_local_ray(usable_cpus(), folder.path / "ray.log", cluster.RAY_SETTINGS)
+                local_ray = start_local_ray(usable_cpus(), folder.path / "ray.log", RAY_SETTINGS)
                 address = local_ray.address
             try:
                 supervisor = _start_supervisor(config, folder, address)

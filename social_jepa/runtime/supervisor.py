@@ -4,6 +4,8 @@ It takes no part in training or negotiation: agents continue while it is away. W
 members from the ledger and finds the agents by name.
 """
 
+import agents.common.ray_environment  # noqa: F401
+
 import asyncio
 import contextlib
 import logging

@@ -1,5 +1,7 @@
 """The same server through Ray Serve, which places it on a cluster and restarts it."""
 
+import agents.common.ray_environment  # noqa: F401
+
 import time
 from pathlib import Path
 from typing import Any
