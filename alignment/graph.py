@@ -7,6 +7,7 @@ lengths ``-log R2``.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -25,6 +26,12 @@ Pair = tuple[str, str]
 
 # An accepted edge with R2 at or below 0 stays usable, but any other path is better.
 MIN_R2: Final = 1e-6
+
+
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Return a sort key that compares numbers within a name by value: agent-2 comes before agent-10."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
 class NoPathError(ValueError):
@@ -92,8 +99,8 @@ class TranslationGraph:
 
     @property
     def agents(self) -> tuple[str, ...]:
-        """Names of all agents, sorted."""
-        return tuple(sorted(self._agents))
+        """Names of all agents, in natural order."""
+        return tuple(sorted(self._agents, key=natural_key))
 
     @property
     def edges(self) -> tuple[Edge, ...]:
@@ -167,7 +174,8 @@ class TranslationGraph:
     def cycles(self, length: int = 3) -> list[tuple[str, ...]]:
         """Return the cycles of accepted edges through ``length`` agents, each from its first name on."""
         found = nx.simple_cycles(self._network(), length_bound=length)
-        return sorted(_from_first(cycle) for cycle in found if len(cycle) == length)
+        cycles = [_from_first(cycle) for cycle in found if len(cycle) == length]
+        return sorted(cycles, key=lambda cycle: [natural_key(name) for name in cycle])
 
     def cycle_error(self, cycle: Sequence[str], points: Tensor) -> float:
         """Return the error of points [K, D] of the first agent's space after mapping them around a cycle.
@@ -239,6 +247,6 @@ def _clipped(quality: float) -> float:
 
 
 def _from_first(cycle: Sequence[str]) -> tuple[str, ...]:
-    """Return a cycle turned to start at its alphabetically first agent."""
-    start = cycle.index(min(cycle))
+    """Return a cycle turned to start at the first of its agents in natural order."""
+    start = cycle.index(min(cycle, key=natural_key))
     return (*cycle[start:], *cycle[:start])

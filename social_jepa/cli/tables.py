@@ -29,12 +29,21 @@ def make_console() -> Console:
 
 
 def print_graph(document: "FullGraphDocument", console: Console | None = None) -> None:
-    """Print agents, edges, the pair budget, cycles and times."""
-    console = console or make_console()
-    for table in (_agents(document.agents), _edges(document.edges), _budget(document.budget)):
+    """Print how well pairs translate, agents, edges, the pair budget, cycles and times."""
+    from social_jepa.graph.summary import summarize
+
+    console, summary = console or make_console(), summarize(document)
+    for sentence in filter(None, (summary.headline(), summary.remark())):
+        console.print(f"{sentence}.".replace("R²", "R2"), soft_wrap=True)
+    console.print()
+    for table in (
+        _agents(document.agents, document.training),
+        _edges(document.edges),
+        _budget(document.budget),
+    ):
         console.print(table)
         console.print()
-    console.print(_cycles(document.cycles))
+    console.print(_cycles(document.cycles, document.unscored_cycles))
     if universe := document.universe:
         console.print(
             f"universe of {len(universe.agents)}: held-out R2 {universe.r2:.3f} through one map each, "
@@ -54,7 +63,7 @@ def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
     return table
 
 
-def _agents(agents: Iterable["AgentRecord"]) -> Table:
+def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
     table = _table(
         "agents",
         ("agent", "kind", "camera x, y, z, yaw, pitch", "device"),
@@ -68,6 +77,8 @@ def _agents(agents: Iterable["AgentRecord"]) -> Table:
             agent.name, agent.kind, place, agent.device, str(agent.dim), core,
             f"{agent.probe_r2:.3f}", f"{agent.frames_per_s:,.0f}", agent.checkpoint[:8],
         )  # fmt: skip
+    for name in training:
+        table.add_row(name, "", "no published model of its view yet")
     return table
 
 
@@ -103,14 +114,20 @@ def _budget(budget: Iterable["BudgetSummary"]) -> Table:
     return table
 
 
-def _cycles(cycles: Iterable["CycleRecord"]) -> str:
+def _cycles(cycles: Iterable["CycleRecord"], unscored: int) -> str:
     errors = sorted(cycle.error for cycle in cycles)
-    if not errors:
-        return "no cycle of three agents has all its edges accepted"
-    return (
-        f"{len(errors)} cycles of three: error {errors[len(errors) // 2]:.4f} in the middle, "
-        f"{errors[-1]:.4f} at worst (0 is consistent, about 2 unrelated)"
-    )
+    lines = []
+    if errors:
+        lines.append(
+            f"{len(errors)} cycles of three: error {errors[len(errors) // 2]:.4f} in the middle, "
+            f"{errors[-1]:.4f} at worst (0 is consistent, about 2 unrelated)"
+        )
+    if unscored:
+        lines.append(
+            f"{unscored} cycles of three have all their edges accepted, but cannot be scored: the anchors of "
+            "their first agent are gone, because it has published another model since"
+        )
+    return "\n".join(lines) or "no cycle of three agents has all its edges accepted"
 
 
 def print_answer(answer: "QueryAnswer") -> None:

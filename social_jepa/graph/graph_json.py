@@ -5,7 +5,7 @@ ticks that maps were fitted on.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,16 +155,18 @@ def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
     )
 
 
-def cycle_records(graph: TranslationGraph, points: Callable[[str], torch.Tensor]) -> tuple[CycleRecord, ...]:
-    """Return the error of every cycle of three agents, in both directions, on held-out latents.
+def cycle_records(
+    graph: TranslationGraph, cycles: Iterable[Sequence[str]], points: Callable[[str], torch.Tensor]
+) -> tuple[CycleRecord, ...]:
+    """Return the error of cycles of three agents on held-out latents.
 
     Args:
-        graph: Graph whose cycles to score.
+        graph: Graph whose maps the cycles follow.
+        cycles: Agents of each cycle, see `TranslationGraph.cycles`.
         points: Returns an agent's held-out latents, [K, core_dim], by its name.
     """
     return tuple(
-        CycleRecord(agents=tuple(cycle), error=graph.cycle_error(cycle, points(cycle[0])))
-        for cycle in graph.cycles(3)
+        CycleRecord(agents=tuple(cycle), error=graph.cycle_error(cycle, points(cycle[0]))) for cycle in cycles
     )
 
 

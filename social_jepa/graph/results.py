@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,7 +12,7 @@ from safetensors.torch import save
 
 from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
-from alignment.graph import TranslationGraph
+from alignment.graph import TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
 from alignment.status import Status
 from alignment.universe import Universe
@@ -164,9 +165,12 @@ class Results:
         return self._universes[0]
 
     def has_anchors(self, name: str) -> bool:
-        """Return whether the anchors on disk are those of the model in the graph."""
-        published = {agent.name: agent.checkpoint for agent in self.document.agents}
-        return name in published and anchors_version(self.folder, name) == published[name]
+        """Return whether the anchors on disk are those of the model in the graph, and can be read."""
+        try:
+            self.pools(name)
+        except RunFolderError:
+            return False
+        return True
 
     def pools(self, name: str) -> AnchorPools:
         """Return an agent's embeddings of the ticks that may be compared.
@@ -235,7 +239,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         scene_fingerprint=Scene(config.scene, config.seed).fingerprint,
         agents=tuple(current[member.name] for member in members if member.name in current),
         training=tuple(member.name for member in members if member.name not in current),
-        edges=tuple(edges),
+        edges=tuple(sorted(edges, key=_by_names)),
         budget=summarize_budget(edges),
         as_of=as_of if as_of < FOREVER else time.time(),
         seconds=_seconds(ledger, as_of),
@@ -244,6 +248,10 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         ),
     )
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
+
+
+def _by_names(edge: EdgeRecord) -> tuple[Any, ...]:
+    return natural_key(edge.source), natural_key(edge.target)
 
 
 def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord]) -> EdgeRecord:
@@ -271,16 +279,18 @@ def _seconds(ledger: Ledger, as_of: float) -> PhaseSeconds | None:
 def full_document(results: Results) -> FullGraphDocument:
     """Return the document with its cycles and universe, which take time when there are many agents.
 
-    For an earlier graph, cycles are left out whose agents have published other anchors since, and the
-    universe is null if one has.
+    A cycle is scored on the anchors of its first agent. Where these are not on disk, because the graph is an
+    earlier one and the agent has published again since, the cycle is counted instead; the universe is null
+    if the anchors of any of its agents are gone.
     """
     usable = {name for name in results.graph.agents if results.has_anchors(name)}
-    edges = [edge for edge in results.graph.edges if {edge.source, edge.target} <= usable]
-    graph = TranslationGraph(usable, edges)
+    cycles = results.graph.cycles(3)
+    scored = [cycle for cycle in cycles if cycle[0] in usable]
     document = results.document
     return FullGraphDocument(
         **{key: getattr(document, key) for key in GraphDocument.__struct_fields__},
-        cycles=cycle_records(graph, lambda name: results.pools(name).heldout.core()),
+        cycles=cycle_records(results.graph, scored, lambda name: results.pools(name).heldout.core()),
+        unscored_cycles=len(cycles) - len(scored),
         universe=universe_record(results.graph, results.pools, results.universe, usable),
     )
 

@@ -6,7 +6,7 @@ import torch
 
 from agents.protocol.edge import AnchorPools
 from alignment.anchors import choose_ticks, shared
-from alignment.graph import Edge, NoPathError, TranslationGraph
+from alignment.graph import Edge, NoPathError, TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
 from alignment.score import r2
 from alignment.status import Status
@@ -29,7 +29,7 @@ def build_universe(graph: TranslationGraph, pools: FindPools, anchors: int, seed
     Raises:
         NoPathError: No edge is accepted.
     """
-    names = sorted({name for pair in _accepted(graph) for name in pair})
+    names = sorted({name for pair in _accepted(graph) for name in pair}, key=natural_key)
     if not names:
         raise NoPathError("there is no universe yet: no edge is accepted; social-jepa graph shows why")
     sets = [pools(name).anchors for name in names]
@@ -86,7 +86,10 @@ def universe_record(
         direct.append(r2(edge_map(from_source), from_target))
     mean = torch.tensor([through, direct], dtype=torch.float64).mean(1).tolist()
     return UniverseRecord(
-        agents=tuple(sorted(common.maps)), dim=common.consensus.shape[1], r2=mean[0], direct_r2=mean[1]
+        agents=tuple(sorted(common.maps, key=natural_key)),
+        dim=common.consensus.shape[1],
+        r2=mean[0],
+        direct_r2=mean[1],
     )
 
 

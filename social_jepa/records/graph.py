@@ -339,8 +339,18 @@ class FullGraphDocument(GraphDocument, frozen=True, kw_only=True):
 
     cycles: Annotated[
         tuple[CycleRecord, ...],
-        Meta(description="Every closed walk along accepted edges through three agents, in both directions."),
+        Meta(
+            description="Closed walks along accepted edges through three agents, in both directions: all "
+            "whose first agent's anchors are on disk."
+        ),
     ]
+    unscored_cycles: Annotated[
+        Count,
+        Meta(
+            description="Further cycles, which cannot be scored: the anchors of their first agent are gone, "
+            "because it has published another model since."
+        ),
+    ] = 0
     universe: Annotated[
         UniverseRecord | None,
         Meta(

@@ -192,7 +192,7 @@ def _card(agent: AgentCard, drawing: Layout, picture: str | None) -> str:
     blank = f'<rect class="blank" x="{left + 4:.1f}" y="{top + 4:.1f}" width="{side}" height="{side}"/>'
     middle, line = (left + right) / 2, bottom - 4 - drawing.caption / 2
     published = agent.published
-    state = ": none of its dimensions are core"
+    state = ": no published model of its view yet"
     if published is not None:
         core = f": {published.core_dim} of {published.dim} dimensions are core"
         state = ": collapsed" if published.collapsed else core

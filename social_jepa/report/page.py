@@ -16,7 +16,7 @@ from env.scene import Scene, SceneConfig
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import Results, full_document
-from social_jepa.records import GraphDocument
+from social_jepa.graph.summary import WorstEdge, summarize
 from social_jepa.report import plots, tables
 from social_jepa.report.figure import color
 from social_jepa.report.graph_svg import agent_cards, draw_graph
@@ -49,17 +49,19 @@ def write_report(results: Results) -> Path:
     templates/report.html.jinja.
     """
     config, templates = results.config, make_environment(REPORT)
-    views = _render_views(results)
+    views, full = _render_views(results), full_document(results)
     values = {"style": report_style(), "script": read_static(REPORT, ("report.js",))}
-    values |= _headline(results.document)
+    values |= _headline(results)
     values |= _graph(results, views)
     values |= _plots(results, config)
     values |= _provenance(results)
     values |= {
         "pictures": tables.pictures(views.ticks, views.pictures, views.trouble),
-        "agents_table": tables.agents_table(results.document.agents),
+        "agents_table": tables.agents_table(
+            results.members, {agent.name: agent for agent in results.document.agents}
+        ),
         "edges_table": tables.edges_table(results.document.edges),
-        "cycles_table": tables.cycles_table(full_document(results).cycles),
+        "cycles_table": tables.cycles_table(full.cycles, full.unscored_cycles),
     }
     # every fragment was escaped where it was built
     safe = {name: Markup(value) for name, value in values.items()}
@@ -86,20 +88,27 @@ def _render_views(results: Results) -> Views:
     return Views(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in frames.items()})
 
 
-def _headline(document: GraphDocument) -> dict[str, str]:
-    agents, edges = document.agents, document.edges
-    scored = [edge for edge in edges if edge.r2_core is not None]
-    core = [edge.r2_core for edge in scored if edge.r2_core is not None]
+def _headline(results: Results) -> dict[str, str]:
+    document = results.document
+    summary, agents = summarize(document), document.agents
+    scored = [edge for edge in document.edges if edge.r2_core is not None]
     null = [edge.null_r2 for edge in scored if edge.null_r2 is not None]
+    one, other = ([member.name for member in results.members] * 2)[:2]
     return {
-        "agents": str(len(agents)),
-        "one": escape(agents[0].name),
-        "other": escape(agents[1].name),
-        "accepted": str(sum(edge.status == Status.ACCEPTED for edge in edges)),
-        "pairs": str(len(edges)),
+        "agents": str(summary.agents),
+        "learning": _learning(document.training),
+        "one": escape(one),
+        "other": escape(other),
+        "headline": escape(summary.headline()),
+        "remark": escape(summary.remark()),
+        "high": str(summary.high),
+        "middle": str(summary.middle),
+        "low": str(summary.low),
+        "unmapped": str(summary.unmapped),
+        "pairs": str(summary.pairs),
         "compared": str(max((edge.anchors for edge in scored), default=0)),
-        "core_mean": number(float(np.mean(core)) if core else None, 2),
-        "core_worst": number(min(core, default=None), 2),
+        "core_mean": number(summary.mean, 2),
+        "core_worst": _worst(summary.worst),
         "null_mean": number(float(np.mean(null)) if null else None, 2),
         "null_highest": number(max(null, default=None), 2),
         "time": _time(document.seconds.total if document.seconds else None),
@@ -108,6 +117,20 @@ def _headline(document: GraphDocument) -> dict[str, str]:
         "config_hash": escape(document.config_hash),
         "fingerprint": escape(document.scene_fingerprint),
     }
+
+
+def _worst(edge: WorstEdge | None) -> str:
+    if edge is None:
+        return "no accepted map"
+    return f"worst {number(edge.r2_core, 2)}, {escape(edge.source)} → {escape(edge.target)}"
+
+
+def _learning(names: Sequence[str]) -> str:
+    """Return a sentence that names the agents without a model of their view."""
+    if not names:
+        return ""
+    verb = "has" if len(names) == 1 else "have"
+    return f" {escape(', '.join(names))} {verb} not published a model of the current view yet."
 
 
 def _time(total: float | None) -> str:
@@ -148,13 +171,14 @@ def _plots(results: Results, config: RunConfig) -> dict[str, str]:
         " The dotted lines are the autocorrelations that theory predicts for the objects’ coordinates "
         f"({number(autocorrelation, 2)}) and for products of two of them ({number(autocorrelation**2, 2)})."
     )  # fmt: skip
+    inks = {member.name: color(index) for index, member in enumerate(results.members)}
     methods = [(ink, meaning) for ink, _, meaning in plots.METHODS.values()]
     return {
-        "colors": tables.legend([(color(i), agent.name) for i, agent in enumerate(agents)]),
-        "loss": tables.gallery([plots.loss_plot(agents)], "wide"),
+        "colors": tables.legend([(ink, name) for name, ink in inks.items()]),
+        "loss": tables.gallery([plots.loss_plot(agents, inks)], "wide"),
         "theory": theory,
-        "cores": tables.gallery(plots.core_plots(agents, autocorrelation), "small"),
-        "spectra": tables.gallery(plots.spectrum_plots(agents, edges), "small"),
+        "cores": tables.gallery(plots.core_plots(agents, inks, autocorrelation), "small"),
+        "spectra": tables.gallery(plots.spectrum_plots(inks, edges), "small"),
         "methods": tables.legend(methods),
         "costs": _costs(results, config),
     }

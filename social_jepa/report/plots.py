@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from social_jepa.records import AgentRecord, BudgetSummary, EdgeRecord
-from social_jepa.report.figure import INKS, SMALL, WIDE, color, plot
+from social_jepa.report.figure import INKS, SMALL, WIDE, plot
 from social_jepa.report.tables import in_bytes, number
 
 LOWEST_R2, HIGHEST_R2 = -0.2, 1.0
@@ -20,16 +20,16 @@ METHODS = {
 }
 
 
-def loss_plot(agents: Sequence[AgentRecord]) -> str:
-    """Return a plot of every agent's loss by training step."""
+def loss_plot(agents: Sequence[AgentRecord], inks: Mapping[str, str]) -> str:
+    """Return a plot of every agent's loss by training step; inks are the names of their colors."""
 
     def draw(axes: Axes) -> None:
-        for index, agent in enumerate(agents):
+        for agent in agents:
             if not agent.losses:
                 continue  # it distilled, and has not trained alone yet
             bins = np.array_split(np.array(agent.losses), min(BINS, len(agent.losses)))
             steps = np.cumsum([len(part) for part in bins])
-            axes.plot(steps, [part.mean() for part in bins], color=INKS[color(index)], linewidth=1.1)
+            axes.plot(steps, [part.mean() for part in bins], color=INKS[inks[agent.name]], linewidth=1.1)
         axes.set(xlabel="training step", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
@@ -44,11 +44,14 @@ def loss_plot(agents: Sequence[AgentRecord]) -> str:
     return plot("loss", title, WIDE, draw)
 
 
-def core_plots(agents: Sequence[AgentRecord], autocorrelation: float | None) -> list[str]:
+def core_plots(
+    agents: Sequence[AgentRecord], inks: Mapping[str, str], autocorrelation: float | None
+) -> list[str]:
     """Return a plot of the autocorrelation of each agent's dimensions, for every agent.
 
     Args:
         agents: Records of the agents.
+        inks: Name of each agent's color.
         autocorrelation: That of every coordinate of the scene, if theory predicts one for all.
     """
 
@@ -67,16 +70,20 @@ def core_plots(agents: Sequence[AgentRecord], autocorrelation: float | None) -> 
     for index, agent in enumerate(agents):
         values, core = agent.autocorrelation, agent.core_dim
         title = f"{agent.name}: {core} of {agent.dim} dimensions are its core"
-        ink = color(index)
+        ink = inks[agent.name]
         found.append(
             plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: draw(axes, v, c, i))  # type: ignore[misc]
         )
     return found
 
 
-def spectrum_plots(agents: Sequence[AgentRecord], edges: Sequence[EdgeRecord]) -> list[str]:
-    """Return a plot of the singular values of the maps into each agent, colored by source; null dashed."""
-    colors = {agent.name: color(index) for index, agent in enumerate(agents)}
+def spectrum_plots(inks: Mapping[str, str], edges: Sequence[EdgeRecord]) -> list[str]:
+    """Return a plot of the singular values of the maps into each agent, colored by source; null dashed.
+
+    Args:
+        inks: Name of each agent's color, of all agents that edges join.
+        edges: The edges.
+    """
     tallest = max(
         (value for edge in edges for value in (*edge.singular_values, *edge.null_singular_values)),
         default=1.0,
@@ -85,22 +92,22 @@ def spectrum_plots(agents: Sequence[AgentRecord], edges: Sequence[EdgeRecord]) -
     def draw(axes: Axes, into: Sequence[EdgeRecord]) -> None:
         axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
         for edge in into:
-            ranks, ink = np.arange(1, len(edge.singular_values) + 1), INKS[colors[edge.source]]
+            ranks, ink = np.arange(1, len(edge.singular_values) + 1), INKS[inks[edge.source]]
             axes.plot(ranks, edge.singular_values, "o-", color=ink, linewidth=1.1, markersize=3)
             axes.plot(ranks, edge.null_singular_values, "--", color=ink, linewidth=0.9, alpha=0.75)
         axes.set(xlabel="rank", ylim=(0, 1.06 * max(tallest, 1.0)))
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
     found = []
-    for index, agent in enumerate(agents):
-        into = [edge for edge in edges if edge.target == agent.name and edge.singular_values]
+    for index, name in enumerate(inks):
+        into = [edge for edge in edges if edge.target == name and edge.singular_values]
         if into:
             least, chance = (
                 min(edge.singular_values[-1] for edge in into),
                 max(max(edge.null_singular_values) for edge in into),
             )
             spread = f"at least {number(least, 2)}, shuffled at most {number(chance, 2)}"
-            title = f"Into {agent.name}: {spread}"
+            title = f"Into {name}: {spread}"
             found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: draw(axes, e)))  # type: ignore[misc]
     return found
 

@@ -4,9 +4,11 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 
 from alignment.status import Status
-from social_jepa.records import AgentRecord, CycleRecord, EdgeRecord, PhaseSeconds, as_dict
+from env.camera import Pose
+from social_jepa.records import AgentRecord, CycleRecord, EdgeRecord, MemberRecord, PhaseSeconds, as_dict
 
 MAX_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
+UNSCORED = "cycles of accepted edges cannot be scored: the anchors of their first agent are gone"
 
 SHADES = ("below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 and more")
 PHASES = {
@@ -105,20 +107,31 @@ def terms(meanings: Mapping[str, str]) -> str:
     return f"<details><summary>What the columns mean</summary><dl>{entries}</dl></details>"
 
 
-def agents_table(agents: Sequence[AgentRecord]) -> str:
-    """Return one row for each agent."""
+def agents_table(members: Sequence[MemberRecord], published: Mapping[str, AgentRecord]) -> str:
+    """Return one row for each agent.
+
+    Args:
+        members: All agents.
+        published: Records of those that have published a model of their current view, by name.
+    """
     headings = (
         "agent", "model|", "camera|", "device|", "dims", "core", "effective rank", "probe R²",
         "steps", "frames", "frames/s", "checkpoint|",
     )  # fmt: skip
     rows = []
-    for agent in agents:
-        pose = agent.pose
+    for member in members:
+        pose, agent = Pose.parse(member.pose), published.get(member.name)
         place = ", ".join(plain(value) for value in (pose.x, pose.y, pose.z))
-        direction = f"yaw {plain(pose.yaw)}°, pitch {plain(pose.pitch)}°"
+        camera = f"({place}) m, yaw {plain(pose.yaw)}°, pitch {plain(pose.pitch)}°"
+        if agent is None:
+            rows.append((
+                escape(member.name), escape(member.kind), camera, *["–"] * (len(headings) - 4),
+                "no model of its view yet",
+            ))  # fmt: skip
+            continue
         core = '<span class="refused">collapsed</span>' if agent.collapsed else str(agent.core_dim)
         rows.append((
-            escape(agent.name), escape(agent.kind), f"({place}) m, {direction}", escape(agent.device),
+            escape(agent.name), escape(agent.kind), camera, escape(agent.device),
             str(agent.dim), core, number(agent.effective_rank, 1), number(agent.probe_r2),
             f"{agent.steps:,}", f"{agent.frames:,}", f"{agent.frames_per_s:,.0f}",
             f"<code>{escape(agent.checkpoint[:8])}</code>",
@@ -147,10 +160,12 @@ def edges_table(edges: Sequence[EdgeRecord]) -> str:
     return table("edges, held-out scores", headings, rows) + terms(EDGE_TERMS)
 
 
-def cycles_table(cycles: Sequence[CycleRecord]) -> str:
-    """Return the cycles with the largest error first."""
+def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0) -> str:
+    """Return the cycles with the largest error first, and the number of those that could not be scored."""
+    gone = f'<p class="note">{unscored} {UNSCORED}.</p>' if unscored else ""
     if not cycles:
-        return '<p class="note">There is no cycle of accepted edges through three agents.</p>'
+        none = '<p class="note">There is no cycle of accepted edges through three agents.</p>'
+        return gone or none
     worst = sorted(cycles, key=lambda cycle: -cycle.error)
     rows = [
         (
@@ -161,7 +176,7 @@ def cycles_table(cycles: Sequence[CycleRecord]) -> str:
     ]
     left = len(worst) - len(rows)
     note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
-    return table("cycles of three agents", ("cycle", "error"), rows) + note
+    return table("cycles of three agents", ("cycle", "error"), rows) + note + gone
 
 
 def seconds_table(seconds: PhaseSeconds | None) -> str:

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from alignment.status import Status
 from social_jepa.graph.results import Results
+from social_jepa.graph.summary import GraphSummary
 from social_jepa.records import (
     AgentRecord,
     AgentStatus,
@@ -96,7 +97,10 @@ class AgentDetail(AgentView, frozen=True, kw_only=True):
 
 
 class ServerStatus(Record, frozen=True, kw_only=True):
-    """The state of a run and of its simulation."""
+    """The state of a run and of its simulation.
+
+    ``headline`` and ``remark`` are the counts of ``summary`` in words; it is null before an agent joins.
+    """
 
     run: str
     name: str
@@ -105,6 +109,9 @@ class ServerStatus(Record, frozen=True, kw_only=True):
     remedy: str
     agents: Mapping[str, int]
     edges: Mapping[str, int]
+    summary: GraphSummary | None
+    headline: str
+    remark: str
     version: tuple[int, int, int]
     events: int
     next_tick: int

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from social_jepa.graph.results import Results
+from social_jepa.graph.summary import summarize
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, ProblemError
@@ -65,6 +66,7 @@ class Service:
             snapshot, trouble = None, trouble or str(error)
         agents = agent_views(statuses, snapshot.results if snapshot else None)
         edges = snapshot.results.document.edges if snapshot else ()
+        summary = summarize(snapshot.results.document) if snapshot else None
         config, path = self.snapshots.config, self.snapshots.folder.path
         return ServerStatus(
             run=str(path),
@@ -74,6 +76,9 @@ class Service:
             remedy="" if up else f"social-jepa resume {path}",
             agents=Counter(agent.phase for agent in agents),
             edges=Counter(edge.status for edge in edges),
+            summary=summary,
+            headline=summary.headline() if summary else "No agent has joined yet",
+            remark=summary.remark() if summary else "",
             version=snapshot.version if snapshot else (0, 0, 0),
             events=self.snapshots.version()[2],
             next_tick=max((agent.next_tick for agent in agents), default=0),

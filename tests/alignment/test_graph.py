@@ -218,3 +218,9 @@ def test_the_details_of_an_edge_are_read_only():
 
     with pytest.raises(TypeError):
         edge.details["pairs"] = 65
+
+
+def test_names_are_in_natural_order():
+    graph = TranslationGraph(["agent-10", "agent-2", "b", "agent-02", "agent", "7"])
+
+    assert graph.agents == ("7", "agent", "agent-02", "agent-2", "agent-10", "b")

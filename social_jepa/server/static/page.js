@@ -49,10 +49,7 @@ function showMessage(form, text, bad = false) {
 
 function showStatus() {
   const { status, agents } = state;
-  const total = Object.values(status.edges).reduce((sum, count) => sum + count, 0);
-  const accepted = status.edges.accepted ?? 0;
-  const headline = `${agents.length} ${agents.length === 1 ? "agent" : "agents"}, ${accepted} of ${total} edges accepted`;
-  if ($("headline").textContent !== headline) $("headline").textContent = headline;
+  put($("headline"), status.headline);
   document.title = `Social-JEPA: ${status.name}`;
   $("run").textContent = `· ${status.name}`;
   $("up").textContent = status.up ? "up" : "down";
@@ -62,9 +59,11 @@ function showStatus() {
   $("trouble").hidden = !status.trouble;
   $("tile-agents").textContent = agents.length;
   $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
-  $("tile-edges").textContent = `${accepted} of ${total}`;
-  const others = Object.entries(status.edges).filter(([kind]) => kind !== "accepted");
-  $("tile-others").textContent = others.map(([kind, count]) => `${count} ${kind}`).join(", ") || "every negotiated pair";
+  const { high, middle, low, unmapped, pairs, mean, worst } = status.summary ?? { high: 0, middle: 0, low: 0, unmapped: 0, pairs: 0, mean: null, worst: null };
+  $("tile-high").textContent = `${high} of ${pairs}`;
+  $("tile-ranges").textContent = `${middle} from 0.5 to 0.9, ${low} below 0.5, ${unmapped} without a map`;
+  $("tile-core").textContent = number(mean, 2);
+  $("tile-worst").textContent = worst ? `worst ${number(worst.r2_core, 2)}, ${worst.source} → ${worst.target}` : "no accepted map";
   $("add").querySelector("button").disabled = !status.up;
   if (!status.up) showMessage($("add"), `The simulation is down. Restart it: ${status.remedy}`);
   else if ($("add").querySelector(".message").textContent.startsWith("The simulation is down")) showMessage($("add"), "");
@@ -178,9 +177,7 @@ async function showGraph() {
   showMatrix(quality);
   const accepted = await request("/api/edges?status=accepted&limit=1000");
   const mean = (key) => accepted.items.reduce((sum, edge) => sum + edge[key], 0) / accepted.items.length;
-  $("tile-core").textContent = accepted.items.length ? number(mean("r2_core"), 2) : "–";
   $("tile-null").textContent = accepted.items.length ? number(mean("null_r2"), 2) : "–";
-  $("tile-worst").textContent = accepted.items.length ? `worst edge ${number(Math.min(...accepted.items.map((edge) => edge.r2_core)), 2)}` : "no edge yet";
   if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
   else if (state.edge) {
     state.edge = null;

@@ -45,6 +45,29 @@ def test_a_graph_without_edges_is_printed(small_run):
     assert "agent-0" in printed(print_graph, bare)
 
 
+def test_the_first_line_counts_pairs_by_r2(small_run):
+    lines = printed(print_graph, small_run.document).splitlines()
+
+    assert lines[0].startswith("Of the 12 ordered pairs of 4 agents,")
+    assert "worst" in lines[1]
+    assert "R²" not in lines[0]
+
+
+def test_agents_without_a_model_of_their_view_are_listed(small_run):
+    *agents, learner = small_run.document.agents
+    document = replace(small_run.document, agents=tuple(agents), training=(learner.name,))
+
+    text = " ".join(printed(print_graph, document).split())
+    assert f"{learner.name} no published model of its view yet" in text
+
+
+def test_cycles_that_cannot_be_scored_are_not_denied(small_run):
+    text = printed(print_graph, replace(small_run.document, cycles=(), unscored_cycles=3))
+
+    assert "3 cycles of three have all their edges accepted, but cannot be scored" in text
+    assert "no cycle" not in text
+
+
 def test_only_a_failed_check_is_marked_and_printed_with_its_remedy(capsys):
     checks = [Check("one", True, "fine", "unused remedy"), Check("two", False, "poor", "run [this] line")]
 

@@ -1,4 +1,5 @@
 import contextlib
+import datetime
 import json
 import shutil
 import time
@@ -49,6 +50,12 @@ def publish(folder, name, checkpoint="f" * 16):
 
 def statuses(results):
     return {(edge.source, edge.target): edge.status for edge in results.graph.edges}
+
+
+def said_of(folder, then):
+    """Return what the command prints of an earlier graph."""
+    said = call("graph", folder.path, "--as-of", datetime.datetime.fromtimestamp(then).isoformat())
+    return " ".join(said.out.split())
 
 
 def membership_of(folder, ledger):
@@ -190,15 +197,27 @@ def test_an_earlier_graph_is_read_as_it_was(run):
     assert load_results(run).document.edges != stood.document.edges
 
 
-def test_an_earlier_graph_leaves_out_the_cycles_of_anchors_that_are_gone(run):
+def write_other_anchors(folder, name, like):
+    """Publish another model of an agent, and replace its anchors by those of another agent."""
+    publish(folder, name)
+    shutil.copy(folder.agent(like) / "anchors.safetensors", folder.agent(name))
+
+
+def test_an_earlier_graph_counts_the_cycles_whose_anchors_are_gone(run):
     then = time.time()
     time.sleep(0.01)
-    assert len(full_document(load_results(run, then)).cycles) == 2
-    publish(run, "agent-1")
-    for other in ("agent-0", "agent-2"):
-        shutil.copy(run.agent(other) / "anchors.safetensors", run.agent("agent-1"))  # it has written others
+    before = full_document(load_results(run, then))
+    assert (len(before.cycles), before.unscored_cycles) == (2, 0)
+    write_other_anchors(run, "agent-1", like="agent-2")
 
-    assert full_document(load_results(run, then)).cycles == ()
+    without_one = full_document(load_results(run, then))
+    assert without_one.cycles == before.cycles  # they are scored on the anchors of agent-0
+    assert without_one.universe is None
+    write_other_anchors(run, "agent-0", like="agent-2")
+    without_both = full_document(load_results(run, then))
+    assert (without_both.cycles, without_both.unscored_cycles) == ((), 2)
+    assert "2 cycles of three have all their edges accepted, but cannot be scored" in said_of(run, then)
+    assert "no cycle" not in said_of(run, then)
     with pytest.raises(StaleAnchorsError, match="agent-1 has published another model since: read") as refusal:
         load_results(run, then).pools("agent-1")
     assert refusal.value.expected == load_results(run, then).agent("agent-1").checkpoint
@@ -245,12 +264,13 @@ def test_other_tensors_are_refused_as_maps(run, name):
 
 @pytest.mark.parametrize("data", [b"", b"PNG"])
 def test_other_data_is_refused_as_pools(run, data):
-    (run.agent("agent-1") / "anchors.safetensors").write_bytes(data)
+    (run.agent("agent-0") / "anchors.safetensors").write_bytes(data)
 
     with pytest.raises(
         DamagedAnchorsError, match=r"anchors.safetensors is missing or damaged .*: resume the run"
     ):
-        load_results(run).pools("agent-1")
+        load_results(run).pools("agent-0")
+    assert full_document(load_results(run)).unscored_cycles == 2  # the rest of the graph is still read
 
 
 def test_maps_are_refused_as_pools(run):
@@ -267,3 +287,19 @@ def test_a_ledger_whose_rows_are_no_json_is_damaged(run):
 
     with pytest.raises(DamagedLedgerError, match=r"the ledger .* is damaged .*: restore it from a copy"):
         load_results(run)
+
+
+def test_agents_and_edges_are_in_natural_order(run):
+    with ledger_of(run) as ledger:
+        membership = membership_of(run, ledger)
+        for name in ("agent-10", "agent-9"):
+            membership.propose(name=name)
+            membership.next_incarnation(name)
+            membership.admit(name, 100)
+        edge = replace(ledger.edges()[0][0], status=Status.FAILED, reason="lost", target="agent-0")
+        ledger.record(edges=[replace(edge, source=name) for name in ("agent-10", "agent-9")])
+    results = load_results(run)
+
+    assert results.graph.agents[-2:] == ("agent-9", "agent-10")
+    sources = list(dict.fromkeys(edge.source for edge in results.document.edges))
+    assert sources == ["agent-0", "agent-1", "agent-2", "agent-3", "agent-9", "agent-10"]

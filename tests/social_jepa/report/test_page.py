@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import re
 import subprocess
@@ -10,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from env.camera import Pose
+from social_jepa.graph.results import load_results
+from social_jepa.graph.summary import summarize
 from social_jepa.records import BudgetSummary, replace
 from social_jepa.report import plots, tables
 from social_jepa.report.graph_svg import AgentCard, lay_out
 from social_jepa.report.page import write_report
+from social_jepa.runtime.membership import Membership
+from social_jepa.storage.ledger import Ledger
+from tests.support.servers import copy_run
 
 ROOT = Path(__file__).resolve().parents[3]
 VOID = {"meta", "img", "br"}
@@ -110,8 +116,12 @@ def test_all_cameras_have_views_of_the_same_four_ticks(page):
     assert len({caption.split(" at ")[1] for caption in pictures}) == 4
 
 
-def test_the_headline_has_the_number_of_accepted_edges(page):
-    assert "6 of 12 maps between 4 agents" in page.text
+def test_the_headline_counts_pairs_by_r2_and_names_the_worst(small_run, page):
+    summary = summarize(small_run.document)
+
+    assert summary.headline() in page.text
+    assert f"{summary.high} of 12" in page.text
+    assert f"worst {summary.worst.r2_core:.2f}, {summary.worst.source} → {summary.worst.target}" in page.text
 
 
 def test_plots_use_the_colors_of_the_page(text):
@@ -148,8 +158,62 @@ def test_a_run_without_accepted_edges_has_a_page(small_run):
     page = Page(write_report(dataclasses.replace(small_run, document=document)).read_text())
     write_report(small_run)
 
-    assert "0 of 12 maps" in page.text
+    assert "None of the 12 ordered pairs" in page.text
     assert "No edge compared anchors" in page.text
+
+
+@pytest.fixture
+def changed(small_run, tmp_path):
+    """A copy of the run, and the membership with which a test changes it."""
+    folder = copy_run(small_run.folder, tmp_path)
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        yield folder, Membership(folder.config(), folder, ledger, online=True)
+
+
+def page_of(folder):
+    return Page(write_report(load_results(folder)).read_text())
+
+
+def join(membership, name):
+    membership.propose(name=name)
+    membership.next_incarnation(name)
+    membership.admit(name, 100)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_agents_that_learn_a_new_view_are_on_the_page(changed, count):
+    folder, membership = changed
+    for index in range(count):
+        membership.move(f"agent-{index}", "-4.8,3.2,0,0,-35", next_tick=100)
+    page = page_of(folder)
+
+    assert "not published a model of the current view yet" in page.text
+    assert page.text.count("no model of its view yet") == count
+    assert page.all("data-agent") == ["agent-0", "agent-1", "agent-2", "agent-3"]
+
+
+def test_an_agent_that_has_just_joined_is_on_the_page(changed):
+    folder, membership = changed
+    join(membership, "guest")
+    page = page_of(folder)
+
+    assert "20 ordered pairs of 5 agents" in page.text
+    assert "guest has not published a model of the current view yet" in page.text
+
+
+def test_a_single_agent_has_a_page(changed):
+    folder, membership = changed
+    for index in range(1, 4):
+        membership.remove(f"agent-{index}", 100)
+
+    assert "there is no pair to translate between" in page_of(folder).text
+
+
+def test_agents_whose_anchors_are_missing_have_a_page(changed):
+    folder, _ = changed
+    (folder.agent("agent-0") / "anchors.safetensors").unlink()
+
+    assert "2 cycles of accepted edges cannot be scored" in page_of(folder).text
 
 
 def test_the_page_of_a_running_simulation_names_the_agents_that_distilled(small_run):

@@ -12,7 +12,9 @@ import torch
 from agents.models.settings import KINDS
 from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, translate
 from social_jepa.graph.results import load_results
+from social_jepa.graph.summary import summarize
 from social_jepa.records import encode
+from social_jepa.runtime.membership import Membership
 from social_jepa.server import snapshots
 from social_jepa.server.snapshots import quality_matrix
 from social_jepa.storage.ledger import Ledger
@@ -67,6 +69,14 @@ def test_the_status_of_a_simulation_that_is_down_names_the_command_that_resumes_
     assert status["remedy"] == f"social-jepa resume {results.folder.path}"
     assert status["agents"] == {"down": 4}
     assert status["edges"] == {"accepted": 6, "refused": 5, "failed": 1}
+
+
+def test_the_status_counts_pairs_by_r2(api, results):
+    status = api.get("/api/status").json()
+
+    summary = summarize(results.document)
+    assert status["summary"] == plain(summary)
+    assert (status["headline"], status["remark"]) == (summary.headline(), summary.remark())
 
 
 def test_the_graph_equals_the_results(api, results):
@@ -139,6 +149,42 @@ def test_an_edge_has_its_scores_and_its_history(api, results):
     assert [each["r2_core"] for each in history["items"]] == [edge["r2_core"]]
     assert "agent-9" in problem(api.get("/api/edges/agent-0/agent-9"), 404)
     assert "agent-9" in problem(api.get("/api/edges/agent-9/agent-0/history"), 404)
+
+
+@pytest.fixture
+def learning(writable):
+    """A run whose agent-1 learns a new view and whose guest has just joined, and a client of its server."""
+    folder, client = writable
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        membership = Membership(folder.config(), folder, ledger, online=True)
+        membership.move("agent-1", "-4.8,3.2,0,0,-35", next_tick=100)
+        membership.propose(name="guest")
+        membership.next_incarnation("guest")
+        membership.admit("guest", 100)
+    return client
+
+
+READ_ROUTES = (
+    "status", "agents", "agents/NAME", "graph", "graph?cycles=true", "quality", "edges?source=NAME",
+    "agents/NAME/view.png", "graph.svg",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("route", READ_ROUTES)
+@pytest.mark.parametrize("name", ["agent-1", "guest"])
+def test_every_route_reads_a_graph_with_agents_that_learn(learning, route, name):
+    response = learning.get(f"/api/{route.replace('NAME', name)}")
+
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("source", ["agent-1", "guest"])
+@pytest.mark.parametrize("via", [None, "best", "universe", ["agent-2"]])
+def test_a_query_of_an_agent_that_learns_says_why_there_is_no_path(learning, source, via):
+    body = {"from": source, "to": "agent-0", "ticks": [0]} | ({"via": via} if via else {})
+    detail = problem(learning.post("/api/translate", json=body), 409)
+
+    assert source in detail
 
 
 @pytest.mark.parametrize("count", [1, 1000])

@@ -1,0 +1,91 @@
+"""How well a graph translates: ordered pairs counted by held-out core R2."""
+
+import numpy as np
+
+from alignment.status import Status
+from social_jepa.records import EdgeRecord, GraphDocument, Record
+
+HIGH_R2, MIDDLE_R2 = 0.9, 0.5  # limits of the three ranges
+
+
+class WorstEdge(Record, frozen=True, kw_only=True):
+    """The accepted edge with the lowest held-out core R2."""
+
+    source: str
+    target: str
+    r2_core: float
+
+
+class GraphSummary(Record, frozen=True, kw_only=True):
+    """Ordered pairs of present agents, counted by the held-out core R2 of their accepted map.
+
+    Acceptance says only that a map is better than maps of shuffled pairs; these counts say how good it is.
+
+    Attributes:
+        agents: Number of present agents.
+        pairs: Number of their ordered pairs: the sum of the four counts that follow.
+        high: Pairs whose R2 is above 0.9.
+        middle: Pairs whose R2 is from 0.5 to 0.9.
+        low: Pairs whose R2 is below 0.5.
+        unmapped: Pairs without an accepted map: refused, failed, stale, or not negotiated yet.
+        mean: Mean R2 of the accepted maps; None: there is none.
+        worst: The edge with the lowest; None: there is none.
+    """
+
+    agents: int
+    pairs: int
+    high: int
+    middle: int
+    low: int
+    unmapped: int
+    mean: float | None
+    worst: WorstEdge | None
+
+    def headline(self) -> str:
+        """Return the counts as a sentence without a full stop."""
+        if not self.pairs:
+            return "One agent, so that there is no pair to translate between"
+        pairs = f"{self.pairs:,} ordered pairs of {self.agents} agents"
+        if self.high == self.pairs:
+            return f"All {pairs} translate with held-out R² above {HIGH_R2}"
+        if self.unmapped == self.pairs:
+            return f"None of the {pairs} has an accepted map"
+        unmapped = f", {self.unmapped:,} have no accepted map" if self.unmapped else ""
+        return (
+            f"Of the {pairs}, {self.high:,} translate with held-out R² above {HIGH_R2}, {self.middle:,} from "
+            f"{MIDDLE_R2} to {HIGH_R2}, {self.low:,} below {MIDDLE_R2}{unmapped}"
+        )
+
+    def remark(self) -> str:
+        """Return the mean and the worst edge as a sentence without a full stop; empty without a map."""
+        if self.mean is None or self.worst is None:
+            return ""
+        worst = self.worst
+        return f"Mean {self.mean:.2f}, worst {worst.r2_core:.2f} from {worst.source} to {worst.target}"
+
+
+def summarize(document: GraphDocument) -> GraphSummary:
+    """Return the summary of a graph."""
+    agents = len(document.agents) + len(document.training)
+    scored = [
+        (edge.r2_core, edge)
+        for edge in document.edges
+        if edge.status is Status.ACCEPTED and edge.r2_core is not None
+    ]
+    r2 = np.array([value for value, _ in scored])
+    high, low, pairs = int((r2 > HIGH_R2).sum()), int((r2 < MIDDLE_R2).sum()), agents * (agents - 1)
+    worst = min(scored, key=lambda each: each[0], default=None)
+    return GraphSummary(
+        agents=agents,
+        pairs=pairs,
+        high=high,
+        middle=len(scored) - high - low,
+        low=low,
+        unmapped=pairs - len(scored),
+        mean=float(r2.mean()) if scored else None,
+        worst=None if worst is None else _worst(*worst),
+    )
+
+
+def _worst(r2_core: float, edge: EdgeRecord) -> WorstEdge:
+    return WorstEdge(source=edge.source, target=edge.target, r2_core=r2_core)
