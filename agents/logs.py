@@ -1,7 +1,10 @@
 """Log file of one agent's process."""
 
+import contextlib
 import logging
+import sys
 import time
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -29,10 +32,43 @@ def log_to_file(path: str | Path) -> None:
         logger.addHandler(handler)
 
 
-def file_handler(path: Path) -> RotatingFileHandler:
-    """Return the handler of such a file; missing parent folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=BACKUPS, encoding="utf-8")
+class LogFileHandler(RotatingFileHandler):
+    """Append to a rotating file; a record that cannot be written is dropped, and no caller fails for it.
+
+    Attributes:
+        failed: Whether the newest record could not be written. The first one is reported on stderr.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Prepare; the file and its parent folders are made with the first record."""
+        super().__init__(
+            path, maxBytes=MAX_LOG_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True,
+            errors="backslashreplace",
+        )  # fmt: skip
+        self.failed = False
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        failed, self.failed = self.failed, False
+        self._report = not failed
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Report on stderr that records cannot be written, once until they can be again."""
+        self.failed = True
+        error = sys.exc_info()[1]
+        if self._report and sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"cannot write the log {self.baseFilename}: {error}\n")
+
+
+def file_handler(path: Path) -> LogFileHandler:
+    """Return the handler of such a file."""
+    handler = LogFileHandler(path)
     formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
     )

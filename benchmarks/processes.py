@@ -35,10 +35,10 @@ class Worker:
             **arguments: Of the class, plain values.
         """
         self.name = name
-        self._stderr = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - open as long as the process
+        self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - as long as the process
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.processes", name, json.dumps(arguments)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, encoding="utf-8", cwd=ROOT,
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
         assert process.stdin is not None
@@ -99,7 +99,10 @@ def run_project(
     with tempfile.TemporaryDirectory(prefix="social-jepa-bench-") as folder:
         out = Path(folder) / "run"
         command = [sys.executable, "-m", "social_jepa", "run", *flags, "--json", "--out", str(out), *settings]
-        with (Path(folder) / "stdout").open("w+") as stdout, (Path(folder) / "stderr").open("w+") as stderr:
+        with (
+            (Path(folder) / "stdout").open("w+", encoding="utf-8") as stdout,
+            (Path(folder) / "stderr").open("w+", encoding="utf-8") as stderr,
+        ):
             began = time.perf_counter()
             process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT)
             try:
@@ -136,7 +139,7 @@ def _tail(file: Any) -> str:
 
 def serve(name: str, arguments: str) -> None:
     """Build the object of a Worker and reply on stdout, one line for each line of stdin."""
-    replies = os.fdopen(os.dup(1), "w")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # output of libraries must not mix with the replies
     module, _, class_name = name.partition(":")
     measure = getattr(import_module(module), class_name)(**json.loads(arguments))

@@ -28,7 +28,7 @@ def _name(path: Path) -> str:
 def read_imports(name: str, file: Path, modules: Mapping[str, Path]) -> set[str]:
     """Return the product modules that a file imports, wherever in the file it does."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -105,7 +105,7 @@ def main(arguments: Iterable[str]) -> int:
     folder_of = {name: file.parent.relative_to(root).as_posix() for name, file in modules.items()}
     folders = fold(graph, folder_of)
     circles, folder_circles = find_circles(graph), find_circles(folders)
-    lines = {name: len(file.read_text().splitlines()) for name, file in modules.items()}
+    lines = {name: len(file.read_text(encoding="utf-8").splitlines()) for name, file in modules.items()}
     print(
         f"{len(modules)} modules, {sum(lines.values())} lines; {len(folders)} folders "
         f"on {count_levels(folders)} levels, {count_arrows(folders)} arrows, "

@@ -55,7 +55,7 @@ def demo_block() -> str:
 
 def bench_block() -> str:
     """Return the benchmarks as a table."""
-    document = json.loads(BENCH.read_text())
+    document = json.loads(BENCH.read_text(encoding="utf-8"))
     rows = ["| | metric | ours | reference | its value | threshold | met |", "|---|---|---|---|---|---|---|"]
     for metric in document["metrics"]:
         cells = (
@@ -68,7 +68,7 @@ def bench_block() -> str:
 
 def soak_block() -> str:
     """Return the soak benchmarks as a table, each value in one cell with its reference."""
-    document = json.loads(SOAK.read_text())
+    document = json.loads(SOAK.read_text(encoding="utf-8"))
     rows = ["| metric | threshold | measured | met |", "|---|---|---|---|"]
     for metric in document["metrics"]:
         measured = (
@@ -82,7 +82,7 @@ def soak_block() -> str:
 
 def merged(paths: Sequence[Path]) -> dict[str, Any]:
     """Return one document of several; the last run of each benchmark counts."""
-    first, *later = (json.loads(path.read_text()) for path in paths)
+    first, *later = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
     for document in later:
         repeated = {metric["benchmark"] for metric in document["metrics"]}
         for name in repeated:
@@ -212,7 +212,7 @@ def render_png(svg: Path, png: Path, width: int = 760) -> None:
         page = browser.new_page(
             device_scale_factor=2, color_scheme="light", viewport={"width": width, "height": 100}
         )
-        page.set_content(f"<style>body {{ margin: 0 }}</style>{svg.read_text()}")
+        page.set_content(f"<style>body {{ margin: 0 }}</style>{svg.read_text(encoding='utf-8')}")
         page.locator("svg").screenshot(path=png)
         browser.close()
 
@@ -242,7 +242,7 @@ def highlights_block() -> str:
 
 def example_block() -> str:
     """Return the example of a custom world model."""
-    return f"```python\n{EXAMPLE.read_text().strip()}\n```"
+    return f"```python\n{EXAMPLE.read_text(encoding='utf-8').strip()}\n```"
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
@@ -279,10 +279,10 @@ def main() -> None:
     if chosen.bench:
         shutil.copyfile(chosen.bench, BENCH)
     if chosen.soak:
-        SOAK.write_text(json.dumps(merged(chosen.soak), indent=2) + "\n")
+        SOAK.write_text(json.dumps(merged(chosen.soak), indent=2) + "\n", encoding="utf-8")
     for file in BLOCKS:
         path = ROOT / file
-        path.write_text(update(file, path.read_text()))
+        path.write_text(update(file, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

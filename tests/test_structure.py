@@ -239,6 +239,22 @@ def test_no_star_imports_and_no_absolute_paths_of_a_machine(path):
     assert not re.search(r"""["'](?:/root|/work|/home)/""", text)
 
 
+def without_encoding(tree: ast.AST) -> Iterator[int]:
+    """Lines of calls that read or write text in the encoding of the locale."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+            name = getattr(node.func, "attr", "")
+            text = name in ("read_text", "write_text") or {"text", "universal_newlines"} & keywords.keys()
+            if text and "encoding" not in keywords:
+                yield node.lineno
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *python_files("benchmarks", "examples", "scripts")], ids=name_of)
+def test_text_is_never_read_or_written_in_the_encoding_of_the_locale(path):
+    assert not list(without_encoding(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def test_no_folder_of_tests_is_a_package():
     """A folder tests/agents with an __init__.py would hide the real `agents`."""
     assert not list((ROOT / "tests").rglob("__init__.py"))

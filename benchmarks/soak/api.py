@@ -27,7 +27,7 @@ def served(simulation: Simulation) -> Iterator[int]:
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     command = ["serve", "--run", str(simulation.folder.path), "--port", str(port)]
-    with tempfile.TemporaryFile(mode="w+") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "social_jepa", *command], stdout=output, stderr=output, cwd=ROOT
         )

@@ -1,6 +1,8 @@
 """The command line: parse, run, print. Heavy libraries are imported by the commands that use them."""
 
+import codecs
 import contextlib
+import io
 import logging
 import sys
 from pathlib import Path
@@ -199,8 +201,21 @@ def _print_document(document: Any, as_json: bool) -> None:
     print_graph(document)
 
 
+def _make_output_encodable() -> None:
+    """Let stdout and stderr take every character: one that their encoding lacks is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has replaced it
+            if (
+                codecs.lookup(stream.encoding).name == "ascii"
+            ):  # no locale is set: bytes of names pass as they are
+                stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+            else:
+                stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line; an error becomes one sentence on stderr and an exit status."""
+    _make_output_encodable()
     try:
         app()
     except KeyboardInterrupt:

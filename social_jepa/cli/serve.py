@@ -1,12 +1,9 @@
 """The command `serve`: the HTTP API and the web page of a run folder."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-logger = logging.getLogger(__name__)
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -35,6 +32,7 @@ def serve(
     ] = False,
 ) -> None:  # fmt: skip
     """Serve the web page and the HTTP API of a run folder, its simulation up or down; see /docs."""
+    from social_jepa.runtime.logs import log_to_file
     from social_jepa.server.app import open_port
     from social_jepa.server.app import serve as run_server
     from social_jepa.server.auth import check_access
@@ -53,20 +51,10 @@ def serve(
         serve_on_ray(folder, host, port, token)
         return
     bound = open_port(host, port)
-    _log_to_folder(folder.path)
+    log_to_file(folder.path, "server")
     name = f"[{host}]" if ":" in host else host
     typer.echo(f"serving  {folder.path}")
     login = "/?token=TOKEN (once)" if token else ""
     typer.echo(f"page     http://{name}:{bound.getsockname()[1]}{login}")
     typer.echo("API      /docs    stop it with Ctrl-C")
     run_server(folder, bound, host, token)
-
-
-def _log_to_folder(folder: Path) -> None:
-    """Log to the run folder, or only to stderr if the folder cannot be written."""
-    from social_jepa.runtime.logs import log_path, log_to_file
-
-    try:
-        log_to_file(folder, "server")
-    except OSError as error:
-        logger.warning("no log file %s: %s", log_path(folder, "server"), error.strerror or error)

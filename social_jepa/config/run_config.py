@@ -187,8 +187,30 @@ def load_config(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(_read_text(file))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from error
+
+
+def _read_text(file: Path) -> str:
+    """Return a text file that a person wrote: UTF-8, whatever the locale, with or without a byte-order mark.
+
+    Raises:
+        ConfigError: It is missing, a folder, cannot be read, or has another encoding.
+    """
+    try:
+        data = file.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(f"there is no settings file {file}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{file} is not TOML: {error}") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{file} is a folder", suggestion="name a TOML file with settings") from error
+    except OSError as error:
+        raise ConfigError(f"the settings file {file} cannot be read: {error.strerror or error}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"the settings file {file} is not UTF-8: byte 0x{data[error.start]:02x} in line {line}",
+            suggestion="save it with the encoding UTF-8",
+        ) from error

@@ -70,8 +70,8 @@ def write_report(results: Results) -> Path:
     drawing = templates.get_template("graph.svg.jinja").render(
         attributes=attributes, style=safe["style"], content=content
     )
-    write_atomically(results.folder.report_file, text.encode())
-    write_atomically(results.folder.path / "graph.svg", drawing.encode())
+    write_atomically(results.folder.report_file, text.encode("utf-8", "surrogateescape"))
+    write_atomically(results.folder.path / "graph.svg", drawing.encode("utf-8", "surrogateescape"))
     return results.folder.report_file
 
 
@@ -216,10 +216,10 @@ def _weights(results: Results) -> list[int]:
 
 def _provenance(results: Results) -> dict[str, str]:
     recorded = results.folder.path / "versions.json"
-    versions = json.loads(recorded.read_text()) if recorded.exists() else {}
+    versions = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else {}
     return {
         "seconds": tables.seconds_table(results.document.seconds),
         "versions": tables.versions_table(versions),
-        "settings": escape(results.folder.config_file.read_text()),
+        "settings": escape(results.folder.config_file.read_text(encoding="utf-8")),
         "refused_messages": tables.refused_messages(results.document.refused_messages),
     }

@@ -19,7 +19,7 @@ def make_environment(package: str) -> Environment:
 def read_static(package: str, names: Iterable[str]) -> str:
     """Return files of a package's folder static/, one after the other."""
     folder = files(package).joinpath("static")
-    return "".join(folder.joinpath(name).read_text("utf-8") for name in names)
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
 
 
 def report_style() -> Markup:

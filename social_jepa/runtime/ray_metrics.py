@@ -2,6 +2,7 @@
 
 import agents.common.ray_environment  # noqa: F401
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from agents.report import AgentReport
 
 if TYPE_CHECKING:
     from agents.protocol.edge import EdgeResult
+
+logger = logging.getLogger(__name__)
 
 _AGENT = {
     "step": "Training steps taken",
@@ -24,8 +27,9 @@ class Metrics:
     """Gauges ``social_jepa_agent_*`` and ``social_jepa_edge_r2_core``, by run and name."""
 
     def __init__(self, run: str) -> None:
-        """Register the gauges; `run` labels them."""
-        self._run = run
+        """Register the gauges; `run` labels them, its characters that Ray does not take as escapes."""
+        self._run = run.encode("ascii", "backslashreplace").decode("ascii")
+        self._failed = False
         self._agent = {
             name: Gauge(f"social_jepa_agent_{name}", description=text, tag_keys=("run", "agent"))
             for name, text in _AGENT.items()
@@ -42,7 +46,15 @@ class Metrics:
         )
 
     def record(self, name: str, report: AgentReport) -> None:
-        """Set the gauges of an agent and its edges from its report."""
+        """Set the gauges of an agent and its edges from its report; a metric that cannot be set is logged."""
+        try:
+            self._record(name, report)
+        except Exception as error:  # whatever Ray raises: an agent must not fail for its metrics
+            if not self._failed:
+                logger.warning("metrics cannot be recorded: %s: %s", type(error).__name__, error)
+            self._failed = True
+
+    def _record(self, name: str, report: AgentReport) -> None:
         tags = {"run": self._run, "agent": name}
         self._incarnation.set(report.events.incarnation, tags)
         if report.progress is not None:

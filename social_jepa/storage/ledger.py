@@ -199,7 +199,7 @@ class Ledger:
             (version,) = self._connection.execute("SELECT version FROM program").fetchone() or ("",)
             return str(version)
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            recorded = json.loads((self.path.parent / "versions.json").read_text())
+            recorded = json.loads((self.path.parent / "versions.json").read_text(encoding="utf-8"))
             return str(recorded.get("social-jepa", ""))
         return ""
 

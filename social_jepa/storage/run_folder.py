@@ -11,7 +11,9 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,6 +79,24 @@ class RunFolderWriteError(RunFolderError):
     def __str__(self) -> str:
         """Return the sentence."""
         return f"cannot {self.action} the run folder {self.path}: {self.reason}"
+
+
+@dataclass(eq=False, repr=False)
+class RunFolderNameError(RunFolderError):
+    """A new run's folder whose name is not UTF-8, which Ray requires of every text.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"the name of the run folder {self.path} is not UTF-8: choose another one, or set LC_ALL=C.UTF-8 "
+            "and unset PYTHONUTF8 if your terminal uses UTF-8"
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -157,7 +177,8 @@ class RunFolder:
     @property
     def namespace(self) -> str:
         """Ray namespace of a simulation in this folder; different folders have different ones."""
-        return f"social-jepa-{self.path.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
+        name = re.sub(r"[^\w.-]", "_", self.path.name, flags=re.ASCII)  # Ray encodes it as UTF-8
+        return f"social-jepa-{name}-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]}"
 
     @property
     def simulation_file(self) -> Path:
@@ -167,7 +188,7 @@ class RunFolder:
     def simulation_address(self) -> SimulationAddress | None:
         """Return the content of `simulation_file`, or None while no simulation is up."""
         try:
-            return SimulationAddress(**json.loads(self.simulation_file.read_text()))
+            return SimulationAddress(**json.loads(self.simulation_file.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
@@ -228,10 +249,15 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     """Create a new run folder with the settings and versions in it.
 
     Raises:
+        RunFolderNameError: Its name is not UTF-8.
         RunFolderExistsError: The folder has something in it.
         RunFolderWriteError: It cannot be created or written.
     """
     path = out or _new_path()
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise RunFolderNameError(path) from error
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunFolderExistsError(path, (path / "config.toml").exists())
     try:

@@ -214,7 +214,12 @@ def run_probe(code: str, seconds: float = PROBE_SECONDS) -> str:
     environ = {**os.environ, "PYGLET_HEADLESS": "True"}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=seconds
+            [sys.executable, "-c", code],
+            env=environ,
+            capture_output=True,
+            timeout=seconds,
+            encoding="utf-8",
+            errors="replace",
         )
     except subprocess.TimeoutExpired as error:
         raise ProbeError(f"no answer within {seconds:g} seconds") from error

@@ -1,11 +1,12 @@
 import logging
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from agents.logs import BACKUPS, MAX_LOG_BYTES, PACKAGES, log_to_file
+from agents.logs import BACKUPS, MAX_LOG_BYTES, PACKAGES, file_handler, log_to_file
 
 
 @pytest.fixture
@@ -62,3 +63,27 @@ def test_the_file_rotates_at_one_megabyte_and_three_older_files_are_kept(log_fil
     assert [file.name for file in files] == ["agent-0.log", *(f"agent-0.log.{k}" for k in (1, 2, 3))]
     assert BACKUPS == 3
     assert all(file.stat().st_size <= MAX_LOG_BYTES for file in files)
+
+
+def test_a_record_that_cannot_be_written_is_dropped_and_reported_once(tmp_path, capsys):
+    blocked = tmp_path / "logs"
+    blocked.write_text("a file where the folder should be")
+    handler = file_handler(blocked / "agent-0.log")
+
+    for number in range(3):
+        handler.handle(logging.makeLogRecord({"msg": f"lost {number}"}))
+    blocked.unlink()
+    handler.handle(logging.makeLogRecord({"msg": "kept"}))
+    handler.close()
+
+    assert capsys.readouterr().err.count("cannot write the log") == 1
+    assert (blocked / "agent-0.log").read_text().endswith("kept\n")
+
+
+def test_a_name_that_is_no_unicode_can_be_logged(tmp_path, capsys):
+    handler = file_handler(tmp_path / "agent-0.log")
+    handler.handle(logging.makeLogRecord({"msg": os.fsdecode(b"folder \xff, \xc3\x9cbung")}))
+    handler.close()
+
+    assert "folder \\udcff, Übung" in (tmp_path / "agent-0.log").read_text(encoding="utf-8")
+    assert not capsys.readouterr().err

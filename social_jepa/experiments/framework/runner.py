@@ -142,7 +142,7 @@ def _experiment_errors(run: ExperimentRun, problem: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         details = run.folder / TASKS_FOLDER / "error.txt"
         with contextlib.suppress(OSError):
-            write_atomically(details, traceback.format_exc().encode())
+            write_atomically(details, traceback.format_exc().encode("utf-8", "backslashreplace"))
         raise ExperimentError(
             f"{run.experiment.name}: {problem}: {type(error).__name__}: {error} (details in {details})"
         ) from error

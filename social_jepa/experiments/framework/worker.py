@@ -41,7 +41,9 @@ def run_task(connection: Connection, name: str, settings: Mapping[str, Any], tas
         except (Exception, SystemExit) as error:  # an experiment's code may raise anything
             with contextlib.suppress(OSError):
                 task.file.parent.mkdir(parents=True, exist_ok=True)
-                task.file.with_suffix(".txt").write_text(traceback.format_exc())
+                task.file.with_suffix(".txt").write_text(
+                    traceback.format_exc(), encoding="utf-8", errors="backslashreplace"
+                )
             connection.send(("failed", f"{type(error).__name__}: {error}"))
 
 

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,26 @@ def test_the_module_runs_the_command_line():
     assert "python -m social_jepa [OPTIONS] COMMAND" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("variables", "printed"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b"\xc3\x9cbung \xff"),
+        ({"PYTHONIOENCODING": "utf-8"}, b"\xc3\x9cbung \\udcff"),
+        ({"PYTHONIOENCODING": "latin-1"}, b"\xdcbung \\udcff"),
+        ({"PYTHONIOENCODING": "cp1251", "PYTHONUTF8": "1"}, b"\\xdcbung \\udcff"),
+    ],
+    ids=["no locale", "UTF-8", "Latin-1", "Cyrillic"],
+)
+def test_a_name_that_the_terminal_cannot_show_is_printed_as_far_as_possible(here, variables, printed):
+    done = subprocess.run(
+        [sys.executable, "-m", "social_jepa", "graph", b"\xc3\x9cbung \xff"],
+        capture_output=True, env=os.environ | variables,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"social-jepa: " + printed + b" is no run folder")
+
+
 def test_no_command_shows_the_help():
     said = call()
 
@@ -62,7 +83,7 @@ MISTAKES = {
     "a value out of range": (["run", "agents.count=1"], "at least 2 agents"),
     "no value": (["run", "seed"], "key.sub=value"),
     "no such settings file": (["run", "--config", "nope.toml"], "there is no settings file nope.toml"),
-    "a folder as settings file": (["run", "--config", "."], "is not TOML"),
+    "a folder as settings file": (["run", "--config", "."], "is a folder; name a TOML file"),
     "objects out of view": (["run", "agents.ring.pitch=60"], "the pose of agent-0: the camera sees nothing"),
     "a place that cannot be written": (["run", "--out", "/proc/nowhere/run"], "cannot create the run folder"),
     "a cluster that does not answer": (
@@ -92,14 +113,21 @@ def test_a_mistake_is_reported_in_one_sentence_and_creates_nothing(here, case):
     assert not list(here.iterdir())
 
 
-@pytest.mark.parametrize("damage", [b"seed = = 3", b"\xff\xfe", b"[agents]\nseed = 3\n"])
-def test_an_invalid_settings_file_is_named(here, damage):
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (b"seed = = 3", "settings.toml is not TOML"),
+        (b"\xff\xfe", "settings.toml is not UTF-8"),
+        (b"[agents]\nseed = 3\n", "agents.seed: no such setting"),
+    ],
+)
+def test_an_invalid_settings_file_is_named(here, damage, sentence):
     Path("settings.toml").write_bytes(damage)
 
     said = call("run", "--config", "settings.toml")
 
     assert said.status == 2
-    assert "settings.toml is not TOML" in said.err or "agents.seed: no such setting" in said.err
+    assert sentence in said.err
     assert [path.name for path in here.iterdir()] == ["settings.toml"]
 
 

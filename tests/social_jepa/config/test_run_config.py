@@ -1,3 +1,7 @@
+import codecs
+import os
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -103,6 +107,44 @@ def test_overrides_take_precedence_over_the_file_and_the_file_over_the_preset(tm
     assert (config.seed, config.training.steps, config.training.replay_ticks) == (5, 31, 64)
     assert config.negotiation.pool_ticks == QUICK["negotiation"]["pool_ticks"]
     assert (config.agents.ring.radius, config.agents.ring.height) == (5.0, RunConfig().agents.ring.height)
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["plain", "byte-order mark"])
+@pytest.mark.parametrize("variables", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_settings_file_is_utf_8_whatever_the_locale(tmp_path, mark, variables):
+    file = tmp_path / "settings.toml"
+    file.write_bytes(mark + "seed = 3  # für später\n".encode())
+    code = f"from social_jepa.config.run_config import *; print(load_config(Path({str(file)!r})).seed)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=os.environ | variables
+    )
+
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+UNREADABLE = {
+    "folder": (lambda path: path.mkdir(), "is a folder; name a TOML file with settings"),
+    "not TOML": (lambda path: path.write_text("seed: 3"), "is not TOML: Expected '=' after a key"),
+    "Latin-1": (
+        lambda path: path.write_bytes("seed = 3\n# für\n".encode("latin-1")),
+        "is not UTF-8: byte 0xfc in line 2; save it with the encoding UTF-8",
+    ),
+    "UTF-16": (lambda path: path.write_text("seed = 3", "utf-16"), "is not UTF-8: byte 0xff in line 1"),
+    "unreadable": (lambda path: path.symlink_to("/proc/self/mem"), "cannot be read: Input/output error"),
+    "missing": (lambda path: None, ""),
+}
+
+
+@pytest.mark.parametrize(("make", "sentence"), UNREADABLE.values(), ids=UNREADABLE)
+def test_each_reason_why_a_settings_file_cannot_be_read_has_its_own_sentence(tmp_path, make, sentence):
+    file = tmp_path / "settings.toml"
+    make(file)
+
+    with pytest.raises(ConfigError) as refusal:
+        load_config(file)
+
+    assert f"{file} {sentence}".strip() in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["scene.autocorrelation=0.5", "scene.autocorrelation=[0.5]"])

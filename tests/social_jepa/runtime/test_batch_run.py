@@ -32,7 +32,7 @@ SAVING = ("training.steps=400", "training.checkpoint_every=10")
 @pytest.fixture(scope="module")
 def finished(ray_local, tmp_path_factory):
     """Return the folder of a finished run, and the result of its command."""
-    folder = RunFolder(tmp_path_factory.mktemp("whole") / "run")
+    folder = RunFolder(tmp_path_factory.mktemp("whole") / "Übung eins")
     return folder, call("run", "--out", folder.path, "--json", "seed=5", *TINY)
 
 

@@ -16,6 +16,7 @@ from social_jepa.storage.run_folder import (
     RunFolderError,
     RunFolderExistsError,
     RunFolderInUseError,
+    RunFolderNameError,
     SimulationAddress,
     create,
     find,
@@ -41,6 +42,22 @@ def test_versions_name_the_program_and_its_libraries():
 
     assert {"python", "torch", "ray", "social-jepa"} <= found.keys()
     assert "not installed" not in found.values()
+
+
+@pytest.mark.parametrize("name", ["Übung", os.fsdecode(b"\xff"), "two words"])
+def test_the_namespace_of_any_folder_is_plain_text_of_its_own(tmp_path, name):
+    namespace = RunFolder.at(tmp_path / name).namespace
+
+    assert namespace.isascii()
+    assert " " not in namespace
+    assert namespace != RunFolder.at(tmp_path / name.swapcase() / "a").namespace
+
+
+def test_a_name_that_ray_cannot_encode_is_refused(tmp_path):
+    with pytest.raises(RunFolderNameError, match="is not UTF-8: choose another one, or set LC_ALL"):
+        create(CONFIG, tmp_path / os.fsdecode(b"\xff"))
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_folder_can_be_a_new_run(tmp_path):
