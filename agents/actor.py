@@ -13,8 +13,10 @@ from typing import Any
 
 import ray
 
+from agents.failure import Failure
 from agents.logs import log_to_file
 from agents.protocol.channel import RayTransport
+from agents.protocol.events import AgentEvents
 from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.report import AgentReport
@@ -54,7 +56,7 @@ class AgentActor:
         self._device = ""
         self._constructed = threading.Event()
         self._protocol: PeerProtocol | None = None
-        self._failure: Exception | None = None
+        self._failure: Failure | None = None  # why it could not start
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -66,8 +68,8 @@ class AgentActor:
             self._protocol = PeerProtocol(self._name, self._transport, incarnation)
             self._runner = AgentRunner(self._protocol)
             self._apply_peer_list(peer_list)
-        except Exception as error:  # this thread has no caller to raise it to: `report` does
-            self._failure = error
+        except BaseException as error:  # this thread has no caller to raise it to: a report carries it
+            self._failure = Failure.of(error, self._name)
             logger.exception("%s could not start", self._name)
             return
         finally:
@@ -77,7 +79,8 @@ class AgentActor:
     async def update_peers(self, peer_list: PeerList) -> None:
         """Take a new peer list from the supervisor."""
         await asyncio.get_running_loop().run_in_executor(None, self._constructed.wait)
-        self._apply_peer_list(peer_list)
+        if self._failure is None:
+            self._apply_peer_list(peer_list)
 
     def _apply_peer_list(self, peer_list: PeerList) -> None:
         assert self._protocol is not None
@@ -103,12 +106,10 @@ class AgentActor:
             since: Number of the last event in that report; events up to it are dropped here.
             known_checkpoint: Published checkpoint that the supervisor has; its snapshot is not sent again.
 
-        Raises:
-            Exception: The agent could not start.
         """
-        if self._failure is not None:
-            raise self._failure
         runner, protocol = self._runner, self._protocol
+        if self._failure is not None:
+            return self._failed_report(self._failure)
         if runner is None or protocol is None:
             return None
         agent, snapshot = runner.agent, runner.snapshot
@@ -116,7 +117,14 @@ class AgentActor:
         return AgentReport(
             protocol.events(incarnation, since), agent.progress() if agent else None,
             snapshot if checkpoint != known_checkpoint else None, checkpoint, protocol.settled(),
-            str(runner.failure) if runner.failure else "", runner.note,
+            runner.failure, runner.note, ray.get_runtime_context().get_node_id(), self._device, os.getpid(),
+        )  # fmt: skip
+
+    def _failed_report(self, failure: Failure) -> AgentReport:
+        """Return the report of an agent that could not start; before it registered, of incarnation 0."""
+        incarnation = self._protocol.channel.incarnation if self._protocol else 0
+        return AgentReport(
+            AgentEvents(incarnation, 0), None, None, "", False, failure, "",
             ray.get_runtime_context().get_node_id(), self._device, os.getpid(),
         )  # fmt: skip
 

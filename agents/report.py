@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from agents.spec import Progress
 
 if TYPE_CHECKING:
+    from agents.failure import Failure
     from agents.protocol.events import AgentEvents
     from agents.snapshot import AgentSnapshot
 
@@ -20,7 +21,7 @@ class AgentReport:
         snapshot: Its published state; None when the supervisor already has that checkpoint.
         checkpoint: Hash of the published checkpoint; empty while none is published.
         settled: Whether both edges with every known peer are settled.
-        failure: Error that ended its thread; empty while it runs.
+        failure: Error that ended its thread; None while it runs.
         note: Remark for the operator; empty when there is none.
         node: Ray's id of the machine that it runs on.
     """
@@ -30,7 +31,7 @@ class AgentReport:
     snapshot: "AgentSnapshot | None"
     checkpoint: str
     settled: bool
-    failure: str
+    failure: "Failure | None"
     note: str
     node: str
     device: str

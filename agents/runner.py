@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from agents.agent import Agent
+from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
@@ -56,7 +57,7 @@ class AgentRunner:
         protocol: Exchange with peers.
         agent: None until it is built.
         snapshot: Its published state; None while nothing is published.
-        failure: Error that ended `run`, if one did.
+        failure: Error that ended `run`; None while there is none.
         note: Remark for the operator; empty when there is none.
     """
 
@@ -65,11 +66,12 @@ class AgentRunner:
         self.protocol = protocol
         self.agent: Agent | None = None
         self.snapshot: AgentSnapshot | None = None
-        self.failure: Exception | None = None
+        self.failure: Failure | None = None
         self.note = ""
         self._requests: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
         self._stop = threading.Event()
         self._moved = False
+        self._phase = "starting"  # until the agent is there and has its own
 
     def run(self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None) -> None:
         """Build the agent and run it until `stop` is called; an error ends it and is kept in `failure`.
@@ -81,6 +83,7 @@ class AgentRunner:
         try:
             torch.set_num_threads(spec.threads)
             agent = Agent(spec)
+            self._phase = "checking"
             self._restore_or_check(agent)
             self.agent = agent
             if agent.published is not None:
@@ -93,11 +96,16 @@ class AgentRunner:
             agent.save()
             agent.phase = "stopped"
             logger.info("%s stopped at step %d, saved as %s", spec.name, agent.trainer.step, agent.checkpoint)
-        except Exception as error:  # this thread has no caller to raise it to: a report carries it
-            self.failure = error
+        except BaseException as error:  # a custom model may raise SystemExit too; a report carries it
+            self.failure = self._failure_of(error, spec)
             logger.exception("the runner of %s failed", self.protocol.name)
         finally:
             self._fail_requests()
+
+    def _failure_of(self, error: BaseException, spec: AgentSpec) -> Failure:
+        agent = self.agent
+        phase, step = (agent.phase, agent.trainer.step) if agent else (self._phase, 0)
+        return Failure.of(error, spec.name, phase, step, spec.kind)
 
     def _restore_or_check(self, agent: Agent) -> None:
         name = agent.spec.name
@@ -257,6 +265,9 @@ class AgentRunner:
                 future.set_result(request(self.agent))
             except Exception as error:  # it is the caller's, who waits for the future
                 future.set_exception(error)
+            except BaseException as error:  # SystemExit would end the caller's process
+                future.set_exception(RuntimeError(str(Failure.of(error, self.agent.spec.name))))
+                raise
         if self.protocol.distill_requests and self.agent.published is not None:
             student = next(iter(self.protocol.distill_requests))
             self._reply_to_distill_request(self.agent, self.protocol.distill_requests[student])

@@ -108,7 +108,7 @@ def report_of(agent, protocol):
     snapshot = agent.published.snapshot
     return AgentReport(
         events=protocol.events(1, since=0), progress=snapshot.progress, snapshot=snapshot,
-        checkpoint=snapshot.peer_info.checkpoint, settled=True, failure="", note="", node="here",
+        checkpoint=snapshot.peer_info.checkpoint, settled=True, failure=None, note="", node="here",
         device="cpu", pid=1,
     )  # fmt: skip
 

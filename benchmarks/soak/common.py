@@ -104,7 +104,7 @@ def agents_by_name(simulation: Simulation) -> dict[str, AgentStatus]:
     agents = {agent.name: agent for agent in simulation.status()}
     for name, agent in agents.items():
         if agent.failure:
-            raise BenchmarkError(f"{name} failed: {agent.failure}")
+            raise BenchmarkError(f"{name} failed: {agent.failure.summary}")
     return agents
 
 

@@ -1,6 +1,7 @@
 """What the command line says about each error, and the exit status that follows from it."""
 
 from social_jepa.config.time_parsing import TimeFormatError
+from social_jepa.records import FailureRecord
 from social_jepa.runtime.errors import (
     AddressError,
     AgentLostError,
@@ -33,11 +34,8 @@ def describe(error: Exception) -> str:
             return f"{error}; run social-jepa doctor, or check the address with ray status"
         case LocalRayError():
             return f"{error}; social-jepa doctor checks what it needs"
-        case AgentLostError(process_died=True):
-            return (
-                f"{error}; social-jepa resume continues from the checkpoints. If memory ran out, run again "
-                "with agents.count or training.replay_ticks lower"
-            )
+        case AgentLostError(failure=FailureRecord(cause="process_died")):
+            return f"{error}; social-jepa resume continues from the checkpoints"
         case RunStoppedError():
             return f"stopped; continue with: social-jepa resume {error.folder}"
         case NotUpError():

@@ -37,7 +37,7 @@ def make_status(agents: Iterable["AgentStatus"]) -> Table:
             str(agent.incarnation), str(agent.pid or ""),
         )  # fmt: skip
         if agent.failure:
-            notes.append(f"{agent.name}: {agent.failure}")
+            notes.append(f"{agent.name} failed: {agent.failure.summary}")
         if agent.note:
             notes.append(f"{agent.name} {agent.note}")
         if agent.waiting_for:

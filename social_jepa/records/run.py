@@ -1,10 +1,11 @@
 """Records of a run: members, bodies, status, events and messages."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
+from agents.failure import PACKAGES, Failure
 from agents.spec import Progress
 from env.camera import Pose
 from env.scene import BodyEvent
@@ -64,6 +65,49 @@ class ProgressRecord(Record, frozen=True, kw_only=True):
         return cls(**{key: value for key, value in progress.as_plain().items() if key != "name"})
 
 
+class FailureRecord(Record, frozen=True, kw_only=True):
+    """Why an agent ended for good."""
+
+    agent: Annotated[Name, Meta(description="Name of the agent.")]
+    cause: Annotated[
+        Literal["error", "process_died", "report"],
+        Meta(
+            description="error: its thread raised one; process_died: its process kept dying; report: what it "
+            "reported cannot be recorded."
+        ),
+    ]
+    phase: Annotated[str, Meta(description="What it was doing: starting, checking, or a phase of progress.")]
+    step: Annotated[Count, Meta(description="Training steps that it had done.")]
+    type: Annotated[str, Meta(description="Class of the error; empty: its process died.")]
+    message: Annotated[str, Meta(description="Text of the error, or how its process died; may be empty.")]
+    file: Annotated[str, Meta(description="File of the code that raised the error; empty: unknown.")]
+    line: Annotated[Count, Meta(description="Line in that file; 0: unknown.")]
+    traceback_file: Annotated[str, Meta(description="File with the traceback; empty: none.")]
+
+    @classmethod
+    def of(
+        cls, failure: Failure, cause: Literal["error", "report"] = "error", traceback_file: str = ""
+    ) -> "FailureRecord":
+        """Return the record of an agent's error."""
+        return cls(
+            agent=failure.agent, cause=cause, phase=failure.phase, step=failure.step, type=failure.type,
+            message=failure.message, file=failure.file, line=failure.line, traceback_file=traceback_file,
+        )  # fmt: skip
+
+    @property
+    def summary(self) -> str:
+        """What happened, when and where, in one line without the agent's name."""
+        message = " ".join(self.message.split())
+        if self.type.split(".")[0] in PACKAGES and message:
+            text = message  # an error of this project is a sentence
+        else:
+            text = ": ".join(filter(None, (self.type, message))) or "no reason is known"
+        if self.file:
+            text += f", {self.file} line {self.line}"
+        text += f" ({self.phase}, after {self.step:,} steps)"
+        return f"{text}; traceback: {self.traceback_file}" if self.traceback_file else text
+
+
 class AgentStatus(Record, frozen=True, kw_only=True):
     """Current state of one agent of a simulation, from its supervisor."""
 
@@ -76,8 +120,7 @@ class AgentStatus(Record, frozen=True, kw_only=True):
         str, Meta(description="Phase of its progress, or waiting, starting, returning, failed, down.")
     ]
     waiting_for: Annotated[str, Meta(description="Resource that its process waits for; empty: none.")]
-    failure: Annotated[str, Meta(description="Error that ended it; empty while it runs.")]
-    process_died: Annotated[bool, Meta(description="Whether the failure is that its process died.")]
+    failure: Annotated[FailureRecord | None, Meta(description="Why it ended; null while it runs.")]
     note: Annotated[str, Meta(description="A remark for the observer; may be empty.")]
     progress: Annotated[
         ProgressRecord | None, Meta(description="Its progress; null before its first report.")
@@ -98,7 +141,7 @@ class EventRecord(Record, frozen=True, kw_only=True):
         str,
         Meta(
             description="started, resumed, joined, returned, moved, left, published, edge, message_refused,"
-            " stopped, finished."
+            " failed, stopped, finished."
         ),
     ]
     details: Annotated[dict[str, Any], Meta(description="What the type of event adds.")]

@@ -127,7 +127,7 @@ class BatchRun:
             agents: list[AgentStatus] = cluster.call(supervisor, "status", idempotent=True)
             for agent in agents:
                 if agent.failure:
-                    raise AgentLostError(agent.name, agent.failure, agent.process_died)
+                    raise AgentLostError(agent.failure)
             self.observer.progress({agent.name: agent.progress for agent in agents if agent.progress})
             if all(done(agent) for agent in agents) or time.monotonic() > deadline:
                 return

@@ -8,6 +8,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from social_jepa.records import FailureRecord
 from social_jepa.storage.run_folder import RunFolderError
 
 
@@ -103,19 +104,15 @@ class AgentLostError(RuntimeError):
     """An agent failed, or its process died more often than it is restarted.
 
     Attributes:
-        agent: Name of the agent.
-        reason: The error, or Ray's description of the death.
-        process_died: Whether its process died.
+        failure: Which agent, when, where and why.
     """
 
-    agent: str
-    reason: str
-    process_died: bool = False
+    failure: FailureRecord
 
     def __str__(self) -> str:
-        if self.process_died:
-            return f"the process of {self.agent} kept dying ({self.reason})"
-        return f"{self.agent}: {self.reason}"
+        if self.failure.cause == "process_died":
+            return f"the process of {self.failure.agent} kept dying: {self.failure.summary}"
+        return f"{self.failure.agent} failed: {self.failure.summary}"
 
 
 @dataclass(eq=False, repr=False)
@@ -254,12 +251,10 @@ class StartFailedError(ValueError):
     """A joiner failed before its first report; it was removed again.
 
     Attributes:
-        agent: Its name.
-        reason: The error, or Ray's description of the death of its process.
+        failure: Which agent, where and why.
     """
 
-    agent: str
-    reason: str
+    failure: FailureRecord
 
     def __str__(self) -> str:
-        return f"{self.agent} could not start: {self.reason}"
+        return f"{self.failure.agent} could not start: {self.failure.summary}"

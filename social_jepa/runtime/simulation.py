@@ -191,7 +191,7 @@ class Simulation:
             agents = [agent for agent in self.status() if name in ("", agent.name)]
             for agent in agents:
                 if agent.failure:
-                    raise AgentLostError(agent.name, agent.failure, agent.process_died)
+                    raise AgentLostError(agent.failure)
             if agents and all(agent.settled for agent in agents) and not self._missing_edges(agents):
                 return agents[0]
             if time.monotonic() > deadline:

@@ -17,16 +17,18 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
+from agents.failure import Failure
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
 from agents.spec import AgentSpec
-from social_jepa.records import AgentStatus, ProgressRecord
+from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, as_dict
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
 from social_jepa.runtime.errors import StartFailedError
+from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.logs import log_path, log_to_file
 from social_jepa.runtime.membership import Membership
 from social_jepa.runtime.ray_metrics import Metrics
-from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger import Ledger, LedgerError
 from social_jepa.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ class Supervisor:
         self._namespace, self._online, self._resources = namespace, online, resources
         self._handles: dict[str, Any] = {}
         self._reports: dict[str, AgentReport] = {}
-        self._deaths: dict[str, str] = {}  # why an agent's process died for good, by name
+        self._failures: dict[str, FailureRecord] = {}  # why agents ended for good, by name
         self._outages: dict[str, str] = {}  # Ray's reason while an agent does not answer, by name
         self._polls: dict[str, asyncio.Task[None]] = {}
         logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
@@ -136,27 +138,42 @@ class Supervisor:
                     self._receive_report(name, report)
                     incarnation, last_number = report.events.incarnation, report.events.last_number
             except ActorDiedError as error:
-                self._record_death(name, _one_line(error))
+                self._record_failure(self._death_of(name, _one_line(error)))
                 return
             except RayTaskError as error:
-                self._record_death(name, str(error.cause or error))
+                failure = Failure.of(error.cause or error, name, *self._phase_and_step(name))
+                self._record_failure(record_error(self._folder, failure))
                 return
             except RayActorError as error:  # its process died, and Ray restarts it
                 self._record_outage(name, _one_line(error))
             except (RayError, TimeoutError) as error:
                 logger.warning("no report of %s: %s", name, _one_line(error) or "timeout")
             except Exception as error:  # this task has no caller to raise it to: `status` shows it
-                logger.exception("the report of %s cannot be recorded", name)
-                self._record_death(name, f"its report cannot be recorded ({error})")
+                failure = Failure.of(error, name, *self._phase_and_step(name))
+                self._record_failure(record_error(self._folder, failure, "report"))
                 return
             if time.monotonic() - retried_at > RETRY_SECONDS:
                 retried_at = time.monotonic()
                 handle.retry_stalled.remote()
             await asyncio.sleep(POLL_SECONDS * max(1, len(self._handles) / 10))
 
-    def _record_death(self, name: str, reason: str) -> None:
-        self._deaths[name] = reason
-        logger.error("%s failed for good: %s", name, reason)
+    def _phase_and_step(self, name: str) -> tuple[str, int]:
+        report = self._reports.get(name)
+        progress = report.progress if report else None
+        return (progress.phase, progress.step) if progress else ("starting", 0)
+
+    def _death_of(self, name: str, reason: str) -> FailureRecord:
+        phase, step = self._phase_and_step(name)
+        return FailureRecord(
+            agent=name, cause="process_died", phase=phase, step=step, type="", message=reason, file="",
+            line=0, traceback_file="",
+        )  # fmt: skip
+
+    def _record_failure(self, failure: FailureRecord) -> None:
+        self._failures[failure.agent] = failure
+        logger.error("%s failed for good: %s", failure.agent, failure.summary)
+        with contextlib.suppress(LedgerError):  # `status` still shows it
+            self._ledger.event("failed", agent=failure.agent, failure=as_dict(failure))
 
     def _record_outage(self, name: str, reason: str) -> None:
         if name not in self._outages:
@@ -164,8 +181,10 @@ class Supervisor:
         self._outages[name] = reason
 
     def _receive_report(self, name: str, report: AgentReport) -> None:
-        if report.events.incarnation != self._membership.incarnations[name]:
-            return  # of an earlier incarnation
+        if report.failure is not None and name not in self._failures:
+            self._record_failure(record_error(self._folder, report.failure))
+        if report.events.incarnation != self._membership.incarnations.get(name):
+            return  # of an earlier incarnation, or of none because it could not register
         if name in self._membership.pending:
             if report.progress is None:
                 self._reports[name] = report
@@ -175,8 +194,6 @@ class Supervisor:
             self._broadcast_peers()
         self._outages.pop(name, None)
         self._ledger_writer.write(name, self._membership.members, report)
-        if report.failure and (name not in self._reports or not self._reports[name].failure):
-            logger.error("%s failed: %s", name, report.failure)
         self._reports[name] = report
         self._metrics.record(name, report)
 
@@ -200,11 +217,11 @@ class Supervisor:
         self._start_agent(name)
         deadline = time.monotonic() + timeout
         while name in membership.pending:
-            report = self._reports.get(name)
-            if failure := self._deaths.get(name, "") or (report.failure if report else ""):
+            if name in self._failures:
+                failure = self._failures[name]
                 self._release(name)
                 membership.reject(name)
-                raise StartFailedError(name, failure)
+                raise StartFailedError(failure)
             if time.monotonic() > deadline and not membership.incarnations.get(name):
                 logger.info("%s waits for %s", name, self._shortage(name))
                 break
@@ -243,7 +260,7 @@ class Supervisor:
         ray.kill(self._handles.pop(name))
         self._polls.pop(name).cancel()
         self._reports.pop(name, None)
-        self._deaths.pop(name, None)
+        self._failures.pop(name, None)
         self._outages.pop(name, None)
         self._ledger_writer.written_versions.pop(name, None)
 
@@ -265,8 +282,7 @@ class Supervisor:
         return AgentStatus(
             name=name, kind=member.kind, pose=member.pose, teacher=member.teacher, incarnation=incarnation,
             phase=phase, waiting_for=waiting_for,
-            failure=self._deaths.get(name, "") or (report.failure if report else ""),
-            process_died=name in self._deaths, note=report.note if report else "",
+            failure=self._failures.get(name), note=report.note if report else "",
             progress=ProgressRecord.of(progress) if progress else None,
             settled=bool(report and current and report.settled),
             checkpoint=report.checkpoint if report else "", node=report.node if report else "",

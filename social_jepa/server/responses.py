@@ -14,6 +14,7 @@ from social_jepa.records import (
     AgentRecord,
     AgentStatus,
     EdgeRecord,
+    FailureRecord,
     MemberRecord,
     NearestTick,
     PathQuality,
@@ -37,7 +38,7 @@ class AgentView(Record, frozen=True, kw_only=True):
     incarnation: int
     phase: str
     waiting_for: str = ""
-    failure: str = ""
+    failure: FailureRecord | None = None
     note: str = ""
     settled: bool = False
     checkpoint: str = ""

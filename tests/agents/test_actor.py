@@ -117,7 +117,7 @@ def test_a_report_holds_progress_device_and_process(negotiated):
         assert report.progress.name == report.snapshot.peer_info.name == f"agent-{index}"
         assert (report.progress.phase, report.progress.step, report.device) == ("ready", 40, "cpu")
         assert report.checkpoint == report.snapshot.peer_info.checkpoint
-        assert (report.failure, report.events.incarnation) == ("", 1)
+        assert (report.failure, report.events.incarnation) == (None, 1)
     assert len({report.pid for report in negotiated["settled"]}) == 2
 
 
@@ -178,10 +178,14 @@ def test_an_agent_that_fails_or_cannot_start_reports_why(ray_local, tmp_path):
     diverging, unknown = start(supervisor, "agent-0"), start(supervisor, "agent-7")
     (report,) = wait_for_reports(ray, [diverging], lambda report: report.failure)
 
-    assert "try a lower training.learning_rate" in report.failure
+    assert "try a lower training.learning_rate" in report.failure.message
+    assert (report.failure.agent, report.failure.phase) == ("agent-0", "training")
     with pytest.raises(RuntimeError, match=r"try a lower training\.learning_rate"):
         ray.get(diverging.encode_core.remote([0]))
-    with pytest.raises(ray.exceptions.RayTaskError, match="agent-7"):
-        wait_for_reports(ray, [unknown], lambda report: False)
+    until = time.monotonic() + 60
+    while (report := ray.get(unknown.report.remote(0, 0, ""))) is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "agent-7" in report.failure.message
+    assert (report.failure.phase, report.events.incarnation) == ("starting", 0)
     for actor in (diverging, unknown, supervisor):
         ray.kill(actor)

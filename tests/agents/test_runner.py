@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from agents.agent import Agent
-from agents.models.checker import WorldModelError
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.runner import AgentRunner, AgentStoppedError
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent
+from tests.support import failing_models
 from tests.support.runners import MOVED_POSE, runner_spec, state, step, uninterrupted_losses
 
 
@@ -132,12 +132,44 @@ def test_an_error_in_training_is_kept_logged_and_fails_requests(group, tmp_path,
     runner = group.start(replace(spec, training=replace(spec.training, learning_rate=1e30)))
     group.threads["agent-0"].join(30)
 
-    assert "try a lower training.learning_rate" in str(runner.failure)
+    assert "try a lower training.learning_rate" in runner.failure.message
+    assert runner.failure.phase == "training"
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == "the runner of agent-0 failed"
-    assert record.exc_info[1] is runner.failure
+    assert record.exc_info[0].__name__ == "TrainingError"
     with pytest.raises(AgentStoppedError, match=r"accepts no more requests: .*learning_rate"):
         runner.submit(lambda agent: agent.spec).result(1)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("RaisesWithoutText", "ZeroDivisionError"),
+        ("FailsAssertion", "AssertionError"),
+        ("Exits", "SystemExit"),
+        ("Interrupts", "KeyboardInterrupt"),
+    ],
+)
+def test_an_error_without_a_text_and_one_that_would_end_the_process_are_failures(
+    group, tmp_path, model, kind
+):
+    runner = group.start(runner_spec(tmp_path, kind=f"tests.support.failing_models:{model}"))
+    group.threads["agent-0"].join(60)
+
+    failure = runner.failure
+    assert (failure.type, failure.message, failure.phase) == (kind, "", "training")
+    assert failure.step == failing_models.LOSSES - 1
+    assert failure.file == failing_models.__file__
+    assert failure.line == getattr(failing_models, model).fail.__code__.co_firstlineno + 1
+    with pytest.raises(AgentStoppedError, match=kind):
+        runner.submit(lambda agent: agent.spec).result(1)
+
+
+def test_a_model_that_exits_while_it_is_checked_is_a_failure(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path, kind="tests.support.failing_models:ExitsWhileChecked"))
+    group.threads["agent-0"].join(60)
+
+    assert (runner.failure.type, runner.failure.phase) == ("SystemExit", "checking")
 
 
 def test_an_agent_that_cannot_be_built_is_a_failure_as_well(group, tmp_path):
@@ -145,7 +177,7 @@ def test_an_agent_that_cannot_be_built_is_a_failure_as_well(group, tmp_path):
     runner = group.start(replace(spec, pose=replace(spec.pose, yaw=spec.pose.yaw + 180)))
     group.threads["agent-0"].join(30)
 
-    assert "sees nothing" in str(runner.failure)
+    assert "sees nothing" in runner.failure.message
     with pytest.raises(AgentStoppedError, match="sees nothing"):
         runner.submit(lambda agent: agent.spec).result(1)
 
@@ -223,6 +255,7 @@ def test_a_custom_model_that_breaks_the_contract_is_refused_before_training(grou
     runner = group.start(runner_spec(tmp_path / "agent", kind="leaky_models:Leaky"))
     group.threads["agent-0"].join(timeout=60)
 
-    assert isinstance(runner.failure, WorldModelError)
-    assert "in eval() use no statistics of the batch" in str(runner.failure)
+    assert runner.failure.type == "agents.models.checker.WorldModelError"
+    assert "in eval() use no statistics of the batch" in runner.failure.message
+    assert runner.failure.phase == "checking"
     assert runner.agent is None

@@ -77,8 +77,14 @@ function options(select, names, first = []) {
   if ([...select.options].some((each) => each.value === kept)) select.value = kept;
 }
 
+function failureText({ type, message, file, line, phase, step, traceback_file }) {
+  const place = file ? `, ${file} line ${line}` : "";
+  const found = traceback_file ? `; traceback: ${traceback_file}` : "";
+  return `${[type, message].filter(Boolean).join(": ")}${place} (${phase}, after ${step} steps)${found}`;
+}
+
 function note(agent) {
-  if (agent.failure) return agent.failure;
+  if (agent.failure) return failureText(agent.failure);
   if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
   return agent.teacher ? `teacher: ${agent.teacher}` : "";
 }
@@ -321,6 +327,7 @@ const SENTENCES = {
   returned: (e) => `${e.agent} restarted as incarnation ${e.incarnation}`,
   published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
   edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_core === null ? "" : `, R² ${number(e.r2_core, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
+  failed: (e) => `${e.agent} failed: ${failureText(e.failure)}`,
   message_refused: (e) => `${e.agent} refused a message: ${e.reason}`,
 };
 

@@ -6,6 +6,7 @@ import pytest
 from agents.common.config_error import ConfigError
 from social_jepa.cli.errors import describe, exit_status
 from social_jepa.config.time_parsing import TimeFormatError
+from social_jepa.records import FailureRecord, replace
 from social_jepa.runtime.errors import (
     AddressError,
     AgentLostError,
@@ -24,6 +25,11 @@ from social_jepa.runtime.errors import (
 )
 
 RUN = Path("runs/one")
+FAILURE = FailureRecord(
+    agent="agent-1", cause="error", phase="training", step=7, type="KeyError", message="", file="", line=0,
+    traceback_file="t.txt",
+)  # fmt: skip
+DEATH = replace(FAILURE, cause="process_died", type="", message="it was killed", traceback_file="")
 CASES = [
     (AddressError("here"), 2, "no Ray cluster answers at here: an address is written host:port"),
     (RayUnavailableError("a:1", "timeout"), 1, "the Ray cluster at a:1 does not answer (timeout); run"),
@@ -31,8 +37,8 @@ CASES = [
     (SupervisorUnavailableError("it died"), 1, "the supervisor of the simulation does not answer (it died)"),
     (SupervisorFailedError("disk full"), 1, "the supervisor of the simulation failed: disk full"),
     (LocalRayError(Path("ray.log")), 1, "Ray did not start: ray.log says why; social-jepa doctor"),
-    (AgentLostError("agent-1", "loss is nan"), 1, "agent-1: loss is nan"),
-    (AgentLostError("agent-1", "killed", True), 1, "the process of agent-1 kept dying (killed); social-jepa"),
+    (AgentLostError(FAILURE), 1, "agent-1 failed: KeyError (training, after 7 steps); traceback: t.txt"),
+    (AgentLostError(DEATH), 1, "the process of agent-1 kept dying: it was killed (training, after 7 steps)"),
     (RunStoppedError(RUN), 130, "stopped; continue with: social-jepa resume runs/one"),
     (NotUpError(RUN), 2, "runs/one is not up: social-jepa resume runs/one brings it back"),
     (NotUpError(RUN, "a:1"), 2, "runs/one was up, but its Ray at a:1 is gone: social-jepa resume runs/one"),
@@ -41,7 +47,7 @@ CASES = [
     (NameTakenError("a", True), 2, "the name a exists: choose another"),
     (TooManyAgentsError(64), 2, "the simulation has 64 agents, the maximum"),
     (UnknownMemberError("agent-9", ("agent-0",)), 2, "no agent is named 'agent-9': did you mean agent-0?"),
-    (StartFailedError("a", "no GPU"), 2, "a could not start: no GPU"),
+    (StartFailedError(FAILURE), 2, "agent-1 could not start: KeyError (training, after 7 steps)"),
     (TimeFormatError("soon"), 2, "--as-of 'soon' is not a time: write 2026-11-21T14:30"),
     (ConfigError("at least 1", "training.steps", 0), 2, "training.steps=0: at least 1"),
     (OSError(28, "No space left on device", "graph.json"), 1, "graph.json: No space left on device"),

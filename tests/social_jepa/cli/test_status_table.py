@@ -6,7 +6,7 @@ from rich.console import Console
 from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
-from social_jepa.records import AgentStatus, ProgressRecord, replace
+from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, replace
 from tests.support.ledger_rows import edge
 
 PROGRESS = ProgressRecord(
@@ -16,8 +16,12 @@ PROGRESS = ProgressRecord(
 )  # fmt: skip
 AGENT = AgentStatus(
     name="agent-0", kind="jepa", pose="4.8,3.2,0,180,-35,60", teacher="", incarnation=3, phase="training",
-    waiting_for="", failure="", process_died=False, note="", progress=PROGRESS, settled=False,
+    waiting_for="", failure=None, note="", progress=PROGRESS, settled=False,
     checkpoint="", node="f7df4047c165", device="cuda:0", pid=4711,
+)  # fmt: skip
+FAILURE = FailureRecord(
+    agent="agent-0", cause="error", phase="training", step=7, type="KeyError",
+    message="'boom' [/bold]\n[red]", file="my.py", line=12, traceback_file="",
 )  # fmt: skip
 
 
@@ -54,10 +58,10 @@ def test_an_unknown_loss_is_left_empty():
 
 
 def test_a_failure_is_shown_without_parsing_brackets_as_markup():
-    text = rendered({"failure": "the loss became nan [/bold] [red]"}, {"name": "agent-1"})
+    text = rendered({"failure": FAILURE}, {"name": "agent-1"})
 
     assert "failed" in text
-    assert "agent-0: the loss became nan [/bold] [red]" in text
+    assert "agent-0 failed: KeyError: 'boom' [/bold] [red], my.py line 12 (training, after 7 steps)" in text
     assert "training" in text
 
 

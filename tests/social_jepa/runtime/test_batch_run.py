@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from itertools import permutations
+from pathlib import Path
 
 import networkx
 import pytest
@@ -22,10 +23,12 @@ from social_jepa.records import BodyRecord
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.storage.run_folder import RunFolder
+from tests.support import failing_models
 from tests.support.command import TINY, alive, call, children, interrupt, spawn, wait_for
 
 pytestmark = pytest.mark.ray
 
+FAILED_EVENTS = "SELECT details FROM events WHERE type = 'failed'"
 SAVING = ("training.steps=400", "training.checkpoint_every=10")
 
 
@@ -235,10 +238,27 @@ def test_an_agent_that_keeps_dying_is_named_and_the_run_can_be_resumed(ray_local
 
     assert (said.status, said.out) == (1, "")
     last = said.err.splitlines()[-1]
-    assert re.match(r"social-jepa: the process of agent-[01] kept dying \(.*\); social-jepa resume", last)
+    assert re.match(r"social-jepa: the process of agent-[01] kept dying: .*; social-jepa resume", last)
     assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
     assert call("resume", folder.path, "--json").status == 0
     assert [len(agent["losses"]) for agent in graph(folder)["agents"]] == [60, 60]
+
+
+def test_an_error_in_a_custom_model_ends_the_run_with_its_class_step_file_and_line(ray_local, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    kind = "agents.kind=tests.support.failing_models:Exits"
+
+    said = call("run", "--out", folder.path, *TINY, kind)
+
+    line = failing_models.Exits.fail.__code__.co_firstlineno + 1
+    last = said.err.splitlines()[-1]
+    found = re.fullmatch(r"social-jepa: (agent-[01]) failed: (.*); traceback: (.*)", last)
+    assert said.status == 1
+    assert found[2] == f"SystemExit, {failing_models.__file__} line {line} (training, after 2 steps)"
+    assert Path(found[3]).parent == folder.path / "logs"
+    assert "in fail\n    raise SystemExit" in Path(found[3]).read_text()
+    events = [json.loads(details) for (details,) in rows(folder, FAILED_EVENTS)]
+    assert [event["failure"]["type"] for event in events if event["agent"] == found[1]] == ["SystemExit"]
 
 
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])

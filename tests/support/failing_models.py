@@ -1,0 +1,64 @@
+"""Custom world models that pass the check of the contract and fail in training, at their third loss."""
+
+import os
+import time
+
+from agents.models.jepa import Jepa
+
+LOSSES = 3
+
+
+class Failing(Jepa):
+    """A world model whose third loss calls `fail`."""
+
+    losses = 0
+
+    def loss(self, frames, generator):
+        self.losses += 1
+        if self.losses == LOSSES:
+            self.fail()
+        return super().loss(frames, generator)
+
+    def fail(self):
+        raise NotImplementedError
+
+
+class RaisesWithoutText(Failing):
+    def fail(self):
+        raise ZeroDivisionError
+
+
+class FailsAssertion(Failing):
+    def fail(self):
+        raise AssertionError
+
+
+class RaisesKeyError(Failing):
+    def fail(self):
+        raise KeyError("boom in my loss")
+
+
+class Exits(Failing):
+    def fail(self):
+        raise SystemExit
+
+
+class Interrupts(Failing):
+    def fail(self):
+        raise KeyboardInterrupt
+
+
+class ExitsWhileChecked(Jepa):
+    def loss(self, frames, generator):
+        raise SystemExit(3)
+
+
+class EndsItsProcess(Failing):
+    def fail(self):
+        os._exit(3)
+
+
+class LoopsForever(Failing):
+    def fail(self):
+        while True:
+            time.sleep(0.01)
