@@ -1,0 +1,149 @@
+"""Exclusive use of a folder: a lock of the operating system, or, where the file system has none, a lease."""
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from social_jepa.system.process_identity import Presence, ProcessIdentity
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30.0  # age at which the lease of a holder on another machine counts as given up
+RENEW_SECONDS = 5.0  # between two renewals of a lease
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+class LockHeldError(Exception):
+    """Another process holds the lock.
+
+    Attributes:
+        holder: Description of that process; empty where the operating system does not tell.
+    """
+
+    def __init__(self, holder: str = "") -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class FolderLock:
+    """A lock file in a folder; the lock ends with the process that holds it.
+
+    On a file system without locks the file holds a lease: the identity of its holder, which renews it every
+    `RENEW_SECONDS`. A second process takes the lease over when the holder has ended, or, where that cannot be
+    seen, when it has not been renewed for `LEASE_SECONDS`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Prepare a lock on a file, which need not exist."""
+        self._path = path
+        self._lock = FileLock(path, timeout=0)
+        self._lease: Lease | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, without waiting.
+
+        Raises:
+            LockHeldError: Another process holds it.
+            OSError: The file cannot be written.
+        """
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise LockHeldError from None
+        except NotImplementedError:
+            self._acquire_lease()
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self._acquire_lease()
+
+    def _acquire_lease(self) -> None:
+        lease = Lease(self._path.with_name(self._path.name + ".lease"))
+        lease.acquire()
+        self._lease = lease
+        logger.warning(
+            "%s is on a file system without locks: a lease in %s keeps other processes out",
+            self._path.parent, lease.path.name,
+        )  # fmt: skip
+
+    def release(self) -> None:
+        """Give the lock up; without effect where it is not held."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+        self._lock.release()
+
+
+class Lease:
+    """A file that names its holder; its modification time says when the holder last renewed it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mine = ProcessIdentity.of(os.getpid())
+        self._released = threading.Event()
+
+    def acquire(self) -> None:
+        """Take the lease and keep renewing it on a thread.
+
+        Raises:
+            LockHeldError: Another process holds it.
+        """
+        while not self._create():
+            holder = self._holder()
+            if holder is not None:
+                raise LockHeldError(f"process {holder.pid} on {holder.machine.host}")
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+        threading.Thread(target=self._renew, daemon=True).start()
+
+    def _create(self) -> bool:
+        """Create the file with its content at once: a reader never sees half of it."""
+        draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        draft.write_bytes(msgspec.json.encode(self._mine))
+        try:
+            os.link(draft, self.path)
+        except FileExistsError:
+            return False
+        except OSError:  # no hard links either
+            return self._create_exclusively()
+        finally:
+            draft.unlink()
+        return True
+
+    def _create_exclusively(self) -> bool:
+        try:
+            with self.path.open("xb") as file:
+                file.write(msgspec.json.encode(self._mine))
+        except FileExistsError:
+            return False
+        return True
+
+    def _holder(self) -> ProcessIdentity | None:
+        """Return the process that holds the lease, or None if it may be taken over."""
+        try:
+            age = time.time() - self.path.stat().st_mtime
+            holder = msgspec.json.decode(self.path.read_bytes(), type=ProcessIdentity)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError:
+            raise LockHeldError(f"{self.path} cannot be read") from None
+        presence = holder.presence()
+        given_up = presence is Presence.ELSEWHERE and age > LEASE_SECONDS
+        return None if presence is Presence.ENDED or given_up else holder
+
+    def _renew(self) -> None:
+        while not self._released.wait(RENEW_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+    def release(self) -> None:
+        """Give the lease up."""
+        self._released.set()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,119 @@
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import filelock
+import msgspec
+import pytest
+
+from social_jepa.storage.folder_lock import LEASE_SECONDS, FolderLock, LockHeldError
+from social_jepa.system.process_identity import ProcessIdentity
+
+HOLD = """
+import errno, sys, time
+from pathlib import Path
+import filelock
+from social_jepa.storage.folder_lock import FolderLock
+
+class NoLocks:
+    def __init__(self, *_, **__): pass
+    def acquire(self): raise OSError(errno.ENOLCK, "No locks available")
+    def release(self): pass
+
+if sys.argv[2] == "lease":
+    import social_jepa.storage.folder_lock as module
+    module.FileLock = NoLocks
+lock = FolderLock(Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def without_locks(*_, **__):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.fixture(params=["lock", "lease"])
+def mode(request, monkeypatch):
+    """Test on a file system with locks, and on one that answers ENOLCK as some network file systems do."""
+    if request.param == "lease":
+        monkeypatch.setattr(filelock.FileLock, "acquire", without_locks)
+    return request.param
+
+
+@pytest.fixture
+def holder(tmp_path, mode):
+    """A process that holds the lock of a file."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / ".lock"), mode]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused_until_the_first_has_been_killed(tmp_path, holder, mode):
+    lock = FolderLock(tmp_path / ".lock")
+
+    with pytest.raises(LockHeldError) as refusal:
+        lock.acquire()
+    assert (f"process {holder.pid} on" in refusal.value.holder) == (mode == "lease")
+
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    lock.acquire()
+    lock.release()
+
+
+def test_a_released_lock_can_be_taken_again(tmp_path, mode):
+    for _ in range(2):
+        lock = FolderLock(tmp_path / ".lock")
+        lock.acquire()
+        lock.release()
+        lock.release()  # without effect
+    assert [path.name for path in tmp_path.iterdir() if "lease" in path.name] == []
+
+
+def test_a_lease_is_logged_once_and_names_the_file_system(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(filelock.FileLock, "acquire", without_locks)
+    lock = FolderLock(tmp_path / ".lock")
+    with caplog.at_level(logging.WARNING):
+        lock.acquire()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path} is on a file system without locks: a lease in .lock.lease keeps other processes out"
+    ]
+    lock.release()
+
+
+def lease_of_another_machine(tmp_path, age):
+    mine = ProcessIdentity.of(os.getpid())
+    other = msgspec.structs.replace(mine, machine=msgspec.structs.replace(mine.machine, host="other"))
+    lease = tmp_path / ".lock.lease"
+    lease.write_bytes(msgspec.json.encode(other))
+    os.utime(lease, (time.time() - age,) * 2)
+
+
+@pytest.mark.parametrize("age", [0.0, 2 * LEASE_SECONDS])
+def test_a_lease_of_another_machine_holds_while_it_is_renewed(tmp_path, monkeypatch, age):
+    monkeypatch.setattr(filelock.FileLock, "acquire", without_locks)
+    lease_of_another_machine(tmp_path, age)
+    lock = FolderLock(tmp_path / ".lock")
+
+    if age < LEASE_SECONDS:
+        with pytest.raises(LockHeldError, match="on other"):
+            lock.acquire()
+    else:
+        lock.acquire()
+        lock.release()
+
+
+def test_other_errors_of_the_file_system_are_not_taken_for_missing_locks(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        FolderLock(file / ".lock").acquire()
