@@ -113,11 +113,14 @@ class AgentActor:
         if runner is None or protocol is None:
             return None
         agent, snapshot = runner.agent, runner.snapshot
+        # read before `settled`: a move in between leaves the older number, so that edges count as not settled
+        pose_version = agent.spec.pose_version if agent else 0
         checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
         return AgentReport(
             protocol.events(incarnation, since), agent.progress() if agent else None,
             snapshot if checkpoint != known_checkpoint else None, checkpoint, protocol.settled(),
             runner.failure, runner.note, ray.get_runtime_context().get_node_id(), self._device, os.getpid(),
+            pose_version,
         )  # fmt: skip
 
     def _failed_report(self, failure: Failure) -> AgentReport:

@@ -24,6 +24,7 @@ class AgentReport:
         failure: Error that ended its thread; None while it runs.
         note: Remark for the operator; empty when there is none.
         node: Ray's id of the machine that it runs on.
+        pose_version: How many times its camera had moved when `settled` was read.
     """
 
     events: "AgentEvents"
@@ -36,3 +37,4 @@ class AgentReport:
     node: str
     device: str
     pid: int
+    pose_version: int = 0

@@ -152,8 +152,8 @@ class AgentRunner:
 
         def request(agent: Agent) -> None:
             if pose_version > agent.spec.pose_version:
+                self.protocol.withdraw()  # first: a report of the new pose must not count the old edges
                 agent.move(pose, pose_version)
-                self.protocol.withdraw()
                 self.snapshot, self._moved = None, True
                 logger.info("%s moved its camera to %s, pose version %d", agent.spec.name, pose, pose_version)
 

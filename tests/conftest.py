@@ -49,8 +49,8 @@ def restore_loggers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ray_local() -> Iterator[None]:
-    """Start a Ray with two CPUs and the smallest object store that works."""
+def ray_local() -> Iterator[str]:
+    """Start a Ray with two CPUs and the smallest object store that works; return its address."""
     import ray
 
     ray.init(
@@ -62,7 +62,7 @@ def ray_local() -> Iterator[None]:
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}},
     )
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 

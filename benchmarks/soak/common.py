@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError
 from social_jepa.config.run_config import load_config
 from social_jepa.records import AgentStatus, EdgeRecord
 from social_jepa.runtime.local_ray import processes_of
-from social_jepa.runtime.simulation import Simulation, clean_up
+from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 
@@ -54,15 +56,10 @@ def simulation_up(settings: Iterable[str], address: str | None = None) -> Iterat
         run = create(config, Path(folder) / "run")
         _raise_on_sigterm()
         simulation = Simulation.up(config, run, address)
-        _raise_on_sigterm()  # Ray installs its own handler, which would leave the simulation up
         try:
             yield simulation
         finally:
-            try:
-                simulation.down()
-            except Exception:
-                clean_up(run)
-                raise
+            simulation.down()
 
 
 def _raise_on_sigterm() -> None:
@@ -150,9 +147,10 @@ def steady_mib(pids: Mapping[str, int], samples: int = 7, every: float = 0.5) ->
 
 def supervisor_pid(simulation: Simulation) -> int:
     """Return the process id of the supervisor of a simulation that started its own Ray."""
-    address = simulation.folder.simulation_address()
-    for pid in processes_of(address.session if address else 0):
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Supervisor"):
-                return pid
+    found = simulation.folder.simulation()
+    if found is not None and found.leader is not None:
+        for process in processes_of(found.leader, found.session):
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[0].startswith("ray::Supervisor"):
+                    return int(process.pid)
     raise BenchmarkError("the supervisor's process was not found")

@@ -30,6 +30,7 @@ NODE_RESOURCES: Mapping[str, Any] = {"num_cpus": 1, "object_store_memory": 80_00
 @contextlib.contextmanager
 def nodes_up(count: int) -> Iterator[Any]:
     """Start a cluster of Ray nodes on this machine; it is shut down on exit."""
+    import ray
     from ray.cluster_utils import Cluster
 
     nodes = Cluster(initialize_head=True, head_node_args={**NODE_RESOURCES, "include_dashboard": False})
@@ -37,10 +38,9 @@ def nodes_up(count: int) -> Iterator[Any]:
         for _ in range(count - 1):
             nodes.add_node(**NODE_RESOURCES)
         nodes.wait_for_nodes()
+        ray.init(address=nodes.address, log_to_driver=False)  # to see when Ray detects the loss
         yield nodes
     finally:
-        import ray
-
         ray.shutdown()
         nodes.shutdown()
 

@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 from pathlib import Path
+from signal import Signals
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
 from social_jepa.runtime.logs import log_to_stderr
+from social_jepa.system.signals import raise_on_signals, signal_of
 
 app = typer.Typer(
     name="social-jepa",
@@ -213,14 +215,27 @@ def _make_output_encodable() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the KeyboardInterrupt that typer has turned into an exit, or None."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def main() -> None:
     """Run the command line; an error becomes one sentence on stderr and an exit status."""
     _make_output_encodable()
+    raise_on_signals()
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("social-jepa: interrupted", err=True)
-        sys.exit(130)
+    except SystemExit as exit_:
+        if (interrupt := _interrupt_behind(exit_)) is None:
+            raise
+        number = signal_of(interrupt)
+        typer.echo(f"social-jepa: interrupted by {Signals(number).name}", err=True)
+        sys.exit(128 + number)
     except (
         ValueError,
         LookupError,

@@ -6,18 +6,17 @@ from social_jepa.runtime.errors import (
     AddressError,
     AgentLostError,
     AlreadyUpError,
+    CopiedFolderError,
+    ElsewhereError,
     LastAgentError,
     LocalRayError,
     NotUpError,
     RayUnavailableError,
     RunStoppedError,
+    SupervisorUnavailableError,
 )
 
-FAILED, USAGE_ERROR, INTERRUPTED = (
-    1,
-    2,
-    130,
-)  # exit statuses; 130 as a shell reports a program that Ctrl-C ended
+FAILED, USAGE_ERROR = 1, 2  # exit statuses; 128 and the signal after one, as a shell reports it
 
 
 def describe(error: Exception) -> str:
@@ -40,6 +39,13 @@ def describe(error: Exception) -> str:
             return f"stopped; continue with: social-jepa resume {error.folder}"
         case NotUpError():
             return f"{error}: social-jepa resume {error.folder} brings it back"
+        case ElsewhereError():
+            return f"{error}: give the command there"
+        case CopiedFolderError():
+            remove = f"rm {error.folder / 'simulation.json'}"
+            return f"{error}: name that folder, or use this one apart from it after {remove}"
+        case SupervisorUnavailableError():
+            return f"{error}: wait a moment, or end the simulation with social-jepa down"
         case AlreadyUpError():
             return f"{error}: social-jepa status --run {error.folder} shows it"
         case LastAgentError():
@@ -50,7 +56,7 @@ def describe(error: Exception) -> str:
 
 
 def exit_status(error: Exception) -> int:
-    """Return 2 where the request was wrong (settings, names, folders), 130 after Ctrl-C, else 1."""
+    """Return 2 for a wrong request (settings, names, folders), 128 + its number after a signal, else 1."""
     if isinstance(error, RunStoppedError):
-        return INTERRUPTED
+        return 128 + error.signal_number
     return USAGE_ERROR if isinstance(error, ValueError | LookupError) else FAILED

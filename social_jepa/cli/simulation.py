@@ -1,16 +1,20 @@
 """Commands of a simulation that stays up; each calls a method of `Simulation`."""
 
 import contextlib
+import math
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from social_jepa.cli.options import Address, AsJson, ConfigFile, Out, RunOption, Settings, new_run, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
+
+STATUS_TIMEOUT = 4.0  # seconds for a reply of the supervisor; then the ledger answers
 
 AgentSettings = Annotated[
     list[str] | None,
@@ -22,6 +26,9 @@ AgentSettings = Annotated[
 ]
 Name = Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when all edges of the agent are settled.")]
+Timeout = Annotated[
+    float, typer.Option(min=0.0, help="Seconds to wait; default: without limit.", show_default=False)
+]
 PoseText = Annotated[
     str, typer.Option("--pose", help='"x,y,z,yaw,pitch[,fov]" in meters and degrees.', show_default=False)
 ]
@@ -34,14 +41,16 @@ def up(
     out: Out = None,
     address: Address = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller agents that train faster.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when all edges are settled.")] = False,
+    timeout: Timeout = math.inf,
     as_json: AsJson = False,
 ) -> None:
     """Start a simulation that stays up: agents keep training, and may join, move and leave."""
     folder, address = new_run(config, settings, out, address, quick)
-    start(folder, address, False, as_json)
+    start(folder, address, False, as_json, timeout if wait else 0.0)
 
 
-def start(folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
+def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_seconds: float = 0.0) -> None:
     """Bring a simulation up, for the first time or again, and print the commands to use it."""
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.simulation import Simulation
@@ -52,6 +61,8 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool) -> Non
             simulation = Simulation.resume(folder, address)
         else:
             simulation = Simulation.up(folder.config(), folder, address)
+        if wait_seconds:
+            simulation.wait(timeout=wait_seconds)
     if as_json:
         print_json({"run": str(folder.path), "agents": simulation.status()})
         return
@@ -68,27 +79,65 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show phase, step, loss, device, node, last checkpoint and incarnation of each agent."""
+    simulation = _attach(run)
+    if watch and not as_json:
+        _watch(simulation)
+        return
+    agents, trouble = _status(simulation)
+    if as_json:
+        print_json({"run": str(simulation.folder.path), "agents": agents, "trouble": trouble})
+    else:
+        from social_jepa.cli.status_table import make_status
+        from social_jepa.cli.tables import make_console
+
+        make_console().print(make_status(agents))
+    if trouble:
+        typer.echo(f"social-jepa: {trouble}; this is what the ledger has", err=True)
+        raise typer.Exit(1)
+
+
+def _status(simulation: Any) -> tuple[Any, str]:
+    """Return the status of all agents, and why it is only what the ledger has; empty: it is current.
+
+    Raises:
+        NotUpError: The simulation is not up any more.
+    """
+    from social_jepa.cli.errors import describe
+    from social_jepa.runtime.errors import SupervisorUnavailableError
+    from social_jepa.runtime.last_known import last_known
+    from social_jepa.runtime.presence import find_simulation
+
+    try:
+        return simulation.status(STATUS_TIMEOUT), ""
+    except SupervisorUnavailableError as error:
+        find_simulation(simulation.folder)
+        return last_known(simulation.folder), describe(error)
+
+
+def _watch(simulation: Any) -> None:
+    """Show the status once a second until Ctrl-C, or until the simulation is down."""
     from rich.live import Live
 
     from social_jepa.cli.status_table import make_status
-
-    simulation = _attach(run)
-    if as_json:
-        print_json({"run": str(simulation.folder.path), "agents": simulation.status()})
-        return
     from social_jepa.cli.tables import make_console
+    from social_jepa.runtime.errors import NotUpError
 
-    console = make_console()
-    if not watch:
-        console.print(make_status(simulation.status()))
-        return
+    agents, trouble = _status(simulation)
     with (
-        Live(make_status(simulation.status()), console=console) as live,
+        Live(make_status(agents), console=make_console()) as live,
         contextlib.suppress(KeyboardInterrupt),
     ):
         while True:
             time.sleep(1.0)
-            live.update(make_status(simulation.status()))
+            try:
+                agents, trouble = _status(simulation)
+            except NotUpError as error:
+                live.console.print(str(error), markup=False, soft_wrap=True)
+                return
+            table = make_status(agents)
+            if trouble:
+                table.title, table.title_justify = escape(trouble), "left"
+            live.update(table)
 
 
 @app.command("add-agent")
@@ -101,13 +150,14 @@ def add_agent(
         str, typer.Option(help="Peer to distill from before training alone.", show_default=False)
     ] = "",
     wait: Wait = False,
+    timeout: Timeout = math.inf,
     run: RunOption = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
     simulation = _attach(run)
     agent = simulation.add_agent(
-        pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait
+        pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait, timeout=timeout
     )
     if as_json:
         print_json(agent)
@@ -116,7 +166,9 @@ def add_agent(
         typer.echo(f"{agent.name} waits for {agent.waiting_for}; social-jepa remove-agent cancels it")
     else:
         place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent.pose.split(","))
-        typer.echo(f"{agent.name} joined at {place}" + (", edges settled" if wait else ""))
+        typer.echo(
+            f"{agent.name} joined at {place}" + (f", {_understood(simulation, agent.name)}" if wait else "")
+        )
     if wait and teacher:
         from social_jepa.report.distillation_savings import describe_savings, distillation_savings
 
@@ -126,15 +178,18 @@ def add_agent(
 
 @app.command("move-agent")
 def move_agent(
-    name: Name, pose: PoseText, wait: Wait = False, run: RunOption = None, as_json: AsJson = False
-) -> None:
+    name: Name, pose: PoseText, wait: Wait = False, timeout: Timeout = math.inf, run: RunOption = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
     """Move an agent's camera: its edges go stale until it has trained on the new view."""
-    agent = _attach(run).move_agent(name, pose, wait)
+    simulation = _attach(run)
+    agent = simulation.move_agent(name, pose, wait, timeout)
     if as_json:
         print_json(agent)
     else:
         typer.echo(
-            f"{name} moved to {agent.pose}" + (", edges settled" if wait else ", training on the new view")
+            f"{name} moved to {agent.pose}, "
+            + (_understood(simulation, name) if wait else "training on the new view")
         )
 
 
@@ -179,23 +234,53 @@ def edge(
 
 
 @app.command()
+def wait(
+    name: Annotated[
+        str, typer.Argument(metavar="[AGENT]", help="Name of an agent; default: all.", show_default=False)
+    ] = "",
+    timeout: Timeout = math.inf,
+    run: RunOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until an agent, or every agent, has settled its edges with all peers."""
+    simulation = _attach(run)
+    simulation.wait(name, timeout)
+    if as_json:
+        print_json({"run": str(simulation.folder.path), "agents": simulation.status()})
+    else:
+        typer.echo(f"{name or 'all agents'}: {_understood(simulation, name) if name else 'edges settled'}")
+
+
+def _understood(simulation: Any, name: str) -> str:
+    """Return by how many peers an agent is understood: those whose edge from it is accepted."""
+    from alignment.status import Status
+
+    edges = [edge for edge in simulation.results().document.edges if edge.source == name]
+    accepted = sum(edge.status is Status.ACCEPTED for edge in edges)
+    return f"edges settled, understood by {accepted} of {len(edges)} peers"
+
+
+@app.command()
 def down(run: RunOption = None, as_json: AsJson = False) -> None:
     """Save checkpoints and end all processes of a simulation; resume brings it back."""
     from social_jepa.runtime.errors import NotUpError
-    from social_jepa.runtime.simulation import Simulation, clean_up
-    from social_jepa.storage.run_folder import find
+    from social_jepa.runtime.simulation import Simulation
+    from social_jepa.storage.run_folder import find_running
 
-    folder = find(run)
+    folder = find_running(run)
     try:
-        Simulation.attach(folder).down()
-    except NotUpError:
-        if not folder.simulation_file.exists():
+        unsaved = Simulation.attach(folder).down()
+    except NotUpError as error:
+        if not error.ended:
             raise
-        clean_up(folder)
+        folder.simulation_file.unlink(missing_ok=True)
+        unsaved = ["its processes had ended before: resume continues from the checkpoints that there are"]
     if as_json:
-        print_json({"down": str(folder.path)})
-    else:
-        typer.echo(f"down     {folder.path}\nresume   social-jepa resume {folder.path}")
+        print_json({"down": str(folder.path), "unsaved": unsaved})
+        return
+    for sentence in unsaved:
+        typer.echo(f"warning  {sentence}", err=True)
+    typer.echo(f"down     {folder.path}\nresume   social-jepa resume {folder.path}")
 
 
 def _attach(run: Path | None) -> Any:

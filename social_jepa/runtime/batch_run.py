@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any, Protocol
+from signal import Signals
+from typing import Protocol
 
 from agents.protocol.edge import EdgeResult
 from alignment.status import Status
@@ -17,17 +18,19 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_record
 from social_jepa.graph.results import export, read_results
 from social_jepa.records import AgentStatus, EdgeRecord, FullGraphDocument, ProgressRecord
-from social_jepa.runtime import cluster
-from social_jepa.runtime.errors import AgentLostError, RunStoppedError
+from social_jepa.runtime.control import ControlClient
+from social_jepa.runtime.errors import AgentLostError, ClusterError, RunStoppedError
 from social_jepa.runtime.membership import record_start
-from social_jepa.runtime.supervisor import Supervisor
+from social_jepa.runtime.start import Started, started, status_of
 from social_jepa.storage.ledger import Ledger, LedgerError
 from social_jepa.storage.run_folder import RunFolder
+from social_jepa.system.signals import signal_of
 
 logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT = 60.0  # seconds, plus one for each edge, after which an unsettled edge has failed
 POLL_SECONDS = 0.2  # seconds between two polls of the supervisor
+STOP_TIMEOUT = 90.0  # seconds that agents may take to save
 LEDGER_POLL_SECONDS = 0.02  # seconds between two reads of the ledger
 
 
@@ -71,14 +74,15 @@ class BatchRun:
             RunStoppedError: Interrupted from the keyboard; the agents have saved checkpoints.
         """
         with (
-            self.folder.lock(),
+            self.folder.command_lock(),
             contextlib.closing(Ledger(self.folder.ledger_file, create=True)) as ledger,
         ):
             try:
                 return self._run(ledger, address)
-            except KeyboardInterrupt:
-                ledger.event("stopped", reason="interrupted from the keyboard")
-                raise RunStoppedError(self.folder.path) from None
+            except KeyboardInterrupt as error:
+                number = signal_of(error)
+                ledger.event("stopped", reason=f"interrupted by {Signals(number).name}")
+                raise RunStoppedError(self.folder.path, number) from None
             except LedgerError:
                 raise  # it cannot be written any more
             except BaseException as error:
@@ -91,8 +95,11 @@ class BatchRun:
         event_type = "resumed" if self.resume else "started"
         record_start(ledger, self.config, self.folder, event_type, online=False)
         self._phase("starting Ray" if not address else f"joining the cluster at {address}")
-        with cluster.cluster(address):
-            self._run_agents(ledger)
+        with started(self.folder, address, online=False) as found:
+            try:
+                self._run_agents(found, ledger)
+            finally:
+                self._end(found)
         self._phase("scoring and writing")
         return self.collect(ledger, began)
 
@@ -100,31 +107,33 @@ class BatchRun:
         logger.info("%s", text)
         self.observer.phase(text)
 
-    def _run_agents(self, ledger: Ledger) -> None:
-        resources = cluster.share(self.config.agents.count, self.config.agents.threads)
-        self._phase(f"starting {self.config.agents.count} agents ({resources.note})")
-        arguments = (str(self.folder.path), self.folder.namespace, False, resources)
-        supervisor = cluster.start_supervisor(Supervisor, self.folder.namespace, False, *arguments)
+    def _run_agents(self, found: Started, ledger: Ledger) -> None:
+        found.control.own()  # the supervisor ends if this process is killed
+        self._phase(f"starting {self.config.agents.count} agents ({found.note})")
         try:
-            cluster.call(supervisor, "begin", idempotent=True)
             self._phase("recording and training, each agent alone")
-            self._wait(supervisor, lambda agent: bool(agent.checkpoint))
+            self._wait(found.control, lambda agent: bool(agent.checkpoint))
             self._phase("negotiating every ordered pair")
-            self._negotiate(supervisor, ledger)
+            self._negotiate(found.control, ledger)
         except KeyboardInterrupt:
             self._phase("stopping: agents save their checkpoints")
-            cluster.call(supervisor, "stop", timeout=90.0)
+            found.control.call("stop", "interrupted", kind=list[str], timeout=STOP_TIMEOUT)
             raise
-        finally:
-            cluster.end(supervisor, self.folder.namespace)
+
+    def _end(self, found: Started) -> None:
+        """End the supervisor and its agents, and the Ray that was started for them."""
+        with contextlib.suppress(ClusterError):  # it has ended
+            found.control.call("end")
+        if found.local_ray is not None:
+            found.local_ray.stop()
 
     def _wait(
-        self, supervisor: Any, done: Callable[[AgentStatus], bool], timeout: float = float("inf")
+        self, control: ControlClient, done: Callable[[AgentStatus], bool], timeout: float = float("inf")
     ) -> None:
         """Poll the supervisor until all agents are done, or the timeout has passed."""
         deadline = time.monotonic() + timeout
         while True:
-            agents: list[AgentStatus] = cluster.call(supervisor, "status", idempotent=True)
+            agents = status_of(control)
             for agent in agents:
                 if agent.failure:
                     raise AgentLostError(agent.failure)
@@ -133,12 +142,12 @@ class BatchRun:
                 return
             time.sleep(POLL_SECONDS)
 
-    def _negotiate(self, supervisor: Any, ledger: Ledger) -> None:
+    def _negotiate(self, control: ControlClient, ledger: Ledger) -> None:
         began = time.perf_counter()
         pairs = set(permutations(self.config.names(), 2))
         timeout = NEGOTIATION_TIMEOUT + len(pairs)
         deadline = time.monotonic() + timeout
-        self._wait(supervisor, lambda agent: agent.settled, timeout)
+        self._wait(control, lambda agent: agent.settled, timeout)
         versions = {name: agent.checkpoint for name, agent in ledger.agents().items()}
         # the supervisor records settled edges a moment after agents report that they are settled
         while (missing := pairs - _current_edges(ledger, versions)) and time.monotonic() <= deadline:

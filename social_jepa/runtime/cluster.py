@@ -1,15 +1,12 @@
-"""Ray: start or join a cluster, divide its resources among agents, call the supervisor with timeouts."""
+"""Ray: join a cluster, divide its resources among agents, start and call the supervisor."""
 
 from agents.common.ray_environment import uploads_folder
 
 import contextlib
 import logging
 import math
-import os
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +21,8 @@ from social_jepa.runtime.errors import (
     SupervisorFailedError,
     SupervisorUnavailableError,
 )
-from social_jepa.system.machine import is_listening, usable_cpus
+from social_jepa.runtime.private_ray import find_private_raylets
+from social_jepa.system.machine import is_listening
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +35,11 @@ MALLOC = {
 }
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
 RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
-OBJECT_STORE = 120_000_000  # bytes; only small objects are passed
 SUPERVISOR = "supervisor"  # name of the supervisor actor of a simulation
 MAX_RESTARTS = 3  # of an agent of a batch run; more would repeat the same failure
+MIN_CAPACITY = (
+    16  # least number of agents that the resources of a simulation are divided for: others may join
+)
 
 
 @dataclass(frozen=True)
@@ -59,61 +59,41 @@ class ResourceShare:
     note: str
 
 
-def check_address(address: str | None) -> None:
-    """Raise AddressError if nothing listens at an address (by default RAY_ADDRESS).
-
-    Ray itself would retry for minutes.
-    """
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address and address not in ("auto", "local") and not is_listening(address, CONNECT_TIMEOUT):
+def check_address(address: str) -> None:
+    """Raise AddressError if nothing listens at an address: Ray itself would retry for minutes."""
+    if address not in ("auto", "local") and not is_listening(address, CONNECT_TIMEOUT):
         raise AddressError(address)
 
 
-@contextlib.contextmanager
-def cluster(address: str | None = None) -> Iterator[None]:
-    """Connect to Ray as `connect` does, and disconnect on exit if this call connected."""
-    started = connect(address)
-    if started and threading.current_thread() is threading.main_thread():
-        # SIGTERM acts as Ctrl-C: Ray's own handler aborts, and nothing would be saved
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def connect(address: str | None = None) -> bool:
-    """Start or join Ray unless this process is connected; return whether this call connected.
+def connect(address: str, private: bool = False) -> str:
+    """Join a Ray and return its address as host:port. Only processes that end soon may join one.
 
     Args:
-        address: Cluster to join; by default RAY_ADDRESS, else a local Ray is started.
+        address: Address of the Ray, or "auto".
+        private: Whether it is one that `start_local_ray` started.
 
     Raises:
         AddressError: Nothing listens at the address.
         RayImportedFirstError: Ray would upload the current folder.
         RayUnavailableError: Ray does not answer.
     """
-    if ray.is_initialized():
-        return False
     if uploads_folder():
         raise RayImportedFirstError
+    if private:
+        find_private_raylets()
     check_address(address)
-    _connect(address or os.environ.get("RAY_ADDRESS") or "local")
-    return True
-
-
-def _connect(address: str) -> None:
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    if address == "local":
-        options |= {
-            "num_cpus": usable_cpus(), "include_dashboard": False, "object_store_memory": OBJECT_STORE,
-        }  # fmt: skip
     try:
-        ray.init(address=address, **options)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # not narrower: this is what Ray raises when it is slow to start
-        raise RayUnavailableError("" if address == "local" else address, str(error)) from error
-    logger.info("connected to Ray at %s", ray.get_runtime_context().gcs_address)
+        raise RayUnavailableError(address, " ".join(str(error).split())) from error
+    found: str = ray.get_runtime_context().gcs_address
+    logger.info("connected to Ray at %s", found)
+    return found
+
+
+def disconnect() -> None:
+    """Disconnect this process from Ray."""
+    ray.shutdown()
 
 
 def share(count: int, threads: int, capacity: int = 0) -> ResourceShare:
@@ -149,12 +129,12 @@ def agent_options(resources: ResourceShare, gpus: float, detached: bool) -> dict
     Args:
         resources: Share of the cluster's resources.
         gpus: GPUs that the agent reserves instead; 0: those of `resources`.
-        detached: Whether the process outlives the driver and is restarted without limit.
+        detached: Whether the process is restarted without limit.
     """
     return {
         "num_cpus": resources.cpus, "num_gpus": gpus or resources.gpus, "scheduling_strategy": "SPREAD",
         "runtime_env": {"env_vars": MALLOC}, "max_restarts": -1 if detached else MAX_RESTARTS,
-        "lifetime": "detached" if detached else None,
+        "lifetime": "detached",
     }  # fmt: skip
 
 
@@ -170,12 +150,12 @@ def shortage(options: Mapping[str, Any]) -> str:
     return ""
 
 
-def start_supervisor(actor_class: Any, namespace: str, detached: bool, *arguments: Any) -> Any:
+def start_supervisor(actor_class: Any, namespace: str, *arguments: Any) -> Any:
     """Start the supervisor of a simulation on this node, where its run folder is; return its handle."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     return actor_class.options(
         name=SUPERVISOR, namespace=namespace, num_cpus=0, scheduling_strategy=here,
-        max_restarts=-1 if detached else MAX_RESTARTS, lifetime="detached" if detached else None,
+        max_restarts=-1, lifetime="detached",
     ).remote(*arguments)  # fmt: skip
 
 
@@ -226,10 +206,9 @@ def _call(supervisor: Any, method: str, arguments: Sequence[Any], timeout: float
         raise SupervisorUnavailableError(f"no reply within {timeout:g} s") from error
 
 
-def end(supervisor: Any, namespace: str) -> None:
+def end(namespace: str) -> None:
     """End all processes of a simulation without restart; the supervisor first, so that it starts none."""
-    ray.kill(supervisor)
-    for name in names_in(namespace):
+    for name in sorted(names_in(namespace), key=lambda name: name != SUPERVISOR):
         with contextlib.suppress(ValueError):  # it has ended meanwhile
             ray.kill(ray.get_actor(name, namespace))
 
@@ -238,13 +217,3 @@ def names_in(namespace: str) -> list[str]:
     """Return the names of all actors of a simulation that are alive."""
     found = ray.util.list_named_actors(all_namespaces=True)
     return [entry["name"] for entry in found if entry["namespace"] == namespace]
-
-
-def is_connected() -> bool:
-    """Return whether this process is connected to a Ray."""
-    return bool(ray.is_initialized())
-
-
-def disconnect() -> None:
-    """Disconnect this process from Ray."""
-    ray.shutdown()

@@ -5,6 +5,7 @@ what to do about it. Build them with positional arguments: Ray pickles them.
 """
 
 import difflib
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +63,12 @@ class SupervisorUnavailableError(ClusterError):
     """The supervisor of a simulation does not answer.
 
     Attributes:
-        reason: What Ray reported, in one line.
+        reason: What happened, in one line.
+        timed_out: Whether it was reached and gave no reply in time.
     """
 
     reason: str
+    timed_out: bool = False
 
     def __str__(self) -> str:
         return f"the supervisor of the simulation does not answer ({self.reason})"
@@ -116,14 +119,47 @@ class AgentLostError(RuntimeError):
 
 
 @dataclass(eq=False, repr=False)
+class AgentLeftError(RuntimeError):
+    """An agent was removed while a caller waited for it.
+
+    Attributes:
+        agent: Name of the agent.
+    """
+
+    agent: str
+
+    def __str__(self) -> str:
+        return f"{self.agent} left: it was removed before its edges were settled"
+
+
+@dataclass(eq=False, repr=False)
+class NotSettledError(RuntimeError):
+    """Agents did not settle their edges within the time that a caller waited.
+
+    Attributes:
+        agents: Names of those that have not.
+        seconds: That time.
+    """
+
+    agents: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        verb = "has" if len(self.agents) == 1 else "have"
+        return f"{', '.join(self.agents)} {verb} not settled all edges within {self.seconds:g} s"
+
+
+@dataclass(eq=False, repr=False)
 class RunStoppedError(RuntimeError):
     """A batch run was interrupted; its agents saved checkpoints.
 
     Attributes:
         folder: Path of the run folder.
+        signal_number: Signal that interrupted it.
     """
 
     folder: Path
+    signal_number: int = signal.SIGINT
 
     def __str__(self) -> str:
         return f"stopped; the checkpoints are in {self.folder}"
@@ -135,16 +171,50 @@ class NotUpError(RunFolderError):
 
     Attributes:
         folder: Path of the run folder.
-        address: Ray address of the simulation when its Ray is gone; empty when it was taken down.
+        ended: Whether its processes ended without `down`; otherwise it was taken down, or never up.
     """
 
     folder: Path
-    address: str = ""
+    ended: bool = False
 
     def __str__(self) -> str:
-        if self.address:
-            return f"{self.folder} was up, but its Ray at {self.address} is gone"
-        return f"{self.folder} is not up"
+        return (
+            f"{self.folder} was up, but its processes have ended"
+            if self.ended
+            else f"{self.folder} is not up"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class ElsewhereError(RunFolderError):
+    """The simulation of a run folder is up where this process cannot see its processes.
+
+    Attributes:
+        folder: Path of the run folder.
+        host: Name of that host or container.
+    """
+
+    folder: Path
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.folder} is up on {self.host}, in another container or machine than this command"
+
+
+@dataclass(eq=False, repr=False)
+class CopiedFolderError(RunFolderError):
+    """A run folder that was copied or moved while its simulation was up.
+
+    Attributes:
+        folder: Path of the folder.
+        original: Path that its simulation was started in.
+    """
+
+    folder: Path
+    original: Path
+
+    def __str__(self) -> str:
+        return f"{self.folder} has the simulation.json of {self.original}, whose simulation may be up"
 
 
 @dataclass(eq=False, repr=False)

@@ -1,115 +1,154 @@
 """A local Ray that outlives the command that started it, and can be ended completely."""
 
-import importlib.util
+from agents.common.ray_environment import RAY_SETTINGS
+
+import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from social_jepa.runtime import session_leader
 from social_jepa.runtime.errors import LocalRayError
-from social_jepa.system.machine import is_listening
+from social_jepa.runtime.session_leader import KEEP, members_of
+from social_jepa.system.process_identity import Presence, ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT = 60.0  # seconds that Ray may take to open its port
-STOP_TIMEOUT = 5.0  # seconds between SIGTERM and SIGKILL, and after SIGKILL
-OBJECT_STORE = 120_000_000  # bytes; only small objects are passed
+SESSION_VARIABLE = "SOCIAL_JEPA_SESSION"  # in the environment of every process of a local Ray
+STOP_TIMEOUT = 20.0  # seconds that the leader of a session may take to end it
+ORPHAN_TIMEOUT = 5.0  # seconds between SIGTERM and SIGKILL, and after SIGKILL
+POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalRay:
-    """A Ray head node that `start_local_ray` started.
+    """A Ray head node that ends with this process, or with `stop`, until `keep` is called.
 
     Attributes:
-        session: Session of the operating system that all of its processes belong to, workers as well.
         address: host:port to join.
+        leader: Process that owns it, and leads the session of the operating system that all of it runs in.
+        session: Value of `SESSION_VARIABLE` in its processes.
     """
 
-    session: int
     address: str
+    leader: ProcessIdentity
+    session: str
+    _process: subprocess.Popen[bytes] = field(repr=False)
+
+    def keep(self) -> None:
+        """Have it outlive this process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(KEEP)
+        self._process.stdin.close()
+        self._process.stdout.close()
+        threading.Thread(target=self._process.wait, daemon=True).start()  # else it would stay as a zombie
+
+    def stop(self) -> None:
+        """End it and all of its processes."""
+        _stop(self._process, self.session)
 
 
-def start_local_ray(cpus: int, log: Path, settings: dict[str, str]) -> LocalRay:
-    """Start Ray in a new session and return once its port is open.
+def start_local_ray(folder: Path, cpus: int) -> LocalRay:
+    """Start a Ray that no other program of this machine finds, in an operating-system session of its own.
 
     Args:
+        folder: Run folder that it is for; its output goes to ray.log there.
         cpus: CPUs that Ray may assign.
-        log: File for Ray's output.
-        settings: Environment variables of its processes.
 
     Raises:
         LocalRayError: It did not start.
     """
-    port, client_port = _free_ports(2)
-    command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}",
-        f"--num-cpus={cpus}", "--include-dashboard=false",
-        f"--object-store-memory={OBJECT_STORE}", "--disable-usage-stats", "--node-ip-address=127.0.0.1",
-    ]  # fmt: skip
-    if importlib.util.find_spec("grpc"):  # only then is there a Ray Client, whose default port may be taken
-        command.append(f"--ray-client-server-port={client_port}")
+    session, log = uuid.uuid4().hex, folder / "ray.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as file:
+    with log.open("ab") as file:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            start_new_session=True, env={**os.environ, **settings},
+            [sys.executable, "-m", session_leader.__name__, str(folder), str(cpus)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, start_new_session=True,
+            env={**RAY_SETTINGS, **os.environ, SESSION_VARIABLE: session},
         )  # fmt: skip
-    address, deadline = f"127.0.0.1:{port}", time.monotonic() + START_TIMEOUT
     try:
-        while not is_listening(address, 0.2):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise LocalRayError(log)
-            time.sleep(0.05)
-    except BaseException:  # Ctrl-C too: the process is in a session of its own and would stay
-        stop_local_ray(process.pid)
+        assert process.stdout is not None
+        word, _, address = process.stdout.readline().decode().strip().partition(" ")
+        if word != "address":
+            raise LocalRayError(log)
+        leader = ProcessIdentity.of(process.pid)
+    except BaseException as error:  # Ctrl-C too: it is in a session of its own and would stay
+        _stop(process, session)
+        if isinstance(error, LookupError):
+            raise LocalRayError(log) from error
         raise
     logger.info("started Ray at %s, session %d", address, process.pid)
-    return LocalRay(process.pid, address)
+    return LocalRay(address, leader, session, process)
 
 
-def stop_local_ray(session: int) -> None:
-    """End every process of a session: SIGTERM first, then SIGKILL.
-
-    psutil.wait_procs waits for a fixed list of processes; a session may gain some while it ends, so the
-    list is read again on every poll.
-    """
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + STOP_TIMEOUT
-        for pid in processes_of(session):
-            try:
-                os.kill(pid, signal_number)
-            except ProcessLookupError:
-                continue
-        while processes_of(session) and time.monotonic() < deadline:
-            time.sleep(0.05)
-    logger.info("stopped the processes of session %d", session)
-
-
-def processes_of(session: int) -> list[int]:
-    """Return the pids of a session's processes, zombies excluded."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except (psutil.Error, OSError):  # it has ended, or belongs to another user
-            continue
-    return found
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
+def _stop(process: subprocess.Popen[bytes], session: str) -> None:
+    """End a leader of this process, and through it all of its session."""
+    process.terminate()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _end_orphans(process.pid, session)
+
+
+def stop_local_ray(leader: ProcessIdentity, session: str) -> None:
+    """End the local Ray of another command, also where its leader has died; no other process is touched.
+
+    Args:
+        leader: Its leader.
+        session: Value of `SESSION_VARIABLE` in its processes.
+    """
+    if leader.presence() is Presence.RUNNING:
+        os.kill(leader.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while leader.presence() is Presence.RUNNING and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    if leader.machine.is_here:
+        _end_orphans(leader.pid, session)
+
+
+def _end_orphans(number: int, session: str) -> None:
+    """End what is left of a session whose leader has ended, or does not end it in time."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + ORPHAN_TIMEOUT
+        for process in _members(number, session):
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal_number)
+        while _members(number, session) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    logger.info("stopped the processes of session %d", number)
+
+
+def processes_of(leader: ProcessIdentity, session: str) -> list[psutil.Process]:
+    """Return the processes of a local Ray, its leader included, zombies excluded; none of another machine.
+
+    The number of a session is given again once all of its processes have ended, so the environment decides.
+    """
+    if not leader.machine.is_here:
+        return []
+    return _members(leader.pid, session)
+
+
+def _members(number: int, session: str) -> list[psutil.Process]:
+    return [process for process in members_of(number) if _session_of(process) == session]
+
+
+def _session_of(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get(SESSION_VARIABLE, ""))
+    except (psutil.Error, OSError):
+        return ""

@@ -1,34 +1,41 @@
 """A simulation that stays up: agents join, move and leave, and its graph can be queried at any time."""
 
-from agents.common.ray_environment import RAY_SETTINGS
-
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import AgentStatus
-from social_jepa.runtime import cluster
-from social_jepa.runtime.errors import AddressError, AgentLostError, AlreadyUpError, ClusterError, NotUpError
-from social_jepa.runtime.local_ray import start_local_ray, stop_local_ray
+from social_jepa.runtime.control import ControlClient, is_listening
+from social_jepa.runtime.errors import (
+    AddressError,
+    AgentLeftError,
+    AgentLostError,
+    AlreadyUpError,
+    NotSettledError,
+    NotUpError,
+    SupervisorUnavailableError,
+)
+from social_jepa.runtime.launcher import launch
 from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.presence import end_remaining, find_simulation
+from social_jepa.runtime.start import STATUS_TIMEOUT, started, status_of
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, create, write_json
-from social_jepa.system.machine import usable_cpus
+from social_jepa.storage.run_folder import RunFolder, create
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
 
 logger = logging.getLogger(__name__)
 
-MIN_CAPACITY = (
-    16  # least number of agents that a cluster's resources are divided for, so that others may join
-)
 WAIT_POLL_SECONDS = 0.1  # seconds between two polls while waiting for an agent
+STOP_TIMEOUT = 120.0  # seconds that agents may take to save
 START_TIMEOUT = 15.0  # seconds in which a joiner's process should start, unless it waits for resources
 
 
@@ -46,11 +53,11 @@ class Simulation:
 
     Attributes:
         folder: Its run folder.
-        supervisor: Ray handle of its supervisor.
+        control: Client of its supervisor.
     """
 
     folder: RunFolder
-    supervisor: Any
+    control: ControlClient
 
     @classmethod
     def up(
@@ -58,14 +65,17 @@ class Simulation:
     ) -> "Simulation":
         """Start a simulation; return while its agents are starting.
 
+        This process does not join Ray: it may end, and start others, without effect on this simulation.
+
         Args:
             config: Its settings.
             folder: New run folder of `run_folder.create`; default: one in ./runs.
-            address: Ray cluster to join; default: a local Ray is started, which outlives this process.
+            address: Ray cluster to join; default: a local Ray is started, which outlives this process and
+                which no other program joins.
 
         Raises:
             AddressError, ClusterError, LocalRayError: Ray does not answer.
-            AlreadyUpError: The simulation of the folder is up.
+            AlreadyUpError, RunFolderInUseError: The folder is in use.
         """
         return cls._start(config, folder or create(config, None), address, "started")
 
@@ -80,56 +90,51 @@ class Simulation:
 
         Raises:
             NotUpError: It is not up.
+            ElsewhereError, CopiedFolderError: It is up, but not within reach of this process.
         """
-        location = folder.simulation_address()
-        if location is None:
-            raise NotUpError(folder.path)
-        connected, supervisor = False, None
-        with contextlib.suppress(AddressError, ClusterError):
-            connected = cluster.connect(location.address)
-            supervisor = cluster.find_supervisor(folder.namespace)
-        if supervisor is None:
-            if connected:
-                cluster.disconnect()
-            raise NotUpError(folder.path, location.address or "this process")
-        return cls(folder, supervisor)
+        return cls(folder, ControlClient(Path(find_simulation(folder).control)))
 
     @classmethod
     def _start(
         cls, config: RunConfig, folder: RunFolder, address: str | None, event_type: str
     ) -> "Simulation":
-        with folder.lock():
+        with folder.command_lock():
             _check_not_up(folder)
             with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
                 record_start(ledger, config, folder, event_type, online=True)
-            local_ray = None
-            if not address and not cluster.is_connected():
-                local_ray = start_local_ray(usable_cpus(), folder.path / "ray.log", RAY_SETTINGS)
-                address = local_ray.address
-            try:
-                supervisor = _start_supervisor(config, folder, address)
-            except BaseException:
-                if local_ray is not None:
-                    cluster.disconnect()
-                    stop_local_ray(local_ray.session)
-                raise
-            session = local_ray.session if local_ray else 0
-            write_json(folder.simulation_file, {"address": address or "", "session": session})
+            with started(folder, address, online=True) as found:
+                if found.local_ray is not None:
+                    found.local_ray.keep()
         logger.info("%s is up: %s", folder.path, event_type)
-        return cls(folder, supervisor)
+        return cls(folder, found.control)
 
-    def status(self) -> list[AgentStatus]:
+    def status(self, timeout: float = STATUS_TIMEOUT) -> list[AgentStatus]:
         """Return the status of every agent.
 
+        Args:
+            timeout: Seconds that the supervisor may take to reply, or to restart.
+
         Raises:
-            ClusterError: The supervisor does not answer.
+            NotUpError: The simulation is not up any more.
+            SupervisorUnavailableError: It does not answer.
         """
-        agents: list[AgentStatus] = cluster.call(self.supervisor, "status", idempotent=True)
-        return agents
+        return status_of(self.control, timeout, lambda: find_simulation(self.folder))
+
+    def _call(self, method: str, *arguments: Any, kind: Any = None, timeout: float = 60.0) -> Any:
+        """Call the supervisor as `ControlClient.call` does; say so if the simulation is down.
+
+        Raises:
+            NotUpError: It is not up any more.
+        """
+        try:
+            return self.control.call(method, *arguments, kind=kind, timeout=timeout)
+        except SupervisorUnavailableError:
+            find_simulation(self.folder)
+            raise
 
     def add_agent(
         self, pose: str = "", *, name: str = "", kind: str = "", teacher: str = "",
-        settings: Iterable[str] = (), wait: bool = False,
+        settings: Iterable[str] = (), wait: bool = False, timeout: float = math.inf,
     ) -> AgentStatus:  # fmt: skip
         """Add an agent; return its status once it has joined, or once it waits for resources.
 
@@ -140,31 +145,35 @@ class Simulation:
             teacher: Peer that it distills from first.
             settings: Settings of this agent alone, for example "model.dim=8".
             wait: Return only when all of its edges are settled.
+            timeout: Seconds to wait.
 
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met; nothing has changed.
+            AgentLostError, AgentLeftError, NotSettledError: See `wait`.
             StartFailedError: The agent failed before it joined; it is removed again.
         """
         request = {
             "pose": pose, "name": name, "kind": kind, "teacher": teacher, "settings": tuple(settings),
         }  # fmt: skip
-        agent: AgentStatus = cluster.call(self.supervisor, "add", request, START_TIMEOUT, timeout=120.0)
-        return self.wait(agent.name) if wait else agent
+        agent: AgentStatus = self._call("add", request, START_TIMEOUT, kind=AgentStatus, timeout=120.0)
+        return self.wait(agent.name, timeout) if wait else agent
 
-    def move_agent(self, name: str, pose: str, wait: bool = False) -> AgentStatus:
+    def move_agent(self, name: str, pose: str, wait: bool = False, timeout: float = math.inf) -> AgentStatus:
         """Move an agent's camera; its edges go stale until it has trained on the new view.
 
         Args:
             name: The agent.
             pose: "x,y,z,yaw,pitch[,fov]".
             wait: Return only when all of its edges are settled again.
+            timeout: Seconds to wait.
 
         Raises:
             UnknownMemberError: No agent has that name.
             ConfigError, ValueError: The camera cannot work at that pose.
+            AgentLostError, AgentLeftError, NotSettledError: See `wait`.
         """
-        agent: AgentStatus = cluster.call(self.supervisor, "move", name, pose)
-        return self.wait(name) if wait else agent
+        agent: AgentStatus = self._call("move", name, pose, kind=AgentStatus)
+        return self.wait(name, timeout) if wait else agent
 
     def remove_agent(self, name: str) -> None:
         """Remove an agent; its edges end with a tombstone.
@@ -173,9 +182,9 @@ class Simulation:
             UnknownMemberError: No agent has that name.
             LastAgentError: It is the only one.
         """
-        cluster.call(self.supervisor, "remove", name)
+        self._call("remove", name)
 
-    def wait(self, name: str = "", timeout: float = float("inf")) -> AgentStatus:
+    def wait(self, name: str = "", timeout: float = math.inf) -> AgentStatus:
         """Wait until an agent, or every agent, has settled its edges with all peers; return its status.
 
         Args:
@@ -184,7 +193,8 @@ class Simulation:
 
         Raises:
             AgentLostError: It failed.
-            TimeoutError: It has not settled in time.
+            AgentLeftError: It was removed meanwhile.
+            NotSettledError: It has not settled in time.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -192,10 +202,12 @@ class Simulation:
             for agent in agents:
                 if agent.failure:
                     raise AgentLostError(agent.failure)
-            if agents and all(agent.settled for agent in agents) and not self._missing_edges(agents):
+            if not agents:
+                raise AgentLeftError(name)
+            if all(agent.settled for agent in agents) and not self._missing_edges(agents):
                 return agents[0]
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{name or 'the simulation'} has not settled within {timeout:g} s")
+                raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)
             time.sleep(WAIT_POLL_SECONDS)
 
     def _missing_edges(self, agents: Iterable[AgentStatus]) -> bool:
@@ -209,20 +221,36 @@ class Simulation:
 
         return load_results(self.folder, as_of)
 
-    def down(self) -> None:
-        """Save checkpoints, end all processes of the simulation and export its graph; `resume` undoes it."""
+    def down(self) -> list[str]:
+        """Save checkpoints, end all processes of the simulation and export its graph; `resume` undoes it.
+
+        Returns:
+            What could not be saved, one sentence each.
+        """
         from social_jepa.graph.results import export
 
-        cluster.call(self.supervisor, "stop", timeout=120.0)
-        cluster.end(self.supervisor, self.folder.namespace)
-        location = self.folder.simulation_address()
-        if location and location.session:
-            cluster.disconnect()
-            stop_local_ray(location.session)
-        self.folder.simulation_file.unlink(missing_ok=True)
+        with self.folder.command_lock():
+            find_simulation(self.folder)
+            unsaved = self._stop()
+            end_remaining(self.folder)
         if (results := self.results()).document.agents:
             export(results)
         logger.info("%s is down", self.folder.path)
+        return unsaved
+
+    def _stop(self) -> list[str]:
+        """Have the supervisor save and end everything; without a reply, have Ray end it."""
+        try:
+            unsaved: list[str] = self.control.call("stop", "requested", kind=list[str], timeout=STOP_TIMEOUT)
+            self.control.call("end")
+            return unsaved
+        except SupervisorUnavailableError as error:
+            logger.warning("%s is ended without its supervisor: %s", self.folder.path, error)
+            found = find_simulation(self.folder)
+            if found.leader is None:
+                with contextlib.suppress(AddressError):  # the cluster has ended
+                    launch("end", self.folder.path, found.address, private=False)
+            return [f"{error}: agents continue from the checkpoints that they had"]
 
 
 def was_simulation(folder: RunFolder) -> bool:
@@ -232,29 +260,17 @@ def was_simulation(folder: RunFolder) -> bool:
         return bool(starts and starts[-1].details.get("online"))
 
 
-def clean_up(folder: RunFolder) -> None:
-    """End the remaining processes of a simulation whose supervisor cannot be reached."""
-    location = folder.simulation_address()
-    if location and location.session:
-        stop_local_ray(location.session)
-    folder.simulation_file.unlink(missing_ok=True)
-
-
 def _check_not_up(folder: RunFolder) -> None:
+    """Remove what a simulation has left that ended without `down`.
+
+    Raises:
+        AlreadyUpError: It is up.
+        ElsewhereError, CopiedFolderError, SimulationFileError: It may be up.
+    """
     try:
-        Simulation.attach(folder)
+        found = find_simulation(folder)
     except NotUpError:
-        clean_up(folder)
-    else:
+        folder.simulation_file.unlink(missing_ok=True)
+        return
+    if found.leader is not None or is_listening(Path(found.control)):
         raise AlreadyUpError(folder.path)
-
-
-def _start_supervisor(config: RunConfig, folder: RunFolder, address: str | None) -> Any:
-    from social_jepa.runtime.supervisor import Supervisor  # only the process that starts it needs it
-
-    cluster.connect(address)
-    resources = cluster.share(config.agents.count, config.agents.threads, capacity=MIN_CAPACITY)
-    arguments = (str(folder.path), folder.namespace, True, resources)
-    supervisor = cluster.start_supervisor(Supervisor, folder.namespace, True, *arguments)
-    cluster.call(supervisor, "begin", idempotent=True)
-    return supervisor

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,6 +24,7 @@ from agents.report import AgentReport
 from agents.spec import AgentSpec
 from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, as_dict
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
+from social_jepa.runtime.control import ControlServer
 from social_jepa.runtime.errors import StartFailedError
 from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.logs import log_path, log_to_file
@@ -43,18 +45,25 @@ RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiat
 class Supervisor:
     """Supervisor of one simulation."""
 
-    def __init__(self, folder: str, namespace: str, online: bool, resources: ResourceShare) -> None:
-        """Read the ledger, and call `begin`: Ray runs only the constructor again after a death.
+    def __init__(
+        self, folder: str, namespace: str, online: bool, resources: ResourceShare, control: str
+    ) -> None:
+        """Take the folder's lock, read the ledger, and call `begin`: after a death Ray runs only this again.
 
         Args:
             folder: Path of the run folder.
             namespace: Ray namespace of the simulation.
             online: Whether agents keep training after their schedule.
             resources: Resources of each agent.
+            control: Path of the control socket.
+
+        Raises:
+            RunFolderInUseError: Another process runs in the folder.
         """
         from social_jepa.runtime.ledger_writer import LedgerWriter  # imports torch, which callers do without
 
         self._folder = RunFolder.at(folder)
+        self._lock = self._folder.acquire_lock()  # until this process ends
         log_to_file(self._folder.path, "supervisor")
         self._config = self._folder.config()
         self._ledger = Ledger(self._folder.ledger_file, create=True)
@@ -67,6 +76,9 @@ class Supervisor:
         self._failures: dict[str, FailureRecord] = {}  # why agents ended for good, by name
         self._outages: dict[str, str] = {}  # Ray's reason while an agent does not answer, by name
         self._polls: dict[str, asyncio.Task[None]] = {}
+        self._stopping: asyncio.Task[list[str]] | None = None
+        methods = ("add", "end", "move", "remove", "status", "stop")
+        self._control = ControlServer(Path(control), {name: getattr(self, name) for name in methods})
         logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
         threading.Thread(target=self._call_begin, daemon=True).start()
 
@@ -75,6 +87,7 @@ class Supervisor:
 
     async def begin(self) -> None:
         """Start or find the agents of all members and poll them; end joiners of a supervisor that died."""
+        await self._control.start(None if self._online else self._end_without_owner)
         known = {SUPERVISOR, *self._membership.members, *self._membership.pending}
         for name in set(names_in(self._namespace)) - known:
             logger.warning("%s ended: it had not joined when the supervisor restarted", name)
@@ -284,7 +297,9 @@ class Supervisor:
             phase=phase, waiting_for=waiting_for,
             failure=self._failures.get(name), note=report.note if report else "",
             progress=ProgressRecord.of(progress) if progress else None,
-            settled=bool(report and current and report.settled),
+            settled=bool(
+                report and current and report.settled and report.pose_version == member.pose_version
+            ),
             checkpoint=report.checkpoint if report else "", node=report.node if report else "",
             device=report.device if report else "", pid=report.pid if report else 0,
         )  # fmt: skip
@@ -292,18 +307,51 @@ class Supervisor:
     def _shortage(self, name: str) -> str:
         return shortage(agent_options(self._resources, self._gpus(name), True))
 
-    async def stop(self) -> None:
-        """Have all agents save their checkpoints and end; return when they have, or after STOP_TIMEOUT."""
-        calls = [handle.stop.remote() for handle in self._handles.values()]
-        try:
-            await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), STOP_TIMEOUT)
-        except TimeoutError:
-            logger.warning("some agents did not save within %g s", STOP_TIMEOUT)
+    async def stop(self, reason: str) -> list[str]:
+        """Have all agents save their checkpoints and end; return when they have, or after STOP_TIMEOUT.
+
+        Args:
+            reason: Why, for the ledger.
+
+        Returns:
+            What could not be saved, one sentence each.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(reason))
+        return await asyncio.shield(self._stopping)
+
+    async def _stop(self, reason: str) -> list[str]:
+        stopping = {
+            asyncio.ensure_future(handle.stop.remote()): name for name, handle in self._handles.items()
+        }
+        unsaved = []
+        if stopping:
+            _, late = await asyncio.wait(stopping, timeout=STOP_TIMEOUT)
+            unsaved = [f"{stopping[call]} did not save within {STOP_TIMEOUT:g} s" for call in late]
+            for call, name in stopping.items():
+                if call not in late and (error := call.exception()):
+                    unsaved.append(f"{name} did not save: {_one_line(error)}")
+        for sentence in unsaved:
+            logger.warning("%s", sentence)
         for name in list(self._handles):
             self._release(name)
-        self._ledger.event("stopped", reason="requested")
-        logger.info("stopped")
+        self._ledger.event("stopped", reason=reason)
+        logger.info("stopped: %s", reason)
+        return unsaved
+
+    async def end(self) -> None:
+        """End all agents, and this process without restart once the reply has been sent."""
+        for name in list(self._handles):
+            self._release(name)
+        await self._control.close()
+        self._lock.release()
+        supervisor = ray.get_actor(SUPERVISOR, self._namespace)
+        asyncio.get_running_loop().call_later(0.1, lambda: ray.kill(supervisor))
+
+    async def _end_without_owner(self) -> None:
+        await self.stop("the command that ran it has ended")
+        await self.end()
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

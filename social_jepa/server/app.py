@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.001  # seconds that a thread may hold the interpreter lock; the default is five times that
 SHUTDOWN_SECONDS = 3  # for requests in progress when the server ends
-CHECK_SECONDS = 1.0  # between two checks that the simulation's Ray is still there
 
 
 def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
@@ -46,7 +45,6 @@ def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
         logger.info("serving %s", folder.path)
         tasks = [
             asyncio.create_task(service.broadcaster.run()),
-            asyncio.create_task(_check_connection(service.client)),
             asyncio.create_task(asyncio.to_thread(service.client.status)),
         ]
         yield
@@ -69,16 +67,9 @@ def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
     return app
 
 
-async def _check_connection(client: SimulationClient) -> None:
-    while True:
-        await asyncio.to_thread(client.check_connection)
-        await asyncio.sleep(CHECK_SECONDS)
-
-
 def _close(service: Service) -> None:
     service.renderer.close()
     service.snapshots.close()
-    service.client.disconnect()
 
 
 def open_port(host: str, port: int) -> socket.socket:

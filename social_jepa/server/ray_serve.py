@@ -8,6 +8,7 @@ from typing import Any
 
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
+from social_jepa.runtime.presence import find_simulation
 from social_jepa.storage.run_folder import RunFolder
 
 APPLICATION = "social-jepa"
@@ -43,10 +44,8 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
         ServeError: Ray Serve is not installed.
         NotUpError: The simulation is not up; without --on-ray the folder can still be served.
     """
-    simulation = folder.simulation_address()
-    if simulation is None:
-        raise NotUpError(folder.path)
-    cluster.connect(simulation.address)
+    simulation = find_simulation(folder)
+    cluster.connect(simulation.address, simulation.leader is not None)
     try:
         from ray import serve
     except ImportError as error:
@@ -64,8 +63,10 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
     serve.run(deployment.bind(), name=APPLICATION, route_prefix="/")
     try:
-        while folder.simulation_address() is not None:
+        while find_simulation(folder):
             time.sleep(POLL_SECONDS)
+    except NotUpError:
+        pass
     finally:
         serve.shutdown()
         cluster.disconnect()

@@ -3,7 +3,8 @@
 ::
 
     config.toml   versions.json   ledger.sqlite   graph.json   graph.graphml   maps.safetensors   report.html
-    graph.svg   simulation.json (while a simulation is up)   .lock (while a process runs in it)
+    graph.svg   simulation.json (while a simulation is up)   .lock (of the process that runs in it)
+    .command.lock (of a command that starts or ends one)
     agents/agent-0/checkpoint.safetensors   agents/agent-0/anchors.safetensors   ...
 """
 
@@ -21,13 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from filelock import FileLock, Timeout
 
 from agents.common.files import write_atomically
 from social_jepa.config.run_config import RunConfig, load_config
+from social_jepa.storage import simulation_file
+from social_jepa.storage.folder_lock import FolderLock, LockHeldError
+from social_jepa.storage.simulation_file import SimulationFile
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
+COMMAND_LOCK_FILE = ".command.lock"
 REPORTED = (
     "social-jepa", "ray", "torch", "numpy", "gymnasium", "miniworld", "msgspec", "safetensors", "networkx",
 )  # fmt: skip
@@ -105,13 +109,32 @@ class RunFolderInUseError(RunFolderError):
 
     Attributes:
         path: The folder.
+        holder: Description of that process; empty where it is not known.
     """
 
     path: Path
+    holder: str = ""
 
     def __str__(self) -> str:
         """Return the sentence."""
-        return f"{self.path} is in use: another process is running in it"
+        return f"{self.path} is in use: {self.holder or 'another process'} is running in it"
+
+
+@dataclass(eq=False, repr=False)
+class SimulationFileError(RunFolderError):
+    """A simulation.json that cannot be read.
+
+    Attributes:
+        path: The run folder.
+        reason: What is wrong with the file.
+    """
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.reason}: end its processes, if any run, and delete the file"
 
 
 @dataclass(eq=False, repr=False)
@@ -151,19 +174,6 @@ class NoRunError(RunFolderError):
 
 
 @dataclass(frozen=True)
-class SimulationAddress:
-    """Where the Ray of a simulation is reached.
-
-    Attributes:
-        address: "host:port"; empty for a Ray inside the process that started it.
-        session: Operating-system session of the Ray that was started for it; 0 where it joined a cluster.
-    """
-
-    address: str
-    session: int
-
-
-@dataclass(frozen=True)
 class RunFolder:
     """The files of a run folder."""
 
@@ -182,15 +192,19 @@ class RunFolder:
 
     @property
     def simulation_file(self) -> Path:
-        """Address of its simulation while it is up."""
-        return self.path / "simulation.json"
+        """Where its simulation is reached while it is up."""
+        return self.path / simulation_file.NAME
 
-    def simulation_address(self) -> SimulationAddress | None:
-        """Return the content of `simulation_file`, or None while no simulation is up."""
+    def simulation(self) -> SimulationFile | None:
+        """Return the content of `simulation_file`, or None while no simulation is up.
+
+        Raises:
+            SimulationFileError: It cannot be read.
+        """
         try:
-            return SimulationAddress(**json.loads(self.simulation_file.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
+            return simulation_file.read(self.path)
+        except ValueError as error:
+            raise SimulationFileError(self.path, str(error)) from error
 
     @property
     def config_file(self) -> Path:
@@ -217,24 +231,38 @@ class RunFolder:
         """The report, an HTML page."""
         return self.path / "report.html"
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from running in this folder; the lock of a killed process is released.
+    def acquire_lock(self) -> FolderLock:
+        """Take the lock of the process that runs here; it is released when that process ends.
 
         Raises:
             RunFolderInUseError: Another process holds it.
+            RunFolderWriteError: The folder cannot be written.
         """
-        lock = FileLock(self.path / LOCK_FILE, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RunFolderInUseError(self.path) from None
-        except (OSError, NotImplementedError):
-            pass  # a file system without locks: one process at a time is then up to the user
+        return self._acquire(LOCK_FILE)
+
+    @contextlib.contextmanager
+    def command_lock(self) -> Iterator[None]:
+        """Keep other commands from starting or ending a simulation here.
+
+        Raises:
+            RunFolderInUseError: Another process holds it.
+            RunFolderWriteError: The folder cannot be written.
+        """
+        lock = self._acquire(COMMAND_LOCK_FILE)
         try:
             yield
         finally:
             lock.release()
+
+    def _acquire(self, name: str) -> FolderLock:
+        lock = FolderLock(self.path / name)
+        try:
+            lock.acquire()
+        except LockHeldError as error:
+            raise RunFolderInUseError(self.path, error.holder) from None
+        except OSError as error:
+            raise RunFolderWriteError(self.path, "write into", str(error.strerror)) from error
+        return lock
 
     def agent(self, name: str) -> Path:
         """Folder of one agent."""
@@ -298,8 +326,8 @@ def find_running(path: Path | None) -> RunFolder:
         NotARunFolderError: That folder is no run folder.
     """
     if path is None:
-        running = [entry.parent for entry in RUNS.glob("*/simulation.json")]
-        path = max(running, key=lambda entry: (entry / "simulation.json").stat().st_mtime_ns, default=None)
+        running = [entry.parent for entry in RUNS.glob(f"*/{simulation_file.NAME}")]
+        path = max(running, key=lambda entry: (entry / simulation_file.NAME).stat().st_mtime_ns, default=None)
     if path is None:
         raise NoRunError(RUNS, True)
     return find(path)

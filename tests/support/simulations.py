@@ -22,9 +22,9 @@ QUIET = (
 TIMEOUT = 120.0
 
 
-def up(path, *settings):
+def up(path, address, *settings):
     config = load_config(overrides=[*QUIET, *settings])
-    return Simulation.up(config, create(config, path))
+    return Simulation.up(config, create(config, path), address)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def run_experiment(
         run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the folder {run.folder}: {error.strerror}") from error
-    with RunFolder.at(run.folder).lock():
+    with RunFolder.at(run.folder).command_lock():
         tasks = _make_tasks(run, fresh)
         task_results = _run_missing(run, tasks, console, workers or usable_cpus())
         results = Results(

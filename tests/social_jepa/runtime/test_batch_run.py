@@ -10,6 +10,7 @@ import threading
 import time
 from itertools import permutations
 from pathlib import Path
+from unittest import mock
 
 import networkx
 import pytest
@@ -32,8 +33,15 @@ FAILED_EVENTS = "SELECT details FROM events WHERE type = 'failed'"
 SAVING = ("training.steps=400", "training.checkpoint_every=10")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def join_ray(ray_local):
+    """Have commands join the Ray of the test session."""
+    with mock.patch.dict(os.environ, {"RAY_ADDRESS": ray_local}):
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(ray_local, tmp_path_factory):
+def finished(join_ray, tmp_path_factory):
     """Return the folder of a finished run, and the result of its command."""
     folder = RunFolder(tmp_path_factory.mktemp("whole") / "Übung eins")
     return folder, call("run", "--out", folder.path, "--json", "seed=5", *TINY)
@@ -149,7 +157,7 @@ def test_resuming_a_finished_run_renegotiates_to_the_same_graph(finished):
 def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
     folder, _ = finished
 
-    with folder.lock():
+    with folder.command_lock():
         said = call("resume", folder.path)
 
     assert said.status == 2
@@ -262,7 +270,8 @@ def test_an_error_in_a_custom_model_ends_the_run_with_its_class_step_file_and_li
 
 
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])
-def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, phase):
+def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, monkeypatch, phase):
+    monkeypatch.delenv("RAY_ADDRESS")
     process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.replay_ticks=200000")
     read = wait_for(process, phase)
     time.sleep(0.5)

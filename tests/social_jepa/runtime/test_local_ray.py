@@ -1,99 +1,110 @@
+"""A local Ray that is started and ended; programs stand for Ray where its own behavior does not matter."""
+
 import os
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 
-from social_jepa.runtime import local_ray
+from social_jepa.runtime import local_ray, session_leader
 from social_jepa.runtime.errors import LocalRayError
-from social_jepa.runtime.local_ray import processes_of, start_local_ray, stop_local_ray
-from tests.support.command import alive
+from social_jepa.runtime.local_ray import processes_of, start_local_ray
+from social_jepa.runtime.session_leader import members_of
+from social_jepa.system.process_identity import Presence
+from tests.support.simulations import until
 
-WITH_CHILDREN = "import subprocess, time; [subprocess.Popen(['sleep', '60']) for _ in '123']; time.sleep(60)"
-IGNORES_SIGTERM = """
-import signal, time
+# A session leader whose Ray is a program that opens its port and ignores SIGTERM, with a child of its own.
+STAND_IN = """
+import signal, socket, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready", flush=True)
+port = next(int(word.partition("=")[2]) for word in sys.argv if word.startswith("--port="))
+child = subprocess.Popen(["sleep", "60"])
+server = socket.create_server(("127.0.0.1", port))
 time.sleep(60)
+"""
+LEADER = """
+import sys
+from pathlib import Path
+from social_jepa.runtime import session_leader
+program = sys.argv[3]
+session_leader._command = lambda _folder, _cpus, port, _: [sys.executable, "-c", program, f"--port={port}"]
+session_leader.SessionLeader(Path(sys.argv[1]), 1).run()
 """
 
 
 @pytest.fixture
-def start_session():
-    """Start programs as leaders of new sessions, and kill those sessions at teardown."""
-    started = []
+def start(tmp_path, monkeypatch):
+    """Start local Rays with a stand-in for Ray."""
+    popen = subprocess.Popen
 
-    def start(code, **options):
-        process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **options)
-        started.append(process)
-        return process
+    def start_leader(command, **options):
+        assert command[2] == session_leader.__name__
+        return popen([sys.executable, "-c", LEADER, *command[3:], STAND_IN], **options)
 
-    yield start
-    for process in started:
-        for pid in processes_of(process.pid):
-            os.kill(pid, signal.SIGKILL)
-        process.wait()
+    def start_one():
+        with monkeypatch.context() as patch:
+            patch.setattr(local_ray.subprocess, "Popen", start_leader)
+            return start_local_ray(tmp_path, 1)
 
-
-def wait_until(ready):
-    until = time.monotonic() + 20
-    while not ready():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    return start_one
 
 
-def test_the_processes_of_a_session_are_its_leader_and_its_descendants(start_session):
-    mine, other = start_session(WITH_CHILDREN), start_session("import time; time.sleep(60)")
-    wait_until(lambda: len(processes_of(mine.pid)) == 4)
+def test_a_local_ray_runs_in_a_session_of_its_own_and_is_ended_completely(start, tmp_path):
+    mine, other = start(), start()
 
-    assert mine.pid in processes_of(mine.pid)
-    assert processes_of(other.pid) == [other.pid]
-    assert not set(processes_of(mine.pid)) & {other.pid, os.getpid()}
-    assert processes_of(2**22) == []
-
-
-def test_stopping_a_session_ends_its_processes_and_no_others(start_session):
-    mine, other = start_session(WITH_CHILDREN), start_session("import time; time.sleep(60)")
-    wait_until(lambda: len(processes_of(mine.pid)) == 4)
-    family = processes_of(mine.pid)
-
-    stop_local_ray(mine.pid)
-
-    assert not [pid for pid in family if alive(pid)]
-    assert alive(other.pid)
-    stop_local_ray(mine.pid)  # a second call finds no process
+    assert mine.leader.presence() is Presence.RUNNING
+    assert len(processes_of(mine.leader, mine.session)) == 3
+    assert processes_of(mine.leader, other.session) == []
+    mine.stop()
+    assert mine.leader.presence() is Presence.ENDED
+    assert members_of(mine.leader.pid) == []
+    assert len(processes_of(other.leader, other.session)) == 3
+    other.stop()
 
 
-def test_orphans_of_a_dead_leader_are_ended_too(start_session):
-    mine = start_session(WITH_CHILDREN)
-    wait_until(lambda: len(processes_of(mine.pid)) == 4)
-    family = processes_of(mine.pid)
-    mine.kill()
-    mine.wait()
-    assert len(processes_of(mine.pid)) == 3
+def test_a_kept_ray_outlives_its_starter_and_ends_on_sigterm(start):
+    ray = start()
+    ray.keep()
+    assert ray.leader.presence() is Presence.RUNNING
 
-    stop_local_ray(mine.pid)
+    os.kill(ray.leader.pid, signal.SIGTERM)
 
-    assert not [pid for pid in family if alive(pid)]
+    until(lambda: members_of(ray.leader.pid) == [])
 
 
-def test_a_process_that_ignores_sigterm_is_killed(start_session, monkeypatch):
-    monkeypatch.setattr(local_ray, "STOP_TIMEOUT", 0.3)
-    mine = start_session(IGNORES_SIGTERM, stdout=subprocess.PIPE, text=True)
-    assert mine.stdout.readline() == "ready\n"
+STARTER = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from social_jepa.runtime.session_leader import KEEP
+import subprocess
+process = subprocess.Popen(
+    [sys.executable, "-c", sys.argv[3], sys.argv[2], "1", sys.argv[4]],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+)
+print(process.pid, process.stdout.readline().decode().split()[0], flush=True)
+time.sleep(60)
+"""
 
-    stop_local_ray(mine.pid)
 
-    assert mine.wait(10) == -signal.SIGKILL
-    mine.stdout.close()
+def test_a_ray_ends_with_a_starter_that_is_killed_before_it_keeps_it(tmp_path):
+    root = str(Path(__file__).resolve().parents[3])
+    command = [sys.executable, "-c", STARTER, root, str(tmp_path), LEADER, STAND_IN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        number, word = starter.stdout.readline().split()
+        assert word == "address"
+        assert len(members_of(int(number))) == 3
+        starter.kill()
+
+    until(lambda: members_of(int(number)) == [])
 
 
 def test_a_ray_that_does_not_start_raises_an_error_with_its_log_file(tmp_path, monkeypatch):
     monkeypatch.setattr(local_ray.sys, "executable", "/bin/false")
     with pytest.raises(LocalRayError, match=r"^Ray did not start: .*ray\.log says why$") as error:
-        start_local_ray(1, tmp_path / "deep" / "ray.log", {})
+        start_local_ray(tmp_path / "deep", 1)
 
     assert error.value.log == tmp_path / "deep" / "ray.log"
     assert error.value.log.exists()

@@ -21,7 +21,7 @@ MIXED = (
 @pytest.fixture(scope="module")
 def finished(ray_local, tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("mixed") / "run")
-    said = call("run", "--out", folder.path, "--json", *MIXED)
+    said = call("run", "--out", folder.path, "--address", ray_local, "--json", *MIXED)
     assert said.status == 0, said.err
     return folder, json.loads(said.out)
 

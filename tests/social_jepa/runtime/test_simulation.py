@@ -30,7 +30,7 @@ OTHER_POSE = "-4.8,3.2,0,0,-35"
 @pytest.fixture(scope="module")
 def simulation(ray_local, tmp_path_factory):
     """A simulation of two agents with settled edges; tests add and remove others."""
-    started = up(tmp_path_factory.mktemp("online") / "run")
+    started = up(tmp_path_factory.mktemp("online") / "run", ray_local)
     started.wait(timeout=TIMEOUT)
     yield started
     started.down()
@@ -140,7 +140,7 @@ def test_a_refused_joiner_leaves_no_process_and_no_row(simulation, case):
             simulation.add_agent(**wanted)
 
         assert ledger.names() == names
-    assert set(cluster.names_in(simulation.folder.namespace)) == actors
+    until(lambda: set(cluster.names_in(simulation.folder.namespace)) == actors)
     assert [agent.name for agent in simulation.status()] == [
         name for name in names if name in simulation.results().graph.agents
     ]
@@ -216,7 +216,7 @@ def test_a_simulation_continues_after_its_supervisor_restarted(simulation):
         with contextlib.suppress(ClusterError):  # it is restarting
             return {agent.name: agent.pid for agent in simulation.status()} == pids
 
-    cluster.ray.kill(simulation.supervisor, no_restart=False)
+    cluster.ray.kill(cluster.find_supervisor(simulation.folder.namespace), no_restart=False)
     time.sleep(1.0)
     until(agents_are_the_same)
 

@@ -1,6 +1,4 @@
 import json
-import os
-import signal
 import subprocess
 import sys
 
@@ -11,13 +9,14 @@ from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.simulation import Simulation
+from social_jepa.storage.run_folder import RunFolder
 from tests.support.simulations import QUIET, TIMEOUT, complete, until, up
 
 pytestmark = pytest.mark.ray
 
 
 def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_local, tmp_path):
-    started = up(tmp_path / "run")
+    started = up(tmp_path / "run", ray_local)
     folder = started.folder
     started.wait(timeout=TIMEOUT)
     until(lambda: complete(started))
@@ -33,7 +32,7 @@ def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_l
         name: read_checkpoint(folder.agent(name) / "checkpoint.safetensors")[1]["step"]
         for name in ("agent-0", "agent-1")
     }
-    resumed = Simulation.resume(folder)
+    resumed = Simulation.resume(folder, ray_local)
     agents = until(lambda: [a for a in resumed.status() if a.progress] if len(resumed.status()) == 2 else [])
     until(lambda: all(agent.settled for agent in resumed.status()))
     for agent in resumed.status():
@@ -55,20 +54,21 @@ def command(*words):
 def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
     run = tmp_path / "run"
     said = json.loads(command("up", "--out", run, "--json", *QUIET))
-    session = json.loads((run / "simulation.json").read_text())["session"]
+    found = RunFolder.at(run).simulation()
+    ray = (found.leader, found.session)
     try:
         assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
-        assert len(processes_of(session)) > 2
+        assert len(processes_of(*ray)) > 2
         joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
         assert "agent-2" in command("status", "--run", run)
         assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
         command("remove-agent", "agent-2", "--run", run)
         command("down", "--run", run)
-        assert processes_of(session) == []
+        assert processes_of(*ray) == []
     finally:
-        for pid in processes_of(session):
-            os.kill(pid, signal.SIGKILL)
+        for process in processes_of(*ray):
+            process.kill()
     resumed = subprocess.run(
         [sys.executable, "-m", "social_jepa", "status", "--run", str(run)], capture_output=True, text=True
     )

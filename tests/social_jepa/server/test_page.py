@@ -22,7 +22,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def simulation(ray_local, tmp_path_factory):
     """A simulation that is up, with two agents whose edges are settled."""
-    started = up(tmp_path_factory.mktemp("page") / "run")
+    started = up(tmp_path_factory.mktemp("page") / "run", ray_local)
     try:
         started.wait(timeout=120)
         yield started

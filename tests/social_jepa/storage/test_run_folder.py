@@ -1,7 +1,4 @@
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -9,6 +6,7 @@ import pytest
 
 from agents.common.config_error import ConfigError
 from social_jepa.config.run_config import load_config
+from social_jepa.storage import simulation_file
 from social_jepa.storage.run_folder import (
     NoRunError,
     NotARunFolderError,
@@ -17,13 +15,16 @@ from social_jepa.storage.run_folder import (
     RunFolderExistsError,
     RunFolderInUseError,
     RunFolderNameError,
-    SimulationAddress,
+    RunFolderWriteError,
+    SimulationFileError,
     create,
     find,
     find_running,
     versions,
     write_json,
 )
+from social_jepa.storage.simulation_file import SimulationFile
+from social_jepa.system.process_identity import MachineIdentity
 
 CONFIG = load_config(
     overrides=["scene.renderer=toy", "seed=3", "scene.autocorrelation=[0.8]", "agents.count=3"]
@@ -132,20 +133,27 @@ def test_every_folder_has_its_own_ray_namespace(tmp_path, monkeypatch):
     assert all(name.startswith("social-jepa-run-") for name in names)
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "{}", "[]"])
-def test_a_folder_without_a_readable_address_has_no_simulation_that_is_up(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"address": "10.0.0.1:6379", "session": 7}'])
+def test_a_simulation_file_that_cannot_be_read_is_no_sign_that_nothing_runs(tmp_path, text):
     folder = create(CONFIG, tmp_path)
-    if text is not None:
-        folder.simulation_file.write_text(text)
+    assert folder.simulation() is None
+    folder.simulation_file.write_text(text)
 
-    assert folder.simulation_address() is None
+    with pytest.raises(SimulationFileError, match="end its processes, if any run, and delete the file"):
+        folder.simulation()
 
 
-def test_the_address_of_a_simulation_is_read_as_it_was_written(tmp_path):
-    folder = create(CONFIG, tmp_path)
-    write_json(folder.simulation_file, {"address": "10.0.0.1:6379", "session": 7})
+def test_where_a_simulation_is_reached_is_read_as_it_was_written_and_is_not_that_of_a_copy(tmp_path):
+    folder, copy = (create(CONFIG, tmp_path / name) for name in ("run", "copy"))
+    written = SimulationFile(
+        folder=str(folder.path), control="/tmp/x", address="10.0.0.1:6379", machine=MachineIdentity.current()
+    )
+    for each in (folder, copy):
+        simulation_file.write(each.path, written)
 
-    assert folder.simulation_address() == SimulationAddress("10.0.0.1:6379", 7)
+    assert folder.simulation() == copy.simulation() == written
+    assert written.is_of(folder.path)
+    assert not written.is_of(copy.path)
 
 
 def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path, monkeypatch):
@@ -161,46 +169,27 @@ def test_the_latest_simulation_that_is_up_is_found_and_not_a_later_run(tmp_path,
     assert find_running(Path("runs/c")).path.name == "c"
 
 
-def test_only_one_process_runs_in_a_folder(tmp_path):
+def test_only_one_process_runs_in_a_folder_and_only_one_command_starts_one(tmp_path):
     folder = create(CONFIG, tmp_path)
     again = RunFolder(folder.path)
 
-    with folder.lock(), pytest.raises(RunFolderInUseError, match="is in use"), again.lock():
-        pass
-    with again.lock():
-        assert again.config() == CONFIG
-
-
-HOLDER = """
-import sys, time
-from social_jepa.storage.run_folder import RunFolder
-with RunFolder.at(sys.argv[1]).lock():
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_lock_of_a_killed_process_is_released(tmp_path):
-    folder = create(CONFIG, tmp_path)
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
-    command = [sys.executable, "-c", HOLDER, str(folder.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as holder:
-        assert holder.stdout.readline() == "locked\n"
-        with pytest.raises(RunFolderInUseError), folder.lock():
+    lock = folder.acquire_lock()
+    with folder.command_lock():  # a command starts the process that takes the other lock
+        with pytest.raises(RunFolderInUseError, match="is in use: another process is running in it"):
+            again.acquire_lock()
+        with pytest.raises(RunFolderInUseError), again.command_lock():
             pass
-        holder.send_signal(signal.SIGKILL)
+    lock.release()
+    with again.command_lock():
+        again.acquire_lock().release()
 
-    with folder.lock():
-        pass
 
-
-@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(30, "Read-only file system")])
-def test_a_file_system_without_locks_does_not_stop_a_run(tmp_path, monkeypatch, error):
+def test_a_folder_that_cannot_be_written_is_refused_with_the_reason(tmp_path, monkeypatch):
     folder = create(CONFIG, tmp_path)
 
     def fail(self):
-        raise error
+        raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("filelock.FileLock.acquire", fail)
-    with folder.lock():
-        assert folder.config() == CONFIG
+    with pytest.raises(RunFolderWriteError, match=r"cannot write into .*: Read-only file system$"):
+        folder.acquire_lock()

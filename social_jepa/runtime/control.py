@@ -1,0 +1,249 @@
+"""The control socket of a supervisor: commands, servers and notebooks call it without joining its Ray.
+
+A process that joins a Ray ends with that Ray. So callers connect to a Unix socket instead, which the
+supervisor listens at on its own machine, in a folder that only its user may enter. Requests and replies are
+msgpack with a length in front; an error travels as the name of its class and its fields (`control_errors`).
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import socket
+import stat
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from social_jepa.runtime.control_errors import RemoteError, from_remote, to_remote
+from social_jepa.runtime.errors import SupervisorUnavailableError
+from social_jepa.system.process_identity import MachineIdentity
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BACKLOG = 128  # connections that wait to be accepted while the supervisor is busy
+LENGTH_BYTES = 8
+MAX_REQUEST_BYTES = 1 << 20
+CONNECT_TIMEOUT = 2.0  # seconds; a Unix socket accepts at once unless `BACKLOG` connections wait
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """A call of a method of the supervisor."""
+
+    method: str
+    arguments: list[Any]
+
+
+class Reply(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the method returned, or the error that it raised."""
+
+    value: msgspec.Raw = msgspec.Raw(b"\xc0")
+    error: RemoteError | None = None
+
+
+def socket_path(folder: Path) -> Path:
+    """Return the path of the control socket of a run folder's supervisor.
+
+    It is not in the run folder, because the path of a Unix socket may have 107 bytes at most. Containers that
+    share /tmp have different ones.
+    """
+    place = f"{folder} {MachineIdentity.current().pid_namespace}"
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+    return Path("/tmp") / f"social-jepa-{os.getuid()}" / name
+
+
+def _private_folder(folder: Path) -> None:
+    """Create a folder that only this user may enter.
+
+    Raises:
+        PermissionError: It exists and belongs to, or is open to, another user.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat(follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(
+            f"{folder} must be a folder that only this user may enter: delete it, or correct its mode to 0700"
+        )
+
+
+class ControlServer:
+    """Serves the methods of an object at a Unix socket, on the running event loop."""
+
+    def __init__(self, path: Path, methods: Mapping[str, Callable[..., Awaitable[Any]]]) -> None:
+        """Prepare; `start` listens.
+
+        Args:
+            path: Path of the socket.
+            methods: Coroutine functions that may be called, by name.
+        """
+        self.path = path
+        self._methods = methods
+        self._server: asyncio.Server | None = None
+        self._owner_left: Callable[[], Awaitable[Any]] | None = None
+        self._connections: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    async def start(self, owner_left: Callable[[], Awaitable[Any]] | None = None) -> None:
+        """Listen, in place of an earlier process of this supervisor.
+
+        Args:
+            owner_left: Called when the connection of a process that called ``own`` ends.
+        """
+        if self._server is not None:
+            return
+        self._owner_left = owner_left
+        _private_folder(self.path.parent)
+        self.path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=BACKLOG)
+
+    async def close(self) -> None:
+        """Stop listening, remove the socket and end all connections but that of the caller."""
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+            self.path.unlink(missing_ok=True)
+        others = [each for each in self._connections if each is not asyncio.current_task()]
+        for connection in others:
+            connection.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_owner = False
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while True:
+                request = msgspec.msgpack.decode(await _read(reader), type=Request)
+                if request.method == "own":
+                    is_owner, reply = True, Reply()
+                else:
+                    reply = await self._call(request)
+                _write(writer, msgspec.msgpack.encode(reply))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the caller has left
+        except (msgspec.DecodeError, ValueError) as error:
+            logger.warning("refused a request at the control socket: %s", error)
+        finally:
+            writer.close()
+            self._connections.discard(task)
+            if is_owner and self._owner_left is not None and not self._closed:
+                logger.warning("the process that owns this run has ended")
+                await self._owner_left()
+
+    async def _call(self, request: Request) -> Reply:
+        method = self._methods.get(request.method)
+        if method is None:
+            return Reply(error=to_remote(LookupError(f"the supervisor has no method {request.method}")))
+        try:
+            value = await method(*request.arguments)
+            return Reply(value=msgspec.Raw(msgspec.msgpack.encode(value)))
+        except Exception as error:  # the caller gets it, as it would from a call in its own process
+            if not isinstance(error, ValueError | LookupError):
+                logger.exception("%s failed", request.method)
+            return Reply(error=to_remote(error))
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
+    if length > MAX_REQUEST_BYTES:
+        raise ValueError(f"a request of {length} bytes; at most {MAX_REQUEST_BYTES} are read")
+    return await reader.readexactly(length)
+
+
+def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+
+
+class ControlClient:
+    """Calls a supervisor at its control socket; every call has a connection of its own.
+
+    Attributes:
+        path: Path of the socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path."""
+        self.path = path
+        self._owned: socket.socket | None = None
+
+    def call(self, method: str, *arguments: Any, kind: type[T] | Any = None, timeout: float = 60.0) -> Any:
+        """Call a method of the supervisor and return its value.
+
+        Args:
+            method: Name of the method.
+            arguments: Its arguments: plain values.
+            kind: Type of the value.
+            timeout: Seconds that the call may take.
+
+        Raises:
+            ValueError, LookupError: The method refused the request.
+            SupervisorFailedError: The method raised another error.
+            SupervisorUnavailableError: The supervisor does not answer.
+        """
+        try:
+            with self._connect() as connection:
+                return self._exchange(connection, Request(method, list(arguments)), kind, timeout)
+        except TimeoutError as error:
+            raise SupervisorUnavailableError(f"no reply within {timeout:g} s", True) from error
+        except OSError as error:
+            raise SupervisorUnavailableError(error.strerror or str(error)) from error
+
+    def own(self) -> None:
+        """Have the supervisor end the run when this process ends, or calls `disown`."""
+        self._owned = self._connect()
+        self._exchange(self._owned, Request("own", []), None, 10.0)
+
+    def disown(self) -> None:
+        """Close the connection of `own`."""
+        if self._owned is not None:
+            self._owned.close()
+            self._owned = None
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_TIMEOUT)
+            connection.connect(str(self.path))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _exchange(self, connection: socket.socket, request: Request, kind: Any, timeout: float) -> Any:
+        deadline = time.monotonic() + timeout
+        data = msgspec.msgpack.encode(request)
+        connection.settimeout(timeout)
+        connection.sendall(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+        length = int.from_bytes(_receive(connection, LENGTH_BYTES, deadline), "big")
+        reply = msgspec.msgpack.decode(_receive(connection, length, deadline), type=Reply)
+        if reply.error is not None:
+            raise from_remote(reply.error)
+        return msgspec.msgpack.decode(reply.value, type=kind) if kind is not None else None
+
+
+def _receive(connection: socket.socket, size: int, deadline: float) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        connection.settimeout(max(1e-3, deadline - time.monotonic()))
+        part = connection.recv(min(size - len(received), 1 << 16))
+        if not part:
+            raise ConnectionResetError("the supervisor ended during the call")
+        received += part
+    return bytes(received)
+
+
+def is_listening(path: Path) -> bool:
+    """Return whether a process listens at a control socket."""
+    with contextlib.suppress(OSError):
+        ControlClient(path)._connect().close()
+        return True
+    return False

@@ -1,0 +1,26 @@
+"""The agents of a simulation as its ledger has them, for when its supervisor does not answer."""
+
+import contextlib
+
+from social_jepa.records import AgentStatus
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import RunFolder
+
+UNKNOWN = "unknown"  # phase of an agent that nothing was heard of
+
+
+def last_known(folder: RunFolder) -> list[AgentStatus]:
+    """Return the members of a simulation, each with its newest published model and phase `UNKNOWN`."""
+    with contextlib.closing(Ledger(folder.ledger_file, read_only=True)) as ledger:
+        members, published, incarnations = ledger.members(), ledger.agents(), ledger.incarnations()
+    return [
+        AgentStatus(
+            name=member.name, kind=member.kind, pose=member.pose, teacher=member.teacher,
+            incarnation=incarnations.get(member.name, 0), phase=UNKNOWN, waiting_for="", failure=None,
+            note="",
+            progress=None, settled=False, checkpoint=model.checkpoint if model else "",
+            node=model.node if model else "", device=model.device if model else "", pid=0,
+        )
+        for member in members
+        for model in [published.get(member.name)]
+    ]  # fmt: skip

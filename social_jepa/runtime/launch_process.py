@@ -1,0 +1,71 @@
+"""The process that joins a Ray to start or end a simulation there, and then ends; run as ``python -m``.
+
+Ray ends a process that has joined it when the Ray ends. So no command, server or notebook joins: it starts
+this process, which reads one `LaunchRequest` from standard input and writes one `LaunchReply` to a pipe.
+"""
+
+import os
+import sys
+
+import msgspec
+
+from social_jepa.runtime import cluster
+from social_jepa.runtime.control import socket_path
+from social_jepa.runtime.control_errors import to_remote
+from social_jepa.runtime.errors import AlreadyUpError
+from social_jepa.runtime.launcher import LaunchReply, LaunchRequest
+from social_jepa.runtime.logs import log_to_file
+from social_jepa.storage.run_folder import RunFolder
+
+
+def launch(request: LaunchRequest) -> LaunchReply:
+    """Start the supervisor that a request describes, or end all actors of its simulation."""
+    folder = RunFolder.at(request.folder)
+    log_to_file(folder.path, "driver")
+    address = cluster.connect(request.address, request.private)
+    try:
+        if request.action == "end":
+            cluster.end(folder.namespace)
+            return LaunchReply(address=address)
+        return LaunchReply(address=address, note=_start(request, folder))
+    finally:
+        cluster.disconnect()
+
+
+def _start(request: LaunchRequest, folder: RunFolder) -> str:
+    """Start the supervisor and return how resources are shared.
+
+    Raises:
+        AlreadyUpError: The cluster has a supervisor of this folder.
+    """
+    from social_jepa.runtime.supervisor import Supervisor
+
+    if cluster.find_supervisor(folder.namespace) is not None:
+        raise AlreadyUpError(folder.path)
+    agents = folder.config().agents
+    capacity = cluster.MIN_CAPACITY if request.online else 0
+    resources = cluster.share(agents.count, agents.threads, capacity)
+    arguments = (str(folder.path), folder.namespace, request.online, resources, str(socket_path(folder.path)))
+    supervisor = cluster.start_supervisor(Supervisor, folder.namespace, *arguments)
+    try:
+        cluster.call(supervisor, "begin", idempotent=True)
+    except BaseException:
+        cluster.end(folder.namespace)
+        raise
+    return resources.note
+
+
+def main() -> None:
+    """Serve the request on standard input."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=LaunchRequest)
+    sys.path.extend(path for path in request.python_path if path not in sys.path)
+    try:
+        reply = launch(request)
+    except Exception as error:  # it crosses to the process that asked
+        reply = LaunchReply(error=to_remote(error))
+    with os.fdopen(request.reply_to, "wb") as pipe:
+        pipe.write(msgspec.json.encode(reply))
+
+
+if __name__ == "__main__":
+    main()

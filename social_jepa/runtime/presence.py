@@ -1,0 +1,51 @@
+"""Whether the simulation of a run folder is up, by simulation.json and the processes that it names."""
+
+from pathlib import Path
+
+from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
+from social_jepa.runtime.local_ray import processes_of, stop_local_ray
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.simulation_file import SimulationFile
+from social_jepa.system.process_identity import Presence
+
+
+def find_simulation(folder: RunFolder) -> SimulationFile:
+    """Return how the simulation of a folder, which is up, is reached.
+
+    Raises:
+        NotUpError: It is not up, or all of its processes have ended.
+        ElsewhereError: It is up on another host, or in a container.
+        CopiedFolderError: The folder is a copy, or was moved while its simulation was up.
+        SimulationFileError: simulation.json cannot be read.
+    """
+    found = folder.simulation()
+    if found is None:
+        raise NotUpError(folder.path)
+    if has_ended(found):
+        raise NotUpError(folder.path, True)
+    if not found.is_of(folder.path):
+        raise CopiedFolderError(folder.path, Path(found.folder))
+    if not found.machine.is_here:
+        raise ElsewhereError(folder.path, found.machine.host)
+    return found
+
+
+def has_ended(found: SimulationFile) -> bool:
+    """Return whether certainly no process of a simulation runs any more."""
+    if found.leader is None:
+        return False  # its processes are those of a cluster
+    if found.leader.presence() is Presence.ENDED:
+        return not processes_of(found.leader, found.session)
+    return False
+
+
+def end_remaining(folder: RunFolder) -> None:
+    """End what remains of the local Ray of a folder's simulation, and delete simulation.json.
+
+    Raises:
+        NotUpError, ElsewhereError, CopiedFolderError, SimulationFileError: See `find_simulation`.
+    """
+    found = find_simulation(folder)
+    if found.leader is not None:
+        stop_local_ray(found.leader, found.session)
+    folder.simulation_file.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Simulations on local Rays of their own, beside other programs of the machine that use Ray."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime.errors import AlreadyUpError, NotUpError
+from social_jepa.runtime.local_ray import processes_of
+from social_jepa.runtime.presence import find_simulation
+from social_jepa.runtime.session_leader import members_of
+from social_jepa.runtime.simulation import Simulation
+from social_jepa.server.client import SimulationClient
+from social_jepa.storage.run_folder import RunFolder, RunFolderInUseError, create
+from tests.support.simulations import QUIET, TIMEOUT, until
+
+pytestmark = pytest.mark.ray
+
+AUTO = """
+import ray
+try:
+    ray.init("auto", logging_level="ERROR")
+    print("joined", ray.get_runtime_context().gcs_address)
+except ConnectionError:
+    print("none found")
+"""
+OWN = """
+import ray
+for attempt in range(5):  # Ray gives itself 30 seconds to start, which a busy machine may exceed
+    try:
+        ray.init(num_cpus=1, logging_level="ERROR", include_dashboard=False, object_store_memory=80_000_000)
+        break
+    except Exception as error:
+        assert "timed out during startup" in str(error)
+print(ray.cluster_resources()["CPU"])
+"""
+
+
+def python(code):
+    """Run a program in a process of its own, and return its last line."""
+    environ = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def make(path, *settings):
+    config = load_config(overrides=[*QUIET, *settings])
+    return config, create(config, path)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two simulations that one process has started, each on a local Ray."""
+    folder = tmp_path_factory.mktemp("two")
+    started = [Simulation.up(*make(folder / name)) for name in ("first", "second")]
+    yield started
+    for each in started:
+        if each.folder.simulation_file.exists():
+            each.down()
+
+
+def test_each_simulation_of_a_process_has_a_ray_of_its_own_and_the_process_joins_none(two):
+    import ray
+
+    first, second = (find_simulation(each.folder) for each in two)
+
+    assert first.address != second.address
+    assert first.leader != second.leader
+    assert not ray.is_initialized() or ray.get_runtime_context().gcs_address not in (
+        first.address, second.address,
+    )  # fmt: skip
+    for each in two:
+        assert [agent.name for agent in each.status()] == ["agent-0", "agent-1"]
+        with pytest.raises(AlreadyUpError):
+            Simulation.resume(each.folder)
+        with pytest.raises(RunFolderInUseError):
+            each.folder.acquire_lock()
+
+
+def test_other_programs_of_the_machine_do_not_find_them(two):
+    joined = python(AUTO)
+
+    assert joined not in [f"joined {find_simulation(each.folder).address}" for each in two]
+
+
+def test_other_programs_start_rays_of_their_own_beside_them(two):
+    assert python(OWN) == "1.0"
+
+
+def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_resumed(two):
+    simulation = two[1]
+    client = SimulationClient(simulation.folder)
+    until(lambda: len(client.status().agents) == 2)
+    found = find_simulation(simulation.folder)
+
+    assert simulation.down() == []
+
+    assert processes_of(found.leader, found.session) == []
+    assert members_of(found.leader.pid) == []
+    until(lambda: client.status() == ([], ""))
+    with pytest.raises(NotUpError, match="is not up"):
+        client.call(lambda each: each.status())
+    assert [agent.name for agent in two[0].status()] == ["agent-0", "agent-1"]
+    two[1] = Simulation.resume(simulation.folder)
+    until(lambda: [agent.incarnation for agent in client.status().agents] == [2, 2])
+    with pytest.raises(NotUpError):  # of a simulation that is down, at once and in our words
+        Simulation.attach(RunFolder.at(simulation.folder.path.parent / "none"))
+
+
+def test_a_simulation_whose_ray_was_killed_is_said_to_have_ended_and_can_be_resumed(two):
+    simulation = two[0]
+    simulation.wait(timeout=TIMEOUT)
+    found = find_simulation(simulation.folder)
+    for process in processes_of(found.leader, found.session):
+        process.kill()
+    until(lambda: not processes_of(found.leader, found.session))
+
+    with pytest.raises(NotUpError, match="was up, but its processes have ended"):
+        Simulation.attach(simulation.folder)
+    two[0] = Simulation.resume(simulation.folder)
+    agents = until(lambda: [a for a in two[0].status() if a.progress and a.progress.step >= 60])
+    assert {agent.incarnation for agent in agents} == {2}

@@ -1,0 +1,170 @@
+"""What is done to processes that simulation.json names, with processes that stand for those of a Ray."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
+from social_jepa.runtime.local_ray import SESSION_VARIABLE, processes_of
+from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.presence import end_remaining, find_simulation
+from social_jepa.runtime.session_leader import members_of
+from social_jepa.runtime.simulation import Simulation
+from social_jepa.storage import simulation_file
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import create
+from social_jepa.storage.simulation_file import SimulationFile
+from social_jepa.system.process_identity import MachineIdentity, ProcessIdentity
+from tests.support.command import alive, call
+
+LEADER = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return create(load_config(), tmp_path / "run")
+
+
+@pytest.fixture
+def start():
+    """Start leaders of sessions with one child each; all are killed at teardown."""
+    started = []
+
+    def start_leader(session):
+        environ = {**os.environ, SESSION_VARIABLE: session}
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEADER], start_new_session=True, env=environ, stdout=subprocess.PIPE
+        )
+        started.append(process)
+        process.stdout.readline()
+        return process
+
+    yield start_leader
+    for process in started:
+        for each in processes_of_session(process.pid):
+            os.kill(each, 9)
+        process.wait()
+        process.stdout.close()
+
+
+def processes_of_session(number):
+    return [process.pid for process in members_of(number)]
+
+
+def write(folder, leader, session, machine=None, original=None):
+    content = SimulationFile(
+        folder=str(original or folder.path), control=str(folder.path / "no-socket"), address="127.0.0.1:1",
+        machine=machine or MachineIdentity.current(), leader=leader, session=session,
+    )  # fmt: skip
+    simulation_file.write(folder.path, content)
+
+
+def test_a_leader_and_all_of_its_session_are_ended(folder, start):
+    leader, other = start("mine"), start("other")
+    identity = ProcessIdentity.of(leader.pid)
+    write(folder, identity, "mine")
+    assert len(processes_of(identity, "mine")) == 2
+    assert find_simulation(folder).leader == identity
+
+    end_remaining(folder)
+
+    leader.wait(10)
+    assert processes_of_session(leader.pid) == []
+    assert len(processes_of_session(other.pid)) == 2
+    assert not folder.simulation_file.exists()
+
+
+def test_orphans_of_a_dead_leader_are_found_and_ended(folder, start):
+    leader = start("mine")
+    identity = ProcessIdentity.of(leader.pid)
+    write(folder, identity, "mine")
+    leader.kill()
+    leader.wait()
+    assert len(processes_of(identity, "mine")) == 1
+
+    assert find_simulation(folder).session == "mine"
+    end_remaining(folder)
+
+    assert processes_of_session(leader.pid) == []
+
+
+@pytest.mark.parametrize("command", ["down", "resume"])
+def test_a_process_that_got_the_number_of_the_leader_is_left_alone(folder, start, command, monkeypatch):
+    """The simulation has ended, and the number of its session was given to an innocent process."""
+    innocent = start("innocent")
+    identity = ProcessIdentity.of(innocent.pid)
+    write(folder, msgspec.structs.replace(identity, started=identity.started - 1000), "mine")
+
+    with pytest.raises(NotUpError, match="was up, but its processes have ended"):
+        find_simulation(folder)
+    if command == "down":
+        said = call("down", "--run", folder.path)
+        assert (said.status, folder.simulation_file.exists()) == (0, False)
+        assert "its processes had ended before" in said.err
+    else:
+        with pytest.raises(NotUpError):
+            end_remaining(folder)
+
+    assert len(processes_of_session(innocent.pid)) == 2
+
+
+def test_the_simulation_of_a_folder_is_not_touched_through_a_copy(folder, start, tmp_path):
+    leader = start("mine")
+    copy = create(load_config(), tmp_path / "copy")
+    for each in (folder, copy):
+        write(each, ProcessIdentity.of(leader.pid), "mine", original=folder.path)
+
+    for use in (find_simulation, end_remaining, Simulation.attach, Simulation.resume):
+        with pytest.raises(CopiedFolderError, match=r"has the simulation\.json of"):
+            use(copy)
+    said = call("down", "--run", copy.path)
+    assert (said.status, said.out) == (2, "")
+    assert str(folder.path) in said.err
+    assert alive(leader.pid)
+    assert find_simulation(folder).leader.pid == leader.pid
+
+
+def test_a_simulation_of_another_machine_or_container_is_not_touched(folder, start):
+    leader = start("mine")
+    identity = ProcessIdentity.of(leader.pid)
+    elsewhere = msgspec.structs.replace(identity.machine, host="node-7", pid_namespace="pid:[7]")
+    write(folder, msgspec.structs.replace(identity, machine=elsewhere), "mine", elsewhere)
+
+    for use in (find_simulation, end_remaining, Simulation.attach, Simulation.resume):
+        with pytest.raises(ElsewhereError, match="is up on node-7"):
+            use(folder)
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        record_start(ledger, folder.config(), folder, "started", online=True)
+    for words in (("down", "--run"), ("status", "--run"), ("resume",), ("add-agent", "--run")):
+        said = call(*words, folder.path)
+        assert (said.status, said.out) == (2, "")
+        assert "is up on node-7" in said.err
+    assert alive(leader.pid)
+    assert folder.simulation_file.exists()
+
+
+def test_after_a_reboot_nothing_runs_any_more(folder, start):
+    leader = start("mine")
+    identity = ProcessIdentity.of(leader.pid)
+    earlier = msgspec.structs.replace(identity.machine, boot="an earlier boot")
+    write(folder, msgspec.structs.replace(identity, machine=earlier), "mine", earlier)
+
+    with pytest.raises(NotUpError, match="its processes have ended"):
+        find_simulation(folder)
+    assert alive(leader.pid)
+
+
+def test_an_unreadable_simulation_file_ends_nothing(folder):
+    folder.simulation_file.write_text(json.dumps({"session": os.getpid(), "address": ""}), encoding="utf-8")
+
+    said = call("down", "--run", folder.path)
+
+    assert said.status == 2
+    assert "delete the file" in said.err
+    assert folder.simulation_file.exists()
