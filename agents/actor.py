@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from agents.common.device import check_device
 from agents.failure import Failure
 from agents.logs import log_to_file
 from agents.protocol.channel import RayTransport
@@ -168,13 +169,20 @@ def _log_start(name: str, incarnation: int, device: str) -> None:
 
 def _lower_priority() -> None:
     """Give the calling thread, which trains, a lower priority than threads of any process that reply."""
+    if sys.platform != "linux":
+        return  # only Linux gives priorities to threads
     thread = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS))
 
 
 def _select_device(wanted: str) -> str:
-    """Return the wanted torch device, or for "auto" the one that Ray assigned to this actor."""
+    """Return the wanted torch device, or for "auto" the one that Ray assigned to this actor.
+
+    Raises:
+        ConfigError: This machine has no such device.
+    """
     if wanted != "auto":
+        check_device(wanted)
         return wanted
     # an actor without GPUs may still see every GPU, so only Ray's own list counts; Ray has already
     # narrowed CUDA_VISIBLE_DEVICES to it, so the first visible one is ours

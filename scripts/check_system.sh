@@ -1,5 +1,6 @@
 #!/bin/sh
-# Are the system libraries here that MiniWorld draws with? Silent when they are.
+# Is this Linux, and are the system libraries here that MiniWorld draws with? Silent when they are.
+# With --system-only it asks the first question alone, before anything is installed.
 # When they are not: install them if that needs no password, else print the line that does.
 set -eu
 
@@ -26,7 +27,18 @@ list_missing() {
     has_drivers || printf ' OpenGL-drivers'
 }
 
-if [ "$(uname -s)" != Linux ]; then exit 0; fi
+case "$(uname -s)" in
+    Linux) ;;
+    Darwin)
+        echo "macOS is not tested, and MiniWorld cannot draw here: give every run scene.renderer=toy." >&2
+        exit 0
+        ;;
+    *)
+        echo "Social-JEPA runs on Linux; on Windows, run it inside WSL 2." >&2
+        exit 1
+        ;;
+esac
+if [ "${1-}" = --system-only ]; then exit 0; fi
 missing=$(list_missing)
 if [ -z "$missing" ]; then exit 0; fi
 

@@ -24,9 +24,18 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
+    """Import a public name on first use (PEP 562).
+
+    Raises:
+        UnfitMachineError: The system is not supported, or another file hides one of our packages.
+    """
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from social_jepa.system.check import require
+    from social_jepa.system.host_checks import check_system
+    from social_jepa.system.imports import check_imports
+
+    require(check_system(), check_imports())
     return getattr(importlib.import_module(_MODULES[name]), name)
 
 

@@ -27,6 +27,10 @@ from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
 from social_jepa.runtime.logs import log_to_stderr
+from social_jepa.system.check import UnfitMachineError, require
+from social_jepa.system.host_checks import check_system
+from social_jepa.system.imports import check_imports
+from social_jepa.system.matplotlib_cache import set_matplotlib_cache
 from social_jepa.system.signals import raise_on_signals, signal_of
 
 app = typer.Typer(
@@ -44,13 +48,17 @@ app.add_typer(experiment)
 
 @app.callback()
 def configure(
+    context: typer.Context,
     verbose: Annotated[
         bool,
         typer.Option("--verbose", "-v", help="Log to stderr what is going on."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing to stderr but errors.")] = False,
 ) -> None:
-    """Set what is written to stderr."""
+    """Set what is written to stderr, and refuse to run where nothing can work; doctor says why in full."""
+    if context.invoked_subcommand != "doctor":
+        require(check_system(), check_imports())
+    set_matplotlib_cache()
     if verbose and quiet:
         raise typer.BadParameter("choose --verbose or --quiet, not both")
     log_to_stderr(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
@@ -79,6 +87,7 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped, or bring a simulation up again, from the agents' checkpoints."""
+    from social_jepa.runtime.preflight import check_before_start
     from social_jepa.runtime.simulation import was_simulation
     from social_jepa.storage.run_folder import find
 
@@ -86,6 +95,7 @@ def resume(
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return
+    check_before_start(folder.config(), address)
     _run_batch(folder.config(), folder, address, True, as_json)
 
 
@@ -158,16 +168,16 @@ def report(run: RunPath = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Check OpenGL, Ray, devices and versions; print a remedy for each failed check."""
+def doctor(address: Address = None, as_json: AsJson = False) -> None:
+    """Check this machine, and the Ray cluster if one is named; print a remedy for each failed check."""
     from social_jepa.cli.tables import print_checks
     from social_jepa.system.doctor import checks
 
-    found = checks()
     if as_json:
+        found = list(checks(address))
         print_json({"checks": [check.__dict__ for check in found]})
     else:
-        print_checks(found)
+        found = print_checks(checks(address))
     raise typer.Exit(0 if all(check.ok for check in found) else 1)
 
 
@@ -236,6 +246,12 @@ def main() -> None:
         number = signal_of(interrupt)
         typer.echo(f"social-jepa: interrupted by {Signals(number).name}", err=True)
         sys.exit(128 + number)
+    except UnfitMachineError as error:  # first: the modules that describe other errors may not be importable
+        typer.echo(f"social-jepa: {error}", err=True)
+        sys.exit(1)
+    except ImportError as error:  # a package of ours or of others was overwritten or half removed
+        typer.echo(f"social-jepa: {error}: run social-jepa doctor, or install it again", err=True)
+        sys.exit(1)
     except (
         ValueError,
         LookupError,

@@ -29,6 +29,8 @@ def describe(error: Exception) -> str:
                 f"{error}: an address is written host:port, for example 10.0.0.1:6379; ray status on the "
                 "head node prints it, and without --address and RAY_ADDRESS a local Ray is started"
             )
+        case RayUnavailableError(address=""):
+            return f"{error}; social-jepa doctor checks what it needs"
         case RayUnavailableError():
             return f"{error}; run social-jepa doctor, or check the address with ray status"
         case LocalRayError():

@@ -53,10 +53,11 @@ def new_run(
     """Create the folder of a new run; return it with the address of the Ray cluster to join, if any.
 
     Raises:
-        ConfigError, AddressError, RunFolderError: The settings, the address or the folder cannot be used; no
-            folder is created.
+        ConfigError, AddressError, RunFolderError, UnfitMachineError: The settings, the address, the folder or
+            this machine cannot be used; no folder is created.
     """
     from social_jepa.config.run_config import QUICK, load_config
+    from social_jepa.runtime.preflight import check_before_start
     from social_jepa.storage.run_folder import RunFolderExistsError, create
 
     resolved = load_config(config, settings or [], QUICK if quick else None)
@@ -65,6 +66,7 @@ def new_run(
         from social_jepa.runtime.cluster import check_address
 
         check_address(address)  # before there is a folder
+    check_before_start(resolved, address)
     try:
         return create(resolved, out), address
     except RunFolderExistsError as error:

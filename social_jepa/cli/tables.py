@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.system.doctor import Check
+from social_jepa.system.check import Check
 
 if TYPE_CHECKING:
     from social_jepa.records import (
@@ -148,14 +148,16 @@ def print_answer(answer: "QueryAnswer") -> None:
         console.print(f"picture    {answer.picture}", soft_wrap=True)
 
 
-def print_checks(checks: Iterable[Check]) -> None:
-    """Print the doctor's checks; a failed one is followed by its remedy."""
-    console = make_console()
+def print_checks(checks: Iterable[Check]) -> list[Check]:
+    """Print the doctor's checks as they come, a failed one with its remedy; return them."""
+    console, found = make_console(), []
     for check in checks:
+        found.append(check)
         mark = "[green]ok[/]   " if check.ok else "[red]FAIL[/] "
         console.print(f"{mark}  {check.name:<22} {escape(check.found)}", soft_wrap=True)
         if not check.ok:
             console.print(f"       [bold]remedy:[/] {escape(check.remedy)}", soft_wrap=True)
+    return found
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -1,13 +1,14 @@
-"""Logging of a run: records on stderr, and a rotating file for each process in the run folder."""
+"""Logging of a run: records on stderr, and a rotating file for each process in the run folder.
+
+The command line imports this before it has checked that nothing hides the package `agents`.
+"""
 
 import logging
 import sys
 from pathlib import Path
 from typing import TextIO
 
-from agents import logs
-
-PACKAGES = (*logs.PACKAGES, "social_jepa")  # not the root logger: Ray and torch log there
+PACKAGES = ("agents", "alignment", "env", "social_jepa")  # not the root logger: Ray and torch log there
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -37,6 +38,8 @@ def stderr_level() -> int:
 
 def log_to_file(folder: Path, process: str) -> None:
     """Append INFO records to ``logs/<process>.log`` in a run folder, in place of an earlier file."""
+    from agents import logs
+
     _install(logs.file_handler(log_path(folder, process)), "file", logging.INFO)
 
 

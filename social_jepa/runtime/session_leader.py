@@ -54,7 +54,7 @@ class SessionLeader:
         signal.signal(signal.SIGTERM, self._on_signal)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
-        temporary = Path(tempfile.mkdtemp(prefix="sj-", dir=os.environ.get("RAY_TMPDIR") or "/tmp"))
+        temporary = Path(tempfile.mkdtemp(prefix="sj-", dir=machine.ray_folder()))
         try:
             address = self._start(temporary)
             if address:

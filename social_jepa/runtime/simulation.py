@@ -24,6 +24,7 @@ from social_jepa.runtime.errors import (
 )
 from social_jepa.runtime.launcher import launch
 from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation
 from social_jepa.runtime.start import STATUS_TIMEOUT, started, status_of
 from social_jepa.storage.ledger import Ledger
@@ -76,13 +77,17 @@ class Simulation:
         Raises:
             AddressError, ClusterError, LocalRayError: Ray does not answer.
             AlreadyUpError, RunFolderInUseError: The folder is in use.
+            UnfitMachineError, ConfigError: This machine cannot run it; no folder is created.
         """
+        check_before_start(config, address)
         return cls._start(config, folder or create(config, None), address, "started")
 
     @classmethod
     def resume(cls, folder: RunFolder, address: str | None = None) -> "Simulation":
         """Bring a simulation up again, every agent from its newest checkpoint; see `up`."""
-        return cls._start(folder.config(), folder, address, "resumed")
+        config = folder.config()
+        check_before_start(config, address)
+        return cls._start(config, folder, address, "resumed")
 
     @classmethod
     def attach(cls, folder: RunFolder) -> "Simulation":

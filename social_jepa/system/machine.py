@@ -5,6 +5,7 @@ Granted, not built in: an affinity mask and control groups may allow less than t
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from social_jepa.system import cgroups
@@ -20,6 +21,11 @@ def is_listening(address: str, seconds: float = 2.0) -> bool:
     except (OSError, ValueError, OverflowError):  # OverflowError: a port above 65535
         return False
     return True
+
+
+def ray_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the folder that a local Ray creates its temporary folder in."""
+    return environ.get("RAY_TMPDIR") or "/tmp"
 
 
 def usable_cpus(root: Path = ROOT) -> int:

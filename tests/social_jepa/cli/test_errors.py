@@ -37,7 +37,7 @@ DEATH = replace(FAILURE, cause="process_died", type="", message="it was killed",
 CASES = [
     (AddressError("here"), 2, "no Ray cluster answers at here: an address is written host:port"),
     (RayUnavailableError("a:1", "timeout"), 1, "the Ray cluster at a:1 does not answer (timeout); run"),
-    (RayUnavailableError("", "timeout"), 1, "a local Ray does not answer (timeout)"),
+    (RayUnavailableError("", "timeout"), 1, "a local Ray does not answer (timeout); social-jepa doctor"),
     (SupervisorUnavailableError("it died"), 1, "the supervisor of the simulation does not answer (it died)"),
     (SupervisorFailedError("disk full"), 1, "the supervisor of the simulation failed: disk full"),
     (LocalRayError(Path("ray.log")), 1, "Ray did not start: ray.log says why; social-jepa doctor"),

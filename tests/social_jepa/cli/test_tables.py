@@ -4,7 +4,7 @@ from rich.console import Console
 
 from social_jepa.cli.tables import print_checks, print_graph
 from social_jepa.records import replace
-from social_jepa.system.doctor import Check
+from social_jepa.system.check import Check
 
 
 def printed(show, thing, width=200):

@@ -1,0 +1,26 @@
+"""What is checked before a run starts anything or creates its folder: only what is cheap to find out."""
+
+import os
+
+from agents.common.device import check_device
+from social_jepa.config.run_config import RunConfig
+from social_jepa.system.check import require
+from social_jepa.system.host_checks import check_system, check_tasks, check_temporary_folder
+from social_jepa.system.imports import check_imports
+
+
+def check_before_start(config: RunConfig, address: str | None) -> None:
+    """Raise an error if a run would fail for a reason that is known already.
+
+    Args:
+        config: Settings of the run.
+        address: Ray cluster to join; by default RAY_ADDRESS, else a local Ray.
+
+    Raises:
+        UnfitMachineError: A check fails without which Ray or its workers cannot start.
+        ConfigError: This machine has no such torch device.
+    """
+    require(check_system(), check_imports(current_folder=True))
+    if (address or os.environ.get("RAY_ADDRESS") or "local") == "local":
+        require(check_temporary_folder(), check_tasks(config.agents.count))
+        check_device(config.agents.device)

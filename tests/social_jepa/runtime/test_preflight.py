@@ -1,0 +1,88 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from agents.common.config_error import ConfigError
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime.preflight import check_before_start
+from social_jepa.runtime.simulation import Simulation
+from social_jepa.system.check import UnfitMachineError
+from tests.support.command import TINY, call
+
+LONG = f"/tmp/{'x' * 65}"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("verb", ["run", "up"])
+def test_a_temporary_folder_too_long_for_ray_is_refused_before_anything_starts(here, monkeypatch, verb):
+    monkeypatch.setenv("RAY_TMPDIR", LONG)
+    said = call(verb, *TINY)
+
+    assert said.status == 1
+    assert said.err.startswith(f"social-jepa: temporary folder: {LONG} has 70 letters")
+    assert "set RAY_TMPDIR to another folder" in said.err
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["run", "up"])
+def test_a_device_that_is_not_there_is_refused_before_anything_starts(here, monkeypatch, verb):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    said = call(verb, *TINY, "agents.device=cuda")
+
+    assert said.status == 2
+    assert "agents.device='cuda': torch has cpu" in said.err
+    assert not list(here.iterdir())
+
+
+def test_the_python_interface_refuses_before_it_creates_a_folder(here, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="torch has cpu"):
+        Simulation.up(load_config(overrides=[*TINY, "agents.device=cuda:0"]))
+
+    monkeypatch.setenv("RAY_TMPDIR", LONG)
+    with pytest.raises(UnfitMachineError, match="RAY_TMPDIR"):
+        Simulation.up(load_config(overrides=TINY))
+    assert not list(here.iterdir())
+
+
+def test_a_cluster_has_temporary_folders_and_devices_of_its_own(monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", LONG)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    config = load_config(overrides=[*TINY, "agents.device=cuda"])
+
+    check_before_start(config, "10.0.0.1:6379")
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    check_before_start(config, None)
+    with pytest.raises(UnfitMachineError):
+        check_before_start(config, "local")
+
+
+LIMITED = f"""
+import os, psutil, resource
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime.preflight import check_before_start
+
+config = load_config(overrides={TINY!r})
+os.setgid(65534); os.setuid(65534)  # root is exempt from the limit
+resource.setrlimit(resource.RLIMIT_NPROC, (120, 120))
+try:
+    check_before_start(config, None)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_too_few_processes_for_ray_are_refused(here):
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
+
+    assert done.stdout.startswith("processes: "), done.stderr
+    assert "(ulimit -u), 260 needed for 2 agents; raise that limit by" in done.stdout
