@@ -1,10 +1,12 @@
 """Mathematics of latent spaces: which subspace two agents share, the map between them, and its score.
 
-Functions of tensors: nothing here imports scenes, models or messages. Row vectors throughout,
+Functions of tensors or NumPy arrays: nothing here imports scenes, models or messages. Row vectors throughout,
 ``z_j ~ z_i @ W_ij + b``. In reading order:
 
+    arrays        tensors and NumPy arrays of callers, and the error for those that cannot be used
     anchors       ticks of the shared scene, and one agent's embeddings of them
     core          the slow subspace of one latent space, which its agent finds alone
+    collapse      whether latents still follow what they encode
     linear_map    one affine map: apply, compose, invert
     fit           maps from paired anchors: ridge, Procrustes, robust
     score         held-out scores of a map, and the scores of shuffled pairs

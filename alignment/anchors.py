@@ -8,14 +8,17 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from alignment.arrays import AlignmentError, check_devices, check_finite, to_integers, to_tensor
+
 
 @dataclass(frozen=True, eq=False)
 class AnchorSet:
     """One agent's embeddings of a set of ticks, one row per tick.
 
     Attributes:
-        ids: K distinct ticks; equal ids in two sets name the same tick of the scene.
-        vectors: [K, D], columns sorted by predictability, see `alignment.core.find_core`.
+        ids: K distinct ticks, of any integer type; equal ids in two sets name the same tick of the scene.
+        vectors: [K, D], columns sorted by predictability, see `alignment.core.find_core`; a NumPy array
+            becomes a tensor.
         core_dim: Number of leading columns that are the core, 0 to D.
     """
 
@@ -24,19 +27,22 @@ class AnchorSet:
     core_dim: int
 
     def __post_init__(self) -> None:
-        """Raise ValueError for parts that contradict each other."""
+        """Raise AlignmentError for parts that contradict each other."""
+        object.__setattr__(self, "ids", to_integers(self.ids, "ticks"))
+        object.__setattr__(self, "vectors", to_tensor(self.vectors, "vectors"))
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
-            raise ValueError(
-                f"anchors need one row per tick: {len(self.ids)} ticks, vectors {tuple(self.vectors.shape)}"
+            raise AlignmentError(
+                f"anchors need one row per tick: {len(self.ids)} ticks, vectors {tuple(self.vectors.shape)}",
+                "pass vectors [K, D] for K ticks",
             )
         if len(set(self.ids)) != len(self.ids):
-            raise ValueError("an anchor tick is listed twice; list each tick once")
+            raise AlignmentError("an anchor tick is listed twice", "list each tick once")
         if not 0 <= self.core_dim <= self.vectors.shape[1]:
-            raise ValueError(
-                f"core_dim must lie between 0 and the {self.vectors.shape[1]} columns, got {self.core_dim}"
+            raise AlignmentError(
+                f"core_dim must lie between 0 and the {self.vectors.shape[1]} columns, got {self.core_dim}",
+                "take it from the CoreBasis",
             )
-        if not torch.isfinite(self.vectors).all():
-            raise ValueError("an anchor holds a value that is not finite; check the encoder that made it")
+        check_finite(self.vectors, "the anchors", "check the encoder that made it")
 
     def rows(self, ticks: Iterable[int]) -> list[int]:
         """Return the row of each of these ticks; ticks may repeat.
@@ -45,7 +51,10 @@ class AnchorSet:
             KeyError: A tick is not in the set.
         """
         row = {tick: index for index, tick in enumerate(self.ids)}
-        return [row[tick] for tick in ticks]
+        wanted = to_integers(ticks, "ticks")
+        if missing := sorted(set(wanted) - row.keys()):
+            raise KeyError(f"ticks {missing[:5]} are not among the {len(row)} anchors; encode them first")
+        return [row[tick] for tick in wanted]
 
     def core(self) -> Tensor:
         """Return the core columns of every anchor, [K, core_dim]."""
@@ -53,7 +62,11 @@ class AnchorSet:
 
 
 def shared(a: AnchorSet, b: AnchorSet) -> tuple[Tensor, Tensor]:
-    """Return the rows of ticks in both sets, [K, D_a] and [K, D_b], in ascending order of tick."""
+    """Return the rows of ticks in both sets, [K, D_a] and [K, D_b], in ascending order of tick.
+
+    K is 0 where the two have no tick in common; a map then cannot be fitted.
+    """
+    check_devices(first=a.vectors, second=b.vectors)
     row_in_a = {tick: row for row, tick in enumerate(a.ids)}
     row_in_b = {tick: row for row, tick in enumerate(b.ids)}
     both = sorted(row_in_a.keys() & row_in_b.keys())
@@ -75,14 +88,14 @@ def choose_ticks(pool: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
         seed: The joint seed of the two peers.
 
     Raises:
-        ValueError: The count is negative, or larger than the pool.
+        AlignmentError: The count is negative or larger than the pool, or a tick is no whole number.
     """
-    ticks = set(pool)
+    ticks = set(to_integers(pool, "ticks"))
     if count < 0:
-        raise ValueError(f"cannot choose {count} anchors; request zero or more")
+        raise AlignmentError(f"cannot choose {count} anchors", "request zero or more")
     if count > len(ticks):
-        raise ValueError(
-            f"more anchors than ticks: {count} of {len(ticks)} requested; enlarge the pool or request fewer"
+        raise AlignmentError(
+            f"more anchors than ticks: {count} of {len(ticks)} requested", "enlarge the pool or request fewer"
         )
 
     def hash_of(tick: int) -> tuple[bytes, int]:
@@ -95,6 +108,11 @@ def digest_ids(ids: Iterable[int]) -> bytes:
     """Return an eight-byte digest of a set of ticks, by which two peers check that they mean the same one.
 
     The order of the ticks does not matter. The digest detects mistakes, not malicious peers.
+
+    Raises:
+        AlignmentError: A tick is no whole number of 64 bits.
     """
-    ticks = sorted(ids)
+    ticks = sorted(to_integers(ids, "ticks"))
+    if ticks and not -(2**63) <= ticks[0] <= ticks[-1] < 2**63:
+        raise AlignmentError("a tick does not fit into 64 bits", "count ticks from the start of the scene")
     return blake2b(struct.pack(f"<{len(ticks)}q", *ticks), digest_size=8).digest()

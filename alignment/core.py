@@ -13,6 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from alignment.arrays import AlignmentError, Array, check_devices, check_finite, like, to_tensor
+
 # Variance below this share of the mean square is rounding: a spread below a millionth of the magnitude.
 ROUNDING: Final = 1e-12
 
@@ -39,16 +41,27 @@ class CoreBasis:
     spectrum: Tensor
     core_dim: int
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Return coordinates of latents, [..., D] -> [..., D]: white, rotated, most predictable first."""
-        return (z.to(self.transform.dtype) - self.mean) @ self.transform
+    def __call__(self, z: Array) -> Array:
+        """Return coordinates of latents, [..., D] -> [..., D]: white, rotated, most predictable first.
 
-    def core(self, z: Tensor) -> Tensor:
+        Raises:
+            AlignmentError: The latents have another dimension, or are no array of real numbers.
+        """
+        rows = to_tensor(z, "latents")
+        if rows.shape[-1:] != self.mean.shape:
+            raise AlignmentError(
+                f"this basis takes latents of {len(self.mean)} dimensions, got {tuple(rows.shape)}",
+                "pass latents of the encoder that it was found for",
+            )
+        check_devices(basis=self.mean, latents=rows)
+        return like((rows.to(self.transform.dtype) - self.mean) @ self.transform, z)
+
+    def core(self, z: Array) -> Array:
         """Return core coordinates of latents, [..., D] -> [..., core_dim]."""
         return self(z)[..., : self.core_dim]
 
 
-def find_core(z: Tensor, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
+def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
     r"""Return the basis that sorts a latent space by how well each coordinate predicts its next value (tICA).
 
     Among unit-variance directions w, ``w^T C_1 w`` is the autocorrelation, so the most predictable ones are
@@ -68,7 +81,7 @@ def find_core(z: Tensor, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
         ridge: r relative to the mean eigenvalue of C_0.
 
     Raises:
-        ValueError: Fewer than two consecutive ticks, or values that are not finite.
+        AlignmentError: Fewer than two consecutive ticks, or values that are not finite.
     """
     before, after = _steps(z)
     rows = torch.cat([before, after])
@@ -98,7 +111,7 @@ def lagged_covariances(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     return covariance, lagged
 
 
-def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
+def core_gap(spectrum: Array, floor: float = 0.1) -> int:
     r"""Return the number of leading autocorrelations that form the core, 0 to D.
 
     Values at or below the floor are never core. Above it the core ends at the first drop between neighbors
@@ -111,7 +124,8 @@ def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
         spectrum: [D], lag-1 autocorrelations in any order.
         floor: Autocorrelation that counts as none.
     """
-    above = spectrum[spectrum > floor].sort(descending=True).values
+    values = to_tensor(spectrum, "a spectrum")
+    above = values[values > floor].sort(descending=True).values
     if len(above) < 2:
         return len(above)
     count = torch.arange(1, len(above), dtype=above.dtype)
@@ -122,7 +136,7 @@ def core_gap(spectrum: Tensor, floor: float = 0.1) -> int:
     return int(found.int().argmax()) + 1 if found.any() else len(above)
 
 
-def autocorrelations(z: Tensor, basis: CoreBasis) -> Tensor:
+def autocorrelations(z: Array, basis: CoreBasis) -> Array:
     """Return the lag-1 autocorrelation of each coordinate of a basis on other data, [D].
 
     On data that the basis was not found on, the spectrum is unbiased. A constant coordinate has
@@ -137,17 +151,17 @@ def autocorrelations(z: Tensor, basis: CoreBasis) -> Tensor:
     a, b = before - mean, after - mean
     variance = (a.square() + b.square()).mean(0) / 2
     scale = (before.square() + after.square()).mean(0) / 2
-    return torch.where(variance > ROUNDING * scale, (a * b).mean(0) / variance, 0.0)
+    return like(torch.where(variance > ROUNDING * scale, (a * b).mean(0) / variance, 0.0), z)
 
 
-def resort_basis(basis: CoreBasis, z: Tensor) -> CoreBasis:
+def resort_basis(basis: CoreBasis, z: Array) -> CoreBasis:
     """Return the axes of a basis sorted by how predictable each is on other data, with the core found anew.
 
     Args:
         basis: Axes to keep.
         z: [T, D] or [N, T, D], data that the axes were not found on.
     """
-    spectrum = autocorrelations(z, basis)
+    spectrum = autocorrelations(to_tensor(z, "latents"), basis)
     order = spectrum.argsort(descending=True)
     spectrum = spectrum[order]
     return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum))
@@ -167,7 +181,7 @@ def noise_edge(pairs: int, dim: int) -> float:
     return ((2 * dim) ** 0.5 + 2) / pairs**0.5
 
 
-def effective_rank(z: Tensor) -> float:
+def effective_rank(z: Array) -> float:
     """Return the effective number of dimensions of latents, ``exp(-sum p log p)`` (Roy and Vetterli 2007).
 
     p are the eigenvalues of the covariance as shares of their sum: D when all are equal, 1 on a line, and 0
@@ -175,8 +189,15 @@ def effective_rank(z: Tensor) -> float:
 
     Args:
         z: [..., D]; all leading axes are rows.
+
+    Raises:
+        AlignmentError: It holds no row, or a value that is not finite.
     """
-    rows = z.reshape(-1, z.shape[-1]).double()
+    rows = to_tensor(z, "latents")
+    if rows.ndim < 2 or not rows.numel():
+        raise AlignmentError(f"a rank needs rows [..., D], got {tuple(rows.shape)}", "encode more ticks")
+    check_finite(rows, "latents", "check the encoder that made it")
+    rows = rows.reshape(-1, rows.shape[-1]).double()
     variance = torch.linalg.svdvals(rows - rows.mean(0)).square()
     if not varies(rows):
         return 0.0
@@ -190,15 +211,16 @@ def varies(rows: Tensor) -> bool:
     return bool((rows - rows.mean(0)).square().sum() > ROUNDING * rows.square().sum())
 
 
-def _steps(z: Tensor) -> tuple[Tensor, Tensor]:
+def _steps(latents: Array) -> tuple[Tensor, Tensor]:
     """Return the rows that have a successor and their successors, [n, D] each, in float64."""
+    z = to_tensor(latents, "latents")
     if z.ndim not in (2, 3) or z.shape[-2] < 2 or z.numel() == 0:
-        raise ValueError(
+        raise AlignmentError(
             "predictability needs [T, D] or segments [N, T, D] of at least two consecutive ticks, "
-            f"got {tuple(z.shape)}"
+            f"got {tuple(z.shape)}",
+            "pass latents in the order of their ticks, without gaps",
         )
-    if not torch.isfinite(z).all():
-        raise ValueError("a latent holds a value that is not finite; check the encoder that made it")
+    check_finite(z, "latents", "check the encoder that made it")
     z = z.double()
     return z[..., :-1, :].reshape(-1, z.shape[-1]), z[..., 1:, :].reshape(-1, z.shape[-1])
 

@@ -6,8 +6,9 @@ The fits take K pairs (x_k, y_k), embeddings of the same ticks by two agents, an
     procrustes   (semi-)orthogonal   keeps lengths and angles: as many pairs as dimensions suffice
     robust       the same, from the pairs that agree with each other: tolerates bad rows of a peer
 
-Every fit takes one problem [K, D] or a batch of P problems [P, K, D], computes in float64, and centers both
-sides, so that the bias maps mean to mean.
+Every fit takes one problem [K, D] or a batch of P problems [P, K, D], as tensors or NumPy arrays, computes in
+float64, and centers both sides, so that the bias maps mean to mean. The map of one problem states the rank of
+its pairs and the number of directions that they leave undetermined (`LinearMap`).
 """
 
 import math
@@ -16,20 +17,37 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from alignment.arrays import AlignmentError, AnyArray, check_devices, check_finite, to_tensor
+from alignment.core import ROUNDING
 from alignment.linear_map import LinearMap
 
 Fit = Callable[[Tensor, Tensor], LinearMap]
 
 
-def check_pairs(source: Tensor, target: Tensor) -> None:
-    """Raise ValueError unless source is [K, D_i] and target [K, D_j], or both carry one leading axis [P]."""
-    shapes = f"got {tuple(source.shape)} and {tuple(target.shape)}"
-    if source.ndim not in (2, 3) or source.ndim != target.ndim or source.shape[:-1] != target.shape[:-1]:
-        raise ValueError(f"pairs must be [K, D_i] and [K, D_j] with one K, or [P, K, D] with one P; {shapes}")
-    if source.shape[-2] == 0:
-        raise ValueError(f"a map needs at least one pair; {shapes}; exchange more anchors")
-    if not (torch.isfinite(source).all() and torch.isfinite(target).all()):
-        raise ValueError("a pair holds a value that is not finite; drop that row before fitting")
+def check_pairs(source: AnyArray, target: AnyArray) -> tuple[Tensor, Tensor]:
+    """Return pairs as tensors, once they are found to be pairs that a map can be fitted on or scored by.
+
+    Args:
+        source: [K, D_i] or [P, K, D_i], of any real type: a tensor or a NumPy array.
+        target: [K, D_j] or [P, K, D_j]; row k of both is the same tick.
+
+    Raises:
+        AlignmentError: They are no arrays of real numbers, their shapes do not match, there is no pair, they
+            lie on different devices, or a value is not finite.
+    """
+    x, y = to_tensor(source, "source"), to_tensor(target, "target")
+    shapes = f"got {tuple(x.shape)} and {tuple(y.shape)}"
+    if x.ndim not in (2, 3) or x.ndim != y.ndim or x.shape[:-1] != y.shape[:-1]:
+        raise AlignmentError(
+            f"pairs must be [K, D_i] and [K, D_j] with one K, or [P, K, D] with one P, {shapes}",
+            "give both one row for each shared tick, as alignment.anchors.shared does",
+        )
+    if x.shape[-2] == 0:
+        raise AlignmentError(f"a map needs at least one pair, {shapes}", "exchange more anchors")
+    check_devices(source=x, target=y)
+    for name, rows in (("source", x), ("target", y)):
+        check_finite(rows, name, "drop that row from both sides")
+    return x, y
 
 
 def center(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +75,7 @@ def solve_ridge(gram: Tensor, cross: Tensor, ridge: float) -> Tensor:
     return torch.linalg.solve(gram + strength * torch.eye(len(gram)).to(gram), cross)
 
 
-def fit_ridge(source: Tensor, target: Tensor, ridge: float = 4.0) -> LinearMap:
+def fit_ridge(source: AnyArray, target: AnyArray, ridge: float = 4.0) -> LinearMap:
     r"""Return the linear map of least squared error with an L2 penalty on its weight.
 
     Solves, for centered X and Y, ``min |X W - Y|_F^2 + lambda |W|_F^2``, whose normal equations are
@@ -72,12 +90,16 @@ def fit_ridge(source: Tensor, target: Tensor, ridge: float = 4.0) -> LinearMap:
         target: [K, D_j] or [P, K, D_j], Y.
         ridge: Strength of the penalty in pairs, above 0.
 
+    Directions of the source that the pairs do not span are mapped to zero, so that they predict the mean.
+
     Raises:
-        ValueError: The shapes do not match, values are not finite, or the ridge is not positive.
+        AlignmentError: These are no pairs (`check_pairs`), or the ridge is not positive.
     """
-    check_pairs(source, target)
+    source, target = check_pairs(source, target)
     if not ridge > 0:
-        raise ValueError(f"ridge must be above 0 to keep the map finite, got {ridge}; 1e-9 is nearly none")
+        raise AlignmentError(
+            f"ridge must be above 0 to keep the map finite, got {ridge}", "1e-9 is nearly none"
+        )
     x, x_mean = center(source)
     y, y_mean = center(target)
     scatter = x.mT @ x  # [..., D_i, D_i]
@@ -85,10 +107,14 @@ def fit_ridge(source: Tensor, target: Tensor, ridge: float = 4.0) -> LinearMap:
     strength = (ridge * variance).clamp_min(torch.finfo(torch.float64).tiny)
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     factor = torch.linalg.cholesky(scatter + strength[..., None, None] * eye)
-    return _map_through_means(torch.cholesky_solve(x.mT @ y, factor), x_mean, y_mean)
+    weight = torch.cholesky_solve(x.mT @ y, factor)
+    rank = None
+    if source.ndim == 2:
+        rank = int((torch.linalg.eigvalsh(scatter) > ROUNDING * source.double().square().sum()).sum())
+    return _map_through_means(weight, x_mean, y_mean, rank, x.shape[-1])
 
 
-def fit_procrustes(source: Tensor, target: Tensor, centered: bool = True) -> LinearMap:
+def fit_procrustes(source: AnyArray, target: AnyArray, centered: bool = True) -> LinearMap:
     r"""Return the rotation or reflection that best maps source onto target.
 
     Solves, for centered X and Y, ``min |X Q - Y|_F`` over ``Q Q^T = I`` (or ``Q^T Q = I`` when D_i > D_j).
@@ -99,24 +125,33 @@ def fit_procrustes(source: Tensor, target: Tensor, centered: bool = True) -> Lin
     and the argument above holds; into a smaller one it projects, ``|X Q|`` does depend on Q, and U V^T is
     the minimum when X is white, as cores are, and otherwise the best-correlated projection.
 
+    Where a value of S is zero the pairs leave a direction undetermined: any Q that differs there alone has
+    the same error. The map counts them as `LinearMap.undetermined`.
+
     Args:
         source: [K, D_i] or [P, K, D_i], X.
         target: [K, D_j] or [P, K, D_j], Y.
         centered: Whether to center on the means of these pairs. Whitened cores are already centered, on
             thousands of ticks: their origins correspond, and no pair is spent on estimating them.
+
+    Raises:
+        AlignmentError: These are no pairs (`check_pairs`).
     """
-    check_pairs(source, target)
+    source, target = check_pairs(source, target)
     x, x_mean = center(source)
     y, y_mean = center(target)
     if not centered:
         x, y = source.double(), target.double()
         x_mean, y_mean = torch.zeros_like(x_mean), torch.zeros_like(y_mean)
-    u, _, vt = torch.linalg.svd(x.mT @ y, full_matrices=False)
-    return _map_through_means(u @ vt, x_mean, y_mean)
+    u, s, vt = torch.linalg.svd(x.mT @ y, full_matrices=False)
+    rank = None
+    if source.ndim == 2:
+        rank = int((s > ROUNDING**0.5 * _rounded_size(source, target, x, y)).sum())
+    return _map_through_means(u @ vt, x_mean, y_mean, rank, s.shape[-1])
 
 
 def fit_robust(
-    source: Tensor, target: Tensor, rounds: int = 10, keep: float = 0.7, centered: bool = True
+    source: AnyArray, target: AnyArray, rounds: int = 10, keep: float = 0.7, centered: bool = True
 ) -> LinearMap:
     r"""Return the Procrustes map of the pairs that agree with each other, ignoring outliers.
 
@@ -133,10 +168,13 @@ def fit_robust(
         centered: As for `fit_procrustes`.
 
     Raises:
-        ValueError: rounds is negative, or keep is outside (0, 1].
+        AlignmentError: These are no pairs (`check_pairs`), rounds is negative, or keep is outside (0, 1].
     """
     if rounds < 0 or not 0 < keep <= 1:
-        raise ValueError(f"robust fitting needs rounds >= 0 and 0 < keep <= 1, got {rounds} and {keep}")
+        raise AlignmentError(
+            f"robust fitting got rounds={rounds} and keep={keep}", "choose rounds >= 0 and 0 < keep <= 1"
+        )
+    source, target = check_pairs(source, target)
     found = fit_procrustes(source, target, centered)
     pairs, smaller = source.shape[-2], min(source.shape[-1], target.shape[-1])
     kept = min(pairs, max(math.ceil(keep * pairs), smaller + 1))
@@ -147,7 +185,24 @@ def fit_robust(
     return found
 
 
-def _map_through_means(weight: Tensor, x_mean: Tensor, y_mean: Tensor) -> LinearMap:
-    """Return the map with this weight that sends the mean of the source to that of the target."""
+def _rounded_size(source: Tensor, target: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return what the rounding of ``X^T Y`` is relative to: the rows were rounded before centering."""
+    norm = torch.linalg.matrix_norm
+    return norm(source.double()) * norm(y) + norm(x) * norm(target.double())
+
+
+def _map_through_means(
+    weight: Tensor, x_mean: Tensor, y_mean: Tensor, rank: int | None, directions: int
+) -> LinearMap:
+    """Return the map with this weight that sends the mean of the source to that of the target.
+
+    Args:
+        weight: [..., D_i, D_j].
+        x_mean: [..., 1, D_i].
+        y_mean: [..., 1, D_j].
+        rank: Number of directions that the pairs determine; None for a stack.
+        directions: Number of directions that a fit determines at best.
+    """
     bias = y_mean - x_mean @ weight  # [..., 1, D_j]
-    return LinearMap(weight, bias if weight.ndim == 3 else bias.squeeze(0))
+    undetermined = None if rank is None else directions - rank
+    return LinearMap(weight, bias if weight.ndim == 3 else bias.squeeze(0), rank, undetermined)

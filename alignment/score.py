@@ -8,6 +8,9 @@ of W are the canonical correlations c, and
 
 An isometry has all c near 1. Each score is compared with its shuffled-pair null, its value for unrelated
 agents. Degenerate sets get the worst score, never NaN: a collapsed agent must not score well.
+
+Sets are tensors or NumPy arrays of any real type, and arrays are returned in the type that was given. Every
+score raises `alignment.arrays.AlignmentError` for sets that `alignment.fit.check_pairs` refuses.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from alignment.arrays import AlignmentError, Array, check_generator, like, to_tensor
 from alignment.core import ROUNDING, varies
 from alignment.fit import center, check_pairs
 from alignment.linear_map import LinearMap
@@ -23,7 +27,7 @@ Score = Callable[[Tensor, Tensor], float | Tensor]
 Pairs = tuple[Tensor, Tensor]  # [K, D_i] and [K, D_j]: row k of both is the same tick
 
 
-def r2(predicted: Tensor, target: Tensor) -> float:
+def r2(predicted: Array, target: Array) -> float:
     """Return the share of the target's variance, pooled over dimensions, that the prediction explains.
 
     ``1 - sum |y - f|^2 / sum |y - mean y|^2``: 1 is perfect, 0 the mean as prediction, -1 a random rotation
@@ -33,114 +37,170 @@ def r2(predicted: Tensor, target: Tensor) -> float:
         predicted: f, [K, D].
         target: y, [K, D].
     """
-    check_pairs(predicted, target)
-    return float(r2_each(predicted[None], target)[0])
+    f, y = _same_shape(predicted, target)
+    return float(_r2_each(f[None], y)[0])
 
 
-def r2_each(predicted: Tensor, target: Tensor) -> Tensor:
+def r2_each(predicted: Array, target: Array) -> Array:
     """Return the R2 (see `r2`) of several predictions of one target, [P, K, D] and [K, D] -> [P]."""
+    f, y = to_tensor(predicted, "predicted"), to_tensor(target, "target")
+    f, y = _same_shape(f, y.expand(len(f), *y.shape) if f.ndim == 3 and y.ndim == 2 else y)
+    return like(_r2_each(f, y[0]), predicted)
+
+
+def _r2_each(predicted: Tensor, target: Tensor) -> Tensor:
     if not varies(target):
-        return torch.zeros(len(predicted), dtype=torch.float64)
+        return torch.zeros(len(predicted), dtype=torch.float64, device=target.device)
     error, total = (target.double() - predicted).square().sum((-2, -1)), center(target)[0].square().sum()
     return 1 - error / total
 
 
-def spectrum(source: Tensor, target: Tensor) -> Tensor:
+def _same_shape(predicted: Array, target: Array) -> tuple[Tensor, Tensor]:
+    """Return predictions and targets as tensors; unlike pairs they lie in one space."""
+    f, y = check_pairs(predicted, target)
+    if f.shape != y.shape:
+        raise AlignmentError(
+            f"predictions and targets differ in their dimensions, got {tuple(f.shape)} and {tuple(y.shape)}",
+            "map the source first: r2(found(source), target)",
+        )
+    return f, y
+
+
+def spectrum(source: Array, target: Array) -> Array:
     r"""Return the singular values of the least-squares map, descending, [min(K, D_i, D_j)].
 
     Both sets should be white. As ``W = X^+ Y = V S^-1 U^T Y`` and V rotates only the source, they are those
     of ``S^-1 U^T Y``. With K <= D_i a map fits anything, as the null then shows.
     """
-    check_pairs(source, target)
-    u, inverse = _directions(source)
-    return torch.linalg.svdvals(inverse[:, None] * (u.T @ center(target)[0]))
+    x, y = _one_set(source, target)
+    u, inverse = _directions(x)
+    return like(torch.linalg.svdvals(inverse[:, None] * (u.T @ center(y)[0])), source)
 
 
-def canonical_correlations(source: Tensor, target: Tensor) -> Tensor:
+def canonical_correlations(source: Array, target: Array) -> Array:
     r"""Return the cosines between the two column spaces, descending, [min(K, D_i, D_j)] (Hotelling 1936).
 
     They are the `spectrum` after both sets are whitened on these pairs: singular values of ``U_x^T U_y``. A
     direction without variance has correlation 0.
     """
-    check_pairs(source, target)
-    return torch.linalg.svdvals(_directions(source)[0].T @ _directions(target)[0])
+    x, y = _one_set(source, target)
+    return like(torch.linalg.svdvals(_directions(x)[0].T @ _directions(y)[0]), source)
 
 
-def kappa(values: Tensor) -> float:
+def kappa(values: Array) -> float:
     """Return the condition number c_max / c_min of a spectrum: infinite when it is empty or reaches 0."""
-    if values.numel() == 0 or values.min() <= 0:
+    c = to_tensor(values, "a spectrum").double()
+    if c.numel() == 0 or not c.min() > 0:
         return float("inf")
-    return float(values.max() / values.min())
+    return float(c.max() / c.min())
 
 
-def isometry_deviation(values: Tensor) -> float:
+def isometry_deviation(values: Array) -> float:
     """Return ``sqrt(mean (1 - c^2)^2)``: 0 for an isometry, 1 for unrelated or empty spaces."""
-    if values.numel() == 0:
+    c = to_tensor(values, "a spectrum")
+    if c.numel() == 0:
         return 1.0
-    return float((1 - values.double().square()).square().mean().sqrt())
+    return float((1 - c.double().square()).square().mean().sqrt())
 
 
-def linear_cka(source: Tensor, target: Tensor) -> float:
+def linear_cka(source: Array, target: Array) -> float:
     r"""Return the centered kernel alignment ``|X^T Y|^2 / (|X^T X| |Y^T Y|)`` (Kornblith et al. 2019).
 
     Sets of many dimensions and few pairs score high without being related; a constant set scores 0.
     """
-    check_pairs(source, target)
-    if not (varies(source) and varies(target)):
+    x, y = _one_set(source, target)
+    if not (varies(x) and varies(y)):
         return 0.0
-    x, y = center(source)[0], center(target)[0]
+    x, y = center(x)[0], center(y)[0]
     norm = torch.linalg.matrix_norm
     return float(norm(x.T @ y).square() / (norm(x.T @ x) * norm(y.T @ y)))
 
 
-def mutual_knn(source: Tensor, target: Tensor, k: int = 10) -> float:
+def mutual_knn(source: Array, target: Array, k: int = 10) -> float:
     """Return the mean share of a row's k nearest neighbors that both spaces have in common (Huh et al. 2024).
 
     Chance is k / (K - 1); k is at most K - 1. A constant set scores 0.
     """
-    check_pairs(source, target)
-    k = min(k, len(source) - 1)
-    if k < 1 or not (varies(source) and varies(target)):
+    x, y = _one_set(source, target)
+    k = min(k, len(x) - 1)
+    if k < 1 or not (varies(x) and varies(y)):
         return 0.0
     first, second = (
-        _distances(rows, rows).fill_diagonal_(torch.inf).topk(k, largest=False).indices
-        for rows in (source, target)
+        _distances(rows, rows).fill_diagonal_(torch.inf).topk(k, largest=False).indices for rows in (x, y)
     )  # [K, k] each
     agreed = (first[:, :, None] == second[:, None, :]).sum()
-    return float(agreed / (k * len(source)))
+    return float(agreed / (k * len(x)))
 
 
-def retrieval_at(predicted: Tensor, target: Tensor, k: int = 1) -> float:
+def retrieval_at(predicted: Array, target: Array, k: int = 1) -> float:
     """Return the share of predictions whose target is among the k nearest of all K targets.
 
     Distances are Euclidean; chance is k / K. Ties count as misses, so a constant set scores 0.
     """
-    check_pairs(predicted, target)
-    distance = _distances(predicted, target)
+    f, y = _one_set(*_same_shape(predicted, target))
+    distance = _distances(f, y)
     rank = (distance <= distance.diagonal()[:, None]).sum(1)
     return float((rank <= k).double().mean())
 
 
-def cycle_error(maps: Sequence[LinearMap], points: Tensor) -> float:
-    """Return ``sum |path(z) - z|^2 / sum |z|^2`` around a cycle of maps: 0 consistent, about 2 unrelated."""
-    back = points.double()
+def cycle_error(maps: Sequence[LinearMap], points: Array) -> float:
+    """Return ``sum |path(z) - z|^2 / sum |z|^2`` around a cycle of maps: 0 consistent, about 2 unrelated.
+
+    Args:
+        maps: Maps in order; the last one leads back to the space of the points.
+        points: [K, D] in the source space of the first map.
+
+    Raises:
+        AlignmentError: A map takes another dimension than the one before it returns, or the last one does not
+            lead back.
+    """
+    start = back = to_tensor(points, "points").double()
     for step in maps:
         back = step(back)
-    error, size = (back - points).square().sum(), points.double().square().sum()
+    if back.shape != start.shape:
+        raise AlignmentError(
+            f"these maps lead from {start.shape[-1]} dimensions to {back.shape[-1]}",
+            "end the cycle with a map into the space that it starts in",
+        )
+    error, size = (back - start).square().sum(), start.square().sum()
     return float(error / size) if size > 0 else (0.0 if error == 0 else float("inf"))
 
 
-def shuffle_pairs(target: Tensor, generator: torch.Generator) -> Tensor:
+def shuffle_pairs(target: Array, generator: torch.Generator) -> Array:
     """Return the rows in a random order: only the pairing is lost."""
-    return target[torch.randperm(len(target), generator=generator)]
+    check_generator(generator)
+    rows = to_tensor(target, "target")
+    return like(rows[torch.randperm(len(rows), generator=generator).to(rows.device)], target)
 
 
 def shuffled_null(
-    source: Tensor, target: Tensor, score_fn: Score, generator: torch.Generator, rounds: int = 5
-) -> Tensor:
-    """Return the score of shuffled pairs, one per round, [rounds, ...]."""
-    scores = [score_fn(source, shuffle_pairs(target, generator)) for _ in range(rounds)]
-    return torch.stack([torch.as_tensor(score, dtype=torch.float64) for score in scores])
+    source: Array, target: Array, score_fn: Score, generator: torch.Generator, rounds: int = 5
+) -> Array:
+    """Return the score of shuffled pairs, one per round, [rounds, ...].
+
+    Args:
+        source: [K, D_i].
+        target: [K, D_j].
+        score_fn: Returns the score of two sets, as the functions of this module do; it gets tensors.
+        generator: Source of the shuffles.
+        rounds: How many, at least 1.
+    """
+    if rounds < 1:
+        raise AlignmentError(f"a null of {rounds} rounds is empty", "choose rounds >= 1")
+    x, y = check_pairs(source, target)
+    scores = [score_fn(x, shuffle_pairs(y, generator)) for _ in range(rounds)]
+    return like(torch.stack([torch.as_tensor(score, dtype=torch.float64) for score in scores]), source)
+
+
+def _one_set(source: Array, target: Array) -> tuple[Tensor, Tensor]:
+    """Return pairs as tensors, [K, D_i] and [K, D_j]: these scores take no stack."""
+    x, y = check_pairs(source, target)
+    if x.ndim != 2:
+        raise AlignmentError(
+            f"this score takes one set of pairs, got stacks {tuple(x.shape)} and {tuple(y.shape)}",
+            "score the sets of a stack one by one",
+        )
+    return x, y
 
 
 def _directions(rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from alignment.arrays import AlignmentError, AnyArray, check_devices, check_finite, to_tensor
 from alignment.fit import fit_procrustes, fit_robust
 from alignment.linear_map import LinearMap
 
@@ -32,7 +33,8 @@ class Universe:
 
     Attributes:
         consensus: [K, D], the shared ticks in the common space.
-        maps: Map of each agent's core into the common space, by name.
+        maps: Map of each agent's core into the common space, by name; `LinearMap.undetermined` counts the
+            directions of the core that the shared ticks leave undetermined.
     """
 
     consensus: Tensor
@@ -49,7 +51,7 @@ class Universe:
                 raise KeyError(f"{name} is not in this universe: add it with join()")
         return self.maps[source].then(self.maps[target].inverse())
 
-    def join(self, name: str, core: Tensor, keep: float = 1.0) -> "Universe":
+    def join(self, name: str, core: AnyArray, keep: float = 1.0) -> "Universe":
         """Return the universe with one more agent; the maps of the others do not change.
 
         Args:
@@ -58,17 +60,28 @@ class Universe:
             keep: Share of the rows to keep, as for `fit_universe`.
 
         Raises:
-            ValueError: The core has not one row for each tick.
+            AlignmentError: The core has not one row for each tick, is larger than the common space, or does
+                not vary.
         """
-        if core.ndim != 2 or len(core) != len(self.consensus):
-            raise ValueError(
-                f"{name} needs one row for each of the {len(self.consensus)} shared ticks, "
-                f"got {tuple(core.shape)}"
+        _check_keep(keep)
+        given = to_tensor(core, f"the core of {name}")
+        check_devices(consensus=self.consensus, core=given)
+        rows = _check_core(given, name)
+        ticks, dim = self.consensus.shape
+        if len(rows) != ticks:
+            raise AlignmentError(
+                f"{name} needs one row for each of the {ticks} shared ticks, got {tuple(rows.shape)}",
+                "encode the ticks of the consensus, in their order",
             )
-        return Universe(self.consensus, {**self.maps, name: _fit(core, self.consensus, keep)})
+        if rows.shape[1] > dim:
+            raise AlignmentError(
+                f"the core of {name} has {rows.shape[1]} dimensions and the common space {dim}",
+                "fit the universe again with fit_universe and all agents",
+            )
+        return Universe(self.consensus, {**self.maps, name: _fit(rows, self.consensus, keep)})
 
 
-def fit_universe(cores: Mapping[str, Tensor], keep: float = 1.0) -> Universe:
+def fit_universe(cores: Mapping[str, AnyArray], keep: float = 1.0) -> Universe:
     """Return the common space of several agents; the module describes the method.
 
     The largest core sets its dimension, and the first agent of that size its axes: a universe is determined
@@ -81,13 +94,20 @@ def fit_universe(cores: Mapping[str, Tensor], keep: float = 1.0) -> Universe:
             consensus are trimmed (`fit.fit_robust`) and do not influence it.
 
     Raises:
-        ValueError: There are fewer than two agents, or the cores differ in their number of ticks.
+        AlignmentError: There are fewer than two agents, the cores differ in their number of ticks, a core
+            does not vary, or holds a value that is not finite.
     """
-    rows = {core.shape[:1] for core in cores.values()}
-    if len(cores) < 2 or len(rows) != 1 or any(core.ndim != 2 for core in cores.values()):
-        shapes = {name: tuple(core.shape) for name, core in cores.items()}
-        raise ValueError(f"a universe needs embeddings of the same ticks by two or more agents, got {shapes}")
-    embeddings = {name: core.double() for name, core in cores.items()}
+    _check_keep(keep)
+    given = {name: to_tensor(core, f"the core of {name}") for name, core in cores.items()}
+    if given:
+        check_devices(**given)
+    embeddings = {name: _check_core(core, name) for name, core in given.items()}
+    if len(embeddings) < 2 or len({len(core) for core in embeddings.values()}) != 1:
+        shapes = {name: tuple(core.shape) for name, core in embeddings.items()}
+        raise AlignmentError(
+            f"a universe needs embeddings of the same ticks by two or more agents, got {shapes}",
+            "encode the same ticks with every agent",
+        )
     consensus = max(embeddings.values(), key=lambda core: core.shape[1])
     size = torch.stack([core.square().sum() for core in embeddings.values()]).mean().sqrt()
     last = torch.inf
@@ -101,6 +121,25 @@ def fit_universe(cores: Mapping[str, Tensor], keep: float = 1.0) -> Universe:
         center = _center(mapped, keep)
         consensus = center * size / torch.linalg.matrix_norm(center).clamp_min(1e-300)
     return Universe(consensus, maps)
+
+
+def _check_keep(keep: float) -> None:
+    if not 0 < keep <= 1:
+        raise AlignmentError(f"a universe cannot keep {keep} of the rows", "choose keep above 0, up to 1")
+
+
+def _check_core(core: Tensor, name: str) -> Tensor:
+    """Return the core of an agent as a float64 tensor [K, D]."""
+    rows = core.double()
+    if rows.ndim != 2 or not rows.numel():
+        raise AlignmentError(
+            f"the core of {name} is {tuple(rows.shape)}",
+            f"pass [K, D] for K shared ticks, or leave {name} out if it has no core",
+        )
+    check_finite(rows, f"the core of {name}", "check the encoder that made it")
+    if not rows.any():
+        raise AlignmentError(f"the core of {name} is zero at all ticks", f"leave {name} out: it collapsed")
+    return rows
 
 
 def _fit(core: Tensor, consensus: Tensor, keep: float) -> LinearMap:

@@ -19,6 +19,7 @@ from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
+from alignment.linear_map import LinearMap
 from alignment.status import Status
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at
@@ -218,13 +219,15 @@ class Negotiation:
         maps, score = score_edge(fit_pair, heldout_pair, core_dims, generator, ridge=self.config.ridge)
         budgets = [anchors for anchors in BUDGETS if anchors <= len(fit)]
         curve = budget_curve(fit_pair, heldout_pair, budgets, core_dims, generator)
-        status, reason = self._decide(score, core_dims)
+        status, reason = self._decide(score, core_dims, maps.core)
         return self._record_edge(
             offer, status, reason, score=score, map=maps.full, core_map=maps.core, budget=tuple(curve),
             anchors=len(fit), heldout=len(heldout), core_dims=core_dims,
         )  # fmt: skip
 
-    def _decide(self, score: EdgeScore, core_dims: tuple[int, int]) -> tuple[Status, str]:
+    def _decide(
+        self, score: EdgeScore, core_dims: tuple[int, int], core_map: LinearMap
+    ) -> tuple[Status, str]:
         strongest, chance = score.spectrum[0], score.null_spectrum[0]
         if strongest <= chance:
             return Status.REFUSED, (
@@ -236,11 +239,17 @@ class Negotiation:
                 f"held-out R2 {score.r2_core:.2f} between the cores does not exceed that of shuffled pairs "
                 f"({score.null_r2:.2f}) by negotiation.min_r2_margin={self.config.min_r2_margin:g}"
             )
+        remarks = []
         if core_dims[0] != core_dims[1]:
-            return Status.ACCEPTED, (
+            remarks.append(
                 f"the cores differ: {core_dims[0]} dimensions at the source, {core_dims[1]} at the target"
             )
-        return Status.ACCEPTED, ""
+        if core_map.undetermined:
+            remarks.append(
+                f"the anchors leave {core_map.undetermined} of {min(core_dims)} directions of the map "
+                "undetermined: raise negotiation.anchors"
+            )
+        return Status.ACCEPTED, "; ".join(remarks)
 
     def _record_edge(self, offer: Offer, status: Status, reason: str, **result: object) -> Verdict:
         score = result.get("score")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.fit import fit_procrustes, fit_ridge, fit_robust
+from alignment.linear_map import LinearMap
 from alignment.score import r2
 
 # d, anchors, and the relative errors to reach: clean, corrupted Procrustes, corrupted trimmed Procrustes.
@@ -219,3 +220,73 @@ def test_uncentered_procrustes_between_white_spaces_needs_fewer_pairs():
     torch.testing.assert_close(through_origin.weight, truth)
     assert not through_origin.bias.any()
     assert (centered.weight - truth).norm() > 0.1  # one direction short: a reflection fits as well
+
+
+def of_rank(generator, rank, dim, pairs):
+    return normal(generator, pairs, rank) @ normal(generator, rank, dim)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    ("ticks", "centered", "rank"), [(4, True, 3), (4, False, 4), (6, True, 5), (6, False, 6), (1, True, 0)]
+)
+def test_few_ticks_repeated_often_determine_no_more_than_those_ticks(ticks, centered, rank, dtype):
+    generator = torch.Generator().manual_seed(0)
+    rows, truth = normal(generator, ticks, 6), rotation(generator, 6)
+    source = rows.repeat(64, 1).to(dtype)
+
+    target = (source.double() @ truth).to(dtype)
+
+    found = fit_procrustes(source, target, centered=centered)
+    assert (found.rank, found.undetermined) == (rank, 6 - rank)
+    assert f"rank {rank}, {6 - rank} undetermined" in repr(found)
+    assert fit_robust(source, target, centered=centered).rank <= rank  # it trims whole ticks
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("side", ["source", "target", "both"])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_pairs_of_rank_three_of_six_leave_three_directions_undetermined(side, offset, dtype):
+    generator = torch.Generator().manual_seed(0)
+    flat, full = of_rank(generator, 3, 6, 200), normal(generator, 200, 6)
+    source, target = {"source": (flat, full), "target": (full, flat), "both": (flat, flat)}[side]
+    source, target = (source + offset).to(dtype), (target + offset).to(dtype)
+
+    found = fit_procrustes(source, target)
+    assert (found.rank, found.undetermined) == (3, 3)
+    ridge = fit_ridge(source, target)
+    assert ridge.undetermined == (0 if side == "target" else 3)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 6), st.integers(1, 20), st.integers(-8, 8))
+@settings(max_examples=60, deadline=None)
+def test_directions_are_counted_in_any_unit_and_are_those_a_second_map_may_change(
+    seed, source_dim, target_dim, pairs, power
+):
+    generator = torch.Generator().manual_seed(seed)
+    source, target = normal(generator, pairs, source_dim), normal(generator, pairs, target_dim)
+
+    found = fit_procrustes(source * 10.0**power, target, centered=False)
+
+    assert found.rank == min(pairs, source_dim, target_dim)
+    assert found.undetermined == min(source_dim, target_dim) - found.rank
+    assert fit_ridge(source * 10.0**power, target).rank == min(pairs - 1, source_dim)
+
+
+def test_a_map_that_was_not_fitted_on_one_set_of_pairs_states_no_rank():
+    generator = torch.Generator().manual_seed(0)
+    source, target = normal(generator, 3, 20, 4), normal(generator, 3, 20, 4)
+
+    for fit in FIT_METHODS.values():
+        assert fit(source, target).undetermined is None
+
+
+def test_composed_and_inverted_maps_keep_what_is_undetermined():
+    generator = torch.Generator().manual_seed(0)
+    whole = fit_procrustes(normal(generator, 40, 4), normal(generator, 40, 4))
+    partial_map = fit_procrustes(of_rank(generator, 3, 4, 40), normal(generator, 40, 4))
+
+    assert whole.then(whole).undetermined == 0
+    assert (whole.then(partial_map).undetermined, partial_map.then(partial_map).undetermined) == (1, 2)
+    assert partial_map.inverse().undetermined == 1
+    assert LinearMap(whole.weight, whole.bias).then(whole).undetermined is None

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignment.arrays import AlignmentError
 from alignment.fit import fit_procrustes
 from alignment.score import cycle_error, r2
 from alignment.universe import fit_universe
@@ -129,3 +130,42 @@ def test_too_few_agents_or_mismatched_ticks_are_refused():
         universe.join("agent-3", cores["agent-0"][:5])
     with pytest.raises(KeyError, match="agent-9 is not in"):
         universe.between("agent-0", "agent-9")
+
+
+def test_a_core_of_zeros_is_refused_by_its_name():
+    cores = cores_of_agents(3)
+    for zero in (torch.zeros(200, 4), torch.zeros(200, 0), torch.zeros(200, 4, dtype=torch.int64)):
+        with pytest.raises(AlignmentError, match=r"core of agent-1 .*leave agent-1 out"):
+            fit_universe({**cores, "agent-1": zero})
+        with pytest.raises(AlignmentError, match=r"core of late .*leave late out"):
+            fit_universe(cores).join("late", zero)
+
+
+def test_the_map_of_a_flat_core_says_what_the_ticks_leave_undetermined():
+    cores = cores_of_agents(3)
+    cores["agent-1"] = cores["agent-1"] @ torch.diag(torch.tensor([1.0, 1, 0, 0], dtype=torch.float64))
+    universe = fit_universe(cores)
+
+    assert [universe.maps[name].undetermined for name in cores] == [0, 2, 0]
+    assert universe.between("agent-1", "agent-0").undetermined == 2
+    assert universe.between("agent-0", "agent-2").undetermined == 0
+
+
+def test_few_ticks_leave_every_map_undetermined():
+    cores = {name: core[:2].repeat(64, 1) for name, core in cores_of_agents(3).items()}
+
+    assert {found.undetermined for found in fit_universe(cores).maps.values()} == {2}
+
+
+def test_cores_that_are_not_finite_or_too_large_to_join_are_refused():
+    cores = cores_of_agents(3)
+    spoilt = cores["agent-1"].clone()
+    spoilt[3, 0] = torch.nan
+
+    with pytest.raises(AlignmentError, match="row 3 of the core of agent-1"):
+        fit_universe({**cores, "agent-1": spoilt})
+    with pytest.raises(AlignmentError, match="fit the universe again"):
+        fit_universe(cores).join("late", torch.ones(200, 5))
+    for keep in (0.0, 1.5, float("nan")):
+        with pytest.raises(AlignmentError, match="keep"):
+            fit_universe(cores, keep=keep)

@@ -228,3 +228,27 @@ def test_an_anchor_reply_holds_the_embeddings_of_the_pools():
     expected = np.concatenate([planted_embeddings(0, ticks) for ticks in (fit, heldout)])
     assert (anchors.embeddings() == expected).all()
     assert replace(source.peer_info, name="x") == replace(planted_negotiation(0).peer_info, name="x")
+
+
+def test_an_edge_whose_anchors_leave_a_direction_undetermined_says_so():
+    flat, target = planted_negotiation(0), planted_negotiation(1)
+    for pool in (flat.pools.anchors, flat.pools.heldout):
+        pool.vectors[:, CORE - 1] = 0
+    negotiate_all({"agent-0": flat, "agent-1": target})
+
+    for edge in (target.edges["agent-0"], flat.edges["agent-1"]):
+        assert (edge.core_map.rank, edge.core_map.undetermined) == (2, 1)
+    edge = target.edges["agent-0"]
+    assert edge.status is Status.ACCEPTED
+    assert edge.reason == (
+        "the anchors leave 1 of 3 directions of the map undetermined: raise negotiation.anchors"
+    )
+
+
+def test_an_edge_of_enough_anchors_leaves_nothing_undetermined():
+    agents = planted_negotiations(2)
+    negotiate_all(agents)
+    edge = agents["agent-1"].edges["agent-0"]
+
+    assert edge.status is Status.ACCEPTED
+    assert (edge.core_map.undetermined, edge.map.undetermined, edge.reason) == (0, 0, "")
