@@ -33,6 +33,7 @@ from agents.training.distillation import distill
 from agents.training.settings import DRIFT_TICKS, GAP
 from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
+from alignment.collapse import explain_collapse
 from alignment.core import CoreBasis, effective_rank, find_core, resort_basis
 from alignment.fit import fit_ridge
 from alignment.score import r2
@@ -43,7 +44,6 @@ from env.sensors import SensorRecorder
 
 CHUNK = 512  # ticks rendered and encoded at a time
 BASIS_TICKS = 16384  # trained ticks that the core's axes are found on; with 2048 they cost 3 % of its R2
-COLLAPSED_RANK = 1.5  # effective dimensions below which an encoder counts as collapsed
 SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
 SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 
@@ -67,6 +67,7 @@ class Agent:
         saved_at: When that was written, in seconds since the epoch.
         drift: How far the newest model has left the published one, as a share of variance.
         distill_frames: Frames read during distillation.
+        collapse: How the latents of the newest published model collapsed, as a clause; "" if not.
         published: The model that peers know; None before the first and after a camera move.
         negotiation: This agent's side of negotiating maps with that model.
     """
@@ -89,6 +90,7 @@ class Agent:
         self.checkpoint = ""
         self.saved_at = self.drift = 0.0
         self.distill_frames = 0
+        self.collapse = ""
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
         self._start_training()
@@ -141,7 +143,7 @@ class Agent:
         self.phase = "recording"
         finished = self.trainer.record(stop)
         if finished and self.trainer.step == 0:
-            self._calibrate()
+            self._calibrate(self.model)
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
         self.save()
@@ -170,7 +172,7 @@ class Agent:
         began = time.perf_counter()
         self.trainer.replay_buffer.advance_to(first + len(ticks))
         self.trainer.record_seconds = time.perf_counter() - began
-        self._calibrate()
+        self._calibrate(self.model)
         config = self.spec.distillation
         config = replace(config, batch=min(config.batch, len(ticks)))
         seed = self.stream_seed(Stream.DISTILLATION)
@@ -237,10 +239,10 @@ class Agent:
         )
         self.save()
         rank = effective_rank(later)
-        collapsed = self.basis.core_dim == 0 or rank < min(COLLAPSED_RANK, self.model.dim)
+        self.collapse = self.explain_collapse(self.basis.core_dim)
         peer_info = PeerInfo(
             self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
-            self.basis.core_dim, collapsed,
+            self.basis.core_dim, bool(self.collapse),
         )  # fmt: skip
         pools = AnchorPools(self._anchor_set(self.fit_ticks), self._anchor_set(self.heldout_ticks))
         self.trainer.record_seconds += time.perf_counter() - began
@@ -254,6 +256,19 @@ class Agent:
         self._set_published(published)
         published.save(self.published_path, self.owner())
         return snapshot
+
+    def explain_collapse(self, core_dim: int) -> str:
+        """Return how the latents of the model in training collapsed, as a clause; "" if they did not.
+
+        They are compared with those of the untrained model on the newest ticks of the replay buffer.
+
+        Args:
+            core_dim: Number of dimensions of its core.
+        """
+        untrained = self.build_model()
+        self._calibrate(untrained)
+        ticks = self.trainer.replay_buffer.ticks[-CHUNK:]
+        return explain_collapse(self.encode_ticks(ticks), self.encode_ticks(ticks, untrained), core_dim)
 
     def measure_drift(self) -> float:
         """Return the distance of the newest model from the published one, as a share of variance.
@@ -372,10 +387,10 @@ class Agent:
         seed = self.stream_seed(Stream.BATCHES, *moved)
         self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed)
 
-    def _calibrate(self) -> None:
+    def _calibrate(self, model: WorldModel) -> None:
         rng = np.random.default_rng(self.stream_seed(Stream.CALIBRATION))
         ticks = self.trainer.replay_buffer.draw(rng, 2 * CHUNK, 1)[:, 0]
-        self.model.calibrate(torch.from_numpy(self.trainer.replay_buffer.read(ticks)))
+        model.calibrate(torch.from_numpy(self.trainer.replay_buffer.read(ticks)))
 
     def _after_step(self) -> None:
         if len(self.trainer.losses) > 2 * SAVED_LOSSES:

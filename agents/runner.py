@@ -70,7 +70,7 @@ class AgentRunner:
         self.note = ""
         self._requests: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
         self._stop = threading.Event()
-        self._moved = False
+        self._moved = self._collapsed = False
         self._phase = "starting"  # until the agent is there and has its own
 
     def run(self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -83,6 +83,8 @@ class AgentRunner:
         try:
             torch.set_num_threads(spec.threads)
             agent = Agent(spec)
+            if risk := spec.model.collapse_risk(spec.kind):
+                self._remark(risk)
             self._phase = "checking"
             self._restore_or_check(agent)
             self.agent = agent
@@ -196,11 +198,22 @@ class AgentRunner:
         self.protocol.publish(agent.negotiation)
         agent.phase = "ready"
         info = self.snapshot.peer_info
+        self._remark_on_collapse(agent, info.collapsed)
         logger.info(
             "%s published checkpoint %s at step %d, a core of %d in %d dimensions%s: %s",
             info.name, info.checkpoint, self.snapshot.progress.step, info.core_dim, info.dim,
             ", collapsed" if info.collapsed else "", reason,
         )  # fmt: skip
+
+    def _remark_on_collapse(self, agent: Agent, collapsed: bool) -> None:
+        if collapsed:
+            self._remark(
+                f"its latents collapsed{': ' if agent.collapse else ''}{agent.collapse}; its edges are "
+                "refused until it publishes a model that follows the scene: check the weights under model"
+            )
+        elif self._collapsed:
+            self.note = ""
+        self._collapsed = collapsed
 
     def _distill_from_teacher(self, agent: Agent) -> None:
         """Request embeddings from the teacher until it replies, then train on them; else train alone."""
@@ -281,7 +294,7 @@ class AgentRunner:
         ticks = min(request.ticks, MAX_ENVELOPE_BYTES // (8 * max(1, core_dim)))
         first_tick, embeddings = agent.distill_targets(ticks)
         rows, dim = embeddings.shape
-        if dim:
+        if dim and not agent.published.snapshot.peer_info.collapsed:
             self.protocol.send([
                 DistillReply(
                     source=agent.spec.name, target=request.target, round=request.round, first_tick=first_tick,
@@ -293,7 +306,7 @@ class AgentRunner:
             )
         else:
             logger.warning(
-                "%s cannot teach %s: the core of its published model has no dimensions",
+                "%s cannot teach %s: the latents of its published model collapsed",
                 agent.spec.name, request.target,
             )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """SimCLR, BYOL and VICReg with the encoder of the JEPAs: baselines at equal compute."""
 
+import logging
 from collections.abc import Mapping
 
 import torch
@@ -9,6 +10,8 @@ from agents.models import losses
 from agents.models.ema import frozen_copy, update_ema
 from agents.models.encoder import FrameEncoder
 from agents.models.settings import BASELINES, BaselineConfig
+
+logger = logging.getLogger(__name__)
 
 
 class PairBaseline(nn.Module):
@@ -35,6 +38,8 @@ class PairBaseline(nn.Module):
         super().__init__()
         if kind not in BASELINES:
             raise ValueError(f"baseline {kind!r} is unknown: choose one of {', '.join(BASELINES)}")
+        if risk := config.collapse_risk(kind):
+            logger.warning("%s", risk)
         self.kind = kind
         self.config = config
         self.dim = config.encoder.dim

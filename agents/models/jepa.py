@@ -12,6 +12,8 @@ from agents.models.settings import ModelConfig
 from agents.models.world_model import WorldModel
 from alignment.fit import solve_ridge
 
+VICREG_PREDICTION = 25.0  # lambda of VICReg (arXiv:2105.04906); model.prediction counts in multiples of it
+
 
 class ResidualPredictor(nn.Module):
     """z + MLP(z): starts near the identity, a good guess for slow dynamics."""
@@ -97,12 +99,12 @@ class Jepa(WorldModel):
         context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
         if isinstance(self.predictor, LinearPredictor):
             self.predictor.update(context.detach(), target.detach())
-            loss = losses.whitened_prediction_loss(context, target, self.config.ridge)
-            return loss, {"prediction": loss.item()}
+            prediction = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            return self.config.prediction * prediction, {"prediction": prediction.item()}
         prediction = losses.prediction_loss(self.predictor(context), target)
         regularizer = self._regularizer(latent.flatten(0, 1), generator)
-        weight = self.config.variance if self.config.objective == "vicreg" else 1.0
-        loss = weight * prediction + regularizer
+        scale = VICREG_PREDICTION if self.config.objective == "vicreg" else 1.0
+        loss = self.config.prediction * scale * prediction + regularizer
         return loss, {"prediction": prediction.item(), "regularizer": regularizer.item()}
 
     def _regularizer(self, latent: Tensor, generator: torch.Generator) -> Tensor:

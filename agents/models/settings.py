@@ -99,12 +99,30 @@ class PJepaModelConfig:
     def __post_init__(self) -> None:
         """Raise ConfigError that names a setting that cannot train."""
         check_fields(self)
-        head_trains = self.auxiliary and not self.detached and self.head_weight > 0
-        if not (self.dynamics or head_trains):
+        if not (self.dynamics or self.head_trains_encoder):
             raise ConfigError(
                 "then the head must train the encoder", "dynamics", False,
                 "set auxiliary to true, detached to false and head_weight above 0",
             )  # fmt: skip
+
+    @property
+    def head_trains_encoder(self) -> bool:
+        """Whether a gradient of the head reaches the encoder, which alone prevents collapse."""
+        return self.auxiliary and not self.detached and self.head_weight > 0
+
+    def collapse_risk(self) -> str:
+        """Return the setting that leaves nothing to prevent collapse, and the remedy; or ""."""
+        if self.head_trains_encoder:
+            return ""
+        name, value = (
+            ("auxiliary", "false") if not self.auxiliary
+            else ("detached", "true") if self.detached
+            else ("head_weight", "0")
+        )  # fmt: skip
+        return (
+            f"p_jepa.{name}={value} leaves no term against collapse; set model.p_jepa.auxiliary=true, "
+            "model.p_jepa.detached=false and model.p_jepa.head_weight above 0"
+        )
 
 
 @dataclass(frozen=True)
@@ -158,8 +176,9 @@ class ModelConfig:
     width: Count = 32  # channels of the first convolution
     hidden: Count = 256  # units between the convolutions and the latent
     objective: Annotated[str, one_of(*OBJECTIVES)] = "whitened"  # what prevents collapse
+    prediction: Weight = 1.0  # weight of predicting the next latent; 1 is 25 in vicreg, as in its paper
     ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean eigenvalue
-    variance: Weight = 25.0  # vicreg: weight of the variance term
+    variance: Weight = 25.0  # vicreg: weight of the variance term, which alone prevents collapse
     covariance: Weight = 25.0  # vicreg: weight of the covariance term; at 1 one object alone is encoded
     sigreg: Weight = 0.09  # sigreg: weight of the statistic
     log_det: Weight = 0.1  # log_det: weight of the barrier
@@ -170,6 +189,31 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""
         check_fields(self)
+        weights = {"vicreg": (self.variance, self.covariance), "sigreg": (self.sigreg,),
+                   "log_det": (self.log_det,)}.get(self.objective, ())  # fmt: skip
+        if not any((self.prediction, *weights)):
+            raise ConfigError(
+                f"then model.objective={self.objective} has no term to train on", "prediction",
+                self.prediction, "set it above 0",
+            )  # fmt: skip
+
+    def collapse_risk(self, kind: str) -> str:
+        """Return the setting that leaves an agent of this kind nothing to prevent collapse; or "".
+
+        A sentence that names the setting and the remedy. Such an agent may be trained, as experiments on
+        collapse do. Of a custom world model nothing is known: "".
+        """
+        risk = ""
+        if kind == "p_jepa":
+            risk = self.p_jepa.collapse_risk()
+        elif kind == "jepa" and self.prediction:
+            name = {"vicreg": "variance", "sigreg": "sigreg", "log_det": "log_det"}.get(self.objective, "")
+            if name and not getattr(self, name):
+                risk = (
+                    f"{name}=0 leaves no term against collapse in model.objective={self.objective}; "
+                    f"set model.{name} above 0"
+                )
+        return f"model.{risk}, or expect latents that shrink to a point and refused edges" if risk else ""
 
     def dim_of(self, kind: str) -> int:
         """Return the dimensions of an anchor of an agent of this kind; a custom world model has `dim`."""
@@ -207,3 +251,11 @@ class BaselineConfig:
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""
         check_fields(self)
+        if not any((self.similarity, self.variance, self.covariance)):
+            raise ConfigError("then vicreg has no term to train on", "similarity", 0.0, "set it above 0")
+
+    def collapse_risk(self, kind: str) -> str:
+        """Return the setting that leaves a baseline of this kind nothing to prevent collapse; or ""."""
+        if kind != "vicreg" or self.variance or not self.similarity:
+            return ""
+        return "variance=0 leaves no term against collapse in vicreg; set it above 0, or expect collapse"

@@ -14,6 +14,8 @@ from social_jepa.runtime.logs import stderr_level
 if TYPE_CHECKING:
     from social_jepa.storage.run_folder import RunFolder
 
+logger = logging.getLogger(__name__)
+
 Settings = Annotated[
     list[str] | None,
     typer.Argument(
@@ -61,6 +63,8 @@ def new_run(
     from social_jepa.storage.run_folder import RunFolderExistsError, create
 
     resolved = load_config(config, settings or [], QUICK if quick else None)
+    for risk in resolved.collapse_risks():
+        logger.warning("%s", risk)
     address = address or os.environ.get("RAY_ADDRESS") or None
     if address:
         from social_jepa.runtime.cluster import check_address

@@ -130,6 +130,11 @@ class RunConfig:
                 f"choose {2 * segment_ticks * views} or more",
             )
 
+    def collapse_risks(self) -> list[str]:
+        """Return sentences on the settings that leave an initial agent nothing to prevent collapse."""
+        risks = (self.model.collapse_risk(self.kind(index)) for index in range(self.agents.count))
+        return sorted({risk for risk in risks if risk})
+
     def poses(self) -> list[Pose]:
         """Return the camera poses of all agents."""
         return [self.pose(index) for index in range(self.agents.count)]

@@ -5,7 +5,9 @@ import pytest
 
 from agents.common.config_error import ConfigError
 from agents.models.settings import (
+    BASELINES,
     KINDS,
+    OBJECTIVES,
     BaselineConfig,
     EncoderConfig,
     ModelConfig,
@@ -26,6 +28,7 @@ REFUSED = [
     (ModelConfig, "ridge", 0.0),
     (ModelConfig, "ridge", math.nan),
     (ModelConfig, "variance", -1.0),
+    (ModelConfig, "prediction", -1.0),
     (ModelConfig, "covariance", math.inf),
     (ModelConfig, "sigreg", math.nan),
     (ModelConfig, "log_det", -0.1),
@@ -97,3 +100,53 @@ def test_without_dynamics_the_head_must_train_the_encoder(changes):
 def test_a_token_holds_a_latent_and_where_conditioned_an_action():
     assert SeqModelConfig().token_dim == 80
     assert SeqModelConfig(action_conditioning=False).token_dim == 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("jepa", {"objective": "vicreg", "variance": 0.0}, ["variance=0", "set model.variance above 0"]),
+        ("jepa", {"objective": "vicreg", "variance": 0.0, "covariance": 0.0}, ["model.variance=0"]),
+        ("jepa", {"objective": "sigreg", "sigreg": 0.0}, ["model.sigreg=0", "set model.sigreg above 0"]),
+        ("jepa", {"objective": "log_det", "log_det": 0.0}, ["model.log_det=0"]),
+        ("p_jepa", {"p_jepa": PJepaConfig(auxiliary=False)}, ["model.p_jepa.auxiliary=false"]),
+        ("p_jepa", {"p_jepa": PJepaConfig(detached=True)}, ["model.p_jepa.detached=true"]),
+        ("p_jepa", {"p_jepa": PJepaConfig(head_weight=0.0)}, ["model.p_jepa.head_weight=0", "above 0"]),
+    ],
+)  # fmt: skip
+def test_settings_that_leave_nothing_against_collapse_are_named_with_the_remedy(kind, changes, words):
+    config = ModelConfig(**changes)  # experiments on collapse may train it
+
+    assert all(word in config.collapse_risk(kind) for word in words)
+    assert all(config.collapse_risk(other) == "" for other in {"jepa", "seq_jepa", "p_jepa", "a:B"} - {kind})
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives_and_kinds_with_a_term_against_collapse_are_no_risk(objective):
+    for changes in ({}, {"covariance": 0.0}, {"prediction": 0.5}):
+        config = ModelConfig(objective=objective, **changes)
+        assert [config.collapse_risk(kind) for kind in KINDS] == [""] * len(KINDS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective": "whitened"},
+        {"objective": "vicreg", "variance": 0.0, "covariance": 0.0},
+        {"objective": "sigreg", "sigreg": 0.0},
+        {"objective": "log_det", "log_det": 0.0},
+    ],
+)
+def test_an_objective_without_any_term_is_refused(changes):
+    with pytest.raises(ConfigError, match="no term to train on; set it above 0") as refusal:
+        ModelConfig(prediction=0.0, **changes)
+    assert refusal.value.setting == "prediction"
+
+
+def test_a_baseline_names_the_weight_that_leaves_nothing_against_collapse():
+    assert "variance=0" in BaselineConfig(variance=0.0).collapse_risk("vicreg")
+    for kind in BASELINES:
+        assert BaselineConfig().collapse_risk(kind) == ""
+        assert kind == "vicreg" or BaselineConfig(variance=0.0).collapse_risk(kind) == ""
+    with pytest.raises(ConfigError, match="no term to train on"):
+        BaselineConfig(similarity=0.0, variance=0.0, covariance=0.0)

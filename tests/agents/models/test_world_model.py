@@ -196,3 +196,43 @@ def test_a_model_on_a_gpu_takes_frames_from_the_host(frames, objective):
 
     assert loss.device.type == "cuda"
     assert isinstance(found, Jepa)
+
+
+UNGUARDED = {
+    "vicreg": {"variance": 0.0, "covariance": 0.0},
+    "sigreg": {"sigreg": 0.0},
+    "log_det": {"log_det": 0.0},
+}
+
+
+@pytest.mark.parametrize("objective", UNGUARDED)
+def test_the_prediction_term_stays_when_the_terms_against_collapse_are_off(frames, objective):
+    def value(**changes):
+        found = model(frames, objective, **{**UNGUARDED[objective], **changes})
+        loss, terms = found.loss(segments(frames), generator())
+        return loss.item(), terms["prediction"]
+
+    loss, prediction = value()
+    assert loss == pytest.approx((25 if objective == "vicreg" else 1) * prediction)
+    assert value(prediction=0.5)[0] == pytest.approx(0.5 * loss)
+
+
+@every_objective
+def test_the_prediction_weight_scales_the_prediction_alone(frames, objective):
+    losses = [
+        model(frames, objective, prediction=weight).loss(segments(frames), generator())[0].item()
+        for weight in (1.0, 2.0, 3.0)
+    ]
+
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
+    assert losses[1] > losses[0] > 0
+
+
+def test_the_variance_weight_of_vicreg_does_not_weigh_the_prediction(frames):
+    none, much = (
+        model(frames, "vicreg", variance=weight, covariance=0.0).loss(segments(frames), generator())
+        for weight in (0.0, 50.0)
+    )
+
+    regularizer = much[1]["regularizer"]
+    assert much[0].item() - none[0].item() == pytest.approx(regularizer, rel=1e-4)

@@ -207,3 +207,14 @@ def test_each_agent_has_the_kind_at_its_index():
 
     assert [config.kind(index) for index in range(2)] == ["p_jepa", "jepa"]
     assert load_config(overrides=[TOY, "agents.kind=seq_jepa"]).kind(3) == "seq_jepa"
+
+
+def test_settings_that_leave_an_agent_nothing_against_collapse_are_said_once_for_all_agents():
+    unguarded = ("model.objective=vicreg", "model.variance=0", "model.covariance=0")
+
+    (risk,) = load_config(overrides=[TOY, *unguarded]).collapse_risks()
+    assert "model.variance=0 leaves no term against collapse" in risk
+    assert load_config(overrides=[TOY, "agents.kind=seq_jepa", *unguarded]).collapse_risks() == []
+    kinds = 'agents.kinds=["jepa","p_jepa"]'
+    mixed = [TOY, kinds, "agents.count=2", "model.p_jepa.auxiliary=false", *unguarded]
+    assert len(load_config(overrides=mixed).collapse_risks()) == 2
