@@ -259,3 +259,12 @@ def test_a_custom_model_that_breaks_the_contract_is_refused_before_training(grou
     assert "in eval() use no statistics of the batch" in runner.failure.message
     assert runner.failure.phase == "checking"
     assert runner.agent is None
+
+
+def test_settings_that_leave_nothing_against_collapse_are_remarked_before_training(group, tmp_path, caplog):
+    spec = runner_spec(tmp_path, online=False)
+    unguarded = replace(spec, model=replace(spec.model, objective="sigreg", sigreg=0.0))
+    runner = group.start(unguarded)
+    group.wait_until(lambda: runner.agent is not None)
+
+    assert "agent-0: model.sigreg=0 leaves no term against collapse" in caplog.text
