@@ -18,13 +18,14 @@ from social_jepa.system.machine import is_listening
 from social_jepa.system.probe import ProbeError, run_probe
 
 CLUSTER_SECONDS = 20.0  # for all of it
-TASK_SECONDS = 10.0  # for the versions of all nodes, included in that
+ANSWER_SECONDS = 18.0  # since the probe began, for the versions of all nodes
 PACKAGES = ("social-jepa", "ray", "torch")  # a node with another version may refuse or misread its peers
 BOOTSTRAP = "ray_bootstrap_config.yaml"  # Ray's launcher leaves it in the home folder of the head
 
 CLUSTER_PROBE = """
 import agents.common.ray_environment
-import json, logging, sys
+import json, logging, sys, time
+began = time.monotonic()
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -53,7 +54,8 @@ tasks = {
     versions.options(scheduling_strategy=NodeAffinitySchedulingStrategy(each, soft=False)).remote(): each
     for each in alive
 }
-for task in ray.wait(list(tasks), num_returns=len(tasks), timeout=float(seconds))[0] if tasks else []:
+left = max(0.0, float(seconds) - (time.monotonic() - began))
+for task in ray.wait(list(tasks), num_returns=len(tasks), timeout=left)[0] if tasks else []:
     try:
         alive[tasks[task]]["versions"] = ray.get(task)
     except Exception as error:
@@ -103,15 +105,22 @@ def check_cluster(
         return
     try:
         nodes = json.loads(
-            probe(CLUSTER_PROBE, address, f"{TASK_SECONDS:g}", *PACKAGES, seconds=CLUSTER_SECONDS)
+            probe(CLUSTER_PROBE, address, f"{ANSWER_SECONDS:g}", *PACKAGES, seconds=CLUSTER_SECONDS)
         )
     except (ProbeError, ValueError) as error:
         yield Check("ray cluster", False, f"{address}: {error}", _start_line(address))
         return
     alive = [node for node in nodes if node["alive"]]
-    yield _check_nodes(address, alive, len(nodes) - len(alive), promise or find_promise())
+    promise = promise or find_promise()
+    if promise is not None and promise.addresses:
+        known = {node["address"] for node in nodes}
+        promise = promise if promise.addresses[0] in known else None  # else it is about another cluster
+    yield _check_nodes(address, alive, len(nodes) - len(alive), promise)
+    addresses = [node["address"] for node in alive]
     for node in alive:
-        yield _check_node(node)
+        several = addresses.count(node["address"]) > 1
+        name = f"node {node['address']}" + (f" {node['id'][:6]}" if several else "")
+        yield _check_node(name, node)
 
 
 def _start_line(address: str) -> str:
@@ -144,12 +153,12 @@ def _check_nodes(address: str, alive: list[dict[str, Any]], gone: int, promise: 
     return Check("ray cluster", ok, found, remedy)
 
 
-def _check_node(node: Mapping[str, Any]) -> Check:
+def _check_node(name: str, node: Mapping[str, Any]) -> Check:
     """Check that a node answers and has the versions of this machine."""
     found = f"{node['host']}, {node['cpus']:g} CPUs, {node['gpus']:g} GPUs"
-    name, versions = f"node {node['address']}", node.get("versions")
+    versions = node.get("versions")
     if versions is None:
-        reason = node.get("error", f"no answer within {TASK_SECONDS:g} s")
+        reason = node.get("error", f"no answer within {ANSWER_SECONDS:g} s")
         remedy = "try again; if it stays so, read raylet.out and the newest worker log in /tmp/ray there"
         return Check(name, False, f"{found}: {reason}", remedy)
     here = {package: _version(package) for package in PACKAGES}

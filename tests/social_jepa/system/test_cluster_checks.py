@@ -53,6 +53,19 @@ def test_a_promised_node_that_has_not_joined_fails_with_the_line_that_starts_it(
     assert shlex.split(words[2])[-1] == "export RAY_HEAD_IP=10.0.0.1; ray start --address=$RAY_HEAD_IP:1"
 
 
+def test_the_file_of_another_cluster_promises_nothing():
+    (cluster, *_) = checked([node("10.9.9.9")], PROMISE)
+
+    assert cluster.ok
+    assert "cluster.yaml" not in cluster.found
+
+
+def test_nodes_of_one_machine_have_names_of_their_own():
+    _, first, second = checked([node("10.0.0.1", id="abcdef00"), node("10.0.0.1", id="12345678")])
+
+    assert (first.name, second.name) == ("node 10.0.0.1 abcdef", "node 10.0.0.1 123456")
+
+
 def test_a_cluster_without_any_node_alive_fails():
     assert not checked([node("10.0.0.1", alive=False)])[0].ok
     assert not checked([])[0].ok
@@ -63,7 +76,7 @@ def test_a_cluster_without_any_node_alive_fails():
     [
         ({"versions": {**HERE, "ray": "2.9.0"}}, "ray 2.9.0", f"ray {HERE['ray']}"),
         ({"versions": {**HERE, "social-jepa": ""}}, "social-jepa not installed", "pip install"),
-        ({"versions": None}, "no answer within 10 s", "try again"),
+        ({"versions": None}, "no answer within 18 s", "try again"),
         ({"versions": None, "error": "the node died"}, "the node died", "raylet.out"),
     ],
 )
