@@ -39,6 +39,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "churn": Benchmark("soak", "resources that agents leave behind after joining and leaving"),
     "api": Benchmark("soak", "latency of HTTP requests, and replies to malformed ones"),
     "resume": Benchmark("soak", "difference between the losses of a killed and an undisturbed agent"),
+    "chaos": Benchmark("soak", "what signals at random moments of ups and downs leave behind"),
     "distillation": Benchmark("soak", "savings of distillation from a peer"),
 }
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
 import pytest
@@ -15,11 +16,13 @@ from social_jepa.graph.query import query
 from social_jepa.records import encode
 from social_jepa.report.distillation_savings import distillation_savings
 from social_jepa.runtime import cluster
-from social_jepa.runtime.errors import ClusterError
+from social_jepa.runtime.errors import AgentLeftError, ClusterError, NotSettledError
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.runtime.simulation import Simulation, was_simulation
+from social_jepa.server.client import SimulationClient
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from tests.support.command import call, children
 from tests.support.simulations import TIMEOUT, complete, edges, joiner, ledger_of, status_of, until, up
 
 pytestmark = pytest.mark.ray
@@ -153,13 +156,48 @@ def test_edges_of_a_moved_camera_are_stale_until_the_agent_has_trained_on_the_ne
         simulation.move_agent(name, OTHER_POSE)
         assert edges(simulation)["agent-0", name].status == "stale"
         assert name in simulation.results().document.training
-        until(lambda: complete(simulation))
+        assert not status_of(simulation, name).settled  # from the first reply on: the old edges do not count
+        simulation.wait(name, TIMEOUT)
+        assert complete(simulation)
         agent = simulation.results().agent(name)
 
         assert (agent.pose_version, agent.pose.x) == (1, -4.8)
         assert agent.checkpoint != old
         with pytest.raises(ValueError, match="sees nothing"):
             simulation.move_agent(name, "4.8,3.2,0,0,-35")
+
+
+def test_waiting_ends_when_the_agent_is_removed_or_the_time_is_over(simulation):
+    name = simulation.add_agent(settings=["training.steps=1000000"]).name
+    with pytest.raises(NotSettledError) as late:
+        simulation.wait(name, timeout=0.1)
+    assert late.value.agents == (name,)
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(simulation.wait, name, TIMEOUT)
+        simulation.remove_agent(name)
+        with pytest.raises(AgentLeftError, match=f"^{name} left: it was removed"):
+            waiting.result(TIMEOUT)
+
+
+def test_a_frozen_supervisor_is_reported_in_seconds_with_what_the_ledger_has(simulation):
+    until(lambda: complete(simulation))
+    supervisor = next(pid for pid, title in children(os.getpid()) if "ray::Supervisor" in title)
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        said = call("status", "--run", simulation.folder.path, "--json")
+        page = SimulationClient(simulation.folder).status()
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+
+    assert said.status == 1
+    assert "the supervisor of the simulation does not answer (no reply within 4 s)" in said.err
+    document = json.loads(said.out)
+    assert [agent["name"] for agent in document["agents"]] == ["agent-0", "agent-1"]
+    assert {agent["phase"] for agent in document["agents"]} == {"unknown"}
+    assert document["trouble"] in said.err
+    assert (page.agents, "does not answer" in page.trouble) == ([], True)
+    assert len(until(simulation.status)) == 2
 
 
 def test_a_killed_agent_restarts_from_its_checkpoint_and_no_edge_is_recorded_twice(simulation):

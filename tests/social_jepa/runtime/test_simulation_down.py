@@ -22,6 +22,10 @@ def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_l
     until(lambda: complete(started))
     started.down()
 
+    with pytest.raises(NotUpError, match=r"is not up$"):
+        started.status()
+    with pytest.raises(NotUpError, match=r"is not up$"):
+        started.remove_agent("agent-0")
     assert cluster.names_in(folder.namespace) == []
     assert not folder.simulation_file.exists()
     document = json.loads(folder.graph_file.read_text())
@@ -59,6 +63,7 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
     try:
         assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
         assert len(processes_of(*ray)) > 2
+        assert command("wait", "--run", run) == "all agents: edges settled\n"
         joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
         assert "agent-2" in command("status", "--run", run)

@@ -1,0 +1,27 @@
+"""A short chaos test: two cycles of up and down while processes are killed."""
+
+import random
+
+import pytest
+
+from benchmarks.soak.chaos import PHASES, SIGNALS, TARGETS, endure, plan
+
+pytestmark = pytest.mark.ray
+
+
+def test_twenty_cycles_reach_every_target_signal_and_phase():
+    cycles = plan(20, random.Random(0))
+
+    assert {target for target, _, _ in cycles} == set(TARGETS)
+    assert {signal for _, signal, _ in cycles} == set(SIGNALS)
+    assert {phase for _, _, phase in cycles} == set(PHASES)
+
+
+def test_killed_processes_leave_nothing_behind_and_the_edges_are_those_of_a_calm_run(tmp_path):
+    cycles = [("supervisor", "SIGKILL", "training"), ("head", "SIGTERM", "settled")]
+
+    metrics = endure(tmp_path, ["training.steps=200"], cycles)
+
+    assert metrics[0].value == 2
+    missed = {metric.name: metric.value for metric in metrics[1:] if not metric.threshold.met(metric.value)}
+    assert missed == {}
