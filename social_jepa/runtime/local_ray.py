@@ -5,6 +5,7 @@ from agents.common.ray_environment import RAY_SETTINGS
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,11 @@ import psutil
 
 from social_jepa.runtime import session_leader
 from social_jepa.runtime.errors import LocalRayError
-from social_jepa.runtime.session_leader import KEEP, members_of
+from social_jepa.runtime.session_leader import KEEP, SESSION_VARIABLE, members_of, temporary_folder
 from social_jepa.system.process_identity import Presence, ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
-SESSION_VARIABLE = "SOCIAL_JEPA_SESSION"  # in the environment of every process of a local Ray
 STOP_TIMEOUT = 20.0  # seconds that the leader of a session may take to end it
 ORPHAN_TIMEOUT = 5.0  # seconds between SIGTERM and SIGKILL, and after SIGKILL
 POLL_SECONDS = 0.05
@@ -117,7 +117,7 @@ def stop_local_ray(leader: ProcessIdentity, session: str) -> None:
         deadline = time.monotonic() + STOP_TIMEOUT
         while leader.presence() is Presence.RUNNING and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-    if leader.machine.is_here:
+    if leader.machine.is_here and session:
         _end_orphans(leader.pid, session)
 
 
@@ -130,6 +130,7 @@ def _end_orphans(number: int, session: str) -> None:
                 process.send_signal(signal_number)
         while _members(number, session) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
+    shutil.rmtree(temporary_folder(session), ignore_errors=True)  # of a leader that was killed
     logger.info("stopped the processes of session %d", number)
 
 

@@ -48,4 +48,5 @@ def end_remaining(folder: RunFolder) -> None:
     found = find_simulation(folder)
     if found.leader is not None:
         stop_local_ray(found.leader, found.session)
+    Path(found.control).unlink(missing_ok=True)  # of a supervisor that was killed
     folder.simulation_file.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -27,6 +26,7 @@ from social_jepa.runtime.errors import ClusterError
 from social_jepa.system import machine
 
 KEEP = b"keep\n"
+SESSION_VARIABLE = "SOCIAL_JEPA_SESSION"  # in the environment of every process of a local Ray
 START_TIMEOUT = 180.0  # seconds that Ray may take to open its port; minutes on a crowded machine
 START_ATTEMPTS = 3  # another program may take a port between its choice and its use
 STOP_TIMEOUT = 1.0  # seconds between SIGTERM and SIGKILL: Ray has nothing to save
@@ -54,7 +54,8 @@ class SessionLeader:
         signal.signal(signal.SIGTERM, self._on_signal)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
-        temporary = Path(tempfile.mkdtemp(prefix="sj-", dir=machine.ray_folder()))
+        temporary = temporary_folder(os.environ[SESSION_VARIABLE])
+        temporary.mkdir(mode=0o700)
         try:
             address = self._start(temporary)
             if address:
@@ -124,6 +125,11 @@ class SessionLeader:
 
     def _others(self) -> list[psutil.Process]:
         return [each for each in members_of(os.getpid()) if each.pid != os.getpid()]
+
+
+def temporary_folder(session: str) -> Path:
+    """Return the folder of a local Ray; short, since the path of a socket may have 107 bytes."""
+    return Path(machine.ray_folder()) / f"sj-{session[:12]}"
 
 
 def members_of(session: int) -> list[psutil.Process]:

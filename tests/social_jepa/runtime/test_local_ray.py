@@ -11,7 +11,7 @@ import pytest
 from social_jepa.runtime import local_ray, session_leader
 from social_jepa.runtime.errors import LocalRayError
 from social_jepa.runtime.local_ray import processes_of, start_local_ray
-from social_jepa.runtime.session_leader import members_of
+from social_jepa.runtime.session_leader import members_of, temporary_folder
 from social_jepa.system.process_identity import Presence
 from tests.support.simulations import until
 
@@ -60,6 +60,8 @@ def test_a_local_ray_runs_in_a_session_of_its_own_and_is_ended_completely(start,
     mine.stop()
     assert mine.leader.presence() is Presence.ENDED
     assert members_of(mine.leader.pid) == []
+    assert not temporary_folder(mine.session).exists()
+    assert temporary_folder(other.session).is_dir()
     assert len(processes_of(other.leader, other.session)) == 3
     other.stop()
 
@@ -83,6 +85,7 @@ import subprocess
 process = subprocess.Popen(
     [sys.executable, "-c", sys.argv[3], sys.argv[2], "1", sys.argv[4]],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    env={**os.environ, "SOCIAL_JEPA_SESSION": "of-this-test"},
 )
 print(process.pid, process.stdout.readline().decode().split()[0], flush=True)
 time.sleep(60)

@@ -11,10 +11,10 @@ import pytest
 
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
-from social_jepa.runtime.local_ray import SESSION_VARIABLE, processes_of
+from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.presence import end_remaining, find_simulation
-from social_jepa.runtime.session_leader import members_of
+from social_jepa.runtime.session_leader import SESSION_VARIABLE, members_of
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage import simulation_file
 from social_jepa.storage.ledger import Ledger

@@ -26,7 +26,7 @@ def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_l
         started.status()
     with pytest.raises(NotUpError, match=r"is not up$"):
         started.remove_agent("agent-0")
-    assert cluster.names_in(folder.namespace) == []
+    until(lambda: cluster.names_in(folder.namespace) == [])
     assert not folder.simulation_file.exists()
     document = json.loads(folder.graph_file.read_text())
     assert len(document["edges"]) == 2
@@ -44,7 +44,7 @@ def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_l
         assert agent.progress.step >= steps[agent.name]
     assert agents
     resumed.down()
-    assert cluster.names_in(folder.namespace) == []
+    until(lambda: cluster.names_in(folder.namespace) == [])
 
 
 def command(*words):
