@@ -14,7 +14,8 @@ from msgspec import Struct
 from social_jepa.runtime.control_errors import RemoteError, from_remote
 from social_jepa.runtime.errors import RayUnavailableError
 
-TIMEOUT = 180.0  # seconds; a busy machine takes a minute to start Ray's first worker
+TIMEOUT = 300.0  # seconds; a crowded machine takes minutes to start Ray's first worker
+PATIENCE = {"RAY_gcs_server_request_timeout_seconds": "200"}  # for the first node, where Ray waits for 60
 
 
 class LaunchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ def launch(
             [sys.executable, "-m", "social_jepa.runtime.launch_process"],
             stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[writing],
             start_new_session=True,  # Ctrl-C in a terminal reaches this process, which then ends that one
-            env={**RAY_SETTINGS, **os.environ},
+            env={**RAY_SETTINGS, **PATIENCE, **os.environ},
         )  # fmt: skip
         os.close(writing)
         try:

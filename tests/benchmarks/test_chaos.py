@@ -17,6 +17,7 @@ def test_twenty_cycles_reach_every_target_signal_and_phase():
     assert {phase for _, _, phase in cycles} == set(PHASES)
 
 
+@pytest.mark.timeout(900)  # six ups and downs
 def test_killed_processes_leave_nothing_behind_and_the_edges_are_those_of_a_calm_run(tmp_path):
     cycles = [("supervisor", "SIGKILL", "training"), ("head", "SIGTERM", "settled")]
 
