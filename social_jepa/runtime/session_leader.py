@@ -129,7 +129,7 @@ class SessionLeader:
 
 def temporary_folder(session: str) -> Path:
     """Return the folder of a local Ray; short, since the path of a socket may have 107 bytes."""
-    return Path(machine.ray_folder()) / f"sj-{session[:12]}"
+    return Path(machine.ray_folder()) / f"sj-{session[:8]}"
 
 
 def members_of(session: int) -> list[psutil.Process]:
