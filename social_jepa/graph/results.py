@@ -41,7 +41,8 @@ from social_jepa.records import (
     encode,
     replace,
 )
-from social_jepa.storage.ledger import DamagedLedgerError, Ledger
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import DamagedLedgerError
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, write_json
 
 ANCHORS = "anchors.safetensors"

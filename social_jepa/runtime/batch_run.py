@@ -22,7 +22,8 @@ from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import AgentLostError, ClusterError, RunStoppedError
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.start import Started, started, status_of
-from social_jepa.storage.ledger import Ledger, LedgerError
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerError
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.system.signals import signal_of
 

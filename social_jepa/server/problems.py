@@ -16,7 +16,7 @@ from social_jepa.graph.query import QueryError
 from social_jepa.records import encode
 from social_jepa.runtime.errors import MembershipError, NotUpError, UnknownMemberError
 from social_jepa.server.responses import Problem
-from social_jepa.storage.ledger import LedgerError
+from social_jepa.storage.ledger_errors import LedgerError
 from social_jepa.storage.run_folder import RunFolderError
 
 logger = logging.getLogger(__name__)

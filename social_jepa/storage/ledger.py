@@ -11,7 +11,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,17 @@ from social_jepa.records import (
     encode,
     replace,
 )
+from social_jepa.storage.ledger_errors import (
+    DamagedLedgerError,
+    DuplicateMemberError,
+    LedgerBusyError,
+    LedgerError,
+    LedgerFullError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+    MissingLedgerError,
+    ReadOnlyLedgerError,
+)
 from social_jepa.storage.ledger_schema import (
     EDGE_COLUMNS,
     INSERT_EDGE,
@@ -41,106 +51,13 @@ from social_jepa.storage.ledger_schema import (
 )
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY: LedgerBusyError,
+    sqlite3.SQLITE_FULL: LedgerFullError,
+    sqlite3.SQLITE_READONLY: ReadOnlyLedgerError,
+}  # by primary result code; LedgerUnavailableError for all others
 NEEDS_ROLLBACK = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
-
-
-@dataclass(eq=False, repr=False)
-class LedgerError(ValueError):
-    """A ledger that cannot be used. Build it and its subclasses with positional arguments: Ray pickles them.
-
-    Attributes:
-        path: The ledger.
-    """
-
-    path: Path
-
-
-@dataclass(eq=False, repr=False)
-class MissingLedgerError(LedgerError):
-    """A ledger that does not exist."""
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"there is no ledger at {self.path}: is this a run folder?"
-
-
-@dataclass(eq=False, repr=False)
-class DamagedLedgerError(LedgerError):
-    """A ledger that cannot be read.
-
-    Attributes:
-        reason: What SQLite or the decoder says.
-    """
-
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return (
-            f"the ledger {self.path} is damaged ({self.reason}): restore it from a copy, or run again into a "
-            "new folder"
-        )
-
-
-@dataclass(eq=False, repr=False)
-class LedgerVersionError(LedgerError):
-    """A ledger in the format of an older or newer program.
-
-    Attributes:
-        found: Format of the ledger.
-        expected: Format that this program reads.
-        written_by: Version of the program that made it; empty when unknown.
-    """
-
-    found: int
-    expected: int
-    written_by: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        program = f"social-jepa {self.written_by or 'of an unknown version'}"
-        newer = self.found > self.expected
-        remedy = f"install {program} or newer" if newer else f"start a new run, or read it with {program}"
-        return (
-            f"the ledger {self.path} has format {self.found}, written by {program}; this program reads "
-            f"format {self.expected}: {remedy}"
-        )
-
-
-@dataclass(eq=False, repr=False)
-class LedgerBusyError(LedgerError):
-    """A ledger that another program has been writing to for too long."""
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"another program writes to the ledger {self.path}: close it, then try again"
-
-
-@dataclass(eq=False, repr=False)
-class ReadOnlyLedgerError(LedgerError):
-    """A ledger that was to be written and is read-only."""
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"the ledger {self.path} cannot be written: make the file and its folder writable"
-
-
-@dataclass(eq=False, repr=False)
-class DuplicateMemberError(LedgerError):
-    """A member whose name or number is taken; nothing was written.
-
-    Attributes:
-        reason: What SQLite says.
-    """
-
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return (
-            f"the ledger {self.path} already has a member of that name or number ({self.reason}): nothing "
-            "was written; choose another name"
-        )
 
 
 class Ledger:
@@ -161,16 +78,23 @@ class Ledger:
         if not create and not path.exists():
             raise MissingLedgerError(path)
         self.path = path
-        self._connection = self._connect(read_only)
         with self._translated_errors():
+            self._connection = self._connect(read_only)
             try:
-                self._check(create)
-            except sqlite3.OperationalError as error:
-                if not read_only or error.sqlite_errorcode not in NEEDS_ROLLBACK:
-                    raise
+                self._open(create, read_only)
+            except BaseException:
                 self._connection.close()
-                self._connection = self._connect(read_only=False)
-                self._check(create)
+                raise
+
+    def _open(self, create: bool, read_only: bool) -> None:
+        try:
+            self._check(create)
+        except sqlite3.OperationalError as error:
+            if not read_only or error.sqlite_errorcode not in NEEDS_ROLLBACK:
+                raise
+            self._connection.close()
+            self._connection = self._connect(read_only=False)
+            self._check(create)
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
         options: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
@@ -184,7 +108,7 @@ class Ledger:
     def _check(self, create: bool) -> None:
         verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
         if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+            raise DamagedLedgerError(self.path, verdict)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if create and version == 0:
             program = f"INSERT INTO program VALUES ('{_program_version()}');"
@@ -205,6 +129,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
+        """Raise errors of SQLite as ours; the connection stays open, so that a call can be repeated."""
         try:
             yield
         except sqlite3.ProgrammingError:
@@ -212,13 +137,7 @@ class Ledger:
         except sqlite3.IntegrityError as error:
             raise DuplicateMemberError(self.path, str(error)) from error
         except sqlite3.DatabaseError as error:
-            self._connection.close()
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
-            if code == sqlite3.SQLITE_BUSY:
-                raise LedgerBusyError(self.path) from error
-            if code == sqlite3.SQLITE_READONLY:
-                raise ReadOnlyLedgerError(self.path) from error
-            raise DamagedLedgerError(self.path, str(error)) from error
+            raise _translated(self.path, error) from error
 
     def event(self, event_type: str, **details: Any) -> None:
         """Record an event."""
@@ -405,6 +324,14 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _translated(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code & 0xFF in DAMAGED:  # without what extends it
+        return DamagedLedgerError(path, str(error))
+    reason = f"{error}, {getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')}"
+    return UNAVAILABLE.get(code & 0xFF, LedgerUnavailableError)(path, reason)
 
 
 def _packed(record: Record) -> str:

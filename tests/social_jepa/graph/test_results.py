@@ -25,7 +25,8 @@ from social_jepa.graph.results import (
 )
 from social_jepa.records import FullGraphDocument, decode, replace
 from social_jepa.runtime.membership import Membership
-from social_jepa.storage.ledger import DamagedLedgerError, Ledger
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import DamagedLedgerError
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.command import call
 

@@ -13,7 +13,8 @@ from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import BodyRecord, replace
 from social_jepa.storage import ledger as ledger_module
-from social_jepa.storage.ledger import DuplicateMemberError, Ledger, LedgerVersionError
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import DuplicateMemberError, LedgerVersionError
 from tests.support.ledger_rows import EDGE, agent, ask, edge, first_ledger, member, plain
 
 TABLES = ("edges", "agents", "messages", "events")

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from social_jepa.storage.ledger import (
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import (
     DamagedLedgerError,
-    Ledger,
     LedgerBusyError,
+    LedgerFullError,
+    LedgerUnavailableError,
     LedgerVersionError,
     MissingLedgerError,
     ReadOnlyLedgerError,
@@ -210,3 +212,81 @@ def test_a_ledger_on_a_read_only_file_system_is_read_without_locks(path, monkeyp
 
     other.close()
     assert [name for (name,) in opened] == [f"{path.as_uri()}?mode=ro&immutable=1"]
+
+
+# Writes events until the file may not grow any more, prints what is said, and goes on when it may again.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
+path = Path(sys.argv[1])
+ledger, written = Ledger(path), 0
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40000, hard))
+try:
+    while True:
+        ledger.event("edge", text="x" * 10000)
+        written += 1
+except LedgerUnavailableError as error:
+    print(type(error).__name__, error.path, error.reason)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+ledger.event("edge", text="x" * 10000)
+print(written + 1, len(ledger.events_of("edge")))
+"""
+
+
+def test_a_ledger_that_may_not_grow_is_not_damaged_and_is_written_again_once_it_may(path):
+    done = start(LIMITED, path)
+    said, _ = done.communicate(timeout=60)
+
+    assert said == f"LedgerUnavailableError {path} disk I/O error, SQLITE_IOERR_WRITE\n4 4\n"
+
+
+def test_a_full_disk_is_named_and_writing_goes_on_when_there_is_room(path):
+    with contextlib.closing(Ledger(path)) as ledger:
+        pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+        ledger._connection.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk: SQLITE_FULL
+        with pytest.raises(LedgerFullError, match=r"disk of the ledger .* is full .*: free some space"):
+            ledger.event("edge", text="x" * 10000)
+        ledger._connection.execute("PRAGMA max_page_count = 100000")
+        ledger.event("edge", text="x" * 10000)
+
+        assert len(ledger.events_of("edge")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sentence"),
+    [
+        ("SQLITE_CORRUPT", DamagedLedgerError, "is damaged"),
+        ("SQLITE_CORRUPT_INDEX", DamagedLedgerError, "is damaged"),
+        ("SQLITE_NOTADB", DamagedLedgerError, "is damaged"),
+        ("SQLITE_FULL", LedgerFullError, "is full"),
+        ("SQLITE_READONLY_DBMOVED", ReadOnlyLedgerError, "cannot be written"),
+        ("SQLITE_BUSY_SNAPSHOT", LedgerBusyError, "another program writes"),
+        ("SQLITE_IOERR_FSYNC", LedgerUnavailableError, "check its disk"),
+        ("SQLITE_CANTOPEN", LedgerUnavailableError, "the permissions of the file and its folder"),
+        ("SQLITE_PERM", LedgerUnavailableError, "cannot be read or written"),
+        ("SQLITE_NOMEM", LedgerUnavailableError, "cannot be read or written"),
+    ],
+)
+def test_only_a_corrupt_file_is_reported_as_damaged(path, name, kind, sentence):
+    error = sqlite3.OperationalError("said by SQLite")
+    error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, name), name
+
+    with (
+        contextlib.closing(Ledger(path)) as ledger,
+        pytest.raises(kind, match=sentence) as refusal,
+        ledger._translated_errors(),
+    ):
+        raise error
+
+    assert type(refusal.value) is kind
+    assert "said by SQLite" in refusal.value.reason
+
+
+def test_a_folder_in_the_place_of_the_ledger_is_not_a_damaged_ledger(tmp_path):
+    (tmp_path / "ledger.sqlite").mkdir()
+
+    with pytest.raises(LedgerUnavailableError, match=r"unable to open database file, SQLITE_CANTOPEN"):
+        Ledger(tmp_path / "ledger.sqlite", create=True)
