@@ -122,6 +122,7 @@ class AgentActor:
             snapshot if checkpoint != known_checkpoint else None, checkpoint, protocol.settled(),
             runner.failure, runner.note, ray.get_runtime_context().get_node_id(), self._device, os.getpid(),
             pose_version,
+            tuple(agent.files.unsaved.values()) if agent else (),
         )  # fmt: skip
 
     def _failed_report(self, failure: Failure) -> AgentReport:

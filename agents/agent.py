@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.common.files import RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
@@ -22,16 +23,18 @@ from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, b
 from agents.spec import AgentSpec, Progress
 from agents.training.checkpoint import (
     CheckpointError,
+    DamagedCheckpointError,
     check_owner,
+    encode_checkpoint,
+    first_not_finite,
     load_model,
     model_tensors,
     optimizer_tensors,
     read_checkpoint,
-    write_checkpoint,
 )
 from agents.training.distillation import distill
 from agents.training.settings import DRIFT_TICKS, GAP
-from agents.training.trainer import Trainer
+from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
 from alignment.core import CoreBasis, effective_rank, find_core, resort_basis
@@ -70,6 +73,7 @@ class Agent:
         collapse: How the latents of the newest published model collapsed, as a clause; "" if not.
         published: The model that peers know; None before the first and after a camera move.
         negotiation: This agent's side of negotiating maps with that model.
+        files: Its files that could not be written yet; it goes on without them.
     """
 
     def __init__(self, spec: AgentSpec) -> None:
@@ -93,6 +97,7 @@ class Agent:
         self.collapse = ""
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
+        self.files = RetriedFiles()
         self._start_training()
 
     @property
@@ -254,7 +259,7 @@ class Agent:
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
         self._set_published(published)
-        published.save(self.published_path, self.owner())
+        self.files.write(self.published_path, published.encode(self.owner()))
         return snapshot
 
     def explain_collapse(self, core_dim: int) -> str:
@@ -334,7 +339,13 @@ class Agent:
         )  # fmt: skip
 
     def save(self) -> None:
-        """Write a checkpoint of the model in training: weights, optimizer, core basis and step."""
+        """Write a checkpoint of the model in training: weights, optimizer, core basis and step.
+
+        Where it cannot be written, `files` says why, and `retry_saves` writes the newest one.
+
+        Raises:
+            TrainingError: Weights are not finite; the file is left as it is.
+        """
         tensors = model_tensors(self.model) | optimizer_tensors(self.trainer.optimizer)
         if self.basis is not None:
             tensors |= basis_tensors(self.basis)
@@ -343,26 +354,74 @@ class Agent:
             "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
             "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
         }  # fmt: skip
-        self.checkpoint = write_checkpoint(self.checkpoint_path, tensors, facts)
-        self.saved_at = time.time()
+        if (name := first_not_finite(tensors)) is not None:
+            raise TrainingError(
+                f"the weights of {name} are not finite after step {self.trainer.step}; the last checkpoint "
+                f"is kept; try a lower training.learning_rate (now {self.spec.training.learning_rate:g})"
+            )
+        data = encode_checkpoint(tensors, facts)
+        self.checkpoint = digest(data)
+        if self.files.write(self.checkpoint_path, data):
+            self.saved_at = time.time()
 
-    def load(self) -> None:
+    def retry_saves(self, now: bool = False) -> None:
+        """Write again what could not be written: now, or at most every `files.RETRY_SECONDS`."""
+        for path in list(self.files.unsaved) if now else self.files.due():
+            if path == self.checkpoint_path:
+                self.save()
+            elif self.published is not None:
+                self.files.write(path, self.published.encode(self.owner()))
+            else:
+                self.files.succeed(path)  # it was unpublished meanwhile
+
+    def load(self) -> str:
         """Restore the model in training and the published one from the agent's folder.
 
-        A checkpoint of another pose version restores the weights alone. A damaged published model is
-        ignored: the agent publishes again, and nothing that it learned is lost.
+        A checkpoint of another pose version restores the weights alone. Of two files, one may be damaged: a
+        published model is published again from the checkpoint, and a checkpoint is replaced by the published
+        model, with a new optimizer.
+
+        Returns:
+            A remark about a file that could not be used; empty when all is well.
 
         Raises:
-            CheckpointError: The checkpoint is missing, damaged, or of another agent, scene or model size.
+            CheckpointError: The checkpoint is missing, of another agent, scene or model size, or damaged as
+                well as the published model.
         """
-        self._load_checkpoint()
-        if self.published_path.exists() and self.basis is not None:
-            try:
-                published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
-            except CheckpointError:
-                return
-            if published.snapshot.pose_version == self.spec.pose_version:
-                self._set_published(published)
+        try:
+            self._load_checkpoint()
+        except DamagedCheckpointError as error:
+            return self._continue_from_published(error)
+        if not self.published_path.exists() or self.basis is None:
+            return ""
+        try:
+            published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
+        except CheckpointError as error:
+            return f"{error.path} {error.reason}; the model is published again from its checkpoint"
+        if published.snapshot.pose_version == self.spec.pose_version:
+            self._set_published(published)
+        return ""
+
+    def _continue_from_published(self, damage: DamagedCheckpointError) -> str:
+        try:
+            published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
+        except CheckpointError:
+            raise damage from None
+        self.model.load_state_dict(published.model.state_dict())
+        progress = published.snapshot.progress
+        if published.snapshot.pose_version == self.spec.pose_version:
+            self.trainer.step, self.trainer.losses = progress.step, list(published.snapshot.losses)
+            self.distill_frames = progress.distill_frames
+            self.trainer.steps_replaced_by_distillation = (
+                self.spec.training.steps if self.distill_frames else 0
+            )
+            self.basis = published.basis
+            self.checkpoint = published.snapshot.peer_info.checkpoint
+            self._set_published(published)
+        return (
+            f"{damage.path} {damage.reason}; it continues with a new optimizer from the model of step "
+            f"{progress.step} in {self.published_path.name}, unless you restore that file and resume again"
+        )
 
     def stream_seed(self, stream: Stream, *more: int) -> tuple[int, ...]:
         """Return the seed of one of this agent's random streams, see `agents.common.streams.stream_seed`."""
@@ -397,6 +456,7 @@ class Agent:
             del self.trainer.losses[:-SAVED_LOSSES]
         if self.trainer.step % self.spec.training.checkpoint_every == 0:
             self.save()
+        self.retry_saves()
 
     @torch.inference_mode()
     def _encode_chunk(self, ticks: np.ndarray, model: WorldModel) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agents.common.files import UnsavedFile
 from agents.spec import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class AgentReport:
         note: Remark for the operator; empty when there is none.
         node: Ray's id of the machine that it runs on.
         pose_version: How many times its camera had moved when `settled` was read.
+        unsaved: Its files that could not be written yet.
     """
 
     events: "AgentEvents"
@@ -38,3 +40,4 @@ class AgentReport:
     device: str
     pid: int
     pose_version: int = 0
+    unsaved: tuple[UnsavedFile, ...] = ()

@@ -96,8 +96,10 @@ class AgentRunner:
                 self._service_requests()
                 self._advance(agent)
             agent.save()
+            agent.retry_saves(now=True)
             agent.phase = "stopped"
-            logger.info("%s stopped at step %d, saved as %s", spec.name, agent.trainer.step, agent.checkpoint)
+            saved = "not saved" if agent.files.unsaved else f"saved as {agent.checkpoint}"
+            logger.info("%s stopped at step %d, %s", spec.name, agent.trainer.step, saved)
         except BaseException as error:  # a custom model may raise SystemExit too; a report carries it
             self.failure = self._failure_of(error, spec)
             logger.exception("the runner of %s failed", self.protocol.name)
@@ -112,7 +114,8 @@ class AgentRunner:
     def _restore_or_check(self, agent: Agent) -> None:
         name = agent.spec.name
         if agent.checkpoint_path.exists():
-            agent.load()
+            if remark := agent.load():
+                self._remark(remark)
             if agent.checkpoint:
                 logger.info(
                     "%s resumes from checkpoint %s at step %d", name, agent.checkpoint, agent.trainer.step
@@ -177,6 +180,7 @@ class AgentRunner:
             self._publish(agent, "its schedule was complete")
         elif not agent.spec.online:
             agent.phase = "ready"
+            agent.retry_saves()
             time.sleep(IDLE_SECONDS)
         else:
             self._train_online(agent)

@@ -15,11 +15,12 @@ from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.spec import Progress
 from agents.training.checkpoint import (
     CheckpointError,
+    DamagedCheckpointError,
     check_owner,
+    encode_checkpoint,
     load_model,
     model_tensors,
     read_checkpoint,
-    write_checkpoint,
 )
 from alignment.core import CoreBasis
 
@@ -64,11 +65,10 @@ class PublishedModel:
     basis: CoreBasis
     snapshot: AgentSnapshot
 
-    def save(self, path: Path, owner: Mapping[str, object]) -> None:
-        """Write it to a file, atomically.
+    def encode(self, owner: Mapping[str, object]) -> bytes:
+        """Return the content of its file.
 
         Args:
-            path: File to write.
             owner: Facts that say whose model it is, which `load` compares.
         """
         snapshot = self.snapshot
@@ -80,13 +80,13 @@ class PublishedModel:
             "progress": snapshot.progress.as_plain(),
             "pose_version": snapshot.pose_version,
         }
-        write_checkpoint(path, tensors, facts)
+        return encode_checkpoint(tensors, facts)
 
     @classmethod
     def load(
         cls, path: Path, owner: Mapping[str, object], build: Callable[[], WorldModel]
     ) -> "PublishedModel":
-        """Read what `save` wrote.
+        """Read a file with the content of `encode`.
 
         Args:
             path: File to read.
@@ -113,8 +113,34 @@ class PublishedModel:
                 pose_version=int(facts["pose_version"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
+            raise DamagedCheckpointError(path, f"is damaged ({error})") from error
         return cls(model.eval(), basis, snapshot)
+
+
+def load_encoder(
+    path: Path, version: str, owner: Mapping[str, object], build: Callable[[], WorldModel]
+) -> tuple[WorldModel, CoreBasis]:
+    """Return the model in evaluation mode and the core basis of an agent's own checkpoint.
+
+    Args:
+        path: File to read.
+        version: Hash that the file must have.
+        owner: Facts that the file must state.
+        build: Returns an untrained model, whose weights are then replaced.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or another version or model.
+    """
+    tensors, facts, found = read_checkpoint(path)
+    if found != version:
+        raise CheckpointError(path, f"is version {found}, not {version}")
+    check_owner(path, facts, owner)
+    model = build()
+    load_model(path, model, tensors)
+    try:
+        return model.eval(), basis_from_tensors(tensors, int(facts["core_dim"]))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(path, f"holds no core basis ({error})") from error
 
 
 def basis_tensors(basis: CoreBasis) -> dict[str, Tensor]:

@@ -1,8 +1,15 @@
-"""Atomic writes and content hashes of files."""
+"""Atomic writes and content hashes of files, and files that are written later where they cannot be now."""
 
 import hashlib
+import logging
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0  # seconds between two attempts to write what could not be written
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -22,3 +29,58 @@ def write_atomically(path: Path, data: bytes) -> None:
 def digest(data: bytes) -> str:
     """Return the first 16 hexadecimal digits of the bytes' SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class UnsavedFile:
+    """A file that could not be written; its writer tries again.
+
+    Attributes:
+        path: The file.
+        reason: What the operating system or the library says.
+        since: When it failed first, in seconds since the epoch.
+    """
+
+    path: str
+    reason: str
+    since: float
+
+
+class RetriedFiles:
+    """Files whose writer goes on without them while the disk takes nothing, and tries again.
+
+    Attributes:
+        unsaved: What could not be written, by path.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing unsaved."""
+        self.unsaved: dict[Path, UnsavedFile] = {}
+        self._retry_at = 0.0
+
+    def write(self, path: Path, data: bytes) -> bool:
+        """Write a file atomically, or note why it cannot be; return whether it was written."""
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            self.fail(path, error.strerror or str(error))
+            return False
+        self.succeed(path)
+        return True
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Note that a file could not be written."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        earlier = self.unsaved.get(path)
+        if earlier is None:
+            logger.warning("%s cannot be written, and is tried again: %s", path, reason)
+        self.unsaved[path] = UnsavedFile(str(path), reason, earlier.since if earlier else time.time())
+
+    def succeed(self, path: Path) -> None:
+        """Note that a file was written."""
+        if self.unsaved.pop(path, None):
+            logger.info("%s could be written again", path)
+
+    def due(self) -> list[Path]:
+        """Return the files to try again now, at most every RETRY_SECONDS."""
+        return list(self.unsaved) if self.unsaved and time.monotonic() >= self._retry_at else []

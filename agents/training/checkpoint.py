@@ -1,7 +1,9 @@
 """Checkpoints: safetensors files with facts in their metadata, written atomically."""
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,33 @@ from torch import Tensor, nn
 
 from agents.common.files import digest, write_atomically
 
-FORMAT = 2  # raised when names of tensors or facts change
+FORMAT = 3  # raised when names of tensors or facts change
 ENTRY = "social_jepa"  # key of the file's metadata
+START_AGAIN = "restore it from a copy, or delete it and train again"
+USED = ("model.", "basis.")  # prefixes of the tensors that encode views
 
 
+@dataclass(eq=False, repr=False)
 class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message says why and what to do."""
+    """A checkpoint that cannot be used. Build it with positional arguments: Ray pickles it.
+
+    Attributes:
+        path: Its file.
+        reason: What is wrong with it, as the end of a sentence about the file.
+        remedy: What can be done.
+    """
+
+    path: Path
+    reason: str
+    remedy: str = START_AGAIN
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.path} {self.reason}: {self.remedy}"
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose content is not what was written, or whose weights are not numbers."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> str:
@@ -31,18 +54,35 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     Returns:
         The hash of the file, which names this version of the model.
     """
-    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # a single entry: safetensors writes several in any order, and equal models would have different hashes
-    data = save(cpu, {ENTRY: json.dumps({"format": FORMAT, "facts": facts}, sort_keys=True)})
+    data = encode_checkpoint(tensors, facts)
     write_atomically(path, data)
     return digest(data)
+
+
+def encode_checkpoint(tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> bytes:
+    """Return the content of a checkpoint's file; see `write_checkpoint`."""
+    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    entry = {"format": FORMAT, "facts": facts, "content": content_digest(cpu, facts)}
+    # a single entry: safetensors writes several in any order, and equal models would have different hashes
+    return save(cpu, {ENTRY: json.dumps(entry, sort_keys=True)})
+
+
+def content_digest(tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -> str:
+    """Return a hash of the names, types, shapes and values of tensors, and of facts."""
+    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:16]
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Return (tensors, facts, hash).
 
     Raises:
-        CheckpointError: The file is missing, damaged, of another program, or of another format version.
+        CheckpointError: The file is missing, cannot be read, or is of another program or format version.
+        DamagedCheckpointError: Its content is not what was written, or has weights that are not finite.
     """
     try:
         data = path.read_bytes()
@@ -50,24 +90,41 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except FileNotFoundError as error:
-        raise CheckpointError(f"there is no checkpoint at {path}: train first") from error
-    except (SafetensorError, OSError) as error:
+        raise CheckpointError(path, "does not exist, so there is no checkpoint", "train first") from error
+    except OSError as error:
         raise CheckpointError(
-            f"{path} is damaged or truncated ({error}): delete it and train again"
+            path, f"cannot be read ({error.strerror or error})", "check its disk and its permissions"
         ) from error
+    except SafetensorError as error:
+        raise DamagedCheckpointError(path, f"is damaged or truncated ({error})") from error
+    facts = _checked_facts(path, metadata.get(ENTRY, '{"format": "none"}'), tensors)
+    if (name := first_not_finite(tensors)) is not None:
+        raise DamagedCheckpointError(path, f"has values in {name} that are not finite numbers")
+    return tensors, facts, digest(data)
+
+
+def _checked_facts(path: Path, text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     try:
-        entry = json.loads(metadata.get(ENTRY, '{"format": "none"}'))
+        entry = json.loads(text)
         found, facts = entry["format"], entry.get("facts")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): delete it and train again") from error
+        raise DamagedCheckpointError(path, f"is damaged ({error})") from error
     if found != FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {found}, this version of social-jepa reads format {FORMAT}: "
-            "delete it and train again, or use the version of social-jepa that wrote it"
-        )
+            path, f"has checkpoint format {found}, this version of social-jepa reads format {FORMAT}",
+            "delete it and train again, or use the version of social-jepa that wrote it",
+        )  # fmt: skip
     if not isinstance(facts, dict):
-        raise CheckpointError(f"{path} is damaged (it has no facts): delete it and train again")
-    return tensors, facts, digest(data)
+        raise DamagedCheckpointError(path, "is damaged (it has no facts)")
+    if content_digest(tensors, facts) != entry.get("content"):
+        raise DamagedCheckpointError(path, "is damaged (its content has changed since it was written)")
+    return facts
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the first tensor of a model or its basis that has a value that is no finite number, or None."""
+    used = (name for name in sorted(tensors) if name.startswith(USED))
+    return next((name for name in used if not torch.isfinite(tensors[name]).all()), None)
 
 
 def check_owner(path: Path, facts: Mapping[str, object], expected: Mapping[str, object]) -> None:
@@ -81,9 +138,9 @@ def check_owner(path: Path, facts: Mapping[str, object], expected: Mapping[str, 
     for name, value in expected.items():
         if facts.get(name) != value:
             raise CheckpointError(
-                f"{path} is of another {name} ({facts.get(name)}, here {value}): "
-                "use the folder that it was written for, or delete it and train again"
-            )
+                path, f"is of another {name} ({facts.get(name)}, here {value})",
+                "use the folder that it was written for, or delete it and train again",
+            )  # fmt: skip
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -102,7 +159,10 @@ def load_model(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> N
             {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
         )
     except RuntimeError as error:
-        raise CheckpointError(f"{path} was trained with other model settings: {error}") from error
+        raise CheckpointError(
+            path, f"was trained with other model settings ({error})",
+            "use the settings that it was trained with, or delete it and train again",
+        ) from error  # fmt: skip
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from agents.models.registry import build_world_model
-from agents.models.world_model import encode_with
-from agents.snapshot import PublishedModel
+from agents.models.world_model import WorldModel, encode_with
+from agents.snapshot import PublishedModel, load_encoder
 from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
+from alignment.core import CoreBasis
 from alignment.graph import NoPathError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
@@ -295,29 +296,38 @@ def encode_ticks(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
     heldout = results.pools(source).heldout
     if set(ticks) <= set(heldout.ids):
         return heldout.core()[heldout.rows(ticks)]
-    published, member = load_published(results, source), results.member(source)
+    (model, basis), member = load_published(results, source), results.member(source)
     spec = member.config(results.config).model.sensor_spec_of(member.kind)
     with Observer(results) as observer, torch.inference_mode():
         frames, sensor_data = observer.record(source, ticks, spec)
-        return published.basis.core(encode_with(published.model, torch.from_numpy(frames), sensor_data))
+        return basis.core(encode_with(model, torch.from_numpy(frames), sensor_data))
 
 
-def load_published(results: Results, name: str) -> PublishedModel:
-    """Return the model that an agent's edges were negotiated with, on the CPU.
+def load_published(results: Results, name: str) -> tuple[WorldModel, CoreBasis]:
+    """Return the model and the core basis that an agent's edges were negotiated with, on the CPU.
+
+    Where the file of the published model cannot be used, the agent's checkpoint takes its place if the agent
+    has not trained on since.
 
     Raises:
-        ModelUnavailableError: It is missing, damaged or not the graph's.
+        ModelUnavailableError: It is missing, damaged or not the graph's, and no checkpoint replaces it.
     """
-    member, config = results.member(name), results.config
+    member, config, folder = results.member(name), results.config, results.folder.agent(name)
     own, scene = member.config(config), Scene(config.scene, config.seed)
-    path = results.folder.agent(name) / "published.safetensors"
     owner: dict[str, object] = {"name": name, "kind": member.kind, "scene": scene.fingerprint}
+    version, path = results.agent(name).checkpoint, folder / "published.safetensors"
+
+    def build() -> WorldModel:
+        return build_world_model(member.kind, own.model, config.scene.frame_size, (0,))
+
     try:
-        published = PublishedModel.load(
-            path, owner, lambda: build_world_model(member.kind, own.model, config.scene.frame_size, (0,))
-        )
-        if published.snapshot.peer_info.checkpoint != results.agent(name).checkpoint:
-            raise CheckpointError(f"{path} is not the model in the graph")
+        published = PublishedModel.load(path, owner, build)
+        if published.snapshot.peer_info.checkpoint != version:
+            raise CheckpointError(path, "is not the model in the graph")
     except CheckpointError as error:
-        raise ModelUnavailableError(name, str(results.folder.path), str(error)) from error
-    return published
+        try:
+            return load_encoder(folder / "checkpoint.safetensors", version, owner, build)
+        except CheckpointError:
+            reason = f"{error.path} {error.reason}"
+            raise ModelUnavailableError(name, str(results.folder.path), reason) from error
+    return published.model, published.basis

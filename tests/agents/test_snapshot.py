@@ -52,7 +52,8 @@ def test_a_nan_loss_is_read_back_as_nan(agent, tmp_path):
     snapshot = replace(
         agent.published.snapshot, progress=replace(agent.published.snapshot.progress, loss=math.nan)
     )
-    replace(agent.published, snapshot=snapshot).save(tmp_path / "p.safetensors", agent.owner())
+    data = replace(agent.published, snapshot=snapshot).encode(agent.owner())
+    (tmp_path / "p.safetensors").write_bytes(data)
 
     assert math.isnan(load(agent, tmp_path / "p.safetensors").snapshot.progress.loss)
 
@@ -109,7 +110,7 @@ DAMAGE = {
 def test_a_damaged_file_is_refused_with_a_remedy(agent, path, damage):
     path.write_bytes(damage(path.read_bytes()))
 
-    with pytest.raises(CheckpointError, match="delete it and train again"):
+    with pytest.raises(CheckpointError, match="restore it from a copy, or delete it and train again"):
         load(agent, path)
 
 
@@ -122,7 +123,7 @@ def test_a_file_that_misses_an_entry_is_refused_by_its_name(agent, path, missing
     facts.pop(missing, None)
     write_checkpoint(path, tensors, facts)
 
-    with pytest.raises(CheckpointError, match=rf"is damaged \(.*{missing}.*\): delete it and train again"):
+    with pytest.raises(CheckpointError, match=rf"is damaged \(.*{missing}.*\): restore it from a copy"):
         load(agent, path)
 
 

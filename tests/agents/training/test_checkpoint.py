@@ -1,5 +1,6 @@
 import hashlib
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import nn
 from agents.agent import Agent
 from agents.training.checkpoint import (
     CheckpointError,
+    DamagedCheckpointError,
+    content_digest,
     load_optimizer,
     optimizer_tensors,
     read_checkpoint,
@@ -57,7 +60,8 @@ def test_a_checkpoint_is_a_json_header_and_tensors_and_no_code(path):
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    assert json.loads(header.pop("__metadata__")["social_jepa"]) == {"format": 2, "facts": FACTS}
+    entry = json.loads(header.pop("__metadata__")["social_jepa"])
+    assert entry == {"format": 3, "facts": FACTS, "content": content_digest(TENSORS, FACTS)}
     spans = sorted(entry["data_offsets"] for entry in header.values())
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
     assert spans[-1][1] == len(data) - 8 - length
@@ -88,7 +92,7 @@ def test_every_flipped_byte_of_the_header_is_read_or_refused(path):
 
 
 def test_a_missing_checkpoint_is_refused_with_a_remedy(tmp_path):
-    with pytest.raises(CheckpointError, match="train first"):
+    with pytest.raises(CheckpointError, match="there is no checkpoint: train first"):
         read_checkpoint(tmp_path / "nothing")
 
 
@@ -96,7 +100,7 @@ def test_a_missing_checkpoint_is_refused_with_a_remedy(tmp_path):
     ("metadata", "found"),
     [
         ({"social_jepa": '{"format": 1}'}, "1"),
-        ({"social_jepa": '{"format": 3}'}, "3"),
+        ({"social_jepa": '{"format": 4}'}, "4"),
         ({"by": "me"}, "none"),
         (None, "none"),
     ],
@@ -104,7 +108,7 @@ def test_a_missing_checkpoint_is_refused_with_a_remedy(tmp_path):
 def test_a_file_of_another_format_or_program_is_refused_with_both_versions(tmp_path, metadata, found):
     save_file({"model.weight": torch.ones(2)}, tmp_path / "other", metadata)
     with pytest.raises(
-        CheckpointError, match=f"has checkpoint format {found}, this version .* reads format 2"
+        CheckpointError, match=f"has checkpoint format {found}, this version .* reads format 3"
     ):
         read_checkpoint(tmp_path / "other")
 
@@ -172,3 +176,37 @@ def test_a_checkpoint_of_another_agent_scene_or_model_size_is_refused(tmp_path):
         with pytest.raises(CheckpointError, match=message):
             Agent(changed).load()
     Agent(spec).load()
+
+
+def test_a_changed_weight_is_noticed(path):
+    data = bytearray(path.read_bytes())
+    for offset in range(8 + int.from_bytes(data[:8], "little"), len(data)):
+        data[offset] ^= 0x10
+        path.write_bytes(data)
+        with pytest.raises(DamagedCheckpointError, match="its content has changed since it was written"):
+            read_checkpoint(path)
+        data[offset] ^= 0x10
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(path, value):
+    tensors = {**TENSORS, "model.weight": TENSORS["model.weight"].clone()}
+    tensors["model.weight"][1, 1] = value
+    write_checkpoint(path, tensors, FACTS)
+
+    with pytest.raises(
+        DamagedCheckpointError, match=r"has values in model\.weight that are not finite numbers"
+    ):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(
+        CheckpointError, match=r"cannot be read \(Is a directory\): check its disk"
+    ) as refusal:
+        read_checkpoint(tmp_path / "folder")
+
+    assert not isinstance(refusal.value, DamagedCheckpointError)
+    assert vars(pickle.loads(pickle.dumps(refusal.value))) == vars(refusal.value)

@@ -250,6 +250,25 @@ def test_a_published_model_that_is_not_the_graphs_is_refused(run):
         load_published(load_results(run), "agent-0")
 
 
+def test_a_damaged_published_model_is_replaced_by_the_checkpoint_that_it_came_from(run):
+    published, checkpoint = (
+        run.agent("agent-0") / f"{name}.safetensors" for name in ("published", "checkpoint")
+    )
+    whole = load_published(load_results(run), "agent-0")
+    published.write_bytes(published.read_bytes()[:200])
+
+    model, basis = load_published(load_results(run), "agent-0")
+
+    assert torch.equal(basis.transform, whole[1].transform)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, whole[0].state_dict()[name])
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+    with pytest.raises(
+        ModelUnavailableError, match=r"published\.safetensors is damaged .*resume .* writes it"
+    ):
+        load_published(load_results(run), "agent-0")
+
+
 @pytest.mark.parametrize(
     "name", ["agents/agent-1/anchors.safetensors", "agents/agent-0/checkpoint.safetensors"]
 )
