@@ -103,7 +103,7 @@ def resume(
 def graph(
     run: RunPath = None,
     as_of: Annotated[
-        str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, or '10 minutes ago'.")
+        str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, now, or '10 minutes ago'.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """What the command line says about each error, and the exit status that follows from it."""
 
-from social_jepa.config.time_parsing import TimeFormatError
+from social_jepa.config.time_parsing import TimeError
 from social_jepa.records import FailureRecord
 from social_jepa.runtime.errors import (
     AddressError,
@@ -22,7 +22,7 @@ FAILED, USAGE_ERROR = 1, 2  # exit statuses; 128 and the signal after one, as a 
 def describe(error: Exception) -> str:
     """Return one sentence about an error: what happened, and the command, flag or setting that helps."""
     match error:
-        case TimeFormatError():
+        case TimeError():
             return f"--as-of {error}"
         case AddressError():
             return (

@@ -151,7 +151,7 @@ class GraphQuery(QueryParameters):
     """A version of the graph."""
 
     as_of: str | None = Field(
-        None, max_length=40, description="Earlier time: 2026-11-21T14:30, or '10 minutes ago'."
+        None, max_length=40, description="Earlier time: 2026-11-21T14:30+01:00, or '10 minutes ago'."
     )
     cycles: bool = Field(
         False, description="Include the error of every cycle of three agents, and the universe."

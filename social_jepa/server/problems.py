@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from agents.common.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
-from social_jepa.config.time_parsing import TimeFormatError
+from social_jepa.config.time_parsing import TimeError
 from social_jepa.graph.query import QueryError
 from social_jepa.records import encode
 from social_jepa.runtime.errors import MembershipError, NotUpError, UnknownMemberError
@@ -121,7 +121,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 def describe(error: Exception) -> str:
     """Return a sentence about an error: what happened, and the parameter or command that helps."""
     match error:
-        case TimeFormatError():
+        case TimeError():
             return f"as_of: {error}"
         case NotUpError():
             return f"{error}: social-jepa resume {error.folder} brings it back"
