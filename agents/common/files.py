@@ -13,7 +13,19 @@ RETRY_SECONDS = 2.0  # seconds between two attempts to write what could not be w
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write bytes to a file that appears complete: temporary file, flush to disk, rename."""
+    """Write bytes to a file that appears complete: temporary file, flush to disk, rename.
+
+    Raises:
+        OSError: It cannot be written; `filename` is the path, and the earlier file is as it was.
+    """
+    try:
+        _write(path, data)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names none; the temporary one is of no interest
+        raise
+
+
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -22,6 +22,7 @@ from social_jepa.cli.options import (
     is_quiet,
     new_run,
     print_json,
+    print_unsaved,
 )
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
@@ -192,16 +193,23 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
 
     log_to_file(folder.path, "driver")
     display = ProgressDisplay(Console(stderr=True, quiet=is_quiet()))
+    batch = BatchRun(config, folder, display, resumed)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
-            document = BatchRun(config, folder, display, resumed).run(address)
+            document = batch.run(address)
             display.phase("writing the report")
             write_report(load_results(folder))
+    except Exception:
+        display.close()
+        print_unsaved(batch.unsaved)
+        raise
     finally:
         display.close()
     _print_document(document, as_json)
     if not as_json:
         typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
+    if print_unsaved(batch.unsaved):
+        raise typer.Exit(1)
 
 
 def _print_document(document: Any, as_json: bool) -> None:

@@ -1,5 +1,7 @@
 """What the command line says about each error, and the exit status that follows from it."""
 
+import errno
+
 from social_jepa.config.time_parsing import TimeError
 from social_jepa.records import FailureRecord
 from social_jepa.runtime.errors import (
@@ -10,11 +12,13 @@ from social_jepa.runtime.errors import (
     ElsewhereError,
     LastAgentError,
     LocalRayError,
+    NotRecordedError,
     NotUpError,
     RayUnavailableError,
     RunStoppedError,
     SupervisorUnavailableError,
 )
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
 
 FAILED, USAGE_ERROR = 1, 2  # exit statuses; 128 and the signal after one, as a shell reports it
 
@@ -52,7 +56,14 @@ def describe(error: Exception) -> str:
             return f"{error}: social-jepa status --run {error.folder} shows it"
         case LastAgentError():
             return f"{error} with social-jepa down"
-        case OSError():  # a full disk, a folder that was removed
+        case NotRecordedError():
+            return f"{error}; free some space, and continue with: social-jepa resume {error.folder}"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return f"{error.filename or 'a file'} cannot be written, the disk is full: free some space"
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
+            place = f"{error.filename or 'a file'} cannot be read or written ({error.strerror})"
+            return f"{place}: change its permissions, or those of its folder"
+        case OSError():  # a folder that was removed, a disk that fails
             return f"{error.filename or 'writing'}: {error.strerror or error}"
     return str(error)
 
@@ -61,4 +72,6 @@ def exit_status(error: Exception) -> int:
     """Return 2 for a wrong request (settings, names, folders), 128 + its number after a signal, else 1."""
     if isinstance(error, RunStoppedError):
         return 128 + error.signal_number
+    if isinstance(error, LedgerUnavailableError):  # it is a ValueError
+        return FAILED
     return USAGE_ERROR if isinstance(error, ValueError | LookupError) else FAILED

@@ -82,3 +82,10 @@ def print_json(document: Any) -> None:
     from social_jepa.records import encode
 
     typer.echo(json.dumps(json.loads(encode(document)), indent=2))
+
+
+def print_unsaved(unsaved: Sequence[str]) -> bool:
+    """Print to stderr what a run or a simulation could not save; return whether there is something."""
+    for sentence in unsaved:
+        typer.echo(f"unsaved  {sentence}", err=True)
+    return bool(unsaved)

@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from social_jepa.cli.options import Address, AsJson, ConfigFile, Out, RunOption, Settings, new_run, print_json
+from social_jepa.cli.options import (
+    Address,
+    AsJson,
+    ConfigFile,
+    Out,
+    RunOption,
+    Settings,
+    new_run,
+    print_json,
+    print_unsaved,
+)
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -277,10 +287,10 @@ def down(run: RunOption = None, as_json: AsJson = False) -> None:
         unsaved = ["its processes had ended before: resume continues from the checkpoints that there are"]
     if as_json:
         print_json({"down": str(folder.path), "unsaved": unsaved})
-        return
-    for sentence in unsaved:
-        typer.echo(f"warning  {sentence}", err=True)
-    typer.echo(f"down     {folder.path}\nresume   social-jepa resume {folder.path}")
+    else:
+        typer.echo(f"down     {folder.path}\nresume   social-jepa resume {folder.path}")
+    if print_unsaved(unsaved):
+        raise typer.Exit(1)
 
 
 def _attach(run: Path | None) -> Any:

@@ -40,6 +40,10 @@ def make_status(agents: Iterable["AgentStatus"]) -> Table:
             notes.append(f"{agent.name} failed: {agent.failure.summary}")
         if agent.note:
             notes.append(f"{agent.name} {agent.note}")
+        notes += [
+            f"{agent.name} {each} for {time.time() - each.since:.0f} s; it goes on and tries again"
+            for each in agent.unsaved
+        ]
         if agent.waiting_for:
             notes.append(f"{agent.name} waits for {agent.waiting_for}")
     table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"

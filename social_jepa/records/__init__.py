@@ -46,6 +46,7 @@ from social_jepa.records.run import (
     MemberRecord,
     MessageRecord,
     ProgressRecord,
+    UnsavedRecord,
     body_events,
 )
 
@@ -89,6 +90,7 @@ __all__ = [
     "Similarity",
     "Translation",
     "UniverseRecord",
+    "UnsavedRecord",
     "as_dict",
     "body_events",
     "decode",

@@ -108,6 +108,18 @@ class FailureRecord(Record, frozen=True, kw_only=True):
         return f"{text}; traceback: {self.traceback_file}" if self.traceback_file else text
 
 
+class UnsavedRecord(Record, frozen=True, kw_only=True):
+    """A file that could not be written; its writer goes on and tries again."""
+
+    path: Annotated[str, Meta(description="The file.")]
+    reason: Annotated[str, Meta(description="What the operating system or SQLite says.")]
+    since: Annotated[NonNegative, Meta(description="When it failed first, in seconds since 1970.")]
+
+    def __str__(self) -> str:
+        """Return what could not be written and why, as part of a sentence about an agent."""
+        return f"cannot write {self.path} ({self.reason})"
+
+
 class AgentStatus(Record, frozen=True, kw_only=True):
     """Current state of one agent of a simulation, from its supervisor."""
 
@@ -130,6 +142,10 @@ class AgentStatus(Record, frozen=True, kw_only=True):
     node: Annotated[str, Meta(description="Node of the Ray cluster that it runs on.")]
     device: Annotated[str, Meta(description="torch device that it runs on.")]
     pid: Annotated[Count, Meta(description="Process id on its node; 0: no process.")]
+    unsaved: Annotated[
+        tuple[UnsavedRecord, ...],
+        Meta(description="What of it could not be written yet; it is tried again. Empty: all is written."),
+    ] = ()
 
 
 class EventRecord(Record, frozen=True, kw_only=True):

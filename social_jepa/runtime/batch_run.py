@@ -6,7 +6,7 @@ It uses the same supervisor and agents as a simulation, on a Ray that ends with 
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from signal import Signals
@@ -19,11 +19,11 @@ from social_jepa.graph.graph_json import edge_record
 from social_jepa.graph.results import export, read_results
 from social_jepa.records import AgentStatus, EdgeRecord, FullGraphDocument, ProgressRecord
 from social_jepa.runtime.control import ControlClient
-from social_jepa.runtime.errors import AgentLostError, ClusterError, RunStoppedError
+from social_jepa.runtime.errors import AgentLostError, ClusterError, NotRecordedError, RunStoppedError
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.start import Started, started, status_of
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.ledger_errors import LedgerError
+from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.system.signals import signal_of
 
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT = 60.0  # seconds, plus one for each edge, after which an unsettled edge has failed
 POLL_SECONDS = 0.2  # seconds between two polls of the supervisor
+SAVE_TIMEOUT = 10.0  # seconds that agents may take at the end to write what they could not write before
 STOP_TIMEOUT = 90.0  # seconds that agents may take to save
 LEDGER_POLL_SECONDS = 0.02  # seconds between two reads of the ledger
 
@@ -55,6 +56,7 @@ class BatchRun:
         observer: Receiver of its progress.
         resume: Whether agents continue from their checkpoints.
         seconds: Wall time by phase, filled while it runs.
+        unsaved: What could not be saved, one sentence each, known when it has run.
     """
 
     config: RunConfig
@@ -62,6 +64,7 @@ class BatchRun:
     observer: ProgressObserver
     resume: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    unsaved: list[str] = field(default_factory=list)
 
     def run(self, address: str | None = None) -> FullGraphDocument:
         """Run, write the graph to the run folder and return it.
@@ -72,6 +75,7 @@ class BatchRun:
         Raises:
             AddressError, ClusterError: Ray does not answer.
             AgentLostError: An agent failed, or its process kept dying.
+            NotRecordedError: The ledger could not be written until the end.
             RunStoppedError: Interrupted from the keyboard; the agents have saved checkpoints.
         """
         with (
@@ -82,13 +86,13 @@ class BatchRun:
                 return self._run(ledger, address)
             except KeyboardInterrupt as error:
                 number = signal_of(error)
-                ledger.event("stopped", reason=f"interrupted by {Signals(number).name}")
+                _record_stop(ledger, f"interrupted by {Signals(number).name}")
                 raise RunStoppedError(self.folder.path, number) from None
             except LedgerError:
                 raise  # it cannot be written any more
             except BaseException as error:
                 logger.error("the run stopped: %s", error)
-                ledger.event("stopped", reason=str(error) or type(error).__name__)
+                _record_stop(ledger, str(error) or type(error).__name__)
                 raise
 
     def _run(self, ledger: Ledger, address: str | None) -> FullGraphDocument:
@@ -116,9 +120,10 @@ class BatchRun:
             self._wait(found.control, lambda agent: bool(agent.checkpoint))
             self._phase("negotiating every ordered pair")
             self._negotiate(found.control, ledger)
+            self._wait(found.control, lambda agent: not agent.unsaved, SAVE_TIMEOUT)
         except KeyboardInterrupt:
             self._phase("stopping: agents save their checkpoints")
-            found.control.call("stop", "interrupted", kind=list[str], timeout=STOP_TIMEOUT)
+            self.unsaved = found.control.call("stop", "interrupted", kind=list[str], timeout=STOP_TIMEOUT)
             raise
 
     def _end(self, found: Started) -> None:
@@ -138,10 +143,20 @@ class BatchRun:
             for agent in agents:
                 if agent.failure:
                     raise AgentLostError(agent.failure)
+            self._note_unsaved(agents)
             self.observer.progress({agent.name: agent.progress for agent in agents if agent.progress})
             if all(done(agent) for agent in agents) or time.monotonic() > deadline:
                 return
             time.sleep(POLL_SECONDS)
+
+    def _note_unsaved(self, agents: Sequence[AgentStatus]) -> None:
+        """Show what agents cannot write, once."""
+        earlier, self.unsaved = (
+            self.unsaved, [f"{agent.name} {each}" for agent in agents for each in agent.unsaved],
+        )  # fmt: skip
+        for sentence in self.unsaved:
+            if sentence not in earlier:
+                self._phase(f"{sentence}; it goes on and tries again")
 
     def _negotiate(self, control: ControlClient, ledger: Ledger) -> None:
         began = time.perf_counter()
@@ -149,11 +164,16 @@ class BatchRun:
         timeout = NEGOTIATION_TIMEOUT + len(pairs)
         deadline = time.monotonic() + timeout
         self._wait(control, lambda agent: agent.settled, timeout)
-        versions = {name: agent.checkpoint for name, agent in ledger.agents().items()}
         # the supervisor records settled edges a moment after agents report that they are settled
-        while (missing := pairs - _current_edges(ledger, versions)) and time.monotonic() <= deadline:
+        while True:
+            versions = {name: agent.checkpoint for name, agent in ledger.agents().items()}
+            missing = pairs - _current_edges(ledger, versions)
+            if not missing or time.monotonic() > deadline:
+                break
             time.sleep(LEDGER_POLL_SECONDS)
         self.seconds["negotiate"] = time.perf_counter() - began
+        if not set(self.config.names()) <= versions.keys():
+            raise NotRecordedError(self.folder.path, tuple(self.unsaved))
         ledger.record(edges=[failed_edge(*pair, versions) for pair in sorted(missing)])
 
     def collect(self, ledger: Ledger, began: float) -> FullGraphDocument:
@@ -173,8 +193,16 @@ def _current_edges(ledger: Ledger, versions: Mapping[str, str]) -> set[tuple[str
     return {
         (edge.source, edge.target)
         for edge, _ in ledger.edges()
-        if edge.source_checkpoint == versions[edge.source] and edge.target_checkpoint == versions[edge.target]
+        if edge.source_checkpoint == versions.get(edge.source)
+        and edge.target_checkpoint == versions.get(edge.target)
     }
+
+
+def _record_stop(ledger: Ledger, reason: str) -> None:
+    try:
+        ledger.event("stopped", reason=reason)
+    except LedgerUnavailableError as error:  # what stopped the run is of more interest
+        logger.warning("the ledger does not say that the run stopped: %s", error)
 
 
 def failed_edge(source: str, target: str, versions: Mapping[str, str]) -> EdgeRecord:

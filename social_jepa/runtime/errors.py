@@ -166,6 +166,22 @@ class RunStoppedError(RuntimeError):
 
 
 @dataclass(eq=False, repr=False)
+class NotRecordedError(RuntimeError):
+    """A batch run whose ledger could not be written until it ended.
+
+    Attributes:
+        folder: Path of the run folder.
+        unsaved: What could not be saved, one sentence each.
+    """
+
+    folder: Path
+    unsaved: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the results in {self.folder} are not complete"
+
+
+@dataclass(eq=False, repr=False)
 class NotUpError(RunFolderError):
     """The simulation of a run folder is not up.
 

@@ -16,6 +16,7 @@ from social_jepa.graph.graph_json import agent_record, edge_record, pack_maps
 from social_jepa.graph.results import ANCHORS, anchors_version
 from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord
 from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 logger = logging.getLogger(__name__)
@@ -28,12 +29,14 @@ class LedgerWriter:
 
     Attributes:
         written_versions: Checkpoint whose anchors are in the run folder, by agent.
+        delayed: Events of the simulation that the ledger could not take yet.
     """
 
     def __init__(self, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
         """Continue after what the ledger holds."""
         self._folder, self._ledger = folder, ledger
         self._scene = Scene(config.scene, config.seed)
+        self.delayed: list[Event] = []
         written = {name: agent.checkpoint for name, agent in ledger.agents().items()}
         self.written_versions = {
             name: version for name, version in written.items() if self._has_anchors(name, version)
@@ -49,43 +52,81 @@ class LedgerWriter:
         """Write one report in one transaction, after the anchors that it refers to.
 
         An edge whose source has left is not written: its tombstone stays the newest.
+
+        Raises:
+            LedgerUnavailableError, OSError: The ledger or the anchors cannot be written now. Nothing of the
+                report was written: call again with all that it holds.
         """
         agents: list[AgentRecord] = []
         events: list[Event] = []
-        if report.snapshot is not None:
-            save_anchors(self._folder, report.snapshot)
+        snapshot = report.snapshot
+        if snapshot is not None and snapshot.pose_version != members[name].pose_version:
+            snapshot = None  # of the view before a move that the agent has not heard of yet
+        if snapshot is not None:
+            save_anchors(self._folder, snapshot)
             pose, incarnation = Pose.parse(members[name].pose), report.events.incarnation
-            agents.append(agent_record(report.snapshot, self._scene, pose, report.node, incarnation))
-            events.append(self._published(name, report.checkpoint, report.snapshot.progress.drift))
+            agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
+            events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
         results = [result for result in report.events.edges if result.source in members]
         edges = [edge_record(result) for result in results]
         maps = {(result.source, result.target): pack_maps(result) for result in results}
         events += [_settled(edge) for edge in edges]
         events += [_refused(name, reason) for reason in report.events.refused]
-        if agents or edges or report.events.sent or events:
+        if agents or edges or report.events.sent or events or self.delayed:
             found = {pair: data for pair, data in maps.items() if data is not None}
-            self._ledger.record(agents, edges, report.events.sent, found, events)
-        if report.snapshot is not None:
+            self._ledger.record(agents, edges, report.events.sent, found, [*self.delayed, *events])
+            self.delayed.clear()
+            for event_type, details in events:
+                _log(event_type, details)
+        if snapshot is not None:
             self.written_versions[name] = report.checkpoint
+
+    def event(self, event_type: str, **details: Any) -> bool:
+        """Write an event of the simulation, with the next report if the ledger cannot be written now.
+
+        Returns:
+            Whether it was written.
+        """
+        self.delayed.append((event_type, details))
+        try:
+            self._ledger.record(events=self.delayed)
+        except LedgerUnavailableError as error:
+            logger.warning("the event %s is recorded later: %s", event_type, error)
+            return False
+        self.delayed.clear()
+        return True
 
     def _published(self, name: str, checkpoint: str, drift: float) -> Event:
         again = name in self.written_versions
-        logger.info("%s published %s", name, checkpoint)
-        if again:
-            logger.info("edges of %s are stale: its model has drifted by %.3f", name, drift)
         return "published", {"agent": name, "checkpoint": checkpoint, "republished": again, "drift": drift}
 
 
 def _settled(edge: EdgeRecord) -> Event:
-    reason = f": {edge.reason}" if edge.reason else ""
-    logger.info("edge %s > %s %s in round %d%s", edge.source, edge.target, edge.status, edge.round, reason)
     keys = ("source", "target", "status", "reason", "r2_core", "round")
     return "edge", {key: getattr(edge, key) for key in keys}
 
 
 def _refused(name: str, reason: str) -> Event:
-    logger.warning("%s refused a message: %s", name, reason)
     return "message_refused", {"agent": name, "reason": reason}
+
+
+def _log(event_type: str, details: Mapping[str, Any]) -> None:
+    """Log an event of an agent once it is recorded."""
+    match event_type:
+        case "published":
+            logger.info("%s published %s", details["agent"], details["checkpoint"])
+            if details["republished"]:
+                logger.info(
+                    "edges of %s are stale: its model has drifted by %.3f", details["agent"], details["drift"]
+                )
+        case "edge":
+            reason = f": {details['reason']}" if details["reason"] else ""
+            logger.info(
+                "edge %s > %s %s in round %d%s",
+                details["source"], details["target"], details["status"], details["round"], reason,
+            )  # fmt: skip
+        case "message_refused":
+            logger.warning("%s refused a message: %s", details["agent"], details["reason"])
 
 
 def save_anchors(folder: RunFolder, snapshot: AgentSnapshot) -> None:

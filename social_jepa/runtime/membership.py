@@ -116,12 +116,14 @@ class Membership:
         Args:
             name: Name of the joiner.
             next_tick: First tick that no camera has rendered.
+
+        Raises:
+            LedgerUnavailableError: The ledger cannot be written now; it is still a joiner.
         """
-        member = self.pending.pop(name)
-        incarnation = self.incarnations[name]
-        self._ledger.join([member], [BodyRecord(self._body_tick(next_tick), name, member.pose)])
-        for _ in range(incarnation):
-            self._ledger.next_incarnation(name)
+        member = self.pending[name]
+        body = BodyRecord(self._body_tick(next_tick), name, member.pose)
+        self._ledger.join([member], [body], self.incarnations[name])
+        del self.pending[name]
         self._read()
 
     def reject(self, name: str) -> None:

@@ -232,16 +232,24 @@ class Simulation:
         Returns:
             What could not be saved, one sentence each.
         """
-        from social_jepa.graph.results import export
-
         with self.folder.command_lock():
             find_simulation(self.folder)
             unsaved = self._stop()
             end_remaining(self.folder)
-        if (results := self.results()).document.agents:
-            export(results)
         logger.info("%s is down", self.folder.path)
-        return unsaved
+        return unsaved + self._export()
+
+    def _export(self) -> list[str]:
+        """Export the graph, if there is one; return what could not be saved, one sentence each."""
+        from social_jepa.graph.results import export
+
+        results = self.results()
+        try:
+            if results.document.agents:
+                export(results)
+        except OSError as error:
+            return [f"the graph cannot be written to {self.folder.graph_file} ({error.strerror or error})"]
+        return []
 
     def _stop(self) -> list[str]:
         """Have the supervisor save and end everything; without a reply, have Ray end it."""

@@ -18,11 +18,12 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
+from agents.common.files import UnsavedFile
 from agents.failure import Failure
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
 from agents.spec import AgentSpec
-from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, as_dict
+from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, UnsavedRecord, as_dict
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
 from social_jepa.runtime.control import ControlServer
 from social_jepa.runtime.errors import StartFailedError
@@ -30,7 +31,8 @@ from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.logs import log_path, log_to_file
 from social_jepa.runtime.membership import Membership
 from social_jepa.runtime.ray_metrics import Metrics
-from social_jepa.storage.ledger import Ledger, LedgerError
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.1  # seconds between two polls of an agent; more for many agents
 REPORT_TIMEOUT = 10.0  # seconds that an agent may take to report; fitting many maps keeps it busy
 STOP_TIMEOUT = 60.0  # seconds that agents may take to save their checkpoints
+RECORD_RETRY_SECONDS = 2.0  # seconds between two attempts to record a report that the disk does not take
 RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiations
 
 
@@ -75,6 +78,8 @@ class Supervisor:
         self._reports: dict[str, AgentReport] = {}
         self._failures: dict[str, FailureRecord] = {}  # why agents ended for good, by name
         self._outages: dict[str, str] = {}  # Ray's reason while an agent does not answer, by name
+        self._unrecorded: dict[str, UnsavedFile] = {}  # what of an agent could not be recorded yet, by name
+        self._acknowledged: dict[str, tuple[int, int]] = {}  # newest event recorded of an agent, by name
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._stopping: asyncio.Task[list[str]] | None = None
         methods = ("add", "end", "move", "remove", "status", "stop")
@@ -122,7 +127,7 @@ class Supervisor:
 
     async def register(self, name: str) -> tuple[AgentSpec, int, PeerList]:
         """Count an incarnation of an agent; return its specification, the incarnation and the peer list."""
-        incarnation = self._membership.next_incarnation(name)
+        incarnation = await self._next_incarnation(name)
         if incarnation > 1:
             report = self._reports.get(name)
             process = f"process {report.pid} ended" if report else "its process ended"
@@ -132,6 +137,29 @@ class Supervisor:
         self._broadcast_peers(but=name)
         return spec, incarnation, self._membership.peer_list(self._handles)
 
+    async def _next_incarnation(self, name: str) -> int:
+        """Count an incarnation, once the ledger can be written."""
+        while True:
+            try:
+                incarnation = self._membership.next_incarnation(name)
+            except LedgerUnavailableError as error:
+                self._note_unrecorded(name, error)
+                await asyncio.sleep(RECORD_RETRY_SECONDS)
+            else:
+                self._unrecorded.pop(name, None)
+                return incarnation
+
+    def _note_unrecorded(self, name: str, error: LedgerUnavailableError | OSError) -> None:
+        """Note what of an agent cannot be recorded now; it is tried again, and the agent goes on."""
+        if isinstance(error, LedgerUnavailableError):
+            path, reason = self._ledger.path, error.reason
+        else:
+            path, reason = self._folder.agent(name), error.strerror or str(error)
+        earlier = self._unrecorded.get(name)
+        if earlier is None:
+            logger.warning("the report of %s cannot be recorded, and is tried again: %s", name, error)
+        self._unrecorded[name] = UnsavedFile(str(path), reason, earlier.since if earlier else time.time())
+
     def _broadcast_peers(self, but: str = "") -> None:
         peer_list = self._membership.peer_list(self._handles)
         for name in peer_list.handles:
@@ -139,17 +167,14 @@ class Supervisor:
                 self._handles[name].update_peers.remote(peer_list)
 
     async def _poll_agent(self, name: str) -> None:
-        """Poll an agent until it leaves or fails; an outage of its process is only logged."""
-        incarnation, last_number, retried_at = 0, 0, time.monotonic()
+        """Poll an agent until it leaves or fails; an outage of its process or of the disk is only logged."""
+        retried_at = time.monotonic()
         while name in self._handles:
             handle = self._handles[name]
-            known = self._ledger_writer.written_versions.get(name, "")
             try:
-                call = handle.report.remote(incarnation, last_number, known)
-                report = await asyncio.wait_for(call, REPORT_TIMEOUT)
+                report = await self._request_report(name)
                 if report is not None and name in self._handles:
                     self._receive_report(name, report)
-                    incarnation, last_number = report.events.incarnation, report.events.last_number
             except ActorDiedError as error:
                 self._record_failure(self._death_of(name, _one_line(error)))
                 return
@@ -161,6 +186,9 @@ class Supervisor:
                 self._record_outage(name, _one_line(error))
             except (RayError, TimeoutError) as error:
                 logger.warning("no report of %s: %s", name, _one_line(error) or "timeout")
+            except (LedgerUnavailableError, OSError) as error:
+                self._note_unrecorded(name, error)
+                await asyncio.sleep(RECORD_RETRY_SECONDS)
             except Exception as error:  # this task has no caller to raise it to: `status` shows it
                 failure = Failure.of(error, name, *self._phase_and_step(name))
                 self._record_failure(record_error(self._folder, failure, "report"))
@@ -169,6 +197,12 @@ class Supervisor:
                 retried_at = time.monotonic()
                 handle.retry_stalled.remote()
             await asyncio.sleep(POLL_SECONDS * max(1, len(self._handles) / 10))
+
+    async def _request_report(self, name: str) -> AgentReport | None:
+        known = self._ledger_writer.written_versions.get(name, "")
+        call = self._handles[name].report.remote(*self._acknowledged.get(name, (0, 0)), known)
+        report: AgentReport | None = await asyncio.wait_for(call, REPORT_TIMEOUT)
+        return report
 
     def _phase_and_step(self, name: str) -> tuple[str, int]:
         report = self._reports.get(name)
@@ -186,7 +220,7 @@ class Supervisor:
         self._failures[failure.agent] = failure
         logger.error("%s failed for good: %s", failure.agent, failure.summary)
         with contextlib.suppress(LedgerError):  # `status` still shows it
-            self._ledger.event("failed", agent=failure.agent, failure=as_dict(failure))
+            self._ledger_writer.event("failed", agent=failure.agent, failure=as_dict(failure))
 
     def _record_outage(self, name: str, reason: str) -> None:
         if name not in self._outages:
@@ -206,8 +240,10 @@ class Supervisor:
             logger.info("%s joined at %s", name, self._membership.members[name].pose)
             self._broadcast_peers()
         self._outages.pop(name, None)
-        self._ledger_writer.write(name, self._membership.members, report)
         self._reports[name] = report
+        self._ledger_writer.write(name, self._membership.members, report)
+        self._acknowledged[name] = report.events.incarnation, report.events.last_number
+        self._unrecorded.pop(name, None)
         self._metrics.record(name, report)
 
     def _next_unrendered_tick(self) -> int:
@@ -224,6 +260,7 @@ class Supervisor:
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met.
             StartFailedError: The agent failed before it joined; it is removed again.
+            LedgerUnavailableError: The ledger cannot be written now; the agent is removed again.
         """
         membership = self._membership
         name = membership.propose(**request).name
@@ -235,6 +272,11 @@ class Supervisor:
                 self._release(name)
                 membership.reject(name)
                 raise StartFailedError(failure)
+            if name in self._unrecorded:
+                unrecorded = self._unrecorded[name]
+                self._release(name)
+                membership.reject(name)
+                raise LedgerUnavailableError(self._ledger.path, unrecorded.reason)
             if time.monotonic() > deadline and not membership.incarnations.get(name):
                 logger.info("%s waits for %s", name, self._shortage(name))
                 break
@@ -275,6 +317,8 @@ class Supervisor:
         self._reports.pop(name, None)
         self._failures.pop(name, None)
         self._outages.pop(name, None)
+        self._unrecorded.pop(name, None)
+        self._acknowledged.pop(name, None)
         self._ledger_writer.written_versions.pop(name, None)
 
     async def status(self) -> list[AgentStatus]:
@@ -299,10 +343,17 @@ class Supervisor:
             progress=ProgressRecord.of(progress) if progress else None,
             settled=bool(
                 report and current and report.settled and report.pose_version == member.pose_version
+                and name not in self._unrecorded
             ),
             checkpoint=report.checkpoint if report else "", node=report.node if report else "",
             device=report.device if report else "", pid=report.pid if report else 0,
+            unsaved=self._unsaved(name),
         )  # fmt: skip
+
+    def _unsaved(self, name: str) -> tuple[UnsavedRecord, ...]:
+        report, unrecorded = self._reports.get(name), self._unrecorded.get(name)
+        found = (*(report.unsaved if report else ()), *([unrecorded] if unrecorded else ()))
+        return tuple(UnsavedRecord(path=each.path, reason=each.reason, since=each.since) for each in found)
 
     def _shortage(self, name: str) -> str:
         return shortage(agent_options(self._resources, self._gpus(name), True))
@@ -331,12 +382,30 @@ class Supervisor:
             for call, name in stopping.items():
                 if call not in late and (error := call.exception()):
                     unsaved.append(f"{name} did not save: {_one_line(error)}")
-        for sentence in unsaved:
-            logger.warning("%s", sentence)
+        unsaved += await self._record_last_reports()
         for name in list(self._handles):
             self._release(name)
-        self._ledger.event("stopped", reason=reason)
+        if not self._ledger_writer.event("stopped", reason=reason):
+            unsaved.append(f"{self._ledger.path} does not say that the simulation has stopped")
+        for sentence in unsaved:
+            logger.warning("%s", sentence)
         logger.info("stopped: %s", reason)
+        return unsaved
+
+    async def _record_last_reports(self) -> list[str]:
+        """Record what stopped agents report; return what could not be saved, one sentence each."""
+        for poll in self._polls.values():
+            poll.cancel()
+        names = [name for name in self._handles if name in self._membership.members]
+        reports = await asyncio.gather(*map(self._request_report, names), return_exceptions=True)
+        unsaved = []
+        for name, report in zip(names, reports, strict=True):
+            try:
+                if isinstance(report, AgentReport):
+                    self._receive_report(name, report)
+            except (LedgerUnavailableError, OSError) as error:
+                self._note_unrecorded(name, error)
+            unsaved += [f"{name} {each}" for each in self._unsaved(name)]
         return unsaved
 
     async def end(self) -> None:

@@ -148,8 +148,15 @@ class Ledger:
         row = (time.time(), event_type, encode(dict(details)).decode())
         self._connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
 
-    def join(self, members: Sequence[MemberRecord], bodies: Sequence[BodyRecord]) -> None:
+    def join(
+        self, members: Sequence[MemberRecord], bodies: Sequence[BodyRecord], incarnation: int = 0
+    ) -> None:
         """Record new members and their bodies, all or none.
+
+        Args:
+            members: The members.
+            bodies: Their bodies in the scene.
+            incarnation: How many processes each has had before.
 
         Raises:
             DuplicateMemberError: A name or number is taken.
@@ -157,10 +164,12 @@ class Ledger:
         now = time.time()
         with self._translated_errors(), self._connection as connection:
             for member in members:
-                row = (member.name, member.index, now, None, 0)
+                row = (member.name, member.index, now, None, incarnation)
                 connection.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?)", row)
                 self._add_member_version(member, now)
                 self._add_event("joined", {"agent": member.name, "pose": member.pose})
+                for number in range(2, incarnation + 1):
+                    self._add_event("returned", {"agent": member.name, "incarnation": number})
             connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
 
     def _add_member_version(self, member: MemberRecord, now: float) -> None:

@@ -17,6 +17,7 @@ from social_jepa.runtime.errors import (
     LastAgentError,
     LocalRayError,
     NameTakenError,
+    NotRecordedError,
     NotSettledError,
     NotUpError,
     RayUnavailableError,
@@ -27,6 +28,7 @@ from social_jepa.runtime.errors import (
     TooManyAgentsError,
     UnknownMemberError,
 )
+from social_jepa.storage.ledger_errors import DamagedLedgerError, LedgerFullError
 
 RUN = Path("runs/one")
 FAILURE = FailureRecord(
@@ -59,7 +61,13 @@ CASES = [
     (StartFailedError(FAILURE), 2, "agent-1 could not start: KeyError (training, after 7 steps)"),
     (TimeFormatError("soon"), 2, "--as-of 'soon' is not a time: write 2026-11-21T14:30"),
     (ConfigError("at least 1", "training.steps", 0), 2, "training.steps=0: at least 1"),
-    (OSError(28, "No space left on device", "graph.json"), 1, "graph.json: No space left on device"),
+    (OSError(28, "No space left on device", "graph.json"), 1, "graph.json cannot be written, the disk is"),
+    (OSError(122, "Disk quota exceeded"), 1, "a file cannot be written, the disk is full: free some space"),
+    (OSError(30, "Read-only file system", "a"), 1, "a cannot be read or written (Read-only file system)"),
+    (OSError(5, "Input/output error", "graph.json"), 1, "graph.json: Input/output error"),
+    (LedgerFullError(RUN, "no room"), 1, "the disk of the ledger runs/one is full (no room): free"),
+    (DamagedLedgerError(RUN, "cut"), 2, "the ledger runs/one is damaged (cut): restore it from a copy"),
+    (NotRecordedError(RUN, ("x",)), 1, "the results in runs/one are not complete; free some space, and"),
 ]  # fmt: skip
 
 

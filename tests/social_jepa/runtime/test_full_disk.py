@@ -1,0 +1,97 @@
+"""A simulation whose disk is full: it goes on, says so, and writes everything once there is room."""
+
+import contextlib
+import errno
+import json
+import subprocess
+from itertools import permutations
+from types import SimpleNamespace
+
+import pytest
+
+from agents.training.checkpoint import read_checkpoint
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from tests.support.command import call
+from tests.support.simulations import TIMEOUT, edges, ledger_of, status_of, until, up
+
+pytestmark = pytest.mark.ray
+
+NAMES = ("agent-0", "agent-1")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 16 MB, and functions that fill and free it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small file system")
+
+    def fill():
+        with contextlib.suppress(OSError), (folder / "filler").open("ab", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+
+    yield SimpleNamespace(path=folder, fill=fill, free=(folder / "filler").unlink)
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def unsaved(simulation, name):
+    return {record.path.rsplit("/", 1)[1] for record in status_of(simulation, name).unsaved}
+
+
+def test_a_simulation_on_a_full_disk_goes_on_and_writes_everything_once_there_is_room(ray_local, disk):
+    simulation = up(disk.path / "run")
+    disk.fill()  # before the first agent publishes
+    try:
+        until(lambda: all("ledger.sqlite" in unsaved(simulation, name) for name in NAMES))
+        until(lambda: "checkpoint.safetensors" in unsaved(simulation, "agent-0"))
+        (since,) = {each.since for each in status_of(simulation, "agent-0").unsaved if "ledger" in each.path}
+        with pytest.raises(LedgerUnavailableError, match=r"is full|cannot be read or written"):
+            simulation.add_agent()
+        step = status_of(simulation, "agent-0").progress.step
+        until(lambda: status_of(simulation, "agent-0").progress.step > step)
+        assert [agent.name for agent in simulation.status() if not agent.failure] == list(NAMES)
+        assert not any(agent.settled for agent in simulation.status())
+        assert since == min(each.since for each in status_of(simulation, "agent-0").unsaved)
+        shown = " ".join(call("status", "--run", simulation.folder.path).out.split())
+        assert "it goes on and tries again" in shown
+
+        disk.free()
+        simulation.wait(timeout=TIMEOUT)
+        until(lambda: not any(agent.unsaved for agent in simulation.status()))
+
+        assert edges(simulation).keys() == set(permutations(NAMES, 2))
+        with ledger_of(simulation) as ledger:
+            assert {event.details["agent"] for event in ledger.events_of("published")} == set(NAMES)
+            assert len(ledger.events_of("edge")) == 2
+            assert ledger.messages()
+        for name in NAMES:
+            assert read_checkpoint(simulation.folder.agent(name) / "published.safetensors")
+
+        disk.fill()
+        until(lambda: unsaved(simulation, "agent-0"))
+    finally:
+        said = call("down", "--run", simulation.folder.path, "--json")
+
+    assert said.status == 1
+    sentences = json.loads(said.out)["unsaved"]
+    assert {sentence.split()[0] for sentence in sentences} >= set(NAMES)
+    assert any("checkpoint.safetensors" in sentence for sentence in sentences)
+    assert any("does not say that the simulation has stopped" in sentence for sentence in sentences)
+    assert said.err.count("unsaved  ") == len(sentences)
+    disk.free()
+    assert call("graph", simulation.folder.path).status == 0
+
+
+def test_the_error_of_a_full_disk_names_the_file_and_the_remedy(disk):
+    disk.fill()
+    said = call("run", "--out", disk.path / "run", "scene.renderer=toy")
+
+    assert said.status == 2
+    assert (
+        f"run folder {disk.path / 'run'}: {OSError(errno.ENOSPC, '').strerror or 'No space left'}" in said.err
+    )

@@ -1,0 +1,118 @@
+import contextlib
+import logging
+from dataclasses import replace
+
+import pytest
+
+from agents.protocol.events import AgentEvents
+from agents.report import AgentReport
+from agents.training.checkpoint import read_checkpoint
+from social_jepa.records import replace as replace_record
+from social_jepa.runtime.ledger_writer import LedgerWriter
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerFullError
+from social_jepa.storage.run_folder import create
+from tests.support.ledger_rows import MESSAGES
+from tests.support.runners import runner_spec
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory):
+    from agents.agent import Agent
+
+    agent = Agent(runner_spec(tmp_path_factory.mktemp("agent")))
+    agent.train()
+    agent.publish()
+    return agent
+
+
+@pytest.fixture
+def report(agent):
+    return AgentReport(
+        AgentEvents(1, 4, (), tuple(MESSAGES * 500), ("a message was refused",)), agent.progress(),
+        agent.published.snapshot, agent.checkpoint, False, None, "", "", "cpu", 1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with contextlib.closing(Ledger(tmp_path / "ledger.sqlite", create=True)) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def members(agent):
+    from social_jepa.runtime.membership import initial_members
+
+    return {member.name: member for member in initial_members(config(agent))}
+
+
+def config(agent):
+    from social_jepa.config.run_config import load_config
+
+    return replace(load_config(overrides=["agents.count=2"]), scene=agent.spec.scene, seed=agent.spec.seed)
+
+
+@pytest.fixture
+def writer(agent, ledger, tmp_path):
+    return LedgerWriter(config(agent), create(config(agent), tmp_path / "run"), ledger)
+
+
+def set_pages(ledger, count):
+    """Limit the file's size: SQLite then says SQLITE_FULL, as on a full disk."""
+    ledger._connection.execute(f"PRAGMA max_page_count = {count}")
+
+
+def counts(ledger):
+    return len(ledger.agents()), len(ledger.messages()), [event.type for event in ledger.events()]
+
+
+def test_a_report_that_the_disk_does_not_take_is_written_whole_when_it_is_repeated(
+    writer, ledger, members, report, caplog
+):
+    set_pages(ledger, 1)
+    for _ in range(2):
+        with caplog.at_level(logging.INFO), pytest.raises(LedgerFullError):
+            writer.write("agent-0", members, report)
+    assert counts(ledger) == (0, 0, [])
+    assert "published" not in caplog.text
+    assert writer.written_versions == {}
+
+    set_pages(ledger, 10**6)
+    writer.write("agent-0", members, report)
+
+    assert counts(ledger) == (1, 1000, ["published", "message_refused"])
+    assert writer.written_versions == {"agent-0": report.checkpoint}
+
+
+def test_an_event_that_the_disk_does_not_take_is_written_with_the_next_report(
+    writer, ledger, members, report
+):
+    set_pages(ledger, 1)
+    assert not writer.event("failed", agent="agent-1", text="x" * 100_000)
+    assert counts(ledger) == (0, 0, [])
+
+    set_pages(ledger, 10**6)
+    writer.write("agent-0", members, report)
+
+    assert counts(ledger)[2] == ["failed", "published", "message_refused"]
+    assert writer.event("stopped")
+    assert counts(ledger)[2][-1] == "stopped"
+
+
+def test_after_a_move_the_model_of_the_earlier_view_is_neither_recorded_nor_logged_as_new(
+    writer, ledger, members, report, caplog
+):
+    members["agent-0"] = replace_record(members["agent-0"], pose_version=1)
+    with caplog.at_level(logging.INFO):
+        writer.write("agent-0", members, report)
+
+    assert counts(ledger) == (0, 1000, ["message_refused"])
+    assert report.checkpoint not in caplog.text
+
+
+def test_the_published_file_holds_the_version_that_the_ledger_names(writer, ledger, members, report, agent):
+    writer.write("agent-0", members, report)
+
+    facts = read_checkpoint(agent.published_path)[1]
+    assert facts["peer_info"]["checkpoint"] == ledger.agents()["agent-0"].checkpoint
