@@ -254,8 +254,9 @@ class Agent:
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])
         snapshot = AgentSnapshot(
-            peer_info, self.basis.spectrum, rank, pools, losses, self.progress(), self.spec.pose_version
-        )
+            peer_info, self.basis.spectrum, rank, pools, losses, self.progress(),
+            range(self.train_start, trained.stop), self.spec.pose_version,
+        )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
         self._set_published(published)

@@ -39,6 +39,7 @@ class AgentSnapshot:
         pools: Embeddings of the ticks that maps may be fitted and scored on.
         losses: The newest training losses, one a step.
         progress: How training stood.
+        trained_ticks: Ticks that training of this view may have read.
         pose_version: How many times its camera had moved.
     """
 
@@ -48,6 +49,7 @@ class AgentSnapshot:
     pools: AnchorPools
     losses: tuple[float, ...]
     progress: Progress
+    trained_ticks: range
     pose_version: int = 0
 
 
@@ -78,6 +80,7 @@ class PublishedModel:
             "effective_rank": snapshot.effective_rank,
             "losses": snapshot.losses,
             "progress": snapshot.progress.as_plain(),
+            "trained_ticks": [snapshot.trained_ticks.start, snapshot.trained_ticks.stop],
             "pose_version": snapshot.pose_version,
         }
         return encode_checkpoint(tensors, facts)
@@ -110,6 +113,7 @@ class PublishedModel:
                 pools=AnchorPools.from_tensors(tensors, peer_info.core_dim),
                 losses=tuple(facts["losses"]),
                 progress=Progress.from_plain(facts["progress"]),
+                trained_ticks=range(*facts["trained_ticks"]),
                 pose_version=int(facts["pose_version"]),
             )
         except (KeyError, TypeError, ValueError) as error:

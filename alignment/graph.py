@@ -91,10 +91,14 @@ class TranslationGraph:
     Args:
         agents: Names of agents; those of the edges are added.
         edges: Edges; a later one replaces an earlier one between the same two agents.
+        absent: Names of agents that left, or joined later: `check` says so, and suggests no similar name.
     """
 
-    def __init__(self, agents: Iterable[str] = (), edges: Iterable[Edge] = ()) -> None:
+    def __init__(
+        self, agents: Iterable[str] = (), edges: Iterable[Edge] = (), absent: Iterable[str] = ()
+    ) -> None:
         self._edges: dict[Pair, Edge] = {(edge.source, edge.target): edge for edge in edges}
+        self._absent = frozenset(absent)
         self._agents: frozenset[str] = frozenset(agents).union(*self._edges)
 
     @property
@@ -226,6 +230,10 @@ class TranslationGraph:
     def check(self, *names: str) -> None:
         """Raise UnknownAgentError, with the nearest name, for a name that is not in the graph."""
         for name in names:
+            if name in self._absent:
+                raise UnknownAgentError(
+                    f"{name} has left, or had not joined then; the graph has {', '.join(self.agents)}"
+                )
             if name not in self._agents:
                 near = difflib.get_close_matches(name, self.agents, n=1)
                 known = (

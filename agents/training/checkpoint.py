@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from agents.common.files import digest, write_atomically
@@ -73,7 +73,7 @@ def content_digest(tensors: Mapping[str, Tensor], facts: Mapping[str, object]) -
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()[:16]
 
 
@@ -86,9 +86,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]
     """
     try:
         data = path.read_bytes()
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tensors, metadata = decode_tensors(data)
     except FileNotFoundError as error:
         raise CheckpointError(path, "does not exist, so there is no checkpoint", "train first") from error
     except OSError as error:
@@ -101,6 +99,19 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]
     if (name := first_not_finite(tensors)) is not None:
         raise DamagedCheckpointError(path, f"has values in {name} that are not finite numbers")
     return tensors, facts, digest(data)
+
+
+def decode_tensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file, in memory of their own, and its metadata.
+
+    The library's `safe_open` maps the file instead: a file that is cut afterwards would end the process.
+
+    Raises:
+        SafetensorError: It is damaged.
+    """
+    tensors = load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return tensors, header.get("__metadata__", {})
 
 
 def _checked_facts(path: Path, text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from social_jepa.records import (
     CycleRecord,
     EdgeRecord,
     PoseRecord,
+    TickRange,
 )
 
 UNRECORDED = 0.0  # time of a record that the ledger does not hold yet; the ledger sets it
@@ -71,6 +72,9 @@ def agent_record(
         record_seconds=progress.record_seconds,
         train_seconds=progress.train_seconds,
         distill_frames=progress.distill_frames,
+        trained_ticks=TickRange.of(snapshot.trained_ticks),
+        fitted_ticks=TickRange.of(snapshot.pools.anchors.ids),
+        scored_ticks=TickRange.of(snapshot.pools.heldout.ids),
         pose_version=snapshot.pose_version,
         incarnation=incarnation,
         published_at=UNRECORDED,
@@ -133,10 +137,18 @@ def summarize_budget(edges: Sequence[EdgeRecord]) -> tuple[BudgetSummary, ...]:
 
 
 def translation_graph(
-    names: Sequence[str], edges: Sequence[EdgeRecord], maps: Mapping[str, LinearMap]
-) -> TranslationGraph:
-    """Return the graph of these edges and their core maps (``maps`` by "source/target/core")."""
-    return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges])
+    names: Sequence[str], edges: Sequence[EdgeRecord], maps: Mapping[str, LinearMap],
+    absent: Iterable[str] = (),
+) -> TranslationGraph:  # fmt: skip
+    """Return the graph of these edges and their core maps.
+
+    Args:
+        names: Agents of the graph.
+        edges: Their edges.
+        maps: Maps by "source/target/core".
+        absent: Agents of the run that are not in this graph.
+    """
+    return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges], absent)
 
 
 def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
+from agents.training.checkpoint import decode_tensors
 from alignment.graph import TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
 from alignment.status import Status
@@ -228,7 +229,8 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
             edges.append(_with_staleness(edge, current))
             if packed is not None:
                 maps |= unpack_maps(edge.source, edge.target, packed)
-        graph = translation_graph([member.name for member in members], edges, maps)
+        names = [member.name for member in members]
+        graph = translation_graph(names, edges, maps, set(ledger.names()) - present)
     except DamagedLedgerError:
         raise
     except (SafetensorError, KeyError, ValueError) as error:
@@ -324,8 +326,7 @@ def anchors_version(folder: RunFolder, name: str) -> str:
 
 def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            return tensors, (file.metadata() or {}).get("checkpoint", "")
+        tensors, metadata = decode_tensors(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise DamagedAnchorsError(path, str(error)) from error
+    return tensors, metadata.get("checkpoint", "")

@@ -34,6 +34,7 @@ from social_jepa.records.graph import (
     GraphDocument,
     PhaseSeconds,
     PoseRecord,
+    TickRange,
     UniverseRecord,
     graph_schema,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "Record",
     "Share",
     "Similarity",
+    "TickRange",
     "Translation",
     "UniverseRecord",
     "UnsavedRecord",

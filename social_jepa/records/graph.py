@@ -5,6 +5,7 @@ Constraints stand beside each field. msgspec checks them whenever a record is de
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -44,6 +45,26 @@ class PoseRecord(Record, frozen=True, kw_only=True):
     def of(cls, pose: Pose) -> "PoseRecord":
         """Return the record of a pose."""
         return cls(x=pose.x, y=pose.y, z=pose.z, yaw=pose.yaw, pitch=pose.pitch, fov=pose.fov)
+
+
+class TickRange(Record, frozen=True, kw_only=True):
+    """Ticks of the scene at equal distances, from the first up to a limit that is not among them."""
+
+    start: Annotated[Count, Meta(description="First tick.")]
+    stop: Annotated[Count, Meta(description="Limit; the last tick is below it.")]
+    step: Annotated[int, Meta(ge=1, description="Ticks from one to the next.")]
+
+    @classmethod
+    def of(cls, ticks: Sequence[int]) -> "TickRange":
+        """Return the record of ticks.
+
+        Raises:
+            ValueError: There are none, or they are not at equal distances.
+        """
+        step = ticks[1] - ticks[0] if len(ticks) > 1 else 1
+        if not ticks or step < 1 or tuple(range(ticks[0], ticks[-1] + 1, step)) != tuple(ticks):
+            raise ValueError("the ticks are not at equal distances")
+        return cls(start=ticks[0], stop=ticks[-1] + 1, step=step)
 
 
 class AgentRecord(Record, frozen=True, kw_only=True):
@@ -92,6 +113,21 @@ class AgentRecord(Record, frozen=True, kw_only=True):
     train_seconds: Annotated[NonNegative, Meta(description="Training, in seconds.")]
     distill_frames: Annotated[
         Count, Meta(description="Frames read by distillation from a teacher; 0 when it trained alone.")
+    ]
+    trained_ticks: Annotated[
+        TickRange,
+        Meta(description="Ticks that training of its current view may have read, from the first on."),
+    ]
+    fitted_ticks: Annotated[
+        TickRange,
+        Meta(description="Ticks that maps are fitted on: every negotiation draws its anchors here."),
+    ]
+    scored_ticks: Annotated[
+        TickRange,
+        Meta(
+            description="Held-out ticks that maps are scored on; none of them is among the trained or "
+            "fitted ones."
+        ),
     ]
     pose_version: Annotated[Count, Meta(description="How many times its camera had moved.")]
     incarnation: Annotated[

@@ -258,12 +258,16 @@ class UnknownMemberError(MembershipError):
     Attributes:
         name: The name.
         present: Names of the present agents.
+        left: Whether an agent had that name and has left.
     """
 
     name: str
     present: tuple[str, ...]
+    left: bool = False
 
     def __str__(self) -> str:
+        if self.left:
+            return f"{self.name} has left: choose one of {', '.join(self.present)}"
         near = difflib.get_close_matches(self.name, self.present, n=1)
         suggestion = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(self.present)}"
         return f"no agent is named {self.name!r}: {suggestion}"

@@ -3,6 +3,7 @@
 No latent, embedding, map or weight passes through here.
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from social_jepa.runtime.errors import (
     UnknownMemberError,
 )
 from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder
 
 LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
@@ -56,6 +58,7 @@ class Membership:
         self._ledger = ledger
         self.pending: dict[str, MemberRecord] = {}
         self.incarnations: dict[str, int] = {}
+        self._uncounted: dict[str, int] = {}  # incarnations that the ledger does not hold yet, by name
         self.version = time.time_ns()
         if not ledger.names():
             first = initial_members(config)
@@ -66,6 +69,8 @@ class Membership:
         self.members = {member.name: member for member in self._ledger.members()}
         of_joiners = {name: number for name, number in self.incarnations.items() if name in self.pending}
         self.incarnations = self._ledger.incarnations() | of_joiners
+        for name, count in self._uncounted.items():
+            self.incarnations[name] = self.incarnations.get(name, 0) + count
         self.bodies: list[BodyRecord] = self._ledger.bodies()
         self.version += 1
 
@@ -75,7 +80,10 @@ class Membership:
         Raises:
             UnknownMemberError: There is none of that name.
         """
-        return self.pending.get(name) or find_member(self.members.values(), name)
+        return self.pending.get(name) or self._member(name)
+
+    def _member(self, name: str) -> MemberRecord:
+        return find_member(self.members.values(), name, self._ledger.names())
 
     def spec(self, name: str, threads: int) -> AgentSpec:
         """Return the specification of an agent; `threads` applies unless the agent has its own number."""
@@ -94,13 +102,29 @@ class Membership:
         )
 
     def next_incarnation(self, name: str) -> int:
-        """Count one more incarnation of an agent, and return its number."""
-        if name in self.pending:
-            self.incarnations[name] = self.incarnations.get(name, 0) + 1
-        else:
-            self.incarnations[name] = self._ledger.next_incarnation(name)
+        """Count one more incarnation of an agent, and return its number.
+
+        An agent starts also while the ledger cannot be written: see `record_incarnations`.
+        """
+        self.incarnations[name] = self.incarnations.get(name, 0) + 1
+        if name not in self.pending:
+            self._uncounted[name] = self._uncounted.get(name, 0) + 1
             self.version += 1
+            with contextlib.suppress(LedgerUnavailableError):
+                self.record_incarnations()
         return self.incarnations[name]
+
+    def record_incarnations(self) -> None:
+        """Record the incarnations that the ledger could not take yet.
+
+        Raises:
+            LedgerUnavailableError: It still cannot be written.
+        """
+        for name in list(self._uncounted):
+            while self._uncounted[name]:
+                self._ledger.next_incarnation(name)
+                self._uncounted[name] -= 1
+            del self._uncounted[name]
 
     def propose(self, **request: Any) -> MemberRecord:
         """Add a joiner to `pending` and return it; for the arguments and errors see `new_member`."""
@@ -139,7 +163,7 @@ class Membership:
             ConfigError, ValueError: The pose is malformed, or the agent's kind of model cannot work there.
         """
         found = Pose.parse(pose)
-        member = find_member(self.members.values(), name)
+        member = self._member(name)
         member.config(self.config).check_agent(name, member.kind, lambda: found)
         moved = replace_record(member, pose=write_pose(found), pose_version=member.pose_version + 1)
         self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
@@ -153,7 +177,7 @@ class Membership:
             UnknownMemberError: There is none of that name.
             LastAgentError: It is the only one.
         """
-        member = find_member(self.members.values(), name)
+        member = self._member(name)
         if len(self.members) == 1:
             raise LastAgentError(name)
         ended = [
@@ -214,7 +238,7 @@ def new_member(
     if len(present) >= MAX_AGENTS:
         raise TooManyAgentsError(MAX_AGENTS)
     if teacher:
-        find_member(present, teacher)
+        find_member(present, teacher, taken)
     settings = tuple(settings)
     _check_settings(settings)
     found = Pose.parse(pose) if pose else ring_pose(index, config.agents.ring)
@@ -247,15 +271,20 @@ def _check_settings(settings: Iterable[str]) -> None:
             )
 
 
-def find_member(present: Iterable[MemberRecord], name: str) -> MemberRecord:
+def find_member(present: Iterable[MemberRecord], name: str, taken: Iterable[str] = ()) -> MemberRecord:
     """Return the member of a name.
+
+    Args:
+        present: Members and joiners.
+        name: The name.
+        taken: Every name given so far.
 
     Raises:
         UnknownMemberError: There is none.
     """
     known = {member.name: member for member in present}
     if name not in known:
-        raise UnknownMemberError(name, tuple(known))
+        raise UnknownMemberError(name, tuple(known), name in taken)
     return known[name]
 
 

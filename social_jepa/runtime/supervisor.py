@@ -127,7 +127,7 @@ class Supervisor:
 
     async def register(self, name: str) -> tuple[AgentSpec, int, PeerList]:
         """Count an incarnation of an agent; return its specification, the incarnation and the peer list."""
-        incarnation = await self._next_incarnation(name)
+        incarnation = self._membership.next_incarnation(name)
         if incarnation > 1:
             report = self._reports.get(name)
             process = f"process {report.pid} ended" if report else "its process ended"
@@ -136,18 +136,6 @@ class Supervisor:
         spec = self._membership.spec(name, self._resources.threads)
         self._broadcast_peers(but=name)
         return spec, incarnation, self._membership.peer_list(self._handles)
-
-    async def _next_incarnation(self, name: str) -> int:
-        """Count an incarnation, once the ledger can be written."""
-        while True:
-            try:
-                incarnation = self._membership.next_incarnation(name)
-            except LedgerUnavailableError as error:
-                self._note_unrecorded(name, error)
-                await asyncio.sleep(RECORD_RETRY_SECONDS)
-            else:
-                self._unrecorded.pop(name, None)
-                return incarnation
 
     def _note_unrecorded(self, name: str, error: LedgerUnavailableError | OSError) -> None:
         """Note what of an agent cannot be recorded now; it is tried again, and the agent goes on."""
@@ -241,6 +229,7 @@ class Supervisor:
             self._broadcast_peers()
         self._outages.pop(name, None)
         self._reports[name] = report
+        self._membership.record_incarnations()
         self._ledger_writer.write(name, self._membership.members, report)
         self._acknowledged[name] = report.events.incarnation, report.events.last_number
         self._unrecorded.pop(name, None)

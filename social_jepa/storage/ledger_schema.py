@@ -3,7 +3,7 @@
 Columns are there for SQL; the column ``details`` is the whole record as JSON, and is what is read back.
 """
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TABLES = """
 CREATE TABLE IF NOT EXISTS program (version TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (time REAL NOT NULL, type TEXT NOT NULL, details TEXT NOT NULL);

@@ -8,6 +8,7 @@ import torch
 from agents.agent import Agent
 from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from env.recording import ReplayBuffer
 from tests.support.swarm import tiny_spec
 
 SHORT = {"steps": 4, "segments": 8, "replay_ticks": 128, "core_eval_ticks": 64}
@@ -145,3 +146,30 @@ def test_a_damaged_published_model_is_published_again_without_losing_training(ag
     reloaded.publish()
     assert reloaded.published is not None
     reloaded.close()
+
+
+def test_the_published_ranges_are_the_ticks_that_training_read_and_that_maps_are_fitted_and_scored_on(
+    tmp_path, monkeypatch
+):
+    drawn, draw = [], ReplayBuffer.draw
+
+    def noting(*arguments):
+        drawn.append(draw(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(ReplayBuffer, "draw", noting)
+    agent = Agent(tiny_spec(0, tmp_path, **SHORT))
+    agent.train()
+    agent.publish()
+    agent.train(until=12)
+    snapshot = agent.publish()
+
+    trained = {int(tick) for ticks in drawn for tick in ticks.flatten()}
+    fitted, scored = snapshot.pools.anchors.ids, snapshot.pools.heldout.ids
+    assert trained <= set(snapshot.trained_ticks)
+    assert max(trained) >= snapshot.trained_ticks.stop - agent.trainer.buffer_ticks
+    assert (tuple(agent.fit_ticks), tuple(agent.heldout_ticks)) == (fitted, scored)
+    assert not trained & {*fitted, *scored}
+    assert not set(fitted) & set(scored)
+    reread = PublishedModel.load(agent.published_path, agent.owner(), agent.build_model)
+    assert reread.snapshot.trained_ticks == snapshot.trained_ticks

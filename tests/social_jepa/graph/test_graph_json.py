@@ -11,7 +11,7 @@ from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
 from alignment.status import Status
 from social_jepa.graph.graph_json import edge_record, pack_maps, summarize_budget, unpack_maps
-from social_jepa.records import BudgetSummary, as_dict, decode, encode, graph_schema
+from social_jepa.records import BudgetSummary, TickRange, as_dict, decode, encode, graph_schema
 
 SCHEMA_FILE = Path(__file__).parents[3] / "social_jepa" / "records" / "graph.schema.json"
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
@@ -169,3 +169,26 @@ def test_the_maps_of_an_edge_survive_packing():
         assert torch.equal(found.weight, maps[name[4:]].weight)
         assert torch.equal(found.bias, maps[name[4:]].bias)
     assert pack_maps(settled()) is None
+
+
+def test_graph_json_names_the_ticks_that_were_trained_fitted_and_scored_and_none_is_in_two_ranges(small_run):
+    document = json.loads(small_run.folder.graph_file.read_text())
+    for agent in document["agents"]:
+        trained, fitted, scored = (
+            range(*(agent[f"{use}_ticks"][key] for key in ("start", "stop", "step")))
+            for use in ("trained", "fitted", "scored")
+        )
+        pools = small_run.pools(agent["name"])
+        assert (tuple(fitted), tuple(scored)) == (pools.anchors.ids, pools.heldout.ids)
+        assert scored[-1] < fitted[0]
+        assert fitted[-1] < trained[0]
+        training = small_run.config.training
+        steps = training.new_ticks_per_step * training.steps
+        assert trained.stop - trained.start == training.replay_ticks + steps
+
+
+def test_ticks_at_unequal_distances_are_no_range():
+    assert TickRange.of(range(8, 20, 4)) == TickRange.of((8, 12, 16)) == TickRange(start=8, stop=17, step=4)
+    for ticks in ((), (1, 2, 4), (3, 3)):
+        with pytest.raises(ValueError, match="equal distances"):
+            TickRange.of(ticks)

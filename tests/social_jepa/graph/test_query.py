@@ -232,6 +232,7 @@ FILES = {  # what a query reads, and the remedy
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_named_with_its_remedy(run, name, damage):
     damage(run.path / name)
+    (run.agent("agent-0") / "checkpoint.safetensors").unlink()  # it could replace the published model
 
     said = call("query", run.path, "--tick", "3")
 
@@ -249,6 +250,7 @@ def test_no_query_reads_the_exported_files(run, name):
 
 def test_a_checkpoint_of_another_agent_is_refused(run):
     shutil.copy(run.agent("agent-1") / "published.safetensors", run.agent("agent-0"))
+    (run.agent("agent-0") / "checkpoint.safetensors").unlink()
 
     said = call("query", run.path, "--tick", "3")
 

@@ -23,6 +23,7 @@ from social_jepa.runtime.membership import (
     write_pose,
 )
 from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import ReadOnlyLedgerError
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.ledger_rows import edge
 
@@ -391,3 +392,53 @@ def test_membership_holds_no_tensor_and_no_snapshot(membership):
     kept = [*vars(membership).values(), *membership.members.values()]
 
     assert not any(isinstance(value, AgentSnapshot) or hasattr(value, "numpy") for value in kept)
+
+
+def test_incarnations_are_counted_while_the_ledger_cannot_be_written_and_recorded_once_it_can(
+    ledger, membership
+):
+    assert membership.next_incarnation("agent-0") == 1
+    ledger._connection.execute("PRAGMA query_only = 1")  # SQLite then says SQLITE_READONLY
+    assert [membership.next_incarnation("agent-0") for _ in range(2)] == [2, 3]
+    membership._read()
+    assert membership.incarnations["agent-0"] == 3
+    assert ledger.incarnations()["agent-0"] == 1
+    with pytest.raises(ReadOnlyLedgerError):
+        membership.record_incarnations()
+
+    ledger._connection.execute("PRAGMA query_only = 0")
+    membership.record_incarnations()
+
+    assert ledger.incarnations() == membership.incarnations
+    assert [event.details["incarnation"] for event in ledger.events_of("returned")] == [2, 3]
+
+
+def test_a_joiner_that_cannot_be_recorded_stays_a_joiner(ledger, membership):
+    name = membership.propose().name
+    for _ in range(2):
+        membership.next_incarnation(name)
+    ledger._connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(ReadOnlyLedgerError):
+        membership.admit(name, 0)
+    assert name in membership.pending
+    assert name not in ledger.names()
+
+    ledger._connection.execute("PRAGMA query_only = 0")
+    membership.admit(name, 0)
+
+    assert membership.incarnations[name] == ledger.incarnations()[name] == 2
+    events = [event.type for event in ledger.events() if event.details["agent"] == name]
+    assert events == ["joined", "returned"]
+
+
+def test_an_agent_that_has_left_is_not_taken_for_a_misspelled_one(membership):
+    membership.remove("agent-1", 0)
+
+    for request in (
+        lambda: membership.get("agent-1"),
+        lambda: membership.move("agent-1", POSE, 0),
+        lambda: membership.remove("agent-1", 0),
+        lambda: membership.propose(teacher="agent-1"),
+    ):
+        with pytest.raises(UnknownMemberError, match=r"^agent-1 has left: choose one of agent-0, agent-2$"):
+            request()

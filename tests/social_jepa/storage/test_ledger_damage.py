@@ -141,8 +141,8 @@ def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, harm, create):
 @pytest.mark.parametrize("create", [False, True], ids=["read", "resume"])
 @pytest.mark.parametrize(
     ("version", "remedy"),
-    [(99, r"format 99, written by social-jepa [\d.]+; this program reads format 3: install social-jepa"),
-     (1, r"format 1, written by social-jepa [\d.]+; this program reads format 3: start a new run, or read")],
+    [(99, r"format 99, written by social-jepa [\d.]+; this program reads format 4: install social-jepa"),
+     (1, r"format 1, written by social-jepa [\d.]+; this program reads format 4: start a new run, or read")],
 )  # fmt: skip
 def test_a_ledger_of_another_format_is_left_as_it_is(path, version, remedy, create):
     ask(path, f"PRAGMA user_version = {version}")
