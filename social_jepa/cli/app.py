@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from social_jepa.cli.experiment import app as experiment
+from social_jepa.cli.hints import work_on
 from social_jepa.cli.options import (
     Address,
     AsJson,
@@ -191,6 +192,7 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
     from social_jepa.runtime.batch_run import BatchRun
     from social_jepa.runtime.logs import log_to_file
 
+    work_on(folder.path)
     log_to_file(folder.path, "driver")
     display = ProgressDisplay(Console(stderr=True, quiet=is_quiet()))
     batch = BatchRun(config, folder, display, resumed)
@@ -246,6 +248,7 @@ def main() -> None:
     """Run the command line; an error becomes one sentence on stderr and an exit status."""
     _make_output_encodable()
     raise_on_signals()
+    work_on(None)
     try:
         app()
     except SystemExit as exit_:

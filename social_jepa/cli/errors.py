@@ -1,7 +1,9 @@
 """What the command line says about each error, and the exit status that follows from it."""
 
 import errno
+import shlex
 
+from social_jepa.cli.hints import hint
 from social_jepa.config.time_parsing import TimeError
 from social_jepa.records import FailureRecord
 from social_jepa.runtime.errors import (
@@ -19,6 +21,7 @@ from social_jepa.runtime.errors import (
     SupervisorUnavailableError,
 )
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.system.command_line import shown
 
 FAILED, USAGE_ERROR = 1, 2  # exit statuses; 128 and the signal after one, as a shell reports it
 
@@ -40,24 +43,24 @@ def describe(error: Exception) -> str:
         case LocalRayError():
             return f"{error}; social-jepa doctor checks what it needs"
         case AgentLostError(failure=FailureRecord(cause="process_died")):
-            return f"{error}; social-jepa resume continues from the checkpoints"
+            return f"{error}; {hint('resume')} continues from the checkpoints"
         case RunStoppedError():
-            return f"stopped; continue with: social-jepa resume {error.folder}"
+            return f"stopped; continue with: {hint('resume', run=error.folder)}"
         case NotUpError():
-            return f"{error}: social-jepa resume {error.folder} brings it back"
+            return f"{error}: {hint('resume', run=error.folder)} brings it back"
         case ElsewhereError():
             return f"{error}: give the command there"
         case CopiedFolderError():
-            remove = f"rm {error.folder / 'simulation.json'}"
+            remove = shlex.join(["rm", str(shown(error.folder) / "simulation.json")])
             return f"{error}: name that folder, or use this one apart from it after {remove}"
         case SupervisorUnavailableError():
-            return f"{error}: wait a moment, or end the simulation with social-jepa down"
+            return f"{error}: wait a moment, or end the simulation with {hint('down')}"
         case AlreadyUpError():
-            return f"{error}: social-jepa status --run {error.folder} shows it"
+            return f"{error}: {hint('status', run=error.folder)} shows it"
         case LastAgentError():
-            return f"{error} with social-jepa down"
+            return f"{error} with {hint('down')}"
         case NotRecordedError():
-            return f"{error}; free some space, and continue with: social-jepa resume {error.folder}"
+            return f"{error}; free some space, and continue with: {hint('resume', run=error.folder)}"
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return f"{error.filename or 'a file'} cannot be written, the disk is full: free some space"
         case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):

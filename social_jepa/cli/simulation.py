@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from social_jepa.cli.hints import hint, work_on
 from social_jepa.cli.options import (
     Address,
     AsJson,
@@ -65,6 +66,7 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.simulation import Simulation
 
+    work_on(folder.path)
     log_to_file(folder.path, "driver")
     with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
         if resumed:
@@ -77,9 +79,9 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
         print_json({"run": str(folder.path), "agents": simulation.status()})
         return
     typer.echo(f"up       {folder.path}")
-    typer.echo("status   social-jepa status --watch")
-    typer.echo("page     social-jepa serve")
-    typer.echo("stop     social-jepa down")
+    typer.echo(f"status   {hint('status', '--watch')}")
+    typer.echo(f"page     {hint('serve')}")
+    typer.echo(f"stop     {hint('down')}")
 
 
 @app.command()
@@ -173,7 +175,9 @@ def add_agent(
         print_json(agent)
         return
     if agent.waiting_for:
-        typer.echo(f"{agent.name} waits for {agent.waiting_for}; social-jepa remove-agent cancels it")
+        typer.echo(
+            f"{agent.name} waits for {agent.waiting_for}; {hint('remove-agent', agent.name)} cancels it"
+        )
     else:
         place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent.pose.split(","))
         typer.echo(
@@ -288,7 +292,7 @@ def down(run: RunOption = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"down": str(folder.path), "unsaved": unsaved})
     else:
-        typer.echo(f"down     {folder.path}\nresume   social-jepa resume {folder.path}")
+        typer.echo(f"down     {folder.path}\nresume   {hint('resume', run=folder.path)}")
     if print_unsaved(unsaved):
         raise typer.Exit(1)
 
@@ -297,4 +301,6 @@ def _attach(run: Path | None) -> Any:
     from social_jepa.runtime.simulation import Simulation
     from social_jepa.storage.run_folder import find_running
 
-    return Simulation.attach(find_running(run))
+    folder = find_running(run)
+    work_on(folder.path)
+    return Simulation.attach(folder)

@@ -25,6 +25,7 @@ from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import Results
 from social_jepa.graph.universe import UNIVERSE, between, scoring_cores
 from social_jepa.records import NearestTick, PathQuality, QueryAnswer, Translation
+from social_jepa.system.command_line import command
 
 LAST_TICK = 2**53  # far beyond any run, and still exact as a float
 DEFAULT_TICK = 0  # the first of the held-out ticks
@@ -112,7 +113,7 @@ class ModelUnavailableError(QueryError):
 
     def __str__(self) -> str:
         """Return the sentence with its remedy."""
-        return f"{self.reason}; social-jepa resume {self.run} writes it and the graph again"
+        return f"{self.reason}; {command('resume', run=self.run)} writes it and the graph again"
 
 
 @dataclass(eq=False, repr=False)

@@ -229,8 +229,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
             edges.append(_with_staleness(edge, current))
             if packed is not None:
                 maps |= unpack_maps(edge.source, edge.target, packed)
-        names = [member.name for member in members]
-        graph = translation_graph(names, edges, maps, set(ledger.names()) - present)
+        graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present)
     except DamagedLedgerError:
         raise
     except (SafetensorError, KeyError, ValueError) as error:

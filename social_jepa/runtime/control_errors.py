@@ -11,7 +11,7 @@ from msgspec import Struct
 from agents.common.config_error import ConfigError
 from social_jepa.runtime import errors as runtime_errors
 from social_jepa.runtime.errors import SupervisorFailedError
-from social_jepa.storage import ledger as ledger_errors
+from social_jepa.storage import ledger_errors
 from social_jepa.storage import run_folder as folder_errors
 
 CONFIG_FIELDS = ("reason", "setting", "value", "suggestion")

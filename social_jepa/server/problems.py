@@ -18,6 +18,7 @@ from social_jepa.runtime.errors import MembershipError, NotUpError, UnknownMembe
 from social_jepa.server.responses import Problem
 from social_jepa.storage.ledger_errors import LedgerError
 from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.system.command_line import command
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def describe(error: Exception) -> str:
         case TimeError():
             return f"as_of: {error}"
         case NotUpError():
-            return f"{error}: social-jepa resume {error.folder} brings it back"
+            return f"{error}: {command('resume', run=error.folder)} brings it back"
     return str(error)
 
 

@@ -18,6 +18,7 @@ from social_jepa.server.responses import AgentView, RunState, ServerStatus, agen
 from social_jepa.server.snapshots import Snapshot, SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.system.command_line import command
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Service:
             name=path.name,
             up=up,
             trouble=trouble,
-            remedy="" if up else f"social-jepa resume {path}",
+            remedy="" if up else command("resume", run=path),
             agents=Counter(agent.phase for agent in agents),
             edges=Counter(edge.status for edge in edges),
             summary=summary,

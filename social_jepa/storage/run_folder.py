@@ -28,6 +28,7 @@ from social_jepa.config.run_config import RunConfig, load_config
 from social_jepa.storage import simulation_file
 from social_jepa.storage.folder_lock import FolderLock, LockHeldError
 from social_jepa.storage.simulation_file import SimulationFile
+from social_jepa.system.command_line import command
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
@@ -63,7 +64,7 @@ class RunFolderExistsError(RunFolderError):
     @property
     def hint(self) -> str:
         """The command that continues the run in it, if there is one."""
-        return f", or continue with social-jepa resume {self.path}" if self.resumable else ""
+        return f", or continue with {command('resume', run=self.path)}" if self.resumable else ""
 
 
 @dataclass(eq=False, repr=False)

@@ -5,6 +5,7 @@ import pytest
 
 from agents.common.config_error import ConfigError
 from social_jepa.cli.errors import describe, exit_status
+from social_jepa.cli.hints import hint, work_on
 from social_jepa.config.time_parsing import TimeFormatError
 from social_jepa.records import FailureRecord, replace
 from social_jepa.runtime.errors import (
@@ -46,6 +47,9 @@ CASES = [
     (AgentLostError(FAILURE), 1, "agent-1 failed: KeyError (training, after 7 steps); traceback: t.txt"),
     (AgentLostError(DEATH), 1, "the process of agent-1 kept dying: it was killed (training, after 7 steps)"),
     (RunStoppedError(RUN), 130, "stopped; continue with: social-jepa resume runs/one"),
+    (NotUpError(Path("my runs/one")), 2, "my runs/one is not up: social-jepa resume 'my runs/one' brings it"),
+    (AlreadyUpError(Path("a b")), 2, "a b is up already: social-jepa status --run 'a b' shows it"),
+    (RunStoppedError(Path("a b")), 130, "stopped; continue with: social-jepa resume 'a b'"),
     (NotUpError(RUN), 2, "runs/one is not up: social-jepa resume runs/one brings it back"),
     (NotUpError(RUN, True), 2, "runs/one was up, but its processes have ended: social-jepa resume runs/one"),
     (ElsewhereError(RUN, "h"), 2, "runs/one is up on h, in another container or machine than"),
@@ -82,3 +86,14 @@ def test_an_error_survives_the_way_between_processes_with_its_fields(error):
     copy = pickle.loads(pickle.dumps(error))
 
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+def test_hints_name_the_folder_that_the_command_works_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    work_on(tmp_path / "my runs" / "one")
+    try:
+        assert describe(LastAgentError("a")).endswith("with social-jepa down --run 'my runs/one'")
+        assert hint("serve") == "social-jepa serve --run 'my runs/one'"
+    finally:
+        work_on(None)
+    assert hint("serve") == "social-jepa serve"

@@ -43,35 +43,40 @@ def unsaved(simulation, name):
     return {record.path.rsplit("/", 1)[1] for record in status_of(simulation, name).unsaved}
 
 
+def check_that_it_goes_on(simulation):
+    """Agents train and negotiate, nothing joins, and status says what is not written."""
+    until(lambda: all("ledger.sqlite" in unsaved(simulation, name) for name in NAMES))
+    until(lambda: "checkpoint.safetensors" in unsaved(simulation, "agent-0"))
+    with pytest.raises(LedgerUnavailableError, match=r"is full|cannot be read or written"):
+        simulation.add_agent()
+    step = status_of(simulation, "agent-0").progress.step
+    until(lambda: status_of(simulation, "agent-0").progress.step > step)
+    agents = simulation.status()
+    assert [agent.name for agent in agents if not agent.failure and not agent.settled] == list(NAMES)
+    shown = " ".join(call("status", "--run", simulation.folder.path).out.split())
+    assert "it goes on and tries again" in shown
+
+
+def check_that_all_is_written(simulation):
+    """No edge, event or file is missing."""
+    simulation.wait(timeout=TIMEOUT)
+    until(lambda: not any(agent.unsaved for agent in simulation.status()))
+    assert edges(simulation).keys() == set(permutations(NAMES, 2))
+    with ledger_of(simulation) as ledger:
+        assert {event.details["agent"] for event in ledger.events_of("published")} == set(NAMES)
+        assert len(ledger.events_of("edge")) == 2
+        assert ledger.messages()
+    for name in NAMES:
+        assert read_checkpoint(simulation.folder.agent(name) / "published.safetensors")
+
+
 def test_a_simulation_on_a_full_disk_goes_on_and_writes_everything_once_there_is_room(ray_local, disk):
     simulation = up(disk.path / "run")
     disk.fill()  # before the first agent publishes
     try:
-        until(lambda: all("ledger.sqlite" in unsaved(simulation, name) for name in NAMES))
-        until(lambda: "checkpoint.safetensors" in unsaved(simulation, "agent-0"))
-        (since,) = {each.since for each in status_of(simulation, "agent-0").unsaved if "ledger" in each.path}
-        with pytest.raises(LedgerUnavailableError, match=r"is full|cannot be read or written"):
-            simulation.add_agent()
-        step = status_of(simulation, "agent-0").progress.step
-        until(lambda: status_of(simulation, "agent-0").progress.step > step)
-        assert [agent.name for agent in simulation.status() if not agent.failure] == list(NAMES)
-        assert not any(agent.settled for agent in simulation.status())
-        assert since == min(each.since for each in status_of(simulation, "agent-0").unsaved)
-        shown = " ".join(call("status", "--run", simulation.folder.path).out.split())
-        assert "it goes on and tries again" in shown
-
+        check_that_it_goes_on(simulation)
         disk.free()
-        simulation.wait(timeout=TIMEOUT)
-        until(lambda: not any(agent.unsaved for agent in simulation.status()))
-
-        assert edges(simulation).keys() == set(permutations(NAMES, 2))
-        with ledger_of(simulation) as ledger:
-            assert {event.details["agent"] for event in ledger.events_of("published")} == set(NAMES)
-            assert len(ledger.events_of("edge")) == 2
-            assert ledger.messages()
-        for name in NAMES:
-            assert read_checkpoint(simulation.folder.agent(name) / "published.safetensors")
-
+        check_that_all_is_written(simulation)
         disk.fill()
         until(lambda: unsaved(simulation, "agent-0"))
     finally:
