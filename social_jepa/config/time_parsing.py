@@ -143,7 +143,8 @@ def _parse(text: str, plain: str, now: float) -> float:
     if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", plain):
         day = datetime.datetime.fromtimestamp(now).date().isoformat()
         return _local(text, datetime.datetime.fromisoformat(f"{day}T{plain:0>5}"))
-    found = datetime.datetime.fromisoformat(text.strip())
+    # in a URL a plus sign that is not escaped means a space
+    found = datetime.datetime.fromisoformat(re.sub(r"(:\d\d) (\d\d:\d\d)$", r"\1+\2", text.strip()))
     return found.timestamp() if found.tzinfo else _local(text, found)
 
 

@@ -71,7 +71,7 @@ def check_that_all_is_written(simulation):
 
 
 def test_a_simulation_on_a_full_disk_goes_on_and_writes_everything_once_there_is_room(ray_local, disk):
-    simulation = up(disk.path / "run")
+    simulation = up(disk.path / "run", ray_local)
     disk.fill()  # before the first agent publishes
     try:
         check_that_it_goes_on(simulation)
