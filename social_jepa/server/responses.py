@@ -20,6 +20,7 @@ from social_jepa.records import (
     PathQuality,
     Record,
     Translation,
+    UnsavedRecord,
     as_dict,
     encode,
 )
@@ -40,6 +41,7 @@ class AgentView(Record, frozen=True, kw_only=True):
     waiting_for: str = ""
     failure: FailureRecord | None = None
     note: str = ""
+    unsaved: tuple[UnsavedRecord, ...] = ()
     settled: bool = False
     checkpoint: str = ""
     node: str = ""
@@ -66,8 +68,8 @@ class AgentView(Record, frozen=True, kw_only=True):
     def of_status(cls, status: AgentStatus, published: AgentRecord | None, joined: bool) -> "AgentView":
         """Return the view of an agent whose simulation is up."""
         keys = (
-            "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "settled",
-            "checkpoint", "node", "device", "pid",
+            "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "unsaved",
+            "settled", "checkpoint", "node", "device", "pid",
         )  # fmt: skip
         fields = {key: getattr(status, key) for key in keys}
         fields["phase"] = "failed" if status.failure else status.phase

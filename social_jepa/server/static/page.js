@@ -85,6 +85,7 @@ function failureText({ type, message, file, line, phase, step, traceback_file })
 
 function note(agent) {
   if (agent.failure) return failureText(agent.failure);
+  if (agent.unsaved.length) return agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`).join("; ");
   if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
   return agent.teacher ? `teacher: ${agent.teacher}` : "";
 }

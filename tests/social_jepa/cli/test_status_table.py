@@ -6,7 +6,7 @@ from rich.console import Console
 from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
-from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, replace
+from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, UnsavedRecord, replace
 from tests.support.ledger_rows import edge
 
 PROGRESS = ProgressRecord(
@@ -48,6 +48,17 @@ def test_an_agent_that_waits_for_resources_has_empty_columns_and_a_note():
 
     assert "nan" not in text
     assert "agent-0 waits for 1 CPU: 0.5 of 2 in the cluster are free" in text
+
+
+def test_what_an_agent_could_not_write_is_shown_with_its_reason_and_how_long_it_has_lasted():
+    lost = UnsavedRecord(path="run/checkpoint.safetensors", reason="No space left", since=time.time() - 35)
+
+    text = " ".join(rendered({"unsaved": (lost,)}).split())
+
+    assert (
+        "agent-0 cannot write run/checkpoint.safetensors (No space left) for 35 s; it goes on and tries"
+        in text
+    )
 
 
 def test_an_unknown_loss_is_left_empty():
