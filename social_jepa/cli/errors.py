@@ -61,14 +61,20 @@ def describe(error: Exception) -> str:
             return f"{error} with {hint('down')}"
         case NotRecordedError():
             return f"{error}; free some space, and continue with: {hint('resume', run=error.folder)}"
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return f"{error.filename or 'a file'} cannot be written, the disk is full: free some space"
-        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
-            place = f"{error.filename or 'a file'} cannot be read or written ({error.strerror})"
-            return f"{place}: change its permissions, or those of its folder"
-        case OSError():  # a folder that was removed, a disk that fails
-            return f"{error.filename or 'writing'}: {error.strerror or error}"
+        case OSError():
+            return _describe_os_error(error)
     return str(error)
+
+
+def _describe_os_error(error: OSError) -> str:
+    place = error.filename or "a file"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{place} cannot be written, the disk is full: free some space"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            failed = f"{place} cannot be read or written ({error.strerror})"
+            return f"{failed}: change its permissions, or those of its folder"
+    return f"{error.filename or 'writing'}: {error.strerror or error}"  # a folder was removed, a disk fails
 
 
 def exit_status(error: Exception) -> int:
