@@ -33,6 +33,7 @@ from agents.training.checkpoint import (
     read_checkpoint,
 )
 from agents.training.distillation import distill
+from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
@@ -71,6 +72,7 @@ class Agent:
         drift: How far the newest model has left the published one, as a share of variance.
         distill_frames: Frames read during distillation.
         collapse: How the latents of the newest published model collapsed, as a clause; "" if not.
+        distill_losses: Losses of distillation, one a step.
         published: The model that peers know; None before the first and after a camera move.
         negotiation: This agent's side of negotiating maps with that model.
         files: Its files that could not be written yet; it goes on without them.
@@ -93,8 +95,8 @@ class Agent:
         self.basis: CoreBasis | None = None
         self.checkpoint = ""
         self.saved_at = self.drift = 0.0
-        self.distill_frames = 0
         self.collapse = ""
+        self.distill_frames, self.distill_losses = 0, list[float]()
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
         self.files = RetriedFiles()
@@ -182,13 +184,16 @@ class Agent:
         config = replace(config, batch=min(config.batch, len(ticks)))
         seed = self.stream_seed(Stream.DISTILLATION)
         began = time.perf_counter()
+        self.distill_losses = []
         frames = distill(
-            self.model, self._row_encoder(ticks), teacher_latents, config, self.spec.training, seed, stop
-        )
+            self.model, self._row_encoder(ticks), teacher_latents, config, self.spec.training, seed, stop,
+            self.distill_losses.append,
+        )  # fmt: skip
         self.trainer.train_seconds = time.perf_counter() - began
         if frames is not None:
             self.distill_frames = frames * self.trainer.views
             self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
+            self.trainer.loss_curve = LossCurve(self.trainer.step)
         return frames is not None
 
     def encode_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
@@ -315,7 +320,7 @@ class Agent:
         self.scene.check_pose(pose)
         self.spec = replace(self.spec, pose=pose, pose_version=pose_version)
         self.basis = self.published = self.negotiation = None
-        self.distill_frames = 0
+        self.distill_frames, self.distill_losses = 0, []
         self._start_training()
         self.phase = "waiting"
         self.save()
@@ -337,6 +342,7 @@ class Agent:
             self.spec.name, self.phase, trainer.step, config.steps, len(trainer.replay_buffer),
             trainer.replay_buffer.ticks.stop, trainer.frames, loss, speed, left, trainer.record_seconds,
             trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
+            trainer.loss_curve.points(), LossCurve(0, list(self.distill_losses)).points(),
         )  # fmt: skip
 
     def save(self) -> None:
@@ -354,6 +360,7 @@ class Agent:
             "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
             "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
             "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
+            "distill_losses": self.distill_losses,
         }  # fmt: skip
         if (name := first_not_finite(tensors)) is not None:
             raise TrainingError(
@@ -509,6 +516,8 @@ class Agent:
         self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
         self.trainer.step = int(facts["step"])
         self.trainer.losses = list(facts["losses"])
+        self.trainer.loss_curve = LossCurve(self.trainer.step - len(facts["losses"]), facts["losses"])
+        self.distill_losses = list(facts.get("distill_losses", ()))
         self.distill_frames = int(facts["distill_frames"])
         self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
         if "basis.mean" in tensors:

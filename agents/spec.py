@@ -75,6 +75,8 @@ class Progress:
     drift: float = 0.0  # share of variance by which it has left its published model
     saved_at: float = 0.0  # seconds since the epoch; 0: not yet
     distill_frames: int = 0  # read during distillation
+    loss_curve: tuple[tuple[int, float], ...] = ()  # (step, mean loss since the previous point)
+    distill_curve: tuple[tuple[int, float], ...] = ()  # the same of distillation
 
     def as_plain(self) -> dict[str, Any]:
         """Return it as a dict for JSON, with None in place of NaN."""
@@ -84,4 +86,8 @@ class Progress:
     def from_plain(cls, plain: Mapping[str, Any]) -> "Progress":
         """Return the progress that `as_plain` was called on."""
         values: dict[str, Any] = {name: math.nan if value is None else value for name, value in plain.items()}
-        return cls(**values)
+        curves = {
+            name: tuple((step, loss) for step, loss in values.get(name, ()))
+            for name in ("loss_curve", "distill_curve")
+        }
+        return cls(**{**values, **curves})

@@ -41,6 +41,7 @@ def distill(
     training: TrainingConfig,
     seed: tuple[int, ...],
     stop: Callable[[], bool],
+    on_loss: Callable[[float], None] = lambda _: None,
 ) -> int | None:
     """Train a model on a teacher's embeddings of the same ticks.
 
@@ -52,6 +53,7 @@ def distill(
         training: learning_rate, warmup, weight_decay and grad_clip_norm.
         seed: Seed of the order of the ticks.
         stop: Called before every step; distillation ends early when it returns True.
+        on_loss: Called with the loss of every step.
 
     Returns:
         Ticks read; None when it ended early.
@@ -67,5 +69,6 @@ def distill(
             return None
         rows = np.random.default_rng([*seed, step]).choice(len(teacher_latents), config.batch, replace=False)
         set_lr(optimizer, training.learning_rate * lr_factor(step, config.steps, training.warmup))
-        take_step(model, optimizer, distillation_loss(encode(rows), teacher_latents[rows]), training, step)
+        loss = distillation_loss(encode(rows), teacher_latents[rows])
+        on_loss(take_step(model, optimizer, loss, training, step))
     return config.steps * config.batch

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from agents.models.world_model import WorldModel, loss_with
 from agents.training.checkpoint import load_optimizer
+from agents.training.loss_curve import LossCurve
 from agents.training.settings import TrainingConfig
 from env.recording import Recorder, ReplayBuffer
 
@@ -35,6 +36,7 @@ class Trainer:
         steps_replaced_by_distillation: Steps of the schedule that count as done after distillation.
         steps_this_process: Optimizer steps since the process started: fewer than ``step`` after a resume.
         losses: Losses, one a step.
+        loss_curve: The same in a bounded number of points.
         record_seconds: Time spent recording.
         train_seconds: Time spent in optimizer steps.
         saved: Optimizer state to restore, as named tensors of `checkpoint.optimizer_tensors`.
@@ -64,6 +66,7 @@ class Trainer:
         self.steps_replaced_by_distillation = 0
         self.steps_this_process = 0
         self.losses: list[float] = []
+        self.loss_curve = LossCurve()
         self.record_seconds = 0.0
         self.train_seconds = 0.0
         self.saved: Mapping[str, Tensor] = {}
@@ -143,6 +146,7 @@ class Trainer:
             self.step += 1
             self.steps_this_process += 1
             self.losses.append(loss)
+            self.loss_curve.add(loss)
             on_step()
         return True
 

@@ -69,6 +69,7 @@ def agent_record(
         steps=progress.step,
         frames=progress.frames,
         losses=tuple(snapshot.losses),
+        distill_curve=progress.distill_curve,
         record_seconds=progress.record_seconds,
         train_seconds=progress.train_seconds,
         distill_frames=progress.distill_frames,

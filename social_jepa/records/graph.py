@@ -109,6 +109,13 @@ class AgentRecord(Record, frozen=True, kw_only=True):
         tuple[float, ...],
         Meta(description="Training loss after each step; only the newest ones of a long training run."),
     ]
+    distill_curve: Annotated[
+        tuple[tuple[Count, float], ...],
+        Meta(
+            description="[step, mean loss since the previous point] of its distillation; empty: it "
+            "trained alone."
+        ),
+    ] = ()
     record_seconds: Annotated[NonNegative, Meta(description="Rendering and encoding, in seconds.")]
     train_seconds: Annotated[NonNegative, Meta(description="Training, in seconds.")]
     distill_frames: Annotated[

@@ -13,6 +13,8 @@ from social_jepa.config.overrides import build_config
 from social_jepa.config.run_config import RunConfig
 from social_jepa.records.base import Count, Name, NonNegative, Record
 
+Curve = tuple[tuple[Count, float], ...]
+
 
 class MemberRecord(Record, frozen=True, kw_only=True):
     """One agent as its simulation knows it, whether or not it has published a model."""
@@ -58,6 +60,10 @@ class ProgressRecord(Record, frozen=True, kw_only=True):
         NonNegative, Meta(description="Time of its newest checkpoint, in seconds since 1970; 0: none.")
     ]
     distill_frames: Annotated[Count, Meta(description="Frames read by distillation from a teacher.")]
+    loss_curve: Annotated[
+        Curve, Meta(description="[step, mean loss since the previous point] of its training, in few points.")
+    ] = ()
+    distill_curve: Annotated[Curve, Meta(description="The same of its distillation; empty: none.")] = ()
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressRecord":

@@ -26,7 +26,7 @@ def loss_plot(agents: Sequence[AgentRecord], inks: Mapping[str, str]) -> str:
     def draw(axes: Axes) -> None:
         for agent in agents:
             if not agent.losses:
-                continue  # it distilled, and has not trained alone yet
+                continue  # it distilled, and has not trained alone since
             bins = np.array_split(np.array(agent.losses), min(BINS, len(agent.losses)))
             steps = np.cumsum([len(part) for part in bins])
             axes.plot(steps, [part.mean() for part in bins], color=INKS[inks[agent.name]], linewidth=1.1)
@@ -38,10 +38,15 @@ def loss_plot(agents: Sequence[AgentRecord], inks: Mapping[str, str]) -> str:
     ends = [
         (curve[:tenth].mean(), curve[-tenth:].mean()) for curve, tenth in zip(curves, tenths, strict=True)
     ]
-    before, after = np.median(ends, axis=0) if ends else (np.nan, np.nan)
-    verb = "fell" if after < before else "changed"
-    title = f"The loss {verb} from {number(before, 2)} to {number(after, 2)}, first to last tenth of training"
-    return plot("loss", title, WIDE, draw)
+    title = "No published model was trained alone"
+    if ends:
+        before, after = np.median(ends, axis=0)
+        change = f"{'fell' if after < before else 'changed'} from {number(before, 2)} to {number(after, 2)}"
+        title = f"The loss {change}, first to last tenth of training"
+    distilled = [agent.name for agent in agents if not agent.losses]
+    verb = "has" if len(distilled) == 1 else "have"
+    note = f"{', '.join(distilled)} distilled and {verb} not trained alone since." if distilled else ""
+    return plot("loss", title, WIDE, draw, note)
 
 
 def core_plots(

@@ -142,8 +142,10 @@ class EventQuery(QueryParameters):
 class StreamQuery(QueryParameters):
     """The start of an event stream."""
 
-    after: int | None = Field(
-        None, ge=0, le=LAST_TICK, description="Number of the event to start after; default: the newest."
+    after: str | None = Field(
+        None,
+        pattern=r"^([0-9a-f]{12}-)?[0-9]{1,15}$",
+        description="Id or number of the event to start after; default: the newest.",
     )
 
 
@@ -163,6 +165,14 @@ class PathQuery(QueryParameters):
 
     source: Name = Field(alias="from")
     target: Name = Field(alias="to")
+
+
+class LossQuery(QueryParameters):
+    """A version of a plot."""
+
+    version: int | None = Field(
+        None, ge=0, le=LAST_TICK, description="Ignored: another value makes a browser read the plot again."
+    )
 
 
 class ViewQuery(QueryParameters):

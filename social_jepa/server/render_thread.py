@@ -25,12 +25,12 @@ from social_jepa.report.rendering import data_uri
 from social_jepa.report.tables import number
 from social_jepa.report.templating import REPORT, read_static
 from social_jepa.server.problems import BUSY, ProblemError
+from social_jepa.server.responses import LossCurves
 from social_jepa.server.snapshots import Snapshot
 from social_jepa.server.static_files import graph_style
 
 MAX_QUEUED = 200  # calls that may wait
 MAX_CACHED = 512  # views that are kept
-BINS = 150  # points of a loss curve
 MARKS = {Status.REFUSED: "✕", Status.FAILED: "!", Status.STALE: "↻"}  # besides color and dashes
 T = TypeVar("T")
 
@@ -112,20 +112,27 @@ class RenderThread:
             self._observer = None
 
 
-def loss_curve(results: Results, name: str) -> bytes:
-    """Return a plot of an agent's loss by training step, up to its newest publication, as an SVG file."""
-    losses = np.array(results.agent(name).losses, dtype=float)
-    losses = losses[np.isfinite(losses)]
+def loss_plot(results: Results, name: str, curves: LossCurves) -> bytes:
+    """Return a plot of an agent's loss by step as an SVG file: distillation dashed, with its own axis."""
+    ink = INKS[_ink(results, name)]
 
     def draw(axes: Axes) -> None:
-        bins = np.array_split(losses, max(1, min(BINS, len(losses)))) if len(losses) else []
-        steps = np.cumsum([len(part) for part in bins])
-        axes.plot(steps, [part.mean() for part in bins], color=INKS[_ink(results, name)], linewidth=1.2)
-        axes.set(xlabel="training step", ylabel="loss")
+        axes.set(xlabel="step", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if curves.distill:
+            right = axes.twinx() if curves.train else axes
+            right.spines["right"].set_visible(right is not axes)
+            right.grid(visible=right is axes)
+            right.set_ylabel("distillation loss")
+            right.plot(*zip(*curves.distill, strict=True), color=ink, linewidth=1.2, linestyle=(0, (4, 2)))
+        if curves.train:
+            axes.plot(*zip(*curves.train, strict=True), color=ink, linewidth=1.2)
+        elif not curves.distill:
+            axes.text(0.5, 0.5, "no training step yet", ha="center", transform=axes.transAxes)
 
-    last = number(float(losses[-1]) if len(losses) else None, 2)
-    return _figure(plot(f"loss-{name}", f"{name}: newest loss {last}", SMALL, draw))
+    newest = [number(curve[-1][1], 2) if curve else "–" for curve in (curves.train, curves.distill)]
+    title = f"{name}: newest loss {newest[0]}" + (f", of distillation {newest[1]}" if curves.distill else "")
+    return _figure(plot(f"loss-{name}", title, SMALL, draw))
 
 
 def spectrum(results: Results, edge: EdgeRecord) -> bytes:
@@ -151,7 +158,8 @@ def spectrum(results: Results, edge: EdgeRecord) -> bytes:
 
 
 def _ink(results: Results, name: str) -> str:
-    return color([member.name for member in results.members].index(name))
+    names = [member.name for member in results.members]
+    return color(names.index(name) if name in names else len(names))  # a joiner follows them
 
 
 def _figure(figure: str) -> bytes:

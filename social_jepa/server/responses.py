@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from fastapi import Response
 from msgspec import UNSET, UnsetType
 
@@ -18,12 +19,15 @@ from social_jepa.records import (
     MemberRecord,
     NearestTick,
     PathQuality,
+    ProgressRecord,
     Record,
     Translation,
     UnsavedRecord,
     as_dict,
     encode,
 )
+
+BINS = 150  # points of the loss curve of a published model
 
 
 class AgentView(Record, frozen=True, kw_only=True):
@@ -93,10 +97,31 @@ class AgentView(Record, frozen=True, kw_only=True):
         return cls(**fields, **_model_fields(published), phase="down", step=published.steps, loss=loss)
 
 
+class LossCurves(Record, frozen=True, kw_only=True):
+    """[step, mean loss since the previous point] of an agent's training and of its distillation."""
+
+    train: tuple[tuple[int, float], ...] = ()
+    distill: tuple[tuple[int, float], ...] = ()
+
+    @classmethod
+    def of_progress(cls, progress: ProgressRecord) -> "LossCurves":
+        """Return the curves of an agent whose simulation is up, up to its newest step."""
+        return cls(train=progress.loss_curve, distill=progress.distill_curve)
+
+    @classmethod
+    def of_record(cls, published: AgentRecord) -> "LossCurves":
+        """Return the curves of an agent up to its newest publication."""
+        bins = np.array_split(np.array(published.losses), max(1, min(BINS, len(published.losses))))
+        steps = published.steps - len(published.losses) + np.cumsum([len(part) for part in bins])
+        train = [(int(step), float(part.mean())) for step, part in zip(steps, bins, strict=True) if len(part)]
+        return cls(train=tuple(train), distill=published.distill_curve)
+
+
 class AgentDetail(AgentView, frozen=True, kw_only=True):
-    """One agent with the autocorrelation of each dimension; null before it has published."""
+    """One agent with its loss curves and the autocorrelation of each dimension; null: nothing published."""
 
     autocorrelation: tuple[float, ...] | None = None
+    losses: LossCurves
 
 
 class ServerStatus(Record, frozen=True, kw_only=True):

@@ -10,11 +10,12 @@ from starlette.concurrency import run_in_threadpool
 
 from social_jepa.graph.results import Results
 from social_jepa.graph.summary import summarize
+from social_jepa.records import AgentRecord
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, ProblemError
 from social_jepa.server.render_thread import RenderThread
-from social_jepa.server.responses import AgentView, RunState, ServerStatus, agent_views
+from social_jepa.server.responses import AgentView, LossCurves, RunState, ServerStatus, agent_views
 from social_jepa.server.snapshots import Snapshot, SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.run_folder import RunFolderError
@@ -56,6 +57,24 @@ class Service:
             if agent.name == name:
                 return agent
         raise ProblemError(NOT_FOUND, f"no agent is named {name}: /api/agents lists all agents")
+
+    def loss_curves(self, name: str) -> LossCurves:
+        """Return an agent's losses: up to its newest step, or while the simulation is down as published.
+
+        Raises:
+            ProblemError: There is no such agent.
+        """
+        for status in self.client.status().agents:
+            if status.name == name and status.progress is not None:
+                return LossCurves.of_progress(status.progress)
+        self.agent(name)
+        published = self.published(name)
+        return LossCurves() if published is None else LossCurves.of_record(published)
+
+    def published(self, name: str) -> AgentRecord | None:
+        """Return the record of an agent's newest model; None while it has not published one of its view."""
+        found = self.snapshots.current().results.document.agents
+        return next((agent for agent in found if agent.name == name), None)
 
     def status(self) -> ServerStatus:
         """Return the state of the run and of its simulation."""

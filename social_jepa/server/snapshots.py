@@ -1,6 +1,7 @@
 """The graph of a run folder, read once and again only when the ledger has changed."""
 
 import contextlib
+import functools
 import hashlib
 import threading
 import time
@@ -58,7 +59,12 @@ class Snapshot:
 
 
 class SnapshotCache:
-    """The newest snapshot of a run folder, for any number of threads."""
+    """The newest snapshot of a run folder, for any number of threads.
+
+    Attributes:
+        folder: The run folder.
+        config: Its settings.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder, self.config = folder, folder.config()
@@ -66,7 +72,6 @@ class SnapshotCache:
         self._ledger: Ledger | None = None
         self._snapshot: Snapshot | None = None
         self._checked_at = 0.0
-        self._run_id = hashlib.sha256(f"{folder.namespace}{self.config.hash()}".encode()).hexdigest()[:12]
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -83,6 +88,18 @@ class SnapshotCache:
             except ValueError:
                 self.close()
                 raise
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        """Identifier of the run in entity tags and event ids; another run in the same folder has another.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        with self.ledger() as ledger:
+            began = [event.time for event in ledger.events(limit=1)]
+        name = f"{self.folder.namespace}{self.config.hash()}{began}"
+        return hashlib.sha256(name.encode()).hexdigest()[:12]
 
     def version(self) -> tuple[int, int, int]:
         """Return numbers that change with every record; see `Ledger.version`."""
@@ -138,7 +155,7 @@ class SnapshotCache:
             with contextlib.suppress(RunFolderError):  # raised again where these anchors are needed
                 results.pools(agent.name)
         seconds = time.perf_counter() - start
-        etag = f'W/"{self._run_id}-{"-".join(map(str, version))}"'
+        etag = f'W/"{self.run_id}-{"-".join(map(str, version))}"'
         return Snapshot(results, version, up, etag, seconds, time.monotonic())
 
     def close(self) -> None:

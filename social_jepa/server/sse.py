@@ -1,16 +1,21 @@
-"""Server-sent events: every event of the ledger, to any number of listeners."""
+"""Server-sent events: every event of the ledger, to any number of listeners.
+
+The id of an event is "RUN-NUMBER": a client that reconnects to a server of another run is told so.
+"""
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from social_jepa.records import EventRecord, encode
-from social_jepa.server.problems import BUSY, ProblemError
+from social_jepa.server.problems import BUSY, MALFORMED, ProblemError
 from social_jepa.server.snapshots import SnapshotCache
 
 logger = logging.getLogger(__name__)
@@ -22,6 +27,39 @@ MAX_LISTENERS = 64
 BATCH = 200  # events read at once
 KEPT_EVENTS = 1000  # newest events kept in memory, from which listeners are served
 LINE_END = "\n"
+EVENT_ID = re.compile(r"((?P<run>[0-9a-f]{12})-)?(?P<number>[0-9]{1,15})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class EventId:
+    """The id of an event.
+
+    Attributes:
+        number: Number of the event.
+        run: Run that it belongs to; empty: not said.
+    """
+
+    number: int
+    run: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "EventId":
+        """Return the id in a text, "RUN-NUMBER" or "NUMBER".
+
+        Raises:
+            ProblemError: It is neither.
+        """
+        found = EVENT_ID.fullmatch(text)
+        if found is None:
+            raise ProblemError(
+                MALFORMED,
+                "the id of an event is RUN-NUMBER, as the stream sends it, or its number alone",
+            )
+        return cls(int(found["number"]), found["run"] or "")
+
+    def __str__(self) -> str:
+        """Return it as `parse` reads it."""
+        return f"{self.run}-{self.number}"
 
 
 class EventBroadcaster:
@@ -70,8 +108,11 @@ class EventBroadcaster:
         self._changed = asyncio.Event()
         return len(events) == BATCH
 
-    async def response(self, after: int | None) -> EventSourceResponse:
-        """Return a stream of the events after a number; None: of the events that follow now.
+    async def response(self, after: EventId | None) -> EventSourceResponse:
+        """Return a stream of the events after one; None: of the events that follow now.
+
+        After an event of another run, or of a future of this one, the stream begins with an event of type
+        "reset" and continues with the events that follow now.
 
         Raises:
             ProblemError: There are too many listeners.
@@ -80,23 +121,28 @@ class EventBroadcaster:
             raise ProblemError(
                 BUSY, f"{MAX_LISTENERS} clients receive events already: close a page, then try again"
             )
-        if after is None:
-            after = (await asyncio.to_thread(self._snapshots.version))[2]
+        run, newest = self._snapshots.run_id, (await asyncio.to_thread(self._snapshots.version))[2]
+        reset = after is not None and (after.run not in ("", run) or after.number > newest)
+        start = newest if after is None or reset else after.number
         return EventSourceResponse(
-            self._stream(after), ping=PING_SECONDS, ping_message_factory=lambda: _message(comment="ping"),
-            sep=LINE_END,
+            self._stream(start, reset), ping=PING_SECONDS,
+            ping_message_factory=lambda: _message(comment="ping"), sep=LINE_END,
         )  # fmt: skip
 
-    async def _stream(self, after: int) -> AsyncIterator[ServerSentEvent]:
+    async def _stream(self, after: int, reset: bool) -> AsyncIterator[ServerSentEvent]:
+        run = self._snapshots.run_id
         self.listeners += 1
         try:
             yield _message(comment=f"events after {after}", retry=RETRY_MILLISECONDS)
+            if reset:
+                data = encode({"run": run, "number": after}).decode()
+                yield _message(event="reset", id=str(EventId(after, run)), data=data)
             while not self.closing():
                 changed = self._changed  # before the events are read, so that none is missed
                 events = await self._after(after)
                 for number, document in events:
                     after = number
-                    yield _message(id=str(number), data=document)
+                    yield _message(id=str(EventId(number, run)), data=document)
                 if not events:
                     with anyio.move_on_after(POLL_SECONDS):
                         await changed.wait()

@@ -22,6 +22,7 @@ from social_jepa.records import PathQuality, Translation, encode, replace
 from social_jepa.server.models import (
     DrawingQuery,
     EmptyQuery,
+    LossQuery,
     Name,
     Nearest,
     PathQuery,
@@ -30,7 +31,7 @@ from social_jepa.server.models import (
     ViewQuery,
 )
 from social_jepa.server.problems import INVALID, ProblemError
-from social_jepa.server.render_thread import loss_curve, spectrum
+from social_jepa.server.render_thread import loss_plot, spectrum
 from social_jepa.server.responses import Hop, NearestResponse, PathResponse, TranslateResponse, json_response
 from social_jepa.server.service import Service, ServiceDep
 from social_jepa.server.snapshots import Snapshot, find_edge
@@ -122,10 +123,11 @@ async def view(
 
 
 @router.get("/api/agents/{name}/loss.svg")
-async def loss(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
-    """Plot an agent's loss by training step, up to its newest publication."""
+async def loss(service: ServiceDep, name: Name, query: Annotated[LossQuery, Query()]) -> Response:
+    """Plot an agent's loss by step, up to its newest step; as published while the simulation is down."""
     snapshot = await service.in_thread(service.snapshots.current)
-    return await _drawing(service, snapshot, f"loss {name}", lambda results: loss_curve(results, name))
+    curves = await service.in_thread(lambda: service.loss_curves(name))
+    return await _drawing(service, snapshot, "", lambda results: loss_plot(results, name, curves))
 
 
 @router.get("/api/edges/{source}/{target}/spectrum.svg")

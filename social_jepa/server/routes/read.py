@@ -31,11 +31,11 @@ def agents(service: ServiceDep, query: Annotated[PageQuery, Query()]) -> Respons
 
 @router.get("/api/agents/{name}")
 def agent(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
-    """Return one agent, with the autocorrelation of each dimension once it has published."""
-    found = service.agent(name)
-    published = [each for each in service.snapshots.current().results.document.agents if each.name == name]
-    autocorrelation = published[0].autocorrelation if published else None
-    return json_response(AgentDetail(**as_dict(found), autocorrelation=autocorrelation))
+    """Return one agent with its loss curves and, once it has published, the autocorrelation of dimensions."""
+    found, published = service.agent(name), service.published(name)
+    autocorrelation = published.autocorrelation if published else None
+    losses = service.loss_curves(name)
+    return json_response(AgentDetail(**as_dict(found), autocorrelation=autocorrelation, losses=losses))
 
 
 @router.get("/api/graph")

@@ -1,19 +1,17 @@
 """Routes that change a simulation, the event stream, and the page."""
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from social_jepa.server.models import AddAgent, EmptyQuery, MoveAgent, Name, StreamQuery
-from social_jepa.server.problems import MALFORMED, ProblemError
 from social_jepa.server.responses import json_response
 from social_jepa.server.service import ServiceDep
+from social_jepa.server.sse import EventId
 from social_jepa.server.static_files import docs_page, static_file
 
 router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-EVENT_ID = re.compile(r"[0-9]{1,15}")
 
 
 @router.post("/api/agents", status_code=201)
@@ -47,15 +45,12 @@ async def stream(
 ) -> Response:
     """Send every event as the ledger records it (server-sent events).
 
-    The id of an event is its number. A client that reconnects with Last-Event-ID receives all events after
-    that number; the header takes precedence over ``after``.
+    The id of an event names the run and the event's number. A client that reconnects with Last-Event-ID
+    receives all events after it; the header takes precedence over ``after``. After an event of another run
+    the first event is of type ``reset``: what the client knows is of that other run.
     """
-    after = query.after
-    if last_event_id:
-        if not EVENT_ID.fullmatch(last_event_id):
-            raise ProblemError(MALFORMED, "Last-Event-ID is the number of the last event that was received")
-        after = int(last_event_id)
-    return await service.broadcaster.response(after)
+    after = last_event_id or query.after
+    return await service.broadcaster.response(EventId.parse(after) if after else None)
 
 
 @router.get("/docs", include_in_schema=False)

@@ -2,7 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const state = { status: null, agents: [], tick: 0, playing: true, edge: null, last: 0, source: null, leaving: null };
+const state = { status: null, agents: [], tick: 0, playing: true, edge: null, source: null, leaving: null };
 const CLASSES = [0.2, 0.4, 0.6, 0.8];
 const MARKS = { refused: "✕ ", failed: "! ", stale: "↻ " };
 const MOST_EVENTS = 200;
@@ -119,15 +119,8 @@ function showAgents() {
     put(figure.querySelector("span"), agent.phase);
     figure.querySelector("img").alt = `view of ${agent.name}`;
   });
+  rowsOf($("losses"), state.agents.filter((agent) => agent.joined), lossFigure, showLoss);
   const published = state.agents.filter((agent) => agent.published_at);
-  rowsOf($("losses"), published, lossFigure, (figure, agent) => {
-    const source = `/api/agents/${place(agent.name)}/loss.svg`;
-    const image = figure.querySelector("img");
-    if (figure.dataset.of !== agent.checkpoint) {
-      figure.dataset.of = agent.checkpoint;
-      image.src = `${source}#${agent.checkpoint}`;
-    }
-  });
   options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "none: it trains alone" })]);
   const fields = $("query").elements;
   const fresh = fields.to.options.length === 0;
@@ -152,14 +145,28 @@ const camera = (agent) =>
   element("figure", {}, element("img", { className: "pixels", width: 96, height: 96 }), element("figcaption", {}, element("b", { textContent: agent.name }), element("span")));
 const lossFigure = (agent) => element("figure", {}, element("img", { alt: `Loss of ${agent.name} by training step` }), element("figcaption", { textContent: agent.name }));
 
+// A plot is drawn again while its agent trains; all plots together at most once a second.
+function showLoss(figure, agent) {
+  const now = `${agent.phase} ${agent.step} ${agent.checkpoint}`;
+  const pause = 1000 * Math.max(5, state.agents.length);
+  const image = figure.querySelector("img");
+  const loading = image.getAttribute("src") && !image.complete;
+  if (figure.dataset.of === now && agent.phase !== "distilling") return;
+  if (loading || Date.now() - Number(figure.dataset.drawn ?? 0) < pause) return;
+  figure.dataset.of = now;
+  figure.dataset.drawn = Date.now();
+  image.src = `/api/agents/${place(agent.name)}/loss.svg?version=${Date.now()}`;
+}
+
 async function refresh() {
   try {
     const [status, agents] = await Promise.all([request("/api/status"), request("/api/agents?limit=1000")]);
     const before = state.status;
+    if (before && before.run !== status.run) location.reload(); // the server now serves another run
     Object.assign(state, { status, agents: agents.items });
     if (!before) {
       state.tick = status.next_tick;
-      listen(Math.max(0, status.events - 50));
+      listen(String(Math.max(0, status.events - 50)));
     }
     showStatus();
     showAgents();
@@ -302,8 +309,8 @@ $("tick").addEventListener("change", () => {
 let soon = 0;
 function listen(after) {
   state.source?.close();
-  state.last = after;
-  const source = (state.source = new EventSource(`/api/stream?after=${after}`));
+  let last = after; // id of the last event: it names the run, so that a server of another run says so
+  const source = (state.source = new EventSource(`/api/stream?after=${encodeURIComponent(after)}`));
   const line = (text, kind) => {
     $("line").textContent = text;
     $("line").className = `pill ${kind}`;
@@ -311,14 +318,15 @@ function listen(after) {
   source.addEventListener("open", () => line("connected", "good"));
   source.addEventListener("message", (message) => {
     const event = JSON.parse(message.data);
-    state.last = Math.max(state.last, event.number);
+    last = message.lastEventId;
     showEvent(event);
     clearTimeout(soon);
     soon = setTimeout(refresh, 250);
   });
+  source.addEventListener("reset", () => location.reload());
   source.addEventListener("error", () => {
     line("reconnecting", "bad");
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(state.last), 3000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(last), 3000);
   });
 }
 

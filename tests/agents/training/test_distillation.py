@@ -212,6 +212,8 @@ def test_the_schedule_counts_as_complete_after_distillation(student):
     assert student.trainer.finished
     assert student.distill_frames == 150 * 256
     assert student.progress().distill_frames == 150 * 256
+    assert student.progress().loss_curve == ()
+    assert student.progress().distill_curve[-1][0] == 150
     snapshot = student.publish()
     anchors = set(snapshot.pools.anchors.ids) | set(snapshot.pools.heldout.ids)
     assert not anchors & set(range(student.train_start, student.train_start + 300))

@@ -166,7 +166,7 @@ def learning(writable):
 
 READ_ROUTES = (
     "status", "agents", "agents/NAME", "graph", "graph?cycles=true", "quality", "edges?source=NAME",
-    "agents/NAME/view.png", "graph.svg",
+    "agents/NAME/view.png", "agents/NAME/loss.svg", "graph.svg",
 )  # fmt: skip
 
 

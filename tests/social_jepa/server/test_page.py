@@ -11,6 +11,7 @@ from tests.support.servers import running
 from tests.support.simulations import up
 
 CHROMIUM = Path("/usr/bin/chromium")
+STUDENT_PLOT = "#losses figure[data-name=student] img"
 TIMEOUT = 90  # seconds for a joiner to train and negotiate
 
 pytestmark = [
@@ -94,6 +95,7 @@ def test_the_page_shows_agents_views_and_edges(visit):
     assert names(page) == ["agent-0", "agent-1"]
     assert page.locator("#graph g.edge").count() == 2
     assert page.locator("#up").text_content() == "up"
+    assert "2 ordered pairs of 2 agents" in page.locator("#headline").text_content()
     until(page, "[...document.querySelectorAll('#cameras img')].every(i => i.naturalWidth === 32)")
     before = page.locator("#cameras img").first.get_attribute("src")
     until(page, f"document.querySelector('#cameras img').getAttribute('src') !== {before!r}")
@@ -162,6 +164,23 @@ def test_an_agent_joins_through_the_form_moves_and_leaves(visit, simulation):
     page.click("#remove [value=go]")
     until(page, "document.querySelectorAll('#agents tr').length === 2", TIMEOUT)
     until(page, "document.querySelector('#events').textContent.includes('guest left')")
+
+
+def test_loss_plots_of_joiners_and_of_published_agents_go_on(visit, simulation):
+    page = visit(1280)
+    page.select_option("#add [name=teacher]", "agent-0")
+    page.fill("#add [name=name]", "student")
+    page.click("#add button")
+    until(page, f"document.querySelector({STUDENT_PLOT!r})?.naturalWidth > 0", TIMEOUT)
+    simulation.wait("student", TIMEOUT)
+
+    curves = page.request.get(f"{page.url}api/agents/student").json()["losses"]
+    assert curves["distill"]
+    for plot in (STUDENT_PLOT, "#losses figure[data-name=agent-0] img"):
+        before = page.locator(plot).get_attribute("src")
+        until(page, f"document.querySelector({plot!r}).getAttribute('src') !== {before!r}", TIMEOUT)
+    assert "distillation loss" in page.request.get(f"{page.url}api/agents/student/loss.svg").text()
+    simulation.remove_agent("student")
 
 
 def test_the_page_shows_that_the_simulation_is_down(visit, simulation):

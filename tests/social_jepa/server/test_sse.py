@@ -1,12 +1,15 @@
 """The event stream at a real port: every event once and in order."""
 
 import contextlib
+import itertools
 import json
+import re
 import threading
 
 import httpx2 as httpx
 import pytest
 
+from social_jepa.server.snapshots import SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.ledger import Ledger
 from tests.support.servers import add_event, copy_run, running
@@ -39,7 +42,9 @@ def listen(address, count, after=None, headers=None, started=None):
             if started and line.startswith("retry"):
                 started.set()
             if line.startswith("id: "):
-                number = int(line[4:])
+                run, _, number = line[4:].partition("-")
+                number = int(number)
+                assert re.fullmatch("[0-9a-f]{12}", run)
             if line.startswith("data: "):
                 found.append((number, json.loads(line[6:])))
                 if len(found) == count:
@@ -72,6 +77,35 @@ def test_a_client_that_reconnects_receives_the_events_that_it_missed(served):
     assert [document["type"] for _, document in received] == ["missed-1", "missed-2"]
 
 
+def raw_lines(address, count, **headers):
+    """Return the first lines of a stream that are not comments."""
+    with httpx.stream("GET", f"{address}/api/stream", headers=headers, timeout=20) as response:
+        lines = (line for line in response.iter_lines() if line and not line.startswith((":", "retry")))
+        return list(itertools.islice(lines, count))
+
+
+@pytest.mark.parametrize("event_id", ["0123456789ab-1", "999999999"], ids=["another run", "the future"])
+def test_a_client_of_another_run_is_told_and_continues_with_the_events_that_follow_now(served, event_id):
+    folder, address = served
+    run, number = SnapshotCache(folder).run_id, newest(folder)
+
+    lines = raw_lines(address, 3, **{"Last-Event-ID": event_id})
+    assert sorted(lines) == sorted(
+        ["event: reset", f"id: {run}-{number}", f'data: {{"run":"{run}","number":{number}}}']
+    )
+
+
+def test_a_client_continues_after_a_server_restarts_on_the_same_run(small_run, tmp_path):
+    folder = copy_run(small_run.folder, tmp_path)
+    with running(folder) as address:
+        (line,) = raw_lines(address, 1, **{"Last-Event-ID": str(newest(folder) - 1)})
+    add_events(folder, "meanwhile")
+
+    with running(folder) as address:
+        received = listen(address, 1, headers={"Last-Event-ID": line.removeprefix("id: ")})
+    assert received[0][1]["type"] == "meanwhile"
+
+
 def test_last_event_id_takes_precedence_over_after(served):
     folder, address = served
     add_events(folder, "old", "new")
@@ -88,8 +122,10 @@ def test_all_events_can_be_received(served):
     assert [document for _, document in listen(address, len(events), after=0)] == events
 
 
-@pytest.mark.parametrize("event_id", ["-1", "one", "1e3", "٣", "9" * 16])
-def test_a_last_event_id_that_is_not_a_number_is_refused(served, event_id):
+@pytest.mark.parametrize(
+    "event_id", ["-1", "one", "1e3", "٣", "9" * 16, "0123456789AB-1", "ab-1", "0123456789ab-"]
+)
+def test_a_last_event_id_that_is_none_is_refused(served, event_id):
     response = httpx.get(f"{served[1]}/api/stream", headers={"Last-Event-ID": event_id.encode()})
 
     assert response.status_code == 400
