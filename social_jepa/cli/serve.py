@@ -27,6 +27,13 @@ def serve(
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8765,
     token: Token = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path below which a reverse proxy serves the page, as /user/me/proxy/8765.")
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host of a reverse proxy's address, as hub.example.org; may be repeated."),
+    ] = None,
     on_ray: Annotated[
         bool, typer.Option("--on-ray", help="Serve through Ray Serve, on the simulation's cluster.")
     ] = False,
@@ -35,11 +42,11 @@ def serve(
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.server.app import open_port
     from social_jepa.server.app import serve as run_server
-    from social_jepa.server.auth import check_access
+    from social_jepa.server.auth import Access, check_access
     from social_jepa.storage.run_folder import RunFolderError, find, find_running
 
-    token = token or None
-    check_access(host, token)
+    access = Access(token or None, root_path.rstrip("/"), tuple(allow_host or ()))
+    check_access(host, access)
     try:
         folder = find_running(run)
     except RunFolderError:
@@ -48,13 +55,13 @@ def serve(
         from social_jepa.server.ray_serve import serve_on_ray
 
         typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; stop it with Ctrl-C")
-        serve_on_ray(folder, host, port, token)
+        serve_on_ray(folder, host, port, access)
         return
     bound = open_port(host, port)
     log_to_file(folder.path, "server")
     name = f"[{host}]" if ":" in host else host
     typer.echo(f"serving  {folder.path}")
-    login = "/?token=TOKEN (once)" if token else ""
+    login = "/?token=TOKEN (once)" if access.token else ""
     typer.echo(f"page     http://{name}:{bound.getsockname()[1]}{login}")
     typer.echo("API      /docs    stop it with Ctrl-C")
-    run_server(folder, bound, host, token)
+    run_server(folder, bound, host, access)

@@ -15,7 +15,7 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 
-from social_jepa.server.auth import AuthMiddleware, check_access
+from social_jepa.server.auth import Access, AuthMiddleware, check_access
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics, MetricsMiddleware
 from social_jepa.server.problems import add_handlers
@@ -32,8 +32,8 @@ SWITCH_INTERVAL = 0.001  # seconds that a thread may hold the interpreter lock; 
 SHUTDOWN_SECONDS = 3  # for requests in progress when the server ends
 
 
-def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
-    """Return the server of a run folder as an ASGI app; if there is a token, every request needs it."""
+def make_app(folder: RunFolder, access: Access | None = None) -> FastAPI:
+    """Return the server of a run folder as an ASGI app; by default for loopback hosts, without a token."""
     snapshots = SnapshotCache(folder)
     metrics = Metrics(lambda: service.state())
     service = Service(
@@ -56,13 +56,14 @@ def make_app(folder: RunFolder, token: str | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Social-JEPA", version="1", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
-        lifespan=lifespan, description="The social translation graph of a run, and its simulation.",
+        redirect_slashes=False, lifespan=lifespan,
+        description="The social translation graph of a run, and its simulation.",
     )  # fmt: skip
     app.state.service = service
     for module in (read, query, write):
         app.include_router(module.router)
     add_handlers(app)
-    app.add_middleware(AuthMiddleware, token=token)
+    app.add_middleware(AuthMiddleware, access=access or Access())
     app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app
 
@@ -102,14 +103,14 @@ def make_server(app: FastAPI) -> uvicorn.Server:
     return server
 
 
-def serve(folder: RunFolder, bound: socket.socket, host: str, token: str | None) -> None:
+def serve(folder: RunFolder, bound: socket.socket, host: str, access: Access) -> None:
     """Serve a run folder at a bound socket until Ctrl-C.
 
     Raises:
-        ValueError: The host is not a loopback address, and there is no token.
+        ValueError: See `check_access`.
     """
-    check_access(host, token)
+    check_access(host, access)
     torch.set_num_threads(1)  # maps are small: a second thread costs more than it computes
     sys.setswitchinterval(SWITCH_INTERVAL)
     with contextlib.suppress(KeyboardInterrupt):  # the usual end
-        make_server(make_app(folder, token)).run([bound])
+        make_server(make_app(folder, access)).run([bound])

@@ -2,6 +2,9 @@
 
 Without a token only requests to a loopback host are answered: a page of another site that points its domain
 here (DNS rebinding) sends another Host header. With a token, every request needs it, or the page's cookie.
+
+Behind a reverse proxy a browser sends the proxy's name as Origin, and as Host if the proxy keeps that header:
+names that `Access` allows are accepted as both. Forwarded headers are not read: any client can send them.
 """
 
 import hashlib
@@ -9,6 +12,7 @@ import hmac
 import ipaddress
 import logging
 import re
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BYTES = 8 * 2**20  # of a body; 10,000 vectors of 16 numbers are 3 MiB
 TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~@%-]+)+")
+PROXY_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 COOKIE_DAYS = 7
 WRITE_METHODS = {"POST", "PUT", "PATCH", "DELETE"}
 HEADERS = {
@@ -40,6 +46,21 @@ HEADERS = {
 }
 
 
+@dataclass(frozen=True)
+class Access:
+    """Who may send requests, and under which address.
+
+    Attributes:
+        token: Token that every request must carry; None: none.
+        root_path: Path below which a reverse proxy serves this server, "/user/me/proxy/8765"; empty: none.
+        hosts: Names of reverse proxies, with the port if it is not their scheme's, "hub.example.org:8443".
+    """
+
+    token: str | None = None
+    root_path: str = ""
+    hosts: tuple[str, ...] = ()
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is a loopback one."""
     try:
@@ -48,8 +69,20 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") == "localhost"
 
 
-def check_access(host: str, token: str | None) -> None:
-    """Raise ValueError for a host or token that would give the network access without a good token."""
+def check_access(host: str, access: Access) -> None:
+    """Raise ValueError for settings that cannot be used, or give the network access without a good token."""
+    token = access.token
+    for name in access.hosts:
+        if not PROXY_HOST.fullmatch(name):
+            raise ValueError(
+                f"--allow-host {name}: give the host of the proxy's address as a browser shows it, "
+                "for example hub.example.org or hub.example.org:8443"
+            )
+    if access.root_path and not ROOT_PATH.fullmatch(access.root_path):
+        raise ValueError(
+            f"--root-path {access.root_path}: give the path of the proxy's address with a slash in front and "
+            "none at its end, for example /user/me/proxy/8765"
+        )
     if token is not None and not TOKEN.fullmatch(token):
         raise ValueError(
             "--token needs 16 to 256 letters, digits or punctuation marks without spaces: "
@@ -65,8 +98,10 @@ def check_access(host: str, token: str | None) -> None:
 class AuthMiddleware:
     """Refuses requests that are not allowed, and adds security headers to every response."""
 
-    def __init__(self, app: ASGIApp, token: str | None = None) -> None:
-        self.app, self._token = app, token.encode() if token else None
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self.app, self._root_path = app, access.root_path
+        self._token = access.token.encode() if access.token else None
+        self._hosts = {host.lower() for host in access.hosts}
         digest = hmac.new(self._token or b"", b"social-jepa page", hashlib.sha256).hexdigest()
         self._cookie, self._cookie_value = f"social_jepa_{digest[:8]}", digest[8:].encode()
 
@@ -76,6 +111,13 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
 
+        # a proxy may strip the prefix or keep it; routes expect it
+        path, root = scope["path"], self._root_path
+        if root and path != root and not path.startswith(f"{root}/"):
+            path = root + path
+        scope.update(path=path, root_path=root)
+        route = path.removeprefix(root) or "/"
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -84,22 +126,22 @@ class AuthMiddleware:
             await send(message)
 
         try:
-            response = self._check(scope, Headers(scope=scope))
+            response = self._check(scope, route, Headers(scope=scope))
         except ProblemError as error:
-            logger.debug("%s %s refused: %s", scope["method"], scope["path"], error.kind.slug)
-            response = problem_response(error.kind, error.detail, _challenge(error.kind))
-            if error.kind is problems.NO_TOKEN and scope["path"] == "/":
+            logger.debug("%s %s refused: %s", scope["method"], route, error.kind.slug)
+            response = problem_response(error.kind, error.detail, _challenge(error.kind), root)
+            if error.kind is problems.NO_TOKEN and route == "/":
                 response = Response(sign_in_page(), 401, _challenge(error.kind), "text/html")
         if response is None:
             await self.app(scope, _bounded(receive), send_with_headers)
         else:
             await response(scope, receive, send_with_headers)
 
-    def _check(self, scope: Scope, headers: Headers) -> Response | None:
+    def _check(self, scope: Scope, route: str, headers: Headers) -> Response | None:
         """Return the redirect of a sign-in, None for an allowed request, or raise ProblemError."""
         self._check_origin(scope, headers)
         if self._token:
-            redirect = self._sign_in(scope)
+            redirect = self._sign_in(scope, route)
             if redirect is not None:
                 return redirect
             if not self._is_authorized(headers):
@@ -112,33 +154,39 @@ class AuthMiddleware:
         return None
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or (not self._token and not is_loopback(_hostname(hosts[0]))):
+        hosts = [host.lower() for host in headers.getlist("host")]
+        allowed = len(hosts) == 1 and (
+            self._token or hosts[0] in self._hosts or is_loopback(_hostname(hosts[0]))
+        )
+        if not allowed:
             raise ProblemError(
                 problems.OTHER_HOST,
                 "without a token this server answers requests to localhost and 127.0.0.1 only: use one "
-                "of them, or start it with --token",
+                "of them, or start it with --token, or behind a proxy with --allow-host NAME",
             )
+        # only a page of another site needs the browser's credentials; it cannot send the header of a token
+        if scope["method"] not in WRITE_METHODS or self._has_bearer(headers):
+            return
         origin = headers.get("origin")
-        cross_origin = origin is not None and _netloc(origin) != hosts[0].lower()
-        if scope["method"] in WRITE_METHODS and (
-            cross_origin or headers.get("sec-fetch-site") == "cross-site"
-        ):
+        cross_origin = origin is not None and _netloc(origin) not in {hosts[0], *self._hosts}
+        if cross_origin or headers.get("sec-fetch-site") == "cross-site":
             raise ProblemError(
                 problems.FORBIDDEN,
-                "pages of other sites cannot send this: use this server's page or a program",
+                "pages of other sites cannot send this: use this server's page or a program; behind a proxy, "
+                "start the server with --allow-host and the host of the page's address",
             )
 
-    def _sign_in(self, scope: Scope) -> Response | None:
+    def _sign_in(self, scope: Scope, route: str) -> Response | None:
         """Return a redirect to the page that moves the token from the URL into a cookie, if there is one."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-        if scope["path"] != "/" or scope["method"] != "GET" or not given or not self._is_token(given[0]):
+        if route != "/" or scope["method"] != "GET" or not given or not self._is_token(given[0]):
             return None
-        response = RedirectResponse("/", 303)
+        response = RedirectResponse("./", 303)
         response.set_cookie(
             self._cookie,
             self._cookie_value.decode(),
             max_age=COOKIE_DAYS * 86400,
+            path=f"{self._root_path}/",
             httponly=True,
             samesite="strict",
         )
@@ -147,10 +195,14 @@ class AuthMiddleware:
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode("utf-8", "replace"), self._token or b"")
 
-    def _is_authorized(self, headers: Headers) -> bool:
+    def _has_bearer(self, headers: Headers) -> bool:
+        """Return whether the Authorization header holds the token."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return self._is_token(token.strip())
+        return bool(self._token) and scheme.lower() == "bearer" and self._is_token(token.strip())
+
+    def _is_authorized(self, headers: Headers) -> bool:
+        if headers.get("authorization", "").lower().startswith("bearer "):
+            return self._has_bearer(headers)
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
         except CookieError:

@@ -82,10 +82,15 @@ class ProblemError(Exception):
         return self.detail
 
 
-def problem_response(kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(
+    kind: Kind, detail: str, headers: Mapping[str, str] | None = None, root_path: str = ""
+) -> Response:
     """Return a problem document; the detail is a sentence that names the remedy."""
     document = Problem(
-        type=f"/docs#{kind.slug}", title=kind.title, status=kind.status, detail=_valid_unicode(detail)
+        type=f"{root_path}/docs#{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=_valid_unicode(detail),
     )
     return Response(encode(document), kind.status, headers, MEDIA_TYPE)
 
@@ -99,24 +104,28 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    match error:
-        case ProblemError():
-            response = problem_response(error.kind, error.detail)
-        case RequestValidationError():
-            response = _validation_problem(error)
-        case HTTPException():
-            response = _http_problem(error)
-        case _:
-            kind = next((kind for known, kind in ERRORS if isinstance(error, known)), BROKEN)
-            response = problem_response(kind, SEE_LOG if kind is BROKEN else describe(error))
+    kind, detail, headers = _kind_of(error)
     method, path = request.method, request.url.path
-    if response.status_code == BROKEN.status:
+    if kind is BROKEN:
         logger.error("%s %s failed", method, path, exc_info=error)
-    elif response.status_code == UNREACHABLE.status:
+    elif kind is UNREACHABLE:
         logger.warning("%s %s: %s", method, path, error)
     else:
-        logger.debug("%s %s refused with %d: %s", method, path, response.status_code, error)
-    return response
+        logger.debug("%s %s refused with %d: %s", method, path, kind.status, error)
+    return problem_response(kind, detail, headers, request.scope.get("root_path", ""))
+
+
+def _kind_of(error: Exception) -> tuple[Kind, str, Mapping[str, str] | None]:
+    """Return the kind of an error, its sentence, and the headers of its response."""
+    match error:
+        case ProblemError():
+            return error.kind, error.detail, None
+        case RequestValidationError():
+            return *_validation_problem(error), None
+        case HTTPException():
+            return *_http_problem(error), error.headers
+    kind = next((kind for known, kind in ERRORS if isinstance(error, known)), BROKEN)
+    return kind, SEE_LOG if kind is BROKEN else describe(error), None
 
 
 def describe(error: Exception) -> str:
@@ -129,7 +138,7 @@ def describe(error: Exception) -> str:
     return str(error)
 
 
-def _http_problem(error: HTTPException) -> Response:
+def _http_problem(error: HTTPException) -> tuple[Kind, str]:
     kind = next((kind for kind in KINDS if kind.status == error.status_code), MALFORMED)
     detail = str(error.detail)
     if kind is NOT_FOUND:
@@ -137,17 +146,17 @@ def _http_problem(error: HTTPException) -> Response:
     if kind is NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", (error.headers or {}).get("allow", "other methods"))
         detail = f"this route accepts {allowed}: /docs describes each"
-    return problem_response(kind, detail, error.headers)
+    return kind, detail
 
 
-def _validation_problem(error: RequestValidationError) -> Response:
-    """Return a problem that lists the invalid fields, without repeating much of the request."""
+def _validation_problem(error: RequestValidationError) -> tuple[Kind, str]:
+    """Return a sentence that lists the invalid fields, without repeating much of the request."""
     mistakes = error.errors()
     if any(each["type"] == "json_invalid" for each in mistakes):
-        return problem_response(MALFORMED, "the body is not JSON: send one object as /docs describes it")
+        return MALFORMED, "the body is not JSON: send one object as /docs describes it"
     sentences = [f"{_field(each['loc'])}: {_mistake(each)}" for each in mistakes[:MAX_MISTAKES]]
     more = f"; and {len(mistakes) - MAX_MISTAKES} more" if len(mistakes) > MAX_MISTAKES else ""
-    return problem_response(INVALID, "; ".join(sentences) + more + " (/docs lists what is allowed)")
+    return INVALID, "; ".join(sentences) + more + " (/docs lists what is allowed)"
 
 
 def _field(location: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.presence import find_simulation
+from social_jepa.server.auth import Access
 from social_jepa.storage.run_folder import RunFolder
 
 APPLICATION = "social-jepa"
@@ -31,14 +32,14 @@ class ServeError(RuntimeError):
         return f"Ray Serve needs {self.missing}: pip install 'social-jepa[cluster]'"
 
 
-def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> None:
+def serve_on_ray(folder: RunFolder, host: str, port: int, access: Access) -> None:
     """Serve a run folder through Ray Serve until Ctrl-C, or until its simulation is down.
 
     Args:
         folder: Run folder of a simulation that is up; the node that serves must have it at the same path.
         host: Address that Ray's proxy listens at.
         port: Port of that address.
-        token: Token that every request must carry; None: none.
+        access: Who may send requests.
 
     Raises:
         ServeError: Ray Serve is not installed.
@@ -57,7 +58,7 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, token: str | None) -> 
         from social_jepa.server.app import make_app
 
         log_to_file(Path(path), "server")
-        return make_app(RunFolder(Path(path)), token)
+        return make_app(RunFolder(Path(path)), access)
 
     deployment = serve.deployment(num_replicas=1)(serve.ingress(build)(type("Server", (), {})))
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})

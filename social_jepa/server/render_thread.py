@@ -89,7 +89,7 @@ class RenderThread:
         views: dict[str, str] = {}
         for name in results.graph.agents if pictures != "none" else ():
             if pictures == "linked":
-                views[name] = f"/api/agents/{quote(name)}/view.png?tick={tick}"
+                views[name] = f"agents/{quote(name)}/view.png?tick={tick}"  # relative to api/graph.svg
                 continue
             try:
                 views[name] = data_uri(self._render(results, name, tick))

@@ -2,14 +2,17 @@
 
 import contextlib
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import uvicorn
 from fastapi.testclient import TestClient
 
 from social_jepa.server.app import make_app, make_server, open_port
+from social_jepa.server.auth import Access
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 
@@ -28,19 +31,25 @@ def add_event(folder: RunFolder, event_type: str, **details: object) -> None:
 
 
 @contextlib.contextmanager
-def client_of(folder: RunFolder, token: str | None = None, **options) -> Iterator[TestClient]:
+def client_of(folder: RunFolder, access: Access | None = None, **options) -> Iterator[TestClient]:
     """Yield a client of the app of a run folder."""
-    app = make_app(folder, token)
+    app = make_app(folder, access)
     settings = {"base_url": LOCALHOST, "raise_server_exceptions": False, **options}
     with TestClient(app, **settings) as client:
         yield client
 
 
 @contextlib.contextmanager
-def running(folder: RunFolder, token: str | None = None) -> Iterator[str]:
+def running(folder: RunFolder, access: Access | None = None) -> Iterator[str]:
     """Serve a run folder at a free port, and yield its URL."""
-    bound = open_port("127.0.0.1", 0)
-    server = make_server(make_app(folder, token))
+    with running_server(make_server(make_app(folder, access))) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def running_server(server: uvicorn.Server, bound: socket.socket | None = None) -> Iterator[str]:
+    """Run a server on a thread, at a free port or a bound socket, and yield its URL."""
+    bound = bound or open_port("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()
     try:

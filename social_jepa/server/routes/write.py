@@ -15,11 +15,11 @@ MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
 @router.post("/api/agents", status_code=201)
-def add(service: ServiceDep, body: AddAgent) -> Response:
+def add(service: ServiceDep, request: Request, body: AddAgent) -> Response:
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
-    request = body.model_dump(exclude_none=True)
-    added = service.client.call(lambda simulation: simulation.add_agent(**request))
-    headers = {"Location": f"/api/agents/{added.name}"}
+    wanted = body.model_dump(exclude_none=True)
+    added = service.client.call(lambda simulation: simulation.add_agent(**wanted))
+    headers = {"Location": f"{request.scope['root_path']}/api/agents/{added.name}"}
     return json_response(service.agent(added.name), 201, headers)
 
 

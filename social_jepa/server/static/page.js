@@ -1,4 +1,5 @@
-// The page of social-jepa serve. It sends requests to this server only; everything that it writes is text, never HTML.
+// The page of social-jepa serve. It sends requests to this server only, by relative addresses, so that a proxy may serve
+// it below any path; everything that it writes is text, never HTML.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -155,12 +156,12 @@ function showLoss(figure, agent) {
   if (loading || Date.now() - Number(figure.dataset.drawn ?? 0) < pause) return;
   figure.dataset.of = now;
   figure.dataset.drawn = Date.now();
-  image.src = `/api/agents/${place(agent.name)}/loss.svg?version=${Date.now()}`;
+  image.src = `api/agents/${place(agent.name)}/loss.svg?version=${Date.now()}`;
 }
 
 async function refresh() {
   try {
-    const [status, agents] = await Promise.all([request("/api/status"), request("/api/agents?limit=1000")]);
+    const [status, agents] = await Promise.all([request("api/status"), request("api/agents?limit=1000")]);
     const before = state.status;
     if (before && before.run !== status.run) location.reload(); // the server now serves another run
     Object.assign(state, { status, agents: agents.items });
@@ -182,14 +183,15 @@ async function refresh() {
 
 async function showGraph() {
   if (!state.agents.some((agent) => agent.joined)) return;
-  const [text, quality] = await Promise.all([request(`/api/graph.svg?pictures=linked&styled=false&tick=${state.tick}`), request("/api/quality")]);
+  const [text, quality] = await Promise.all([request(`api/graph.svg?pictures=linked&styled=false&tick=${state.tick}`), request("api/quality")]);
   const drawing = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
   const focused = document.activeElement?.dataset?.from ? { ...document.activeElement.dataset } : null;
   for (const edge of drawing.querySelectorAll("g.edge")) prepare(edge);
+  for (const card of drawing.querySelectorAll(".card")) card.querySelector("image")?.setAttribute("href", viewUrl(card.dataset.agent, state.tick));
   $("graph").replaceChildren(drawing);
   if (focused) find(focused.from, focused.to)?.focus({ preventScroll: true });
   showMatrix(quality);
-  const accepted = await request("/api/edges?status=accepted&limit=1000");
+  const accepted = await request("api/edges?status=accepted&limit=1000");
   const mean = (key) => accepted.items.reduce((sum, edge) => sum + edge[key], 0) / accepted.items.length;
   $("tile-null").textContent = accepted.items.length ? number(mean("null_r2"), 2) : "–";
   if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
@@ -245,7 +247,7 @@ async function select(from, to, byUser = true) {
   for (const each of document.querySelectorAll("#graph g.edge")) each.classList.toggle("selected", each.dataset.from === from && each.dataset.to === to);
   for (const each of document.querySelectorAll("#matrix button")) each.setAttribute("aria-pressed", each.dataset.from === from && each.dataset.to === to);
   try {
-    const edge = await request(`/api/edges/${place(from, to)}`);
+    const edge = await request(`api/edges/${place(from, to)}`);
     showEdge(edge);
     if (byUser) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });
   } catch (error) {
@@ -264,7 +266,7 @@ function showEdge(edge) {
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
   const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
   const picture = element("img", { alt: `Singular values of this map and of shuffled pairs: ${edge.singular_values.map((value) => number(value, 2)).join(", ")}` });
-  picture.src = `/api/edges/${place(edge.source, edge.target)}/spectrum.svg#${version}`;
+  picture.src = `api/edges/${place(edge.source, edge.target)}/spectrum.svg#${version}`;
   const caption = element("p", { className: "note", textContent: "Singular values: solid: real pairs, dashed: shuffled; an isometry has all of them at 1." });
   $("edge").replaceChildren(
     ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
@@ -274,7 +276,7 @@ function showEdge(edge) {
 
 // --- the cameras ---
 
-const viewUrl = (name, tick) => `/api/agents/${place(name)}/view.png?tick=${tick}`;
+const viewUrl = (name, tick) => `api/agents/${place(name)}/view.png?tick=${tick}`;
 
 function step() {
   if (document.hidden) return;
@@ -310,7 +312,7 @@ let soon = 0;
 function listen(after) {
   state.source?.close();
   let last = after; // id of the last event: it names the run, so that a server of another run says so
-  const source = (state.source = new EventSource(`/api/stream?after=${encodeURIComponent(after)}`));
+  const source = (state.source = new EventSource(`api/stream?after=${encodeURIComponent(after)}`));
   const line = (text, kind) => {
     $("line").textContent = text;
     $("line").className = `pill ${kind}`;
@@ -357,7 +359,7 @@ $("add").addEventListener("submit", async (event) => {
   button.disabled = true;
   showMessage(form, "Starting …");
   try {
-    const agent = await request("/api/agents", "POST", body);
+    const agent = await request("api/agents", "POST", body);
     showMessage(form, agent.waiting_for ? `${agent.name} is waiting for ${agent.waiting_for}.` : `${agent.name} joined and is training on its view.`);
     form.elements.pose.value = form.elements.name.value = "";
   } catch (error) {
@@ -389,7 +391,7 @@ function open(id, heading, act) {
 }
 
 function move(name) {
-  const form = open("move", `Move ${name}`, (given) => request(`/api/agents/${place(name)}`, "PATCH", { pose: given.elements.pose.value.trim() }));
+  const form = open("move", `Move ${name}`, (given) => request(`api/agents/${place(name)}`, "PATCH", { pose: given.elements.pose.value.trim() }));
   const pose = state.agents.find((agent) => agent.name === name)?.pose ?? "";
   form.elements.pose.value = pose.split(",").map((part) => String(Math.round(Number(part) * 1000) / 1000)).join(",");
   form.elements.pose.select();
@@ -398,7 +400,7 @@ function move(name) {
 function remove(name) {
   open("remove", `Remove ${name}?`, () => {
     state.leaving = name; // no more view requests for it
-    return request(`/api/agents/${place(name)}`, "DELETE").catch((error) => {
+    return request(`api/agents/${place(name)}`, "DELETE").catch((error) => {
       state.leaving = null;
       throw error;
     });
@@ -419,7 +421,7 @@ $("query").addEventListener("submit", async (event) => {
   $("answer").replaceChildren();
   showMessage(form, "Translating …");
   try {
-    showAnswer(await request("/api/translate", "POST", body), body);
+    showAnswer(await request("api/translate", "POST", body), body);
     showMessage(form, "");
   } catch (error) {
     showMessage(form, error.message, true);

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from social_jepa.server.auth import MAX_BYTES, check_access
+from social_jepa.server.auth import MAX_BYTES, Access, check_access
 from tests.support.servers import LOCALHOST, client_of
 
 TOKEN = "a-token-of-twenty-signs"
@@ -24,26 +24,26 @@ def api(small_run):
 
 @pytest.fixture(scope="module")
 def with_token(small_run):
-    with client_of(small_run.folder, TOKEN, follow_redirects=False) as client:
+    with client_of(small_run.folder, Access(TOKEN), follow_redirects=False) as client:
         yield client
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "example.org"])
 def test_a_host_other_than_loopback_needs_a_token(host):
     with pytest.raises(ValueError, match="SOCIAL_JEPA_TOKEN"):
-        check_access(host, None)
-    check_access(host, TOKEN)
+        check_access(host, Access())
+    check_access(host, Access(TOKEN))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.9"])
 def test_a_loopback_host_needs_no_token(host):
-    check_access(host, None)
+    check_access(host, Access())
 
 
 @pytest.mark.parametrize("token", ["", "short", "with a space in it all", "é" * 20])
 def test_a_token_that_is_short_or_cannot_be_sent_is_refused(token):
     with pytest.raises(ValueError, match="--token"):
-        check_access("127.0.0.1", token)
+        check_access("127.0.0.1", Access(token))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_signing_in_sets_a_cookie_that_scripts_and_other_sites_cannot_use(with_t
     redirect = with_token.get(f"/?token={TOKEN}")
     cookie = redirect.headers["set-cookie"]
 
-    assert (redirect.status_code, redirect.headers["location"]) == (303, "/")
+    assert (redirect.status_code, redirect.headers["location"]) == (303, "./")
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert TOKEN not in cookie
