@@ -50,6 +50,7 @@ docs: setup
 	@echo "site/index.html"
 
 test: lint
+	@sh scripts/check_browser.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup

@@ -47,6 +47,7 @@ ADAPTERS = {
         "social_jepa/runtime/control_errors.py",
         "social_jepa/runtime/launch_process.py",
         "social_jepa/runtime/launcher.py",
+        "social_jepa/server/openapi.py",
         "social_jepa/server/responses.py",
         "social_jepa/storage/folder_lock.py",
         "social_jepa/storage/simulation_file.py",

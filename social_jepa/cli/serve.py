@@ -1,9 +1,12 @@
 """The command `serve`: the HTTP API and the web page of a run folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from social_jepa.storage.run_folder import RunFolder
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -43,14 +46,10 @@ def serve(
     from social_jepa.server.app import open_port
     from social_jepa.server.app import serve as run_server
     from social_jepa.server.auth import Access, check_access
-    from social_jepa.storage.run_folder import RunFolderError, find, find_running
 
     access = Access(token or None, root_path.rstrip("/"), tuple(allow_host or ()))
     check_access(host, access)
-    try:
-        folder = find_running(run)
-    except RunFolderError:
-        folder = find(run)
+    folder = _find(run)
     if on_ray:
         from social_jepa.server.ray_serve import serve_on_ray
 
@@ -59,9 +58,22 @@ def serve(
         return
     bound = open_port(host, port)
     log_to_file(folder.path, "server")
-    name = f"[{host}]" if ":" in host else host
-    typer.echo(f"serving  {folder.path}")
-    login = "/?token=TOKEN (once)" if access.token else ""
-    typer.echo(f"page     http://{name}:{bound.getsockname()[1]}{login}")
-    typer.echo("API      /docs    stop it with Ctrl-C")
+    _print_address(folder.path, host, bound.getsockname()[1], access.token)
     run_server(folder, bound, host, access)
+
+
+def _find(run: Path | None) -> "RunFolder":
+    """Return the run folder of a simulation that is up, or any."""
+    from social_jepa.storage.run_folder import RunFolderError, find, find_running
+
+    try:
+        return find_running(run)
+    except RunFolderError:
+        return find(run)
+
+
+def _print_address(folder: Path, host: str, port: int, token: str | None) -> None:
+    name = f"[{host}]" if ":" in host else host
+    typer.echo(f"serving  {folder}")
+    typer.echo(f"page     http://{name}:{port}" + ("/?token=TOKEN (once)" if token else ""))
+    typer.echo("API      /docs    stop it with Ctrl-C")

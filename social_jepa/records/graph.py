@@ -162,8 +162,8 @@ class BudgetSummary(Record, frozen=True, kw_only=True):
     r2_min: Annotated[R2, Meta(description="Held-out R2 of the worst edge.")]
 
 
-class EdgeRecord(Record, frozen=True, kw_only=True):
-    """The result of one negotiation: the map from a source's space into a target's, judged by the target."""
+class EdgeSummary(Record, frozen=True, kw_only=True):
+    """An edge without its R2 by number of anchor pairs."""
 
     source: Annotated[Name, Meta(description="Agent whose embeddings the map reads.")]
     target: Annotated[Name, Meta(description="Agent into whose space the map leads, and that fitted it.")]
@@ -265,6 +265,11 @@ class EdgeRecord(Record, frozen=True, kw_only=True):
     time: Annotated[
         NonNegative, Meta(description="When the ledger recorded it, in seconds since 1970-01-01 00:00 UTC.")
     ]
+
+
+class EdgeRecord(EdgeSummary, frozen=True, kw_only=True):
+    """The result of one negotiation: the map from a source's space into a target's, judged by the target."""
+
     budget: Annotated[
         tuple[BudgetRow, ...], Meta(description="Held-out R2 by number of anchor pairs and method.")
     ]

@@ -6,6 +6,7 @@ rendered on one thread, and one reader of the ledger serves all event streams.
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 import sys
@@ -14,10 +15,13 @@ from collections.abc import AsyncIterator
 import torch
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from social_jepa.server.auth import Access, AuthMiddleware, check_access
 from social_jepa.server.client import SimulationClient
+from social_jepa.server.head import HeadMiddleware
 from social_jepa.server.metrics import Metrics, MetricsMiddleware
+from social_jepa.server.openapi import describe
 from social_jepa.server.problems import add_handlers
 from social_jepa.server.render_thread import RenderThread
 from social_jepa.server.routes import query, read, write
@@ -30,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.001  # seconds that a thread may hold the interpreter lock; the default is five times that
 SHUTDOWN_SECONDS = 3  # for requests in progress when the server ends
+GZIP_BYTES, GZIP_LEVEL = 1000, 4  # smallest response that is compressed, and how well
 
 
 def make_app(folder: RunFolder, access: Access | None = None) -> FastAPI:
@@ -59,12 +64,17 @@ def make_app(folder: RunFolder, access: Access | None = None) -> FastAPI:
         redirect_slashes=False, lifespan=lifespan,
         description="The social translation graph of a run, and its simulation.",
     )  # fmt: skip
+    access = access or Access()
+    description = functools.cache(lambda: describe(app, access))
+    app.openapi = description  # type: ignore[method-assign]  # as FastAPI documents it
     app.state.service = service
     for module in (read, query, write):
         app.include_router(module.router)
     add_handlers(app)
-    app.add_middleware(AuthMiddleware, access=access or Access())
+    app.add_middleware(AuthMiddleware, access=access)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=GZIP_LEVEL)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(HeadMiddleware)
     return app
 
 

@@ -1,13 +1,13 @@
 """Requests: every query parameter and body field with its bounds; all others are refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from alignment.status import Status
 from env.camera import Pose
 from social_jepa.graph.query import LAST_TICK
-from social_jepa.server.responses import ListPage
+from social_jepa.server.responses import Item, ListPage
 
 MAX_VECTORS = 10_000  # core vectors in one request
 MAX_TICKS = 1_000  # ticks in one request: each may have to be rendered and encoded
@@ -194,7 +194,7 @@ class EmptyQuery(QueryParameters):
     """No query parameters."""
 
 
-def page_of(items: list[Any], query: PageQuery) -> ListPage:
+def page_of(items: list[Item], query: PageQuery) -> ListPage[Item]:
     """Return a part of a list."""
     end = query.offset + query.limit
     return ListPage(

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from agents.common.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
@@ -23,6 +24,7 @@ from social_jepa.system.command_line import command
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MAX_MISTAKES = 5  # of one request that are listed
 MAX_WORD = 60  # characters of a field's name that are repeated
 MAX_SENTENCE = 300  # characters of the description of one mistake
@@ -105,6 +107,9 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _handle(request: Request, error: Exception) -> Response:
     kind, detail, headers = _kind_of(error)
+    if kind is NOT_ALLOWED:
+        allowed = _allowed_methods(request)
+        detail, headers = f"this route accepts {allowed}: /docs describes each", {"Allow": allowed}
     method, path = request.method, request.url.path
     if kind is BROKEN:
         logger.error("%s %s failed", method, path, exc_info=error)
@@ -143,10 +148,18 @@ def _http_problem(error: HTTPException) -> tuple[Kind, str]:
     detail = str(error.detail)
     if kind is NOT_FOUND:
         detail = "there is no such route: /docs lists all of them"
-    if kind is NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", (error.headers or {}).get("allow", "other methods"))
-        detail = f"this route accepts {allowed}: /docs describes each"
     return kind, detail
+
+
+def _allowed_methods(request: Request) -> str:
+    """Return the methods that the path of a request accepts, of all its routes."""
+    methods = {
+        method
+        for method in METHODS
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def _validation_problem(error: RequestValidationError) -> tuple[Kind, str]:

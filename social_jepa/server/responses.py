@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from fastapi import Response
@@ -15,6 +15,7 @@ from social_jepa.records import (
     AgentRecord,
     AgentStatus,
     EdgeRecord,
+    EdgeSummary,
     FailureRecord,
     MemberRecord,
     NearestTick,
@@ -23,11 +24,13 @@ from social_jepa.records import (
     Record,
     Translation,
     UnsavedRecord,
-    as_dict,
     encode,
 )
 
 BINS = 150  # points of the loss curve of a published model
+
+
+Item = TypeVar("Item")
 
 
 class AgentView(Record, frozen=True, kw_only=True):
@@ -148,10 +151,10 @@ class ServerStatus(Record, frozen=True, kw_only=True):
     frame_size: int
 
 
-class ListPage(Record, frozen=True, kw_only=True):
+class ListPage(Record, Generic[Item], frozen=True, kw_only=True):
     """A part of a list, and the offset of the next part; null at the end."""
 
-    items: list[Any]
+    items: list[Item]
     total: int
     offset: int
     limit: int
@@ -205,6 +208,12 @@ class PathResponse(PathQuality, frozen=True, kw_only=True, rename={"source": "fr
     hops: list[Hop]
 
 
+class Health(Record, frozen=True, kw_only=True):
+    """The server answers and can read the ledger."""
+
+    status: Literal["ok"] = "ok"
+
+
 class Problem(Record, frozen=True, kw_only=True):
     """A problem document (RFC 9457)."""
 
@@ -236,9 +245,9 @@ def agent_views(statuses: Sequence[AgentStatus], results: Results | None) -> lis
     return [AgentView.of_member(member, published.get(member.name)) for member in members]
 
 
-def edge_summary(edge: EdgeRecord) -> dict[str, Any]:
-    """Return an edge without its scores by number of anchor pairs, as plain values."""
-    return {key: value for key, value in as_dict(edge).items() if key != "budget"}
+def edge_summary(edge: EdgeRecord) -> EdgeSummary:
+    """Return an edge without its scores by number of anchor pairs."""
+    return EdgeSummary(**{key: getattr(edge, key) for key in EdgeSummary.__struct_fields__})
 
 
 def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -13,7 +13,7 @@ from social_jepa.graph.summary import summarize
 from social_jepa.records import AgentRecord
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
-from social_jepa.server.problems import NOT_FOUND, ProblemError
+from social_jepa.server.problems import NOT_FOUND, NOT_JSON, ProblemError
 from social_jepa.server.render_thread import RenderThread
 from social_jepa.server.responses import AgentView, LossCurves, RunState, ServerStatus, agent_views
 from social_jepa.server.snapshots import Snapshot, SnapshotCache
@@ -124,4 +124,16 @@ async def get_service(request: Request) -> Service:
     return service
 
 
+async def require_json(request: Request) -> None:
+    """Refuse a body that is not declared as JSON: a form of another site cannot send that type.
+
+    Raises:
+        ProblemError: It is something else.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ProblemError(NOT_JSON, "send the body as JSON, with the header Content-Type: application/json")
+
+
+JsonBody = [Depends(require_json)]
 ServiceDep = Annotated[Service, Depends(get_service)]

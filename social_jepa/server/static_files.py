@@ -36,8 +36,9 @@ def docs_page(description: Mapping[str, Any]) -> str:
         for path, methods in description["paths"].items()
         for method, operation in methods.items()
     ]
-    schemas = description.get("components", {}).get("schemas", {})
-    shapes = [_shape(name, schema) for name, schema in schemas.items() if "properties" in schema]
+    schemas = description["components"]["schemas"]
+    bodies = sorted({operation["body"] for operation in operations} - {""})
+    shapes = [_shape(name, schemas[name]) for name in bodies]
     template = make_environment(SERVER).get_template("docs.html.jinja")
     return template.render(operations=operations, shapes=shapes, problems=KINDS)
 

@@ -30,23 +30,25 @@ from social_jepa.server.models import (
     Vectors,
     ViewQuery,
 )
-from social_jepa.server.problems import INVALID, ProblemError
+from social_jepa.server.openapi import PNG, SVG, WRITE, answers
+from social_jepa.server.problems import BUSY, CONFLICT, INVALID, NO_PATH, NOT_FOUND, ProblemError
 from social_jepa.server.render_thread import loss_plot, spectrum
 from social_jepa.server.responses import Hop, NearestResponse, PathResponse, TranslateResponse, json_response
-from social_jepa.server.service import Service, ServiceDep
+from social_jepa.server.service import JsonBody, Service, ServiceDep
 from social_jepa.server.snapshots import Snapshot, find_edge
 from social_jepa.storage.run_folder import RunFolderError
 
 router = APIRouter()
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
 MAX_INLINE = 64  # vectors that are translated faster than they are handed to a thread
-SVG = "image/svg+xml"
 SVG_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
 }
 
 
-@router.post("/api/translate")
+@router.post(
+    "/api/translate", dependencies=JsonBody, **answers(TranslateResponse, *WRITE, NOT_FOUND, NO_PATH, BUSY)
+)
 async def translate_vectors(service: ServiceDep, body: Translate) -> Response:
     """Translate core vectors, or the latents of ticks, into another agent's space; find the nearest ticks.
 
@@ -76,7 +78,7 @@ async def translate_vectors(service: ServiceDep, body: Translate) -> Response:
     return Response(found, media_type="application/json")
 
 
-@router.post("/api/nearest")
+@router.post("/api/nearest", dependencies=JsonBody, **answers(NearestResponse, *WRITE, NOT_FOUND, CONFLICT))
 def nearest(service: ServiceDep, body: Nearest) -> Response:
     """Find the held-out ticks of an agent whose latents are nearest to vectors of its core."""
 
@@ -90,7 +92,7 @@ def nearest(service: ServiceDep, body: Nearest) -> Response:
     return json_response(service.snapshots.compute(compute))
 
 
-@router.get("/api/path")
+@router.get("/api/path", **answers(PathResponse, NOT_FOUND, NO_PATH))
 def path(service: ServiceDep, query: Annotated[PathQuery, Query()]) -> Response:
     """Find the path with the largest expected R2, and measure its R2 on held-out anchors."""
 
@@ -106,7 +108,7 @@ def path(service: ServiceDep, query: Annotated[PathQuery, Query()]) -> Response:
     return json_response(service.snapshots.compute(compute))
 
 
-@router.get("/api/agents/{name}/view.png")
+@router.get("/api/agents/{name}/view.png", **answers(PNG, NOT_FOUND, CONFLICT, BUSY, etag=True))
 async def view(
     service: ServiceDep, name: Name, query: Annotated[ViewQuery, Query()], if_none_match: IfNoneMatch = ""
 ) -> Response:
@@ -122,7 +124,7 @@ async def view(
     return Response(picture, headers=headers, media_type="image/png")
 
 
-@router.get("/api/agents/{name}/loss.svg")
+@router.get("/api/agents/{name}/loss.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
 async def loss(service: ServiceDep, name: Name, query: Annotated[LossQuery, Query()]) -> Response:
     """Plot an agent's loss by step, up to its newest step; as published while the simulation is down."""
     snapshot = await service.in_thread(service.snapshots.current)
@@ -130,7 +132,7 @@ async def loss(service: ServiceDep, name: Name, query: Annotated[LossQuery, Quer
     return await _drawing(service, snapshot, "", lambda results: loss_plot(results, name, curves))
 
 
-@router.get("/api/edges/{source}/{target}/spectrum.svg")
+@router.get("/api/edges/{source}/{target}/spectrum.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
 async def edge_spectrum(
     service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]
 ) -> Response:
@@ -141,7 +143,7 @@ async def edge_spectrum(
     return await _drawing(service, snapshot, key, lambda results: spectrum(results, edge))
 
 
-@router.get("/api/graph.svg")
+@router.get("/api/graph.svg", **answers(SVG, CONFLICT, BUSY))
 async def graph_drawing(service: ServiceDep, query: Annotated[DrawingQuery, Query()]) -> Response:
     """Draw the graph over the room as seen from above."""
     snapshot, renderer = await service.in_thread(service.snapshots.current), service.renderer

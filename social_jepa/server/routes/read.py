@@ -6,10 +6,28 @@ from fastapi import APIRouter, Header, Query, Response
 
 from social_jepa.config.time_parsing import parse_time
 from social_jepa.graph.results import full_document
-from social_jepa.records import EdgeRecord, as_dict, encode, replace
+from social_jepa.records import (
+    EdgeRecord,
+    EdgeSummary,
+    FullGraphDocument,
+    GraphDocument,
+    as_dict,
+    encode,
+)
 from social_jepa.server.models import EdgeQuery, EmptyQuery, EventQuery, GraphQuery, Name, PageQuery, page_of
-from social_jepa.server.problems import NOT_FOUND, ProblemError
-from social_jepa.server.responses import AgentDetail, EventPage, edge_summary, json_response
+from social_jepa.server.openapi import TEXT, answers
+from social_jepa.server.problems import CONFLICT, NOT_FOUND, ProblemError
+from social_jepa.server.responses import (
+    AgentDetail,
+    AgentView,
+    EventPage,
+    Health,
+    ListPage,
+    QualityMatrix,
+    ServerStatus,
+    edge_summary,
+    json_response,
+)
 from social_jepa.server.service import ServiceDep
 from social_jepa.server.snapshots import find_edge, quality_matrix
 
@@ -17,19 +35,19 @@ router = APIRouter()
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
 
 
-@router.get("/api/status")
+@router.get("/api/status", **answers(ServerStatus))
 def status(service: ServiceDep, query: Annotated[EmptyQuery, Query()]) -> Response:
     """Return the state of the run: up or down, agents by phase, edges by status, the newest event."""
     return json_response(service.status())
 
 
-@router.get("/api/agents")
+@router.get("/api/agents", **answers(ListPage[AgentView]))
 def agents(service: ServiceDep, query: Annotated[PageQuery, Query()]) -> Response:
     """List the agents by index: phase, step, loss, drift, pose, incarnation, failure."""
     return json_response(page_of(service.agents(), query))
 
 
-@router.get("/api/agents/{name}")
+@router.get("/api/agents/{name}", **answers(AgentDetail, NOT_FOUND, CONFLICT))
 def agent(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
     """Return one agent with its loss curves and, once it has published, the autocorrelation of dimensions."""
     found, published = service.agent(name), service.published(name)
@@ -38,7 +56,7 @@ def agent(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]
     return json_response(AgentDetail(**as_dict(found), autocorrelation=autocorrelation, losses=losses))
 
 
-@router.get("/api/graph")
+@router.get("/api/graph", **answers((GraphDocument, FullGraphDocument), CONFLICT, etag=True))
 def graph(
     service: ServiceDep, query: Annotated[GraphQuery, Query()], if_none_match: IfNoneMatch = ""
 ) -> Response:
@@ -61,7 +79,7 @@ def graph(
     return Response(body, headers=headers, media_type="application/json")
 
 
-@router.get("/api/quality")
+@router.get("/api/quality", **answers(QualityMatrix, CONFLICT))
 def quality(service: ServiceDep, query: Annotated[EmptyQuery, Query()]) -> Response:
     """Return the quality of every ordered pair: rows are sources, columns targets.
 
@@ -72,7 +90,7 @@ def quality(service: ServiceDep, query: Annotated[EmptyQuery, Query()]) -> Respo
     return Response(body, media_type="application/json")
 
 
-@router.get("/api/edges")
+@router.get("/api/edges", **answers(ListPage[EdgeSummary], NOT_FOUND, CONFLICT))
 def edges(service: ServiceDep, query: Annotated[EdgeQuery, Query()]) -> Response:
     """List the newest edge of every ordered pair, by source and target."""
     results = service.snapshots.current().results
@@ -87,13 +105,13 @@ def edges(service: ServiceDep, query: Annotated[EdgeQuery, Query()]) -> Response
     return _edge_page(found, query)
 
 
-@router.get("/api/edges/{source}/{target}")
+@router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))
 def edge(service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
     """Return one edge: scores, spectrum and null, checkpoints, status, R2 by number of anchor pairs."""
     return json_response(find_edge(service.snapshots.current().results, source, target))
 
 
-@router.get("/api/edges/{source}/{target}/history")
+@router.get("/api/edges/{source}/{target}/history", **answers(ListPage[EdgeSummary], NOT_FOUND))
 def history(
     service: ServiceDep, source: Name, target: Name, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -108,7 +126,7 @@ def history(
     return _edge_page(found, query)
 
 
-@router.get("/api/events")
+@router.get("/api/events", **answers(EventPage))
 def events(service: ServiceDep, query: Annotated[EventQuery, Query()]) -> Response:
     """List the events after a number, in order; continue after ``next_after``."""
     with service.snapshots.ledger() as ledger:
@@ -122,13 +140,24 @@ def events(service: ServiceDep, query: Annotated[EventQuery, Query()]) -> Respon
     return json_response(page)
 
 
-@router.get("/metrics")
+@router.get("/metrics", **answers(TEXT))
 def metrics(service: ServiceDep) -> Response:
     """Return metrics for Prometheus."""
     text, media_type = service.metrics.text()
     return Response(text, media_type=media_type)
 
 
+@router.get("/healthz", **answers(Health))
+def health(service: ServiceDep) -> Response:
+    """Return 200 while the server can read the ledger; needs no token."""
+    service.snapshots.version()
+    return json_response(Health())
+
+
 def _edge_page(edges: list[EdgeRecord], query: PageQuery) -> Response:
     page = page_of(edges, query)
-    return json_response(replace(page, items=[edge_summary(edge) for edge in page.items]))
+    items = [edge_summary(edge) for edge in page.items]
+    summaries = ListPage[EdgeSummary](
+        items=items, total=page.total, offset=page.offset, limit=page.limit, next_offset=page.next_offset
+    )
+    return json_response(summaries)

@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from social_jepa.server.models import AddAgent, EmptyQuery, MoveAgent, Name, StreamQuery
-from social_jepa.server.responses import json_response
-from social_jepa.server.service import ServiceDep
+from social_jepa.server.openapi import EVENTS, WRITE, answers
+from social_jepa.server.problems import BUSY, CONFLICT, FORBIDDEN, NOT_FOUND
+from social_jepa.server.responses import AgentView, json_response
+from social_jepa.server.service import JsonBody, ServiceDep
 from social_jepa.server.sse import EventId
 from social_jepa.server.static_files import docs_page, static_file
 
@@ -14,7 +16,13 @@ router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
-@router.post("/api/agents", status_code=201)
+@router.post(
+    "/api/agents",
+    dependencies=JsonBody,
+    **answers(
+        AgentView, *WRITE, NOT_FOUND, CONFLICT, status=201, headers={"Location": "Address of the agent."}
+    ),
+)
 def add(service: ServiceDep, request: Request, body: AddAgent) -> Response:
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
     wanted = body.model_dump(exclude_none=True)
@@ -23,21 +31,21 @@ def add(service: ServiceDep, request: Request, body: AddAgent) -> Response:
     return json_response(service.agent(added.name), 201, headers)
 
 
-@router.patch("/api/agents/{name}")
+@router.patch("/api/agents/{name}", dependencies=JsonBody, **answers(AgentView, *WRITE, NOT_FOUND, CONFLICT))
 def move(service: ServiceDep, name: Name, body: MoveAgent) -> Response:
     """Move an agent's camera to another pose; its edges become stale and are negotiated again."""
     service.client.call(lambda simulation: simulation.move_agent(name, body.pose))
     return json_response(service.agent(name))
 
 
-@router.delete("/api/agents/{name}", status_code=204)
+@router.delete("/api/agents/{name}", **answers(None, FORBIDDEN, NOT_FOUND, CONFLICT, status=204))
 def remove(service: ServiceDep, name: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
     """Remove an agent; its edges end with a tombstone."""
     service.client.call(lambda simulation: simulation.remove_agent(name))
     return Response(status_code=204)
 
 
-@router.get("/api/stream")
+@router.get("/api/stream", **answers(EVENTS, BUSY))
 async def stream(
     service: ServiceDep,
     query: Annotated[StreamQuery, Query()],

@@ -152,7 +152,7 @@ function showLoss(figure, agent) {
   const pause = 1000 * Math.max(5, state.agents.length);
   const image = figure.querySelector("img");
   const loading = image.getAttribute("src") && !image.complete;
-  if (figure.dataset.of === now && agent.phase !== "distilling") return;
+  if (agent.name === state.leaving || (figure.dataset.of === now && agent.phase !== "distilling")) return;
   if (loading || Date.now() - Number(figure.dataset.drawn ?? 0) < pause) return;
   figure.dataset.of = now;
   figure.dataset.drawn = Date.now();
