@@ -22,10 +22,11 @@ def find_hidden(search_path: Sequence[str] | None = None) -> dict[str, Path]:
         search_path: Folders that are searched for modules; by default sys.path.
     """
     path = sys.path if search_path is None else list(search_path)
-    found = {name: _location(name, path) for name in TOP_LEVEL_NAMES}
-    return {
-        name: place for name, place in found.items() if place is not None and place.resolve() != OURS / name
-    }
+    found = {name: place for name in TOP_LEVEL_NAMES if (place := _location(name, path)) is not None}
+    hidden = {name: place for name, place in found.items() if place.resolve() != (OURS / name).resolve()}
+    if len(hidden) == len(TOP_LEVEL_NAMES) and len({place.parent for place in hidden.values()}) == 1:
+        return {}  # another checkout of this project, as a whole
+    return hidden
 
 
 def _location(name: str, path: list[str]) -> Path | None:
@@ -50,4 +51,5 @@ def check_imports(current_folder: bool = False, search_path: Sequence[str] | Non
     if not hidden:
         return Check("imports", True, f"from {OURS}", "")
     found = ", ".join(f"{place} hides this project's package {name}" for name, place in hidden.items())
-    return Check("imports", False, found, "rename it, or run from another folder without it on PYTHONPATH")
+    remedy = "rename it or run from another folder; if pip installed it, make an environment without it"
+    return Check("imports", False, found, remedy)

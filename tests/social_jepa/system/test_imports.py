@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from social_jepa.system.imports import OURS, check_imports, find_hidden
+from social_jepa.system.imports import OURS, TOP_LEVEL_NAMES, check_imports, find_hidden
 
 
 def hide(folder, what):
@@ -42,6 +42,15 @@ def test_another_distributions_package_is_named(tmp_path):
     (tmp_path / "agents" / "__init__.py").write_text("import openai_that_is_not_there")
 
     assert str(tmp_path / "agents") in check_imports(search_path=[str(tmp_path)]).found
+
+
+def test_another_checkout_of_this_project_hides_nothing(tmp_path):
+    """As where the project was installed from a clone, and a command is given in that clone."""
+    for name in TOP_LEVEL_NAMES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+
+    assert check_imports(search_path=[str(tmp_path), str(OURS)]).ok
 
 
 def test_the_current_folder_counts_where_ray_workers_run(tmp_path, monkeypatch):
