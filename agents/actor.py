@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from agents.common.device import check_device
 from agents.failure import Failure
-from agents.logs import log_to_file
+from agents.file_transfer import FileAccess
 from agents.protocol.channel import RayTransport
 from agents.protocol.events import AgentEvents
 from agents.protocol.peer_list import PeerList
@@ -27,6 +28,8 @@ from env.camera import Pose
 logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock; the default is ten times that
+TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
+CLOSE_TIMEOUT = 45.0  # seconds in which the last checkpoint should reach the supervisor
 NICENESS = 10  # added to the niceness of the training thread, so that threads that reply run first
 
 
@@ -47,11 +50,11 @@ class AgentActor:
             supervisor: Handle of the actor to register with.
             log_file: File to append log records to, see `agents.logs.log_to_file`; empty for none.
         """
-        if log_file:
-            log_to_file(log_file)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._name, self._supervisor = name, supervisor
+        self._log_file = log_file
         self._transport = RayTransport()
+        self._files: FileAccess | None = None
         self._runner: AgentRunner | None = None
         self._peer_list_version = -1
         self._device = ""
@@ -64,10 +67,12 @@ class AgentActor:
     def _run(self) -> None:
         try:
             spec, incarnation, peer_list = ray.get(self._supervisor.register.remote(self._name))
+            files = FileAccess(self._call_supervisor, self._name, incarnation, spec.folder, self._log_file)
+            self._files = files
             self._device = _select_device(spec.device)
             _log_start(self._name, incarnation, self._device)
             self._protocol = PeerProtocol(self._name, self._transport, incarnation)
-            self._runner = AgentRunner(self._protocol)
+            self._runner = AgentRunner(self._protocol, files.saved)
             self._apply_peer_list(peer_list)
         except BaseException as error:  # this thread has no caller to raise it to: a report carries it
             self._failure = Failure.of(error, self._name)
@@ -75,7 +80,15 @@ class AgentActor:
             return
         finally:
             self._constructed.set()
-        self._runner.run(replace(spec, device=self._device, events=peer_list.body_events), _lower_priority)
+        spec = replace(spec, folder=files.folder, device=self._device, events=peer_list.body_events)
+        self._runner.run(spec, _lower_priority)
+
+    def _call_supervisor(self, method: str, *arguments: Any) -> Any:
+        try:
+            reply = getattr(self._supervisor, method).remote(*arguments)
+            return ray.get(reply, timeout=TRANSFER_TIMEOUT)
+        except RayTaskError as error:
+            raise (error.cause or error) from None
 
     async def update_peers(self, peer_list: PeerList) -> None:
         """Take a new peer list from the supervisor."""
@@ -108,10 +121,10 @@ class AgentActor:
             known_checkpoint: Published checkpoint that the supervisor has; its snapshot is not sent again.
 
         """
-        runner, protocol = self._runner, self._protocol
+        runner, protocol, files = self._runner, self._protocol, self._files
         if self._failure is not None:
             return self._failed_report(self._failure)
-        if runner is None or protocol is None:
+        if runner is None or protocol is None or files is None:
             return None
         agent, snapshot = runner.agent, runner.snapshot
         # read before `settled`: a move in between leaves the older number, so that edges count as not settled
@@ -119,10 +132,10 @@ class AgentActor:
         checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
         return AgentReport(
             protocol.events(incarnation, since), agent.progress() if agent else None,
-            snapshot if checkpoint != known_checkpoint else None, checkpoint, protocol.settled(),
-            runner.failure, runner.note, ray.get_runtime_context().get_node_id(), self._device, os.getpid(),
-            pose_version,
-            tuple(agent.files.unsaved.values()) if agent else (),
+            snapshot if checkpoint != known_checkpoint else None, checkpoint,
+            protocol.settled() and files.published_arrived(), runner.failure, runner.note,
+            ray.get_runtime_context().get_node_id(), self._device, os.getpid(), pose_version,
+            (*agent.files.unsaved.values(), *files.unsaved()) if agent else files.unsaved(),
         )  # fmt: skip
 
     def _failed_report(self, failure: Failure) -> AgentReport:
@@ -150,10 +163,15 @@ class AgentActor:
         return await asyncio.wrap_future(self._runner.submit(lambda agent: agent.encode_core(ticks).tolist()))
 
     async def stop(self) -> None:
-        """Stop after the current training step, and return once the checkpoint is saved."""
+        """Stop after the current training step, and return once the checkpoint is in the run folder."""
         if self._runner is not None:
             self._runner.stop()
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            await asyncio.get_running_loop().run_in_executor(None, self._finish)
+
+    def _finish(self) -> None:
+        self._thread.join()
+        if self._files is not None:
+            self._files.close(CLOSE_TIMEOUT)
 
 
 def _log_start(name: str, incarnation: int, device: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.common.files import RetriedFiles, digest
+from agents.common.files import CHECKPOINT, PUBLISHED, RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model
@@ -78,8 +78,12 @@ class Agent:
         files: Its files that could not be written yet; it goes on without them.
     """
 
-    def __init__(self, spec: AgentSpec) -> None:
+    def __init__(self, spec: AgentSpec, on_saved: Callable[[Path], None] = lambda path: None) -> None:
         """Build the scene, the camera and an untrained model.
+
+        Args:
+            spec: What to build it from.
+            on_saved: Called with the path of each file that has been written.
 
         Raises:
             ValueError: The camera's pose cannot see the scene.
@@ -99,18 +103,18 @@ class Agent:
         self.distill_frames, self.distill_losses = 0, list[float]()
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
-        self.files = RetriedFiles()
+        self.files = RetriedFiles(on_saved)
         self._start_training()
 
     @property
     def checkpoint_path(self) -> Path:
         """File of the model in training."""
-        return Path(self.spec.folder) / "checkpoint.safetensors"
+        return Path(self.spec.folder) / CHECKPOINT
 
     @property
     def published_path(self) -> Path:
         """File of the model that peers know."""
-        return Path(self.spec.folder) / "published.safetensors"
+        return Path(self.spec.folder) / PUBLISHED
 
     def build_model(self) -> WorldModel:
         """Return an untrained model on the agent's device; the same one at every call."""

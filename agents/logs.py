@@ -3,7 +3,10 @@
 import contextlib
 import logging
 import sys
+import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 PACKAGES = ("agents", "alignment", "env")  # parents of every logger of a process that runs one agent
 MAX_LOG_BYTES = 1_000_000
 BACKUPS = 3
+BUFFERED_LINES = 10_000  # newest log lines that wait to be sent
 
 
 def log_to_file(path: str | Path) -> None:
@@ -26,8 +30,12 @@ def log_to_file(path: str | Path) -> None:
     loggers = [logging.getLogger(name) for name in PACKAGES]
     if any(getattr(handler, "baseFilename", "") == str(file) for handler in loggers[0].handlers):
         return
-    handler = file_handler(file)
-    for logger in loggers:
+    _install(file_handler(file))
+
+
+def _install(handler: logging.Handler) -> None:
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
 
@@ -69,10 +77,62 @@ class LogFileHandler(RotatingFileHandler):
 def file_handler(path: Path) -> LogFileHandler:
     """Return the handler of such a file."""
     handler = LogFileHandler(path)
+    handler.setFormatter(_formatter())
+    handler.setLevel(logging.INFO)
+    return handler
+
+
+def _formatter() -> logging.Formatter:
     formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
     )
     formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    handler.setLevel(logging.INFO)
-    return handler
+    return formatter
+
+
+class LogBuffer(logging.Handler):
+    """Keep the newest formatted lines until they are sent."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__(logging.INFO)
+        self.setFormatter(_formatter())
+        self._lines: deque[str] = deque()
+        self._guard = threading.Lock()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a record."""
+        with self._guard:
+            self._lines.append(self.format(record))
+            if len(self._lines) > BUFFERED_LINES:
+                self._lines.popleft()
+
+    def lines(self) -> list[str]:
+        """Return the lines in the buffer, oldest first."""
+        with self._guard:
+            return list(self._lines)
+
+    def drop(self, lines: list[str]) -> None:
+        """Remove these lines, which have been sent, from the front."""
+        with self._guard:
+            for line in lines:
+                if self._lines and self._lines[0] is line:
+                    self._lines.popleft()
+
+
+def log_to_buffer() -> LogBuffer:
+    """Collect log records of the agent's packages, from level INFO, and return the buffer."""
+    buffer = LogBuffer()
+    _install(buffer)
+    return buffer
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append formatted lines to a log file, which rotates as that of `log_to_file` does."""
+    handler = file_handler(path)
+    handler.setFormatter(None)
+    try:
+        for line in lines:
+            handler.emit(logging.LogRecord("agents", logging.INFO, "", 0, line, None, None))
+    finally:
+        handler.close()

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,9 +62,15 @@ class AgentRunner:
         note: Remark for the operator; empty when there is none.
     """
 
-    def __init__(self, protocol: PeerProtocol) -> None:
-        """Prepare; `run` builds the agent."""
+    def __init__(self, protocol: PeerProtocol, on_saved: Callable[[Path], None] = lambda path: None) -> None:
+        """Prepare; `run` builds the agent.
+
+        Args:
+            protocol: Exchange with peers.
+            on_saved: See `Agent`.
+        """
         self.protocol = protocol
+        self._on_saved = on_saved
         self.agent: Agent | None = None
         self.snapshot: AgentSnapshot | None = None
         self.failure: Failure | None = None
@@ -82,7 +89,7 @@ class AgentRunner:
         """
         try:
             torch.set_num_threads(spec.threads)
-            agent = Agent(spec)
+            agent = Agent(spec, self._on_saved)
             if risk := spec.model.collapse_risk(spec.kind):
                 self._remark(risk)
             self._phase = "checking"
@@ -125,10 +132,7 @@ class AgentRunner:
             return
         agent.check_model()
         if self.protocol.channel.incarnation > 1:
-            self._remark(
-                f"found no checkpoint in {agent.spec.folder} and trains from the start: "
-                "set --out to a folder that every machine can read and write"
-            )
+            self._remark("trains from the start: no checkpoint was saved before its process ended")
         else:
             logger.info("%s starts without a checkpoint, on %s", name, agent.spec.device)
 

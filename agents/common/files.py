@@ -4,11 +4,13 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT, PUBLISHED = "checkpoint.safetensors", "published.safetensors"  # files of one agent
 RETRY_SECONDS = 2.0  # seconds between two attempts to write what could not be written
 
 
@@ -65,8 +67,13 @@ class RetriedFiles:
         unsaved: What could not be written, by path.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing unsaved."""
+    def __init__(self, on_written: Callable[[Path], None] = lambda path: None) -> None:
+        """Start with nothing unsaved.
+
+        Args:
+            on_written: Called with the path of each file that `write` has written.
+        """
+        self._on_written = on_written
         self.unsaved: dict[Path, UnsavedFile] = {}
         self._retry_at = 0.0
 
@@ -78,6 +85,7 @@ class RetriedFiles:
             self.fail(path, error.strerror or str(error))
             return False
         self.succeed(path)
+        self._on_written(path)
         return True
 
     def fail(self, path: Path, reason: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.common.files import PUBLISHED
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.snapshot import PublishedModel, load_encoder
@@ -316,7 +317,7 @@ def load_published(results: Results, name: str) -> tuple[WorldModel, CoreBasis]:
     member, config, folder = results.member(name), results.config, results.folder.agent(name)
     own, scene = member.config(config), Scene(config.scene, config.seed)
     owner: dict[str, object] = {"name": name, "kind": member.kind, "scene": scene.fingerprint}
-    version, path = results.agent(name).checkpoint, folder / "published.safetensors"
+    version, path = results.agent(name).checkpoint, folder / PUBLISHED
 
     def build() -> WorldModel:
         return build_world_model(member.kind, own.model, config.scene.frame_size, (0,))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from agents.common.files import write_atomically
+from agents.common.files import CHECKPOINT, write_atomically
 from agents.protocol.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from alignment.status import Status
@@ -206,7 +206,7 @@ def _weights(results: Results) -> list[int]:
     found = []
     for agent in results.document.agents:
         try:
-            tensors, _, _ = read_checkpoint(results.folder.agent(agent.name) / "checkpoint.safetensors")
+            tensors, _, _ = read_checkpoint(results.folder.agent(agent.name) / CHECKPOINT)
         except CheckpointError:
             continue  # it was trained on another machine of the cluster
         model = (tensor for name, tensor in tensors.items() if name.startswith("model."))

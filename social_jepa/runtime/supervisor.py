@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
 from agents.common.files import UnsavedFile
 from agents.failure import Failure
+from agents.file_transfer import AgentFiles, FileChunk
+from agents.logs import append_lines
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
 from agents.spec import AgentSpec
@@ -31,6 +33,7 @@ from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.logs import log_path, log_to_file
 from social_jepa.runtime.membership import Membership
 from social_jepa.runtime.ray_metrics import Metrics
+from social_jepa.storage.agent_files import AgentFileStore
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder
@@ -72,6 +75,7 @@ class Supervisor:
         self._ledger = Ledger(self._folder.ledger_file, create=True)
         self._membership = Membership(self._config, self._folder, self._ledger, online)
         self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)
+        self._files = AgentFileStore(self._folder)
         self._metrics = Metrics(self._folder.path.name)
         self._namespace, self._online, self._resources = namespace, online, resources
         self._handles: dict[str, Any] = {}
@@ -147,6 +151,26 @@ class Supervisor:
         if earlier is None:
             logger.warning("the report of %s cannot be recorded, and is tried again: %s", name, error)
         self._unrecorded[name] = UnsavedFile(str(path), reason, earlier.since if earlier else time.time())
+
+    async def locate_files(self, name: str) -> AgentFiles:
+        """Return where the run folder is and what it holds of an agent."""
+        return await asyncio.to_thread(self._files.locate, name)
+
+    async def read_file(self, name: str, file: str, offset: int) -> bytes:
+        """Return a part of a file of an agent, see `AgentFileStore.read`."""
+        return await asyncio.to_thread(self._files.read, name, file, offset)
+
+    async def store_file(self, name: str, incarnation: int, chunk: FileChunk) -> bool:
+        """Write a part of a file of an agent; return false to an incarnation that is not its newest."""
+        if incarnation != self._membership.incarnations.get(name):
+            logger.warning("refused %s of incarnation %d of %s", chunk.file, incarnation, name)
+            return False
+        await asyncio.to_thread(self._files.write, name, chunk)
+        return True
+
+    async def append_log(self, name: str, lines: Sequence[str]) -> None:
+        """Append lines to the log file of an agent that does not see the run folder."""
+        await asyncio.to_thread(append_lines, log_path(self._folder.path, name), lines)
 
     def _broadcast_peers(self, but: str = "") -> None:
         peer_list = self._membership.peer_list(self._handles)

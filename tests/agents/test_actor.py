@@ -1,12 +1,19 @@
 import asyncio
+import contextlib
+import os
 import re
+import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from agents.agent import Agent
+from agents.common.files import CHECKPOINT, PUBLISHED
 from agents.protocol.messages import AnchorRequest, encode
 from agents.protocol.wire import Envelope, pack
+from agents.training.checkpoint import CheckpointError, read_checkpoint
 from tests.support.swarm import comparable, connect_protocols, example_offer, publish_all, tiny_spec
 
 pytestmark = pytest.mark.ray
@@ -23,33 +30,59 @@ INVALID = {  # what is delivered to agent-0, and why it is refused
 }
 
 
-def make_supervisor(ray, folder, **training):
-    """Start a minimal supervisor: it numbers incarnations and broadcasts the peers once all are there."""
-    from agents.protocol.peer_list import PeerList
+class FakeSupervisor:
+    """A minimal supervisor: it numbers incarnations and broadcasts the peers once all are there.
 
+    Its run folder is `folder`, which the actors see or not; in it are the files of its agents.
+    """
+
+    def __init__(self, folder, visible, specs):
+        from social_jepa.storage.agent_files import AgentFileStore
+        from social_jepa.storage.run_folder import RunFolder
+
+        self.folder, self.visible, self.specs = folder, visible, specs
+        self.incarnations, self.handles, self.version = dict.fromkeys(specs, 0), {}, 0
+        self.files = AgentFileStore(RunFolder(folder))
+
+    def peer_list(self):
+        from agents.protocol.peer_list import PeerList
+
+        incarnations = {name: self.incarnations[name] for name in self.handles}
+        self.version += 1
+        return PeerList(self.version, self.handles, incarnations, self.specs["agent-0"].events)
+
+    async def register(self, name):
+        self.incarnations[name] += 1
+        return self.specs[name], self.incarnations[name], self.peer_list()
+
+    async def locate_files(self, name):
+        found = self.files.locate(name)
+        return found if self.visible else replace(found, folder_id="of another machine")
+
+    async def read_file(self, name, file, offset):
+        return self.files.read(name, file, offset)
+
+    async def store_file(self, name, incarnation, chunk):
+        if incarnation == self.incarnations[name]:
+            self.files.write(name, chunk)
+        return incarnation == self.incarnations[name]
+
+    async def append_log(self, name, lines):
+        from agents.logs import append_lines
+
+        append_lines(self.folder / f"{name}.log", lines)
+
+    async def introduce(self, handles):
+        while 0 in self.incarnations.values():
+            await asyncio.sleep(0.02)
+        self.handles = handles
+        for handle in handles.values():
+            handle.update_peers.remote(self.peer_list())
+
+
+def make_supervisor(ray, folder, visible=True, **training):
     specs = {f"agent-{index}": tiny_spec(index, folder, **training) for index in range(2)}
-
-    class Supervisor:
-        def __init__(self):
-            self.incarnations, self.handles, self.version = dict.fromkeys(specs, 0), {}, 0
-
-        def peer_list(self):
-            incarnations = {name: self.incarnations[name] for name in self.handles}
-            self.version += 1
-            return PeerList(self.version, self.handles, incarnations, specs["agent-0"].events)
-
-        async def register(self, name):
-            self.incarnations[name] += 1
-            return specs[name], self.incarnations[name], self.peer_list()
-
-        async def introduce(self, handles):
-            while 0 in self.incarnations.values():
-                await asyncio.sleep(0.02)
-            self.handles = handles
-            for handle in handles.values():
-                handle.update_peers.remote(self.peer_list())
-
-    return ray.remote(num_cpus=0)(Supervisor).remote()
+    return ray.remote(num_cpus=0)(FakeSupervisor).remote(folder, visible, specs)
 
 
 def start(supervisor, name, log_file="", **options):
@@ -189,3 +222,52 @@ def test_an_agent_that_fails_or_cannot_start_reports_why(ray_local, tmp_path):
     assert (report.failure.phase, report.events.incarnation) == ("starting", 0)
     for actor in (diverging, unknown, supervisor):
         ray.kill(actor)
+
+
+def stored_step(folder, name):
+    """Return the step of the checkpoint that the supervisor has of an agent."""
+    try:
+        return read_checkpoint(folder / "agents" / name / CHECKPOINT)[1]["step"]
+    except CheckpointError:
+        return 0
+
+
+def wait_until(ready):
+    until = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_an_agent_that_does_not_see_the_run_folder_restarts_where_it_was_and_leaves_its_files_there(
+    ray_local, tmp_path
+):
+    import ray
+
+    folder = tmp_path / "run"
+    supervisor = make_supervisor(ray, folder, visible=False, steps=60, checkpoint_every=5)
+    actor = start(supervisor, "agent-0", str(tmp_path / "elsewhere" / "agent-0.log"), max_restarts=-1)
+    wait_until(lambda: stored_step(folder, "agent-0") >= 5)
+    (first,) = wait_for_reports(ray, [actor], lambda report: report.progress.step >= 5)
+    stored = stored_step(folder, "agent-0")
+    os.kill(first.pid, signal.SIGKILL)
+
+    def restarted():
+        with contextlib.suppress(ray.exceptions.RayActorError):
+            report = ray.get(actor.report.remote(0, 0, ""))
+            return report is not None and report.pid != first.pid and report.checkpoint and report
+
+    wait_until(restarted)
+    ray.get(actor.stop.remote(), timeout=20)
+    for each in (actor, supervisor):
+        ray.kill(each)
+    log = (folder / "agent-0.log").read_text()
+    (resumed,) = re.findall(r"agent-0 resumes from checkpoint \w+ at step (\d+)", log)
+    assert int(resumed) >= stored >= 5
+    assert log.count("does not see") == 2
+    restored = Agent(replace(tiny_spec(0, folder, steps=60), folder=str(folder / "agents" / "agent-0")))
+    restored.load()
+    assert restored.trainer.step == 60
+    assert restored.published is not None
+    assert not (tmp_path / "elsewhere").exists()
+    assert sorted(path.name for path in Path(restored.spec.folder).iterdir()) == [CHECKPOINT, PUBLISHED]

@@ -77,7 +77,7 @@ def test_a_restarted_agent_that_finds_no_checkpoint_says_so_and_trains_from_the_
     runner = group.start(runner_spec(tmp_path), incarnation=3)
     group.wait_until(lambda: runner.snapshot is not None)
 
-    assert "found no checkpoint in" in runner.note
+    assert "trains from the start: no checkpoint was saved" in runner.note
     assert runner.snapshot.progress.step == 8
 
 

@@ -11,6 +11,8 @@ from itertools import permutations
 import pytest
 
 from agents.agent import Agent
+from agents.common.files import CHECKPOINT, PUBLISHED
+from agents.file_transfer import FOLDER_ID
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.graph.query import query
 from social_jepa.records import encode
@@ -260,3 +262,24 @@ def test_a_simulation_continues_after_its_supervisor_restarted(simulation):
 
     with joiner(simulation, settings=["training.steps=10"]):
         until(lambda: complete(simulation))
+
+
+def test_an_agent_on_a_machine_without_the_run_folder_comes_back_where_it_was(simulation):
+    """The id is removed from the folder: from then on no process takes the folder for the supervisor's."""
+    with joiner(simulation, settings=["training.steps=30"]) as name:
+        (simulation.folder.path / FOLDER_ID).unlink()
+        path = simulation.folder.agent(name) / CHECKPOINT
+        for incarnation in (2, 3):  # the second one sends its files, and the third one fetches them
+            before, reached = status_of(simulation, name), read_checkpoint(path)[1]["step"]
+            os.kill(before.pid, signal.SIGKILL)
+            until(lambda number=incarnation: status_of(simulation, name).incarnation == number)
+            until(lambda: status_of(simulation, name).settled)
+            until(lambda step=reached: read_checkpoint(path)[1]["step"] > step)
+            assert status_of(simulation, name).progress.step > reached >= 30
+        checkpoint = simulation.results().agent(name).checkpoint
+        published = read_checkpoint(simulation.folder.agent(name) / PUBLISHED)[1]["peer_info"]
+        log = log_path(simulation.folder.path, name).read_text()
+
+    assert published["checkpoint"] == checkpoint
+    assert log.count("its files are kept in") == 2
+    assert f"fetched {CHECKPOINT}" in log
