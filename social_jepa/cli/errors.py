@@ -14,6 +14,7 @@ from social_jepa.runtime.errors import (
     ElsewhereError,
     LastAgentError,
     LocalRayError,
+    NotOnClusterError,
     NotRecordedError,
     NotUpError,
     RayUnavailableError,
@@ -38,6 +39,8 @@ def describe(error: Exception) -> str:
             )
         case RayUnavailableError(address=""):
             return f"{error}; social-jepa doctor checks what it needs"
+        case NotOnClusterError():
+            return f"{error}: give this command there, with --address host:port or auto"
         case RayUnavailableError():
             return f"{error}; run social-jepa doctor, or check the address with ray status"
         case LocalRayError():

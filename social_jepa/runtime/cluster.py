@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from social_jepa.runtime.errors import (
     AddressError,
+    NotOnClusterError,
     RayImportedFirstError,
     RayUnavailableError,
     SupervisorFailedError,
@@ -60,7 +61,14 @@ class ResourceShare:
 
 
 def check_address(address: str) -> None:
-    """Raise AddressError if nothing listens at an address: Ray itself would retry for minutes."""
+    """Raise an error if a simulation cannot be started at an address.
+
+    Raises:
+        NotOnClusterError: It is one of Ray Client.
+        AddressError: Nothing listens there; Ray itself would retry for minutes.
+    """
+    if address.startswith("ray://"):
+        raise NotOnClusterError(address)
     if address not in ("auto", "local") and not is_listening(address, CONNECT_TIMEOUT):
         raise AddressError(address)
 
@@ -73,6 +81,7 @@ def connect(address: str, private: bool = False) -> str:
         private: Whether it is one that `start_local_ray` started.
 
     Raises:
+        NotOnClusterError: The address is one of Ray Client.
         AddressError: Nothing listens at the address.
         RayImportedFirstError: Ray would upload the current folder.
         RayUnavailableError: Ray does not answer.
@@ -151,8 +160,9 @@ def shortage(options: Mapping[str, Any]) -> str:
 
 
 def start_supervisor(actor_class: Any, namespace: str, *arguments: Any) -> Any:
-    """Start the supervisor of a simulation on this node, where its run folder is; return its handle."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    """Start the supervisor of a simulation on this machine, where its run folder is; return its handle."""
+    # not soft: on another machine, or after this one is lost, it would find no run folder
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return actor_class.options(
         name=SUPERVISOR, namespace=namespace, num_cpus=0, scheduling_strategy=here,
         max_restarts=-1, lifetime="detached",

@@ -27,6 +27,23 @@ class AddressError(ValueError):
         return f"no Ray cluster answers at {self.address}"
 
 
+@dataclass(eq=False, repr=False)
+class NotOnClusterError(ValueError):
+    """An address of Ray Client, through which a program works on a cluster from outside.
+
+    Attributes:
+        address: ray://host:port as it was given.
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.address}: a simulation is started on a machine of its cluster, where its supervisor and its "
+            "run folder are, not through Ray Client"
+        )
+
+
 class ClusterError(RuntimeError):
     """Ray, or a process that a simulation runs on it, does not work."""
 

@@ -4,12 +4,18 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
 from social_jepa.runtime import cluster
-from social_jepa.runtime.errors import AddressError, SupervisorFailedError, SupervisorUnavailableError
-from tests.support.command import TINY
+from social_jepa.runtime.errors import (
+    AddressError,
+    NotOnClusterError,
+    SupervisorFailedError,
+    SupervisorUnavailableError,
+)
+from tests.support.command import TINY, call
 
 # Starts three nodes and runs the command on them.
 SCRIPT = """
@@ -65,9 +71,7 @@ def test_agents_get_an_equal_share_of_threads_or_the_requested_number(machine):
     assert cluster.share(6, 0).note.startswith("6 agents share 4 GPUs")
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:x", "127.0.0.1:99999", "here"]
-)
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:x", "127.0.0.1:99999", "here"])
 def test_an_address_where_nothing_listens_is_refused_before_ray_connects(address):
     for check in (cluster.check_address, cluster.connect):
         with pytest.raises(AddressError, match=rf"^no Ray cluster answers at {address}$") as error:
@@ -108,6 +112,39 @@ def test_an_agent_of_a_simulation_is_restarted_without_limit(machine):
     assert online["lifetime"] == batch["lifetime"] == "detached"  # the process that starts them ends
     assert parts.cpus == 2 / 16
     assert cluster.agent_options(parts, 0.5, True)["num_gpus"] == 0.5
+
+
+class RecordedOptions:
+    """In place of an actor class: remembers what it was started with."""
+
+    def options(self, **options):
+        self.started_with = options
+        return self
+
+    def remote(self, *arguments):
+        return self
+
+
+def test_a_supervisor_starts_on_the_machine_of_the_run_folder_and_on_no_other(monkeypatch):
+    here = SimpleNamespace(get_node_id=lambda: "ab" * 28)
+    monkeypatch.setattr(cluster.ray, "get_runtime_context", lambda: here)
+    started = cluster.start_supervisor(RecordedOptions(), "of-the-test")
+
+    placed = started.started_with["scheduling_strategy"]
+    assert (placed.node_id, placed.soft) == ("ab" * 28, False)
+
+
+def test_an_address_of_ray_client_is_refused_before_there_is_a_folder(tmp_path):
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(NotOnClusterError, match="started on a machine of its cluster"):
+            cluster.check_address(address)
+        said = call("up", "--out", tmp_path / "run", "--address", address)
+
+    assert said.status == 2
+    assert f"{address}: a simulation is started on a machine of its cluster" in said.err
+    assert "give this command there" in said.err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture
