@@ -31,6 +31,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "wire": Benchmark("speed", "bytes and seconds per edge"),
     "startup": Benchmark("speed", "seconds until the command line prints its help"),
     "whole_run": Benchmark("scale", "duration, memory and quality of a whole run"),
+    "three_hosts": Benchmark("scale", "a cluster of three hosts that share no disk; needs root"),
     "seeds": Benchmark("scale", "reproducibility: other seeds, other scenes, the same seed twice"),
     "join": Benchmark("soak", "cost of a joiner by the number of its peers"),
     "disturbance": Benchmark("soak", "slowdown of an agent while others join and leave"),

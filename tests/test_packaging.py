@@ -96,3 +96,12 @@ def test_every_start_of_ray_in_the_cluster_sets_its_authentication():
     commands = cluster["head_start_ray_commands"] + cluster["worker_start_ray_commands"]
 
     assert all("RAY_AUTH_MODE=token" in command for command in commands if "ray start" in command)
+
+
+def test_every_worker_joins_the_cluster():
+    """Ray's second autoscaler counts the head among the workers of a provider of type local."""
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    (head,) = cluster["head_start_ray_commands"]
+
+    assert cluster["provider"]["type"] == "local"
+    assert head.index("RAY_enable_autoscaler_v2=0 ") < head.index("ray start")

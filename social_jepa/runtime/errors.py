@@ -39,8 +39,8 @@ class NotOnClusterError(ValueError):
 
     def __str__(self) -> str:
         return (
-            f"{self.address}: a simulation is started on a machine of its cluster, where its supervisor and its "
-            "run folder are, not through Ray Client"
+            f"{self.address}: a simulation is started on a machine of its cluster, where its supervisor and "
+            "its run folder are, not through Ray Client"
         )
 
 
