@@ -137,7 +137,8 @@ def _end_orphans(number: int, session: str) -> None:
 def processes_of(leader: ProcessIdentity, session: str) -> list[psutil.Process]:
     """Return the processes of a local Ray, its leader included, zombies excluded; none of another machine.
 
-    The number of a session is given again once all of its processes have ended, so the environment decides.
+    The number of a session is given again once all of its processes have ended. So the environment of a
+    process decides, or its open files, where its title has overwritten its environment, as in Ray's agents.
     """
     if not leader.machine.is_here:
         return []
@@ -145,11 +146,14 @@ def processes_of(leader: ProcessIdentity, session: str) -> list[psutil.Process]:
 
 
 def _members(number: int, session: str) -> list[psutil.Process]:
-    return [process for process in members_of(number) if _session_of(process) == session]
+    return [process for process in members_of(number) if _belongs(process, session)]
 
 
-def _session_of(process: psutil.Process) -> str:
+def _belongs(process: psutil.Process, session: str) -> bool:
+    folder = str(temporary_folder(session)) + os.sep
     try:
-        return str(process.environ().get(SESSION_VARIABLE, ""))
+        if environ := process.environ():
+            return environ.get(SESSION_VARIABLE) == session
+        return any(file.path.startswith(folder) for file in process.open_files())
     except (psutil.Error, OSError):
-        return ""
+        return False

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpE
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.presence import end_remaining, find_simulation
-from social_jepa.runtime.session_leader import SESSION_VARIABLE, members_of
+from social_jepa.runtime.session_leader import SESSION_VARIABLE, members_of, temporary_folder
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage import simulation_file
 from social_jepa.storage.ledger import Ledger
@@ -23,7 +24,14 @@ from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import MachineIdentity, ProcessIdentity
 from tests.support.command import alive, call
 
-LEADER = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
+# The second child has no environment to be known by, as processes of Ray that set their own title.
+LEADER = """
+import subprocess, sys, time
+subprocess.Popen(['/bin/sleep', '60'])
+subprocess.Popen(['/bin/sleep', '60'], env={}, stdout=open(sys.argv[1], 'w'))
+print(flush=True)
+time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -33,13 +41,15 @@ def folder(tmp_path):
 
 @pytest.fixture
 def start():
-    """Start leaders of sessions with one child each; all are killed at teardown."""
+    """Start leaders of sessions with two children each; all are killed at teardown."""
     started = []
 
     def start_leader(session):
         environ = {**os.environ, SESSION_VARIABLE: session}
+        temporary_folder(session).mkdir(exist_ok=True)
+        log = str(temporary_folder(session) / "log")
         process = subprocess.Popen(
-            [sys.executable, "-c", LEADER], start_new_session=True, env=environ, stdout=subprocess.PIPE
+            [sys.executable, "-c", LEADER, log], start_new_session=True, env=environ, stdout=subprocess.PIPE
         )
         started.append(process)
         process.stdout.readline()
@@ -51,6 +61,8 @@ def start():
             os.kill(each, 9)
         process.wait()
         process.stdout.close()
+    for session in ("mine", "other", "innocent"):
+        shutil.rmtree(temporary_folder(session), ignore_errors=True)
 
 
 def processes_of_session(number):
@@ -69,14 +81,14 @@ def test_a_leader_and_all_of_its_session_are_ended(folder, start):
     leader, other = start("mine"), start("other")
     identity = ProcessIdentity.of(leader.pid)
     write(folder, identity, "mine")
-    assert len(processes_of(identity, "mine")) == 2
+    assert len(processes_of(identity, "mine")) == 3
     assert find_simulation(folder).leader == identity
 
     end_remaining(folder)
 
     leader.wait(10)
     assert processes_of_session(leader.pid) == []
-    assert len(processes_of_session(other.pid)) == 2
+    assert len(processes_of_session(other.pid)) == 3
     assert not folder.simulation_file.exists()
 
 
@@ -86,7 +98,7 @@ def test_orphans_of_a_dead_leader_are_found_and_ended(folder, start):
     write(folder, identity, "mine")
     leader.kill()
     leader.wait()
-    assert len(processes_of(identity, "mine")) == 1
+    assert len(processes_of(identity, "mine")) == 2
 
     assert find_simulation(folder).session == "mine"
     end_remaining(folder)
@@ -105,13 +117,13 @@ def test_a_process_that_got_the_number_of_the_leader_is_left_alone(folder, start
         find_simulation(folder)
     if command == "down":
         said = call("down", "--run", folder.path)
-        assert (said.status, folder.simulation_file.exists()) == (0, False)
+        assert (said.status, folder.simulation_file.exists()) == (1, False)
         assert "its processes had ended before" in said.err
     else:
         with pytest.raises(NotUpError):
             end_remaining(folder)
 
-    assert len(processes_of_session(innocent.pid)) == 2
+    assert len(processes_of_session(innocent.pid)) == 3
 
 
 def test_the_simulation_of_a_folder_is_not_touched_through_a_copy(folder, start, tmp_path):
