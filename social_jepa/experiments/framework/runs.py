@@ -1,7 +1,6 @@
 """Planned run of an experiment: settings, seeds and folder, checked before anything starts."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from social_jepa.experiments.framework.experiment import Experiment
 from social_jepa.experiments.framework.registry import build_settings, load
+from social_jepa.system.command_line import command
 
 SEEDS, QUICK_SEEDS, MAX_SEEDS = 3, 1, 1000
 EVIDENCE = Path("evidence")
@@ -41,8 +41,10 @@ class ExperimentRun:
     @property
     def command(self) -> str:
         """Command that runs it again."""
-        words = ["social-jepa", "experiment", self.name, "--seeds", str(len(self.seeds))]
-        return shlex.join([*words, *(["--quick"] if self.quick else []), *self.overrides])
+        above = self.folder.parent
+        out = [] if above in (EVIDENCE, QUICK_EVIDENCE, CUSTOM_EVIDENCE) else ["--out", above]
+        seeds = ["--seeds", len(self.seeds), *(["--quick"] if self.quick else [])]
+        return command("experiment", self.name, *out, *seeds, *self.overrides)
 
 
 def plan_run(

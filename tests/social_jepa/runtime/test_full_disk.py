@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from agents.training.checkpoint import read_checkpoint
-from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from tests.support.command import call
 from tests.support.simulations import TIMEOUT, edges, ledger_of, status_of, until, up
 
@@ -44,11 +43,9 @@ def unsaved(simulation, name):
 
 
 def check_that_it_goes_on(simulation):
-    """Agents train and negotiate, nothing joins, and status says what is not written."""
+    """Agents train, and status says what is not written."""
     until(lambda: all("ledger.sqlite" in unsaved(simulation, name) for name in NAMES))
     until(lambda: "checkpoint.safetensors" in unsaved(simulation, "agent-0"))
-    with pytest.raises(LedgerUnavailableError, match=r"is full|cannot be read or written"):
-        simulation.add_agent()
     step = status_of(simulation, "agent-0").progress.step
     until(lambda: status_of(simulation, "agent-0").progress.step > step)
     agents = simulation.status()

@@ -102,3 +102,11 @@ def test_every_experiment_of_the_registry_is_complete(name):
         conditions = list(experiment.conditions(build_settings(experiment, quick, [])))
         assert len(set(conditions)) == len(conditions) > 0
     assert len({file_stem(condition) for condition in conditions}) == len(conditions)
+
+
+def test_the_command_that_repeats_a_run_names_its_folder_and_is_quoted():
+    elsewhere = plan_run(TINY, ["samples=30"], out=Path("my results")).command
+
+    assert elsewhere == f"social-jepa experiment {TINY} --out 'my results' --seeds 3 samples=30"
+    assert plan_run(TINY).command == f"social-jepa experiment {TINY} --seeds 3"
+    assert plan_run(TINY, quick=True).command == f"social-jepa experiment {TINY} --seeds 1 --quick"
