@@ -76,6 +76,7 @@ class Agent:
         published: The model that peers know; None before the first and after a camera move.
         negotiation: This agent's side of negotiating maps with that model.
         files: Its files that could not be written yet; it goes on without them.
+        on_progress: Called after every part of an encoding that may take long.
     """
 
     def __init__(self, spec: AgentSpec, on_saved: Callable[[Path], None] = lambda path: None) -> None:
@@ -104,6 +105,7 @@ class Agent:
         self.published: PublishedModel | None = None
         self.negotiation: Negotiation | None = None
         self.files = RetriedFiles(on_saved)
+        self.on_progress: Callable[[], None] = lambda: None
         self._start_training()
 
     @property
@@ -472,6 +474,7 @@ class Agent:
 
     @torch.inference_mode()
     def _encode_chunk(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
+        self.on_progress()
         buffer = self.trainer.replay_buffer
         frames = buffer.read(ticks) if buffer.holds(ticks) else self.recorder.record(ticks).frames
         model.eval()

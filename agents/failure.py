@@ -2,7 +2,7 @@
 
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -71,8 +71,16 @@ def _text(error: BaseException) -> str:
 
 
 def _place(error: BaseException, module: str) -> tuple[str, int]:
-    """Return file and line of the newest call: in a module, else outside libraries, else in this project."""
-    calls = [call for each in _causes(error) for call in _calls(each.__traceback__)]
+    return custom_call([call for each in _causes(error) for call in _calls(each.__traceback__)], module)
+
+
+def custom_call(calls: Sequence[tuple[str, str, int]], module: str = "") -> tuple[str, int]:
+    """Return file and line of the newest call: in a module, else outside libraries, else in this project.
+
+    Args:
+        calls: (module, file, line) of each call, the newest first.
+        module: Module of a custom world model; empty: none.
+    """
     in_model = [call for call in calls if module and f"{call[0]}.".startswith(f"{module}.")]
     own = [call for call in calls if not _is_library(call[1])]
     custom = [call for call in own if call[0].split(".")[0] not in PACKAGES]

@@ -1,5 +1,6 @@
 """The report that an agent's process sends to its supervisor; importing this loads no torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ from agents.common.files import UnsavedFile
 from agents.spec import Progress
 
 if TYPE_CHECKING:
+    from agents.activity import Activity
     from agents.failure import Failure
     from agents.protocol.events import AgentEvents
     from agents.snapshot import AgentSnapshot
@@ -27,6 +29,10 @@ class AgentReport:
         node: Ray's id of the machine that it runs on.
         pose_version: How many times its camera had moved when `settled` was read.
         unsaved: Its files that could not be written yet.
+        host: Name of that machine.
+        activity: What its thread is doing; None before it has one.
+        unanswered: Since when peers have not answered, in seconds since the epoch, by name; see
+            `PeerProtocol.unanswered`.
     """
 
     events: "AgentEvents"
@@ -37,7 +43,10 @@ class AgentReport:
     failure: "Failure | None"
     note: str
     node: str
+    host: str
     device: str
     pid: int
+    activity: "Activity | None"
+    unanswered: Mapping[str, float]
     pose_version: int = 0
     unsaved: tuple[UnsavedFile, ...] = ()

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from agents.activity import Activity, ActivityMonitor
 from agents.agent import Agent
 from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
@@ -79,6 +80,7 @@ class AgentRunner:
         self._stop = threading.Event()
         self._moved = self._collapsed = False
         self._phase = "starting"  # until the agent is there and has its own
+        self._monitor: ActivityMonitor | None = None
 
     def run(self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None) -> None:
         """Build the agent and run it until `stop` is called; an error ends it and is kept in `failure`.
@@ -88,8 +90,10 @@ class AgentRunner:
             on_ready: Called once the agent is built and has read its checkpoint.
         """
         try:
+            self._monitor = ActivityMonitor(spec.kind)
             torch.set_num_threads(spec.threads)
             agent = Agent(spec, self._on_saved)
+            agent.on_progress = lambda: self._note_progress(agent)
             if risk := spec.model.collapse_risk(spec.kind):
                 self._remark(risk)
             self._phase = "checking"
@@ -112,6 +116,16 @@ class AgentRunner:
             logger.exception("the runner of %s failed", self.protocol.name)
         finally:
             self._fail_requests()
+
+    def _note_progress(self, agent: Agent) -> None:
+        if self._monitor is not None:
+            self._monitor.beat(agent.phase)
+
+    @property
+    def activity(self) -> Activity:
+        """What its thread is doing; read by another thread."""
+        running = self._monitor is not None and self.failure is None
+        return self._monitor.read() if self._monitor and running else Activity()
 
     def _failure_of(self, error: BaseException, spec: AgentSpec) -> Failure:
         agent = self.agent
@@ -278,6 +292,7 @@ class AgentRunner:
     def _service_requests(self) -> bool:
         """Serve pending requests; return whether to interrupt training: on a stop or a camera move."""
         assert self.agent is not None
+        self._note_progress(self.agent)
         yield_until = time.monotonic() + MAX_YIELD_SECONDS
         while time.monotonic() < min(yield_until, self.protocol.busy_until):
             time.sleep(YIELD_POLL_SECONDS)

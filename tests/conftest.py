@@ -109,7 +109,7 @@ def report_of(agent, protocol):
     return AgentReport(
         events=protocol.events(1, since=0), progress=snapshot.progress, snapshot=snapshot,
         checkpoint=snapshot.peer_info.checkpoint, settled=True, failure=None, note="", node="here",
-        device="cpu", pid=1,
+        host="this", device="cpu", pid=1, activity=None, unanswered={},
     )  # fmt: skip
 
 

@@ -55,7 +55,9 @@ ADAPTERS = {
     },
     "ray": {
         "agents/actor.py",
+        "social_jepa/runtime/agent_processes.py",
         "social_jepa/runtime/cluster.py",
+        "social_jepa/runtime/deaths.py",
         "social_jepa/runtime/private_ray.py",
         "social_jepa/runtime/supervisor.py",
         "social_jepa/runtime/ray_metrics.py",

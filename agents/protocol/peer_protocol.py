@@ -75,6 +75,8 @@ class PeerProtocol:
         self._events: deque[tuple[int, EdgeResult | SentMessage | str]] = deque()
         self._event_number = 0
         self._models_published = 0
+        self._tried_at: dict[str, float] = {}  # first message of each open negotiation, by peer
+        self._heard_at: dict[str, float] = {}  # newest message of each peer
         self._silent_peers: set[str] = set()  # unsettled and without a message since the last retry
         self._settled_peers: set[str] = set()  # both edges settled at least once in their incarnation
         self._lock = threading.RLock()
@@ -101,6 +103,7 @@ class PeerProtocol:
             self._models_published += 1
             self._offered_models.clear()
             self._recorded.clear()
+            self._tried_at.clear()
             self._send_hello(self._incarnations)
             self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
 
@@ -109,6 +112,7 @@ class PeerProtocol:
         with self._lock:
             self.negotiation = None
             self._settled_peers.clear()
+            self._tried_at.clear()
 
     def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages that are not replies of the negotiation, such as those of a distillation."""
@@ -130,6 +134,9 @@ class PeerProtocol:
                     self._record_refusal(error)
             except MessageError as error:
                 self._record_refusal(error)
+            except Exception as error:  # this call has no caller to raise it to
+                logger.exception("%s: a message could not be processed", self.name)
+                self._record(f"a message could not be processed ({type(error).__name__}: {error})")
             finally:
                 self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
 
@@ -138,6 +145,7 @@ class PeerProtocol:
             raise UnknownSenderError(message.sender, self.name)
         if message.receiver != self.name:
             raise MessageError(f"a message to {message.receiver} was delivered to {self.name}")
+        self._heard_at[message.sender] = time.time()
         self._silent_peers.discard(message.sender)
         self._notice_restart(message.sender)
         if isinstance(message, Offer):  # a new round: count the bytes of the edge from here
@@ -173,6 +181,15 @@ class PeerProtocol:
         """Return whether both edges with every peer are settled, if only for an earlier model."""
         with self._lock:
             return self.negotiation is not None and self._incarnations.keys() <= self._settled_peers
+
+    def unanswered(self) -> dict[str, float]:
+        """Return since when peers with an open negotiation have not answered, by name.
+
+        In seconds since the epoch: the newest message of the peer, or the first one to it. A peer that has
+        published no model yet answers nothing either.
+        """
+        with self._lock:
+            return {peer: max(tried, self._heard_at.get(peer, 0.0)) for peer, tried in self._tried_at.items()}
 
     def events(self, incarnation: int, since: int) -> AgentEvents:
         """Return the events after a number, and drop those up to it.
@@ -239,6 +256,8 @@ class PeerProtocol:
                 logger.info("%s: could not send %s: %s", self.name, type(message).__name__, error)
                 self._record(str(error))
         for entry in self.channel.log:
+            if entry.type in ("Hello", "Offer"):
+                self._tried_at.setdefault(entry.receiver, time.time())
             self._record(entry)
         self.channel.log.clear()
 
@@ -255,6 +274,8 @@ class PeerProtocol:
         self._recorded.pop(peer, None)
         self.announced_peers.discard(peer)
         self._settled_peers.discard(peer)
+        self._tried_at.pop(peer, None)
+        self._heard_at.pop(peer, None)
         if self.negotiation is not None:
             self.negotiation.forget(peer)
 
@@ -262,6 +283,7 @@ class PeerProtocol:
         negotiation, sender = self.negotiation, message.sender
         if negotiation is not None and sender in negotiation.edges and sender in negotiation.verdicts:
             self._settled_peers.add(sender)
+            self._tried_at.pop(sender, None)
         edge = negotiation.edges.get(message.source) if negotiation else None
         if edge is None or message.target != self.name or self._recorded.get(edge.source) is edge:
             return

@@ -1,16 +1,19 @@
 """Progress of a run on the console: a live table on a terminal, plain lines elsewhere."""
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.records import ProgressRecord
+from social_jepa.cli.agent_notes import agent_notes
+from social_jepa.records import AgentStatus, ProgressRecord
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
+NUMBER = re.compile(r"\d+")
 
 
 class ProgressDisplay:
@@ -21,6 +24,7 @@ class ProgressDisplay:
         self._console = console
         self._live: Live | None = None
         self._printed_at = 0.0
+        self._notes: set[str] = set()  # printed ones, without their numbers
         self._began = time.monotonic()
 
     def phase(self, text: str) -> None:
@@ -29,20 +33,26 @@ class ProgressDisplay:
         self._printed_at = 0.0
         self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/]  {escape(text)}")
 
-    def progress(self, agents: Mapping[str, ProgressRecord]) -> None:
-        """Show the progress of the agents."""
-        if not agents:
+    def progress(self, agents: Sequence[AgentStatus]) -> None:
+        """Show the progress of the agents, and what a person should know about them."""
+        notes = agent_notes(agents)
+        known = {agent.name: agent.progress for agent in agents if agent.progress}
+        if not known and not notes:
             return
         if self._console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self._console, transient=True, refresh_per_second=4)
                 self._live.start()
-            self._live.update(_table(agents))
-        elif time.monotonic() - self._printed_at > PLAIN_EVERY:
-            self._printed_at = time.monotonic()
-            for name, progress in agents.items():
+            self._live.update(_table(known, notes))
+            return
+        kinds = {NUMBER.sub("", note) for note in notes}  # a new note is printed at once, a changed one later
+        if time.monotonic() - self._printed_at > PLAIN_EVERY or not kinds <= self._notes:
+            self._printed_at, self._notes = time.monotonic(), kinds
+            for name, progress in known.items():
                 cells = filter(None, _cells(name, progress))
-                self._console.print("          " + "  ".join(cells), soft_wrap=True)
+                self._console.print("          " + escape("  ".join(cells)), soft_wrap=True)
+            for note in notes:
+                self._console.print("          " + escape(note), soft_wrap=True)
 
     def close(self) -> None:
         """Remove the live table from the terminal."""
@@ -51,12 +61,13 @@ class ProgressDisplay:
             self._live = None
 
 
-def _table(agents: Mapping[str, ProgressRecord]) -> Table:
+def _table(agents: Mapping[str, ProgressRecord], notes: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("agent", "phase", "step", "frames", "loss", "speed", "left"):
         table.add_column(heading, justify="left" if heading in ("agent", "phase") else "right")
     for name, progress in agents.items():
         table.add_row(*_cells(name, progress))
+    table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
     return table
 
 

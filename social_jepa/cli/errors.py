@@ -14,6 +14,8 @@ from social_jepa.runtime.errors import (
     ElsewhereError,
     LastAgentError,
     LocalRayError,
+    NoRoomError,
+    NotEnoughMemoryError,
     NotOnClusterError,
     NotRecordedError,
     NotUpError,
@@ -45,8 +47,18 @@ def describe(error: Exception) -> str:
             return f"{error}; run social-jepa doctor, or check the address with ray status"
         case LocalRayError():
             return f"{error}; social-jepa doctor checks what it needs"
+        case AgentLostError(failure=FailureRecord(cause="process_died", type="out_of_memory")):
+            return (
+                f"{error}; lower agents.count or training.replay_ticks, or free memory and continue with "
+                "social-jepa resume"
+            )
         case AgentLostError(failure=FailureRecord(cause="process_died")):
             return f"{error}; {hint('resume')} continues from the checkpoints"
+        case NoRoomError():
+            return f"{error}; lower agents.gpus or agents.count, or name a cluster with --address"
+        case NotEnoughMemoryError():
+            fewer = f"set agents.count={error.fits} or lower, " if error.agents > 1 and error.fits > 1 else ""
+            return f"{error}: {fewer}lower training.replay_ticks, or end other programs"
         case RunStoppedError():
             return f"stopped; continue with: {hint('resume', run=error.folder)}"
         case NotUpError():

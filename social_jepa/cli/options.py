@@ -55,8 +55,8 @@ def new_run(
     """Create the folder of a new run; return it with the address of the Ray cluster to join, if any.
 
     Raises:
-        ConfigError, AddressError, RunFolderError, UnfitMachineError: The settings, the address, the folder or
-            this machine cannot be used; no folder is created.
+        ConfigError, AddressError, RunFolderError, UnfitMachineError, NotEnoughMemoryError: The settings, the
+            address, the folder or this machine cannot be used; no folder is created.
     """
     from social_jepa.config.run_config import QUICK, load_config
     from social_jepa.runtime.preflight import check_before_start

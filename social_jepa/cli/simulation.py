@@ -63,6 +63,7 @@ def up(
 
 def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_seconds: float = 0.0) -> None:
     """Bring a simulation up, for the first time or again, and print the commands to use it."""
+    from social_jepa.cli.agent_notes import agent_notes
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.simulation import Simulation
 
@@ -79,6 +80,8 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
         print_json({"run": str(folder.path), "agents": simulation.status()})
         return
     typer.echo(f"up       {folder.path}")
+    for note in agent_notes(simulation.status()):
+        typer.echo(f"note     {note}")
     typer.echo(f"status   {hint('status', '--watch')}")
     typer.echo(f"page     {hint('serve')}")
     typer.echo(f"stop     {hint('down')}")
@@ -226,6 +229,7 @@ def edge(
 ) -> None:  # fmt: skip
     """Show the edge between two agents: scores, versions, verdict."""
     from social_jepa.cli.status_table import print_edges
+    from social_jepa.graph.edge_lookup import find_edge
     from social_jepa.graph.results import load_results
     from social_jepa.storage.ledger import Ledger
     from social_jepa.storage.run_folder import find
@@ -239,8 +243,7 @@ def edge(
         finally:
             ledger.close()
     else:
-        results.graph.edge(source, target)
-        found = [e for e in results.document.edges if (e.source, e.target) == (source, target)]
+        found = [find_edge(results, source, target)]
     if as_json:
         print_json(found if history else found[0])
     else:

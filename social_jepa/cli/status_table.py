@@ -1,12 +1,14 @@
 """Tables of the agents of a simulation, and of the history of an edge."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from social_jepa.cli.agent_notes import agent_notes
 from social_jepa.cli.tables import make_console
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ def make_status(agents: Iterable["AgentStatus"]) -> Table:
     for heading in HEADINGS:
         justify: Any = "left" if heading in ("agent", "phase", "device", "node") else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
-    notes = []
+    agents = list(agents)
+    nodes: dict[str, set[str]] = defaultdict(set)
+    for agent in agents:
+        nodes[agent.host].add(agent.node)
     for agent in agents:
         progress = agent.progress
         cells = ["", "", "", "", ""] if progress is None else [
@@ -33,21 +38,18 @@ def make_status(agents: Iterable["AgentStatus"]) -> Table:
         ]  # fmt: skip
         phase = "failed" if agent.failure else agent.phase
         table.add_row(
-            agent.name, phase, *cells[:4], agent.device, agent.node[:6], cells[4],
+            agent.name, phase, *cells[:4], agent.device, _node(agent, len(nodes[agent.host]) > 1), cells[4],
             str(agent.incarnation), str(agent.pid or ""),
         )  # fmt: skip
-        if agent.failure:
-            notes.append(f"{agent.name} failed: {agent.failure.summary}")
-        if agent.note:
-            notes.append(f"{agent.name} {agent.note}")
-        notes += [
-            f"{agent.name} {each} for {time.time() - each.since:.0f} s; it goes on and tries again"
-            for each in agent.unsaved
-        ]
-        if agent.waiting_for:
-            notes.append(f"{agent.name} waits for {agent.waiting_for}")
-    table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
+    table.caption, table.caption_justify = escape("\n".join(agent_notes(agents))) or None, "left"
     return table
+
+
+def _node(agent: "AgentStatus", ambiguous: bool) -> str:
+    """Return the host of an agent, with the id of its node where several nodes share that name."""
+    if not agent.host:
+        return agent.node[:6]
+    return f"{agent.host} {agent.node[:6]}" if ambiguous else agent.host
 
 
 def print_edges(edges: Iterable["EdgeRecord"]) -> None:

@@ -60,6 +60,8 @@ class AgentsConfig:
         for name in ("threads", "gpus"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError("0 for an equal share, or a number", name, getattr(self, name))
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ConfigError("a share below 1 of one GPU, or a whole number of GPUs", "gpus", self.gpus)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from agents.failure import PACKAGES, Failure
 from agents.spec import Progress
@@ -11,7 +11,7 @@ from env.camera import Pose
 from env.scene import BodyEvent
 from social_jepa.config.overrides import build_config
 from social_jepa.config.run_config import RunConfig
-from social_jepa.records.base import Count, Name, NonNegative, Record
+from social_jepa.records.base import Count, Name, NonNegative, Record, Share
 
 Curve = tuple[tuple[Count, float], ...]
 
@@ -76,15 +76,21 @@ class FailureRecord(Record, frozen=True, kw_only=True):
 
     agent: Annotated[Name, Meta(description="Name of the agent.")]
     cause: Annotated[
-        Literal["error", "process_died", "report"],
+        Literal["error", "process_died", "hung", "report"],
         Meta(
-            description="error: its thread raised one; process_died: its process kept dying; report: what it "
-            "reported cannot be recorded."
+            description="error: its thread raised one; process_died: its process kept dying; hung: it made "
+            "no step for far longer than any step had taken; report: what it reported cannot be recorded."
         ),
     ]
     phase: Annotated[str, Meta(description="What it was doing: starting, checking, or a phase of progress.")]
     step: Annotated[Count, Meta(description="Training steps that it had done.")]
-    type: Annotated[str, Meta(description="Class of the error; empty: its process died.")]
+    type: Annotated[
+        str,
+        Meta(
+            description="Class of the error; of a process that died: out_of_memory, exit, crash, node_lost, "
+            "killed, could_not_start."
+        ),
+    ]
     message: Annotated[str, Meta(description="Text of the error, or how its process died; may be empty.")]
     file: Annotated[str, Meta(description="File of the code that raised the error; empty: unknown.")]
     line: Annotated[Count, Meta(description="Line in that file; 0: unknown.")]
@@ -92,7 +98,7 @@ class FailureRecord(Record, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, failure: Failure, cause: Literal["error", "report"] = "error", traceback_file: str = ""
+        cls, failure: Failure, cause: Literal["error", "hung", "report"] = "error", traceback_file: str = ""
     ) -> "FailureRecord":
         """Return the record of an agent's error."""
         return cls(
@@ -104,8 +110,8 @@ class FailureRecord(Record, frozen=True, kw_only=True):
     def summary(self) -> str:
         """What happened, when and where, in one line without the agent's name."""
         message = " ".join(self.message.split())
-        if self.type.split(".")[0] in PACKAGES and message:
-            text = message  # an error of this project is a sentence
+        if message and (self.cause == "process_died" or self.type.split(".")[0] in PACKAGES):
+            text = message  # a sentence of this project
         else:
             text = ": ".join(filter(None, (self.type, message))) or "no reason is known"
         if self.file:
@@ -146,12 +152,28 @@ class AgentStatus(Record, frozen=True, kw_only=True):
     settled: Annotated[bool, Meta(description="Whether both edges with every known peer are settled.")]
     checkpoint: Annotated[str, Meta(description="Hash of its published model; empty: none.")]
     node: Annotated[str, Meta(description="Node of the Ray cluster that it runs on.")]
+    host: Annotated[str, Meta(description="Host name of that node; empty before its first report.")] = ""
     device: Annotated[str, Meta(description="torch device that it runs on.")]
     pid: Annotated[Count, Meta(description="Process id on its node; 0: no process.")]
     unsaved: Annotated[
         tuple[UnsavedRecord, ...],
         Meta(description="What of it could not be written yet; it is tried again. Empty: all is written."),
     ] = ()
+    idle_seconds: Annotated[
+        NonNegative, Meta(description="Seconds without a training step; 0 while its steps take as long.")
+    ] = 0.0
+    idle_place: Annotated[str, Meta(description="File and line that it is in meanwhile; may be empty.")] = ""
+    cpu_wait: Annotated[
+        Share | None,
+        Meta(description="Share of the time for which its thread waited for a CPU; null: unknown."),
+    ] = None
+    versions: Annotated[
+        dict[str, str], Meta(description="Versions of Python, this project, torch and Ray that it runs.")
+    ] = field(default_factory=dict)
+    unanswered: Annotated[
+        dict[str, float],
+        Meta(description="Peers that have not answered it, and since when, in seconds since 1970."),
+    ] = field(default_factory=dict)
 
 
 class EventRecord(Record, frozen=True, kw_only=True):

@@ -17,9 +17,15 @@ from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_record
 from social_jepa.graph.results import export, read_results
-from social_jepa.records import AgentStatus, EdgeRecord, FullGraphDocument, ProgressRecord
+from social_jepa.records import AgentStatus, EdgeRecord, FullGraphDocument
 from social_jepa.runtime.control import ControlClient
-from social_jepa.runtime.errors import AgentLostError, ClusterError, NotRecordedError, RunStoppedError
+from social_jepa.runtime.errors import (
+    AgentLostError,
+    ClusterError,
+    NoRoomError,
+    NotRecordedError,
+    RunStoppedError,
+)
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.start import Started, started, status_of
 from social_jepa.storage.ledger import Ledger
@@ -33,6 +39,7 @@ NEGOTIATION_TIMEOUT = 60.0  # seconds, plus one for each edge, after which an un
 POLL_SECONDS = 0.2  # seconds between two polls of the supervisor
 SAVE_TIMEOUT = 10.0  # seconds that agents may take at the end to write what they could not write before
 STOP_TIMEOUT = 90.0  # seconds that agents may take to save
+ROOM_SECONDS = 5.0  # that an agent may wait for resources of a local Ray, which no other program uses
 LEDGER_POLL_SECONDS = 0.02  # seconds between two reads of the ledger
 
 
@@ -42,8 +49,8 @@ class ProgressObserver(Protocol):
     def phase(self, text: str) -> None:
         """Show that a new phase began."""
 
-    def progress(self, agents: Mapping[str, ProgressRecord]) -> None:
-        """Show the progress of the agents, by name."""
+    def progress(self, agents: Sequence[AgentStatus]) -> None:
+        """Show the progress of the agents, and what they wait for."""
 
 
 @dataclass
@@ -65,6 +72,8 @@ class BatchRun:
     resume: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     unsaved: list[str] = field(default_factory=list)
+    _waiting: dict[str, float] = field(default_factory=dict)  # since when agents wait for resources, by name
+    _joined: bool = False  # a cluster, which may grow or be used by others
 
     def run(self, address: str | None = None) -> FullGraphDocument:
         """Run, write the graph to the run folder and return it.
@@ -74,10 +83,12 @@ class BatchRun:
 
         Raises:
             AddressError, ClusterError: Ray does not answer.
+            NoRoomError: The local Ray never has the resources of an agent.
             AgentLostError: An agent failed, or its process kept dying.
             NotRecordedError: The ledger could not be written until the end.
             RunStoppedError: Interrupted from the keyboard; the agents have saved checkpoints.
         """
+        self._joined = address not in (None, "", "local")
         with (
             self.folder.command_lock(),
             contextlib.closing(Ledger(self.folder.ledger_file, create=True)) as ledger,
@@ -130,6 +141,7 @@ class BatchRun:
         """End the supervisor and its agents, and the Ray that was started for them."""
         with contextlib.suppress(ClusterError):  # it has ended
             found.control.call("end")
+        found.control.disown()
         if found.local_ray is not None:
             found.local_ray.stop()
 
@@ -143,8 +155,10 @@ class BatchRun:
             for agent in agents:
                 if agent.failure:
                     raise AgentLostError(agent.failure)
+            if not self._joined:
+                self._check_room(agents)
             self._note_unsaved(agents)
-            self.observer.progress({agent.name: agent.progress for agent in agents if agent.progress})
+            self.observer.progress(agents)
             if all(done(agent) for agent in agents) or time.monotonic() > deadline:
                 return
             time.sleep(POLL_SECONDS)
@@ -157,6 +171,14 @@ class BatchRun:
         for sentence in self.unsaved:
             if sentence not in earlier:
                 self._phase(f"{sentence}; it goes on and tries again")
+
+    def _check_room(self, agents: Sequence[AgentStatus]) -> None:
+        """Raise NoRoomError once an agent has waited for long enough that no dead process holds its place."""
+        for agent in agents:
+            if not agent.waiting_for:
+                self._waiting.pop(agent.name, None)
+            elif time.monotonic() - self._waiting.setdefault(agent.name, time.monotonic()) > ROOM_SECONDS:
+                raise NoRoomError(agent.name, agent.waiting_for)
 
     def _negotiate(self, control: ControlClient, ledger: Ledger) -> None:
         began = time.perf_counter()

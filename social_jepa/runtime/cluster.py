@@ -3,17 +3,22 @@
 from agents.common.ray_environment import uploads_folder
 
 import contextlib
+import functools
 import logging
 import math
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray._private.state import actors, available_resources_per_node
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from social_jepa.runtime.capacity import Node
+from social_jepa.runtime.deaths import one_line, read_death
 from social_jepa.runtime.errors import (
     AddressError,
     NotOnClusterError,
@@ -34,13 +39,32 @@ MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
 }
+# A thread of torch that waits for the others gives its CPU back at once. By default it spins, and agents that
+# share CPUs take them from one another: three processes of two threads on two CPUs train half as fast.
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
 RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
 SUPERVISOR = "supervisor"  # name of the supervisor actor of a simulation
-MAX_RESTARTS = 3  # of an agent of a batch run; more would repeat the same failure
 MIN_CAPACITY = (
     16  # least number of agents that the resources of a simulation are divided for: others may join
 )
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _translated(function: Callable[P, T]) -> Callable[P, T]:
+    """Return the function with errors of Ray raised as RayUnavailableError."""
+
+    @functools.wraps(function)
+    def call_ray(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (RayError, OSError) as error:  # OSError: a lost connection, or a timeout
+            raise RayUnavailableError("", one_line(error)) from error
+
+    return call_ray
 
 
 @dataclass(frozen=True)
@@ -105,6 +129,7 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+@_translated
 def share(count: int, threads: int, capacity: int = 0) -> ResourceShare:
     """Return the resources of each of `count` agents: a share of the GPUs if there are any, and of the CPUs.
 
@@ -132,33 +157,62 @@ def _share_of(units: float, count: int) -> float:
     return int(1e4 / math.ceil(count / units)) / 1e4 if units else 0.0
 
 
-def agent_options(resources: ResourceShare, gpus: float, detached: bool) -> dict[str, Any]:
-    """Return Ray's options for the process of an agent: resources, scheduling, restarts and lifetime.
+def agent_options(resources: ResourceShare, gpus: float) -> dict[str, Any]:
+    """Return Ray's options for the process of an agent: resources, restarts and lifetime.
+
+    Ray restarts none: the supervisor does, after a pause and on a node that it chooses.
 
     Args:
         resources: Share of the cluster's resources.
         gpus: GPUs that the agent reserves instead; 0: those of `resources`.
-        detached: Whether the process is restarted without limit.
     """
     return {
-        "num_cpus": resources.cpus, "num_gpus": gpus or resources.gpus, "scheduling_strategy": "SPREAD",
-        "runtime_env": {"env_vars": MALLOC}, "max_restarts": -1 if detached else MAX_RESTARTS,
+        "num_cpus": resources.cpus, "num_gpus": gpus or resources.gpus,
+        "runtime_env": {"env_vars": agent_environment()}, "max_restarts": 0,
         "lifetime": "detached",
     }  # fmt: skip
 
 
-def shortage(options: Mapping[str, Any]) -> str:
-    """Return the resource that the cluster lacks for a process with these options; empty: none."""
-    have, free = ray.cluster_resources(), ray.available_resources()
-    for wanted, unit in ((options["num_gpus"], "GPU"), (options["num_cpus"], "CPU")):
-        if wanted > free.get(unit, 0.0):
-            return (
-                f"{wanted:g} {unit}{'s' if wanted > 1 else ''}: {free.get(unit, 0.0):g} of "
-                f"{have.get(unit, 0.0):g} in the cluster are free"
-            )
-    return ""
+def agent_environment() -> dict[str, str]:
+    """Return the environment variables of an agent's process; what the user has set stays.
+
+    They are set before its process imports torch, which reads them once.
+    """
+    return {name: os.environ.get(name, value) for name, value in {**MALLOC, **OPENMP}.items()}
 
 
+def placement_options(node: str) -> dict[str, Any]:
+    """Return Ray's option that starts a process on a node while it has room; "" lets Ray choose."""
+    if not node:
+        return {"scheduling_strategy": "SPREAD"}
+    return {
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True)
+    }
+
+
+@_translated
+def read_nodes() -> list[Node]:
+    """Return the nodes that are alive, with what they hold and what is free there."""
+    free = available_resources_per_node()
+    return [
+        Node(
+            id=node["NodeID"], host=node["NodeManagerHostname"],
+            cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0),
+            free_cpus=free.get(node["NodeID"], {}).get("CPU", 0.0),
+            free_gpus=free.get(node["NodeID"], {}).get("GPU", 0.0),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]  # fmt: skip
+
+
+@_translated
+def has_process(handle: Any) -> bool:
+    """Return whether an actor that is not ready yet has a process already, and so its resources."""
+    return bool(actors(handle._actor_id.hex()).get("Pid"))
+
+
+@_translated
 def start_supervisor(actor_class: Any, namespace: str, *arguments: Any) -> Any:
     """Start the supervisor of a simulation on this machine, where its run folder is; return its handle."""
     # not soft: on another machine, or after this one is lost, it would find no run folder
@@ -169,6 +223,7 @@ def start_supervisor(actor_class: Any, namespace: str, *arguments: Any) -> Any:
     ).remote(*arguments)  # fmt: skip
 
 
+@_translated
 def find_supervisor(namespace: str) -> Any | None:
     """Return the handle of the supervisor of a simulation, or None where there is none."""
     try:
@@ -194,14 +249,21 @@ def call(
         SupervisorFailedError: The method raised another error.
         SupervisorUnavailableError: The supervisor does not answer.
     """
-    deadline = time.monotonic() + (RESTART_TIMEOUT if idempotent else 0.0)
+    deadline, reason = time.monotonic() + (RESTART_TIMEOUT if idempotent else 0.0), ""
     while True:
         try:
             return _call(supervisor, method, arguments, timeout)
-        except RayActorError as error:
+        except (RayError, OSError) as error:  # OSError: a lost connection
+            reason = _more_telling(reason, error)
             if time.monotonic() > deadline:
-                raise SupervisorUnavailableError(" ".join(str(error).split())) from error
+                raise SupervisorUnavailableError(reason) from error
             time.sleep(0.1)
+
+
+def _more_telling(reason: str, error: Exception) -> str:
+    """Return why a process does not answer: how it died once that is known, else Ray's newest text."""
+    death = read_death(error)
+    return death.text if death else reason if reason.startswith("its ") else one_line(error)
 
 
 def _call(supervisor: Any, method: str, arguments: Sequence[Any], timeout: float) -> Any:
@@ -210,12 +272,13 @@ def _call(supervisor: Any, method: str, arguments: Sequence[Any], timeout: float
     except RayTaskError as error:
         cause = error.cause if isinstance(error.cause, ValueError | LookupError) else None
         if cause is None:
-            raise SupervisorFailedError(str(error.cause or error)) from error
+            raise SupervisorFailedError(one_line(error.cause or error)) from error
         raise cause from None
     except GetTimeoutError as error:
         raise SupervisorUnavailableError(f"no reply within {timeout:g} s") from error
 
 
+@_translated
 def end(namespace: str) -> None:
     """End all processes of a simulation without restart; the supervisor first, so that it starts none."""
     for name in sorted(names_in(namespace), key=lambda name: name != SUPERVISOR):
@@ -223,6 +286,7 @@ def end(namespace: str) -> None:
             ray.kill(ray.get_actor(name, namespace))
 
 
+@_translated
 def names_in(namespace: str) -> list[str]:
     """Return the names of all actors of a simulation that are alive."""
     found = ray.util.list_named_actors(all_namespaces=True)

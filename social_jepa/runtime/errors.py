@@ -53,7 +53,7 @@ class RayUnavailableError(ClusterError):
     """Ray could not be started or joined.
 
     Attributes:
-        address: Address of the cluster; empty for a local Ray.
+        address: Address of the cluster; empty for a local Ray, or where it is not known.
         reason: What Ray reported.
     """
 
@@ -61,7 +61,7 @@ class RayUnavailableError(ClusterError):
     reason: str
 
     def __str__(self) -> str:
-        place = f"the Ray cluster at {self.address}" if self.address else "a local Ray"
+        place = f"the Ray cluster at {self.address}" if self.address else "Ray"
         return f"{place} does not answer ({self.reason})"
 
 
@@ -164,6 +164,49 @@ class NotSettledError(RuntimeError):
     def __str__(self) -> str:
         verb = "has" if len(self.agents) == 1 else "have"
         return f"{', '.join(self.agents)} {verb} not settled all edges within {self.seconds:g} s"
+
+
+@dataclass(eq=False, repr=False)
+class NotEnoughMemoryError(ValueError):
+    """Agents that do not fit into the memory of this machine.
+
+    Attributes:
+        agents: How many.
+        each: Bytes that each needs at least.
+        available: Bytes that can be had.
+    """
+
+    agents: int
+    each: int
+    available: int
+
+    @property
+    def fits(self) -> int:
+        """How many such agents fit."""
+        return self.available // self.each
+
+    def __str__(self) -> str:
+        need = f"{self.agents} agents need" if self.agents > 1 else "another agent needs"
+        return (
+            f"{need} at least {self.agents * self.each / 2**30:.1f} GiB of memory, and "
+            f"{self.available / 2**30:.1f} GiB can be had on this machine"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class NoRoomError(ValueError):
+    """An agent of a batch run waits for resources that a local Ray will never have.
+
+    Attributes:
+        agent: Its name.
+        waiting_for: What it waits for.
+    """
+
+    agent: str
+    waiting_for: str
+
+    def __str__(self) -> str:
+        return f"{self.agent} cannot start, because it waits for {self.waiting_for}"
 
 
 @dataclass(eq=False, repr=False)

@@ -4,6 +4,7 @@ import os
 
 from agents.common.device import check_device
 from social_jepa.config.run_config import RunConfig
+from social_jepa.runtime.memory import check_memory
 from social_jepa.system.check import require
 from social_jepa.system.host_checks import check_system, check_tasks, check_temporary_folder
 from social_jepa.system.imports import check_imports
@@ -19,8 +20,10 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
     Raises:
         UnfitMachineError: A check fails without which Ray or its workers cannot start.
         ConfigError: This machine has no such torch device.
+        NotEnoughMemoryError: The agents do not fit into its memory.
     """
     require(check_system(), check_imports(current_folder=True))
     if (address or os.environ.get("RAY_ADDRESS") or "local") == "local":
         require(check_temporary_folder(), check_tasks(config.agents.count))
         check_device(config.agents.device)
+        check_memory(config, config.agents.count)

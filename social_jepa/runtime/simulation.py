@@ -77,7 +77,8 @@ class Simulation:
         Raises:
             AddressError, ClusterError, LocalRayError: Ray does not answer.
             AlreadyUpError, RunFolderInUseError: The folder is in use.
-            UnfitMachineError, ConfigError: This machine cannot run it; no folder is created.
+            UnfitMachineError, NotEnoughMemoryError, ConfigError: This machine cannot run it; no folder is
+                created.
         """
         check_before_start(config, address)
         return cls._start(config, folder or create(config, None), address, "started")

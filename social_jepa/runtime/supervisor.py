@@ -13,23 +13,26 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
-from agents.common.files import UnsavedFile
+from agents.common.versions import differences, process_versions
 from agents.failure import Failure
 from agents.file_transfer import AgentFiles, FileChunk
 from agents.logs import append_lines
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
 from agents.spec import AgentSpec
-from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, UnsavedRecord, as_dict
-from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, agent_options, names_in, shortage
+from social_jepa.records import AgentStatus, FailureRecord, as_dict
+from social_jepa.runtime.agent_processes import AgentProcesses
+from social_jepa.runtime.agent_status import Observations
+from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, names_in
 from social_jepa.runtime.control import ControlServer
-from social_jepa.runtime.errors import StartFailedError
-from social_jepa.runtime.failures import record_error
+from social_jepa.runtime.deaths import one_line
+from social_jepa.runtime.errors import ClusterError, NotEnoughMemoryError, StartFailedError
+from social_jepa.runtime.failures import find_hang, record_error
 from social_jepa.runtime.logs import log_path, log_to_file
 from social_jepa.runtime.membership import Membership
 from social_jepa.runtime.ray_metrics import Metrics
@@ -45,6 +48,7 @@ REPORT_TIMEOUT = 10.0  # seconds that an agent may take to report; fitting many 
 STOP_TIMEOUT = 60.0  # seconds that agents may take to save their checkpoints
 RECORD_RETRY_SECONDS = 2.0  # seconds between two attempts to record a report that the disk does not take
 RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiations
+RESTART_RETRY_SECONDS = 0.5  # seconds between two attempts to start a process whose name is still taken
 
 
 @ray.remote
@@ -79,11 +83,9 @@ class Supervisor:
         self._metrics = Metrics(self._folder.path.name)
         self._namespace, self._online, self._resources = namespace, online, resources
         self._handles: dict[str, Any] = {}
-        self._reports: dict[str, AgentReport] = {}
-        self._failures: dict[str, FailureRecord] = {}  # why agents ended for good, by name
-        self._outages: dict[str, str] = {}  # Ray's reason while an agent does not answer, by name
-        self._unrecorded: dict[str, UnsavedFile] = {}  # what of an agent could not be recorded yet, by name
+        self._seen = Observations()
         self._acknowledged: dict[str, tuple[int, int]] = {}  # newest event recorded of an agent, by name
+        self._processes = AgentProcesses(self._folder, namespace, resources)
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._stopping: asyncio.Task[list[str]] | None = None
         methods = ("add", "end", "move", "remove", "status", "stop")
@@ -112,45 +114,35 @@ class Supervisor:
                 self._handles[name] = ray.get_actor(name, self._namespace)
                 logger.info("%s found: its process outlived the supervisor", name)
             except ValueError:
-                self._handles[name] = self._start_process(name)
-                logger.info("%s started", name)
+                self._handles[name] = self._processes.start(name, self._gpus(name))
         self._polls[name] = asyncio.get_running_loop().create_task(self._poll_agent(name))
-
-    def _start_process(self, name: str) -> Any:
-        from agents.actor import AgentActor
-
-        actor_class: Any = AgentActor  # ray.remote leaves the class without types
-        supervisor = ray.get_actor(SUPERVISOR, self._namespace)
-        options = agent_options(self._resources, self._gpus(name), self._online)
-        log_file = str(log_path(self._folder.path, name))
-        placed = actor_class.options(name=name, namespace=self._namespace, **options)
-        return placed.remote(name, supervisor, log_file)
 
     def _gpus(self, name: str) -> float:
         return self._membership.get(name).config(self._config).agents.gpus
 
-    async def register(self, name: str) -> tuple[AgentSpec, int, PeerList]:
-        """Count an incarnation of an agent; return its specification, the incarnation and the peer list."""
+    async def register(self, name: str, versions: dict[str, str]) -> tuple[AgentSpec, int, PeerList]:
+        """Count an incarnation of an agent; return its specification, the incarnation and the peer list.
+
+        Args:
+            name: Name of the agent.
+            versions: What its process runs, see `agents.common.versions`.
+        """
+        self._processes.registered(name)
+        self._seen.versions[name] = versions
+        if unequal := differences(process_versions(), versions):
+            logger.warning("%s runs other versions than its supervisor: %s", name, unequal)
         incarnation = self._membership.next_incarnation(name)
-        if incarnation > 1:
-            report = self._reports.get(name)
+        if death := self._processes.deaths.get(name):
+            report = self._seen.reports.get(name)
             process = f"process {report.pid} ended" if report else "its process ended"
-            reason = self._outages.get(name, "Ray gave no reason")
-            logger.warning("%s restarted as incarnation %d: %s (%s)", name, incarnation, process, reason)
+            logger.warning("%s restarted as incarnation %d: %s (%s)", name, incarnation, process, death.text)
         spec = self._membership.spec(name, self._resources.threads)
         self._broadcast_peers(but=name)
         return spec, incarnation, self._membership.peer_list(self._handles)
 
     def _note_unrecorded(self, name: str, error: LedgerUnavailableError | OSError) -> None:
-        """Note what of an agent cannot be recorded now; it is tried again, and the agent goes on."""
-        if isinstance(error, LedgerUnavailableError):
-            path, reason = self._ledger.path, error.reason
-        else:
-            path, reason = self._folder.agent(name), error.strerror or str(error)
-        earlier = self._unrecorded.get(name)
-        if earlier is None:
-            logger.warning("the report of %s cannot be recorded, and is tried again: %s", name, error)
-        self._unrecorded[name] = UnsavedFile(str(path), reason, earlier.since if earlier else time.time())
+        path = self._ledger.path if isinstance(error, LedgerUnavailableError) else self._folder.agent(name)
+        self._seen.note_unrecorded(name, path, error)
 
     async def locate_files(self, name: str) -> AgentFiles:
         """Return where the run folder is and what it holds of an agent."""
@@ -179,32 +171,27 @@ class Supervisor:
                 self._handles[name].update_peers.remote(peer_list)
 
     async def _poll_agent(self, name: str) -> None:
-        """Poll an agent until it leaves or fails; an outage of its process or of the disk is only logged."""
+        """Poll an agent until it leaves or fails; a process that died is started again."""
         retried_at = time.monotonic()
         while name in self._handles:
-            handle = self._handles[name]
+            handle, report = self._handles[name], None
             try:
                 report = await self._request_report(name)
-                if report is not None and name in self._handles:
-                    self._receive_report(name, report)
-            except ActorDiedError as error:
-                self._record_failure(self._death_of(name, _one_line(error)))
-                return
             except RayTaskError as error:
-                failure = Failure.of(error.cause or error, name, *self._phase_and_step(name))
-                self._record_failure(record_error(self._folder, failure))
+                self._record_error(name, error.cause or error)
                 return
-            except RayActorError as error:  # its process died, and Ray restarts it
-                self._record_outage(name, _one_line(error))
-            except (RayError, TimeoutError) as error:
-                logger.warning("no report of %s: %s", name, _one_line(error) or "timeout")
-            except (LedgerUnavailableError, OSError) as error:
-                self._note_unrecorded(name, error)
-                await asyncio.sleep(RECORD_RETRY_SECONDS)
-            except Exception as error:  # this task has no caller to raise it to: `status` shows it
-                failure = Failure.of(error, name, *self._phase_and_step(name))
-                self._record_failure(record_error(self._folder, failure, "report"))
-                return
+            except (RayError, OSError) as error:  # OSError: a lost connection, or a timeout
+                if not await self._survive(name, error):
+                    return
+            if report is not None and name in self._handles:
+                try:
+                    self._receive_report(name, report)
+                except (LedgerUnavailableError, OSError) as error:
+                    self._note_unrecorded(name, error)
+                    await asyncio.sleep(RECORD_RETRY_SECONDS)
+                except Exception as error:  # this task has no caller to raise it to: `status` shows it
+                    self._record_error(name, error, "report")
+                    return
             if time.monotonic() - retried_at > RETRY_SECONDS:
                 retried_at = time.monotonic()
                 handle.retry_stalled.remote()
@@ -216,52 +203,74 @@ class Supervisor:
         report: AgentReport | None = await asyncio.wait_for(call, REPORT_TIMEOUT)
         return report
 
-    def _phase_and_step(self, name: str) -> tuple[str, int]:
-        report = self._reports.get(name)
-        progress = report.progress if report else None
-        return (progress.phase, progress.step) if progress else ("starting", 0)
-
-    def _death_of(self, name: str, reason: str) -> FailureRecord:
-        phase, step = self._phase_and_step(name)
-        return FailureRecord(
-            agent=name, cause="process_died", phase=phase, step=step, type="", message=reason, file="",
-            line=0, traceback_file="",
-        )  # fmt: skip
+    def _record_error(
+        self, name: str, error: BaseException, cause: Literal["error", "report"] = "error"
+    ) -> None:
+        failure = Failure.of(error, name, *self._seen.phase_and_step(name))
+        self._record_failure(record_error(self._folder, failure, cause))
 
     def _record_failure(self, failure: FailureRecord) -> None:
-        self._failures[failure.agent] = failure
+        self._seen.failures[failure.agent] = failure
         logger.error("%s failed for good: %s", failure.agent, failure.summary)
         with contextlib.suppress(LedgerError):  # `status` still shows it
             self._ledger_writer.event("failed", agent=failure.agent, failure=as_dict(failure))
 
-    def _record_outage(self, name: str, reason: str) -> None:
-        if name not in self._outages:
-            logger.warning("%s does not answer: %s", name, reason)
-        self._outages[name] = reason
+    async def _survive(self, name: str, error: Exception) -> bool:
+        """Restart an agent if its process died; return whether to continue polling it."""
+        death = self._processes.read_death(name, error)
+        if death is None:
+            if not self._processes.is_starting(name) and name not in self._seen.outages:
+                logger.warning("%s does not answer: %s", name, one_line(error))
+                self._seen.outages[name] = time.time()
+            return True
+        self._seen.outages.pop(name, None)
+        phase, step = self._seen.phase_and_step(name)
+        pause = self._processes.pause_after(name, death, step)
+        if self._stopping or name in self._seen.failures:
+            return False
+        if pause is None:
+            self._record_failure(self._processes.failure(name, phase, step))
+            return False
+        logger.warning("%s: %s; the next process starts in %g s", name, death.text, pause)
+        await asyncio.sleep(pause)
+        return await self._restart(name)
+
+    async def _restart(self, name: str) -> bool:
+        """Start another process of an agent; return whether it is still wanted."""
+        while name in self._handles and not self._stopping:
+            try:
+                self._handles[name] = self._processes.start(name, self._gpus(name))
+                return True
+            except (ValueError, ClusterError, RayError) as error:  # Ray takes its predecessor for alive
+                logger.warning("%s cannot be restarted yet: %s", name, one_line(error))
+                await asyncio.sleep(RESTART_RETRY_SECONDS)
+        return False
 
     def _receive_report(self, name: str, report: AgentReport) -> None:
-        if report.failure is not None and name not in self._failures:
+        if report.failure is not None and name not in self._seen.failures:
             self._record_failure(record_error(self._folder, report.failure))
         if report.events.incarnation != self._membership.incarnations.get(name):
             return  # of an earlier incarnation, or of none because it could not register
         if name in self._membership.pending:
             if report.progress is None:
-                self._reports[name] = report
+                self._seen.reports[name] = report
                 return
             self._membership.admit(name, self._next_unrendered_tick())
             logger.info("%s joined at %s", name, self._membership.members[name].pose)
             self._broadcast_peers()
-        self._outages.pop(name, None)
-        self._reports[name] = report
+        self._seen.receive(name, report)
+        self._processes.placed[name] = report.node
         self._membership.record_incarnations()
         self._ledger_writer.write(name, self._membership.members, report)
         self._acknowledged[name] = report.events.incarnation, report.events.last_number
-        self._unrecorded.pop(name, None)
+        self._seen.unrecorded.pop(name, None)
         self._metrics.record(name, report)
+        if not self._online and name not in self._seen.failures and (hang := find_hang(name, report)):
+            self._record_failure(record_error(self._folder, hang, "hung"))
 
     def _next_unrendered_tick(self) -> int:
         """Return the first tick that no camera has rendered."""
-        return max((r.progress.next_tick for r in self._reports.values() if r.progress), default=0)
+        return max((r.progress.next_tick for r in self._seen.reports.values() if r.progress), default=0)
 
     async def add(self, request: Mapping[str, Any], timeout: float) -> AgentStatus:
         """Add an agent; return its status once it has joined, or once it waits for resources.
@@ -272,26 +281,34 @@ class Supervisor:
 
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met.
+            NotEnoughMemoryError: This machine has no memory for another agent.
             StartFailedError: The agent failed before it joined; it is removed again.
             LedgerUnavailableError: The ledger cannot be written now; the agent is removed again.
         """
         membership = self._membership
         name = membership.propose(**request).name
+        try:
+            self._processes.check_memory(membership.get(name).config(self._config))
+        except NotEnoughMemoryError:
+            membership.reject(name)
+            raise
         self._start_agent(name)
         deadline = time.monotonic() + timeout
         while name in membership.pending:
-            if name in self._failures:
-                failure = self._failures[name]
+            if name in self._seen.failures:
+                failure = self._seen.failures[name]
                 self._release(name)
                 membership.reject(name)
                 raise StartFailedError(failure)
-            if name in self._unrecorded:
-                unrecorded = self._unrecorded[name]
+            if name in self._seen.unrecorded:
+                unrecorded = self._seen.unrecorded[name]
                 self._release(name)
                 membership.reject(name)
                 raise LedgerUnavailableError(self._ledger.path, unrecorded.reason)
             if time.monotonic() > deadline and not membership.incarnations.get(name):
-                logger.info("%s waits for %s", name, self._shortage(name))
+                break
+            if shortage := self._processes.shortage(name, self._gpus(name)):
+                logger.info("%s waits for %s", name, shortage)
                 break
             await asyncio.sleep(0.02)
         return self._status(name)
@@ -327,11 +344,9 @@ class Supervisor:
     def _release(self, name: str) -> None:
         ray.kill(self._handles.pop(name))
         self._polls.pop(name).cancel()
-        self._reports.pop(name, None)
-        self._failures.pop(name, None)
-        self._outages.pop(name, None)
-        self._unrecorded.pop(name, None)
+        self._seen.forget(name)
         self._acknowledged.pop(name, None)
+        self._processes.forget(name)
         self._ledger_writer.written_versions.pop(name, None)
 
     async def status(self) -> list[AgentStatus]:
@@ -339,37 +354,10 @@ class Supervisor:
         return [self._status(name) for name in [*self._membership.members, *self._membership.pending]]
 
     def _status(self, name: str) -> AgentStatus:
-        member, report = self._membership.get(name), self._reports.get(name)
-        progress = report.progress if report else None
-        incarnation = self._membership.incarnations.get(name, 0)
-        current = report is not None and report.events.incarnation == incarnation
-        waiting_for = "" if incarnation else self._shortage(name)
-        phase = progress.phase if progress else "starting"
-        if waiting_for:
-            phase = "waiting"
-        elif incarnation > 1 and not current:
-            phase = "returning"
-        return AgentStatus(
-            name=name, kind=member.kind, pose=member.pose, teacher=member.teacher, incarnation=incarnation,
-            phase=phase, waiting_for=waiting_for,
-            failure=self._failures.get(name), note=report.note if report else "",
-            progress=ProgressRecord.of(progress) if progress else None,
-            settled=bool(
-                report and current and report.settled and report.pose_version == member.pose_version
-                and name not in self._unrecorded
-            ),
-            checkpoint=report.checkpoint if report else "", node=report.node if report else "",
-            device=report.device if report else "", pid=report.pid if report else 0,
-            unsaved=self._unsaved(name),
-        )  # fmt: skip
-
-    def _unsaved(self, name: str) -> tuple[UnsavedRecord, ...]:
-        report, unrecorded = self._reports.get(name), self._unrecorded.get(name)
-        found = (*(report.unsaved if report else ()), *([unrecorded] if unrecorded else ()))
-        return tuple(UnsavedRecord(path=each.path, reason=each.reason, since=each.since) for each in found)
-
-    def _shortage(self, name: str) -> str:
-        return shortage(agent_options(self._resources, self._gpus(name), True))
+        shortage = self._processes.shortage(name, self._gpus(name))
+        waiting_for = str(shortage) if shortage else ""
+        incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
+        return self._seen.status(self._membership.get(name), incarnation, waiting_for, remark)
 
     async def stop(self, reason: str) -> list[str]:
         """Have all agents save their checkpoints and end; return when they have, or after STOP_TIMEOUT.
@@ -394,7 +382,7 @@ class Supervisor:
             unsaved = [f"{stopping[call]} did not save within {STOP_TIMEOUT:g} s" for call in late]
             for call, name in stopping.items():
                 if call not in late and (error := call.exception()):
-                    unsaved.append(f"{name} did not save: {_one_line(error)}")
+                    unsaved.append(f"{name} did not save: {one_line(error)}")
         unsaved += await self._record_last_reports()
         for name in list(self._handles):
             self._release(name)
@@ -418,7 +406,7 @@ class Supervisor:
                     self._receive_report(name, report)
             except (LedgerUnavailableError, OSError) as error:
                 self._note_unrecorded(name, error)
-            unsaved += [f"{name} {each}" for each in self._unsaved(name)]
+            unsaved += [f"{name} {each}" for each in self._seen.unsaved(name)]
         return unsaved
 
     async def end(self) -> None:
@@ -433,7 +421,3 @@ class Supervisor:
     async def _end_without_owner(self) -> None:
         await self.stop("the command that ran it has ended")
         await self.end()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -52,8 +52,14 @@ class AgentView(Record, frozen=True, kw_only=True):
     settled: bool = False
     checkpoint: str = ""
     node: str = ""
+    host: str = ""
     device: str = ""
     pid: int = 0
+    idle_seconds: float = 0.0
+    idle_place: str = ""
+    cpu_wait: float | None = None
+    versions: Mapping[str, str] = {}
+    unanswered: Mapping[str, float] = {}
     joined: bool = True
     step: int = 0
     steps: int = 0
@@ -76,7 +82,8 @@ class AgentView(Record, frozen=True, kw_only=True):
         """Return the view of an agent whose simulation is up."""
         keys = (
             "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "unsaved",
-            "settled", "checkpoint", "node", "device", "pid",
+            "settled", "checkpoint", "node", "host", "device", "pid", "idle_seconds", "idle_place",
+            "cpu_wait", "versions", "unanswered",
         )  # fmt: skip
         fields = {key: getattr(status, key) for key in keys}
         fields["phase"] = "failed" if status.failure else status.phase

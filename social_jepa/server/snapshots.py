@@ -13,6 +13,8 @@ import numpy as np
 
 from alignment.graph import MIN_R2
 from alignment.status import Status
+from social_jepa.graph import edge_lookup
+from social_jepa.graph.edge_lookup import UnsettledEdgeError
 from social_jepa.graph.results import Results, StaleAnchorsError, read_results
 from social_jepa.records import EdgeRecord
 from social_jepa.server.problems import NOT_FOUND, ProblemError
@@ -177,13 +179,10 @@ def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
         UnknownAgentError: There is no such agent.
         ProblemError: The two have not settled that edge yet.
     """
-    results.graph.check(source, target)
-    for edge in results.document.edges:
-        if (edge.source, edge.target) == (source, target):
-            return edge
-    raise ProblemError(
-        NOT_FOUND, f"{source} and {target} have not settled that edge yet: /api/edges lists the settled ones"
-    )
+    try:
+        return edge_lookup.find_edge(results, source, target)
+    except UnsettledEdgeError as error:
+        raise ProblemError(NOT_FOUND, f"{error}: /api/edges lists the settled ones") from error
 
 
 def quality_matrix(results: Results) -> QualityMatrix:

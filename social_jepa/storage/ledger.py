@@ -287,6 +287,15 @@ class Ledger:
         sql = "SELECT details FROM edges WHERE source = ? AND target = ? ORDER BY id"
         return [self._unpacked(details, EdgeRecord) for (details,) in self._rows(sql, [source, target])]
 
+    def attempts(self, source: str, target: str, since: float) -> tuple[int, float]:
+        """Return how many messages about an edge were recorded since a time, and when the first one was."""
+        sql = (
+            "SELECT count(*), coalesce(min(time), 0) FROM messages "
+            "WHERE edge_source = ? AND edge_target = ? AND time >= ?"
+        )
+        ((count, first),) = self._rows(sql, [source, target, since])
+        return int(count), float(first)
+
     def events(self, after: int = 0, limit: int = -1) -> list[EventRecord]:
         """Return the events after a number, in order; a negative limit returns all of them."""
         sql = "SELECT rowid, time, type, details FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?"

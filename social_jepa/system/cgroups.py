@@ -65,6 +65,20 @@ def tasks_left(root: Path = Path("/")) -> int | None:
     return min(left, default=None)
 
 
+def oom_kills(root: Path = Path("/")) -> int:
+    """Return how many processes the kernel has killed for memory, in this process's groups or, else, at all.
+
+    Args:
+        root: Folder that holds proc and sys.
+    """
+    names = {1: "memory.oom_control", 2: "memory.events"}
+    texts = [_read(folder / names[version]) for version, folder in _groups("memory", root)]
+    found = [re.search(r"^oom_kill (\d+)$", text, re.MULTILINE) for text in texts]
+    if not any(found):
+        found = [re.search(r"^oom_kill (\d+)$", _read(root / "proc/vmstat"), re.MULTILINE)]
+    return max((int(each[1]) for each in found if each), default=0)
+
+
 def _memory(root: Path) -> Iterator[tuple[int, int]]:
     """Yield limit and use in bytes of each group that has a limit."""
     for version, folder in _groups("memory", root):

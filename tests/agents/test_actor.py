@@ -51,7 +51,8 @@ class FakeSupervisor:
         self.version += 1
         return PeerList(self.version, self.handles, incarnations, self.specs["agent-0"].events)
 
-    async def register(self, name):
+    async def register(self, name, versions):
+        assert versions["torch"]
         self.incarnations[name] += 1
         return self.specs[name], self.incarnations[name], self.peer_list()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from agents import activity
 from agents.agent import Agent
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.runner import AgentRunner, AgentStoppedError
@@ -163,6 +164,30 @@ def test_an_error_without_a_text_and_one_that_would_end_the_process_are_failures
     assert failure.line == getattr(failing_models, model).fail.__code__.co_firstlineno + 1
     with pytest.raises(AgentStoppedError, match=kind):
         runner.submit(lambda agent: agent.spec).result(1)
+
+
+def test_an_agent_whose_model_loops_is_idle_at_that_line_and_goes_on_when_it_returns(
+    group, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(activity, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(activity, "FIRST_STEP_SECONDS", 0.5)
+    monkeypatch.setattr(activity, "IDLE_FACTOR", 1.5)
+    looping = failing_models.LoopsForever
+    monkeypatch.setattr(looping, "released", threading.Event())
+    runner = group.start(runner_spec(tmp_path, kind="tests.support.failing_models:LoopsForever"))
+    try:
+        group.wait_until(
+            lambda: step(runner) == failing_models.LOSSES - 1 and runner.activity.idle_seconds > 0.5
+        )
+        seen = runner.activity
+    finally:
+        looping.released.set()
+
+    first = looping.fail.__code__.co_firstlineno
+    assert (seen.file, seen.line) in {(failing_models.__file__, first + k) for k in (1, 2)}
+    assert "in fail" in seen.stack
+    group.wait_until(lambda: runner.snapshot is not None)
+    assert runner.failure is None
 
 
 def test_a_model_that_exits_while_it_is_checked_is_a_failure(group, tmp_path):

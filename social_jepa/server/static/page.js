@@ -78,16 +78,20 @@ function options(select, names, first = []) {
   if ([...select.options].some((each) => each.value === kept)) select.value = kept;
 }
 
-function failureText({ type, message, file, line, phase, step, traceback_file }) {
+function failureText({ cause, type, message, file, line, phase, step, traceback_file }) {
   const place = file ? `, ${file} line ${line}` : "";
   const found = traceback_file ? `; traceback: ${traceback_file}` : "";
-  return `${[type, message].filter(Boolean).join(": ")}${place} (${phase}, after ${step} steps)${found}`;
+  return `${(cause === "process_died" ? [message] : [type, message]).filter(Boolean).join(": ")}${place} (${phase}, after ${step} steps)${found}`;
 }
 
 function note(agent) {
   if (agent.failure) return failureText(agent.failure);
   if (agent.unsaved.length) return agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`).join("; ");
   if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
+  if (agent.idle_seconds) return `no step for ${Math.round(agent.idle_seconds)} s${agent.idle_place ? `, in ${agent.idle_place}` : ""}`;
+  const silent = Object.keys(agent.unanswered ?? {});
+  if (silent.length) return `no answer from ${silent.join(", ")}`;
+  if (agent.cpu_wait > 0.5) return `waits for a CPU ${Math.round(100 * agent.cpu_wait)} % of the time`;
   return agent.teacher ? `teacher: ${agent.teacher}` : "";
 }
 

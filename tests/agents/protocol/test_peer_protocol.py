@@ -1,3 +1,4 @@
+import time
 from collections import Counter
 from itertools import permutations
 
@@ -19,7 +20,7 @@ from tests.support.peers import (
     newest_edges,
     planted_model,
 )
-from tests.support.swarm import LossyTransport, connect_protocols, publish_all
+from tests.support.swarm import LossyTransport, connect_protocols, planted_negotiations, publish_all
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -172,3 +173,47 @@ def test_stale_replies_to_an_earlier_model_are_ignored_and_malformed_ones_are_re
     transport.run()
     (refusal,) = protocols["agent-0"].events(1, before).refused
     assert "not finite" in refusal
+
+
+def test_peers_whose_answers_are_missing_are_named_until_the_edges_are_settled():
+    began = time.time()
+    agents = planted_negotiations(3)
+    protocols, transport = connect_protocols(agents, drops=lambda message: message.receiver == "agent-2")
+    publish_all(protocols, agents)
+    transport.run()
+
+    assert protocols["agent-0"].unanswered().keys() == {"agent-2"}
+    assert began <= protocols["agent-0"].unanswered()["agent-2"] <= time.time()
+    transport.drops = lambda message: False
+    for _ in range(2):
+        for protocol in protocols.values():
+            protocol.retry_stalled()
+        transport.run()
+
+    assert [protocol.unanswered() for protocol in protocols.values()] == [{}, {}, {}]
+
+
+def test_a_peer_that_left_is_not_waited_for():
+    agents = planted_negotiations(2)
+    protocols, _ = connect_protocols(agents, drops=lambda message: True)
+    publish_all(protocols, agents)
+
+    assert protocols["agent-0"].unanswered()
+    protocols["agent-0"].update_peers({})
+    assert protocols["agent-0"].unanswered() == {}
+
+
+def test_an_unexpected_error_in_a_message_is_reported_as_a_refusal(monkeypatch):
+    agents = planted_negotiations(2)
+    protocols, transport = connect_protocols(agents)
+
+    def fail(message):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(agents["agent-1"], "receive", fail)
+    publish_all(protocols, agents)
+    transport.run()
+
+    refused = protocols["agent-1"].events(1, 0).refused
+    assert refused
+    assert all(sentence == "a message could not be processed (ZeroDivisionError: )" for sentence in refused)

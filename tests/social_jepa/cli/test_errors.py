@@ -36,11 +36,11 @@ FAILURE = FailureRecord(
     agent="agent-1", cause="error", phase="training", step=7, type="KeyError", message="", file="", line=0,
     traceback_file="t.txt",
 )  # fmt: skip
-DEATH = replace(FAILURE, cause="process_died", type="", message="it was killed", traceback_file="")
+DEATH = replace(FAILURE, cause="process_died", type="exit", message="it was killed", traceback_file="")
 CASES = [
     (AddressError("here"), 2, "no Ray cluster answers at here: an address is written host:port"),
     (RayUnavailableError("a:1", "timeout"), 1, "the Ray cluster at a:1 does not answer (timeout); run"),
-    (RayUnavailableError("", "timeout"), 1, "a local Ray does not answer (timeout); social-jepa doctor"),
+    (RayUnavailableError("", "timeout"), 1, "Ray does not answer (timeout); social-jepa doctor"),
     (SupervisorUnavailableError("it died"), 1, "the supervisor of the simulation does not answer (it died)"),
     (SupervisorFailedError("disk full"), 1, "the supervisor of the simulation failed: disk full"),
     (LocalRayError(Path("ray.log")), 1, "Ray did not start: ray.log says why; social-jepa doctor"),
@@ -97,3 +97,10 @@ def test_hints_name_the_folder_that_the_command_works_on(tmp_path, monkeypatch):
     finally:
         work_on(None)
     assert hint("serve") == "social-jepa serve"
+
+
+def test_advice_about_memory_is_given_only_where_memory_ran_out():
+    assert "agents.count" not in describe(AgentLostError(DEATH))
+    assert "agents.count or training.replay_ticks" in describe(
+        AgentLostError(replace(DEATH, type="out_of_memory"))
+    )

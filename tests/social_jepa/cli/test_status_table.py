@@ -6,23 +6,9 @@ from rich.console import Console
 from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
-from social_jepa.records import AgentStatus, FailureRecord, ProgressRecord, UnsavedRecord, replace
+from social_jepa.records import UnsavedRecord, replace
 from tests.support.ledger_rows import edge
-
-PROGRESS = ProgressRecord(
-    phase="training", step=1234, steps=4000, recorded=512, next_tick=1536, frames=78976, loss=3.25,
-    frames_per_s=5120.4, seconds_left=2.0, record_seconds=1.0, train_seconds=10.0, device="cuda:0",
-    drift=0.0125, saved_at=0.0, distill_frames=0,
-)  # fmt: skip
-AGENT = AgentStatus(
-    name="agent-0", kind="jepa", pose="4.8,3.2,0,180,-35,60", teacher="", incarnation=3, phase="training",
-    waiting_for="", failure=None, note="", progress=PROGRESS, settled=False,
-    checkpoint="", node="f7df4047c165", device="cuda:0", pid=4711,
-)  # fmt: skip
-FAILURE = FailureRecord(
-    agent="agent-0", cause="error", phase="training", step=7, type="KeyError",
-    message="'boom' [/bold]\n[red]", file="my.py", line=12, traceback_file="",
-)  # fmt: skip
+from tests.support.statuses import AGENT, FAILURE, PROGRESS
 
 
 def rendered(*agents):
@@ -74,6 +60,17 @@ def test_a_failure_is_shown_without_parsing_brackets_as_markup():
     assert "failed" in text
     assert "agent-0 failed: KeyError: 'boom' [/bold] [red], my.py line 12 (training, after 7 steps)" in text
     assert "training" in text
+
+
+def test_agents_are_shown_with_their_hosts_and_with_the_node_where_two_share_a_name():
+    text = rendered(
+        {"host": "gpu-1", "node": "a" * 12}, {"host": "gpu-1", "node": "b" * 12}, {"host": "cpu-2"}
+    )
+    rows = [line.split() for line in text.splitlines() if "agent-0" in line]
+
+    assert [row[8:10] for row in rows[:2]] == [["gpu-1", "aaaaaa"], ["gpu-1", "bbbbbb"]]
+    assert rows[2][8] == "cpu-2"
+    assert "f7df40" not in text
 
 
 def test_no_agents_give_a_table_with_headings_only():

@@ -39,6 +39,8 @@ WRONG = {
     "agents.count=1": "at least 2 agents",
     "agents.count=65": "at most 64",
     "agents.threads=-1": "agents.threads=-1",
+    "agents.gpus=1.5": "agents.gpus=1.5: a share below 1 of one GPU, or a whole number of GPUs",
+    "agents.gpus=-1": "agents.gpus=-1",
     "agents.device=gpu": "choose auto, cpu, cuda",
     "agents.kind=jepaa": "did you mean 'jepa'?",
     "agents.kind=zzz": "choose one of jepa, seq_jepa, p_jepa",

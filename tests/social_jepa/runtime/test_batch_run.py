@@ -23,6 +23,7 @@ from social_jepa.config.run_config import load_config
 from social_jepa.records import BodyRecord
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
+from social_jepa.runtime.restarts import MAX_RESTARTS
 from social_jepa.storage.run_folder import RunFolder
 from tests.support import failing_models
 from tests.support.command import TINY, alive, call, children, interrupt, spawn, wait_for
@@ -267,6 +268,44 @@ def test_an_error_in_a_custom_model_ends_the_run_with_its_class_step_file_and_li
     assert "in fail\n    raise SystemExit" in Path(found[3]).read_text()
     events = [json.loads(details) for (details,) in rows(folder, FAILED_EVENTS)]
     assert [event["failure"]["type"] for event in events if event["agent"] == found[1]] == ["SystemExit"]
+
+
+def test_a_custom_model_that_ends_its_process_again_and_again_is_named_with_its_exit_code(
+    ray_local, tmp_path
+):
+    folder = RunFolder(tmp_path / "run")
+
+    said = call("run", "--out", folder.path, *TINY, "agents.kind=tests.support.failing_models:EndsItsProcess")
+
+    line = failing_models.EndsItsProcess.fail.__code__.co_firstlineno + 1
+    assert said.status == 1
+    assert re.match(
+        r"social-jepa: the process of agent-[01] kept dying: its process ended with exit code 3; it died "
+        rf"\d times without gaining a training step, {failing_models.__file__} line {line} ",
+        said.err.splitlines()[-1],
+    )
+    lives = rows(folder, "SELECT max(incarnation) FROM members")[0][0]
+    assert lives <= MAX_RESTARTS + 1
+
+
+def test_agents_that_wait_for_resources_of_a_cluster_say_so_at_once(tmp_path):
+    process = spawn(tmp_path, "run", "--out", "run", *TINY, "agents.gpus=1")
+    wait_for(process, "agent-1 waits for 1 GPU: no node has more than 0")
+    interrupt(process)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 130
+
+
+def test_agents_that_a_local_ray_can_never_hold_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS")
+    said = call("run", "--out", tmp_path / "run", *TINY, "agents.gpus=1")
+
+    assert said.status == 2
+    assert said.err.splitlines()[-1] == (
+        "social-jepa: agent-0 cannot start, because it waits for 1 GPU: no node has more than 0; lower "
+        "agents.gpus or agents.count, or name a cluster with --address"
+    )
 
 
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import socket
@@ -5,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
@@ -12,6 +14,7 @@ from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import (
     AddressError,
     NotOnClusterError,
+    RayUnavailableError,
     SupervisorFailedError,
     SupervisorUnavailableError,
 )
@@ -22,10 +25,10 @@ SCRIPT = """
 import json, sys
 from ray.cluster_utils import Cluster
 
-small = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+small = {"num_cpus": 2, "object_store_memory": 80_000_000, "include_dashboard": False}
 nodes = Cluster(initialize_head=True, head_node_args=small)
 for _ in range(2):
-    nodes.add_node(num_cpus=1, object_store_memory=80_000_000)
+    nodes.add_node(num_cpus=2, object_store_memory=80_000_000)
 from social_jepa.cli.app import main
 sys.argv = ["social-jepa", "run", "--address", nodes.address, "--json", *sys.argv[1:]]
 try:
@@ -85,33 +88,35 @@ def test_an_address_where_a_port_is_open_passes():
     cluster.check_address("auto")
 
 
-@pytest.mark.parametrize(
-    ("free", "wanted", "line"),
-    [
-        ({"CPU": 1.0}, {"num_cpus": 1.0, "num_gpus": 0.0}, ""),
-        ({"CPU": 0.5, "GPU": 1.0}, {"num_cpus": 0.5, "num_gpus": 1.0}, ""),
-        ({"CPU": 0.5}, {"num_cpus": 1.0, "num_gpus": 0.0}, "1 CPU: 0.5 of 4 in the cluster are free"),
-        ({}, {"num_cpus": 2.0, "num_gpus": 0.0}, "2 CPUs: 0 of 4 in the cluster are free"),
-        ({"CPU": 4.0}, {"num_cpus": 1.0, "num_gpus": 1.0}, "1 GPU: 0 of 2 in the cluster are free"),
-        ({}, {"num_cpus": 1.0, "num_gpus": 0.5}, "0.5 GPU: 0 of 2 in the cluster are free"),
-    ],
-)
-def test_a_shortage_of_resources_is_described_in_one_line(machine, monkeypatch, free, wanted, line):
-    machine(CPU=4.0, GPU=2.0)
-    monkeypatch.setattr(cluster.ray, "available_resources", lambda: free)
-
-    assert cluster.shortage(wanted) == line
-
-
-def test_an_agent_of_a_simulation_is_restarted_without_limit(machine):
+def test_ray_restarts_no_agent_because_the_supervisor_does(machine):
     machine(CPU=2.0)
     parts = cluster.share(2, 0, capacity=16)
 
-    online, batch = (cluster.agent_options(parts, 0.0, each) for each in (True, False))
-    assert (online["max_restarts"], batch["max_restarts"]) == (-1, cluster.MAX_RESTARTS)
-    assert online["lifetime"] == batch["lifetime"] == "detached"  # the process that starts them ends
+    options = cluster.agent_options(parts, 0.0)
+    assert options["max_restarts"] == 0
+    assert options["lifetime"] == "detached"  # the process that starts them ends
     assert parts.cpus == 2 / 16
-    assert cluster.agent_options(parts, 0.5, True)["num_gpus"] == 0.5
+    assert cluster.agent_options(parts, 0.5)["num_gpus"] == 0.5
+
+
+def test_threads_of_agents_that_wait_give_their_cpu_back_unless_the_user_says_otherwise(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cluster.agent_environment().items() >= {
+        "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0", "MALLOC_ARENA_MAX": "1",
+    }.items()  # fmt: skip
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert cluster.agent_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.ray
+def test_nodes_state_what_they_hold_and_what_is_free(ray_local):
+    (node,) = cluster.read_nodes()
+
+    assert (node.cpus, node.gpus, node.free_gpus) == (2, 0, 0)
+    assert 0 <= node.free_cpus <= 2
+    assert node.host
 
 
 class RecordedOptions:
@@ -213,3 +218,47 @@ def test_agents_spread_over_the_nodes_of_a_cluster(tmp_path):
     assert len({agent["node"] for agent in document["agents"]}) == 3
     assert {edge["status"] for edge in document["edges"]} <= {"accepted", "refused"}
     assert len(document["edges"]) == 6
+
+
+def ray_errors():
+    """Return one error of every class of Ray's that can be built without knowing more than a text."""
+    from ray import exceptions
+
+    found = []
+    for kind in vars(exceptions).values():
+        if isinstance(kind, type) and issubclass(kind, exceptions.RayError):
+            with contextlib.suppress(TypeError, AttributeError, AssertionError):
+                found.append(kind("10.0.0.1 is gone"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "error", [*ray_errors(), ConnectionError("lost"), TimeoutError()], ids=lambda error: type(error).__name__
+)
+def test_every_error_of_ray_becomes_one_of_ours(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(cluster.ray, "cluster_resources", fail)
+    monkeypatch.setattr(cluster.ray, "nodes", fail)
+    monkeypatch.setattr(cluster, "available_resources_per_node", fail)
+    monkeypatch.setattr(cluster.ray, "get", fail)
+
+    for function in (lambda: cluster.share(2, 0), cluster.read_nodes):
+        with pytest.raises(RayUnavailableError, match=r"^Ray does not answer"):
+            function()
+    with pytest.raises((SupervisorUnavailableError, SupervisorFailedError)) as ours:
+        cluster.call(mock.Mock(), "status")
+    assert "\n" not in str(ours.value)
+
+
+def test_a_supervisor_that_was_killed_for_memory_is_reported_as_that(monkeypatch):
+    from ray.exceptions import OutOfMemoryError
+
+    def fail(*_, **__):
+        raise OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
+
+    monkeypatch.setattr(cluster.ray, "get", fail)
+
+    with pytest.raises(SupervisorUnavailableError, match=r"\(its process was killed for memory\)$"):
+        cluster.call(mock.Mock(), "status")

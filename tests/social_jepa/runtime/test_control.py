@@ -15,12 +15,16 @@ from social_jepa.runtime.control import ControlClient, ControlServer, is_listeni
 from social_jepa.runtime.control_errors import from_remote, to_remote
 from social_jepa.runtime.errors import (
     AgentLostError,
+    NoRoomError,
+    NotEnoughMemoryError,
     NotUpError,
+    StartFailedError,
     SupervisorFailedError,
     SupervisorUnavailableError,
     UnknownMemberError,
 )
 from social_jepa.storage.run_folder import RunFolderInUseError
+from tests.support.statuses import FAILURE
 
 
 class Target:
@@ -87,7 +91,10 @@ ERRORS = [
     ConfigError("is not TOML", suggestion="write it again"),
     NotUpError(Path("runs/a"), True),
     RunFolderInUseError(Path("runs/a"), "process 7 on host"),
-    AgentLostError("agent-1", "killed", True),
+    AgentLostError(FAILURE),
+    StartFailedError(FAILURE),
+    NotEnoughMemoryError(4, 10, 20),
+    NoRoomError("agent-1", "1 GPU"),
     ValueError("sees nothing"),
     LookupError("nobody"),
 ]

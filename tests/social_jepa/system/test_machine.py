@@ -144,3 +144,25 @@ def test_cpus_and_memory_are_found_on_a_system_without_affinity_or_proc(tmp_path
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
 
     assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def test_processes_that_the_kernel_killed_for_memory_are_counted_in_every_group_around(tree):
+    files = {
+        "user.slice/job/memory.events": "low 0\nhigh 1\nmax 9\noom 2\noom_kill 2\n",
+        "user.slice/memory.events": "low 0\nhigh 1\nmax 9\noom 3\noom_kill 3\noom_group_kill 7\n",
+    }
+
+    assert cgroups.oom_kills(tree(["0::/user.slice/job"], [V2], **files)) == 3
+
+
+def test_without_groups_the_count_of_the_machine_is_used(tree):
+    root = tree(["0::/"], [V2])
+    (root / "proc/vmstat").write_text("pgfault 12\noom_kill 4\n")
+
+    assert cgroups.oom_kills(root) == 4
+
+
+def test_version_1_counts_in_another_file(tree):
+    files = {"memory/job/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"}
+
+    assert cgroups.oom_kills(tree(["4:memory:/job"], [V1_MEMORY], **files)) == 5

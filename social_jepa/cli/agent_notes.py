@@ -1,0 +1,57 @@
+"""Notes for people about the agents of a simulation: failures, waits, missing progress and answers."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from social_jepa.records import AgentStatus
+
+BUSY_SHARE = 0.5  # of the time that a thread waits for a CPU, above which the machine is the bottleneck
+
+
+def agent_notes(agents: Sequence["AgentStatus"]) -> list[str]:
+    """Return one line for each thing that a person should know."""
+    notes = []
+    for agent in agents:
+        if agent.failure:
+            notes.append(f"{agent.name} failed: {agent.failure.summary}")
+        if agent.note:
+            notes.append(f"{agent.name} {agent.note}")
+        notes += [
+            f"{agent.name} {each} for {time.time() - each.since:.0f} s; it goes on and tries again"
+            for each in agent.unsaved
+        ]
+        if agent.waiting_for:
+            notes.append(f"{agent.name} waits for {agent.waiting_for}")
+        if agent.idle_seconds and not agent.failure:
+            place = f": it is in {agent.idle_place}" if agent.idle_place else ""
+            notes.append(f"{agent.name} has made no step for {agent.idle_seconds:.0f} s{place}")
+    return [*notes, *_unanswered(agents), *_busy(agents)]
+
+
+def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:
+    """Return a line for each agent that does not answer peers."""
+    callers: dict[str, dict[str, float]] = defaultdict(dict)
+    for agent in agents:
+        for peer, since in agent.unanswered.items():
+            callers[peer][agent.name] = since
+    lines = []
+    for peer, found in callers.items():
+        others = {agent.name for agent in agents if agent.checkpoint and agent.name != peer}
+        who = "any peer" if len(others) > 1 and others <= found.keys() else ", ".join(sorted(found))
+        clock = time.strftime("%H:%M:%S", time.localtime(min(found.values())))
+        lines.append(f"{peer} has not answered {who} since {clock}: frames to it may be lost")
+    return lines
+
+
+def _busy(agents: Sequence["AgentStatus"]) -> list[str]:
+    """Return a line if agents wait for CPUs for most of the time."""
+    waits = [agent.cpu_wait for agent in agents if agent.cpu_wait is not None and agent.cpu_wait > BUSY_SHARE]
+    if not waits:
+        return []
+    return [
+        f"the machine is the bottleneck: {len(waits)} of {len(agents)} agents wait for a CPU up to "
+        f"{max(waits):.0%} of the time; lower agents.count or agents.threads, or end other programs"
+    ]

@@ -1,0 +1,165 @@
+"""Processes of agents: where they are started, what they wait for, how they died, when they start again."""
+
+import agents.common.ray_environment  # noqa: F401
+
+import logging
+import time
+from typing import Any
+
+import ray
+
+from agents.exit_file import exit_path
+from social_jepa.config.run_config import RunConfig
+from social_jepa.records import FailureRecord
+from social_jepa.runtime import capacity
+from social_jepa.runtime.capacity import Shortage
+from social_jepa.runtime.cluster import (
+    SUPERVISOR,
+    ResourceShare,
+    agent_options,
+    has_process,
+    placement_options,
+    read_nodes,
+)
+from social_jepa.runtime.deaths import Death, DeathCause, read_death
+from social_jepa.runtime.errors import ClusterError
+from social_jepa.runtime.logs import log_path
+from social_jepa.runtime.memory import check_memory
+from social_jepa.runtime.restarts import Restarts
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.system import cgroups
+
+logger = logging.getLogger(__name__)
+
+OOM_BURST_SECONDS = 3.0  # in which the kernel may kill several processes before the first death is noticed
+SETTLE_SECONDS = 2.0  # until what Ray says is free has changed after a start
+START_SECONDS = 30.0  # that a process may take to start on the node that was chosen for it
+
+
+class AgentProcesses:
+    """Starts the processes of a simulation's agents, each on the node with the fewest of them.
+
+    Attributes:
+        placed: Node that each agent was placed on, by name; "" where no node had room and Ray chooses.
+        deaths: How the process of each agent died the last time, by name.
+        restart_at: When the next process of an agent starts, in seconds since the epoch, by name.
+    """
+
+    def __init__(self, folder: RunFolder, namespace: str, resources: ResourceShare) -> None:
+        """Start none."""
+        self._folder, self._namespace, self._resources = folder, namespace, resources
+        self.placed: dict[str, str] = {}
+        self.deaths: dict[str, Death] = {}
+        self.restart_at: dict[str, float] = {}
+        self._handles: dict[str, Any] = {}  # of processes that have not registered
+        self._started: dict[str, float] = {}  # when they were started, on the monotonic clock
+        self._restarts = Restarts()
+        self._node = ray.get_runtime_context().get_node_id()
+        self._oom_kills, self._oom_until = cgroups.oom_kills(), 0.0
+
+    def start(self, name: str, gpus: float) -> Any:
+        """Start the process of an agent and return its handle.
+
+        Args:
+            name: Name of the agent.
+            gpus: GPUs that it reserves; 0: those of every agent.
+
+        Raises:
+            ValueError: Ray still knows a process of that name.
+        """
+        from agents.actor import AgentActor
+
+        actor_class: Any = AgentActor  # ray.remote leaves the class without types
+        supervisor = ray.get_actor(SUPERVISOR, self._namespace)
+        options = agent_options(self._resources, gpus)
+        node = self._choose_node(name, options["num_cpus"], options["num_gpus"])
+        placed = actor_class.options(
+            name=name, namespace=self._namespace, **options, **placement_options(node)
+        )
+        handle = placed.remote(name, supervisor, str(log_path(self._folder.path, name)))
+        self.placed[name], self._handles[name], self._started[name] = node, handle, time.monotonic()
+        self.restart_at.pop(name, None)
+        logger.info("%s started%s", name, f" on node {node[:6]}" if node else "")
+        return handle
+
+    def check_memory(self, config: RunConfig) -> None:
+        """Raise NotEnoughMemoryError for a joiner that does not fit; in a cluster, any node may have room."""
+        if len(read_nodes()) == 1:
+            check_memory(config, 1)
+
+    def _choose_node(self, name: str, cpus: float, gpus: float) -> str:
+        others = {each: node for each, node in self.placed.items() if each != name}
+        just_started = time.monotonic() - SETTLE_SECONDS
+        pending = [node for each, node in others.items() if self._started.get(each, 0.0) > just_started]
+        return capacity.choose_node(read_nodes(), others.values(), cpus, gpus, pending)
+
+    def registered(self, name: str) -> None:
+        """Note that the process of an agent has started and registered."""
+        self._handles.pop(name, None)
+        self._started.pop(name, None)
+
+    def is_starting(self, name: str) -> bool:
+        """Return whether the process of an agent has not registered: it starts, or waits for resources."""
+        return name in self._handles
+
+    def shortage(self, name: str, gpus: float) -> Shortage | None:
+        """Return what the process of an agent waits for; None: it runs, starts, or Ray is silent."""
+        if name not in self._handles:
+            return None
+        waited = time.monotonic() - self._started[name]
+        options = agent_options(self._resources, gpus)
+        try:
+            if (self.placed[name] and waited < START_SECONDS) or has_process(self._handles[name]):
+                return None
+            return capacity.find_shortage(read_nodes(), options["num_cpus"], options["num_gpus"])
+        except ClusterError as error:
+            logger.warning("the nodes of the cluster are unknown: %s", error)
+            return None
+
+    def read_death(self, name: str, error: Exception) -> Death | None:
+        """Return how a process died, or None for an error that does not say that it is dead."""
+        exit_file = exit_path(log_path(self._folder.path, name))
+        here = self.placed.get(name, "") in ("", self._node)
+        return read_death(error, exit_file, here and self._oom_killed())
+
+    def _oom_killed(self) -> bool:
+        kills = cgroups.oom_kills()
+        if kills > self._oom_kills:
+            self._oom_kills, self._oom_until = kills, time.monotonic() + OOM_BURST_SECONDS
+        return time.monotonic() < self._oom_until
+
+    def pause_after(self, name: str, death: Death, step: int) -> float | None:
+        """Return seconds until a dead process should be started again, or None to give the agent up.
+
+        Args:
+            name: Name of the agent.
+            death: How its process died.
+            step: Training steps that it had done.
+        """
+        self.deaths[name] = death
+        pause = self._restarts.after_death(name, step, death.cause is not DeathCause.NODE)
+        if pause is not None:
+            self.restart_at[name] = time.time() + pause
+        return pause
+
+    def failure(self, name: str, phase: str, step: int) -> FailureRecord:
+        """Return the record of an agent whose process died too often."""
+        death, count = self.deaths[name], self._restarts.deaths(name)
+        times = f"; it died {count} times without gaining a training step" if count > 1 else ""
+        return FailureRecord(
+            agent=name, cause="process_died", phase=phase, step=step, type=death.cause.value,
+            message=death.text + times, file=death.file, line=death.line, traceback_file="",
+        )  # fmt: skip
+
+    def remark(self, name: str) -> str:
+        """Return a remark for the observer while an agent waits for its next process; else ""."""
+        if name not in self.restart_at:
+            return ""
+        seconds = max(0.0, self.restart_at[name] - time.time())
+        return f"is restarted in {seconds:.0f} s: {self.deaths[name].text}"
+
+    def forget(self, name: str) -> None:
+        """Drop what is known of an agent that left."""
+        for known in (self.placed, self.deaths, self.restart_at, self._handles, self._started):
+            known.pop(name, None)
+        self._restarts.forget(name)

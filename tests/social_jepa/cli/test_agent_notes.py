@@ -1,0 +1,59 @@
+import time
+
+from social_jepa.cli.agent_notes import agent_notes
+from social_jepa.records import replace
+from tests.support.statuses import AGENT, FAILURE
+
+
+def agents(*changes):
+    return [replace(AGENT, name=f"agent-{k}", checkpoint="0" * 16, **each) for k, each in enumerate(changes)]
+
+
+def test_agents_that_work_need_no_note():
+    assert agent_notes(agents({}, {"cpu_wait": 0.2})) == []
+
+
+def test_a_failure_a_wait_and_a_remark_are_one_line_each():
+    found = agents(
+        {"failure": FAILURE}, {"waiting_for": "1 GPU: a has 0 of 2 free"}, {"note": "trains alone"}
+    )
+
+    assert agent_notes(found) == [
+        "agent-0 failed: KeyError: 'boom' [/bold] [red], my.py line 12 (training, after 7 steps)",
+        "agent-1 waits for 1 GPU: a has 0 of 2 free",
+        "agent-2 trains alone",
+    ]
+
+
+def test_an_agent_that_makes_no_step_is_named_with_the_place_where_it_is():
+    found = agents({"idle_seconds": 42.4, "idle_place": "my.py line 12"}, {"idle_seconds": 60.0})
+
+    assert agent_notes(found) == [
+        "agent-0 has made no step for 42 s: it is in my.py line 12",
+        "agent-1 has made no step for 60 s",
+    ]
+
+
+def test_a_failed_agent_is_not_called_idle_as_well():
+    assert len(agent_notes(agents({"failure": FAILURE, "idle_seconds": 700.0}))) == 1
+
+
+def test_an_agent_that_answers_nobody_is_told_from_one_that_misses_one_peer():
+    now = time.time()
+    clock = time.strftime("%H:%M:%S", time.localtime(now))
+    one = agents({}, {"unanswered": {"agent-0": now}}, {})
+    all_peers = agents({}, {"unanswered": {"agent-0": now}}, {"unanswered": {"agent-0": now + 5}})
+
+    assert agent_notes(one) == [f"agent-0 has not answered agent-1 since {clock}: frames to it may be lost"]
+    assert agent_notes(all_peers) == [
+        f"agent-0 has not answered any peer since {clock}: frames to it may be lost"
+    ]
+
+
+def test_the_machine_is_called_the_bottleneck_while_agents_wait_for_cpus():
+    (line,) = agent_notes(agents({"cpu_wait": 0.82}, {"cpu_wait": 0.6}, {"cpu_wait": 0.1}))
+
+    assert line.startswith(
+        "the machine is the bottleneck: 2 of 3 agents wait for a CPU up to 82% of the time"
+    )
+    assert "agents.threads" in line

@@ -1,0 +1,51 @@
+import pytest
+
+from social_jepa.cli.errors import describe, exit_status
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime import memory
+from social_jepa.runtime.errors import NotEnoughMemoryError
+from social_jepa.runtime.memory import agent_memory, check_memory
+from social_jepa.storage.run_folder import RunFolder
+from tests.support.command import TINY, call
+
+GIB = 2**30
+
+
+def test_an_agent_needs_its_process_and_its_replay_buffer():
+    config = load_config(overrides=["training.replay_ticks=10000", "scene.frame_size=64"])
+
+    assert agent_memory(config) == memory.PROCESS_BYTES + 10000 * 64 * 64 * 3
+
+
+def test_agents_that_cannot_fit_are_refused_with_a_count_that_does():
+    config = load_config(overrides=[*TINY, "agents.count=24"])
+
+    check_memory(config, 24, 8 * GIB)
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        check_memory(config, 24, 4 * GIB)
+
+    check_memory(config, caught.value.fits, 4 * GIB)
+    assert describe(caught.value) == (
+        "24 agents need at least 6.8 GiB of memory, and 4.0 GiB can be had on this machine: set "
+        "agents.count=14 or lower, lower training.replay_ticks, or end other programs"
+    )
+    assert exit_status(caught.value) == 2
+
+
+def test_no_count_is_named_where_not_even_two_agents_fit():
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        check_memory(load_config(overrides=TINY), 2, GIB // 2)
+
+    assert "agents.count" not in describe(caught.value)
+    assert "training.replay_ticks" in describe(caught.value)
+
+
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_a_run_that_cannot_fit_leaves_no_folder(tmp_path, monkeypatch, command):
+    monkeypatch.setattr(memory, "available_memory", lambda: GIB)
+
+    said = call(command, "--out", tmp_path / "run", *TINY, "agents.count=24")
+
+    assert said.status == 2
+    assert "agents.count=3 or lower" in said.err
+    assert not RunFolder(tmp_path / "run").path.exists()
