@@ -34,31 +34,14 @@ def describe(error: Exception) -> str:
     match error:
         case TimeError():
             return f"--as-of {error}"
-        case AddressError():
-            return (
-                f"{error}: an address is written host:port, for example 10.0.0.1:6379; ray status on the "
-                "head node prints it, and without --address and RAY_ADDRESS a local Ray is started"
-            )
-        case RayUnavailableError(address=""):
-            return f"{error}; social-jepa doctor checks what it needs"
-        case NotOnClusterError():
-            return f"{error}: give this command there, with --address host:port or auto"
-        case RayUnavailableError():
-            return f"{error}; run social-jepa doctor, or check the address with ray status"
-        case LocalRayError():
-            return f"{error}; social-jepa doctor checks what it needs"
-        case AgentLostError(failure=FailureRecord(cause="process_died", type="out_of_memory")):
-            return (
-                f"{error}; lower agents.count or training.replay_ticks, or free memory and continue with "
-                "social-jepa resume"
-            )
+        case AddressError() | NotOnClusterError() | RayUnavailableError() | LocalRayError():
+            return _describe_ray_error(error)
         case AgentLostError(failure=FailureRecord(cause="process_died")):
-            return f"{error}; {hint('resume')} continues from the checkpoints"
+            return _describe_death(error)
         case NoRoomError():
             return f"{error}; lower agents.gpus or agents.count, or name a cluster with --address"
         case NotEnoughMemoryError():
-            fewer = f"set agents.count={error.fits} or lower, " if error.agents > 1 and error.fits > 1 else ""
-            return f"{error}: {fewer}lower training.replay_ticks, or end other programs"
+            return _describe_memory(error)
         case RunStoppedError():
             return f"stopped; continue with: {hint('resume', run=error.folder)}"
         case NotUpError():
@@ -79,6 +62,32 @@ def describe(error: Exception) -> str:
         case OSError():
             return _describe_os_error(error)
     return str(error)
+
+
+def _describe_ray_error(error: Exception) -> str:
+    match error:
+        case AddressError():
+            return (
+                f"{error}: an address is written host:port, for example 10.0.0.1:6379; ray status on the "
+                "head node prints it, and without --address and RAY_ADDRESS a local Ray is started"
+            )
+        case NotOnClusterError():
+            return f"{error}: give this command there, with --address host:port or auto"
+        case RayUnavailableError(address=address) if address:
+            return f"{error}; run social-jepa doctor, or check the address with ray status"
+    return f"{error}; social-jepa doctor checks what it needs"
+
+
+def _describe_death(error: AgentLostError) -> str:
+    if error.failure.type == "out_of_memory":
+        fewer = "lower agents.count or training.replay_ticks in a new run"
+        return f"{error}; {fewer}, or free memory and continue with {hint('resume')}"
+    return f"{error}; {hint('resume')} continues from the checkpoints"
+
+
+def _describe_memory(error: NotEnoughMemoryError) -> str:
+    fewer = f"set agents.count={error.fits} or lower, " if error.agents > 1 and error.fits > 1 else ""
+    return f"{error}: {fewer}lower training.replay_ticks, or end other programs"
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -374,7 +374,9 @@ class Supervisor:
 
     async def _stop(self, reason: str) -> list[str]:
         stopping = {
-            asyncio.ensure_future(handle.stop.remote()): name for name, handle in self._handles.items()
+            asyncio.ensure_future(handle.stop.remote()): name
+            for name, handle in self._handles.items()
+            if not self._processes.is_starting(name)  # else it has nothing to save, and no process perhaps
         }
         unsaved = []
         if stopping:
