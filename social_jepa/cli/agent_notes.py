@@ -28,7 +28,26 @@ def agent_notes(agents: Sequence["AgentStatus"]) -> list[str]:
         if agent.idle_seconds and not agent.failure:
             place = f": it is in {agent.idle_place}" if agent.idle_place else ""
             notes.append(f"{agent.name} has made no step for {agent.idle_seconds:.0f} s{place}")
-    return [*notes, *_unanswered(agents), *_busy(agents)]
+    return [*notes, *_silent(agents), *_unanswered(agents), *_busy(agents)]
+
+
+def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
+    """Return a line for each node, or each agent, that does not answer the supervisor."""
+    nodes: dict[str, list[AgentStatus]] = defaultdict(list)
+    for agent in agents:
+        nodes[agent.node].append(agent)
+    lines = []
+    for node, found in nodes.items():
+        silent = {agent.name: agent.silent_since for agent in found if agent.silent_since is not None}
+        if not silent:
+            continue
+        clock = time.strftime("%H:%M:%S", time.localtime(min(silent.values())))
+        names = ", ".join(silent)
+        if node and len(silent) == len(found) and len(nodes) > 1:
+            lines.append(f"node {found[0].host or node[:6]} is unreachable since {clock}: {names}")
+        else:
+            lines.append(f"{names} gave no report since {clock}")
+    return lines
 
 
 def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:

@@ -155,6 +155,10 @@ class AgentStatus(Record, frozen=True, kw_only=True):
     host: Annotated[str, Meta(description="Host name of that node; empty before its first report.")] = ""
     device: Annotated[str, Meta(description="torch device that it runs on.")]
     pid: Annotated[Count, Meta(description="Process id on its node; 0: no process.")]
+    silent_since: Annotated[
+        float | None,
+        Meta(description="Since when its supervisor gets no report, in seconds since 1970; null: it does."),
+    ] = None
     unsaved: Annotated[
         tuple[UnsavedRecord, ...],
         Meta(description="What of it could not be written yet; it is tried again. Empty: all is written."),

@@ -105,6 +105,7 @@ class Observations:
             idle_place=f"{activity.file} line {activity.line}" if activity.file else "",
             cpu_wait=activity.cpu_wait, versions=self.versions.get(name, {}),
             unanswered=self._unanswered(current.unanswered) if current else {}, unsaved=self.unsaved(name),
+            silent_since=self.outages.get(name),
         )  # fmt: skip
 
     def unsaved(self, name: str) -> tuple[UnsavedRecord, ...]:
@@ -124,8 +125,7 @@ class Observations:
         return {peer: when for peer, when in since.items() if time.time() - when > ANSWER_SECONDS}
 
     def _note(self, name: str, remark: str) -> str:
-        report, since = self.reports.get(name), self.outages.get(name)
-        outage = f"has not answered its supervisor for {time.time() - since:.0f} s" if since else ""
+        report = self.reports.get(name)
         unequal = differences(process_versions(), self.versions.get(name, process_versions()))
         versions = f"runs other versions than its supervisor: {unequal}" if unequal else ""
-        return "; ".join(filter(None, (report.note if report else "", versions, outage, remark)))
+        return "; ".join(filter(None, (report.note if report else "", versions, remark)))

@@ -142,6 +142,7 @@ class BatchRun:
         with contextlib.suppress(ClusterError):  # it has ended
             found.control.call("end")
         found.control.disown()
+        found.control.disown()
         if found.local_ray is not None:
             found.local_ray.stop()
 

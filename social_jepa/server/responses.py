@@ -49,6 +49,7 @@ class AgentView(Record, frozen=True, kw_only=True):
     failure: FailureRecord | None = None
     note: str = ""
     unsaved: tuple[UnsavedRecord, ...] = ()
+    silent_since: float | None = None
     settled: bool = False
     checkpoint: str = ""
     node: str = ""
@@ -82,6 +83,7 @@ class AgentView(Record, frozen=True, kw_only=True):
         """Return the view of an agent whose simulation is up."""
         keys = (
             "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "unsaved",
+            "silent_since",
             "settled", "checkpoint", "node", "host", "device", "pid", "idle_seconds", "idle_place",
             "cpu_wait", "versions", "unanswered",
         )  # fmt: skip

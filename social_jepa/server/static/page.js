@@ -86,6 +86,7 @@ function failureText({ cause, type, message, file, line, phase, step, traceback_
 
 function note(agent) {
   if (agent.failure) return failureText(agent.failure);
+  if (agent.silent_since) return `gave no report since ${new Date(1000 * agent.silent_since).toLocaleTimeString()}`;
   if (agent.unsaved.length) return agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`).join("; ");
   if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
   if (agent.idle_seconds) return `no step for ${Math.round(agent.idle_seconds)} s${agent.idle_place ? `, in ${agent.idle_place}` : ""}`;

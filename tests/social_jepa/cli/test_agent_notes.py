@@ -57,3 +57,17 @@ def test_the_machine_is_called_the_bottleneck_while_agents_wait_for_cpus():
         "the machine is the bottleneck: 2 of 3 agents wait for a CPU up to 82% of the time"
     )
     assert "agents.threads" in line
+
+
+def test_a_node_whose_agents_are_all_silent_is_unreachable():
+    since = time.mktime((2026, 11, 28, 12, 3, 10, 0, 0, -1))
+    lost = {"node": "b", "host": "h2", "silent_since": since}
+    here = {"node": "a", "host": "h1"}
+
+    assert agent_notes(agents(here, lost, lost)) == [
+        "node h2 is unreachable since 12:03:10: agent-1, agent-2"
+    ]
+    assert agent_notes(agents(here, lost, {**lost, "silent_since": None})) == [
+        "agent-1 gave no report since 12:03:10"
+    ]
+    assert agent_notes(agents(lost)) == ["agent-0 gave no report since 12:03:10"]  # the only node

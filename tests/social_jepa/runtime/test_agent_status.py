@@ -1,6 +1,8 @@
 import time
 from dataclasses import replace
 
+import pytest
+
 from agents.activity import Activity
 from agents.common.versions import process_versions
 from agents.protocol.events import AgentEvents
@@ -55,7 +57,7 @@ def test_other_versions_an_outage_and_a_failure_are_part_of_the_status():
     status = found.status(MEMBER, 1, "", "")
 
     assert "runs other versions than its supervisor: torch 0.1 (here " in status.note
-    assert "has not answered its supervisor for 12 s" in status.note
+    assert time.time() - status.silent_since == pytest.approx(12, abs=5)
     assert status.failure == FAILURE
     found.receive("agent-0", REPORT)
     assert "has not answered" not in found.status(MEMBER, 1, "", "").note
