@@ -134,6 +134,8 @@ class ControlServer:
             logger.warning("refused a request at the control socket: %s", error)
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             self._connections.discard(task)
             if is_owner and self._owner_left is not None and not self._closed:
                 logger.warning("the process that owns this run has ended")
