@@ -49,6 +49,17 @@ class Target:
         self.owner_left.set()
 
 
+async def close(server):
+    """Close a server, and let the tasks of connections that it has just accepted end."""
+    await server.close()
+    await asyncio.sleep(0)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)
+
+
 @pytest.fixture
 def served(tmp_path):
     """Serve a target on the event loop of another thread; yield it and a client."""
@@ -59,7 +70,7 @@ def served(tmp_path):
     server = ControlServer(path, {name: getattr(target, name) for name in ("add", "refuse", "fail", "hang")})
     asyncio.run_coroutine_threadsafe(server.start(target.leave), loop).result(10)
     yield target, ControlClient(path)
-    asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(close(server), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
