@@ -240,7 +240,7 @@ def shades() -> str:
     """Return a legend of the arrows of the graph."""
     kinds = [
         *((f"q{index}", text) for index, text in enumerate(SHADES)),
-        *((status, status) for status in (Status.REFUSED, Status.FAILED)),
+        *((status, status) for status in (Status.STALE, Status.REFUSED, Status.FAILED)),
     ]
     arrow = '<g class="edge {}"><path d="M1,5H25" stroke-width="4"/></g>'
     sample = f'<svg viewBox="0 0 26 10" aria-hidden="true">{arrow}</svg>'

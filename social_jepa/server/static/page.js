@@ -125,7 +125,10 @@ function showAgents() {
     put(figure.querySelector("span"), agent.phase);
     figure.querySelector("img").alt = `view of ${agent.name}`;
   });
-  rowsOf($("losses"), state.agents.filter((agent) => agent.joined), lossFigure, showLoss);
+  rowsOf($("losses"), state.agents.filter((agent) => agent.joined), lossFigure, (figure, agent) => {
+    figure.dataset.of = `${agent.phase} ${agent.step} ${agent.checkpoint} ${agent.phase === "distilling" ? Date.now() : ""}`;
+  });
+  drawLosses();
   const published = state.agents.filter((agent) => agent.published_at);
   options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "none: it trains alone" })]);
   const fields = $("query").elements;
@@ -149,19 +152,25 @@ function agentRow(agent) {
 
 const camera = (agent) =>
   element("figure", {}, element("img", { className: "pixels", width: 96, height: 96 }), element("figcaption", {}, element("b", { textContent: agent.name }), element("span")));
-const lossFigure = (agent) => element("figure", {}, element("img", { alt: `Loss of ${agent.name} by training step` }), element("figcaption", { textContent: agent.name }));
 
-// A plot is drawn again while its agent trains; all plots together at most once a second.
-function showLoss(figure, agent) {
-  const now = `${agent.phase} ${agent.step} ${agent.checkpoint}`;
-  const pause = 1000 * Math.max(5, state.agents.length);
-  const image = figure.querySelector("img");
-  const loading = image.getAttribute("src") && !image.complete;
-  if (agent.name === state.leaving || (figure.dataset.of === now && agent.phase !== "distilling")) return;
-  if (loading || Date.now() - Number(figure.dataset.drawn ?? 0) < pause) return;
-  figure.dataset.of = now;
-  figure.dataset.drawn = Date.now();
-  image.src = `api/agents/${place(agent.name)}/loss.svg?version=${Date.now()}`;
+function lossFigure(agent) {
+  const image = element("img", { alt: `Loss of ${agent.name} by step` });
+  for (const type of ["load", "error"]) image.addEventListener(type, drawLosses);
+  return element("figure", {}, image, element("figcaption", { textContent: agent.name }));
+}
+
+// One plot is drawn at a time, so that camera views, which the same thread of the server renders, come in between.
+function drawLosses() {
+  const figures = [...$("losses").children];
+  const loading = (image) => image.getAttribute("src") && !image.complete;
+  if (figures.some((figure) => loading(figure.querySelector("img")))) return;
+  const age = (figure) => Date.now() - Number(figure.dataset.at ?? 0);
+  const due = figures.filter(({ dataset }) => dataset.of !== dataset.drawn && dataset.name !== state.leaving);
+  const [oldest] = due.sort((one, other) => age(other) - age(one));
+  if (!oldest || age(oldest) < 1000 * Math.max(5, figures.length)) return;
+  oldest.dataset.drawn = oldest.dataset.of;
+  oldest.dataset.at = Date.now();
+  oldest.querySelector("img").src = `api/agents/${place(oldest.dataset.name)}/loss.svg?version=${oldest.dataset.at}`;
 }
 
 async function refresh() {

@@ -14,9 +14,11 @@ from schemathesis.config import SchemathesisConfig
 
 from social_jepa.server.auth import Access
 from tests.support.servers import client_of, copy_run, running
+from tests.support.simulations import up
 
 TOKEN = "a-token-of-twenty-signs"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+POSE = "0.5,3.2,4.8,95,-35"
 EXAMPLES = 5  # requests for each operation and each mode
 NAMES = ("agent-0", "agent-1")  # agents whose edges are accepted
 KNOWN = dict.fromkeys(("name", "source", "from", "agent"), NAMES[0]) | dict.fromkeys(
@@ -25,6 +27,7 @@ KNOWN = dict.fromkeys(("name", "source", "from", "agent"), NAMES[0]) | dict.from
 # A schema cannot say which poses see the scene, which times have passed, or how long an agent's vectors are.
 CONFIG = {
     "generation": {"database": "none"},
+    "request-timeout": 120.0,  # seconds: an agent is added once its process has started
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 304, 404, 409, 422]}},
 }
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -105,6 +108,40 @@ def test_with_a_token_its_scheme_is_described_and_every_operation_but_one_needs_
         for operation in methods.values():
             assert "401" in operation["responses"]
             assert (operation.get("security") == []) == (path == "/healthz")
+
+
+@pytest.fixture(scope="module")
+def simulation(ray_local, tmp_path_factory):
+    """A simulation that is up, with two agents."""
+    started = up(tmp_path_factory.mktemp("openapi-up") / "run", ray_local)
+    try:
+        yield started
+    finally:
+        started.down()
+
+
+@pytest.mark.ray
+def test_a_simulation_that_is_up_is_changed_as_described(simulation):
+    with running(simulation.folder) as address:
+        operations = load(address)
+        add, agent = operations["POST /api/agents"], "/api/agents/{name}"
+        read, move, remove = (operations[f"{method} {agent}"] for method in ("GET", "PATCH", "DELETE"))
+        guest, member = {"name": "guest"}, {"name": NAMES[0]}
+        cases = [
+            (add.Case(body=guest, media_type="application/json"), 201),
+            (read.Case(path_parameters=guest), 200),
+            (add.Case(body=guest, media_type="application/json"), 409),
+            (move.Case(path_parameters=member, body={"pose": POSE}, media_type="application/json"), 200),
+            (remove.Case(path_parameters=guest), 204),
+            (remove.Case(path_parameters=guest), 404),
+        ]
+        for case, status in cases:
+            assert case.call_and_validate().status_code == status, (case.operation.label, status)
+        for operation in (add, move, remove):
+            check(operation, GenerationMode.NEGATIVE, examples=3)
+        for operation in (move, remove):  # of agents that do not exist
+            check(operation, GenerationMode.POSITIVE, examples=3)
+    assert [agent.name for agent in simulation.status()] == list(NAMES)
 
 
 @pytest.fixture(scope="module")
