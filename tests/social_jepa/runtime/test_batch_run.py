@@ -270,6 +270,7 @@ def test_an_error_in_a_custom_model_ends_the_run_with_its_class_step_file_and_li
     assert [event["failure"]["type"] for event in events if event["agent"] == found[1]] == ["SystemExit"]
 
 
+@pytest.mark.timeout(900)  # eight processes start, one after the other
 def test_a_custom_model_that_ends_its_process_again_and_again_is_named_with_its_exit_code(
     ray_local, tmp_path
 ):
