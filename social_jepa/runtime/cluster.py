@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 import ray
+import ray._private.services as services
 from ray._private.state import actors, available_resources_per_node
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -88,13 +89,17 @@ def check_address(address: str) -> None:
     """Raise an error if a simulation cannot be started at an address.
 
     Raises:
-        NotOnClusterError: It is one of Ray Client.
-        AddressError: Nothing listens there; Ray itself would retry for minutes.
+        NotOnClusterError: It is one of Ray Client, or this machine is no node of a cluster.
+        AddressError: Nothing listens there. For either, Ray itself would retry for minutes.
     """
     if address.startswith("ray://"):
-        raise NotOnClusterError(address)
-    if address not in ("auto", "local") and not is_listening(address, CONNECT_TIMEOUT):
+        raise NotOnClusterError(address, "not through Ray Client")
+    if address in ("auto", "local"):
+        return
+    if not is_listening(address, CONNECT_TIMEOUT):
         raise AddressError(address)
+    if not services.find_node_ids():
+        raise NotOnClusterError(address, "and no node of Ray runs on this machine")
 
 
 def connect(address: str, private: bool = False) -> str:
@@ -105,7 +110,7 @@ def connect(address: str, private: bool = False) -> str:
         private: Whether it is one that `start_local_ray` started.
 
     Raises:
-        NotOnClusterError: The address is one of Ray Client.
+        NotOnClusterError: This machine is no node of the cluster.
         AddressError: Nothing listens at the address.
         RayImportedFirstError: Ray would upload the current folder.
         RayUnavailableError: Ray does not answer.

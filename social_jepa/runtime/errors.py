@@ -29,18 +29,20 @@ class AddressError(ValueError):
 
 @dataclass(eq=False, repr=False)
 class NotOnClusterError(ValueError):
-    """An address of Ray Client, through which a program works on a cluster from outside.
+    """A simulation that should be started from a machine that is not of its cluster.
 
     Attributes:
-        address: ray://host:port as it was given.
+        address: Address of the cluster as it was given.
+        reason: How the machine is known not to be one of it.
     """
 
     address: str
+    reason: str
 
     def __str__(self) -> str:
         return (
             f"{self.address}: a simulation is started on a machine of its cluster, where its supervisor and "
-            "its run folder are, not through Ray Client"
+            f"its run folder are, {self.reason}"
         )
 
 

@@ -82,7 +82,8 @@ def test_an_address_where_nothing_listens_is_refused_before_ray_connects(address
         assert error.value.address == address
 
 
-def test_an_address_where_a_port_is_open_passes():
+def test_an_address_where_a_port_is_open_passes_on_a_machine_with_a_node(monkeypatch):
+    monkeypatch.setattr(cluster.services, "find_node_ids", lambda: {"ab" * 28})
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         cluster.check_address(f"127.0.0.1:{server.getsockname()[1]}")
     cluster.check_address("auto")
@@ -142,7 +143,7 @@ def test_a_supervisor_starts_on_the_machine_of_the_run_folder_and_on_no_other(mo
 def test_an_address_of_ray_client_is_refused_before_there_is_a_folder(tmp_path):
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = f"ray://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(NotOnClusterError, match="started on a machine of its cluster"):
+        with pytest.raises(NotOnClusterError, match="not through Ray Client"):
             cluster.check_address(address)
         said = call("up", "--out", tmp_path / "run", "--address", address)
 
@@ -150,6 +151,14 @@ def test_an_address_of_ray_client_is_refused_before_there_is_a_folder(tmp_path):
     assert f"{address}: a simulation is started on a machine of its cluster" in said.err
     assert "give this command there" in said.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_machine_that_is_no_node_is_told_so_before_ray_tries_for_minutes(monkeypatch):
+    monkeypatch.setattr(cluster.services, "find_node_ids", set)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(NotOnClusterError, match="no node of Ray runs on this machine"):
+            cluster.check_address(address)
 
 
 @pytest.fixture
