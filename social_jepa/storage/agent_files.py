@@ -1,5 +1,6 @@
 """Files of agents in a run folder, for agents on machines that do not see it."""
 
+import logging
 import os
 import secrets
 import threading
@@ -9,6 +10,8 @@ from agents.common.files import write_atomically
 from agents.file_transfer import CHUNK_BYTES, FILES, FOLDER_ID, AgentFiles, FileChunk, StoredFile, describe
 from social_jepa.storage.run_folder import RunFolder
 
+logger = logging.getLogger(__name__)
+
 
 class AgentFileStore:
     """Write and read the files of agents on the machine where the run folder is.
@@ -17,15 +20,14 @@ class AgentFileStore:
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        """Give the run folder a new id.
-
-        Raises:
-            OSError: The folder cannot be written.
-        """
+        """Give the run folder a new id; while it cannot be written, no agent takes a folder for it."""
         self._folder = folder
         self._id = secrets.token_hex(16)  # a new one each time, which no copy of the folder can hold
         self._guards: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # one for each agent
-        write_atomically(folder.path / FOLDER_ID, self._id.encode())
+        try:
+            write_atomically(folder.path / FOLDER_ID, self._id.encode())
+        except OSError as error:  # agents then send their files, which may be written later
+            logger.warning("%s cannot be written: %s", error.filename, error.strerror)
 
     def locate(self, name: str) -> AgentFiles:
         """Return where the run folder is and what it holds of an agent."""

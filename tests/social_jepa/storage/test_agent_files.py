@@ -86,3 +86,12 @@ def test_a_copy_of_the_run_folder_is_not_taken_for_it_after_the_next_start(store
     assert not located.visible()
     (tmp_path / "run" / FOLDER_ID).write_text(copied)
     assert not again.visible()
+
+
+def test_a_folder_that_cannot_be_written_is_visible_to_no_agent_and_stops_no_supervisor(tmp_path, caplog):
+    (tmp_path / "run").write_text("a file in place of the folder: not even root can write into it")
+    located = AgentFileStore(RunFolder(tmp_path / "run")).locate("agent-0")
+
+    assert not located.visible()
+    assert located.stored == {}
+    assert "cannot be written" in caplog.text
