@@ -20,6 +20,7 @@ from social_jepa.cli.options import (
     Out,
     RunPath,
     Settings,
+    cluster_address,
     is_quiet,
     new_run,
     print_json,
@@ -85,7 +86,7 @@ def run(
 @app.command()
 def resume(
     run: RunPath = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped, or bring a simulation up again, from the agents' checkpoints."""
@@ -93,7 +94,7 @@ def resume(
     from social_jepa.runtime.simulation import was_simulation
     from social_jepa.storage.run_folder import find
 
-    folder = find(run)
+    folder, address = find(run), cluster_address(address)
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return

@@ -65,16 +65,26 @@ def new_run(
     resolved = load_config(config, settings or [], QUICK if quick else None)
     for risk in resolved.collapse_risks():
         logger.warning("%s", risk)
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address:
-        from social_jepa.runtime.cluster import check_address
-
-        check_address(address)  # before there is a folder
+    address = cluster_address(address)  # before there is a folder
     check_before_start(resolved, address)
     try:
         return create(resolved, out), address
     except RunFolderExistsError as error:
         raise CommandError(f"{error.path} exists already: choose another --out{error.hint}") from error
+
+
+def cluster_address(address: str | None) -> str | None:
+    """Return the address of the Ray cluster to join, by default RAY_ADDRESS; None: start a local Ray.
+
+    Raises:
+        AddressError, NotOnClusterError: No simulation can be started there from this machine.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    if address:
+        from social_jepa.runtime.cluster import check_address
+
+        check_address(address)
+    return address
 
 
 def print_json(document: Any) -> None:

@@ -79,7 +79,7 @@ class BatchRun:
         """Run, write the graph to the run folder and return it.
 
         Args:
-            address: Ray cluster to join; default: RAY_ADDRESS, else a local Ray is started.
+            address: Ray cluster to join; default: a local Ray is started.
 
         Raises:
             AddressError, ClusterError: Ray does not answer.

@@ -236,3 +236,11 @@ def test_a_new_run_is_warned_of_settings_that_leave_nothing_against_collapse(her
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "model.sigreg=0 leaves no term against collapse" in caplog.text
+
+
+def test_resume_joins_the_cluster_of_the_environment_as_run_and_up_do(small_run, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    said = call("resume", small_run.folder.path)
+
+    assert said.status == 2
+    assert "no Ray cluster answers at 127.0.0.1:9" in said.err
