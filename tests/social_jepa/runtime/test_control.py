@@ -49,31 +49,26 @@ class Target:
         self.owner_left.set()
 
 
-async def close(server):
-    """Close a server, and let the tasks of connections that it has just accepted end."""
+async def serve(server, target, ready, over):
+    """Serve until a thread says that it is over."""
+    await server.start(target.leave)
+    ready.set()
+    await asyncio.to_thread(over.wait)
     await server.close()
-    await asyncio.sleep(0)
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.sleep(0)
 
 
 @pytest.fixture
 def served(tmp_path):
     """Serve a target on the event loop of another thread; yield it and a client."""
     target, path = Target(), socket_path(tmp_path)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
     server = ControlServer(path, {name: getattr(target, name) for name in ("add", "refuse", "fail", "hang")})
-    asyncio.run_coroutine_threadsafe(server.start(target.leave), loop).result(10)
+    ready, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(serve(server, target, ready, over)))
+    thread.start()
+    assert ready.wait(20)
     yield target, ControlClient(path)
-    asyncio.run_coroutine_threadsafe(close(server), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
+    over.set()
     thread.join()
-    loop.close()
     assert not path.exists()
 
 
