@@ -35,8 +35,8 @@ SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock;
 TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
 CLOSE_TIMEOUT = 45.0  # seconds in which the last checkpoint should reach the supervisor
 # Added to the niceness of the training thread, so that threads that reply run first. More takes the agent's
-# share from it where other programs run: under a load of 25 on two CPUs, 10 left a fifth of the steps of 0 to
-# 5 took, and replies came no earlier than at 0.
+# share from it where other programs run: under a load of about 25 on two CPUs it made 9 to 10 steps/s at 10,
+# and 38 to 53 at 0 to 5. The median reply took 0.2 ms at 0, 1.5 ms at 2 and 3 ms at 10.
 NICENESS = 2
 
 
