@@ -30,6 +30,9 @@ MARK = "SOCIAL_JEPA_CLUSTER_NODE"  # environment variable of every process of th
 MARK_FILE = Path(__file__).resolve().parents[1] / ".cluster-node"  # its value while the node is up
 TRIES = 3  # of starting Ray
 STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL, and after SIGKILL
+# as Ray's launcher, which has installed everything on these machines over SSH
+SSH_OPTIONS = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR")
+SSH_OPTIONS += ("-oBatchMode=yes", "-oConnectTimeout=10")
 STOP_COMMAND = "cd ~/social-jepa && .venv/bin/python scripts/cluster_node.py stop"
 
 
@@ -119,8 +122,7 @@ def stop_all(cluster_file: Path) -> int:
 def ssh_command(auth: dict[str, str], host: str) -> list[str]:
     """Return the command that stops the node of a machine, with the user and the key of cluster.yaml."""
     key = ["-i", str(Path(auth["ssh_private_key"]).expanduser())] if "ssh_private_key" in auth else []
-    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "StrictHostKeyChecking=accept-new"]
-    return ["ssh", *options, *key, f"{auth['ssh_user']}@{host}", STOP_COMMAND]
+    return ["ssh", *SSH_OPTIONS, *key, f"{auth['ssh_user']}@{host}", STOP_COMMAND]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,7 @@ EVIDENCE = ROOT / "evidence"
 DEMO = EVIDENCE / "demo"
 BENCH = EVIDENCE / "bench.json"
 SOAK = EVIDENCE / "soak.json"
+CLUSTER = EVIDENCE / "cluster.json"
 EXAMPLE = ROOT / "examples" / "custom_world_model.py"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -67,13 +68,23 @@ def bench_block() -> str:
 
 
 def soak_block() -> str:
-    """Return the soak benchmarks as a table, each value in one cell with its reference."""
-    document = json.loads(SOAK.read_text(encoding="utf-8"))
+    """Return the soak benchmarks as a table."""
+    return _measured(SOAK)
+
+
+def cluster_block() -> str:
+    """Return the benchmark of three hosts as a table."""
+    return _measured(CLUSTER)
+
+
+def _measured(path: Path) -> str:
+    """Return benchmarks as a table, each value in one cell with its reference."""
+    document = json.loads(path.read_text(encoding="utf-8"))
     rows = ["| metric | threshold | measured | met |", "|---|---|---|---|"]
     for metric in document["metrics"]:
-        measured = (
-            f"{_with_unit(metric, 'value')} ({metric['reference']}: {_with_unit(metric, 'reference_value')})"
-        )
+        measured = _with_unit(metric, "value")
+        if metric["reference"]:
+            measured += f" ({metric['reference']}: {_with_unit(metric, 'reference_value')})"
         cells = metric["name"], _threshold(metric["threshold"]), measured, _met(metric["met"])
         rows.append(f"| {' | '.join(cells)} |")
     rows += [f"| {name} | | failed | **no** |" for name in document["failed"]]
@@ -249,7 +260,12 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"highlights": highlights_block},
     "docs/tutorial.md": {"demo": demo_block},
     "docs/how_to/model.md": {"example": example_block},
-    "docs/results.md": {"experiments": experiments_block, "bench": bench_block, "soak": soak_block},
+    "docs/results.md": {
+        "experiments": experiments_block,
+        "bench": bench_block,
+        "soak": soak_block,
+        "cluster": cluster_block,
+    },
     "docs/reference/settings.md": {"settings": settings_block},
 }  # by file, the blocks between <!-- name --> marks
 
@@ -271,6 +287,7 @@ def main() -> None:
         "--soak", type=Path, nargs="+",
         help="output of python -m benchmarks --soak --json, and later runs of single benchmarks",
     )  # fmt: skip
+    parser.add_argument("--cluster", type=Path, help="output of python -m benchmarks three_hosts --json")
     chosen = parser.parse_args()
     DEMO.mkdir(parents=True, exist_ok=True)
     if chosen.run:
@@ -278,6 +295,8 @@ def main() -> None:
         render_png(chosen.run / "graph.svg", DEMO / "graph.png")
     if chosen.bench:
         shutil.copyfile(chosen.bench, BENCH)
+    if chosen.cluster:
+        shutil.copyfile(chosen.cluster, CLUSTER)
     if chosen.soak:
         SOAK.write_text(json.dumps(merged(chosen.soak), indent=2) + "\n", encoding="utf-8")
     for file in BLOCKS:

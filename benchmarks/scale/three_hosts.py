@@ -5,6 +5,7 @@ the run folder; the agents of the others send it their files.
 """
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import BenchmarkError, Effort, Metric, at_least, at_most, log
-from benchmarks.hosts import Hosts, cluster_file, hosts_up, launcher
+from benchmarks.hosts import ROOT, Hosts, cluster_file, hosts_up, launcher
 from benchmarks.soak.common import TOY
 
 HOSTS, AGENTS = 3, 3
@@ -93,7 +94,7 @@ def bring_up(hosts: Hosts) -> list[Metric]:
     began = time.perf_counter()
     launcher(hosts, "ray", "up", "--yes", file)
     head = time.perf_counter() - began
-    while (joined := nodes(hosts)) < HOSTS and time.perf_counter() - began < 2 * TIMEOUT:
+    while (joined := len(nodes(hosts))) < HOSTS and time.perf_counter() - began < 2 * TIMEOUT:
         time.sleep(10.0)  # each look starts a process that joins
     every = time.perf_counter() - began
     return [
@@ -103,14 +104,28 @@ def bring_up(hosts: Hosts) -> list[Metric]:
     ]
 
 
-def nodes(hosts: Hosts) -> int:
-    """Return how many nodes of the cluster are alive."""
+def nodes(hosts: Hosts) -> dict[str, str]:
+    """Return the addresses of the nodes that are alive, by id; none while the cluster does not answer."""
     script = (
-        "import ray; ray.init('auto', logging_level='ERROR', log_to_driver=False); "
-        "print(sum(node['Alive'] for node in ray.nodes()))"
+        "import json, ray; ray.init('auto', logging_level='ERROR', log_to_driver=False); "
+        "print(json.dumps({n['NodeID']: n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']}))"
     )
     done = hosts.shell(1, f'RAY_AUTH_MODE=token python -c "{script}"', check=False)
-    return int(done.stdout.split()[-1]) if done.returncode == 0 else 0
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+    return found
+
+
+def agents_on(hosts: Hosts, number: int, agents: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the names of the agents on a host.
+
+    Raises:
+        BenchmarkError: There are none: nothing would be measured.
+    """
+    known = nodes(hosts)
+    found = [name for name, agent in agents.items() if known.get(agent["node"]) == hosts.address(number)]
+    if not found:
+        raise BenchmarkError(f"no agent runs on host {number}")
+    return found
 
 
 def batch_run(hosts: Hosts, settings: str) -> list[Metric]:
@@ -158,67 +173,74 @@ def start_simulation(simulation: Simulation, settings: str) -> list[Metric]:
 
 def cut_link(simulation: Simulation) -> list[Metric]:
     """Cut the link of host 2 for a while; its agents come back with what they had sent."""
-    before = steps(simulation.agents())
+    before = simulation.agents()
+    lost = agents_on(simulation.hosts, 2, before)
     with simulation.hosts.cut(2):
         began = time.perf_counter()
         asking, _ = timed(lambda: simulation.command("status", "--json", "--run", simulation.run))
         time.sleep(max(0.0, CUT_SECONDS - (time.perf_counter() - began)))
-    seconds = simulation.wait(lambda agents: settled(agents) and recovered(agents, before), "the cut link")
+    seconds = simulation.wait(lambda agents: recovered(agents, before, lost), "the cut link")
+    title = f"link cut for {CUT_SECONDS:g} s"
     return [
-        Metric("link cut: status answers", asking, "s", "", float("nan"), at_most(MAX_STATUS_SECONDS)),
+        Metric(f"{title}: status answers", asking, "s", "", float("nan"), at_most(MAX_STATUS_SECONDS)),
         Metric(
-            f"link cut for {CUT_SECONDS:g} s: from its mending until all agents have their edges and steps",
-            seconds, "s", "", float("nan"), at_most(TIMEOUT),
+            f"{title}, agents behind it: {len(lost)}; "
+            "from its mending until all have their edges and steps again",
+            seconds, "s", "", float("nan"),
         ),
+        lost_steps(title, simulation, before, lost),
     ]  # fmt: skip
 
 
-def recovered(agents: dict[str, dict[str, Any]], before: dict[str, int]) -> bool:
-    """Return whether every agent runs and is at least where it was."""
-    now = steps(agents)
-    return all(now.get(name, -1) >= step for name, step in before.items())
+def recovered(
+    agents: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]], lost: Iterable[str]
+) -> bool:
+    """Return whether lost agents have started again, and all are settled and at least where they were."""
+    now, then = steps(agents), steps(before)
+    return (
+        settled(agents)
+        and all(now.get(name, -1) >= step for name, step in then.items())
+        and all(agents[name]["incarnation"] > before[name]["incarnation"] for name in lost)
+    )
 
 
 def lose_host(simulation: Simulation) -> list[Metric]:
     """Kill host 3; its agents come back on the others."""
     before = simulation.agents()
+    lost = agents_on(simulation.hosts, 3, before)
     simulation.hosts.kill(3)
-    moved = {"count": 0, "lost": 0}
-
-    def all_back(agents: dict[str, dict[str, Any]]) -> bool:
-        restarted = [name for name in before if agents[name]["incarnation"] > before[name]["incarnation"]]
-        moved["count"] = max(moved["count"], len(restarted))
-        return settled(agents) and recovered(agents, steps(before))
-
-    seconds = simulation.wait(all_back, "the lost host")
-    restarts = resumed_steps(simulation)
-    lost = [before[name]["progress"]["step"] - restarts[name] for name in restarts if name in before]
+    seconds = simulation.wait(lambda agents: recovered(agents, before, lost), "the lost host")
     return [
         Metric(
-            "host killed: until all agents have their edges and at least their steps again",
-            seconds, "s", "agents on it", moved["count"], at_most(TIMEOUT),
+            f"host killed, agents on it: {len(lost)}; until all have their edges and steps again",
+            seconds, "s", "", float("nan"),
         ),
-        Metric(
-            "host killed: most steps trained again by an agent", max([0, *lost]), "steps",
-            "steps that it had", max(steps(before).values()), at_most(0.5, of_ratio=True),
-        ),
+        lost_steps("host killed", simulation, before, lost),
     ]  # fmt: skip
 
 
-def resumed_steps(simulation: Simulation) -> dict[str, int]:
-    """Return the step at which each agent that started again continued, from its log in the run folder."""
+def lost_steps(
+    title: str, simulation: Simulation, before: dict[str, dict[str, Any]], lost: Iterable[str]
+) -> Metric:
+    """Return the most steps that a lost agent has to train again, as of the status before."""
     command = f"grep -H 'resumes from checkpoint' {simulation.run}/logs/agent-*.log"
     lines = simulation.hosts.shell(1, command, check=False).stdout.splitlines()
-    return {Path(line.split(":")[0]).stem: int(line.split()[-1]) for line in lines}
+    newest = {Path(line.split(":")[0]).stem: int(line.split()[-1]) for line in lines}
+    worst = max(lost, key=lambda name: steps(before)[name] - newest.get(name, 0))
+    had = steps(before)[worst]
+    return Metric(
+        f"{title}: most steps that an agent trained again", max(0, had - newest.get(worst, 0)), "steps",
+        "steps that it had", had, at_most(0.5, of_ratio=True),
+    )  # fmt: skip
 
 
 def resume_on_the_rest(simulation: Simulation) -> list[Metric]:
     """Measure `down` and `resume` with one host less."""
-    before = steps(simulation.agents())
+    before = simulation.agents()
     downing, _ = timed(lambda: simulation.command("down", "--run", simulation.run))
     began = time.perf_counter()
     simulation.command("resume", simulation.run)
-    simulation.wait(lambda agents: settled(agents) and recovered(agents, before), "the resumed simulation")
+    simulation.wait(lambda agents: recovered(agents, before, before), "the resumed simulation")
     seconds = time.perf_counter() - began
     answered = query("resume on the rest", simulation)
     simulation.command("down", "--run", simulation.run)
@@ -230,14 +252,23 @@ def resume_on_the_rest(simulation: Simulation) -> list[Metric]:
 
 
 def stop_cluster(hosts: Hosts) -> list[Metric]:
-    """Stop the cluster; another program's processes on the same machines stay."""
-    hosts.shell(2, "setsid sleep 100000 >/dev/null 2>&1 & echo $! > other")
-    script = Path("scripts") / "cluster_node.py"
-    done = hosts.shell(1, f"python social-jepa/{script} stop")
-    log(f"  host 1: {done.stdout.strip()}")
-    log(f"  host 2: {hosts.shell(2, f'python social-jepa/{script} stop').stdout.strip()}")
-    left = hosts.shell(2, "kill -0 $(cat other) && pgrep -c 'raylet|gcs_server'", check=False).stdout
-    return [Metric("stop: processes of Ray left", float(left or "nan"), "", "", float("nan"), at_most(0))]
+    """Stop the cluster; another Ray on host 2 stays up, and host 3 cannot be reached any more."""
+    other = "ray start --head --port=7000 --include-dashboard=false --num-cpus=0"
+    hosts.shell(2, f"RAY_AUTH_MODE=disabled {other}")
+    seconds, done = timed(lambda: launcher(hosts, *stop_all(hosts), check=False))
+    log("\n".join(f"  {line}" for line in done.splitlines()))
+    left = [int(hosts.shell(number, "pgrep -c raylet", check=False).stdout) for number in (1, 2)]
+    return [
+        Metric("stop-all: raylets left of the cluster", sum(left) - 1, "", "", float("nan"), at_most(0)),
+        Metric("stop-all: raylets left of another Ray on host 2", left[1], "", "", float("nan"), at_least(1)),
+        Metric("stop-all, one host not reachable", seconds, "s", "", float("nan")),
+    ]
+
+
+def stop_all(hosts: Hosts) -> tuple[str, ...]:
+    """Return the command that stops the cluster."""
+    script = str(ROOT / "scripts" / "cluster_node.py")
+    return sys.executable, script, "stop-all", str(hosts.folder / "cluster.yaml")
 
 
 def metrics(effort: Effort) -> list[Metric]:

@@ -97,7 +97,10 @@ def test_scale_and_soak_benchmarks_run_only_on_request():
     soak = [name for name, each in BENCHMARKS.items() if each.group == "soak"]
 
     assert select([], full=False) == speed
-    assert select([], full=True) == [name for name in BENCHMARKS if name not in soak]
+    named = [name for name, each in BENCHMARKS.items() if each.by_name]
+    assert named == ["three_hosts"]
+    assert select([], full=True) == [name for name in BENCHMARKS if name not in [*soak, *named]]
+    assert select(named, full=False) == named
     assert select([], full=False, soak=True) == soak
     assert select(["seeds"], full=False) == select(["seeds"], full=False, soak=True) == ["seeds"]
 
