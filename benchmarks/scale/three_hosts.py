@@ -274,9 +274,11 @@ def stop_all(hosts: Hosts) -> tuple[str, ...]:
 def metrics(effort: Effort) -> list[Metric]:
     """Bring the cluster up, use it, cut and kill parts of it."""
     settings = " ".join((*SETTINGS, *effort.settings))
-    folder = Path(tempfile.mkdtemp(prefix="sj-hosts-", dir="/var/tmp")) / "hosts"
     found: list[Metric] = []
-    with hosts_up(folder, HOSTS) as hosts:
+    with (
+        tempfile.TemporaryDirectory(prefix="sj-hosts-", dir="/var/tmp") as folder,
+        hosts_up(Path(folder) / "hosts", HOSTS) as hosts,
+    ):
         simulation = Simulation(hosts, "runs/online")
         for work in (
             lambda: bring_up(hosts), lambda: batch_run(hosts, settings),
