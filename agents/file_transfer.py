@@ -35,6 +35,7 @@ from agents.logs import LogBuffer, log_to_buffer, log_to_file
 logger = logging.getLogger(__name__)
 
 FILES = (CHECKPOINT, PUBLISHED)
+UNSENT = ".unsent"  # file of a scratch folder with files that did not reach the supervisor
 FOLDER_ID = ".folder-id"  # file of a run folder, with a text that its supervisor chose when it started
 CHUNK_BYTES = 16 * 2**20  # bytes sent at a time, so that a large model fills no object store
 RETRY_SECONDS = 2.0  # seconds between two tries to send a file
@@ -278,12 +279,17 @@ class ScratchFolder:
             root = Path(tempfile.mkdtemp(prefix="social-jepa-"))
         for left in root.iterdir():
             with contextlib.suppress(Timeout, OSError):
-                if time.time() - left.stat().st_mtime > MIN_AGE_SECONDS:
+                if time.time() - left.stat().st_mtime > MIN_AGE_SECONDS and not (left / UNSENT).exists():
                     with FileLock(left / ".lock", timeout=0):
                         shutil.rmtree(left, ignore_errors=True)
         self.path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
         self._lock = FileLock(self.path / ".lock", thread_local=False)
         self._lock.acquire()
+
+    def keep(self) -> None:
+        """Have it stay: it holds what the supervisor has not."""
+        (self.path / UNSENT).touch()
+        self._lock.release()
 
     def close(self) -> None:
         """Remove it."""
@@ -352,7 +358,12 @@ class FileAccess:
             FileNotSentError: It gave up; the scratch folder stays.
         """
         if self._sender is not None:
-            self._sender.close(timeout)
+            try:
+                self._sender.close(timeout)
+            except FileNotSentError:
+                if self._scratch is not None:
+                    self._scratch.keep()
+                raise
         if self._scratch is not None:
             self._scratch.close()
 

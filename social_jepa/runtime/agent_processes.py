@@ -4,6 +4,7 @@ import agents.common.ray_environment  # noqa: F401
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -53,6 +54,7 @@ class AgentProcesses:
         self.restart_at: dict[str, float] = {}
         self._handles: dict[str, Any] = {}  # of processes that have not registered
         self._started: dict[str, float] = {}  # when they were started, on the monotonic clock
+        self._shortages: dict[str, Shortage | None] = {}
         self._restarts = Restarts()
         self._node = ray.get_runtime_context().get_node_id()
         self._oom_kills, self._oom_until = cgroups.oom_kills(), 0.0
@@ -78,6 +80,7 @@ class AgentProcesses:
         )
         handle = placed.remote(name, supervisor, str(log_path(self._folder.path, name)))
         self.placed[name], self._handles[name], self._started[name] = node, handle, time.monotonic()
+        self._shortages.pop(name, None)
         self.restart_at.pop(name, None)
         logger.info("%s started%s", name, f" on node {node[:6]}" if node else "")
         return handle
@@ -102,14 +105,27 @@ class AgentProcesses:
         """Return whether the process of an agent has not registered: it starts, or waits for resources."""
         return name in self._handles
 
-    def shortage(self, name: str, gpus: float) -> Shortage | None:
+    def shortage(self, name: str) -> Shortage | None:
         """Return what the process of an agent waits for; None: it runs, starts, or Ray is silent."""
-        if name not in self._handles:
+        return self._shortages.get(name) if name in self._handles else None
+
+    def refresh_shortages(self, gpus: Mapping[str, float]) -> None:
+        """Look up what agents that have not registered wait for; blocks while Ray is silent.
+
+        Args:
+            gpus: GPUs that each of them reserves; 0: those of every agent.
+        """
+        for name, each in gpus.items():
+            self._shortages[name] = self._find_shortage(name, each)
+
+    def _find_shortage(self, name: str, gpus: float) -> Shortage | None:
+        handle, started = self._handles.get(name), self._started.get(name)
+        if handle is None or started is None:
             return None
-        waited = time.monotonic() - self._started[name]
+        waited = time.monotonic() - started
         options = agent_options(self._resources, gpus)
         try:
-            if (self.placed[name] and waited < START_SECONDS) or has_process(self._handles[name]):
+            if (self.placed.get(name) and waited < START_SECONDS) or has_process(handle):
                 return None
             return capacity.find_shortage(read_nodes(), options["num_cpus"], options["num_gpus"])
         except ClusterError as error:
@@ -160,6 +176,13 @@ class AgentProcesses:
 
     def forget(self, name: str) -> None:
         """Drop what is known of an agent that left."""
-        for known in (self.placed, self.deaths, self.restart_at, self._handles, self._started):
+        for known in (
+            self.placed,
+            self.deaths,
+            self.restart_at,
+            self._handles,
+            self._started,
+            self._shortages,
+        ):
             known.pop(name, None)
         self._restarts.forget(name)

@@ -27,7 +27,7 @@ from social_jepa.runtime.errors import (
     RunStoppedError,
 )
 from social_jepa.runtime.membership import record_start
-from social_jepa.runtime.start import Started, started, status_of
+from social_jepa.runtime.start import Started, end_on_cluster, started, status_of
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder
@@ -110,7 +110,7 @@ class BatchRun:
         began = time.perf_counter()
         event_type = "resumed" if self.resume else "started"
         record_start(ledger, self.config, self.folder, event_type, online=False)
-        self._phase("starting Ray" if not address else f"joining the cluster at {address}")
+        self._phase("starting Ray" if not self._joined else f"joining the cluster at {address}")
         with started(self.folder, address, online=False) as found:
             try:
                 self._run_agents(found, ledger)
@@ -132,16 +132,25 @@ class BatchRun:
             self._phase("negotiating every ordered pair")
             self._negotiate(found.control, ledger)
             self._wait(found.control, lambda agent: not agent.unsaved, SAVE_TIMEOUT)
-        except KeyboardInterrupt:
-            self._phase("stopping: agents save their checkpoints")
-            self.unsaved = found.control.call("stop", "interrupted", kind=list[str], timeout=STOP_TIMEOUT)
+        except BaseException as error:
+            self._save(found.control, error)
             raise
+
+    def _save(self, control: ControlClient, error: BaseException) -> None:
+        """Have all agents save, whatever has ended the run."""
+        with contextlib.suppress(OSError, SystemExit):  # the terminal, or the program that reads, may be gone
+            self._phase("stopping: agents save their checkpoints")
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        with contextlib.suppress(ClusterError, ValueError, LookupError):  # `error` is raised
+            self.unsaved = control.call("stop", reason, kind=list[str], timeout=STOP_TIMEOUT)
 
     def _end(self, found: Started) -> None:
         """End the supervisor and its agents, and the Ray that was started for them."""
-        with contextlib.suppress(ClusterError):  # it has ended
-            found.control.call("end")
-        found.control.disown()
+        try:
+            found.control.call("end", timeout=STOP_TIMEOUT)
+        except (ClusterError, ValueError, LookupError):  # it has ended, or is restarting
+            if found.local_ray is None:
+                end_on_cluster(self.folder, found.address)
         found.control.disown()
         if found.local_ray is not None:
             found.local_ray.stop()
@@ -153,6 +162,7 @@ class BatchRun:
         deadline = time.monotonic() + timeout
         while True:
             agents = status_of(control)
+            control.own_again()
             for agent in agents:
                 if agent.failure:
                     raise AgentLostError(agent.failure)

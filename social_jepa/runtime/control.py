@@ -31,6 +31,7 @@ T = TypeVar("T")
 BACKLOG = 128  # connections that wait to be accepted while the supervisor is busy
 LENGTH_BYTES = 8
 MAX_REQUEST_BYTES = 1 << 20
+OWNER_TIMEOUT = 120.0  # seconds in which the command that started a run should call ``own``
 CONNECT_TIMEOUT = 2.0  # seconds; a Unix socket accepts at once unless `BACKLOG` connections wait
 
 
@@ -88,20 +89,30 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._owner_left: Callable[[], Awaitable[Any]] | None = None
         self._connections: set[asyncio.Task[Any]] = set()
-        self._closed = False
+        self._closed = self._started = False
+        self._owners = 0
 
     async def start(self, owner_left: Callable[[], Awaitable[Any]] | None = None) -> None:
         """Listen, in place of an earlier process of this supervisor.
 
         Args:
-            owner_left: Called when the connection of a process that called ``own`` ends.
+            owner_left: Called when the connection of a process that called ``own`` ends, or when no process
+                has called it within `OWNER_TIMEOUT`.
         """
-        if self._server is not None:
+        if self._started:
             return
+        self._started = True
         self._owner_left = owner_left
+        if owner_left is not None:
+            asyncio.get_running_loop().call_later(OWNER_TIMEOUT, self._check_owner)
         _private_folder(self.path.parent)
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=BACKLOG)
+
+    def _check_owner(self) -> None:
+        if not self._owners and not self._closed and self._owner_left is not None:
+            logger.warning("no process owns this run")
+            self._ending = asyncio.ensure_future(self._owner_left())
 
     async def close(self) -> None:
         """Stop listening, remove the socket and end all connections but that of the caller."""
@@ -124,6 +135,7 @@ class ControlServer:
                 request = msgspec.msgpack.decode(await _read(reader), type=Request)
                 if request.method == "own":
                     is_owner, reply = True, Reply()
+                    self._owners += 1
                 else:
                     reply = await self._call(request)
                 _write(writer, msgspec.msgpack.encode(reply))
@@ -176,6 +188,7 @@ class ControlClient:
         """Keep the path."""
         self.path = path
         self._owned: socket.socket | None = None
+        self._owns = False
 
     def call(self, method: str, *arguments: Any, kind: type[T] | Any = None, timeout: float = 60.0) -> Any:
         """Call a method of the supervisor and return its value.
@@ -201,11 +214,25 @@ class ControlClient:
 
     def own(self) -> None:
         """Have the supervisor end the run when this process ends, or calls `disown`."""
+        self._owns = True
         self._owned = self._connect()
         self._exchange(self._owned, Request("own", []), None, 10.0)
 
+    def own_again(self) -> None:
+        """Own the run again if its supervisor has restarted since `own`."""
+        if not self._owns:
+            return
+        with contextlib.suppress(OSError):  # it is restarting: the next call tries again
+            if self._owned is None or _has_ended(self._owned):
+                self._close_owned()
+                self.own()
+
     def disown(self) -> None:
         """Close the connection of `own`."""
+        self._owns = False
+        self._close_owned()
+
+    def _close_owned(self) -> None:
         if self._owned is not None:
             self._owned.close()
             self._owned = None
@@ -230,6 +257,16 @@ class ControlClient:
         if reply.error is not None:
             raise from_remote(reply.error)
         return msgspec.msgpack.decode(reply.value, type=kind) if kind is not None else None
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Return whether the other end of a connection, which sends nothing, has closed it."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _receive(connection: socket.socket, size: int, deadline: float) -> bytes:

@@ -48,7 +48,7 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
     arguments = (str(folder.path), folder.namespace, request.online, resources, str(socket_path(folder.path)))
     supervisor = cluster.start_supervisor(Supervisor, folder.namespace, *arguments)
     try:
-        cluster.call(supervisor, "begin", idempotent=True)
+        cluster.call(supervisor, "begin", idempotent=True, timeout=200.0)
     except BaseException:
         cluster.end(folder.namespace)
         raise

@@ -113,7 +113,7 @@ def stop_local_ray(leader: ProcessIdentity, session: str) -> None:
         session: Value of `SESSION_VARIABLE` in its processes.
     """
     if leader.presence() is Presence.RUNNING:
-        os.kill(leader.pid, signal.SIGTERM)
+        leader.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT
         while leader.presence() is Presence.RUNNING and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -125,12 +125,13 @@ def _end_orphans(number: int, session: str) -> None:
     """End what is left of a session whose leader has ended, or does not end it in time."""
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + ORPHAN_TIMEOUT
-        for process in _members(number, session):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal_number)
-        while _members(number, session) and time.monotonic() < deadline:
+        while (members := _members(number, session)) and time.monotonic() < deadline:
+            for process in members:  # again and again: one may start another meanwhile
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(signal_number)
             time.sleep(POLL_SECONDS)
-    shutil.rmtree(temporary_folder(session), ignore_errors=True)  # of a leader that was killed
+    if not _members(number, session):  # their open files tell that they belong to it
+        shutil.rmtree(temporary_folder(session), ignore_errors=True)
     logger.info("stopped the processes of session %d", number)
 
 

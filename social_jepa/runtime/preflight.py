@@ -1,7 +1,5 @@
 """What is checked before a run starts anything or creates its folder: only what is cheap to find out."""
 
-import os
-
 from agents.common.device import check_device
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.memory import check_memory
@@ -15,7 +13,7 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
 
     Args:
         config: Settings of the run.
-        address: Ray cluster to join; by default RAY_ADDRESS, else a local Ray.
+        address: Ray cluster to join; None or "local": a local Ray is started.
 
     Raises:
         UnfitMachineError: A check fails without which Ray or its workers cannot start.
@@ -23,7 +21,7 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
         NotEnoughMemoryError: The agents do not fit into its memory.
     """
     require(check_system(), check_imports(current_folder=True))
-    if (address or os.environ.get("RAY_ADDRESS") or "local") == "local":
+    if (address or "local") == "local":
         require(check_temporary_folder(), check_tasks(config.agents.count))
         check_device(config.agents.device)
         check_memory(config, config.agents.count)

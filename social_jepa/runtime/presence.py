@@ -33,7 +33,7 @@ def find_simulation(folder: RunFolder) -> SimulationFile:
 def has_ended(found: SimulationFile) -> bool:
     """Return whether certainly no process of a simulation runs any more."""
     if found.leader is None:
-        return False  # its processes are those of a cluster
+        return found.machine.has_rebooted  # the supervisor starts nowhere else; its agents are a cluster's
     if found.leader.presence() is Presence.ENDED:
         return not processes_of(found.leader, found.session)
     return False

@@ -30,7 +30,8 @@ SESSION_VARIABLE = "SOCIAL_JEPA_SESSION"  # in the environment of every process 
 START_TIMEOUT = 180.0  # seconds that Ray may take to open its port; minutes on a crowded machine
 START_ATTEMPTS = 3  # another program may take a port between its choice and its use
 STOP_TIMEOUT = 1.0  # seconds between SIGTERM and SIGKILL: Ray has nothing to save
-SAVE_TIMEOUT = 60.0  # seconds for agents to save, after the program that owns the Ray has ended
+SAVE_TIMEOUT = 90.0  # seconds for agents to save, after the program that owns the Ray has ended
+RESTART_TIMEOUT = 20.0  # seconds for a supervisor that is restarting at that time
 POLL_SECONDS = 0.05
 OBJECT_STORE = 120_000_000  # bytes; only small objects are passed
 
@@ -101,12 +102,15 @@ class SessionLeader:
             if not readable:
                 continue
             if os.read(sys.stdin.fileno(), len(KEEP)) != KEEP:
-                self._save_agents()
+                if not self._ended:
+                    self._save_agents()
                 return
             kept = True
 
     def _save_agents(self) -> None:
-        path = socket_path(self.folder)
+        path, deadline = socket_path(self.folder), time.monotonic() + RESTART_TIMEOUT
+        while path.exists() and not is_listening(path) and time.monotonic() < deadline and not self._ended:
+            time.sleep(POLL_SECONDS)
         if is_listening(path):
             with contextlib.suppress(ClusterError, ValueError, LookupError):
                 ControlClient(path).call("stop", "the command that ran it has ended", timeout=SAVE_TIMEOUT)
@@ -115,10 +119,10 @@ class SessionLeader:
         """End every other process of this session: SIGTERM first, then SIGKILL."""
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + STOP_TIMEOUT
-            for process in self._others():
-                with contextlib.suppress(psutil.Error):
-                    process.send_signal(signal_number)
-            while self._others() and time.monotonic() < deadline:
+            while (others := self._others()) and time.monotonic() < deadline:
+                for process in others:  # again and again: one may start another meanwhile
+                    with contextlib.suppress(psutil.Error):
+                        process.send_signal(signal_number)
                 time.sleep(POLL_SECONDS)
                 if self._ray is not None:
                     self._ray.poll()  # reaps it

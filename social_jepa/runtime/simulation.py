@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import AgentStatus
-from social_jepa.runtime.control import ControlClient, is_listening
+from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import (
-    AddressError,
     AgentLeftError,
     AgentLostError,
     AlreadyUpError,
+    ClusterError,
     NotSettledError,
     NotUpError,
     SupervisorUnavailableError,
 )
-from social_jepa.runtime.launcher import launch
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation
-from social_jepa.runtime.start import STATUS_TIMEOUT, started, status_of
+from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, started, status_of
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create
+from social_jepa.storage.simulation_file import SimulationFile
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
@@ -254,17 +254,17 @@ class Simulation:
 
     def _stop(self) -> list[str]:
         """Have the supervisor save and end everything; without a reply, have Ray end it."""
+        unsaved: list[str]
         try:
-            unsaved: list[str] = self.control.call("stop", "requested", kind=list[str], timeout=STOP_TIMEOUT)
+            unsaved = self.control.call("stop", "requested", kind=list[str], timeout=STOP_TIMEOUT)
+        except (ClusterError, ValueError, LookupError) as error:
+            unsaved = [f"{error}: agents continue from the checkpoints that they had"]
+        try:
             self.control.call("end")
-            return unsaved
-        except SupervisorUnavailableError as error:
+        except (ClusterError, ValueError, LookupError) as error:
             logger.warning("%s is ended without its supervisor: %s", self.folder.path, error)
-            found = find_simulation(self.folder)
-            if found.leader is None:
-                with contextlib.suppress(AddressError):  # the cluster has ended
-                    launch("end", self.folder.path, found.address, private=False)
-            return [f"{error}: agents continue from the checkpoints that they had"]
+            _end_without_supervisor(self.folder, find_simulation(self.folder))
+        return unsaved
 
 
 def was_simulation(folder: RunFolder) -> bool:
@@ -286,5 +286,18 @@ def _check_not_up(folder: RunFolder) -> None:
     except NotUpError:
         folder.simulation_file.unlink(missing_ok=True)
         return
-    if found.leader is not None or is_listening(Path(found.control)):
+    if found.leader is not None:
         raise AlreadyUpError(folder.path)
+    try:
+        status_of(ControlClient(Path(found.control)))  # waits for a supervisor that is restarting
+    except SupervisorUnavailableError as error:
+        if error.timed_out:
+            raise AlreadyUpError(folder.path) from error
+        _end_without_supervisor(folder, found)  # agents may have outlived it
+    else:
+        raise AlreadyUpError(folder.path)
+
+
+def _end_without_supervisor(folder: RunFolder, found: SimulationFile) -> None:
+    if found.leader is None:
+        end_on_cluster(folder, found.address)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from social_jepa.records import AgentStatus
 from social_jepa.runtime.control import ControlClient, socket_path
-from social_jepa.runtime.errors import AlreadyUpError, SupervisorUnavailableError
+from social_jepa.runtime.errors import AddressError, AlreadyUpError, SupervisorUnavailableError
 from social_jepa.runtime.launcher import launch
 from social_jepa.runtime.local_ray import LocalRay, start_local_ray
 from social_jepa.storage import simulation_file
@@ -31,11 +31,13 @@ class Started:
         control: Client of the supervisor.
         local_ray: The Ray that was started for it; None where it joined a cluster.
         note: How the resources are shared, one line.
+        address: host:port of the Ray.
     """
 
     control: ControlClient
     local_ray: LocalRay | None
     note: str
+    address: str
 
 
 @contextlib.contextmanager
@@ -56,25 +58,36 @@ def started(folder: RunFolder, address: str | None, online: bool) -> Iterator[St
     joins = address not in (None, "", "local")
     local_ray = None if joins else start_local_ray(folder.path, usable_cpus())
     place = local_ray.address if local_ray is not None else str(address)
-    launched = False
+    written = launching = False
     try:
         folder.acquire_lock().release()  # the supervisor takes it; here its absence can be said in a sentence
         if online:
+            written = True
             _write_file(folder, place, local_ray)
+        launching = True
         reply = launch("start", folder.path, place, local_ray is not None, online)
-        launched = True
         if online and reply.address != place:
             _write_file(folder, reply.address, local_ray)
-        yield Started(ControlClient(socket_path(folder.path)), local_ray, reply.note)
+        yield Started(ControlClient(socket_path(folder.path)), local_ray, reply.note, reply.address)
     except BaseException as error:  # Ctrl-C too
         if local_ray is not None:
             local_ray.stop()
-        elif launched or not isinstance(error, Exception):
+        elif launching and not isinstance(error, AlreadyUpError | AddressError):
             with contextlib.suppress(Exception):  # the cause is raised
                 launch("end", folder.path, place, False)
-        if online and not isinstance(error, AlreadyUpError):
+        if written and not isinstance(error, AlreadyUpError):
             folder.simulation_file.unlink(missing_ok=True)
         raise
+
+
+def end_on_cluster(folder: RunFolder, address: str) -> None:
+    """End what a run has on a cluster that it joined, without its supervisor.
+
+    Raises:
+        ClusterError: The cluster does not answer.
+    """
+    with contextlib.suppress(AddressError):  # the cluster has ended
+        launch("end", folder.path, address, private=False)
 
 
 def _write_file(folder: RunFolder, address: str, local_ray: LocalRay | None) -> None:

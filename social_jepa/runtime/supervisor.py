@@ -46,6 +46,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.1  # seconds between two polls of an agent; more for many agents
 REPORT_TIMEOUT = 10.0  # seconds that an agent may take to report; fitting many maps keeps it busy
 STOP_TIMEOUT = 60.0  # seconds that agents may take to save their checkpoints
+SHORTAGE_SECONDS = 0.5  # seconds between two looks at what agents wait for
+BEGIN_RETRY_SECONDS = 1.0  # seconds between two tries to find the agents after a restart
+REGISTER_SECONDS = 80.0  # seconds that a joiner which has registered may take to its first report
 RECORD_RETRY_SECONDS = 2.0  # seconds between two attempts to record a report that the disk does not take
 RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiations
 RESTART_RETRY_SECONDS = 0.5  # seconds between two attempts to start a process whose name is still taken
@@ -88,13 +91,21 @@ class Supervisor:
         self._processes = AgentProcesses(self._folder, namespace, resources)
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._stopping: asyncio.Task[list[str]] | None = None
+        self._shortages: asyncio.Task[None] | None = None
         methods = ("add", "end", "move", "remove", "status", "stop")
         self._control = ControlServer(Path(control), {name: getattr(self, name) for name in methods})
         logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
         threading.Thread(target=self._call_begin, daemon=True).start()
 
     def _call_begin(self) -> None:
-        ray.get_actor(SUPERVISOR, self._namespace).begin.remote()
+        while True:
+            try:
+                supervisor: Any = ray.get_actor(SUPERVISOR, self._namespace)
+                ray.get(supervisor.begin.remote())
+                return
+            except Exception:  # this thread has no caller; without it nothing is polled
+                logger.exception("the agents cannot be started or found yet")
+                time.sleep(BEGIN_RETRY_SECONDS)
 
     async def begin(self) -> None:
         """Start or find the agents of all members and poll them; end joiners of a supervisor that died."""
@@ -107,6 +118,16 @@ class Supervisor:
         for name in self._membership.members:
             if name not in self._polls:
                 self._start_agent(name)
+        if self._shortages is None:
+            self._shortages = asyncio.get_running_loop().create_task(self._watch_shortages())
+
+    async def _watch_shortages(self) -> None:
+        """Keep up to date what agents wait for, on a thread: Ray's answer may take long."""
+        while True:
+            waiting = {name: self._gpus(name) for name in self._handles if self._processes.is_starting(name)}
+            if waiting:
+                await asyncio.to_thread(self._processes.refresh_shortages, waiting)
+            await asyncio.sleep(SHORTAGE_SECONDS)
 
     def _start_agent(self, name: str) -> None:
         if name not in self._handles:
@@ -307,7 +328,9 @@ class Supervisor:
                 raise LedgerUnavailableError(self._ledger.path, unrecorded.reason)
             if time.monotonic() > deadline and not membership.incarnations.get(name):
                 break
-            if shortage := self._processes.shortage(name, self._gpus(name)):
+            if time.monotonic() > deadline + REGISTER_SECONDS or self._stopping:
+                break
+            if shortage := self._processes.shortage(name):
                 logger.info("%s waits for %s", name, shortage)
                 break
             await asyncio.sleep(0.02)
@@ -354,7 +377,7 @@ class Supervisor:
         return [self._status(name) for name in [*self._membership.members, *self._membership.pending]]
 
     def _status(self, name: str) -> AgentStatus:
-        shortage = self._processes.shortage(name, self._gpus(name))
+        shortage = self._processes.shortage(name)
         waiting_for = str(shortage) if shortage else ""
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
         return self._seen.status(self._membership.get(name), incarnation, waiting_for, remark)
@@ -408,11 +431,17 @@ class Supervisor:
                     self._receive_report(name, report)
             except (LedgerUnavailableError, OSError) as error:
                 self._note_unrecorded(name, error)
+            except Exception as error:  # the others are recorded, and the simulation ends
+                logger.exception("the last report of %s cannot be recorded", name)
+                unsaved.append(f"the last report of {name} cannot be recorded: {one_line(error)}")
             unsaved += [f"{name} {each}" for each in self._seen.unsaved(name)]
         return unsaved
 
     async def end(self) -> None:
         """End all agents, and this process without restart once the reply has been sent."""
+        if self._stopping is not None:  # agents are saving
+            with contextlib.suppress(Exception):  # `stop` raises it
+                await asyncio.shield(self._stopping)
         for name in list(self._handles):
             self._release(name)
         await self._control.close()
@@ -421,5 +450,7 @@ class Supervisor:
         asyncio.get_running_loop().call_later(0.1, lambda: ray.kill(supervisor))
 
     async def _end_without_owner(self) -> None:
-        await self.stop("the command that ran it has ended")
-        await self.end()
+        try:
+            await self.stop("the command that ran it has ended")
+        finally:
+            await self.end()

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -43,7 +44,8 @@ class FolderLock:
     def __init__(self, path: Path) -> None:
         """Prepare a lock on a file, which need not exist."""
         self._path = path
-        self._lock = FileLock(path, timeout=0)
+        # any thread may release it; a fallback to the mere existence of a file would outlive its holder
+        self._lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
         self._lease: Lease | None = None
 
     def acquire(self) -> None:
@@ -99,9 +101,18 @@ class Lease:
             holder = self._holder()
             if holder is not None:
                 raise LockHeldError(f"process {holder.pid} on {holder.machine.host}")
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+            self._take_away()
         threading.Thread(target=self._renew, daemon=True).start()
+
+    def _take_away(self) -> None:
+        """Remove the lease of a holder that has ended; one that was made meanwhile is put back."""
+        taken = self.path.with_name(f"{self.path.name}.{os.getpid()}.old")
+        with contextlib.suppress(FileNotFoundError):
+            self.path.rename(taken)
+            if self._holder(taken) is not None:
+                with contextlib.suppress(FileExistsError):
+                    os.link(taken, self.path)
+            taken.unlink()
 
     def _create(self) -> bool:
         """Create the file with its content at once: a reader never sees half of it."""
@@ -125,15 +136,16 @@ class Lease:
             return False
         return True
 
-    def _holder(self) -> ProcessIdentity | None:
+    def _holder(self, path: Path | None = None) -> ProcessIdentity | None:
         """Return the process that holds the lease, or None if it may be taken over."""
+        path = path or self.path
         try:
-            age = time.time() - self.path.stat().st_mtime
-            holder = msgspec.json.decode(self.path.read_bytes(), type=ProcessIdentity)
+            age = time.time() - path.stat().st_mtime
+            holder = msgspec.json.decode(path.read_bytes(), type=ProcessIdentity)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:
-            raise LockHeldError(f"{self.path} cannot be read") from None
+            raise LockHeldError(f"{path} cannot be read") from None
         presence = holder.presence()
         given_up = presence is Presence.ELSEWHERE and age > LEASE_SECONDS
         return None if presence is Presence.ENDED or given_up else holder
@@ -141,9 +153,18 @@ class Lease:
     def _renew(self) -> None:
         while not self._released.wait(RENEW_SECONDS):
             with contextlib.suppress(OSError):
+                if not self._is_mine():  # this process was stopped for so long that another took it over
+                    logger.error("%s belongs to another process: this one ends", self.path)
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
                 os.utime(self.path)
 
+    def _is_mine(self) -> bool:
+        return self.path.read_bytes() == msgspec.json.encode(self._mine)
+
     def release(self) -> None:
-        """Give the lease up."""
+        """Give the lease up, unless another process has taken it over."""
         self._released.set()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self._is_mine():
+                self.path.unlink()

@@ -1,6 +1,8 @@
 """Which process a record means: a process id alone is reused, and counts differently in every container."""
 
 import contextlib
+import os
+import signal
 import socket
 from enum import Enum
 from pathlib import Path
@@ -45,7 +47,10 @@ class MachineIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def is_here(self) -> bool:
         """Whether process ids of this machine and namespace are those that this process sees."""
-        return self == MachineIdentity.current()
+        now = MachineIdentity.current()
+        if self.pid_namespace:  # a boot has its own id there, whatever the machine is called meanwhile
+            return (self.boot, self.pid_namespace) == (now.boot, now.pid_namespace)
+        return self == now
 
     @property
     def has_rebooted(self) -> bool:
@@ -88,9 +93,24 @@ class ProcessIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             return Presence.ENDED if self.machine.has_rebooted else Presence.ELSEWHERE
         with contextlib.suppress(LookupError, psutil.Error):
             found = ProcessIdentity.of(self.pid)
-            if found == self and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE:
+            same = (found.started, found.command) == (self.started, self.command)
+            if same and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE:
                 return Presence.RUNNING
         return Presence.ENDED
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to this process if it runs, and to no other one."""
+        with contextlib.suppress(ProcessLookupError):
+            if not hasattr(os, "pidfd_open"):  # not Linux
+                if self.presence() is Presence.RUNNING:
+                    os.kill(self.pid, number)
+                return
+            descriptor = os.pidfd_open(self.pid)  # means this process, even when its number is given again
+            try:
+                if self.presence() is Presence.RUNNING:
+                    signal.pidfd_send_signal(descriptor, number)
+            finally:
+                os.close(descriptor)
 
 
 def _start_time(pid: int) -> float:

@@ -176,7 +176,10 @@ def test_a_full_disk_is_reported_in_one_sentence(small_run, monkeypatch):
 
     said = call("report", small_run.folder.path)
 
-    assert (said.status, said.err) == (1, "social-jepa: report.html: No space left on device\n")
+    assert (said.status, said.err) == (
+        1,
+        "social-jepa: report.html cannot be written, the disk is full: free some space\n",
+    )
 
 
 def test_graph_prints_one_strict_json_document(small_run):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.common.config_error import ConfigError
+from social_jepa.runtime import control
 from social_jepa.runtime.control import ControlClient, ControlServer, is_listening, socket_path
 from social_jepa.runtime.control_errors import from_remote, to_remote
 from social_jepa.runtime.errors import (
@@ -182,6 +183,7 @@ def test_malformed_requests_end_their_connection_and_nothing_else(served, data):
 OWNER = """
 import sys, time
 from pathlib import Path
+from social_jepa.runtime import control
 from social_jepa.runtime.control import ControlClient
 client = ControlClient(Path(sys.argv[1]))
 client.own()
@@ -214,3 +216,37 @@ def test_folders_have_sockets_of_their_own_with_short_paths(tmp_path):
 
     assert socket_path(deep) != socket_path(tmp_path) == socket_path(tmp_path)
     assert len(os.fsencode(socket_path(deep))) < 104
+
+
+def test_a_run_without_an_owner_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(control, "OWNER_TIMEOUT", 0.05)
+    target = Target()
+
+    async def wait_for_the_end():
+        server = ControlServer(socket_path(tmp_path), {})
+        await server.start(target.leave)
+        await asyncio.to_thread(target.owner_left.wait, 20)
+        await server.close()
+
+    asyncio.run(wait_for_the_end())
+    assert target.owner_left.is_set()
+
+
+def test_a_client_owns_the_run_of_a_supervisor_that_restarted(tmp_path):
+    path, target = socket_path(tmp_path), Target()
+
+    async def restart():
+        client = ControlClient(path)
+        for _ in range(2):
+            server = ControlServer(path, {})
+            await server.start(target.leave)
+            await asyncio.to_thread(client.own_again)
+            if not client._owns:
+                await asyncio.to_thread(client.own)
+            assert server._owners == 1
+            await server.close()
+        client.disown()
+        await asyncio.to_thread(client.own_again)  # without effect
+
+    asyncio.run(restart())
+    assert not target.owner_left.is_set()

@@ -59,8 +59,6 @@ def test_a_cluster_has_temporary_folders_and_devices_of_its_own(monkeypatch):
     config = load_config(overrides=[*TINY, "agents.device=cuda"])
 
     check_before_start(config, "10.0.0.1:6379")
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    check_before_start(config, None)
     with pytest.raises(UnfitMachineError):
         check_before_start(config, "local")
 

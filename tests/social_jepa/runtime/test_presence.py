@@ -180,3 +180,13 @@ def test_an_unreadable_simulation_file_ends_nothing(folder):
     assert said.status == 2
     assert "delete the file" in said.err
     assert folder.simulation_file.exists()
+
+
+def test_a_simulation_on_a_cluster_has_ended_after_a_reboot_of_its_machine(folder):
+    earlier = msgspec.structs.replace(MachineIdentity.current(), boot="an earlier boot")
+    write(folder, None, "", earlier)
+
+    with pytest.raises(NotUpError, match="its processes have ended"):
+        find_simulation(folder)
+    write(folder, None, "")
+    assert find_simulation(folder).leader is None

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import filelock
 import msgspec
 import pytest
 
-from social_jepa.storage.folder_lock import LEASE_SECONDS, FolderLock, LockHeldError
+from social_jepa.storage.folder_lock import LEASE_SECONDS, FolderLock, Lease, LockHeldError
 from social_jepa.system.process_identity import ProcessIdentity
 
 HOLD = """
@@ -92,7 +93,9 @@ def test_a_lease_is_logged_once_and_names_the_file_system(tmp_path, monkeypatch,
 
 def lease_of_another_machine(tmp_path, age):
     mine = ProcessIdentity.of(os.getpid())
-    other = msgspec.structs.replace(mine, machine=msgspec.structs.replace(mine.machine, host="other"))
+    other = msgspec.structs.replace(
+        mine, machine=msgspec.structs.replace(mine.machine, host="other", boot="other")
+    )
     lease = tmp_path / ".lock.lease"
     lease.write_bytes(msgspec.json.encode(other))
     os.utime(lease, (time.time() - age,) * 2)
@@ -117,3 +120,48 @@ def test_other_errors_of_the_file_system_are_not_taken_for_missing_locks(tmp_pat
     file.touch()
     with pytest.raises(OSError, match=r"Not a directory|File exists"):
         FolderLock(file / ".lock").acquire()
+
+
+def test_two_processes_that_find_the_same_dead_holder_do_not_both_get_its_lease(tmp_path, monkeypatch):
+    lease_of_a_dead_process(tmp_path)
+    first, second = Lease(tmp_path / ".lock.lease"), Lease(tmp_path / ".lock.lease")
+    take_away = second._take_away
+
+    def take_away_late():
+        if not first_has_it:
+            first.acquire()
+            first_has_it.append(True)
+        take_away()
+
+    first_has_it = []
+    monkeypatch.setattr(second, "_take_away", take_away_late)
+    with pytest.raises(LockHeldError):
+        second.acquire()
+    assert first._is_mine()
+    first.release()
+
+
+def lease_of_a_dead_process(tmp_path):
+    mine = ProcessIdentity.of(os.getpid())
+    dead = msgspec.structs.replace(mine, started=mine.started - 1)
+    (tmp_path / ".lock.lease").write_bytes(msgspec.json.encode(dead))
+
+
+def test_a_lease_that_another_process_has_taken_over_is_not_given_up(tmp_path):
+    lease = Lease(tmp_path / ".lock.lease")
+    lease.acquire()
+    lease_of_another_machine(tmp_path, 0.0)
+
+    lease.release()
+
+    assert lease.path.exists()
+
+
+def test_any_thread_may_release_a_lock(tmp_path):
+    lock = FolderLock(tmp_path / ".lock")
+    lock.acquire()
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    thread.join()
+
+    FolderLock(tmp_path / ".lock").acquire()

@@ -45,7 +45,8 @@ def test_another_process_of_the_same_number_is_not_taken_for_it(process, changes
     ("changes", "presence"),
     [
         ({"boot": "an earlier one"}, Presence.ENDED),
-        ({"host": "another"}, Presence.ELSEWHERE),
+        ({"host": "renamed meanwhile"}, Presence.RUNNING),
+        ({"host": "another", "boot": "another"}, Presence.ELSEWHERE),
         ({"machine": "another", "boot": "another"}, Presence.ELSEWHERE),
         ({"pid_namespace": "pid:[1]"}, Presence.ELSEWHERE),
     ],
