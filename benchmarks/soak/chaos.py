@@ -145,7 +145,7 @@ class Chaos:
     def page(self) -> Iterator[None]:
         """Serve the page of the run folder and poll it all the time."""
         port = _free_port()
-        server = self.command("serve", str(self.folder.path), "--port", str(port))
+        server = self.command("serve", "--run", str(self.folder.path), "--port", str(port))
         over = threading.Event()
         poll = threading.Thread(target=self._poll, args=(f"http://127.0.0.1:{port}/api/status", over))
         try:

@@ -117,9 +117,10 @@ def connect(address: str, private: bool = False) -> str:
     """
     if uploads_folder():
         raise RayImportedFirstError
-    if private:
+    if private:  # its node may still be starting, which Ray waits for
         find_private_raylets()
-    check_address(address)
+    else:
+        check_address(address)
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # not narrower: this is what Ray raises when it is slow to start
