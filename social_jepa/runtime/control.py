@@ -261,8 +261,9 @@ class ControlClient:
 
 def _has_ended(connection: socket.socket) -> bool:
     """Return whether the other end of a connection, which sends nothing, has closed it."""
+    connection.setblocking(False)  # with a time limit, recv would wait for it
     try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return connection.recv(1, socket.MSG_PEEK) == b""
     except BlockingIOError:
         return False
     except OSError:

@@ -232,6 +232,23 @@ def test_a_run_without_an_owner_ends(tmp_path, monkeypatch):
     assert target.owner_left.is_set()
 
 
+def test_an_owner_that_looks_whether_its_supervisor_restarted_stays_its_owner(served):
+    target, client = served
+    client.own()
+    owned = client._owned
+
+    began = time.monotonic()
+    for _ in range(3):
+        client.own_again()
+        assert client.call("add", [1], "n", kind=dict[str, int]) == {"n": 1}
+
+    assert time.monotonic() - began < 5
+    assert client._owned is owned
+    assert not target.owner_left.is_set()
+    client.disown()
+    assert target.owner_left.wait(20)
+
+
 def test_a_client_owns_the_run_of_a_supervisor_that_restarted(tmp_path):
     path, target = socket_path(tmp_path), Target()
 
