@@ -106,7 +106,7 @@ def redraw(run: ExperimentRun) -> None:
     if document.plot_data is None:
         raise ResultsFileError(
             f"{run.folder / RESULTS} was recorded without the data behind its plots: run "
-            f"`{run.command}` to record it again"
+            f"`{run.command_here}` to record it again"
         )
     try:
         settings = build_config(run.experiment.settings, document.settings, ())
@@ -116,7 +116,7 @@ def redraw(run: ExperimentRun) -> None:
     except Exception as error:  # the experiment's code may have changed in any way since
         raise ResultsFileError(
             f"{run.folder / RESULTS} does not fit the code of the experiment any more "
-            f"({type(error).__name__}: {error}): run `{run.command}` to record it again"
+            f"({type(error).__name__}: {error}): run `{run.command_here}` to record it again"
         ) from error
     write(run.folder, document, images)
 
@@ -131,9 +131,11 @@ def read_document(run: ExperimentRun) -> ResultsDocument:
     try:
         return decode_document(path.read_bytes(), path)
     except OSError as error:
-        raise ResultsFileError(f"cannot read {path} ({error.strerror}): run `{run.command}` first") from error
+        raise ResultsFileError(
+            f"cannot read {path} ({error.strerror}): run `{run.command_here}` first"
+        ) from error
     except ValueError as error:
-        raise ResultsFileError(f"{error}: run `{run.command}` to write it again") from error
+        raise ResultsFileError(f"{error}: run `{run.command_here}` to write it again") from error
 
 
 def find_documents(folder: Path) -> list[ResultsDocument]:

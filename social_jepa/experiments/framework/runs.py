@@ -40,9 +40,17 @@ class ExperimentRun:
 
     @property
     def command(self) -> str:
-        """Command that runs it again."""
+        """Command that runs it again on any machine; results documents record it."""
+        return self._command()
+
+    @property
+    def command_here(self) -> str:
+        """Command that runs it again in the same folder of this machine."""
         above = self.folder.parent
-        out = [] if above in (EVIDENCE, QUICK_EVIDENCE, CUSTOM_EVIDENCE) else ["--out", above]
+        named = above not in (EVIDENCE, QUICK_EVIDENCE, CUSTOM_EVIDENCE)
+        return self._command("--out", above) if named else self._command()
+
+    def _command(self, *out: object) -> str:
         seeds = ["--seeds", len(self.seeds), *(["--quick"] if self.quick else [])]
         return command("experiment", self.name, *out, *seeds, *self.overrides)
 

@@ -93,7 +93,7 @@ def test_other_programs_start_rays_of_their_own_beside_them(two):
 def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_resumed(two):
     simulation = two[1]
     client = SimulationClient(simulation.folder)
-    until(lambda: len(client.status().agents) == 2)
+    until(lambda: [agent.incarnation for agent in client.status().agents] == [1, 1])
     found = find_simulation(simulation.folder)
 
     assert simulation.down() == []

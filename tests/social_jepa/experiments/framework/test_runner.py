@@ -178,7 +178,7 @@ def test_results_that_cannot_be_redrawn_are_a_sentence_with_the_command_that_rec
     with pytest.raises(ResultsFileError, match=sentence) as caught:
         redraw(plan_run(TINY, out=tmp_path))
 
-    assert f"run `social-jepa experiment {TINY} --seeds 3`" in str(caught.value)
+    assert f"run `social-jepa experiment {TINY} --out {tmp_path} --seeds 3`" in str(caught.value)
     assert not list(tmp_path.rglob("*.png"))
 
 
@@ -303,5 +303,5 @@ def test_a_first_run_that_fails_writes_no_results(tmp_path):
 def test_a_second_run_in_the_same_folder_fails_at_once(tmp_path):
     run = plan_run(TINY, out=tmp_path)
     run.folder.mkdir()
-    with RunFolder.at(run.folder).lock(), pytest.raises(RunFolderError, match="is in use"):
+    with RunFolder.at(run.folder).command_lock(), pytest.raises(RunFolderError, match="is in use"):
         run_experiment(run, TextConsole())

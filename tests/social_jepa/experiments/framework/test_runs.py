@@ -105,8 +105,9 @@ def test_every_experiment_of_the_registry_is_complete(name):
 
 
 def test_the_command_that_repeats_a_run_names_its_folder_and_is_quoted():
-    elsewhere = plan_run(TINY, ["samples=30"], out=Path("my results")).command
+    elsewhere = plan_run(TINY, ["samples=30"], out=Path("my results"))
 
-    assert elsewhere == f"social-jepa experiment {TINY} --out 'my results' --seeds 3 samples=30"
-    assert plan_run(TINY).command == f"social-jepa experiment {TINY} --seeds 3"
+    assert elsewhere.command_here == f"social-jepa experiment {TINY} --out 'my results' --seeds 3 samples=30"
+    assert elsewhere.command == f"social-jepa experiment {TINY} --seeds 3 samples=30"
+    assert plan_run(TINY).command == plan_run(TINY).command_here == f"social-jepa experiment {TINY} --seeds 3"
     assert plan_run(TINY, quick=True).command == f"social-jepa experiment {TINY} --seeds 1 --quick"
