@@ -131,13 +131,13 @@ def _check_keep(keep: float) -> None:
 def _check_core(core: Tensor, name: str) -> Tensor:
     """Return the core of an agent as a float64 tensor [K, D]."""
     rows = core.double()
-    if rows.ndim != 2 or not rows.numel():
+    if rows.ndim != 2 or not len(rows):
         raise AlignmentError(
             f"the core of {name} is {tuple(rows.shape)}",
-            f"pass [K, D] for K shared ticks, or leave {name} out if it has no core",
+            "pass [K, D] for K shared ticks",
         )
     check_finite(rows, f"the core of {name}", "check the encoder that made it")
-    if not rows.any():
+    if rows.shape[1] and not rows.any():  # an agent without a core, [K, 0], takes no part
         raise AlignmentError(f"the core of {name} is zero at all ticks", f"leave {name} out: it collapsed")
     return rows
 

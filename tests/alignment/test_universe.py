@@ -134,11 +134,22 @@ def test_too_few_agents_or_mismatched_ticks_are_refused():
 
 def test_a_core_of_zeros_is_refused_by_its_name():
     cores = cores_of_agents(3)
-    for zero in (torch.zeros(200, 4), torch.zeros(200, 0), torch.zeros(200, 4, dtype=torch.int64)):
+    for zero in (torch.zeros(200, 4), torch.zeros(200, 4, dtype=torch.int64)):
         with pytest.raises(AlignmentError, match=r"core of agent-1 .*leave agent-1 out"):
             fit_universe({**cores, "agent-1": zero})
         with pytest.raises(AlignmentError, match=r"core of late .*leave late out"):
             fit_universe(cores).join("late", zero)
+
+
+def test_an_agent_without_a_core_changes_no_map_between_others():
+    cores = cores_of_agents(3)
+    names = [name for name in cores if name != "agent-1"]
+    alone = fit_universe({name: cores[name] for name in names})
+    beside = fit_universe({**cores, "agent-1": torch.zeros(200, 0)})
+
+    a, b = names
+    expected, found = (each.between(a, b)(cores[a]) for each in (alone, beside))
+    assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_the_map_of_a_flat_core_says_what_the_ticks_leave_undetermined():
