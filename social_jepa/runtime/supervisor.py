@@ -318,13 +318,11 @@ class Supervisor:
         while name in membership.pending:
             if name in self._seen.failures:
                 failure = self._seen.failures[name]
-                self._release(name)
-                membership.reject(name)
+                self._drop_joiner(name)
                 raise StartFailedError(failure)
             if name in self._seen.unrecorded:
                 unrecorded = self._seen.unrecorded[name]
-                self._release(name)
-                membership.reject(name)
+                self._drop_joiner(name)
                 raise LedgerUnavailableError(self._ledger.path, unrecorded.reason)
             if time.monotonic() > deadline and not membership.incarnations.get(name):
                 break
@@ -335,6 +333,10 @@ class Supervisor:
                 break
             await asyncio.sleep(0.02)
         return self._status(name)
+
+    def _drop_joiner(self, name: str) -> None:
+        self._release(name)
+        self._membership.reject(name)
 
     async def move(self, name: str, pose: str) -> AgentStatus:
         """Move an agent's camera; return its status.
