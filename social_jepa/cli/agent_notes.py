@@ -41,7 +41,7 @@ def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
         silent = {agent.name: agent.silent_since for agent in found if agent.silent_since is not None}
         if not silent:
             continue
-        clock = time.strftime("%H:%M:%S", time.localtime(min(silent.values())))
+        clock = _clock(min(silent.values()))
         names = ", ".join(silent)
         if node and len(silent) == len(found) and len(nodes) > 1:
             lines.append(f"node {found[0].host or node[:6]} is unreachable since {clock}: {names}")
@@ -60,9 +60,13 @@ def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:
     for peer, found in callers.items():
         others = {agent.name for agent in agents if agent.checkpoint and agent.name != peer}
         who = "any peer" if len(others) > 1 and others <= found.keys() else ", ".join(sorted(found))
-        clock = time.strftime("%H:%M:%S", time.localtime(min(found.values())))
+        clock = _clock(min(found.values()))
         lines.append(f"{peer} has not answered {who} since {clock}: frames to it may be lost")
     return lines
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
 def _busy(agents: Sequence["AgentStatus"]) -> list[str]:

@@ -281,6 +281,7 @@ def _understood(simulation: Any, name: str) -> str:
 def down(run: RunOption = None, as_json: AsJson = False) -> None:
     """Save checkpoints and end all processes of a simulation; resume brings it back."""
     from social_jepa.runtime.errors import NotUpError
+    from social_jepa.runtime.presence import remove_leftovers
     from social_jepa.runtime.simulation import Simulation
     from social_jepa.storage.run_folder import find_running
 
@@ -290,7 +291,7 @@ def down(run: RunOption = None, as_json: AsJson = False) -> None:
     except NotUpError as error:
         if not error.ended:
             raise
-        folder.simulation_file.unlink(missing_ok=True)
+        remove_leftovers(folder)
         unsaved = ["its processes had ended before: resume continues from the checkpoints that there are"]
     if as_json:
         print_json({"down": str(folder.path), "unsaved": unsaved})

@@ -145,15 +145,13 @@ class BatchRun:
             self.unsaved = control.call("stop", reason, kind=list[str], timeout=STOP_TIMEOUT)
 
     def _end(self, found: Started) -> None:
-        """End the supervisor and its agents, and the Ray that was started for them."""
+        """End the supervisor and its agents."""
         try:
             found.control.call("end", timeout=STOP_TIMEOUT)
         except (ClusterError, ValueError, LookupError):  # it has ended, or is restarting
             if found.local_ray is None:
                 end_on_cluster(self.folder, found.address)
         found.control.disown()
-        if found.local_ray is not None:
-            found.local_ray.stop()
 
     def _wait(
         self, control: ControlClient, done: Callable[[AgentStatus], bool], timeout: float = float("inf")

@@ -46,10 +46,8 @@ OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": 
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
 RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
 SUPERVISOR = "supervisor"  # name of the supervisor actor of a simulation
-MIN_CAPACITY = (
-    16  # least number of agents that the resources of a simulation are divided for: others may join
-)
-
+# Least number of agents that the resources of a simulation are divided for: others may join.
+MIN_CAPACITY = 16
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,7 +122,7 @@ def connect(address: str, private: bool = False) -> str:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:  # not narrower: this is what Ray raises when it is slow to start
-        raise RayUnavailableError(address, " ".join(str(error).split())) from error
+        raise RayUnavailableError(address, one_line(error)) from error
     found: str = ray.get_runtime_context().gcs_address
     logger.info("connected to Ray at %s", found)
     return found

@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ BACKLOG = 128  # connections that wait to be accepted while the supervisor is bu
 LENGTH_BYTES = 8
 MAX_REQUEST_BYTES = 1 << 20
 OWNER_TIMEOUT = 120.0  # seconds in which the command that started a run should call ``own``
+OWN_TIMEOUT = 10.0  # seconds for the reply to ``own``
 CONNECT_TIMEOUT = 2.0  # seconds; a Unix socket accepts at once unless `BACKLOG` connections wait
 
 
@@ -138,7 +139,7 @@ class ControlServer:
                     self._owners += 1
                 else:
                     reply = await self._call(request)
-                _write(writer, msgspec.msgpack.encode(reply))
+                writer.write(_with_length(msgspec.msgpack.encode(reply)))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the caller has left
@@ -173,8 +174,8 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(length)
 
 
-def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    writer.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+def _with_length(data: bytes) -> bytes:
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
 class ControlClient:
@@ -204,25 +205,25 @@ class ControlClient:
             SupervisorFailedError: The method raised another error.
             SupervisorUnavailableError: The supervisor does not answer.
         """
-        try:
-            with self._connect() as connection:
-                return self._exchange(connection, Request(method, list(arguments)), kind, timeout)
-        except TimeoutError as error:
-            raise SupervisorUnavailableError(f"no reply within {timeout:g} s", True) from error
-        except OSError as error:
-            raise SupervisorUnavailableError(error.strerror or str(error)) from error
+        with _reaching(timeout), self._connect() as connection:
+            return self._exchange(connection, Request(method, list(arguments)), kind, timeout)
 
     def own(self) -> None:
-        """Have the supervisor end the run when this process ends, or calls `disown`."""
+        """Have the supervisor end the run when this process ends, or calls `disown`.
+
+        Raises:
+            SupervisorUnavailableError: The supervisor does not answer.
+        """
         self._owns = True
-        self._owned = self._connect()
-        self._exchange(self._owned, Request("own", []), None, 10.0)
+        with _reaching(OWN_TIMEOUT):
+            self._owned = self._connect()
+            self._exchange(self._owned, Request("own", []), None, OWN_TIMEOUT)
 
     def own_again(self) -> None:
         """Own the run again if its supervisor has restarted since `own`."""
         if not self._owns:
             return
-        with contextlib.suppress(OSError):  # it is restarting: the next call tries again
+        with contextlib.suppress(SupervisorUnavailableError):  # it is restarting: the next call tries again
             if self._owned is None or _has_ended(self._owned):
                 self._close_owned()
                 self.own()
@@ -249,14 +250,24 @@ class ControlClient:
 
     def _exchange(self, connection: socket.socket, request: Request, kind: Any, timeout: float) -> Any:
         deadline = time.monotonic() + timeout
-        data = msgspec.msgpack.encode(request)
         connection.settimeout(timeout)
-        connection.sendall(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+        connection.sendall(_with_length(msgspec.msgpack.encode(request)))
         length = int.from_bytes(_receive(connection, LENGTH_BYTES, deadline), "big")
         reply = msgspec.msgpack.decode(_receive(connection, length, deadline), type=Reply)
         if reply.error is not None:
             raise from_remote(reply.error)
         return msgspec.msgpack.decode(reply.value, type=kind) if kind is not None else None
+
+
+@contextlib.contextmanager
+def _reaching(timeout: float) -> Iterator[None]:
+    """Raise SupervisorUnavailableError where a connection fails."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise SupervisorUnavailableError(f"no reply within {timeout:g} s", True) from error
+    except OSError as error:
+        raise SupervisorUnavailableError(error.strerror or str(error)) from error
 
 
 def _has_ended(connection: socket.socket) -> bool:

@@ -2,7 +2,6 @@
 
 from agents.common.ray_environment import RAY_SETTINGS
 
-import contextlib
 import logging
 import os
 import shutil
@@ -19,7 +18,13 @@ import psutil
 
 from social_jepa.runtime import session_leader
 from social_jepa.runtime.errors import LocalRayError
-from social_jepa.runtime.session_leader import KEEP, SESSION_VARIABLE, members_of, temporary_folder
+from social_jepa.runtime.session_leader import (
+    KEEP,
+    SESSION_VARIABLE,
+    end_processes,
+    members_of,
+    temporary_folder,
+)
 from social_jepa.system.process_identity import Presence, ProcessIdentity
 
 logger = logging.getLogger(__name__)
@@ -37,17 +42,20 @@ class LocalRay:
         address: host:port to join.
         leader: Process that owns it, and leads the session of the operating system that all of it runs in.
         session: Value of `SESSION_VARIABLE` in its processes.
+        kept: Whether `keep` was called.
     """
 
     address: str
     leader: ProcessIdentity
     session: str
     _process: subprocess.Popen[bytes] = field(repr=False)
+    kept: bool = field(default=False, init=False)
 
     def keep(self) -> None:
         """Have it outlive this process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self.kept = True
         self._process.stdin.write(KEEP)
         self._process.stdin.close()
         self._process.stdout.close()
@@ -123,13 +131,7 @@ def stop_local_ray(leader: ProcessIdentity, session: str) -> None:
 
 def _end_orphans(number: int, session: str) -> None:
     """End what is left of a session whose leader has ended, or does not end it in time."""
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + ORPHAN_TIMEOUT
-        while (members := _members(number, session)) and time.monotonic() < deadline:
-            for process in members:  # again and again: one may start another meanwhile
-                with contextlib.suppress(psutil.Error):
-                    process.send_signal(signal_number)
-            time.sleep(POLL_SECONDS)
+    end_processes(lambda: _members(number, session), ORPHAN_TIMEOUT)
     if not _members(number, session):  # their open files tell that they belong to it
         shutil.rmtree(temporary_folder(session), ignore_errors=True)
     logger.info("stopped the processes of session %d", number)

@@ -45,8 +45,20 @@ def end_remaining(folder: RunFolder) -> None:
     Raises:
         NotUpError, ElsewhereError, CopiedFolderError, SimulationFileError: See `find_simulation`.
     """
-    found = find_simulation(folder)
+    find_simulation(folder)
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: RunFolder) -> None:
+    """Delete simulation.json and what else processes leave that were killed; end those that still run.
+
+    The caller has made sure by `find_simulation` that they may be ended, or have ended.
+    """
+    found = folder.simulation()
+    if found is None:
+        return
     if found.leader is not None:
         stop_local_ray(found.leader, found.session)
-    Path(found.control).unlink(missing_ok=True)  # of a supervisor that was killed
+    if found.is_of(folder.path):  # the original of a copy may be up again, at the same socket
+        Path(found.control).unlink(missing_ok=True)
     folder.simulation_file.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -116,24 +117,34 @@ class SessionLeader:
                 ControlClient(path).call("stop", "the command that ran it has ended", timeout=SAVE_TIMEOUT)
 
     def _end_processes(self) -> None:
-        """End every other process of this session: SIGTERM first, then SIGKILL."""
-        for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            deadline = time.monotonic() + STOP_TIMEOUT
-            while (others := self._others()) and time.monotonic() < deadline:
-                for process in others:  # again and again: one may start another meanwhile
-                    with contextlib.suppress(psutil.Error):
-                        process.send_signal(signal_number)
-                time.sleep(POLL_SECONDS)
-                if self._ray is not None:
-                    self._ray.poll()  # reaps it
+        """End every other process of this session."""
+        end_processes(self._others, STOP_TIMEOUT)
 
     def _others(self) -> list[psutil.Process]:
+        if self._ray is not None:
+            self._ray.poll()  # reaps it
         return [each for each in members_of(os.getpid()) if each.pid != os.getpid()]
 
 
 def temporary_folder(session: str) -> Path:
     """Return the folder of a local Ray; short, since the path of a socket may have 107 bytes."""
     return Path(machine.ray_folder()) / f"sj-{session[:8]}"
+
+
+def end_processes(find: Callable[[], list[psutil.Process]], timeout: float) -> None:
+    """Send SIGTERM, and then SIGKILL, to processes until none is left.
+
+    Args:
+        find: Returns those that are left; called again and again, since one may start another meanwhile.
+        timeout: Seconds to go on with each of the two signals.
+    """
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + timeout
+        while (left := find()) and time.monotonic() < deadline:
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(signal_number)
+            time.sleep(POLL_SECONDS)
 
 
 def members_of(session: int) -> list[psutil.Process]:

@@ -24,11 +24,10 @@ from social_jepa.runtime.errors import (
 )
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.preflight import check_before_start
-from social_jepa.runtime.presence import end_remaining, find_simulation
+from social_jepa.runtime.presence import end_remaining, find_simulation, remove_leftovers
 from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, started, status_of
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create
-from social_jepa.storage.simulation_file import SimulationFile
 
 if TYPE_CHECKING:
     from social_jepa.graph.results import Results
@@ -263,7 +262,9 @@ class Simulation:
             self.control.call("end")
         except (ClusterError, ValueError, LookupError) as error:
             logger.warning("%s is ended without its supervisor: %s", self.folder.path, error)
-            _end_without_supervisor(self.folder, find_simulation(self.folder))
+            found = find_simulation(self.folder)
+            if found.leader is None:
+                end_on_cluster(self.folder, found.address)
         return unsaved
 
 
@@ -284,7 +285,7 @@ def _check_not_up(folder: RunFolder) -> None:
     try:
         found = find_simulation(folder)
     except NotUpError:
-        folder.simulation_file.unlink(missing_ok=True)
+        remove_leftovers(folder)
         return
     if found.leader is not None:
         raise AlreadyUpError(folder.path)
@@ -293,11 +294,6 @@ def _check_not_up(folder: RunFolder) -> None:
     except SupervisorUnavailableError as error:
         if error.timed_out:
             raise AlreadyUpError(folder.path) from error
-        _end_without_supervisor(folder, found)  # agents may have outlived it
+        end_on_cluster(folder, found.address)  # agents may have outlived it
     else:
         raise AlreadyUpError(folder.path)
-
-
-def _end_without_supervisor(folder: RunFolder, found: SimulationFile) -> None:
-    if found.leader is None:
-        end_on_cluster(folder, found.address)

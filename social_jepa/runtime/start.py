@@ -44,7 +44,7 @@ class Started:
 def started(folder: RunFolder, address: str | None, online: bool) -> Iterator[Started]:
     """Start the supervisor of a run folder; an error, before or inside the block, ends all that has started.
 
-    A local Ray ends with this process unless the block calls `LocalRay.keep`.
+    A local Ray ends with the block, or with this process, unless the block calls `LocalRay.keep`.
 
     Args:
         folder: Run folder; the caller holds its command lock.
@@ -74,10 +74,12 @@ def started(folder: RunFolder, address: str | None, online: bool) -> Iterator[St
             local_ray.stop()
         elif launching and not isinstance(error, AlreadyUpError | AddressError):
             with contextlib.suppress(Exception):  # the cause is raised
-                launch("end", folder.path, place, False)
+                end_on_cluster(folder, place)
         if written and not isinstance(error, AlreadyUpError):
             folder.simulation_file.unlink(missing_ok=True)
         raise
+    if local_ray is not None and not local_ray.kept:
+        local_ray.stop()
 
 
 def end_on_cluster(folder: RunFolder, address: str) -> None:

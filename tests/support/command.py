@@ -33,7 +33,7 @@ class CommandResult(NamedTuple):
 def call(*words: object) -> CommandResult:
     """Run the command line in this process; an exception that it does not handle propagates."""
     out, err = io.StringIO(), io.StringIO()
-    status = 0
+    status, handlers = 0, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with (
         mock.patch.object(sys, "argv", ["social-jepa", *map(str, words)]),
         contextlib.redirect_stdout(out),
@@ -43,6 +43,9 @@ def call(*words: object) -> CommandResult:
             main()
         except SystemExit as exit_:
             status = int(exit_.code or 0)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     return CommandResult(status, out.getvalue(), err.getvalue())
 
 

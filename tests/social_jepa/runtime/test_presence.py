@@ -112,12 +112,14 @@ def test_a_process_that_got_the_number_of_the_leader_is_left_alone(folder, start
     innocent = start("innocent")
     identity = ProcessIdentity.of(innocent.pid)
     write(folder, msgspec.structs.replace(identity, started=identity.started - 1000), "mine")
+    temporary_folder("mine").mkdir()  # left by a leader that was killed
 
     with pytest.raises(NotUpError, match="was up, but its processes have ended"):
         find_simulation(folder)
     if command == "down":
         said = call("down", "--run", folder.path)
         assert (said.status, folder.simulation_file.exists()) == (1, False)
+        assert not temporary_folder("mine").exists()
         assert "its processes had ended before" in said.err
     else:
         with pytest.raises(NotUpError):
@@ -190,3 +192,25 @@ def test_a_simulation_on_a_cluster_has_ended_after_a_reboot_of_its_machine(folde
         find_simulation(folder)
     write(folder, None, "")
     assert find_simulation(folder).leader is None
+
+
+def test_taking_a_copy_down_whose_processes_have_ended_leaves_the_socket_of_the_original(
+    folder, start, tmp_path
+):
+    leader = start("mine")
+    identity = ProcessIdentity.of(leader.pid)
+    copy = create(load_config(), tmp_path / "copy")
+    write(
+        copy,
+        msgspec.structs.replace(identity, started=identity.started - 1000),
+        "other",
+        original=folder.path,
+    )
+    socket = copy.path / "no-socket"
+    socket.touch()
+
+    call("down", "--run", copy.path)
+
+    assert not copy.simulation_file.exists()
+    assert socket.exists()
+    assert alive(leader.pid)
