@@ -6,9 +6,8 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
-from agents.failure import custom_call
+from agents.failure import calls, custom_call
 
 IDLE_SECONDS = 10.0  # without progress that are remarkable, unless its steps take long
 IDLE_FACTOR = 10.0  # so many times its longest step are remarkable
@@ -71,7 +70,7 @@ class ActivityMonitor:
         frame = sys._current_frames().get(self._thread)
         if idle < normal or frame is None:
             return Activity(longest_step=longest, cpu_wait=self._measure_cpu_wait())
-        file, line = custom_call(_calls(frame), self._module)
+        file, line = custom_call(calls(traceback.walk_stack(frame)), self._module)
         stack = "".join(traceback.format_stack(frame))
         return Activity(idle, longest, file, line, stack, self._measure_cpu_wait())
 
@@ -91,12 +90,3 @@ class ActivityMonitor:
             return int(run), int(wait)
         except (OSError, ValueError):  # Linux only, and the thread may have ended
             return None
-
-
-def _calls(frame: FrameType | None) -> list[tuple[str, str, int]]:
-    """Return (module, file, line) of each call of a stack, the newest first."""
-    found = []
-    while frame is not None:
-        found.append((str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename, frame.f_lineno))
-        frame = frame.f_back
-    return found

@@ -2,12 +2,13 @@
 
 import sysconfig
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
 
-PACKAGES = ("agents", "alignment", "env", "social_jepa")
+from agents.common.packages import PACKAGES
+
 MAX_TRACEBACK = 50_000  # characters kept of a traceback: its end says most
 
 
@@ -71,7 +72,8 @@ def _text(error: BaseException) -> str:
 
 
 def _place(error: BaseException, module: str) -> tuple[str, int]:
-    return custom_call([call for each in _causes(error) for call in _calls(each.__traceback__)], module)
+    traces = [calls(traceback.walk_tb(each.__traceback__))[::-1] for each in _causes(error)]
+    return custom_call([call for trace in traces for call in trace], module)
 
 
 def custom_call(calls: Sequence[tuple[str, str, int]], module: str = "") -> tuple[str, int]:
@@ -100,13 +102,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     return reversed(chain)
 
 
-def _calls(trace: TracebackType | None) -> list[tuple[str, str, int]]:
-    """Return (module, file, line) of each call of a traceback, the newest first."""
-    found = [
-        (str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename, line)
-        for frame, line in traceback.walk_tb(trace)
+def calls(frames: Iterable[tuple[FrameType, int]]) -> list[tuple[str, str, int]]:
+    """Return (module, file, line) of frames and their lines, in the given order."""
+    return [
+        (str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename, line) for frame, line in frames
     ]
-    return found[::-1]
 
 
 def _is_library(file: str) -> bool:

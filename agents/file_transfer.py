@@ -28,6 +28,7 @@ from agents.common.files import (
     RetriedFiles,
     UnsavedFile,
     digest,
+    make_private_folder,
     write_atomically,
 )
 from agents.logs import LogBuffer, log_to_buffer, log_to_file
@@ -274,8 +275,9 @@ class ScratchFolder:
             name: Beginning of its name.
         """
         root = Path(tempfile.gettempdir()) / f"social-jepa-{os.getuid()}"
-        root.mkdir(mode=0o700, exist_ok=True)
-        if root.is_symlink() or root.stat().st_uid != os.getuid():  # another user has guessed the name
+        try:
+            make_private_folder(root)
+        except PermissionError:  # another user has guessed the name
             root = Path(tempfile.mkdtemp(prefix="social-jepa-"))
         for left in root.iterdir():
             with contextlib.suppress(Timeout, OSError):

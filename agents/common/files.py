@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,20 @@ def _write(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def make_private_folder(folder: Path) -> None:
+    """Create a folder that only this user may enter.
+
+    Raises:
+        PermissionError: It exists and belongs to, or is open to, another user.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat(follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(
+            f"{folder} must be a folder that only this user may enter: delete it, or correct its mode to 0700"
+        )
+
+
 def digest(data: bytes) -> str:
     """Return the first 16 hexadecimal digits of the bytes' SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]
@@ -58,6 +73,11 @@ class UnsavedFile:
     path: str
     reason: str
     since: float
+
+    @classmethod
+    def after(cls, earlier: "UnsavedFile | None", path: Path, reason: str) -> "UnsavedFile":
+        """Return the note of a failed attempt; the attempt before it, if any, says since when."""
+        return cls(str(path), reason, earlier.since if earlier else time.time())
 
 
 class RetriedFiles:
@@ -94,7 +114,7 @@ class RetriedFiles:
         earlier = self.unsaved.get(path)
         if earlier is None:
             logger.warning("%s cannot be written, and is tried again: %s", path, reason)
-        self.unsaved[path] = UnsavedFile(str(path), reason, earlier.since if earlier else time.time())
+        self.unsaved[path] = UnsavedFile.after(earlier, path, reason)
 
     def succeed(self, path: Path) -> None:
         """Note that a file was written."""

@@ -7,7 +7,8 @@ import platform
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("agents", "alignment", "env", "social_jepa")
+from agents.common.packages import PACKAGES
+
 LIBRARIES = ("torch", "ray")
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, field
 
-from agents.failure import PACKAGES, Failure
+from agents.common.packages import PACKAGES
+from agents.failure import Failure
 from agents.spec import Progress
 from env.camera import Pose
 from env.scene import BodyEvent

@@ -58,8 +58,7 @@ class Observations:
         earlier = self.unrecorded.get(name)
         if earlier is None:
             logger.warning("the report of %s cannot be recorded, and is tried again: %s", name, error)
-        since = earlier.since if earlier else time.time()
-        self.unrecorded[name] = UnsavedFile(str(path), own or str(error), since)
+        self.unrecorded[name] = UnsavedFile.after(earlier, path, own or str(error))
 
     def phase_and_step(self, name: str) -> tuple[str, int]:
         """Return what an agent was doing at its newest report, and the steps that it had done."""

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import socket
-import stat
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from agents.common.files import make_private_folder
 from social_jepa.runtime.control_errors import RemoteError, from_remote, to_remote
 from social_jepa.runtime.errors import SupervisorUnavailableError
 from social_jepa.system.process_identity import MachineIdentity
@@ -61,20 +61,6 @@ def socket_path(folder: Path) -> Path:
     return Path("/tmp") / f"social-jepa-{os.getuid()}" / name
 
 
-def _private_folder(folder: Path) -> None:
-    """Create a folder that only this user may enter.
-
-    Raises:
-        PermissionError: It exists and belongs to, or is open to, another user.
-    """
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.stat(follow_symlinks=False)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(
-            f"{folder} must be a folder that only this user may enter: delete it, or correct its mode to 0700"
-        )
-
-
 class ControlServer:
     """Serves the methods of an object at a Unix socket, on the running event loop."""
 
@@ -106,7 +92,7 @@ class ControlServer:
         self._owner_left = owner_left
         if owner_left is not None:
             asyncio.get_running_loop().call_later(OWNER_TIMEOUT, self._check_owner)
-        _private_folder(self.path.parent)
+        make_private_folder(self.path.parent)
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=BACKLOG)
 

@@ -1,6 +1,7 @@
 """Which process a record means: a process id alone is reused, and counts differently in every container."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -38,8 +39,9 @@ class MachineIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pid_namespace: str
 
     @classmethod
+    @functools.cache
     def current(cls) -> "MachineIdentity":
-        """Return that of this process."""
+        """Return that of this process, as it was when first asked."""
         return cls(
             host=socket.gethostname(), machine=_machine_id(), boot=_boot_id(), pid_namespace=_pid_namespace()
         )

@@ -1,0 +1,3 @@
+"""The import names of this project; importing this loads nothing."""
+
+PACKAGES = ("env", "agents", "alignment", "social_jepa")
