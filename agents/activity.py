@@ -64,7 +64,7 @@ class ActivityMonitor:
         self._longest, self._phase, self._last = longest, phase, now
 
     def read(self) -> Activity:
-        """Return what the thread is doing; called by another thread."""
+        """Return the activity of the thread; called by another thread."""
         idle, longest = time.monotonic() - self._last, self._longest
         normal = max(IDLE_SECONDS, IDLE_FACTOR * longest) if longest else FIRST_STEP_SECONDS
         frame = sys._current_frames().get(self._thread)

@@ -275,7 +275,7 @@ class Agent:
         return snapshot
 
     def explain_collapse(self, core_dim: int) -> str:
-        """Return how the latents of the model in training collapsed, as a clause; "" if they did not.
+        """Return a clause that explains the collapse of the latents in training; "" if there is none.
 
         They are compared with those of the untrained model on the newest ticks of the replay buffer.
 

@@ -61,7 +61,7 @@ def record_exit(path: Path) -> None:
 
 
 def read_exit(path: Path) -> ProcessExit | None:
-    """Return what a process wrote to its file, or None where it wrote nothing."""
+    """Return the record that a process wrote to its file, or None where it wrote nothing."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -27,7 +27,7 @@ COLLAPSED_CONTRACTION: Final = 0.1
 
 
 def explain_collapse(z: Array, untrained: Array, core_dim: int) -> str:
-    """Return how the latents of an encoder collapsed, as a clause with their measured numbers; "" if not.
+    """Return a clause that explains the collapse of latents, with measured numbers; "" if there is none.
 
     Args:
         z: [K, D], latents of K frames that differ.
@@ -51,7 +51,7 @@ def explain_collapse(z: Array, untrained: Array, core_dim: int) -> str:
 
 
 def contraction(z: Array, untrained: Array) -> float:
-    """Return how far training contracted latents towards a point; the module gives the formula.
+    """Return the factor by which training contracted latents towards a point; the module has the formula.
 
     About 1 or above for a healthy encoder of any scale, 0 for a point. Infinite where the untrained latents
     do not vary, so that there is nothing to compare with.

@@ -186,7 +186,7 @@ def fit_robust(
 
 
 def _rounded_size(source: Tensor, target: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return what the rounding of ``X^T Y`` is relative to: the rows were rounded before centering."""
+    """Return the scale of the rounding of ``X^T Y``: the rows were rounded before centering."""
     norm = torch.linalg.matrix_norm
     return norm(source.double()) * norm(y) + norm(x) * norm(target.double())
 

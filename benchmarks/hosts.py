@@ -138,7 +138,7 @@ class Hosts:
 
     @contextlib.contextmanager
     def cut(self, number: int) -> Iterator[None]:
-        """Cut a host's link; it is mended on exit."""
+        """Cut a host's link; it is restored on exit."""
         _ip(f"link set sj-v{number} down")
         try:
             yield

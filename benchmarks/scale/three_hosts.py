@@ -71,7 +71,7 @@ def settled(agents: dict[str, dict[str, Any]]) -> bool:
 
 
 def steps(agents: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Return how many steps each agent has trained."""
+    """Return the number of steps that each agent has trained."""
     return {name: agent["progress"]["step"] for name, agent in agents.items() if agent["progress"]}
 
 

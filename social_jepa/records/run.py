@@ -129,7 +129,7 @@ class UnsavedRecord(Record, frozen=True, kw_only=True):
     since: Annotated[NonNegative, Meta(description="When it failed first, in seconds since 1970.")]
 
     def __str__(self) -> str:
-        """Return what could not be written and why, as part of a sentence about an agent."""
+        """Return the end of a sentence about an agent: the file that could not be written, and why."""
         return f"cannot write {self.path} ({self.reason})"
 
 

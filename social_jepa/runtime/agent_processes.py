@@ -106,7 +106,7 @@ class AgentProcesses:
         return name in self._handles
 
     def shortage(self, name: str) -> Shortage | None:
-        """Return what the process of an agent waits for; None: it runs, starts, or Ray is silent."""
+        """Return the resources that an agent's process waits for; None: it runs, starts, or Ray is silent."""
         return self._shortages.get(name) if name in self._handles else None
 
     def refresh_shortages(self, gpus: Mapping[str, float]) -> None:
@@ -133,7 +133,7 @@ class AgentProcesses:
             return None
 
     def read_death(self, name: str, error: Exception) -> Death | None:
-        """Return how a process died, or None for an error that does not say that it is dead."""
+        """Return the death of a process, or None for an error that does not say that it is dead."""
         exit_file = exit_path(log_path(self._folder.path, name))
         here = self.placed.get(name, "") in ("", self._node)
         return read_death(error, exit_file, here and self._oom_killed())

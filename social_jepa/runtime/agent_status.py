@@ -61,7 +61,7 @@ class Observations:
         self.unrecorded[name] = UnsavedFile.after(earlier, path, own or str(error))
 
     def phase_and_step(self, name: str) -> tuple[str, int]:
-        """Return what an agent was doing at its newest report, and the steps that it had done."""
+        """Return the phase of an agent at its newest report, and the steps that it had done."""
         report = self.reports.get(name)
         progress = report.progress if report else None
         return (progress.phase, progress.step) if progress else ("starting", 0)
@@ -108,7 +108,7 @@ class Observations:
         )  # fmt: skip
 
     def unsaved(self, name: str) -> tuple[UnsavedRecord, ...]:
-        """Return what of an agent could not be written yet, by itself or by its supervisor."""
+        """Return the files of an agent that it, or its supervisor, could not write yet."""
         report, unrecorded = self.reports.get(name), self.unrecorded.get(name)
         found = (*(report.unsaved if report else ()), *([unrecorded] if unrecorded else ()))
         return tuple(UnsavedRecord(path=each.path, reason=each.reason, since=each.since) for each in found)

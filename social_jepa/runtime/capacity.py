@@ -51,7 +51,7 @@ class Shortage:
         return not any(room(node, self.cpus, self.gpus) for node in self.nodes)
 
     def __str__(self) -> str:
-        """Return what is missing, without the name of the agent."""
+        """Return a clause about the missing resource, without the name of the agent."""
         of_gpus = self.gpus > 0 and not any(_gpu_room(node, self.gpus, self.hopeless) for node in self.nodes)
         wanted = _amount(self.gpus, "GPU") if of_gpus else _amount(self.cpus, "CPU")
         place = " on one node" if max(self.gpus if of_gpus else self.cpus, 1) > 1 else ""
@@ -72,7 +72,7 @@ def _amount(number: float, unit: str) -> str:
 
 
 def room(node: Node, cpus: float, gpus: float, free: bool = False) -> int:
-    """Return how many processes fit on a node.
+    """Return the number of processes that fit on a node.
 
     Args:
         node: The node.
@@ -97,12 +97,12 @@ def _gpu_room(node: Node, gpus: float, empty: bool) -> float:
 
 
 def capacity(nodes: Iterable[Node], cpus: float, gpus: float) -> int:
-    """Return how many processes fit on all nodes together if they are empty."""
+    """Return the number of processes that fit on all nodes together if they are empty."""
     return sum(room(node, cpus, gpus) for node in nodes)
 
 
 def find_shortage(nodes: Sequence[Node], cpus: float, gpus: float) -> Shortage | None:
-    """Return what a further process waits for, or None if a node has room for it."""
+    """Return the resources that a further process waits for, or None if a node has room for it."""
     if any(room(node, cpus, gpus, free=True) for node in nodes):
         return None
     return Shortage(cpus, gpus, tuple(nodes))

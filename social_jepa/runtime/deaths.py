@@ -51,7 +51,7 @@ class Death:
 
 
 def read_death(error: Exception, exit_file: Path | None = None, oom_killed: bool = False) -> Death | None:
-    """Return how a process died, or None for an error that does not say that it is dead.
+    """Return the death of a process, or None for an error that does not say that it is dead.
 
     Args:
         error: What a call of the actor raised.

@@ -10,7 +10,7 @@ from social_jepa.system.process_identity import Presence
 
 
 def find_simulation(folder: RunFolder) -> SimulationFile:
-    """Return how the simulation of a folder, which is up, is reached.
+    """Return the content of simulation.json of a simulation that is up.
 
     Raises:
         NotUpError: It is not up, or all of its processes have ended.

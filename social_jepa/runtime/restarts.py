@@ -36,7 +36,7 @@ class Restarts:
         return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (history.deaths - 1))
 
     def deaths(self, name: str) -> int:
-        """Return how often an agent has died since it last gained a step."""
+        """Return the number of deaths of an agent since it last gained a step."""
         return self._histories[name].deaths if name in self._histories else 0
 
     def forget(self, name: str) -> None:

@@ -166,7 +166,7 @@ class Supervisor:
         self._seen.note_unrecorded(name, path, error)
 
     async def locate_files(self, name: str) -> AgentFiles:
-        """Return where the run folder is and what it holds of an agent."""
+        """Return the path and the id of the run folder, and the files of an agent in it."""
         return await asyncio.to_thread(self._files.locate, name)
 
     async def read_file(self, name: str, file: str, offset: int) -> bytes:

@@ -30,7 +30,7 @@ class AgentFileStore:
             logger.warning("%s cannot be written: %s", error.filename, error.strerror)
 
     def locate(self, name: str) -> AgentFiles:
-        """Return where the run folder is and what it holds of an agent."""
+        """Return the path and the id of the run folder, and the files of an agent in it."""
         stored: dict[str, StoredFile] = {}
         for file in FILES:
             path = self._folder.agent(name) / file

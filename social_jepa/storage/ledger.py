@@ -288,7 +288,7 @@ class Ledger:
         return [self._unpacked(details, EdgeRecord) for (details,) in self._rows(sql, [source, target])]
 
     def attempts(self, source: str, target: str, since: float) -> tuple[int, float]:
-        """Return how many messages about an edge were recorded since a time, and when the first one was."""
+        """Return the number of messages about an edge since a time, and the time of the first one."""
         sql = (
             "SELECT count(*), coalesce(min(time), 0) FROM messages "
             "WHERE edge_source = ? AND edge_target = ? AND time >= ?"

@@ -66,7 +66,7 @@ def tasks_left(root: Path = Path("/")) -> int | None:
 
 
 def oom_kills(root: Path = Path("/")) -> int:
-    """Return how many processes the kernel has killed for memory, in this process's groups or, else, at all.
+    """Return the number of kills by the kernel for memory, in this process's groups or, else, at all.
 
     Args:
         root: Folder that holds proc and sys.

@@ -170,7 +170,7 @@ def _check_node(name: str, node: Mapping[str, Any]) -> Check:
 
 
 def find_promise(folders: tuple[Path, ...] | None = None) -> Promise | None:
-    """Return what Ray's launcher was asked for, if its configuration is here.
+    """Return the nodes that Ray's launcher was asked for, if its configuration is here.
 
     Args:
         folders: Folders that may hold it; by default the home folder, on a head node, and the current one.

@@ -61,7 +61,7 @@ def check_tasks(agents: int = 2, left: Callable[[], tuple[int, str] | None] | No
 
 
 def tasks_left() -> tuple[int, str] | None:
-    """Return how many processes and threads may still start, and the limit's name; None without a limit."""
+    """Return the number of processes and threads that may start, and the limit's name; None: no limit."""
     found = []
     if (left := cgroups.tasks_left()) is not None:
         found.append((left, "pids.max of the control group; docker run --pids-limit"))
