@@ -30,7 +30,7 @@ def find_hidden(search_path: Sequence[str] | None = None) -> dict[str, Path]:
 
 
 def _location(name: str, path: list[str]) -> Path | None:
-    """Return the file or folder that a name is imported from; None where an editable installation finds it."""
+    """Return the file or folder of an import name; None where an editable installation finds it."""
     spec = PathFinder.find_spec(name, path)
     if spec is None:
         return None
