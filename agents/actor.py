@@ -141,21 +141,30 @@ class AgentActor:
         pose_version = agent.spec.pose_version if agent else 0
         checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
         return AgentReport(
-            protocol.events(incarnation, since), agent.progress() if agent else None,
-            snapshot if checkpoint != known_checkpoint else None, checkpoint,
-            protocol.settled() and files.published_arrived(), runner.failure, runner.note,
-            ray.get_runtime_context().get_node_id(), socket.gethostname(), self._device, os.getpid(),
-            runner.activity, protocol.unanswered(), pose_version,
-            (*agent.files.unsaved.values(), *files.unsaved()) if agent else files.unsaved(),
-        )  # fmt: skip
+            events=protocol.events(incarnation, since),
+            progress=agent.progress() if agent else None,
+            snapshot=snapshot if checkpoint != known_checkpoint else None,
+            checkpoint=checkpoint,
+            settled=protocol.settled() and files.published_arrived(),
+            failure=runner.failure,
+            note=runner.note,
+            node=ray.get_runtime_context().get_node_id(),
+            host=socket.gethostname(),
+            device=self._device,
+            pid=os.getpid(),
+            activity=runner.activity,
+            unanswered=protocol.unanswered(),
+            pose_version=pose_version,
+            unsaved=(*agent.files.unsaved.values(), *files.unsaved()) if agent else files.unsaved(),
+        )
 
     def _failed_report(self, failure: Failure) -> AgentReport:
         """Return the report of an agent that could not start; before it registered, of incarnation 0."""
         incarnation = self._protocol.channel.incarnation if self._protocol else 0
         return AgentReport(
-            AgentEvents(incarnation, 0), None, None, "", False, failure, "",
-            ray.get_runtime_context().get_node_id(), socket.gethostname(), self._device, os.getpid(),
-            None, {},
+            events=AgentEvents(incarnation, 0), progress=None, snapshot=None, checkpoint="", settled=False,
+            failure=failure, note="", node=ray.get_runtime_context().get_node_id(),
+            host=socket.gethostname(), device=self._device, pid=os.getpid(), activity=None, unanswered={},
         )  # fmt: skip
 
     async def retry_stalled(self) -> None:

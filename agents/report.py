@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agents.snapshot import AgentSnapshot
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AgentReport:
     """State of one agent at the time of a poll.
 

@@ -29,8 +29,10 @@ def agent(tmp_path_factory):
 @pytest.fixture
 def report(agent):
     return AgentReport(
-        AgentEvents(1, 4, (), tuple(MESSAGES * 500), ("a message was refused",)), agent.progress(),
-        agent.published.snapshot, agent.checkpoint, False, None, "", "", "cpu", 1,
+        events=AgentEvents(1, 4, (), tuple(MESSAGES * 500), ("a message was refused",)),
+        progress=agent.progress(), snapshot=agent.published.snapshot, checkpoint=agent.checkpoint,
+        settled=False, failure=None, note="", node="here", host="this", device="cpu", pid=1, activity=None,
+        unanswered={}, pose_version=1,
     )  # fmt: skip
 
 
