@@ -65,6 +65,7 @@ class Agent:
         fit_ticks: Ticks that maps are fitted on. Training touches none of them either.
         train_start: First tick that training may read.
         gap: Ticks between two ranges, so that they are uncorrelated.
+        stride: Ticks between two anchors of a pool.
         phase: What it is doing; one of `Progress.phase`.
         basis: Axes of the core of the newest model, once found.
         checkpoint: Hash of the newest checkpoint; "" before the first.
@@ -91,8 +92,9 @@ class Agent:
         """
         self.spec = spec
         self.scene = Scene(spec.scene, spec.seed, spec.events)
-        self.gap = max(GAP, spec.scene.decorrelation_ticks)
-        self.heldout_ticks, self.fit_ticks, self.train_start = tick_ranges(spec.negotiation, self.gap)
+        memory = spec.scene.decorrelation_ticks
+        self.gap, self.stride = max(GAP, memory), spec.negotiation.stride(memory)
+        self.heldout_ticks, self.fit_ticks, self.train_start = tick_ranges(spec.negotiation, self.gap, memory)
         self.scene.check_pose(spec.pose)
         self.renderer = build_renderer(spec.scene)
         self.model = self.build_model()
@@ -226,17 +228,18 @@ class Agent:
         return self.published.basis.core(self.encode_ticks(ticks, self.published.model))
 
     def find_axes(self, ticks: range) -> tuple[CoreBasis, Tensor]:
-        """Return the core basis of the model in training, and the latents that it was ranked on, [T, D].
+        """Return the core basis of the model in training, and the latents that it was chosen on, [N, 2, D].
 
-        The axes are found on the given ticks. How predictable each axis is, and so where the core ends, is
-        measured on later ticks that neither training nor the axes saw.
+        The axes are found on the given ticks. How predictable each axis is, and which axes are the core, is
+        measured on pairs of later ticks that neither training nor the axes saw, as far apart as anchors.
 
         Args:
             ticks: Consecutive ticks to find the axes on.
         """
         basis = find_core(self.encode_ticks(ticks))
-        first = ticks.stop + self.gap
-        later = self.encode_ticks(range(first, first + self.spec.training.core_eval_ticks))
+        pairs, stride = self.spec.training.core_eval_ticks // 2, max(2, self.stride)
+        starts = ticks.stop + self.gap + stride * np.arange(pairs)
+        later = self.encode_ticks(np.stack([starts, starts + 1], axis=1).ravel()).unflatten(0, (pairs, 2))
         return resort_basis(basis, later), later
 
     def publish(self) -> AgentSnapshot:
@@ -265,8 +268,8 @@ class Agent:
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])
         snapshot = AgentSnapshot(
-            peer_info, self.basis.spectrum, rank, pools, losses, self.progress(),
-            range(self.train_start, trained.stop), self.spec.pose_version,
+            peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
+            self.progress(), range(self.train_start, trained.stop), self.spec.pose_version,
         )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
@@ -296,7 +299,7 @@ class Agent:
         assert self.published is not None
         known = self.published.snapshot.pools.anchors
         readout = fit_ridge(self.encode_ticks(known.ids), known.core())
-        stride = self.spec.negotiation.pool_stride
+        stride = self.stride
         first = self.trainer.replay_buffer.ticks.stop + self.gap
         unseen = range(first, first + DRIFT_TICKS * stride, stride)
         self.drift = 1 - r2(readout(self.encode_ticks(unseen)), self.encode_core(unseen))
@@ -510,7 +513,9 @@ class Agent:
         self.published = published
         rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
         snapshot = published.snapshot
-        self.negotiation = Negotiation(snapshot.peer_info, snapshot.pools, self.spec.negotiation, rng)
+        config = self.spec.negotiation
+        rows = config.memory_rows(self.spec.scene.decorrelation_ticks)
+        self.negotiation = Negotiation(snapshot.peer_info, snapshot.pools, config, rng, rows)
 
     def _load_checkpoint(self) -> None:
         path = self.checkpoint_path

@@ -24,7 +24,7 @@ from agents.training.checkpoint import (
 )
 from alignment.core import CoreBasis
 
-BASIS_FIELDS = ("mean", "transform", "spectrum")
+BASIS_FIELDS = ("mean", "transform", "spectrum", "explained")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class AgentSnapshot:
         peer_info: What peers know of the agent.
         spectrum: [D], lag-1 autocorrelations of its dimensions on ticks that neither training nor the core's
             axes saw.
+        explained: [D], share of each dimension that the core dimensions before it explain.
+        noise: Autocorrelation at or below which a dimension counts as noise.
         effective_rank: Dimensions that its latents use, see `alignment.core.effective_rank`.
         pools: Embeddings of the ticks that maps may be fitted and scored on.
         losses: The newest training losses, one a step.
@@ -45,6 +47,8 @@ class AgentSnapshot:
 
     peer_info: PeerInfo
     spectrum: Tensor
+    explained: Tensor
+    noise: float
     effective_rank: float
     pools: AnchorPools
     losses: tuple[float, ...]
@@ -109,6 +113,8 @@ class PublishedModel:
             snapshot = AgentSnapshot(
                 peer_info=peer_info,
                 spectrum=basis.spectrum,
+                explained=basis.explained,
+                noise=basis.noise,
                 effective_rank=float(facts["effective_rank"]),
                 pools=AnchorPools.from_tensors(tensors, peer_info.core_dim),
                 losses=tuple(facts["losses"]),
@@ -148,8 +154,9 @@ def load_encoder(
 
 
 def basis_tensors(basis: CoreBasis) -> dict[str, Tensor]:
-    """Return a basis as named tensors: ``basis.mean``, ``basis.transform``, ``basis.spectrum``."""
-    return {f"basis.{name}": getattr(basis, name) for name in BASIS_FIELDS}
+    """Return a basis as named tensors: ``basis.mean``, ``basis.transform`` and so on."""
+    tensors = {f"basis.{name}": getattr(basis, name) for name in BASIS_FIELDS}
+    return tensors | {"basis.noise": basis.mean.new_tensor([basis.noise])}
 
 
 def basis_from_tensors(tensors: Mapping[str, Tensor], core_dim: int) -> CoreBasis:
@@ -158,4 +165,5 @@ def basis_from_tensors(tensors: Mapping[str, Tensor], core_dim: int) -> CoreBasi
     Raises:
         KeyError: One of its tensors is missing.
     """
-    return CoreBasis(**{name: tensors[f"basis.{name}"] for name in BASIS_FIELDS}, core_dim=core_dim)
+    fields = {name: tensors[f"basis.{name}"] for name in BASIS_FIELDS}
+    return CoreBasis(**fields, core_dim=core_dim, noise=float(tensors["basis.noise"]))

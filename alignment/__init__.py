@@ -5,7 +5,8 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
 
     arrays        tensors and NumPy arrays of callers, and the error for those that cannot be used
     anchors       ticks of the shared scene, and one agent's embeddings of them
-    core          the slow subspace of one latent space, which its agent finds alone
+    independence  which coordinates of one latent space are functions of others
+    core          the factors of one latent space, which its agent finds alone
     collapse      whether latents still follow what they encode
     linear_map    one affine map: apply, compose, invert
     fit           maps from paired anchors: ridge, Procrustes, robust

@@ -1,10 +1,11 @@
-r"""The core: the slow subspace that an agent finds alone by time-lagged whitening (tICA / AMUSE).
+r"""The core: the factors that an agent finds alone, by time-lagged whitening (tICA / AMUSE) and independence.
 
-If the world's factors are independent Ornstein-Uhlenbeck processes, each a Gaussian f with lag-1
-autocorrelation rho, then every function of the world decomposes into Hermite polynomials of the factors, and
-a polynomial of degree n has autocorrelation rho^n. The spectrum of lag-1 autocorrelations therefore has
-levels: the factors at rho, functions of degree two at rho^2, and so on. The first level is the core. Each
-agent finds it without a peer, and two cores differ by a rotation only.
+Whiten the latents and rotate them so that each coordinate is as predictable from tick to tick as possible,
+the most predictable first. If the world's factors are independent, the coordinates are the factors and
+functions of them: for an Ornstein-Uhlenbeck process of autocorrelation rho, a polynomial of degree n has
+autocorrelation rho^n. A coordinate belongs to the core if it is more predictable than noise and no function
+of the core coordinates before it (`alignment.independence`); nothing in that rule depends on the rates of the
+world. Two cores differ by a linear map of what both agents see.
 """
 
 from dataclasses import dataclass
@@ -14,35 +15,34 @@ import torch
 from torch import Tensor
 
 from alignment.arrays import AlignmentError, Array, check_devices, check_finite, like, to_tensor
+from alignment.independence import select_independent, unmix
 
 # Variance below this share of the mean square is rounding: a spread below a millionth of the magnitude.
 ROUNDING: Final = 1e-12
 
-# The gap between two levels is s - s^2. Noise moves the two autocorrelations at its edge, which must show
-# half of it; the means of those above and below hardly move, and must show most of it.
-EDGE_SHARE: Final = 0.55
-MEAN_SHARE: Final = 0.8
-MIN_GAP: Final = 0.05
-
 
 @dataclass(frozen=True, eq=False)
 class CoreBasis:
-    """Coordinates in which a latent space is white and sorted by predictability.
+    """Coordinates in which a latent space is white: first the core, then the rest, each by predictability.
 
     Attributes:
         mean: [D], the origin.
         transform: [D, D], from centered latents to coordinates.
-        spectrum: [D], lag-1 autocorrelation of each coordinate, descending.
+        spectrum: [D], lag-1 autocorrelation of each coordinate; descending within the core and after it.
         core_dim: Number of leading coordinates that are the core.
+        explained: [D], share of each coordinate's variance that the core coordinates before it explain.
+        noise: Autocorrelation at or below which a coordinate counts as noise.
     """
 
     mean: Tensor
     transform: Tensor
     spectrum: Tensor
     core_dim: int
+    explained: Tensor
+    noise: float
 
     def __call__(self, z: Array) -> Array:
-        """Return coordinates of latents, [..., D] -> [..., D]: white, rotated, most predictable first.
+        """Return coordinates of latents, [..., D] -> [..., D]: white, the core first.
 
         Raises:
             AlignmentError: The latents have another dimension, or are no array of real numbers.
@@ -62,7 +62,7 @@ class CoreBasis:
 
 
 def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
-    r"""Return the basis that sorts a latent space by how well each coordinate predicts its next value (tICA).
+    r"""Return the basis of a latent space whose coordinates predict their own next value best (tICA).
 
     Among unit-variance directions w, ``w^T C_1 w`` is the autocorrelation, so the most predictable ones are
     the leading eigenvectors of the whitened lag-1 covariance (AMUSE: Tong et al. 1991; Molgedey and
@@ -71,6 +71,9 @@ def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
         1.  C_0 = (A^T A + B^T B) / 2n,   C_1 = (A^T B + B^T A) / 2n      (the same rows in both: |s| <= 1)
         2.  C_0 = V L V^T,   whitener  H = V (L + r I)^(-1/2)
         3.  H^T C_1 H = U diag(s) U^T,   transform = H U
+
+    The coordinates are then rotated so that factors are not mixed with functions of other factors that are as
+    predictable (`independence.unmix`), and the core is chosen among them, see `resort_basis`.
 
     The ridge r keeps directions of low variance from being amplified: a direction with less than ``ridge``
     times the mean variance stays small and counts as unpredictable.
@@ -89,10 +92,12 @@ def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
     a, b = before - mean, after - mean
     covariance, lagged = lagged_covariances(a, b)
     whitener = _whitener(covariance, ridge, rounding=ROUNDING * rows.square().mean().item())
-    spectrum, axes = torch.linalg.eigh(whitener.T @ lagged @ whitener)  # ascending
-    spectrum, transform = spectrum.flip(0), whitener @ axes.flip(1)
+    _, axes = torch.linalg.eigh(whitener.T @ lagged @ whitener)  # ascending
     lowest = max(floor, noise_edge(len(a), a.shape[1]))
-    return CoreBasis(mean, _fix_signs(transform), spectrum, core_gap(spectrum, lowest))
+    transform = whitener @ axes.flip(1)
+    transform = transform @ unmix(a @ transform, transform.T @ lagged @ transform, lowest)
+    spectrum = (transform.T @ lagged @ transform).diagonal()
+    return _choose_core(mean, _fix_signs(transform), spectrum, z, lowest)
 
 
 def lagged_covariances(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,31 +114,6 @@ def lagged_covariances(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     covariance = (before.T @ before + after.T @ after) / rows
     lagged = (before.T @ after + after.T @ before) / rows
     return covariance, lagged
-
-
-def core_gap(spectrum: Array, floor: float = 0.1) -> int:
-    r"""Return the number of leading autocorrelations that form the core, 0 to D.
-
-    Values at or below the floor are never core. Above it the core ends at the first drop between neighbors
-    that is a gap between levels, which theory puts at ``s - s^2`` from a factor at s to functions of degree
-    two: the neighbors must show at least half of it, and the means of the values above and below most of it.
-    The first gap and not the largest: the one from degree two to degree three, or to the values below the
-    floor, can be larger than from 0.7 to 0.49. Without a gap everything above the floor is core.
-
-    Args:
-        spectrum: [D], lag-1 autocorrelations in any order.
-        floor: Autocorrelation that counts as none.
-    """
-    values = to_tensor(spectrum, "a spectrum")
-    above = values[values > floor].sort(descending=True).values
-    if len(above) < 2:
-        return len(above)
-    count = torch.arange(1, len(above), dtype=above.dtype)
-    high = above.cumsum(0)[:-1] / count  # mean of the values above each drop
-    low = above.flip(0).cumsum(0).flip(0)[1:] / count.flip(0)  # and of those below it
-    drops, gap = above[:-1] - above[1:], high * (1 - high)
-    found = (drops >= (EDGE_SHARE * gap).clamp_min(MIN_GAP)) & (high - low >= MEAN_SHARE * gap)
-    return int(found.int().argmax()) + 1 if found.any() else len(above)
 
 
 def autocorrelations(z: Array, basis: CoreBasis) -> Array:
@@ -154,17 +134,33 @@ def autocorrelations(z: Array, basis: CoreBasis) -> Array:
     return like(torch.where(variance > ROUNDING * scale, (a * b).mean(0) / variance, 0.0), z)
 
 
-def resort_basis(basis: CoreBasis, z: Array) -> CoreBasis:
-    """Return the axes of a basis sorted by how predictable each is on other data, with the core found anew.
+def resort_basis(basis: CoreBasis, z: Array, floor: float = 0.1) -> CoreBasis:
+    """Return a basis with the predictability of its coordinates measured, and its core chosen, on other data.
+
+    Coordinates are tried from the most to the least predictable. One above the noise belongs to the core if
+    the core coordinates before it explain less than half of it (`independence.select_independent`).
 
     Args:
-        basis: Axes to keep.
-        z: [T, D] or [N, T, D], data that the axes were not found on.
+        basis: Coordinates to keep; only their order changes.
+        z: [T, D] or [N, T, D], data that the coordinates were not found on. Segments [N, T, D] that are far
+            apart in time tell most: rows of one segment are nearly the same.
+        floor: Autocorrelation that counts as none; raised as for `find_core`, for a single direction.
     """
     spectrum = autocorrelations(to_tensor(z, "latents"), basis)
-    order = spectrum.argsort(descending=True)
-    spectrum = spectrum[order]
-    return CoreBasis(basis.mean, basis.transform[:, order], spectrum, core_gap(spectrum))
+    lowest = max(floor, noise_edge(len(_steps(z)[0]), 1))
+    return _choose_core(basis.mean, basis.transform, spectrum, z, lowest)
+
+
+def _choose_core(mean: Tensor, transform: Tensor, spectrum: Tensor, z: Array, lowest: float) -> CoreBasis:
+    """Return the basis of these coordinates with the core chosen on latents z, [T, D] or [N, T, D]."""
+    order = spectrum.argsort(descending=True, stable=True)
+    white = (to_tensor(z, "latents").double().flatten(0, -2) - mean) @ transform[:, order]
+    core, explained = select_independent(white, spectrum[order] > lowest)
+    is_core = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+    is_core[core] = True
+    ranks = (~is_core).int().argsort(stable=True)  # the core first, otherwise in the order of predictability
+    columns = order[ranks]
+    return CoreBasis(mean, transform[:, columns], spectrum[columns], len(core), explained[ranks], lowest)
 
 
 def noise_edge(pairs: int, dim: int) -> float:

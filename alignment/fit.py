@@ -114,7 +114,9 @@ def fit_ridge(source: AnyArray, target: AnyArray, ridge: float = 4.0) -> LinearM
     return _map_through_means(weight, x_mean, y_mean, rank, x.shape[-1])
 
 
-def fit_procrustes(source: AnyArray, target: AnyArray, centered: bool = True) -> LinearMap:
+def fit_procrustes(
+    source: AnyArray, target: AnyArray, centered: bool = True, rank: int | None = None
+) -> LinearMap:
     r"""Return the rotation or reflection that best maps source onto target.
 
     Solves, for centered X and Y, ``min |X Q - Y|_F`` over ``Q Q^T = I`` (or ``Q^T Q = I`` when D_i > D_j).
@@ -133,10 +135,14 @@ def fit_procrustes(source: AnyArray, target: AnyArray, centered: bool = True) ->
         target: [K, D_j] or [P, K, D_j], Y.
         centered: Whether to center on the means of these pairs. Whitened cores are already centered, on
             thousands of ticks: their origins correspond, and no pair is spent on estimating them.
+        rank: Number of leading directions to map, as many as there are by default. The map drops the others:
+            it is the partial isometry ``U_k V_k^T``.
 
     Raises:
-        AlignmentError: These are no pairs (`check_pairs`).
+        AlignmentError: These are no pairs (`check_pairs`), or rank is negative.
     """
+    if rank is not None and rank < 0:
+        raise AlignmentError(f"a map cannot keep {rank} directions", "choose rank >= 0")
     source, target = check_pairs(source, target)
     x, x_mean = center(source)
     y, y_mean = center(target)
@@ -144,15 +150,17 @@ def fit_procrustes(source: AnyArray, target: AnyArray, centered: bool = True) ->
         x, y = source.double(), target.double()
         x_mean, y_mean = torch.zeros_like(x_mean), torch.zeros_like(y_mean)
     u, s, vt = torch.linalg.svd(x.mT @ y, full_matrices=False)
-    rank = None
+    kept = s.shape[-1] if rank is None else min(rank, s.shape[-1])
+    found = None
     if source.ndim == 2:
-        rank = int((s > ROUNDING**0.5 * _rounded_size(source, target, x, y)).sum())
-    return _map_through_means(u @ vt, x_mean, y_mean, rank, s.shape[-1])
+        found = int((s[:kept] > ROUNDING**0.5 * _rounded_size(source, target, x, y)).sum())
+    return _map_through_means(u[..., :kept] @ vt[..., :kept, :], x_mean, y_mean, found, kept)
 
 
 def fit_robust(
-    source: AnyArray, target: AnyArray, rounds: int = 10, keep: float = 0.7, centered: bool = True
-) -> LinearMap:
+    source: AnyArray, target: AnyArray, rounds: int = 10, keep: float = 0.7, centered: bool = True,
+    rank: int | None = None,
+) -> LinearMap:  # fmt: skip
     r"""Return the Procrustes map of the pairs that agree with each other, ignoring outliers.
 
     Trimmed Procrustes, after least trimmed squares (Rousseeuw 1984): fit, measure each row's residual
@@ -166,6 +174,7 @@ def fit_robust(
         keep: Share of the rows to keep, in (0, 1]; at most 1 - keep of the rows may be wrong. At least
             D + 1 rows are kept (D the smaller dimension): fewer do not determine every direction.
         centered: As for `fit_procrustes`.
+        rank: As for `fit_procrustes`.
 
     Raises:
         AlignmentError: These are no pairs (`check_pairs`), rounds is negative, or keep is outside (0, 1].
@@ -175,13 +184,15 @@ def fit_robust(
             f"robust fitting got rounds={rounds} and keep={keep}", "choose rounds >= 0 and 0 < keep <= 1"
         )
     source, target = check_pairs(source, target)
-    found = fit_procrustes(source, target, centered)
+    found = fit_procrustes(source, target, centered, rank)
     pairs, smaller = source.shape[-2], min(source.shape[-1], target.shape[-1])
     kept = min(pairs, max(math.ceil(keep * pairs), smaller + 1))
     for _ in range(rounds):
         residual = torch.linalg.vector_norm(found(source) - target, dim=-1)  # [..., K]
         rows = residual.argsort(dim=-1, stable=True)[..., :kept, None]
-        found = fit_procrustes(source.take_along_dim(rows, -2), target.take_along_dim(rows, -2), centered)
+        found = fit_procrustes(
+            source.take_along_dim(rows, -2), target.take_along_dim(rows, -2), centered, rank
+        )
     return found
 
 

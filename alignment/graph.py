@@ -1,8 +1,13 @@
 """The translation graph: agents are nodes, and an edge is the target's verdict on a map into its space.
 
-Quality multiplies along a path. If each hop lost an independent share of the variance, a path would keep
-about the product of its held-out R2s, so the best path maximizes that product: the shortest path under the
-lengths ``-log R2``.
+An edge maps the directions that two agents share and drops the others, so that a path keeps what all its
+agents have. Between white cores an edge of correlations c has the least-squares map ``G = U diag(c) V^T``.
+If each agent tells all that its neighbors on the path have in common, the cross-covariance of the two ends is
+the product of these, and the composed map W has on its image, of s directions, the expected
+
+    R2 = (2 tr(W^T G) - |W|_F^2) / s
+
+The best path keeps most of the source: the shortest under the lengths ``-log(sum c / D_source)``.
 """
 
 import difflib
@@ -16,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 import networkx as nx
+import torch
 from torch import Tensor
 
 from alignment import score
@@ -24,8 +30,8 @@ from alignment.status import Status
 
 Pair = tuple[str, str]
 
-# An accepted edge with R2 at or below 0 stays usable, but any other path is better.
-MIN_R2: Final = 1e-6
+# An accepted edge that keeps nothing stays usable, but any other path is better.
+MIN_KEPT: Final = 1e-6
 
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -56,8 +62,10 @@ class Edge:
         status: Status; its value as a string is converted, so that an edge can be read from JSON.
         reason: Why it was not accepted; required unless accepted.
         r2: Held-out R2 of the full map.
-        r2_core: Held-out R2 of the core map; the quality of paths is the product of these.
-        map: The core map; required when accepted.
+        r2_shared: Held-out R2 of the map on the shared directions.
+        map: Map of the shared directions from core to core; required when accepted.
+        regression: The same with each direction scaled by its correlation; by default all by (1 + R2) / 2,
+            which is their mean.
         details: Further values: spectrum, null, bytes, versions, time.
     """
 
@@ -66,8 +74,9 @@ class Edge:
     status: Status
     reason: str = ""
     r2: float = 0.0
-    r2_core: float = 0.0
+    r2_shared: float = 0.0
     map: LinearMap | None = None
+    regression: LinearMap | None = None
     details: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -125,7 +134,7 @@ class TranslationGraph:
         return found
 
     def best_path(self, source: str, target: str) -> list[str]:
-        """Return the agents on the path with the largest product of held-out core R2, both ends included.
+        """Return the agents on the path that keeps most of each source on the way, both ends included.
 
         Raises:
             UnknownAgentError: The graph has no such agent.
@@ -138,8 +147,18 @@ class TranslationGraph:
             raise NoPathError(self.explain(source, target)) from None
 
     def quality(self, path: Sequence[str]) -> float:
-        """Return the product of the held-out core R2 along a path, each clipped to (0, 1]."""
-        return math.prod(_clipped(edge.r2_core) for edge in self._along(path))
+        """Return the R2 that the edges of a path promise together on the directions that arrive (see above).
+
+        0 where no direction arrives.
+        """
+        edges = self._along(path)
+        if not edges:
+            return 1.0
+        mapped = reduce(LinearMap.then, [_map(edge) for edge in edges])
+        expected = reduce(LinearMap.then, [_regression(edge) for edge in edges])
+        size = float(mapped.weight.square().sum())
+        arrived = score.image(mapped).shape[1]
+        return min(1.0, (2 * float((mapped.weight * expected.weight).sum()) - size) / max(1, arrived))
 
     def compose(self, path: Sequence[str]) -> LinearMap:
         """Return the composition of the maps along a path.
@@ -164,7 +183,7 @@ class TranslationGraph:
         if target in reached:
             path = nx.dijkstra_path(network, source, target, weight="length")
             names, quality = " -> ".join(path), self.quality(path)
-            return f"{source} reaches {target} by {names}; product of held-out R2 {quality:.3f}"
+            return f"{source} reaches {target} by {names}; expected R2 {quality:.3f}"
         reaching = nx.ancestors(network, target) | {target}
         unaccepted = [edge for edge in self.edges if edge.status is not Status.ACCEPTED]
         helpful = [edge for edge in unaccepted if edge.target not in reached and edge.source not in reaching]
@@ -184,9 +203,16 @@ class TranslationGraph:
     def cycle_error(self, cycle: Sequence[str], points: Tensor) -> float:
         """Return the error of points [K, D] of the first agent's space after mapping them around a cycle.
 
-        See `alignment.score.cycle_error`: 0 for consistent maps, about 2 for unrelated ones.
+        Only the directions that all agents of the cycle share are compared, `cycle_dim` of them. See
+        `alignment.score.cycle_error`: 0 for consistent maps, about 2 for unrelated ones.
         """
-        return score.cycle_error(self._maps([*cycle, cycle[0]]), points)
+        maps = self._maps([*cycle, cycle[0]])
+        kept = score.image(reduce(LinearMap.then, reversed([found.transposed() for found in maps])))
+        return score.cycle_error(maps, points.double() @ kept @ kept.T)
+
+    def cycle_dim(self, cycle: Sequence[str]) -> int:
+        """Return the number of directions that come back from a cycle."""
+        return score.image(self.compose([*cycle, cycle[0]])).shape[1]
 
     def to_networkx(self) -> nx.DiGraph:
         """Return all agents and edges with their scalar attributes, for ``networkx.write_graphml``."""
@@ -198,7 +224,12 @@ class TranslationGraph:
                 for key, value in edge.details.items()
                 if isinstance(value, bool | int | float | str)
             }
-            own = {"status": edge.status.value, "reason": edge.reason, "r2": edge.r2, "r2_core": edge.r2_core}
+            own = {
+                "status": edge.status.value,
+                "reason": edge.reason,
+                "r2": edge.r2,
+                "r2_shared": edge.r2_shared,
+            }
             network.add_edge(edge.source, edge.target, **(scalars | own))
         return network
 
@@ -212,7 +243,7 @@ class TranslationGraph:
         network.add_nodes_from(self.agents)
         for edge in self.edges:
             if edge.status is Status.ACCEPTED:
-                network.add_edge(edge.source, edge.target, length=-math.log(_clipped(edge.r2_core)))
+                network.add_edge(edge.source, edge.target, length=-math.log(kept_share(edge)))
         return network
 
     def _along(self, path: Sequence[str]) -> list[Edge]:
@@ -225,7 +256,7 @@ class TranslationGraph:
 
     def _maps(self, path: Sequence[str]) -> list[LinearMap]:
         """Return the maps along a path."""
-        return [edge.map for edge in self._along(path) if edge.map is not None]
+        return [_map(edge) for edge in self._along(path)]
 
     def check(self, *names: str) -> None:
         """Raise UnknownAgentError, with the nearest name, for a name that is not in the graph."""
@@ -249,9 +280,25 @@ def _is(edge: Edge) -> str:
     return f"{'is' if edge.status is Status.STALE else 'was'} {edge.status}"
 
 
-def _clipped(quality: float) -> float:
-    """Return a held-out R2 as a factor in (0, 1]."""
-    return min(max(quality, MIN_R2), 1.0)
+def _map(edge: Edge) -> LinearMap:
+    """Return the map of an accepted edge, which has one."""
+    assert edge.map is not None
+    return edge.map
+
+
+def _regression(edge: Edge) -> LinearMap:
+    """Return the least-squares map of an accepted edge on its shared directions."""
+    if edge.regression is not None:
+        return edge.regression
+    found = _map(edge)
+    return LinearMap((1 + edge.r2_shared) / 2 * found.weight, found.bias)
+
+
+def kept_share(edge: Edge) -> float:
+    """Return the share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``."""
+    weight = _regression(edge).weight.double()
+    kept = float(torch.linalg.matrix_norm(weight, "nuc")) / max(1, len(weight))
+    return min(max(kept, MIN_KEPT), 1.0)
 
 
 def _from_first(cycle: Sequence[str]) -> tuple[str, ...]:

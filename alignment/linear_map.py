@@ -105,6 +105,10 @@ class LinearMap:
             self.weight @ other.weight, self.bias @ other.weight + other.bias, rank, undetermined
         )
 
+    def transposed(self) -> "LinearMap":
+        """Return the linear part of the way back, W^T: the inverse of a rotation that drops directions."""
+        return LinearMap(self.weight.mT, self.weight.new_zeros(self.source_dim), self.rank, self.undetermined)
+
     def inverse(self) -> "LinearMap":
         r"""Return the inverse map, ``z_i ~ (z_j - b) @ W^+``.
 

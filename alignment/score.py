@@ -143,6 +143,30 @@ def retrieval_at(predicted: Array, target: Array, k: int = 1) -> float:
     return float((rank <= k).double().mean())
 
 
+def image(found: LinearMap) -> Tensor:
+    """Return orthonormal directions of the target that a map reaches, [D_j, s].
+
+    Those whose singular value is at least half of the largest: a composition of rotations that drop
+    directions keeps the others at nearly their length.
+    """
+    _, s, vt = torch.linalg.svd(found.weight.double(), full_matrices=False)
+    largest = float(s.max()) if len(s) else 0.0
+    return vt[(s >= largest / 2) & (s > 0)].T
+
+
+def image_r2(found: LinearMap, source: Array, target: Array) -> float:
+    """Return the R2 of a map on the directions of the target that it reaches; 0 if it reaches none.
+
+    Args:
+        found: The map, [D_i, D_j].
+        source: [K, D_i].
+        target: [K, D_j].
+    """
+    x, y = _one_set(source, target)
+    axes = image(found)
+    return r2(found(x.double()) @ axes, y.double() @ axes) if axes.shape[1] else 0.0
+
+
 def cycle_error(maps: Sequence[LinearMap], points: Array) -> float:
     """Return ``sum |path(z) - z|^2 / sum |z|^2`` around a cycle of maps: 0 consistent, about 2 unrelated.
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -32,6 +33,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The models of the tests are so small that a second thread costs more than it computes, and one order of
 # summation makes their metrics equal on every machine.
 torch.set_num_threads(1)
+
+# No test needs an idle machine.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
 

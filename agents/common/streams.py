@@ -30,7 +30,7 @@ class NonceStream(IntEnum):
 
     OFFER = 0  # nonce of an offer
     REQUEST = 1  # nonce of an anchor request
-    SHUFFLE = 2  # seed of the shuffled pairs
+    BUDGET = 2  # seed of the choices of fewer anchors
 
 
 def stream_seed(seed: int, index: int, stream: Stream, *more: int) -> tuple[int, ...]:

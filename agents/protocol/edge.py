@@ -40,7 +40,8 @@ class EdgeResult:
 
     Attributes:
         map: All dimensions of the source's space to all of the target's; None when nothing was fitted.
-        core_map: Orthogonal map between the two cores; None when nothing was fitted.
+        shared_map: Rotation of the directions that the two cores share; None when nothing was fitted.
+        regression_map: The same, each direction scaled by its held-out correlation.
         score: Held-out metrics; None when nothing was fitted.
         budget: Held-out R2 by number of anchors and method.
         incarnations: Incarnations of source and target that negotiated it.
@@ -56,7 +57,8 @@ class EdgeResult:
     target_checkpoint: str
     score: EdgeScore | None = None
     map: LinearMap | None = None
-    core_map: LinearMap | None = None
+    shared_map: LinearMap | None = None
+    regression_map: LinearMap | None = None
     budget: tuple[Mapping[str, Any], ...] = ()
     anchors: int = 0
     heldout: int = 0

@@ -147,16 +147,18 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
     Attributes:
         status: Status.ACCEPTED or Status.REFUSED.
         reason: A sentence; empty when there is no remark.
-        r2_core: Held-out R2 between the two cores; 0 when nothing was scored.
-        null_r2: Best held-out R2 of either map on shuffled pairs.
+        shared_dim: Number of directions that the two cores share.
+        r2_shared: Held-out R2 on these; 0 when nothing was scored.
+        null_correlation: Largest held-out correlation of any direction at any time shift.
     """
 
     sent_by_source = False
 
     status: Status
     reason: Reason
-    r2_core: Score
-    null_r2: Score
+    shared_dim: Annotated[int, Meta(ge=0, le=4096)]
+    r2_shared: Score
+    null_correlation: Annotated[float, Meta(ge=-1, le=1)]
 
     def __post_init__(self) -> None:
         """Raise ValueError for a status that is no verdict; `decode` turns it into a MessageError."""

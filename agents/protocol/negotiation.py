@@ -19,7 +19,7 @@ from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
-from alignment.linear_map import LinearMap
+from alignment.shared_subspace import HeldOut
 from alignment.status import Status
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at
@@ -55,6 +55,7 @@ class Negotiation:
         pools: Embeddings that it may send and fit on.
         config: How many anchors to request, and when to accept a map.
         rng: Source of this agent's nonces.
+        memory_rows: Rows of a pool after which the scene no longer resembles itself.
         edges: Settled edges into this agent, by source.
         verdicts: Verdicts of peers on the edges out of this agent, by target.
     """
@@ -63,6 +64,7 @@ class Negotiation:
     pools: AnchorPools
     config: NegotiationConfig
     rng: np.random.Generator
+    memory_rows: int
     edges: dict[str, EdgeResult] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
@@ -212,42 +214,43 @@ class Negotiation:
         self, offer: Offer, embeddings: torch.Tensor, fit: tuple[int, ...], heldout: tuple[int, ...]
     ) -> Verdict:
         fit_pair = shared(AnchorSet(fit, embeddings[: len(fit)], offer.core_dim), self.pools.anchors)
-        heldout_pair = shared(AnchorSet(heldout, embeddings[len(fit) :], offer.core_dim), self.pools.heldout)
+        held = HeldOut(
+            source=embeddings[len(fit) :], stretch=self.pools.heldout.vectors,
+            rows=torch.tensor(self.pools.heldout.rows(heldout)), memory=self.memory_rows,
+        )  # fmt: skip
         core_dims = (offer.core_dim, self.peer_info.core_dim)
-        seed = self._nonce(NonceStream.SHUFFLE, offer.source, offer.round, offer.nonce)
-        generator = torch.Generator().manual_seed(seed)
-        maps, score = score_edge(fit_pair, heldout_pair, core_dims, generator, ridge=self.config.ridge)
+        seed = self._nonce(NonceStream.BUDGET, offer.source, offer.round, offer.nonce)
+        maps, core, score = score_edge(fit_pair, held, core_dims, ridge=self.config.ridge)
         budgets = [anchors for anchors in BUDGETS if anchors <= len(fit)]
-        curve = budget_curve(fit_pair, heldout_pair, budgets, core_dims, generator)
-        status, reason = self._decide(score, core_dims, maps.core)
+        generator = torch.Generator().manual_seed(seed)
+        curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator)
+        status, reason = self._decide(offer, score, core.undetermined)
         return self._record_edge(
-            offer, status, reason, score=score, map=maps.full, core_map=maps.core, budget=tuple(curve),
-            anchors=len(fit), heldout=len(heldout), core_dims=core_dims,
+            offer, status, reason, score=score, map=maps.full, shared_map=maps.shared,
+            regression_map=maps.regression, budget=tuple(curve), anchors=len(fit), heldout=len(heldout),
+            core_dims=core_dims,
         )  # fmt: skip
 
-    def _decide(
-        self, score: EdgeScore, core_dims: tuple[int, int], core_map: LinearMap
-    ) -> tuple[Status, str]:
-        strongest, chance = score.spectrum[0], score.null_spectrum[0]
-        if strongest <= chance:
+    def _decide(self, offer: Offer, score: EdgeScore, undetermined: int) -> tuple[Status, str]:
+        if score.shared_dim == 0:
             return Status.REFUSED, (
-                f"the strongest shared direction ({strongest:.2f}) does not exceed that of shuffled pairs "
-                f"({chance:.2f})"
+                f"no direction of the two cores is shared: the strongest correlation on held-out ticks "
+                f"({score.correlations[0]:.2f}) does not exceed that of time shifts "
+                f"({score.null_correlation:.2f})"
             )
-        if score.r2_core <= max(score.null_r2, 0.0) + self.config.min_r2_margin:
-            return Status.REFUSED, (
-                f"held-out R2 {score.r2_core:.2f} between the cores does not exceed that of shuffled pairs "
-                f"({score.null_r2:.2f}) by negotiation.min_r2_margin={self.config.min_r2_margin:g}"
-            )
+        ends = ((offer.source, offer.core_dim), (self.peer_info.name, self.peer_info.core_dim))
+        private = [
+            f"{dim - score.shared_dim} of {dim} of {name}" for name, dim in ends if dim > score.shared_dim
+        ]
         remarks = []
-        if core_dims[0] != core_dims[1]:
+        if private:
+            verb = "direction is" if score.shared_dim == 1 else "directions are"
+            remarks.append(f"{score.shared_dim} {verb} shared, private are {', '.join(private)}")
+        if undetermined:
+            plural = "" if undetermined == 1 else "s"
             remarks.append(
-                f"the cores differ: {core_dims[0]} dimensions at the source, {core_dims[1]} at the target"
-            )
-        if core_map.undetermined:
-            remarks.append(
-                f"the anchors leave {core_map.undetermined} of {min(core_dims)} directions of the map "
-                "undetermined: raise negotiation.anchors"
+                f"the anchors leave {undetermined} direction{plural} of the cores undetermined: "
+                "raise negotiation.anchors"
             )
         return Status.ACCEPTED, "; ".join(remarks)
 
@@ -265,6 +268,7 @@ class Negotiation:
         )
         return Verdict(
             source=offer.source, target=self.peer_info.name, round=offer.round, status=status, reason=reason,
-            r2_core=max(score.r2_core, -MAX_ABS_SCORE) if isinstance(score, EdgeScore) else 0.0,
-            null_r2=max(score.null_r2, -MAX_ABS_SCORE) if isinstance(score, EdgeScore) else 0.0,
+            shared_dim=score.shared_dim if isinstance(score, EdgeScore) else 0,
+            r2_shared=max(score.r2_shared, -MAX_ABS_SCORE) if isinstance(score, EdgeScore) else 0.0,
+            null_correlation=score.null_correlation if isinstance(score, EdgeScore) else 0.0,
         )  # fmt: skip

@@ -1,12 +1,17 @@
 """Settings of the negotiation between peers, and the ticks that they reserve; this loads no torch."""
 
+import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
 from agents.common.config_error import ConfigError
-from agents.common.fields import Count, Weight, check_fields
+from agents.common.fields import CountOrZero, check_fields
+
+MIN_STRIDE: Final = 4  # adjacent ticks are nearly the same sample
+MEMORY_ROWS: Final = 16  # rows of a pool within which a scene may still resemble itself
+MIN_SHIFTS: Final = 19  # time shifts of a pool, all of which chance exceeds once in 20
 
 
 @dataclass(frozen=True)
@@ -16,9 +21,8 @@ class NegotiationConfig:
     anchors: Annotated[int, Meta(ge=4, le=65536)] = 256  # ticks that a map is fitted on
     heldout: Annotated[int, Meta(ge=4, le=65536)] = 512  # ticks that it is scored on, apart in time
     pool_ticks: Annotated[int, Meta(le=65536)] = 1024  # ticks of each stretch that every agent encodes
-    pool_stride: Count = 4  # ticks between neighbors in a pool; adjacent ticks are nearly the same sample
+    pool_stride: CountOrZero = 0  # ticks between neighbors in a pool; 0: from how slow the scene is
     ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
-    min_r2_margin: Weight = 0.05  # held-out R2 by which a map must exceed shuffled pairs to be accepted
     max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
 
     def __post_init__(self) -> None:
@@ -33,18 +37,39 @@ class NegotiationConfig:
                     getattr(self, name),
                 )
 
+    def stride(self, memory: int) -> int:
+        """Return the ticks between neighbors in a pool of a scene that forgets within so many ticks.
 
-def tick_ranges(config: NegotiationConfig, gap: int) -> tuple[range, range, int]:
+        A pool of a slow scene reaches further, so that it can be shifted in time by more than the memory.
+        """
+        return self.pool_stride or max(MIN_STRIDE, math.ceil(memory / MEMORY_ROWS))
+
+    def memory_rows(self, memory: int) -> int:
+        """Return the rows of a pool after which a scene that forgets within so many ticks has done so.
+
+        Raises:
+            ConfigError: The pool is too short to be shifted in time by more than that.
+        """
+        rows = max(1, math.ceil(memory / self.stride(memory)))
+        least = 2 * rows + MIN_SHIFTS
+        if self.pool_ticks < least:
+            raise ConfigError(
+                f"the scene remembers {memory} ticks, {rows} rows of a pool, which is shifted in time by "
+                f"more: choose at least {least}, or a larger negotiation.pool_stride",
+                "pool_ticks", self.pool_ticks,
+            )  # fmt: skip
+        return rows
+
+
+def tick_ranges(config: NegotiationConfig, gap: int, memory: int) -> tuple[range, range, int]:
     """Return (ticks to score on, ticks to fit on, first tick of training): three stretches apart in time.
 
     Args:
         config: Sizes of the two anchor pools.
         gap: Ticks between two stretches; large enough for the scene to decorrelate.
+        memory: Ticks after which the scene no longer resembles itself.
     """
-    length = config.pool_ticks * config.pool_stride
+    stride = config.stride(memory)
+    length = config.pool_ticks * stride
     fit = length + gap
-    return (
-        range(0, length, config.pool_stride),
-        range(fit, fit + length, config.pool_stride),
-        fit + length + gap,
-    )
+    return range(0, length, stride), range(fit, fit + length, stride), fit + length + gap

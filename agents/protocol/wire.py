@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 MAGIC = b"SJPA"
-VERSION = 2
+VERSION = 3
 MAX_ENVELOPE_BYTES = 16 * 1024 * 1024  # bounds the memory that a peer can claim before any check
 _HEADER = struct.Struct(">4sHHIQ8s64s")
 HEADER_BYTES = _HEADER.size

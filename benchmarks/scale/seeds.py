@@ -43,13 +43,13 @@ def differences(one: Any, other: Any) -> list[str]:
 
 def quality(document: dict[str, Any], name: str) -> list[Metric]:
     """Return the quality of the maps of one run, and the size of the cores."""
-    edges = [edge for edge in document["edges"] if edge["r2_core"] is not None]
+    edges = [edge for edge in document["edges"] if edge["r2_shared"] is not None]
     if not edges:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")
     return [
         Metric(
-            f"{name}: held-out core R2, mean", mean(edge["r2_core"] for edge in edges), "",
-            "shuffled pairs", mean(edge["null_r2"] for edge in edges), at_least(MIN_R2),
+            f"{name}: held-out R2, mean", mean(edge["r2_shared"] for edge in edges), "",
+            "chance correlation", mean(edge["null_correlation"] for edge in edges), at_least(MIN_R2),
         ),
         Metric(
             f"{name}: dimensions of the core, mean",

@@ -72,27 +72,26 @@ class MemoryWatch:
 
 def quality(document: dict[str, Any], name: str) -> list[Metric]:
     """Return the quality of the maps beside that of shuffled pairs."""
-    edges = [edge for edge in document["edges"] if edge["r2_core"] is not None]
+    edges = [edge for edge in document["edges"] if edge["r2_shared"] is not None]
     if not edges:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")
-    null, reference = mean(edge["null_r2"] for edge in edges), "shuffled pairs"
-    rows = {"all pairs": [edge["r2_core"] for edge in edges]}
+    null, reference = mean(edge["null_correlation"] for edge in edges), "chance correlation"
+    rows = {"all pairs": [edge["r2_shared"] for edge in edges]}
     for pairs in (64, 8):
         rows[f"{pairs} pairs"] = [
             row["r2"] for edge in edges for row in edge["budget"]
             if row["pairs"] == pairs and row["method"] == "procrustes"
         ]  # fmt: skip
     found = [
-        Metric(f"{name}: held-out core R2, {label}, {word}", pick(values), "", reference, null)
+        Metric(f"{name}: held-out R2, {label}, {word}", pick(values), "", reference, null)
         for label, values in rows.items() if values
         for word, pick in (("mean", mean), ("worst edge", min))
     ]  # fmt: skip
+    correlations = [value for edge in edges for value in edge["correlations"][: edge["shared_dim"]]]
     for word, pick in (("largest", max), ("smallest", min)):
-        ours, shuffled = (
-            pick(value for edge in edges for value in edge[key])
-            for key in ("singular_values", "null_singular_values")
+        found.append(
+            Metric(f"{name}: {word} correlation", pick(correlations, default=0.0), "", reference, null)
         )
-        found.append(Metric(f"{name}: {word} singular value", ours, "", reference, shuffled))
     return found
 
 

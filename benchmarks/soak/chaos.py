@@ -206,7 +206,7 @@ def settled_edges(folder: RunFolder) -> dict[tuple[str, str], tuple[str, str, fl
     try:
         simulation.wait(timeout=300.0)
         edges = simulation.results().document.edges
-        return {(e.source, e.target): (e.source_checkpoint, e.target_checkpoint, e.r2_core) for e in edges}
+        return {(e.source, e.target): (e.source_checkpoint, e.target_checkpoint, e.r2_shared) for e in edges}
     finally:
         simulation.down()
 

@@ -40,7 +40,7 @@ def join_and_leave(simulation: Simulation, pose: str, teacher: str) -> dict[str,
     duration = seconds(join)
     name, pairs = names[0], 2 * (len(simulation.status()) - 1)
     wait_until(f"the edges of {name}", lambda: len(edges_of(simulation, name)) == pairs)
-    scored = [edge.r2_core for edge in edges_of(simulation, name) if edge.r2_core is not None]
+    scored = [edge.r2_shared for edge in edges_of(simulation, name) if edge.r2_shared is not None]
     if not scored:
         raise BenchmarkError(f"no edge of {name} was scored")
     agent = simulation.results().agent(name)

@@ -15,13 +15,15 @@ from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
+from alignment.shared_subspace import HeldOut
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, log
 from benchmarks.processes import Worker, run_project
 from env.scene import SceneConfig
 
 NAMES = tuple(f"agent-{index}" for index in range(4))
 CORE = 6
-MAX_SECONDS = 2.0  # for the twelve edges under Ray
+MEMORY_ROWS = 5  # of the default scene, which remembers 20 ticks
+MAX_SECONDS = 3.0  # for the twelve edges under Ray
 SHORT_TRAINING = (  # long enough that every agent finds a core
     "scene.renderer=toy", "training.steps=40", "training.replay_ticks=2048", "training.core_eval_ticks=1024",
 )  # fmt: skip
@@ -64,7 +66,10 @@ class FourAgents:
         for name in NAMES:
             info = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
             rng = np.random.default_rng([2, NAMES.index(name)])
-            channel, side = Channel(transport), Negotiation(info, self.pools[name], self.config, rng)
+            channel, side = (
+                Channel(transport),
+                Negotiation(info, self.pools[name], self.config, rng, MEMORY_ROWS),
+            )
             sides[name] = (channel, side)
             transport.listen(name, lambda data, m=channel, s=side: m.send(s.receive(m.receive(data))))  # type: ignore[misc]
         for name, (channel, side) in sides.items():
@@ -80,10 +85,11 @@ class FourAgents:
         for source, target in ((a, b) for a in NAMES for b in NAMES if a != b):
             a, b = self.pools[source], self.pools[target]
             fit = (a.anchors.vectors[: config.anchors], b.anchors.vectors[: config.anchors])
-            held = (a.heldout.vectors[: config.heldout], b.heldout.vectors[: config.heldout])
+            rows = torch.arange(config.heldout)
+            held = HeldOut(a.heldout.vectors[rows], b.heldout.vectors, rows, memory=1)
             generator = torch.Generator().manual_seed(0)
-            score_edge(fit, held, cores, generator, ridge=config.ridge)
-            budget_curve(fit, held, budgets, cores, generator)
+            _, core, _ = score_edge(fit, held, cores, ridge=config.ridge)
+            budget_curve(fit, held, budgets, cores, core, generator)
         return Counter()
 
 

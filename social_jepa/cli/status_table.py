@@ -62,7 +62,7 @@ def print_edges(edges: Iterable["EdgeRecord"]) -> None:
         table.add_row(
             f"{edge.source} > {edge.target}", time.strftime("%H:%M:%S", time.localtime(edge.time)),
             str(edge.round), f"{edge.source_checkpoint[:8]} > {edge.target_checkpoint[:8]}",
-            edge.status, _number(edge.r2_core, 3), _number(edge.null_r2, 3), f"{edge.bytes:,}",
+            edge.status, _number(edge.r2_shared, 3), _number(edge.null_correlation, 3), f"{edge.bytes:,}",
             escape(edge.reason),
         )  # fmt: skip
     console.print(table)

@@ -86,19 +86,25 @@ def _edges(edges: Sequence["EdgeRecord"]) -> Table:
     table = _table(
         "edges: scores on held-out anchors",
         ("edge", "verdict"),
-        ("R2 core", "R2 all", "null", "singular values", "kappa", "retrieval@1", "anchors", "bytes"),
+        ("shared", "R2", "R2 all", "correlations", "null", "retrieval@1", "anchors", "bytes"),
     )
     for edge in edges:
-        values = edge.singular_values
+        values = edge.correlations[: edge.shared_dim]
         span = f"{min(values):.3f}-{max(values):.3f}" if values else ""
         table.add_row(
-            f"{edge.source} > {edge.target}", edge.status, _number(edge.r2_core),
-            _number(edge.r2), _number(edge.null_r2), span, _number(edge.kappa, 2),
+            f"{edge.source} > {edge.target}", edge.status, _shared(edge), _number(edge.r2_shared),
+            _number(edge.r2), span, _number(edge.null_correlation, 2),
             _number(edge.retrieval_at_1, 2), str(edge.anchors), f"{edge.bytes:,}",
         )  # fmt: skip
     remarks = [f"{edge.source} > {edge.target}: {edge.reason}" for edge in edges if edge.reason]
     table.caption, table.caption_justify = escape("\n".join(remarks)) or None, "left"
     return table
+
+
+def _shared(edge: "EdgeRecord") -> str:
+    """Return the number of shared directions, of the core dimensions of source and target."""
+    source, target = edge.core_dims
+    return f"{edge.shared_dim} of {source}" + (f", {target}" if target != source else "")
 
 
 def _budget(budget: Iterable["BudgetSummary"]) -> Table:

@@ -82,6 +82,10 @@ class RunConfig:
             raise ConfigError("a whole number from 0 to 2**62 - 1", "seed", self.seed)
         if self.scene.frame_size % 16:
             raise ConfigError("the encoder needs a multiple of 16", "scene.frame_size", self.scene.frame_size)
+        try:
+            self.negotiation.memory_rows(self.scene.decorrelation_ticks)
+        except ConfigError as error:
+            raise error.within("negotiation") from None
 
     def check_agents(self) -> None:
         """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`."""

@@ -66,6 +66,8 @@ def agent_record(
         collapsed=peer_info.collapsed,
         effective_rank=snapshot.effective_rank,
         autocorrelation=tuple(snapshot.spectrum.tolist()),
+        explained=tuple(snapshot.explained.tolist()),
+        noise=snapshot.noise,
         steps=progress.step,
         frames=progress.frames,
         losses=tuple(snapshot.losses),
@@ -108,16 +110,15 @@ def edge_record(result: EdgeResult) -> EdgeRecord:
 def _scores(score: EdgeScore | None) -> dict[str, Any]:
     """Return the scores of an edge by field of `EdgeRecord`; NaN and infinity, which JSON lacks, as None."""
     scalars = (
-        "r2", "r2_core", "null_r2", "kappa", "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn",
+        "r2", "r2_shared", "null_correlation", "latent_null_correlation", "kappa", "isometry_deviation",
+        "retrieval_at_1", "cka", "mutual_knn",
     )  # fmt: skip
+    whole = ("shared_dim", "correlations", "latent_shared_dim", "latent_correlations")
     if score is None:
-        return dict.fromkeys(scalars) | {"singular_values": (), "null_singular_values": ()}
+        return dict.fromkeys(scalars) | {name: 0 if name.endswith("dim") else () for name in whole}
     values = {key: getattr(score, key) for key in scalars}
-    return {
-        **{key: value if math.isfinite(value) else None for key, value in values.items()},
-        "singular_values": tuple(score.spectrum),
-        "null_singular_values": tuple(score.null_spectrum),
-    }
+    finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+    return finite | {name: getattr(score, name) for name in whole}
 
 
 def summarize_budget(edges: Sequence[EdgeRecord]) -> tuple[BudgetSummary, ...]:
@@ -146,7 +147,7 @@ def translation_graph(
     Args:
         names: Agents of the graph.
         edges: Their edges.
-        maps: Maps by "source/target/core".
+        maps: Maps by "source/target/shared" and "source/target/regression".
         absent: Agents of the run that are not in this graph.
     """
     return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges], absent)
@@ -155,15 +156,16 @@ def translation_graph(
 def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
     if edge.status is Status.ENDED:
         raise ValueError(f"the edge {edge.source} -> {edge.target} has ended, so it belongs to no graph")
-    own = {"source", "target", "status", "reason", "r2", "r2_core"}
+    own = {"source", "target", "status", "reason", "r2", "r2_shared"}
     return Edge(
         edge.source,
         edge.target,
         edge.status,
         edge.reason,
         edge.r2 or 0.0,
-        edge.r2_core or 0.0,
-        maps.get(f"{edge.source}/{edge.target}/core"),
+        edge.r2_shared or 0.0,
+        maps.get(f"{edge.source}/{edge.target}/shared"),
+        maps.get(f"{edge.source}/{edge.target}/regression"),
         {key: getattr(edge, key) for key in edge.__struct_fields__ if key not in own},
     )
 
@@ -171,7 +173,7 @@ def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
 def cycle_records(
     graph: TranslationGraph, cycles: Iterable[Sequence[str]], points: Callable[[str], torch.Tensor]
 ) -> tuple[CycleRecord, ...]:
-    """Return the error of cycles of three agents on held-out latents.
+    """Return the error of cycles of three agents on held-out latents, and what it is measured on.
 
     Args:
         graph: Graph whose maps the cycles follow.
@@ -179,18 +181,24 @@ def cycle_records(
         points: Returns an agent's held-out latents, [K, core_dim], by its name.
     """
     return tuple(
-        CycleRecord(agents=tuple(cycle), error=graph.cycle_error(cycle, points(cycle[0]))) for cycle in cycles
+        CycleRecord(
+            agents=tuple(cycle),
+            dim=graph.cycle_dim(cycle),
+            error=graph.cycle_error(cycle, points(cycle[0])),
+        )
+        for cycle in cycles
     )
 
 
 def pack_maps(edge: EdgeResult) -> bytes | None:
     """Return an edge's maps as safetensors, or None where it has none."""
-    maps = {part: found for part, found in (("core", edge.core_map), ("full", edge.map)) if found is not None}
+    parts = {"shared": edge.shared_map, "regression": edge.regression_map, "full": edge.map}
+    maps = {part: found for part, found in parts.items() if found is not None}
     return save(map_tensors(maps)) if maps else None
 
 
 def unpack_maps(source: str, target: str, data: bytes) -> dict[str, LinearMap]:
-    """Return an edge's maps by "source/target/core" and "source/target/full"."""
+    """Return an edge's maps by "source/target/PART": shared, regression and full."""
     return {f"{source}/{target}/{part}": found for part, found in maps_of(load(data)).items()}
 
 

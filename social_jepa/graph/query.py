@@ -19,7 +19,7 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from alignment.graph import NoPathError
 from alignment.linear_map import LinearMap
-from alignment.score import r2
+from alignment.score import image_r2
 from alignment.status import Status
 from env.scene import Scene
 from social_jepa.graph.observer import Observer
@@ -223,11 +223,13 @@ def path_map(results: Results, path: Sequence[str]) -> LinearMap:
 def measure_path(results: Results, path: Sequence[str]) -> PathQuality:
     """Return the R2 that a path's edges promise together, and the R2 of its map on held-out anchors.
 
+    Both are of the directions that arrive: those that all agents of the path share.
+
     Nothing was fitted on those anchors, so ``measured_r2`` is the composed map's own. Through the common
     space ``expected_r2`` is the same number.
     """
     source, target = scoring_cores(results.pools(path[0]), results.pools(path[-1]))
-    measured = r2(path_map(results, path)(source), target)
+    measured = image_r2(path_map(results, path), source, target)
     expected = measured if UNIVERSE in path[1:-1] else results.graph.quality(path)
     return PathQuality(
         source=path[0], target=path[-1], path=tuple(path), expected_r2=expected, measured_r2=measured

@@ -126,7 +126,7 @@ class Results:
         config: Settings of the run.
         document: Records of agents and edges.
         graph: The edges with their core maps; agents without an edge are in it as well.
-        maps: Every map, "source/target/core" and "source/target/full".
+        maps: Every map, by "source/target/PART": shared, regression and full.
         members: Agents that were present.
         bodies: Every change of a body in the scene.
     """

@@ -1,4 +1,4 @@
-"""How well a graph translates: ordered pairs counted by held-out core R2."""
+"""How well a graph translates: ordered pairs counted by held-out R2 of what they share."""
 
 import numpy as np
 
@@ -9,17 +9,17 @@ HIGH_R2, MIDDLE_R2 = 0.9, 0.5  # limits of the three ranges
 
 
 class WorstEdge(Record, frozen=True, kw_only=True):
-    """The accepted edge with the lowest held-out core R2."""
+    """The accepted edge with the lowest held-out R2."""
 
     source: str
     target: str
-    r2_core: float
+    r2_shared: float
 
 
 class GraphSummary(Record, frozen=True, kw_only=True):
-    """Ordered pairs of present agents, counted by the held-out core R2 of their accepted map.
+    """Ordered pairs of present agents, counted by the held-out R2 of the directions that they share.
 
-    Acceptance says only that a map is better than maps of shuffled pairs; these counts say how good it is.
+    Acceptance says only that a direction is shared; these counts say how well what is shared translates.
 
     Attributes:
         agents: Number of present agents.
@@ -61,16 +61,16 @@ class GraphSummary(Record, frozen=True, kw_only=True):
         if self.mean is None or self.worst is None:
             return ""
         worst = self.worst
-        return f"Mean {self.mean:.2f}, worst {worst.r2_core:.2f} from {worst.source} to {worst.target}"
+        return f"Mean {self.mean:.2f}, worst {worst.r2_shared:.2f} from {worst.source} to {worst.target}"
 
 
 def summarize(document: GraphDocument) -> GraphSummary:
     """Return the summary of a graph."""
     agents = len(document.agents) + len(document.training)
     scored = [
-        (edge.r2_core, edge)
+        (edge.r2_shared, edge)
         for edge in document.edges
-        if edge.status is Status.ACCEPTED and edge.r2_core is not None
+        if edge.status is Status.ACCEPTED and edge.r2_shared is not None
     ]
     r2 = np.array([value for value, _ in scored])
     high, low, pairs = int((r2 > HIGH_R2).sum()), int((r2 < MIDDLE_R2).sum()), agents * (agents - 1)
@@ -87,5 +87,5 @@ def summarize(document: GraphDocument) -> GraphSummary:
     )
 
 
-def _worst(r2_core: float, edge: EdgeRecord) -> WorstEdge:
-    return WorstEdge(source=edge.source, target=edge.target, r2_core=r2_core)
+def _worst(r2_shared: float, edge: EdgeRecord) -> WorstEdge:
+    return WorstEdge(source=edge.source, target=edge.target, r2_shared=r2_shared)

@@ -8,7 +8,7 @@ from agents.protocol.edge import AnchorPools
 from alignment.anchors import choose_ticks, shared
 from alignment.graph import Edge, NoPathError, TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
-from alignment.score import r2
+from alignment.score import image_r2
 from alignment.status import Status
 from alignment.universe import Universe, fit_universe
 from social_jepa.records import UniverseRecord
@@ -63,8 +63,9 @@ def universe_record(
 ) -> UniverseRecord | None:
     """Return the held-out R2 of the common space beside that of the direct edges.
 
-    Both means are over the ordered pairs whose direct edge is accepted. None where there is no such pair, or
-    where the anchors of one of them are not those of this graph any more.
+    Of the directions that arrive, see `image_r2`. Both means are over the ordered pairs whose direct edge is
+    accepted. None where there is no such pair, or where the anchors of one of them are not those of this
+    graph any more.
 
     Args:
         graph: Its edges.
@@ -80,10 +81,10 @@ def universe_record(
     through, direct = [], []
     for source, target in pairs:
         from_source, from_target = scoring_cores(pools(source), pools(target))
-        through.append(r2(common.between(source, target)(from_source), from_target))
+        through.append(image_r2(common.between(source, target), from_source, from_target))
         edge_map = edges[source, target].map
         assert edge_map is not None  # an accepted edge has one
-        direct.append(r2(edge_map(from_source), from_target))
+        direct.append(image_r2(edge_map, from_source, from_target))
     mean = torch.tensor([through, direct], dtype=torch.float64).mean(1).tolist()
     return UniverseRecord(
         agents=tuple(sorted(common.maps, key=natural_key)),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-FORMAT: Literal[2] = 2  # of graph.json; goes up whenever a key is renamed or removed
+FORMAT: Literal[3] = 3  # of graph.json; goes up whenever a key is renamed or removed
 MAX_DIM = 4096
 MAX_PAIRS = 65536
 ROUNDING = 1e-6  # by which a computed correlation or kernel alignment may exceed 1

@@ -103,6 +103,16 @@ class AgentRecord(Record, frozen=True, kw_only=True):
             "choice of axes saw. The first core_dim are the core."
         ),
     ]
+    explained: Annotated[
+        tuple[Share, ...],
+        Meta(
+            description="Share of each dimension's variance that a nonlinear regression on the core "
+            "dimensions before it explains: below a half for the core, near 1 for functions of it."
+        ),
+    ]
+    noise: Annotated[
+        Correlation, Meta(description="Autocorrelation at or below which a dimension counts as noise.")
+    ]
     steps: Annotated[Count, Meta(description="Training steps taken.")]
     frames: Annotated[Count, Meta(description="Frames read by training, repeated reads counted.")]
     losses: Annotated[
@@ -183,36 +193,59 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
         R2 | None,
         Meta(description="Held-out R2 of the ridge map between all dimensions; null: not measured."),
     ]
-    r2_core: Annotated[
+    r2_shared: Annotated[
         R2 | None,
-        Meta(description="Held-out R2 of the orthogonal map between the cores; null: not measured."),
-    ]
-    null_r2: Annotated[
-        R2 | None, Meta(description="Best R2 of either map fitted on shuffled pairs; null: not measured.")
-    ]
-    singular_values: Annotated[
-        tuple[NonNegative, ...],
         Meta(
-            description="Singular values of the least-squares map between the whitened cores, descending; "
-            "all 1 is an isometry. Empty: not measured."
+            description="Held-out R2 of the map of the shared directions, on these alone; null: not measured."
         ),
     ]
-    null_singular_values: Annotated[
-        tuple[NonNegative, ...],
-        Meta(description="The same of shuffled pairs: the largest of several shuffles at each rank."),
+    shared_dim: Annotated[
+        Dim,
+        Meta(
+            description="Number of directions that the two cores share: those whose held-out correlation "
+            "exceeds null_correlation. The rest of either core is private."
+        ),
+    ]
+    correlations: Annotated[
+        tuple[Correlation, ...],
+        Meta(
+            description="Held-out correlation of each pair of directions of the two cores, descending; the "
+            "first shared_dim are shared. Empty: not measured."
+        ),
+    ]
+    null_correlation: Annotated[
+        Correlation | None,
+        Meta(
+            description="Largest such correlation of any pair of directions at any of up to 199 shifts in "
+            "time; null: not measured."
+        ),
+    ]
+    latent_shared_dim: Annotated[
+        Dim,
+        Meta(
+            description="Number of directions that the two latents share, functions of factors included: the "
+            "first of latent_correlations."
+        ),
+    ]
+    latent_correlations: Annotated[
+        tuple[Correlation, ...],
+        Meta(description="As correlations, for directions of all dimensions. Empty: not measured."),
+    ]
+    latent_null_correlation: Annotated[
+        Correlation | None, Meta(description="As null_correlation, for directions of all dimensions.")
     ]
     kappa: Annotated[
         ConditionNumber | None,
         Meta(
-            description="Condition number: largest over smallest singular value; null: infinite or not "
+            description="Largest over smallest correlation of the shared directions; null: infinite or not "
             "measured."
         ),
     ]
     isometry_deviation: Annotated[
         NonNegative | None,
         Meta(
-            description="sqrt(mean (1 - c^2)^2) over the singular values c: 0 is an isometry, 1 is nothing "
-            "in common; null: not measured."
+            description="sqrt(mean (1 - c^2)^2) over the correlations c of the shared directions: 0 is an "
+            "isometry, 1 is nothing in common; null: not measured."
         ),
     ]
     retrieval_at_1: Annotated[
@@ -282,6 +315,10 @@ class CycleRecord(Record, frozen=True, kw_only=True):
         tuple[Name, ...],
         Meta(min_length=3, description="Agents on the walk, in order; it ends at the first."),
     ]
+    dim: Annotated[
+        Dim,
+        Meta(description="Number of directions that all agents on the walk share; the error is of these."),
+    ]
     error: Annotated[
         NonNegative,
         Meta(
@@ -320,9 +357,10 @@ _EDGE_RULES: dict[str, Any] = {
     "then": {
         "properties": {
             "r2": {"type": "number"},
-            "r2_core": {"type": "number"},
-            "null_r2": {"type": "number"},
-            "singular_values": {"minItems": 1},
+            "r2_shared": {"type": "number"},
+            "null_correlation": {"type": "number"},
+            "correlations": {"minItems": 1},
+            "shared_dim": {"minimum": 1},
             "anchors": {"minimum": 1},
             "heldout": {"minimum": 1},
         }
@@ -335,12 +373,12 @@ class GraphDocument(Record, frozen=True, kw_only=True):
     """The translation graph of a run, or of a simulation at one moment, without cycles and universe.
 
     Scores of an edge are computed on held-out ticks, which no map was fitted on; no agent trained on these or
-    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa,
-    isometry deviation, CKA and mutual neighbors describe the held-out pairs themselves.
+    on the ticks that maps were fitted on. R2, correlations and retrieval score what was fitted.
+    CKA and mutual neighbors describe the held-out pairs themselves.
     """
 
     format: Annotated[
-        Literal[2], Meta(description="Version of this format; goes up when a key is renamed or removed.")
+        Literal[3], Meta(description="Version of this format; goes up when a key is renamed or removed.")
     ]
     seed: Annotated[int, Meta(ge=0, lt=2**62, description="Seed of the scene and of every agent.")]
     config_hash: Annotated[Hash, Meta(description="Hash of the settings; equal for equal settings.")]
@@ -381,8 +419,8 @@ class FullGraphDocument(GraphDocument, frozen=True, kw_only=True):
     """The translation graph of a run, or of a simulation at one moment: the content of graph.json.
 
     Scores of an edge are computed on held-out ticks, which no map was fitted on; no agent trained on these or
-    on the ticks that maps were fitted on. R2 and retrieval score fitted maps. Singular values, kappa,
-    isometry deviation, CKA and mutual neighbors describe the held-out pairs themselves.
+    on the ticks that maps were fitted on. R2, correlations and retrieval score what was fitted.
+    CKA and mutual neighbors describe the held-out pairs themselves.
     """
 
     cycles: Annotated[

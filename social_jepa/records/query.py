@@ -20,7 +20,10 @@ class PathQuality(Record, frozen=True, kw_only=True, rename={"source": "from", "
     source: Annotated[Name, Meta(description="First agent of the path.")]
     target: Annotated[Name, Meta(description="Last agent of the path.")]
     path: Annotated[tuple[str, ...], Meta(description="Agents on the path, both ends included; or universe.")]
-    expected_r2: Annotated[float, Meta(description="Product of the held-out core R2 along the path.")]
+    expected_r2: Annotated[
+        float,
+        Meta(description="R2 that the edges of the path promise together, on the directions that arrive."),
+    ]
     measured_r2: Annotated[float, Meta(description="R2 of the composed map on held-out anchors.")]
 
 

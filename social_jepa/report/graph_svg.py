@@ -148,7 +148,7 @@ def draw_graph(
 
 def _rank(edge: EdgeRecord) -> tuple[bool, float]:
     """Return the drawing order: weak edges, strong edges, and edges that were not accepted on top."""
-    return edge.status != Status.ACCEPTED, edge.r2_core or 0.0
+    return edge.status != Status.ACCEPTED, edge.r2_shared or 0.0
 
 
 def _room(scene: SceneConfig, state: SceneState, drawing: Layout) -> str:
@@ -208,17 +208,19 @@ def _arrow(edge: EdgeRecord, drawing: Layout, count: int, taken: list[Box]) -> t
     """Return an edge's arrow, and its label if edges are labeled."""
     curve = _visible(edge, drawing)
     accepted = edge.status == Status.ACCEPTED
-    quality = min(max(edge.r2_core or 0.0, 0.0), 1.0)
+    quality = min(max(edge.r2_shared or 0.0, 0.0), 1.0)
     thin = 1.0 if count <= 4 else 0.6 if count <= MAX_LABELED else 0.3
     width = thin * (1.2 + 4.3 * quality if accepted else 1.8)
     kind = f"q{sum(quality >= threshold for threshold in CLASSES)}" if accepted else escape(edge.status)
-    scores = f"held-out core R² {number(edge.r2_core)}, shuffled {number(edge.null_r2)}"
+    scores = (
+        f"{edge.shared_dim} of {min(edge.core_dims)} directions shared, held-out R² {number(edge.r2_shared)}"
+    )
     title = f"{edge.source} → {edge.target}, {edge.status}: {scores}. {edge.reason}".strip()
     ends = f'data-from="{escape(edge.source)}" data-to="{escape(edge.target)}"'
     line = f'<g class="edge {kind}" {ends}><title>{escape(title)}</title>{_stroke(curve, width)}</g>'
     if count > MAX_LABELED:
         return line, ""
-    text = "none" if edge.r2_core is None else number(edge.r2_core, 2)
+    text = "none" if edge.r2_shared is None else number(edge.r2_shared, 2)
     at = _free_spot(curve, drawing, text, taken)
     position = f'x="{at.real:.1f}" y="{at.imag:.1f}" dy=".36em"'
     return line, f'<text class="figure {kind}" {ends} {position}>{escape(text)}</text>'

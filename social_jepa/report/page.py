@@ -78,7 +78,9 @@ def write_report(results: Results) -> Path:
 def _render_views(results: Results) -> Views:
     """Return the views; without OpenGL the page has none."""
     config = results.config
-    held = tick_ranges(config.negotiation, config.scene.decorrelation_ticks)[0]
+    held = tick_ranges(
+        config.negotiation, config.scene.decorrelation_ticks, config.scene.decorrelation_ticks
+    )[0]
     ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
     try:
         with Observer(results) as observer:
@@ -91,8 +93,8 @@ def _render_views(results: Results) -> Views:
 def _headline(results: Results) -> dict[str, str]:
     document = results.document
     summary, agents = summarize(document), document.agents
-    scored = [edge for edge in document.edges if edge.r2_core is not None]
-    null = [edge.null_r2 for edge in scored if edge.null_r2 is not None]
+    scored = [edge for edge in document.edges if edge.r2_shared is not None]
+    null = [edge.null_correlation for edge in scored if edge.null_correlation is not None]
     one, other = ([member.name for member in results.members] * 2)[:2]
     return {
         "agents": str(summary.agents),
@@ -109,7 +111,7 @@ def _headline(results: Results) -> dict[str, str]:
         "compared": str(max((edge.anchors for edge in scored), default=0)),
         "core_mean": number(summary.mean, 2),
         "core_worst": _worst(summary.worst),
-        "null_mean": number(float(np.mean(null)) if null else None, 2),
+        "shared_mean": number(float(np.mean([edge.shared_dim for edge in scored])) if scored else None, 1),
         "null_highest": number(max(null, default=None), 2),
         "time": _time(document.seconds.total if document.seconds else None),
         "distilled": _distilled([agent.name for agent in agents if agent.distill_frames]),
@@ -122,7 +124,7 @@ def _headline(results: Results) -> dict[str, str]:
 def _worst(edge: WorstEdge | None) -> str:
     if edge is None:
         return "no accepted map"
-    return f"worst {number(edge.r2_core, 2)}, {escape(edge.source)} → {escape(edge.target)}"
+    return f"worst {number(edge.r2_shared, 2)}, {escape(edge.source)} → {escape(edge.target)}"
 
 
 def _learning(names: Sequence[str]) -> str:
@@ -178,7 +180,7 @@ def _plots(results: Results, config: RunConfig) -> dict[str, str]:
         "loss": tables.gallery([plots.loss_plot(agents, inks)], "wide"),
         "theory": theory,
         "cores": tables.gallery(plots.core_plots(agents, inks, autocorrelation), "small"),
-        "spectra": tables.gallery(plots.spectrum_plots(inks, edges), "small"),
+        "directions": tables.gallery(plots.shared_plots(inks, edges), "small"),
         "methods": tables.legend(methods),
         "costs": _costs(results, config),
     }

@@ -1,4 +1,4 @@
-"""Plots of the report: loss, autocorrelation, singular values, R2 by number of anchor pairs, bytes."""
+"""Plots of the report: loss, autocorrelation, shared directions, R2 by number of anchor pairs, bytes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -60,61 +60,67 @@ def core_plots(
         autocorrelation: That of every coordinate of the scene, if theory predicts one for all.
     """
 
-    def draw(axes: Axes, values: Sequence[float], core: int, ink: str) -> None:
+    def draw(axes: Axes, agent: AgentRecord, ink: str) -> None:
+        values, core = agent.autocorrelation, agent.core_dim
         ranks = np.arange(1, len(values) + 1)
         if autocorrelation is not None:
             for level in (autocorrelation, autocorrelation**2):
                 axes.axhline(level, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
         axes.axvspan(0.4, core + 0.5, color=INKS[ink], alpha=0.1, linewidth=0)
+        axes.axhline(agent.noise, color=INKS["muted"], linewidth=0.9)
+        axes.plot(ranks, agent.explained, "_", color=INKS["muted"], markersize=6)
         axes.plot(ranks[:core], values[:core], "o", color=INKS[ink], markersize=4)
         axes.plot(ranks[core:], values[core:], "o", color=INKS[ink], markersize=4, fillstyle="none")
-        axes.set(xlabel="dimension", xlim=(0.4, len(values) + 0.6), ylim=(min(0.0, *values) * 1.1, 1.0))
+        axes.set(xlabel="dimension", xlim=(0.4, len(values) + 0.6), ylim=(min(0.0, *values) * 1.1, 1.04))
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
     found = []
     for index, agent in enumerate(agents):
-        values, core = agent.autocorrelation, agent.core_dim
-        title = f"{agent.name}: {core} of {agent.dim} dimensions are its core"
+        title = f"{agent.name}: {agent.core_dim} of {agent.dim} dimensions are its core"
         ink = inks[agent.name]
-        found.append(
-            plot(f"core{index}", title, SMALL, lambda axes, v=values, c=core, i=ink: draw(axes, v, c, i))  # type: ignore[misc]
-        )
+        found.append(plot(f"core{index}", title, SMALL, lambda axes, a=agent, i=ink: draw(axes, a, i)))  # type: ignore[misc]
     return found
 
 
-def spectrum_plots(inks: Mapping[str, str], edges: Sequence[EdgeRecord]) -> list[str]:
-    """Return a plot of the singular values of the maps into each agent, colored by source; null dashed.
+def shared_plots(inks: Mapping[str, str], edges: Sequence[EdgeRecord]) -> list[str]:
+    """Return a plot of the directions of the edges into each agent: shared, private, and the null.
 
     Args:
         inks: Name of each agent's color, of all agents that edges join.
         edges: The edges.
     """
-    tallest = max(
-        (value for edge in edges for value in (*edge.singular_values, *edge.null_singular_values)),
-        default=1.0,
-    )
-
-    def draw(axes: Axes, into: Sequence[EdgeRecord]) -> None:
-        axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
-        for edge in into:
-            ranks, ink = np.arange(1, len(edge.singular_values) + 1), INKS[inks[edge.source]]
-            axes.plot(ranks, edge.singular_values, "o-", color=ink, linewidth=1.1, markersize=3)
-            axes.plot(ranks, edge.null_singular_values, "--", color=ink, linewidth=0.9, alpha=0.75)
-        axes.set(xlabel="rank", ylim=(0, 1.06 * max(tallest, 1.0)))
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-
     found = []
     for index, name in enumerate(inks):
-        into = [edge for edge in edges if edge.target == name and edge.singular_values]
+        into = [edge for edge in edges if edge.target == name and edge.correlations]
         if into:
-            least, chance = (
-                min(edge.singular_values[-1] for edge in into),
-                max(max(edge.null_singular_values) for edge in into),
-            )
-            spread = f"at least {number(least, 2)}, shuffled at most {number(chance, 2)}"
-            title = f"Into {name}: {spread}"
-            found.append(plot(f"into{index}", title, SMALL, lambda axes, e=into: draw(axes, e)))  # type: ignore[misc]
+            dims = sorted({edge.shared_dim for edge in into})
+            shared = f"{dims[0]}" if len(dims) == 1 else f"{dims[0]} to {dims[-1]}"
+            title = f"Into {name}: {shared} directions shared"
+            bars = [(edge, INKS[inks[edge.source]]) for edge in into]
+            found.append(plot(f"into{index}", title, SMALL, lambda axes, b=bars: draw_directions(axes, b)))  # type: ignore[misc]
     return found
+
+
+def draw_directions(axes: Axes, edges: Sequence[tuple[EdgeRecord, str]]) -> None:
+    """Draw a bar for each pair of directions of some edges, hollow where private, and each edge's null.
+
+    Args:
+        axes: Where to draw.
+        edges: Edges and their colors, drawn beside each other.
+    """
+    width = 0.8 / max(1, len(edges))
+    for place, (edge, ink) in enumerate(edges):
+        values = np.array(edge.correlations)
+        ranks = np.arange(1, len(values) + 1) + width * (place - (len(edges) - 1) / 2)
+        shared = np.arange(len(values)) < edge.shared_dim
+        for part, face in ((shared, ink), (~shared, "none")):
+            axes.bar(ranks[part], values[part], 0.9 * width, facecolor=face, edgecolor=ink, linewidth=0.9)
+        if edge.null_correlation is not None:
+            axes.plot(ranks, np.full(len(ranks), edge.null_correlation), "_", color=INKS["muted"])
+    lowest = min([0.0, *(value for edge, _ in edges for value in edge.correlations)])
+    axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
+    axes.set(xlabel="direction", ylim=(1.1 * lowest, 1.08))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
 def budget_plot(budget: Sequence[BudgetSummary]) -> str:

@@ -27,12 +27,16 @@ AGENT_TERMS = {
     "checkpoint": "Hash of its weights, which it does not send.",
 }
 EDGE_TERMS = {
-    "R² core": "Of the orthogonal map between the two cores: 1 is perfect, 0 is no better than the mean.",
+    "shared": "Number of directions that the two cores share, of the core dimensions of source and target: "
+    "those whose correlation on held-out ticks exceeds the null. The rest is private.",
+    "R² shared": "Of the map of these directions: 1 is perfect, 0 is no better than the mean.",
     "R² all": "Of the linear (ridge) map between all dimensions.",
-    "null": "Best R² of either map fitted on shuffled pairs: the level of chance.",
-    "singular values": "Smallest to largest of the map between whitened cores; all near 1 is an isometry.",
-    "κ": "Condition number, largest over smallest singular value; 1 is an isometry.",
-    "isometry dev.": "√ mean (1 − c²)² over the singular values c: 0 is an isometry, 1 is nothing in common.",
+    "correlations": "Smallest to largest of the shared directions, on held-out ticks; all near 1 is an "
+    "isometry.",
+    "null": "Largest correlation of any direction when the target is shifted in time: the level of chance.",
+    "latent": "Shared directions of all dimensions, functions of factors included.",
+    "κ": "Largest over smallest correlation of the shared directions; 1 is an isometry.",
+    "isometry dev.": "√ mean (1 − c²)² over these correlations c: 0 is an isometry, 1 is nothing in common.",
     "retrieval@1": "Share of ticks whose translated latent is nearest to the receiver’s latent of that tick.",
     "CKA": "Linear centered kernel alignment of all dimensions; needs no map.",
     "k-NN": "Share of each tick’s 10 nearest ticks that both agents agree on; needs no map.",
@@ -142,19 +146,20 @@ def agents_table(members: Sequence[MemberRecord], published: Mapping[str, AgentR
 def edges_table(edges: Sequence[EdgeRecord]) -> str:
     """Return one row for each ordered pair."""
     headings = (
-        "edge", "status|", "R² core", "R² all", "null", "singular values", "κ", "isometry dev.",
-        "retrieval@1", "CKA", "k-NN", "core dims", "pairs", "bytes", "reason|",
+        "edge", "status|", "shared", "R² shared", "R² all", "correlations", "null", "latent", "κ",
+        "isometry dev.", "retrieval@1", "CKA", "k-NN", "pairs", "bytes", "reason|",
     )  # fmt: skip
     rows = []
     for edge in edges:
-        values = edge.singular_values
+        values = edge.correlations[: edge.shared_dim]
         span = f"{number(min(values))}–{number(max(values))}" if values else "–"
         rows.append((
             f"{escape(edge.source)} → {escape(edge.target)}",
             f'<span class="{escape(edge.status)}">{escape(edge.status)}</span>',
-            f"<b>{number(edge.r2_core)}</b>", number(edge.r2), number(edge.null_r2), span,
-            number(edge.kappa, 2), number(edge.isometry_deviation), number(edge.retrieval_at_1),
-            number(edge.cka), number(edge.mutual_knn), "→".join(map(str, edge.core_dims)),
+            f"{edge.shared_dim} of {'→'.join(map(str, edge.core_dims))}",
+            f"<b>{number(edge.r2_shared)}</b>", number(edge.r2), span, number(edge.null_correlation),
+            str(edge.latent_shared_dim), number(edge.kappa, 2), number(edge.isometry_deviation),
+            number(edge.retrieval_at_1), number(edge.cka), number(edge.mutual_knn),
             f"{edge.anchors} + {edge.heldout}", f"{edge.bytes:,}", escape(edge.reason),
         ))  # fmt: skip
     return table("edges, held-out scores", headings, rows) + terms(EDGE_TERMS)
@@ -170,13 +175,14 @@ def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0) -> str:
     rows = [
         (
             " → ".join(escape(name) for name in (*cycle.agents, cycle.agents[0])),
+            str(cycle.dim),
             number(cycle.error, 4),
         )
         for cycle in worst[:MAX_CYCLES]
     ]
     left = len(worst) - len(rows)
     note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
-    return table("cycles of three agents", ("cycle", "error"), rows) + note + gone
+    return table("cycles of three agents", ("cycle", "shared", "error"), rows) + note + gone
 
 
 def seconds_table(seconds: PhaseSeconds | None) -> str:
@@ -245,7 +251,7 @@ def shades() -> str:
     arrow = '<g class="edge {}"><path d="M1,5H25" stroke-width="4"/></g>'
     sample = f'<svg viewBox="0 0 26 10" aria-hidden="true">{arrow}</svg>'
     items = "".join(f"<li>{sample.format(kind)}{text}</li>" for kind, text in kinds)
-    return f'<ul class="legend"><li>held-out core R²</li>{items}</ul>'
+    return f'<ul class="legend"><li>held-out R² of what two agents share</li>{items}</ul>'
 
 
 def gallery(plots: Sequence[str], kind: str) -> str:

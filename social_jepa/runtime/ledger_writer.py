@@ -102,7 +102,7 @@ class LedgerWriter:
 
 
 def _settled(edge: EdgeRecord) -> Event:
-    keys = ("source", "target", "status", "reason", "r2_core", "round")
+    keys = ("source", "target", "status", "reason", "r2_shared", "round")
     return "edge", {key: getattr(edge, key) for key in keys}
 
 

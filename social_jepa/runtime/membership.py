@@ -194,9 +194,9 @@ class Membership:
         core_eval_ticks = max(
             member.config(self.config).training.core_eval_ticks for member in self.members.values()
         )
-        gap = max(GAP, self.config.scene.decorrelation_ticks)
-        drift_ticks = DRIFT_TICKS * self.config.negotiation.pool_stride
-        return next_tick + LEAD_TICKS + gap + max(4 * core_eval_ticks, drift_ticks)
+        memory = self.config.scene.decorrelation_ticks
+        stride = max(4, self.config.negotiation.stride(memory))
+        return next_tick + LEAD_TICKS + max(GAP, memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
 
 
 def write_pose(pose: Pose) -> str:

@@ -24,7 +24,7 @@ _AGENT = {
 
 
 class Metrics:
-    """Gauges ``social_jepa_agent_*`` and ``social_jepa_edge_r2_core``, by run and name."""
+    """Gauges ``social_jepa_agent_*`` and ``social_jepa_edge_r2_shared``, by run and name."""
 
     def __init__(self, run: str) -> None:
         """Register the gauges; `run` labels them, its characters that Ray does not take as escapes."""
@@ -40,7 +40,7 @@ class Metrics:
             tag_keys=("run", "agent"),
         )
         self._edge = Gauge(
-            "social_jepa_edge_r2_core",
+            "social_jepa_edge_r2_shared",
             description="Held-out R2 of the map between two cores",
             tag_keys=("run", "source", "target"),
         )
@@ -68,4 +68,4 @@ class Metrics:
         for edge in edges:
             if edge.score is not None:
                 tags = {"run": self._run, "source": edge.source, "target": edge.target}
-                self._edge.set(edge.score.r2_core, tags)
+                self._edge.set(edge.score.r2_shared, tags)

@@ -21,6 +21,7 @@ from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, body_events
 from social_jepa.report.figure import INKS, SMALL, color, plot
 from social_jepa.report.graph_svg import agent_cards, draw_graph
+from social_jepa.report.plots import draw_directions
 from social_jepa.report.rendering import data_uri
 from social_jepa.report.tables import number
 from social_jepa.report.templating import REPORT, read_static
@@ -135,26 +136,18 @@ def loss_plot(results: Results, name: str, curves: LossCurves) -> bytes:
     return _figure(plot(f"loss-{name}", title, SMALL, draw))
 
 
-def spectrum(results: Results, edge: EdgeRecord) -> bytes:
-    """Return a plot of an edge's singular values and those of shuffled pairs as an SVG file."""
-    values, null = np.array(edge.singular_values), np.array(edge.null_singular_values)
+def directions(results: Results, edge: EdgeRecord) -> bytes:
+    """Return a plot of what an edge shares and what is private, as an SVG file."""
 
     def draw(axes: Axes) -> None:
-        ink = INKS[_ink(results, edge.source)]
-        axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
-        for line, style, size in ((values, "o-", 4), (null, "s--", 3)):
-            axes.plot(np.arange(1, len(line) + 1), line, style, color=ink, linewidth=1.1, markersize=size)
-        if len(values):
-            axes.annotate("real pairs", (1, values[0]), (6, -12), textcoords="offset points")
-            axes.annotate("shuffled", (1, null[0]), (6, 5), textcoords="offset points")
+        if edge.correlations:
+            draw_directions(axes, [(edge, INKS[_ink(results, edge.source)])])
+            axes.set_ylabel("held-out correlation")
         else:
             axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
-        tallest = max([1.0, *values, *null])
-        axes.set(xlabel="rank", ylabel="singular value", ylim=(0, 1.12 * tallest))
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
-    title = f"Singular values of the map from {edge.source} to {edge.target}, and of shuffled pairs"
-    return _figure(plot(f"spectrum-{edge.source}-{edge.target}", title, SMALL, draw))
+    title = f"Shared directions of {edge.source} and {edge.target}: {edge.shared_dim}"
+    return _figure(plot(f"directions-{edge.source}-{edge.target}", title, SMALL, draw))
 
 
 def _ink(results: Results, name: str) -> str:

@@ -184,7 +184,7 @@ class QualityMatrix(Record, frozen=True, kw_only=True):
 
     agents: list[str]
     status: list[list[Status | None]]
-    r2_core: list[list[float | None]]
+    r2_shared: list[list[float | None]]
     best: list[list[float]]
 
 
@@ -207,8 +207,8 @@ class Hop(Record, frozen=True, kw_only=True):
 
     source: str
     target: str
-    r2_core: float | None
-    null_r2: float | None
+    r2_shared: float | None
+    null_correlation: float | None
 
 
 class PathResponse(PathQuality, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alignment.graph import MIN_R2
+from alignment.graph import kept_share
 from alignment.status import Status
 from social_jepa.graph import edge_lookup
 from social_jepa.graph.edge_lookup import UnsettledEdgeError
@@ -186,9 +186,9 @@ def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
 
 
 def quality_matrix(results: Results) -> QualityMatrix:
-    """Return status and held-out core R2 of every ordered pair, and the quality of its best path.
+    """Return status and held-out R2 of every ordered pair, and the share that its best path keeps.
 
-    ``best`` is the largest product of held-out core R2 over accepted edges along any path, by the
+    ``best`` is the largest product of `alignment.graph.kept_share` over accepted edges along any path, by the
     Floyd-Warshall algorithm: 0 where there is no path.
     """
     names = list(results.graph.agents)
@@ -198,10 +198,10 @@ def quality_matrix(results: Results) -> QualityMatrix:
     best = np.zeros((len(names), len(names)))
     for edge in results.document.edges:
         row, column = index[edge.source], index[edge.target]
-        status[row][column], direct[row][column] = edge.status, edge.r2_core
+        status[row][column], direct[row][column] = edge.status, edge.r2_shared
         if edge.status == Status.ACCEPTED:
-            best[row, column] = min(max(edge.r2_core or 0.0, MIN_R2), 1.0)
+            best[row, column] = kept_share(results.graph.edge(edge.source, edge.target))
     for middle in range(len(names)):
         best = np.maximum(best, best[:, middle, None] * best[None, middle, :])
     np.fill_diagonal(best, 1.0)
-    return QualityMatrix(agents=names, status=status, r2_core=direct, best=best.tolist())
+    return QualityMatrix(agents=names, status=status, r2_shared=direct, best=best.tolist())

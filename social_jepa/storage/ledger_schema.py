@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS edges (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
     round INTEGER NOT NULL, source_incarnation INTEGER NOT NULL, target_incarnation INTEGER NOT NULL,
     source_checkpoint TEXT NOT NULL, target_checkpoint TEXT NOT NULL,
-    status TEXT NOT NULL, reason TEXT NOT NULL, r2 REAL, r2_core REAL, null_r2 REAL,
+    status TEXT NOT NULL, reason TEXT NOT NULL, r2 REAL, r2_shared REAL, null_correlation REAL,
     bytes INTEGER NOT NULL, details TEXT NOT NULL, maps BLOB,
     UNIQUE (source, target, round, source_incarnation, target_incarnation, source_checkpoint,
     target_checkpoint, status)
@@ -44,8 +44,8 @@ EDGE_COLUMNS = (
     "status",
     "reason",
     "r2",
-    "r2_core",
-    "null_r2",
+    "r2_shared",
+    "null_correlation",
     "bytes",
 )
 INSERT_EDGE = (

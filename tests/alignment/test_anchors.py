@@ -48,7 +48,7 @@ def test_a_set_that_contradicts_itself_is_refused(ids, rows, core_dim, message):
 
 
 @given(POOLS, st.integers(0, 2**64), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_chosen_ticks_depend_on_pool_and_seed_alone_and_larger_choices_contain_smaller(pool, seed, data):
     few, many = sorted(data.draw(st.tuples(st.integers(0, len(pool)), st.integers(0, len(pool)))))
 
@@ -77,7 +77,7 @@ def test_more_anchors_than_ticks_is_refused():
 
 
 @given(POOLS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_digest_depends_on_the_set_and_not_on_its_order(ids):
     digest = digest_ids(ids)
 

@@ -13,7 +13,7 @@ from alignment.collapse import contraction, explain_collapse, resolution, resolv
 
 SEEDS = st.integers(0, 2**32)
 SCALES = st.floats(-9, 9).map(lambda power: 10.0**power)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 def normal(seed, *shape):

@@ -165,7 +165,7 @@ def test_a_batch_equals_its_single_problems(method, shape):
 
 
 @given(st.integers(0, 2**32), st.integers(2, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_procrustes_is_equivariant_to_rotations_of_either_space(seed, dim):
     generator = torch.Generator().manual_seed(seed)
     source, target = normal(generator, 5 * dim, dim), normal(generator, 5 * dim, dim)
@@ -275,7 +275,7 @@ def test_pairs_of_rank_three_of_six_leave_three_directions_undetermined(side, of
 
 
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 6), st.integers(1, 20), st.integers(-8, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_directions_are_counted_in_any_unit_and_are_those_a_second_map_may_change(
     seed, source_dim, target_dim, pairs, power
 ):

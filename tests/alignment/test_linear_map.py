@@ -23,7 +23,7 @@ def rotation(generator, dim):
 
 
 @given(SEEDS, DIMS, DIMS, DIMS, DIMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_composition_is_associative_and_applies_one_map_after_the_other(seed, a, b, c, d):
     generator = torch.Generator().manual_seed(seed)
     ab, bc, cd = (random_map(generator, *dims) for dims in ((a, b), (b, c), (c, d)))
@@ -37,7 +37,7 @@ def test_composition_is_associative_and_applies_one_map_after_the_other(seed, a,
 
 
 @given(SEEDS, DIMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_orthogonal_map_keeps_lengths_and_its_inverse_is_its_transpose(seed, dim):
     generator = torch.Generator().manual_seed(seed)
     turn = LinearMap(rotation(generator, dim), torch.zeros(dim, dtype=torch.float64))
@@ -48,7 +48,7 @@ def test_an_orthogonal_map_keeps_lengths_and_its_inverse_is_its_transpose(seed, 
 
 
 @given(SEEDS, st.integers(1, 5), st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_inverse_of_an_injective_map_restores_its_input(seed, dim, more):
     generator = torch.Generator().manual_seed(seed)
     weight = rotation(generator, dim + more)[:dim] * 3.0  # [dim, dim + more], full rank

@@ -128,7 +128,7 @@ def test_the_best_path_is_the_best_of_all_paths():
     for one in names:
         for other in set(names) - {one}:
             quality = float(rng.uniform(0.2, 1.0))
-            edges.append(Edge(one, other, "accepted", r2_core=quality, map=identity))
+            edges.append(Edge(one, other, "accepted", r2_shared=quality, map=identity))
 
     graph = TranslationGraph(edges=edges)
     all_paths = networkx.all_simple_paths(graph.to_networkx(), "a", "f")

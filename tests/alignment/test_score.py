@@ -152,7 +152,7 @@ def test_unrelated_sets_of_few_pairs_have_the_spectrum_of_related_ones(score):
 
 
 @given(SEEDS, st.floats(0.0, 2.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_between_white_sets_all_scores_follow_from_the_spectrum(seed, noise):
     source, target = (whitened(rows) for rows in related(torch.Generator().manual_seed(seed), noise=noise))
     c = spectrum(source, target)
@@ -212,7 +212,7 @@ def test_neighbors_and_retrieval_of_unrelated_sets_are_at_chance():
 
 
 @given(SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_consistent_cycle_has_no_error_and_one_with_an_unrelated_map_has(seed):
     generator = torch.Generator().manual_seed(seed)
     p, q, unrelated = (LinearMap(rotation(generator, 8), normal(generator, 8)) for _ in range(3))

@@ -36,7 +36,7 @@ def error(universe, cores):
 
 
 @given(st.integers(2, 7), st.integers(1, 6), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_without_noise_every_translation_is_exact(count, dim, seed):
     cores = cores_of_agents(count, dim, 40, seed=seed)
     universe = fit_universe(cores)

@@ -78,6 +78,7 @@ def of_agent(agent: Agent) -> dict[str, object]:
         "core_dim": snapshot.peer_info.core_dim,
         "collapsed": snapshot.peer_info.collapsed,
         "spectrum": snapshot.spectrum.tolist(),
+        "explained": snapshot.explained.tolist(),
         "effective_rank": snapshot.effective_rank,
         "anchors": of_tensors([snapshot.pools.anchors.vectors]),
         "heldout": of_tensors([snapshot.pools.heldout.vectors]),
@@ -94,12 +95,15 @@ def of_edge(edge) -> dict[str, object]:
         "anchors": edge.anchors,
         "heldout": edge.heldout,
         "maps": of_tensors([
-            part for found in (edge.map, edge.core_map) if found for part in (found.weight, found.bias)
+            part
+            for found in (edge.map, edge.shared_map, edge.regression_map)
+            if found
+            for part in (found.weight, found.bias)
         ]),
         "score": None if score is None else [
-            score.r2, score.r2_core, score.null_r2, score.kappa, score.isometry_deviation,
-            score.retrieval_at_1, score.cka, score.mutual_knn,
-            list(score.spectrum), list(score.null_spectrum),
+            score.r2, score.r2_shared, score.shared_dim, score.null_correlation, score.latent_shared_dim,
+            score.latent_null_correlation, score.kappa, score.isometry_deviation, score.retrieval_at_1,
+            score.cka, score.mutual_knn, list(score.correlations), list(score.latent_correlations),
         ],
         "budget": [[row["pairs"], row["method"], row["r2"]] for row in edge.budget],
     }  # fmt: skip
@@ -164,13 +168,12 @@ def of_run(folder: Path) -> dict[str, object]:
     names = [agent["name"] for agent in document["agents"]]
     checkpoints = {name: folder / "agents" / name / "checkpoint.safetensors" for name in names}
     agent_keys = ("kind", "pose", "dim", "core_dim", "probe_r2", "collapsed", "effective_rank",
-                  "autocorrelation", "steps", "frames", "loss")  # fmt: skip
-    edge_keys = ("source", "target", "status", "reason", "r2", "r2_core", "null_r2", "spectrum",
-                 "null_spectrum", "kappa", "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn",
+                  "autocorrelation", "explained", "noise", "steps", "frames", "loss")  # fmt: skip
+    edge_keys = ("source", "target", "status", "reason", "r2", "r2_shared", "shared_dim", "correlations",
+                 "null_correlation", "latent_shared_dim", "latent_correlations", "kappa",
+                 "isometry_deviation", "retrieval_at_1", "cka", "mutual_knn",
                  "anchors", "heldout", "method", "round", "core_dims", "budget")  # fmt: skip
-    renamed = {
-        "loss": "losses", "spectrum": "singular_values", "null_spectrum": "null_singular_values",
-    }  # fmt: skip
+    renamed = {"loss": "losses"}
     return {
         "agents": [{key: agent[renamed.get(key, key)] for key in agent_keys} for agent in document["agents"]],
         "edges": [{key: edge[renamed.get(key, key)] for key in edge_keys} for edge in document["edges"]],

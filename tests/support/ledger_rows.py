@@ -17,8 +17,10 @@ from social_jepa.records import (
 from social_jepa.storage.ledger import Ledger
 
 EDGE = EdgeRecord(
-    source="a", target="b", status=Status.ACCEPTED, reason="", r2=0.5, r2_core=0.9, null_r2=None,
-    singular_values=(1.0, 0.8), null_singular_values=(0.2, 0.1), kappa=1.25, isometry_deviation=0.25,
+    source="a", target="b", status=Status.ACCEPTED, reason="", r2=0.5, r2_shared=0.9, shared_dim=2,
+    correlations=(1.0, 0.8), null_correlation=0.2, latent_shared_dim=3,
+    latent_correlations=(1.0, 0.8, 0.7, 0.1),
+    latent_null_correlation=0.2, kappa=1.25, isometry_deviation=0.25,
     retrieval_at_1=0.7, cka=0.6, mutual_knn=0.5, anchors=32, heldout=64, bytes=30, method="procrustes",
     round=0, core_dims=(2, 2), source_checkpoint="0" * 16, target_checkpoint="1" * 16,
     source_incarnation=1, target_incarnation=1, time=0.0, budget=(),
@@ -27,7 +29,8 @@ EDGE = EdgeRecord(
 AGENT = AgentRecord(
     name="a", kind="jepa", pose=PoseRecord(x=0.0, y=3.2, z=4.8, yaw=90.0, pitch=-35.0, fov=60.0),
     device="cpu", node="", dim=4, core_dim=2, probe_r2=0.9, frames_per_s=100.0, checkpoint="c" * 16,
-    collapsed=False, effective_rank=3.5, autocorrelation=(0.9, 0.8, 0.1, 0.0), steps=60, frames=1920,
+    collapsed=False, effective_rank=3.5, autocorrelation=(0.9, 0.8, 0.1, 0.0), explained=(0.0, 0.1, 0.9, 0.9),
+    noise=0.1, steps=60, frames=1920,
     losses=(2.0, 1.0), trained_ticks=TickRange(start=600, stop=900, step=1),
     fitted_ticks=TickRange(start=300, stop=500, step=4), scored_ticks=TickRange(start=0, stop=200, step=4),
     record_seconds=1.0, train_seconds=2.0, distill_frames=0, pose_version=0,

@@ -17,7 +17,7 @@ SHORT_TRAINING = {
     "steps": 8,
     "segments": 8,
     "replay_ticks": 256,
-    "core_eval_ticks": 64,
+    "core_eval_ticks": 256,
     "drift_check_every": 4,
     "online_new_ticks": 8,
 }

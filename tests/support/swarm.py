@@ -46,7 +46,9 @@ def planted_negotiation(
         *(AnchorSet(tuple(ticks), planted_embeddings(index, ticks, core), core) for ticks in (FIT, HELDOUT))
     )
     info = PeerInfo(f"agent-{index}", "5ce9e", "planted", f"c0de{index}", DIM, core, False)
-    return Negotiation(replace(info, **changes), pools, config, np.random.default_rng([0, index]))
+    return Negotiation(
+        replace(info, **changes), pools, config, np.random.default_rng([0, index]), memory_rows=1
+    )
 
 
 def planted_negotiations(count: int = 3) -> dict[str, Negotiation]:
@@ -135,9 +137,12 @@ def example_offer(**changes: object) -> Offer:
 def comparable(edge: EdgeResult) -> tuple[object, ...]:
     """Return all fields of an edge in a form that == compares bit for bit."""
     tensors = [
-        tensor for found in (edge.map, edge.core_map) if found for tensor in (found.weight, found.bias)
+        tensor
+        for found in (edge.map, edge.shared_map, edge.regression_map)
+        if found
+        for tensor in (found.weight, found.bias)
     ]
-    scalars = replace(edge, map=None, core_map=None, budget=())
+    scalars = replace(edge, map=None, shared_map=None, regression_map=None, budget=())
     return scalars, tuple(tensor.numpy().tobytes() for tensor in tensors), [dict(row) for row in edge.budget]
 
 

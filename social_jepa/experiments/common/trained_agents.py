@@ -40,6 +40,11 @@ class AgentSetup:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
 
+    @property
+    def stride(self) -> int:
+        """Ticks between neighbors in an anchor pool."""
+        return self.negotiation.stride(self.scene.decorrelation_ticks)
+
 
 QUICK_SETUP: dict[str, dict[str, Any]] = {
     "scene": {"renderer": "toy", "frame_size": 32, "objects": 1},

@@ -53,7 +53,7 @@ def record_core(
     with untrained_agent(setup, seed, index, poses) as agent:
         trained = trained_agent(agent, train_agent(agent, log))
         ticks = agent.trainer.replay_buffer.ticks[-fit_ticks:]
-        heldout = range(setup.negotiation.pool_ticks * setup.negotiation.pool_stride)
+        heldout = range(setup.negotiation.pool_ticks * setup.stride)
         return CoreRecording(
             trained, poses[index], ticks, agent.encode_core(ticks), agent.encode_core(heldout)
         )

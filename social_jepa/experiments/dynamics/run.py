@@ -86,7 +86,7 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         predictors = {
             kind: (predict, fitted[j][0][kind][0], dim) for kind, (predict, dim) in fitted[i][0].items()
         }
-        stride = setup.negotiation.pool_stride
+        stride = setup.stride
         predicted = prediction_scores(receiver, maps, predictors, settings.max_horizon, stride)
         planned, found = planning_scores(peer, receiver, maps, settings.planning, seed)
         mapped = {f"map: {name}": edge_r2(edge, peer.agent, receiver.agent) for name, edge in maps.items()}

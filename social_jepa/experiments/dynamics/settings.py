@@ -68,7 +68,7 @@ class Settings:
             )
         if self.fit_ticks < 2:
             raise ValueError(f"fit_ticks={self.fit_ticks}: a predictor needs at least two consecutive ticks")
-        held = self.setup.negotiation.pool_ticks * self.setup.negotiation.pool_stride - self.planning.ticks
+        held = self.setup.negotiation.pool_ticks * self.setup.stride - self.planning.ticks
         if 2 * self.planning.episodes > held:
             raise ValueError(
                 f"planning.episodes={self.planning.episodes}: every episode needs a start and a goal among "

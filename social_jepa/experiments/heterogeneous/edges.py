@@ -14,6 +14,8 @@ from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.messages import AnyMessage
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
+from alignment.edge_score import fit_core
+from alignment.score import r2
 from alignment.status import Status
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Score
@@ -31,7 +33,7 @@ class Edge:
         reason: Why it refused, in one sentence.
         core: Held-out R2 of the orthogonal map between the cores.
         ridge: Held-out R2 of ridge regression from all dimensions of the source to the core of the target.
-        null: The best R2 that shuffled pairs reach; NaN if nothing was scored.
+        null: The same R2 with the target read at another time; NaN if nothing was scored.
     """
 
     accepted: bool
@@ -42,18 +44,21 @@ class Edge:
 
 
 @lru_cache(maxsize=16)  # metrics, plots and notes need the same edges
-def negotiate_edges(results: Results, seed: int, config: NegotiationConfig) -> Mapping[Pair, Edge]:
+def negotiate_edges(
+    results: Results, seed: int, config: NegotiationConfig, memory: int
+) -> Mapping[Pair, Edge]:
     """Return the edge of every ordered pair (source, target) after all agents of a seed have negotiated.
 
     Args:
         results: Embeddings and descriptions of the agents.
         seed: Seed of the run.
         config: Settings of the negotiations.
+        memory: Ticks after which the scene no longer resembles itself.
     """
     negotiations = {
         name: Negotiation(
             peer_info(results, name, seed), _pools(results, name, seed), config,
-            HeterogeneousStream.NONCES.rng(seed, index),
+            HeterogeneousStream.NONCES.rng(seed, index), config.memory_rows(memory),
         )
         for index, name in enumerate(VARIANTS)
     }  # fmt: skip
@@ -86,12 +91,21 @@ def _edge(negotiations: Mapping[str, Negotiation], source: str, target: str) -> 
     result = negotiations[target].edges[source]
     source_pools, target_pools = negotiations[source].pools, negotiations[target].pools
     accepted = result.status is Status.ACCEPTED
-    if result.core_map is None or result.map is None or result.score is None:
+    if result.shared_map is None or result.map is None or result.score is None:
         ones = np.ones(len(target_pools.heldout.ids))
         zero = Score(ones, ones)  # R2 0
         return Edge(accepted, result.reason, zero, zero, np.nan)
     expected = target_pools.heldout.core().double()
-    core = result.core_map(source_pools.heldout.core().double())
+    core = result.shared_map(source_pools.heldout.core().double())
     ridge = result.map(source_pools.heldout.vectors.double())[:, : expected.shape[1]]  # from the same anchors
     scores = [Score.pooled_r2(predicted.numpy(), expected.numpy()) for predicted in (core, ridge)]
-    return Edge(accepted, result.reason, scores[0], scores[1], result.score.null_r2)
+    return Edge(accepted, result.reason, scores[0], scores[1], _null_r2(source_pools, target_pools))
+
+
+def _null_r2(source: AnchorPools, target: AnchorPools) -> float:
+    """Return the held-out R2 of a rotation that is fitted and scored with the target half a pool later."""
+    (x, y), (x_held, y_held) = (
+        (a.core().double(), b.core().double().roll(len(b.ids) // 2, 0))
+        for a, b in ((source.anchors, target.anchors), (source.heldout, target.heldout))
+    )
+    return r2(fit_core(x, y)(x_held), y_held)

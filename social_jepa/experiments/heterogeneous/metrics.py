@@ -27,8 +27,8 @@ class EdgeResults:
 
     def __init__(self, results: Results, settings: Settings) -> None:
         """Negotiate the edges of every seed."""
-        config = settings.setup.negotiation
-        self.by_seed = [negotiate_edges(results, seed, config) for seed in results.seeds]
+        config, memory = settings.setup.negotiation, settings.setup.scene.decorrelation_ticks
+        self.by_seed = [negotiate_edges(results, seed, config, memory) for seed in results.seeds]
 
     def of_pair(self, pair: Pair) -> list[Edge]:
         """Return the edge of a pair in each seed."""
@@ -118,7 +118,7 @@ def notes(results: Results, settings: Settings) -> list[str]:
     )
     refused = [
         f"{source} to {target}"
-        for (source, target), edge in negotiate_edges(results, first, settings.setup.negotiation).items()
+        for (source, target), edge in EdgeResults(results, settings).by_seed[0].items()
         if not edge.accepted
     ]
     return [

@@ -23,10 +23,10 @@ EDGE_VALUES: dict[str, Callable[[Edge], float]] = {
 
 def plots(results: Results, settings: Settings) -> dict[str, Figure]:
     """Return the matplotlib figures by name."""
-    config = settings.setup.negotiation
+    config, memory = settings.setup.negotiation, settings.setup.scene.decorrelation_ticks
 
     def compute(value: Callable[[Edge], float]) -> np.ndarray:
-        by_seed = [negotiate_edges(results, seed, config) for seed in results.seeds]
+        by_seed = [negotiate_edges(results, seed, config, memory) for seed in results.seeds]
         return mean_matrix([{pair: value(edge) for pair, edge in edges.items()} for edges in by_seed])
 
     core, ridge, refused = (

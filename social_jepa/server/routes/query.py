@@ -32,7 +32,7 @@ from social_jepa.server.models import (
 )
 from social_jepa.server.openapi import PNG, SVG, WRITE, answers
 from social_jepa.server.problems import BUSY, CONFLICT, INVALID, NO_PATH, NOT_FOUND, ProblemError
-from social_jepa.server.render_thread import loss_plot, spectrum
+from social_jepa.server.render_thread import directions, loss_plot
 from social_jepa.server.responses import Hop, NearestResponse, PathResponse, TranslateResponse, json_response
 from social_jepa.server.service import JsonBody, Service, ServiceDep
 from social_jepa.server.snapshots import Snapshot, find_edge
@@ -132,15 +132,15 @@ async def loss(service: ServiceDep, name: Name, query: Annotated[LossQuery, Quer
     return await _drawing(service, snapshot, "", lambda results: loss_plot(results, name, curves))
 
 
-@router.get("/api/edges/{source}/{target}/spectrum.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
-async def edge_spectrum(
+@router.get("/api/edges/{source}/{target}/directions.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
+async def edge_directions(
     service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]
 ) -> Response:
-    """Plot an edge's singular values and those of shuffled pairs."""
+    """Plot the directions that an edge shares, those that are private, and the null."""
     snapshot = await service.in_thread(service.snapshots.current)
     edge = find_edge(snapshot.results, source, target)
-    key = f"spectrum {source} {target}"
-    return await _drawing(service, snapshot, key, lambda results: spectrum(results, edge))
+    key = f"directions {source} {target}"
+    return await _drawing(service, snapshot, key, lambda results: directions(results, edge))
 
 
 @router.get("/api/graph.svg", **answers(SVG, CONFLICT, BUSY))

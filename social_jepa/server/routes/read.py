@@ -83,7 +83,7 @@ def graph(
 def quality(service: ServiceDep, query: Annotated[EmptyQuery, Query()]) -> Response:
     """Return the quality of every ordered pair: rows are sources, columns targets.
 
-    Status and held-out core R2 of the direct edge, and the product of R2 along the best path.
+    Status and held-out R2 of the direct edge, and the share of the source that the best path keeps.
     """
     snapshot = service.snapshots.current()
     body = snapshot.cached("quality", lambda results: encode(quality_matrix(results)))
@@ -107,7 +107,7 @@ def edges(service: ServiceDep, query: Annotated[EdgeQuery, Query()]) -> Response
 
 @router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))
 def edge(service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
-    """Return one edge: scores, spectrum and null, checkpoints, status, R2 by number of anchor pairs."""
+    """Return one edge: scores, directions and null, checkpoints, status, R2 by number of anchor pairs."""
     return json_response(find_edge(service.snapshots.current().results, source, target))
 
 

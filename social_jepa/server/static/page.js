@@ -64,7 +64,7 @@ function showStatus() {
   $("tile-high").textContent = `${high} of ${pairs}`;
   $("tile-ranges").textContent = `${middle} from 0.5 to 0.9, ${low} below 0.5, ${unmapped} without a map`;
   $("tile-core").textContent = number(mean, 2);
-  $("tile-worst").textContent = worst ? `worst ${number(worst.r2_core, 2)}, ${worst.source} → ${worst.target}` : "no accepted map";
+  $("tile-worst").textContent = worst ? `worst ${number(worst.r2_shared, 2)}, ${worst.source} → ${worst.target}` : "no accepted map";
   $("add").querySelector("button").disabled = !status.up;
   if (!status.up) showMessage($("add"), `The simulation is down. Restart it: ${status.remedy}`);
   else if ($("add").querySelector(".message").textContent.startsWith("The simulation is down")) showMessage($("add"), "");
@@ -207,7 +207,8 @@ async function showGraph() {
   showMatrix(quality);
   const accepted = await request("api/edges?status=accepted&limit=1000");
   const mean = (key) => accepted.items.reduce((sum, edge) => sum + edge[key], 0) / accepted.items.length;
-  $("tile-null").textContent = accepted.items.length ? number(mean("null_r2"), 2) : "–";
+  $("tile-shared").textContent = accepted.items.length ? number(mean("shared_dim"), 1) : "–";
+  $("tile-null").textContent = accepted.items.length ? `chance correlates up to ${number(mean("null_correlation"), 2)}` : "";
   if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
   else if (state.edge) {
     state.edge = null;
@@ -234,7 +235,7 @@ function prepare(edge) {
   });
 }
 
-function showMatrix({ agents, status, r2_core: values }) {
+function showMatrix({ agents, status, r2_shared: values }) {
   const head = element("tr", {}, element("td"), ...agents.map((name) => element("th", { scope: "col", textContent: name })));
   const rows = agents.map((from, row) => {
     const cells = agents.map((to, column) => {
@@ -274,17 +275,17 @@ function showEdge(edge) {
   $("edge-heading").textContent = `${edge.source} → ${edge.target}`;
   const verdict = element("b", { className: edge.status, textContent: (MARKS[edge.status] ?? "✓ ") + edge.status });
   const rows = [
-    ["verdict", verdict], ["R² core", number(edge.r2_core)], ["shuffled pairs", number(edge.null_r2)], ["R² all dimensions", number(edge.r2)],
-    ["condition number", number(edge.kappa, 2)], ["retrieval@1", number(edge.retrieval_at_1, 2)], ["pairs", `${edge.anchors} fitted, ${edge.heldout} held out`],
+    ["verdict", verdict], ["shared directions", `${edge.shared_dim} of ${edge.core_dims[0]} and ${edge.core_dims[1]}`], ["R² shared", number(edge.r2_shared)],
+    ["chance correlation", number(edge.null_correlation, 2)], ["R² all dimensions", number(edge.r2)], ["retrieval@1", number(edge.retrieval_at_1, 2)], ["pairs", `${edge.anchors} fitted, ${edge.heldout} held out`],
     ["bytes", whole(edge.bytes)], ["round", String(edge.round)], ["recorded", clock(edge.time)],
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
   const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
-  const picture = element("img", { alt: `Singular values of this map and of shuffled pairs: ${edge.singular_values.map((value) => number(value, 2)).join(", ")}` });
-  picture.src = `api/edges/${place(edge.source, edge.target)}/spectrum.svg#${version}`;
-  const caption = element("p", { className: "note", textContent: "Singular values: solid: real pairs, dashed: shuffled; an isometry has all of them at 1." });
+  const picture = element("img", { alt: `Held-out correlations of the directions: ${edge.correlations.map((value) => number(value, 2)).join(", ")}` });
+  picture.src = `api/edges/${place(edge.source, edge.target)}/directions.svg#${version}`;
+  const caption = element("p", { className: "note", textContent: "Held-out correlation of each pair of directions: filled: shared, hollow: private, gray: chance; an isometry has all at 1." });
   $("edge").replaceChildren(
     ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
-    ...(edge.singular_values.length ? [picture, caption] : []),
+    ...(edge.correlations.length ? [picture, caption] : []),
   );
 }
 
@@ -351,7 +352,7 @@ const SENTENCES = {
   joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} moved its camera`,
   returned: (e) => `${e.agent} restarted as incarnation ${e.incarnation}`,
   published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
-  edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_core === null ? "" : `, R² ${number(e.r2_core, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
+  edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_shared === null ? "" : `, R² ${number(e.r2_shared, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
   failed: (e) => `${e.agent} failed: ${failureText(e.failure)}`,
   message_refused: (e) => `${e.agent} refused a message: ${e.reason}`,
 };

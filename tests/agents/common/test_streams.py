@@ -15,7 +15,7 @@ def test_every_stream_has_a_number_of_its_own_that_never_changes():
         "VIEWS": 5,
         "MODEL_CHECK": 6,
     }
-    assert {stream.name: int(stream) for stream in NonceStream} == {"OFFER": 0, "REQUEST": 1, "SHUFFLE": 2}
+    assert {stream.name: int(stream) for stream in NonceStream} == {"OFFER": 0, "REQUEST": 1, "BUDGET": 2}
     assert len(Stream.__members__) == len({int(stream) for stream in Stream.__members__.values()})
 
 

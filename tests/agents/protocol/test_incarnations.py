@@ -87,7 +87,7 @@ def test_a_negotiation_recovers_from_the_loss_of_any_one_message(kind, sender):
     assert all(protocol.settled() for protocol in protocols.values())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), share=st.sampled_from([0.1, 0.5, 0.9, 1.0]))
 def test_retries_make_up_for_any_share_of_lost_messages(seed, share):
     rng = np.random.default_rng(seed)

@@ -31,12 +31,19 @@ EXAMPLES = [
     example_offer(),
     AnchorRequest(**EDGE, anchors=8, heldout=9, nonce=2**63 - 1),
     AnchorReply(**EDGE, digest=b"12345678", rows=3, dim=2, data=ROWS.tobytes()),
-    Verdict(**EDGE, status=Status.REFUSED, reason="no shared direction", r2_core=-0.25, null_r2=0.5),
+    Verdict(
+        **EDGE,
+        status=Status.REFUSED,
+        reason="no shared direction",
+        shared_dim=0,
+        r2_shared=-0.25,
+        null_correlation=0.5,
+    ),
     Hello(**EDGE, checkpoint="c0de0"),
     DistillRequest(**EDGE, ticks=64),
     DistillReply(**EDGE, first_tick=7, rows=3, dim=2, data=ROWS.tobytes()),
 ]
-quick = settings(derandomize=True, database=None, deadline=None, max_examples=100)
+quick = settings(derandomize=True, database=None, max_examples=100)
 each = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 
 
@@ -107,7 +114,7 @@ def test_a_refusal_quotes_no_control_characters_of_the_peer():
 @pytest.mark.parametrize("status", [Status.FAILED, Status.STALE, Status.ENDED])
 def test_a_verdict_is_accepted_or_refused(status):
     with pytest.raises(ValueError, match=f"a verdict is accepted or refused, not {status}"):
-        Verdict(**EDGE, status=status, reason="", r2_core=0.0, null_r2=0.0)
+        Verdict(**EDGE, status=status, reason="", shared_dim=0, r2_shared=0.0, null_correlation=0.0)
 
 
 @each
@@ -131,8 +138,8 @@ def test_a_field_of_the_wrong_type_is_refused(message):
         (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"1234567"),
         (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "unknown"),
         (3, "status", "failed"), (3, "status", "stale"), (3, "status", "ended"),
-        (3, "reason", "x" * 501), (3, "reason", "over\rwritten"), (3, "r2_core", math.nan),
-        (3, "r2_core", math.inf), (3, "null_r2", -1e10),
+        (3, "reason", "x" * 501), (3, "reason", "over\rwritten"), (3, "r2_shared", math.nan),
+        (3, "r2_shared", math.inf), (3, "null_correlation", -1e10),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(number, field, value):

@@ -54,8 +54,10 @@ def test_every_ordered_pair_is_settled_at_both_ends(count):
             edge, verdict = negotiation.edges[peer], agents[peer].verdicts[name]
             assert (edge.source, edge.target, edge.status) == (peer, name, Status.ACCEPTED)
             assert (verdict.status, verdict.reason) == (edge.status, edge.reason)
-            assert (verdict.r2_core, verdict.null_r2) == (edge.score.r2_core, edge.score.null_r2)
-            assert edge.score.r2_core > 0.95 > 0.2 > edge.score.null_r2
+            for name_of_score in ("shared_dim", "r2_shared", "null_correlation"):
+                assert getattr(verdict, name_of_score) == getattr(edge.score, name_of_score)
+            assert edge.score.shared_dim == CORE
+            assert edge.score.r2_shared > 0.95 > 0.7 > edge.score.null_correlation
             assert (edge.anchors, edge.heldout, edge.core_dims) == (16, 32, (CORE, CORE))
             assert (edge.source_checkpoint, edge.target_checkpoint) == (f"c0de{peer[-1]}", f"c0de{name[-1]}")
 
@@ -79,8 +81,8 @@ def test_a_negotiated_map_equals_one_fitted_directly_from_both_anchor_sets():
 
     np.testing.assert_allclose(edge.map.weight, ridge, atol=1e-9)
     np.testing.assert_allclose(edge.map.bias, y.mean(0) - x.mean(0) @ ridge, atol=1e-9)
-    np.testing.assert_allclose(edge.core_map.weight, rotation, atol=1e-9)
-    assert edge.score.r2_core == pytest.approx(1 - (error**2).sum() / (centered**2).sum())
+    np.testing.assert_allclose(edge.shared_map.weight, rotation, atol=1e-9)
+    assert edge.score.r2_shared == pytest.approx(1 - (error**2).sum() / (centered**2).sum())
 
 
 def test_maps_are_fitted_and_scored_on_ticks_of_different_stretches():
@@ -205,7 +207,7 @@ def test_the_budget_curve_holds_the_r2_of_fewer_anchors():
     curve = {(row["method"], row["pairs"]): row["r2"] for row in edge.budget}
 
     assert {pairs for _, pairs in curve} == {2, 4, 8, 16}
-    assert curve["procrustes", 16] == edge.score.r2_core
+    assert curve["procrustes", 16] == edge.score.r2_shared
     assert curve["procrustes", 2] < 0.9 < curve["procrustes", 8]
 
 
@@ -237,11 +239,12 @@ def test_an_edge_whose_anchors_leave_a_direction_undetermined_says_so():
     negotiate_all({"agent-0": flat, "agent-1": target})
 
     for edge in (target.edges["agent-0"], flat.edges["agent-1"]):
-        assert (edge.core_map.rank, edge.core_map.undetermined) == (2, 1)
+        assert (edge.score.shared_dim, edge.shared_map.rank) == (2, 2)
     edge = target.edges["agent-0"]
     assert edge.status is Status.ACCEPTED
     assert edge.reason == (
-        "the anchors leave 1 of 3 directions of the map undetermined: raise negotiation.anchors"
+        "2 directions are shared, private are 1 of 3 of agent-0, 1 of 3 of agent-1; "
+        "the anchors leave 1 direction of the cores undetermined: raise negotiation.anchors"
     )
 
 
@@ -251,4 +254,4 @@ def test_an_edge_of_enough_anchors_leaves_nothing_undetermined():
     edge = agents["agent-1"].edges["agent-0"]
 
     assert edge.status is Status.ACCEPTED
-    assert (edge.core_map.undetermined, edge.map.undetermined, edge.reason) == (0, 0, "")
+    assert (edge.shared_map.undetermined, edge.map.undetermined, edge.reason) == (0, 0, "")

@@ -49,7 +49,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(actions=ACTIONS)
 def test_the_newest_models_are_negotiated_in_whatever_order_agents_join_and_publish(actions):
     names, transport = ["agent-0", "agent-1", "agent-2"], LossyTransport()
@@ -81,7 +81,7 @@ def test_the_newest_models_are_negotiated_in_whatever_order_agents_join_and_publ
     assert newest_edges(protocols) == expected_edges(protocols, versions)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(order=st.permutations(["update_peers", "publish"] * 3), data=st.data())
 def test_without_loss_no_agent_offers_twice_for_the_same_two_models(order, data):
     protocols, transport = connect_protocols(["agent-0", "agent-1", "agent-2"])

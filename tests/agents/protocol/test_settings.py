@@ -13,11 +13,9 @@ BAD = [
     ("heldout", 1025),
     ("pool_ticks", 65537),
     ("pool_ticks", 511),
-    ("pool_stride", 0),
+    ("pool_stride", -1),
     ("ridge", 0.0),
     ("ridge", math.nan),
-    ("min_r2_margin", -0.1),
-    ("min_r2_margin", math.nan),
 ]
 
 
@@ -33,3 +31,20 @@ def test_the_default_settings_are_valid_and_frozen():
     for field in fields(settings):
         with pytest.raises(AttributeError):
             setattr(settings, field.name, getattr(settings, field.name))
+
+
+@pytest.mark.parametrize(("memory", "stride", "rows"), [(0, 4, 1), (20, 4, 5), (135, 9, 15), (688, 43, 16)])
+def test_a_pool_of_a_slow_scene_reaches_further(memory, stride, rows):
+    settings = NegotiationConfig()
+
+    assert (settings.stride(memory), settings.memory_rows(memory)) == (stride, rows)
+    assert NegotiationConfig(pool_stride=2).stride(memory) == 2
+
+
+def test_a_pool_that_cannot_be_shifted_beyond_the_memory_is_refused():
+    settings = NegotiationConfig(anchors=4, heldout=4, pool_ticks=50, pool_stride=1)
+
+    assert settings.memory_rows(15) == 15
+    with pytest.raises(ConfigError, match="at least 59") as refusal:
+        settings.memory_rows(20)
+    assert refusal.value.setting == "pool_ticks"

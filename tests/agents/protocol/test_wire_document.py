@@ -32,7 +32,7 @@ def default_negotiation(index):
         AnchorSet(tuple(range(ticks)), fit, CORE), AnchorSet(tuple(range(ticks, 2 * ticks)), heldout, CORE)
     )
     info = PeerInfo(f"agent-{index}", "0" * 16, "jepa", "0" * 16, DIM, CORE, False)
-    return Negotiation(info, pools, config, np.random.default_rng([2, index]))
+    return Negotiation(info, pools, config, np.random.default_rng([2, index]), memory_rows=1)
 
 
 @pytest.mark.parametrize("kind", typing.get_args(AnyMessage), ids=lambda kind: kind.__name__)

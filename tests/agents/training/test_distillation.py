@@ -47,7 +47,7 @@ def invertible_map(seed, dim):
     return torch.from_numpy(left @ np.diag(rng.uniform(0.5, 2, dim)) @ right)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1.0, 1e3]))
 def test_the_loss_is_invariant_to_affine_maps_of_the_student(seed, scale):
     latent, teacher = random_latents(seed), random_latents(seed, dim=3) + random_latents(seed + 1, dim=3)
@@ -58,7 +58,7 @@ def test_the_loss_is_invariant_to_affine_maps_of_the_student(seed, scale):
     ) == pytest.approx(float(plain), abs=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_the_loss_is_invariant_to_rotation_scale_and_shift_of_the_teacher(seed):
     latent, teacher = random_latents(seed), random_latents(seed, dim=3) + random_latents(seed + 1, dim=3)

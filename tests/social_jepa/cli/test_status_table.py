@@ -81,10 +81,10 @@ def test_the_history_of_an_edge_is_printed_in_the_given_order(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(status_table, "make_console", lambda: Console(file=text, width=200))
     accepted = edge(
-        round=1, source_checkpoint="0123456789abcdef", target_checkpoint="f" * 16, r2_core=0.9375,
-        null_r2=-0.25, bytes=12345,
+        round=1, source_checkpoint="0123456789abcdef", target_checkpoint="f" * 16, r2_shared=0.9375,
+        null_correlation=-0.25, bytes=12345,
     )  # fmt: skip
-    print_edges([accepted, replace(accepted, status=Status.ENDED, reason="b left [/]", r2_core=None)])
+    print_edges([accepted, replace(accepted, status=Status.ENDED, reason="b left [/]", r2_shared=None)])
 
     first, second = [line for line in text.getvalue().splitlines() if "a > b" in line]
     assert all(part in first for part in ("01234567 > ffffffff", "accepted", "0.938", "-0.250", "12,345"))

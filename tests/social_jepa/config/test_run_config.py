@@ -68,7 +68,7 @@ WRONG = {
     "negotiation.anchors=2000": "more anchors than ticks",
     "negotiation.heldout=2": "from 4",
     "negotiation.pool_ticks=70000": "at most 65536",
-    "negotiation.min_r2_margin=nan": "at least 0",
+    "negotiation.ridge=nan": "at least",
 }
 
 

@@ -17,7 +17,8 @@ SCHEMA_FILE = Path(__file__).parents[3] / "social_jepa" / "records" / "graph.sch
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 SCORE = EdgeScore(
-    r2=0.5, r2_core=0.9, null_r2=-0.1, spectrum=(1.0, 0.8), null_spectrum=(0.2, 0.1), kappa=1.25,
+    r2=0.5, r2_shared=0.9, shared_dim=2, correlations=(1.0, 0.8), null_correlation=0.2, latent_shared_dim=3,
+    latent_correlations=(1.0, 0.9, 0.8, 0.1), latent_null_correlation=0.3, kappa=1.25,
     isometry_deviation=0.25, retrieval_at_1=0.7, cka=0.6, mutual_knn=0.5,
 )  # fmt: skip
 
@@ -51,8 +52,8 @@ BREAKS = {
     "an unknown field": lambda d: d.update(weights=[1.0]),
     "an unknown field of an agent": lambda d: d["agents"][0].update(pixels=""),
     "a missing field": lambda d: d.pop("seed"),
-    "an R2 above 1": lambda d: accepted(d).update(r2_core=1.2),
-    "an accepted edge without scores": lambda d: accepted(d).update(r2_core=None),
+    "an R2 above 1": lambda d: accepted(d).update(r2_shared=1.2),
+    "an accepted edge without scores": lambda d: accepted(d).update(r2_shared=None),
     "a refused edge without a reason": lambda d: refused(d).update(reason=""),
     "an unknown status": lambda d: accepted(d).update(status="perhaps"),
     "a condition number below 1": lambda d: accepted(d).update(kappa=0.5),
@@ -119,10 +120,10 @@ def test_the_schema_is_generated_from_the_records():
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_a_score_that_is_not_finite_becomes_null(value):
-    edge = edge_record(settled(dataclasses.replace(SCORE, spectrum=(1.0, 0.0), kappa=value)))
+    edge = edge_record(settled(dataclasses.replace(SCORE, kappa=value)))
 
     assert edge.kappa is None
-    assert edge.r2_core == 0.9
+    assert edge.r2_shared == 0.9
     assert decode(encode(edge), type(edge)) == edge
     assert json.loads(encode(edge))["kappa"] is None
 
@@ -130,8 +131,8 @@ def test_a_score_that_is_not_finite_becomes_null(value):
 def test_an_edge_that_was_never_scored_has_no_scores_rather_than_zeros():
     edge = edge_record(settled(score=None))
 
-    assert edge.r2 is edge.r2_core is edge.cka is None
-    assert edge.singular_values == ()
+    assert edge.r2 is edge.r2_shared is edge.cka is None
+    assert edge.correlations == ()
 
 
 def test_the_budget_of_a_run_is_the_mean_and_the_minimum_over_its_edges():
@@ -158,13 +159,16 @@ def test_the_cycle_errors_follow_from_the_maps_and_anchors_on_disk(small_run):
 
 def test_the_maps_of_an_edge_survive_packing():
     maps = {
-        part: LinearMap(torch.randn(3, size), torch.randn(size)) for part, size in (("core", 2), ("full", 4))
+        part: LinearMap(torch.randn(3, size), torch.randn(size))
+        for part, size in (("full", 4), ("regression", 2), ("shared", 2))
     }
-    edge = dataclasses.replace(settled(), map=maps["full"], core_map=maps["core"])
+    edge = dataclasses.replace(
+        settled(), map=maps["full"], shared_map=maps["shared"], regression_map=maps["regression"]
+    )
 
     back = unpack_maps("a", "b", pack_maps(edge))
 
-    assert list(back) == ["a/b/core", "a/b/full"]
+    assert list(back) == ["a/b/full", "a/b/regression", "a/b/shared"]
     for name, found in back.items():
         assert torch.equal(found.weight, maps[name[4:]].weight)
         assert torch.equal(found.bias, maps[name[4:]].bias)

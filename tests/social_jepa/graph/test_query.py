@@ -56,7 +56,7 @@ def test_a_tick_is_translated_by_the_edges_map_and_compared_with_the_targets_hel
 
     heldout = results.pools("agent-0").heldout
     latent = heldout.core()[heldout.ids.index(8)].double()
-    expected = results.maps["agent-0/agent-1/core"](latent)
+    expected = results.maps["agent-0/agent-1/shared"](latent)
     distance = (results.pools("agent-1").heldout.core().double() - expected).norm(dim=1)
     assert found["path"] == ["agent-0", "agent-1"]
     assert found["vector"] == pytest.approx(latent.tolist(), abs=1e-5)

@@ -76,7 +76,7 @@ def test_the_graph_that_is_read_has_the_maps_of_the_run(small_run):
     points = small_run.pools("agent-0").heldout.core().double()
 
     assert edge.status == "accepted"
-    torch.testing.assert_close(edge.map(points), small_run.maps["agent-0/agent-1/core"](points))
+    torch.testing.assert_close(edge.map(points), small_run.maps["agent-0/agent-1/shared"](points))
 
 
 def test_pools_are_the_two_sets_of_ticks_with_the_core_first(small_run):
@@ -96,7 +96,7 @@ def test_the_exported_files_hold_what_the_ledger_holds(run):
     document = export(results)
 
     assert decode(run.graph_file.read_bytes(), FullGraphDocument) == document == full_document(results)
-    assert json.loads(run.graph_file.read_text())["format"] == 2
+    assert json.loads(run.graph_file.read_text())["format"] == 3
     maps = load_file(run.maps_file)
     assert all(torch.equal(maps[name], tensor) for name, tensor in map_tensors(results.maps).items())
     network = networkx.read_graphml(run.path / "graph.graphml")

@@ -17,7 +17,7 @@ def document(small_run):
 
 def with_edges(document, **r2):
     """Return the graph with an accepted edge for each keyword: "ab" is from a to b."""
-    edges = tuple(edge(source=pair[0], target=pair[1], r2_core=value) for pair, value in r2.items())
+    edges = tuple(edge(source=pair[0], target=pair[1], r2_shared=value) for pair, value in r2.items())
     return replace(document, edges=edges)
 
 
@@ -43,9 +43,9 @@ def test_accepted_maps_of_low_r2_are_not_presented_as_a_success(document):
 
 
 def test_pairs_without_an_accepted_map_are_counted(document):
-    refused = edge(source="a", target="b", status=Status.REFUSED, reason="too few", r2_core=0.97)
-    stale = edge(source="b", target="a", status=Status.STALE, reason="moved", r2_core=0.97)
-    graph = replace(document, edges=(refused, stale, edge(source="a", target="c", r2_core=0.97)))
+    refused = edge(source="a", target="b", status=Status.REFUSED, reason="too few", r2_shared=0.97)
+    stale = edge(source="b", target="a", status=Status.STALE, reason="moved", r2_shared=0.97)
+    graph = replace(document, edges=(refused, stale, edge(source="a", target="c", r2_shared=0.97)))
 
     assert (summarize(graph).high, summarize(graph).unmapped) == (1, 5)
     assert summarize(graph).headline().endswith("0 below 0.5, 5 have no accepted map")

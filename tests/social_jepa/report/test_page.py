@@ -121,7 +121,9 @@ def test_the_headline_counts_pairs_by_r2_and_names_the_worst(small_run, page):
 
     assert summary.headline() in page.text
     assert f"{summary.high} of 12" in page.text
-    assert f"worst {summary.worst.r2_core:.2f}, {summary.worst.source} → {summary.worst.target}" in page.text
+    assert (
+        f"worst {summary.worst.r2_shared:.2f}, {summary.worst.source} → {summary.worst.target}" in page.text
+    )
 
 
 def test_plots_use_the_colors_of_the_page(text):

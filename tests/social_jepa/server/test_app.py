@@ -4,12 +4,14 @@ import contextlib
 import json
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from agents.models.settings import KINDS
+from alignment.graph import kept_share
 from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, translate
 from social_jepa.graph.results import load_results
 from social_jepa.graph.summary import summarize
@@ -146,7 +148,7 @@ def test_an_edge_has_its_scores_and_its_history(api, results):
     history = api.get("/api/edges/agent-0/agent-1/history").json()
 
     assert edge in plain(results.document)["edges"]
-    assert [each["r2_core"] for each in history["items"]] == [edge["r2_core"]]
+    assert [each["r2_shared"] for each in history["items"]] == [edge["r2_shared"]]
     assert "agent-9" in problem(api.get("/api/edges/agent-0/agent-9"), 404)
     assert "agent-9" in problem(api.get("/api/edges/agent-9/agent-0/history"), 404)
 
@@ -223,11 +225,11 @@ def test_path_returns_the_best_path(api, results):
     response = api.get("/api/path?from=agent-0&to=agent-2").json()
 
     assert response["path"] == results.graph.best_path("agent-0", "agent-2")
-    assert response["expected_r2"] == pytest.approx(math.prod(hop["r2_core"] for hop in response["hops"]))
+    assert response["expected_r2"] == pytest.approx(results.graph.quality(response["path"]))
     assert "refused" in problem(api.get("/api/path?from=agent-0&to=agent-3"), 409)
 
 
-def test_the_quality_matrix_has_the_quality_of_every_best_path(api, results):
+def test_the_quality_matrix_has_the_share_that_every_best_path_keeps(api, results):
     matrix = api.get("/api/quality").json()
     names = matrix["agents"]
 
@@ -235,8 +237,9 @@ def test_the_quality_matrix_has_the_quality_of_every_best_path(api, results):
         for column, target in enumerate(names):
             if source == target or "agent-3" in (source, target):
                 continue
-            best = results.graph.quality(results.graph.best_path(source, target))
-            assert matrix["best"][row][column] == pytest.approx(best)
+            hops = pairwise(results.graph.best_path(source, target))
+            kept = math.prod(kept_share(results.graph.edge(*hop)) for hop in hops)
+            assert matrix["best"][row][column] == pytest.approx(kept)
     assert matrix == plain(quality_matrix(results))
 
 

@@ -36,7 +36,7 @@ OPERATIONS = (
     "PATCH /api/agents/{name}", "DELETE /api/agents/{name}", "GET /api/agents/{name}/view.png",
     "GET /api/agents/{name}/loss.svg", "GET /api/graph", "GET /api/graph.svg", "GET /api/quality",
     "GET /api/edges", "GET /api/edges/{source}/{target}", "GET /api/edges/{source}/{target}/history",
-    "GET /api/edges/{source}/{target}/spectrum.svg", "POST /api/translate", "POST /api/nearest",
+    "GET /api/edges/{source}/{target}/directions.svg", "POST /api/translate", "POST /api/nearest",
     "GET /api/path", "GET /api/events", "GET /metrics", "GET /healthz",
 )  # fmt: skip
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -60,7 +60,7 @@ def check(operation, mode, examples=EXAMPLES, prepare=lambda case: case, **argum
     counter = itertools.count()
 
     @settings(
-        max_examples=examples, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        max_examples=examples, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))

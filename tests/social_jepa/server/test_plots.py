@@ -37,7 +37,7 @@ def test_a_view_is_what_the_observer_renders(api, results):
 @pytest.mark.parametrize(
     "path",
     ["graph.svg", "graph.svg?pictures=linked&styled=false", "agents/agent-0/loss.svg",
-     "edges/agent-0/agent-1/spectrum.svg", "edges/agent-0/agent-3/spectrum.svg"],
+     "edges/agent-0/agent-1/directions.svg", "edges/agent-0/agent-3/directions.svg"],
 )  # fmt: skip
 def test_drawings_are_complete_svg_files(api, path):
     response = api.get(f"/api/{path}")
@@ -62,7 +62,7 @@ def test_metrics_hold_agents_edges_and_requests(api, results):
 
     edge = results.document.edges[0]
     assert "social_jepa_up 0.0" in text
-    assert f'social_jepa_edge_r2_core{{source="agent-0",target="agent-1"}} {edge.r2_core}' in text
+    assert f'social_jepa_edge_r2_shared{{source="agent-0",target="agent-1"}} {edge.r2_shared}' in text
     assert 'social_jepa_edges{status="accepted"} 6.0' in text
     assert 'social_jepa_agent_step{agent="agent-0"} 60.0' in text
     assert 'social_jepa_http_requests_total{method="GET",route="/api/status",status="200"}' in text

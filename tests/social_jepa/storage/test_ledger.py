@@ -50,7 +50,7 @@ def test_a_record_is_read_back_with_the_time_at_which_it_was_recorded(ledger, mo
 
 
 def test_the_columns_of_an_edge_say_what_its_record_says(ledger):
-    columns = ("source", "target", "status", "r2", "r2_core", "null_r2", "bytes", "time")
+    columns = ("source", "target", "status", "r2", "r2_shared", "null_correlation", "bytes", "time")
 
     (row,) = ask(ledger.path, f"SELECT {', '.join(columns)} FROM edges")
     ((found, _),) = ledger.edges()
@@ -159,7 +159,7 @@ def test_a_report_is_recorded_whole_or_not_at_all(ledger):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"kappa": 0.5}, {"r2": 1.5}, {"source_checkpoint": "latest"}, {"singular_values": None}]
+    "changes", [{"kappa": 0.5}, {"r2": 1.5}, {"source_checkpoint": "latest"}, {"correlations": None}]
 )
 def test_a_record_that_could_not_be_read_back_is_not_recorded(ledger, changes):
     with pytest.raises(ValueError, match=r"Expected"):
@@ -227,7 +227,7 @@ def state(ledger, as_of=FOREVER):
     return ledger.members(as_of), ledger.agents(as_of), ledger.edges(as_of)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(writes=WRITES)
 def test_every_earlier_state_can_be_read_as_it_was(writes):
     clock = itertools.count(1000)

@@ -1,0 +1,146 @@
+r"""Which coordinates of a latent space are functions of others, by nonlinear regression.
+
+A latent space that predicts the next tick holds the factors of the world and, beside them, powers and
+products of these, which are predictable too and uncorrelated with the factors. Correlation cannot tell a
+factor from a product of two others; a nonlinear regression can: products are explained by the factors, and a
+factor is explained by nothing that came before it. No constant of the world stands in this rule.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+# Share of a coordinate's variance, on held-out rows, from which it is a function of others. Measured on
+# trained encoders: factors -0.1 to 0.2, functions of factors 0.8 to 1.
+EXPLAINED: Final = 0.5
+MAX_ROWS: Final = 512  # rows that a regression is fitted on: it solves systems of this size
+MAX_HELD_ROWS: Final = 2048
+WIDTHS: Final = (1.0, 2.0, 4.0)  # of the kernel, in root mean squares of a row
+RIDGES: Final = (1e-3, 1e-2, 1e-1)
+
+
+def select_independent(rows: Tensor, allowed: Tensor) -> tuple[list[int], Tensor]:
+    """Return the columns that the columns selected before them do not explain.
+
+    Columns are tried in their order; the first allowed one is selected. Regressions are fitted on the first
+    half of the rows and scored on the second: rows in the order of time are held out in time.
+
+    Args:
+        rows: [K, D], white, at least four rows.
+        allowed: [D], bool; other columns are never selected.
+
+    Returns:
+        The selected columns, ascending, and the share of each column that those before it explain, [D].
+    """
+    fit, held = _halves(rows.double())
+    selected: list[int] = []
+    explained = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    for column in range(rows.shape[1]):
+        if allowed[column] and explained[column] < EXPLAINED:
+            selected.append(column)
+            later = slice(column + 1, None)
+            explained[later] = explained_share(fit, held, selected)[later]
+    return selected, explained
+
+
+def unmix(rows: Tensor, lagged: Tensor, noise: float) -> Tensor:
+    """Return a rotation of white coordinates after which no factor is mixed with functions of others, [D, D].
+
+    Predictability alone cannot separate a factor from a product that happens to be as predictable. The
+    columns of the rotation are found one after the other: each is the most predictable direction among those
+    that the ones before it do not explain. When none above the noise is left, the other directions follow,
+    the most predictable first.
+
+    Args:
+        rows: [K, D], white, in the order of time.
+        lagged: [D, D], their symmetric covariance with the next tick.
+        noise: Predictability at or below which a direction counts as noise.
+    """
+    fit, held = _halves(rows.double(), MAX_HELD_ROWS)
+    dim = rows.shape[1]
+    found = rows.new_zeros(dim, 0, dtype=torch.float64)
+    free = torch.eye(dim, dtype=torch.float64, device=rows.device)  # directions that are not explained
+    while free.shape[1]:
+        values, axes = torch.linalg.eigh(free.T @ lagged @ free)
+        if values[-1] <= noise:
+            break
+        found = torch.cat([found, free @ axes[:, -1:]], 1)
+        free = _unexplained(fit, held, found)
+    rest = _complement(found)
+    _, axes = torch.linalg.eigh(rest.T @ lagged @ rest)
+    return torch.cat([found, rest @ axes.flip(1)], 1)
+
+
+def _unexplained(fit: Tensor, held: Tensor, found: Tensor) -> Tensor:
+    """Return directions [D, r] that no function of some directions [D, m] explains by half or more.
+
+    The covariance of the held-out rows with their prediction is that of the explained part alone; its
+    eigenvectors separate what is explained from what is not.
+    """
+    rest = _complement(found)
+    y, y_held = fit @ rest, held @ rest
+    mean = y.mean(0)
+    predictions = _predictions(fit @ found, held @ found, y - mean)
+    errors = [(y_held - mean - predicted).square().sum() for predicted in predictions]
+    best = predictions[int(torch.stack(errors).argmin())]
+    joint = best.T @ (y_held - mean) / len(held)
+    values, axes = torch.linalg.eigh((joint + joint.T) / 2)
+    return rest @ axes[:, values < EXPLAINED]
+
+
+def _complement(directions: Tensor) -> Tensor:
+    """Return orthonormal directions orthogonal to some orthonormal ones, [D, m] -> [D, D - m]."""
+    full = torch.linalg.qr(torch.cat([directions, torch.eye(len(directions)).to(directions)], 1)).Q
+    return full[:, directions.shape[1] :]
+
+
+def explained_share(fit: Tensor, held: Tensor, columns: list[int]) -> Tensor:
+    """Return the share of the variance of each column that some columns explain on held-out rows, [D].
+
+    The best of several regressions, of two kinds that fail in different places: kernel ridge regression with
+    a Gaussian kernel, which finds any smooth function of few columns, and ridge regression on all monomials
+    up to degree two, which finds products of many. At least 0.
+
+    Args:
+        fit: [n, D], rows that the regressions are fitted on.
+        held: [m, D], rows that they are scored on.
+        columns: The columns that explain.
+    """
+    x, x_held = fit[:, columns], held[:, columns]
+    mean = fit.mean(0)
+    total = (held - held.mean(0)).square().sum(0)
+    best = torch.zeros_like(mean)
+    for predicted in _predictions(x, x_held, fit - mean):
+        error = (held - mean - predicted).square().sum(0)
+        best = torch.maximum(best, torch.where(total > 0, 1 - error / total, 0.0))
+    return best
+
+
+def _predictions(x: Tensor, x_held: Tensor, y: Tensor) -> list[Tensor]:
+    """Return predictions of y [n, D] at held-out rows by each regression, [m, D] each."""
+    between, across = torch.cdist(x, x).square(), torch.cdist(x_held, x).square()
+    grams = [(_monomials(x) @ _monomials(x).T, _monomials(x_held) @ _monomials(x).T)]
+    for width in WIDTHS:
+        scale = 2 * width**2 * x.square().sum(1).mean()
+        grams.append((torch.exp(-between / scale), torch.exp(-across / scale)))
+    predictions = []
+    for gram, gram_held in grams:
+        for ridge in RIDGES:
+            padded = gram + ridge * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
+            factor, failed = torch.linalg.cholesky_ex(padded)
+            if not failed:
+                predictions.append(gram_held @ torch.cholesky_solve(y, factor))
+    return predictions
+
+
+def _monomials(x: Tensor) -> Tensor:
+    """Return 1, the columns, and their products of degree two, [n, 1 + m + m (m + 1) / 2]."""
+    first, second = torch.triu_indices(x.shape[1], x.shape[1])
+    return torch.cat([torch.ones_like(x[:, :1]), x, x[:, first] * x[:, second]], dim=1)
+
+
+def _halves(rows: Tensor, held_rows: int = MAX_ROWS) -> tuple[Tensor, Tensor]:
+    """Return equally spaced rows of each half: at most `MAX_ROWS` to fit on, and so many held out."""
+    half = len(rows) // 2
+    return rows[: half : -(-half // MAX_ROWS)], rows[half :: -(-(len(rows) - half) // held_rows)]
