@@ -236,11 +236,14 @@ class Agent:
         Args:
             ticks: Consecutive ticks to find the axes on.
         """
-        basis = find_core(self.encode_ticks(ticks))
-        pairs, stride = self.spec.training.core_eval_ticks // 2, max(2, self.stride)
-        starts = ticks.stop + self.gap + stride * np.arange(pairs)
-        later = self.encode_ticks(np.stack([starts, starts + 1], axis=1).ravel()).unflatten(0, (pairs, 2))
+        basis, pairs = find_core(self.encode_ticks(ticks)), self.core_eval_ticks(ticks.stop)
+        later = self.encode_ticks(pairs.ravel()).unflatten(0, pairs.shape)
         return resort_basis(basis, later), later
+
+    def core_eval_ticks(self, stop: int) -> np.ndarray:
+        """Return the pairs of ticks that a core is chosen on whose axes were found before a tick, [N, 2]."""
+        pairs = np.arange(self.spec.training.core_eval_ticks // 2)
+        return stop + self.gap + max(2, self.stride) * pairs[:, None] + np.arange(2)
 
     def publish(self) -> AgentSnapshot:
         """Find the core, encode the anchor pools, and make the newest model the one that peers know.

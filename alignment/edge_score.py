@@ -160,21 +160,28 @@ def budget_curve(
             f"budgets must lie between 1 and the {available} fit pairs, got {list(budgets)}",
             "leave out the others",
         )
-    (i, j), axes = core_dims, core.target_axes[:, : core.dim]
-    wanted = held.target[:, :j].double() @ axes  # [H, k]
     curve: list[dict[str, int | str | float]] = []
     for pairs in budgets:
         draws = min(MAX_DRAWS, max(1, DRAWN_PAIRS // pairs)) if pairs < available else 1
         rows = torch.stack([torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)])
-        full = fit_ridge(source[rows], target[rows])(held.source[None])  # [draws, H, D_j]
-        scores = {"ridge": float(r2_each(full, held.target).mean())}
-        for method, fit_method in SHARED_METHODS.items():
-            scores[method] = 0.0
-            if core.dim:
-                found = fit_method(source[rows, :i], target[rows, :j], rank=core.dim)
-                scores[method] = float(r2_each(found(held.source[None, :, :i]) @ axes, wanted).mean())
+        scores = _mean_r2(source[rows], target[rows], held, core_dims, core)
         curve += [{"pairs": pairs, "method": method, "r2": value} for method, value in sorted(scores.items())]
     return curve
+
+
+def _mean_r2(
+    source: Tensor, target: Tensor, held: HeldOut, core_dims: tuple[int, int], core: SharedSubspace
+) -> dict[str, float]:
+    """Return the held-out R2 of each method, averaged over a stack of pairs [P, K, D_i] and [P, K, D_j]."""
+    (i, j), axes = core_dims, core.target_axes[:, : core.dim]
+    scores = {"ridge": float(r2_each(fit_ridge(source, target)(held.source[None]), held.target).mean())}
+    wanted = held.target[:, :j].double() @ axes  # [H, k]
+    for method, fit_method in SHARED_METHODS.items():
+        scores[method] = 0.0
+        if core.dim:
+            found = fit_method(source[..., :i], target[..., :j], rank=core.dim)
+            scores[method] = float(r2_each(found(held.source[None, :, :i]) @ axes, wanted).mean())
+    return scores
 
 
 def _check_edge(fit: Pairs, held: HeldOut, core_dims: tuple[int, int]) -> TensorPairs:

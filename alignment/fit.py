@@ -139,10 +139,8 @@ def fit_procrustes(
             it is the partial isometry ``U_k V_k^T``.
 
     Raises:
-        AlignmentError: These are no pairs (`check_pairs`), or rank is negative.
+        AlignmentError: These are no pairs (`check_pairs`).
     """
-    if rank is not None and rank < 0:
-        raise AlignmentError(f"a map cannot keep {rank} directions", "choose rank >= 0")
     source, target = check_pairs(source, target)
     x, x_mean = center(source)
     y, y_mean = center(target)
@@ -150,7 +148,7 @@ def fit_procrustes(
         x, y = source.double(), target.double()
         x_mean, y_mean = torch.zeros_like(x_mean), torch.zeros_like(y_mean)
     u, s, vt = torch.linalg.svd(x.mT @ y, full_matrices=False)
-    kept = s.shape[-1] if rank is None else min(rank, s.shape[-1])
+    kept = s.shape[-1] if rank is None else min(max(rank, 0), s.shape[-1])
     found = None
     if source.ndim == 2:
         found = int((s[:kept] > ROUNDING**0.5 * _rounded_size(source, target, x, y)).sum())

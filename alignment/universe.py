@@ -150,4 +150,4 @@ def _fit(core: Tensor, consensus: Tensor, keep: float) -> LinearMap:
 
 def _center(mapped: Tensor, keep: float) -> Tensor:
     """Return the mean over agents, [N, K, D] -> [K, D]; the median by coordinate where rows are trimmed."""
-    return mapped.mean(0) if keep == 1 else mapped.quantile(0.5, dim=0)
+    return mapped.mean(0) if keep == 1 or not mapped.numel() else mapped.quantile(0.5, dim=0)

@@ -34,8 +34,8 @@ def with_later_axes(agent: Agent, trained: TrainedAgent) -> TrainedAgent:
     The axes are found as in any run: on the same number of ticks, and sorted by autocorrelations on later
     ticks still. The time range differs and, unavoidably, the agent did not train on these ticks.
     """
-    seen, config = agent.trainer.replay_buffer.ticks, agent.spec.training
-    first = seen.stop + config.core_eval_ticks + 2 * agent.gap
+    seen = agent.trainer.replay_buffer.ticks
+    first = int(agent.core_eval_ticks(seen.stop).max()) + 1 + agent.gap
     basis, _ = agent.find_axes(range(first, first + min(len(seen), BASIS_TICKS)))
     anchors, heldout = (
         AnchorSet(pool.ids, basis(agent.encode_ticks(pool.ids)).float(), pool.core_dim)

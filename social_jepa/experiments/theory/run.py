@@ -117,10 +117,9 @@ def run_scene(seed: int, setup: AgentSetup, cameras: int, ticks: int, log: Log) 
     for index in range(cameras):
         with untrained_agent(setup, seed, index, poses) as agent:
             flops += train_agent(agent, log)
-            # The core was selected on ticks right after training: fit and score on ticks behind those.
-            fit_start = (
-                agent.trainer.replay_buffer.ticks.stop + setup.training.core_eval_ticks + 2 * agent.gap
-            )
+            # The core was chosen on ticks right after training: fit and score on ticks behind those.
+            chosen_on = agent.core_eval_ticks(agent.trainer.replay_buffer.ticks.stop)
+            fit_start = int(chosen_on.max()) + 1 + agent.gap
             heldout_start = fit_start + ticks + agent.gap
             fit = agent.encode_core(range(fit_start, fit_start + ticks)).double()
             rows = agent.encode_core(range(heldout_start, heldout_start + ticks + 1)).double()

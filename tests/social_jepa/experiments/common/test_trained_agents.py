@@ -59,7 +59,7 @@ def planted(name, seed, noise=0.0, dim=3, rows=200):
     latents = [
         z @ rotation + noise * torch.randn(rows, dim, generator=private, dtype=torch.float64) for z in sets
     ]
-    basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim)
+    basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim, torch.zeros(dim), 0.1)
     anchors, heldout = (AnchorSet(tuple(range(rows)), latent, dim) for latent in latents)
     return TrainedAgent(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
 
@@ -74,8 +74,8 @@ def test_agents_share_no_weights_and_training_them_again_gives_equal_embeddings(
 
 
 def test_heldout_anchor_and_training_ticks_are_separate_ranges(setup, agents):
-    gap = max(GAP, agents[0].scene.config.decorrelation_ticks)
-    held, fit, first = tick_ranges(setup.negotiation, gap)
+    memory = agents[0].scene.config.decorrelation_ticks
+    held, fit, first = tick_ranges(setup.negotiation, max(GAP, memory), memory)
 
     assert agents[0].heldout.ids == tuple(held)
     assert agents[0].anchors.ids == tuple(fit)

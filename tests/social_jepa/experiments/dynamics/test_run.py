@@ -59,7 +59,12 @@ def planted_recording(index, noise=0.0):
         return AnchorSet(tuple(ticks), latents(ticks), ACTION_DIM)
 
     basis = CoreBasis(
-        torch.zeros(ACTION_DIM), torch.eye(ACTION_DIM), torch.full((ACTION_DIM,), 0.7), ACTION_DIM
+        torch.zeros(ACTION_DIM),
+        torch.eye(ACTION_DIM),
+        torch.full((ACTION_DIM,), 0.7),
+        ACTION_DIM,
+        torch.zeros(ACTION_DIM),
+        0.1,
     )
     agent = TrainedAgent(
         f"agent-{index}",

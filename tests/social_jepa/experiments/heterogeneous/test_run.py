@@ -68,7 +68,7 @@ def results():
 
 
 def test_shared_factors_are_found_and_accepted(results):
-    edges = negotiate_edges(results, 0, NEGOTIATION)
+    edges = negotiate_edges(results, 0, NEGOTIATION, memory=20)
     shared = [name for name in VARIANTS if name not in ("untrained", "vicreg", "wide")]
     for pair in ((a, b) for a in shared for b in shared if a != b):
         assert edges[pair].accepted
@@ -78,7 +78,7 @@ def test_shared_factors_are_found_and_accepted(results):
 
 
 def test_an_unrelated_agent_is_refused_by_all_others(results):
-    edges = negotiate_edges(results, 0, NEGOTIATION)
+    edges = negotiate_edges(results, 0, NEGOTIATION, memory=20)
     unrelated = [edge for pair, edge in edges.items() if "untrained" in pair]
     assert len(unrelated) == 2 * (len(VARIANTS) - 1)
     assert not any(edge.accepted for edge in unrelated)
@@ -86,14 +86,14 @@ def test_an_unrelated_agent_is_refused_by_all_others(results):
 
 
 def test_an_edge_refused_without_a_fit_counts_as_zero(results):
-    edge = negotiate_edges(results, 0, NEGOTIATION)["jepa", "vicreg"]
+    edge = negotiate_edges(results, 0, NEGOTIATION, memory=20)["jepa", "vicreg"]
     assert "collapsed" in edge.reason
     assert edge.core.score == edge.ridge.score == 0
     assert np.isnan(edge.null)
 
 
 def test_a_smaller_core_limits_the_orthogonal_map_but_not_ridge_regression(results):
-    edges = negotiate_edges(results, 0, NEGOTIATION)
+    edges = negotiate_edges(results, 0, NEGOTIATION, memory=20)
     assert edges["wide", "jepa"].core.score == pytest.approx(0.5, abs=0.2)
     assert edges["wide", "jepa"].ridge.score > 0.95
     assert edges["jepa", "wide"].core.score > 0.95
@@ -105,7 +105,7 @@ def test_the_worst_and_the_best_pair_have_the_scores_of_the_matrix(results):
     scores = [edges.core(pair).value for pair in pairs]
     assert edges.extreme(pairs, min).value == min(scores) < 0.2
     assert edges.extreme(pairs, max).value == max(scores) > 0.95
-    every = negotiate_edges(results, 0, NEGOTIATION)
+    every = negotiate_edges(results, 0, NEGOTIATION, memory=20)
     matrix = mean_matrix([{pair: edge.core.score for pair, edge in every.items()}])
     index = list(VARIANTS).index
     assert matrix[index("jepa"), index("untrained")] == scores[0]

@@ -70,7 +70,7 @@ def planted_agent(name, seed, stretch=1.0, rows=256, dim=3):
     rotation = torch.linalg.qr(torch.randn(dim, dim, generator=private, dtype=torch.float64))[0]
     scale = torch.tensor([stretch, 1.0, 1.0], dtype=torch.float64)
     anchors, heldout = (AnchorSet(tuple(range(rows)), (z * scale) @ rotation, dim) for z in sets)
-    basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim)
+    basis = CoreBasis(torch.zeros(dim), torch.eye(dim), torch.full((dim,), 0.7), dim, torch.zeros(dim), 0.1)
     return TrainedAgent(name, torch.nn.Identity(), basis, anchors, heldout, None, 0, 0.0)
 
 

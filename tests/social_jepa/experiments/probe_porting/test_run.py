@@ -49,7 +49,7 @@ def planted_agent(index: int, noise: float = 0.05, rows: int = 800) -> TrainedAg
         state = scene.factors(np.array(ticks))
         core = state @ rotation + noise * rng.standard_normal(state.shape)
         sets.append(AnchorSet(tuple(ticks), torch.from_numpy(core), 6))
-    basis = CoreBasis(torch.zeros(6), torch.eye(6), torch.full((6,), 0.7), 6)
+    basis = CoreBasis(torch.zeros(6), torch.eye(6), torch.full((6,), 0.7), 6, torch.zeros(6), 0.1)
     return TrainedAgent(f"agent-{index}", torch.nn.Identity(), basis, *sets, scene, 0, 0.0)
 
 

@@ -68,7 +68,9 @@ def planted_agent(name, factors, seed, noise=0.1, rest=4):
         others = torch.randn(len(ticks), rest, generator=private, dtype=torch.float64)
         sets.append(AnchorSet(tuple(ticks), torch.cat([core, others], 1), dim))
     total = dim + rest
-    basis = CoreBasis(torch.zeros(total), torch.eye(total), torch.full((total,), 0.7), dim)
+    basis = CoreBasis(
+        torch.zeros(total), torch.eye(total), torch.full((total,), 0.7), dim, torch.zeros(total), 0.1
+    )
     return TrainedAgent(name, torch.nn.Identity(), basis, *sets, SCENE, 0, 0.0)
 
 
