@@ -1,19 +1,23 @@
 r"""The universe: one common space of many agents, each with a single map into it (arXiv:2602.06205).
 
 Pairwise maps of N agents are N (N - 1) fits that may contradict each other around a cycle. Here each agent i
-has one (semi-)orthogonal Q_i from its core into a common space of dimension D, and i is translated to j by
-``Q_i Q_j^T``: consistent around every cycle where cores have one size, and a joiner costs one fit.
+has one map Q_i from its core into a common space of dimension D, and i is translated to j by ``Q_i Q_j^T``: a
+joiner costs one fit, and what is common to all agents of a cycle comes back from it unchanged.
 
 Generalized Procrustes analysis (Gower 1975; for latent spaces arXiv:2602.06205): with X_i agent i's core
-embeddings of K shared ticks, minimize ``sum_i |X_i Q_i - G|_F^2`` over all Q_i and the consensus G in turn,
+embeddings of K shared ticks, minimize ``sum_i |X_i Q_i - G P_i|_F^2`` over all Q_i and the consensus G in
+turn, where ``P_i = Q_i^T Q_i`` projects on what agent i has of the common space:
 
-    1.  G   = mean_i X_i Q_i, scaled to the mean size of the X_i (else shrinking alone would be rewarded)
+    1.  G   = (sum_i X_i Q_i) (sum_i P_i)^+, scaled to the mean size of the X_i per dimension (else shrinking
+              alone would be rewarded); a direction that an agent lacks is no observation of zero
     2.  Q_i = U V^T of the decomposition ``X_i^T G = U S V^T``                     (`fit.fit_procrustes`)
 
-Neither step increases the sum at a fixed scale of G, so that the iteration converges.
+Where agents share their whole cores, all P_i are the identity. Otherwise `overlap` places each agent's shared
+directions in the common space, from pairwise maps, and private directions take no part. At the end the axes
+of the common space are turned so that every agent has some of them and lacks the others entirely.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +26,7 @@ from torch import Tensor
 from alignment.arrays import AlignmentError, AnyArray, check_devices, check_finite, to_tensor
 from alignment.fit import fit_procrustes, fit_robust
 from alignment.linear_map import LinearMap
+from alignment.overlap import Pair, place_shared
 
 TOLERANCE = 1e-10  # relative decrease of the error below which the iteration has converged
 MAX_ITERATIONS = 200  # about twelve suffice
@@ -39,6 +44,12 @@ class Universe:
 
     consensus: Tensor
     maps: Mapping[str, LinearMap]
+
+    @property
+    def common_dim(self) -> int:
+        """Number of directions of the common space that every agent has."""
+        lengths = torch.stack([found.weight.square().sum(0) for found in self.maps.values()])  # [N, D]
+        return int((lengths > 0.5).all(0).sum())
 
     def between(self, source: str, target: str) -> LinearMap:
         """Return the translation from one agent's core to another's, through the common space.
@@ -81,17 +92,21 @@ class Universe:
         return Universe(self.consensus, {**self.maps, name: _fit(rows, self.consensus, keep)})
 
 
-def fit_universe(cores: Mapping[str, AnyArray], keep: float = 1.0) -> Universe:
+def fit_universe(
+    cores: Mapping[str, AnyArray], keep: float = 1.0, shared: Mapping[Pair, LinearMap] | None = None
+) -> Universe:
     """Return the common space of several agents; the module describes the method.
 
-    The largest core sets its dimension, and the first agent of that size its axes: a universe is determined
-    up to one rotation of all.
+    A universe is determined up to one rotation of all.
 
     Args:
         cores: Core embeddings of the same K ticks in the same order by agent, [K, D_i]: white, about the
             origin that the agent found.
         keep: Share of the rows to keep of each agent, in (0, 1]. Below 1, rows that disagree with the
             consensus are trimmed (`fit.fit_robust`) and do not influence it.
+        shared: Map of the shared directions of each pair that has one, as `SharedSubspace.map`, by (source,
+            target). By default each core is shared by all: the largest one sets the dimension of the common
+            space, and the first agent of that size its axes.
 
     Raises:
         AlignmentError: There are fewer than two agents, the cores differ in their number of ticks, a core
@@ -108,19 +123,68 @@ def fit_universe(cores: Mapping[str, AnyArray], keep: float = 1.0) -> Universe:
             f"a universe needs embeddings of the same ticks by two or more agents, got {shapes}",
             "encode the same ticks with every agent",
         )
-    consensus = max(embeddings.values(), key=lambda core: core.shape[1])
-    size = torch.stack([core.square().sum() for core in embeddings.values()]).mean().sqrt()
+    if shared is None:
+        return _fit_all(embeddings, max(embeddings.values(), key=lambda core: core.shape[1]), keep)
+    dims = {name: core.shape[1] for name, core in embeddings.items()}
+    placed = place_shared(dims, shared)
+    own = {
+        name: LinearMap(each.own, torch.zeros(each.own.shape[1]).double()) for name, each in placed.items()
+    }
+    common = {name: own[name](core) for name, core in embeddings.items()}
+    places = [each.place for each in placed.values()]
+    mapped = [core @ place for core, place in zip(common.values(), places, strict=True)]
+    found = _fit_all(common, _consensus(mapped, places), keep)
+    return Universe(found.consensus, {name: own[name].then(found.maps[name]) for name in common})
+
+
+def _fit_all(cores: Mapping[str, Tensor], consensus: Tensor, keep: float) -> Universe:
+    """Return the universe of cores that are shared whole, from a first consensus [K, D] on."""
+    dim = consensus.shape[1]
+    size = torch.stack([core.square().sum() / max(1, core.shape[1]) for core in cores.values()]).mean() * dim
     last = torch.inf
     for _ in range(MAX_ITERATIONS):
-        maps = {name: _fit(core, consensus, keep) for name, core in embeddings.items()}
-        mapped = torch.stack([maps[name](core) for name, core in embeddings.items()])  # [N, K, D]
-        error = float((mapped - consensus).square().sum())
-        if last - error <= TOLERANCE * max(error, float(size) ** 2 * TOLERANCE):
+        maps = {name: _fit(core, consensus, keep) for name, core in cores.items()}
+        mapped = [maps[name](core) for name, core in cores.items()]  # [K, D] each
+        weights = [found.weight for found in maps.values()]
+        error = sum(
+            float((rows - consensus @ (weight.T @ weight)).square().sum())
+            for rows, weight in zip(mapped, weights, strict=True)
+        )
+        if last - error <= TOLERANCE * max(error, float(size) * TOLERANCE):
             break
         last = error
-        center = _center(mapped, keep)
-        consensus = center * size / torch.linalg.matrix_norm(center).clamp_min(1e-300)
+        center = _center(torch.stack(mapped)) if keep < 1 else _consensus(mapped, weights)
+        consensus = center * size.sqrt() / torch.linalg.matrix_norm(center).clamp_min(1e-300)
+    return _turn_axes(Universe(consensus, maps), cores, keep)
+
+
+def _turn_axes(universe: Universe, cores: Mapping[str, Tensor], keep: float) -> Universe:
+    """Return the universe with axes of which every agent has some, and lacks the others entirely."""
+    dim = universe.consensus.shape[1]
+    if all(core.shape[1] == dim for core in cores.values()):
+        return universe
+    projections = [found.weight.T @ found.weight for found in universe.maps.values()]
+    axes = torch.cat(_split_blocks(projections), dim=1)
+    consensus, maps = universe.consensus @ axes, {}
+    for (name, core), projection in zip(cores.items(), projections, strict=True):
+        present = (axes.T @ projection @ axes).diagonal().argsort(descending=True)[: core.shape[1]]
+        found = _fit(core, consensus[:, present], keep)
+        into = torch.zeros(len(present), dim, dtype=torch.float64)
+        into[torch.arange(len(present)), present] = 1.0
+        maps[name] = LinearMap(found.weight @ into, found.bias @ into, found.rank, found.undetermined)
     return Universe(consensus, maps)
+
+
+def _split_blocks(projections: Sequence[Tensor]) -> list[Tensor]:
+    """Return blocks of axes, [D, m] each, that each agent has or lacks whole, from projections [D, D]."""
+    blocks = [torch.eye(len(projections[0]), dtype=torch.float64)]
+    for projection in projections:
+        split = []
+        for block in blocks:
+            values, axes = torch.linalg.eigh(block.T @ projection @ block)
+            split += [block @ axes[:, part] for part in (values > 0.5, values <= 0.5) if part.any()]
+        blocks = split
+    return blocks
 
 
 def _check_keep(keep: float) -> None:
@@ -148,6 +212,12 @@ def _fit(core: Tensor, consensus: Tensor, keep: float) -> LinearMap:
     return fit_procrustes(core, consensus, centered=False)
 
 
-def _center(mapped: Tensor, keep: float) -> Tensor:
-    """Return the mean over agents, [N, K, D] -> [K, D]; the median by coordinate where rows are trimmed."""
-    return mapped.mean(0) if keep == 1 or not mapped.numel() else mapped.quantile(0.5, dim=0)
+def _consensus(mapped: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Return the mean of mapped rows [K, D] over the agents that have each direction; their maps are [D_i, D]."""
+    projections = torch.stack([weight.T @ weight for weight in weights]).sum(0)
+    return torch.stack(list(mapped)).sum(0) @ torch.linalg.pinv(projections, hermitian=True, rtol=1e-6)
+
+
+def _center(mapped: Tensor) -> Tensor:
+    """Return the median over agents by coordinate, [N, K, D] -> [K, D]."""
+    return mapped.quantile(0.5, dim=0) if mapped.numel() else mapped.mean(0)

@@ -46,7 +46,8 @@ def print_graph(document: "FullGraphDocument", console: Console | None = None) -
     console.print(_cycles(document.cycles, document.unscored_cycles))
     if universe := document.universe:
         console.print(
-            f"universe of {len(universe.agents)}: held-out R2 {universe.r2:.3f} through one map each, "
+            f"universe of {len(universe.agents)}: {universe.dim} dimensions, {universe.common_dim} of them "
+            f"common to all; held-out R2 {universe.r2:.3f} through one map each, "
             f"{universe.direct_r2:.3f} along the direct edges"
         )
     if spent := document.seconds:

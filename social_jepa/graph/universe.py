@@ -5,7 +5,8 @@ from collections.abc import Callable, Container
 import torch
 
 from agents.protocol.edge import AnchorPools
-from alignment.anchors import choose_ticks, shared
+from alignment.anchors import choose_ticks
+from alignment.anchors import shared as shared_rows
 from alignment.graph import Edge, NoPathError, TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
 from alignment.score import image_r2
@@ -36,7 +37,8 @@ def build_universe(graph: TranslationGraph, pools: FindPools, anchors: int, seed
     ticks = set(sets[0].ids).intersection(*(each.ids for each in sets))
     chosen = choose_ticks(sorted(ticks), min(len(ticks), anchors), seed)
     cores = [each.core()[each.rows(chosen)] for each in sets]
-    return fit_universe(dict(zip(names, cores, strict=True)))
+    shared = {pair: edge.map for pair, edge in _accepted(graph).items() if edge.map is not None}
+    return fit_universe(dict(zip(names, cores, strict=True)), shared=shared)
 
 
 def between(universe: Universe, source: str, target: str) -> LinearMap:
@@ -54,7 +56,7 @@ def between(universe: Universe, source: str, target: str) -> LinearMap:
 def scoring_cores(source: AnchorPools, target: AnchorPools) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the core latents of two agents at their shared held-out ticks, [K, d] each."""
     held = source.heldout, target.heldout
-    from_source, from_target = shared(*held)
+    from_source, from_target = shared_rows(*held)
     return from_source[:, : held[0].core_dim].double(), from_target[:, : held[1].core_dim].double()
 
 
@@ -89,6 +91,7 @@ def universe_record(
     return UniverseRecord(
         agents=tuple(sorted(common.maps, key=natural_key)),
         dim=common.consensus.shape[1],
+        common_dim=common.common_dim,
         r2=mean[0],
         direct_r2=mean[1],
     )

@@ -332,7 +332,8 @@ class UniverseRecord(Record, frozen=True, kw_only=True):
     """The common space into which each agent has one map (arXiv:2602.06205), scored on held-out anchors."""
 
     agents: Annotated[tuple[Name, ...], Meta(description="Agents that have a map into it.")]
-    dim: Annotated[int, Meta(ge=1, description="Its dimensions: those of the largest core.")]
+    dim: Annotated[int, Meta(ge=1, description="Its dimensions: directions that at least two agents share.")]
+    common_dim: Annotated[Dim, Meta(description="How many of them every agent has.")]
     r2: Annotated[
         R2,
         Meta(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from alignment.arrays import AlignmentError
 from alignment.fit import fit_procrustes
-from alignment.score import cycle_error, r2
+from alignment.score import cycle_error, image_r2, r2
+from alignment.shared_subspace import HeldOut, find_shared
 from alignment.universe import fit_universe
 
 
@@ -180,3 +181,90 @@ def test_cores_that_are_not_finite_or_too_large_to_join_are_refused():
     for keep in (0.0, 1.5, float("nan")):
         with pytest.raises(AlignmentError, match="keep"):
             fit_universe(cores, keep=keep)
+
+
+HAVE = {
+    "a": (0, 1, 2, 3, 4, 5),
+    "b": (0, 1, 2, 3),
+    "c": (0, 1, 2, 3, 4, 5),
+    "d": (2, 3, 4, 5),
+    "e": (1, 2, 3),
+}
+
+
+def partly_blind_agents(noise=0.15, private=1, rows=1000):
+    """Agents that see some of six factors and each a factor of its own: (cores, later cores, shared maps)."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    turns = {name: turn(len(seen) + private, generator) for name, seen in HAVE.items()}
+
+    def encode():
+        world = normal(rows, 6)
+        return {
+            name: (
+                torch.cat([world[:, seen], normal(rows, private)], 1) + noise * normal(rows, len(turns[name]))
+            )
+            @ turns[name]
+            for name, seen in HAVE.items()
+        }
+
+    cores, later = encode(), encode()
+    pairs = permutations(HAVE, 2)
+    shared = {
+        (i, j): find_shared(cores[i], cores[j], HeldOut.of_pairs(later[i], later[j])).map for i, j in pairs
+    }
+    return cores, later, shared
+
+
+@pytest.fixture(scope="module")
+def partly_blind():
+    cores, later, shared = partly_blind_agents()
+    return fit_universe({name: core[:256] for name, core in cores.items()}, shared=shared), later, shared
+
+
+def test_the_universe_of_partly_blind_agents_has_what_two_or_more_of_them_see(partly_blind):
+    universe, _, _ = partly_blind
+    common = set.intersection(*(set(seen) for seen in HAVE.values()))
+
+    assert universe.consensus.shape[1] == 6
+    assert universe.common_dim == len(common) == 2
+    for i, j in permutations(HAVE, 2):
+        kept = torch.linalg.svdvals(universe.between(i, j).weight)
+        assert (kept > 1 - 1e-9).sum() == len(set(HAVE[i]) & set(HAVE[j]))
+        assert ((kept > 1 - 1e-9) | (kept < 1e-9)).all()
+
+
+def test_translating_through_a_partial_universe_is_as_good_as_directly(partly_blind):
+    universe, later, shared = partly_blind
+
+    for i, j in permutations(HAVE, 2):
+        through, direct = (
+            image_r2(found, later[i], later[j]) for found in (universe.between(i, j), shared[i, j])
+        )
+        assert through > direct - 0.02 > 0.85  # from 256 and from 1000 pairs
+
+
+def test_what_is_common_to_all_comes_back_from_every_cycle_of_a_partial_universe(partly_blind):
+    universe, later, _ = partly_blind
+    lengths = torch.stack([found.weight.square().sum(0) for found in universe.maps.values()])
+    into = universe.maps["a"].weight[:, (lengths > 0.5).all(0)]  # the directions of a that all have
+    points = later["a"] @ into @ into.T
+
+    for i, j in permutations([name for name in HAVE if name != "a"], 2):
+        steps = [universe.between("a", i), universe.between(i, j), universe.between(j, "a")]
+        assert cycle_error(steps, points) < 1e-10
+    pairwise_steps = [partly_blind[2][step] for step in (("a", "b"), ("b", "d"), ("d", "a"))]
+    assert cycle_error(pairwise_steps, later["a"]) > 0.3  # it passes through agents that lack directions
+
+
+def test_a_universe_of_wholly_shared_cores_is_the_same_with_and_without_their_maps():
+    cores = cores_of_agents(3, ticks=300, noise=0.1)
+    maps = {(i, j): fit_procrustes(cores[i], cores[j], centered=False) for i, j in permutations(cores, 2)}
+    plain, placed = fit_universe(cores), fit_universe(cores, shared=maps)
+
+    for i, j in permutations(cores, 2):
+        torch.testing.assert_close(placed.between(i, j).weight, plain.between(i, j).weight, atol=1e-4, rtol=0)
+    assert plain.common_dim == placed.common_dim == 4
