@@ -125,12 +125,17 @@ def fit_universe(
         )
     if shared is None:
         return _fit_all(embeddings, max(embeddings.values(), key=lambda core: core.shape[1]), keep)
-    dims = {name: core.shape[1] for name, core in embeddings.items()}
+    return _fit_placed(embeddings, shared, keep)
+
+
+def _fit_placed(cores: Mapping[str, Tensor], shared: Mapping[Pair, LinearMap], keep: float) -> Universe:
+    """Return the universe of the directions that cores [K, D_i] share."""
+    dims = {name: core.shape[1] for name, core in cores.items()}
     placed = place_shared(dims, shared)
     own = {
         name: LinearMap(each.own, torch.zeros(each.own.shape[1]).double()) for name, each in placed.items()
     }
-    common = {name: own[name](core) for name, core in embeddings.items()}
+    common = {name: own[name](core) for name, core in cores.items()}
     places = [each.place for each in placed.values()]
     mapped = [core @ place for core, place in zip(common.values(), places, strict=True)]
     found = _fit_all(common, _consensus(mapped, places), keep)
@@ -213,7 +218,7 @@ def _fit(core: Tensor, consensus: Tensor, keep: float) -> LinearMap:
 
 
 def _consensus(mapped: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Return the mean of mapped rows [K, D] over the agents that have each direction; their maps are [D_i, D]."""
+    """Return the mean of rows [K, D] over the agents that have each direction, by their maps [D_i, D]."""
     projections = torch.stack([weight.T @ weight for weight in weights]).sum(0)
     return torch.stack(list(mapped)).sum(0) @ torch.linalg.pinv(projections, hermitian=True, rtol=1e-6)
 
