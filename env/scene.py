@@ -34,8 +34,8 @@ class SceneConfig:
     # ornstein_uhlenbeck, coupled, collide, bounce, static, or package.module:Class
     dynamics: str = "ornstein_uhlenbeck"
     objects: int = 3  # colored boxes, 1 to 12; they pass through each other unless dynamics is collide
-    # Correlation from tick to tick: one number for all, or one per coordinate x0 z0 x1 z1 ...
-    # coupled: eigenvalues of the matrix
+    # Correlation from tick to tick: one number for all, or one per coordinate x0 z0 x1 z1 ...;
+    # eigenvalues of the matrix where dynamics is coupled
     autocorrelation: tuple[float, ...] = (0.7,)
     coupling: float = 0.5  # coupled: how strongly directions drive each other, 0 to 0.95
     room_size: float = 8.0  # meters from wall to wall

@@ -1,8 +1,8 @@
 """Load a class that a setting names as package.module:Class."""
 
+import importlib
 import inspect
 import traceback
-from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
 from typing import TypeVar
@@ -40,7 +40,7 @@ def load_class(setting: str, text: str, base: type[T], noun: str) -> type[T]:
 
 def _import(module: str, named: str) -> ModuleType:
     try:
-        return import_module(module)
+        return importlib.import_module(module)
     # a custom module may raise anything, and a script may exit when it is imported
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
@@ -48,15 +48,22 @@ def _import(module: str, named: str) -> ModuleType:
                 f"{named}: there is no module {error.name}; install it, or add its folder to PYTHONPATH"
             ) from error
         raise ValueError(
-            f"{named}: importing {module} failed ({type(error).__name__}: {error}){_place(error)}; "
+            f"{named}: importing {module} failed ({type(error).__name__}: {error}){place_of(error)}; "
             "fix the module so that it can be imported on its own"
         ) from error
 
 
-def _place(error: BaseException) -> str:
-    """Return " at FILE, line N" of the innermost call of an import; "" if it reached no file."""
+def place_of(error: BaseException, file: str = "") -> str:
+    """Return " at FILE, line N" of the innermost call of an error, for messages; "" where it is unknown.
+
+    Args:
+        error: As caught.
+        file: Only calls in this file count, if there are any.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f" at {error.filename}, line {error.lineno}"
-    calls = [call for call in traceback.extract_tb(error.__traceback__) if not call.filename.startswith("<")]
-    inside = calls[2:]  # behind this file and importlib
-    return f" at {inside[-1].filename}, line {inside[-1].lineno}" if inside else ""
+    ours = (__file__, importlib.__file__)
+    calls = [call for call in traceback.extract_tb(error.__traceback__) if call.filename not in ours]
+    calls = [call for call in calls if not call.filename.startswith("<")]
+    calls = [call for call in calls if call.filename == file] or calls
+    return f" at {calls[-1].filename}, line {calls[-1].lineno}" if calls else ""

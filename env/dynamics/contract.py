@@ -45,7 +45,7 @@ class Dynamics(ABC):
     """Base class of dynamics; ``scene.dynamics=package.module:Class`` selects a custom one.
 
     A scene builds it with ``Class(motion)``. Equal arguments must give equal factors in every process and
-    after any other calls. `env.scene_checker.check_scene` checks a class.
+    after any other calls. `env.custom_scenes.checker.check_scene` checks a class.
 
     Attributes:
         motion: What it was built from.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from env.common.custom_class import load_class
+from env.common.custom_class import load_class, place_of
 from env.dynamics.bounce import Bounce, Static
 from env.dynamics.collide import Collide
 from env.dynamics.contract import Dynamics, Motion
@@ -37,9 +37,19 @@ def build_dynamics(kind: str, motion: Motion) -> Dynamics:
     """Return the dynamics of a scene; equal arguments share one object, and so what it has computed.
 
     Raises:
-        ValueError: See `load_dynamics`; or the settings do not suit this kind of motion.
+        ValueError: See `load_dynamics`; or the settings do not suit this kind of motion, or the class of
+            custom dynamics fails.
     """
-    return _build(load_dynamics(kind), motion)
+    found = load_dynamics(kind)
+    try:
+        return _build(found, motion)
+    except ValueError:
+        raise
+    except Exception as error:  # a custom class may raise anything
+        raise ValueError(
+            f"scene.dynamics={kind!r}: building it failed ({type(error).__name__}: {error})"
+            f"{place_of(error)}; fix it there"
+        ) from error
 
 
 @lru_cache(maxsize=32)
