@@ -58,6 +58,8 @@ class Collide(Dynamics):
         return factors / UNIFORM_SCALE
 
     def _block(self, block: int) -> np.ndarray:
+        if block < 0:
+            raise ValueError("objects that collide start at tick 0: ask for ticks of 0 or later")
         with self._lock:
             while len(self._starts) <= block:
                 gas = self._starts[-1].copy()

@@ -64,6 +64,7 @@ BAD_DYNAMICS = {
     MOTION + "    def positions(self, factors):\n        factors /= 9\n        return factors":
         "overwrites its factors",
     MOTION + "    def actions(self, now, later):\n        return now[:, 0]": r"actions returned \(8,\)",
+    MOTION + "    def __eq__(self, other):\n        return self.motion == other.motion": "without __eq__",
     MOTION + "    def __init__(self, motion):\n        1 / 0": r"building Case failed \(ZeroDivisionError",
 }  # fmt: skip
 BAD_RENDERERS = {
@@ -144,6 +145,11 @@ def test_dynamics_that_cannot_be_built_in_another_process_are_found(case):
 @pytest.mark.parametrize("kind", DYNAMICS)
 def test_built_in_dynamics_meet_the_contract(kind):
     check_dynamics(config_of(dynamics=kind), seed=3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slow_motion_is_not_mistaken_for_factors_of_another_variance(seed):
+    check_dynamics(config_of(objects=1, autocorrelation=0.99), seed)
 
 
 @pytest.mark.parametrize("renderer", ["toy", pytest.param("miniworld", marks=pytest.mark.gl)])

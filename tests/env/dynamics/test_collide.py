@@ -97,6 +97,11 @@ def test_motion_does_not_jump_between_blocks():
     assert np.abs(np.diff(places, axis=0)).max() <= fastest + 1e-12
 
 
+def test_there_is_nothing_before_tick_0():
+    with pytest.raises(ValueError, match="start at tick 0"):
+        Collide(Motion(0, (0.7,) * 4)).factors(np.array([-1]))
+
+
 def test_equal_names_start_equal_gases_and_other_names_do_not():
     a, b, c = (start_gas(name, 3, DIAMETER, 0.05) for name in ("a", "a", "c"))
     assert a == b
