@@ -39,7 +39,7 @@ def check_scene(config: SceneConfig, seed: int = 0, poses: Sequence[Pose] = ()) 
     Args:
         config: The scene.
         seed: Of the scene.
-        poses: Cameras that frames are rendered from, two or more; the first of the ring by default.
+        poses: Cameras that frames are rendered from, two or more; the first two of the ring by default.
 
     Raises:
         SceneError: The first breach found; the message says how to fix it.
@@ -241,10 +241,15 @@ def _check_another_process(config: SceneConfig, seed: int, pose: Pose | None, na
         "sys.stdout.write('\\n' + digest(sys.argv[1]))"  # on a line of its own: custom code may print
     )
     path = os.pathsep.join(folder or os.curdir for folder in sys.path)
-    found = subprocess.run(
-        [sys.executable, "-c", code, request], capture_output=True, text=True, encoding="utf-8",
-        errors="replace", env={**os.environ, "PYTHONPATH": path}, timeout=TIMEOUT,
-    )  # fmt: skip
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", code, request], capture_output=True, text=True, encoding="utf-8",
+            errors="replace", env={**os.environ, "PYTHONPATH": path}, timeout=TIMEOUT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise SceneError(
+            f"{name} took more than {TIMEOUT:g} s for a few states in another process; make it faster"
+        ) from error
     if found.returncode:
         said = (found.stderr.strip() or "no message").splitlines()[-1]
         raise SceneError(

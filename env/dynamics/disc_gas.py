@@ -1,7 +1,7 @@
 """Equal discs that move freely between elastic collisions, simulated from event to event.
 
 Only Python's floats, + - * / and sqrt are used, in a fixed order, so that the result is the same on every
-machine; ``sum`` is not, since its rounding depends on the version of Python.
+machine. ``sum`` and ``**`` are not: their rounding depends on the version of Python and on the C library.
 """
 
 import math
@@ -85,7 +85,8 @@ def _random_places(name: str, objects: int, diameter: float) -> tuple[list[float
         y: list[float] = []
         for disc in range(objects):
             for px, py in draws[disc * TRIES : (disc + 1) * TRIES]:
-                if all((px - a) ** 2 + (py - b) ** 2 > diameter**2 for a, b in zip(x, y, strict=True)):
+                gaps = ((px - a, py - b) for a, b in zip(x, y, strict=True))
+                if all(dx * dx + dy * dy > diameter * diameter for dx, dy in gaps):
                     x.append(px)
                     y.append(py)
                     break
@@ -172,7 +173,8 @@ class _Flight:
 
     def _predict(self, i: int) -> None:
         """Predict the next events of a disc whose position is that of now, by the quadratic formula."""
-        gas, now, square = self.gas, self.now, self.gas.diameter**2
+        gas, now = self.gas, self.now
+        square = gas.diameter * gas.diameter
         x, y, u, v = gas.x[i], gas.y[i], gas.u[i], gas.v[i]
         self.walls[i] = now + min(_time_to_wall(x, u), _time_to_wall(y, v))
         first = i * (i - 1) // 2
