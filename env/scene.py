@@ -93,9 +93,11 @@ class SceneConfig:
         0 if nothing moves. For periodic motion it is the longest period.
 
         Raises:
-            ValueError: The class of custom dynamics cannot be loaded.
+            ValueError: The class of custom dynamics cannot be loaded, or states no number of ticks.
         """
-        return build_dynamics(self.dynamics, self.motion(0)).decorrelation_ticks
+        ticks = build_dynamics(self.dynamics, self.motion(0)).decorrelation_ticks
+        check_integer(f"decorrelation_ticks of {self.dynamics}", ticks, 0)
+        return ticks
 
     @property
     def coordinate_autocorrelations(self) -> tuple[float, ...]:

@@ -170,6 +170,13 @@ def test_the_fingerprint_of_custom_dynamics_follows_their_states_and_not_their_t
     assert fingerprint(FACTORS + "return super().factors(ticks) * (1 + 1e-15)") == first
 
 
+@pytest.mark.parametrize("ticks", ["9.5", "-1", "'96'", "True"])
+def test_a_memory_that_is_no_number_of_ticks_is_refused_where_it_is_read(case, ticks):
+    config = config_of(dynamics=case(MOTION + f"    decorrelation_ticks = {ticks}"))
+    with pytest.raises(ValueError, match="decorrelation_ticks of scene_case:Case must be an integer of 0 or"):
+        assert config.decorrelation_ticks
+
+
 def test_a_digest_is_of_states_or_of_a_frame(case):
     settings = asdict(config_of())
     pose = {"x": 4.8, "y": 3.2, "z": 0, "yaw": 180, "pitch": -35}
