@@ -5,13 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-OBJECT_COLORS = (  # RGB in [0, 1], far from each other and from the gray floor
+# RGB in [0, 1]: twelve saturated hues 30 degrees apart, so that no shadow turns one into another, and no gray
+# as floor and walls are. The first six are the farthest apart.
+OBJECT_COLORS = (
     (1.0, 0.0, 0.0),
     (0.0, 1.0, 0.0),
     (0.0, 0.0, 1.0),
     (1.0, 1.0, 0.0),
     (1.0, 0.0, 1.0),
     (0.0, 1.0, 1.0),
+    (1.0, 0.5, 0.0),
+    (0.0, 0.5, 1.0),
+    (0.5, 1.0, 0.0),
+    (0.5, 0.0, 1.0),
+    (0.0, 1.0, 0.5),
+    (1.0, 0.0, 0.5),
 )
 BODY_COLOR = (0.1, 0.1, 0.1)
 BODY_SIZE = 0.4  # meters, the edge of a peer's body

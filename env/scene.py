@@ -2,20 +2,26 @@
 
 import hashlib
 import json
-import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 
 from env.camera import Pose, in_view
 from env.checks import check_choice, check_integer, check_number, check_positive
-from env.dynamics import BLOCK, KINDS, Motion, factor_block, factors_at, unit_positions
+from env.dynamics.contract import BLOCK, Motion, factor_block, factors_at
+from env.dynamics.coupled import MAX_AUTOCORRELATION as MAX_COUPLED_AUTOCORRELATION
+from env.dynamics.disc_gas import check_collisions
+from env.dynamics.registry import DYNAMICS, build_dynamics
 
 RENDERERS = ("miniworld", "toy")
-MAX_OBJECTS = 6
+MAX_OBJECTS = 12
 MAX_AUTOCORRELATION = 0.9999  # beyond it one block of ticks needs the noise of millions
+MAX_COUPLING = 0.95
+STATE_TICKS = (0, 1, 2, 3, 511, 1023, 1024, 4096)  # whose states are part of a custom scene's fingerprint
+STATE_DIGITS = 6  # decimals of them; functions such as tanh round the last digits differently by machine
 # Raised whenever equal settings no longer give equal states, or the fingerprint's keys change.
 FINGERPRINT_VERSION = 2  # 2: autocorrelation, object_range, tanh_gain; dynamics static
 
@@ -24,11 +30,14 @@ FINGERPRINT_VERSION = 2  # 2: autocorrelation, object_range, tanh_gain; dynamics
 class SceneConfig:
     """Contents and appearance of the scene; the room is centered on (0, 0)."""
 
-    renderer: str = "miniworld"  # miniworld (OpenGL) or toy (numpy alone)
-    dynamics: str = "ornstein_uhlenbeck"  # or bounce, static
-    objects: int = 3  # colored boxes, 1 to 6; they may pass through each other
-    # Correlation from tick to tick: one number for all, or one per coordinate x0 z0 x1 z1 ...
+    renderer: str = "miniworld"  # miniworld (OpenGL), toy (numpy alone), or package.module:Class
+    # ornstein_uhlenbeck, coupled, collide, bounce, static, or package.module:Class
+    dynamics: str = "ornstein_uhlenbeck"
+    objects: int = 3  # colored boxes, 1 to 12; they pass through each other unless dynamics is collide
+    # Correlation from tick to tick: one number for all, or one per coordinate x0 z0 x1 z1 ...;
+    # eigenvalues of the matrix where dynamics is coupled
     autocorrelation: tuple[float, ...] = (0.7,)
+    coupling: float = 0.5  # coupled: how strongly directions drive each other, 0 to 0.95
     room_size: float = 8.0  # meters from wall to wall
     wall_height: float = 0.6  # meters; low enough to look over
     object_size: float = 0.9  # meters, the edge of a box
@@ -42,8 +51,8 @@ class SceneConfig:
         values = self.autocorrelation  # TOML has lists and numbers
         values = tuple(values) if isinstance(values, list | tuple) else (values,)
         object.__setattr__(self, "autocorrelation", values)
-        check_choice("renderer", self.renderer, RENDERERS)
-        check_choice("dynamics", self.dynamics, tuple(KINDS))
+        _check_named("renderer", self.renderer, RENDERERS)
+        _check_named("dynamics", self.dynamics, tuple(DYNAMICS))
         check_integer("objects", self.objects, 1, MAX_OBJECTS)
         check_integer("frame_size", self.frame_size, 16, 1024)
         if not isinstance(self.bodies, bool):
@@ -63,16 +72,32 @@ class SceneConfig:
         for value in self.autocorrelation:
             hint = "; for 1, set dynamics to static"
             check_number("autocorrelation", value, 0, MAX_AUTOCORRELATION, hint)
+        check_number("coupling", self.coupling, 0, MAX_COUPLING)
+        if self.dynamics == "coupled":
+            hint = "; above it a block of ticks takes seconds"
+            check_number("autocorrelation", max(self.autocorrelation), 0, MAX_COUPLED_AUTOCORRELATION, hint)
+        if self.dynamics == "collide":
+            check_collisions(self.objects, self.object_size, self.object_range)
+
+    def motion(self, seed: int) -> Motion:
+        """Return what the dynamics of a scene with these settings are built from."""
+        return Motion(
+            seed, self.coordinate_autocorrelations, self.coupling, self.object_size, self.object_range,
+            self.tanh_gain,
+        )  # fmt: skip
 
     @property
     def decorrelation_ticks(self) -> int:
-        """Ticks after which the correlation with the past is below 0.001.
+        """Memory of the scene: ticks after which it is uncorrelated with its past, whatever the seed.
 
-        0 for dynamics other than Ornstein-Uhlenbeck: bouncing objects are periodic, static ones never move.
+        0 if nothing moves. For periodic motion it is the longest period.
+
+        Raises:
+            ValueError: The class of custom dynamics cannot be loaded, or states no number of ticks.
         """
-        rho = max(self.coordinate_autocorrelations)
-        decorrelates = self.dynamics == "ornstein_uhlenbeck" and rho > 0
-        return math.ceil(math.log(1e-3) / math.log(rho)) if decorrelates else 0
+        ticks = build_dynamics(self.dynamics, self.motion(0)).decorrelation_ticks
+        check_integer(f"decorrelation_ticks of {self.dynamics}", ticks, 0)
+        return ticks
 
     @property
     def coordinate_autocorrelations(self) -> tuple[float, ...]:
@@ -119,36 +144,46 @@ class Scene:
             config: Contents of the scene.
             seed: Any integer.
             events: Placements and removals of bodies, in any order.
+
+        Raises:
+            ValueError: The class of custom dynamics cannot be loaded.
         """
         check_integer("seed", seed)
         self.config = config
         self.seed = int(seed)
-        self._motion = Motion(config.dynamics, self.seed, config.coordinate_autocorrelations)
+        self._dynamics = build_dynamics(config.dynamics, config.motion(self.seed))
         self._yaws = np.zeros(config.objects)
         self._yaws.flags.writeable = False
         self._body_ticks, self._bodies = _replay(events if config.bodies else ())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that moves the objects, 16 hex digits: equal when two peers replay the same scene."""
-        appearance = ("renderer", "frame_size", "bodies")
-        facts = {name: value for name, value in asdict(self.config).items() if name not in appearance}
+        """Hash of all that moves the objects, 16 hex digits: equal when two peers replay the same scene.
+
+        Of custom dynamics it contains some states, so that two versions of a class are not the same scene.
+        """
+        left_out = {"renderer", "frame_size", "bodies"}  # appearance
+        if self.config.dynamics != "coupled":
+            left_out.add("coupling")
+        facts = {name: value for name, value in asdict(self.config).items() if name not in left_out}
         facts |= {
             "autocorrelation": self.config.coordinate_autocorrelations,
             "seed": self.seed,
             "version": FINGERPRINT_VERSION,
         }
+        if ":" in self.config.dynamics:
+            facts["states"] = self._sample_states()
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def state(self, tick: int) -> SceneState:
         """Return the state at a tick, 0 or later; ticks may be requested in any order."""
         check_integer("tick", tick, 0)
         block, row = divmod(int(tick), BLOCK)
-        return self.state_from_factors(tick, factor_block(self._motion, block)[row])
+        return self.state_from_factors(tick, factor_block(self._dynamics, block)[row])
 
     def state_from_factors(self, tick: int, factors: np.ndarray) -> SceneState:
         """Return the state at a tick with other factors, [F], for environments that control objects."""
-        positions = self._positions(factors).reshape(-1, 2)
+        positions = (self.config.object_range * self.unit_positions(factors)).reshape(-1, 2)
         positions.flags.writeable = False
         bodies = self._bodies[bisect_right(self._body_ticks, tick)]
         return SceneState(int(tick), factors, positions, self._yaws, bodies)
@@ -158,19 +193,21 @@ class Scene:
         ticks = np.asarray(ticks, dtype=np.int64)
         if ticks.size:
             check_integer("tick", int(ticks.min()), 0)
-        return factors_at(self._motion, ticks)
+        return factors_at(self._dynamics, ticks)
 
     def actions(self, ticks: np.ndarray) -> np.ndarray:
         """Return the action on each coordinate from a tick to the next, [T] -> [T, F].
 
-        Where factors follow Ornstein-Uhlenbeck processes, ``x' = rho x + sqrt(1 - rho^2) a``, it is a: white
-        noise of unit variance. Elsewhere it is the difference ``x' - x``.
+        Where factors x follow Ornstein-Uhlenbeck processes, ``x' = rho x + sqrt(1 - rho^2) a``, or coupled
+        dynamics, ``x' = A x + B a``, it is a: white noise of unit variance. Elsewhere it is the difference
+        ``x' - x``, unless custom dynamics define it.
         """
         now, later = self.factors(ticks), self.factors(np.asarray(ticks, dtype=np.int64) + 1)
-        if self.config.dynamics != "ornstein_uhlenbeck":
-            return later - now
-        rho = np.array(self.config.coordinate_autocorrelations)
-        return (later - rho * now) / np.sqrt(1 - rho**2)
+        return self._dynamics.actions(now, later)
+
+    def unit_positions(self, factors: np.ndarray) -> np.ndarray:
+        """Return positions in [-1, 1] of the factors of any coordinates, [...] -> [...]."""
+        return self._dynamics.positions(factors)
 
     def check_pose(self, pose: Pose) -> None:
         """Raise ValueError for a camera that objects can reach, or that cannot see where they move."""
@@ -190,8 +227,17 @@ class Scene:
                 f"center (0, {height / 2:g}, 0), or widen fov, got {pose}"
             )
 
-    def _positions(self, factors: np.ndarray) -> np.ndarray:
-        return self.config.object_range * unit_positions(self.config.dynamics, factors, self.config.tanh_gain)
+    def _sample_states(self) -> list[list[float]]:
+        """Return rounded factors and positions at STATE_TICKS, [T][2 F]."""
+        factors = self.factors(np.array(STATE_TICKS))
+        values = np.concatenate([factors, self.unit_positions(factors)], axis=1)
+        return (values.round(STATE_DIGITS) + 0.0).tolist()  # + 0.0 makes -0.0 equal to 0.0
+
+
+def _check_named(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a value is one of the choices, or names a class as package.module:Class."""
+    if not isinstance(value, str) or ":" not in value:
+        check_choice(name, value, (*choices, "package.module:Class"))
 
 
 def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[tuple[tuple[str, Pose], ...]]]:

@@ -7,7 +7,6 @@ import numpy as np
 
 from env.camera import Pose, turned_pose
 from env.checks import check_choice, check_integer, check_number
-from env.dynamics import unit_positions
 from env.recording import Recorder, SensorData
 from env.renderer import Renderer
 from env.scene import MAX_OBJECTS, Scene, SceneConfig
@@ -126,8 +125,8 @@ class SensorRecorder(Recorder):
         return SensorData(view_actions, actions, targets)
 
     def _targets(self, ticks: np.ndarray) -> np.ndarray:
-        config, count = self.scene.config, 2 * max(1, self.spec.controlled_objects)
-        positions = unit_positions(config.dynamics, self.scene.factors(ticks)[:, :count], config.tanh_gain)
+        count = 2 * max(1, self.spec.controlled_objects)
+        positions = self.scene.unit_positions(self.scene.factors(ticks)[:, :count])
         return positions if self.spec.task == "positions" else goal_reward(positions[:, :2])[:, None]
 
 

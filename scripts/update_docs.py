@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ DEMO = EVIDENCE / "demo"
 BENCH = EVIDENCE / "bench.json"
 SOAK = EVIDENCE / "soak.json"
 CLUSTER = EVIDENCE / "cluster.json"
-EXAMPLE = ROOT / "examples" / "custom_world_model.py"
+EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
     ("isometry", "core R2, orthogonal map from 8 pairs"),
@@ -251,15 +252,16 @@ def highlights_block() -> str:
     return "\n".join(rows)
 
 
-def example_block() -> str:
-    """Return the example of a custom world model."""
-    return f"```python\n{EXAMPLE.read_text(encoding='utf-8').strip()}\n```"
+def example_block(file: str) -> str:
+    """Return an example."""
+    return f"```python\n{(EXAMPLES / file).read_text(encoding='utf-8').strip()}\n```"
 
 
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"highlights": highlights_block},
     "docs/tutorial.md": {"demo": demo_block},
-    "docs/how_to/model.md": {"example": example_block},
+    "docs/how_to/model.md": {"example": partial(example_block, "custom_world_model.py")},
+    "docs/how_to/scene.md": {"example": partial(example_block, "custom_scene.py")},
     "docs/results.md": {
         "experiments": experiments_block,
         "bench": bench_block,

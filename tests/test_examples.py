@@ -1,16 +1,25 @@
-"""The custom world model that the documentation quotes meets the contract."""
+"""The custom world model and the custom scene that the documentation quotes meet their contracts."""
 
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agents.models.checker import check_world_model
 from agents.models.registry import build_world_model, load_kind
 from agents.models.settings import ModelConfig
+from env.camera import RingConfig, ring_pose
+from env.custom_scenes.checker import check_scene
+from env.recording import Recorder
+from env.renderers.build import build_renderer
+from env.scene import Scene, SceneConfig
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 KIND = "custom_world_model:MlpWorldModel"
+SCENE = SceneConfig(
+    dynamics="custom_scene:Orbits", renderer="custom_scene:GrayRenderer", objects=2, frame_size=32
+)
 
 
 @pytest.fixture
@@ -36,7 +45,33 @@ def test_the_example_has_at_most_32_lines_of_code():
     assert sum(bool(line.strip()) for line in lines) <= 32
 
 
-def test_the_documentation_quotes_the_example_verbatim():
-    page = (EXAMPLES.parent / "docs" / "how_to" / "model.md").read_text()
+@pytest.fixture
+def custom_scene(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    yield Scene(SCENE, 3)
+    sys.modules.pop("custom_scene", None)
 
-    assert f"```python\n{(EXAMPLES / 'custom_world_model.py').read_text()}```" in page
+
+def test_the_custom_scene_meets_the_contract_of_scenes(custom_scene):
+    check_scene(custom_scene.config, custom_scene.seed)
+
+
+def test_objects_of_the_custom_scene_are_recorded_on_circles_and_in_gray(custom_scene):
+    positions = custom_scene.state(70).positions
+    radius = SCENE.object_range * np.tanh(SCENE.tanh_gain * np.sqrt(2))
+    assert np.linalg.norm(custom_scene.factors(np.arange(9)).reshape(9, 2, 2), axis=-1) == pytest.approx(
+        2**0.5
+    )
+    assert np.abs(positions).max() <= radius + 1e-9
+    frames = Recorder(custom_scene, build_renderer(SCENE), ring_pose(0, RingConfig())).record(range(5)).frames
+    assert (frames == frames[..., :1]).all()
+    assert (frames[0] != frames[4]).any()
+
+
+@pytest.mark.parametrize(
+    ("page", "file"), [("model.md", "custom_world_model.py"), ("scene.md", "custom_scene.py")]
+)
+def test_the_documentation_quotes_the_examples_verbatim(page, file):
+    text = (EXAMPLES.parent / "docs" / "how_to" / page).read_text()
+
+    assert f"```python\n{(EXAMPLES / file).read_text()}```" in text

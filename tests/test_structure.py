@@ -67,7 +67,8 @@ ADAPTERS = {
 }
 # The plan of folders, from the bottom up: each may import those above it in this list, and none below.
 PLAN = (
-    "env", "env/renderers", "env/gym", "env/objects", "alignment",
+    "env/common", "env/dynamics", "env", "env/renderers", "env/custom_scenes", "env/gym", "env/objects",
+    "alignment",
     "agents/common", "agents/models", "agents/training", "agents/protocol", "agents",
     "social_jepa/system", "social_jepa/config", "social_jepa/records", "social_jepa/storage",
     "social_jepa/graph",

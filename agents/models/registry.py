@@ -1,14 +1,11 @@
 """Build the world model that an agent's kind names."""
 
-import inspect
 from collections.abc import Sequence
-from importlib import import_module
-from keyword import iskeyword
-from types import ModuleType
 
 from agents.common.streams import seeded
 from agents.models.settings import KINDS, ModelConfig, check_kind
 from agents.models.world_model import WorldModel
+from env.common.custom_class import load_class
 
 
 def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Sequence[int]) -> WorldModel:
@@ -40,33 +37,4 @@ def load_kind(text: str) -> type[WorldModel]:
     if ":" not in text:
         check_kind(text)
         text = KINDS[text]
-    module, _, name = text.partition(":")
-    if not all(part.isidentifier() and not iskeyword(part) for part in (*module.split("."), name)):
-        raise ValueError(f"agents.kind={text!r} must read package.module:Class")
-    found = getattr(_import(module, text), name, None)
-    if found is None:
-        raise ValueError(f"agents.kind={text!r}: module {module} has no {name}; check the spelling")
-    if not (inspect.isclass(found) and issubclass(found, WorldModel)):
-        raise ValueError(
-            f"agents.kind={text!r}: {name} is no world model; "
-            "derive it from agents.models.world_model.WorldModel"
-        )
-    if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise ValueError(f"agents.kind={text!r}: {name} does not define {', '.join(missing)}; define them")
-    return found
-
-
-def _import(module: str, kind: str) -> ModuleType:
-    try:
-        return import_module(module)
-    # a custom module may raise anything, and a script may exit when it is imported
-    except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            raise ValueError(
-                f"agents.kind={kind!r}: there is no module {error.name}; "
-                "install it, or add its folder to PYTHONPATH"
-            ) from error
-        raise ValueError(
-            f"agents.kind={kind!r}: importing {module} failed ({type(error).__name__}: {error}); "
-            "fix the module so that it can be imported on its own"
-        ) from error
+    return load_class("agents.kind", text, WorldModel, "world model")  # type: ignore[type-abstract]

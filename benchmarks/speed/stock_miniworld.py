@@ -8,6 +8,7 @@ from miniworld.miniworld import MiniWorldEnv
 
 from env.appearance import BODY_SIZE
 from env.camera import Pose
+from env.renderer import Renderer
 from env.scene import SceneConfig, SceneState
 
 
@@ -30,8 +31,8 @@ class StockWorld(MiniWorldEnv):
         self.place_agent(pos=np.zeros(3), dir=0.0)
 
 
-class StockRenderer:
-    """Stock MiniWorld with the interface of env.renderers.build.Renderer."""
+class StockRenderer(Renderer):
+    """Stock MiniWorld with the interface of env.renderer.Renderer."""
 
     def __init__(self, config: SceneConfig) -> None:
         """Open a window."""

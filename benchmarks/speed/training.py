@@ -18,6 +18,7 @@ from benchmarks.processes import Worker
 from benchmarks.speed.plain_training import PlainModel, PlainTrainer, loader
 from env.camera import Pose, RingConfig, ring_pose
 from env.recording import Recorder
+from env.renderer import Renderer
 from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig, SceneState
 
@@ -35,7 +36,7 @@ SECTIONS = {
 }
 
 
-class LoopRenderer:
+class LoopRenderer(Renderer):
     """A renderer that repeats the same toy frames."""
 
     def __init__(self, scene: Scene, pose: Pose) -> None:

@@ -7,7 +7,6 @@ from gymnasium import spaces
 
 from env.camera import Pose
 from env.checks import check_positive
-from env.dynamics import unit_positions
 from env.gym.scene_env import SceneEnv
 from env.scene import SceneConfig
 from env.sensors import goal_reward
@@ -80,7 +79,7 @@ class Steering(SceneEnv):
         return self._observe(), reward, False, self._tick >= self.max_ticks, self._info()
 
     def _position(self) -> np.ndarray:
-        return unit_positions(self.config.dynamics, self._factors, self.config.tanh_gain)
+        return self._running_scene().unit_positions(self._factors)
 
     def _info(self) -> dict[str, Any]:
         x, z = self._position().tolist()

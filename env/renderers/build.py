@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from env.camera import Pose
+from env.common.custom_class import load_class
 from env.renderer import Renderer
 from env.scene import SceneConfig, SceneState
 
@@ -14,8 +15,11 @@ def build_renderer(config: SceneConfig) -> Renderer:
     """Return a new renderer of the kind that ``config.renderer`` names.
 
     Raises:
+        ValueError: The class of a custom renderer cannot be loaded.
         RuntimeError: OpenGL is missing, or this process has a MiniWorld renderer already.
     """
+    if ":" in config.renderer:
+        return load_renderer(config.renderer)(config)
     if config.renderer == "toy":
         from env.renderers.toy import ToyRenderer
 
@@ -23,6 +27,15 @@ def build_renderer(config: SceneConfig) -> Renderer:
     with explain_opengl_errors():
         from env.renderers.miniworld import MiniworldRenderer  # importing it opens an OpenGL display
     return MiniworldRenderer(config)
+
+
+def load_renderer(text: str) -> type[Renderer]:
+    """Return the class of a custom renderer, "package.module:Class"; its module is imported.
+
+    Raises:
+        ValueError: It names no class that defines every abstract method of Renderer.
+    """
+    return load_class("scene.renderer", text, Renderer, "renderer")  # type: ignore[type-abstract]
 
 
 @contextlib.contextmanager
@@ -42,7 +55,7 @@ def explain_opengl_errors() -> Iterator[None]:
         ) from error
 
 
-class _RendererHandle:
+class _RendererHandle(Renderer):
     """One user's reference to a shared renderer."""
 
     def __init__(self, config: SceneConfig) -> None:

@@ -38,12 +38,13 @@ from pyglet.libs.egl import egl  # noqa: E402
 
 from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS  # noqa: E402
 from env.camera import Pose  # noqa: E402
+from env.renderer import Renderer  # noqa: E402
 from env.scene import SceneConfig, SceneState  # noqa: E402
 
 _current: "weakref.ref[MiniworldRenderer] | None" = None
 
 
-class MiniworldRenderer:
+class MiniworldRenderer(Renderer):
     """Renders the scene with MiniWorld; at most one exists per process."""
 
     def __init__(self, config: SceneConfig) -> None:

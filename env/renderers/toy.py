@@ -7,6 +7,7 @@ import numpy as np
 
 from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS
 from env.camera import Pose, camera_axes, to_camera
+from env.renderer import Renderer
 from env.scene import SceneConfig, SceneState
 
 NEAR_PLANE = 0.05  # meters; nearer discs are not drawn
@@ -14,7 +15,7 @@ SKY = (190.0, 190.0, 190.0)
 GROUND = (105.0, 105.0, 105.0)  # outside the room
 
 
-class ToyRenderer:
+class ToyRenderer(Renderer):
     """Renders the scene without OpenGL; any number may exist."""
 
     def __init__(self, config: SceneConfig) -> None:

@@ -184,6 +184,28 @@ def doctor(address: Address = None, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if all(check.ok for check in found) else 1)
 
 
+@app.command("check-scene")
+def check_scene(settings: Settings = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check the dynamics and the renderer of a scene, built-in or custom, against their contracts."""
+    from env.custom_scenes.checker import check_scene as check
+    from env.scene import Scene
+    from social_jepa.config.run_config import load_config
+
+    run = load_config(config, settings or ())
+    check(run.scene, run.seed, run.poses())
+    found = {
+        "dynamics": run.scene.dynamics,
+        "renderer": run.scene.renderer,
+        "decorrelation_ticks": run.scene.decorrelation_ticks,
+        "fingerprint": Scene(run.scene, run.seed).fingerprint,
+    }
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo("\n".join(f"{name:20} {value}" for name, value in found.items()))
+        typer.echo("the scene meets its contract")
+
+
 def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
     from rich.console import Console
 

@@ -17,6 +17,7 @@ from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import DistillationConfig, TrainingConfig
 from env.camera import Pose, RingConfig, ring_pose
+from env.renderers.build import load_renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config, merge_into
 
@@ -89,8 +90,18 @@ class RunConfig:
 
     def check_agents(self) -> None:
         """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`."""
+        self._check_custom_scene()
         for index, name in enumerate(self.names()):
             self.check_agent(name, self.kind(index), lambda index=index: self.pose(index))  # type: ignore[misc]
+
+    def _check_custom_scene(self) -> None:
+        """Raise ConfigError if a custom class of the scene cannot be loaded."""
+        try:
+            Scene(self.scene, self.seed)
+            if ":" in self.scene.renderer:
+                load_renderer(self.scene.renderer)
+        except ValueError as error:  # it names the setting
+            raise ConfigError(str(error)) from error
 
     def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose]) -> None:
         """Raise ConfigError unless such an agent can learn in this scene and exchange its anchors.

@@ -1,6 +1,7 @@
 """What is checked before a run starts anything or creates its folder: only what is cheap to find out."""
 
 from agents.common.device import check_device
+from env.custom_scenes.checker import check_dynamics, check_renderer
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.memory import check_memory
 from social_jepa.system.check import require
@@ -17,6 +18,7 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
 
     Raises:
         UnfitMachineError: A check fails without which Ray or its workers cannot start.
+        SceneError: Custom dynamics or a custom renderer break their contract.
         ConfigError: This machine has no such torch device.
         NotEnoughMemoryError: The agents do not fit into its memory.
     """
@@ -25,3 +27,7 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
         require(check_temporary_folder(), check_tasks(config.agents.count))
         check_device(config.agents.device)
         check_memory(config, config.agents.count)
+    if ":" in config.scene.dynamics:
+        check_dynamics(config.scene, config.seed)
+    if ":" in config.scene.renderer:
+        check_renderer(config.scene, config.seed, config.poses())

@@ -203,3 +203,21 @@ def test_building_an_agent_refuses_a_pose_that_sees_nothing(tmp_path):
     spec = tiny_spec(0, tmp_path)
     with pytest.raises(ValueError, match="sees nothing"):
         Agent(replace(spec, pose=replace(spec.pose, yaw=spec.pose.yaw + 180)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"autocorrelation": (0.99,)},
+        {"dynamics": "coupled", "autocorrelation": (0.99,)},
+        {"dynamics": "collide", "objects": 12},
+    ],
+)
+def test_ranges_of_ticks_are_farther_apart_than_the_memory_of_a_slow_scene(tmp_path, settings):
+    spec = tiny_spec(0, tmp_path)
+    scene = replace(spec.scene, **{"objects": 2, **settings})
+    agent, memory = Agent(replace(spec, scene=scene)), scene.decorrelation_ticks
+
+    assert memory > GAP
+    assert agent.fit_ticks[0] - agent.heldout_ticks[-1] > memory
+    assert agent.train_start - agent.fit_ticks[-1] > memory

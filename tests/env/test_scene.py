@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
+from env.dynamics.registry import DYNAMICS
 from env.scene import BodyEvent, Scene, SceneConfig
 
 POSE = Pose(4.8, 3.2, 0, 180, -35)
@@ -15,7 +16,7 @@ def same(a, b):
     return (a.factors == b.factors).all() and (a.positions == b.positions).all() and a.bodies == b.bodies
 
 
-@pytest.mark.parametrize("dynamics", ["ornstein_uhlenbeck", "bounce", "static"])
+@pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_equal_scenes_have_equal_states_in_any_order_of_requests(dynamics):
     config = SceneConfig(dynamics=dynamics)
     a, b = Scene(config, 4), Scene(config, 4)
@@ -49,6 +50,9 @@ def test_the_fingerprint_depends_on_motion_and_not_on_appearance():
     redrawn = replace(config, renderer="toy", frame_size=32, bodies=False)
     assert Scene(redrawn, 1).fingerprint == fingerprint
     assert Scene(replace(config, autocorrelation=(0.7,) * 6), 1).fingerprint == fingerprint
+    assert Scene(replace(config, coupling=0.1), 1).fingerprint == fingerprint  # this motion does not use it
+    coupled = replace(config, dynamics="coupled")
+    assert Scene(coupled, 1).fingerprint != Scene(replace(coupled, coupling=0.1), 1).fingerprint
     for change in (
         {"autocorrelation": (0.6,)},
         {"objects": 2},
@@ -108,7 +112,7 @@ def test_a_scene_without_bodies_has_none():
         ("renderer", "unreal"),
         ("dynamics", "brownian"),
         ("objects", 0),
-        ("objects", 7),
+        ("objects", 13),
         ("objects", 2.0),
         ("objects", True),
         ("autocorrelation", (1.0,)),
@@ -126,6 +130,10 @@ def test_a_scene_without_bodies_has_none():
         ("object_range", 4.0),
         ("tanh_gain", 0.0),
         ("bodies", "no"),
+        ("coupling", -0.1),
+        ("coupling", 0.96),
+        ("coupling", "strong"),
+        ("dynamics", 3),
     ],
 )
 def test_each_invalid_setting_is_rejected_with_its_name(field, value):
@@ -137,6 +145,26 @@ def test_each_invalid_setting_is_rejected_with_its_name(field, value):
 def test_an_unknown_choice_is_rejected_with_the_choices(field, choice):
     with pytest.raises(ValueError, match=choice):
         SceneConfig(**{field: "?"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"dynamics": "collide", "objects": 1}, "set dynamics to bounce"),
+        ({"dynamics": "collide", "objects": 12, "object_size": 1.2}, "lower objects or object_size"),
+        ({"dynamics": "coupled", "autocorrelation": 0.9995}, "autocorrelation .* 0.999"),
+    ],
+)
+def test_settings_that_do_not_suit_the_motion_are_rejected_with_the_remedy(settings, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        SceneConfig(**settings)
+
+
+def test_actions_of_coupled_dynamics_are_white_noise():
+    scene = Scene(SceneConfig(dynamics="coupled", autocorrelation=(0.9, 0.5) * 3), 2)
+    actions = scene.actions(np.arange(3000))
+    assert np.abs(np.cov(actions.T) - np.eye(6)).max() < 0.1
+    assert np.abs(actions[1:].T @ actions[:-1] / 2999).max() < 0.1
 
 
 def test_autocorrelation_may_be_a_list_or_a_number():
@@ -183,4 +211,18 @@ def test_an_invalid_pose_is_rejected_with_the_remedy(pose, remedy):
 @pytest.mark.parametrize(("rho", "ticks"), [(0.7, 20), (0.99, 688), (0.0, 0)])
 def test_decorrelation_ticks_follow_from_the_autocorrelation(rho, ticks):
     assert SceneConfig(autocorrelation=(rho,)).decorrelation_ticks == ticks
-    assert SceneConfig(autocorrelation=(rho,), dynamics="bounce").decorrelation_ticks == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "ticks"),
+    [
+        ({"dynamics": "static"}, 0),
+        ({"dynamics": "bounce"}, 96),
+        ({"dynamics": "collide"}, 384),
+        ({"dynamics": "collide", "objects": 12}, 1536),
+        ({"dynamics": "coupled"}, 41),
+        ({"dynamics": "coupled", "coupling": 0.0}, 22),
+    ],
+)
+def test_every_kind_of_motion_states_its_memory(settings, ticks):
+    assert SceneConfig(**settings).decorrelation_ticks == ticks

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose, turned_pose
-from env.dynamics import unit_positions
 from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 from env.sensors import REWARD_WIDTH, SensorRecorder, SensorSpec, goal_reward
@@ -87,10 +86,10 @@ def test_the_reward_falls_with_the_distance_to_the_goal_and_positions_are_those_
     ticks = np.arange(300)
     reward = recorder_of(SensorSpec(task="reward")).sensor_data(ticks).targets[:, 0]
     positions = recorder_of(SensorSpec(controlled_objects=2, task="positions")).sensor_data(ticks).targets
-    factors = Scene(CONFIG, 4).factors(ticks)
+    scene = Scene(CONFIG, 4)
     distance = np.linalg.norm(positions[:, :2], axis=1)
 
-    assert np.allclose(positions, unit_positions(CONFIG.dynamics, factors, CONFIG.tanh_gain), atol=1e-6)
+    assert np.allclose(positions, scene.unit_positions(scene.factors(ticks)[:, :4]), atol=1e-6)
     assert (np.argsort(-reward) == np.argsort(distance)).all()
     assert goal_reward(np.array([0.0, 0.0])) == 1
     assert goal_reward(np.array([REWARD_WIDTH, 0.0])) == pytest.approx(np.exp(-0.5))

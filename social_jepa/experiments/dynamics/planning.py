@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from env.dynamics import unit_positions
 from env.renderer import Renderer
-from env.scene import Scene, SceneConfig
+from env.scene import Scene
 from social_jepa.experiments.dynamics.predictors import CoreRecording, Predict, action_directions, roll_out
 from social_jepa.experiments.dynamics.settings import PlanningConfig
 
@@ -128,16 +127,16 @@ def run_policy(episodes: Episodes, policy: Policy, ticks: int, generator: torch.
     return np.stack(path)
 
 
-def goal_distances(path: np.ndarray, goals: np.ndarray, config: SceneConfig) -> np.ndarray:
+def goal_distances(path: np.ndarray, goals: np.ndarray, scene: Scene) -> np.ndarray:
     """Return the true distances of the object from its goal, positions in [-1, 1]; for evaluation only.
 
     Args:
         path: The object's factors, [T, E, 2].
         goals: Its factors at the goal, [E, 2].
-        config: Configuration of the scene.
+        scene: The scene.
 
     Returns:
         [T, E].
     """
-    positions, targets = (unit_positions(config.dynamics, rows, config.tanh_gain) for rows in (path, goals))
+    positions, targets = (scene.unit_positions(rows) for rows in (path, goals))
     return np.linalg.norm(positions - targets, axis=-1)

@@ -90,7 +90,7 @@ def planning_scores(
         episodes = Episodes(scene, starts, config.strength)
         paths[name] = run_policy(episodes, policies[name], config.ticks, generator)
     targets = scene.factors(goals)[:, :STEERED]
-    distances = {name: goal_distances(path, targets, scene.config) for name, path in paths.items()}
+    distances = {name: goal_distances(path, targets, scene) for name, path in paths.items()}
     plotted = int((distances["own goal"][0] > MIN_PLOT_DISTANCE).argmax())  # chosen by its start alone
     arrays = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
     one_path = {name: path[:, plotted] for name, path in paths.items()}

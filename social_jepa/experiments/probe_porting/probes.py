@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from alignment.anchors import AnchorSet, choose_ticks
-from env.dynamics import unit_positions
 from social_jepa.experiments.common.pairs import fit_edge, fit_shuffled
 from social_jepa.experiments.common.probes import Probe, linear_classifier, linear_probe
 from social_jepa.experiments.common.trained_agents import TrainedAgent
@@ -45,8 +44,7 @@ def with_products(core: np.ndarray) -> np.ndarray:
 
 def make_labels(task: str, agent: TrainedAgent, anchors: AnchorSet) -> np.ndarray:
     """Return the labels of a task at the ticks of a set: [K, 2 objects], or int [K] of a classifier."""
-    config = agent.scene.config
-    positions = unit_positions(config.dynamics, agent.states(anchors).numpy(), config.tanh_gain)
+    positions = agent.scene.unit_positions(agent.states(anchors).numpy())
     if task == "positions":
         return positions
     if task == "quadrant":

@@ -43,7 +43,7 @@ class View:
     score_untrained: bool = False
 
 
-class WallRenderer:
+class WallRenderer(Renderer):
     """A renderer that never draws the objects behind a wall."""
 
     def __init__(self, renderer: Renderer, hidden: Sequence[int]) -> None:

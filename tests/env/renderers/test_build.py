@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from env.appearance import BODY_COLOR, OBJECT_COLORS
 from env.camera import Pose, RingConfig, ring_pose, to_camera
 from env.renderers.build import build_renderer, share_renderer
-from env.scene import BodyEvent, Scene, SceneConfig
+from env.scene import MAX_OBJECTS, BodyEvent, Scene, SceneConfig
 
 POSES = [ring_pose(k, RingConfig()) for k in range(4)]
 SIZE = 32
@@ -89,23 +90,35 @@ def test_the_nearer_object_occludes_the_farther_one(config, renderer):
     assert (green_first[middle][..., 1] > 2 * green_first[middle][..., 0].astype(int)).all()
 
 
-def test_all_six_objects_differ_in_color_from_the_floor_and_from_each_other(config):
-    six = replace(config, objects=6)
-    renderer = build_renderer(six)
-    away = [(-50, 0)] * 6
-    state = Scene(six, 0).state(0)
-    empty = renderer.render(moved(state, *away), POSES[0]).astype(int)
-    colors = []
-    for i in range(6):
-        positions = away.copy()
-        positions[i] = (0, 0)
-        frame = renderer.render(moved(state, *positions), POSES[0]).astype(int)
-        row, column = np.unravel_index(np.abs(frame - empty).sum(-1).argmax(), (SIZE, SIZE))
-        colors.append(frame[row, column])
-        assert np.abs(frame - empty)[row, column].max() > 100
+def test_all_objects_differ_in_color_from_each_other_the_floor_the_walls_and_bodies(config):
+    """By more than a quarter of the range of a channel, where an object is at the center of the room."""
+    full = replace(config, objects=MAX_OBJECTS)
+    renderer = build_renderer(full)
+    away = [(-50, 0)] * MAX_OBJECTS
+    state = Scene(full, 0).state(0)
+    for pose in POSES[:2]:
+        empty = renderer.render(moved(state, *away), pose).astype(int)
+        colors = []
+        for i in range(MAX_OBJECTS):
+            positions = away.copy()
+            positions[i] = (0, 0)
+            frame = renderer.render(moved(state, *positions), pose).astype(int)
+            change = np.abs(frame - empty).max(-1)
+            colors.append(np.median(frame[change > 0.7 * change.max()], axis=0))
+        distances = np.abs(np.array(colors)[:, None] - np.array(colors)[None]).max(-1)
+        assert distances[~np.eye(MAX_OBJECTS, dtype=bool)].min() > 64
+        background = np.unique(empty.reshape(-1, 3), axis=0)
+        assert np.abs(np.array(colors)[:, None] - background[None]).max(-1).min() > 64
+        assert np.abs(np.array(colors) - 255 * np.array(BODY_COLOR)).max(-1).min() > 64
     renderer.close()
-    distances = np.abs(np.array(colors)[:, None] - np.array(colors)[None]).max(-1) + 999 * np.eye(6)
-    assert distances.min() > 100
+
+
+def test_the_colors_of_objects_are_far_apart():
+    colors = np.array(OBJECT_COLORS)
+    assert len(colors) == MAX_OBJECTS
+    distances = np.abs(colors[:, None] - colors[None]).max(-1) + np.eye(MAX_OBJECTS)
+    assert distances.min() >= 0.5
+    assert np.ptp(colors, axis=1).min() == 1  # saturated: floor and walls are gray
 
 
 def test_a_body_is_visible_to_peers_and_not_to_its_own_camera(config, renderer):

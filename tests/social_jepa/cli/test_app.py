@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from social_jepa.records import encode
 from tests.support.command import TINY, call
 
 COMMANDS = (
-    "run", "resume", "graph", "query", "report", "doctor",
+    "run", "resume", "graph", "query", "report", "doctor", "check-scene",
     "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down",
 )  # fmt: skip
 HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}
@@ -201,6 +202,54 @@ def test_report_writes_the_page_and_prints_its_path(small_run):
 
     assert json.loads(said.out) == {"report": str(page)}
     assert page.read_text().startswith("<!")
+
+
+def test_check_scene_prints_the_memory_of_a_scene():
+    said = call("check-scene", "scene.renderer=toy", "scene.dynamics=collide")
+    assert said.status == 0
+    assert re.search(r"decorrelation_ticks +384", said.out)
+    assert said.out.endswith("the scene meets its contract\n")
+
+    document = json.loads(call("check-scene", "scene.renderer=toy", "scene.objects=2", "--json").out)
+    assert document["decorrelation_ticks"] == 20
+    assert len(document["fingerprint"]) == 16
+
+
+@pytest.mark.parametrize("verb", ["check-scene", "run", "up"])
+def test_a_custom_scene_that_breaks_its_contract_is_refused(verb, tmp_path, monkeypatch):
+    (tmp_path / "slow_scene.py").write_text(
+        "from env.dynamics.bounce import Bounce\n"
+        "class Wide(Bounce):\n"
+        "    def factors(self, ticks):\n"
+        "        return 3 * super().factors(ticks)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    said = call(verb, *TINY, "scene.objects=2", "scene.dynamics=slow_scene:Wide")
+
+    assert said.status == 2
+    assert said.err.startswith("social-jepa: Wide.factors have a variance of ")
+    assert "so that it is 1" in said.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("scene.dynamics=no_such_module:Motion", "there is no module no_such_module; install it"),
+        ("scene.renderer=env.camera:Pose", "Pose is no renderer; derive it from env.renderer.Renderer"),
+        (
+            "scene.dynamics=brownian",
+            "one of ornstein_uhlenbeck, coupled, collide, bounce, static, pack",
+        ),
+    ],
+)
+def test_a_scene_that_cannot_be_loaded_is_a_usage_error(setting, reason):
+    said = call("run", setting)
+
+    assert (said.status, said.out) == (2, "")
+    assert reason in said.err
 
 
 def test_doctor_prints_json():

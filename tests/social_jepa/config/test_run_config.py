@@ -58,7 +58,7 @@ WRONG = {
     "scene.renderer=toi": "miniworld, toy",
     "scene.dynamics=bounc": "bounce",
     "scene.frame_size=40": "multiple of 16",
-    "scene.objects=9": "from 1 to 6",
+    "scene.objects=13": "from 1 to 12",
     "scene.object_range=9": "through the wall",
     "training.steps=0": "training.steps=0: at least 1",
     "training.learning_rate=nan": "above 0",

@@ -152,7 +152,7 @@ def test_the_true_state_policy_reaches_goals_and_the_random_policy_does_not():
     for policy in (true_state_policy(goals, config), random_policy):
         episodes = Episodes(SCENE, starts, config.strength)
         path = run_policy(episodes, policy, 8, torch.Generator().manual_seed(0))
-        final.append(goal_distances(path, goals, SCENE.config)[-1])
+        final.append(goal_distances(path, goals, SCENE)[-1])
     assert (final[0] < config.success_distance).mean() > 0.9
     assert (final[1] < config.success_distance).mean() < 0.3
 

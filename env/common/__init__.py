@@ -1,0 +1,1 @@
+"""Helpers that every other folder of env may use."""

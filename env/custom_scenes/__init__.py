@@ -1,0 +1,1 @@
+"""Checks of custom dynamics and custom renderers."""
