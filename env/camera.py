@@ -104,9 +104,10 @@ def view_angles(pose: Pose, view: Pose) -> tuple[float, float]:
 def camera_axes(pose: Pose) -> np.ndarray:
     """Return the unit vectors right, up and forward of a camera as rows, [3, 3]."""
     yaw, pitch = math.radians(pose.yaw), math.radians(pose.pitch)
-    forward = np.array([math.cos(pitch) * math.cos(yaw), math.sin(pitch), -math.cos(pitch) * math.sin(yaw)])
-    right = np.array([math.sin(yaw), 0.0, math.cos(yaw)])
-    return np.stack([right, np.cross(right, forward), forward])
+    east, height, south = math.cos(pitch) * math.cos(yaw), math.sin(pitch), -math.cos(pitch) * math.sin(yaw)
+    x, z = math.sin(yaw), math.cos(yaw)  # of right, which is horizontal
+    up = (-z * height, z * east - x * south, x * height)  # right x forward; numpy's own takes 20 us
+    return np.array([(x, 0.0, z), up, (east, height, south)])
 
 
 def to_camera(pose: Pose, points: np.ndarray) -> np.ndarray:

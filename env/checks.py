@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+INTEGERS = (int, np.integer)
+
 
 def check_integer(name: str, value: int, minimum: int | None = None, maximum: int | None = None) -> None:
     """Raise ValueError unless a value is an integer from ``minimum`` to ``maximum``, where given."""
-    valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    valid = isinstance(value, INTEGERS) and not isinstance(value, bool)
     if not valid or not _is_within(value, minimum, maximum):
         raise ValueError(f"{name} must be an integer{_describe(minimum, maximum)}, got {value!r}")
 

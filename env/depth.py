@@ -1,7 +1,8 @@
 """Depth maps of the scene by ray casting, and the overlap of what two cameras see.
 
-Rays are followed to the first floor, wall or box that they hit. Walls are visible from the inside only, as
-MiniWorld draws them, so that a camera outside the room looks through the near one. Bodies are left out.
+Rays are followed to the first floor, wall or box that they hit. The room's walls are visible from the inside
+only, as MiniWorld draws them, so that a camera outside the room looks through the near one; interior walls
+hide from both sides. Bodies are left out.
 """
 
 import math
@@ -11,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from env.camera import Pose, camera_axes, in_view
+from env.interior_walls import wall_hits
 from env.scene import SceneConfig, SceneState
 
 EMPTY: Final = -3  # labels of a pixel; 0 and above are object indices
@@ -99,7 +101,8 @@ def cast_rays(
     if np.any(state.yaws % 90):
         raise ValueError(f"ray casting supports axis-aligned boxes only, got yaws {state.yaws}")
     with np.errstate(divide="ignore", invalid="ignore"):  # a ray parallel to a plane never meets it
-        steps = [_floor_hits(config, origin, rays), _wall_hits(config, origin, rays)]
+        inside, _ = wall_hits(config.interior_walls, origin, rays)
+        steps = [_floor_hits(config, origin, rays), np.minimum(_wall_hits(config, origin, rays), inside)]
         steps += [_box_hits(config.object_size, position, origin, rays) for position in state.positions]
     nearest = np.argmin(steps, axis=0)
     found = np.take_along_axis(np.stack(steps), nearest[None], axis=0)[0]

@@ -7,8 +7,9 @@ import numpy as np
 
 from env.camera import Pose
 from env.checks import check_integer
+from env.nuisance import add_nuisance
 from env.renderer import Renderer
-from env.scene import Scene
+from env.scene import Scene, SceneState
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,34 @@ class SensorData:
             shares of the largest view angle.
         actions: float32 [..., A], what moves the objects from a tick to the next.
         targets: float32 [..., P], an auxiliary function of the scene.
+        camera_actions: float32 [..., 4], the camera's own motion from a tick to the next: pan, tilt, and
+            steps forward and to the left, as shares of their amplitudes.
     """
 
     view_actions: np.ndarray | None = None
     actions: np.ndarray | None = None
     targets: np.ndarray | None = None
+    camera_actions: np.ndarray | None = None
+
+
+def record_frame(
+    scene: Scene, renderer: Renderer, state: SceneState, pose: Pose, camera: str | None, view: int = 0
+) -> np.ndarray:
+    """Return the frame that a camera records of a state: rendered, with the camera's private nuisance.
+
+    Args:
+        scene: The scene that the state is of.
+        renderer: Draws the state.
+        state: What the camera sees.
+        pose: Where the camera stands and looks.
+        camera: Name of the peer whose camera it is: its body is left out; None for a camera without a peer.
+        view: Number of this view among those of the tick.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    frame = renderer.render(state, pose, camera)
+    return add_nuisance(frame, scene.config.nuisance, scene.seed, camera or "", state.tick, view)
 
 
 class Recorder:
@@ -68,9 +92,17 @@ class Recorder:
         """Shape of the pixels of one tick, (H, W, 3)."""
         return (self.scene.config.frame_size, self.scene.config.frame_size, 3)
 
+    def pose_at(self, tick: int) -> Pose:
+        """Return where the camera stands and looks at a tick."""
+        return self.scene.camera_pose(self.pose, self.viewer, tick)
+
+    def frame(self, state: SceneState, pose: Pose, view: int = 0) -> np.ndarray:
+        """Return the camera's frame of a state from a pose of its own, uint8 [H, W, 3]."""
+        return record_frame(self.scene, self.renderer, state, pose, self.viewer, view)
+
     def render_views(self, tick: int) -> np.ndarray:
         """Return the camera's frame at a tick, uint8 [H, W, 3]."""
-        return self.renderer.render(self.scene.state(tick), self.pose, self.viewer)
+        return self.frame(self.scene.state(tick), self.pose_at(tick))
 
     def record(self, ticks: Iterable[int]) -> Recording:
         """Return the camera's frames at any ticks, in the order given."""
@@ -81,9 +113,11 @@ class Recorder:
         return Recording(frames, ticks)
 
     def sensor_data(self, ticks: np.ndarray) -> SensorData:
-        """Return the sensor data of ticks, int64 [...]: none."""
-        del ticks
-        return SensorData()
+        """Return the sensor data of ticks, int64 [...]: the camera's own motion, if cameras move."""
+        if not self.scene.config.camera_motion.moves:
+            return SensorData()
+        actions = self.scene.camera_actions(self.viewer, np.reshape(ticks, -1))
+        return SensorData(camera_actions=actions.reshape(*np.shape(ticks), 4).astype(np.float32))
 
 
 class ReplayBuffer:

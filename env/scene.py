@@ -4,26 +4,32 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from env.camera import Pose, in_view
+from env.camera import Pose
+from env.camera_motion import CameraMotionConfig, camera_offsets, moved_pose
 from env.checks import check_choice, check_integer, check_number, check_positive
+from env.drift import check_autocorrelation
 from env.dynamics.contract import BLOCK, Motion, factor_block, factors_at
 from env.dynamics.coupled import MAX_AUTOCORRELATION as MAX_COUPLED_AUTOCORRELATION
 from env.dynamics.disc_gas import check_collisions
 from env.dynamics.registry import DYNAMICS, build_dynamics
+from env.interior_walls import InteriorWallsConfig
+from env.nuisance import NuisanceConfig, drifts
+from env.object_areas import Area, check_areas
+from env.pose_check import check_pose
+from env.shapes import check_shapes, identities_at
 
 RENDERERS = ("miniworld", "toy")
 MAX_OBJECTS = 12
-MAX_AUTOCORRELATION = 0.9999  # beyond it one block of ticks needs the noise of millions
 MAX_COUPLING = 0.95
 STATE_TICKS = (0, 1, 2, 3, 511, 1023, 1024, 4096)  # whose states are part of a custom scene's fingerprint
 STATE_DIGITS = 6  # decimals of them; functions such as tanh round the last digits differently by machine
 # Raised whenever equal settings no longer give equal states, or the fingerprint's keys change.
-FINGERPRINT_VERSION = 2  # 2: autocorrelation, object_range, tanh_gain; dynamics static
+FINGERPRINT_VERSION = 3  # 2: autocorrelation, object_range, tanh_gain; 3: object_areas, identity_ticks
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,15 @@ class SceneConfig:
     object_range: float = 3.4  # meters, the largest distance of an object from the center along x or z
     tanh_gain: float = 0.45  # Ornstein-Uhlenbeck position = object_range * tanh(tanh_gain * factor)
     frame_size: int = 64  # pixels, square
-    bodies: bool = True  # each peer's body stands at its camera pose
+    bodies: bool = True  # each peer's body stands where its camera stands
+    # x, z, range_x, range_z of the area where each object moves: its center and the largest distance from it,
+    # in meters; empty: all move in the whole room, as object_range says
+    object_areas: tuple[Area, ...] = ()
+    shapes: tuple[str, ...] = ("box",)  # of the objects; see env/shapes.py for those of each renderer
+    identity_ticks: int = 0  # ticks after which every object draws a shape anew; 0: object k keeps shapes[k]
+    interior_walls: InteriorWallsConfig = field(default_factory=InteriorWallsConfig)
+    camera_motion: CameraMotionConfig = field(default_factory=CameraMotionConfig)
+    nuisance: NuisanceConfig = field(default_factory=NuisanceConfig)
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first invalid setting."""
@@ -64,6 +78,12 @@ class SceneConfig:
                 "objects would pass through the wall: object_range + object_size / 2 must be at most "
                 f"room_size / 2, got {self.object_range:g}, {self.object_size:g} and {self.room_size:g}"
             )
+        names = self.shapes  # TOML has lists and single names
+        object.__setattr__(self, "shapes", tuple(names) if isinstance(names, list | tuple) else (names,))
+        check_shapes(self.renderer, self.shapes, self.identity_ticks)
+        areas = tuple(tuple(area) for area in self.object_areas)
+        object.__setattr__(self, "object_areas", areas)
+        check_areas(self)
         if len(self.autocorrelation) not in (1, 2 * self.objects):
             raise ValueError(
                 f"autocorrelation must hold one number, or one for each of the "
@@ -71,13 +91,19 @@ class SceneConfig:
             )
         for value in self.autocorrelation:
             hint = "; for 1, set dynamics to static"
-            check_number("autocorrelation", value, 0, MAX_AUTOCORRELATION, hint)
+            check_autocorrelation("autocorrelation", value, hint)
         check_number("coupling", self.coupling, 0, MAX_COUPLING)
         if self.dynamics == "coupled":
             hint = "; above it a block of ticks takes seconds"
             check_number("autocorrelation", max(self.autocorrelation), 0, MAX_COUPLED_AUTOCORRELATION, hint)
         if self.dynamics == "collide":
             check_collisions(self.objects, self.object_size, self.object_range)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Area where each object moves, [objects, 4]: x and z of its center, then the range along x and z."""
+        room = (0.0, 0.0, self.object_range, self.object_range)
+        return np.array(self.object_areas or (room,) * self.objects, dtype=np.float64)
 
     def motion(self, seed: int) -> Motion:
         """Return what the dynamics of a scene with these settings are built from."""
@@ -88,16 +114,18 @@ class SceneConfig:
 
     @property
     def decorrelation_ticks(self) -> int:
-        """Memory of the scene: ticks after which it is uncorrelated with its past, whatever the seed.
+        """Memory of the scene: ticks after which frames are uncorrelated with the past, whatever the seed.
 
-        0 if nothing moves. For periodic motion it is the longest period.
+        It is that of the slowest of all processes that change them: objects, drifts and motion of cameras,
+        and identities. 0 if nothing changes. For periodic motion it is the longest period.
 
         Raises:
             ValueError: The class of custom dynamics cannot be loaded, or states no number of ticks.
         """
-        ticks = build_dynamics(self.dynamics, self.motion(0)).decorrelation_ticks
-        check_integer(f"decorrelation_ticks of {self.dynamics}", ticks, 0)
-        return ticks
+        objects = build_dynamics(self.dynamics, self.motion(0)).decorrelation_ticks
+        check_integer(f"decorrelation_ticks of {self.dynamics}", objects, 0)
+        cameras = max(self.camera_motion.decorrelation_ticks, self.nuisance.decorrelation_ticks)
+        return max(objects, cameras, self.identity_ticks)
 
     @property
     def coordinate_autocorrelations(self) -> tuple[float, ...]:
@@ -124,6 +152,7 @@ class SceneState:
         factors: [F], the true state, two coordinates per object; the arrays are read-only.
         positions: [objects, 2], x and z in meters.
         yaws: [objects], degrees.
+        identities: int64 [objects], index of each object's shape among `SceneConfig.shapes`.
         bodies: Name and camera pose of each peer's body, in alphabetical order.
     """
 
@@ -131,6 +160,7 @@ class SceneState:
     factors: np.ndarray
     positions: np.ndarray
     yaws: np.ndarray
+    identities: np.ndarray
     bodies: tuple[tuple[str, Pose], ...]
 
 
@@ -152,22 +182,29 @@ class Scene:
         self.config = config
         self.seed = int(seed)
         self._dynamics = build_dynamics(config.dynamics, config.motion(self.seed))
+        self._centers, self._ranges = config.areas[:, :2], config.areas[:, 2:]
+        self._cameras_move = config.camera_motion.moves
         self._yaws = np.zeros(config.objects)
         self._yaws.flags.writeable = False
+        self._identities = self.identities(np.zeros(1))[0]
+        self._identities.flags.writeable = False
         self._body_ticks, self._bodies = _replay(events if config.bodies else ())
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that moves the objects, 16 hex digits: equal when two peers replay the same scene.
+        """Hash of all that moves or changes objects, 16 hex digits: equal when peers replay the same scene.
 
+        What only decides how a camera sees them is left out: peers may differ in renderer, size of frames,
+        bodies, interior walls, motion of cameras, nuisance, and in how they draw equally many identities.
         Of custom dynamics it contains some states, so that two versions of a class are not the same scene.
         """
-        left_out = {"renderer", "frame_size", "bodies"}  # appearance
+        left_out = {"renderer", "frame_size", "bodies", "interior_walls", "camera_motion", "nuisance"}
         if self.config.dynamics != "coupled":
             left_out.add("coupling")
         facts = {name: value for name, value in asdict(self.config).items() if name not in left_out}
         facts |= {
             "autocorrelation": self.config.coordinate_autocorrelations,
+            "shapes": len(self.config.shapes) if self.config.identity_ticks else 1,
             "seed": self.seed,
             "version": FINGERPRINT_VERSION,
         }
@@ -183,10 +220,16 @@ class Scene:
 
     def state_from_factors(self, tick: int, factors: np.ndarray) -> SceneState:
         """Return the state at a tick with other factors, [F], for environments that control objects."""
-        positions = (self.config.object_range * self.unit_positions(factors)).reshape(-1, 2)
+        positions = self._centers + self._ranges * self.unit_positions(factors).reshape(-1, 2)
         positions.flags.writeable = False
         bodies = self._bodies[bisect_right(self._body_ticks, tick)]
-        return SceneState(int(tick), factors, positions, self._yaws, bodies)
+        if self._cameras_move:
+            bodies = tuple((name, self.camera_pose(pose, name, tick)) for name, pose in bodies)
+        identities = self._identities
+        if self.config.identity_ticks:
+            identities = self.identities(np.array([tick]))[0]
+            identities.flags.writeable = False
+        return SceneState(int(tick), factors, positions, self._yaws, identities, bodies)
 
     def factors(self, ticks: np.ndarray) -> np.ndarray:
         """Return the true state at many ticks, [T] -> [T, F]; for evaluation only."""
@@ -194,6 +237,22 @@ class Scene:
         if ticks.size:
             check_integer("tick", int(ticks.min()), 0)
         return factors_at(self._dynamics, ticks)
+
+    def private_factors(self, camera: str, ticks: np.ndarray) -> np.ndarray:
+        """Return what changes in one camera's frames alone, [T] -> [T, P]; for evaluation only.
+
+        The drifts of brightness and hue, then the offsets of pan, tilt, and steps forward and to the left:
+        those of them that are on.
+        """
+        nuisance, motion = self.config.nuisance, self.config.camera_motion
+        values = drifts(nuisance, self.seed, camera, ticks), camera_offsets(motion, self.seed, camera, ticks)
+        strengths = np.array([nuisance.brightness, nuisance.hue, *motion.amplitudes])
+        return np.concatenate(values, axis=1)[:, strengths > 0]
+
+    def identities(self, ticks: np.ndarray) -> np.ndarray:
+        """Return the index of each object's shape at many ticks, [T] -> int64 [T, objects]."""
+        config = self.config
+        return identities_at(self.seed, config.objects, len(config.shapes), config.identity_ticks, ticks)
 
     def actions(self, ticks: np.ndarray) -> np.ndarray:
         """Return the action on each coordinate from a tick to the next, [T] -> [T, F].
@@ -209,23 +268,30 @@ class Scene:
         """Return positions in [-1, 1] of the factors of any coordinates, [...] -> [...]."""
         return self._dynamics.positions(factors)
 
+    def camera_pose(self, pose: Pose, camera: str | None, tick: int) -> Pose:
+        """Return where a camera with this pose stands and looks at a tick: the pose itself, unless it moves.
+
+        Args:
+            pose: The camera's pose, around which it moves.
+            camera: Name of the peer whose camera it is; None for a camera without a peer.
+            tick: Integer time.
+        """
+        if not self._cameras_move:
+            return pose
+        return moved_pose(self.config.camera_motion, self.seed, camera or "", pose, tick)
+
+    def camera_actions(self, camera: str | None, ticks: np.ndarray) -> np.ndarray:
+        """Return a camera's own motion from a tick to the next, [T] -> [T, 4].
+
+        Pan, tilt, and steps forward and to the left as its pose faces, as shares of their amplitudes.
+        """
+        ticks, motion = np.asarray(ticks, dtype=np.int64), self.config.camera_motion
+        now, later = (camera_offsets(motion, self.seed, camera or "", each) for each in (ticks, ticks + 1))
+        return later - now
+
     def check_pose(self, pose: Pose) -> None:
-        """Raise ValueError for a camera that objects can reach, or that cannot see where they move."""
-        if pose.y <= 0:
-            raise ValueError(f"the camera is at or below the floor (y = {pose.y:g}): raise y above 0")
-        half, height = self.config.object_range + self.config.object_size / 2, self.config.object_size
-        if max(abs(pose.x), abs(pose.z)) <= half and pose.y <= height:
-            raise ValueError(
-                f"objects can reach the camera at x = {pose.x:g}, z = {pose.z:g}: raise y above {height:g}, "
-                f"or move more than {half:g} meters from the center along x or z"
-            )
-        across = np.linspace(-half, half, 17)
-        places = np.stack(np.meshgrid(across, np.linspace(0, height, 3), across), axis=-1)
-        if not in_view(pose, places).any():
-            raise ValueError(
-                "the camera sees nothing of the area where objects move: turn yaw and pitch towards the "
-                f"center (0, {height / 2:g}, 0), or widen fov, got {pose}"
-            )
+        """Raise ValueError for a camera that objects or walls touch, or that sees no place of an object."""
+        check_pose(self.config, pose)
 
     def _sample_states(self) -> list[list[float]]:
         """Return rounded factors and positions at STATE_TICKS, [T][2 F]."""

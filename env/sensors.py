@@ -1,6 +1,6 @@
 """A camera with sensors: several views at each tick, actions on the objects, and targets of a task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -47,7 +47,7 @@ class SensorSpec:
                 f"lower it to {config.objects} or less, or raise scene.objects"
             )
         if self.views > 1:
-            check_view_angle(pose, self.max_view_angle)
+            check_view_angle(pose, self.max_view_angle + config.camera_motion.tilt)
 
 
 class SensorRecorder(Recorder):
@@ -100,8 +100,9 @@ class SensorRecorder(Recorder):
         if self.spec.views == 1:
             return super().render_views(tick)
         state, angles = self.scene.state(tick), self.offsets(np.array(tick)) * self.spec.max_view_angle
-        poses = [turned_pose(self.pose, *angle) for angle in angles.tolist()]
-        return np.stack([self.renderer.render(state, pose, self.viewer) for pose in poses])
+        camera = self.pose_at(tick)
+        poses = [turned_pose(camera, *angle) for angle in angles.tolist()]
+        return np.stack([self.frame(state, pose, view) for view, pose in enumerate(poses)])
 
     def offsets(self, ticks: np.ndarray) -> np.ndarray:
         """Return view offsets, (pan, tilt) as shares of the largest view angle, [...] -> [..., M, 2]."""
@@ -122,7 +123,9 @@ class SensorRecorder(Recorder):
             actions = actions.reshape(*np.shape(ticks), -1).astype(np.float32)
         if spec.task:
             targets = self._targets(flat).reshape(*np.shape(ticks), -1).astype(np.float32)
-        return SensorData(view_actions, actions, targets)
+        return replace(
+            super().sensor_data(ticks), view_actions=view_actions, actions=actions, targets=targets
+        )
 
     def _targets(self, ticks: np.ndarray) -> np.ndarray:
         count = 2 * max(1, self.spec.controlled_objects)

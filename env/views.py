@@ -62,16 +62,15 @@ def record_views(
     """
     max_angle = (config or ViewConfig()).max_view_angle
     check_integer("count", count, 1)
-    pose = recorder.pose
-    check_view_angle(pose, max_angle)
+    check_view_angle(recorder.pose, max_angle + recorder.scene.config.camera_motion.tilt)
     ticks = np.array(list(ticks), dtype=np.int64)
     offsets = rng.uniform(-1, 1, size=(len(ticks), count, 2)).astype(np.float32)
     frames = np.empty((len(ticks), count, *recorder.frame_shape), dtype=np.uint8)
     for row, tick in enumerate(ticks.tolist()):
-        state = recorder.scene.state(tick)
+        state, pose = recorder.scene.state(tick), recorder.pose_at(tick)
         for column, (pan, tilt) in enumerate((offsets[row].astype(np.float64) * max_angle).tolist()):
             view = turned_pose(pose, pan, tilt)
-            frames[row, column] = recorder.renderer.render(state, view, recorder.viewer)
+            frames[row, column] = recorder.frame(state, view, column)
     return Views(frames, np.diff(offsets, axis=1), offsets, ticks)
 
 

@@ -207,3 +207,16 @@ def test_the_last_run_of_each_benchmark_counts(generator, tmp_path):
     values = [(metric["benchmark"], metric["value"]) for metric in found["metrics"]]
     assert values == [("a", 1), ("b", 5), ("c", 4), ("d", 6)]
     assert found["failed"] == {}
+
+
+def test_every_world_in_the_table_of_what_cameras_see_can_be_built_and_has_a_picture():
+    spec = importlib.util.spec_from_file_location("draw_views", ROOT / "scripts" / "draw_views.py")
+    views = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(views)
+
+    worlds = views.worlds(views.PAGE.read_text())
+
+    assert len(worlds) >= 6
+    for picture, words in worlds.items():
+        assert (views.PAGE.parent / picture).is_file()
+        views.load_world(words, "miniworld")

@@ -24,9 +24,13 @@ OURS = {*ALLOWED, "benchmarks", "tests", "examples"}
 
 # One library, one file: only the adapter of an awkward dependency imports it.
 ADAPTERS = {
-    # Two: the room and the single objects are drawn by different means and do not fit into one file.
-    "miniworld": {"env/renderers/miniworld.py", "env/objects/miniworld.py"},
-    "pyglet": {"env/renderers/miniworld.py", "env/objects/miniworld.py"},
+    # The room, its objects, and single objects are drawn by different means and do not fit into one file.
+    "miniworld": {
+        "env/renderers/miniworld.py",
+        "env/renderers/miniworld_shapes.py",
+        "env/objects/miniworld.py",
+    },
+    "pyglet": {"env/renderers/miniworld.py", "env/renderers/miniworld_shapes.py", "env/objects/miniworld.py"},
     "pettingzoo": {"env/gym/parallel_scene.py", "env/gym/shared_scene.py"},
     "networkx": {"alignment/graph.py"},
     "msgpack": {"agents/protocol/messages.py", "agents/protocol/wire.py"},

@@ -9,10 +9,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import seeding
 
-from env.camera import RingConfig, ring_pose, view_angles
+from env.camera import Pose, RingConfig, ring_pose, view_angles
 from env.checks import check_integer
 from env.gym.scene_env import check_episode, frame_space, scene_seed
 from env.gym.shared_scene import view_action_space, view_pose
+from env.recording import record_frame
 from env.renderer import Renderer
 from env.renderers.build import share_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
@@ -70,7 +71,7 @@ class ParallelScene(ParallelEnv):
         self._scene: Scene | None = None
         self._renderer: Renderer | None = None
         self._tick = 0
-        self._views = dict(self.poses)
+        self._actions: dict[str, np.ndarray] = {}
 
     def observation_space(self, agent: str) -> spaces.Space:
         """Return the space of an agent's frames; repeated calls return the same object."""
@@ -90,7 +91,7 @@ class ParallelScene(ParallelEnv):
         bodies = [BodyEvent(0, name, pose) for name, pose in self.poses.items()]
         self._scene = Scene(self.config, scene_seed(seed, self._rng), bodies)
         self._renderer = self._renderer or share_renderer(self.config)
-        self._tick, self._views = 0, dict(self.poses)
+        self._tick, self._actions = 0, {}
         self.agents = list(self.possible_agents)
         return self._frames(self.agents), self._infos(self.agents)
 
@@ -102,7 +103,8 @@ class ParallelScene(ParallelEnv):
                 raise ValueError(
                     f"an action is missing for {name}: give one for each of {', '.join(present)}"
                 )
-            self._views[name] = view_pose(self.poses[name], actions[name], self.max_view_angle)
+            view_pose(self.poses[name], actions[name], self.max_view_angle)  # rejects an invalid action
+            self._actions[name] = np.array(actions[name])
         self._tick += 1
         over = self._tick >= self.max_ticks
         self.agents = [] if over else list(present)
@@ -128,12 +130,21 @@ class ParallelScene(ParallelEnv):
 
     def _infos(self, names: list[str]) -> dict[str, dict[str, Any]]:
         return {
-            name: {"tick": self._tick, "view": view_angles(self.poses[name], self._views[name])}
+            name: {"tick": self._tick, "view": view_angles(self._camera_pose(name), self._view(name))}
             for name in names
         }
+
+    def _camera_pose(self, name: str) -> Pose:
+        if self._scene is None:
+            raise RuntimeError("no episode is running: call reset first")
+        return self._scene.camera_pose(self.poses[name], name, self._tick)
+
+    def _view(self, name: str) -> Pose:
+        camera, action = self._camera_pose(name), self._actions.get(name)
+        return camera if action is None else view_pose(camera, action, self.max_view_angle)
 
     def _frames(self, names: list[str]) -> dict[str, np.ndarray]:
         if self._scene is None or self._renderer is None:
             raise RuntimeError("no episode is running: call reset first")
-        state = self._scene.state(self._tick)
-        return {name: self._renderer.render(state, self._views[name], name) for name in names}
+        scene, renderer, state = self._scene, self._renderer, self._scene.state(self._tick)
+        return {name: record_frame(scene, renderer, state, self._view(name), name) for name in names}

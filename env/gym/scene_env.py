@@ -6,6 +6,7 @@ from gymnasium import spaces
 
 from env.camera import Pose, RingConfig, ring_pose
 from env.checks import check_integer, check_number
+from env.recording import record_frame
 from env.renderer import Renderer
 from env.renderers.build import share_renderer
 from env.scene import Scene, SceneConfig, SceneState
@@ -88,7 +89,11 @@ class SceneEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def _render_state(self, state: SceneState, pose: Pose) -> np.ndarray:
         assert self._renderer is not None  # every running episode has one
-        return self._renderer.render(state, pose)
+        return record_frame(self._running_scene(), self._renderer, state, pose, None)
+
+    def _camera_pose(self) -> Pose:
+        """Return where the camera stands and looks at the current tick, before an action turns it."""
+        return self._running_scene().camera_pose(self.pose, None, self._tick)
 
     def _observe(self) -> np.ndarray:
         """Return the current frame, uint8 [H, W, 3]; RuntimeError while no episode is running."""

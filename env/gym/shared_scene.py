@@ -27,11 +27,11 @@ class SharedScene(SceneEnv):
     """One camera in the shared scene.
 
     The scene advances one tick per step, whatever the action. An action (pan, tilt) in [-1, 1] turns the
-    camera away from its pose by at most ``max_view_angle`` degrees for one frame. It is absolute: relative to
-    the pose, not to the previous view. The reward is always 0.
+    camera away by at most ``max_view_angle`` degrees for one frame. It is absolute: relative to
+    the camera, not to the previous view. The reward is always 0.
     ``reset(seed=s)`` plays ``Scene(config, s)``; without a seed each episode has a new scene.
 
-    Each info is ``{"tick": t, "view": (pan, tilt)}``: the angles of the view relative to the pose, in
+    Each info is ``{"tick": t, "view": (pan, tilt)}``: the angles of the view relative to the camera, in
     degrees; smaller than requested if the tilt is clipped at straight up or down. The view action between
     two steps is the difference of their views.
     """
@@ -57,7 +57,7 @@ class SharedScene(SceneEnv):
         super().__init__(config, pose, max_ticks, render_mode)
         self.max_view_angle = max_view_angle
         self.action_space = view_action_space()
-        self._view = self.pose
+        self._action: np.ndarray | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -65,17 +65,22 @@ class SharedScene(SceneEnv):
         """Start an episode at tick 0, looking straight ahead; returns frame and info."""
         super().reset(seed=seed, options=options)
         self._start_episode(seed)
-        self._view = self.pose
+        self._action = None
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Advance one tick and choose the view; returns frame, 0.0, False, truncated, info."""
-        self._view = view_pose(self.pose, action, self.max_view_angle)
+        view_pose(self.pose, action, self.max_view_angle)  # rejects an invalid action
+        self._action = np.array(action)
         self._tick += 1
         return self._observe(), 0.0, False, self._tick >= self.max_ticks, self._info()
 
     def _info(self) -> dict[str, Any]:
-        return {"tick": self._tick, "view": view_angles(self.pose, self._view)}
+        return {"tick": self._tick, "view": view_angles(self._camera_pose(), self._view())}
+
+    def _view(self) -> Pose:
+        camera = self._camera_pose()
+        return camera if self._action is None else view_pose(camera, self._action, self.max_view_angle)
 
     def _observe(self) -> np.ndarray:
-        return self._render_state(self._running_scene().state(self._tick), self._view)
+        return self._render_state(self._running_scene().state(self._tick), self._view())

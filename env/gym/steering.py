@@ -88,4 +88,4 @@ class Steering(SceneEnv):
     def _observe(self) -> np.ndarray:
         scene = self._running_scene()
         factors = np.concatenate([self._factors, scene.state(self._tick).factors[ACTION_DIM:]])
-        return self._render_state(scene.state_from_factors(self._tick, factors), self.pose)
+        return self._render_state(scene.state_from_factors(self._tick, factors), self._camera_pose())

@@ -31,15 +31,20 @@ pyglet.options["debug_gl"] = False  # on, it queries OpenGL for errors after eve
 import numpy as np  # noqa: E402
 from miniworld.entity import Entity  # noqa: E402
 from miniworld.miniworld import MiniWorldEnv  # noqa: E402
-from miniworld.opengl import drawBox  # noqa: E402
+from miniworld.opengl import Texture  # noqa: E402
 from miniworld.params import DEFAULT_PARAMS  # noqa: E402
 from pyglet import gl  # noqa: E402
 from pyglet.libs.egl import egl  # noqa: E402
 
 from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS  # noqa: E402
 from env.camera import Pose  # noqa: E402
+from env.interior_walls import InteriorWallsConfig  # noqa: E402
 from env.renderer import Renderer  # noqa: E402
+from env.renderers.miniworld_shapes import Shape  # noqa: E402
 from env.scene import SceneConfig, SceneState  # noqa: E402
+
+WALL_TEXTURE = "brick_wall"
+WALL_TEXTURE_SIZE = 2.0  # meters of an interior wall that one copy of the texture covers
 
 _current: "weakref.ref[MiniworldRenderer] | None" = None
 
@@ -85,7 +90,7 @@ class MiniworldRenderer(Renderer):
 
 
 class _World(MiniWorldEnv):
-    """A room without a ceiling, with boxes at the positions of a state."""
+    """A room without a ceiling, with objects at the positions of a state."""
 
     def __init__(self, config: SceneConfig) -> None:
         self._config = config
@@ -96,9 +101,10 @@ class _World(MiniWorldEnv):
         # MiniWorld's own two framebuffers are unused and never freed: keep them minimal.
         super().__init__(obs_width=1, obs_height=1, window_width=1, window_height=1, params=params)
         self._framebuffer = Framebuffer(size)
-        self._body_shape = _BoxShape(BODY_SIZE)
-        self._box_shape = _BoxShape(config.object_size)
-        self._boxes = [_Box(self._box_shape, color) for color in OBJECT_COLORS[: config.objects]]
+        self._body_shape = Shape("box", BODY_SIZE)
+        self._shapes = [Shape(name, config.object_size) for name in config.shapes]
+        self._bodies: list[_Object] = []  # as many as were ever visible at once
+        self._objects = [_Object(self._shapes[0], color) for color in OBJECT_COLORS[: config.objects]]
 
     def _gen_world(self) -> None:
         half = self._config.room_size / 2
@@ -111,18 +117,21 @@ class _World(MiniWorldEnv):
             no_ceiling=True,
             floor_tex="concrete",
         )
+        self.entities.append(_InteriorWalls(self._config.interior_walls))
         self.place_entity(self.agent, pos=np.zeros(3), dir=0.0)
 
     def place(self, state: SceneState, viewer: str | None) -> None:
         """Move objects and bodies to the positions of a state."""
-        for box, (x, z), yaw in zip(self._boxes, state.positions, state.yaws, strict=True):
-            box.move_to(x, 0.0, z, yaw)
-        self.entities = list(self._boxes)
-        for name, pose in state.bodies:
-            if name != viewer:
-                body = _Box(self._body_shape, BODY_COLOR)
-                body.move_to(pose.x, pose.y - BODY_SIZE / 2, pose.z, pose.yaw)
-                self.entities.append(body)
+        placed = zip(self._objects, state.positions, state.yaws, state.identities, strict=True)
+        for item, (x, z), yaw, identity in placed:
+            item.move_to(x, 0.0, z, yaw)
+            item.shape = self._shapes[identity]
+        others = [pose for name, pose in state.bodies if name != viewer]
+        while len(self._bodies) < len(others):
+            self._bodies.append(_Object(self._body_shape, BODY_COLOR))
+        for body, pose in zip(self._bodies, others, strict=False):
+            body.move_to(pose.x, pose.y - BODY_SIZE / 2, pose.z, pose.yaw)
+        self.entities = self._objects + self._bodies[: len(others)]
 
     def draw(self, pose: Pose) -> np.ndarray:
         """Return a camera's frame, uint8 [H, W, 3]."""
@@ -140,43 +149,71 @@ class _World(MiniWorldEnv):
         """Free the OpenGL context and its resources."""
         super().close()
         self.shadow_window.switch_to()
-        for resource in (self._framebuffer, self._body_shape, self._box_shape):
-            resource.free()
+        self._framebuffer.free()
+        for shape in (self._body_shape, *self._shapes):
+            shape.free()
         self.shadow_window.close()
 
 
-class _BoxShape:
-    """An upright box on the floor, compiled into an OpenGL display list."""
+class _InteriorWalls(Entity):
+    """Interior walls, which MiniWorld compiles into its display list of all that never moves."""
 
-    def __init__(self, size: float) -> None:
-        self.list = gl.glGenLists(1)
-        gl.glNewList(self.list, gl.GL_COMPILE)
-        drawBox(-size / 2, size / 2, 0.0, size, -size / 2, size / 2)
-        gl.glEndList()
-
-    def free(self) -> None:
-        gl.glDeleteLists(self.list, 1)
-
-
-class _Box(Entity):
-    """A colored box in the scene."""
-
-    def __init__(self, shape: _BoxShape, color: tuple[float, float, float]) -> None:
+    def __init__(self, walls: InteriorWallsConfig) -> None:
         super().__init__()
-        self._shape, self._color = shape, color
+        self._walls = walls
+        # Loaded before a display list is compiled, which would swallow the texture's upload.
+        self._texture = Texture.get(WALL_TEXTURE) if walls.segments else None
+
+    @property
+    def is_static(self) -> bool:
+        """Whether MiniWorld draws it only once: yes."""
+        return True
+
+    def render(self) -> None:
+        """Draw both sides of each wall, since MiniWorld leaves out what faces away; MiniWorld calls this."""
+        if self._texture is not None:
+            gl.glDisable(gl.GL_LIGHTING)  # the only light is above the center, where a wall is edge-on to it
+            gl.glColor3f(1, 1, 1)
+            gl.glEnable(gl.GL_TEXTURE_2D)
+            self._texture.bind()
+            for x1, z1, x2, z2 in self._walls.segments:
+                self._draw_side(x1, z1, x2, z2)
+                self._draw_side(x2, z2, x1, z1)
+            gl.glEnable(gl.GL_LIGHTING)
+
+    def _draw_side(self, x1: float, z1: float, x2: float, z2: float) -> None:
+        length, height = math.hypot(x2 - x1, z2 - z1), self._walls.height
+        gl.glBegin(gl.GL_QUADS)
+        for x, y, z, place in (
+            (x1, 0, z1, 0),
+            (x2, 0, z2, length),
+            (x2, height, z2, length),
+            (x1, height, z1, 0),
+        ):
+            gl.glTexCoord2f(place / WALL_TEXTURE_SIZE, y / WALL_TEXTURE_SIZE)
+            gl.glVertex3f(x, y, z)
+        gl.glEnd()
+
+
+class _Object(Entity):
+    """A colored object in the scene, or a peer's body."""
+
+    def __init__(self, shape: Shape, color: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.shape, self._color = shape, color
 
     def move_to(self, x: float, y: float, z: float, yaw: float) -> None:
-        """Move the box; y is the height of its underside, yaw is in degrees."""
+        """Move it; y is the height of its underside, yaw is in degrees."""
         self.pos, self.dir = (x, y, z), yaw
 
     def render(self) -> None:
-        """Draw the box; MiniWorld calls this."""
+        """Draw it; MiniWorld calls this."""
         gl.glDisable(gl.GL_TEXTURE_2D)
         gl.glColor3f(*self._color)
         gl.glPushMatrix()
         gl.glTranslatef(*self.pos)
         gl.glRotatef(self.dir, 0, 1, 0)
-        gl.glCallList(self._shape.list)
+        gl.glCallList(self.shape.list)
         gl.glPopMatrix()
 
 

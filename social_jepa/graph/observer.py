@@ -6,7 +6,7 @@ import numpy as np
 
 from agents.common.streams import Stream, stream_seed
 from env.camera import Pose
-from env.recording import SensorData
+from env.recording import SensorData, record_frame
 from env.renderers.build import share_renderer
 from env.scene import Scene
 from env.sensors import SensorRecorder, SensorSpec
@@ -41,7 +41,8 @@ class Observer:
 
     def render(self, name: str, tick: int) -> np.ndarray:
         """Return an agent's view at a tick, uint8 [H, W, 3]."""
-        return self._renderer.render(self._scene.state(tick), self._poses[name], name)
+        pose = self._scene.camera_pose(self._poses[name], name, tick)
+        return record_frame(self._scene, self._renderer, self._scene.state(tick), pose, name)
 
     def record(self, name: str, ticks: Sequence[int], spec: SensorSpec) -> tuple[np.ndarray, SensorData]:
         """Return frames, uint8 [K, ...], and sensor data of an agent at some ticks."""

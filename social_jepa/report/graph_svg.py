@@ -157,6 +157,9 @@ def _room(scene: SceneConfig, state: SceneState, drawing: Layout) -> str:
         f'<rect class="room" x="{place.real - size / 2:.1f}" y="{place.imag - size / 2:.1f}" '
         f'width="{size:.1f}" height="{size:.1f}"/>'
     )
+    for x1, z1, x2, z2 in scene.interior_walls.segments:
+        ends = (place + complex(x, z) * drawing.scale for x, z in ((x1, z1), (x2, z2)))
+        room += f'<path class="room" d="M{"L".join(map(_xy, ends))}"/>'
     edge = scene.object_size * drawing.scale
     boxes = []
     for color, (x, z), yaw in zip(OBJECT_COLORS, state.positions, state.yaws, strict=False):

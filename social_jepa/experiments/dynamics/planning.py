@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from env.recording import record_frame
 from env.renderer import Renderer
 from env.scene import Scene
 from social_jepa.experiments.dynamics.predictors import CoreRecording, Predict, action_directions, roll_out
@@ -42,11 +43,13 @@ class Episodes:
     def render(self, renderer: Renderer, recording: CoreRecording) -> np.ndarray:
         """Return the views of an agent's camera, uint8 [E, H, W, 3]."""
         others = self.scene.factors(self.ticks)[:, STEERED:]
-        factors = np.concatenate([self.steered, others], 1)
-        return np.stack([
-            renderer.render(self.scene.state_from_factors(tick, row), recording.pose, recording.agent.name)
-            for tick, row in zip(self.ticks.tolist(), factors, strict=True)
-        ])  # fmt: skip
+        factors, name = np.concatenate([self.steered, others], 1), recording.agent.name
+        frames = []
+        for tick, row in zip(self.ticks.tolist(), factors, strict=True):
+            pose = self.scene.camera_pose(recording.pose, name, tick)
+            state = self.scene.state_from_factors(tick, row)
+            frames.append(record_frame(self.scene, renderer, state, pose, name))
+        return np.stack(frames)
 
 
 def plan(

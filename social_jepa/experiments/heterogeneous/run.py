@@ -80,7 +80,7 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         trained = trained_agent(agent, flops)
         snapshot = agent.published.snapshot  # type: ignore[union-attr]  # trained_agent has rejected None
         tick = trained.heldout.ids[0]
-        frame = agent.renderer.render(agent.scene.state(tick), agent.spec.pose, agent.spec.name)
+        frame = agent.recorder.frame(agent.scene.state(tick), agent.recorder.pose_at(tick))
     arrays = {name: tensor.numpy() for name, tensor in snapshot.pools.tensors().items()}
     arrays |= {"peer info": np.array(json.dumps(asdict(snapshot.peer_info))), "frame": frame}
     return ConditionResult(probe_scores(trained, seed), arrays, flops=flops)
