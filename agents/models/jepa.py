@@ -99,7 +99,7 @@ class Jepa(WorldModel):
         context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
         if isinstance(self.predictor, LinearPredictor):
             self.predictor.update(context.detach(), target.detach())
-            prediction = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            prediction = losses.whitened_prediction_loss(latent[:, :-1], latent[:, 1:], self.config.ridge)
             return self.config.prediction * prediction, {"prediction": prediction.item()}
         prediction = losses.prediction_loss(self.predictor(context), target)
         regularizer = self._regularizer(latent.flatten(0, 1), generator)

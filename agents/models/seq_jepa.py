@@ -113,33 +113,34 @@ class SeqJepa(nn.Module):
         Raises:
             ValueError: The shapes do not match, or a temporal weight is given a single tick.
         """
+        loss, terms, _ = self.loss_and_readout(views, actions)
+        return loss, terms
+
+    def loss_and_readout(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Mapping[str, float], Tensor]:
+        """Return the loss and its terms, and the readout of all views but the last, [N, dim] or [N, T, dim].
+
+        Args:
+            views: As for `loss`.
+            actions: As for `loss`.
+
+        Raises:
+            ValueError: As for `loss`.
+        """
         ticks = views.shape[1] if views.ndim == 6 else 1
         if self.config.temporal_weight and ticks < 2:
             raise ValueError(
                 "seq_jepa.temporal_weight is above 0, which needs views [N, T, M, H, W, C] "
                 f"of at least two ticks, got {tuple(views.shape)}"
             )
-        loss, readout = self.predict_view(views, actions)
+        loss, readout = self._predict_view(views, actions)
         terms = {"prediction": loss.item()}
         if self.config.temporal_weight:
-            context, target = readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1)
-            temporal = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            temporal = losses.whitened_prediction_loss(readout[:, :-1], readout[:, 1:], self.config.ridge)
             loss, terms["temporal"] = loss + self.config.temporal_weight * temporal, temporal.item()
-        return loss, terms
+        return loss, terms, readout
 
-    def predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of predicting the last view, and the readout of those before it.
-
-        Args:
-            views: As for `loss`.
-            actions: As for `loss`.
-
-        Returns:
-            Scalar; and [N, dim] or [N, T, dim].
-
-        Raises:
-            ValueError: The shapes do not match.
-        """
+    def _predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of predicting the last view, and the readout of those before it."""
         self._check(views, actions, least=2)
         leading = views.shape[:-4]
         views, actions = views.flatten(0, -5), actions.flatten(0, -3)

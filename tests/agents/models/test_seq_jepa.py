@@ -170,7 +170,7 @@ def test_the_temporal_term_is_the_whitened_prediction_loss_of_the_readout():
     loss, terms = found.loss(views, actions, generator())
     flat = found.aggregate(views[:, :, :-1].flatten(0, 1), actions[:, :, :-1].flatten(0, 1))
     readout = found.readout(flat).unflatten(0, (20, 3))
-    expected = whitened_prediction_loss(readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1))
+    expected = whitened_prediction_loss(readout[:, :-1], readout[:, 1:])
 
     assert terms["temporal"] == pytest.approx(expected.item(), abs=1e-4)
     assert loss.item() == pytest.approx(terms["prediction"] + 0.5 * terms["temporal"], abs=1e-5)
