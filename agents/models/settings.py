@@ -13,7 +13,7 @@ from agents.common.fields import Count, Positive, Share, Weight, check_fields, o
 if TYPE_CHECKING:
     from env.sensors import SensorSpec
 
-OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
+OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det", "ema")
 PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
 AUXILIARY_TASKS = ("random", "reward", "positions")
@@ -177,11 +177,13 @@ class ModelConfig:
     hidden: Count = 256  # units between the convolutions and the latent
     objective: Annotated[str, one_of(*OBJECTIVES)] = "whitened"  # what prevents collapse
     prediction: Weight = 1.0  # weight of predicting the next latent; 1 is 25 in vicreg, as in its paper
-    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean; more where dim is large
+    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean; >= dim^2 / 16 pairs
     variance: Weight = 25.0  # vicreg: weight of the variance term, which alone prevents collapse
     covariance: Weight = 25.0  # vicreg: weight of the covariance term; at 1 one object alone is encoded
     sigreg: Weight = 0.09  # sigreg: weight of the statistic
     log_det: Weight = 0.1  # log_det: weight of the barrier
+    ema_momentum: Share = 0.9  # ema: share of itself that the target encoder keeps at an update
+    ema_covariance: Weight = 0.1  # ema: weight of the covariance term; at 0 one object alone is encoded
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
     seq_jepa: SeqJepaConfig = field(default_factory=SeqJepaConfig)
     p_jepa: PJepaConfig = field(default_factory=PJepaConfig)
@@ -189,8 +191,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""
         check_fields(self)
-        weights = {"vicreg": (self.variance, self.covariance), "sigreg": (self.sigreg,),
-                   "log_det": (self.log_det,)}.get(self.objective, ())  # fmt: skip
+        weights = {
+            "vicreg": (self.variance, self.covariance), "sigreg": (self.sigreg,), "log_det": (self.log_det,),
+            "ema": (self.ema_covariance,),
+        }.get(self.objective, ())  # fmt: skip
         if not any((self.prediction, *weights)):
             raise ConfigError(
                 f"then model.objective={self.objective} has no term to train on", "prediction",
@@ -203,17 +207,21 @@ class ModelConfig:
         A sentence that names the setting and the remedy. Such an agent may be trained, as experiments on
         collapse do. Of a custom world model nothing is known: "".
         """
-        risk = ""
+        risk, outcome = "", "latents that shrink to a point and refused edges"
         if kind == "p_jepa":
             risk = self.p_jepa.collapse_risk()
         elif kind == "jepa" and self.prediction:
-            name = {"vicreg": "variance", "sigreg": "sigreg", "log_det": "log_det"}.get(self.objective, "")
+            name = {
+                "vicreg": "variance", "sigreg": "sigreg", "log_det": "log_det", "ema": "ema_covariance",
+            }.get(self.objective, "")  # fmt: skip
             if name and not getattr(self, name):
                 risk = (
                     f"{name}=0 leaves no term against collapse in model.objective={self.objective}; "
                     f"set model.{name} above 0"
                 )
-        return f"model.{risk}, or expect latents that shrink to a point and refused edges" if risk else ""
+            if self.objective == "ema":  # batch normalization prevents a point, and nothing else
+                outcome = "latents that encode one object alone"
+        return f"model.{risk}, or expect {outcome}" if risk else ""
 
     def dim_of(self, kind: str) -> int:
         """Return the dimensions of an anchor of an agent of this kind; a custom world model has `dim`."""

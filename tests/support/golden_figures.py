@@ -37,6 +37,7 @@ KINDS = {
     "vicreg": ("jepa", replace(MODEL, objective="vicreg")),
     "sigreg": ("jepa", replace(MODEL, objective="sigreg")),
     "log_det": ("jepa", replace(MODEL, objective="log_det")),
+    "ema": ("jepa", replace(MODEL, objective="ema")),
     "seq_jepa": ("seq_jepa", MODEL),
     "seq_jepa_in_time": (
         "seq_jepa",
