@@ -43,23 +43,27 @@ def whitened_prediction_loss(context: Tensor, target: Tensor, ridge: float = 1e-
         ridge: Added to the covariance, relative to its mean eigenvalue; raised to D (D + 1) / 16n.
 
     Returns:
-        Scalar: about D for noise, near 0 where all dimensions are predictable and n is much larger than D;
-        NaN when the latents are not finite.
+        Scalar: about D for noise, near 0 where all is predictable, NaN when the latents are not finite.
     """
     dim, shape = context.shape[-1], context.shape if context.ndim == 3 and len(context) > 1 else (-1, 1)
     context, target = context.reshape(-1, dim), target.reshape(-1, dim)
     mean = (context.mean(0) + target.mean(0)) / 2
     rows = torch.stack([context, target]) - mean  # [2, n, D]
     covariance, lagged = lagged_covariances(*rows)
-    eye = torch.eye(dim, dtype=rows.dtype, device=rows.device)
-    ridge = max(ridge, RIDGE_OF_NOISE * dim * (dim + 1) / (2 * len(context)))
-    padded = covariance + (ridge * covariance.diagonal().mean() + 1e-8) * eye
-    factor, failed = torch.linalg.cholesky_ex(padded)  # cholesky would raise for latents that are not finite
+    factor, failed = _cholesky(covariance, max(ridge, RIDGE_OF_NOISE * dim * (dim + 1) / (2 * len(context))))
     half = torch.linalg.solve_triangular(factor, lagged, upper=False)
     predictor = torch.linalg.solve_triangular(factor, half.mT, upper=False)  # C
     now, later = torch.linalg.solve_triangular(factor, rows.mT, upper=False).mT.reshape(2, *shape[:2], dim)
     score = predictor.square().sum() - _score_bias(now, later, predictor)
     return torch.where(failed == 0, dim - score, torch.nan)
+
+
+def _cholesky(covariance: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Return L with ``L L^T = S + ridge``, [D, D], and a flag that is not 0 where it does not exist."""
+    eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    padded = covariance + (ridge * covariance.diagonal().mean() + 1e-8) * eye
+    factor, failed = torch.linalg.cholesky_ex(padded)  # cholesky would raise for latents that are not finite
+    return factor, failed
 
 
 def _score_bias(now: Tensor, later: Tensor, predictor: Tensor) -> Tensor:
