@@ -98,7 +98,7 @@ class FrameEncoder(nn.Module):
         self.dim = config.dim
         self.precision = config.precision
         self.normalize = Normalize(frame_size)
-        self.net = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
+        self.net = ConvEncoder(frame_size, config.dim, config.width, config.hidden, config.batch_norm)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def calibrate(self, frames: Tensor) -> None:

@@ -45,6 +45,7 @@ class EncoderConfig:
     width: Count = 32  # channels of the first convolution
     hidden: Count = 256  # units between the convolutions and the latent
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+    batch_norm: bool = False  # on: each dimension has mean 0 and variance 1 over a batch, as after a ResNet
 
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""
@@ -53,17 +54,21 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class SeqModelConfig:
-    """seq-JEPA; the paper's sizes are latents of 512, actions of 128 and a predictor of 1024."""
+    """seq-JEPA; the paper's sizes are latents of 512, actions of 128 and a predictor of 1024.
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    The covariance term and the temporal term are no part of the paper.
+    """
+
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(batch_norm=True))
     action_dim: Count = 16  # dimensions of an embedded action; a quarter of the latent, as in the paper
     layers: Count = 3  # of the aggregator
     heads: Count = 4  # of each layer; must divide the dimensions of a token
     mlp_ratio: Count = 4  # hidden units of a layer's MLP, in widths of a token
     predictor_hidden: Count = 128  # hidden units of the predictor
-    momentum: Share = 0.996  # share of itself that the target network keeps at an update
+    momentum: Share = 0.97  # share of itself that the target network keeps at an update; 0.996 in the paper
     action_conditioning: bool = True  # off: tokens are latents alone, and actions are ignored
-    temporal_weight: Weight = 0.0  # weight of predicting the read-out at the next tick; 0: no read-out
+    covariance: Weight = 0.02  # weight of VICReg's covariance term on the latents of the context views
+    temporal_weight: Weight = 1.0  # weight of predicting the read-out at the next tick; 0: no read-out
     readout_dim: Count = 16  # dimensions of that read-out; a batch must hold several pairs for each
     ridge: Positive = 1e-3  # added to the read-out's covariance, relative to its mean eigenvalue
 

@@ -43,6 +43,7 @@ REFUSED = [
     (SeqModelConfig, "momentum", 1.5),
     (SeqModelConfig, "momentum", math.nan),
     (SeqModelConfig, "temporal_weight", -1.0),
+    (SeqModelConfig, "covariance", -0.1),
     (SeqModelConfig, "ridge", 0.0),
     (SeqJepaConfig, "views", 1),
     (PJepaModelConfig, "head_hidden", 0),
