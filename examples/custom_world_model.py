@@ -29,7 +29,7 @@ class MlpWorldModel(WorldModel):
 
     def loss(self, frames, generator):  # [N, T, H, W, C]: N segments of T consecutive ticks
         z = self.encode(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        loss = whitened_prediction_loss(z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1))
+        loss = whitened_prediction_loss(z[:, :-1], z[:, 1:])
         return loss, {"prediction": loss.item()}
 
     def predict(self, latent):

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.models import losses
 from agents.models.jepa import LinearPredictor
 from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.seq_jepa import SeqJepa
@@ -38,13 +37,9 @@ class SeqJepaAgent(ConditionedWorldModel):
         self, frames: Tensor, generator: torch.Generator, sensor_data: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return the loss of views at consecutive ticks, uint8 [N, T, M, H, W, C], and its terms."""
-        loss, readout = self.seq.predict_view(frames, self._view_actions(sensor_data))
-        terms = {"prediction": loss.item()}
-        context, target = readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1)
-        self.predictor.update(context.detach(), target.detach())
-        if self.config.temporal_weight:
-            temporal = losses.whitened_prediction_loss(context, target, self.config.ridge)
-            loss, terms["temporal"] = loss + self.config.temporal_weight * temporal, temporal.item()
+        loss, terms, readout = self.seq.loss_and_readout(frames, self._view_actions(sensor_data))
+        readout = readout.detach()
+        self.predictor.update(readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1))
         return loss, terms
 
     def encode(self, frames: Tensor, sensor_data: SensorData = NO_SENSOR_DATA) -> Tensor:

@@ -54,7 +54,9 @@ class ConvEncoder(nn.Sequential):
     The first stride is 4: a CPU spends most of a small convolutional network in its first layer.
     """
 
-    def __init__(self, frame_size: int, dim: int, width: int = 32, hidden: int = 256) -> None:
+    def __init__(
+        self, frame_size: int, dim: int, width: int = 32, hidden: int = 256, batch_norm: bool = False
+    ) -> None:
         """Build it for square frames whose side is a multiple of 16.
 
         Args:
@@ -62,6 +64,8 @@ class ConvEncoder(nn.Sequential):
             dim: Dimensions of a latent.
             width: Channels of the first convolution.
             hidden: Units between the convolutions and the latent.
+            batch_norm: End in a batch normalization without parameters: each dimension of the latent has
+                mean 0 and variance 1 over the batch.
         """
         side = frame_size // 16
         super().__init__(
@@ -77,6 +81,8 @@ class ConvEncoder(nn.Sequential):
             nn.GELU(),
             nn.Linear(hidden, dim),
         )
+        if batch_norm:
+            self.append(nn.BatchNorm1d(dim, affine=False))
 
 
 class FrameEncoder(nn.Module):
@@ -92,7 +98,7 @@ class FrameEncoder(nn.Module):
         self.dim = config.dim
         self.precision = config.precision
         self.normalize = Normalize(frame_size)
-        self.net = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
+        self.net = ConvEncoder(frame_size, config.dim, config.width, config.hidden, config.batch_norm)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def calibrate(self, frames: Tensor) -> None:

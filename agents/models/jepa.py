@@ -6,12 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from agents.models import losses
+from agents.models.ema import frozen_copy, update_ema
 from agents.models.encoder import ConvEncoder, Normalize
 from agents.models.precision import mixed_precision
 from agents.models.settings import ModelConfig
 from agents.models.world_model import WorldModel
 from alignment.fit import solve_ridge
 
+# Objectives with a linear predictor: the whitened loss implies it, and with an MLP fewer objects are encoded
+# by ema. Why: Tang et al., arXiv:2212.03319.
+LINEAR = ("whitened", "ema")
 VICREG_PREDICTION = 25.0  # lambda of VICReg (arXiv:2105.04906); model.prediction counts in multiples of it
 
 
@@ -63,8 +67,15 @@ class LinearPredictor(nn.Module):
 class Jepa(WorldModel):
     """The plain JEPA: an encoder, a predictor and a regularizer that prevents collapse.
 
-    Every frame of a segment is the context of the next one and the target of the one before. There is no
-    target network and no stop-gradient: the objective alone prevents collapse.
+    Every frame of a segment is the context of the next one and the target of the one before. Both are
+    latents of one encoder, gradients flow through both, and the regularizer alone prevents collapse; but with
+    the objective ema, targets come from an exponential moving average of the encoder and take no gradient
+    (BYOL, arXiv:2006.07733; I-JEPA, arXiv:2301.08243). That alone does not prevent collapse here, nor does a
+    batch normalization of the latents, with which all dimensions soon encode one object; a small covariance
+    term does. `encode` returns latents of the encoder, not of its average, as `predict` takes them.
+
+    Attributes:
+        target: The average of the encoder; None for the other objectives.
     """
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
@@ -73,9 +84,13 @@ class Jepa(WorldModel):
         self.config = config
         self.dim = config.dim
         self.normalize = Normalize(frame_size)
-        self.encoder: nn.Module = ConvEncoder(frame_size, config.dim, config.width, config.hidden)
-        closed_form = config.objective == "whitened"
-        self.predictor = LinearPredictor(config.dim) if closed_form else ResidualPredictor(config.dim)
+        averaged = config.objective == "ema"
+        self.encoder: nn.Module = ConvEncoder(
+            frame_size, config.dim, config.width, config.hidden, batch_norm=averaged
+        )
+        self.target = frozen_copy(self.encoder) if averaged else None
+        linear = config.objective in LINEAR
+        self.predictor = LinearPredictor(config.dim) if linear else ResidualPredictor(config.dim)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def calibrate(self, frames: Tensor) -> None:
@@ -84,9 +99,7 @@ class Jepa(WorldModel):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""
-        device = self.normalize.mean.device
-        with mixed_precision(device, self.config.precision) as dtype:
-            return self.encoder(self.normalize(frames.to(device), dtype)).float()
+        return self._latents(self.encoder, frames)
 
     def predict(self, latent: Tensor) -> Tensor:
         """Return the latent expected at the next tick, [N, D] -> [N, D]."""
@@ -96,10 +109,12 @@ class Jepa(WorldModel):
         """Return the objective on segments, uint8 [N, T, H, W, C], and its terms."""
         segments, ticks = frames.shape[:2]
         latent = self.encode(frames.flatten(0, 1)).unflatten(0, (segments, ticks))  # [N, T, D]
-        context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
+        later = latent[:, 1:] if self.target is None else self._encode_targets(frames[:, 1:])
+        context, target = latent[:, :-1].flatten(0, 1), later.flatten(0, 1)
         if isinstance(self.predictor, LinearPredictor):
             self.predictor.update(context.detach(), target.detach())
-            prediction = losses.whitened_prediction_loss(context, target, self.config.ridge)
+        if self.config.objective == "whitened":
+            prediction = losses.whitened_prediction_loss(latent[:, :-1], latent[:, 1:], self.config.ridge)
             return self.config.prediction * prediction, {"prediction": prediction.item()}
         prediction = losses.prediction_loss(self.predictor(context), target)
         regularizer = self._regularizer(latent.flatten(0, 1), generator)
@@ -107,11 +122,29 @@ class Jepa(WorldModel):
         loss = self.config.prediction * scale * prediction + regularizer
         return loss, {"prediction": prediction.item(), "regularizer": regularizer.item()}
 
+    def after_step(self) -> None:
+        """Move the target network, if there is one."""
+        if self.target is not None:
+            update_ema(self.target, self.encoder, self.config.ema_momentum)
+
+    @torch.no_grad()
+    def _encode_targets(self, frames: Tensor) -> Tensor:
+        """Return latents by the average of the encoder, uint8 [N, T, H, W, C] -> float32 [N, T, D]."""
+        assert self.target is not None
+        return self._latents(self.target, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+
+    def _latents(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+        device = self.normalize.mean.device
+        with mixed_precision(device, self.config.precision) as dtype:
+            return encoder(self.normalize(frames.to(device), dtype)).float()
+
     def _regularizer(self, latent: Tensor, generator: torch.Generator) -> Tensor:
         config = self.config
         if config.objective == "vicreg":
             variance = config.variance * losses.variance_loss(latent)
             return variance + config.covariance * losses.covariance_loss(latent)
+        if config.objective == "ema":
+            return config.ema_covariance * losses.covariance_loss(latent)
         if config.objective == "log_det":
             return config.log_det * losses.log_det_loss(latent)
         if config.objective == "sigreg":

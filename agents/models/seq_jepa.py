@@ -102,8 +102,10 @@ class SeqJepa(nn.Module):
     ) -> tuple[Tensor, Mapping[str, float]]:
         """Return ``1 - cos(predicted, target latent of the last view)``, and the loss's terms by name.
 
-        With a temporal weight, the aggregates of consecutive ticks are read out linearly, and the variance of
-        the next readout that its best linear predictor misses is added (`losses.whitened_prediction_loss`).
+        With a covariance weight, VICReg's covariance term (arXiv:2105.04906, eq. 4) on the latents of the
+        views before the last is added. With a temporal weight, the aggregates of consecutive ticks are read
+        out linearly, and the variance of the next readout that its best linear predictor misses is added
+        (`losses.whitened_prediction_loss`).
 
         Args:
             views: uint8 [N, M, H, W, C], M >= 2; or [N, T, M, H, W, C], views at T consecutive ticks.
@@ -113,42 +115,48 @@ class SeqJepa(nn.Module):
         Raises:
             ValueError: The shapes do not match, or a temporal weight is given a single tick.
         """
+        loss, terms, _ = self.loss_and_readout(views, actions)
+        return loss, terms
+
+    def loss_and_readout(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Mapping[str, float], Tensor]:
+        """Return the loss and its terms, and the readout of all views but the last, [N, dim] or [N, T, dim].
+
+        Args:
+            views: As for `loss`.
+            actions: As for `loss`.
+
+        Raises:
+            ValueError: As for `loss`.
+        """
         ticks = views.shape[1] if views.ndim == 6 else 1
         if self.config.temporal_weight and ticks < 2:
             raise ValueError(
                 "seq_jepa.temporal_weight is above 0, which needs views [N, T, M, H, W, C] "
                 f"of at least two ticks, got {tuple(views.shape)}"
             )
-        loss, readout = self.predict_view(views, actions)
+        loss, latents, readout = self._predict_view(views, actions)
         terms = {"prediction": loss.item()}
+        if self.config.covariance:
+            covariance = losses.covariance_loss(latents.flatten(0, -2))
+            loss, terms["covariance"] = loss + self.config.covariance * covariance, covariance.item()
         if self.config.temporal_weight:
-            context, target = readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1)
-            temporal = losses.whitened_prediction_loss(context, target, self.config.ridge)
+            temporal = losses.whitened_prediction_loss(readout[:, :-1], readout[:, 1:], self.config.ridge)
             loss, terms["temporal"] = loss + self.config.temporal_weight * temporal, temporal.item()
-        return loss, terms
+        return loss, terms, readout
 
-    def predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of predicting the last view, and the readout of those before it.
-
-        Args:
-            views: As for `loss`.
-            actions: As for `loss`.
-
-        Returns:
-            Scalar; and [N, dim] or [N, T, dim].
-
-        Raises:
-            ValueError: The shapes do not match.
-        """
+    def _predict_view(self, views: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss of predicting the last view, and latents and readout of those before it."""
         self._check(views, actions, least=2)
         leading = views.shape[:-4]
         views, actions = views.flatten(0, -5), actions.flatten(0, -3)
         embedded = self._embed_actions(actions)
-        aggregate = self._aggregate(self.encode_views(views[:, :-1]), embedded[:, :-1])  # [N T, D_agg]
+        latents = self.encode_views(views[:, :-1])  # [N T, M - 1, D]
+        aggregate = self._aggregate(latents, embedded[:, :-1])  # [N T, D_agg]
         with torch.no_grad():
             target = self.target(views[:, -1])  # [N T, D]
         predicted = self.predictor(torch.cat([aggregate, embedded[:, -1]], dim=1))
-        return losses.cosine_loss(predicted, target), self.readout(aggregate).unflatten(0, leading)
+        prediction = losses.cosine_loss(predicted, target)
+        return prediction, latents, self.readout(aggregate).unflatten(0, leading)
 
     def update_ema(self, momentum: float | None = None) -> None:
         """Move the target network towards the encoder; call it after each optimizer step.

@@ -13,7 +13,7 @@ from agents.common.fields import Count, Positive, Share, Weight, check_fields, o
 if TYPE_CHECKING:
     from env.sensors import SensorSpec
 
-OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det")
+OBJECTIVES = ("whitened", "vicreg", "sigreg", "log_det", "ema")
 PRECISIONS = ("auto", "bf16", "fp32")
 BASELINES = ("simclr", "byol", "vicreg")
 AUXILIARY_TASKS = ("random", "reward", "positions")
@@ -45,6 +45,7 @@ class EncoderConfig:
     width: Count = 32  # channels of the first convolution
     hidden: Count = 256  # units between the convolutions and the latent
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
+    batch_norm: bool = False  # on: each dimension has mean 0 and variance 1 over a batch, as after a ResNet
 
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""
@@ -53,17 +54,21 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class SeqModelConfig:
-    """seq-JEPA; the paper's sizes are latents of 512, actions of 128 and a predictor of 1024."""
+    """seq-JEPA; the paper's sizes are latents of 512, actions of 128 and a predictor of 1024.
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    The covariance term and the temporal term are no part of the paper.
+    """
+
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(batch_norm=True))
     action_dim: Count = 16  # dimensions of an embedded action; a quarter of the latent, as in the paper
     layers: Count = 3  # of the aggregator
     heads: Count = 4  # of each layer; must divide the dimensions of a token
     mlp_ratio: Count = 4  # hidden units of a layer's MLP, in widths of a token
     predictor_hidden: Count = 128  # hidden units of the predictor
-    momentum: Share = 0.996  # share of itself that the target network keeps at an update
+    momentum: Share = 0.97  # share of itself that the target network keeps at an update; 0.996 in the paper
     action_conditioning: bool = True  # off: tokens are latents alone, and actions are ignored
-    temporal_weight: Weight = 0.0  # weight of predicting the read-out at the next tick; 0: no read-out
+    covariance: Weight = 0.02  # weight of VICReg's covariance term on the latents of the context views
+    temporal_weight: Weight = 1.0  # weight of predicting the read-out at the next tick; 0: no read-out
     readout_dim: Count = 16  # dimensions of that read-out; a batch must hold several pairs for each
     ridge: Positive = 1e-3  # added to the read-out's covariance, relative to its mean eigenvalue
 
@@ -172,16 +177,18 @@ class PJepaConfig(PJepaModelConfig):
 class ModelConfig:
     """Sizes and objective of one agent's world model: the plain JEPA's, and a group for each other kind."""
 
-    dim: Annotated[int, Meta(ge=1, le=1024)] = 16  # of the latent; 64 segments a step whiten 32 poorly
+    dim: Annotated[int, Meta(ge=1, le=1024)] = 16  # of the latent; may exceed the number of factors
     width: Count = 32  # channels of the first convolution
     hidden: Count = 256  # units between the convolutions and the latent
     objective: Annotated[str, one_of(*OBJECTIVES)] = "whitened"  # what prevents collapse
     prediction: Weight = 1.0  # weight of predicting the next latent; 1 is 25 in vicreg, as in its paper
-    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean eigenvalue
+    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean; >= dim^2 / 16 pairs
     variance: Weight = 25.0  # vicreg: weight of the variance term, which alone prevents collapse
     covariance: Weight = 25.0  # vicreg: weight of the covariance term; at 1 one object alone is encoded
     sigreg: Weight = 0.09  # sigreg: weight of the statistic
     log_det: Weight = 0.1  # log_det: weight of the barrier
+    ema_momentum: Share = 0.9  # ema: share of itself that the target encoder keeps at an update
+    ema_covariance: Weight = 0.1  # ema: weight of the covariance term; at 0 one object alone is encoded
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
     seq_jepa: SeqJepaConfig = field(default_factory=SeqJepaConfig)
     p_jepa: PJepaConfig = field(default_factory=PJepaConfig)
@@ -189,8 +196,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""
         check_fields(self)
-        weights = {"vicreg": (self.variance, self.covariance), "sigreg": (self.sigreg,),
-                   "log_det": (self.log_det,)}.get(self.objective, ())  # fmt: skip
+        weights = {
+            "vicreg": (self.variance, self.covariance), "sigreg": (self.sigreg,), "log_det": (self.log_det,),
+            "ema": (self.ema_covariance,),
+        }.get(self.objective, ())  # fmt: skip
         if not any((self.prediction, *weights)):
             raise ConfigError(
                 f"then model.objective={self.objective} has no term to train on", "prediction",
@@ -203,17 +212,21 @@ class ModelConfig:
         A sentence that names the setting and the remedy. Such an agent may be trained, as experiments on
         collapse do. Of a custom world model nothing is known: "".
         """
-        risk = ""
+        risk, outcome = "", "latents that shrink to a point and refused edges"
         if kind == "p_jepa":
             risk = self.p_jepa.collapse_risk()
         elif kind == "jepa" and self.prediction:
-            name = {"vicreg": "variance", "sigreg": "sigreg", "log_det": "log_det"}.get(self.objective, "")
+            name = {
+                "vicreg": "variance", "sigreg": "sigreg", "log_det": "log_det", "ema": "ema_covariance",
+            }.get(self.objective, "")  # fmt: skip
             if name and not getattr(self, name):
                 risk = (
                     f"{name}=0 leaves no term against collapse in model.objective={self.objective}; "
                     f"set model.{name} above 0"
                 )
-        return f"model.{risk}, or expect latents that shrink to a point and refused edges" if risk else ""
+            if self.objective == "ema":  # batch normalization prevents a point, and nothing else
+                outcome = "latents that encode one object alone"
+        return f"model.{risk}, or expect {outcome}" if risk else ""
 
     def dim_of(self, kind: str) -> int:
         """Return the dimensions of an anchor of an agent of this kind; a custom world model has `dim`."""

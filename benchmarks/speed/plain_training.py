@@ -95,8 +95,7 @@ class PlainTrainer:
     def forward(self, batch: Tensor) -> Tensor:
         """Return the loss of segments, [N, T, C, H, W]."""
         latent = self.model(batch.flatten(0, 1)).unflatten(0, batch.shape[:2])  # [N, T, D]
-        context, target = latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1)
-        return whitened_prediction_loss(context, target, self.config.ridge)
+        return whitened_prediction_loss(latent[:, :-1], latent[:, 1:], self.config.ridge)
 
     def backward(self, loss: Tensor) -> None:
         """Compute the gradients."""

@@ -36,8 +36,8 @@ def last_layers(agent):
         norm, readout = model.seq.aggregator[-1].norm2, model.seq.readout
         return norm, readout if isinstance(readout, nn.Linear) else norm
     layers = {"jepa": lambda: model.encoder, "p_jepa": lambda: model.model.encoder.net}
-    last = layers.get(agent.spec.kind, lambda: model.net)()[-1]
-    return last, last
+    found = layers.get(agent.spec.kind, lambda: model.net)()
+    return next(layer for layer in reversed(found) if isinstance(layer, nn.Linear)), found[-1]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -56,9 +56,12 @@ def trained(request, tmp_path_factory):
 def test_latents_of_any_scale_are_not_called_collapsed(trained, scale):
     agent, weights = trained
     agent.model.load_state_dict(weights)
+    layer = last_layers(agent)[1]
     with torch.no_grad():
-        for weight in last_layers(agent)[1].parameters():
+        for weight in layer.parameters():
             weight.mul_(scale)
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.running_var.div_(scale**2)
 
     assert agent.explain_collapse(core_dim=1) == ""
 

@@ -27,7 +27,15 @@ MODEL = ModelConfig(
     width=8,
     hidden=32,
     precision="fp32",
-    seq_jepa=SeqJepaConfig(encoder=ENCODER, action_dim=4, heads=2, views=3, predictor_hidden=32),
+    seq_jepa=SeqJepaConfig(
+        encoder=ENCODER,
+        action_dim=4,
+        heads=2,
+        views=3,
+        predictor_hidden=32,
+        covariance=0.0,
+        temporal_weight=0.0,
+    ),
     p_jepa=PJepaConfig(
         encoder=ENCODER, transition_hidden=32, head_hidden=32, controlled_objects=1, random_target_dim=16
     ),
@@ -37,10 +45,20 @@ KINDS = {
     "vicreg": ("jepa", replace(MODEL, objective="vicreg")),
     "sigreg": ("jepa", replace(MODEL, objective="sigreg")),
     "log_det": ("jepa", replace(MODEL, objective="log_det")),
+    "ema": ("jepa", replace(MODEL, objective="ema")),
     "seq_jepa": ("seq_jepa", MODEL),
     "seq_jepa_in_time": (
         "seq_jepa",
-        replace(MODEL, seq_jepa=replace(MODEL.seq_jepa, temporal_weight=1.0, readout_dim=6)),
+        replace(
+            MODEL,
+            seq_jepa=replace(
+                MODEL.seq_jepa,
+                encoder=replace(ENCODER, batch_norm=True),
+                covariance=0.02,
+                temporal_weight=1.0,
+                readout_dim=6,
+            ),
+        ),
     ),
     "p_jepa": ("p_jepa", MODEL),
     "p_jepa_positions": ("p_jepa", replace(MODEL, p_jepa=replace(MODEL.p_jepa, task="positions"))),

@@ -11,13 +11,12 @@ from social_jepa.experiments.heterogeneous.edges import Edge, Pair, negotiate_ed
 from social_jepa.experiments.heterogeneous.settings import SIZE_VARIANTS, TRAINED_JEPAS, VARIANTS, Settings
 
 PILOT_NOTE = (
-    "Pilot, seed 100 alone, each agent once; no setting was searched. double-dim whitens 32 dimensions on "
-    "the 192 pairs of a step: 25 of its 512 held-out anchors exceed 8 standard deviations in some dimension "
-    "(13 of seq-jepa's, none of the others'), so that maps and probes of all its dimensions are worse than "
-    "those of its core. In the scene of isometry, seed 100, R2 of the state from such an agent is 0.82, and "
-    "0.95 with 128 segments a step in place of 64. vicreg found no gap in its spectrum there, so that its "
-    "whole space counted as core. seq-jepa has the settings of the product: nothing in its loss predicts the "
-    "next tick."
+    "Pilot, seed 100 alone, each agent once; no setting was searched. It ran before the whitened loss was "
+    "corrected for the batch that it is fitted on, and before seq-jepa predicted the next tick. double-dim "
+    "whitened 32 dimensions on the 192 pairs of a step: 25 of its 512 held-out anchors exceeded 8 standard "
+    "deviations in some dimension (13 of seq-jepa's, none of the others'). In the scene of isometry, seed "
+    "100, R2 of the state from such an agent was 0.82, and 0.95 with 128 segments a step in place of 64. "
+    "vicreg found no gap in its spectrum there, so that its whole space counted as core."
 )
 TWINS = [("jepa", "jepa-twin"), ("jepa-twin", "jepa")]
 

@@ -2,17 +2,14 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TypeVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents.common.streams import seeded
 from agents.models.baselines import PairBaseline
-from agents.models.encoder import ConvEncoder
-from agents.models.losses import covariance_loss
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import BASELINES, BaselineConfig, EncoderConfig, SeqModelConfig
 from env.objects.dataset import ObjectViews
@@ -31,45 +28,38 @@ CALIBRATION_VIEWS = 1024  # that the mean frame and the spread are computed from
 
 Model = SeqJepa | PairBaseline
 Batch = tuple[Tensor, Tensor]  # two views of each object, or sequences and their actions
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
-def build_model(condition: str, settings: Settings, seed: tuple[int, ...]) -> Model:
+def build_model(condition: str, settings: Settings, seed: tuple[int, ...], covariance: float = 0.0) -> Model:
     """Return the untrained model of a method; equal seeds give all methods equal encoders.
+
+    All encoders end in a batch normalization. The paper's, a ResNet, has them throughout, and without any the
+    latents of seq-JEPA soon share one direction, which makes every cosine similarity large and stops
+    learning.
 
     Args:
         condition: seq-jepa-1, -2, -3, seq-jepa-3-no-actions, untrained (seq-JEPA), simclr, byol or vicreg.
         settings: Sizes of the networks.
         seed: Seed of the initial weights.
+        covariance: Weight of VICReg's covariance term in seq-JEPA.
     """
-    encoder = EncoderConfig(dim=settings.dim, width=settings.width, hidden=settings.hidden, precision="fp32")
+    encoder = EncoderConfig(settings.dim, settings.width, settings.hidden, "fp32", batch_norm=True)
     if condition in BASELINES:
         config = BaselineConfig(encoder=encoder, hidden=4 * settings.dim, projection=settings.dim)
-        model = seeded(seed, lambda: PairBaseline(condition, config, settings.frame_size))
-        return add_batch_norm(model)
+        return seeded(seed, lambda: PairBaseline(condition, config, settings.frame_size))
     seq_config = SeqModelConfig(
         encoder=encoder, action_dim=settings.dim // 4, predictor_hidden=4 * settings.dim,
-        action_conditioning=condition != NO_ACTIONS,
+        action_conditioning=condition != NO_ACTIONS, temporal_weight=0.0,
+        covariance=covariance,
     )  # fmt: skip
-    return add_batch_norm(seeded(seed, lambda: SeqJepa(seq_config, settings.frame_size, 4)))
+    return seeded(seed, lambda: SeqJepa(seq_config, settings.frame_size, 4))
 
 
-def add_batch_norm(model: AnyModule) -> AnyModule:
-    """Append a batch normalization without parameters to the encoders of a model.
-
-    The encoder of the paper, a ResNet, has batch normalization throughout; this encoder has none, and without
-    it the latents of seq-JEPA soon share one direction, which makes every cosine similarity large and stops
-    learning.
-    """
-    for network in model.modules():
-        if isinstance(network, ConvEncoder):
-            network.append(nn.BatchNorm1d(int(cast(nn.Linear, network[-1]).out_features), affine=False))
-    return model
-
-
-def build_calibrated(condition: str, pool: ObjectViews, settings: Settings, seed: int) -> Model:
+def build_calibrated(
+    condition: str, pool: ObjectViews, settings: Settings, seed: int, covariance: float = 0.0
+) -> Model:
     """Return the untrained model of a method, with the mean frame and the spread of the pool."""
-    model = build_model(condition, settings, (seed, InvarianceStream.WEIGHTS)).eval()
+    model = build_model(condition, settings, (seed, InvarianceStream.WEIGHTS), covariance).eval()
     flat = pool.frames.reshape(-1, *pool.frames.shape[2:])
     model.calibrate(torch.from_numpy(flat[:: max(1, len(flat) // CALIBRATION_VIEWS)]))
     return model
@@ -84,32 +74,11 @@ def sample_batch(condition: str, pool: ObjectViews, settings: Settings, rng: np.
     return (tensor[:, 0], tensor[:, 1]) if condition in BASELINES else (tensor, torch.from_numpy(actions))
 
 
-def step_loss(model: Model, batch: Batch, covariance: float) -> tuple[Tensor, Mapping[str, float]]:
-    """Return the loss of a batch and its named terms, for seq-JEPA with the covariance term if weighted.
-
-    The term is VICReg's (arXiv:2105.04906, eq. 4), on the latents of the context views.
-
-    Args:
-        model: In training mode.
-        batch: As sample_batch returns it.
-        covariance: Weight of the term.
-    """
-    generator = torch.Generator()  # no loss here draws from it
-    if not (covariance and isinstance(model, SeqJepa)):
-        return model.loss(*batch, generator)
-    latents: list[Tensor] = []
-    hook = model.encoder.register_forward_hook(lambda _module, _inputs, output: latents.append(output))
-    loss, terms = model.loss(*batch, generator)
-    hook.remove()
-    term = covariance_loss(latents[0].flatten(0, -2))
-    return loss + covariance * term, {**terms, "covariance": term.item()}
-
-
-def step_flops(model: Model, batch: Batch, covariance: float = 0.0) -> float:
+def step_flops(model: Model, batch: Batch) -> float:
     """Return the FLOPs of one step, counted on a copy, so that the model's statistics do not change."""
     trial = copy.deepcopy(model).train()
     with FlopCounterMode(display=False) as counter:
-        step_loss(trial, batch, covariance)[0].backward()
+        trial.loss(*batch, torch.Generator())[0].backward()  # no loss here draws from it
     return float(counter.get_total_flops())
 
 
@@ -121,13 +90,13 @@ def train(
     Returns:
         (the model, its loss terms by step, counted training FLOPs, number of steps).
     """
-    model = build_calibrated(condition, pool, settings, seed)
+    model = build_calibrated(condition, pool, settings, seed, method.covariance)
     first = sample_batch(condition, pool, settings, InvarianceStream.BATCHES.rng(seed, 0))
-    cost = step_flops(model, first, method.covariance)
+    cost = step_flops(model, first)
     steps = max(2, round(1e12 * settings.teraflops / cost))
 
     def batch_loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
-        return step_loss(model, sample_batch(condition, pool, settings, rng), method.covariance)
+        return model.loss(*sample_batch(condition, pool, settings, rng), torch.Generator())
 
     curves, flops = fit_model(
         model, batch_loss, steps, method.learning_rate, (seed, InvarianceStream.BATCHES), log,

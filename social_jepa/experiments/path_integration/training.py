@@ -13,10 +13,8 @@ from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.experiment import Log
 from social_jepa.experiments.invariance_equivariance.training import (
     CALIBRATION_VIEWS,
-    add_batch_norm,
     ema_updater,
     step_flops,
-    step_loss,
 )
 from social_jepa.experiments.path_integration.data import ViewSequences
 from social_jepa.experiments.path_integration.settings import PathStream, Settings
@@ -24,11 +22,14 @@ from social_jepa.experiments.path_integration.settings import PathStream, Settin
 
 def build_model(training: ViewSequences, settings: Settings, seed: int) -> SeqJepa:
     """Return the untrained model, with the mean frame and the spread of the training views."""
-    encoder = EncoderConfig(settings.dim, settings.width, settings.hidden, precision="fp32")
-    config = SeqModelConfig(encoder=encoder, action_dim=settings.dim, predictor_hidden=4 * settings.dim)
+    encoder = EncoderConfig(settings.dim, settings.width, settings.hidden, "fp32", batch_norm=True)
+    config = SeqModelConfig(
+        encoder=encoder, action_dim=settings.dim, predictor_hidden=4 * settings.dim,
+        covariance=settings.covariance, temporal_weight=0.0,
+    )  # fmt: skip
     action_dim = training.actions.shape[2]
     model = seeded((seed, PathStream.WEIGHTS), lambda: SeqJepa(config, settings.frame_size, action_dim))
-    model = add_batch_norm(model).eval()
+    model.eval()
     flat = training.frames.reshape(-1, *training.frames.shape[2:])
     model.calibrate(torch.from_numpy(flat[:: max(1, len(flat) // CALIBRATION_VIEWS)]))
     return model
@@ -39,7 +40,7 @@ def train(training: ViewSequences, settings: Settings, seed: int, log: Log) -> t
     model = build_model(training, settings, seed)
     rng = PathStream.BATCHES.rng(seed)
     flops = {
-        length: step_flops(model, _sample_batch(training, settings, length, rng), settings.covariance)
+        length: step_flops(model, _sample_batch(training, settings, length, rng))
         for length in range(1, settings.max_actions + 2)
     }
     total = 0.0
@@ -48,7 +49,7 @@ def train(training: ViewSequences, settings: Settings, seed: int, log: Log) -> t
         nonlocal total
         length = int(rng.integers(1, max(flops) + 1))
         total += flops[length]
-        return step_loss(model, _sample_batch(training, settings, length, rng), settings.covariance)
+        return model.loss(*_sample_batch(training, settings, length, rng), torch.Generator())
 
     fit_model(
         model, batch_loss, settings.steps, settings.learning_rate, (seed, PathStream.BATCHES), log,

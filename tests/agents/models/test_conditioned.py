@@ -16,8 +16,9 @@ from tests.support.swarm import tiny_spec
 
 SMALL = EncoderConfig(dim=8, width=4, hidden=16, precision="fp32")
 SEQ = SeqJepaConfig(
-    encoder=SMALL, action_dim=4, layers=1, heads=2, predictor_hidden=16, readout_dim=4, views=3
-)
+    encoder=replace(SMALL, batch_norm=True), action_dim=4, layers=1, heads=2, predictor_hidden=16,
+    readout_dim=4, views=3,
+)  # fmt: skip
 AUXILIARY = PJepaConfig(
     encoder=SMALL, transition_hidden=16, head_hidden=16, controlled_objects=1, random_target_dim=8
 )

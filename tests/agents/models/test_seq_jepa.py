@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from agents.models.ema import frozen_copy, update_ema
-from agents.models.losses import whitened_prediction_loss
+from agents.models.losses import covariance_loss, whitened_prediction_loss
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import EncoderConfig, SeqModelConfig
 
 CONFIG = SeqModelConfig(
-    EncoderConfig(8, 4, 16, "fp32"), action_dim=4, heads=2, layers=2, predictor_hidden=16, readout_dim=3
-)
+    EncoderConfig(8, 4, 16, "fp32"), action_dim=4, heads=2, layers=2, predictor_hidden=16, readout_dim=3,
+    covariance=0.0, temporal_weight=0.0,
+)  # fmt: skip
 ACTION = 2
 every_conditioning = pytest.mark.parametrize("conditioned", [True, False])
 
@@ -157,7 +158,7 @@ def test_the_target_network_follows_the_encoder_with_the_configured_momentum():
         for weight in found.encoder.parameters():
             weight.normal_(generator=generator())
     expected = frozen_copy(found.target)
-    update_ema(expected, found.encoder, 0.996)
+    update_ema(expected, found.encoder, CONFIG.momentum)
     found.update_ema()
     assert all(map(torch.equal, found.target.parameters(), expected.parameters()))
     found.update_ema(0.0)
@@ -170,10 +171,28 @@ def test_the_temporal_term_is_the_whitened_prediction_loss_of_the_readout():
     loss, terms = found.loss(views, actions, generator())
     flat = found.aggregate(views[:, :, :-1].flatten(0, 1), actions[:, :, :-1].flatten(0, 1))
     readout = found.readout(flat).unflatten(0, (20, 3))
-    expected = whitened_prediction_loss(readout[:, :-1].flatten(0, 1), readout[:, 1:].flatten(0, 1))
+    expected = whitened_prediction_loss(readout[:, :-1], readout[:, 1:])
 
     assert terms["temporal"] == pytest.approx(expected.item(), abs=1e-4)
     assert loss.item() == pytest.approx(terms["prediction"] + 0.5 * terms["temporal"], abs=1e-5)
+
+
+def test_the_covariance_term_is_that_of_the_latents_of_all_views_but_the_last():
+    found, (views, actions) = model(covariance=0.5).eval(), sequences()
+    loss, terms = found.loss(views, actions, generator())
+    expected = covariance_loss(found.encode_views(views[:, :-1]).flatten(0, 1))
+
+    assert terms["covariance"] == pytest.approx(expected.item(), rel=1e-4)
+    assert loss.item() == pytest.approx(terms["prediction"] + 0.5 * terms["covariance"], abs=1e-5)
+
+
+def test_with_batch_normalization_latents_of_views_have_unit_variance_over_a_batch():
+    found = model(encoder=replace(CONFIG.encoder, batch_norm=True)).train()
+    latents = found.encode_views(sequences()[0]).flatten(0, 1)
+
+    torch.testing.assert_close(latents.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(latents.var(0, correction=0), torch.ones(8), atol=0.1, rtol=0)
+    assert len(list(found.encoder.parameters())) == len(list(model().encoder.parameters()))
 
 
 def test_without_temporal_weight_ticks_are_independent_sequences():

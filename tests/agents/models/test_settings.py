@@ -32,6 +32,8 @@ REFUSED = [
     (ModelConfig, "covariance", math.inf),
     (ModelConfig, "sigreg", math.nan),
     (ModelConfig, "log_det", -0.1),
+    (ModelConfig, "ema_momentum", 1.1),
+    (ModelConfig, "ema_covariance", -0.1),
     (EncoderConfig, "dim", 0),
     (EncoderConfig, "width", -1),
     (EncoderConfig, "precision", "fp8"),
@@ -41,6 +43,7 @@ REFUSED = [
     (SeqModelConfig, "momentum", 1.5),
     (SeqModelConfig, "momentum", math.nan),
     (SeqModelConfig, "temporal_weight", -1.0),
+    (SeqModelConfig, "covariance", -0.1),
     (SeqModelConfig, "ridge", 0.0),
     (SeqJepaConfig, "views", 1),
     (PJepaModelConfig, "head_hidden", 0),
@@ -109,6 +112,10 @@ def test_a_token_holds_a_latent_and_where_conditioned_an_action():
         ("jepa", {"objective": "vicreg", "variance": 0.0, "covariance": 0.0}, ["model.variance=0"]),
         ("jepa", {"objective": "sigreg", "sigreg": 0.0}, ["model.sigreg=0", "set model.sigreg above 0"]),
         ("jepa", {"objective": "log_det", "log_det": 0.0}, ["model.log_det=0"]),
+        (
+            "jepa", {"objective": "ema", "ema_covariance": 0.0},
+            ["set model.ema_covariance above 0", "one object alone"],
+        ),
         ("p_jepa", {"p_jepa": PJepaConfig(auxiliary=False)}, ["model.p_jepa.auxiliary=false"]),
         ("p_jepa", {"p_jepa": PJepaConfig(detached=True)}, ["model.p_jepa.detached=true"]),
         ("p_jepa", {"p_jepa": PJepaConfig(head_weight=0.0)}, ["model.p_jepa.head_weight=0", "above 0"]),
@@ -135,6 +142,7 @@ def test_objectives_and_kinds_with_a_term_against_collapse_are_no_risk(objective
         {"objective": "vicreg", "variance": 0.0, "covariance": 0.0},
         {"objective": "sigreg", "sigreg": 0.0},
         {"objective": "log_det", "log_det": 0.0},
+        {"objective": "ema", "ema_covariance": 0.0},
     ],
 )
 def test_an_objective_without_any_term_is_refused(changes):

@@ -51,6 +51,7 @@ def trained(frames, objective, steps=60):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        found.after_step()
     return found.eval()
 
 
@@ -71,10 +72,13 @@ def test_every_parameter_gets_a_gradient(frames, objective):
     without = [
         name for name, weight in found.named_parameters() if weight.grad is None or not weight.grad.any()
     ]
-    # the whitened objective does not depend on the origin
-    expected = {"encoder.10.bias"} if objective == "whitened" else set()
+    # the whitened objective does not depend on the origin, which a batch normalization removes
+    expected = {"encoder.10.bias"} if objective in ("whitened", "ema") else set()
 
-    assert set(without) <= expected
+    assert {name for name in without if not name.startswith("target.")} <= expected
+    assert all(
+        f"target.{name}" in without for name, _ in (found.target or torch.nn.Module()).named_parameters()
+    )
     assert all(torch.isfinite(weight.grad).all() for weight in found.parameters() if weight.grad is not None)
 
 
@@ -109,6 +113,65 @@ def test_a_trained_predictor_exceeds_copying_on_held_out_ticks(frames, objective
 
     assert found.predict(now).shape == now.shape
     assert predicted_error < 0.95 * copied_error
+
+
+@every_objective
+def test_latents_of_a_trained_model_follow_the_object(frames, objective, tmp_path):
+    """A linear probe of the object's position, fitted on some ticks and scored on later ones."""
+    spec = tiny_spec(0, tmp_path)
+    position = Scene(spec.scene, 0).factors(np.arange(768))[:, :2]
+    found = trained(frames, objective)
+    with torch.no_grad():
+        latents = np.c_[found.encode(frames).numpy(), np.ones(768)]
+    probe = np.linalg.lstsq(latents[:512], position[:512])[0]
+    missed = np.square(latents[520:] @ probe - position[520:]).sum() / np.square(position[520:]).sum()
+
+    assert missed < 0.5
+
+
+def test_the_ema_loss_is_the_error_of_predicting_targets_of_the_average_plus_the_covariance_term(frames):
+    """Computed with numpy from the outputs of both encoders and the predictor."""
+    found = model(frames, "ema", ema_covariance=0.3)
+    with torch.no_grad():
+        for weight in found.target.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=generator()))
+    outputs = {}
+    for name in ("encoder", "target"):
+        network = getattr(found, name)
+        network.register_forward_hook(lambda _module, _inputs, out, name=name: outputs.update({name: out}))
+    loss, terms = found.loss(segments(frames), generator())
+    latent = outputs["encoder"].detach().numpy().reshape(16, 4, -1).astype(np.float64)
+    target = outputs["target"].numpy().reshape(16, 3, -1).astype(np.float64)
+    mean, weight = (
+        part.numpy().astype(np.float64) for part in (found.predictor.mean, found.predictor.weight)
+    )
+    prediction = np.square((latent[:, :-1] - mean) @ weight + mean - target).mean()
+    covariance = np.cov(latent.reshape(64, -1).T)
+    redundancy = (np.square(covariance).sum() - np.square(np.diag(covariance)).sum()) / found.dim
+
+    assert terms["prediction"] == pytest.approx(prediction, rel=1e-4)
+    assert loss.item() == pytest.approx(prediction + 0.3 * redundancy, rel=1e-4)
+
+
+def test_the_target_of_ema_starts_as_the_encoder_takes_no_gradient_and_follows_by_its_momentum(frames):
+    found = model(frames, "ema", ema_momentum=0.75)
+    pairs = list(zip(found.target.parameters(), found.encoder.parameters(), strict=True))
+    assert all(torch.equal(slow, fast) and not slow.requires_grad for slow, fast in pairs)
+    before = [slow.clone() for slow, _ in pairs]
+    with torch.no_grad():
+        for _, fast in pairs:
+            fast.add_(1.0)
+    found.after_step()
+
+    for old, (slow, _) in zip(before, pairs, strict=True):
+        torch.testing.assert_close(slow, old + 0.25)
+
+
+def test_latents_of_ema_have_unit_variance_over_a_batch_in_training(frames):
+    latent = model(frames, "ema").train().encode(frames[:256]).detach()
+
+    torch.testing.assert_close(latent.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(latent.var(0, correction=0), torch.ones(4), atol=0.05, rtol=0)
 
 
 def test_first_weights_follow_from_the_seed_alone_and_the_global_generator_is_restored(frames):
@@ -202,6 +265,7 @@ UNGUARDED = {
     "vicreg": {"variance": 0.0, "covariance": 0.0},
     "sigreg": {"sigreg": 0.0},
     "log_det": {"log_det": 0.0},
+    "ema": {"ema_covariance": 0.0},
 }
 
 

@@ -66,7 +66,14 @@ def stop_after(agent, steps):
 
 @pytest.mark.parametrize(
     ("objective", "new_ticks", "cut"),
-    [("whitened", 0, 3), ("whitened", 16, 1), ("vicreg", 0, 5), ("sigreg", 3, 3), ("log_det", 100, 2)],
+    [
+        ("whitened", 0, 3),
+        ("whitened", 16, 1),
+        ("vicreg", 0, 5),
+        ("sigreg", 3, 3),
+        ("log_det", 100, 2),
+        ("ema", 0, 3),
+    ],
 )
 def test_a_resumed_training_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, objective, new_ticks, cut):
     whole = Agent(short_spec(tmp_path / "whole", objective=objective, new_ticks_per_step=new_ticks))

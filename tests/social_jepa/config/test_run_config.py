@@ -196,7 +196,7 @@ def test_an_agents_pose_does_not_depend_on_the_number_of_agents():
             ["agents.kind=seq_jepa", "training.replay_ticks=24"],
             "agent-0 records 4 views .* choose 32 or more",
         ),
-        (["agents.kind=seq_jepa", "training.segments=16"], "cannot fill so many dimensions"),
+        (["agents.kind=seq_jepa", "training.segments=5"], "cannot fill so many dimensions"),
     ],
 )
 def test_a_kind_of_model_whose_requirements_are_not_met_is_refused_before_anything_starts(overrides, message):
