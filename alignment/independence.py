@@ -14,6 +14,7 @@ from torch import Tensor
 # Share of a coordinate's variance, on held-out rows, from which it is a function of others. Measured on
 # trained encoders: factors -0.1 to 0.2, functions of factors 0.8 to 1.
 EXPLAINED: Final = 0.5
+MIXED: Final = 0.1  # a direction of which others explain from this share to 1 minus it is a mixture
 MAX_ROWS: Final = 512  # rows that a regression is fitted on: it solves systems of this size
 MAX_HELD_ROWS: Final = 2048
 WIDTHS: Final = (1.0, 2.0, 4.0)  # of the kernel, in root mean squares of a row
@@ -47,10 +48,11 @@ def select_independent(rows: Tensor, allowed: Tensor) -> tuple[list[int], Tensor
 def unmix(rows: Tensor, lagged: Tensor, noise: float) -> Tensor:
     """Return a rotation of white coordinates after which no factor is mixed with functions of others, [D, D].
 
-    Predictability alone cannot separate a factor from a product that happens to be as predictable. The
-    columns of the rotation are found one after the other: each is the most predictable direction among those
-    that the ones before it do not explain. When none above the noise is left, the other directions follow,
-    the most predictable first.
+    Predictability alone cannot separate a factor from a product that happens to be as predictable. Directions
+    are taken one after the other, the most predictable first. One that the factors before it do not explain
+    is the next factor, one that they explain is a function of them, and one that they explain in part is a
+    mixture: in its place stands the most predictable direction of those that they do not explain. A clear
+    factor is left as it is, since every rotation that is estimated costs some accuracy.
 
     Args:
         rows: [K, D], white, in the order of time.
@@ -58,33 +60,55 @@ def unmix(rows: Tensor, lagged: Tensor, noise: float) -> Tensor:
         noise: Predictability at or below which a direction counts as noise.
     """
     fit, held = _halves(rows.double(), MAX_HELD_ROWS)
-    dim = rows.shape[1]
-    found = rows.new_zeros(dim, 0, dtype=torch.float64)
-    free = torch.eye(dim, dtype=torch.float64, device=rows.device)  # directions that are not explained
-    while free.shape[1]:
-        values, axes = torch.linalg.eigh(free.T @ lagged @ free)
-        if values[-1] <= noise:
+    mean = fit.mean(0)
+    factors, functions = (rows.new_zeros(rows.shape[1], 0, dtype=torch.float64) for _ in range(2))
+    predicted: Tensor | None = None  # of the centered held-out rows, from the factors
+    while (rest := _complement(torch.cat([factors, functions], 1))).shape[1]:
+        value, direction = _most_predictable(rest, lagged)
+        if value <= noise:
             break
-        found = torch.cat([found, free @ axes[:, -1:]], 1)
-        free = _unexplained(fit, held, found)
-    rest = _complement(found)
-    _, axes = torch.linalg.eigh(rest.T @ lagged @ rest)
-    return torch.cat([found, rest @ axes.flip(1)], 1)
+        share = 0.0 if predicted is None else _explained_part(held - mean, predicted, direction)
+        if predicted is not None and share > MIXED:
+            free = _unexplained(held - mean, predicted, rest)
+            value, unmixed = _most_predictable(free, lagged) if free.shape[1] else (noise, direction)
+            if share > 1 - MIXED or value <= noise:
+                functions = torch.cat([functions, direction], 1)
+                continue
+            direction = unmixed
+        factors = torch.cat([factors, direction], 1)
+        predicted = _best_prediction(fit, held, factors)
+    return torch.cat([factors, functions, rest], 1)
 
 
-def _unexplained(fit: Tensor, held: Tensor, found: Tensor) -> Tensor:
-    """Return directions [D, r] that no function of some directions [D, m] explains by half or more.
+def _most_predictable(directions: Tensor, lagged: Tensor) -> tuple[float, Tensor]:
+    """Return the largest predictability within some orthonormal directions, and its direction, [D, 1]."""
+    values, axes = torch.linalg.eigh(directions.T @ lagged @ directions)
+    return float(values[-1]), directions @ axes[:, -1:]
+
+
+def _best_prediction(fit: Tensor, held: Tensor, factors: Tensor) -> Tensor:
+    """Return the prediction of the centered held-out rows from factors [D, m] that has the least error."""
+    mean = fit.mean(0)
+    predictions = _predictions(fit @ factors, held @ factors, fit - mean)
+    rest = _complement(factors)  # the factors predict themselves in every regression
+    errors = [((held - mean - predicted) @ rest).square().sum() for predicted in predictions]
+    return predictions[int(torch.stack(errors).argmin())]
+
+
+def _explained_part(held: Tensor, predicted: Tensor, direction: Tensor) -> float:
+    """Return the share of a direction [D, 1] that a prediction of all coordinates explains."""
+    actual = held @ direction
+    total = (actual - actual.mean()).square().sum()
+    return float(1 - (actual - predicted @ direction).square().sum() / total) if total > 0 else 0.0
+
+
+def _unexplained(held: Tensor, predicted: Tensor, rest: Tensor) -> Tensor:
+    """Return the part of some orthonormal directions [D, r] that a prediction explains less than half of.
 
     The covariance of the held-out rows with their prediction is that of the explained part alone; its
     eigenvectors separate what is explained from what is not.
     """
-    rest = _complement(found)
-    y, y_held = fit @ rest, held @ rest
-    mean = y.mean(0)
-    predictions = _predictions(fit @ found, held @ found, y - mean)
-    errors = [(y_held - mean - predicted).square().sum() for predicted in predictions]
-    best = predictions[int(torch.stack(errors).argmin())]
-    joint = best.T @ (y_held - mean) / len(held)
+    joint = (predicted @ rest).T @ (held @ rest) / len(held)
     values, axes = torch.linalg.eigh((joint + joint.T) / 2)
     return rest @ axes[:, values < EXPLAINED]
 

@@ -56,7 +56,7 @@ def print_edges(edges: Iterable["EdgeRecord"]) -> None:
     """Print one row for each edge, in the given order."""
     console = make_console()
     table = Table(box=None, pad_edge=False)
-    for heading in ("edge", "since", "round", "versions", "verdict", "R2 core", "null", "bytes", "reason"):
+    for heading in ("edge", "since", "round", "versions", "verdict", "R2", "null", "bytes", "reason"):
         table.add_column(heading)
     for edge in edges:
         table.add_row(

@@ -116,7 +116,10 @@ def draw_directions(axes: Axes, edges: Sequence[tuple[EdgeRecord, str]]) -> None
         for part, face in ((shared, ink), (~shared, "none")):
             axes.bar(ranks[part], values[part], 0.9 * width, facecolor=face, edgecolor=ink, linewidth=0.9)
         if edge.null_correlation is not None:
-            axes.plot(ranks, np.full(len(ranks), edge.null_correlation), "_", color=INKS["muted"])
+            half = 0.55 * width
+            axes.hlines(
+                [edge.null_correlation] * len(ranks), ranks - half, ranks + half, INKS["ink"], linewidth=1.6
+            )
     lowest = min([0.0, *(value for edge, _ in edges for value in edge.correlations)])
     axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
     axes.set(xlabel="direction", ylim=(1.1 * lowest, 1.08))

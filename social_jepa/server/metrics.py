@@ -21,8 +21,8 @@ AGENT_METRICS = {
     "incarnation": "Number of its process, counted from 1.",
 }
 EDGE_METRICS = {
-    "r2_shared": "Held-out R2 of the orthogonal map between the cores.",
-    "null_correlation": "Best R2 of either map fitted on shuffled pairs.",
+    "r2_shared": "Held-out R2 of the directions that two cores share.",
+    "null_correlation": "Largest held-out correlation of any direction at any time shift.",
     "bytes": "Bytes that both peers sent for the newest round.",
 }
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

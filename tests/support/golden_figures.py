@@ -248,5 +248,6 @@ def record_run(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, "examples")
     os.environ.setdefault("LP_NUM_THREADS", "0")
     (record_run if sys.argv[1] == "run" else record)(Path(sys.argv[2]))

@@ -282,7 +282,7 @@ function showEdge(edge) {
   const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
   const picture = element("img", { alt: `Held-out correlations of the directions: ${edge.correlations.map((value) => number(value, 2)).join(", ")}` });
   picture.src = `api/edges/${place(edge.source, edge.target)}/directions.svg#${version}`;
-  const caption = element("p", { className: "note", textContent: "Held-out correlation of each pair of directions: filled: shared, hollow: private, gray: chance; an isometry has all at 1." });
+  const caption = element("p", { className: "note", textContent: "Held-out correlation of each pair of directions: filled: shared, hollow: private, dark line: chance; an isometry has all at 1." });
   $("edge").replaceChildren(
     ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
     ...(edge.correlations.length ? [picture, caption] : []),
