@@ -196,7 +196,7 @@ def _correlations(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _canonical_dim(held: HeldOut, rows: Tensor) -> int:
-    """Return how many canonical correlations of the held-out pairs exceed those of every shift.
+    """Return the number of canonical correlations of the held-out pairs that exceed those of every shift.
 
     Of no use, and not counted, where the pairs are fewer than the dimensions of both: then chance correlates
     them fully.

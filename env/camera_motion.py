@@ -1,4 +1,4 @@
-"""Cameras that move: each pans, tilts and walks around its pose, by smooth processes of its own.
+"""Cameras that move: each pans, tilts and walks around its pose by smooth private processes.
 
 A camera's motion follows from the scene's seed, the camera's name and the tick alone. Its body moves with it,
 so that peers see where it stands.
@@ -55,7 +55,7 @@ class CameraMotionConfig:
 
 
 def camera_offsets(config: CameraMotionConfig, seed: int, camera: str, ticks: np.ndarray) -> np.ndarray:
-    """Return where a camera is around its pose, as shares of the amplitudes, [T] -> [T, 4] in [-1, 1].
+    """Return the offset of a camera from its pose, as shares of the amplitudes, [T] -> [T, 4] in [-1, 1].
 
     The columns are pan (positive is left), tilt (up), and steps forward and to the left as the pose faces;
     those of an amplitude of 0 are 0.
@@ -74,7 +74,7 @@ def camera_offsets(config: CameraMotionConfig, seed: int, camera: str, ticks: np
 
 
 def moved_pose(config: CameraMotionConfig, seed: int, camera: str, pose: Pose, tick: int) -> Pose:
-    """Return where a camera with this pose stands and looks at a tick: moved by its `camera_offsets`."""
+    """Return the pose of a camera at a tick: this pose, moved by its `camera_offsets`."""
     offsets = camera_offsets(config, seed, camera, np.array([tick]))[0]
     pan, tilt, ahead, left = (offsets * config.amplitudes).tolist()
     cos, sin = math.cos(math.radians(pose.yaw)), math.sin(math.radians(pose.yaw))

@@ -42,7 +42,7 @@ class InteriorWallsConfig:
 def wall_hits(
     walls: InteriorWallsConfig, origin: np.ndarray, rays: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where rays meet the first interior wall.
+    """Return the distances at which rays meet the first interior wall.
 
     Args:
         walls: The walls.

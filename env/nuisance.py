@@ -75,7 +75,7 @@ def add_nuisance(
         seed: Of the scene.
         camera: Name of the camera.
         tick: Integer time.
-        view: Number of this view among those of the tick; each has noise of its own.
+        view: Number of this view among those of the tick; each has other noise.
     """
     if not config.changes_frames:
         return frame

@@ -93,11 +93,11 @@ class Recorder:
         return (self.scene.config.frame_size, self.scene.config.frame_size, 3)
 
     def pose_at(self, tick: int) -> Pose:
-        """Return where the camera stands and looks at a tick."""
+        """Return the pose of the camera at a tick."""
         return self.scene.camera_pose(self.pose, self.viewer, tick)
 
     def frame(self, state: SceneState, pose: Pose, view: int = 0) -> np.ndarray:
-        """Return the camera's frame of a state from a pose of its own, uint8 [H, W, 3]."""
+        """Return the camera's frame of a state from another pose, uint8 [H, W, 3]."""
         return record_frame(self.scene, self.renderer, state, pose, self.viewer, view)
 
     def render_views(self, tick: int) -> np.ndarray:

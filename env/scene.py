@@ -269,7 +269,7 @@ class Scene:
         return self._dynamics.positions(factors)
 
     def camera_pose(self, pose: Pose, camera: str | None, tick: int) -> Pose:
-        """Return where a camera with this pose stands and looks at a tick: the pose itself, unless it moves.
+        """Return the pose of a camera at a tick: the given one, unless cameras move.
 
         Args:
             pose: The camera's pose, around which it moves.

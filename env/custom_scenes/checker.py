@@ -238,7 +238,7 @@ def _check_another_process(config: SceneConfig, seed: int, pose: Pose | None, na
     request = json.dumps([dataclasses.asdict(config), seed, pose and dataclasses.asdict(pose)])
     code = (
         "import sys; from env.custom_scenes.checker import digest;"
-        "sys.stdout.write('\\n' + digest(sys.argv[1]))"  # on a line of its own: custom code may print
+        "sys.stdout.write('\\n' + digest(sys.argv[1]))"  # on a separate line: custom code may print
     )
     path = os.pathsep.join(folder or os.curdir for folder in sys.path)
     try:

@@ -92,7 +92,7 @@ class SceneEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return record_frame(self._running_scene(), self._renderer, state, pose, None)
 
     def _camera_pose(self) -> Pose:
-        """Return where the camera stands and looks at the current tick, before an action turns it."""
+        """Return the pose of the camera at the current tick, before an action turns it."""
         return self._running_scene().camera_pose(self.pose, None, self._tick)
 
     def _observe(self) -> np.ndarray:
