@@ -66,6 +66,7 @@ class Agent:
         train_start: First tick that training may read.
         gap: Ticks between two ranges, so that they are uncorrelated.
         stride: Ticks between two anchors of a pool.
+        memory_rows: Anchors of a pool after which the scene is uncorrelated.
         phase: What it is doing; one of `Progress.phase`.
         basis: Axes of the core of the newest model, once found.
         checkpoint: Hash of the newest checkpoint; "" before the first.
@@ -88,12 +89,13 @@ class Agent:
             on_saved: Called with the path of each file that has been written.
 
         Raises:
-            ValueError: The camera's pose cannot see the scene.
+            ValueError: The camera's pose cannot see the scene, or a pool of anchors is too short for it.
         """
         self.spec = spec
         self.scene = Scene(spec.scene, spec.seed, spec.events)
         memory = spec.scene.decorrelation_ticks
         self.gap, self.stride = max(GAP, memory), spec.negotiation.stride(memory)
+        self.memory_rows = spec.negotiation.memory_rows(memory)
         self.heldout_ticks, self.fit_ticks, self.train_start = tick_ranges(spec.negotiation, self.gap, memory)
         self.scene.check_pose(spec.pose)
         self.renderer = build_renderer(spec.scene)
@@ -517,8 +519,7 @@ class Agent:
         rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
         snapshot = published.snapshot
         config = self.spec.negotiation
-        rows = config.memory_rows(self.spec.scene.decorrelation_ticks)
-        self.negotiation = Negotiation(snapshot.peer_info, snapshot.pools, config, rng, rows)
+        self.negotiation = Negotiation(snapshot.peer_info, snapshot.pools, config, rng, self.memory_rows)
 
     def _load_checkpoint(self) -> None:
         path = self.checkpoint_path

@@ -34,7 +34,7 @@ class AgentSnapshot:
     Attributes:
         peer_info: What peers know of the agent.
         spectrum: [D], lag-1 autocorrelations of its dimensions on ticks that neither training nor the core's
-            axes saw.
+            axes saw; the core was chosen on them.
         explained: [D], share of each dimension that the core dimensions before it explain.
         noise: Autocorrelation at or below which a dimension counts as noise.
         effective_rank: Dimensions that its latents use, see `alignment.core.effective_rank`.

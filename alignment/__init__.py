@@ -10,7 +10,7 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     collapse      whether latents still follow what they encode
     linear_map    one affine map: apply, compose, invert
     fit           maps from paired anchors: ridge, Procrustes, robust
-    score         held-out scores of a map, and the scores of shuffled pairs
+    score         held-out scores of a map
     shared_subspace  the directions that two agents share, with a null of time shifts
     edge_score    one edge: both maps, all scores, and R2 by number of pairs
     graph         maps of many agents: paths, cycles, and why there is no path

@@ -186,7 +186,10 @@ def fit_robust(
     pairs, smaller = source.shape[-2], min(source.shape[-1], target.shape[-1])
     kept = min(pairs, max(math.ceil(keep * pairs), smaller + 1))
     for _ in range(rounds):
-        residual = torch.linalg.vector_norm(found(source) - target, dim=-1)  # [..., K]
+        difference = found(source) - target
+        if rank is not None:  # of the directions that are mapped alone
+            difference = difference @ found.weight.mT @ found.weight
+        residual = torch.linalg.vector_norm(difference, dim=-1)  # [..., K]
         rows = residual.argsort(dim=-1, stable=True)[..., :kept, None]
         found = fit_procrustes(
             source.take_along_dim(rows, -2), target.take_along_dim(rows, -2), centered, rank

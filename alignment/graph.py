@@ -134,7 +134,10 @@ class TranslationGraph:
         return found
 
     def best_path(self, source: str, target: str) -> list[str]:
-        """Return the agents on the path that keeps most of each source on the way, both ends included.
+        """Return the agents on a path that keeps much of its source, both ends included.
+
+        The path with the largest product of `kept_share`, unless the direct edge keeps more: a product does
+        not see that two edges may keep different directions.
 
         Raises:
             UnknownAgentError: The graph has no such agent.
@@ -142,9 +145,18 @@ class TranslationGraph:
         """
         self.check(source, target)
         try:
-            return nx.dijkstra_path(self._network(), source, target, weight="length")
+            found: list[str] = nx.dijkstra_path(self._network(), source, target, weight="length")
         except nx.NetworkXNoPath:
             raise NoPathError(self.explain(source, target)) from None
+        direct = self._edges.get((source, target))
+        if len(found) < 3 or direct is None or direct.status is not Status.ACCEPTED:
+            return found
+        return max([source, target], found, key=self._kept)
+
+    def _kept(self, path: Sequence[str]) -> float:
+        """Return the correlations that arrive along a path, summed over directions."""
+        expected = reduce(LinearMap.then, [_regression(edge) for edge in self._along(path)])
+        return float(torch.linalg.matrix_norm(expected.weight.double(), "nuc"))
 
     def quality(self, path: Sequence[str]) -> float:
         """Return the R2 that the edges of a path promise together on the directions that arrive (see above).
@@ -155,10 +167,11 @@ class TranslationGraph:
         if not edges:
             return 1.0
         mapped = reduce(LinearMap.then, [_map(edge) for edge in edges])
-        expected = reduce(LinearMap.then, [_regression(edge) for edge in edges])
-        size = float(mapped.weight.square().sum())
-        arrived = score.image(mapped).shape[1]
-        return min(1.0, (2 * float((mapped.weight * expected.weight).sum()) - size) / max(1, arrived))
+        axes = score.image(mapped)
+        weight = mapped.weight.double() @ axes
+        expected = reduce(LinearMap.then, [_regression(edge) for edge in edges]).weight.double() @ axes
+        size, arrived = float(weight.square().sum()), axes.shape[1]
+        return min(1.0, (2 * float((weight * expected).sum()) - size) / max(1, arrived))
 
     def compose(self, path: Sequence[str]) -> LinearMap:
         """Return the composition of the maps along a path.
@@ -181,7 +194,7 @@ class TranslationGraph:
         network = self._network()
         reached = nx.descendants(network, source) | {source}
         if target in reached:
-            path = nx.dijkstra_path(network, source, target, weight="length")
+            path = self.best_path(source, target)
             names, quality = " -> ".join(path), self.quality(path)
             return f"{source} reaches {target} by {names}; expected R2 {quality:.3f}"
         reaching = nx.ancestors(network, target) | {target}

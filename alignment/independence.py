@@ -17,6 +17,7 @@ EXPLAINED: Final = 0.5
 MIXED: Final = 0.1  # a direction of which others explain from this share to 1 minus it is a mixture
 MAX_ROWS: Final = 512  # rows that a regression is fitted on: it solves systems of this size
 MAX_HELD_ROWS: Final = 2048
+MIN_ROWS: Final = 8  # fewer explain nothing on held-out rows
 WIDTHS: Final = (1.0, 2.0, 4.0)  # of the kernel, in root mean squares of a row
 RIDGES: Final = (1e-3, 1e-2, 1e-1)
 
@@ -28,15 +29,17 @@ def select_independent(rows: Tensor, allowed: Tensor) -> tuple[list[int], Tensor
     half of the rows and scored on the second: rows in the order of time are held out in time.
 
     Args:
-        rows: [K, D], white, at least four rows.
+        rows: [K, D], white; of fewer than `MIN_ROWS` nothing is explained.
         allowed: [D], bool; other columns are never selected.
 
     Returns:
         The selected columns, ascending, and the share of each column that those before it explain, [D].
     """
-    fit, held = _halves(rows.double())
     selected: list[int] = []
     explained = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    if len(rows) < MIN_ROWS:
+        return allowed.nonzero().flatten().tolist(), explained
+    fit, held = _halves(rows.double())
     for column in range(rows.shape[1]):
         if allowed[column] and explained[column] < EXPLAINED:
             selected.append(column)
@@ -59,6 +62,8 @@ def unmix(rows: Tensor, lagged: Tensor, noise: float) -> Tensor:
         lagged: [D, D], their symmetric covariance with the next tick.
         noise: Predictability at or below which a direction counts as noise.
     """
+    if len(rows) < MIN_ROWS:
+        return torch.eye(rows.shape[1], dtype=torch.float64, device=rows.device)
     fit, held = _halves(rows.double(), MAX_HELD_ROWS)
     mean = fit.mean(0)
     factors, functions = (rows.new_zeros(rows.shape[1], 0, dtype=torch.float64) for _ in range(2))
@@ -144,7 +149,7 @@ def explained_share(fit: Tensor, held: Tensor, columns: list[int]) -> Tensor:
 def _predictions(x: Tensor, x_held: Tensor, y: Tensor) -> list[Tensor]:
     """Return predictions of y [n, D] at held-out rows by each regression, [m, D] each."""
     between, across = torch.cdist(x, x).square(), torch.cdist(x_held, x).square()
-    grams = [(_monomials(x) @ _monomials(x).T, _monomials(x_held) @ _monomials(x).T)]
+    grams = [(_monomial_products(x, x), _monomial_products(x_held, x))]
     for width in WIDTHS:
         scale = 2 * width**2 * x.square().sum(1).mean()
         grams.append((torch.exp(-between / scale), torch.exp(-across / scale)))
@@ -158,13 +163,16 @@ def _predictions(x: Tensor, x_held: Tensor, y: Tensor) -> list[Tensor]:
     return predictions
 
 
-def _monomials(x: Tensor) -> Tensor:
-    """Return 1, the columns, and their products of degree two, [n, 1 + m + m (m + 1) / 2]."""
-    first, second = torch.triu_indices(x.shape[1], x.shape[1])
-    return torch.cat([torch.ones_like(x[:, :1]), x, x[:, first] * x[:, second]], dim=1)
+def _monomial_products(x: Tensor, y: Tensor) -> Tensor:
+    """Return the inner products of rows in 1, the columns, and their products of degree two, [n, m].
+
+    ``sum_{i <= j} x_i x_j y_i y_j = (G^2 + (x^2) (y^2)^T) / 2`` with G = x y^T, elementwise squares.
+    """
+    gram = x @ y.T
+    return 1 + gram + (gram.square() + x.square() @ y.square().T) / 2
 
 
 def _halves(rows: Tensor, held_rows: int = MAX_ROWS) -> tuple[Tensor, Tensor]:
     """Return equally spaced rows of each half: at most `MAX_ROWS` to fit on, and so many held out."""
     half = len(rows) // 2
-    return rows[: half : -(-half // MAX_ROWS)], rows[half :: -(-(len(rows) - half) // held_rows)]
+    return rows[: half : max(1, -(-half // MAX_ROWS))], rows[half :: -(-(len(rows) - half) // held_rows)]

@@ -58,7 +58,9 @@ def place_shared(dims: Mapping[str, int], shared: Mapping[Pair, LinearMap]) -> d
 
 def _own_directions(dim: int, steps: Sequence[tuple[str, Tensor]]) -> Tensor:
     """Return the directions of an agent's core that any of its maps keeps, [dim, r]."""
-    kept = sum((step @ step.T for _, step in steps), start=torch.zeros(dim, dim, dtype=torch.float64))
+    kept = torch.zeros(dim, dim, dtype=torch.float64, device=steps[0][1].device if steps else None)
+    for _, step in steps:
+        kept += step @ step.T
     values, axes = torch.linalg.eigh(kept)
     return axes[:, values > KEPT].flip(1)
 
@@ -67,7 +69,7 @@ def _place(own: Tensor, known: Tensor) -> Tensor:
     """Return the place of an agent's directions [D_i, r], as [r, D]; the unknown ones get new dimensions."""
     u, s, vt = torch.linalg.svd(known, full_matrices=True)
     count = int((s > KEPT).sum())
-    place = torch.zeros(own.shape[1], known.shape[1] + own.shape[1] - count, dtype=torch.float64)
+    place = own.new_zeros(own.shape[1], known.shape[1] + own.shape[1] - count)
     place[:, : known.shape[1]] = u[:, :count] @ vt[:count]
     place[:, known.shape[1] :] = u[:, count:]
     return place
@@ -81,8 +83,8 @@ def _known_place(
 
     Directions that are mapped have a place of length 1, and others 0.
     """
-    summed = torch.zeros(own[name].shape[1], total, dtype=torch.float64)
-    count = torch.zeros(own[name].shape[1], own[name].shape[1], dtype=torch.float64)
+    summed = own[name].new_zeros(own[name].shape[1], total)
+    count = own[name].new_zeros(own[name].shape[1], own[name].shape[1])
     for peer, step in steps:
         if peer in places:
             kept = own[name].T @ step @ own[peer]

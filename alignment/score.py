@@ -1,4 +1,4 @@
-r"""Held-out scores of a map between two latent spaces, and of shuffled pairs.
+r"""Held-out scores of a map between two latent spaces.
 
 The scores are functions of one spectrum: with both spaces white and W by least squares, the singular values
 of W are the canonical correlations c, and
@@ -6,14 +6,15 @@ of W are the canonical correlations c, and
     R2 = mean c^2        Procrustes error per dimension = 2 (1 - mean c)
     kappa(W) = c_max / c_min        isometry deviation = sqrt(mean (1 - c^2)^2)
 
-An isometry has all c near 1. Each score is compared with its shuffled-pair null, its value for unrelated
-agents. Degenerate sets get the worst score, never NaN: a collapsed agent must not score well.
+An isometry has all c near 1. Degenerate sets get the worst score, never NaN: a collapsed agent must not
+score well.
 
 Sets are tensors or NumPy arrays of any real type, and arrays are returned in the type that was given. Every
 score raises `alignment.arrays.AlignmentError` for sets that `alignment.fit.check_pairs` refuses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from alignment.core import ROUNDING, varies
 from alignment.fit import center, check_pairs
 from alignment.linear_map import LinearMap
 
-Score = Callable[[Tensor, Tensor], float | Tensor]
+KEPT: Final = 0.5  # singular value from which a map made of rotations keeps a direction
 Pairs = tuple[Tensor, Tensor]  # [K, D_i] and [K, D_j]: row k of both is the same tick
 
 
@@ -146,12 +147,11 @@ def retrieval_at(predicted: Array, target: Array, k: int = 1) -> float:
 def image(found: LinearMap) -> Tensor:
     """Return orthonormal directions of the target that a map reaches, [D_j, s].
 
-    Those whose singular value is at least half of the largest: a composition of rotations that drop
-    directions keeps the others at nearly their length.
+    For maps made of rotations that drop directions: one that is kept has nearly its length, and one that is
+    dropped none, up to rounding.
     """
     _, s, vt = torch.linalg.svd(found.weight.double(), full_matrices=False)
-    largest = float(s.max()) if len(s) else 0.0
-    return vt[(s >= largest / 2) & (s > 0)].T
+    return vt[s > KEPT].T
 
 
 def image_r2(found: LinearMap, source: Array, target: Array) -> float:
@@ -195,25 +195,6 @@ def shuffle_pairs(target: Array, generator: torch.Generator) -> Array:
     check_generator(generator)
     rows = to_tensor(target, "target")
     return like(rows[torch.randperm(len(rows), generator=generator).to(rows.device)], target)
-
-
-def shuffled_null(
-    source: Array, target: Array, score_fn: Score, generator: torch.Generator, rounds: int = 5
-) -> Array:
-    """Return the score of shuffled pairs, one per round, [rounds, ...].
-
-    Args:
-        source: [K, D_i].
-        target: [K, D_j].
-        score_fn: Returns the score of two sets, as the functions of this module do; it gets tensors.
-        generator: Source of the shuffles.
-        rounds: How many, at least 1.
-    """
-    if rounds < 1:
-        raise AlignmentError(f"a null of {rounds} rounds is empty", "choose rounds >= 1")
-    x, y = check_pairs(source, target)
-    scores = [score_fn(x, shuffle_pairs(y, generator)) for _ in range(rounds)]
-    return like(torch.stack([torch.as_tensor(score, dtype=torch.float64) for score in scores]), source)
 
 
 def _one_set(source: Array, target: Array) -> tuple[Tensor, Tensor]:

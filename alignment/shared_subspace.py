@@ -9,12 +9,13 @@ Chance is what the same directions reach when the target is read at another time
 those of the next, so that shuffled rows, which are independent, correlate less by chance than a slow world
 does. A circular shift of the target by more than the scene's memory keeps every autocorrelation and leaves
 out only what the two have in common (for spike trains and climate series alike: a time-shift surrogate). A
-direction is shared if it exceeds the largest correlation of any direction at any of S shifts; a target that
-shares nothing does so with probability 1 / (S + 1).
+direction is shared if it exceeds the largest correlation of any direction at any of S shifts. Where the
+shifts span many memories, a target that shares nothing does so about once in S + 1.
 
 Directions that are estimated from few pairs mix what is shared with what is private, and then more of them
-correlate than the world shares. The number of shared directions is therefore also bounded by the number of
-canonical correlations of the held-out pairs that exceed those of every shift, which no fit enters.
+correlate than the world shares. Where held-out pairs are many for the dimensions, the number of shared
+directions is therefore also bounded by the number of their canonical correlations that exceed those of every
+shift, which no fit enters.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ from alignment.core import ROUNDING
 from alignment.fit import check_pairs
 from alignment.linear_map import LinearMap
 
-SHIFTS: Final = 199  # chance beats all of them once in 200
+SHIFTS: Final = 199  # chance beats all of them about once in 200
+PAIRS_PER_DIM: Final = 10  # held-out pairs for each dimension, below which chance correlates much
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ class HeldOut:
         """Raise AlignmentError for parts that do not fit together, or a stretch too short to shift."""
         object.__setattr__(self, "source", to_tensor(self.source, "the held-out source"))
         object.__setattr__(self, "stretch", to_tensor(self.stretch, "the held-out stretch"))
-        object.__setattr__(self, "rows", torch.as_tensor(self.rows, dtype=torch.int64))
+        object.__setattr__(self, "rows", torch.as_tensor(self.rows, dtype=torch.int64).cpu())
         check_devices(source=self.source, stretch=self.stretch)
         if self.source.ndim != 2 or self.stretch.ndim != 2 or self.rows.shape != self.source.shape[:1]:
             raise AlignmentError(
@@ -94,7 +96,7 @@ class HeldOut:
         return HeldOut(self.source[:, :source_dim], self.stretch[:, :target_dim], self.rows, self.memory)
 
     def shifts(self, count: int = SHIFTS) -> Tensor:
-        """Return up to ``count`` circular shifts by more than the memory, evenly spread, int64 [S]."""
+        """Return up to ``count`` circular shifts by the memory or more, evenly spread, int64 [S]."""
         first, last = self.memory, len(self.stretch) - self.memory
         count = min(count, last - first + 1)
         return torch.linspace(first, last, count, dtype=torch.float64).round().long()
@@ -111,7 +113,8 @@ class SharedSubspace:
     Attributes:
         source_axes: [D_i, m], directions of the source with orthonormal columns; m is the smaller dimension.
         target_axes: [D_j, m], the direction of the target that belongs to each.
-        correlations: [m], held-out correlation of each pair of directions, descending.
+        correlations: [m], held-out correlation of each pair of directions, descending; 0 where the pairs to
+            fit on leave it undetermined.
         null: [S], largest correlation of any direction at each shift.
         dim: k, number of leading directions that are shared.
         undetermined: Directions that the pairs to fit on leave undetermined; never shared.
@@ -180,7 +183,7 @@ def find_shared(source: AnyArray, target: AnyArray, held: HeldOut, shifts: int =
     determined = s > ROUNDING**0.5 * torch.linalg.matrix_norm(x) * torch.linalg.matrix_norm(y) / len(x)
     rows = held.shifted_rows(torch.cat([torch.zeros(1, dtype=torch.int64), held.shifts(shifts)]))
     a, b = held.source.double() @ u, held.stretch.double() @ v
-    correlations = torch.where(determined, _correlations(a, b[rows]), -1.0)  # [1 + S, m]
+    correlations = torch.where(determined, _correlations(a, b[rows]), 0.0)  # [1 + S, m]
     order = correlations[0].argsort(descending=True, stable=True)
     found, null = correlations[0][order], correlations[1:].amax(1) if len(s) else correlations.new_zeros(0)
     level = float(null.max()) if len(null) else 1.0
@@ -192,22 +195,21 @@ def _correlations(a: Tensor, b: Tensor) -> Tensor:
     """Return the correlation of each column of a [K, m] with that of each b [S, K, m], as [S, m]."""
     a, b = a - a.mean(0), b - b.mean(1, keepdim=True)
     size = a.square().sum(0) * b.square().sum(1)
-    return torch.where(size > 0, torch.einsum("km,skm->sm", a, b) * size.rsqrt(), 0.0)
+    return torch.where(size > 0, torch.einsum("km,skm->sm", a, b) * size.rsqrt(), 0.0).clamp(-1, 1)
 
 
 def _canonical_dim(held: HeldOut, rows: Tensor) -> int:
     """Return the number of canonical correlations of the held-out pairs that exceed those of every shift.
 
-    Of no use, and not counted, where the pairs are fewer than the dimensions of both: then chance correlates
-    them fully.
+    All of them where the pairs are few for the dimensions: then chance alone has large ones.
 
     Args:
         held: Held-out pairs.
         rows: [1 + S, K], rows of the stretch without a shift and at each shift.
     """
-    x, y = _whiten(held.source.double()), _whiten(held.stretch.double())
-    if held.source.shape[1] + held.stretch.shape[1] >= len(x):
+    if len(held.source) < PAIRS_PER_DIM * (held.source.shape[1] + held.stretch.shape[1]):
         return min(held.source.shape[1], held.stretch.shape[1])
+    x, y = _whiten(held.source.double()), _whiten(held.stretch.double())
     values = torch.linalg.svdvals(torch.einsum("ki,skj->sij", x, y[rows]) / len(x))  # [1 + S, m]
     return int((values[0] > values[1:, 0].max()).sum())
 

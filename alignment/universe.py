@@ -65,6 +65,8 @@ class Universe:
     def join(self, name: str, core: AnyArray, keep: float = 1.0) -> "Universe":
         """Return the universe with one more agent; the maps of the others do not change.
 
+        The whole core takes part: give the directions alone that the agent shares, where some are private.
+
         Args:
             name: Name of the joiner, or of an agent with a new core.
             core: Its core embeddings of the shared ticks, [K, D_i], in their order.
@@ -113,6 +115,10 @@ def fit_universe(
             does not vary, or holds a value that is not finite.
     """
     _check_keep(keep)
+    if keep < 1 and shared is not None:
+        raise AlignmentError(
+            f"keep={keep} trims rows of cores that are shared whole", "leave out keep, or the shared maps"
+        )
     given = {name: to_tensor(core, f"the core of {name}") for name, core in cores.items()}
     if given:
         check_devices(**given)
@@ -133,7 +139,8 @@ def _fit_placed(cores: Mapping[str, Tensor], shared: Mapping[Pair, LinearMap], k
     dims = {name: core.shape[1] for name, core in cores.items()}
     placed = place_shared(dims, shared)
     own = {
-        name: LinearMap(each.own, torch.zeros(each.own.shape[1]).double()) for name, each in placed.items()
+        name: LinearMap(each.own, each.own.new_zeros(each.own.shape[1]), each.own.shape[1], 0)
+        for name, each in placed.items()
     }
     common = {name: own[name](core) for name, core in cores.items()}
     places = [each.place for each in placed.values()]
@@ -174,15 +181,14 @@ def _turn_axes(universe: Universe, cores: Mapping[str, Tensor], keep: float) -> 
     for (name, core), projection in zip(cores.items(), projections, strict=True):
         present = (axes.T @ projection @ axes).diagonal().argsort(descending=True)[: core.shape[1]]
         found = _fit(core, consensus[:, present], keep)
-        into = torch.zeros(len(present), dim, dtype=torch.float64)
-        into[torch.arange(len(present)), present] = 1.0
+        into = torch.eye(dim).to(consensus)[present]
         maps[name] = LinearMap(found.weight @ into, found.bias @ into, found.rank, found.undetermined)
     return Universe(consensus, maps)
 
 
 def _split_blocks(projections: Sequence[Tensor]) -> list[Tensor]:
     """Return blocks of axes, [D, m] each, that each agent has or lacks whole, from projections [D, D]."""
-    blocks = [torch.eye(len(projections[0]), dtype=torch.float64)]
+    blocks = [torch.eye(len(projections[0])).to(projections[0])]
     for projection in projections:
         split = []
         for block in blocks:

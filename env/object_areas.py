@@ -1,18 +1,49 @@
 """Areas of the floor that objects move in: inside the room, and on one side of every interior wall."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+import numpy as np
 
 from env.checks import check_number, check_positive
-from env.interior_walls import crosses_rectangle
-
-if TYPE_CHECKING:
-    from env.scene import SceneConfig
+from env.interior_walls import InteriorWallsConfig, crosses_rectangle
 
 Area = tuple[float, float, float, float]
 
 
-def check_areas(config: "SceneConfig") -> None:
+class Room(Protocol):
+    """The settings of a scene that say where objects move, see `env.scene.SceneConfig`."""
+
+    @property
+    def objects(self) -> int:
+        """Number of objects."""
+
+    @property
+    def object_size(self) -> float:
+        """Edge of a box, meters."""
+
+    @property
+    def room_size(self) -> float:
+        """Meters from wall to wall."""
+
+    @property
+    def dynamics(self) -> str:
+        """How objects move."""
+
+    @property
+    def object_areas(self) -> tuple[Area, ...]:
+        """Area of each object; empty: all move in the whole room."""
+
+    @property
+    def interior_walls(self) -> InteriorWallsConfig:
+        """Walls inside the room."""
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Area of each object, [objects, 4]."""
+
+
+def check_areas(config: Room) -> None:
     """Raise ValueError for object_areas that leave the room or that an interior wall divides."""
     if config.object_areas and len(config.object_areas) != config.objects:
         raise ValueError(
@@ -34,7 +65,7 @@ def check_areas(config: "SceneConfig") -> None:
                 )
 
 
-def _check_area(config: "SceneConfig", index: int, area: Area) -> None:
+def _check_area(config: Room, index: int, area: Area) -> None:
     if len(area) != 4:
         raise ValueError(f"object_areas must hold x, z, range_x, range_z of each object, got {area}")
     for value in area[:2]:

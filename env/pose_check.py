@@ -1,20 +1,27 @@
 """Whether a camera can stand at a pose: out of reach of objects and walls, and with something to see."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from env.camera import MAX_PITCH, Pose, in_view
+from env.camera_motion import CameraMotionConfig
 from env.interior_walls import distance_to_wall, wall_hits
-
-if TYPE_CHECKING:
-    from env.scene import SceneConfig
+from env.object_areas import Room
 
 CLEARANCE = 0.1  # meters between a camera and an interior wall; renderers clip what is nearer than 0.05
 PLACES = (17, 3, 17)  # along x, y and z of an area, where it is tested whether a camera sees an object
 
 
-def check_pose(config: "SceneConfig", pose: Pose) -> None:
+class WatchedRoom(Room, Protocol):
+    """The settings of a scene that a camera's pose must suit, see `env.scene.SceneConfig`."""
+
+    @property
+    def camera_motion(self) -> CameraMotionConfig:
+        """How cameras move around their poses."""
+
+
+def check_pose(config: WatchedRoom, pose: Pose) -> None:
     """Raise ValueError for a camera that objects or walls touch, or that sees no place of an object."""
     if pose.y <= 0:
         raise ValueError(f"the camera is at or below the floor (y = {pose.y:g}): raise y above 0")
@@ -42,7 +49,7 @@ def check_pose(config: "SceneConfig", pose: Pose) -> None:
         )
 
 
-def _check_reach(config: "SceneConfig", pose: Pose) -> None:
+def _check_reach(config: WatchedRoom, pose: Pose) -> None:
     margin = config.object_size / 2 + config.camera_motion.reach
     for x, z, *ranges in config.areas.tolist():
         half_x, half_z = (value + margin for value in ranges)
@@ -54,12 +61,12 @@ def _check_reach(config: "SceneConfig", pose: Pose) -> None:
             )
 
 
-def _walking(config: "SceneConfig") -> str:
+def _walking(config: WatchedRoom) -> str:
     walk = config.camera_motion.walk
     return f"; the camera walks {walk:g} meters: lower camera_motion.walk" if walk else ""
 
 
-def _check_walls(config: "SceneConfig", pose: Pose) -> None:
+def _check_walls(config: WatchedRoom, pose: Pose) -> None:
     walls, clearance = config.interior_walls, CLEARANCE + config.camera_motion.reach
     for index, segment in enumerate(walls.segments):
         if pose.y <= walls.height and distance_to_wall(segment, pose.x, pose.z) <= clearance:
@@ -70,7 +77,7 @@ def _check_walls(config: "SceneConfig", pose: Pose) -> None:
             )
 
 
-def _object_places(config: "SceneConfig") -> np.ndarray:
+def _object_places(config: WatchedRoom) -> np.ndarray:
     """Return a grid of points where objects can be, [areas, 17, 3, 17, 3]."""
     grids = []
     for x, z, *ranges in np.unique(config.areas, axis=0).tolist():

@@ -233,10 +233,17 @@ class Negotiation:
 
     def _decide(self, offer: Offer, score: EdgeScore, undetermined: int) -> tuple[Status, str]:
         if score.shared_dim == 0:
+            left = f"; the anchors leave {undetermined} directions undetermined" if undetermined else ""
             return Status.REFUSED, (
                 f"no direction of the two cores is shared: the strongest correlation on held-out ticks "
                 f"({score.correlations[0]:.2f}) does not exceed that of time shifts "
-                f"({score.null_correlation:.2f})"
+                f"({score.null_correlation:.2f}){left}"
+            )
+        if score.r2_shared <= 0:
+            return Status.REFUSED, (
+                f"the shared directions translate no better than their mean (held-out R2 "
+                f"{score.r2_shared:.2f}): the embeddings of {offer.source} or {self.peer_info.name} are not "
+                "white, or the correlations are below a half"
             )
         ends = ((offer.source, offer.core_dim), (self.peer_info.name, self.peer_info.core_dim))
         private = [

@@ -11,7 +11,7 @@ from agents.common.fields import CountOrZero, check_fields
 
 MIN_STRIDE: Final = 4  # adjacent ticks are nearly the same sample
 MEMORY_ROWS: Final = 16  # rows of a pool within which a scene may still resemble itself
-MIN_SHIFTS: Final = 19  # time shifts of a pool, all of which chance exceeds once in 20
+MEMORIES: Final = 12  # lengths of the memory that a pool spans at least: shifts within one are alike
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class NegotiationConfig:
             ConfigError: The pool is too short to be shifted in time by more than that.
         """
         rows = max(1, math.ceil(memory / self.stride(memory)))
-        least = 2 * rows + MIN_SHIFTS
+        least = MEMORIES * rows
         if self.pool_ticks < least:
             raise ConfigError(
                 f"the scene remembers {memory} ticks, {rows} rows of a pool, which is shifted in time by "

@@ -225,7 +225,7 @@ def measure_path(results: Results, path: Sequence[str]) -> PathQuality:
 
     Both are of the directions that arrive: those that all agents of the path share.
 
-    Nothing was fitted on those anchors, so ``measured_r2`` is the composed map's own. Through the common
+    No map was fitted on those anchors; they only chose which directions are shared. Through the common
     space ``expected_r2`` is the same number.
     """
     source, target = scoring_cores(results.pools(path[0]), results.pools(path[-1]))

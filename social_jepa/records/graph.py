@@ -100,7 +100,7 @@ class AgentRecord(Record, frozen=True, kw_only=True):
         tuple[Correlation, ...],
         Meta(
             description="Lag-1 autocorrelation of each dimension on ticks that neither training nor the "
-            "choice of axes saw. The first core_dim are the core."
+            "axes saw; the core was chosen on them. The first core_dim are the core."
         ),
     ]
     explained: Annotated[
@@ -203,7 +203,8 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
         Dim,
         Meta(
             description="Number of directions that the two cores share: those whose held-out correlation "
-            "exceeds null_correlation. The rest of either core is private."
+            "exceeds null_correlation, and at most as many as canonical correlations of the held-out pairs "
+            "exceed theirs. The rest of either core is private."
         ),
     ]
     correlations: Annotated[

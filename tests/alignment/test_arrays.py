@@ -51,7 +51,6 @@ OF_PAIRS = {
     "fit_ridge": fit.fit_ridge, "fit_procrustes": fit.fit_procrustes, "fit_robust": fit.fit_robust,
     "spectrum": score.spectrum, "canonical_correlations": score.canonical_correlations,
     "linear_cka": score.linear_cka, "mutual_knn": score.mutual_knn,
-    "shuffled_null": lambda x, y: score.shuffled_null(x, y, score.spectrum, seeded()),
     "image_r2": lambda x, y: score.image_r2(MAP, x, y),
     "find_shared": lambda x, y: shared_subspace.find_shared(x, y, HeldOut.of_pairs(x, y)).map,
     "score_edge": lambda x, y: edge_score.score_edge((x, y), HeldOut.of_pairs(x, y), (2, 2))[2],

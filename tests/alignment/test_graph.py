@@ -100,6 +100,22 @@ def test_the_quality_of_a_path_is_the_r2_of_its_map_where_agents_differ_by_noise
     assert graph.quality(["a", "b", "c"]) == pytest.approx(r2(graph.compose(["a", "b", "c"])(a), c), abs=0.01)
 
 
+def test_a_path_that_keeps_nothing_is_not_preferred_to_a_direct_edge_that_keeps_something():
+    """In axes of no coordinate, so that what is dropped is zero up to rounding alone."""
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator, dtype=torch.float64)).Q
+
+    def half(source, target, axes):
+        weight = turn[:, axes] @ turn[:, axes].T
+        zero = torch.zeros(4, dtype=torch.float64)
+        return Edge(source, target, "accepted", r2_shared=0.9, map=LinearMap(weight, zero))
+
+    graph = TranslationGraph(edges=[half("a", "b", [0, 1]), half("b", "c", [2, 3]), half("a", "c", [0])])
+
+    assert graph.quality(["a", "b", "c"]) == 0.0
+    assert graph.best_path("a", "c") == ["a", "c"]
+
+
 def test_only_directions_that_come_back_from_a_cycle_are_compared():
     edges = [sharing("a", "b", 0, 1), sharing("b", "c", 0, 1, 2), sharing("c", "a", 0, 1, 2)]
     graph = TranslationGraph(edges=edges)

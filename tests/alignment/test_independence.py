@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from alignment.independence import explained_share, select_independent
+from alignment.independence import explained_share, select_independent, unmix
 
 
 def normal(generator, *shape):
@@ -65,3 +65,21 @@ def test_constant_columns_and_few_rows_give_numbers(generator):
 
     assert 0 in selected
     assert torch.isfinite(explained).all()
+
+
+def test_a_mixture_of_a_factor_and_an_equally_predictable_power_of_another_is_separated(generator):
+    a, b = normal(generator, 2, 4000)
+    power, half = (a**2 - 1) * 0.5**0.5, 0.5**0.5
+    rows = white(torch.stack([a, half * (b + power), half * (b - power)], dim=1))
+
+    turned = rows @ unmix(rows, torch.diag(torch.tensor([0.9, 0.6, 0.6])).double(), noise=0.1)
+
+    agreement = torch.corrcoef(torch.cat([turned[:, :2], torch.stack([a, b], 1)], 1).T)[:2, 2:].abs()
+    assert agreement.diagonal().min() > 0.98
+
+
+def test_clear_factors_are_left_as_they_are(generator):
+    rows = normal(generator, 2000, 4)
+    rotation = unmix(rows, torch.diag(torch.tensor([0.9, 0.8, 0.7, 0.6])).double(), noise=0.1)
+
+    torch.testing.assert_close(rotation.abs(), torch.eye(4, dtype=torch.float64), atol=1e-6, rtol=0)

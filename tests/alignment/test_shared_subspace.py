@@ -215,3 +215,17 @@ def test_pairs_of_other_dimensions_than_the_held_out_ones_are_refused():
     held = HeldOut.of_pairs(torch.zeros(8, 3), torch.zeros(8, 2))
     with pytest.raises(AlignmentError, match="held out as 3 and 2"):
         find_shared(torch.zeros(8, 2), torch.zeros(8, 2), held)
+
+
+@pytest.mark.parametrize("held", [8, 12, 20, 32, 48, 64])
+def test_few_held_out_ticks_do_not_hide_what_is_shared(held):
+    found, _ = Pair(7, 0.7, (6, 6), 6).find(256, held)
+
+    assert found.dim == 6
+
+
+@pytest.mark.parametrize(("dim", "noise"), [(32, 0.5), (64, 1.0)])
+def test_wide_spaces_share_every_direction_that_exceeds_the_null(dim, noise):
+    found, _ = Pair(8, 0.7, (dim, dim), dim, noise).find(1024)
+
+    assert found.dim == int((found.correlations > found.null_level).sum()) > 0.9 * dim

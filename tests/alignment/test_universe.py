@@ -268,3 +268,9 @@ def test_a_universe_of_wholly_shared_cores_is_the_same_with_and_without_their_ma
     for i, j in permutations(cores, 2):
         torch.testing.assert_close(placed.between(i, j).weight, plain.between(i, j).weight, atol=1e-4, rtol=0)
     assert plain.common_dim == placed.common_dim == 4
+
+
+def test_trimming_rows_of_partly_shared_cores_is_refused():
+    cores = cores_of_agents(2)
+    with pytest.raises(AlignmentError, match="leave out keep"):
+        fit_universe(cores, keep=0.7, shared={})

@@ -155,6 +155,6 @@ def tiny_spec(index: int, folder: Path, agents: int = 2, **training: object) -> 
         scene=SceneConfig(renderer="toy", objects=1, frame_size=32),
         events=tuple(BodyEvent(0, name, pose) for name, pose in names),
         model=ModelConfig(dim=6, width=8, hidden=32, precision="fp32"), training=TrainingConfig(**options),
-        negotiation=NegotiationConfig(anchors=32, heldout=64, pool_ticks=96, pool_stride=2),
+        negotiation=NegotiationConfig(anchors=32, heldout=64, pool_ticks=96),
         folder=str(folder / f"agent-{index}"),
     )  # fmt: skip

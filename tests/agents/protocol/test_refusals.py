@@ -62,6 +62,24 @@ def test_unrelated_spaces_are_refused_with_the_scores_in_the_reason(seed):
     assert (verdict.shared_dim, edge.score.shared_dim, edge.score.r2_shared) == (0, 0, 0.0)
 
 
+@pytest.mark.parametrize("scale", [3.0, 100.0])
+def test_embeddings_of_another_scale_are_refused_with_a_sentence(scale):
+    _, target, _, anchors = open_round()
+    (verdict,) = target.receive(change(anchors, data=(scale * anchors.embeddings()).tobytes()))
+
+    assert verdict.status is Status.REFUSED
+    assert "not white" in verdict.reason
+
+
+def test_constant_embeddings_are_refused_with_finite_scores():
+    _, target, _, anchors = open_round()
+    (verdict,) = target.receive(change(anchors, data=np.full((48, DIM), 0.5, dtype="<f4").tobytes()))
+
+    assert verdict.status is Status.REFUSED
+    assert "no direction of the two cores is shared" in verdict.reason
+    assert np.isfinite([verdict.r2_shared, verdict.null_correlation]).all()
+
+
 def test_cores_of_different_size_are_accepted_and_the_reason_states_what_is_private():
     for edge, sizes in zip(negotiated_pair(core=CORE - 1), [(3, 2), (2, 3)], strict=True):
         assert edge.status is Status.ACCEPTED

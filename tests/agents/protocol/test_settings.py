@@ -42,9 +42,9 @@ def test_a_pool_of_a_slow_scene_reaches_further(memory, stride, rows):
 
 
 def test_a_pool_that_cannot_be_shifted_beyond_the_memory_is_refused():
-    settings = NegotiationConfig(anchors=4, heldout=4, pool_ticks=50, pool_stride=1)
+    settings = NegotiationConfig(anchors=4, heldout=4, pool_ticks=200, pool_stride=1)
 
     assert settings.memory_rows(15) == 15
-    with pytest.raises(ConfigError, match="at least 59") as refusal:
+    with pytest.raises(ConfigError, match="at least 240") as refusal:
         settings.memory_rows(20)
     assert refusal.value.setting == "pool_ticks"
