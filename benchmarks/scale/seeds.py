@@ -49,7 +49,7 @@ def quality(document: dict[str, Any], name: str) -> list[Metric]:
     return [
         Metric(
             f"{name}: held-out R2, mean", mean(edge["r2_shared"] for edge in edges), "",
-            "chance correlation", mean(edge["null_correlation"] for edge in edges), at_least(MIN_R2),
+            "the mean", 0.0, at_least(MIN_R2),
         ),
         Metric(
             f"{name}: dimensions of the core, mean",

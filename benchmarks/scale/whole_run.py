@@ -71,11 +71,11 @@ class MemoryWatch:
 
 
 def quality(document: dict[str, Any], name: str) -> list[Metric]:
-    """Return the quality of the maps beside that of shuffled pairs."""
+    """Return the quality of the maps beside the mean as prediction, and correlations beside those of chance."""
     edges = [edge for edge in document["edges"] if edge["r2_shared"] is not None]
     if not edges:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")
-    null, reference = mean(edge["null_correlation"] for edge in edges), "chance correlation"
+    null = mean(edge["null_correlation"] for edge in edges)
     rows = {"all pairs": [edge["r2_shared"] for edge in edges]}
     for pairs in (64, 8):
         rows[f"{pairs} pairs"] = [
@@ -83,14 +83,14 @@ def quality(document: dict[str, Any], name: str) -> list[Metric]:
             if row["pairs"] == pairs and row["method"] == "procrustes"
         ]  # fmt: skip
     found = [
-        Metric(f"{name}: held-out R2, {label}, {word}", pick(values), "", reference, null)
+        Metric(f"{name}: held-out R2, {label}, {word}", pick(values), "", "the mean", 0.0)
         for label, values in rows.items() if values
         for word, pick in (("mean", mean), ("worst edge", min))
     ]  # fmt: skip
     correlations = [value for edge in edges for value in edge["correlations"][: edge["shared_dim"]]]
     for word, pick in (("largest", max), ("smallest", min)):
         found.append(
-            Metric(f"{name}: {word} correlation", pick(correlations, default=0.0), "", reference, null)
+            Metric(f"{name}: {word} correlation", pick(correlations, default=0.0), "", "time shifts", null)
         )
     return found
 

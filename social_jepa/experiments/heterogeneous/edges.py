@@ -31,9 +31,10 @@ class Edge:
     Attributes:
         accepted: Whether the target accepted the edge.
         reason: Why it refused, in one sentence.
-        core: Held-out R2 of the orthogonal map between the cores.
+        core: Held-out R2 of the map of the shared directions, on the whole core of the target.
         ridge: Held-out R2 of ridge regression from all dimensions of the source to the core of the target.
-        null: The same R2 with the target read at another time; NaN if nothing was scored.
+        null: Held-out R2 of a rotation between the cores with the target read at another time; NaN if nothing
+            was scored.
     """
 
     accepted: bool

@@ -14,9 +14,9 @@ agent with its initial weights, is the control.
 
 Measured. All agents negotiate with all others through the negotiation of the product, in one process: an
 offer, a request, 256 anchors, a verdict. For each ordered pair, on 512 held-out ticks: R2 of the
-(semi-)orthogonal map between the two cores, and whether the target accepts it; an edge that is refused
-without a fit, because an agent detected its own collapse, counts as R2 0. From a core of d dimensions to a
-larger one of e, R2 of such a map cannot exceed d / e, so that a low value may be due to core sizes and not to
+map of the shared directions on the whole core of the target, where what is not shared counts as missed, and
+whether the target accepts it; an edge that is refused without a fit, because an agent detected its own
+collapse, counts as R2 0. From a core of d dimensions to a larger one of e, this R2 cannot exceed d / e, so that a low value may be due to core sizes and not to
 the content; the notes list the cores. Beside it stands ridge regression from all dimensions of the source to
 the core of the target, on the same anchors, which may scale: if it is better, the source represents the
 content of the target's core, but not as its own core. The content of an agent's latents is measured by linear
@@ -25,8 +25,8 @@ scored on 512 others.
 
 Conditions. One for each agent; it returns what the agent publishes, from which the negotiations follow.
 
-Nulls. Of edges, the best R2 of any shuffle of the pairs by either map, as in the product; of probes, shuffled
-states. Baselines. Of the thresholds, jepa and jepa-twin, two agents with the same settings; of edges, the
+Nulls. Of edges, R2 of a rotation between whole cores that is fitted and scored with the target read half a
+pool later; of probes, shuffled states. Baselines. Of the thresholds, jepa and jepa-twin, two agents with the same settings; of edges, the
 ridge map; of probes, the core alone.
 
 Thresholds, set before the full run. The worst pair of every seed is taken, and its mean over seeds must be:
