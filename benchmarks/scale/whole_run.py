@@ -71,7 +71,7 @@ class MemoryWatch:
 
 
 def quality(document: dict[str, Any], name: str) -> list[Metric]:
-    """Return the quality of the maps beside the mean as prediction, and correlations beside those of chance."""
+    """Return the quality of the maps beside the mean as prediction, and correlations beside chance."""
     edges = [edge for edge in document["edges"] if edge["r2_shared"] is not None]
     if not edges:
         raise BenchmarkError(f"{name}: no edge was scored: {document['edges'][0]['reason']}")

@@ -13,21 +13,21 @@ all objects, and the one with positions is supervised with the objects' position
 agent with its initial weights, is the control.
 
 Measured. All agents negotiate with all others through the negotiation of the product, in one process: an
-offer, a request, 256 anchors, a verdict. For each ordered pair, on 512 held-out ticks: R2 of the
-map of the shared directions on the whole core of the target, where what is not shared counts as missed, and
-whether the target accepts it; an edge that is refused without a fit, because an agent detected its own
-collapse, counts as R2 0. From a core of d dimensions to a larger one of e, this R2 cannot exceed d / e, so that a low value may be due to core sizes and not to
-the content; the notes list the cores. Beside it stands ridge regression from all dimensions of the source to
-the core of the target, on the same anchors, which may scale: if it is better, the source represents the
-content of the target's core, but not as its own core. The content of an agent's latents is measured by linear
-probes of the true state, for evaluation only, from all dimensions and from the core, fitted on 512 ticks and
-scored on 512 others.
+offer, a request, 256 anchors, a verdict. For each ordered pair, on 512 held-out ticks: R2 of the map of the
+shared directions on the whole core of the target, where what is not shared counts as missed, and whether the
+target accepts it; an edge that is refused without a fit, because an agent detected its own collapse, counts
+as R2 0. From a core of d dimensions to a larger one of e, this R2 cannot exceed d / e, so that a low value
+may be due to core sizes and not to the content; the notes list the cores. Beside it stands ridge regression
+from all dimensions of the source to the core of the target, on the same anchors, which may scale: if it is
+better, the source represents the content of the target's core, but not as its own core. The content of an
+agent's latents is measured by linear probes of the true state, for evaluation only, from all dimensions and
+from the core, fitted on 512 ticks and scored on 512 others.
 
 Conditions. One for each agent; it returns what the agent publishes, from which the negotiations follow.
 
 Nulls. Of edges, R2 of a rotation between whole cores that is fitted and scored with the target read half a
-pool later; of probes, shuffled states. Baselines. Of the thresholds, jepa and jepa-twin, two agents with the same settings; of edges, the
-ridge map; of probes, the core alone.
+pool later; of probes, shuffled states. Baselines. Of the thresholds, jepa and jepa-twin, two agents with the
+same settings; of edges, the ridge map; of probes, the core alone.
 
 Thresholds, set before the full run. The worst pair of every seed is taken, and its mean over seeds must be:
 for ordered pairs of agents that differ only in size at least 0.88; for patch-mixer and jepa, the worse
