@@ -19,6 +19,7 @@ from alignment.independence import select_independent, unmix
 
 # Variance below this share of the mean square is rounding: a spread below a millionth of the magnitude.
 ROUNDING: Final = 1e-12
+NOISE_DEVIATIONS: Final = 2.5  # of an autocorrelation; white noise exceeds them once in 160 directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +145,10 @@ def resort_basis(basis: CoreBasis, z: Array, floor: float = 0.1) -> CoreBasis:
         basis: Coordinates to keep; only their order changes.
         z: [T, D] or [N, T, D], data that the coordinates were not found on. Segments [N, T, D] that are far
             apart in time tell most: rows of one segment are nearly the same.
-        floor: Autocorrelation that counts as none; raised as for `find_core`, for a single direction.
+        floor: Autocorrelation that counts as none; raised to 2.5 standard deviations of that of white noise.
     """
     spectrum = autocorrelations(to_tensor(z, "latents"), basis)
-    lowest = max(floor, noise_edge(len(_steps(z)[0]), 1))
+    lowest = max(floor, NOISE_DEVIATIONS / len(_steps(z)[0]) ** 0.5)
     return _choose_core(basis.mean, basis.transform, spectrum, z, lowest)
 
 

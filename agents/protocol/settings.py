@@ -40,9 +40,10 @@ class NegotiationConfig:
     def stride(self, memory: int) -> int:
         """Return the ticks between neighbors in a pool of a scene that forgets within so many ticks.
 
-        A pool of a slow scene reaches further, so that it can be shifted in time by more than the memory.
+        A pool of a slow scene reaches further, so that it spans a dozen memories at least.
         """
-        return self.pool_stride or max(MIN_STRIDE, math.ceil(memory / MEMORY_ROWS))
+        rows = max(1, min(MEMORY_ROWS, self.pool_ticks // MEMORIES))
+        return self.pool_stride or max(MIN_STRIDE, math.ceil(memory / rows))
 
     def memory_rows(self, memory: int) -> int:
         """Return the rows of a pool after which a scene that forgets within so many ticks has done so.

@@ -48,3 +48,12 @@ def test_a_pool_that_cannot_be_shifted_beyond_the_memory_is_refused():
     with pytest.raises(ConfigError, match="at least 240") as refusal:
         settings.memory_rows(20)
     assert refusal.value.setting == "pool_ticks"
+
+
+@pytest.mark.parametrize("memory", [0, 1, 20, 135, 688, 1536])
+@pytest.mark.parametrize("pool_ticks", [32, 64, 96, 1024])
+def test_a_pool_of_any_size_spans_a_dozen_memories_unless_its_stride_is_set(pool_ticks, memory):
+    settings = NegotiationConfig(anchors=4, heldout=4, pool_ticks=pool_ticks)
+
+    assert pool_ticks * settings.stride(memory) >= 12 * memory
+    assert settings.memory_rows(memory) >= 1
