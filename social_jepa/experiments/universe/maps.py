@@ -91,7 +91,9 @@ def mean_edge_r2(agents: Sequence[TrainedAgent], draws: Sequence[EdgeMaps]) -> n
 
 
 def mean_cycle_error(maps: EdgeMaps, agents: Sequence[TrainedAgent], orders: Sequence[np.ndarray]) -> Score:
-    """Return the mean cycle error over cycles, each an order [N] of all agents."""
+    """Return the mean cycle error over cycles, each an order [N] of all agents; 0 for a single agent."""
+    if len(agents) < 2:
+        return Score.single(0.0)
     errors = []
     for order in orders:
         cycle = [agents[index] for index in [*order, order[0]]]

@@ -101,7 +101,9 @@ def test_a_run_folder_holds_everything(finished):
     assert (sorted(network), network.number_of_edges()) == (names, 2)
     maps = load_file(folder.maps_file)
     assert {name.rpartition("/")[0] for name in maps} == {
-        f"{source}/{target}/{part}" for source, target in permutations(names, 2) for part in ("core", "full")
+        f"{source}/{target}/{part}"
+        for source, target in permutations(names, 2)
+        for part in ("full", "regression", "shared")
     }
     for name in names:
         assert step(folder, name) == 60

@@ -25,7 +25,7 @@ TINY = Settings(
     setup=AgentSetup(
         scene=SceneConfig(renderer="toy", frame_size=16, objects=1),
         model=ModelConfig(dim=3, width=4, hidden=8),
-        training=TrainingConfig(steps=3, segments=8, replay_ticks=64, core_eval_ticks=64),
+        training=TrainingConfig(steps=30, segments=8, replay_ticks=64, core_eval_ticks=256),
         negotiation=NegotiationConfig(pool_ticks=64, anchors=16, heldout=32),
     ),
     agent_counts=(3, 4), pair_counts=(8, 16), pairs=16, hops=(1, 2), shuffled_pair_counts=(16,), group_size=4,
