@@ -37,7 +37,8 @@ def test_every_edge_of_a_mixed_society_has_a_verdict_and_a_held_out_figure(finis
         if {edge["source"], edge["target"]} & collapsed:
             assert "collapsed" in edge["reason"]
         else:
-            assert (edge["shared_dim"] > 0) == (edge["status"] == "accepted")
+            translates = edge["shared_dim"] > 0 and edge["r2_shared"] > 0
+            assert translates == (edge["status"] == "accepted")
             shared = edge["correlations"][: edge["shared_dim"]]
             assert all(correlation > edge["null_correlation"] for correlation in shared)
 
