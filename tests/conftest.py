@@ -29,6 +29,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 # A shell without job control starts background processes with SIGINT ignored; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 
 # The models of the tests are so small that a second thread costs more than it computes, and one order of
 # summation makes their metrics equal on every machine.
