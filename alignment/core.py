@@ -92,10 +92,10 @@ def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
     mean = rows.mean(0)
     a, b = before - mean, after - mean
     covariance, lagged = lagged_covariances(a, b)
-    whitener = _whitener(covariance, ridge, rounding=ROUNDING * rows.square().mean().item())
-    _, axes = torch.linalg.eigh(whitener.T @ lagged @ whitener)  # ascending
+    whitening = whitener(covariance, ridge, rounding=ROUNDING * rows.square().mean().item())
+    _, axes = torch.linalg.eigh(whitening.T @ lagged @ whitening)  # ascending
     lowest = max(floor, noise_edge(len(a), a.shape[1]))
-    transform = whitener @ axes.flip(1)
+    transform = whitening @ axes.flip(1)
     transform = transform @ unmix(a @ transform, transform.T @ lagged @ transform, lowest)
     spectrum = (transform.T @ lagged @ transform).diagonal()
     return _choose_core(mean, _fix_signs(transform), spectrum, z, lowest)
@@ -222,7 +222,7 @@ def _steps(latents: Array) -> tuple[Tensor, Tensor]:
     return z[..., :-1, :].reshape(-1, z.shape[-1]), z[..., 1:, :].reshape(-1, z.shape[-1])
 
 
-def _whitener(covariance: Tensor, ridge: float, rounding: float) -> Tensor:
+def whitener(covariance: Tensor, ridge: float, rounding: float) -> Tensor:
     """Return H [D, D] with ``H^T C H ~ I``; a direction without variance is mapped to zero."""
     variance, axes = torch.linalg.eigh(covariance)
     variance = variance.clamp_min(0)

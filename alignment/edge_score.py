@@ -42,7 +42,7 @@ class EdgeMaps(NamedTuple):
     Attributes:
         full: All dimensions to all dimensions, by ridge regression.
         shared: Core to core, a rotation of the shared directions that drops all others.
-        regression: The same with each direction scaled by its correlation: what is known of paths.
+        regression: The same with each direction scaled by its correlation, which tells the quality of paths.
     """
 
     full: LinearMap

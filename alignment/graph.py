@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
@@ -93,6 +93,13 @@ class Edge:
             raise ValueError(f"{name}: say why it was {self.status}")
         object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
+    @cached_property
+    def kept_share(self) -> float:
+        """Share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``."""
+        weight = _regression(self).weight.double()
+        kept = float(torch.linalg.matrix_norm(weight, "nuc")) / max(1, len(weight))
+        return min(max(kept, MIN_KEPT), 1.0)
+
 
 class TranslationGraph:
     """All maps between agents: paths, their quality, cycles, and why there is no path. Immutable.
@@ -136,8 +143,8 @@ class TranslationGraph:
     def best_path(self, source: str, target: str) -> list[str]:
         """Return the agents on a path that keeps much of its source, both ends included.
 
-        The path with the largest product of `kept_share`, unless the direct edge keeps more: a product does
-        not see that two edges may keep different directions.
+        The path with the largest product of `Edge.kept_share`, unless the direct edge keeps more: a product
+        does not see that two edges may keep different directions.
 
         Raises:
             UnknownAgentError: The graph has no such agent.
@@ -219,9 +226,9 @@ class TranslationGraph:
         Only the directions that all agents of the cycle share are compared, `cycle_dim` of them. See
         `alignment.score.cycle_error`: 0 for consistent maps, about 2 for unrelated ones.
         """
-        maps = self._maps([*cycle, cycle[0]])
-        kept = score.image(reduce(LinearMap.then, reversed([found.transposed() for found in maps])))
-        return score.cycle_error(maps, points.double() @ kept @ kept.T)
+        path = [*cycle, cycle[0]]
+        kept = score.image(self.compose(path).transposed())
+        return score.cycle_error(self._maps(path), points.double() @ kept @ kept.T)
 
     def cycle_dim(self, cycle: Sequence[str]) -> int:
         """Return the number of directions that come back from a cycle."""
@@ -256,7 +263,7 @@ class TranslationGraph:
         network.add_nodes_from(self.agents)
         for edge in self.edges:
             if edge.status is Status.ACCEPTED:
-                network.add_edge(edge.source, edge.target, length=-math.log(kept_share(edge)))
+                network.add_edge(edge.source, edge.target, length=-math.log(edge.kept_share))
         return network
 
     def _along(self, path: Sequence[str]) -> list[Edge]:
@@ -305,13 +312,6 @@ def _regression(edge: Edge) -> LinearMap:
         return edge.regression
     found = _map(edge)
     return LinearMap((1 + edge.r2_shared) / 2 * found.weight, found.bias)
-
-
-def kept_share(edge: Edge) -> float:
-    """Return the share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``."""
-    weight = _regression(edge).weight.double()
-    kept = float(torch.linalg.matrix_norm(weight, "nuc")) / max(1, len(weight))
-    return min(max(kept, MIN_KEPT), 1.0)
 
 
 def _from_first(cycle: Sequence[str]) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """One affine map between two latent spaces, in the row-vector convention z_j ~ z_i @ W_ij + b_ij."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from alignment.arrays import AlignmentError, Array, check_devices, like, to_tensor
+
+KEPT: Final = 0.5  # singular value from which a map made of rotations keeps a direction: 1, or 0 and noise
 
 
 @dataclass(frozen=True, eq=False, repr=False)

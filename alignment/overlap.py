@@ -6,15 +6,14 @@ already takes their place, and every other shared direction gets a new dimension
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from alignment.linear_map import LinearMap
+from alignment.linear_map import KEPT, LinearMap
 
 Pair = tuple[str, str]
-KEPT: Final = 0.5  # singular value from which a direction counts as mapped: rotations keep 1, and noise 0
 
 
 class Placed(NamedTuple):

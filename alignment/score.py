@@ -14,7 +14,6 @@ score raises `alignment.arrays.AlignmentError` for sets that `alignment.fit.chec
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -22,9 +21,8 @@ from torch import Tensor
 from alignment.arrays import AlignmentError, Array, check_generator, like, to_tensor
 from alignment.core import ROUNDING, varies
 from alignment.fit import center, check_pairs
-from alignment.linear_map import LinearMap
+from alignment.linear_map import KEPT, LinearMap
 
-KEPT: Final = 0.5  # singular value from which a map made of rotations keeps a direction
 Pairs = tuple[Tensor, Tensor]  # [K, D_i] and [K, D_j]: row k of both is the same tick
 
 

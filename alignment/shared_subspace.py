@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from alignment.arrays import AlignmentError, AnyArray, check_devices, check_finite, to_tensor
-from alignment.core import ROUNDING
+from alignment.core import ROUNDING, whitener
 from alignment.fit import check_pairs
 from alignment.linear_map import LinearMap
 
@@ -215,8 +215,7 @@ def _canonical_dim(held: HeldOut, rows: Tensor) -> int:
 
 
 def _whiten(rows: Tensor) -> Tensor:
-    """Return centered rows rotated and scaled to unit variance; directions of rounding alone become zero."""
+    """Return centered rows rotated and scaled to unit variance; directions of rounding alone become small."""
     centered = rows - rows.mean(0)
-    variance, axes = torch.linalg.eigh(centered.mT @ centered / len(rows))
-    real = variance > ROUNDING * rows.square().mean()
-    return centered @ (axes * torch.where(real, variance.clamp_min(1e-300).rsqrt(), 0.0))
+    rounding = ROUNDING * rows.square().mean().item()
+    return centered @ whitener(centered.mT @ centered / len(rows), ridge=0.0, rounding=rounding)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from alignment.arrays import AlignmentError, AnyArray, check_devices, check_finite, to_tensor
 from alignment.fit import fit_procrustes, fit_robust
-from alignment.linear_map import LinearMap
+from alignment.linear_map import KEPT, LinearMap
 from alignment.overlap import Pair, place_shared
 
 TOLERANCE = 1e-10  # relative decrease of the error below which the iteration has converged
@@ -49,7 +49,7 @@ class Universe:
     def common_dim(self) -> int:
         """Number of directions of the common space that every agent has."""
         lengths = torch.stack([found.weight.square().sum(0) for found in self.maps.values()])  # [N, D]
-        return int((lengths > 0.5).all(0).sum())
+        return int((lengths > KEPT).all(0).sum())
 
     def between(self, source: str, target: str) -> LinearMap:
         """Return the translation from one agent's core to another's, through the common space.
@@ -193,7 +193,7 @@ def _split_blocks(projections: Sequence[Tensor]) -> list[Tensor]:
         split = []
         for block in blocks:
             values, axes = torch.linalg.eigh(block.T @ projection @ block)
-            split += [block @ axes[:, part] for part in (values > 0.5, values <= 0.5) if part.any()]
+            split += [block @ axes[:, part] for part in (values > KEPT, values <= KEPT) if part.any()]
         blocks = split
     return blocks
 

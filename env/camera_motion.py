@@ -11,7 +11,8 @@ import numpy as np
 
 from env.camera import Pose, turned_pose
 from env.checks import check_number
-from env.drift import check_autocorrelation, decorrelation_ticks, drift_at
+from env.drift import check_autocorrelation, drift_at
+from env.dynamics.ornstein_uhlenbeck import decorrelation_ticks
 
 TANH_GAIN = 0.45  # of a process of unit variance; offsets then reach 0.42 in one standard deviation
 

@@ -1,7 +1,6 @@
-"""Ornstein-Uhlenbeck processes of cameras, and how long a process with a given autocorrelation remembers."""
+"""Ornstein-Uhlenbeck processes of cameras."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -37,8 +36,3 @@ def _drift_block(name: str, autocorrelations: tuple[float, ...], block: int) -> 
 def check_autocorrelation(name: str, value: float, hint: str = "") -> None:
     """Raise ValueError unless an Ornstein-Uhlenbeck process can have this autocorrelation."""
     check_number(name, value, 0, MAX_AUTOCORRELATION, hint)
-
-
-def decorrelation_ticks(autocorrelation: float) -> int:
-    """Return the ticks after which the correlation with the past is below 0.001."""
-    return math.ceil(math.log(1e-3) / math.log(autocorrelation)) if autocorrelation > 0 else 0

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from env.checks import check_number
-from env.drift import check_autocorrelation, decorrelation_ticks, drift_at
+from env.drift import check_autocorrelation, drift_at
+from env.dynamics.ornstein_uhlenbeck import decorrelation_ticks
 from env.dynamics.random_numbers import normals
 
 BRIGHTNESS, HUE = range(2)  # columns of `drifts`

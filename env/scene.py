@@ -106,7 +106,7 @@ class SceneConfig:
         return np.array(self.object_areas or (room,) * self.objects, dtype=np.float64)
 
     def motion(self, seed: int) -> Motion:
-        """Return what the dynamics of a scene with these settings are built from."""
+        """Return the motion that dynamics of a scene with these settings are built from."""
         return Motion(
             seed, self.coordinate_autocorrelations, self.coupling, self.object_size, self.object_range,
             self.tanh_gain,
@@ -239,7 +239,7 @@ class Scene:
         return factors_at(self._dynamics, ticks)
 
     def private_factors(self, camera: str, ticks: np.ndarray) -> np.ndarray:
-        """Return what changes in one camera's frames alone, [T] -> [T, P]; for evaluation only.
+        """Return the factors of one camera's frames alone, [T] -> [T, P]; for evaluation only.
 
         The drifts of brightness and hue, then the offsets of pan, tilt, and steps forward and to the left:
         those of them that are on.

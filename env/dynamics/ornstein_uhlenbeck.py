@@ -23,8 +23,7 @@ class OrnsteinUhlenbeck(Dynamics):
     @property
     def decorrelation_ticks(self) -> int:
         """Ticks after which every correlation with the past is below 0.001."""
-        rho = max(self.motion.autocorrelations)
-        return math.ceil(math.log(CORRELATION_CUTOFF) / math.log(rho)) if rho > 0 else 0
+        return decorrelation_ticks(max(self.motion.autocorrelations))
 
     def actions(self, now: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return a, white noise of unit variance, [T, F]."""
@@ -48,6 +47,13 @@ class OrnsteinUhlenbeck(Dynamics):
                 [values[:, : 2**i], values[:, 2**i :] + rho ** (2**i) * values[:, : -(2**i)]], 1
             )
         return np.ascontiguousarray((np.sqrt(1 - rho**2) * values[:, -BLOCK:]).T)
+
+
+def decorrelation_ticks(autocorrelation: float) -> int:
+    """Return the ticks after which the correlation with the past is below `CORRELATION_CUTOFF`."""
+    if autocorrelation <= 0:
+        return 0
+    return math.ceil(math.log(CORRELATION_CUTOFF) / math.log(autocorrelation))
 
 
 @lru_cache(maxsize=32)

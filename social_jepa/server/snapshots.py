@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alignment.graph import kept_share
 from alignment.status import Status
 from social_jepa.graph import edge_lookup
 from social_jepa.graph.edge_lookup import UnsettledEdgeError
@@ -188,8 +187,8 @@ def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
 def quality_matrix(results: Results) -> QualityMatrix:
     """Return status and held-out R2 of every ordered pair, and the share that its best path keeps.
 
-    ``best`` is the largest product of `alignment.graph.kept_share` over accepted edges along any path, by the
-    Floyd-Warshall algorithm: 0 where there is no path.
+    ``best`` is the largest product of `alignment.graph.Edge.kept_share` over accepted edges along any path,
+    by the Floyd-Warshall algorithm: 0 where there is no path.
     """
     names = list(results.graph.agents)
     index = {name: row for row, name in enumerate(names)}
@@ -200,7 +199,7 @@ def quality_matrix(results: Results) -> QualityMatrix:
         row, column = index[edge.source], index[edge.target]
         status[row][column], direct[row][column] = edge.status, edge.r2_shared
         if edge.status == Status.ACCEPTED:
-            best[row, column] = kept_share(results.graph.edge(edge.source, edge.target))
+            best[row, column] = results.graph.edge(edge.source, edge.target).kept_share
     for middle in range(len(names)):
         best = np.maximum(best, best[:, middle, None] * best[None, middle, :])
     np.fill_diagonal(best, 1.0)

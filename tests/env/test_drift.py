@@ -1,6 +1,7 @@
 import pytest
 
-from env.drift import check_autocorrelation, decorrelation_ticks
+from env.drift import check_autocorrelation
+from env.dynamics.ornstein_uhlenbeck import decorrelation_ticks
 
 
 @pytest.mark.parametrize(("rho", "ticks"), [(0.7, 20), (0.99, 688), (0.0, 0)])

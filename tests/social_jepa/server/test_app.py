@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from agents.models.settings import KINDS
-from alignment.graph import kept_share
 from social_jepa.graph.query import encode_ticks, find_path, nearest_ticks, translate
 from social_jepa.graph.results import load_results
 from social_jepa.graph.summary import summarize
@@ -238,7 +237,7 @@ def test_the_quality_matrix_has_the_share_that_every_best_path_keeps(api, result
             if source == target or "agent-3" in (source, target):
                 continue
             hops = pairwise(results.graph.best_path(source, target))
-            kept = math.prod(kept_share(results.graph.edge(*hop)) for hop in hops)
+            kept = math.prod(results.graph.edge(*hop).kept_share for hop in hops)
             assert matrix["best"][row][column] == pytest.approx(kept)
     assert matrix == plain(quality_matrix(results))
 
