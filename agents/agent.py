@@ -14,6 +14,7 @@ from torch import Tensor
 from agents.common.files import CHECKPOINT, PUBLISHED, RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
 from agents.models.checker import check_world_model
+from agents.models.jepa import Jepa
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
@@ -35,6 +36,7 @@ from agents.training.checkpoint import (
 from agents.training.distillation import distill
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
+from agents.training.stages import StageData, compose_again, find_stages
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
@@ -73,6 +75,7 @@ class Agent:
         saved_at: When that was written, in seconds since the epoch.
         drift: How far the newest model has left the published one, as a share of variance.
         distill_frames: Frames read during distillation.
+        stages_found: Whether further encoders were tried after this schedule.
         collapse: How the latents of the newest published model collapsed, as a clause; "" if not.
         distill_losses: Losses of distillation, one a step.
         published: The model that peers know; None before the first and after a camera move.
@@ -80,6 +83,9 @@ class Agent:
         files: Its files that could not be written yet; it goes on without them.
         on_progress: Called after every part of an encoding that may take long.
     """
+
+    trainer: Trainer
+    stages_found: bool
 
     def __init__(self, spec: AgentSpec, on_saved: Callable[[Path], None] = lambda path: None) -> None:
         """Build the scene, the camera and an untrained model.
@@ -163,6 +169,8 @@ class Agent:
             self._calibrate(self.model)
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
+        if finished and self.trainer.finished and not self.stages_found:
+            finished = self._find_stages(stop)
         self.save()
         self.phase = "trained" if finished else "stopped"
         return finished
@@ -201,7 +209,7 @@ class Agent:
         )  # fmt: skip
         self.trainer.train_seconds = time.perf_counter() - began
         if frames is not None:
-            self.distill_frames = frames * self.trainer.views
+            self.distill_frames, self.stages_found = frames * self.trainer.views, True
             self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
             self.trainer.loss_curve = LossCurve(self.trainer.step)
         return frames is not None
@@ -258,9 +266,9 @@ class Agent:
         self.phase = "embedding"
         began = time.perf_counter()  # `record` has counted its own time
         trained = self.trainer.replay_buffer.ticks
-        self.basis, later = self.find_axes(
-            range(max(trained.start, trained.stop - BASIS_TICKS), trained.stop)
-        )
+        if isinstance(self.model, Jepa) and self.trainer.step > self.spec.training.steps:
+            compose_again(self.model, self._stage_data())
+        self.basis, later = self.find_axes(self._basis_ticks)
         self.save()
         rank = effective_rank(later)
         self.collapse = self.explain_collapse(self.basis.core_dim)
@@ -374,7 +382,7 @@ class Agent:
             "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
             "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
             "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
-            "distill_losses": self.distill_losses,
+            "distill_losses": self.distill_losses, "stages_found": self.stages_found,
         }  # fmt: skip
         if (name := first_not_finite(tensors)) is not None:
             raise TrainingError(
@@ -433,7 +441,7 @@ class Agent:
         progress = published.snapshot.progress
         if published.snapshot.pose_version == self.spec.pose_version:
             self.trainer.step, self.trainer.losses = progress.step, list(published.snapshot.losses)
-            self.distill_frames = progress.distill_frames
+            self.distill_frames, self.stages_found = progress.distill_frames, True
             self.trainer.steps_replaced_by_distillation = (
                 self.spec.training.steps if self.distill_frames else 0
             )
@@ -464,9 +472,41 @@ class Agent:
             self.scene, self.renderer, spec.pose, spec.name, spec.model.sensor_spec_of(spec.kind),
             self.stream_seed(Stream.VIEWS),
         )  # fmt: skip
+        self.stages_found = False
+        if isinstance(self.model, Jepa):
+            self.model.compose(None)
         moved = (spec.pose_version,) if spec.pose_version else ()
         seed = self.stream_seed(Stream.BATCHES, *moved)
         self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed)
+
+    @property
+    def _basis_ticks(self) -> range:
+        """The trained ticks that axes are found on."""
+        trained = self.trainer.replay_buffer.ticks
+        return range(max(trained.start, trained.stop - BASIS_TICKS), trained.stop)
+
+    def _find_stages(self, stop: Callable[[], bool]) -> bool:
+        """Train further encoders if this kind of model has them; return whether that is finished."""
+        model = self.model
+        if isinstance(model, Jepa) and model.config.objective == "whitened" and model.config.stages > 1:
+            self.phase = "training stages"
+            began = time.perf_counter()
+            seed = self.stream_seed(Stream.STAGES, self.spec.pose_version)
+            self.stages_found = find_stages(model, self._stage_data(), self.spec.training, seed, stop)
+            self.trainer.train_seconds += time.perf_counter() - began
+            return self.stages_found
+        return True
+
+    def _stage_data(self) -> StageData:
+        ticks = self._basis_ticks
+        return StageData(ticks, self.core_eval_ticks(ticks.stop), self._read_frames)
+
+    def _read_frames(self, ticks: np.ndarray) -> Tensor:
+        """Return frames from the replay buffer where it holds them all, else rendered."""
+        self.on_progress()
+        buffer = self.trainer.replay_buffer
+        frames = buffer.read(ticks) if buffer.holds(ticks) else self.recorder.record(ticks).frames
+        return torch.from_numpy(frames)
 
     def _calibrate(self, model: WorldModel) -> None:
         rng = np.random.default_rng(self.stream_seed(Stream.CALIBRATION))
@@ -482,11 +522,9 @@ class Agent:
 
     @torch.inference_mode()
     def _encode_chunk(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
-        self.on_progress()
-        buffer = self.trainer.replay_buffer
-        frames = buffer.read(ticks) if buffer.holds(ticks) else self.recorder.record(ticks).frames
+        frames = self._read_frames(ticks)
         model.eval()
-        return encode_with(model, torch.from_numpy(frames), self.recorder.sensor_data(ticks)).cpu()
+        return encode_with(model, frames, self.recorder.sensor_data(ticks)).cpu()
 
     def _check_distill_ticks(self, first: int, count: int) -> None:
         if first != self.train_start:
@@ -527,14 +565,16 @@ class Agent:
         check_owner(path, facts, self.owner())
         load_model(path, self.model, tensors)
         if int(facts["pose_version"]) != self.spec.pose_version:
-            return  # the camera moved and the process died before it could save: only the weights are of use
+            # the camera moved and the process died before it could save: only the weights are of use
+            self._start_training()
+            return
         self.checkpoint = version
         self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
         self.trainer.step = int(facts["step"])
         self.trainer.losses = list(facts["losses"])
         self.trainer.loss_curve = LossCurve(self.trainer.step - len(facts["losses"]), facts["losses"])
         self.distill_losses = list(facts.get("distill_losses", ()))
-        self.distill_frames = int(facts["distill_frames"])
+        self.distill_frames, self.stages_found = int(facts["distill_frames"]), bool(facts["stages_found"])
         self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
         if "basis.mean" in tensors:
             self.basis = basis_from_tensors(tensors, int(facts["core_dim"]))

@@ -57,6 +57,11 @@ class CoreBasis:
         check_devices(basis=self.mean, latents=rows)
         return like((rows.to(self.transform.dtype) - self.mean) @ self.transform, z)
 
+    def reordered(self, order: Tensor, core_dim: int) -> "CoreBasis":
+        """Return the same coordinates in another order, int64 [D], and another number of them as the core."""
+        parts = (self.spectrum[order], core_dim, self.explained[order], self.noise)
+        return CoreBasis(self.mean, self.transform[:, order], *parts)
+
     def core(self, z: Array) -> Array:
         """Return core coordinates of latents, [..., D] -> [..., core_dim]."""
         return self(z)[..., : self.core_dim]
@@ -88,17 +93,34 @@ def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
         AlignmentError: Fewer than two consecutive ticks, or values that are not finite.
     """
     before, after = _steps(z)
-    rows = torch.cat([before, after])
-    mean = rows.mean(0)
-    a, b = before - mean, after - mean
-    covariance, lagged = lagged_covariances(a, b)
-    whitening = whitener(covariance, ridge, rounding=ROUNDING * rows.square().mean().item())
-    _, axes = torch.linalg.eigh(whitening.T @ lagged @ whitening)  # ascending
-    lowest = max(floor, noise_edge(len(a), a.shape[1]))
-    transform = whitening @ axes.flip(1)
-    transform = transform @ unmix(a @ transform, transform.T @ lagged @ transform, lowest)
+    mean, transform, lagged = _most_predictable(before, after, ridge)
+    lowest = max(floor, noise_edge(*before.shape))
+    transform = transform @ unmix((before - mean) @ transform, transform.T @ lagged @ transform, lowest)
     spectrum = (transform.T @ lagged @ transform).diagonal()
     return _choose_core(mean, _fix_signs(transform), spectrum, z, lowest)
+
+
+def predictable_axes(z: Array, ridge: float = 1e-6) -> tuple[Tensor, Tensor]:
+    """Return the origin [D] and the white axes [D, D] of latents, the most predictable first (tICA).
+
+    Steps 1 to 3 of `find_core` alone.
+
+    Args:
+        z: [T, D] or [N, T, D], as for `find_core`.
+        ridge: Relative to the mean variance.
+    """
+    mean, transform, _ = _most_predictable(*_steps(z), ridge)
+    return mean, _fix_signs(transform)
+
+
+def _most_predictable(before: Tensor, after: Tensor, ridge: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the mean [D], the axes of tICA [D, D] and the lagged covariance C_1 of rows [n, D]."""
+    rows = torch.cat([before, after])
+    mean = rows.mean(0)
+    covariance, lagged = lagged_covariances(before - mean, after - mean)
+    whitening = whitener(covariance, ridge, rounding=ROUNDING * rows.square().mean().item())
+    _, axes = torch.linalg.eigh(whitening.T @ lagged @ whitening)  # ascending
+    return mean, whitening @ axes.flip(1), lagged
 
 
 def lagged_covariances(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,13 +177,13 @@ def resort_basis(basis: CoreBasis, z: Array, floor: float = 0.1) -> CoreBasis:
 def _choose_core(mean: Tensor, transform: Tensor, spectrum: Tensor, z: Array, lowest: float) -> CoreBasis:
     """Return the basis of these coordinates with the core chosen on latents z, [T, D] or [N, T, D]."""
     order = spectrum.argsort(descending=True, stable=True)
-    white = (to_tensor(z, "latents").double().flatten(0, -2) - mean) @ transform[:, order]
-    core, explained = select_independent(white, spectrum[order] > lowest)
+    before, after = ((step - mean) @ transform[:, order] for step in _steps(z))
+    core, explained = select_independent(before, after, spectrum[order] > lowest, lowest)
     is_core = torch.zeros(len(order), dtype=torch.bool, device=order.device)
     is_core[core] = True
-    ranks = (~is_core).int().argsort(stable=True)  # the core first, otherwise in the order of predictability
-    columns = order[ranks]
-    return CoreBasis(mean, transform[:, columns], spectrum[columns], len(core), explained[ranks], lowest)
+    basis = CoreBasis(mean, transform[:, order], spectrum[order], len(core), explained, lowest)
+    # the core first, otherwise in the order of predictability
+    return basis.reordered((~is_core).int().argsort(stable=True), len(core))
 
 
 def noise_edge(pairs: int, dim: int) -> float:

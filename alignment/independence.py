@@ -22,30 +22,73 @@ WIDTHS: Final = (1.0, 2.0, 4.0)  # of the kernel, in root mean squares of a row
 RIDGES: Final = (1e-3, 1e-2, 1e-1)
 
 
-def select_independent(rows: Tensor, allowed: Tensor) -> tuple[list[int], Tensor]:
+def select_independent(
+    before: Tensor, after: Tensor, allowed: Tensor, noise: float, given: int = 0, limit: float = EXPLAINED
+) -> tuple[list[int], Tensor]:
     """Return the columns that the columns selected before them do not explain.
 
-    Columns are tried in their order; the first allowed one is selected. Regressions are fitted on the first
-    half of the rows and scored on the second: rows in the order of time are held out in time.
+    Columns are tried in their order. An allowed one is selected if those selected so far explain less than
+    a limit of it, and if what they leave of it still predicts its own next value: of a noisy function they
+    explain little, and leave noise. Regressions are fitted on the first half of the rows and scored on the
+    second: rows in the order of time are held out in time.
 
     Args:
-        rows: [K, D], white; of fewer than `MIN_ROWS` nothing is explained.
+        before: [K, D], white; of fewer than `MIN_ROWS` nothing is explained.
+        after: [K, D], the same columns one tick later.
         allowed: [D], bool; other columns are never selected.
+        noise: Autocorrelation at or below which the remainder of a column counts as noise.
+        given: Number of leading columns that are selected whatever they are.
+        limit: Share of its variance; half by default.
 
     Returns:
         The selected columns, ascending, and the share of each column that those before it explain, [D].
     """
-    selected: list[int] = []
-    explained = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-    if len(rows) < MIN_ROWS:
-        return allowed.nonzero().flatten().tolist(), explained
-    fit, held = _halves(rows.double())
-    for column in range(rows.shape[1]):
-        if allowed[column] and explained[column] < EXPLAINED:
+    selected = list(range(given))
+    explained = torch.zeros(before.shape[1], dtype=torch.float64, device=before.device)
+    if len(before) < MIN_ROWS:
+        return selected + [given + column for column in _indices(allowed[given:])], explained
+    fit, (held, later) = _halves(before.double())[0], (_halves(rows.double())[1] for rows in (before, after))
+    predictable = torch.ones_like(allowed)
+    if given:
+        explained[given:], predictable = _explain(fit, held, later, selected, noise, given)
+    for column in range(given, before.shape[1]):
+        if allowed[column] and predictable[column] and explained[column] < limit:
             selected.append(column)
-            later = slice(column + 1, None)
-            explained[later] = explained_share(fit, held, selected)[later]
+            explained[column + 1 :], predictable = _explain(fit, held, later, selected, noise, column + 1)
     return selected, explained
+
+
+def _indices(mask: Tensor) -> list[int]:
+    return [int(index) for index in mask.nonzero().flatten()]
+
+
+def _explain(
+    fit: Tensor, held: Tensor, later: Tensor, columns: list[int], noise: float, start: int
+) -> tuple[Tensor, Tensor]:
+    """Return the share of later columns that some columns explain, and which columns they leave predictable.
+
+    Args:
+        fit: [n, D], rows that the regressions are fitted on.
+        held: [m, D], rows that they are scored on.
+        later: [m, D], the same one tick later.
+        columns: The columns that explain.
+        noise: Autocorrelation at or below which a remainder counts as noise.
+        start: First column to explain.
+
+    Returns:
+        The shares of the columns from `start` on, and bool [D].
+    """
+    mean, rows = fit.mean(0), len(held)
+    scored = torch.cat([held, later])
+    best, autocorrelation = (torch.full_like(mean, value) for value in (0.0, 1.0))
+    for predicted in _predictions(fit[:, columns], scored[:, columns], fit - mean):
+        error = scored - mean - predicted
+        share = _share(held, error[:rows])
+        now, then = error[:rows] - error[:rows].mean(0), error[rows:] - error[rows:].mean(0)
+        left = (now * then).sum(0) / (held - held.mean(0)).square().sum(0).clamp_min(torch.finfo().tiny)
+        autocorrelation = torch.where(share > best, left, autocorrelation)
+        best = torch.maximum(best, share)
+    return best[start:], autocorrelation > noise
 
 
 def unmix(rows: Tensor, lagged: Tensor, noise: float) -> Tensor:
@@ -121,26 +164,6 @@ def _complement(directions: Tensor) -> Tensor:
     """Return orthonormal directions orthogonal to some orthonormal ones, [D, m] -> [D, D - m]."""
     full = torch.linalg.qr(torch.cat([directions, torch.eye(len(directions)).to(directions)], 1)).Q
     return full[:, directions.shape[1] :]
-
-
-def explained_share(fit: Tensor, held: Tensor, columns: list[int]) -> Tensor:
-    """Return the share of the variance of each column that some columns explain on held-out rows, [D].
-
-    The best of several regressions, of two kinds that fail in different places: kernel ridge regression with
-    a Gaussian kernel, which finds any smooth function of few columns, and ridge regression on all monomials
-    up to degree two, which finds products of many. At least 0.
-
-    Args:
-        fit: [n, D], rows that the regressions are fitted on.
-        held: [m, D], rows that they are scored on.
-        columns: The columns that explain.
-    """
-    x, x_held = fit[:, columns], held[:, columns]
-    mean = fit.mean(0)
-    best = torch.zeros_like(mean)
-    for predicted in _predictions(x, x_held, fit - mean):
-        best = torch.maximum(best, _share(held, held - mean - predicted))
-    return best
 
 
 def _share(actual: Tensor, error: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     DISTILLATION = 4  # order of the teacher's ticks
     VIEWS = 5  # directions of the views of a tick
     MODEL_CHECK = 6  # weights of the second model that a check builds
+    STAGES = 7  # first weights and batches of further encoders
 
 
 class NonceStream(IntEnum):

@@ -1,6 +1,7 @@
 """The plain JEPA, and the two predictors of the next latent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from agents.models.ema import frozen_copy, update_ema
 from agents.models.encoder import ConvEncoder, Normalize
 from agents.models.precision import mixed_precision
 from agents.models.settings import ModelConfig
+from agents.models.stages import StagedLatent
 from agents.models.world_model import WorldModel
 from alignment.fit import solve_ridge
 
@@ -74,21 +76,28 @@ class Jepa(WorldModel):
     batch normalization of the latents, with which all dimensions soon encode one object; a small covariance
     term does. `encode` returns latents of the encoder, not of its average, as `predict` takes them.
 
+    With the objective whitened, `agents.training.stages` may add further encoders once the first one is
+    trained. `encode` then returns the latent of all of them, and `loss` still trains the first one.
+
     Attributes:
         target: The average of the encoder; None for the other objectives.
+        staged: What composes the latents of several encoders; None for one.
     """
+
+    staged: StagedLatent | None
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         """Build it for square frames of this side; weights come from torch's current generator."""
         super().__init__()
         self.config = config
-        self.dim = config.dim
+        self.dim, self.frame_size = config.dim, frame_size
         self.normalize = Normalize(frame_size)
         averaged = config.objective == "ema"
         self.encoder: nn.Module = ConvEncoder(
             frame_size, config.dim, config.width, config.hidden, batch_norm=averaged
         )
         self.target = frozen_copy(self.encoder) if averaged else None
+        self.staged = None
         linear = config.objective in LINEAR
         self.predictor = LinearPredictor(config.dim) if linear else ResidualPredictor(config.dim)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -99,16 +108,43 @@ class Jepa(WorldModel):
 
     def encode(self, frames: Tensor) -> Tensor:
         """Return latents, uint8 [N, H, W, C] -> float32 [N, D]."""
-        return self._latents(self.encoder, frames)
+        if self.staged is None:
+            return self.encode_by([self.encoder], frames)[0]
+        first, *later = self.encode_by([self.encoder, *self.staged.encoders], frames)
+        return self.staged(first, later)
+
+    def encode_by(self, encoders: Sequence[nn.Module], frames: Tensor) -> list[Tensor]:
+        """Return what each of some encoders makes of frames, uint8 [N, H, W, C] -> float32 [N, D] each."""
+        device = self.normalize.mean.device
+        with mixed_precision(device, self.config.precision) as dtype:
+            inputs = self.normalize(frames.to(device), dtype)
+            return [encoder(inputs).float() for encoder in encoders]
+
+    def build_encoder(self) -> nn.Module:
+        """Return an untrained encoder of this model's sizes; weights come from torch's current generator."""
+        encoder = ConvEncoder(self.frame_size, self.dim, self.config.width, self.config.hidden)
+        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return encoder.to(self.normalize.mean.device)
+
+    def compose(self, staged: StagedLatent | None) -> None:
+        """Set what composes the latents of several encoders; None keeps the first one alone."""
+        self.staged = None if staged is None else staged.to(self.normalize.mean.device)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Restore a state; further encoders are built or dropped as the state has them."""
+        self.compose(StagedLatent.like(state_dict, "staged.", self.build_encoder))
+        return super().load_state_dict(state_dict, strict, assign)
 
     def predict(self, latent: Tensor) -> Tensor:
         """Return the latent expected at the next tick, [N, D] -> [N, D]."""
-        return self.predictor(latent)
+        return self.predictor(latent) if self.staged is None else self.staged.predict(latent)
 
     def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:
         """Return the objective on segments, uint8 [N, T, H, W, C], and its terms."""
         segments, ticks = frames.shape[:2]
-        latent = self.encode(frames.flatten(0, 1)).unflatten(0, (segments, ticks))  # [N, T, D]
+        latent = self.encode_by([self.encoder], frames.flatten(0, 1))[0].unflatten(0, (segments, ticks))
         later = latent[:, 1:] if self.target is None else self._encode_targets(frames[:, 1:])
         context, target = latent[:, :-1].flatten(0, 1), later.flatten(0, 1)
         if isinstance(self.predictor, LinearPredictor):
@@ -131,12 +167,7 @@ class Jepa(WorldModel):
     def _encode_targets(self, frames: Tensor) -> Tensor:
         """Return latents by the average of the encoder, uint8 [N, T, H, W, C] -> float32 [N, T, D]."""
         assert self.target is not None
-        return self._latents(self.target, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-
-    def _latents(self, encoder: nn.Module, frames: Tensor) -> Tensor:
-        device = self.normalize.mean.device
-        with mixed_precision(device, self.config.precision) as dtype:
-            return encoder(self.normalize(frames.to(device), dtype)).float()
+        return self.encode_by([self.target], frames.flatten(0, 1))[0].unflatten(0, frames.shape[:2])
 
     def _regularizer(self, latent: Tensor, generator: torch.Generator) -> Tensor:
         config = self.config

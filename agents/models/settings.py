@@ -189,6 +189,7 @@ class ModelConfig:
     log_det: Weight = 0.1  # log_det: weight of the barrier
     ema_momentum: Share = 0.9  # ema: share of itself that the target encoder keeps at an update
     ema_covariance: Weight = 0.1  # ema: weight of the covariance term; at 0 one object alone is encoded
+    stages: Annotated[int, Meta(ge=1, le=8)] = 4  # whitened: most encoders; a further one if it finds axes
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
     seq_jepa: SeqJepaConfig = field(default_factory=SeqJepaConfig)
     p_jepa: PJepaConfig = field(default_factory=PJepaConfig)

@@ -17,6 +17,7 @@ class TrainingConfig:
     """How long and how fast an agent trains."""
 
     steps: Count = 450  # optimizer steps of the schedule
+    stage_steps: CountOrZero = 0  # of each further encoder, see model.stages; 0: two thirds of steps
     segments: Count = 64  # segments a step; 96 in 300 steps cost the same and learn less
     segment_ticks: Annotated[int, Meta(ge=2)] = 4  # consecutive ticks a segment; a prediction needs two
     learning_rate: Positive = 5e-3  # peak; decays to zero by a cosine after the warm-up
@@ -48,6 +49,11 @@ class TrainingConfig:
                 "segments",
                 self.segments,
             )
+
+    @property
+    def steps_of_stage(self) -> int:
+        """Optimizer steps of each further encoder."""
+        return self.stage_steps or max(1, 2 * self.steps // 3)
 
 
 @dataclass(frozen=True)

@@ -182,14 +182,24 @@ def take_step(
     Raises:
         TrainingError: The loss is not finite; the weights do not change.
     """
+    value = check_loss(loss, config, step)
+    apply_gradients(model, optimizer, loss, config.grad_clip_norm)
+    model.after_step()
+    return value
+
+
+def check_loss(loss: Tensor, config: TrainingConfig, step: int) -> float:
+    """Return the value of a loss.
+
+    Raises:
+        TrainingError: It is not finite.
+    """
     value = loss.item()
     if not math.isfinite(value):
         raise TrainingError(
             f"the loss became {value} at step {step}; "
             f"try a lower training.learning_rate (now {config.learning_rate:g})"
         )
-    apply_gradients(model, optimizer, loss, config.grad_clip_norm)
-    model.after_step()
     return value
 
 
@@ -204,7 +214,7 @@ def apply_gradients(
 
 
 def parameter_groups(model: nn.Module, multipliers: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return a model's parameters as optimizer groups, one for each learning-rate multiplier.
+    """Return a model's trainable parameters as optimizer groups, one for each learning-rate multiplier.
 
     Args:
         model: The model.
@@ -212,6 +222,8 @@ def parameter_groups(model: nn.Module, multipliers: Mapping[str, float]) -> list
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         found = (value for prefix, value in multipliers.items() if name.startswith(prefix))
         groups.setdefault(next(found, 1.0), []).append(parameter)
     return [{"params": parameters, "lr_multiplier": value} for value, parameters in groups.items()]
