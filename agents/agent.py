@@ -75,7 +75,7 @@ class Agent:
         saved_at: When that was written, in seconds since the epoch.
         drift: How far the newest model has left the published one, as a share of variance.
         distill_frames: Frames read during distillation.
-        stages_found: Whether further encoders were tried after this schedule.
+        stage_steps: Optimizer steps of further encoders; None before they were tried.
         collapse: How the latents of the newest published model collapsed, as a clause; "" if not.
         distill_losses: Losses of distillation, one a step.
         published: The model that peers know; None before the first and after a camera move.
@@ -85,7 +85,7 @@ class Agent:
     """
 
     trainer: Trainer
-    stages_found: bool
+    stage_steps: int | None
 
     def __init__(self, spec: AgentSpec, on_saved: Callable[[Path], None] = lambda path: None) -> None:
         """Build the scene, the camera and an untrained model.
@@ -169,7 +169,7 @@ class Agent:
             self._calibrate(self.model)
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
-        if finished and self.trainer.finished and not self.stages_found:
+        if finished and self.trainer.finished and self.stage_steps is None:
             finished = self._find_stages(stop)
         self.save()
         self.phase = "trained" if finished else "stopped"
@@ -209,7 +209,7 @@ class Agent:
         )  # fmt: skip
         self.trainer.train_seconds = time.perf_counter() - began
         if frames is not None:
-            self.distill_frames, self.stages_found = frames * self.trainer.views, True
+            self.distill_frames, self.stage_steps = frames * self.trainer.views, 0
             self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
             self.trainer.loss_curve = LossCurve(self.trainer.step)
         return frames is not None
@@ -360,9 +360,10 @@ class Agent:
         speed = trainer.steps_this_process * batch / trainer.train_seconds if trainer.train_seconds else 0.0
         left = max(0, config.steps - trainer.step) * batch / speed if speed else math.nan
         loss = trainer.losses[-1] if trainer.losses else math.nan
+        frames = trainer.frames + (self.stage_steps or 0) * batch
         return Progress(
             self.spec.name, self.phase, trainer.step, config.steps, len(trainer.replay_buffer),
-            trainer.replay_buffer.ticks.stop, trainer.frames, loss, speed, left, trainer.record_seconds,
+            trainer.replay_buffer.ticks.stop, frames, loss, speed, left, trainer.record_seconds,
             trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
             trainer.loss_curve.points(), LossCurve(0, list(self.distill_losses)).points(),
         )  # fmt: skip
@@ -382,7 +383,7 @@ class Agent:
             "step": self.trainer.step, "core_dim": self.basis.core_dim if self.basis else None,
             "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
             "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
-            "distill_losses": self.distill_losses, "stages_found": self.stages_found,
+            "distill_losses": self.distill_losses, "stage_steps": self.stage_steps,
         }  # fmt: skip
         if (name := first_not_finite(tensors)) is not None:
             raise TrainingError(
@@ -441,7 +442,7 @@ class Agent:
         progress = published.snapshot.progress
         if published.snapshot.pose_version == self.spec.pose_version:
             self.trainer.step, self.trainer.losses = progress.step, list(published.snapshot.losses)
-            self.distill_frames, self.stages_found = progress.distill_frames, True
+            self.distill_frames, self.stage_steps = progress.distill_frames, 0
             self.trainer.steps_replaced_by_distillation = (
                 self.spec.training.steps if self.distill_frames else 0
             )
@@ -472,7 +473,7 @@ class Agent:
             self.scene, self.renderer, spec.pose, spec.name, spec.model.sensor_spec_of(spec.kind),
             self.stream_seed(Stream.VIEWS),
         )  # fmt: skip
-        self.stages_found = False
+        self.stage_steps = None
         if isinstance(self.model, Jepa):
             self.model.compose(None)
         moved = (spec.pose_version,) if spec.pose_version else ()
@@ -488,14 +489,16 @@ class Agent:
     def _find_stages(self, stop: Callable[[], bool]) -> bool:
         """Train further encoders if this kind of model has them; return whether that is finished."""
         model = self.model
-        if isinstance(model, Jepa) and model.config.objective == "whitened" and model.config.stages > 1:
-            self.phase = "training stages"
-            began = time.perf_counter()
-            seed = self.stream_seed(Stream.STAGES, self.spec.pose_version)
-            self.stages_found = find_stages(model, self._stage_data(), self.spec.training, seed, stop)
-            self.trainer.train_seconds += time.perf_counter() - began
-            return self.stages_found
-        return True
+        if not isinstance(model, Jepa) or model.config.objective != "whitened" or model.config.stages == 1:
+            self.stage_steps = 0
+            return True
+        self.phase = "training stages"
+        began = time.perf_counter()
+        seed = self.stream_seed(Stream.STAGES, self.spec.pose_version)
+        self.stage_steps = find_stages(model, self._stage_data(), self.spec.training, seed, stop)
+        self.trainer.train_seconds += time.perf_counter() - began
+        self.trainer.steps_this_process += self.stage_steps or 0
+        return self.stage_steps is not None
 
     def _stage_data(self) -> StageData:
         ticks = self._basis_ticks
@@ -574,7 +577,7 @@ class Agent:
         self.trainer.losses = list(facts["losses"])
         self.trainer.loss_curve = LossCurve(self.trainer.step - len(facts["losses"]), facts["losses"])
         self.distill_losses = list(facts.get("distill_losses", ()))
-        self.distill_frames, self.stages_found = int(facts["distill_frames"]), bool(facts["stages_found"])
+        self.distill_frames, self.stage_steps = int(facts["distill_frames"]), facts["stage_steps"]
         self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
         if "basis.mean" in tensors:
             self.basis = basis_from_tensors(tensors, int(facts["core_dim"]))

@@ -60,7 +60,7 @@ class Progress:
     """Progress of an agent, for observers."""
 
     name: str
-    phase: str  # waiting, recording, distilling, training, embedding, ready, stopped
+    phase: str  # waiting, recording, distilling, training, training stages, embedding, ready, stopped
     step: int
     steps: int
     recorded: int  # ticks in its replay buffer

@@ -6,6 +6,7 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     arrays        tensors and NumPy arrays of callers, and the error for those that cannot be used
     anchors       ticks of the shared scene, and one agent's embeddings of them
     independence  which coordinates of one latent space are functions of others
+    polynomials   functions of core coordinates, the most predictable first
     core          the factors of one latent space, which its agent finds alone
     collapse      whether latents still follow what they encode
     linear_map    one affine map: apply, compose, invert

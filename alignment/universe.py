@@ -65,7 +65,9 @@ class Universe:
     def join(self, name: str, core: AnyArray, keep: float = 1.0) -> "Universe":
         """Return the universe with one more agent; the maps of the others do not change.
 
-        The whole core takes part: give the directions alone that the agent shares, where some are private.
+        The whole core takes part: give the directions alone that the agent shares, where some are private. Of
+        a core that is larger than the common space, the directions that fit it best are placed, and the
+        others are private; to give these a place too, fit the universe again.
 
         Args:
             name: Name of the joiner, or of an agent with a new core.
@@ -73,23 +75,17 @@ class Universe:
             keep: Share of the rows to keep, as for `fit_universe`.
 
         Raises:
-            AlignmentError: The core has not one row for each tick, is larger than the common space, or does
-                not vary.
+            AlignmentError: The core has not one row for each tick, or does not vary.
         """
         _check_keep(keep)
         given = to_tensor(core, f"the core of {name}")
         check_devices(consensus=self.consensus, core=given)
         rows = _check_core(given, name)
-        ticks, dim = self.consensus.shape
+        ticks = len(self.consensus)
         if len(rows) != ticks:
             raise AlignmentError(
                 f"{name} needs one row for each of the {ticks} shared ticks, got {tuple(rows.shape)}",
                 "encode the ticks of the consensus, in their order",
-            )
-        if rows.shape[1] > dim:
-            raise AlignmentError(
-                f"the core of {name} has {rows.shape[1]} dimensions and the common space {dim}",
-                "fit the universe again with fit_universe and all agents",
             )
         return Universe(self.consensus, {**self.maps, name: _fit(rows, self.consensus, keep)})
 

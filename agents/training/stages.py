@@ -149,8 +149,8 @@ class StagedCore:
         self.stages.append(stage)
         with torch.no_grad():  # in float32, as the model computes them
             added = Latents(
-                stage(latents.trained, self.core.trained.float()).double(),
-                stage(latents.pairs, self.core.pairs.float()).double(),
+                stage(latents.trained.float(), self.core.trained.float()).double(),
+                stage(latents.pairs.float(), self.core.pairs.float()).double(),
             )
         self.core, self.rates = self.core.join(added), torch.cat([self.rates, new.rates])
 
@@ -214,7 +214,7 @@ def _standardized(pairs: Tensor) -> Tensor:
 
 def find_stages(
     model: Jepa, data: StageData, config: TrainingConfig, seed: Sequence[int], stop: Callable[[], bool]
-) -> bool:
+) -> int | None:
     """Train further encoders until one finds no new axis, and compose the model's latent of all of them.
 
     Args:
@@ -225,32 +225,30 @@ def find_stages(
         stop: Called before every step; training ends early when it returns True, and nothing is kept.
 
     Returns:
-        Whether it was finished.
+        Optimizer steps taken; None when stopped.
 
     Raises:
         TrainingError: The loss is not finite.
     """
-    first = data.latents(model, model.encoder)
+    first, steps = data.latents(model, model.encoder), 0
     found = StagedCore(first)
     while len(found.stages) + 1 < model.config.stages and len(found.rates) and not found.full:
-        number = len(found.stages) + 1
         features = found.features(round(FEATURE_SHARE * config.segments * config.segment_ticks))
-        trial = _StageTrial(model, data, config, [*seed, number], found, features)
-        if not trial.run(stop, max(1, round(TRIAL * config.steps_of_stage))):
-            return False
-        if not len(found.find_axes(data.latents(model, trial.encoder), features).rates):
-            logger.info("a further encoder found no new axis in %d steps", trial.step)
-            break
-        if not trial.run(stop, config.steps_of_stage):
-            return False
-        latents = data.latents(model, trial.encoder)
-        new = found.find_axes(latents, features)
-        logger.info("encoder %d found %d new axes in %d steps", number + 1, len(new.rates), trial.step)
+        stage = _StageTraining(model, data, config, [*seed, len(found.stages) + 1], found, features)
+        for until in (max(1, round(TRIAL * config.steps_of_stage)), config.steps_of_stage):
+            if not stage.run(stop, until):
+                return None
+            latents = data.latents(model, stage.encoder)
+            new = found.find_axes(latents, features)
+            if not len(new.rates):
+                break
+        steps += stage.step
+        logger.info("a further encoder found %d new axes in %d steps", len(new.rates), stage.step)
         if not len(new.rates):
             break
-        found.add(trial.encoder, latents, new)
+        found.add(stage.encoder, latents, new)
     _compose(model, found, first, data)
-    return True
+    return steps
 
 
 def compose_again(model: Jepa, data: StageData) -> None:
@@ -282,7 +280,7 @@ def _compose(model: Jepa, found: StagedCore, first: Latents, data: StageData) ->
     model.compose(staged)
 
 
-class _StageTrial:
+class _StageTraining:
     """One further encoder in training.
 
     Attributes:

@@ -170,7 +170,8 @@ def test_progress_reports_phase_step_frames_loss_and_speed(tmp_path):
     agent.train()
     done = agent.progress()
 
-    assert (done.phase, done.step, done.recorded, done.frames) == ("trained", 4, 1024, 4 * 24 * 4)
+    steps = 4 + agent.stage_steps
+    assert (done.phase, done.step, done.recorded, done.frames) == ("trained", 4, 1024, steps * 24 * 4)
     assert done.loss == agent.trainer.losses[-1]
     assert done.seconds_left == 0
     assert done.frames_per_s > 0

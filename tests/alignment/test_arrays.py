@@ -86,6 +86,7 @@ CALLS = {
 NO_ARRAYS = {  # names of public functions that take no array of a caller, or tensors of our own alone
     "choose_ticks", "digest_ids", "shared", "solve_ridge", "center", "lagged_covariances", "noise_edge",
     "varies", "whitener", "check_pairs", "image", "place_shared", "select_independent", "unmix",
+    "predictable_axes",
 }  # fmt: skip
 
 

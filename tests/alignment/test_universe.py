@@ -169,15 +169,31 @@ def test_few_ticks_leave_every_map_undetermined():
     assert {found.undetermined for found in fit_universe(cores).maps.values()} == {2}
 
 
-def test_cores_that_are_not_finite_or_too_large_to_join_are_refused():
+def test_a_joiner_that_also_sees_what_no_other_agent_sees_keeps_that_private():
+    cores = cores_of_agents(4)
+    private = torch.randn(200, 2, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    late = torch.cat([private, cores["agent-3"]], 1)
+    others = {name: core for name, core in cores.items() if name != "agent-3"}
+
+    universe = fit_universe(others).join("late", late)
+
+    assert universe.consensus.shape[1] == 4
+    for name, core in others.items():
+        assert r2(universe.between("late", name)(late), core) > 0.98
+        back = universe.between(name, "late")(core)
+        assert back[:, :2].abs().max() < 0.2
+        assert r2(back[:, 2:], late[:, 2:]) > 0.99
+
+
+def test_cores_that_are_not_finite_or_of_other_ticks_are_refused():
     cores = cores_of_agents(3)
     spoilt = cores["agent-1"].clone()
     spoilt[3, 0] = torch.nan
 
     with pytest.raises(AlignmentError, match="row 3 of the core of agent-1"):
         fit_universe({**cores, "agent-1": spoilt})
-    with pytest.raises(AlignmentError, match="fit the universe again"):
-        fit_universe(cores).join("late", torch.ones(200, 5))
+    with pytest.raises(AlignmentError, match="one row for each of the 200"):
+        fit_universe(cores).join("late", torch.ones(199, 5))
     for keep in (0.0, 1.5, float("nan")):
         with pytest.raises(AlignmentError, match="keep"):
             fit_universe(cores, keep=keep)

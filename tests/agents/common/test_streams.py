@@ -14,6 +14,7 @@ def test_every_stream_has_a_number_of_its_own_that_never_changes():
         "DISTILLATION": 4,
         "VIEWS": 5,
         "MODEL_CHECK": 6,
+        "STAGES": 7,
     }
     assert {stream.name: int(stream) for stream in NonceStream} == {"OFFER": 0, "REQUEST": 1, "BUDGET": 2}
     assert len(Stream.__members__) == len({int(stream) for stream in Stream.__members__.values()})

@@ -200,7 +200,7 @@ def test_a_moved_agent_starts_again_with_one_encoder(staged, tmp_path):
     agent.load()
     agent.move(replace(agent.spec.pose, yaw=agent.spec.pose.yaw), 1)
     assert agent.model.staged is None
-    assert not agent.stages_found
+    assert agent.stage_steps is None
 
 
 def test_a_loss_that_is_not_finite_ends_a_stage(staged):
