@@ -62,6 +62,7 @@ ADAPTERS = {
     "ray": {
         "agents/actor.py",
         "social_jepa/runtime/agent_processes.py",
+        "social_jepa/runtime/agent_watch.py",
         "social_jepa/runtime/cluster.py",
         "social_jepa/runtime/deaths.py",
         "social_jepa/runtime/private_ray.py",
