@@ -51,7 +51,7 @@ docs: setup
 
 test: lint
 	@sh scripts/check_browser.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -42,6 +42,14 @@ hypothesis.settings.load_profile("no-deadline")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Return the scheduler of `pytest -n`."""
+    from tests.support.two_processes import RayBeside
+
+    return RayBeside(config, log)
+
+
 @pytest.fixture(autouse=True)
 def restore_loggers() -> Iterator[None]:
     """Undo what a test's command set on our loggers: levels would hide records from later tests."""

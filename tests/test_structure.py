@@ -1,10 +1,11 @@
 """Rules on imports, folders, adapters and the length of functions, checked on the source."""
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -43,7 +44,9 @@ ADAPTERS = {
         "agents/training/settings.py",
         "social_jepa/config/overrides.py",
         "social_jepa/experiments/framework/document.py",
+        "social_jepa/records/agent.py",
         "social_jepa/records/base.py",
+        "social_jepa/records/edge.py",
         "social_jepa/records/graph.py",
         "social_jepa/records/query.py",
         "social_jepa/records/run.py",
@@ -60,6 +63,7 @@ ADAPTERS = {
     "ray": {
         "agents/actor.py",
         "social_jepa/runtime/agent_processes.py",
+        "social_jepa/runtime/agent_watch.py",
         "social_jepa/runtime/cluster.py",
         "social_jepa/runtime/deaths.py",
         "social_jepa/runtime/private_ray.py",
@@ -119,14 +123,19 @@ def package_of(path: Path) -> str:
 
 
 # The protocol reaches no model, so that no message can hold weights.
-MODEL_FREE = sorted(name_of(path) for path in python_files("agents/protocol"))
 MODEL = re.compile(r"agents\.(models|training|agent|runner)\b")
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of all that a file imports, wherever in the file it does."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -134,9 +143,10 @@ def imported(path: Path) -> set[str]:
             above = above[: len(above) - node.level + 1] if node.level else ()
             module = ".".join([*above, *filter(None, [node.module])])
             found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
+@functools.cache
 def folder_of(module: str) -> str:
     """The folder of the module, or of the package, that a dotted name begins with."""
     parts = module.split(".")
@@ -160,14 +170,14 @@ def reached(path: Path) -> set[str]:
     return found
 
 
-def top_level(names: set[str]) -> set[str]:
+def top_level(names: Iterable[str]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def work_at_import(tree: ast.Module) -> Iterator[int]:
+def work_at_import(path: Path) -> Iterator[int]:
     """Lines of statements at the top of a file that neither define, import nor name something."""
     passive = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    for node in tree.body:
+    for node in tree(path).body:
         if isinstance(node, (*passive, ast.Assign, ast.AnnAssign)):
             continue
         if isinstance(node, ast.If) and re.search(r"TYPE_CHECKING|__name__", ast.unparse(node.test)):
@@ -183,92 +193,94 @@ def work_at_import(tree: ast.Module) -> Iterator[int]:
         yield node.lineno
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_functions_fit_on_a_screen(path):
-    functions = {
+def too_long_functions(path: Path) -> dict[str, int]:
+    lengths = {
         f"{node.name}, line {node.lineno}": node.end_lineno - node.lineno + 1
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    too_long = {name: lines for name, lines in functions.items() if lines > MAX_FUNCTION}
-
-    assert not too_long
+    return {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_imports_point_down(path):
-    ours = top_level(imported(path)) & OURS
-
-    assert ours <= ALLOWED[package_of(path)] | {package_of(path)}
+def imports_from_above(path: Path) -> set[str]:
+    return (top_level(imported(path)) & OURS) - ALLOWED[package_of(path)] - {package_of(path)}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_folders_import_only_what_stands_above_them_in_the_plan(path):
+def imports_from_below_in_the_plan(path: Path) -> set[str]:
     folder = name_of(path.parent)
     modules = {name for name in imported(path) if top_level({name}) & ALLOWED.keys()}
-    folders = {folder_of(name) for name in modules}
-    above = {*PLAN[: PLAN.index(folder) + 1]}
-
-    assert {each for each in folders - above if (name_of(path), each) not in EXCEPTIONS} == set()
+    below = {folder_of(name) for name in modules} - {*PLAN[: PLAN.index(folder) + 1]}
+    return {each for each in below if (name_of(path), each) not in EXCEPTIONS}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_one_library_has_one_file(path):
+def libraries_with_an_adapter(path: Path) -> set[str]:
     libraries = top_level(imported(path)) & ADAPTERS.keys()
-    elsewhere = {library for library in libraries if name_of(path) not in ADAPTERS[library]}
-
-    assert not elsewhere, f"these have an adapter: { {name: ADAPTERS[name] for name in elsewhere} }"
+    return {library for library in libraries if name_of(path) not in ADAPTERS[library]}
 
 
-@pytest.mark.parametrize("path", LIBRARY + python_files("benchmarks", "examples"), ids=name_of)
-def test_a_file_that_imports_ray_first_sets_the_variables_that_ray_reads(path):
-    if "ray" in top_level(imported(path)):
-        first = next(
-            n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)
-        )
-        assert "agents.common.ray_environment" in ast.unparse(first)
+def ray_without_its_variables(path: Path) -> bool:
+    first = next((n for n in tree(path).body if isinstance(n, ast.Import | ast.ImportFrom)), None)
+    return "ray" in top_level(imported(path)) and "agents.common.ray_environment" not in ast.unparse(first)
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_a_package_imports_no_forbidden_library(path):
-    assert not top_level(imported(path)) & FORBIDDEN[package_of(path)]
+def forbidden_libraries(path: Path) -> set[str]:
+    return top_level(imported(path)) & FORBIDDEN[package_of(path)]
 
 
-@pytest.mark.parametrize("name", MODEL_FREE)
-def test_the_protocol_reaches_no_world_model(name):
-    assert not {module for module in reached(ROOT / name) if MODEL.match(module)}
+def world_models(path: Path) -> set[str]:
+    return {module for module in reached(path) if MODEL.match(module)}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=name_of)
-def test_importing_a_file_runs_no_statements(path):
-    if path.name == "__main__.py":
-        pytest.skip("it is run, not imported")
-
-    assert not list(work_at_import(ast.parse(path.read_text())))
+def statements_at_import(path: Path) -> list[int]:
+    return [] if path.name == "__main__.py" else list(work_at_import(path))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_no_star_imports_and_no_absolute_paths_of_a_machine(path):
-    text = path.read_text()
-
-    assert not re.search(r"^\s*from \S+ import \*", text, re.MULTILINE)
-    assert not re.search(r"""["'](?:/root|/work|/home)/""", text)
+def star_imports(path: Path) -> list[str]:
+    return re.findall(r"^\s*from \S+ import \*", path.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def without_encoding(tree: ast.AST) -> Iterator[int]:
-    """Lines of calls that read or write text in the encoding of the locale."""
-    for node in ast.walk(tree):
+def paths_of_a_machine(path: Path) -> list[str]:
+    return re.findall(r"""["']/(?:root|work|home)/""", path.read_text(encoding="utf-8"))
+
+
+def text_in_the_encoding_of_the_locale(path: Path) -> list[int]:
+    """Lines of calls that read or write text without naming its encoding."""
+    lines = []
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
             keywords = {keyword.arg: keyword.value for keyword in node.keywords}
             name = getattr(node.func, "attr", "")
             text = name in ("read_text", "write_text") or {"text", "universal_newlines"} & keywords.keys()
             if text and "encoding" not in keywords:
-                yield node.lineno
+                lines.append(node.lineno)
+    return lines
 
 
-@pytest.mark.parametrize("path", [*LIBRARY, *python_files("benchmarks", "examples", "scripts")], ids=name_of)
-def test_text_is_never_read_or_written_in_the_encoding_of_the_locale(path):
-    assert not list(without_encoding(ast.parse(path.read_text(encoding="utf-8"))))
+LAWS = {
+    "functions fit on a screen": (too_long_functions, SOURCES),
+    "imports point down": (imports_from_above, LIBRARY),
+    "folders import only what stands above them in the plan": (imports_from_below_in_the_plan, LIBRARY),
+    "one library has one file": (libraries_with_an_adapter, LIBRARY),
+    "a file that imports Ray first sets the variables that Ray reads": (
+        ray_without_its_variables, LIBRARY + python_files("benchmarks", "examples"),
+    ),
+    "a package imports no forbidden library": (forbidden_libraries, LIBRARY),
+    "the protocol reaches no world model": (world_models, python_files("agents/protocol")),
+    "importing a file runs no statements": (statements_at_import, LIBRARY),
+    "no star imports": (star_imports, SOURCES),
+    "no absolute paths of a machine": (paths_of_a_machine, SOURCES),
+    "text is never read or written in the encoding of the locale": (
+        text_in_the_encoding_of_the_locale, LIBRARY + python_files("benchmarks", "examples", "scripts"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_every_file_obeys(law):
+    violations, files = LAWS[law]
+    found = {name_of(path): each for path in files if (each := violations(path))}
+
+    assert found == {}
 
 
 def test_no_folder_of_tests_is_a_package():

@@ -200,9 +200,8 @@ def bystanders(folder: Path) -> Iterator[Callable[[], int]]:
             each.wait()
 
 
-def settled_edges(folder: RunFolder) -> dict[tuple[str, str], tuple[str, str, float | None]]:
-    """Bring a simulation up until its edges are settled; return checkpoints and R2 of each edge."""
-    simulation = Simulation.resume(folder)
+def settled_edges(simulation: Simulation) -> dict[tuple[str, str], tuple[str, str, float | None]]:
+    """Take a simulation down once its edges are settled; return checkpoints and R2 of each edge."""
     try:
         simulation.wait(timeout=300.0)
         edges = simulation.results().document.edges
@@ -235,7 +234,7 @@ def endure(folder: Path, settings: Sequence[str], cycles: Sequence[tuple[str, st
     chaos = Chaos(RunFolder.at(folder / "chaos"))
     calm = Chaos(RunFolder.at(folder / "calm"))
     calm._finish(calm.command("up", "--out", str(calm.folder.path), *settings))
-    calm._finish(calm.command("down", "--run", str(calm.folder.path)))
+    expected = settled_edges(Simulation.attach(calm.folder))
     began = time.monotonic()
     with bystanders(folder) as count_ended:
         chaos._finish(chaos.command("up", "--out", str(chaos.folder.path), *settings))
@@ -245,7 +244,7 @@ def endure(folder: Path, settings: Sequence[str], cycles: Sequence[tuple[str, st
                 if time.monotonic() - began < MAX_SECONDS:
                     chaos.cycle(*cycle)
         wait_until("the end of all processes", lambda: not chaos.processes(), timeout=60.0)
-        expected, found = settled_edges(calm.folder), settled_edges(chaos.folder)
+        found = settled_edges(Simulation.resume(chaos.folder))
         touched = count_ended()
     different = sum(found.get(pair) != edge for pair, edge in expected.items())
     return rows(chaos, len(cycles), touched, different, len(expected))

@@ -3,7 +3,6 @@
 import hashlib
 
 import numpy as np
-from scipy.special import ndtri
 
 
 def uniforms(name: str, counter: int, rows: int, columns: int) -> np.ndarray:
@@ -26,4 +25,6 @@ def uniforms(name: str, counter: int, rows: int, columns: int) -> np.ndarray:
 
 def normals(name: str, counter: int, rows: int, columns: int) -> np.ndarray:
     """Return independent standard normal numbers, [rows, columns]; for the arguments see ``uniforms``."""
+    from scipy.special import ndtri  # its import takes longer than most commands that draw no numbers
+
     return ndtri(uniforms(name, counter, rows, columns))

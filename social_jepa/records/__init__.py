@@ -1,5 +1,6 @@
 """Typed records: what the ledger stores, graph.json holds, and queries, status and HTTP return."""
 
+from social_jepa.records.agent import AgentRecord, PoseRecord, TickRange
 from social_jepa.records.base import (
     FORMAT,
     MAX_DIM,
@@ -24,18 +25,13 @@ from social_jepa.records.base import (
     encode,
     replace,
 )
+from social_jepa.records.edge import BudgetRow, EdgeRecord, EdgeSummary
 from social_jepa.records.graph import (
-    AgentRecord,
-    BudgetRow,
     BudgetSummary,
     CycleRecord,
-    EdgeRecord,
-    EdgeSummary,
     FullGraphDocument,
     GraphDocument,
     PhaseSeconds,
-    PoseRecord,
-    TickRange,
     UniverseRecord,
     graph_schema,
 )

@@ -31,6 +31,7 @@ T = TypeVar("T")
 BACKLOG = 128  # connections that wait to be accepted while the supervisor is busy
 LENGTH_BYTES = 8
 MAX_REQUEST_BYTES = 1 << 20
+ACCEPT_RETRY_SECONDS = 1.0  # seconds until the next try when this process has no file descriptor left
 OWNER_TIMEOUT = 120.0  # seconds in which the command that started a run should call ``own``
 OWN_TIMEOUT = 10.0  # seconds for the reply to ``own``
 CONNECT_TIMEOUT = 2.0  # seconds; a Unix socket accepts at once unless `BACKLOG` connections wait
@@ -73,7 +74,7 @@ class ControlServer:
         """
         self.path = path
         self._methods = methods
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._owner_left: Callable[[], Awaitable[Any]] | None = None
         self._connections: set[asyncio.Task[Any]] = set()
         self._closed = self._started = False
@@ -94,7 +95,38 @@ class ControlServer:
             asyncio.get_running_loop().call_later(OWNER_TIMEOUT, self._check_owner)
         make_private_folder(self.path.parent)
         self.path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=BACKLOG)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.setblocking(False)
+        self._listener.bind(str(self.path))
+        self._listener.listen(BACKLOG)
+        self._accept_next()
+
+    def _accept_next(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """Accept a connection and serve it.
+
+        An `asyncio.Server` accepts in several turns of the event loop, and leaves open what it has accepted
+        when it is closed between two of them.
+        """
+        loop = asyncio.get_running_loop()
+        assert self._listener is not None
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # the caller has left
+        except OSError as error:
+            logger.warning("no connection can be accepted at the control socket: %s", error)
+            loop.remove_reader(self._listener)
+            loop.call_later(ACCEPT_RETRY_SECONDS, self._accept_next)
+            return
+        connection.setblocking(False)
+        task = loop.create_task(self._serve(connection))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: connection.close())  # also if it is cancelled before it begins
 
     def _check_owner(self) -> None:
         if not self._owners and not self._closed and self._owner_left is not None:
@@ -104,38 +136,36 @@ class ControlServer:
     async def close(self) -> None:
         """Stop listening, remove the socket and end all connections but that of the caller."""
         self._closed = True
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
             self.path.unlink(missing_ok=True)
         others = [each for each in self._connections if each is not asyncio.current_task()]
         for connection in others:
             connection.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        is_owner = False
+    async def _serve(self, connection: socket.socket) -> None:
+        loop, received, is_owner = asyncio.get_running_loop(), bytearray(), False
         task = asyncio.current_task()
         assert task is not None
-        self._connections.add(task)
         try:
             while True:
-                request = msgspec.msgpack.decode(await _read(reader), type=Request)
+                request = msgspec.msgpack.decode(await _read(connection, received), type=Request)
                 if request.method == "own":
                     is_owner, reply = True, Reply()
                     self._owners += 1
                 else:
                     reply = await self._call(request)
-                writer.write(_with_length(msgspec.msgpack.encode(reply)))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+                await loop.sock_sendall(connection, _with_length(msgspec.msgpack.encode(reply)))
+        except ConnectionError:
             pass  # the caller has left
         except (msgspec.DecodeError, ValueError) as error:
             logger.warning("refused a request at the control socket: %s", error)
         finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-            self._connections.discard(task)
+            connection.close()
+            self._connections.discard(task)  # `_owner_left` may close this server
             if is_owner and self._owner_left is not None and not self._closed:
                 logger.warning("the process that owns this run has ended")
                 await self._owner_left()
@@ -153,11 +183,24 @@ class ControlServer:
             return Reply(error=to_remote(error))
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
+async def _read(connection: socket.socket, received: bytearray) -> bytes:
+    """Return the next request, and leave in `received` what has arrived after it."""
+    await _fill(connection, received, LENGTH_BYTES)
+    length = int.from_bytes(received[:LENGTH_BYTES], "big")
     if length > MAX_REQUEST_BYTES:
         raise ValueError(f"a request of {length} bytes; at most {MAX_REQUEST_BYTES} are read")
-    return await reader.readexactly(length)
+    await _fill(connection, received, LENGTH_BYTES + length)
+    request = bytes(received[LENGTH_BYTES : LENGTH_BYTES + length])
+    del received[: LENGTH_BYTES + length]
+    return request
+
+
+async def _fill(connection: socket.socket, received: bytearray, size: int) -> None:
+    while len(received) < size:
+        part = await asyncio.get_running_loop().sock_recv(connection, 1 << 16)
+        if not part:
+            raise ConnectionResetError("the caller has left")
+        received += part
 
 
 def _with_length(data: bytes) -> bytes:

@@ -91,6 +91,10 @@ class Membership:
         spec = member_spec(self.config, member, self.bodies, self.folder, self.online)
         return replace(spec, threads=member.config(self.config).agents.threads or threads)
 
+    def gpus(self, name: str) -> float:
+        """Return the GPUs that an agent reserves; 0: those of every agent."""
+        return self.get(name).config(self.config).agents.gpus
+
     def peer_list(self, handles: Mapping[str, Any]) -> PeerList:
         """Return the peer list: every member that has registered and has a handle."""
         present = [name for name in self.members if name in handles and self.incarnations[name]]

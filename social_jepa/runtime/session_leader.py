@@ -164,6 +164,8 @@ def _command(temporary: Path, cpus: int, port: int, client_port: int) -> list[st
         sys.executable, "-m", "social_jepa.runtime.private_ray", str(temporary), f"--port={port}",
         f"--num-cpus={cpus}", "--include-dashboard=false", f"--object-store-memory={OBJECT_STORE}",
         "--disable-usage-stats", "--node-ip-address=127.0.0.1",
+        "--no-monitor",  # of the autoscaler, which has no nodes to add
+        "--include-log-monitor=false",  # it prints what workers print in drivers, of which none stays
     ]  # fmt: skip
     if importlib.util.find_spec("grpc"):  # only then is there a Ray Client, whose default port may be taken
         command.append(f"--ray-client-server-port={client_port}")

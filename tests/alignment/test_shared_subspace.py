@@ -27,10 +27,11 @@ def stride_and_memory(rate):
 def ornstein_uhlenbeck(generator, rate, stride, factors, rows=POOL):
     """Every stride-th tick of a stationary process, [rows, factors]."""
     rho = rate**stride
-    path = [normal(generator, factors)]
-    for noise in normal(generator, rows - 1, factors):
-        path.append(rho * path[-1] + (1 - rho**2) ** 0.5 * noise)
-    return torch.stack(path)
+    first, noise = normal(generator, 1, factors), normal(generator, rows - 1, factors)
+    path = torch.cat([first, (1 - rho**2) ** 0.5 * noise]).numpy()
+    for row in range(1, rows):
+        path[row] += rho * path[row - 1]
+    return torch.from_numpy(path)
 
 
 class Pair:

@@ -1,4 +1,4 @@
-"""A short chaos test: two cycles of up and down while processes are killed."""
+"""A short chaos test: one cycle of up and down while a process is ended."""
 
 import random
 
@@ -17,12 +17,10 @@ def test_twenty_cycles_reach_every_target_signal_and_phase():
     assert {phase for _, _, phase in cycles} == set(PHASES)
 
 
-@pytest.mark.timeout(900)  # six ups and downs
-def test_killed_processes_leave_nothing_behind_and_the_edges_are_those_of_a_calm_run(tmp_path):
-    cycles = [("supervisor", "SIGKILL", "training"), ("head", "SIGTERM", "settled")]
+@pytest.mark.timeout(900)  # four ups and downs
+def test_an_ended_process_leaves_nothing_behind_and_the_edges_are_those_of_a_calm_run(tmp_path):
+    metrics = endure(tmp_path, ["training.steps=200"], [("head", "SIGTERM", "settled")])
 
-    metrics = endure(tmp_path, ["training.steps=200"], cycles)
-
-    assert metrics[0].value == 2
+    assert metrics[0].value == 1
     missed = {metric.name: metric.value for metric in metrics[1:] if not metric.threshold.met(metric.value)}
     assert missed == {}

@@ -105,7 +105,7 @@ def test_without_loss_no_agent_offers_twice_for_the_same_two_models(order, data)
 
 
 def test_a_joiner_costs_ten_messages_for_each_peer():
-    for peers in range(1, 8):
+    for peers in (1, 2, 5):
         protocols, transport = connect_protocols([f"agent-{k}" for k in range(peers)])
         publish_all(protocols, first_models(protocols))
         transport.run()

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -178,6 +179,26 @@ def test_malformed_requests_end_their_connection_and_nothing_else(served, data):
         assert connection.recv(1) == b""
 
     assert client.call("add", [2], "n", kind=dict[str, int]) == {"n": 2}
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_connection_that_arrives_while_the_server_closes_is_closed(tmp_path, turns):
+    """`turns` of the event loop after it arrived: one that is left open would never end for its caller."""
+
+    async def connect_and_close():
+        server = ControlServer(socket_path(tmp_path), {})
+        await server.start()
+        connection.connect(str(server.path))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await server.close()
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        asyncio.run(connect_and_close())
+        connection.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+    assert not is_listening(socket_path(tmp_path))
 
 
 OWNER = """

@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,28 +58,6 @@ def test_a_simulation_reports_the_status_of_its_agents_and_answers_queries(simul
     assert len(found.nearest) == 5
 
 
-def test_a_joiner_does_not_change_the_training_of_other_agents(simulation, tmp_path):
-    """Apart from bodies in the scene, an agent's weights depend on its own settings alone."""
-    with joiner(simulation, settings=["training.steps=10"]):
-        joined_at = status_of(simulation, "agent-0").progress.step
-    path = simulation.folder.agent("agent-0") / "checkpoint.safetensors"
-    until(lambda: read_checkpoint(path)[1]["step"] > joined_at)
-    facts = read_checkpoint(path)[1]
-    config = simulation.folder.config()
-    alone = Agent(member_spec(config, initial_members(config)[0], [], RunFolder(tmp_path), online=True))
-    alone.train()
-    published = alone.publish().peer_info.checkpoint
-    alone.train(until=min(facts["step"], 3000))  # a busy machine may have trained long beside the joiner
-
-    with ledger_of(simulation) as ledger:
-        found = [event for event in ledger.events() if event.type == "published"]
-    assert published == next(
-        event.details["checkpoint"] for event in found if event.details["agent"] == "agent-0"
-    )
-    assert alone.trainer.losses == facts["losses"][: alone.trainer.step]
-    assert len(facts["losses"]) > joined_at > 60
-
-
 def test_agents_keep_training_after_their_schedule(simulation):
     before = status_of(simulation, "agent-0").progress
 
@@ -95,21 +74,81 @@ def test_a_second_program_attaches_to_the_simulation_and_cannot_start_it_again(s
     assert was_simulation(simulation.folder)
 
 
-def test_a_joiner_gets_edges_with_all_peers_and_changes_no_other_edge(simulation):
+def histories(simulation):
+    """Return the number of recorded edges of each pair of the first two agents."""
+    pairs = permutations(("agent-0", "agent-1"), 2)
     with ledger_of(simulation) as ledger:
-        edges_before = {pair: len(ledger.history(*pair)) for pair in permutations(("agent-0", "agent-1"), 2)}
+        return {pair: len(ledger.history(*pair)) for pair in pairs}
+
+
+@pytest.fixture(scope="module")
+def guest(simulation):
+    """What was seen of an agent that joined, moved its camera and left."""
+    seen = SimpleNamespace(before=histories(simulation))
     with joiner(simulation, settings=["model.dim=5", "training.steps=20"]) as name:
         until(lambda: complete(simulation))
-        assert simulation.results().agent(name).dim == 5
-        assert simulation.results().agent(name).steps == 20
-        with ledger_of(simulation) as ledger:
-            assert {pair: len(ledger.history(*pair)) for pair in edges_before} == edges_before
+        seen.name, seen.joined = name, simulation.results().agent(name)
+        seen.steps_of_others = status_of(simulation, "agent-0").progress.step
+        seen.after = histories(simulation)
+        simulation.move_agent(name, OTHER_POSE)
+        seen.edge_of_moved = edges(simulation)["agent-0", name].status
+        seen.training = simulation.results().document.training
+        seen.settled_when_moved = status_of(simulation, name).settled  # the old edges do not count
+        simulation.wait(name, TIMEOUT)
+        seen.complete, seen.moved = complete(simulation), simulation.results().agent(name)
+        with pytest.raises(ValueError, match="sees nothing"):
+            simulation.move_agent(name, "4.8,3.2,0,0,-35")
+    return seen
 
-    assert name not in simulation.results().graph.agents
-    assert name not in cluster.names_in(simulation.folder.namespace)
+
+def test_a_joiner_gets_edges_with_all_peers_and_changes_no_other_edge(simulation, guest):
+    assert (guest.joined.dim, guest.joined.steps) == (5, 20)
+    assert guest.after == guest.before
+    assert guest.name not in simulation.results().graph.agents
+    assert guest.name not in cluster.names_in(simulation.folder.namespace)
     with ledger_of(simulation) as ledger:
-        ended = ledger.history("agent-0", name)
-    assert (ended[-1].status, ended[-1].reason) == ("ended", f"{name} left")
+        ended = ledger.history("agent-0", guest.name)
+    assert (ended[-1].status, ended[-1].reason) == ("ended", f"{guest.name} left")
+
+
+def test_edges_of_a_moved_camera_are_stale_until_the_agent_has_trained_on_the_new_view(guest):
+    assert guest.edge_of_moved == "stale"
+    assert guest.name in guest.training
+    assert not guest.settled_when_moved
+    assert guest.complete
+    assert (guest.moved.pose_version, guest.moved.pose.x) == (1, -4.8)
+    assert guest.moved.checkpoint != guest.joined.checkpoint
+
+
+def test_the_supervisor_logs_joins_edges_moves_and_leaves(simulation, guest):
+    log = log_path(simulation.folder.path, "supervisor").read_text()
+    for text in (
+        f"{guest.name} started", f"{guest.name} joined at ", f"{guest.name} published ",
+        f"edge {guest.name} > agent-0 ",
+        f"{guest.name} moved to -4.8,3.2,0.0,0.0,-35.0,60.0; its edges are stale", f"{guest.name} left",
+    ):  # fmt: skip
+        assert text in log
+
+
+def test_a_joiner_does_not_change_the_training_of_other_agents(simulation, guest, tmp_path):
+    """Apart from bodies in the scene, an agent's weights depend on its own settings alone."""
+    joined_at = guest.steps_of_others
+    path = simulation.folder.agent("agent-0") / "checkpoint.safetensors"
+    until(lambda: read_checkpoint(path)[1]["step"] > joined_at)
+    facts = read_checkpoint(path)[1]
+    config = simulation.folder.config()
+    alone = Agent(member_spec(config, initial_members(config)[0], [], RunFolder(tmp_path), online=True))
+    alone.train()
+    published = alone.publish().peer_info.checkpoint
+    alone.train(until=min(facts["step"], 3000))  # a busy machine may have trained long beside the joiner
+
+    with ledger_of(simulation) as ledger:
+        found = [event for event in ledger.events() if event.type == "published"]
+    assert published == next(
+        event.details["checkpoint"] for event in found if event.details["agent"] == "agent-0"
+    )
+    assert alone.trainer.losses == facts["losses"][: alone.trainer.step]
+    assert len(facts["losses"]) > joined_at > 60
 
 
 def test_a_joiner_may_distill_from_a_teacher_and_reads_fewer_frames(simulation):
@@ -136,7 +175,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_refused_joiner_leaves_no_process_and_no_row(simulation, case):
+def test_a_refused_joiner_leaves_no_process_and_no_row(simulation, case, monkeypatch):
+    monkeypatch.setattr("social_jepa.runtime.simulation.START_TIMEOUT", 100.0)  # a busy machine takes long
     wanted, sentence = BAD[case]
     with ledger_of(simulation) as ledger:
         names = ledger.names()
@@ -149,24 +189,6 @@ def test_a_refused_joiner_leaves_no_process_and_no_row(simulation, case):
     assert [agent.name for agent in simulation.status()] == [
         name for name in names if name in simulation.results().graph.agents
     ]
-
-
-def test_edges_of_a_moved_camera_are_stale_until_the_agent_has_trained_on_the_new_view(simulation):
-    with joiner(simulation, settings=["training.steps=40"]) as name:
-        until(lambda: complete(simulation))
-        old = simulation.results().agent(name).checkpoint
-        simulation.move_agent(name, OTHER_POSE)
-        assert edges(simulation)["agent-0", name].status == "stale"
-        assert name in simulation.results().document.training
-        assert not status_of(simulation, name).settled  # from the first reply on: the old edges do not count
-        simulation.wait(name, TIMEOUT)
-        assert complete(simulation)
-        agent = simulation.results().agent(name)
-
-        assert (agent.pose_version, agent.pose.x) == (1, -4.8)
-        assert agent.checkpoint != old
-        with pytest.raises(ValueError, match="sees nothing"):
-            simulation.move_agent(name, "4.8,3.2,0,0,-35")
 
 
 def test_waiting_ends_when_the_agent_is_removed_or_the_time_is_over(simulation):
@@ -234,19 +256,6 @@ def test_a_killed_agent_restarts_from_its_checkpoint_and_no_edge_is_recorded_twi
     (line,) = [line for line in log if restart in line]
     assert " WARNING " in line
     assert len(line.partition(restart)[2]) > 10  # Ray's reason
-
-
-def test_the_supervisor_logs_joins_edges_moves_and_leaves(simulation):
-    with joiner(simulation, settings=["training.steps=10"]) as name:
-        until(lambda: complete(simulation))
-        simulation.move_agent(name, OTHER_POSE)
-
-    log = log_path(simulation.folder.path, "supervisor").read_text()
-    for text in (
-        f"{name} started", f"{name} joined at ", f"{name} published ", f"edge {name} > agent-0 ",
-        f"{name} moved to -4.8,3.2,0.0,0.0,-35.0,60.0; its edges are stale", f"{name} left",
-    ):  # fmt: skip
-        assert text in log
 
 
 def test_a_simulation_continues_after_its_supervisor_restarted(simulation):

@@ -1,6 +1,5 @@
 import contextlib
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -22,9 +21,10 @@ from social_jepa.storage.ledger_errors import (
 from social_jepa.storage.ledger_schema import SCHEMA_VERSION
 from tests.support.ledger_rows import MESSAGES, ask, first_ledger
 
-# Writes edge after edge, with its messages, and prints a line after the tenth.
+# Writes edge after edge, with its messages, and prints a line after the tenth. Without a pause between two of
+# them it holds the lock nearly all the time, and on a busy machine a reader may meet no gap for 10 seconds.
 WRITER = """
-import sys
+import sys, time
 from pathlib import Path
 from social_jepa.storage.ledger import Ledger
 from tests.support.ledger_rows import MESSAGES, edge
@@ -34,6 +34,7 @@ for number in range(10**6):
                   events=[("edge", {"number": number})])
     if number == 10:
         print("writing", flush=True)
+    time.sleep(0.002)
 """
 
 
@@ -59,31 +60,26 @@ def path(tmp_path):
         return ledger.path
 
 
-def start(script, path):
+@contextlib.contextmanager
+def running(script, path):
+    """Run a script on a ledger until the end of the block, and kill it there."""
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, env=here
-    )
-
-
-def kill(process):
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=here) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_kill_while_writing_leaves_every_edge_whole_and_loses_none_that_was_recorded(path):
-    writer = start(WRITER, path)
-    assert writer.stdout.readline() == "writing\n"
-    with (
-        contextlib.closing(Ledger(path)) as first,
-        contextlib.closing(Ledger(path, read_only=True)) as second,
-    ):
-        for reader in (first, second):  # while it writes
-            ((edge, maps),) = reader.edges()
+    with running(WRITER, path) as writer:
+        assert writer.stdout.readline() == "writing\n"
+        for options in ({}, {"read_only": True}):  # while it writes
+            with contextlib.closing(Ledger(path, **options)) as reader:
+                ((edge, maps),) = reader.edges()
             assert edge.round >= 10
             assert len(maps) == 20000
-    kill(writer)
 
     with contextlib.closing(Ledger(path, create=True)) as ledger:
         rounds = [edge.round for edge in ledger.history("a", "b")]
@@ -97,9 +93,8 @@ def test_a_kill_while_writing_leaves_every_edge_whole_and_loses_none_that_was_re
 @pytest.mark.parametrize("options", [{"create": True}, {"read_only": True}], ids=["write", "read"])
 def test_a_kill_inside_a_transaction_loses_nothing_that_was_recorded_before(tmp_path, options):
     path = tmp_path / "ledger.sqlite"
-    writer = start(HALF, path)
-    assert writer.stdout.readline() == "half\n"
-    kill(writer)
+    with running(HALF, path) as writer:
+        assert writer.stdout.readline() == "half\n"
 
     with contextlib.closing(Ledger(path, **options)) as ledger:
         assert [event.type for event in ledger.events()] == ["started"]
@@ -237,8 +232,8 @@ print(written + 1, len(ledger.events_of("edge")))
 
 
 def test_a_ledger_that_may_not_grow_is_not_damaged_and_is_written_again_once_it_may(path):
-    done = start(LIMITED, path)
-    said, _ = done.communicate(timeout=60)
+    with running(LIMITED, path) as program:
+        said, _ = program.communicate(timeout=60)
 
     assert said == f"LedgerUnavailableError {path} disk I/O error, SQLITE_IOERR_WRITE\n4 4\n"
 

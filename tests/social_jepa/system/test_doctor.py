@@ -132,10 +132,3 @@ def test_this_machine_renders():
     check = doctor.check_rendering()
 
     assert check.ok, f"{check.found}: {check.remedy}"
-
-
-def test_all_checks_of_this_machine_have_unique_names():
-    names = [check.name for check in doctor.checks(None)]
-
-    assert len(names) == len(set(names))
-    assert {"python", "OpenGL libraries", "rendering", "ray", "CPUs", "memory", "GPUs"} <= set(names)

@@ -1,0 +1,249 @@
+"""Watch the agents of a simulation: poll them, record what they report, restart processes that died."""
+
+import agents.common.ray_environment  # noqa: F401
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from agents.failure import Failure
+from agents.report import AgentReport
+from social_jepa.records import FailureRecord, as_dict
+from social_jepa.runtime.agent_processes import AgentProcesses
+from social_jepa.runtime.agent_status import Observations
+from social_jepa.runtime.deaths import one_line
+from social_jepa.runtime.errors import ClusterError
+from social_jepa.runtime.failures import find_hang, record_error
+from social_jepa.runtime.membership import Membership
+from social_jepa.runtime.ray_metrics import Metrics
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
+
+if TYPE_CHECKING:
+    from social_jepa.runtime.ledger_writer import LedgerWriter  # imports torch
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1  # seconds between two polls of an agent; more for many agents
+REPORT_TIMEOUT = 10.0  # seconds that an agent may take to report; fitting many maps keeps it busy
+STOP_TIMEOUT = 60.0  # seconds that agents may take to save their checkpoints
+RECORD_RETRY_SECONDS = 2.0  # seconds between two attempts to record a report that the disk does not take
+RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiations
+RESTART_RETRY_SECONDS = 0.5  # seconds between two attempts to start a process whose name is still taken
+
+
+class AgentWatch:
+    """Watches the agents of one simulation, each by a task of its own on the running event loop.
+
+    Attributes:
+        handles: Handle of the newest process of each agent, under the agent's name.
+        seen: What has been seen of the agents.
+        stopping: Whether the simulation stops: then no process is started again.
+    """
+
+    def __init__(
+        self, membership: Membership, processes: AgentProcesses, ledger: Ledger, writer: "LedgerWriter"
+    ) -> None:
+        """Watch none; `start` begins.
+
+        Args:
+            membership: Members and joiners.
+            processes: Starts the processes of the agents.
+            ledger: The ledger of the run.
+            writer: Writes reports to it.
+        """
+        self._membership, self._processes, self._ledger, self._writer = membership, processes, ledger, writer
+        self._folder, self._namespace = membership.folder, membership.folder.namespace
+        self._metrics = Metrics(self._folder.path.name)
+        self._acknowledged: dict[str, tuple[int, int]] = {}  # newest event recorded of an agent, by name
+        self._polls: dict[str, asyncio.Task[None]] = {}
+        self.handles: dict[str, Any] = {}
+        self.seen = Observations()
+        self.stopping = False
+
+    def start(self, name: str) -> None:
+        """Find the process of an agent, or start one, and poll it; without effect if it is polled."""
+        if name in self._polls:
+            return
+        if name not in self.handles:
+            try:
+                self.handles[name] = ray.get_actor(name, self._namespace)
+                logger.info("%s found: its process outlived the supervisor", name)
+            except ValueError:
+                self.handles[name] = self._processes.start(name, self._membership.gpus(name))
+        self._polls[name] = asyncio.get_running_loop().create_task(self._poll(name))
+
+    def release(self, name: str) -> None:
+        """End the process of an agent and forget the agent."""
+        ray.kill(self.handles.pop(name))
+        self._polls.pop(name).cancel()
+        self.seen.forget(name)
+        self._acknowledged.pop(name, None)
+        self._processes.forget(name)
+        self._writer.written_versions.pop(name, None)
+
+    def broadcast_peers(self, but: str = "") -> None:
+        """Send the peer list to all agents but one."""
+        peer_list = self._membership.peer_list(self.handles)
+        for name in peer_list.handles:
+            if name != but:
+                self.handles[name].update_peers.remote(peer_list)
+
+    def next_unrendered_tick(self) -> int:
+        """Return the first tick that no camera has rendered."""
+        return max((r.progress.next_tick for r in self.seen.reports.values() if r.progress), default=0)
+
+    async def _poll(self, name: str) -> None:
+        """Poll an agent until it leaves or fails; a process that died is started again."""
+        retried_at = time.monotonic()
+        while name in self.handles:
+            handle, report = self.handles[name], None
+            try:
+                report = await self._request_report(name)
+            except RayTaskError as error:
+                self._record_error(name, error.cause or error)
+                return
+            except (RayError, OSError) as error:  # OSError: a lost connection, or a timeout
+                if not await self._survive(name, error):
+                    return
+            if report is not None and name in self.handles:
+                try:
+                    self._receive(name, report)
+                except (LedgerUnavailableError, OSError) as error:
+                    self._note_unrecorded(name, error)
+                    await asyncio.sleep(RECORD_RETRY_SECONDS)
+                except Exception as error:  # this task has no caller to raise it to: `status` shows it
+                    self._record_error(name, error, "report")
+                    return
+            if time.monotonic() - retried_at > RETRY_SECONDS:
+                retried_at = time.monotonic()
+                handle.retry_stalled.remote()
+            await asyncio.sleep(POLL_SECONDS * max(1, len(self.handles) / 10))
+
+    async def _request_report(self, name: str) -> AgentReport | None:
+        known = self._writer.written_versions.get(name, "")
+        call = self.handles[name].report.remote(*self._acknowledged.get(name, (0, 0)), known)
+        report: AgentReport | None = await asyncio.wait_for(call, REPORT_TIMEOUT)
+        return report
+
+    def _note_unrecorded(self, name: str, error: LedgerUnavailableError | OSError) -> None:
+        path = self._ledger.path if isinstance(error, LedgerUnavailableError) else self._folder.agent(name)
+        self.seen.note_unrecorded(name, path, error)
+
+    def _record_error(
+        self, name: str, error: BaseException, cause: Literal["error", "report"] = "error"
+    ) -> None:
+        failure = Failure.of(error, name, *self.seen.phase_and_step(name))
+        self._record_failure(record_error(self._folder, failure, cause))
+
+    def _record_failure(self, failure: FailureRecord) -> None:
+        self.seen.failures[failure.agent] = failure
+        logger.error("%s failed for good: %s", failure.agent, failure.summary)
+        with contextlib.suppress(LedgerError):  # `status` still shows it
+            self._writer.event("failed", agent=failure.agent, failure=as_dict(failure))
+
+    async def _survive(self, name: str, error: Exception) -> bool:
+        """Restart an agent if its process died; return whether to continue polling it."""
+        death = self._processes.read_death(name, error)
+        if death is None:
+            if not self._processes.is_starting(name) and name not in self.seen.outages:
+                logger.warning("%s does not answer: %s", name, one_line(error))
+                self.seen.outages[name] = time.time()
+            return True
+        self.seen.outages.pop(name, None)
+        phase, step = self.seen.phase_and_step(name)
+        pause = self._processes.pause_after(name, death, step)
+        if self.stopping or name in self.seen.failures:
+            return False
+        if pause is None:
+            self._record_failure(self._processes.failure(name, phase, step))
+            return False
+        logger.warning("%s: %s; the next process starts in %g s", name, death.text, pause)
+        await asyncio.sleep(pause)
+        return await self._restart(name)
+
+    async def _restart(self, name: str) -> bool:
+        """Start another process of an agent; return whether it is still wanted."""
+        while name in self.handles and not self.stopping:
+            try:
+                self.handles[name] = self._processes.start(name, self._membership.gpus(name))
+                return True
+            except (ValueError, ClusterError, RayError) as error:  # Ray takes its predecessor for alive
+                logger.warning("%s cannot be restarted yet: %s", name, one_line(error))
+                await asyncio.sleep(RESTART_RETRY_SECONDS)
+        return False
+
+    def _receive(self, name: str, report: AgentReport) -> None:
+        """Record a report; admit a joiner that reports for the first time.
+
+        Raises:
+            LedgerUnavailableError, OSError: The ledger or the anchors cannot be written now.
+        """
+        if report.failure is not None and name not in self.seen.failures:
+            self._record_failure(record_error(self._folder, report.failure))
+        if report.events.incarnation != self._membership.incarnations.get(name):
+            return  # of an earlier incarnation, or of none because it could not register
+        if name in self._membership.pending:
+            if report.progress is None:
+                self.seen.reports[name] = report
+                return
+            self._membership.admit(name, self.next_unrendered_tick())
+            logger.info("%s joined at %s", name, self._membership.members[name].pose)
+            self.broadcast_peers()
+        self.seen.receive(name, report)
+        self._processes.placed[name] = report.node
+        self._membership.record_incarnations()
+        self._writer.write(name, self._membership.members, report)
+        self._acknowledged[name] = report.events.incarnation, report.events.last_number
+        self.seen.unrecorded.pop(name, None)
+        self._metrics.record(name, report)
+        if (
+            not self._membership.online
+            and name not in self.seen.failures
+            and (hang := find_hang(name, report))
+        ):
+            self._record_failure(record_error(self._folder, hang, "hung"))
+
+    async def save_all(self) -> list[str]:
+        """Have all agents save their checkpoints, and record their last reports.
+
+        Returns:
+            What could not be saved, or not within STOP_TIMEOUT, one sentence each.
+        """
+        stopping = {
+            asyncio.ensure_future(handle.stop.remote()): name
+            for name, handle in self.handles.items()
+            if not self._processes.is_starting(name)  # else it has nothing to save, and no process perhaps
+        }
+        unsaved = []
+        if stopping:
+            _, late = await asyncio.wait(stopping, timeout=STOP_TIMEOUT)
+            unsaved = [f"{stopping[call]} did not save within {STOP_TIMEOUT:g} s" for call in late]
+            for call, name in stopping.items():
+                if call not in late and (error := call.exception()):
+                    unsaved.append(f"{name} did not save: {one_line(error)}")
+        return unsaved + await self._record_last_reports()
+
+    async def _record_last_reports(self) -> list[str]:
+        """Record what stopped agents report; return what could not be saved, one sentence each."""
+        for poll in self._polls.values():
+            poll.cancel()
+        names = [name for name in self.handles if name in self._membership.members]
+        reports = await asyncio.gather(*map(self._request_report, names), return_exceptions=True)
+        unsaved = []
+        for name, report in zip(names, reports, strict=True):
+            try:
+                if isinstance(report, AgentReport):
+                    self._receive(name, report)
+            except (LedgerUnavailableError, OSError) as error:
+                self._note_unrecorded(name, error)
+            except Exception as error:  # the others are recorded, and the simulation ends
+                logger.exception("the last report of %s cannot be recorded", name)
+                unsaved.append(f"the last report of {name} cannot be recorded: {one_line(error)}")
+            unsaved += [f"{name} {each}" for each in self.seen.unsaved(name)]
+        return unsaved
