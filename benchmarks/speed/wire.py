@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def memory_metrics(effort: Effort) -> list[Metric]:
     """Measure the negotiation of four agents in one process."""
     config = NegotiationConfig()
     sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool_ticks", "anchors", "heldout")}
-    config = NegotiationConfig(**sizes)
+    config = replace(config, **sizes)
     with Worker("benchmarks.speed.wire:FourAgents", {"OMP_NUM_THREADS": "1"}, **sizes) as agents:
         found = alternate(
             {"negotiate": lambda: agents(negotiate=True), "fit": lambda: agents(negotiate=False)},
