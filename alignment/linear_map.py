@@ -109,7 +109,7 @@ class LinearMap:
         )
 
     def widened(self, source_dim: int) -> "LinearMap":
-        """Return the same map from a space with further dimensions, which it drops, behind those of the source.
+        """Return the map from a space with further dimensions behind those of the source; it drops them.
 
         Args:
             source_dim: Dimensions of that space, at least those of the source.

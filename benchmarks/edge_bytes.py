@@ -1,8 +1,8 @@
 """R2 of an edge against its bytes, by number of anchors, dimensions and precision.
 
-``python -m benchmarks.edge_bytes`` trains two agents in the toy world and lets them negotiate, through the same
-messages as in a run, under every combination of settings. R2 is that of the shared directions, measured on all
-held-out ticks of the pool, also on those that no message carried.
+``python -m benchmarks.edge_bytes`` trains two agents in the toy world and lets them negotiate, through the
+same messages as in a run, under every combination of settings. R2 is that of the shared directions, measured
+on all held-out ticks of the pool, also on those that no message carried.
 """
 
 import argparse
