@@ -49,7 +49,7 @@ class NegotiationConfig:
                 )
 
     def sent_dims(self, dim: int) -> int:
-        """Return how many of a peer's dimensions it is asked for."""
+        """Return the number of leading dimensions that a peer with so many is asked for."""
         return min(self.dims, dim) if self.dims else dim
 
     def stride(self, memory: int) -> int:
