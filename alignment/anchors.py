@@ -136,17 +136,21 @@ def choose_spread(vectors: Tensor, count: int) -> list[int]:
     ranks = length.argsort(stable=True).argsort()
     distance = (2 * ranks - len(vectors) + 1).abs()  # in ranks from the median
     candidates = distance.argsort(stable=True)[: max(count, len(vectors) // 2)]
-    rows = vectors[candidates].double()
+    return candidates[_determining_rows(vectors[candidates].double(), count)].tolist()
+
+
+def _determining_rows(rows: Tensor, count: int) -> Tensor:
+    """Return the greedy choice of the largest ``det (I + X^T X)`` among rows [P, D], int64 [count]."""
     inverse = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)  # A^-1
     free = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    chosen: list[int] = []
-    for _ in range(count):
+    chosen = torch.zeros(count, dtype=torch.int64, device=rows.device)
+    for place in range(count):
         leverage = ((rows @ inverse) * rows).sum(1)
-        best = int(torch.where(free, leverage, -1.0).argmax())
+        best = torch.where(free, leverage, -1.0).argmax()
         step = inverse @ rows[best]  # Sherman-Morrison
         inverse = inverse - torch.outer(step, step) / (1 + leverage[best])
         free[best] = False
-        chosen.append(int(candidates[best]))
+        chosen[place] = best
     return chosen
 
 
