@@ -42,6 +42,7 @@ from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
 from alignment.core import CoreBasis, effective_rank, find_core, resort_basis
 from alignment.fit import fit_ridge
+from alignment.raw_map import raw_metric
 from alignment.score import r2
 from env.camera import Pose
 from env.renderers.build import build_renderer
@@ -276,7 +277,10 @@ class Agent:
             self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
             self.basis.core_dim, bool(self.collapse),
         )  # fmt: skip
-        pools = AnchorPools(self._anchor_set(self.fit_ticks), self._anchor_set(self.heldout_ticks))
+        pools = AnchorPools(
+            self._anchor_set(self.fit_ticks), self._anchor_set(self.heldout_ticks),
+            raw_metric(self.basis.transform) if self.spec.model.fixes_scale(self.spec.kind) else None,
+        )  # fmt: skip
         self.trainer.record_seconds += time.perf_counter() - began
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])

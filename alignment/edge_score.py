@@ -8,16 +8,17 @@ from typing import Final, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from alignment.anchors import CHOSEN, choose_spread
 from alignment.arrays import AlignmentError, AnyArray, check_generator
 from alignment.fit import Fit, check_pairs, fit_procrustes, fit_ridge, fit_robust
 from alignment.linear_map import LinearMap
+from alignment.raw_map import STRONG, RawScore, score_raw
 from alignment.score import isometry_deviation, kappa, linear_cka, mutual_knn, r2, r2_each, retrieval_at
 from alignment.shared_subspace import HeldOut, SharedSubspace, find_shared
 
 Pairs = tuple[AnyArray, AnyArray]  # [K, D_i] and [K, D_j]: row k of both is the same tick
 TensorPairs = tuple[Tensor, Tensor]
-DRAWN_PAIRS: Final = 512  # pairs drawn for one point of the budget curve: 32 choices of 16, 8 choices of 64
-MAX_DRAWS: Final = 32
+DRAWN_PAIRS: Final = 512  # pairs drawn for one point of the budget curve: 4 choices of 128
 
 # Cores are white about the mean of many ticks, so that the origins of two cores correspond.
 fit_core: Final[Fit] = partial(fit_procrustes, centered=False)
@@ -68,6 +69,8 @@ class EdgeScore:
         retrieval_at_1: Retrieval among the shared directions; chance is 1 / K.
         cka: Linear CKA of all dimensions; needs no map.
         mutual_knn: Common nearest neighbors in all dimensions; needs no map.
+        raw: Maps between the raw latents; None where the latents of one side have no scale.
+        raw_strong: The same between the directions of latent_correlations that are at least 0.5.
     """
 
     r2: float
@@ -83,11 +86,14 @@ class EdgeScore:
     retrieval_at_1: float
     cka: float
     mutual_knn: float
+    raw: RawScore | None = None
+    raw_strong: RawScore | None = None
 
 
 def score_edge(
-    fit: Pairs, held: HeldOut, core_dims: tuple[int, int], ridge: float = 4.0
-) -> tuple[EdgeMaps, SharedSubspace, EdgeScore]:
+    fit: Pairs, held: HeldOut, core_dims: tuple[int, int], ridge: float = 4.0,
+    metrics: TensorPairs | None = None,
+) -> tuple[EdgeMaps, SharedSubspace, EdgeScore]:  # fmt: skip
     """Return the maps of an edge, what its cores share, and its scores on held-out pairs.
 
     Args:
@@ -95,6 +101,7 @@ def score_edge(
         held: Pairs to score on.
         core_dims: Number of leading core columns of source and target; with 0 (collapsed) nothing is shared.
         ridge: Penalty of the full map, see `alignment.fit.fit_ridge`.
+        metrics: Metrics of the raw latents of both sides, see `alignment.raw_map`; None where one has none.
 
     Raises:
         AlignmentError: Pairs, or the two sets of them, or the core dimensions do not fit together.
@@ -120,7 +127,18 @@ def score_edge(
         retrieval_at_1=_retrieval(core, x[:, :i], y[:, :j]),
         cka=linear_cka(x, y),
         mutual_knn=mutual_knn(x, y),
+        raw=score_raw((source, target), (x, y), metrics) if metrics else None,
+        raw_strong=_score_strong((source, target), (x, y), metrics, latent) if metrics else None,
     )  # fmt: skip
+
+
+def _score_strong(
+    fit: TensorPairs, held: TensorPairs, metrics: TensorPairs, latent: SharedSubspace
+) -> RawScore | None:
+    """Return the scores of raw maps between the directions that correlate strongly; None without any."""
+    count = int((latent.correlations >= STRONG).sum())
+    axes = (latent.source_axes[:, :count], latent.target_axes[:, :count])
+    return score_raw(fit, held, metrics, axes) if count else None
 
 
 def _retrieval(core: SharedSubspace, source: Tensor, target: Tensor) -> float:
@@ -137,9 +155,9 @@ def budget_curve(
     """Return held-out R2 by number of fit pairs: a row ``{"pairs", "method", "r2"}`` per budget and method.
 
     Procrustes and robust map the cores and are scored on the shared directions of the target, which all pairs
-    together found; ridge maps all dimensions and is scored on all. The R2 of a budget is the mean over random
-    choices of that many fit pairs, with more choices for smaller budgets: with few pairs, a single choice
-    depends mostly on chance.
+    together found; ridge maps all dimensions and is scored on all. Pairs of a small budget are chosen as a
+    target chooses them (`alignment.anchors.choose_spread`); the R2 of a larger one is the mean over random
+    choices.
 
     Args:
         fit: Pairs to choose from, [K, D_i] and [K, D_j].
@@ -162,8 +180,11 @@ def budget_curve(
         )
     curve: list[dict[str, int | str | float]] = []
     for pairs in budgets:
-        draws = min(MAX_DRAWS, max(1, DRAWN_PAIRS // pairs)) if pairs < available else 1
-        rows = torch.stack([torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)])
+        if pairs <= CHOSEN:
+            rows = torch.tensor([choose_spread(target[:, : core_dims[1]], pairs)])
+        else:
+            draws = max(1, DRAWN_PAIRS // pairs) if pairs < available else 1
+            rows = torch.stack([torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)])
         scores = _mean_r2(source[rows], target[rows], held, core_dims, core)
         curve += [{"pairs": pairs, "method": method, "r2": value} for method, value in sorted(scores.items())]
     return curve

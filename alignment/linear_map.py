@@ -108,6 +108,15 @@ class LinearMap:
             self.weight @ other.weight, self.bias @ other.weight + other.bias, rank, undetermined
         )
 
+    def widened(self, source_dim: int) -> "LinearMap":
+        """Return the map from a space with further dimensions behind those of the source; it drops them.
+
+        Args:
+            source_dim: Dimensions of that space, at least those of the source.
+        """
+        rows = self.weight.new_zeros(*self.weight.shape[:-2], source_dim - self.source_dim, self.target_dim)
+        return LinearMap(torch.cat([self.weight, rows], -2), self.bias, self.rank, self.undetermined)
+
     def transposed(self) -> "LinearMap":
         """Return the linear part of the way back, W^T: the inverse of a rotation that drops directions."""
         return LinearMap(self.weight.mT, self.weight.new_zeros(self.source_dim), self.rank, self.undetermined)

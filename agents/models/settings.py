@@ -229,6 +229,17 @@ class ModelConfig:
                 outcome = "latents that encode one object alone"
         return f"model.{risk}, or expect {outcome}" if risk else ""
 
+    def fixes_scale(self, kind: str) -> bool:
+        """Return whether the objective of an agent of this kind fixes lengths and angles of its latents.
+
+        The whitened loss does not: any invertible linear map of the latents has the same loss, so that a
+        metric of the raw latents means nothing. Of a custom world model nothing is known; it is taken to fix
+        them.
+        """
+        if kind == "seq_jepa":
+            return not self.seq_jepa.temporal_weight  # its read-out has the whitened loss
+        return kind != "jepa" or self.objective != "whitened"
+
     def dim_of(self, kind: str) -> int:
         """Return the dimensions of an anchor of an agent of this kind; a custom world model has `dim`."""
         return {"seq_jepa": self.seq_jepa.anchor_dim, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)

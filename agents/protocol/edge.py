@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from agents.protocol.messages import AnchorRequest, Offer
-from alignment.anchors import AnchorSet, choose_ticks
+from alignment.anchors import CHOSEN, AnchorSet, choose_spread, choose_ticks
 from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
 from alignment.status import Status
@@ -74,14 +74,17 @@ class AnchorPools:
     Attributes:
         anchors: From the stretch that maps are fitted on.
         heldout: From the stretch that they are scored on.
+        metric: [D, D], see `alignment.raw_map.raw_metric`; None where raw latents have no scale.
     """
 
     anchors: AnchorSet
     heldout: AnchorSet
+    metric: torch.Tensor | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the pools as named tensors, for a file."""
-        return {
+        metric = {} if self.metric is None else {"metric": self.metric.contiguous()}
+        return metric | {
             f"{pool_name}.{name}": tensor
             for pool_name, pool in (("anchors", self.anchors), ("heldout", self.heldout))
             for name, tensor in (("ticks", torch.tensor(pool.ids)), ("vectors", pool.vectors.contiguous()))
@@ -94,20 +97,39 @@ class AnchorPools:
         Raises:
             KeyError, ValueError: A tensor is missing, or they do not fit together.
         """
-        return cls(*(
+        anchors, heldout = (
             AnchorSet(tuple(tensors[f"{name}.ticks"].tolist()), tensors[f"{name}.vectors"], core_dim)
             for name in ("anchors", "heldout")
-        ))  # fmt: skip
+        )
+        return cls(anchors, heldout, tensors.get("metric"))
+
+    def choose_anchors(self, count: int) -> bytes:
+        """Return the `AnchorRequest.chosen` of so many anchors; empty where a random choice is as good."""
+        if count > CHOSEN:
+            return b""
+        return np.array(choose_spread(self.anchors.core(), count), dtype="<u2").tobytes()
 
     def choose(self, offer: Offer, request: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the ticks to fit on and the ticks to score on, from the nonces of both peers.
+        """Return the ticks to fit on and those to score on, from the request and the nonces of both peers.
 
         Raises:
-            ValueError: The request is for more ticks than the pools hold.
+            ValueError: The request is for more ticks than the pools hold, or for rows that they do not hold.
         """
         seeds = np.random.SeedSequence([offer.nonce, request.nonce]).generate_state(2)
-        fit = choose_ticks(self.anchors.ids, request.anchors, int(seeds[0]))
+        if request.chosen:
+            fit = self._chosen_ticks(request)
+        else:
+            fit = choose_ticks(self.anchors.ids, request.anchors, int(seeds[0]))
         return fit, choose_ticks(self.heldout.ids, request.heldout, int(seeds[1]))
+
+    def _chosen_ticks(self, request: AnchorRequest) -> tuple[int, ...]:
+        """Return the ticks of the rows that a request names, ascending."""
+        if len(request.chosen) != 2 * request.anchors:
+            raise ValueError(f"{len(request.chosen)} bytes do not name {request.anchors} rows")
+        rows = sorted(set(np.frombuffer(request.chosen, dtype="<u2").tolist()))
+        if len(rows) != request.anchors or rows[-1] >= len(self.anchors.ids):
+            raise ValueError("a row is named twice, or the pool does not hold it")
+        return tuple(sorted(self.anchors.ids[row] for row in rows))
 
     def select(self, fit: Iterable[int], heldout: Iterable[int]) -> torch.Tensor:
         """Return the embeddings of those ticks, [anchors + heldout, D], in that order."""

@@ -9,9 +9,10 @@ four messages; the target fits the map into its own space::
       AnchorReply  embeddings of those ticks  ->      fits, then scores on held-out ticks
                    accepted or refused        <-      Verdict
 
-The compared ticks follow from the nonces of both peers, so no tick is sent and neither of two honest peers
-chooses them. A joiner may learn from one peer by distillation: the reply to a DistillRequest, a DistillReply,
-holds embeddings as well.
+The ticks that a map is scored on follow from the nonces of both peers, so neither of two honest peers chooses
+them. Few ticks to fit on are chosen by the target, which knows which ones determine its map well; many follow
+from the nonces too. A joiner may learn from one peer by distillation: the reply to a DistillRequest, a
+DistillReply, holds embeddings as well.
 """
 
 from typing import Annotated, ClassVar
@@ -20,7 +21,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
+from agents.protocol.precision import unpack_embeddings, unpack_metric
+from agents.protocol.settings import Precision
 from agents.protocol.wire import MessageError
+from alignment.anchors import CHOSEN
 from alignment.status import Status
 
 # \Z, not $, which lets a newline through; these are printed, so they hold no control characters
@@ -33,11 +37,13 @@ Reason = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z
 Digest = Annotated[bytes, Meta(min_length=8, max_length=8)]
 MAX_ABS_SCORE = 1e9
 Score = Annotated[float, Meta(ge=-MAX_ABS_SCORE, le=MAX_ABS_SCORE)]
-MAX_ABS_VALUE = 1e6  # of one number in an embedding
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", kw_only=True):
+class Message(Struct, frozen=True, forbid_unknown_fields=True, array_like=True, kw_only=True):
     """Fields of every message: the edge that it is about.
+
+    A message is an array: the number of its type, then its fields in order. Both peers know the names of the
+    fields; sent, these took more bytes than a small edge has in embeddings.
 
     Attributes:
         source: Agent whose space the map starts from.
@@ -67,7 +73,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type",
         return self.target if self.sent_by_source else self.source
 
 
-class Hello(Message, frozen=True, tag="hello", kw_only=True):
+class Hello(Message, frozen=True, tag=1, kw_only=True):
     """The source has published a model; the target answers with an offer of its own model.
 
     Attributes:
@@ -79,7 +85,7 @@ class Hello(Message, frozen=True, tag="hello", kw_only=True):
     checkpoint: Token
 
 
-class Offer(Message, frozen=True, tag="offer", kw_only=True):
+class Offer(Message, frozen=True, tag=2, kw_only=True):
     """The source describes its model and asks the target to fit a map from it.
 
     Attributes:
@@ -103,13 +109,17 @@ class Offer(Message, frozen=True, tag="offer", kw_only=True):
     nonce: Natural
 
 
-class AnchorRequest(Message, frozen=True, tag="anchor_request", kw_only=True):
+class AnchorRequest(Message, frozen=True, tag=3, kw_only=True):
     """The target requests anchors for an offer.
 
     Attributes:
         anchors: Number of ticks to fit on.
         heldout: Number of ticks to score on, from another stretch of the scene.
         nonce: The target's half of the seed that chooses the ticks.
+        chosen: Rows of the source's pool to fit on, in the order of ticks: two bytes each, little-endian.
+            Empty: the nonces choose these ticks too.
+        dims: Number of leading dimensions to send; at most those of the offer.
+        precision: Precision to send them in.
     """
 
     sent_by_source = False
@@ -117,16 +127,22 @@ class AnchorRequest(Message, frozen=True, tag="anchor_request", kw_only=True):
     anchors: Count
     heldout: Count
     nonce: Natural
+    chosen: Annotated[bytes, Meta(max_length=2 * CHOSEN)]
+    dims: Dim
+    precision: Precision
 
 
-class AnchorReply(Message, frozen=True, tag="anchor_reply", kw_only=True):
+class AnchorReply(Message, frozen=True, tag=4, kw_only=True):
     """The source sends its embeddings of the requested ticks.
 
     Attributes:
         digest: Hash of the ticks, so that both peers know that they mean the same ones.
         rows: Number of ticks: those to fit on, then those to score on.
-        dim: Dimensions of a row, the core first.
-        data: rows * dim little-endian float32.
+        dim: Dimensions of a row: the requested ones, the core first.
+        precision: How the numbers are written.
+        data: rows * dim numbers, see `agents.protocol.precision`.
+        metric: Inner products of the raw latents' change along each pair of dimensions, float32: the upper
+            triangle of a matrix [dim, dim], row by row. Empty where raw latents have no scale.
     """
 
     sent_by_source = True
@@ -134,14 +150,20 @@ class AnchorReply(Message, frozen=True, tag="anchor_reply", kw_only=True):
     digest: Digest
     rows: Annotated[int, Meta(ge=1, le=131072)]
     dim: Dim
+    precision: Precision
     data: bytes
+    metric: bytes
 
     def embeddings(self) -> np.ndarray:
-        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_read_embeddings`)."""
-        return _read_embeddings(self.rows, self.dim, self.data)
+        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `unpack_embeddings`)."""
+        return unpack_embeddings(self.data, self.rows, self.dim, self.precision)
+
+    def raw_metric(self) -> np.ndarray | None:
+        """Return the metric, float64 [dim, dim], None where there is none, or raise MessageError."""
+        return unpack_metric(self.metric, self.dim) if self.metric else None
 
 
-class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
+class Verdict(Message, frozen=True, tag=5, kw_only=True):
     """The target's decision on the edge.
 
     Attributes:
@@ -166,7 +188,7 @@ class Verdict(Message, frozen=True, tag="verdict", kw_only=True):
             raise ValueError(f"a verdict is {Status.ACCEPTED} or {Status.REFUSED}, not {self.status}")
 
 
-class DistillRequest(Message, frozen=True, tag="distill_request", kw_only=True):
+class DistillRequest(Message, frozen=True, tag=6, kw_only=True):
     """The target, the student, requests training targets from the source, its teacher.
 
     Attributes:
@@ -178,7 +200,7 @@ class DistillRequest(Message, frozen=True, tag="distill_request", kw_only=True):
     ticks: Count
 
 
-class DistillReply(Message, frozen=True, tag="distill_reply", kw_only=True):
+class DistillReply(Message, frozen=True, tag=7, kw_only=True):
     """The source, the teacher, sends embeddings of training ticks, on which no map is fitted or scored.
 
     Attributes:
@@ -196,8 +218,8 @@ class DistillReply(Message, frozen=True, tag="distill_reply", kw_only=True):
     data: bytes
 
     def embeddings(self) -> np.ndarray:
-        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `_read_embeddings`)."""
-        return _read_embeddings(self.rows, self.dim, self.data)
+        """Return the embeddings, float32 [rows, dim], or raise MessageError (see `unpack_embeddings`)."""
+        return unpack_embeddings(self.data, self.rows, self.dim, "float32")
 
 
 AnyMessage = Hello | Offer | AnchorRequest | AnchorReply | Verdict | DistillRequest | DistillReply
@@ -222,18 +244,3 @@ def decode(body: bytes) -> AnyMessage:
         # an unknown field is quoted as the peer wrote it: keep control characters out of logs and terminals
         text = "".join(letter if letter.isprintable() else "?" for letter in str(error))
         raise MessageError(f"not a message: {text}") from error
-
-
-def _read_embeddings(rows: int, dim: int, data: bytes) -> np.ndarray:
-    """Return embeddings from a peer, float32 [rows, dim].
-
-    Raises:
-        MessageError: The bytes are not rows * dim numbers, or one of them is not finite or too large.
-    """
-    if len(data) != 4 * rows * dim:
-        raise MessageError(f"{rows} rows of {dim} numbers take {4 * rows * dim} bytes, not {len(data)}")
-    embeddings = np.frombuffer(data, dtype="<f4").reshape(rows, dim)
-    # one comparison refuses NaN, infinities and numbers whose square would overflow
-    if not (np.abs(embeddings) < MAX_ABS_VALUE).all():
-        raise MessageError(f"an embedding holds a number that is not finite or exceeds {MAX_ABS_VALUE:,.0f}")
-    return embeddings.astype(np.float32)

@@ -15,6 +15,7 @@ import torch
 from agents.common.streams import NonceStream
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
+from agents.protocol.precision import pack_embeddings, pack_metric
 from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
@@ -150,6 +151,8 @@ class Negotiation:
         request = AnchorRequest(
             source=offer.source, target=self.peer_info.name, round=offer.round,
             anchors=self.config.anchors, heldout=self.config.heldout, nonce=nonce,
+            chosen=self.pools.choose_anchors(self.config.anchors), dims=self.config.sent_dims(offer.dim),
+            precision=self.config.precision,
         )  # fmt: skip
         if self._requested.get(offer.source) != (offer, request):
             self._requested[offer.source] = (offer, request)
@@ -175,14 +178,17 @@ class Negotiation:
 
     def _on_anchor_request(self, request: AnchorRequest) -> list[AnyMessage]:
         offer = self._matching_offer(request)
+        if request.dims > offer.dim:
+            raise MessageError(f"{request.target} requests {request.dims} of {offer.dim} dimensions")
         try:
             fit, heldout = self.pools.choose(offer, request)
         except ValueError as error:
             raise MessageError(
                 f"{request.target} requests {request.anchors} anchors and {request.heldout} held-out ticks, "
-                f"and the pools hold {len(self.pools.anchors.ids)} and {len(self.pools.heldout.ids)}"
+                f"and the pools hold {len(self.pools.anchors.ids)} and {len(self.pools.heldout.ids)}: {error}"
             ) from error
-        embeddings = self.pools.select(fit, heldout).to(torch.float32)
+        embeddings = self.pools.select(fit, heldout)[:, : request.dims].to(torch.float32)
+        metric = self.pools.metric
         return [
             AnchorReply(
                 source=self.peer_info.name,
@@ -191,7 +197,9 @@ class Negotiation:
                 digest=digest_ids(fit + heldout),
                 rows=len(embeddings),
                 dim=embeddings.shape[1],
-                data=embeddings.numpy().astype("<f4").tobytes(),
+                precision=request.precision,
+                data=pack_embeddings(embeddings.numpy(), request.precision),
+                metric=b"" if metric is None else pack_metric(metric[: request.dims, : request.dims].numpy()),
             )
         ]
 
@@ -202,36 +210,47 @@ class Negotiation:
         fit, heldout = self.pools.choose(offer, request)
         if reply.digest != digest_ids(fit + heldout) or reply.rows != len(fit + heldout):
             raise MessageError(f"{reply.source} sent anchors of other ticks than both nonces choose")
-        if reply.dim != offer.dim:
-            raise MessageError(f"{reply.source} offered {offer.dim} dimensions and sent {reply.dim}")
-        embeddings = torch.from_numpy(reply.embeddings())
+        if (reply.dim, reply.precision) != (request.dims, request.precision):
+            raise MessageError(
+                f"{reply.source} sent {reply.dim} dimensions in {reply.precision}, not the requested "
+                f"{request.dims} in {request.precision}"
+            )
+        embeddings, metric = torch.from_numpy(reply.embeddings()), reply.raw_metric()
         # only the first reply is fitted: a source cannot retry until the verdict suits it
         if reply.source not in self._verdicts_sent:
-            self._verdicts_sent[reply.source] = self._fit(offer, embeddings, fit, heldout)
+            self._verdicts_sent[reply.source] = self._fit(offer, embeddings, metric, fit, heldout)
         return [self._verdicts_sent[reply.source]]
 
     def _fit(
-        self, offer: Offer, embeddings: torch.Tensor, fit: tuple[int, ...], heldout: tuple[int, ...]
-    ) -> Verdict:
-        fit_pair = shared(AnchorSet(fit, embeddings[: len(fit)], offer.core_dim), self.pools.anchors)
+        self, offer: Offer, embeddings: torch.Tensor, metric: np.ndarray | None, fit: tuple[int, ...],
+        heldout: tuple[int, ...],
+    ) -> Verdict:  # fmt: skip
+        sent_core = min(offer.core_dim, embeddings.shape[1])
+        fit_pair = shared(AnchorSet(fit, embeddings[: len(fit)], sent_core), self.pools.anchors)
         held = HeldOut(
             source=embeddings[len(fit) :], stretch=self.pools.heldout.vectors,
             rows=torch.tensor(self.pools.heldout.rows(heldout)), memory=self.memory_rows,
         )  # fmt: skip
-        core_dims = (offer.core_dim, self.peer_info.core_dim)
+        core_dims = (sent_core, self.peer_info.core_dim)
         seed = self._nonce(NonceStream.BUDGET, offer.source, offer.round, offer.nonce)
-        maps, core, score = score_edge(fit_pair, held, core_dims, ridge=self.config.ridge)
+        metrics = None
+        if metric is not None and self.pools.metric is not None:
+            metrics = (torch.from_numpy(metric), self.pools.metric)
+        maps, core, score = score_edge(fit_pair, held, core_dims, self.config.ridge, metrics)
         budgets = [anchors for anchors in BUDGETS if anchors <= len(fit)]
         generator = torch.Generator().manual_seed(seed)
         curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator)
-        status, reason = self._decide(offer, score, core.undetermined)
+        status, reason = self._decide(offer, score, core.undetermined, sent_core)
         return self._record_edge(
-            offer, status, reason, score=score, map=maps.full, shared_map=maps.shared,
-            regression_map=maps.regression, budget=tuple(curve), anchors=len(fit), heldout=len(heldout),
-            core_dims=core_dims,
+            offer, status, reason, score=score, map=maps.full.widened(offer.dim),
+            shared_map=maps.shared.widened(offer.core_dim),
+            regression_map=maps.regression.widened(offer.core_dim), budget=tuple(curve), anchors=len(fit),
+            heldout=len(heldout), core_dims=(offer.core_dim, self.peer_info.core_dim),
         )  # fmt: skip
 
-    def _decide(self, offer: Offer, score: EdgeScore, undetermined: int) -> tuple[Status, str]:
+    def _decide(
+        self, offer: Offer, score: EdgeScore, undetermined: int, sent_core: int
+    ) -> tuple[Status, str]:
         if score.shared_dim == 0:
             left = f"; the anchors leave {undetermined} directions undetermined" if undetermined else ""
             return Status.REFUSED, (
@@ -245,7 +264,7 @@ class Negotiation:
                 f"{score.r2_shared:.2f}): the embeddings of {offer.source} or {self.peer_info.name} are not "
                 "white, or the correlations are below a half"
             )
-        ends = ((offer.source, offer.core_dim), (self.peer_info.name, self.peer_info.core_dim))
+        ends = ((offer.source, sent_core), (self.peer_info.name, self.peer_info.core_dim))
         private = [
             f"{dim - score.shared_dim} of {dim} of {name}" for name, dim in ends if dim > score.shared_dim
         ]
@@ -253,6 +272,11 @@ class Negotiation:
         if private:
             verb = "direction is" if score.shared_dim == 1 else "directions are"
             remarks.append(f"{score.shared_dim} {verb} shared, private are {', '.join(private)}")
+        if sent_core < offer.core_dim:
+            remarks.append(
+                f"{sent_core} of the {offer.core_dim} core dimensions of {offer.source} were sent: raise "
+                "negotiation.dims to compare the others"
+            )
         if undetermined:
             plural = "" if undetermined == 1 else "s"
             remarks.append(

@@ -2,16 +2,25 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta
 
 from agents.common.config_error import ConfigError
-from agents.common.fields import CountOrZero, check_fields
+from agents.common.fields import CountOrZero, check_fields, one_of
 
+Precision = Literal["float32", "float16", "int8"]
+NUMBER_BYTES: Final[dict[str, int]] = {"float32": 4, "float16": 2, "int8": 1}
+SCALE_BYTES: Final = 4  # of each dimension in int8
 MIN_STRIDE: Final = 4  # adjacent ticks are nearly the same sample
 MEMORY_ROWS: Final = 16  # rows of a pool within which a scene may still resemble itself
 MEMORIES: Final = 12  # lengths of the memory that a pool spans at least: shifts within one are alike
+
+
+def embedding_bytes(rows: int, dim: int, precision: Precision) -> int:
+    """Return the bytes of embeddings [rows, dim]."""
+    scales = dim * SCALE_BYTES if precision == "int8" else 0
+    return scales + rows * dim * NUMBER_BYTES[precision]
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,8 @@ class NegotiationConfig:
     heldout: Annotated[int, Meta(ge=4, le=65536)] = 512  # ticks that it is scored on, apart in time
     pool_ticks: Annotated[int, Meta(le=65536)] = 1024  # ticks of each stretch that every agent encodes
     pool_stride: CountOrZero = 0  # ticks between neighbors in a pool; 0: from how slow the scene is
+    dims: Annotated[int, Meta(ge=0, le=4096)] = 0  # leading dimensions of a peer's embeddings; 0: all
+    precision: Annotated[Precision, one_of(*get_args(Precision))] = "float32"  # of their numbers
     ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
     max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
 
@@ -36,6 +47,10 @@ class NegotiationConfig:
                     name,
                     getattr(self, name),
                 )
+
+    def sent_dims(self, dim: int) -> int:
+        """Return the number of leading dimensions that a peer with so many is asked for."""
+        return min(self.dims, dim) if self.dims else dim
 
     def stride(self, memory: int) -> int:
         """Return the ticks between neighbors in a pool of a scene that forgets within so many ticks.

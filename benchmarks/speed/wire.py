@@ -3,6 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,8 +114,9 @@ def byte_metrics(sent: float, config: NegotiationConfig) -> list[Metric]:
 def memory_metrics(effort: Effort) -> list[Metric]:
     """Measure the negotiation of four agents in one process."""
     config = NegotiationConfig()
-    sizes = {name: max(16, effort.of(getattr(config, name))) for name in ("pool_ticks", "anchors", "heldout")}
-    config = NegotiationConfig(**sizes)
+    names = ("pool_ticks", "anchors", "heldout")
+    sizes: dict[str, Any] = {name: max(16, effort.of(getattr(config, name))) for name in names}
+    config = replace(config, **sizes)
     with Worker("benchmarks.speed.wire:FourAgents", {"OMP_NUM_THREADS": "1"}, **sizes) as agents:
         found = alternate(
             {"negotiate": lambda: agents(negotiate=True), "fit": lambda: agents(negotiate=False)},

@@ -53,7 +53,8 @@ def _node(agent: "AgentStatus", ambiguous: bool) -> str:
 
 
 def print_edges(edges: Iterable["EdgeRecord"]) -> None:
-    """Print one row for each edge, in the given order."""
+    """Print one row for each edge, in the given order, and what the maps of raw latents say."""
+    edges = list(edges)
     console = make_console()
     table = Table(box=None, pad_edge=False)
     for heading in ("edge", "since", "round", "versions", "verdict", "R2", "null", "bytes", "reason"):
@@ -66,6 +67,28 @@ def print_edges(edges: Iterable["EdgeRecord"]) -> None:
             escape(edge.reason),
         )  # fmt: skip
     console.print(table)
+    for edge in edges:
+        console.print(escape(_raw_maps(edge)), highlight=False)
+
+
+def _raw_maps(edge: "EdgeRecord") -> str:
+    """Return a sentence about the maps between raw latents."""
+    start = f"{edge.source} > {edge.target}, raw latents:"
+    if edge.raw is None:
+        return f"{start} " + (
+            "a raw metric has no meaning for this objective" if edge.anchors else "no map was fitted"
+        )
+    parts = [
+        f"{name}: R2 {found.r2:.3f}, of a rotation with one scale {found.r2_similarity:.3f}, kappa "
+        + ("infinite" if found.kappa is None else f"{found.kappa:.2f}")
+        + f", singular values {found.smallest:.3g} to {found.largest:.3g}"
+        for name, found in (
+            (f"all {edge.raw.directions} directions", edge.raw),
+            ("those that correlate by 0.5 or more", edge.raw_strong),
+        )
+        if found
+    ]
+    return f"{start} " + "; ".join(parts)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.common.config_error import ConfigError
 from agents.models.settings import ModelConfig, check_kind
-from agents.protocol.settings import NegotiationConfig
+from agents.protocol.settings import NegotiationConfig, embedding_bytes
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import DistillationConfig, TrainingConfig
 from env.camera import Pose, RingConfig, ring_pose
@@ -132,7 +132,8 @@ class RunConfig:
                 dim,
                 f"raise training.segments or lower {dim_setting}",
             )
-        size = 4 * (self.negotiation.anchors + self.negotiation.heldout) * dim
+        rows, sent = self.negotiation.anchors + self.negotiation.heldout, self.negotiation.sent_dims(dim)
+        size = embedding_bytes(rows, sent, self.negotiation.precision)
         if size > MAX_ENVELOPE_BYTES // 2:
             raise ConfigError(
                 f"negotiation.anchors + negotiation.heldout, times the {dim} dimensions of {dim_setting}, "

@@ -6,6 +6,7 @@ ticks that maps were fitted on.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from alignment.edge_score import EdgeScore
 from alignment.fit import fit_ridge
 from alignment.graph import Edge, TranslationGraph
 from alignment.linear_map import LinearMap
+from alignment.raw_map import RawScore
 from alignment.score import r2
 from alignment.status import Status
 from env.camera import Pose
@@ -29,6 +31,7 @@ from social_jepa.records import (
     CycleRecord,
     EdgeRecord,
     PoseRecord,
+    RawMapRecord,
     TickRange,
 )
 
@@ -118,7 +121,15 @@ def _scores(score: EdgeScore | None) -> dict[str, Any]:
         return dict.fromkeys(scalars) | {name: 0 if name.endswith("dim") else () for name in whole}
     values = {key: getattr(score, key) for key in scalars}
     finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
-    return finite | {name: getattr(score, name) for name in whole}
+    raw = {name: _raw_record(getattr(score, name)) for name in ("raw", "raw_strong")}
+    return finite | {name: getattr(score, name) for name in whole} | raw
+
+
+def _raw_record(score: RawScore | None) -> RawMapRecord | None:
+    if score is None:
+        return None
+    values = asdict(score)
+    return RawMapRecord(**values | {"kappa": score.kappa if math.isfinite(score.kappa) else None})
 
 
 def summarize_budget(edges: Sequence[EdgeRecord]) -> tuple[BudgetSummary, ...]:

@@ -25,7 +25,7 @@ from social_jepa.records.base import (
     encode,
     replace,
 )
-from social_jepa.records.edge import BudgetRow, EdgeRecord, EdgeSummary
+from social_jepa.records.edge import BudgetRow, EdgeRecord, EdgeSummary, RawMapRecord
 from social_jepa.records.graph import (
     BudgetSummary,
     CycleRecord,
@@ -84,6 +84,7 @@ __all__ = [
     "PoseRecord",
     "ProgressRecord",
     "QueryAnswer",
+    "RawMapRecord",
     "Record",
     "Share",
     "Similarity",

@@ -30,6 +30,23 @@ class BudgetRow(Record, frozen=True, kw_only=True):
     r2: Annotated[R2, Meta(description="Held-out R2.")]
 
 
+class RawMapRecord(Record, frozen=True, kw_only=True):
+    """Held-out scores of maps between the raw latents of two agents, before any whitening."""
+
+    directions: Annotated[Dim, Meta(description="Number of directions that are mapped.")]
+    r2: Annotated[R2, Meta(description="Held-out R2 of the least-squares map W.")]
+    r2_similarity: Annotated[
+        R2, Meta(description="Held-out R2 of the best rotation with one scale and an offset; near r2 where "
+                             "two agents agree in lengths and angles too."),
+    ]  # fmt: skip
+    kappa: Annotated[
+        ConditionNumber | None,
+        Meta(description="Largest over smallest singular value of W; null: infinite."),
+    ]
+    largest: Annotated[NonNegative, Meta(description="Largest singular value of W.")]
+    smallest: Annotated[NonNegative, Meta(description="Smallest singular value of W.")]
+
+
 class EdgeSummary(Record, frozen=True, kw_only=True):
     """An edge without its R2 by number of anchor pairs."""
 
@@ -127,6 +144,18 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
             description="Share of each tick's 10 nearest ticks that both spaces agree on; null: not measured."
         ),
     ]
+    raw: Annotated[
+        RawMapRecord | None,
+        Meta(
+            description="Maps between the raw latents, all compared dimensions. null: not measured, because "
+            "a raw metric has no meaning for the objective of source or target (any invertible linear map of "
+            "the latents has the same loss), or nothing was fitted."
+        ),
+    ] = None
+    raw_strong: Annotated[
+        RawMapRecord | None,
+        Meta(description="As raw, between the directions of latent_correlations that are at least 0.5."),
+    ] = None
     anchors: Annotated[PairCount, Meta(description="Pairs that the map was fitted on; 0: none.")]
     heldout: Annotated[
         PairCount,

@@ -61,6 +61,7 @@ def write_report(results: Results) -> Path:
             results.members, {agent.name: agent for agent in results.document.agents}
         ),
         "edges_table": tables.edges_table(results.document.edges),
+        "raw_table": tables.raw_table(results.document.edges),
         "cycles_table": tables.cycles_table(full.cycles, full.unscored_cycles),
     }
     # every fragment was escaped where it was built

@@ -44,6 +44,13 @@ EDGE_TERMS = {
     "bytes": "Bytes that both peers sent for this edge.",
 }
 
+RAW_TERMS = {
+    "R²": "Of the least-squares map between latents before any whitening.",
+    "R² similarity": "Of the best rotation with one scale and an offset: near R² where two agents agree in "
+    "lengths and angles too.",
+    "κ": "Largest over smallest singular value of the least-squares map; 1 keeps all proportions.",
+}
+
 
 def escape(text: object) -> str:
     """Return text as HTML that shows it unchanged."""
@@ -163,6 +170,25 @@ def edges_table(edges: Sequence[EdgeRecord]) -> str:
             f"{edge.anchors} + {edge.heldout}", f"{edge.bytes:,}", escape(edge.reason),
         ))  # fmt: skip
     return table("edges, held-out scores", headings, rows) + terms(EDGE_TERMS)
+
+
+def raw_table(edges: Sequence[EdgeRecord]) -> str:
+    """Return the scores of the maps between raw latents; a sentence where a raw metric has no meaning."""
+    measured = [edge for edge in edges if edge.raw]
+    if not measured:
+        return '<p class="note">A raw metric has no meaning for the objective of these agents.</p>'
+    headings = ("edge", "directions|", "number", "R²", "R² similarity", "κ", "singular values")
+    rows = [
+        (
+            f"{escape(edge.source)} → {escape(edge.target)}", part, str(raw.directions), number(raw.r2),
+            number(raw.r2_similarity), number(raw.kappa, 2),
+            f"{number(raw.smallest)}–{number(raw.largest)}",
+        )
+        for edge in measured
+        for part, raw in (("all", edge.raw), ("correlation ≥ 0.5", edge.raw_strong))
+        if raw
+    ]  # fmt: skip
+    return table("maps between raw latents, held-out scores", headings, rows) + terms(RAW_TERMS)
 
 
 def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0) -> str:

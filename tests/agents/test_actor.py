@@ -18,7 +18,10 @@ from tests.support.swarm import comparable, connect_protocols, example_offer, pu
 
 pytestmark = pytest.mark.ray
 
-REQUEST = AnchorRequest(source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, nonce=0)
+REQUEST = AnchorRequest(
+    source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, nonce=0, chosen=b"", dims=1,
+    precision="float32",
+)  # fmt: skip
 INVALID = {  # what is delivered to agent-0, and why it is refused
     b"": "shorter than a header",
     b"GET / HTTP/1.1" + bytes(200): "not a Social-JEPA envelope",

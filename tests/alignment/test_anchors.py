@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.anchors import AnchorSet, choose_ticks, digest_ids, shared
+from alignment.anchors import AnchorSet, choose_spread, choose_ticks, digest_ids, shared
 
 POOLS = st.lists(st.integers(0, 10**6), min_size=1, max_size=60, unique=True)
 
@@ -84,3 +85,46 @@ def test_a_digest_depends_on_the_set_and_not_on_its_order(ids):
     assert len(digest) == 8
     assert digest == digest_ids(reversed(ids))
     assert digest != digest_ids([*ids, max(ids) + 1])
+
+
+def white_rows(count, dim, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((count, dim)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 40, 64])
+def test_a_spread_choice_holds_distinct_rows_and_begins_with_those_of_a_smaller_one(count):
+    rows = white_rows(128, 6)
+    chosen = choose_spread(rows, count)
+
+    assert len(set(chosen)) == len(chosen) == count
+    assert choose_spread(rows, 64)[:count] == chosen
+
+
+def test_a_spread_choice_determines_every_direction_better_than_a_random_one():
+    rows, generator = white_rows(512, 6), torch.Generator().manual_seed(0)
+
+    def error(chosen):
+        return float(torch.linalg.inv(rows[chosen].T @ rows[chosen]).trace())
+
+    random = [error(torch.randperm(512, generator=generator)[:8].tolist()) for _ in range(50)]
+    assert error(choose_spread(rows, 8)) < min(random)
+
+
+def test_a_spread_choice_leaves_out_extreme_rows_and_turns_with_the_space():
+    rows = white_rows(200, 4)
+    rows[17] *= 100
+    turned = rows @ torch.linalg.qr(white_rows(4, 4, 1)).Q
+
+    assert 17 not in choose_spread(rows, 100)
+    assert choose_spread(rows, 12) == choose_spread(turned, 12)
+
+
+def test_a_spread_choice_of_equal_or_constant_rows_still_holds_distinct_rows():
+    for rows in (torch.ones(10, 3), torch.zeros(10, 3), white_rows(2, 3).repeat(5, 1)):
+        assert sorted(choose_spread(rows, 10)) == list(range(10))
+
+
+@pytest.mark.parametrize("count", [-1, 11])
+def test_a_spread_choice_of_more_rows_than_there_are_is_refused(count):
+    with pytest.raises(ValueError, match="cannot choose"):
+        choose_spread(white_rows(10, 3), count)

@@ -18,6 +18,7 @@ from alignment import (
     edge_score,
     fit,
     independence,
+    raw_map,
     score,
     shared_subspace,
     universe,
@@ -86,7 +87,7 @@ CALLS = {
 NO_ARRAYS = {  # names of public functions that take no array of a caller, or tensors of our own alone
     "choose_ticks", "digest_ids", "shared", "solve_ridge", "center", "lagged_covariances", "noise_edge",
     "varies", "whitener", "check_pairs", "image", "place_shared", "select_independent", "unmix",
-    "predictable_axes",
+    "predictable_axes", "choose_spread", "raw_metric", "score_raw",
 }  # fmt: skip
 
 
@@ -104,7 +105,9 @@ def numbers(result):
 
 
 def test_every_public_function_of_this_package_is_tried_here():
-    modules = (anchors, collapse, core, edge_score, fit, independence, score, shared_subspace, universe)
+    modules = (
+        anchors, collapse, core, edge_score, fit, independence, raw_map, score, shared_subspace, universe,
+    )  # fmt: skip
     public = {
         name
         for module in modules

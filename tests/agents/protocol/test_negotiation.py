@@ -208,7 +208,8 @@ def test_the_budget_curve_holds_the_r2_of_fewer_anchors():
 
     assert {pairs for _, pairs in curve} == {2, 4, 8, 16}
     assert curve["procrustes", 16] == edge.score.r2_shared
-    assert curve["procrustes", 2] < 0.9 < curve["procrustes", 8]
+    assert curve["procrustes", 8] > 0.9
+    assert curve["ridge", 2] < curve["ridge", 8] < curve["ridge", 16]
 
 
 @pytest.mark.parametrize("anchors", [4, 5, 48])

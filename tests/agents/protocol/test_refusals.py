@@ -150,8 +150,8 @@ def test_anchors_of_an_earlier_round_do_not_undo_a_later_refusal():
         ({"source": "agent-9"}, "agent-9 sent AnchorReply of round 0, which no open"),
         ({"digest": bytes(8)}, "other ticks"),
         ({"rows": 47, "data": bytes(4 * 47 * DIM)}, "other ticks"),
-        ({"dim": DIM - 1, "data": bytes(4 * 48 * (DIM - 1))}, "offered 5 dimensions and sent 4"),
-        ({"data": bytes(4)}, "take 960 bytes, not 4"),
+        ({"dim": DIM - 1, "data": bytes(4 * 48 * (DIM - 1))}, "4 dimensions in float32, not the requested 5"),
+        ({"data": bytes(4)}, "take 960 bytes in float32, not 4"),
         ({"data": np.full((48, DIM), np.nan, "<f4").tobytes()}, "not finite"),
     ],
 )
@@ -197,7 +197,10 @@ def test_a_verdict_on_no_open_offer_raises_a_stale_reply_error(fields):
 
 
 def test_an_agent_that_made_no_offer_sends_no_anchors():
-    request = AnchorRequest(source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0)
+    request = AnchorRequest(
+        source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0, chosen=b"", dims=1,
+        precision="float32",
+    )  # fmt: skip
     with pytest.raises(StaleReplyError, match="agent-1 sent AnchorRequest of round 0, which no open offer"):
         planted_negotiation(0).receive(request)
 
