@@ -4,6 +4,7 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
 ``z_j ~ z_i @ W_ij + b``. In reading order:
 
     arrays        tensors and NumPy arrays of callers, and the error for those that cannot be used
+    anchor_ids    ids of anchors: ticks, or names such as hashes of content
     anchors       ticks of the shared scene, and one agent's embeddings of them
     independence  which coordinates of one latent space are functions of others
     polynomials   functions of core coordinates, the most predictable first
@@ -12,9 +13,10 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     linear_map    one affine map: apply, compose, invert
     fit           maps from paired anchors: ridge, Procrustes, robust
     score         held-out scores of a map
-    shared_subspace  the directions that two agents share, with a null of time shifts
+    shared_subspace  the directions that two agents share, with a null of time shifts or permutations
     edge_score    one edge: both maps, all scores, and R2 by number of pairs
     graph         maps of many agents: paths, cycles, and why there is no path
     overlap       where shared directions of many agents lie in one common space
     universe      one common space of many agents
+    embeddings    tables of embeddings by any encoder, and what two of them share
 """

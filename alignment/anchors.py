@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from alignment.anchor_ids import choose_ids
 from alignment.arrays import AlignmentError, check_devices, check_finite, to_integers, to_tensor
 
 CHOSEN: Final = 64  # anchors up to which `choose_spread` tells more than a random choice
@@ -81,9 +82,7 @@ def shared(a: AnchorSet, b: AnchorSet) -> tuple[Tensor, Tensor]:
 def choose_ticks(pool: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
     """Return ``count`` ticks of a pool, ascending; equal seeds give equal ticks on every machine.
 
-    The ticks with the smallest hash of (seed, tick) are chosen. A hash, unlike a random generator, is the
-    same in every version of every library, which peers on different machines need; and a larger count only
-    adds ticks to those of a smaller one.
+    The ticks with the smallest hash of (seed, tick) are chosen, see `alignment.anchor_ids.choose_ids`.
 
     Args:
         pool: Ticks to choose from; order and repetition do not matter.
@@ -101,10 +100,7 @@ def choose_ticks(pool: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
             f"more anchors than ticks: {count} of {len(ticks)} requested", "enlarge the pool or request fewer"
         )
 
-    def hash_of(tick: int) -> tuple[bytes, int]:
-        return blake2b(f"{int(seed)}:{int(tick)}".encode(), digest_size=16).digest(), tick
-
-    return tuple(sorted(sorted(ticks, key=hash_of)[:count]))
+    return tuple(sorted(choose_ids(sorted(ticks), count, seed)))
 
 
 def choose_spread(vectors: Tensor, count: int) -> list[int]:

@@ -1,4 +1,4 @@
-r"""The shared subspace of two latent spaces: directions that agree on held-out pairs, with a time-shift null.
+r"""The shared subspace of two latent spaces: directions that agree on held-out pairs, with a null.
 
 With both spaces white, the cross-covariance of the pairs to fit on, ``X^T Y / K = U diag(s) V^T``, pairs a
 direction of one space with a direction of the other, the most correlated first (canonical correlation
@@ -11,6 +11,9 @@ does. A circular shift of the target by more than the scene's memory keeps every
 out only what the two have in common (for spike trains and climate series alike: a time-shift surrogate). A
 direction is shared if it exceeds the largest correlation of any direction at any of S shifts. Where the
 shifts span many memories, a target that shares nothing does so about once in S + 1.
+
+Rows without an order in time, such as embeddings of the pictures of a data set, are independent of each
+other: for these chance is what the same directions reach after a random permutation of the target's rows.
 
 Directions that are estimated from few pairs mix what is shared with what is private, and then more of them
 correlate than the world shares. Where held-out pairs are many for the dimensions, the number of shared
@@ -31,6 +34,9 @@ from alignment.fit import check_pairs
 from alignment.linear_map import LinearMap
 
 SHIFTS: Final = 199  # chance beats all of them about once in 200
+PERMUTATION_SEED: Final = 0  # both directions of an edge, and every repetition, see the same permutations
+CHUNK: Final = 2**24  # correlated values held at once, 128 MiB
+GUMBEL_99: Final = 3.14  # standard deviations from the mean of a Gumbel distribution to its 99 % quantile
 PAIRS_PER_DIM: Final = 10  # held-out pairs for each dimension, below which chance correlates much
 
 
@@ -42,13 +48,14 @@ class HeldOut:
         source: [K, D_i].
         stretch: [P, D_j], the target at P ticks at equal distances.
         rows: [K], int64, which row of the stretch belongs to each row of the source.
-        memory: Rows of the stretch after which the scene no longer resembles itself; at least 1.
+        memory: Rows of the stretch after which the scene no longer resembles itself, at least 1; None where
+            rows have no order in time, so that the null permutes the pairs.
     """
 
     source: Tensor
     stretch: Tensor
     rows: Tensor
-    memory: int
+    memory: int | None
 
     def __post_init__(self) -> None:
         """Raise AlignmentError for parts that do not fit together, or a stretch too short to shift."""
@@ -66,7 +73,7 @@ class HeldOut:
             raise AlignmentError(
                 f"a row number lies outside the {len(self.stretch)} rows of the stretch", "count rows from 0"
             )
-        if self.memory < 1 or len(self.stretch) <= 2 * self.memory:
+        if self.memory is not None and (self.memory < 1 or len(self.stretch) <= 2 * self.memory):
             raise AlignmentError(
                 f"a stretch of {len(self.stretch)} rows cannot be shifted by more than a memory of "
                 f"{self.memory} rows",
@@ -75,13 +82,13 @@ class HeldOut:
         check_finite(self.stretch, "the held-out stretch", "check the encoder that made it")
 
     @classmethod
-    def of_pairs(cls, source: AnyArray, target: AnyArray, memory: int = 1) -> "HeldOut":
+    def of_pairs(cls, source: AnyArray, target: AnyArray, memory: int | None = 1) -> "HeldOut":
         """Return held-out pairs whose rows are themselves at equal distances in time, [K, D_i] and [K, D_j].
 
         Args:
             source: [K, D_i].
             target: [K, D_j].
-            memory: Rows after which the scene no longer resembles itself.
+            memory: Rows after which the scene no longer resembles itself; None where rows have no order.
         """
         x, y = check_pairs(source, target)
         return cls(x, y, torch.arange(len(y)), memory)
@@ -95,9 +102,21 @@ class HeldOut:
         """Return the pairs of the leading dimensions alone."""
         return HeldOut(self.source[:, :source_dim], self.stretch[:, :target_dim], self.rows, self.memory)
 
+    def null_rows(self, count: int = SHIFTS) -> Tensor:
+        """Return the rows of the stretch that the pairs have by chance, int64 [S, K].
+
+        Those after up to ``count`` circular shifts, or of ``count`` permutations of pairs without an order.
+        """
+        if self.memory is not None:
+            return self.shifted_rows(self.shifts(count))
+        generator = torch.Generator().manual_seed(PERMUTATION_SEED)
+        orders = [torch.randperm(len(self.rows), generator=generator) for _ in range(count)]
+        return self.rows[torch.stack(orders)]
+
     def shifts(self, count: int = SHIFTS) -> Tensor:
         """Return up to ``count`` circular shifts by the memory or more, evenly spread, int64 [S]."""
-        first, last = self.memory, len(self.stretch) - self.memory
+        memory = self.memory or 1
+        first, last = memory, len(self.stretch) - memory
         count = min(count, last - first + 1)
         return torch.linspace(first, last, count, dtype=torch.float64).round().long()
 
@@ -115,7 +134,8 @@ class SharedSubspace:
         target_axes: [D_j, m], the direction of the target that belongs to each.
         correlations: [m], held-out correlation of each pair of directions, descending; 0 where the pairs to
             fit on leave it undetermined.
-        null: [S], largest correlation of any direction at each shift.
+        null: [S], largest correlation of any direction at each shift or permutation.
+        null_level: Correlation that a direction must exceed to be shared.
         dim: k, number of leading directions that are shared.
         undetermined: Directions that the pairs to fit on leave undetermined; never shared.
     """
@@ -124,13 +144,9 @@ class SharedSubspace:
     target_axes: Tensor
     correlations: Tensor
     null: Tensor
+    null_level: float
     dim: int
     undetermined: int
-
-    @property
-    def null_level(self) -> float:
-        """Correlation that a direction must exceed to be shared."""
-        return float(self.null.max()) if len(self.null) else 1.0
 
     @cached_property
     def map(self) -> LinearMap:
@@ -159,14 +175,19 @@ class SharedSubspace:
         return float(1 - (predicted - actual).square().sum() / total) if total > 0 else 0.0
 
 
-def find_shared(source: AnyArray, target: AnyArray, held: HeldOut, shifts: int = SHIFTS) -> SharedSubspace:
+def find_shared(
+    source: AnyArray, target: AnyArray, held: HeldOut, shifts: int = SHIFTS, extrapolate: bool = False
+) -> SharedSubspace:
     """Return the shared subspace of two latent spaces; the module describes the method.
 
     Args:
         source: [K, D_i], pairs to fit on; white about the origin, as the coordinates of a `CoreBasis` are.
         target: [K, D_j].
         held: Held-out pairs.
-        shifts: Number of circular shifts of the null, fewer where the stretch has fewer.
+        shifts: Number of draws of the null, fewer where the stretch has fewer shifts.
+        extrapolate: Whether the level of the null is at least the 99 % quantile of a Gumbel distribution, the
+            limit of largest values (Fisher and Tippett 1928), with the mean and the variance of the null. A
+            stretch of few memories has few independent shifts, and chance exceeds all of them more often.
 
     Raises:
         AlignmentError: Pairs or held-out pairs do not fit together.
@@ -181,14 +202,17 @@ def find_shared(source: AnyArray, target: AnyArray, held: HeldOut, shifts: int =
     u, s, vt = torch.linalg.svd(x.mT @ y / len(x), full_matrices=False)
     v = vt.mT
     determined = s > ROUNDING**0.5 * torch.linalg.matrix_norm(x) * torch.linalg.matrix_norm(y) / len(x)
-    rows = held.shifted_rows(torch.cat([torch.zeros(1, dtype=torch.int64), held.shifts(shifts)]))
+    rows = torch.cat([held.rows[None], held.null_rows(shifts)])
     a, b = held.source.double() @ u, held.stretch.double() @ v
-    correlations = torch.where(determined, _correlations(a, b[rows]), 0.0)  # [1 + S, m]
-    order = correlations[0].argsort(descending=True, stable=True)
+    chunks = rows.split(max(1, CHUNK // max(a.numel(), 1)))
+    correlations = torch.where(determined, torch.cat([_correlations(a, b[part]) for part in chunks]), 0.0)
+    order = correlations[0].argsort(descending=True, stable=True)  # correlations [1 + S, m]
     found, null = correlations[0][order], correlations[1:].amax(1) if len(s) else correlations.new_zeros(0)
     level = float(null.max()) if len(null) else 1.0
+    if extrapolate and len(null) > 1:
+        level = max(level, float(null.mean() + GUMBEL_99 * null.std()))
     dim = min(int((found > level).sum()), _canonical_dim(held, rows)) if len(s) else 0
-    return SharedSubspace(u[:, order], v[:, order], found, null, dim, int((~determined).sum()))
+    return SharedSubspace(u[:, order], v[:, order], found, null, level, dim, int((~determined).sum()))
 
 
 def _correlations(a: Tensor, b: Tensor) -> Tensor:
@@ -205,12 +229,15 @@ def _canonical_dim(held: HeldOut, rows: Tensor) -> int:
 
     Args:
         held: Held-out pairs.
-        rows: [1 + S, K], rows of the stretch without a shift and at each shift.
+        rows: [1 + S, K], rows of the stretch that are paired, and those of each draw of the null.
     """
     if len(held.source) < PAIRS_PER_DIM * (held.source.shape[1] + held.stretch.shape[1]):
         return min(held.source.shape[1], held.stretch.shape[1])
     x, y = _whiten(held.source.double()), _whiten(held.stretch.double())
-    values = torch.linalg.svdvals(torch.einsum("ki,skj->sij", x, y[rows]) / len(x))  # [1 + S, m]
+    chunks = rows.split(max(1, CHUNK // max(x.shape[0] * y.shape[1], 1)))
+    values = torch.cat([
+        torch.linalg.svdvals(torch.einsum("ki,skj->sij", x, y[part]) / len(x)) for part in chunks
+    ])  # [1 + S, m]  # fmt: skip
     return int((values[0] > values[1:, 0].max()).sum())
 
 

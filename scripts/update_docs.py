@@ -2,6 +2,7 @@
 
     python scripts/update_docs.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
 
+The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """
 
@@ -20,16 +21,20 @@ from typing import Any
 
 from rich.console import Console
 
+from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.document import MetricRow
 from social_jepa.experiments.framework.table import format_interval, format_number, result_row
 from social_jepa.records import FullGraphDocument, decode
+from social_jepa.records.alignment import AlignmentRecord
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"
 DEMO = EVIDENCE / "demo"
+ALIGN = EVIDENCE / "align"
+ALIGNED = ("convnet-perceptron", "convnet-components")
 BENCH = EVIDENCE / "bench.json"
 SOAK = EVIDENCE / "soak.json"
 CLUSTER = EVIDENCE / "cluster.json"
@@ -51,6 +56,15 @@ def demo_block() -> str:
     text = io.StringIO()
     console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
     print_graph(decode((DEMO / "graph.json").read_bytes(), FullGraphDocument), console)
+    lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    return f"```text\n{lines}\n```"
+
+
+def align_block(name: str) -> str:
+    """Return a recorded alignment as `social-jepa align` prints it."""
+    text = io.StringIO()
+    console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
+    print_alignment(decode((ALIGN / f"{name}.json").read_bytes(), AlignmentRecord), console)
     lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
     return f"```text\n{lines}\n```"
 
@@ -262,6 +276,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/tutorial.md": {"demo": demo_block},
     "docs/how_to/model.md": {"example": partial(example_block, "custom_world_model.py")},
     "docs/how_to/scene.md": {"example": partial(example_block, "custom_scene.py")},
+    "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
         "experiments": experiments_block,
         "bench": bench_block,

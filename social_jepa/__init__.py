@@ -7,15 +7,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alignment.embeddings.peer import EmbeddingPeer, align
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.query import query
     from social_jepa.graph.results import load_results
     from social_jepa.runtime.simulation import Simulation
 
 __version__ = "0.1.0"
-__all__ = ["Simulation", "__version__", "load_config", "load_results", "query"]
+__all__ = ["EmbeddingPeer", "Simulation", "__version__", "align", "load_config", "load_results", "query"]
 
 _MODULES = {
+    "EmbeddingPeer": "alignment.embeddings.peer",
+    "align": "alignment.embeddings.peer",
     "Simulation": "social_jepa.runtime.simulation",
     "load_config": "social_jepa.config.run_config",
     "load_results": "social_jepa.graph.results",

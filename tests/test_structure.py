@@ -45,6 +45,7 @@ ADAPTERS = {
         "social_jepa/config/overrides.py",
         "social_jepa/experiments/framework/document.py",
         "social_jepa/records/agent.py",
+        "social_jepa/records/alignment.py",
         "social_jepa/records/base.py",
         "social_jepa/records/edge.py",
         "social_jepa/records/graph.py",
@@ -76,7 +77,7 @@ ADAPTERS = {
 # The plan of folders, from the bottom up: each may import those above it in this list, and none below.
 PLAN = (
     "env/common", "env/dynamics", "env", "env/renderers", "env/custom_scenes", "env/gym", "env/objects",
-    "alignment",
+    "alignment", "alignment/embeddings",
     "agents/common", "agents/models", "agents/training", "agents/protocol", "agents",
     "social_jepa/system", "social_jepa/config", "social_jepa/records", "social_jepa/storage",
     "social_jepa/graph",

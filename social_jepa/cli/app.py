@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from social_jepa.cli.align import app as align
 from social_jepa.cli.experiment import app as experiment
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.options import (
@@ -44,6 +45,7 @@ app = typer.Typer(
     help="Train JEPA world models of one scene separately, and translate between them by small linear maps.",
 )
 
+app.add_typer(align)
 app.add_typer(simulation)
 app.add_typer(serve)
 app.add_typer(experiment)

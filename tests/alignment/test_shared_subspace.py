@@ -230,3 +230,37 @@ def test_wide_spaces_share_every_direction_that_exceeds_the_null(dim, noise):
     found, _ = Pair(8, 0.7, (dim, dim), dim, noise).find(1024)
 
     assert found.dim == int((found.correlations > found.null_level).sum()) > 0.9 * dim
+
+
+def test_pairs_without_an_order_are_permuted_and_never_shifted():
+    held = HeldOut(torch.zeros(40, 1), torch.arange(90.0)[:, None], torch.arange(10, 50), None)
+
+    rows = held.null_rows(7)
+
+    assert rows.shape == (7, 40)
+    assert all(sorted(row.tolist()) == list(range(10, 50)) for row in rows)
+    assert len({tuple(row.tolist()) for row in rows}) == 7
+    torch.testing.assert_close(rows, held.null_rows(7))
+
+
+def test_the_extrapolated_level_is_at_least_the_largest_of_the_null():
+    pair = Pair(6, 0.9, (5, 5), 0)
+    held = HeldOut.of_pairs(*pair.held, pair.memory)
+
+    plain, raised = (find_shared(*pair.fit, held, extrapolate=extrapolate) for extrapolate in (False, True))
+
+    assert plain.null_level == float(plain.null.max())
+    assert raised.null_level >= plain.null_level
+    torch.testing.assert_close(plain.null, raised.null)
+
+
+def test_a_null_that_is_computed_in_parts_is_the_same(monkeypatch):
+    pair = Pair(7, 0.7, (4, 5), 2)
+    held = HeldOut.of_pairs(*pair.held, pair.memory)
+    whole = find_shared(*pair.fit, held)
+    monkeypatch.setattr("alignment.shared_subspace.CHUNK", 5000)
+
+    parts = find_shared(*pair.fit, held)
+
+    assert parts.dim == whole.dim == 2
+    torch.testing.assert_close(parts.null, whole.null)

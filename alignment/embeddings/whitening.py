@@ -1,0 +1,136 @@
+"""Whitening by the owner of a table, on its own rows: principal components of unit variance."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from alignment.arrays import AlignmentError, Array, like, to_tensor
+from alignment.core import ROUNDING
+from alignment.embeddings.table import EmbeddingTable
+
+MAX_ROWS: Final = 65_536  # that a covariance is estimated from
+BLOCK: Final = 2**22  # values that are read at once
+MAX_DIM: Final = 8_192  # of an eigendecomposition: 512 MiB, minutes
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Coordinates in which a table is white.
+
+    Those of `whiten` are principal components, the largest variance first. They are nested: the leading r of
+    them are the same, whatever number is used.
+
+    Attributes:
+        mean: [D], the origin.
+        transform: [D, r], from centered embeddings to coordinates.
+        inverse: [r, D], from coordinates to centered embeddings.
+    """
+
+    mean: Tensor
+    transform: Tensor
+    inverse: Tensor
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates, r."""
+        return len(self.inverse)
+
+    def leading(self, dim: int) -> "Whitening":
+        """Return the leading coordinates alone."""
+        return Whitening(self.mean, self.transform[:, :dim], self.inverse[:dim])
+
+    def refined(self, rows: Tensor) -> "Whitening":
+        """Return the same directions, turned and scaled so that some rows are white exactly, [K, D].
+
+        With pairs that are white exactly, the cross-covariance gives their canonical correlations, and a
+        noiseless relation is found exactly; rows that vary in fewer directions stay as they are.
+        """
+        white = self(rows)
+        centered = white - white.mean(0)
+        variance, axes = torch.linalg.eigh(centered.T @ centered / len(rows))
+        if len(rows) <= self.dim or not variance[0] > ROUNDING * variance[-1]:
+            return self
+        return Whitening(
+            self.mean + white.mean(0) @ self.inverse,
+            self.transform @ (axes * variance.rsqrt()),
+            (axes * variance.sqrt()).T @ self.inverse,
+        )
+
+    def __call__(self, rows: Array) -> Array:
+        """Return coordinates of embeddings, [..., D] -> [..., r], float64.
+
+        Raises:
+            AlignmentError: The embeddings have another dimension.
+        """
+        found = to_tensor(rows, "embeddings")
+        if found.shape[-1:] != self.mean.shape:
+            raise AlignmentError(
+                f"this whitening takes {len(self.mean)} dimensions, got {tuple(found.shape)}",
+                "pass embeddings by the encoder that it was found for",
+            )
+        return like((found.double().cpu() - self.mean) @ self.transform, rows)
+
+
+def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
+    """Return the whitening of some rows of a table; directions without variance are left out.
+
+    Args:
+        table: The table.
+        rows: Rows to use, int64 [n]; of more than 65,536, evenly spread ones.
+
+    Raises:
+        AlignmentError: All rows are equal, a value is not finite, or the dimensions are too many.
+    """
+    if len(rows) > MAX_ROWS:
+        rows = rows[torch.linspace(0, len(rows) - 1, MAX_ROWS, dtype=torch.float64).round().long()]
+    if min(len(rows), table.dim) > MAX_DIM:
+        raise AlignmentError(
+            f"{table.name} has {table.dim} dimensions in {len(rows)} rows; at most {MAX_DIM} are whitened",
+            "reduce it to its leading principal components first",
+        )
+    mean, size = _mean(table, rows)
+    rounding = max(ROUNDING, table.resolution**2) * size
+    if len(rows) <= table.dim:
+        axes, variance = _of_rows(table.take(rows) - mean)
+    else:
+        axes, variance = _of_covariance(table, rows, mean)
+    kept = variance > rounding
+    if not kept.any():
+        raise AlignmentError(
+            f"all {len(rows)} rows of {table.name} are the same up to rounding",
+            "check the encoder that made it",
+        )
+    axes, scale = axes[:, kept], variance[kept].sqrt()
+    return Whitening(mean, axes / scale, (axes * scale).T)
+
+
+def _blocks(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, ...]:
+    return rows.split(max(1, BLOCK // max(table.dim, 1)))
+
+
+def _mean(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, float]:
+    """Return the mean of rows, [D], and their mean square per value."""
+    total, square = torch.zeros(table.dim, dtype=torch.float64), 0.0
+    for block in _blocks(table, rows):
+        values = table.take(block)
+        total += values.sum(0)
+        square += float(values.square().sum())
+    return total / len(rows), square / (len(rows) * max(table.dim, 1))
+
+
+def _of_rows(centered: Tensor) -> tuple[Tensor, Tensor]:
+    """Return principal directions [D, m] and variances [m], descending, of few rows [n, D]."""
+    _, s, vt = torch.linalg.svd(centered, full_matrices=False)
+    return vt.T, s.square() / len(centered)
+
+
+def _of_covariance(table: EmbeddingTable, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return principal directions [D, D] and variances [D], descending, of many rows."""
+    covariance = torch.zeros(table.dim, table.dim, dtype=torch.float64)
+    for block in _blocks(table, rows):
+        values = table.take(block) - mean
+        covariance += values.T @ values
+    variance, axes = torch.linalg.eigh(covariance / len(rows))
+    return axes.flip(1), variance.flip(0)

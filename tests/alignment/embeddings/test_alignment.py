@@ -1,0 +1,333 @@
+from hashlib import blake2b
+
+import numpy as np
+import pytest
+import torch
+
+from alignment.arrays import AlignmentError
+from alignment.embeddings.pairs import AlignSettings, match, split
+from alignment.embeddings.peer import EmbeddingPeer, align
+from alignment.score import r2
+from alignment.status import Status
+from tests.support.embedding_tables import planted, rotation
+
+TIME = AlignSettings(time_order=True)
+
+
+def names(rows):
+    return [f"item {row}" for row in range(rows)]
+
+
+def peers(tables, ids=None):
+    ids = names(len(tables[0])) if ids is None else ids
+    return [EmbeddingPeer(name, ids, table) for name, table in zip("ab", tables, strict=True)]
+
+
+def numbers(edge):
+    return [edge.null_correlation, *edge.correlations, edge.r2_shared, edge.r2, edge.retrieval_at_1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("rows", "dims", "shared"), [(400, (6, 11), 3), (600, (12, 40), 5), (300, (20, 20), 20), (240, (3, 9), 1)]
+)
+def test_the_dimension_of_a_planted_overlap_is_exact_in_both_directions(seed, rows, dims, shared):
+    found = align(*planted(seed, rows, dims, shared))
+
+    for edge, (i, j) in ((found.forward, dims), (found.backward, dims[::-1])):
+        assert (edge.status, edge.shared_dim) == (Status.ACCEPTED, shared)
+        assert (edge.source_dims.total, edge.target_dims.total) == (i, j)
+        assert edge.source_dims.private == i - shared
+        assert edge.r2_shared > 0.9
+        assert edge.null == "permutation"
+
+
+def test_independent_tables_share_nothing_but_by_the_chance_of_the_null():
+    found = [align(*planted(seed, 64, (2, 3), 0)).forward for seed in range(60)]
+
+    assert sum(edge.shared_dim > 0 for edge in found) <= 1  # half a percent is expected
+    assert all(edge.reason.startswith("no direction is shared") for edge in found if not edge.shared_dim)
+
+
+def test_many_dimensions_and_few_rows_share_nothing_by_chance():
+    found = [align(*planted(seed, 120, (64, 300), 0)).forward for seed in range(10)]
+
+    assert sum(edge.shared_dim > 0 for edge in found) <= 1
+
+
+def test_slow_tables_that_share_nothing_pass_for_related_under_permutations_and_not_under_shifts():
+    """Permuted rows are independent, and slow processes correlate more than independent rows by chance."""
+    tables = [planted(seed, 700, (5, 5), 0, rate=0.9) for seed in range(12)]
+
+    assert sum(align(*pair).forward.shared_dim > 0 for pair in tables) > 6
+    assert sum(align(*pair, TIME).forward.shared_dim > 0 for pair in tables) == 0
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.9])
+def test_the_shift_null_finds_what_slow_tables_share(rate):
+    found = align(*planted(3, 1200, (5, 7), 3, rate=rate), TIME)
+
+    assert (found.forward.shared_dim, found.backward.shared_dim) == (3, 3)
+    assert found.forward.null == "time shift"
+    assert 1 <= found.memory < 60
+
+
+def test_a_given_memory_is_used_and_a_stretch_too_short_for_it_is_refused():
+    tables = planted(3, 1200, (5, 5), 3, rate=0.5)
+
+    assert align(*tables, AlignSettings(time_order=True, memory=9)).memory == 9
+    with pytest.raises(AlignmentError, match=r"span 6\.0 memories of 100 rows.*give more rows"):
+        align(*tables, AlignSettings(time_order=True, memory=100))
+
+
+@pytest.mark.parametrize("settings", [AlignSettings(), AlignSettings(pairs=60, seed=4)])
+def test_rotations_scales_and_offsets_of_either_side_change_no_number(settings):
+    rng, tables = np.random.default_rng(5), planted(1, 400, (6, 9), 4)
+    turned = [
+        scale * table @ rotation(rng, table.shape[1]) + 7
+        for table, scale in zip(tables, (1e3, 1e-2), strict=True)
+    ]
+
+    first, second = align(*peers(tables), settings), align(*peers(turned), settings)
+
+    assert numbers(first.forward) == pytest.approx(numbers(second.forward), abs=1e-6)
+    assert numbers(first.backward) == pytest.approx(numbers(second.backward), abs=1e-6)
+
+
+def test_the_order_of_the_rows_of_either_table_changes_not_a_bit():
+    tables, rng = planted(2, 300, (5, 8), 3), np.random.default_rng(0)
+    ids, orders = np.array(names(300)), [rng.permutation(300), rng.permutation(300)]
+    shuffled = [
+        EmbeddingPeer(name, ids[order].tolist(), table[order])
+        for name, table, order in zip("ab", tables, orders, strict=True)
+    ]
+
+    found, again = align(*peers(tables)), shuffled[0].negotiate(shuffled[1])
+
+    for edge, other in ((found.forward, again.forward), (found.backward, again.backward)):
+        assert numbers(edge) == pytest.approx(numbers(other), rel=1e-9)
+        assert edge.reason == other.reason
+
+
+def test_ids_that_name_the_wrong_rows_share_nothing():
+    first, second = planted(2, 300, (5, 8), 3)
+    wrong = np.random.default_rng(1).permutation(300)
+
+    assert align(*peers([first, second[wrong]])).forward.status is Status.REFUSED
+
+
+def test_peers_with_other_anchors_negotiate_on_those_that_both_have():
+    first, second = planted(4, 500, (5, 6), 3)
+    a = EmbeddingPeer("a", names(500)[:400], first[:400])
+    b = EmbeddingPeer("b", names(500)[150:], second[150:])
+
+    found = a.negotiate(b)
+
+    assert (found.shared_anchors, found.forward.shared_dim) == (250, 3)
+    assert found.by_id
+
+
+def test_rows_that_score_are_never_fitted():
+    """Of shared anchors half are held out: with these replaced by noise the maps are the same."""
+    tables = planted(6, 300, (5, 6), 3)
+    shared = match(*peers(tables), AlignSettings())
+    _, held = split(shared, AlignSettings())
+    noisy = [table.copy() for table in tables]
+    for table, rows in zip(noisy, (held.first, held.second), strict=True):
+        table[rows] = np.random.default_rng(0).standard_normal((len(rows), table.shape[1]))
+
+    made, again = align(*peers(tables)).forward.map, align(*peers(noisy)).forward.map
+
+    torch.testing.assert_close(made.full.weight, again.full.weight, rtol=0, atol=0)
+    torch.testing.assert_close(made.source.transform, again.source.transform, rtol=0, atol=0)
+    assert again.shared.weight.shape == made.shared.weight.shape
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_choice_of_anchors_depends_on_the_seed_alone(seed):
+    shared = match(*peers(planted(0, 100, (3, 3), 1)), AlignSettings(seed=seed))
+
+    assert shared.first.tolist() == sorted(
+        range(100), key=lambda row: blake2b(f"{seed}:item {row}".encode(), digest_size=16).digest()
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, torch.float32, torch.float64])
+def test_arrays_and_tensors_come_back_in_their_kind_and_type(kind):
+    tables = planted(7, 300, (5, 6), 3)
+    x, y = (
+        torch.from_numpy(table).to(kind) if isinstance(kind, torch.dtype) else table.astype(kind)
+        for table in tables
+    )
+    edge = align(x, y).forward
+
+    for result in (
+        edge(x),
+        edge.map.translate_all(x),
+        edge.map.source_coordinates(x),
+        edge.map.target_coordinates(y),
+    ):
+        assert type(result) is type(x)
+        assert result.dtype == x.dtype
+    assert edge(x).shape == y.shape
+    assert edge(x[0]).shape == y[0].shape
+    assert r2(edge.map.translate_all(x), y) > 0.4
+
+
+def test_the_map_translates_what_is_shared_and_leaves_the_rest_at_the_mean():
+    """In the planted world the best prediction of the target is its shared factors, which the source has."""
+    first, second = planted(8, 2000, (6, 6), 3, noise=0.0)
+    edge = align(first, second).forward
+
+    predicted = edge(first)
+
+    assert np.linalg.matrix_rank(predicted - predicted.mean(0), tol=1e-6) == 3
+    assert r2(predicted, second) == pytest.approx(0.5, abs=0.03)
+
+
+def test_more_dimensions_than_pairs_are_said_to_be_undetermined():
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((160, 4))
+    wide = np.c_[5 * factors, 0.1 * rng.standard_normal((160, 400))] @ rotation(rng, 404)
+    narrow = np.c_[factors + 0.1 * rng.standard_normal((160, 4)), rng.standard_normal((160, 2))]
+
+    edge = align(wide, narrow).forward
+
+    assert edge.shared_dim == 4
+    assert edge.source_dims.undetermined > 0
+    assert edge.source_dims.constant >= 404 - 160
+    assert "the pairs are too few to compare" in edge.reason
+
+
+def test_constant_dimensions_are_counted_as_such():
+    first, second = planted(9, 300, (5, 6), 3)
+    padded = np.c_[first, np.full((300, 4), 3.0)]
+
+    dims = align(padded, second).forward.source_dims
+
+    assert dims == (3, 2, 0, 4)
+
+
+def test_a_scored_anchor_that_repeats_a_fitted_one_is_left_out():
+    tables = planted(10, 200, (4, 5), 2)
+    doubled = [np.concatenate([table, table]) for table in tables]
+
+    found = align(*doubled)
+
+    assert found.repeated > 50
+    assert found.forward.heldout_anchors == 200 - found.repeated
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a, b: (a, b[:-1]), "300 rows and B 299, and neither has ids; give ids"),
+        (lambda a, b: (a, np.full_like(b, 2.0)), r"all 150 rows of B are the same.*check the encoder"),
+        (
+            lambda a, b: (a, np.where(np.arange(300)[:, None] == 7, np.nan, b)),
+            "row 7 of B holds a value that is not",
+        ),
+        (
+            lambda a, b: (a, np.where(np.arange(300)[:, None] == 7, np.inf, b)),
+            "row 7 of B holds a value that is not",
+        ),
+        (lambda a, b: (a, b.astype(str)), "B is no array of real numbers"),
+        (lambda a, b: (a, b.astype(object)), "B is no array of real numbers"),
+        (lambda a, b: (a, b + 1j), "B is no array of real numbers"),
+        (lambda a, b: (a, b[:, 0]), r"B has embeddings of shape \(300,\), not \[K, D\]; .*pool"),
+        (lambda a, b: (a, b[:, None]), r"B has embeddings of shape \(300, 1, 6\)"),
+        (lambda a, b: (a[:20], b[:20]), "share 20 anchors of 20 and 20, and at least 32 are needed"),
+        (lambda a, b: (a[:0], b[:0]), "share 0 anchors"),
+        (lambda a, b: (EmbeddingPeer("a", names(300), a), b), "a has ids and B has none; give the ids of B"),
+        (
+            lambda a, b: (EmbeddingPeer("a", names(300), a), EmbeddingPeer("b", range(300), b)),
+            "ids of one kind",
+        ),
+        (
+            lambda a, b: (EmbeddingPeer("a", names(300), a), EmbeddingPeer("b", names(600)[300:], b)),
+            "share 0 anchors.*under the same ids: the first ones are 'item 0' and 'item 300'",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_compared_are_refused_with_a_remedy(change, message):
+    with pytest.raises(AlignmentError, match=message):
+        align(*change(*planted(0, 300, (5, 6), 3)))
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["x"] * 3, "lists the id 'x' twice"),
+        ([1, "x", 2], "several kinds"),
+        ([1.5, 2, 3], "whole numbers"),
+        ([1, 2], "3 rows and 2 ids"),
+    ],
+)
+def test_ids_that_name_no_rows_are_refused(ids, message):
+    with pytest.raises(AlignmentError, match=message):
+        EmbeddingPeer("a", ids, np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"heldout": 0.0}, "between 0 and 1"), ({"heldout": 1.0}, "between 0 and 1"),
+        ({"pairs": 1}, "pairs is 1"),
+        ({"memory": 3}, "set time_order"), ({"memory": 0, "time_order": True}, "memory is 0"),
+        ({"min_shared": 3}, "choose 32 or more"),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(AlignmentError, match=message):
+        AlignSettings(**settings)
+
+
+def test_more_pairs_than_there_are_is_refused():
+    with pytest.raises(AlignmentError, match=r"200 pairs to fit on are requested.*leave 150; lower pairs"):
+        align(*planted(0, 300, (5, 6), 3), AlignSettings(pairs=200))
+
+
+def test_time_needs_ticks_at_equal_distances():
+    tables = planted(0, 300, (5, 6), 3)
+    ticks = [row + (row > 7) for row in range(300)]
+
+    with pytest.raises(AlignmentError, match="no order in time; leave time order out"):
+        align(*peers(tables), TIME)
+    with pytest.raises(AlignmentError, match="7 is followed by 9"):
+        align(*peers(tables, ticks), TIME)
+
+
+def test_a_callable_embeds_every_id_once():
+    first, second = planted(11, 300, (5, 6), 3)
+    asked = []
+
+    def embed(ids):
+        asked.extend(ids)
+        return first[[int(each.split()[1]) for each in ids]]
+
+    found = EmbeddingPeer("a", names(300), embed).negotiate(EmbeddingPeer("b", names(300), second))
+
+    assert sorted(asked) == sorted(names(300))
+    assert numbers(found.forward) == numbers(align(*peers([first, second])).forward)
+
+
+@pytest.mark.parametrize("wrong", [lambda ids: np.zeros((len(ids) - 1, 3)), lambda ids: np.zeros(len(ids))])
+def test_a_callable_that_returns_other_rows_is_refused(wrong):
+    with pytest.raises(AlignmentError, match="return one row"):
+        _ = EmbeddingPeer("a", names(5), wrong).vectors
+
+
+def test_a_memory_mapped_table_is_read_by_need(tmp_path):
+    tables = planted(12, 400, (5, 6), 3)
+    np.save(tmp_path / "a.npy", tables[0])
+
+    mapped = align(np.load(tmp_path / "a.npy", mmap_mode="r"), tables[1])
+
+    assert numbers(mapped.forward) == numbers(align(*tables).forward)
+
+
+def test_a_table_with_more_rows_is_whitened_on_all_of_them():
+    first, second = planted(13, 3000, (5, 6), 3)
+    found = EmbeddingPeer("a", range(3000), first).negotiate(EmbeddingPeer("b", range(100), second[:100]))
+
+    assert found.forward.shared_dim == 3
