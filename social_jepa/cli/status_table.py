@@ -12,7 +12,7 @@ from social_jepa.cli.agent_notes import agent_notes
 from social_jepa.cli.tables import make_console
 
 if TYPE_CHECKING:
-    from social_jepa.records import AgentStatus, EdgeRecord
+    from social_jepa.records import AgentStatus, EdgeRecord, RawMapRecord
 
 
 HEADINGS = (
@@ -68,22 +68,21 @@ def print_edges(edges: Iterable["EdgeRecord"]) -> None:
         )  # fmt: skip
     console.print(table)
     for edge in edges:
-        console.print(escape(_raw_maps(edge)), highlight=False)
+        if edge.raw is not None:
+            console.print(escape(_raw_maps(edge, edge.raw)), highlight=False)
+    if any(edge.anchors for edge in edges) and all(edge.raw is None for edge in edges):
+        console.print("Raw latents are not compared: a raw metric has no meaning for this objective.")
 
 
-def _raw_maps(edge: "EdgeRecord") -> str:
+def _raw_maps(edge: "EdgeRecord", raw: "RawMapRecord") -> str:
     """Return a sentence about the maps between raw latents."""
     start = f"{edge.source} > {edge.target}, raw latents:"
-    if edge.raw is None:
-        return f"{start} " + (
-            "a raw metric has no meaning for this objective" if edge.anchors else "no map was fitted"
-        )
     parts = [
         f"{name}: R2 {found.r2:.3f}, of a rotation with one scale {found.r2_similarity:.3f}, kappa "
         + ("infinite" if found.kappa is None else f"{found.kappa:.2f}")
         + f", singular values {found.smallest:.3g} to {found.largest:.3g}"
         for name, found in (
-            (f"all {edge.raw.directions} directions", edge.raw),
+            (f"all {raw.directions} directions", raw),
             ("those that correlate by 0.5 or more", edge.raw_strong),
         )
         if found

@@ -6,7 +6,7 @@ from rich.console import Console
 from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_table import make_status, print_edges
-from social_jepa.records import UnsavedRecord, replace
+from social_jepa.records import RawMapRecord, UnsavedRecord, replace
 from tests.support.ledger_rows import edge
 from tests.support.statuses import AGENT, FAILURE, PROGRESS
 
@@ -90,3 +90,19 @@ def test_the_history_of_an_edge_is_printed_in_the_given_order(monkeypatch):
     assert all(part in first for part in ("01234567 > ffffffff", "accepted", "0.938", "-0.250", "12,345"))
     assert "ended" in second
     assert "b left [/]" in second
+
+
+def test_maps_of_raw_latents_are_told_where_they_mean_something(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(status_table, "make_console", lambda: Console(file=text, width=300))
+    raw = RawMapRecord(directions=16, r2=0.9, r2_similarity=0.875, kappa=None, largest=2.0, smallest=0.0)
+
+    print_edges([edge(), edge(raw=raw, raw_strong=replace(raw, directions=4, kappa=1.25, smallest=1.6))])
+    print_edges([edge(), edge()])
+
+    lines = text.getvalue().splitlines()
+    told = [line for line in lines if "raw latents" in line]
+    assert "all 16 directions: R2 0.900, of a rotation with one scale 0.875, kappa infinite" in told[0]
+    assert "those that correlate by 0.5 or more: R2 0.900" in told[0]
+    assert "kappa 1.25, singular values 1.6 to 2" in told[0]
+    assert [line for line in lines if "no meaning" in line] == [lines[-1]]
