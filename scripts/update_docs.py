@@ -26,7 +26,8 @@ from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.document import MetricRow
-from social_jepa.experiments.framework.table import format_interval, format_number, result_row
+from social_jepa.experiments.framework.table import format_interval, format_met, format_number, result_row
+from social_jepa.experiments.worlds.settings import WORLDS
 from social_jepa.records import FullGraphDocument, decode
 from social_jepa.records.alignment import AlignmentRecord
 
@@ -136,6 +137,27 @@ def experiments_block() -> str:
     return "\n".join([*rows, "", note])
 
 
+def worlds_block() -> str:
+    """Return what the edges of each world found, as recorded by the experiment worlds."""
+    found = {document.name: document for document in find_documents(EVIDENCE)}.get("worlds")
+    if found is None:
+        return "Not recorded yet: `social-jepa experiment worlds`."
+    metrics = {(metric.group.partition(";")[0], metric.name): metric for metric in found.metrics}
+    rows = [
+        "| world | | shared directions, by seed | true | R2 shared | untrained | met |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, world in WORLDS.items():
+        number = metrics["number of shared directions", name]
+        r2 = metrics["R2 on the shared directions, t interval", f"{name}: R2 shared"]
+        cells = (
+            name, world.title, ", ".join(map(format_number, number.by_seed)), format_number(number.baseline),
+            f"{format_number(r2.value)} ({format_interval(r2)})", format_number(r2.baseline), format_met(r2),
+        )  # fmt: skip
+        rows.append(result_row(cells))
+    return "\n".join(rows)
+
+
 def settings_block() -> str:
     """Return every setting of a run as one table for each group: key, default, meaning."""
     lines: list[str] = []
@@ -200,8 +222,7 @@ def _literal(value: Any) -> str:
 def _experiment_row(name: str, metric: MetricRow) -> str:
     interval = f" ({text})" if (text := format_interval(metric)) else ""
     cells = (
-        metric.name, f"{format_number(metric.value)}{interval}", metric.threshold or "",
-        "yes" if metric.met else "no",
+        metric.name, f"{format_number(metric.value)}{interval}", metric.threshold or "", format_met(metric),
     )  # fmt: skip
     return f"| {name} {result_row(cells)}"
 
@@ -279,6 +300,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
         "experiments": experiments_block,
+        "worlds": worlds_block,
         "bench": bench_block,
         "soak": soak_block,
         "cluster": cluster_block,

@@ -193,6 +193,30 @@ def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch)
     ]
 
 
+def test_what_the_edges_of_each_world_found_is_one_row(generator, tmp_path, monkeypatch):
+    monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
+    assert "Not recorded yet" in generator.worlds_block()
+
+    metrics = []
+    for name in generator.WORLDS:
+        number = replace(
+            PLAIN.metrics[0], name=name, group="number of shared directions; baseline: the true one",
+            by_seed=(6.0, 5.5), baseline=6.0, threshold=None, met=None,
+        )  # fmt: skip
+        r2 = replace(
+            number, name=f"{name}: R2 shared", group="R2 on the shared directions, t interval",
+            value=0.91, low=0.88, high=0.94, baseline=0.25, threshold=">= 0.9", met=None,
+        )  # fmt: skip
+        metrics += [number, r2]
+    (tmp_path / "worlds").mkdir()
+    document = replace(PLAIN, name="worlds", metrics=tuple(metrics))
+    (tmp_path / "worlds" / "results.json").write_bytes(encode(document))
+
+    rows = generator.worlds_block().splitlines()
+    assert len(rows) == 2 + len(generator.WORLDS)
+    assert rows[2].endswith("| 6, 5.500 | 6 | 0.910 (0.880 to 0.940) | 0.250 | open |")
+
+
 def test_the_last_run_of_each_benchmark_counts(generator, tmp_path):
     def document(name, *pairs, failed=()):
         metrics = [{"benchmark": key, "name": key, "value": value} for key, value in pairs]

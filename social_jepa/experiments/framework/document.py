@@ -23,7 +23,7 @@ class MetricRow(Record, frozen=True, kw_only=True):
     null: float | None
     baseline: float | None
     threshold: str | None  # sign and value, for example ">= 0.5"
-    met: bool | None  # None without a threshold
+    met: bool | None  # None without a threshold; with one, it is open: the interval contains it
 
 
 class ConditionCosts(Record, frozen=True, kw_only=True):

@@ -35,6 +35,18 @@ class Threshold:
             "<": value < self.value, "==": value == self.value,
         }[self.sign]  # fmt: skip
 
+    def verdict(self, low: float, high: float) -> bool | None:
+        """Return whether an interval meets the threshold: True if all of it does, False if none of it does.
+
+        None where a part of it does, or it is not known.
+        """
+        if not low <= high:  # NaN
+            return None
+        if self.met(low) and self.met(high):
+            return True
+        inside = self.sign == "==" and low <= self.value <= high
+        return None if inside or self.met(low) or self.met(high) else False
+
     def __str__(self) -> str:
         """Return the sign and the value, for example ">= 0.5"."""
         return f"{self.sign} {self.value:g}"
@@ -50,15 +62,25 @@ class Metric:
     baseline: float | None = None  # value of the method that it is compared with
     threshold: Threshold | None = None
     group: str = ""  # metrics of one group are adjacent in the table, below its name
+    t_interval: bool = False  # the interval is Student's t over seeds, and decides whether a threshold is met
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the estimate: of the bootstrap, or of Student's t over seeds."""
+        return self.estimate.t_interval if self.t_interval else self.estimate.interval
 
     @property
     def met(self) -> bool | None:
-        """Whether the threshold is met; None without a threshold."""
-        return None if self.threshold is None else self.threshold.met(self.estimate.value)
+        """Whether the threshold is met; None without a threshold, or where the t interval leaves it open."""
+        if self.threshold is None:
+            return None
+        if self.t_interval:
+            return self.threshold.verdict(*self.interval)
+        return self.threshold.met(self.estimate.value)
 
     def to_row(self) -> MetricRow:
         """Return the row of the results document; numbers that are not finite become None."""
-        low, high = self.estimate.interval
+        low, high = self.interval
         return MetricRow(
             name=self.name, group=self.group, value=finite_or_none(self.estimate.value),
             low=finite_or_none(low), high=finite_or_none(high),
@@ -160,6 +182,8 @@ class Experiment:
         plots: (results, settings) -> matplotlib figures by file name without suffix. Plots read results by
             its methods alone, so that they can be drawn again from the results document.
         notes: (results, settings) -> sentences for the page: failures, omissions, costs.
+        seeds: Seeds of the full run; a run with another number of seeds begins with the same one, and a quick
+            run with 0.
     """
 
     name: str
@@ -171,14 +195,16 @@ class Experiment:
     metrics: Callable[[Results, Any], Sequence[Metric]]
     plots: Callable[[Results, Any], Mapping[str, "Figure"]]
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
+    seeds: range = range(3)
 
 
 def missed_thresholds(metrics: Sequence[Metric]) -> list[str]:
-    """Return one sentence for each threshold that is not met, for the notes."""
+    """Return one sentence for each threshold that is missed or open, for the notes."""
     return [
-        f"Missed: {metric.name} is {metric.estimate.value:.3f}, the threshold {metric.threshold}."
+        f"{'Open' if metric.met is None else 'Missed'}: {metric.name} is {metric.estimate.value:.3f}, "
+        f"the threshold {metric.threshold}."
         for metric in metrics
-        if metric.met is False
+        if metric.threshold is not None and metric.met is not True
     ]
 
 

@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "pair-free": "social_jepa.experiments.pair_free.run",
     "universe": "social_jepa.experiments.universe.run",
     "heterogeneous": "social_jepa.experiments.heterogeneous.run",
+    "worlds": "social_jepa.experiments.worlds.run",
     "invariance-equivariance": "social_jepa.experiments.invariance_equivariance.run",
     "path-integration": "social_jepa.experiments.path_integration.run",
     "counting": "social_jepa.experiments.counting.run",

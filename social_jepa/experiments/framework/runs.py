@@ -10,7 +10,7 @@ from social_jepa.experiments.framework.experiment import Experiment
 from social_jepa.experiments.framework.registry import build_settings, load
 from social_jepa.system.command_line import command
 
-SEEDS, QUICK_SEEDS, MAX_SEEDS = 3, 1, 1000
+QUICK_SEEDS, MAX_SEEDS = 1, 1000
 EVIDENCE = Path("evidence")
 QUICK_EVIDENCE = Path("runs/quick-evidence")
 CUSTOM_EVIDENCE = Path("runs/custom-evidence")
@@ -25,7 +25,7 @@ class ExperimentRun:
         experiment: The experiment of that name.
         settings: The experiment's settings.
         overrides: Settings that differ, as typed.
-        seeds: From 0 up.
+        seeds: Consecutive.
         quick: Whether it is the quick run.
         folder: Folder of its results.
     """
@@ -65,7 +65,7 @@ def plan_run(
         name: Name of the experiment, as accepted by `registry.load`.
         overrides: Settings, "key=value".
         quick: Plan the quick run.
-        seeds: Number of seeds; by default 3, or 1 for a quick run.
+        seeds: Number of seeds; by default those of the experiment, or 1 for a quick run.
         out: Folder above the experiment's own. By default evidence/ for the full run with default settings,
             and a folder below runs/ for any other, so that a trial never replaces the evidence.
 
@@ -77,13 +77,14 @@ def plan_run(
         raise ValueError(
             f"an experiment's name is lowercase words joined by hyphens, got {experiment.name!r}"
         )
-    count = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
+    full_seeds = experiment.seeds
+    count = (QUICK_SEEDS if quick else len(full_seeds)) if seeds is None else seeds
     if not 1 <= count <= MAX_SEEDS:
         raise ValueError(f"--seeds {count}: must be 1 to {MAX_SEEDS}")
     if out is None:
-        full = not overrides and count >= SEEDS
+        full = not overrides and count >= len(full_seeds)
         out = QUICK_EVIDENCE if quick else EVIDENCE if full else CUSTOM_EVIDENCE
     settings = build_settings(experiment, quick, overrides)
-    return ExperimentRun(
-        name, experiment, settings, tuple(overrides), tuple(range(count)), quick, out / experiment.name
-    )
+    first = 0 if quick else full_seeds.start
+    chosen = tuple(range(first, first + count))
+    return ExperimentRun(name, experiment, settings, tuple(overrides), chosen, quick, out / experiment.name)

@@ -11,7 +11,7 @@ from rich.table import Table
 from social_jepa.experiments.framework.document import MetricRow, ResultsDocument
 
 COLUMNS = ("metric", "value", "95 % interval", "null", "baseline", "threshold", "met")
-MET = {True: "yes", False: "no", None: ""}
+MET = {True: "yes", False: "no", None: "open"}
 Group = tuple[str, list[MetricRow]]  # name, and the metrics in it
 
 
@@ -34,6 +34,11 @@ def format_interval(metric: MetricRow) -> str:
     return f"{format_number(metric.low)} to {format_number(metric.high)}"
 
 
+def format_met(metric: MetricRow) -> str:
+    """Return whether a metric meets its threshold: yes, no, or open; "" without a threshold."""
+    return "" if metric.threshold is None else MET[metric.met]
+
+
 def format_cells(metric: MetricRow) -> tuple[str, ...]:
     """Return a metric's cells, in the order of COLUMNS."""
     null, baseline = (
@@ -41,7 +46,7 @@ def format_cells(metric: MetricRow) -> tuple[str, ...]:
     )
     return (
         metric.name, format_number(metric.value), format_interval(metric), null, baseline,
-        metric.threshold or "", MET[metric.met],
+        metric.threshold or "", format_met(metric),
     )  # fmt: skip
 
 
@@ -83,7 +88,8 @@ def print_results(document: ResultsDocument, console: Console) -> None:
             table.add_row()
         for metric in metrics:
             row = [escape(cell) for cell in format_cells(metric)]
-            row[-1] = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[metric.met]
+            if metric.met is not None:
+                row[-1] = f"[{'green' if metric.met else 'red'}]{row[-1]}[/]"
             table.add_row(*row)
     console.print(table)
     for note in document.notes:

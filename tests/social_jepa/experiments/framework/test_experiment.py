@@ -54,6 +54,31 @@ def test_every_missed_threshold_is_one_sentence():
     assert missed_thresholds(metrics) == ["Missed: missed is 0.250, the threshold >= 0.5."]
 
 
+@pytest.mark.parametrize(
+    ("sign", "verdicts"),
+    [(">=", "nooyy"), (">", "noony"), ("<=", "yooyn"), ("<", "yoonn"), ("==", "nooyn")],
+)
+def test_an_interval_meets_a_threshold_in_whole_in_part_or_not_at_all(sign, verdicts):
+    intervals = [(0.1, 0.4), (0.4, 0.6), (0.45, 0.5001), (0.5, 0.5), (0.51, 0.9)]
+    expected = {"y": True, "n": False, "o": None}
+    assert [Threshold(sign, 0.5).verdict(*ends) for ends in intervals] == [expected[v] for v in verdicts]
+    assert Threshold(sign, 0.5).verdict(math.nan, math.nan) is None
+
+
+def test_the_t_interval_decides_where_a_metric_says_so():
+    spread = Estimate.from_scores([Score.single(value) for value in (0.86, 0.93, 0.97)])
+    metric = Metric("r2", spread, threshold=Threshold(">=", 0.9), t_interval=True)
+
+    assert metric.interval == spread.t_interval
+    assert metric.met is None
+    assert metric.to_row().met is None
+    assert (metric.to_row().low, metric.to_row().high) == spread.t_interval
+    assert Metric("r2", spread, threshold=Threshold(">=", 0.9)).met is True
+    assert Metric("r2", spread, threshold=Threshold(">=", 0.6), t_interval=True).met is True
+    assert Metric("r2", spread, threshold=Threshold(">=", 1.2), t_interval=True).met is False
+    assert missed_thresholds([metric]) == ["Open: r2 is 0.920, the threshold >= 0.9."]
+
+
 def test_results_keep_the_order_of_seeds_and_conditions():
     condition_results = {
         (condition, seed): ConditionResult({"m": Score.single(seed)}, {"x": np.full(2, seed)})

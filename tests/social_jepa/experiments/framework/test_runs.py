@@ -111,3 +111,16 @@ def test_the_command_that_repeats_a_run_names_its_folder_and_is_quoted():
     assert elsewhere.command == f"social-jepa experiment {TINY} --seeds 3 samples=30"
     assert plan_run(TINY).command == plan_run(TINY).command_here == f"social-jepa experiment {TINY} --seeds 3"
     assert plan_run(TINY, quick=True).command == f"social-jepa experiment {TINY} --seeds 1 --quick"
+
+
+def test_an_experiment_may_have_seeds_of_its_own_which_a_quick_run_leaves_alone(monkeypatch):
+    from tests.support import tiny_experiment as tiny
+
+    monkeypatch.setattr(tiny, "EXPERIMENT", replace(tiny.EXPERIMENT, seeds=range(2000, 2005)))
+
+    assert plan_run(TINY).seeds == (2000, 2001, 2002, 2003, 2004)
+    assert plan_run(TINY, seeds=2).seeds == (2000, 2001)
+    assert plan_run(TINY, quick=True).seeds == (0,)
+    assert plan_run(TINY).folder.as_posix() == "evidence/tiny"
+    assert plan_run(TINY, seeds=4).folder.as_posix() == "runs/custom-evidence/tiny"
+    assert plan_run(TINY).command == f"social-jepa experiment {TINY} --seeds 5"

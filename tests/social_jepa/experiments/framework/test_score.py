@@ -127,3 +127,14 @@ def test_equal_numbers_of_several_seeds_have_an_interval_of_width_0():
 def test_an_estimate_without_scores_is_rejected():
     with pytest.raises(ValueError, match="at least one seed"):
         Estimate.from_scores([])
+
+
+def test_the_t_interval_is_that_of_the_textbook_and_covers_as_often_as_it_says():
+    estimate = Estimate.from_scores([Score.single(value) for value in (1.0, 2.0, 3.0, 4.0, 5.0)])
+    half = 2.7764451 * math.sqrt(2.5 / 5)  # the 97.5 % quantile of four degrees of freedom
+    assert estimate.t_interval == pytest.approx((3 - half, 3 + half))
+    assert all(math.isnan(end) for end in Estimate.from_scores([Score.single(1.0)]).t_interval)
+
+    values = np.random.default_rng(0).normal(size=(1000, 5))
+    intervals = [Estimate(float(row.mean()), np.zeros(1), tuple(row)).t_interval for row in values]
+    assert np.mean([low <= 0 <= high for low, high in intervals]) == pytest.approx(0.95, abs=0.02)

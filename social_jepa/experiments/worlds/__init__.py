@@ -1,0 +1,1 @@
+"""The worlds experiment; its question, protocol and thresholds are in `run`."""

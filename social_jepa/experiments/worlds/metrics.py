@@ -1,0 +1,196 @@
+"""Metrics and notes of worlds: thresholds, what each agent found, and edges between unrelated worlds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from itertools import permutations
+
+import numpy as np
+import torch
+
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.worlds.scores import Embeddings, Pairing, accepts
+from social_jepa.experiments.worlds.settings import SIDES, UNRELATED, WORLDS, Settings
+
+LEAST_R2 = 0.90
+LEAST_WORLDS = 7
+LEAST_GAIN = 0.3  # in R2, over untrained agents
+MOST_ACCEPTED = 0.01  # share of the edges between unrelated worlds
+AGENT_SCORES = {  # mean of both agents: score, and its null
+    "linear probe of the true state from the core, R2": ("state R2", "state R2, shuffled"),
+    "dimensions of the core": ("core dim", None),
+    "private directions of the core": ("private dim", None),
+    "encoders": ("encoders", None),
+    "optimizer steps, those of further encoders included": ("steps", None),
+}
+COSTS = ("encoders", "steps")  # of which untrained agents have none
+
+
+def make_metrics(results: Results, settings: Settings) -> list[Metric]:
+    """Return the metrics with thresholds, then what edges and agents found."""
+    exact, r2 = _exact_metrics(results), _r2_metrics(results)
+    return [
+        *exact, *r2, _met_in_worlds(exact, r2), _gain_metric(results),
+        *_unrelated_metrics(results, settings), *_edge_metrics(results), *_agent_metrics(results),
+    ]  # fmt: skip
+
+
+def _exact_metrics(results: Results) -> list[Metric]:
+    return [
+        Metric(
+            f"{name}: share of seeds with exactly {world.shared_dim} shared directions",
+            results.estimate(name, "exact"), baseline=results.mean(name, "untrained, exact"),
+            threshold=Threshold("==", 1.0), group="shared dimension; baseline: untrained",
+        )
+        for name, world in WORLDS.items()
+    ]  # fmt: skip
+
+
+def _r2_metrics(results: Results) -> list[Metric]:
+    return [
+        Metric(
+            f"{name}: R2 shared", results.estimate(name, "R2 shared"),
+            baseline=results.mean(name, "untrained, R2 shared"), threshold=Threshold(">=", LEAST_R2),
+            group="R2 on the shared directions, t interval; baseline: untrained", t_interval=True,
+        )
+        for name in WORLDS
+    ]  # fmt: skip
+
+
+def _met_in_worlds(exact: list[Metric], r2: list[Metric]) -> Metric:
+    count = sum(one.met is True and other.met is True for one, other in zip(exact, r2, strict=True))
+    return Metric(
+        f"worlds of {len(WORLDS)} that meet both", Estimate.from_scores([Score.single(count)]),
+        threshold=Threshold(">=", LEAST_WORLDS), group="all worlds",
+    )  # fmt: skip
+
+
+def _gain_metric(results: Results) -> Metric:
+    def gain(seed: int, name: str) -> float:
+        scores = results.condition_results[name, seed].scores
+        return scores["R2 of all"].score - scores["untrained, R2 of all"].score
+
+    worst = [Score.single(min(gain(seed, name) for name in WORLDS)) for seed in results.seeds]
+    return Metric(
+        "R2 of all factors minus untrained, worst world", Estimate.from_scores(worst),
+        threshold=Threshold(">", LEAST_GAIN), group="all worlds", t_interval=True,
+    )  # fmt: skip
+
+
+def _unrelated_metrics(results: Results, settings: Settings) -> list[Metric]:
+    group = "unrelated worlds: share of edges accepted; baseline: of one world"
+    metrics = [
+        Metric(
+            "agents without pixels", results.estimate(UNRELATED, "accepted"),
+            baseline=results.mean(UNRELATED, "accepted, one world"),
+            threshold=Threshold("<=", MOST_ACCEPTED), group=group,
+        )
+    ]  # fmt: skip
+    if len(results.seeds) > 1:
+        verdicts = unrelated_verdicts(results, settings)
+        scores = [Score.mean(np.array(verdicts[seed])) for seed in results.seeds]
+        shared = [results.estimate(name, "shared dim").seeds for name in WORLDS]
+        metrics.insert(0, Metric(
+            "trained agents of different seeds", Estimate.from_scores(scores),
+            baseline=float(np.mean(np.array(shared) > 0)),
+            threshold=Threshold("<=", MOST_ACCEPTED), group=group,
+        ))  # fmt: skip
+    return metrics
+
+
+@lru_cache(maxsize=4)  # metrics and notes need the same edges
+def unrelated_verdicts(results: Results, settings: Settings) -> dict[int, list[bool]]:
+    """Return whether each edge between agents of different seeds is accepted, by the first agent's seed.
+
+    Every pair of the first agent of a seed and the second agent of another one, in both directions, in every
+    world.
+    """
+    verdicts: dict[int, list[bool]] = {seed: [] for seed in results.seeds}
+    for name, world in WORLDS.items():
+        pairing = Pairing.of(replace(settings.setup, scene=world.scene(settings.setup.scene)))
+        for seed, other in permutations(results.seeds, 2):
+            a, b = embeddings(results, name, seed, 0), embeddings(results, name, other, 1)
+            verdicts[seed] += [accepts(a, b, pairing), accepts(b, a, pairing)]
+    return verdicts
+
+
+def embeddings(results: Results, world: str, seed: int, number: int) -> Embeddings:
+    """Return the embeddings of one of the two agents of a world, 0 or 1."""
+    side, found = SIDES[number], results.condition_results[world, seed]
+    anchors, heldout = (torch.from_numpy(found.arrays[f"{side} {name}"]) for name in ("anchors", "heldout"))
+    return Embeddings(anchors, heldout, int(found.scores[f"core dim, {side}"].score))
+
+
+def _edge_metrics(results: Results) -> list[Metric]:
+    def row(name: str, score: str, group: str, null: str | None, baseline: float) -> Metric:
+        measured = None if null is None else results.mean(name, null)
+        return Metric(name, results.estimate(name, score), measured, baseline, group=group, t_interval=True)
+
+    def untrained(name: str, score: str) -> float:
+        return results.mean(name, f"untrained, {score}")
+
+    number = "number of shared directions; baseline: the true one"
+    weakest = "held-out correlation of the weakest shared direction; null: time shifts; baseline: untrained"
+    every = "R2 of all factors, missing directions unexplained; baseline: untrained"
+    score = "weakest shared correlation"
+    return [
+        *(row(name, "shared dim", number, None, world.shared_dim) for name, world in WORLDS.items()),
+        *(row(name, score, weakest, "null correlation", untrained(name, score)) for name in WORLDS),
+        *(row(name, "R2 of all", every, None, untrained(name, "R2 of all")) for name in WORLDS),
+    ]
+
+
+def _agent_metrics(results: Results) -> list[Metric]:
+    return [
+        Metric(
+            name, both_agents(results, name, score),
+            None if null is None else both_agents(results, name, null).value,
+            None if score in COSTS else both_agents(results, name, f"untrained, {score}").value,
+            group=group if score in COSTS else f"{group}; baseline: untrained", t_interval=True,
+        )
+        for group, (score, null) in AGENT_SCORES.items()
+        for name in WORLDS
+    ]  # fmt: skip
+
+
+def both_agents(results: Results, world: str, score: str) -> Estimate:
+    """Return the estimate of a score, mean of both agents of a world."""
+
+    def mean(seed: int) -> float:
+        scores = results.condition_results[world, seed].scores
+        return float(np.mean([scores[f"{score}, {side}"].score for side in SIDES]))
+
+    return Estimate.from_scores([Score.single(mean(seed)) for seed in results.seeds])
+
+
+def make_notes(results: Results, settings: Settings) -> list[str]:
+    """Return what each seed found, and the thresholds that are not met."""
+
+    def by_seed(read: Callable[[str, int], str]) -> str:
+        return "; ".join(f"{name} {', '.join(read(name, seed) for seed in results.seeds)}" for name in WORLDS)
+
+    def both(score: str) -> Callable[[str, int], str]:
+        def read(name: str, seed: int) -> str:
+            scores = results.condition_results[name, seed].scores
+            return " and ".join(f"{scores[f'{score}, {side}'].score:g}" for side in SIDES)
+
+        return read
+
+    def shared(name: str, seed: int) -> str:
+        return f"{results.condition_results[name, seed].scores['shared dim'].score:g}"
+
+    private = ", ".join(f"{name} {world.private}" for name, world in WORLDS.items() if world.private)
+    notes = [
+        f"Shared directions by seed: {by_seed(shared)}.",
+        f"Dimensions of both cores by seed: {by_seed(both('core dim'))}. Factors of each camera alone: "
+        f"{private}.",
+        f"Encoders of both agents by seed: {by_seed(both('encoders'))}.",
+    ]
+    if len(results.seeds) > 1:
+        verdicts = [verdict for found in unrelated_verdicts(results, settings).values() for verdict in found]
+        notes.append(
+            f"Edges accepted between trained agents of different seeds: {sum(verdicts)} of {len(verdicts)}. "
+            "They share agents, so that they are fewer independent trials than edges."
+        )
+    return [*notes, *missed_thresholds(make_metrics(results, settings))]

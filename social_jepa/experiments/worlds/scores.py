@@ -1,0 +1,142 @@
+"""Scores of worlds: the edges of two agents, of one world or of two, and probes of the true state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alignment.edge_score import EdgeScore, score_edge
+from alignment.fit import fit_ridge
+from alignment.score import shuffle_pairs
+from alignment.shared_subspace import HeldOut, find_shared
+from social_jepa.experiments.common.trained_agents import AgentSetup, TrainedAgent
+from social_jepa.experiments.framework.score import Score
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """What an agent sends and scores with: embeddings of two pools of ticks, as a negotiation has them.
+
+    Attributes:
+        anchors: [P, D], the pool to fit on, the core first.
+        heldout: [P, D], the pool to score on.
+        core_dim: Number of leading dimensions that are the core.
+    """
+
+    anchors: Tensor
+    heldout: Tensor
+    core_dim: int
+
+    @classmethod
+    def of(cls, agent: TrainedAgent) -> "Embeddings":
+        """Return those of a trained agent."""
+        return cls(agent.anchors.vectors, agent.heldout.vectors, agent.core_dim)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which rows of two pools are paired: as many as a negotiation asks for, evenly spread.
+
+    Attributes:
+        anchors: Number of pairs that maps are fitted on.
+        heldout: Number of pairs that they are scored on.
+        memory_rows: Rows of a pool after which the scene no longer resembles itself.
+    """
+
+    anchors: int
+    heldout: int
+    memory_rows: int
+
+    @classmethod
+    def of(cls, setup: AgentSetup) -> "Pairing":
+        """Return how agents with these settings pair their rows."""
+        config = setup.negotiation
+        return cls(config.anchors, config.heldout, config.memory_rows(setup.scene.decorrelation_ticks))
+
+    def fit_pairs(self, source: Embeddings, target: Embeddings) -> tuple[Tensor, Tensor]:
+        """Return the pairs to fit on, [K, D_i] and [K, D_j]."""
+        rows = spread_rows(len(source.anchors), self.anchors)
+        return source.anchors[rows], target.anchors[rows]
+
+    def held_out(self, source: Embeddings, target: Embeddings) -> HeldOut:
+        """Return the pairs to score on."""
+        rows = spread_rows(len(source.heldout), self.heldout)
+        return HeldOut(source.heldout[rows], target.heldout, rows, self.memory_rows)
+
+
+def spread_rows(pool: int, count: int) -> Tensor:
+    """Return `count` rows of a pool at equal distances, int64."""
+    return torch.arange(0, pool, pool // count)[:count]
+
+
+def edge_score(source: Embeddings, target: Embeddings, pairing: Pairing) -> EdgeScore:
+    """Return the scores of the edge from one agent to another."""
+    cores = (source.core_dim, target.core_dim)
+    return score_edge(pairing.fit_pairs(source, target), pairing.held_out(source, target), cores)[2]
+
+
+def accepts(source: Embeddings, target: Embeddings, pairing: Pairing) -> bool:
+    """Return whether the target accepts the edge: a direction of the cores is shared, and translates."""
+    i, j = source.core_dim, target.core_dim
+    if not (i and j):
+        return False
+    x, y = pairing.fit_pairs(source, target)
+    held = pairing.held_out(source, target).leading(i, j)
+    found = find_shared(x[:, :i], y[:, :j], held)
+    return found.dim > 0 and found.r2(held.source, held.target) > 0
+
+
+def edge_scores(agents: Sequence[Embeddings], pairing: Pairing, expected: int) -> dict[str, Score]:
+    """Return the scores of the edges between two agents, mean of both directions.
+
+    *R2 of all* counts a factor as unexplained where the edge does not find it: it is the R2 on the shared
+    directions, times their number over the expected one, at most 1.
+
+    Args:
+        agents: The two agents.
+        pairing: Which rows are paired.
+        expected: Number of factors that both agents see.
+    """
+    first, second = agents
+    edges = [edge_score(first, second, pairing), edge_score(second, first, pairing)]
+    dims = np.array([edge.shared_dim for edge in edges], dtype=np.float64)
+    r2 = np.array([edge.r2_shared for edge in edges])
+    weakest = [edge.correlations[edge.shared_dim - 1] if edge.shared_dim else 0.0 for edge in edges]
+    scores = {
+        "shared dim": dims.mean(),
+        "exact": float((dims == expected).all()),
+        "R2 shared": r2.mean(),
+        "R2 of all": (r2 * np.minimum(dims / expected, 1)).mean(),
+        "weakest shared correlation": np.mean(weakest),
+        "null correlation": np.mean([edge.null_correlation for edge in edges]),
+        "latent shared dim": np.mean([edge.latent_shared_dim for edge in edges]),
+    }
+    return {name: Score.single(float(value)) for name, value in scores.items()}
+
+
+def correlations(agents: Sequence[Embeddings], pairing: Pairing) -> tuple[np.ndarray, np.ndarray]:
+    """Return the held-out correlation of each pair of core directions, [m], and the null's level, []."""
+    edge = edge_score(agents[0], agents[1], pairing)
+    return np.array(edge.correlations, dtype=np.float64), np.array(edge.null_correlation)
+
+
+def probe_scores(agent: TrainedAgent, columns: Sequence[int], rng: np.random.Generator) -> dict[str, Score]:
+    """Return R2 of a linear probe of the true state from the core, and its null; for evaluation only.
+
+    Args:
+        agent: The agent.
+        columns: Columns of the state that its camera sees.
+        rng: Shuffles the states of the null.
+    """
+    state, expected = agent.states(agent.anchors)[:, columns], agent.states(agent.heldout)[:, columns]
+    if not agent.core_dim:
+        return {"state R2": Score.single(0.0), "state R2, shuffled": Score.single(0.0)}
+    shuffled = shuffle_pairs(state, torch.Generator().manual_seed(int(rng.integers(2**62))))
+
+    def probe_r2(targets: Tensor) -> Score:
+        predicted = fit_ridge(agent.anchors.core(), targets)(agent.heldout.core().double())
+        return Score.r2(predicted.numpy(), expected.numpy())
+
+    return {"state R2": probe_r2(state), "state R2, shuffled": probe_r2(shuffled)}
