@@ -70,7 +70,7 @@ def discard(text):
 
 
 def planted(shared, cores=(4, 5), rows=256, noise=0.1, seed=0):
-    """Two agents whose cores share some white directions, each core in a rotation of its own."""
+    """Two agents whose cores share some white directions, each core rotated in another way."""
     rng = np.random.default_rng([seed, shared])
     agents = []
     common = [rng.standard_normal((rows, shared)) for _ in range(2)]
@@ -87,7 +87,7 @@ def planted(shared, cores=(4, 5), rows=256, noise=0.1, seed=0):
 
 
 def random_walks(seed, rows=1024, dim=4, rate=0.9):
-    """One agent whose core is a slow process that nobody else has."""
+    """One agent whose core is a slow process that no other agent has."""
     rng = np.random.default_rng(seed)
     pools = []
     for _ in range(2):
