@@ -287,6 +287,7 @@ class Agent:
         snapshot = AgentSnapshot(
             peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
             self.progress(), range(self.train_start, trained.stop), self.spec.pose_version,
+            self.model.encoders if isinstance(self.model, Jepa) else 1, self.stage_steps or 0,
         )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
@@ -446,7 +447,7 @@ class Agent:
         progress = published.snapshot.progress
         if published.snapshot.pose_version == self.spec.pose_version:
             self.trainer.step, self.trainer.losses = progress.step, list(published.snapshot.losses)
-            self.distill_frames, self.stage_steps = progress.distill_frames, 0
+            self.distill_frames, self.stage_steps = progress.distill_frames, published.snapshot.stage_steps
             self.trainer.steps_replaced_by_distillation = (
                 self.spec.training.steps if self.distill_frames else 0
             )
