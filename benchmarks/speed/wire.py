@@ -9,10 +9,14 @@ import torch
 
 from agents.models.registry import build_world_model
 from agents.models.settings import ModelConfig
-from agents.protocol.channel import Channel, MemoryTransport
+from agents.protocol.channel import Channel
 from agents.protocol.edge import AnchorPools, PeerInfo
+from agents.protocol.envelope import session_id
+from agents.protocol.identity import Identity
 from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
+from agents.protocol.transports.memory import MemoryTransport
+from agents.protocol.verifier import KnownPeer, LocalPeer
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
 from alignment.shared_subspace import HeldOut
@@ -63,13 +67,17 @@ class FourAgents:
     def negotiate(self) -> Counter[tuple[str, str]]:
         """Let all pairs negotiate in memory; return the bytes of each edge, both ways."""
         transport, sides = MemoryTransport(), {}
+        identities = {name: Identity.generate() for name in NAMES}
+        peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}
         for name in NAMES:
             info = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
             rng = np.random.default_rng([2, NAMES.index(name)])
+            local = LocalPeer(name, identities[name], 1, session_id("benchmark"))
             channel, side = (
-                Channel(transport),
+                Channel(transport, local),
                 Negotiation(info, self.pools[name], self.config, rng, MEMORY_ROWS),
             )
+            channel.set_peers(peers)
             sides[name] = (channel, side)
             transport.listen(name, lambda data, m=channel, s=side: m.send(s.receive(m.receive(data))))  # type: ignore[misc]
         for name, (channel, side) in sides.items():

@@ -29,6 +29,7 @@ from social_jepa.cli.options import (
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
+from social_jepa.cli.wire import app as wire
 from social_jepa.runtime.logs import log_to_stderr
 from social_jepa.system.check import UnfitMachineError, require
 from social_jepa.system.host_checks import check_system
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.add_typer(simulation)
 app.add_typer(serve)
 app.add_typer(experiment)
+app.add_typer(wire, name="wire")
 
 
 @app.callback()

@@ -161,6 +161,13 @@ class Supervisor:
         self._broadcast_peers(but=name)
         return spec, incarnation, self._membership.peer_list(self._handles)
 
+    async def enroll(self, name: str, incarnation: int, public_key: bytes) -> PeerList:
+        """Take the public key that an agent signs with, tell its peers, and return the peer list."""
+        if incarnation == self._membership.incarnations.get(name):
+            self._membership.set_public_key(name, public_key)
+            self._broadcast_peers(but=name)
+        return self._membership.peer_list(self._handles)
+
     def _note_unrecorded(self, name: str, error: LedgerUnavailableError | OSError) -> None:
         path = self._ledger.path if isinstance(error, LedgerUnavailableError) else self._folder.agent(name)
         self._seen.note_unrecorded(name, path, error)

@@ -15,7 +15,7 @@ from tests.support.command import TINY, call
 
 COMMANDS = (
     "run", "resume", "graph", "query", "report", "doctor", "check-scene",
-    "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down",
+    "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down", "wire",
 )  # fmt: skip
 HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}
 
