@@ -40,6 +40,7 @@ ADAPTERS = {
         "agents/models/settings.py",
         "agents/protocol/messages.py",
         "agents/protocol/settings.py",
+        "agents/protocol/trust.py",
         "agents/training/settings.py",
         "social_jepa/config/overrides.py",
         "social_jepa/experiments/framework/document.py",

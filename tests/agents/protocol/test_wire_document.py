@@ -55,7 +55,7 @@ def test_the_version_and_the_limits_of_an_envelope_are_those_of_the_code():
     assert f"| 2 | version | {VERSION};" in TEXT
     assert f"a header of {HEADER_BYTES} bytes" in TEXT
     assert f"at most {MAX_ENVELOPE_BYTES // 2**20} MiB" in TEXT
-    assert f"over the bytes \"{PURPOSE[:-1].decode()}\", one zero byte" in TEXT
+    assert f'over the bytes "{PURPOSE[:-1].decode()}", one zero byte' in TEXT
 
 
 def test_the_table_of_fields_is_that_of_the_header():
