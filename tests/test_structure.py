@@ -38,6 +38,7 @@ ADAPTERS = {
     "msgspec": {
         "agents/common/fields.py",
         "agents/models/settings.py",
+        "agents/protocol/introduction.py",
         "agents/protocol/messages.py",
         "agents/protocol/settings.py",
         "agents/protocol/trust.py",

@@ -1,6 +1,6 @@
 """Budgets: how much one peer may send, and how many anchors and negotiations it may ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class PeerLimits:
             is open in each direction: a later offer replaces an earlier one.
     """
 
-    bytes: Allowance = Allowance(64 * 2**20, 16 * 2**20)
-    envelopes: Allowance = Allowance(2048, 200)
-    anchors: Allowance = Allowance(2**19, 2**14)
-    negotiations: Allowance = Allowance(128, 2)
+    bytes: Allowance = field(default_factory=lambda: Allowance(64 * 2**20, 16 * 2**20))
+    envelopes: Allowance = field(default_factory=lambda: Allowance(2048, 200))
+    anchors: Allowance = field(default_factory=lambda: Allowance(2**19, 2**14))
+    negotiations: Allowance = field(default_factory=lambda: Allowance(128, 2))
 
 
 class Bucket:

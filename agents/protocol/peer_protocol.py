@@ -147,9 +147,10 @@ class PeerProtocol:
         self._record_settled_edge(message)
 
     def retry_stalled(self) -> None:
-        """Restart the negotiation with peers that are unsettled and sent nothing since the last retry.
+        """Repeat the Hello or the offer to peers that are unsettled and sent nothing since the last retry.
 
-        Messages are lost when a process dies; this starts such a conversation again.
+        Messages are lost when a process dies or a network loses them. Every answer to a repeated offer is the
+        answer to the first one, so that the edge does not depend on what was lost.
         """
         with self._lock:
             if self.negotiation is None:
@@ -158,11 +159,10 @@ class PeerProtocol:
             unsettled = {peer for peer in self._incarnations if peer not in edges or peer not in verdicts}
             for peer in sorted(unsettled & self._silent_peers):
                 logger.info("%s: retrying the negotiation with %s, which has not answered", self.name, peer)
-                offered = self._offered_models.pop(peer, None)
-                if offered is None:
+                if peer not in self._offered_models:
                     self._send_hello([peer])
-                else:  # a peer whose own edges are settled would not answer a Hello
-                    self._send(self._offer(peer, offered[1]))
+                else:  # the same offer: another round would compare other ticks, and loss change the map
+                    self._send(self.negotiation.make_offers([peer], self._rounds[peer] - 1))
             self._silent_peers = unsettled
 
     def refusals(self) -> dict[tuple[str, Reason], int]:
