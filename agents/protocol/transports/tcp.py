@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 10.0  # that listening may take to begin
 STABLE_SECONDS = 5.0  # that a connection lasts unless the other end refuses it
+CANCEL_SECONDS = 0.2  # between two tries to end all tasks
 SUPERSEDED_SECONDS = 2.0  # that a superseded connection is still read
 
 
@@ -150,9 +151,10 @@ class TcpTransport:
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # again, because a connection that opens at this moment adds one
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -184,8 +186,10 @@ class TcpTransport:
         while True:
             began = time.monotonic()
             try:
-                connecting = asyncio.open_connection(address.host, address.port, ssl=self._options.client_tls)
-                reader, writer = await asyncio.wait_for(connecting, self._options.limits.handshake)
+                async with asyncio.timeout(self._options.limits.handshake):
+                    reader, writer = await asyncio.open_connection(
+                        address.host, address.port, ssl=self._options.client_tls
+                    )
             except (OSError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__
                 if reason != reported:

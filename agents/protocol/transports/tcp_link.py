@@ -126,7 +126,8 @@ class Link:
             data = await self._queue.get()
             self._writer.write(_LENGTH.pack(len(data)) + data)
             try:
-                await asyncio.wait_for(self._writer.drain(), self._limits.write)
+                async with asyncio.timeout(self._limits.write):
+                    await self._writer.drain()
             except TimeoutError:
                 raise LinkError("the other end takes nothing any more") from None
             self._pending -= len(data)
@@ -160,7 +161,8 @@ async def _read_exactly(reader: asyncio.StreamReader, size: int, silence: float)
     data = bytearray()
     while len(data) < size:
         try:
-            part = await asyncio.wait_for(reader.read(min(CHUNK_BYTES, size - len(data))), silence)
+            async with asyncio.timeout(silence):  # `wait_for` of Python 3.11 may lose a cancellation
+                part = await reader.read(min(CHUNK_BYTES, size - len(data)))
         except TimeoutError:
             raise LinkError(f"nothing has arrived for {silence:g} s") from None
         if not part:
