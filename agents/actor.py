@@ -27,7 +27,7 @@ from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.ray_actors import RayTransport
 from agents.protocol.verifier import LocalPeer
-from agents.report import AgentReport
+from agents.report import AgentReport, report_of
 from agents.runner import AgentRunner
 from env.camera import Pose
 
@@ -140,27 +140,11 @@ class AgentActor:
             return self._failed_report(self._failure)
         if runner is None or protocol is None or files is None:
             return None
-        agent, snapshot = runner.agent, runner.snapshot
-        # read before `settled`: a move in between leaves the older number, so that edges count as not settled
-        pose_version = agent.spec.pose_version if agent else 0
-        checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
-        return AgentReport(
-            events=protocol.events(incarnation, since),
-            progress=agent.progress() if agent else None,
-            snapshot=snapshot if checkpoint != known_checkpoint else None,
-            checkpoint=checkpoint,
-            settled=protocol.settled() and files.published_arrived(),
-            failure=runner.failure,
-            note=runner.note,
-            node=ray.get_runtime_context().get_node_id(),
-            host=socket.gethostname(),
-            device=self._device,
-            pid=os.getpid(),
-            activity=runner.activity,
-            unanswered=protocol.unanswered(),
-            pose_version=pose_version,
-            unsaved=(*agent.files.unsaved.values(), *files.unsaved()) if agent else files.unsaved(),
-        )
+        return report_of(
+            runner, protocol, incarnation, since, known_checkpoint,
+            node=ray.get_runtime_context().get_node_id(), device=self._device,
+            arrived=files.published_arrived(), unsaved=files.unsaved(),
+        )  # fmt: skip
 
     def _failed_report(self, failure: Failure) -> AgentReport:
         """Return the report of an agent that could not start; before it registered, of incarnation 0."""

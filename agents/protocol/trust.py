@@ -96,10 +96,17 @@ class TrustedKey:
     Attributes:
         public_key: The key.
         revoked: Whether it must not be trusted any more.
+        revocation: Signature of the statement that revoked it; empty if the file alone says so.
     """
 
     public_key: bytes
     revoked: bool = False
+    revocation: bytes = b""
+
+    def table(self) -> dict[str, object]:
+        """Return the table of the trust file."""
+        revoked = {"revoked": self.revocation.hex() or True} if self.revoked else {}
+        return {"key": self.public_key.hex(), **revoked}
 
 
 @dataclass(eq=False, repr=False)
@@ -145,7 +152,8 @@ class TrustStore:
         """Read the file, if it exists.
 
         Args:
-            path: The file: one table for each agent, with `key` and, optionally, `revoked`.
+            path: The file: one table for each agent, with `key` and, optionally, `revoked`: true, or the
+                signature of a `KeyRevocation`, which is then passed on to peers.
             first_use: Whether an agent that is not in it is added with the first key that it shows.
 
         Raises:
@@ -215,15 +223,17 @@ class TrustStore:
         if known is None or known.revoked or known.public_key != statement.key or not statement.holds():
             return False
         logger.warning("the key %s of %s is revoked", fingerprint(statement.key), statement.name)
-        self._set(statement.name, replace(known, revoked=True))
+        self._set(statement.name, replace(known, revoked=True, revocation=statement.signature))
         return True
+
+    def revocations(self) -> list[KeyRevocation]:
+        """Return the statements that revoked keys, to be passed on; at most MAX_STATEMENTS."""
+        signed = [(name, key) for name, key in self._keys.items() if key.revocation]
+        return [KeyRevocation(name, key.public_key, key.revocation) for name, key in signed][-MAX_STATEMENTS:]
 
     def _set(self, name: str, key: TrustedKey) -> None:
         self._keys[name] = key
-        tables = {
-            each: {"key": known.public_key.hex(), **({"revoked": True} if known.revoked else {})}
-            for each, known in sorted(self._keys.items())
-        }
+        tables = {each: known.table() for each, known in sorted(self._keys.items())}
         try:
             write_atomically(self._path, tomli_w.dumps(tables).encode())
         except OSError as error:  # it holds for this process, and the next one decides again
@@ -262,13 +272,20 @@ def _read_table(path: Path, name: str, table: object) -> TrustedKey:
         raise TrustFileError(path, f"names {name!r}, which no agent can be called")
     if not isinstance(table, Mapping) or table.keys() - {"key", "revoked"}:
         raise TrustFileError(path, f"should hold key and, optionally, revoked in the table [{name}]")
+    revoked = table.get("revoked", False)
     try:
         key = bytes.fromhex(table.get("key", ""))
+        signature = bytes.fromhex(revoked) if isinstance(revoked, str) else b""
     except (TypeError, ValueError):
-        key = b""
-    if len(key) != PUBLIC_KEY_BYTES or not isinstance(table.get("revoked", False), bool):
+        key = signature = b""
+    if len(key) != PUBLIC_KEY_BYTES:
         raise TrustFileError(path, f"should hold a key of 64 hexadecimal digits in the table [{name}]")
-    return TrustedKey(key, table.get("revoked", False))
+    if not isinstance(revoked, bool) and not KeyRevocation(name, key, signature).holds():
+        raise TrustFileError(
+            path, f"should have revoked = true in the table [{name}], or the signature that social-jepa key "
+            "revoke prints",
+        )  # fmt: skip
+    return TrustedKey(key, bool(revoked), signature)
 
 
 _rotations = msgspec.msgpack.Decoder(list[KeyRotation])

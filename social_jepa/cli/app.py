@@ -13,6 +13,7 @@ import typer
 
 from social_jepa.cli.experiment import app as experiment
 from social_jepa.cli.hints import work_on
+from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
     Address,
     AsJson,
@@ -26,6 +27,7 @@ from social_jepa.cli.options import (
     print_json,
     print_unsaved,
 )
+from social_jepa.cli.peer import app as peer
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
@@ -48,7 +50,9 @@ app = typer.Typer(
 app.add_typer(simulation)
 app.add_typer(serve)
 app.add_typer(experiment)
+app.add_typer(peer)
 app.add_typer(wire, name="wire")
+app.add_typer(key, name="key")
 
 
 @app.callback()

@@ -192,7 +192,7 @@ async def open_link(
             raise LinkError("it speaks another protocol, or another version of this one")
 
         async def send(recipient: str) -> None:
-            data = introduce(local, theirs, time.time(), recipient, rotations)
+            data = introduce(local, theirs, time.time(), recipient, rotations, trust.revocations())
             writer.write(_LENGTH.pack(len(data)) + data)
             await writer.drain()
 

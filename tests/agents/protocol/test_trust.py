@@ -114,7 +114,9 @@ def test_a_revoked_key_is_refused_for_good_and_only_its_owner_can_revoke_it(path
 
     assert store.revoke(KeyRevocation.make("agent-1", FIRST))
     for again in (store, TrustStore(path, first_use=True)):
-        assert again.get("agent-1") == TrustedKey(FIRST.public_key, revoked=True)
+        known, statement = again.get("agent-1"), KeyRevocation.make("agent-1", FIRST)
+        assert known == TrustedKey(FIRST.public_key, True, statement.signature)
+        assert again.revocations() == [statement]
         for key, rotations in ((FIRST, []), (SECOND, [GOOD]), (EVE, [])):
             with pytest.raises(UntrustedKeyError, match="was revoked"):
                 again.accept("agent-1", key.public_key, rotations)
@@ -125,7 +127,8 @@ def test_a_revoked_key_is_refused_for_good_and_only_its_owner_can_revoke_it(path
     [
         ("[agent-1", "is not TOML"), ("[agent-1]\nkey = 'abc'", "64 hexadecimal digits"),
         ("[agent-1]\nkey = 7", "64 hexadecimal digits"), ("agent-1 = 'abc'", r"the table \[agent-1\]"),
-        (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = 1", "64 hexadecimal digits"),
+        (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = 1", "should have revoked = true"),
+        (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = '{'0' * 128}'", "should have revoked = true"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevokd = true", r"should hold key and, optionally, revoked"),
         ("['a b']\nkey = 'abc'", "which no agent can be called"), (None, "cannot be read"),
     ],
@@ -155,3 +158,11 @@ def test_a_new_random_key_is_not_trusted_in_place_of_another(path):
     store.accept("agent-1", FIRST.public_key)
     with pytest.raises(UntrustedKeyError):
         store.accept("agent-1", Identity.generate().public_key, [GOOD])
+
+
+def test_a_key_that_is_revoked_by_hand_is_refused_and_not_passed_on(path):
+    path.write_text(f'[agent-1]\nkey = "{FIRST.public_key.hex()}"\nrevoked = true\n')
+    store = TrustStore(path, first_use=True)
+    with pytest.raises(UntrustedKeyError, match="was revoked"):
+        store.accept("agent-1", FIRST.public_key)
+    assert store.revocations() == []

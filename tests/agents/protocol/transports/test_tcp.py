@@ -213,6 +213,19 @@ def test_a_rotated_key_is_accepted_on_its_next_connection_and_a_revoked_one_neve
     assert trust.get("b").revoked
 
 
+def test_a_revocation_spreads_from_peer_to_peer(group):
+    a, b, c = (group.trust(name) for name in "abc")
+    for store in (a, b, c):
+        store.accept("d", identity_of("d").public_key)
+    a.revoke(KeyRevocation.make("d", identity_of("d")))
+    first = group.open("a", trust=a)
+    second = group.open("b", trust=b, connect=first.addresses)
+    connect(group, first, second)
+    third = group.open("c", trust=c, connect=second.addresses)
+    connect(group, second, third)
+    assert all(store.get("d").revoked for store in (a, b, c))
+
+
 @pytest.mark.parametrize(
     "hello",
     [
