@@ -115,7 +115,7 @@ def check_introduction(
         )  # fmt: skip
     if envelope.recipient != (local.name if to_name else ""):
         raise EnvelopeRejected(
-            Reason.RECIPIENT, name, f"{name} introduces itself to {envelope.recipient or 'anybody'}"
+            Reason.RECIPIENT, name, f"{name} introduces itself to {envelope.recipient or 'any agent'}"
         )
     if name == local.name:
         raise EnvelopeRejected(Reason.SENDER, name, f"{name} is the name of this agent, too")

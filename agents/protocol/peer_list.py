@@ -15,7 +15,7 @@ class PeerList:
     Attributes:
         version: Grows with every change; a list that arrives after a newer one is ignored.
         handles: Ray actor handles, by name.
-        peers: Public key and incarnation of each agent, by name.
+        peers: Name to public key and incarnation of each agent.
         session: 16 bytes of the run, which every envelope carries.
         body_events: Every appearance, move and removal of a body.
     """

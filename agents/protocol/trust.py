@@ -2,7 +2,7 @@
 
 A name is bound to the key of an allow-list, or to the first key that introduces itself under it. Afterwards a
 key changes only by a statement that the former key has signed, or by hand. Statements are bound to their
-purpose and to the name, and mean the same whoever shows them.
+purpose and to the name, so that any agent may pass them on.
 """
 
 import logging
@@ -68,7 +68,7 @@ class KeyRevocation(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: Name of the agent.
         key: The key.
-        signature: By that key: whoever has it may end it.
+        signature: By that key: its holder may end it.
     """
 
     name: Name
@@ -165,7 +165,7 @@ class TrustStore:
             self._keys = _read(path)
 
     def get(self, name: str) -> TrustedKey | None:
-        """Return what is known about an agent's key; None if it is not trusted."""
+        """Return the key of an agent, which may be revoked; None if the file does not hold it."""
         return self._keys.get(name)
 
     def names(self) -> list[str]:
@@ -173,7 +173,7 @@ class TrustStore:
         return list(self._keys)
 
     def accept(self, name: str, public_key: bytes, rotations: Iterable[KeyRotation] = ()) -> TrustedKey:
-        """Return what is trusted for an agent that has proved to have a key.
+        """Return the trusted key of an agent that has proved to have it.
 
         Args:
             name: Name that it introduces itself with.
@@ -195,7 +195,7 @@ class TrustStore:
         if current != public_key:
             raise UntrustedKeyError(
                 name, public_key,
-                f"{fingerprint(known.public_key)} is trusted, so this is somebody else, or it has lost its "
+                f"{fingerprint(known.public_key)} is trusted, so this is an impostor, or it has lost its "
                 f"key; if you know that it has a new one, write it into {self._path}",
             )  # fmt: skip
         if public_key != known.public_key:
@@ -315,6 +315,8 @@ class RotatedIdentity:
                 self.rotations = tuple(_rotations.decode(self._statements.read_bytes()))
             except msgspec.MsgspecError:
                 logger.warning("%s is damaged: peers may refuse the newest key", self._statements)
+        while self.rotations and self.rotations[-1].new_key != self.identity.public_key:
+            self.rotations = self.rotations[:-1]  # of a rotation that was cut short: its key was not saved
 
     def rotate(self, name: str) -> KeyRotation:
         """Replace the key of an agent, and return the statement that makes peers accept the new one.

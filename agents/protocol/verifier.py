@@ -1,7 +1,7 @@
 """Which envelopes an agent accepts: checks from the cheapest to the most expensive, and what they remember.
 
 State grows for peers alone, never for a name in an envelope. An envelope changes it only after its signature
-was found valid, so that nobody can move a counter of somebody else.
+was found valid, so that no agent can move a counter of another one.
 """
 
 import time
@@ -224,7 +224,7 @@ class EnvelopeVerifier:
         if envelope.key_id != state.key_id:
             raise self.refuse(
                 Reason.KEY, sender, f"{sender} signs with another key than {fingerprint(state.public_key)}, "
-                "which this agent trusts: it is somebody else, or has changed its key",
+                "which this agent trusts: it is an impostor, or has changed its key",
             )  # fmt: skip
         self._check_freshness(envelope, state)
         return state

@@ -100,7 +100,7 @@ class FourAgents:
         source, target = (Channel(transport, LocalPeer(name, identities[name], 1, session)) for name in names)
         for channel in (source, target):
             channel.set_peers(peers)
-        transport.listen(names[1], lambda data: target.receive(data))  # type: ignore[arg-type, return-value]
+        transport.listen(names[1], lambda data: target.receive(data))  # type: ignore[arg-type]
         vectors = self.pools[names[0]].anchors.vectors.numpy()
         rows = np.resize(vectors, (self.config.anchors + self.config.heldout, vectors.shape[1]))
         reply = AnchorReply(

@@ -90,7 +90,7 @@ class _Display:
         status = peer.status()
         self._show("phase", "phase", status.phase)
         self._show("note", "note", status.note)
-        self._show("connected", "connected", ", ".join(peer.transport.connected()) or "with nobody")
+        self._show("connected", "connected", ", ".join(peer.transport.connected()) or "with no peer")
         if peer.settled():
             self._show(
                 f"edges {status.checkpoint}", "settled", f"all edges; {hint('graph')} shows those into it"
@@ -125,7 +125,7 @@ def _open_folder(out: Path, config: Path | None, settings: list[str]) -> "RunFol
 def _tcp_options(
     listen: list[str], connect: list[str], tls_cert: Path | None, tls_key: Path | None, tls_ca: Path | None
 ) -> "TcpOptions":
-    """Return where to listen and dial.
+    """Return the addresses to listen at and to dial, and their TLS.
 
     Raises:
         CommandError: An option is missing, or a file cannot be used.
@@ -134,7 +134,7 @@ def _tcp_options(
     from agents.protocol.transports.tcp import TcpOptions
 
     if not listen and not connect:
-        raise CommandError("give --listen HOST:PORT, --connect HOST:PORT, or both: else it meets nobody")
+        raise CommandError("give --listen HOST:PORT, --connect HOST:PORT, or both: else it meets no peer")
     try:
         addresses = [tuple(map(PeerAddress.parse, texts)) for texts in (listen, connect)]
     except PeerAddressError as error:

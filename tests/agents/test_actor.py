@@ -27,11 +27,11 @@ INVALID = {  # what is delivered to agent-0, and why it is refused
     "no message": (lambda: signed(REQUEST, sequence=100, body=b"\xc1"), "not a message"),
     "to another agent": (
         lambda: signed(example_offer()), "a message to agent-1 was delivered to agent-0"),
-    "a stranger": (
+    "no peer": (
         lambda: signed(example_offer(source="eve", target="agent-0")), "eve is not a peer of agent-0"),
     "an impostor": (
         lambda: signed(example_offer(**TO_AGENT_0), "eve", sequence=101), "agent-1 did not sign this"),
-    "an impostor with a key of its own": (
+    "an impostor with its own key": (
         lambda: signed(example_offer(**TO_AGENT_0), "eve", sequence=101, key_id=identity_of("eve").key_id),
         "agent-1 signs with another key than"),
     "a forged incarnation": (

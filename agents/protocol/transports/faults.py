@@ -104,7 +104,7 @@ class Scheduler(Protocol):
 
 
 class ThreadScheduler:
-    """Scheduler on a thread of its own, in real time."""
+    """Scheduler in real time, on a separate thread."""
 
     def __init__(self) -> None:
         """Start the thread."""
@@ -168,7 +168,7 @@ class FaultyTransport:
                 self._transport.send(receiver, each)
 
     def _apply(self, receiver: str, number: int, data: bytes) -> list[tuple[float, bytes]]:
-        """Return what is sent now of the k-th envelope to an agent, each with its delay; hold the rest."""
+        """Return the copies of the k-th envelope that are sent now, each with its delay; hold the others."""
         faults, rng = self._faults, random.Random(f"{self._seed} {self._name} {receiver} {number}")
         drop, dup, corrupt = (rng.random() for _ in range(3))
         if faults.separates(self._name, receiver):
@@ -210,7 +210,7 @@ class FaultyTransport:
     def _forward(self, receiver: str, data: bytes) -> None:
         try:
             self._transport.send(receiver, data)
-        except UnreachablePeerError as error:  # like any other loss: nobody waits for this call
+        except UnreachablePeerError as error:  # like any other loss: this call has no caller to raise it to
             logger.debug("%s", error)
 
 

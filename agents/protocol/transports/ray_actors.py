@@ -10,7 +10,7 @@ class RayTransport:
     """Transport that passes envelopes to the peers' ``deliver`` method: bytes, never objects."""
 
     def __init__(self, peers: Mapping[str, Any] | None = None) -> None:
-        """Take the peers' actor handles, by name."""
+        """Take the peers' actor handles: name to handle."""
         self._peers = dict(peers or {})
 
     def set_peers(self, peers: Mapping[str, Any]) -> None:

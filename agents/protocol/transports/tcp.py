@@ -59,7 +59,7 @@ class TcpOptions:
 
 
 class TcpTransport:
-    """Connections of one agent, served on a thread of their own.
+    """Connections of one agent, served on a separate thread.
 
     Attributes:
         addresses: Where it listens, with the ports that it was given; known once `start` has returned.

@@ -140,7 +140,7 @@ def test_an_envelope_whose_fields_do_not_fit_is_not_sealed(changes):
         seal(replace(ENVELOPE, **changes), KEY)
 
 
-def test_an_introduction_alone_may_be_addressed_to_nobody():
+def test_an_introduction_alone_may_have_no_recipient():
     introduction = replace(ENVELOPE, kind=Kind.INTRODUCTION, recipient="")
     assert parse(seal(introduction, KEY)) == introduction
 

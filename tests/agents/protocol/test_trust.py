@@ -33,14 +33,14 @@ def test_the_first_key_of_a_name_is_kept_and_another_one_is_refused_with_a_sente
 
     for again in (store, TrustStore(path, first_use=True), TrustStore(path, first_use=False)):
         assert again.accept("agent-1", FIRST.public_key) == TrustedKey(FIRST.public_key)
-        with pytest.raises(UntrustedKeyError, match="somebody else, or it has lost its key") as caught:
+        with pytest.raises(UntrustedKeyError, match="an impostor, or it has lost its key") as caught:
             again.accept("agent-1", EVE.public_key)
         assert fingerprint(FIRST.public_key) in str(caught.value)
         assert fingerprint(EVE.public_key) in str(caught.value)
         assert str(path) in str(caught.value)
 
 
-def test_an_allow_list_admits_nobody_else_and_says_what_to_write(path):
+def test_an_allow_list_admits_no_other_agent_and_says_what_to_write(path):
     path.write_text(f'[agent-1]\nkey = "{FIRST.public_key.hex()}"\n')
     store = TrustStore(path, first_use=False)
     with pytest.raises(UntrustedKeyError, match=rf'\[agent-2\] with key = "{SECOND.public_key.hex()}"'):
@@ -151,6 +151,28 @@ def test_a_rotated_key_file_keeps_the_statements_that_lead_to_it(tmp_path):
     assert again.identity.public_key == own.identity.public_key
     assert again.rotations == own.rotations
     assert store.accept("agent-1", again.identity.public_key, again.rotations)
+
+
+def test_a_rotation_that_was_cut_short_leaves_the_old_key_and_can_be_repeated(tmp_path, monkeypatch):
+    own = RotatedIdentity(tmp_path / "identity.key")
+    own.rotate("agent-1")
+    old = own.identity.public_key
+    with monkeypatch.context() as patched:
+        patched.setattr(Identity, "save", _fail)
+        with pytest.raises(OSError, match="full"):
+            own.rotate("agent-1")
+    again = RotatedIdentity(tmp_path / "identity.key")
+    assert again.identity.public_key == old
+    again.rotate("agent-1")
+
+    store = TrustStore(tmp_path / "trust.toml", first_use=True)
+    store.accept("agent-1", old)
+    newest = RotatedIdentity(tmp_path / "identity.key")
+    assert store.accept("agent-1", newest.identity.public_key, newest.rotations)
+
+
+def _fail(identity, path):
+    raise OSError("the disk is full")
 
 
 def test_a_new_random_key_is_not_trusted_in_place_of_another(path):

@@ -29,7 +29,7 @@ quick = settings(derandomize=True, database=None, max_examples=200)
 
 
 def receiver(incarnation=1, limits=UNLIMITED, **options):
-    """Return what verifies for agent-1, whose peers are agent-0 and agent-2."""
+    """Return the verifier of agent-1, whose peers are agent-0 and agent-2."""
     verifier = EnvelopeVerifier(local_peer("agent-1", incarnation), limits, **options)
     verifier.set_peers(known_peers({"agent-0": 1, "agent-2": 1}))
     return verifier
@@ -80,7 +80,7 @@ def test_each_envelope_is_accepted_once():
     assert reason_of(verifier, signed(OFFER, sequence=MANY + 1)) is None
 
 
-def test_envelopes_for_others_and_from_impostors_are_refused_and_silence_nobody():
+def test_envelopes_for_others_and_from_impostors_are_refused_and_silence_no_peer():
     verifier, rng = receiver(), np.random.default_rng(0)
     eve = identity_of("eve")
     for number in range(MANY):

@@ -17,7 +17,7 @@ COMMANDS = (
     "run", "resume", "graph", "query", "report", "doctor", "check-scene",
     "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down",
 )  # fmt: skip
-OTHERS = {"peer": "--listen", "wire": "inspect", "key": "rotate"}  # without --json of their own
+OTHERS = {"peer": "--listen", "wire": "inspect", "key": "rotate"}  # which have no --json
 HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}
 
 

@@ -10,12 +10,20 @@ import time
 import pytest
 
 from agents.protocol.identity import KEY_FILE
+from agents.protocol.introduction import IntroducedPeer
+from agents.protocol.messages import Hello
+from agents.protocol.transports.tcp import TcpOptions
+from agents.protocol.trust import KeyRevocation
+from agents.protocol.verifier import KnownPeer
+from agents.protocol.wire import Reason
+from social_jepa.config.run_config import load_config
 from social_jepa.graph.results import load_results
 from social_jepa.records import replace
-from social_jepa.runtime.peer import TRUST_FILE
+from social_jepa.runtime.peer import TRUST_FILE, Peer, PeerOptions
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.command import TINY, call, spawn
+from tests.support.keys import identity_of, signed
 
 SETTINGS = (*TINY, "agents.count=3", "agents.threads=1", "training.steps=40")
 NAMES = ("agent-0", "agent-1", "agent-2")
@@ -50,7 +58,7 @@ def start_peers(folder):
 
 
 def stop(processes):
-    """End processes as Ctrl-C does, and return what they said at the end, by name."""
+    """End processes as Ctrl-C does, and return the end of their output and their status."""
     for process in processes.values():
         os.kill(process.pid, signal.SIGTERM)
     return {
@@ -148,6 +156,23 @@ def test_a_peer_that_cannot_start_says_why_in_a_sentence(tmp_path, monkeypatch, 
     assert done.status == 2
     assert sentence in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
+    config = load_config(overrides=SETTINGS)
+    peer = Peer(create(config, tmp_path / "p"), PeerOptions("agent-0", TcpOptions()))
+    for name in ("agent-1", "agent-2"):
+        peer._trust.accept(name, identity_of(name).public_key)
+        peer._meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
+    hello = signed(
+        Hello(source="agent-1", target="agent-0", round=0, checkpoint="c0de"), session=peer._local.session
+    )
+    peer._trust.revoke(KeyRevocation.make("agent-1", identity_of("agent-1")))
+    peer._meet(IntroducedPeer("agent-2", KnownPeer(identity_of("agent-2").public_key, 1)))
+    peer.protocol.receive(hello)
+
+    assert peer.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
+    peer.transport.close()
 
 
 def test_a_folder_with_other_settings_is_not_continued(settled):

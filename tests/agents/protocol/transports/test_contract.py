@@ -31,7 +31,7 @@ class MemoryNetwork:
             self.shared.listen(name, inbox.append)
 
     def arrived(self, name, count):
-        """Return what has arrived once it is so many envelopes."""
+        """Return all arrived envelopes, at least so many."""
         self.shared.run()
         return list(self.inboxes[name])
 
@@ -47,7 +47,7 @@ class WrappedNetwork(MemoryNetwork):
         self.transports = {name: FaultyTransport(self.shared, name, Faults(), 0) for name in self.inboxes}
 
 
-class Mailbox:
+class Recorder:
     """An actor that keeps what is delivered to it."""
 
     def __init__(self):
@@ -67,7 +67,7 @@ class RayNetwork:
         import ray
 
         self.ray = ray
-        self.actors = {name: ray.remote(num_cpus=0)(Mailbox).remote() for name in ("a", "b")}
+        self.actors = {name: ray.remote(num_cpus=0)(Recorder).remote() for name in ("a", "b")}
         self.transports = dict.fromkeys(self.actors, RayTransport(self.actors))
 
     def arrived(self, name, count):
@@ -127,7 +127,7 @@ class TlsNetwork(TcpNetwork):
 
 
 def wait_for(read, count):
-    """Return what `read` returns once it holds so much."""
+    """Return the list that `read` returns once it is so long."""
     until = time.monotonic() + SECONDS
     while len(found := list(read())) < count and time.monotonic() < until:
         time.sleep(0.005)

@@ -157,7 +157,7 @@ def test_an_impostor_is_refused_with_a_sentence_and_the_real_peer_is_not_disturb
     connect(group, a, b)
     eve = LocalPeer("b", identity_of("eve"), 9, SESSION)
     group.open("eve", connect=a.addresses, local=eve)
-    until(lambda: any("somebody else" in record.getMessage() for record in caplog.records))
+    until(lambda: any("an impostor" in record.getMessage() for record in caplog.records))
 
     b.send("a", b"still here")
     assert until(lambda: group.inboxes["a"]) == [b"still here"]
@@ -235,7 +235,7 @@ def test_a_revocation_spreads_from_peer_to_peer(group):
     ],
     ids=["HTTP", "version", "huge", "large", "short", "empty"],
 )  # fmt: skip
-def test_a_stranger_that_does_not_introduce_itself_is_cut_off_before_anything_is_allocated(group, hello):
+def test_an_end_that_does_not_introduce_itself_is_cut_off_before_anything_is_allocated(group, hello):
     a = group.open("a")
     with raw_connection(a) as opened:
         opened.sendall(hello)
@@ -245,13 +245,13 @@ def test_a_stranger_that_does_not_introduce_itself_is_cut_off_before_anything_is
     connect(group, a, b)
 
 
-def test_a_stranger_that_says_nothing_is_cut_off_in_time(group):
+def test_an_end_that_sends_nothing_is_cut_off_in_time(group):
     a = group.open("a", limits=LinkLimits(handshake=0.1))
     with raw_connection(a) as opened:
         assert closed_by_peer(opened)
 
 
-def test_strangers_beyond_the_limit_are_cut_off_at_once_and_peers_stay(group):
+def test_unknown_ends_beyond_the_limit_are_cut_off_at_once_and_peers_stay(group):
     a = group.open("a", max_unknown=3)
     b = group.open("b", connect=a.addresses)
     connect(group, a, b)
@@ -265,7 +265,7 @@ def test_strangers_beyond_the_limit_are_cut_off_at_once_and_peers_stay(group):
         opened.close()
 
 
-def test_a_peer_that_is_gone_without_a_word_is_noticed(group):
+def test_a_peer_that_is_gone_without_closing_is_noticed(group):
     """The other end answers the introduction and is then frozen: its machine lost power, say."""
     a = group.open("a", limits=LinkLimits(handshake=10.0, ping=0.05, silence=0.4))
     b = group.open("b", connect=a.addresses, limits=LinkLimits(handshake=10.0, ping=1e6, silence=1e6))
