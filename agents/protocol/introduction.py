@@ -106,6 +106,24 @@ def check_introduction(
     """
     envelope = parse(data)
     name = envelope.sender
+    _check_addresses(envelope, local, to_name)
+    try:
+        body = _decoder.decode(envelope.body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise EnvelopeRejected(Reason.BODY, name, f"{name} sends a malformed introduction") from error
+    if body.challenge != challenge:
+        raise EnvelopeRejected(Reason.REPLAY, name, f"{name} answers the challenge of another connection")
+    if envelope.key_id != key_id_of(body.public_key) or not is_sealed_by(body.public_key, data):
+        raise EnvelopeRejected(Reason.SIGNATURE, name, f"{name} did not sign its introduction")
+    for revocation in body.revocations:
+        trust.revoke(revocation)
+    trust.accept(name, body.public_key, body.rotations)
+    return IntroducedPeer(name, KnownPeer(body.public_key, envelope.incarnation))
+
+
+def _check_addresses(envelope: Envelope, local: LocalPeer, to_name: bool) -> None:
+    """Raise EnvelopeRejected unless an introduction is one, of this group, and meant for this agent."""
+    name = envelope.sender
     if envelope.kind is not Kind.INTRODUCTION:
         raise EnvelopeRejected(Reason.FORMAT, name, f"{name} sends messages before it has introduced itself")
     if envelope.session != local.session:
@@ -119,15 +137,3 @@ def check_introduction(
         )
     if name == local.name:
         raise EnvelopeRejected(Reason.SENDER, name, f"{name} is the name of this agent, too")
-    try:
-        body = _decoder.decode(envelope.body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise EnvelopeRejected(Reason.BODY, name, f"{name} sends a malformed introduction") from error
-    if body.challenge != challenge:
-        raise EnvelopeRejected(Reason.REPLAY, name, f"{name} answers the challenge of another connection")
-    if envelope.key_id != key_id_of(body.public_key) or not is_sealed_by(body.public_key, data):
-        raise EnvelopeRejected(Reason.SIGNATURE, name, f"{name} did not sign its introduction")
-    for revocation in body.revocations:
-        trust.revoke(revocation)
-    trust.accept(name, body.public_key, body.rotations)
-    return IntroducedPeer(name, KnownPeer(body.public_key, envelope.incarnation))

@@ -14,9 +14,11 @@ from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.envelope import HEADER_BYTES, PURPOSE, VERSION, is_sealed_by, parse, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.inspection import FIELDS, inspect, signature_holds
+from agents.protocol.introduction import Introduction
 from agents.protocol.messages import AnyMessage, Hello, Message, decode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
+from agents.protocol.trust import KeyRevocation, KeyRotation
 from agents.protocol.verifier import MAX_CLOCK_DIFFERENCE, MAX_LOGGED, REPLAY_WINDOW
 from agents.protocol.wire import MAX_ENVELOPE_BYTES, Reason
 from agents.training.settings import DistillationConfig
@@ -65,7 +67,8 @@ def test_the_table_of_fields_is_that_of_the_header():
 
 
 def test_every_reason_and_limit_is_that_of_the_code():
-    rows = re.findall(r"^\| `([a-z ]+)` \| [^|]*\|$", PAGE, re.MULTILINE)
+    checks = PAGE.partition("## Checks")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z ]+)` \| [^|]*\|$", checks, re.MULTILINE)
     assert {reason.value for reason in Reason} == set(rows)
     limits = PeerLimits()
     for number in (
@@ -81,6 +84,13 @@ def test_every_reason_and_limit_is_that_of_the_code():
         f"({limits.bytes.burst // 2**20:.0f} MiB and {limits.envelopes.burst:,} at once)"
     ) in TEXT
     assert f"{limits.negotiations.per_second} offers a second ({limits.negotiations.burst} at once)" in TEXT
+
+
+def test_every_field_of_an_introduction_is_listed():
+    section = PAGE.partition("## Connections")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == set(Introduction.__struct_fields__)
+    for statement in (KeyRotation, KeyRevocation):
+        assert all(f"`{name}`" in section for name in statement.__struct_fields__)
 
 
 def vectors():
