@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench soak evidence clean
+.PHONY: help setup demo test fuzz lint docs bench soak evidence clean
 
 help:
 	@echo "make demo      install, then run the default simulation (ARGS go to the command)"
 	@echo "make test      install, lint, then run every test except the slow ones (ARGS go to pytest)"
+	@echo "make fuzz      a million hostile envelopes, 10,000 replays and forgeries, faults from 100 seeds; minutes"
 	@echo "make lint      ruff, mypy, and the size of the import graph"
 	@echo "make docs      build the documentation site into site/, strictly and offline"
 	@echo "make bench     speed, cost and scale, each beside a reference"
@@ -52,6 +53,10 @@ docs: setup
 test: lint
 	@sh scripts/check_browser.sh
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+fuzz: setup
+	SOCIAL_JEPA_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest --timeout=3600 tests/agents/protocol/test_fuzz.py \
+	    tests/agents/protocol/test_verifier.py tests/agents/protocol/transports/test_faults.py $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)

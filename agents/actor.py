@@ -21,11 +21,13 @@ from agents.common.versions import process_versions
 from agents.exit_file import exit_path, record_exit
 from agents.failure import Failure
 from agents.file_transfer import FileAccess
-from agents.protocol.channel import RayTransport
 from agents.protocol.events import AgentEvents
+from agents.protocol.identity import KEY_FILE, Identity, KeyFileError
 from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
-from agents.report import AgentReport
+from agents.protocol.transports.ray_actors import RayTransport
+from agents.protocol.verifier import LocalPeer
+from agents.report import AgentReport, report_of
 from agents.runner import AgentRunner
 from env.camera import Pose
 
@@ -81,8 +83,10 @@ class AgentActor:
                 record_exit(exit_path(Path(self._log_file)))
             self._device = _select_device(spec.device)
             _log_start(self._name, incarnation, self._device)
-            self._protocol = PeerProtocol(self._name, self._transport, incarnation)
+            local = LocalPeer(self._name, _identity(Path(files.folder)), incarnation, peer_list.session)
+            self._protocol = PeerProtocol(local, self._transport)
             self._runner = AgentRunner(self._protocol, files.saved)
+            peer_list = self._call_supervisor("enroll", self._name, incarnation, local.identity.public_key)
             self._apply_peer_list(peer_list)
         except BaseException as error:  # this thread has no caller to raise it to: a report carries it
             self._failure = Failure.of(error, self._name)
@@ -112,9 +116,9 @@ class AgentActor:
         if peer_list.version <= self._peer_list_version:
             return
         self._peer_list_version = peer_list.version
-        incarnations = {peer: each for peer, each in peer_list.incarnations.items() if peer != self._name}
-        self._transport.set_peers({peer: peer_list.handles[peer] for peer in incarnations})
-        self._protocol.update_peers(incarnations)
+        peers = {name: peer for name, peer in peer_list.peers.items() if name != self._name}
+        self._transport.set_peers({name: peer_list.handles[name] for name in peers})
+        self._protocol.update_peers(peers)
         self._runner.submit(lambda agent: agent.set_body_events(peer_list.body_events))
 
     async def deliver(self, data: bytes) -> None:
@@ -136,27 +140,11 @@ class AgentActor:
             return self._failed_report(self._failure)
         if runner is None or protocol is None or files is None:
             return None
-        agent, snapshot = runner.agent, runner.snapshot
-        # read before `settled`: a move in between leaves the older number, so that edges count as not settled
-        pose_version = agent.spec.pose_version if agent else 0
-        checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
-        return AgentReport(
-            events=protocol.events(incarnation, since),
-            progress=agent.progress() if agent else None,
-            snapshot=snapshot if checkpoint != known_checkpoint else None,
-            checkpoint=checkpoint,
-            settled=protocol.settled() and files.published_arrived(),
-            failure=runner.failure,
-            note=runner.note,
-            node=ray.get_runtime_context().get_node_id(),
-            host=socket.gethostname(),
-            device=self._device,
-            pid=os.getpid(),
-            activity=runner.activity,
-            unanswered=protocol.unanswered(),
-            pose_version=pose_version,
-            unsaved=(*agent.files.unsaved.values(), *files.unsaved()) if agent else files.unsaved(),
-        )
+        return report_of(
+            runner, protocol, incarnation, since, known_checkpoint,
+            node=ray.get_runtime_context().get_node_id(), device=self._device,
+            arrived=files.published_arrived(), unsaved=files.unsaved(),
+        )  # fmt: skip
 
     def _failed_report(self, failure: Failure) -> AgentReport:
         """Return the report of an agent that could not start; before it registered, of incarnation 0."""
@@ -200,6 +188,19 @@ def _log_start(name: str, incarnation: int, device: str) -> None:
     logger.info(
         "%s starts as incarnation %d on %s, process %d: %s", name, incarnation, device, os.getpid(), cause
     )
+
+
+def _identity(folder: Path) -> Identity:
+    """Return the identity in an agent's folder.
+
+    Where it cannot be read or written, the process makes a new one: its supervisor, which all agents of a Ray
+    trust, tells them its public key.
+    """
+    try:
+        return Identity.load_or_create(folder / KEY_FILE)
+    except (KeyFileError, OSError) as error:
+        logger.warning("a new signing key is used, which is not kept: %s", error)
+        return Identity.generate()
 
 
 def _lower_priority() -> None:

@@ -52,6 +52,7 @@ from env.sensors import SensorRecorder
 CHUNK = 512  # ticks rendered and encoded at a time
 BASIS_TICKS = 16384  # trained ticks that the core's axes are found on; with 2048 they cost 3 % of its R2
 SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
+STAGES = "training stages"  # a phase
 SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 
 
@@ -287,6 +288,7 @@ class Agent:
         snapshot = AgentSnapshot(
             peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
             self.progress(), range(self.train_start, trained.stop), self.spec.pose_version,
+            self.model.encoders if isinstance(self.model, Jepa) else 1, self.stage_steps or 0,
         )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
@@ -362,7 +364,8 @@ class Agent:
         trainer, config = self.trainer, self.spec.training
         batch = config.segments * config.segment_ticks * trainer.views
         speed = trainer.steps_this_process * batch / trainer.train_seconds if trainer.train_seconds else 0.0
-        left = max(0, config.steps - trainer.step) * batch / speed if speed else math.nan
+        known = speed and self.phase != STAGES  # how many stages there will be, the first one decides
+        left = max(0, config.steps - trainer.step) * batch / speed if known else math.nan
         loss = trainer.losses[-1] if trainer.losses else math.nan
         frames = trainer.frames + (self.stage_steps or 0) * batch
         return Progress(
@@ -446,7 +449,7 @@ class Agent:
         progress = published.snapshot.progress
         if published.snapshot.pose_version == self.spec.pose_version:
             self.trainer.step, self.trainer.losses = progress.step, list(published.snapshot.losses)
-            self.distill_frames, self.stage_steps = progress.distill_frames, 0
+            self.distill_frames, self.stage_steps = progress.distill_frames, published.snapshot.stage_steps
             self.trainer.steps_replaced_by_distillation = (
                 self.spec.training.steps if self.distill_frames else 0
             )
@@ -496,7 +499,7 @@ class Agent:
         if not isinstance(model, Jepa) or model.config.objective != "whitened" or model.config.stages == 1:
             self.stage_steps = 0
             return True
-        self.phase = "training stages"
+        self.phase = STAGES
         began = time.perf_counter()
         seed = self.stream_seed(Stream.STAGES, self.spec.pose_version)
         self.stage_steps = find_stages(model, self._stage_data(), self.spec.training, seed, stop)

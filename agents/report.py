@@ -1,5 +1,7 @@
 """The report that an agent's process sends to its supervisor; importing this loads no torch."""
 
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from agents.activity import Activity
     from agents.failure import Failure
     from agents.protocol.events import AgentEvents
+    from agents.protocol.peer_protocol import PeerProtocol
+    from agents.runner import AgentRunner
     from agents.snapshot import AgentSnapshot
 
 
@@ -50,3 +54,43 @@ class AgentReport:
     unanswered: Mapping[str, float]
     pose_version: int = 0
     unsaved: tuple[UnsavedFile, ...] = ()
+
+
+def report_of(
+    runner: "AgentRunner", protocol: "PeerProtocol", incarnation: int, since: int, known_checkpoint: str,
+    *, node: str, device: str, arrived: bool = True, unsaved: tuple[UnsavedFile, ...] = (),
+) -> AgentReport:  # fmt: skip
+    """Return the report of a running agent.
+
+    Args:
+        runner: Its loop.
+        protocol: Its exchange with peers.
+        incarnation: Incarnation of the last report that the caller has.
+        since: Number of the last event in that report; events up to it are dropped.
+        known_checkpoint: Published checkpoint that the caller has; its snapshot is left out.
+        node: Ray's id of this machine; "" without Ray.
+        device: torch device.
+        arrived: Whether the newest published model is in the run folder.
+        unsaved: Files that could not be sent to the supervisor.
+    """
+    agent, snapshot = runner.agent, runner.snapshot
+    # read before `settled`: a move in between leaves the older number, so that edges count as not settled
+    pose_version = agent.spec.pose_version if agent else 0
+    checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
+    return AgentReport(
+        events=protocol.events(incarnation, since),
+        progress=agent.progress() if agent else None,
+        snapshot=snapshot if checkpoint != known_checkpoint else None,
+        checkpoint=checkpoint,
+        settled=protocol.settled() and arrived,
+        failure=runner.failure,
+        note=runner.note,
+        node=node,
+        host=socket.gethostname(),
+        device=device,
+        pid=os.getpid(),
+        activity=runner.activity,
+        unanswered=protocol.unanswered(),
+        pose_version=pose_version,
+        unsaved=(*agent.files.unsaved.values(), *unsaved) if agent else unsaved,
+    )

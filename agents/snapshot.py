@@ -43,6 +43,8 @@ class AgentSnapshot:
         progress: How training stood.
         trained_ticks: Ticks that training of this view may have read.
         pose_version: How many times its camera had moved.
+        encoders: Encoders that its latent is composed of, see `agents.models.stages`.
+        stage_steps: Optimizer steps of further encoders, including one that found nothing.
     """
 
     peer_info: PeerInfo
@@ -55,6 +57,8 @@ class AgentSnapshot:
     progress: Progress
     trained_ticks: range
     pose_version: int = 0
+    encoders: int = 1
+    stage_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,9 @@ class PublishedModel:
             "losses": snapshot.losses,
             "progress": snapshot.progress.as_plain(),
             "trained_ticks": [snapshot.trained_ticks.start, snapshot.trained_ticks.stop],
-            "pose_version": snapshot.pose_version,
-        }
+            "pose_version": snapshot.pose_version, "encoders": snapshot.encoders,
+            "stage_steps": snapshot.stage_steps,
+        }  # fmt: skip
         return encode_checkpoint(tensors, facts)
 
     @classmethod
@@ -121,6 +126,8 @@ class PublishedModel:
                 progress=Progress.from_plain(facts["progress"]),
                 trained_ticks=range(*facts["trained_ticks"]),
                 pose_version=int(facts["pose_version"]),
+                encoders=int(facts["encoders"]),
+                stage_steps=int(facts["stage_steps"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedCheckpointError(path, f"is damaged ({error})") from error

@@ -12,10 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from agents.protocol.channel import Channel, MemoryTransport
+from agents.protocol.channel import Channel
 from agents.protocol.edge import AnchorPools, PeerInfo
+from agents.protocol.envelope import session_id
+from agents.protocol.identity import Identity
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig, Precision, embedding_bytes
+from agents.protocol.transports.memory import MemoryTransport
+from agents.protocol.verifier import KnownPeer, LocalPeer
 from alignment.score import image_r2
 from alignment.status import Status
 from env.scene import SceneConfig
@@ -50,6 +54,8 @@ def negotiate(
 ) -> list[tuple[int, int, float]]:
     """Return (bytes, bytes of embeddings, R2 on the pool) of both edges between two agents; R2 0: refused."""
     transport, sides = MemoryTransport(), {}
+    identities = {agent.name: Identity.generate() for agent in agents}
+    peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}
     for number, agent in enumerate(agents):
         info = PeerInfo(agent.name, "0" * 16, "jepa", "0" * 16, agent.model.dim, agent.core_dim, False)
         side = Negotiation(
@@ -59,7 +65,9 @@ def negotiate(
             np.random.default_rng(number),
             memory_rows,
         )
-        channel = Channel(transport)
+        local = LocalPeer(agent.name, identities[agent.name], 1, session_id("benchmark"))
+        channel = Channel(transport, local)
+        channel.set_peers({name: peer for name, peer in peers.items() if name != agent.name})
         sides[agent.name] = (agent, channel, side)
         transport.listen(agent.name, lambda data, m=channel, s=side: m.send(s.receive(m.receive(data))))  # type: ignore[misc]
     for name, (_, channel, side) in sides.items():

@@ -14,6 +14,7 @@ import io
 import json
 import re
 import shutil
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from typing import Any
 
 from rich.console import Console
 
+from agents.protocol.envelope import Envelope, Kind, seal, session_id
+from agents.protocol.identity import Identity
+from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
@@ -292,6 +296,37 @@ def example_block(file: str) -> str:
     return f"```python\n{(EXAMPLES / file).read_text(encoding='utf-8').strip()}\n```"
 
 
+VECTORS: tuple[tuple[str, AnyMessage, dict[str, Any]], ...] = (
+    ("a hello", Hello(source="agent-0", target="agent-1", round=0, checkpoint="c0de"), {}),
+    (
+        "embeddings of two ticks, (1, 2) and (3, -4)",
+        AnchorReply(
+            source="agent-0", target="agent-1", round=1, digest=b"12345678", rows=2, dim=2,
+            precision="float32", data=struct.pack("<4f", 1, 2, 3, -4), metric=b"",
+        ),
+        {"sequence": 258, "incarnation": 3, "recipient_incarnation": 2},
+    ),
+)  # fmt: skip
+
+
+def vectors_block() -> str:
+    """Return signed envelopes with their keys, as hexadecimal digits; the same at every call."""
+    identities = {f"agent-{k}": Identity(bytes(range(32 * k, 32 * k + 32))) for k in range(2)}
+    lines = ["```text"]
+    for name, identity in identities.items():
+        lines += [f"public key of {name}", identity.public_key.hex(), ""]
+    for title, message, changes in VECTORS:
+        identity = identities[message.sender]
+        fields: dict[str, Any] = {
+            "kind": Kind.MESSAGE, "sender": message.sender, "recipient": message.receiver,
+            "session": session_id("vectors"), "incarnation": 1, "recipient_incarnation": 1, "sequence": 1,
+            "time": 1_700_000_000_000_000, "key_id": identity.key_id, "body": encode(message), **changes,
+        }  # fmt: skip
+        digits = seal(Envelope(**fields), identity).hex()
+        lines += [title, *(digits[start : start + 96] for start in range(0, len(digits), 96)), ""]
+    return "\n".join([*lines[:-1], "```"])
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"highlights": highlights_block},
     "docs/tutorial.md": {"demo": demo_block},
@@ -305,6 +340,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "soak": soak_block,
         "cluster": cluster_block,
     },
+    "docs/wire.md": {"vectors": vectors_block},
     "docs/reference/settings.md": {"settings": settings_block},
 }  # by file, the blocks between <!-- name --> marks
 

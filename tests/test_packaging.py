@@ -66,7 +66,7 @@ def test_make_help_lists_every_target():
     offered = set(re.findall(r"^make (\w+) ", listing, re.MULTILINE))
     defined = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    assert {"demo", "test", "lint", "docs", "bench", "soak", "evidence", "setup", "clean"} == offered
+    assert {"demo", "test", "fuzz", "lint", "docs", "bench", "soak", "evidence", "setup", "clean"} == offered
     assert offered <= defined
 
 

@@ -120,6 +120,11 @@ class Jepa(WorldModel):
             inputs = self.normalize(frames.to(device), dtype)
             return [encoder(inputs).float() for encoder in encoders]
 
+    @property
+    def encoders(self) -> int:
+        """Number of encoders that the latent is composed of."""
+        return 1 if self.staged is None else 1 + len(self.staged.stages)
+
     def build_encoder(self) -> nn.Module:
         """Return an untrained encoder of this model's sizes; weights come from torch's current generator."""
         encoder = ConvEncoder(self.frame_size, self.dim, self.config.width, self.config.hidden)

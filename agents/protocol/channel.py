@@ -1,11 +1,23 @@
-"""Channel and transports: messages to envelopes and back, and the way that envelopes take to a peer."""
+"""Channel: messages to signed envelopes and back, over a transport that it is given."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from agents.protocol.messages import AnyMessage, decode, encode
-from agents.protocol.wire import Envelope, MessageError, pack, unpack
+from agents.protocol.budget import PeerLimits
+from agents.protocol.envelope import seal
+from agents.protocol.messages import (
+    AnchorReply,
+    AnchorRequest,
+    AnyMessage,
+    DistillReply,
+    DistillRequest,
+    Offer,
+    decode,
+    encode,
+)
+from agents.protocol.verifier import EnvelopeVerifier, KnownPeer, LocalPeer
+from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
 
 Pair = tuple[str, str]  # (source, target) of an edge
 
@@ -27,25 +39,6 @@ class UnreachablePeerError(LookupError):
         return f"peer {self.peer} cannot be reached: the transport has no address for it"
 
 
-class FormerIncarnationError(MessageError):
-    """Message of a process that another one has replaced since.
-
-    Attributes:
-        sender: Name of the agent.
-        received: Incarnation that sent the message.
-        newest: Newest incarnation of that agent known here.
-    """
-
-    def __init__(self, sender: str, received: int, newest: int) -> None:
-        """Keep the fields."""
-        super().__init__(sender, received, newest)
-        self.sender, self.received, self.newest = sender, received, newest
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.sender} sent this as incarnation {self.received}; its newest one is {self.newest}"
-
-
 class SentMessage(NamedTuple):
     """One sent message: a row of the ledger."""
 
@@ -58,36 +51,52 @@ class SentMessage(NamedTuple):
 
 
 class Transport(Protocol):
-    """Carries envelopes to peers without reading them."""
+    """Carries envelopes to peers without reading them.
+
+    It may lose, duplicate, delay and reorder them: the protocol above it retries and is idempotent.
+    """
 
     def send(self, receiver: str, data: bytes) -> None:
-        """Hand over the bytes of one envelope.
+        """Hand over the bytes of one envelope; returns at once, before they are delivered.
 
         Raises:
             UnreachablePeerError: There is no address for this name.
         """
 
 
+Deliver = Callable[[bytes], None]  # takes the bytes of an envelope that has arrived
+
+
 class Channel:
-    """Packs messages into numbered envelopes and unpacks them; counts bytes and refuses former incarnations.
+    """Packs messages into signed, numbered envelopes, unpacks what is accepted, and counts bytes.
 
     Attributes:
-        incarnation: Number of this agent's process lifetime; every envelope carries it.
-        incarnations: Newest incarnation of each peer.
+        verifier: Decides which envelopes are accepted, and counts those that are not.
         sent: Bytes sent, by edge.
         received: Bytes received, by edge.
         log: Messages sent; the owner empties it.
     """
 
-    def __init__(self, transport: Transport, incarnation: int = 0) -> None:
-        """Start with nonce 0 and no known peer."""
+    def __init__(self, transport: Transport, local: LocalPeer, limits: PeerLimits | None = None) -> None:
+        """Start with no known peer."""
         self._transport = transport
-        self._nonce = 0
-        self.incarnation = incarnation
-        self.incarnations: dict[str, int] = {}
+        self.verifier = EnvelopeVerifier(local, limits)
         self.sent: Counter[Pair] = Counter()
         self.received: Counter[Pair] = Counter()
         self.log: list[SentMessage] = []
+
+    @property
+    def incarnation(self) -> int:
+        """Number of this agent's process lifetime; every envelope carries it."""
+        return self.verifier.local.incarnation
+
+    def set_peers(self, peers: Mapping[str, KnownPeer]) -> None:
+        """Replace the peers, and drop the byte counts of edges to others."""
+        self.verifier.set_peers(peers)
+        known = {*peers, self.verifier.local.name}
+        for counts in (self.sent, self.received):
+            for pair in [pair for pair in counts if not known.issuperset(pair)]:
+                del counts[pair]
 
     def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages in order; one that cannot be sent is not counted.
@@ -96,78 +105,45 @@ class Channel:
             UnreachablePeerError: There is no address for a receiver.
         """
         for message in messages:
-            self._nonce += 1
-            data = pack(Envelope(encode(message), self.incarnation, self._nonce))
+            envelope = self.verifier.next_envelope(message.receiver, encode(message))
+            data = seal(envelope, self.verifier.local.identity)
             self._transport.send(message.receiver, data)
             self.sent[message.edge] += len(data)
             kind = type(message).__name__
             self.log.append(SentMessage(message.sender, message.receiver, *message.edge, kind, len(data)))
 
     def receive(self, data: bytes) -> AnyMessage:
-        """Return the message in an envelope that arrived.
+        """Return the message in an envelope that arrived; its sender is a peer, its receiver this agent.
 
         Raises:
-            MessageError: The bytes are not a valid message.
-            FormerIncarnationError: The sender's process has been replaced since.
+            EnvelopeRejected: The envelope or the message is refused.
         """
-        envelope = unpack(data)
-        message = decode(envelope.body)
-        newest = self.incarnations.get(message.sender, envelope.incarnation)
-        if envelope.incarnation < newest:
-            raise FormerIncarnationError(message.sender, envelope.incarnation, newest)
-        self.incarnations[message.sender] = envelope.incarnation
+        envelope = self.verifier.admit(data)
+        try:
+            message = decode(envelope.body)
+        except MessageError as error:
+            raise self.verifier.refuse(Reason.BODY, envelope.sender, str(error)) from error
+        if (message.sender, message.receiver) != (envelope.sender, envelope.recipient):
+            raise self.verifier.refuse(
+                Reason.BODY, envelope.sender,
+                f"{envelope.sender} signed a message from {message.sender} to {message.receiver}",
+            )  # fmt: skip
+        self.verifier.charge(envelope.sender, _anchors_of(message), int(isinstance(message, Offer)))
         self.received[message.edge] += len(data)
         return message
 
-
-class MemoryTransport:
-    """Transport between agents of one process: a queue that is delivered on request."""
-
-    def __init__(self, tap: Callable[[str, bytes], None] | None = None) -> None:
-        """Start without listeners.
-
-        Args:
-            tap: Called with (receiver, bytes) of every envelope that is sent.
-        """
-        self._listeners: dict[str, Callable[[bytes], None]] = {}
-        self._queue: deque[tuple[str, bytes]] = deque()
-        self._tap = tap
-
-    def listen(self, name: str, deliver: Callable[[bytes], None]) -> None:
-        """Deliver envelopes for this name to this function."""
-        self._listeners[name] = deliver
-
-    def send(self, receiver: str, data: bytes) -> None:
-        """Queue an envelope."""
-        if receiver not in self._listeners:
-            raise UnreachablePeerError(receiver)
-        if self._tap:
-            self._tap(receiver, data)
-        self._queue.append((receiver, data))
-
-    def run(self) -> int:
-        """Deliver until the queue is empty; return how many envelopes that were."""
-        delivered = 0
-        while self._queue:
-            receiver, data = self._queue.popleft()
-            self._listeners[receiver](data)
-            delivered += 1
-        return delivered
+    def refuse(self, message: AnyMessage, error: MessageError) -> EnvelopeRejected:
+        """Return the refusal of a message that `receive` returned and the negotiation refused."""
+        return self.verifier.refuse(Reason.CONTENT, message.sender, str(error))
 
 
-class RayTransport:
-    """Transport that passes envelopes to the peers' ``deliver`` method: bytes, never objects."""
-
-    def __init__(self, peers: Mapping[str, Any] | None = None) -> None:
-        """Take the peers' actor handles, by name."""
-        self._peers = dict(peers or {})
-
-    def set_peers(self, peers: Mapping[str, Any]) -> None:
-        """Replace the actor handles."""
-        self._peers = dict(peers)
-
-    def send(self, receiver: str, data: bytes) -> None:
-        """Send without waiting: two actors that waited for each other would deadlock."""
-        if receiver not in self._peers:
-            raise UnreachablePeerError(receiver)
-        self._peers[receiver].deliver.remote(data)
+def _anchors_of(message: AnyMessage) -> int:
+    """Return the number of ticks that a message requests or holds embeddings of."""
+    match message:
+        case AnchorRequest():
+            return message.anchors + message.heldout
+        case DistillRequest():
+            return message.ticks
+        case AnchorReply() | DistillReply():
+            return message.rows
+    return 0

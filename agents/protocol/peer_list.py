@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.protocol.verifier import KnownPeer
 from env.scene import BodyEvent
 
 
@@ -14,11 +15,13 @@ class PeerList:
     Attributes:
         version: Grows with every change; a list that arrives after a newer one is ignored.
         handles: Ray actor handles, by name.
-        incarnations: Number of each agent's process lifetime, by name.
+        peers: Name to public key and incarnation of each agent.
+        session: 16 bytes of the run, which every envelope carries.
         body_events: Every appearance, move and removal of a body.
     """
 
     version: int
     handles: Mapping[str, Any]
-    incarnations: Mapping[str, int]
+    peers: Mapping[str, KnownPeer]
+    session: bytes
     body_events: tuple[BodyEvent, ...]

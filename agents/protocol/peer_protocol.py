@@ -14,12 +14,14 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from agents.protocol.budget import PeerLimits
 from agents.protocol.channel import Channel, SentMessage, Transport, UnreachablePeerError
 from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
 from agents.protocol.messages import AnyMessage, DistillReply, DistillRequest, Hello, Offer
 from agents.protocol.negotiation import Negotiation, StaleReplyError
-from agents.protocol.wire import MessageError
+from agents.protocol.verifier import KnownPeer, LocalPeer
+from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
 
 logger = logging.getLogger(__name__)
 
@@ -27,24 +29,6 @@ REPLY_GRACE_SECONDS = 0.1  # seconds in which the next message of the same conve
 MAX_REFUSALS_KEPT = (
     100  # oldest refusals beyond this number are dropped, so that a peer cannot fill the memory
 )
-
-
-class UnknownSenderError(MessageError):
-    """Message of an agent that is not in the peer list.
-
-    Attributes:
-        sender: Name in the message.
-        receiver: Agent that refuses it.
-    """
-
-    def __init__(self, sender: str, receiver: str) -> None:
-        """Keep both names."""
-        super().__init__(sender, receiver)
-        self.sender, self.receiver = sender, receiver
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.sender} is not a peer of {self.receiver}"
 
 
 class PeerProtocol:
@@ -59,10 +43,16 @@ class PeerProtocol:
         busy_until: On the monotonic clock: until then a peer is being answered, or is expected to reply.
     """
 
-    def __init__(self, name: str, transport: Transport, incarnation: int = 0) -> None:
-        """Start without peers and without a published model."""
-        self.name = name
-        self.channel = Channel(transport, incarnation)
+    def __init__(self, local: LocalPeer, transport: Transport, limits: PeerLimits | None = None) -> None:
+        """Start without peers and without a published model.
+
+        Args:
+            local: This agent.
+            transport: Carries its envelopes.
+            limits: What one peer may send.
+        """
+        self.name = local.name
+        self.channel = Channel(transport, local, limits)
         self.negotiation: Negotiation | None = None
         self.distill_requests: dict[str, DistillRequest] = {}
         self.distill_replies: dict[str, DistillReply] = {}
@@ -81,19 +71,21 @@ class PeerProtocol:
         self._settled_peers: set[str] = set()  # both edges settled at least once in their incarnation
         self._lock = threading.RLock()
 
-    def update_peers(self, incarnations: Mapping[str, int]) -> None:
-        """Replace the peer list, peers' incarnations by name, and send Hello to new and restarted peers."""
+    def update_peers(self, peers: Mapping[str, KnownPeer]) -> None:
+        """Replace the peer list, and send Hello to new and restarted peers."""
+        incarnations = {name: peer.incarnation for name, peer in peers.items()}
         with self._lock:
-            before, self._incarnations = self._incarnations, dict(incarnations)
+            before, self._incarnations = self._incarnations, incarnations
+            known = {name: self.channel.verifier.incarnation_of(name) for name in peers}
+            self.channel.set_peers(peers)
             for name in before.keys() - incarnations.keys():
                 logger.info("%s: peer %s left", self.name, name)
                 self._forget_peer(name)
             new = sorted(name for name, number in incarnations.items() if before.get(name) != number)
             for name in new:
                 logger.info("%s: peer %s is present as incarnation %d", self.name, name, incarnations[name])
-                if self.channel.incarnations.get(name, -1) < incarnations[name]:
+                if known[name] < incarnations[name]:
                     self._forget_peer(name)
-                    self.channel.incarnations[name] = incarnations[name]
             self._send_hello(new)
 
     def publish(self, negotiation: Negotiation) -> None:
@@ -121,19 +113,24 @@ class PeerProtocol:
 
     def receive(self, data: bytes) -> None:
         """Process one envelope and send the replies; what is not valid is refused, logged and reported."""
-        self.busy_until = math.inf
         with self._lock:
             try:
-                self._process(self.channel.receive(data), len(data))
+                message = self.channel.receive(data)
+            except EnvelopeRejected as error:  # it does not even interrupt training
+                self._record_refusal(error)
+                return
+            self.busy_until = math.inf
+            try:
+                self._process(message, len(data))
             except StaleReplyError as error:
                 if (
                     self._models_published > 1
                 ):  # it answers an offer of an earlier model; Hello has started anew
                     logger.debug("%s: ignored a stale reply: %s", self.name, error)
                 else:
-                    self._record_refusal(error)
+                    self._record_refusal(self.channel.refuse(message, error))
             except MessageError as error:
-                self._record_refusal(error)
+                self._record_refusal(self.channel.refuse(message, error))
             except Exception as error:  # this call has no caller to raise it to
                 logger.exception("%s: a message could not be processed", self.name)
                 self._record(f"a message could not be processed ({type(error).__name__}: {error})")
@@ -141,10 +138,6 @@ class PeerProtocol:
                 self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
 
     def _process(self, message: AnyMessage, size: int) -> None:
-        if message.sender not in self._incarnations:
-            raise UnknownSenderError(message.sender, self.name)
-        if message.receiver != self.name:
-            raise MessageError(f"a message to {message.receiver} was delivered to {self.name}")
         self._heard_at[message.sender] = time.time()
         self._silent_peers.discard(message.sender)
         self._notice_restart(message.sender)
@@ -154,9 +147,10 @@ class PeerProtocol:
         self._record_settled_edge(message)
 
     def retry_stalled(self) -> None:
-        """Restart the negotiation with peers that are unsettled and sent nothing since the last retry.
+        """Repeat the Hello or the offer to peers that are unsettled and sent nothing since the last retry.
 
-        Messages are lost when a process dies; this starts such a conversation again.
+        Messages are lost when a process dies or a network loses them. Every answer to a repeated offer is the
+        answer to the first one, so that the edge does not depend on what was lost.
         """
         with self._lock:
             if self.negotiation is None:
@@ -165,12 +159,16 @@ class PeerProtocol:
             unsettled = {peer for peer in self._incarnations if peer not in edges or peer not in verdicts}
             for peer in sorted(unsettled & self._silent_peers):
                 logger.info("%s: retrying the negotiation with %s, which has not answered", self.name, peer)
-                offered = self._offered_models.pop(peer, None)
-                if offered is None:
+                if peer not in self._offered_models:
                     self._send_hello([peer])
-                else:  # a peer whose own edges are settled would not answer a Hello
-                    self._send(self._offer(peer, offered[1]))
+                else:  # the same offer: another round would compare other ticks, and loss change the map
+                    self._send(self.negotiation.make_offers([peer], self._rounds[peer] - 1))
             self._silent_peers = unsettled
+
+    def refusals(self) -> dict[tuple[str, Reason], int]:
+        """Return the number of refused envelopes by peer, "" for any other sender, and reason."""
+        with self._lock:
+            return dict(self.channel.verifier.refusals)
 
     @property
     def peers(self) -> frozenset[str]:
@@ -263,7 +261,7 @@ class PeerProtocol:
 
     def _notice_restart(self, peer: str) -> None:
         """Drop the state about a peer's former incarnation, which may precede the supervisor's peer list."""
-        incarnation = self.channel.incarnations[peer]
+        incarnation = self.channel.verifier.incarnation_of(peer)
         if incarnation > self._incarnations[peer]:
             logger.info("%s: peer %s restarted as incarnation %d", self.name, peer, incarnation)
             self._incarnations[peer] = incarnation
@@ -289,14 +287,17 @@ class PeerProtocol:
             return
         self._recorded[edge.source] = edge
         pair = (edge.source, edge.target)
-        incarnations = (self.channel.incarnations[edge.source], self.channel.incarnation)
+        incarnations = (self.channel.verifier.incarnation_of(edge.source), self.channel.incarnation)
         size = self.channel.sent[pair] + self.channel.received[pair]
         logger.info("edge %s -> %s %s%s", *pair, edge.status, f": {edge.reason}" if edge.reason else "")
         self._record(replace(edge, incarnations=incarnations, bytes=size))
 
-    def _record_refusal(self, error: MessageError) -> None:
-        logger.warning("%s: refused a message: %s", self.name, error)
-        self._record(str(error))
+    def _record_refusal(self, error: EnvelopeRejected) -> None:
+        if error.reason is Reason.REPLAY:  # a network that duplicates is no reason to worry anyone
+            logger.debug("%s: refused a message: %s", self.name, error)
+        elif self.channel.verifier.is_worth_reporting(error.peer, error.reason):
+            logger.warning("%s: refused a message: %s", self.name, error)
+            self._record(str(error))
 
     def _record(self, item: EdgeResult | SentMessage | str) -> None:
         self._event_number += 1

@@ -11,10 +11,15 @@ import torch
 
 from agents.models.registry import build_world_model
 from agents.models.settings import ModelConfig
-from agents.protocol.channel import Channel, MemoryTransport
+from agents.protocol.channel import Channel
 from agents.protocol.edge import AnchorPools, PeerInfo
+from agents.protocol.envelope import session_id
+from agents.protocol.identity import Identity
+from agents.protocol.messages import AnchorReply
 from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
+from agents.protocol.transports.memory import MemoryTransport
+from agents.protocol.verifier import KnownPeer, LocalPeer
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
 from alignment.shared_subspace import HeldOut
@@ -56,22 +61,30 @@ class FourAgents:
         self.config = NegotiationConfig(pool_ticks=pool, anchors=anchors, heldout=heldout)
         self.pools = {name: pools(index, self.config) for index, name in enumerate(NAMES)}
 
-    def __call__(self, negotiate: bool) -> dict[str, float]:
-        """Negotiate twelve edges, or only fit and score them; return seconds and the largest edge's bytes."""
+    def __call__(self, action: str) -> dict[str, float]:
+        """Do one of negotiate, fit and seal; return seconds, and the largest edge's bytes if there is any.
+
+        Args:
+            action: Negotiate twelve edges, only fit and score them, or pass one edge's anchors twelve times.
+        """
         began = time.perf_counter()
-        sent = self.negotiate() if negotiate else self.fit()
+        sent: Counter[tuple[str, str]] = getattr(self, action)()
         return {"seconds": time.perf_counter() - began, "bytes": max(sent.values(), default=0)}
 
     def negotiate(self) -> Counter[tuple[str, str]]:
         """Let all pairs negotiate in memory; return the bytes of each edge, both ways."""
         transport, sides = MemoryTransport(), {}
+        identities = {name: Identity.generate() for name in NAMES}
+        peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}
         for name in NAMES:
             info = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
             rng = np.random.default_rng([2, NAMES.index(name)])
+            local = LocalPeer(name, identities[name], 1, session_id("benchmark"))
             channel, side = (
-                Channel(transport),
+                Channel(transport, local),
                 Negotiation(info, self.pools[name], self.config, rng, MEMORY_ROWS),
             )
+            channel.set_peers(peers)
             sides[name] = (channel, side)
             transport.listen(name, lambda data, m=channel, s=side: m.send(s.receive(m.receive(data))))  # type: ignore[misc]
         for name, (channel, side) in sides.items():
@@ -79,6 +92,27 @@ class FourAgents:
         transport.run()
         assert all(edge.score for _, side in sides.values() for edge in side.edges.values())
         return sum((channel.sent for channel, _ in sides.values()), Counter())
+
+    def seal(self) -> Counter[tuple[str, str]]:
+        """Sign, check and decode the anchors of twelve edges."""
+        transport, names = MemoryTransport(), NAMES[:2]
+        identities = {name: Identity.generate() for name in names}
+        peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}
+        session = session_id("benchmark")
+        source, target = (Channel(transport, LocalPeer(name, identities[name], 1, session)) for name in names)
+        for channel in (source, target):
+            channel.set_peers(peers)
+        transport.listen(names[1], lambda data: target.receive(data))  # type: ignore[arg-type]
+        vectors = self.pools[names[0]].anchors.vectors.numpy()
+        rows = np.resize(vectors, (self.config.anchors + self.config.heldout, vectors.shape[1]))
+        reply = AnchorReply(
+            source=names[0], target=names[1], round=0, digest=bytes(8), rows=len(rows), dim=rows.shape[1],
+            precision="float32", data=rows.astype("<f4").tobytes(), metric=b"",
+        )  # fmt: skip
+        for _ in range(len(NAMES) * (len(NAMES) - 1)):
+            source.send([reply])
+            transport.run()
+        return target.received
 
     def fit(self) -> Counter[tuple[str, str]]:
         """Fit and score the same maps without messages."""
@@ -119,15 +153,24 @@ def memory_metrics(effort: Effort) -> list[Metric]:
     config = replace(config, **sizes)
     with Worker("benchmarks.speed.wire:FourAgents", {"OMP_NUM_THREADS": "1"}, **sizes) as agents:
         found = alternate(
-            {"negotiate": lambda: agents(negotiate=True), "fit": lambda: agents(negotiate=False)},
+            {
+                "negotiate": lambda: agents(action="negotiate"), "fit": lambda: agents(action="fit"),
+                "seal": lambda: agents(action="seal"),
+            },
             effort.rounds,
-        )
+        )  # fmt: skip
     negotiated = found["negotiate"]
     duration = Metric(
         "12 edges negotiated in memory", negotiated["seconds"], "s", "fitted and scored without messages",
         found["fit"]["seconds"],
     )  # fmt: skip
-    return [*byte_metrics(negotiated["bytes"], config), duration]
+    rows = config.anchors + config.heldout
+    sealed = Metric(
+        f"{rows} x {ModelConfig().dim} floats signed, checked and decoded, 12 times",
+        found["seal"]["seconds"], "s", "fits of 12 edges", found["fit"]["seconds"],
+        at_most(0.05, of_ratio=True),
+    )  # fmt: skip
+    return [*byte_metrics(negotiated["bytes"], config), sealed, duration]
 
 
 def ray_metric(in_memory: float, settings: Sequence[str]) -> Metric:

@@ -14,6 +14,7 @@ import typer
 from social_jepa.cli.align import app as align
 from social_jepa.cli.experiment import app as experiment
 from social_jepa.cli.hints import work_on
+from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
     Address,
     AsJson,
@@ -27,9 +28,11 @@ from social_jepa.cli.options import (
     print_json,
     print_unsaved,
 )
+from social_jepa.cli.peer import app as peer
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
+from social_jepa.cli.wire import app as wire
 from social_jepa.runtime.logs import log_to_stderr
 from social_jepa.system.check import UnfitMachineError, require
 from social_jepa.system.host_checks import check_system
@@ -49,6 +52,9 @@ app.add_typer(align)
 app.add_typer(simulation)
 app.add_typer(serve)
 app.add_typer(experiment)
+app.add_typer(peer)
+app.add_typer(wire, name="wire")
+app.add_typer(key, name="key")
 
 
 @app.callback()

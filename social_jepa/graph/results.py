@@ -1,7 +1,7 @@
 """Results of a run, read from its ledger: the graph as it is, or as it was at an earlier time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -226,7 +226,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         for edge, packed in ledger.edges(as_of):
             if not {edge.source, edge.target} <= present:
                 continue
-            edges.append(_with_staleness(edge, current))
+            edges.append(_with_staleness(edge, current, published.keys()))
             if packed is not None:
                 maps |= unpack_maps(edge.source, edge.target, packed)
         graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present)
@@ -256,12 +256,17 @@ def _by_names(edge: EdgeRecord) -> tuple[Any, ...]:
     return natural_key(edge.source), natural_key(edge.target)
 
 
-def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord]) -> EdgeRecord:
-    """Return an edge, marked stale if one of its agents has moved or published another model since."""
+def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord], published: Set[str]) -> EdgeRecord:
+    """Return an edge, marked stale if one of its agents has moved or published another model since.
+
+    The ledger of a peer without Ray holds its own models alone: of the others it knows no later one.
+    """
     if edge.status not in (Status.ACCEPTED, Status.REFUSED):
         return edge
     ends = ((edge.source, edge.source_checkpoint), (edge.target, edge.target_checkpoint))
     for name, checkpoint in ends:
+        if name not in published:
+            continue
         if name not in current:
             reason = f"{name} has moved its camera and is training on its new view"
         elif current[name].checkpoint != checkpoint:

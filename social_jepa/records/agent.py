@@ -102,7 +102,18 @@ class AgentRecord(Record, frozen=True, kw_only=True):
     noise: Annotated[
         Correlation, Meta(description="Autocorrelation at or below which a dimension counts as noise.")
     ]
-    steps: Annotated[Count, Meta(description="Training steps taken.")]
+    encoders: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Encoders that its latent is composed of. Each after the first was trained on what "
+            "functions of the core before it cannot explain.",
+        ),
+    ]
+    steps: Annotated[Count, Meta(description="Training steps taken, those of further encoders not counted.")]
+    stage_steps: Annotated[
+        Count, Meta(description="Steps of further encoders, including one that found nothing new.")
+    ]
     frames: Annotated[Count, Meta(description="Frames read by training, repeated reads counted.")]
     losses: Annotated[
         tuple[float, ...],

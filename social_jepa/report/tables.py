@@ -23,6 +23,9 @@ AGENT_TERMS = {
     "effective rank": "Exponential of the entropy of its latents’ covariance spectrum: dimensions in use.",
     "probe R²": "Share of the scene’s true state that a linear read-out of its latents explains. "
     "For the observer only: agents do not know the true state.",
+    "encoders": "Encoders that its latent is composed of; each after the first for what functions of the "
+    "core so far cannot explain.",
+    "steps": "Training steps of the first encoder, + those of further ones, one that found nothing included.",
     "frames/s": "Frames read per second of training time.",
     "checkpoint": "Hash of its weights, which it does not send.",
 }
@@ -126,7 +129,7 @@ def agents_table(members: Sequence[MemberRecord], published: Mapping[str, AgentR
         published: Records of those that have published a model of their current view, by name.
     """
     headings = (
-        "agent", "model|", "camera|", "device|", "dims", "core", "effective rank", "probe R²",
+        "agent", "model|", "camera|", "device|", "dims", "core", "encoders", "effective rank", "probe R²",
         "steps", "frames", "frames/s", "checkpoint|",
     )  # fmt: skip
     rows = []
@@ -140,11 +143,13 @@ def agents_table(members: Sequence[MemberRecord], published: Mapping[str, AgentR
                 "no model of its view yet",
             ))  # fmt: skip
             continue
+        steps = f"{agent.steps:,}" + (f" + {agent.stage_steps:,}" if agent.stage_steps else "")
         core = '<span class="refused">collapsed</span>' if agent.collapsed else str(agent.core_dim)
         rows.append((
             escape(agent.name), escape(agent.kind), camera, escape(agent.device),
-            str(agent.dim), core, number(agent.effective_rank, 1), number(agent.probe_r2),
-            f"{agent.steps:,}", f"{agent.frames:,}", f"{agent.frames_per_s:,.0f}",
+            str(agent.dim), core, str(agent.encoders), number(agent.effective_rank, 1),
+            number(agent.probe_r2),
+            steps, f"{agent.frames:,}", f"{agent.frames_per_s:,.0f}",
             f"<code>{escape(agent.checkpoint[:8])}</code>",
         ))  # fmt: skip
     return table("agents", headings, rows) + terms(AGENT_TERMS)

@@ -13,6 +13,7 @@ from typing import Any
 from agents.common.config_error import ConfigError
 from agents.models.settings import check_kind
 from agents.protocol.peer_list import PeerList
+from agents.protocol.verifier import KnownPeer
 from agents.spec import AgentSpec
 from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
@@ -30,6 +31,7 @@ from social_jepa.runtime.errors import (
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.run_folder import RunFolder
 
 LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
@@ -58,6 +60,7 @@ class Membership:
         self._ledger = ledger
         self.pending: dict[str, MemberRecord] = {}
         self.incarnations: dict[str, int] = {}
+        self._keys = PeerKeys(folder)
         self._uncounted: dict[str, int] = {}  # incarnations that the ledger does not hold yet, by name
         self.version = time.time_ns()
         if not ledger.names():
@@ -96,14 +99,22 @@ class Membership:
         return self.get(name).config(self.config).agents.gpus
 
     def peer_list(self, handles: Mapping[str, Any]) -> PeerList:
-        """Return the peer list: every member that has registered and has a handle."""
-        present = [name for name in self.members if name in handles and self.incarnations[name]]
+        """Return the peer list: every member that has registered, has a public key and has a handle."""
+        keys = {name: key for name in self.members if (key := self._keys.get(name)) and name in handles}
+        present = [name for name in keys if self.incarnations[name]]
         return PeerList(
             version=self.version,
             handles={name: handles[name] for name in present},
-            incarnations={name: self.incarnations[name] for name in present},
+            peers={name: KnownPeer(keys[name], self.incarnations[name]) for name in present},
+            session=self._keys.session,
             body_events=body_events(self.bodies),
         )
+
+    def set_public_key(self, name: str, public_key: bytes) -> None:
+        """Take the public key of the newest process of a member or joiner."""
+        if self._keys.get(name) != public_key:
+            self._keys.set(name, public_key)
+            self.version += 1
 
     def next_incarnation(self, name: str) -> int:
         """Count one more incarnation of an agent, and return its number.

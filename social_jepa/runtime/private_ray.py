@@ -8,10 +8,16 @@ and its raylet runs under another name. Our own programs look for that name, too
 import agents.common.ray_environment  # noqa: F401
 
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import ray._private.services as services
 
+from social_jepa.runtime.session_leader import REGISTERED
+
+REGISTRATION_TIMEOUT = 150.0  # seconds that the node may take to do so; Ray itself gives up after 30
+POLL_SECONDS = 0.1
 RAYLET = "social-jepa-node"  # does not contain "raylet", which is what Ray looks for
 
 
@@ -20,6 +26,26 @@ def hide_raylet(folder: Path) -> None:
     link = folder / RAYLET
     link.symlink_to(services.RAYLET_EXECUTABLE)
     services.RAYLET_EXECUTABLE = str(link)
+
+
+def wait_for_registration(folder: Path) -> None:
+    """Have Ray wait for its node for as long as a crowded machine takes, and then write a file."""
+    get_node = services.get_node
+
+    def get_registered_node(gcs_address: str, node_id: str) -> Any:
+        deadline = time.monotonic() + REGISTRATION_TIMEOUT
+        while True:
+            try:
+                found = get_node(gcs_address, node_id)
+            except RuntimeError:  # it has not registered
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+            else:
+                (folder / REGISTERED).touch()
+                return found
+
+    services.get_node = get_registered_node
 
 
 def find_private_raylets() -> None:
@@ -38,6 +64,7 @@ def main() -> None:
 
     folder, arguments = Path(sys.argv[1]), sys.argv[2:]
     hide_raylet(folder)
+    wait_for_registration(folder)
     sys.argv = ["ray", "start", "--head", "--block", f"--temp-dir={folder}", *arguments]
     ray_command()
 

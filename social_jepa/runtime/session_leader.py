@@ -28,7 +28,10 @@ from social_jepa.system import machine
 
 KEEP = b"keep\n"
 SESSION_VARIABLE = "SOCIAL_JEPA_SESSION"  # in the environment of every process of a local Ray
-START_TIMEOUT = 180.0  # seconds that Ray may take to open its port; minutes on a crowded machine
+START_TIMEOUT = 180.0  # seconds that Ray's node may take to register; minutes on a crowded machine
+REGISTERED = (
+    "registered"  # file of its temporary folder that `private_ray` writes once the node has registered
+)
 START_ATTEMPTS = 3  # another program may take a port between its choice and its use
 STOP_TIMEOUT = 1.0  # seconds between SIGTERM and SIGKILL: Ray has nothing to save
 SAVE_TIMEOUT = 90.0  # seconds for agents to save, after the program that owns the Ray has ended
@@ -80,7 +83,7 @@ class SessionLeader:
             )
             deadline = time.monotonic() + START_TIMEOUT
             while self._ray.poll() is None and not self._should_end() and time.monotonic() < deadline:
-                if machine.is_listening(f"127.0.0.1:{port}", 0.2):
+                if (temporary / REGISTERED).exists() and machine.is_listening(f"127.0.0.1:{port}", 0.2):
                     return f"127.0.0.1:{port}"
                 time.sleep(POLL_SECONDS)
             if self._should_end():

@@ -133,6 +133,13 @@ class Supervisor:
         self._watch.broadcast_peers(but=name)
         return spec, incarnation, self._membership.peer_list(self._watch.handles)
 
+    async def enroll(self, name: str, incarnation: int, public_key: bytes) -> PeerList:
+        """Take the public key that an agent signs with, tell its peers, and return the peer list."""
+        if incarnation == self._membership.incarnations.get(name):
+            self._membership.set_public_key(name, public_key)
+            self._watch.broadcast_peers(but=name)
+        return self._membership.peer_list(self._watch.handles)
+
     async def locate_files(self, name: str) -> AgentFiles:
         """Return the path and the id of the run folder, and the files of an agent in it."""
         return await asyncio.to_thread(self._files.locate, name)

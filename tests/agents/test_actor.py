@@ -11,9 +11,10 @@ import pytest
 
 from agents.agent import Agent
 from agents.common.files import CHECKPOINT, PUBLISHED
-from agents.protocol.messages import AnchorRequest, encode
-from agents.protocol.wire import Envelope, pack
+from agents.protocol.identity import KEY_FILE
+from agents.protocol.messages import AnchorRequest
 from agents.training.checkpoint import CheckpointError, read_checkpoint
+from tests.support.keys import SESSION, identity_of, signed
 from tests.support.swarm import comparable, connect_protocols, example_offer, publish_all, tiny_spec
 
 pytestmark = pytest.mark.ray
@@ -22,15 +23,27 @@ REQUEST = AnchorRequest(
     source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, nonce=0, chosen=b"", dims=1,
     precision="float32",
 )  # fmt: skip
+TO_AGENT_0 = {"source": "agent-1", "target": "agent-0"}
 INVALID = {  # what is delivered to agent-0, and why it is refused
-    b"": "shorter than a header",
-    b"GET / HTTP/1.1" + bytes(200): "not a Social-JEPA envelope",
-    pack(Envelope(b"\xc1")): "not a message",
-    pack(Envelope(encode(example_offer()))): "agent-0 is not a peer of agent-0",
-    pack(Envelope(encode(example_offer(source="eve", target="agent-0")))): "eve is not a peer of agent-0",
-    pack(Envelope(encode(REQUEST), incarnation=1)): "agent-1 sent AnchorRequest of round 7, which no open",
-    pack(Envelope(encode(REQUEST), incarnation=0)): "agent-1 sent this as incarnation 0; its newest one is 1",
-}
+    "no bytes": (lambda: b"", "shorter than an envelope"),
+    "HTTP": (lambda: b"GET / HTTP/1.1" + bytes(200), "not a Social-JEPA envelope"),
+    "no message": (lambda: signed(REQUEST, sequence=100, body=b"\xc1"), "not a message"),
+    "to another agent": (
+        lambda: signed(example_offer()), "a message to agent-1 was delivered to agent-0"),
+    "no peer": (
+        lambda: signed(example_offer(source="eve", target="agent-0")), "eve is not a peer of agent-0"),
+    "an impostor": (
+        lambda: signed(example_offer(**TO_AGENT_0), "eve", sequence=101), "agent-1 did not sign this"),
+    "an impostor with its own key": (
+        lambda: signed(example_offer(**TO_AGENT_0), "eve", sequence=101, key_id=identity_of("eve").key_id),
+        "agent-1 signs with another key than"),
+    "a forged incarnation": (
+        lambda: signed(example_offer(**TO_AGENT_0), "eve", incarnation=9), "agent-1 did not sign this"),
+    "no open offer": (
+        lambda: signed(REQUEST, sequence=102), "agent-1 sent AnchorRequest of round 7, which no open"),
+    "a former incarnation": (
+        lambda: signed(REQUEST, incarnation=0), "agent-1 sent this as incarnation 0; its newest one is 1"),
+}  # fmt: skip
 
 
 class FakeSupervisor:
@@ -45,19 +58,26 @@ class FakeSupervisor:
 
         self.folder, self.visible, self.specs = folder, visible, specs
         self.incarnations, self.handles, self.version = dict.fromkeys(specs, 0), {}, 0
+        self.keys = {}
         self.files = AgentFileStore(RunFolder(folder))
 
     def peer_list(self):
         from agents.protocol.peer_list import PeerList
+        from agents.protocol.verifier import KnownPeer
 
-        incarnations = {name: self.incarnations[name] for name in self.handles}
+        peers = {name: KnownPeer(self.keys[name], self.incarnations[name]) for name in self.handles}
         self.version += 1
-        return PeerList(self.version, self.handles, incarnations, self.specs["agent-0"].events)
+        return PeerList(self.version, self.handles, peers, SESSION, self.specs["agent-0"].events)
 
     async def register(self, name, versions):
         assert versions["torch"]
         self.incarnations[name] += 1
         return self.specs[name], self.incarnations[name], self.peer_list()
+
+    async def enroll(self, name, incarnation, public_key):
+        assert incarnation == self.incarnations[name]
+        self.keys[name] = public_key
+        return self.peer_list()
 
     async def locate_files(self, name):
         found = self.files.locate(name)
@@ -77,7 +97,7 @@ class FakeSupervisor:
         append_lines(self.folder / f"{name}.log", lines)
 
     async def introduce(self, handles):
-        while 0 in self.incarnations.values():
+        while self.keys.keys() != self.specs.keys():
             await asyncio.sleep(0.02)
         self.handles = handles
         for handle in handles.values():
@@ -114,14 +134,16 @@ def negotiated(ray_local, tmp_path_factory):
     folder = tmp_path_factory.mktemp("actors")
     log_file = folder / "agent-0.log"
     supervisor = make_supervisor(ray, folder)
+    for name in ("agent-0", "agent-1"):
+        identity_of(name).save(folder / name / KEY_FILE)
     actors = {
         "agent-0": start(supervisor, "agent-0", str(log_file)),
         "agent-1": start(supervisor, "agent-1"),
     }
     ray.get(supervisor.introduce.remote(actors))
     found = {"settled": wait_for_reports(ray, actors.values(), lambda report: report.settled)}
-    for data in INVALID:
-        ray.get(actors["agent-0"].deliver.remote(data))
+    for make, _ in INVALID.values():
+        ray.get(actors["agent-0"].deliver.remote(make()))
     found["after"] = ray.get([actor.report.remote(0, 0, "") for actor in actors.values()])
     found["known"] = ray.get(actors["agent-0"].report.remote(0, 0, found["after"][0].checkpoint))
     found["core"] = ray.get(actors["agent-0"].encode_core.remote([0, 8]))
@@ -173,7 +195,7 @@ def test_core_latents_are_those_of_the_published_model(negotiated):
 def test_invalid_messages_are_refused_and_reported_and_change_nothing(negotiated):
     first, second = negotiated["after"]
     assert len(first.events.refused) == len(INVALID)
-    for sentence, pattern in zip(first.events.refused, INVALID.values(), strict=True):
+    for sentence, (_, pattern) in zip(first.events.refused, INVALID.values(), strict=True):
         assert re.search(pattern, sentence)
     assert second.events.refused == ()
     assert first.settled

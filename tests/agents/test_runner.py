@@ -14,6 +14,7 @@ from agents.runner import AgentRunner, AgentStoppedError
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent
 from tests.support import failing_models
+from tests.support.keys import local_peer
 from tests.support.runners import MOVED_POSE, runner_spec, state, step, uninterrupted_losses
 
 
@@ -103,7 +104,7 @@ def test_a_request_submitted_before_the_agent_exists_runs_before_its_first_frame
         agent.set_body_events([*agent.spec.events, body])
         return agent.trainer.frames, len(agent.trainer.replay_buffer)
 
-    runner = AgentRunner(PeerProtocol("agent-0", group.transport))
+    runner = AgentRunner(PeerProtocol(local_peer("agent-0"), group.transport))
     future = runner.submit(add_body)
     thread = threading.Thread(target=runner.run, args=(runner_spec(tmp_path),))
     thread.start()

@@ -30,7 +30,7 @@ AGENT = AgentRecord(
     name="a", kind="jepa", pose=PoseRecord(x=0.0, y=3.2, z=4.8, yaw=90.0, pitch=-35.0, fov=60.0),
     device="cpu", node="", dim=4, core_dim=2, probe_r2=0.9, frames_per_s=100.0, checkpoint="c" * 16,
     collapsed=False, effective_rank=3.5, autocorrelation=(0.9, 0.8, 0.1, 0.0), explained=(0.0, 0.1, 0.9, 0.9),
-    noise=0.1, steps=60, frames=1920,
+    noise=0.1, encoders=1, steps=60, stage_steps=0, frames=1920,
     losses=(2.0, 1.0), trained_ticks=TickRange(start=600, stop=900, step=1),
     fitted_ticks=TickRange(start=300, stop=500, step=4), scored_ticks=TickRange(start=0, stop=200, step=4),
     record_seconds=1.0, train_seconds=2.0, distill_frames=0, pose_version=0,

@@ -5,6 +5,7 @@ from itertools import permutations
 
 from agents.protocol.messages import Offer
 from agents.protocol.peer_protocol import PeerProtocol
+from tests.support.keys import known_peers, local_peer
 from tests.support.swarm import planted_negotiation
 
 
@@ -45,11 +46,13 @@ def count_offers(transport):
 def join(protocols, transport, index, incarnation=1):
     """Add an agent, or a new incarnation of one: all peers learn of it, then it publishes its model."""
     name = f"agent-{index}"
-    protocols[name] = PeerProtocol(name, transport, incarnation=incarnation)
+    protocols[name] = PeerProtocol(local_peer(name, incarnation), transport)
     transport.listen(name, protocols[name].receive)
     incarnations = {peer: protocol.channel.incarnation for peer, protocol in protocols.items()}
     for peer, protocol in protocols.items():
-        protocol.update_peers({other: each for other, each in incarnations.items() if other != peer})
+        protocol.update_peers(
+            known_peers({other: each for other, each in incarnations.items() if other != peer})
+        )
     protocols[name].publish(planted_model(index))
 
 

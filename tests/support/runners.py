@@ -11,6 +11,7 @@ from agents.protocol.peer_protocol import PeerProtocol
 from agents.runner import AgentRunner
 from agents.training.settings import DistillationConfig
 from env.camera import RingConfig, ring_pose
+from tests.support.keys import known_peers, local_peer
 from tests.support.swarm import LossyTransport, tiny_spec
 
 SHORT_TRAINING = {
@@ -44,7 +45,7 @@ class RunnerGroup:
 
     def start(self, spec, incarnation=1):
         """Start an agent, broadcast the peers, and return its runner."""
-        protocol = PeerProtocol(spec.name, self.transport, incarnation=incarnation)
+        protocol = PeerProtocol(local_peer(spec.name, incarnation), self.transport)
         self.protocols[spec.name] = protocol
         self.transport.listen(spec.name, protocol.receive)
         self.broadcast_peers()
@@ -55,7 +56,7 @@ class RunnerGroup:
 
     def add_protocol(self, name):
         """Add a peer without an agent and return its protocol."""
-        protocol = self.protocols[name] = PeerProtocol(name, self.transport, incarnation=1)
+        protocol = self.protocols[name] = PeerProtocol(local_peer(name), self.transport)
         self.transport.listen(name, protocol.receive)
         return protocol
 
@@ -63,7 +64,9 @@ class RunnerGroup:
         """Give every protocol the list of its peers."""
         incarnations = {name: protocol.channel.incarnation for name, protocol in self.protocols.items()}
         for name, protocol in self.protocols.items():
-            protocol.update_peers({peer: each for peer, each in incarnations.items() if peer != name})
+            protocol.update_peers(
+                known_peers({peer: each for peer, each in incarnations.items() if peer != name})
+            )
 
     def wait_until(self, ready, timeout=60):
         """Deliver messages until `ready()` is true."""

@@ -8,18 +8,20 @@ import numpy as np
 import torch
 
 from agents.models.settings import ModelConfig
-from agents.protocol.channel import Channel, MemoryTransport, UnreachablePeerError
+from agents.protocol.channel import Channel, UnreachablePeerError
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
+from agents.protocol.envelope import parse
 from agents.protocol.messages import AnyMessage, Offer, decode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.settings import NegotiationConfig
-from agents.protocol.wire import unpack
+from agents.protocol.transports.memory import MemoryTransport
 from agents.spec import AgentSpec
 from agents.training.settings import TrainingConfig
 from alignment.anchors import AnchorSet
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent, SceneConfig
+from tests.support.keys import known_peers, local_peer
 
 CONFIG = NegotiationConfig(anchors=16, heldout=32, pool_ticks=48)
 HELDOUT, FIT = range(0, 48), range(1000, 1048)  # ticks of the two stretches
@@ -58,7 +60,9 @@ def planted_negotiations(count: int = 3) -> dict[str, Negotiation]:
 
 def connect_channels(agents: dict[str, Negotiation], transport: MemoryTransport) -> dict[str, Channel]:
     """Return one channel per agent, which answers what arrives on the transport."""
-    channels = {name: Channel(transport) for name in agents}
+    channels = {name: Channel(transport, local_peer(name)) for name in agents}
+    for name, channel in channels.items():
+        channel.set_peers(known_peers({peer: 1 for peer in agents if peer != name}))
 
     def receiver(name: str) -> Callable[[bytes], None]:
         return lambda data: channels[name].send(agents[name].receive(channels[name].receive(data)))
@@ -93,7 +97,7 @@ class LossyTransport(MemoryTransport):
         """Queue an envelope or drop it; the sender cannot tell which."""
         if receiver not in self._listeners:
             raise UnreachablePeerError(receiver)
-        message = decode(unpack(data).body)
+        message = decode(parse(data).body)
         self.messages.append(message)
         if not self.drops(message):
             super().send(receiver, data)
@@ -105,10 +109,10 @@ def connect_protocols(
     """Return protocols in incarnation 1 that are peers of each other and have published nothing."""
     transport, protocols = LossyTransport(drops), {}
     for name in names:
-        protocols[name] = PeerProtocol(name, transport, incarnation=1)
+        protocols[name] = PeerProtocol(local_peer(name), transport)
         transport.listen(name, protocols[name].receive)
     for name, protocol in protocols.items():
-        protocol.update_peers({peer: 1 for peer in protocols if peer != name})
+        protocol.update_peers(known_peers({peer: 1 for peer in protocols if peer != name}))
     return protocols, transport
 
 
@@ -121,7 +125,7 @@ def publish_all(protocols: dict[str, PeerProtocol], agents: dict[str, Negotiatio
 def negotiation_messages(agents: dict[str, Negotiation]) -> list[AnyMessage]:
     """Negotiate every ordered pair and return all messages, in order."""
     messages: list[AnyMessage] = []
-    negotiate_all(agents, MemoryTransport(tap=lambda _, data: messages.append(decode(unpack(data).body))))
+    negotiate_all(agents, MemoryTransport(tap=lambda _, data: messages.append(decode(parse(data).body))))
     return messages
 
 

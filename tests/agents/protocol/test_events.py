@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from agents.protocol.channel import SentMessage
-from agents.protocol.messages import DistillReply, DistillRequest, encode
+from agents.protocol.messages import AnchorRequest, DistillReply, DistillRequest
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import MAX_REFUSALS_KEPT
-from agents.protocol.wire import Envelope, pack
+from agents.protocol.verifier import MAX_LOGGED
+from agents.protocol.wire import Reason
+from tests.support.keys import signed
 from tests.support.peers import first_models, planted_model
 from tests.support.swarm import CONFIG, connect_protocols, example_offer, planted_negotiations, publish_all
 
@@ -67,19 +69,40 @@ def test_the_bytes_of_an_edge_are_those_that_both_ends_sent_in_its_last_round(re
     assert all(size > 4 * 5 * (CONFIG.anchors + CONFIG.heldout) for size in newest.values())
 
 
+def stale_request(sender, number):
+    """Return a request of a round that agent-0 never offered."""
+    return AnchorRequest(
+        source="agent-0", target=sender, round=number + 7, anchors=4, heldout=4, nonce=0, chosen=b"", dims=1,
+        precision="float32",
+    )  # fmt: skip
+
+
 def test_only_the_newest_refusals_are_kept_and_all_other_events():
-    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    protocols, transport = connect_protocols([f"agent-{index}" for index in range(8)])
     publish_all(protocols, first_models(protocols))
     transport.run()
     before = protocols["agent-0"].events(1, 0)
-    for number in range(3 * MAX_REFUSALS_KEPT):
-        message = example_offer(source=f"eve-{number}", target="agent-0")
-        protocols["agent-0"].receive(pack(Envelope(encode(message))))
+    for name in [*protocols][1:]:
+        protocols[name].send([stale_request(name, number) for number in range(MAX_LOGGED)])
+        transport.run()
 
     events = protocols["agent-0"].events(1, 0)
-    assert len(events.refused) == MAX_REFUSALS_KEPT
-    assert events.refused[-1].startswith(f"eve-{3 * MAX_REFUSALS_KEPT - 1} is not a peer")
+    assert 7 * MAX_LOGGED > len(events.refused) == MAX_REFUSALS_KEPT
+    assert events.refused[-1].startswith(f"agent-7 sent AnchorRequest of round {MAX_LOGGED + 6}")
     assert (events.edges, events.sent) == (before.edges, before.sent)
+
+
+def test_a_flood_of_refused_messages_is_counted_in_full_and_reported_in_part(caplog):
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    publish_all(protocols, first_models(protocols))
+    transport.run()
+    protocols["agent-1"].send([stale_request("agent-1", number) for number in range(1000)])
+    transport.run()
+
+    assert protocols["agent-0"].refusals() == {("agent-1", Reason.CONTENT): 1000}
+    reported = protocols["agent-0"].events(1, 0).refused
+    assert len(reported) == MAX_LOGGED + 5  # the 32nd, 64th, ... and 512th besides the first ones
+    assert sum("refused a message" in record.getMessage() for record in caplog.records) == len(reported)
 
 
 MISROUTED = {
@@ -102,7 +125,7 @@ MISROUTED = {
 def test_a_misrouted_message_is_refused_reported_and_logged(case, caplog):
     message, sentence = MISROUTED[case]
     protocols, _ = connect_protocols(["agent-0", "agent-1"])
-    protocols["agent-0"].receive(pack(Envelope(encode(message), incarnation=1)))
+    protocols["agent-0"].receive(signed(message))
 
     assert protocols["agent-0"].events(1, 0).refused == (sentence,)
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.protocol.peer_protocol import PeerProtocol
+from tests.support.keys import known_peers, local_peer
 from tests.support.peers import expected_edges, first_models, join, newest_edges, planted_model
 from tests.support.swarm import connect_protocols, publish_all
 
@@ -60,16 +61,16 @@ def test_messages_of_a_former_incarnation_are_refused_with_a_sentence():
 
 def test_a_new_incarnation_is_accepted_before_the_supervisor_announces_it():
     protocols, transport = negotiated(2)
-    restarted = PeerProtocol("agent-1", transport, incarnation=2)
+    restarted = PeerProtocol(local_peer("agent-1", 2), transport)
     transport.listen("agent-1", restarted.receive)
-    restarted.update_peers({"agent-0": 1})
+    restarted.update_peers(known_peers({"agent-0": 1}))
     restarted.publish(planted_model(1))
     transport.run()
 
     assert restarted.settled()
     assert protocols["agent-0"].events(1, 0).edges[-1].incarnations == (2, 1)
     sent = len(transport.messages)
-    protocols["agent-0"].update_peers({"agent-1": 2})
+    protocols["agent-0"].update_peers(known_peers({"agent-1": 2}))
     transport.run()
     assert len(transport.messages) == sent  # the announcement changes nothing by then
 
@@ -116,7 +117,7 @@ def test_a_retry_sends_nothing_when_all_edges_are_settled():
 
 def test_a_peer_that_left_is_forgotten_and_its_messages_are_refused():
     protocols, transport = negotiated(3)
-    protocols["agent-0"].update_peers({"agent-1": 1})
+    protocols["agent-0"].update_peers(known_peers({"agent-1": 1}))
     assert protocols["agent-0"].peers == {"agent-1"}
     assert protocols["agent-0"].settled()
     assert set(protocols["agent-0"].negotiation.edges) == {"agent-1"}
@@ -131,7 +132,7 @@ def test_an_agent_that_waits_for_a_peer_is_settled_once_that_peer_leaves():
         protocols[name].publish(planted_model(int(name[6:])))
     transport.run()
     assert not protocols["agent-0"].settled()
-    protocols["agent-0"].update_peers({"agent-1": 1})
+    protocols["agent-0"].update_peers(known_peers({"agent-1": 1}))
 
     assert protocols["agent-0"].settled()
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agents.protocol.envelope import MIN_ENVELOPE_BYTES, parse, seal
 from agents.protocol.messages import (
     AnchorReply,
     AnchorRequest,
@@ -21,8 +22,9 @@ from agents.protocol.messages import (
     encode,
 )
 from agents.protocol.precision import pack_metric
-from agents.protocol.wire import HEADER_BYTES, MAX_ENVELOPE_BYTES, Envelope, MessageError, pack, unpack
+from agents.protocol.wire import MAX_ENVELOPE_BYTES, MessageError
 from alignment.status import Status
+from tests.support.keys import envelope_of, identity_of
 from tests.support.swarm import example_offer
 
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
@@ -51,10 +53,10 @@ quick = settings(derandomize=True, database=None, max_examples=100)
 each = pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 
 
-def read(data):
-    """Return the message in an envelope, or None where it is refused."""
+def read(body):
+    """Return the message in the body of an envelope, or None where it is refused."""
     try:
-        message = decode(unpack(data).body)
+        message = decode(body)
         if isinstance(message, AnchorReply | DistillReply):
             message.embeddings()
         if isinstance(message, AnchorReply):
@@ -79,14 +81,14 @@ def test_decode_inverts_encode(message):
 
 @each
 def test_every_truncation_is_refused(message):
-    data = pack(Envelope(encode(message)))
+    data = encode(message)
     assert {read(data[:length]) for length in range(len(data))} == {None}
     assert read(data + b"\0") is None
 
 
 @each
 def test_every_flipped_byte_gives_a_message_or_is_refused(message):
-    data = bytearray(pack(Envelope(encode(message))))
+    data = bytearray(encode(message))
     for place in range(len(data)):
         for flip in (0x01, 0x80, 0xFF, data[place]):
             data[place] ^= flip
@@ -185,13 +187,13 @@ def test_embeddings_are_read_as_little_endian_float32_and_are_writable():
 def test_deep_nesting_is_refused_without_a_crash(start, opener):
     """The decoder skips unknown fields recursively, which must not exhaust the stack."""
     for depth in (10, 1000, 100_000):
-        assert read(pack(Envelope(start + opener * depth))) is None
+        assert read(start + opener * depth) is None
 
 
 def test_a_field_behind_the_last_one_is_refused():
     body = encode(EXAMPLES[0])
     doubled = bytes([body[0] + 1]) + body[1:] + msgpack.packb(4096)
-    assert read(pack(Envelope(doubled))) is None
+    assert read(doubled) is None
 
 
 plain_values = st.recursive(
@@ -207,7 +209,7 @@ plain_values = st.recursive(
 @quick
 @given(plain_values)
 def test_msgpack_that_is_no_message_is_refused(value):
-    assert read(pack(Envelope(msgpack.packb(value)))) is None
+    assert read(msgpack.packb(value)) is None
 
 
 @quick
@@ -216,14 +218,14 @@ def test_a_message_with_changed_fields_is_decoded_or_refused(message, changed):
     plain = msgpack.unpackb(encode(message))
     for place, value in changed.items():
         plain[place % len(plain)] = value
-    read(pack(Envelope(msgpack.packb(plain))))
+    read(msgpack.packb(plain))
 
 
 @quick
 @given(st.binary(max_size=60))
 @example(b"\xc1")
 def test_a_body_of_random_bytes_is_refused(body):
-    assert read(pack(Envelope(body))) is None
+    assert read(body) is None
 
 
 def test_no_message_can_hold_weights():
@@ -256,9 +258,10 @@ def test_no_message_can_hold_weights():
 
 
 def test_the_largest_anchor_reply_fits_into_an_envelope_and_a_larger_one_is_not_packed():
-    rows = (MAX_ENVELOPE_BYTES - HEADER_BYTES - 200) // (4 * 32)
+    rows = (MAX_ENVELOPE_BYTES - MIN_ENVELOPE_BYTES - 200) // (4 * 32)
     data = bytes(4 * 32 * rows)
     message = AnchorReply(**EDGE, **REPLY | {"rows": rows, "dim": 32, "data": data, "metric": b""})
-    assert read(pack(Envelope(encode(message)))).rows == rows
+    data = seal(envelope_of(message), identity_of("agent-0"))
+    assert read(parse(data).body).rows == rows
     with pytest.raises(MessageError, match="limit"):
-        pack(Envelope(encode(msgspec.structs.replace(message, data=data + bytes(4 * 32 * 10)))))
+        seal(envelope_of(message, body=bytes(MAX_ENVELOPE_BYTES)), identity_of("agent-0"))

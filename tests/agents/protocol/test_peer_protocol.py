@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agents.protocol.messages import AnchorReply, AnchorRequest, Hello, Offer, Verdict
 from agents.protocol.peer_protocol import PeerProtocol
 from alignment.status import Status
+from tests.support.keys import known_peers, local_peer
 from tests.support.peers import (
     count_offers,
     deliver_some,
@@ -53,14 +54,14 @@ ACTIONS = st.lists(
 @given(actions=ACTIONS)
 def test_the_newest_models_are_negotiated_in_whatever_order_agents_join_and_publish(actions):
     names, transport = ["agent-0", "agent-1", "agent-2"], LossyTransport()
-    protocols = {name: PeerProtocol(name, transport, incarnation=1) for name in names}
+    protocols = {name: PeerProtocol(local_peer(name), transport) for name in names}
     versions = dict.fromkeys(names, 0)
     for name, protocol in protocols.items():
         transport.listen(name, protocol.receive)
     for action, index, count in [*actions, *[("update_peers", index, 1) for index in range(3)]]:
         name = names[index]
         if action == "update_peers":
-            protocols[name].update_peers({peer: 1 for peer in names if peer != name})
+            protocols[name].update_peers(known_peers({peer: 1 for peer in names if peer != name}))
         elif action == "publish":
             versions[name] += 1
             protocols[name].publish(planted_model(index, versions[name]))
@@ -92,7 +93,7 @@ def test_without_loss_no_agent_offers_twice_for_the_same_two_models(order, data)
             versions[name] += 1
             protocols[name].publish(planted_model(int(name[6:]), versions[name]))
         else:
-            protocols[name].update_peers({peer: 1 for peer in protocols if peer != name})
+            protocols[name].update_peers(known_peers({peer: 1 for peer in protocols if peer != name}))
         deliver_some(transport, data.draw(st.integers(0, 20)))
     transport.run()
 

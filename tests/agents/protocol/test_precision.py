@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents.protocol.channel import MemoryTransport
 from agents.protocol.precision import LEVELS, pack_embeddings, pack_metric, unpack_embeddings, unpack_metric
 from agents.protocol.settings import NegotiationConfig, Precision, embedding_bytes
+from agents.protocol.transports.memory import MemoryTransport
 from agents.protocol.wire import MessageError
 from alignment.raw_map import raw_metric
 from alignment.status import Status

@@ -9,16 +9,24 @@ import pytest
 import torch
 
 from agents.models.settings import ModelConfig
+from agents.protocol.budget import PeerLimits
 from agents.protocol.edge import AnchorPools, PeerInfo
-from agents.protocol.messages import AnyMessage, Message
+from agents.protocol.envelope import HEADER_BYTES, PURPOSE, VERSION, is_sealed_by, parse, session_id
+from agents.protocol.identity import Identity
+from agents.protocol.inspection import FIELDS, inspect, signature_holds
+from agents.protocol.introduction import Introduction
+from agents.protocol.messages import AnyMessage, Hello, Message, decode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
-from agents.protocol.wire import HEADER_BYTES, MAX_ENVELOPE_BYTES, VERSION
+from agents.protocol.trust import KeyRevocation, KeyRotation
+from agents.protocol.verifier import MAX_CLOCK_DIFFERENCE, MAX_LOGGED, REPLAY_WINDOW
+from agents.protocol.wire import MAX_ENVELOPE_BYTES, Reason
 from agents.training.settings import DistillationConfig
 from alignment.anchors import AnchorSet
 from tests.support.swarm import connect_protocols
 
-TEXT = " ".join((Path(__file__).resolve().parents[3] / "docs" / "wire.md").read_text().split())
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "wire.md").read_text(encoding="utf-8")
+TEXT = " ".join(PAGE.split())
 CORE, DIM = 6, ModelConfig().dim
 
 
@@ -50,6 +58,67 @@ def test_the_version_and_the_limits_of_an_envelope_are_those_of_the_code():
     assert f"| 2 | version | {VERSION};" in TEXT
     assert f"a header of {HEADER_BYTES} bytes" in TEXT
     assert f"at most {MAX_ENVELOPE_BYTES // 2**20} MiB" in TEXT
+    assert f'over the bytes "{PURPOSE[:-1].decode()}", one zero byte' in TEXT
+
+
+def test_the_table_of_fields_is_that_of_the_header():
+    rows = re.findall(r"^\| (\d+) \| ([a-z ]+) \|", PAGE, re.MULTILINE)
+    assert [(name.replace(" ", "_"), int(size)) for size, name in rows] == [*FIELDS, ("signature", 64)]
+    assert sum(size for _, size in FIELDS) == HEADER_BYTES
+
+
+def test_every_reason_and_limit_is_that_of_the_code():
+    checks = PAGE.partition("## Checks")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z ]+)` \| [^|]*\|$", checks, re.MULTILINE)
+    assert {reason.value for reason in Reason} == set(rows)
+    limits = PeerLimits()
+    for number in (
+        MAX_CLOCK_DIFFERENCE,
+        REPLAY_WINDOW,
+        MAX_LOGGED,
+        limits.anchors.burst,
+        limits.anchors.per_second,
+    ):
+        assert re.search(rf"\b{number:,.0f}\b", TEXT)
+    assert (
+        f"{limits.bytes.per_second // 2**20:.0f} MiB and {limits.envelopes.per_second} envelopes a second "
+        f"({limits.bytes.burst // 2**20:.0f} MiB and {limits.envelopes.burst:,} at once)"
+    ) in TEXT
+    assert f"{limits.negotiations.per_second} offers a second ({limits.negotiations.burst} at once)" in TEXT
+
+
+def test_every_field_of_an_introduction_is_listed():
+    section = PAGE.partition("## Connections")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == set(Introduction.__struct_fields__)
+    for statement in (KeyRotation, KeyRevocation):
+        assert all(f"`{name}`" in section for name in statement.__struct_fields__)
+
+
+def vectors():
+    """Return the hexadecimal digits of the page's test vectors, by title."""
+    text = re.search(r"<!-- vectors -->\n```text\n(.*?)\n```", PAGE, re.DOTALL)[1]
+    return {title: "".join(lines) for title, *lines in (part.split("\n") for part in text.split("\n\n"))}
+
+
+def test_both_decoders_read_the_test_vectors():
+    found = vectors()
+    key = bytes.fromhex(found.pop("public key of agent-0"))
+    assert key == Identity(bytes(range(32))).public_key
+    del found["public key of agent-1"]
+    for digits in found.values():
+        data = bytes.fromhex(digits)
+        envelope, plain = parse(data), inspect(data)
+        assert is_sealed_by(key, data)
+        assert signature_holds(data, key)
+        assert (envelope.sender, envelope.recipient) == ("agent-0", "agent-1")
+        assert envelope.session == plain["session"] == session_id("vectors")
+        message = decode(envelope.body)
+        assert {name: plain["message"][name] for name in message.__struct_fields__} == {
+            name: getattr(message, name) for name in message.__struct_fields__
+        }
+    hello, anchors = (decode(parse(bytes.fromhex(digits)).body) for digits in found.values())
+    assert hello == Hello(source="agent-0", target="agent-1", round=0, checkpoint="c0de")
+    assert anchors.embeddings().tolist() == [[1, 2], [3, -4]]
 
 
 def test_the_size_of_an_edge_and_of_a_distillation_reply_are_those_measured():

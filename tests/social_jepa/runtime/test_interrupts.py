@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -33,6 +34,15 @@ def is_zombie(pid):
         return True
 
 
+def processes_of_starting(process):
+    """Return the processes of a command once its Ray starts; None if the command has ended before."""
+    found = children(process.pid)
+    while len(found) < 3 and process.poll() is None:
+        time.sleep(0.01)
+        found = children(process.pid)
+    return found if process.poll() is None else None
+
+
 def signal_while_it_starts(folder, number):
     """Start `up`, send it a signal while it starts, and return it and all its processes.
 
@@ -41,7 +51,7 @@ def signal_while_it_starts(folder, number):
     for attempt in range(ATTEMPTS):
         run = f"run-{attempt}"
         process = spawn(folder, "up", "--out", run, *QUIET)
-        family = until(lambda of=process: started if len(started := children(of.pid)) > 3 else [])
+        family = processes_of_starting(process) or []
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
         if process.returncode != 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.runtime import local_ray, session_leader
+from social_jepa.runtime import local_ray, private_ray, session_leader
 from social_jepa.runtime.errors import LocalRayError
 from social_jepa.runtime.local_ray import processes_of, start_local_ray
 from social_jepa.runtime.session_leader import members_of, temporary_folder
@@ -17,11 +17,12 @@ from tests.support.simulations import until
 
 # A session leader whose Ray is a program that opens its port and ignores SIGTERM, with a child of its own.
 STAND_IN = """
-import signal, socket, subprocess, sys, time
+import pathlib, signal, socket, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 port = next(int(word.partition("=")[2]) for word in sys.argv if word.startswith("--port="))
 child = subprocess.Popen(["sleep", "60"])
 server = socket.create_server(("127.0.0.1", port))
+pathlib.Path(sys.argv[2], "registered").touch()
 time.sleep(60)
 """
 LEADER = """
@@ -29,7 +30,9 @@ import sys
 from pathlib import Path
 from social_jepa.runtime import session_leader
 program = sys.argv[3]
-session_leader._command = lambda _folder, _cpus, port, _: [sys.executable, "-c", program, f"--port={port}"]
+session_leader._command = lambda folder, _cpus, port, _: [
+    sys.executable, "-c", program, f"--port={port}", str(folder)
+]
 session_leader.SessionLeader(Path(sys.argv[1]), 1).run()
 """
 
@@ -111,3 +114,35 @@ def test_a_ray_that_does_not_start_raises_an_error_with_its_log_file(tmp_path, m
 
     assert error.value.log == tmp_path / "deep" / "ray.log"
     assert error.value.log.exists()
+
+
+def test_a_ray_whose_node_registers_late_is_waited_for_and_says_so(tmp_path, monkeypatch):
+    calls = []
+
+    def get_node(address, node):
+        calls.append((address, node))
+        assert not (tmp_path / session_leader.REGISTERED).exists()
+        if len(calls) < 4:
+            raise RuntimeError("not registered")
+        return {"node": node}
+
+    monkeypatch.setattr(private_ray.services, "get_node", get_node)
+    monkeypatch.setattr(private_ray, "POLL_SECONDS", 0.0)
+    private_ray.wait_for_registration(tmp_path)
+
+    assert private_ray.services.get_node("here", "n1") == {"node": "n1"}
+    assert calls == [("here", "n1")] * 4
+    assert (tmp_path / session_leader.REGISTERED).exists()
+
+
+def test_a_ray_whose_node_never_registers_is_given_up(tmp_path, monkeypatch):
+    def get_node(address, node):
+        raise RuntimeError("not registered")
+
+    monkeypatch.setattr(private_ray.services, "get_node", get_node)
+    monkeypatch.setattr(private_ray, "REGISTRATION_TIMEOUT", 0.0)
+    private_ray.wait_for_registration(tmp_path)
+
+    with pytest.raises(RuntimeError, match="not registered"):
+        private_ray.services.get_node("here", "n1")
+    assert not (tmp_path / session_leader.REGISTERED).exists()

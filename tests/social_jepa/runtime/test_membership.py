@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.protocol.verifier import KnownPeer
 from agents.snapshot import AgentSnapshot
 from env.camera import Pose
 from social_jepa.config.run_config import MAX_AGENTS, load_config
@@ -31,6 +32,7 @@ CONFIG = load_config(overrides=["scene.renderer=toy", "agents.count=3"])
 PRESENT = initial_members(CONFIG)
 TAKEN = [member.name for member in PRESENT]
 POSE = "-4.8,3.2,0,0,-35"
+KEY = bytes(range(32))
 
 REFUSED = {
     "a name with a space": ({"name": "a b"}, "'a b' is not a valid name: up to 64 letters"),
@@ -218,6 +220,7 @@ def test_versions_of_peer_lists_increase_also_across_restarts(folder, ledger, me
     numbers = [membership.peer_list({}).version]
     for change in (
         lambda: membership.next_incarnation("agent-0"),
+        lambda: membership.set_public_key("agent-0", KEY),
         lambda: membership.move("agent-0", POSE, 0),
         lambda: join(membership),
         lambda: membership.remove("agent-1", 0),
@@ -226,18 +229,22 @@ def test_versions_of_peer_lists_increase_also_across_restarts(folder, ledger, me
         numbers.append(membership.peer_list({}).version)
     numbers.append(Membership(CONFIG, folder, ledger, online=True).peer_list({}).version)
 
-    assert len(set(numbers)) == 6
+    assert len(set(numbers)) == 7
     assert numbers == sorted(numbers)
 
 
 def test_a_peer_list_holds_the_registered_members_with_a_handle(membership):
     membership.next_incarnation("agent-0")
     membership.next_incarnation("agent-1")
+    handles = {"agent-0": "a handle", "agent-2": "an unregistered handle"}
+    assert membership.peer_list(handles).handles == {}  # no key yet
+    for name in membership.members:
+        membership.set_public_key(name, KEY)
 
-    peer_list = membership.peer_list({"agent-0": "a handle", "agent-2": "an unregistered handle"})
+    peer_list = membership.peer_list(handles)
 
     assert peer_list.handles == {"agent-0": "a handle"}
-    assert peer_list.incarnations == {"agent-0": 1}
+    assert peer_list.peers == {"agent-0": KnownPeer(KEY, 1)}
     assert [event.name for event in peer_list.body_events] == ["agent-0", "agent-1", "agent-2"]
 
 
@@ -442,3 +449,27 @@ def test_an_agent_that_has_left_is_not_taken_for_a_misspelled_one(membership):
     ):
         with pytest.raises(UnknownMemberError, match=r"^agent-1 has left: choose one of agent-0, agent-2$"):
             request()
+
+
+def test_the_session_and_the_public_keys_outlive_the_supervisor(folder, ledger, membership):
+    membership.set_public_key("agent-1", KEY)
+    before = membership.peer_list({"agent-1": "a handle"})
+    membership.next_incarnation("agent-1")
+    again = Membership(CONFIG, folder, ledger, online=True).peer_list({"agent-1": "a handle"})
+
+    assert again.peers == {"agent-1": KnownPeer(KEY, 1)}
+    assert again.session == before.session != bytes(16)
+
+
+@pytest.mark.parametrize("content", ["", "zz", "00" * 31])
+def test_a_damaged_public_key_counts_as_none_until_the_agent_enrolls_again(
+    folder, ledger, membership, content
+):
+    membership.next_incarnation("agent-1")
+    membership.set_public_key("agent-1", KEY)
+    (folder.agent("agent-1") / "identity.pub").write_text(content)
+    again = Membership(CONFIG, folder, ledger, online=True)
+
+    assert again.peer_list({"agent-1": "a handle"}).peers == {}
+    again.set_public_key("agent-1", KEY)
+    assert again.peer_list({"agent-1": "a handle"}).peers == {"agent-1": KnownPeer(KEY, 1)}

@@ -1,0 +1,226 @@
+"""One agent as an ordinary process: it trains, and negotiates with peers over TCP. No Ray, no supervisor.
+
+Its run folder holds its own checkpoints and ledger: its model, and the edges into it. Peers that were started
+with the same settings negotiate the same edges as the agents of one run.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agents.logs import log_to_file
+from agents.protocol.channel import Transport
+from agents.protocol.envelope import session_id
+from agents.protocol.identity import KEY_FILE
+from agents.protocol.introduction import IntroducedPeer
+from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.transports.faults import Faults, FaultyTransport
+from agents.protocol.transports.tcp import TcpOptions, TcpTransport
+from agents.protocol.trust import RotatedIdentity, TrustStore
+from agents.protocol.verifier import KnownPeer, LocalPeer
+from agents.report import report_of
+from agents.runner import AgentRunner
+from agents.spec import AgentSpec
+from env.scene import Scene
+from social_jepa.config.run_config import RunConfig
+from social_jepa.records import AgentStatus
+from social_jepa.runtime.agent_status import Observations
+from social_jepa.runtime.errors import AgentLostError, UnknownMemberError
+from social_jepa.runtime.failures import record_error
+from social_jepa.runtime.ledger_writer import LedgerWriter
+from social_jepa.runtime.logs import log_path
+from social_jepa.runtime.membership import Membership, record_start
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1  # between two looks at what the agent has done
+RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
+STOP_SECONDS = 60.0  # in which the agent's thread should save and end
+SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock, as in a Ray actor
+TRUST_FILE = "trust.toml"  # in the run folder: the keys that peers showed first
+
+
+@dataclass(frozen=True)
+class PeerOptions:
+    """How a peer meets others.
+
+    Attributes:
+        name: Its name, one of those of the settings.
+        tcp: Where it listens and dials.
+        key: Its key file; None: in its agent's folder.
+        trust: Allow-list of the keys of others; None: the first key that each shows, kept in the run folder.
+        session: A text that separates groups with the same scene.
+        faults: What happens to its envelopes.
+        online: Whether it keeps training after its schedule.
+    """
+
+    name: str
+    tcp: TcpOptions
+    key: Path | None = None
+    trust: Path | None = None
+    session: str = ""
+    faults: Faults = Faults()  # noqa: RUF009 (it is frozen)
+    online: bool = False
+
+
+class Peer:
+    """One agent with its transport, its ledger and its thread.
+
+    Attributes:
+        transport: Its connections.
+        protocol: Its exchange with peers.
+    """
+
+    def __init__(self, folder: RunFolder, options: PeerOptions) -> None:
+        """Take the run folder, count an incarnation, and read the keys.
+
+        Raises:
+            UnknownMemberError: The settings have no agent of this name.
+            RunFolderInUseError: Another process runs in the folder.
+            LedgerError: The incarnation cannot be recorded: without it peers would refuse this process.
+            KeyFileError, TrustFileError: A file of keys cannot be used.
+        """
+        self._folder, self._options, self._config = folder, options, folder.config()
+        if options.name not in self._config.names():
+            raise UnknownMemberError(options.name, tuple(self._config.names()), False)
+        self._lock = folder.acquire_lock()
+        self._ledger = Ledger(folder.ledger_file, create=True)
+        self._membership = Membership(self._config, folder, self._ledger, options.online)
+        self._writer = LedgerWriter(self._config, folder, self._ledger)
+        started = bool(self._ledger.events_of("started"))
+        record_start(self._ledger, self._config, folder, "resumed" if started else "started", options.online)
+        incarnation = self._membership.next_incarnation(options.name)
+        self._membership.record_incarnations()
+        own = RotatedIdentity(options.key or folder.agent(options.name) / KEY_FILE)
+        self._trust = TrustStore(options.trust or folder.path / TRUST_FILE, options.trust is None)
+        self._local = LocalPeer(options.name, own.identity, incarnation, _session(self._config, options))
+        self._known: dict[str, KnownPeer] = {}
+        self._known_lock = threading.Lock()
+        self.transport = TcpTransport(self._local, self._trust, options.tcp, self._meet, own.rotations)
+        self.protocol = PeerProtocol(self._local, self._with_faults(self.transport))
+        self._runner = AgentRunner(self.protocol)
+        self._seen = Observations()
+        self._acknowledged = (0, 0)
+        self._device = ""
+
+    def _with_faults(self, transport: Transport) -> Transport:
+        faults, name = self._options.faults, self._options.name
+        return (
+            transport if faults == Faults() else FaultyTransport(transport, name, faults, self._config.seed)
+        )
+
+    def _meet(self, peer: IntroducedPeer) -> None:
+        """Take a peer that has introduced itself: its key, and the incarnation that it signed.
+
+        Its introduction may have revoked keys of other peers.
+        """
+        if peer.name not in self._config.names():
+            logger.warning(
+                "%s is not among the agents of these settings: raise agents.count for all", peer.name
+            )
+            return
+        with self._known_lock:
+            self._known[peer.name] = peer.known
+            for name, known in self._known.items():
+                trusted = self._trust.get(name)
+                self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
+            self.protocol.update_peers(dict(self._known))
+
+    def run(self, observe: Callable[["Peer"], None] = lambda peer: None) -> None:
+        """Train, publish and negotiate until KeyboardInterrupt; then save and end.
+
+        Args:
+            observe: Called after every look at the agent.
+
+        Raises:
+            AgentLostError: The agent failed.
+            OSError: An address cannot be listened at.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        log_to_file(str(log_path(self._folder.path, self._options.name)))
+        spec = self._spec()
+        thread = threading.Thread(target=self._runner.run, args=(spec,), daemon=True)
+        try:
+            self.transport.start(self.protocol.receive)
+            thread.start()
+            self._watch(observe)
+        finally:
+            self._runner.stop()
+            if thread.ident is not None:
+                thread.join(STOP_SECONDS)
+            self._record()
+            self.transport.close()
+            self._writer.event("stopped", reason="the process ended")
+            self._ledger.close()
+            self._lock.release()
+
+    def _spec(self) -> AgentSpec:
+        spec = self._membership.spec(self._options.name, os.cpu_count() or 1)
+        self._device = _device(spec.device)
+        return replace(spec, device=self._device)
+
+    def _watch(self, observe: Callable[["Peer"], None]) -> None:
+        retried_at = time.monotonic()
+        while True:
+            self._record()
+            if self._runner.failure is not None:
+                raise AgentLostError(record_error(self._folder, self._runner.failure))
+            observe(self)
+            if time.monotonic() - retried_at > RETRY_SECONDS:
+                retried_at = time.monotonic()
+                self.protocol.retry_stalled()
+            time.sleep(POLL_SECONDS)
+
+    def _record(self) -> None:
+        """Write what the agent has done to the ledger; what cannot be written is written later."""
+        name = self._options.name
+        known = self._writer.written_versions.get(name, "")
+        report = report_of(
+            self._runner, self.protocol, *self._acknowledged, known, node="", device=self._device
+        )
+        self._seen.receive(name, report)
+        with contextlib.suppress(LedgerUnavailableError, OSError):
+            self._writer.write(name, self._membership.members, report)
+            self._acknowledged = report.events.incarnation, report.events.last_number
+
+    def status(self) -> AgentStatus:
+        """Return the status of the agent."""
+        name = self._options.name
+        return self._seen.status(self._membership.get(name), self._local.incarnation, "", "")
+
+    def settled(self) -> bool:
+        """Return whether the edges with all agents of the settings are settled and recorded."""
+        others = {*self._config.names()} - {self._options.name}
+        return others <= {*self._known} and self.protocol.settled() and self._recorded_edges() >= others
+
+    def _recorded_edges(self) -> set[str]:
+        checkpoint = self._writer.written_versions.get(self._options.name, "")
+        return {edge.source for edge, _ in self._ledger.edges() if edge.target_checkpoint == checkpoint}
+
+
+def _session(config: RunConfig, options: PeerOptions) -> bytes:
+    """Return the session: peers of another scene have nothing to compare."""
+    return session_id(f"{Scene(config.scene, config.seed).fingerprint} {options.session}")
+
+
+def _device(wanted: str) -> str:
+    """Return the torch device to use.
+
+    Raises:
+        ConfigError: This machine has no such device.
+    """
+    import torch
+
+    from agents.common.device import check_device
+
+    check_device(wanted)
+    return wanted if wanted != "auto" else "cuda:0" if torch.cuda.is_available() else "cpu"

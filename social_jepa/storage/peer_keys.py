@@ -1,0 +1,63 @@
+"""The session of a run and the public keys of its agents, which outlive the supervisor."""
+
+import logging
+import os
+from pathlib import Path
+
+from agents.common.files import write_atomically
+from agents.protocol.envelope import SESSION_BYTES
+from agents.protocol.identity import PUBLIC_KEY_BYTES
+from social_jepa.storage.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+SESSION_FILE = ".session"
+PUBLIC_KEY_FILE = "identity.pub"  # in an agent's folder
+
+
+class PeerKeys:
+    """Session and public keys of a run; what cannot be written is kept in memory.
+
+    Attributes:
+        session: 16 random bytes, made when the run starts.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Read or make the session."""
+        self._folder = folder
+        self._keys: dict[str, bytes] = {}
+        path = folder.path / SESSION_FILE
+        self.session = _read(path, SESSION_BYTES)
+        if not self.session:
+            self.session = os.urandom(SESSION_BYTES)
+            _write(path, self.session)
+
+    def get(self, name: str) -> bytes:
+        """Return the public key of an agent; empty while it has none."""
+        if name not in self._keys and (key := _read(self._path(name), PUBLIC_KEY_BYTES)):
+            self._keys[name] = key
+        return self._keys.get(name, b"")
+
+    def set(self, name: str, public_key: bytes) -> None:
+        """Replace the public key of an agent."""
+        self._keys[name] = public_key
+        _write(self._path(name), public_key)
+
+    def _path(self, name: str) -> Path:
+        return self._folder.agent(name) / PUBLIC_KEY_FILE
+
+
+def _read(path: Path, size: int) -> bytes:
+    """Return the bytes that a file holds in hexadecimal digits; empty if it is missing or damaged."""
+    try:
+        data = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return b""
+    return data if len(data) == size else b""
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data.hex().encode() + b"\n")
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", error.filename, error.strerror)

@@ -1,0 +1,189 @@
+"""Agents as ordinary processes over TCP: the same graph as one run, and what a peer's command says."""
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import time
+
+import pytest
+
+from agents.protocol.identity import KEY_FILE
+from agents.protocol.introduction import IntroducedPeer
+from agents.protocol.messages import Hello
+from agents.protocol.transports.tcp import TcpOptions
+from agents.protocol.trust import KeyRevocation
+from agents.protocol.verifier import KnownPeer
+from agents.protocol.wire import Reason
+from social_jepa.config.run_config import load_config
+from social_jepa.graph.results import load_results
+from social_jepa.records import replace
+from social_jepa.runtime.peer import TRUST_FILE, Peer, PeerOptions
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import RunFolder, create
+from tests.support.command import TINY, call, spawn
+from tests.support.keys import identity_of, signed
+
+SETTINGS = (*TINY, "agents.count=3", "agents.threads=1", "training.steps=40")
+NAMES = ("agent-0", "agent-1", "agent-2")
+SECONDS = 240.0
+
+
+def edges_of(path):
+    """Return every edge that a folder's ledger holds, without its time, and its maps as bytes."""
+    with contextlib.closing(Ledger(RunFolder.at(path).ledger_file, read_only=True)) as ledger:
+        return {(edge.source, edge.target): (replace(edge, time=0.0), maps) for edge, maps in ledger.edges()}
+
+
+def read_line(process, word):
+    """Return the rest of the next line of a process that begins with a word."""
+    for line in process.stdout:
+        if line.startswith(word):
+            return line.removeprefix(word).strip()
+    raise AssertionError(process.communicate())
+
+
+def start_peers(folder):
+    """Start three peers, each of which dials those before it, and wait until they listen."""
+    started, addresses = {}, []
+    for name in NAMES:
+        dialed = [word for address in addresses for word in ("--connect", address)]
+        started[name] = spawn(
+            folder, "peer", "--out", folder / name, "--name", name, "--listen", "127.0.0.1:0", *dialed,
+            *SETTINGS,
+        )  # fmt: skip
+        addresses.append(read_line(started[name], "listens"))
+    return started
+
+
+def stop(processes):
+    """End processes as Ctrl-C does, and return the end of their output and their status."""
+    for process in processes.values():
+        os.kill(process.pid, signal.SIGTERM)
+    return {
+        name: (*process.communicate(timeout=SECONDS), process.returncode)
+        for name, process in processes.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory):
+    """The folder of three peers that settled all of their edges and were ended."""
+    folder = tmp_path_factory.mktemp("peers")
+    processes = start_peers(folder)
+    for process in processes.values():
+        read_line(process, "settled")
+    ends = stop(processes)
+    assert {status for *_, status in ends.values()} == {128 + signal.SIGTERM}
+    return folder
+
+
+@pytest.mark.ray
+def test_three_processes_without_ray_reach_the_graph_of_a_run_to_the_last_digit(settled, ray_local, tmp_path):
+    done = call("run", "--out", tmp_path / "run", "--address", ray_local, *SETTINGS)
+    assert done.status == 0, done.err
+    expected = edges_of(tmp_path / "run")
+    found = {}
+    for name in NAMES:
+        own = edges_of(settled / name)
+        assert {target for _, target in own} == {name}
+        found |= own
+
+    assert len(expected) == 6
+    assert found == expected
+
+
+def test_the_graph_of_a_peer_holds_its_model_and_the_edges_into_it(settled):
+    document = load_results(RunFolder.at(settled / "agent-1")).document
+    assert [agent.name for agent in document.agents] == ["agent-1"]
+    assert [(edge.source, edge.target) for edge in document.edges] == [
+        ("agent-0", "agent-1"), ("agent-2", "agent-1"),
+    ]  # fmt: skip
+    assert {edge.status.value for edge in document.edges} <= {"accepted", "refused"}
+
+
+def test_a_peer_keeps_its_key_private_and_the_keys_that_others_showed(settled):
+    for name in NAMES:
+        key = settled / name / "agents" / name / KEY_FILE
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        trusted = (settled / name / TRUST_FILE).read_text()
+        assert all(f"[{other}]" in trusted for other in NAMES if other != name)
+        assert key.read_text().strip() not in trusted
+
+
+def test_a_peer_that_is_started_again_is_a_new_incarnation_with_the_same_edges(settled):
+    before = edges_of(settled / "agent-2")
+    processes = {}
+    first = spawn(
+        settled, "peer", "--out", settled / "agent-0", "--name", "agent-0", "--listen", "127.0.0.1:0"
+    )
+    processes["agent-0"] = first
+    address = read_line(first, "listens")
+    processes["agent-2"] = spawn(
+        settled, "peer", "--out", settled / "agent-2", "--name", "agent-2", "--connect", address
+    )
+    until = time.monotonic() + SECONDS
+    while edges_of(settled / "agent-2")["agent-0", "agent-2"][0].source_incarnation == 1:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    stop(processes)
+    edge, maps = edges_of(settled / "agent-2")["agent-0", "agent-2"]
+    former, former_maps = before["agent-0", "agent-2"]
+    assert (edge.source_incarnation, edge.target_incarnation) == (2, 2)
+    assert (edge.source_checkpoint, edge.target_checkpoint) == (
+        former.source_checkpoint,
+        former.target_checkpoint,
+    )
+    assert (edge.r2_shared, maps) == (former.r2_shared, former_maps)
+
+
+WRONG = {
+    "no address": ([], "give --listen HOST:PORT, --connect HOST:PORT, or both"),
+    "no port": (["--listen", "localhost"], "'localhost' is not HOST:PORT"),
+    "an unknown name": (["--listen", "127.0.0.1:0", "--name", "eve"], "eve"),
+    "an unknown fault": (["--listen", "127.0.0.1:0", "--faults", "dorp=1"], "choose from drop, dup"),
+    "no trust file": (["--listen", "127.0.0.1:0", "--trust", "missing.toml"], "missing.toml cannot be read"),
+    "half of TLS": (["--listen", "127.0.0.1:0", "--tls-cert", "c.pem"], "given together"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_peer_that_cannot_start_says_why_in_a_sentence(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    words, sentence = WRONG[case]
+    done = call("peer", "--out", tmp_path / "p", *words, *SETTINGS)
+    assert done.status == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
+    config = load_config(overrides=SETTINGS)
+    peer = Peer(create(config, tmp_path / "p"), PeerOptions("agent-0", TcpOptions()))
+    for name in ("agent-1", "agent-2"):
+        peer._trust.accept(name, identity_of(name).public_key)
+        peer._meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
+    hello = signed(
+        Hello(source="agent-1", target="agent-0", round=0, checkpoint="c0de"), session=peer._local.session
+    )
+    peer._trust.revoke(KeyRevocation.make("agent-1", identity_of("agent-1")))
+    peer._meet(IntroducedPeer("agent-2", KnownPeer(identity_of("agent-2").public_key, 1)))
+    peer.protocol.receive(hello)
+
+    assert peer.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
+    peer.transport.close()
+
+
+def test_a_folder_with_other_settings_is_not_continued(settled):
+    done = call("peer", "--out", settled / "agent-0", "--listen", "127.0.0.1:0", *SETTINGS, "seed=9")
+    assert done.status == 2
+    assert "other settings: give none to continue it" in done.err
+
+
+def test_a_port_in_use_is_said_in_a_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = call("peer", "--out", tmp_path / "p", "--listen", address, *SETTINGS)
+    assert done.status == 1
+    assert "in use" in done.err
