@@ -1,6 +1,5 @@
 """The command that runs one agent without Ray."""
 
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,6 +129,8 @@ def _tcp_options(
     Raises:
         CommandError: An option is missing, or a file cannot be used.
     """
+    import ssl  # here: the page of help needs no TLS
+
     from agents.protocol.transports.address import PeerAddress, PeerAddressError
     from agents.protocol.transports.tcp import TcpOptions
 

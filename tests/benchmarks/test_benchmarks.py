@@ -177,8 +177,9 @@ def test_the_bytes_of_an_edge_are_close_to_those_of_its_anchors():
 def test_fitting_alone_sends_no_bytes():
     agents = wire.FourAgents(pool=32, anchors=16, heldout=16)
 
-    assert agents(negotiate=True)["bytes"] > 0
-    assert agents(negotiate=False)["bytes"] == 0
+    assert agents("negotiate")["bytes"] > 0
+    assert agents("seal")["bytes"] > 0
+    assert agents("fit")["bytes"] == 0
 
 
 def test_startup_is_measured_beside_an_empty_python():
