@@ -284,7 +284,8 @@ def test_a_custom_model_that_ends_its_process_again_and_again_is_named_with_its_
         said.err.splitlines()[-1],
     )
     lives = rows(folder, "SELECT max(incarnation) FROM members")[0][0]
-    assert lives <= MAX_RESTARTS + failing_models.LOSSES  # its first deaths may each have gained a step
+    # the supervisor may have seen no step before the first death, and one more before each of the next ones
+    assert lives <= 1 + failing_models.LOSSES + MAX_RESTARTS
 
 
 def test_agents_that_wait_for_resources_of_a_cluster_say_so_at_once(tmp_path):
