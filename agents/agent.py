@@ -14,7 +14,6 @@ from torch import Tensor
 from agents.common.files import CHECKPOINT, PUBLISHED, RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
 from agents.models.checker import check_world_model
-from agents.models.jepa import Jepa
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
@@ -36,7 +35,14 @@ from agents.training.checkpoint import (
 from agents.training.distillation import distill
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
-from agents.training.stages import StageData, compose_again, find_stages
+from agents.training.stages import (
+    StageData,
+    can_have_stages,
+    compose_again,
+    count_encoders,
+    drop_stages,
+    find_stages,
+)  # fmt: skip
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
@@ -268,7 +274,7 @@ class Agent:
         self.phase = "embedding"
         began = time.perf_counter()  # `record` has counted its own time
         trained = self.trainer.replay_buffer.ticks
-        if isinstance(self.model, Jepa) and self.trainer.step > self.spec.training.steps:
+        if can_have_stages(self.model) and self.trainer.step > self.spec.training.steps:
             compose_again(self.model, self._stage_data())
         self.basis, later = self.find_axes(self._basis_ticks)
         self.save()
@@ -288,7 +294,7 @@ class Agent:
         snapshot = AgentSnapshot(
             peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
             self.progress(), range(self.train_start, trained.stop), self.spec.pose_version,
-            self.model.encoders if isinstance(self.model, Jepa) else 1, self.stage_steps or 0,
+            count_encoders(self.model), self.stage_steps or 0,
         )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
@@ -481,8 +487,7 @@ class Agent:
             self.stream_seed(Stream.VIEWS),
         )  # fmt: skip
         self.stage_steps = None
-        if isinstance(self.model, Jepa):
-            self.model.compose(None)
+        drop_stages(self.model)
         moved = (spec.pose_version,) if spec.pose_version else ()
         seed = self.stream_seed(Stream.BATCHES, *moved)
         self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed)
@@ -496,7 +501,7 @@ class Agent:
     def _find_stages(self, stop: Callable[[], bool]) -> bool:
         """Train further encoders if this kind of model has them; return whether that is finished."""
         model = self.model
-        if not isinstance(model, Jepa) or model.config.objective != "whitened" or model.config.stages == 1:
+        if not can_have_stages(model):
             self.stage_steps = 0
             return True
         self.phase = STAGES

@@ -120,6 +120,12 @@ class Recorder:
         return SensorData(camera_actions=actions.reshape(*np.shape(ticks), 4).astype(np.float32))
 
 
+def draw_segments(rng: np.random.Generator, ticks: range, count: int, length: int) -> np.ndarray:
+    """Return the ticks of random segments of a range, each start equally likely, int64 [count, length]."""
+    starts = rng.integers(ticks.start, ticks.stop - length + 1, size=count)
+    return starts[:, None] + np.arange(length)
+
+
 class ReplayBuffer:
     """The latest ``size`` consecutive ticks of one camera, in a ring buffer."""
 
@@ -176,8 +182,7 @@ class ReplayBuffer:
                 f"length of a segment must be from 1 to the {len(held)} ticks that the replay buffer holds, "
                 f"got {length}"
             )
-        starts = rng.integers(held.start, held.stop - length + 1, size=count)
-        return starts[:, None] + np.arange(length)
+        return draw_segments(rng, held, count, length)
 
     def holds(self, ticks: np.ndarray) -> bool:
         """Return whether the buffer holds all of the ticks."""

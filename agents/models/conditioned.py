@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.models.jepa import LinearPredictor
 from agents.models.p_jepa import PJepa, RandomNetworkTarget
+from agents.models.predictors import LinearPredictor
 from agents.models.seq_jepa import SeqJepa
 from agents.models.settings import ModelConfig
 from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel

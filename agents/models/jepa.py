@@ -1,4 +1,4 @@
-"""The plain JEPA, and the two predictors of the next latent."""
+"""The plain JEPA."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,60 +10,15 @@ from agents.models import losses
 from agents.models.ema import frozen_copy, update_ema
 from agents.models.encoder import ConvEncoder, Normalize
 from agents.models.precision import mixed_precision
+from agents.models.predictors import LinearPredictor, ResidualPredictor
 from agents.models.settings import ModelConfig
 from agents.models.stages import StagedLatent
 from agents.models.world_model import WorldModel
-from alignment.fit import solve_ridge
 
 # Objectives with a linear predictor: the whitened loss implies it, and with an MLP fewer objects are encoded
 # by ema. Why: Tang et al., arXiv:2212.03319.
 LINEAR = ("whitened", "ema")
 VICREG_PREDICTION = 25.0  # lambda of VICReg (arXiv:2105.04906); model.prediction counts in multiples of it
-
-
-class ResidualPredictor(nn.Module):
-    """z + MLP(z): starts near the identity, a good guess for slow dynamics."""
-
-    def __init__(self, dim: int, hidden: int = 64) -> None:
-        """Build it for latents of this dimension."""
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Return the predicted next latent, [N, D] -> [N, D]."""
-        return latent + self.net(latent)
-
-
-class LinearPredictor(nn.Module):
-    """The least-squares map from one latent to the next, as a running average of closed-form solutions."""
-
-    weight: Tensor
-    mean: Tensor
-
-    def __init__(self, dim: int, momentum: float = 0.9) -> None:
-        """Start as the identity.
-
-        Args:
-            dim: Dimensions of a latent.
-            momentum: Weight of the old estimate at each update.
-        """
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("weight", torch.eye(dim))
-        self.register_buffer("mean", torch.zeros(dim))
-
-    @torch.no_grad()
-    def update(self, context: Tensor, target: Tensor) -> None:
-        """Move the estimate towards the solution on these pairs, [N, D] each."""
-        mean = (context.mean(0) + target.mean(0)) / 2
-        x, y = (context - mean).double(), (target - mean).double()
-        solution = solve_ridge(x.T @ x, x.T @ y, ridge=1e-4)
-        self.weight.lerp_(solution.to(self.weight), 1 - self.momentum)
-        self.mean.lerp_(mean, 1 - self.momentum)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Return the predicted next latent, [N, D] -> [N, D]."""
-        return (latent - self.mean) @ self.weight + self.mean
 
 
 class Jepa(WorldModel):
@@ -120,11 +75,6 @@ class Jepa(WorldModel):
             inputs = self.normalize(frames.to(device), dtype)
             return [encoder(inputs).float() for encoder in encoders]
 
-    @property
-    def encoders(self) -> int:
-        """Number of encoders that the latent is composed of."""
-        return 1 if self.staged is None else 1 + len(self.staged.stages)
-
     def build_encoder(self) -> nn.Module:
         """Return an untrained encoder of this model's sizes; weights come from torch's current generator."""
         encoder = ConvEncoder(self.frame_size, self.dim, self.config.width, self.config.hidden)
@@ -144,7 +94,7 @@ class Jepa(WorldModel):
 
     def predict(self, latent: Tensor) -> Tensor:
         """Return the latent expected at the next tick, [N, D] -> [N, D]."""
-        return self.predictor(latent) if self.staged is None else self.staged.predict(latent)
+        return (self.staged or self).predictor(latent)
 
     def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:
         """Return the objective on segments, uint8 [N, T, H, W, C], and its terms."""

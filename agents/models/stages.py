@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from alignment.fit import solve_ridge
+from agents.models.predictors import LinearPredictor
+from alignment.linear_map import LinearMap
 from alignment.polynomials import PolynomialFeatures
 
 
@@ -26,21 +27,23 @@ class Stage(nn.Module):
         functions_bounds: [2, C], least and largest core coordinates.
         functions_mean: [M], their means.
         functions: [M, R], their transform to white functions.
-        coefficients: [R + 1, D], regression of the latent on a constant and these functions.
-        origin: [D], mean of the residual.
-        axes: [D, k], from the centered residual to the new axes.
+        weight: [R, D], regression of the latent on these functions.
+        bias: [D], its constant.
+        origin: [D], mean of what the regression leaves.
+        axes: [D, k], from what it leaves, centered, to the new axes.
     """
 
     exponents: Tensor
     functions_bounds: Tensor
     functions_mean: Tensor
     functions: Tensor
-    coefficients: Tensor
+    weight: Tensor
+    bias: Tensor
     origin: Tensor
     axes: Tensor
 
     def __init__(
-        self, encoder: nn.Module, features: PolynomialFeatures, coefficients: Tensor, origin: Tensor,
+        self, encoder: nn.Module, features: PolynomialFeatures, regression: LinearMap, origin: Tensor,
         axes: Tensor,
     ) -> None:  # fmt: skip
         """Keep an encoder, which is not trained further, and what its axes are computed from."""
@@ -48,7 +51,8 @@ class Stage(nn.Module):
         self.encoder = encoder.requires_grad_(False)
         buffers = {
             "functions_bounds": features.bounds, "functions_mean": features.mean,
-            "functions": features.transform, "coefficients": coefficients, "origin": origin, "axes": axes,
+            "functions": features.transform, "weight": regression.weight, "bias": regression.bias,
+            "origin": origin, "axes": axes,
         }  # fmt: skip
         self.register_buffer("exponents", features.exponents)
         for name, value in buffers.items():
@@ -66,16 +70,16 @@ class Stage(nn.Module):
             latent: Latents of `encoder`.
             core: Core coordinates so far of the same frames.
         """
-        return (residual(latent, self.features(core), self.coefficients) - self.origin) @ self.axes
+        explained = self.features(core) @ self.weight + self.bias
+        return (latent - explained - self.origin) @ self.axes
 
     @classmethod
     def like(cls, tensors: Mapping[str, Tensor], prefix: str, encoder: nn.Module) -> "Stage":
         """Return a stage whose buffers have the shapes of those in a state dict, under a prefix."""
         names = ("exponents", "functions_bounds", "functions_mean", "functions")
         features = PolynomialFeatures(*(tensors[prefix + name] for name in names))
-        return cls(
-            encoder, features, *(tensors[prefix + name] for name in ("coefficients", "origin", "axes"))
-        )
+        regression = LinearMap(tensors[prefix + "weight"], tensors[prefix + "bias"])
+        return cls(encoder, features, regression, tensors[prefix + "origin"], tensors[prefix + "axes"])
 
 
 class StagedLatent(nn.Module):
@@ -85,21 +89,17 @@ class StagedLatent(nn.Module):
         origin: [D], mean of the first encoder's latent.
         transform: [D, D], its white coordinates, the core first, each part by predictability.
         core_dim: int64 scalar, how many of them are its core.
-        mean: [D], mean of the composed latent.
-        prediction: [D, D], the least-squares map from one composed latent to the next, both centered.
+        predictor: From one composed latent to the next.
     """
 
     origin: Tensor
     transform: Tensor
     core_dim: Tensor
-    mean: Tensor
-    prediction: Tensor
 
     def __init__(self, origin: Tensor, transform: Tensor, core_dim: int, stages: Sequence[Stage]) -> None:
         """Compose the first encoder's latent with the axes of stages; at first it predicts no change."""
         super().__init__()
-        self.register_buffer("mean", torch.zeros_like(origin, dtype=torch.float32))
-        self.register_buffer("prediction", torch.eye(len(origin)))
+        self.predictor = LinearPredictor(len(origin), momentum=0.0)
         self.register_buffer("origin", origin.float())
         self.register_buffer("transform", transform.float())
         self.register_buffer("core_dim", torch.tensor(core_dim))
@@ -141,36 +141,12 @@ class StagedLatent(nn.Module):
             later: Latents of the encoders of the stages, in their order.
         """
         coordinates = (first - self.origin) @ self.transform
-        new = self.new_axes(coordinates[:, : int(self.core_dim)], later)
-        return torch.cat([coordinates[:, : coordinates.shape[1] - new.shape[1]], new], 1)
-
-    def predict(self, latent: Tensor) -> Tensor:
-        """Return the composed latent expected at the next tick, [N, D] -> [N, D]."""
-        return (latent - self.mean) @ self.prediction + self.mean
-
-    @torch.no_grad()
-    def fit_prediction(self, latent: Tensor) -> None:
-        """Solve `prediction` on composed latents of consecutive ticks, [T, D]."""
-        rows = latent.double()
-        mean = rows.mean(0)
-        x, y = rows[:-1] - mean, rows[1:] - mean
-        self.mean.copy_(mean)
-        self.prediction.copy_(solve_ridge(x.T @ x, x.T @ y, ridge=1e-4))
-
-    def new_axes(self, core: Tensor, later: Sequence[Tensor]) -> Tensor:
-        """Return the axes of all stages, [N, k], from the first core and the latents of their encoders."""
-        new = core[:, :0]
+        core = coordinates[:, : int(self.core_dim)]
         for stage, latent in zip(self.stages, later, strict=True):
-            new = torch.cat([new, stage(latent, torch.cat([core, new], 1))], 1)
-        return new
+            core = torch.cat([core, stage(latent, core)], 1)
+        return self.join(coordinates, core)
 
-
-def residual(latent: Tensor, features: Tensor, coefficients: Tensor) -> Tensor:
-    """Return what a regression on a constant and features leaves of latents, [N, D].
-
-    Args:
-        latent: [N, D].
-        features: [N, R].
-        coefficients: [R + 1, D], that of the constant first.
-    """
-    return latent - coefficients[0] - features @ coefficients[1:]
+    def join(self, coordinates: Tensor, core: Tensor) -> Tensor:
+        """Return the latent from coordinates of the first encoder [N, D] and the core of all, [N, C]."""
+        new = core[:, int(self.core_dim) :]
+        return torch.cat([coordinates[:, : coordinates.shape[1] - new.shape[1]], new], 1)

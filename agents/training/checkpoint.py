@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from agents.common.files import digest, write_atomically
 
-FORMAT = 3  # raised when names of tensors or facts change
+FORMAT = 4  # raised when names of tensors or facts change
 ENTRY = "social_jepa"  # key of the file's metadata
 START_AGAIN = "restore it from a copy, or delete it and train again"
 USED = ("model.", "basis.")  # prefixes of the tensors that encode views

@@ -6,8 +6,10 @@ encoders is solved in closed form, so that it can be solved again when the first
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -16,29 +18,30 @@ from torch import Tensor, nn
 from agents.common.streams import seeded
 from agents.models.jepa import Jepa
 from agents.models.losses import whitened_prediction_loss
-from agents.models.stages import Stage, StagedLatent, residual
+from agents.models.stages import Stage, StagedLatent
+from agents.models.world_model import WorldModel
 from agents.training.settings import TrainingConfig
-from agents.training.trainer import apply_gradients, check_loss, lr_factor
+from agents.training.trainer import apply_gradients, build_optimizer, check_loss, lr_factor, set_lr
 from alignment.core import find_core, predictable_axes, resort_basis
-from alignment.fit import solve_ridge
+from alignment.fit import fit_ridge, solve_ridge
 from alignment.independence import select_independent
+from alignment.linear_map import LinearMap
 from alignment.polynomials import PolynomialFeatures, fit_polynomials
+from env.recording import draw_segments
 
 logger = logging.getLogger(__name__)
 
 TRIAL = 1 / 3  # share of a stage's steps after which it must have found a new axis
-CLEAR = (
-    1 / 4
-)  # share of an axis that may be explained: a mixture is left to the next stage, which learns it better
-STRONG = (
-    1 / 2
-)  # autocorrelation of a new axis, as a share of the best one's: a weaker one was learned in part
-SIGNAL = (
-    2.0  # autocorrelation of a new axis, in noise levels: less is what imperfect axes left of their factors
-)
+# share of an axis that may be explained: a mixture is left to the next stage, which learns it better
+CLEAR = 1 / 4
+# autocorrelation of a new axis, as a share of the best one's: a weaker one was learned in part
+STRONG = 1 / 2
+# autocorrelation of a new axis, in noise levels: less is what imperfect axes left of their factors
+SIGNAL = 2.0
 WIDE = 400  # functions of the core that an axis is compared with
 FEATURE_SHARE = 1 / 4  # functions that are removed, as a share of the ticks of a batch
 RIDGE = 2e-3  # of the regression on white functions within a batch, relative to their variance
+RIDGE_PAIRS = 1.0  # of the regression on all trained ticks, see `alignment.fit.fit_ridge`
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,23 @@ class StageData:
     def latents(self, model: Jepa, encoder: nn.Module) -> "Latents":
         """Return the latents of one of a model's encoders."""
         encoder.eval()
-        ticks = (np.arange(self.trained.start, self.trained.stop), self.pairs.ravel())
-        trained, pairs = (self._encode(model, encoder, part) for part in ticks)
+        trained = _encode(model, encoder, map(self.read, _chunks(np.asarray(self.trained))))
+        pairs = _encode(model, encoder, self._pair_frames)
         return Latents(trained, pairs.unflatten(0, self.pairs.shape))
 
-    @torch.no_grad()
-    def _encode(self, model: Jepa, encoder: nn.Module, ticks: np.ndarray, chunk: int = 512) -> Tensor:
-        parts = (ticks[start : start + chunk] for start in range(0, len(ticks), chunk))
-        return torch.cat([model.encode_by([encoder], self.read(part))[0] for part in parts]).cpu()
+    @cached_property
+    def _pair_frames(self) -> list[Tensor]:
+        """Frames of the pairs in chunks: no replay buffer holds them, and every encoder needs them."""
+        return list(map(self.read, _chunks(self.pairs.ravel())))
+
+
+def _chunks(ticks: np.ndarray, size: int = 512) -> list[np.ndarray]:
+    return [ticks[start : start + size] for start in range(0, len(ticks), size)]
+
+
+@torch.no_grad()
+def _encode(model: Jepa, encoder: nn.Module, frames: Iterable[Tensor]) -> Tensor:
+    return torch.cat([model.encode_by([encoder], part)[0] for part in frames]).cpu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +127,7 @@ class StagedCore:
 
     def find_axes(self, latents: Latents, features: PolynomialFeatures) -> "NewAxes":
         """Return the axes of an encoder's latents that are not functions of the core so far."""
-        coefficients = _regress(self.core, latents, features)
-        rest = _removed(self.core, latents, features, coefficients)
+        regression, rest = _explain(self.core, latents, features)
         origin, axes = predictable_axes(rest.trained)
         white = rest.map(lambda z: (z - origin) @ axes)
         found = _standardized(self.core.join(white).pairs)
@@ -128,7 +139,7 @@ class StagedCore:
         columns = torch.tensor(selected[known:], dtype=torch.int64)
         columns = columns[rates[columns] > STRONG * rates[columns].max()] if len(columns) else columns
         columns = columns[: len(self.basis.spectrum) - known]
-        return NewAxes(features, coefficients, origin, axes[:, columns - known], rates[columns])
+        return NewAxes(features, regression, origin, axes[:, columns - known], rates[columns])
 
     def _are_new(self, axes: Latents, noise: float) -> Tensor:
         """Return which axes many functions of the core so far leave predictable on the pairs, bool [D].
@@ -136,16 +147,14 @@ class StagedCore:
         Far more functions than a batch can carry, fitted on all trained ticks: most functions of degree three
         of many factors stay in the latent of a further encoder, and a regression on few rows misses them.
         """
-        features = self.features(WIDE)
-        rest = _removed(self.core, axes, features, _regress(self.core, axes, features)).pairs
+        rest = _explain(self.core, axes, self.features(WIDE))[1].pairs
         rest, total = rest - rest.mean((0, 1)), axes.pairs.var((0, 1)).clamp_min(1e-12)
-        return (rest.square().mean((0, 1)) > (1 - CLEAR) * total) & (
-            (rest[:, 0] * rest[:, 1]).mean(0) > noise * total
-        )
+        large = rest.square().mean((0, 1)) > (1 - CLEAR) * total
+        return large & ((rest[:, 0] * rest[:, 1]).mean(0) > noise * total)
 
     def add(self, encoder: nn.Module, latents: Latents, new: "NewAxes") -> None:
         """Add a trained encoder and its new axes."""
-        stage = Stage(encoder, new.features, new.coefficients, new.origin, new.axes)
+        stage = Stage(encoder, new.features, new.regression, new.origin, new.axes)
         self.stages.append(stage)
         with torch.no_grad():  # in float32, as the model computes them
             added = Latents(
@@ -154,10 +163,15 @@ class StagedCore:
             )
         self.core, self.rates = self.core.join(added), torch.cat([self.rates, new.rates])
 
-    def composed(self) -> StagedLatent:
-        """Return the latent of all encoders."""
+    def composed(self, first: Latents) -> StagedLatent | None:
+        """Return the latent of all encoders, from latents of the first; None if it is the only one."""
+        if not self.stages:
+            return None
         basis = self.basis
-        return StagedLatent(basis.mean, basis.transform, basis.core_dim, self.stages)
+        staged = StagedLatent(basis.mean, basis.transform, basis.core_dim, self.stages)
+        latent = staged.join(basis(first.trained.double()), self.core.trained).float()
+        staged.predictor.update(latent[:-1], latent[1:])
+        return staged
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,25 +179,18 @@ class NewAxes:
     """Axes of a stage, as `Stage` takes them, and their autocorrelations [k]."""
 
     features: PolynomialFeatures
-    coefficients: Tensor
+    regression: LinearMap
     origin: Tensor
     axes: Tensor
     rates: Tensor
 
 
-def _regress(core: Latents, latents: Latents, features: PolynomialFeatures) -> Tensor:
-    """Return the regression of trained latents on a constant and functions of the core, [R + 1, D]."""
-    functions = features(core.trained)
-    design = torch.cat([torch.ones_like(functions[:, :1]), functions], 1)
-    return solve_ridge(design.T @ design, design.T @ latents.trained.double(), ridge=1e-4)
-
-
-def _removed(core: Latents, latents: Latents, features: PolynomialFeatures, coefficients: Tensor) -> Latents:
-    """Return what that regression leaves."""
-    trained, pairs = core.map(features).trained, core.map(features).pairs
-    return Latents(
-        residual(latents.trained.double(), trained, coefficients),
-        residual(latents.pairs.double(), pairs, coefficients),
+def _explain(core: Latents, latents: Latents, features: PolynomialFeatures) -> tuple[LinearMap, Latents]:
+    """Return the regression of trained latents on functions of the core, and what it leaves of all."""
+    functions = core.map(features)
+    found = fit_ridge(functions.trained, latents.trained.double(), RIDGE_PAIRS)
+    return found, Latents(
+        latents.trained.double() - found(functions.trained), latents.pairs.double() - found(functions.pairs)
     )
 
 
@@ -210,6 +217,22 @@ def added_rates(pairs: Tensor, known: int) -> Tensor:
 def _standardized(pairs: Tensor) -> Tensor:
     """Return columns of mean 0 and variance 1, [N, 2, D]."""
     return (pairs - pairs.mean((0, 1))) / pairs.std((0, 1)).clamp_min(1e-12)
+
+
+def can_have_stages(model: WorldModel) -> TypeGuard[Jepa]:
+    """Return whether further encoders are trained for a model: a plain JEPA with the whitened objective."""
+    return isinstance(model, Jepa) and model.config.objective == "whitened" and model.config.stages > 1
+
+
+def count_encoders(model: WorldModel) -> int:
+    """Return the number of encoders that a model's latent is composed of."""
+    return 1 + len(model.staged.stages) if isinstance(model, Jepa) and model.staged is not None else 1
+
+
+def drop_stages(model: WorldModel) -> None:
+    """Leave a model its first encoder alone."""
+    if isinstance(model, Jepa):
+        model.compose(None)
 
 
 def find_stages(
@@ -247,7 +270,7 @@ def find_stages(
         if not len(new.rates):
             break
         found.add(stage.encoder, latents, new)
-    _compose(model, found, first, data)
+    model.compose(found.composed(first))
     return steps
 
 
@@ -267,17 +290,7 @@ def compose_again(model: Jepa, data: StageData) -> None:
         if not len(new.rates):
             break
         found.add(stage.encoder, latents, new)
-    _compose(model, found, first, data)
-
-
-def _compose(model: Jepa, found: StagedCore, first: Latents, data: StageData) -> None:
-    if not found.stages:
-        model.compose(None)
-        return
-    staged = found.composed()
-    later = [data.latents(model, encoder).trained for encoder in staged.encoders]
-    staged.fit_prediction(staged(first.trained, later))
-    model.compose(staged)
+    model.compose(found.composed(first))
 
 
 class _StageTraining:
@@ -296,7 +309,7 @@ class _StageTraining:
         self.step = 0
         self._model, self._data, self._config, self._seed = model, data, config, seed
         self._functions = features(found.core.trained).float()  # [T, R]
-        self._optimizer = torch.optim.AdamW(self.encoder.parameters(), weight_decay=config.weight_decay)
+        self._optimizer = build_optimizer(self.encoder, config)
 
     def run(self, stop: Callable[[], bool], until: int) -> bool:
         """Train up to a step; return False when stopped before."""
@@ -309,15 +322,13 @@ class _StageTraining:
         return True
 
     def _update(self) -> None:
-        config, first = self._config, self._data.trained.start
+        config = self._config
         factor = lr_factor(self.step, config.steps_of_stage, config.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
+        set_lr(self._optimizer, config.learning_rate * factor)
         rng = np.random.default_rng([*self._seed, self.step])
-        starts = rng.integers(first, self._data.trained.stop - config.segment_ticks + 1, size=config.segments)
-        ticks = starts[:, None] + np.arange(config.segment_ticks)  # [N, T]
+        ticks = draw_segments(rng, self._data.trained, config.segments, config.segment_ticks)  # [N, T]
         latent = self._model.encode_by([self.encoder], self._data.read(ticks.ravel()))[0]
-        functions = self._functions[torch.from_numpy(ticks.ravel() - first)].to(latent)
+        functions = self._functions[torch.from_numpy(ticks.ravel() - self._data.trained.start)].to(latent)
         rest = remove_functions(latent, functions).unflatten(0, ticks.shape)
         loss = whitened_prediction_loss(rest[:, :-1], rest[:, 1:], self._model.config.ridge)
         check_loss(loss, config, self.step)
@@ -332,5 +343,4 @@ def remove_functions(latent: Tensor, functions: Tensor) -> Tensor:
         functions: [N, R], white over all ticks.
     """
     design = torch.cat([torch.ones_like(functions[:, :1]), functions], 1)
-    gram = design.T @ design + RIDGE * len(design) * torch.eye(design.shape[1]).to(design)
-    return latent - design @ torch.linalg.solve(gram, design.T @ latent)
+    return latent - design @ solve_ridge(design.T @ design, design.T @ latent, RIDGE)

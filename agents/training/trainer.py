@@ -165,11 +165,12 @@ class Trainer:
         return take_step(self.model, self.optimizer, loss, config, self.step)
 
 
-def build_optimizer(model: WorldModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of a model, for training and distillation."""
+def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Return the optimizer of a world model, or of an encoder alone, for training and distillation."""
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    multipliers = model.lr_multipliers() if isinstance(model, WorldModel) else {}
     return torch.optim.AdamW(
-        parameter_groups(model, model.lr_multipliers()), lr=config.learning_rate,
+        parameter_groups(model, multipliers), lr=config.learning_rate,
         weight_decay=config.weight_decay, fused=fused,
     )  # fmt: skip
 

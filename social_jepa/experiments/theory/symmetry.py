@@ -18,7 +18,7 @@ from scipy.stats import ortho_group
 from torch import Tensor
 
 from agents.common.streams import seeded
-from agents.models.jepa import ResidualPredictor
+from agents.models.predictors import ResidualPredictor
 from alignment.fit import center
 from alignment.linear_map import LinearMap
 from alignment.score import kappa, spectrum

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents.models.jepa import Jepa, LinearPredictor, ResidualPredictor
+from agents.models.jepa import Jepa
 from agents.models.precision import mixed_precision, uses_bf16
+from agents.models.predictors import LinearPredictor, ResidualPredictor
 from agents.models.registry import build_world_model
 from agents.models.settings import OBJECTIVES, ModelConfig
 from agents.models.world_model import WorldModel

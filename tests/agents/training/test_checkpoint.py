@@ -61,7 +61,7 @@ def test_a_checkpoint_is_a_json_header_and_tensors_and_no_code(path):
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     entry = json.loads(header.pop("__metadata__")["social_jepa"])
-    assert entry == {"format": 3, "facts": FACTS, "content": content_digest(TENSORS, FACTS)}
+    assert entry == {"format": 4, "facts": FACTS, "content": content_digest(TENSORS, FACTS)}
     spans = sorted(entry["data_offsets"] for entry in header.values())
     assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
     assert spans[-1][1] == len(data) - 8 - length
@@ -100,7 +100,7 @@ def test_a_missing_checkpoint_is_refused_with_a_remedy(tmp_path):
     ("metadata", "found"),
     [
         ({"social_jepa": '{"format": 1}'}, "1"),
-        ({"social_jepa": '{"format": 4}'}, "4"),
+        ({"social_jepa": '{"format": 5}'}, "5"),
         ({"by": "me"}, "none"),
         (None, "none"),
     ],
@@ -108,7 +108,7 @@ def test_a_missing_checkpoint_is_refused_with_a_remedy(tmp_path):
 def test_a_file_of_another_format_or_program_is_refused_with_both_versions(tmp_path, metadata, found):
     save_file({"model.weight": torch.ones(2)}, tmp_path / "other", metadata)
     with pytest.raises(
-        CheckpointError, match=f"has checkpoint format {found}, this version .* reads format 3"
+        CheckpointError, match=f"has checkpoint format {found}, this version .* reads format 4"
     ):
         read_checkpoint(tmp_path / "other")
 
