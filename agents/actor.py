@@ -76,14 +76,14 @@ class AgentActor:
     def _run(self) -> None:
         try:
             registering = self._supervisor.register.remote(self._name, process_versions())
-            spec, incarnation, peer_list = ray.get(registering)
+            spec, incarnation, session = ray.get(registering)
             files = FileAccess(self._call_supervisor, self._name, incarnation, spec.folder, self._log_file)
             self._files = files
             if self._log_file and not files.remote:  # elsewhere its supervisor could not read it
                 record_exit(exit_path(Path(self._log_file)))
             self._device = _select_device(spec.device)
             _log_start(self._name, incarnation, self._device)
-            local = LocalPeer(self._name, _identity(Path(files.folder)), incarnation, peer_list.session)
+            local = LocalPeer(self._name, _identity(Path(files.folder)), incarnation, session)
             self._protocol = PeerProtocol(local, self._transport)
             self._runner = AgentRunner(self._protocol, files.saved)
             peer_list = self._call_supervisor("enroll", self._name, incarnation, local.identity.public_key)

@@ -106,15 +106,22 @@ class Membership:
             version=self.version,
             handles={name: handles[name] for name in present},
             peers={name: KnownPeer(keys[name], self.incarnations[name]) for name in present},
-            session=self._keys.session,
+            session=self.session,
             body_events=body_events(self.bodies),
         )
 
-    def set_public_key(self, name: str, public_key: bytes) -> None:
-        """Take the public key of the newest process of a member or joiner."""
-        if self._keys.get(name) != public_key:
-            self._keys.set(name, public_key)
-            self.version += 1
+    @property
+    def session(self) -> bytes:
+        """The 16 bytes of the run, which every envelope carries."""
+        return self._keys.session
+
+    def set_public_key(self, name: str, public_key: bytes) -> bool:
+        """Take the public key of the newest process of a member or joiner; return whether it is another."""
+        if self._keys.get(name) == public_key:
+            return False
+        self._keys.set(name, public_key)
+        self.version += 1
+        return True
 
     def next_incarnation(self, name: str) -> int:
         """Count one more incarnation of an agent, and return its number.

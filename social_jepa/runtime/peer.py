@@ -104,7 +104,6 @@ class Peer:
         self._trust = TrustStore(options.trust or folder.path / TRUST_FILE, options.trust is None)
         self._local = LocalPeer(options.name, own.identity, incarnation, _session(self._config, options))
         self._known: dict[str, KnownPeer] = {}
-        self._known_lock = threading.Lock()
         self.transport = TcpTransport(self._local, self._trust, options.tcp, self._meet, own.rotations)
         self.protocol = PeerProtocol(self._local, self._with_faults(self.transport))
         self._runner = AgentRunner(self.protocol)
@@ -121,19 +120,18 @@ class Peer:
     def _meet(self, peer: IntroducedPeer) -> None:
         """Take a peer that has introduced itself: its key, and the incarnation that it signed.
 
-        Its introduction may have revoked keys of other peers.
+        Its introduction may have revoked keys of other peers. The transport calls this on one thread.
         """
         if peer.name not in self._config.names():
             logger.warning(
                 "%s is not among the agents of these settings: raise agents.count for all", peer.name
             )
             return
-        with self._known_lock:
-            self._known[peer.name] = peer.known
-            for name, known in self._known.items():
-                trusted = self._trust.get(name)
-                self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
-            self.protocol.update_peers(dict(self._known))
+        self._known[peer.name] = peer.known
+        for name, known in self._known.items():
+            trusted = self._trust.get(name)
+            self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
+        self.protocol.update_peers(dict(self._known))
 
     def run(self, observe: Callable[["Peer"], None] = lambda peer: None) -> None:
         """Train, publish and negotiate until KeyboardInterrupt; then save and end.
@@ -200,7 +198,7 @@ class Peer:
     def settled(self) -> bool:
         """Return whether the edges with all agents of the settings are settled and recorded."""
         others = {*self._config.names()} - {self._options.name}
-        return others <= {*self._known} and self.protocol.settled() and self._recorded_edges() >= others
+        return others <= self.protocol.peers and self.protocol.settled() and self._recorded_edges() >= others
 
     def _recorded_edges(self) -> set[str]:
         checkpoint = self._writer.written_versions.get(self._options.name, "")
