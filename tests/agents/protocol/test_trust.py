@@ -1,3 +1,5 @@
+import re
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,17 @@ def test_an_allow_list_admits_no_other_agent_and_says_what_to_write(path):
         store.accept("agent-2", SECOND.public_key)
     assert store.names() == ["agent-1"]
     assert path.read_text().count("key") == 1
+
+
+def test_what_an_allow_list_says_to_write_admits_an_agent_whose_name_has_a_dot(path):
+    path.write_text("")
+    store = TrustStore(path, first_use=False)
+    with pytest.raises(UntrustedKeyError) as caught:
+        store.accept("a.b", FIRST.public_key)
+    header, line = re.search(r"add the table (\S+) with (key = \S+) if", str(caught.value)).groups()
+    path.write_text(f"{header}\n{line}\n")
+
+    assert TrustStore(path, first_use=False).get("a.b") == TrustedKey(FIRST.public_key)
 
 
 def test_first_use_adds_so_many_names_and_no_more(path, monkeypatch):
