@@ -1,10 +1,8 @@
 """Signing keys of agents: ed25519 (RFC 8032), made and checked by libsodium through PyNaCl."""
 
-import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import NoReturn
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
+
+from agents.common.files import write_atomically
 
 KEY_FILE = "identity.key"  # in an agent's folder
 PUBLIC_KEY_BYTES = 32
@@ -92,18 +92,7 @@ class Identity:
         Raises:
             OSError: It cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp opens with mode 0600: the key is at no time in a file that others may read
-        number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(bytes(self._key).hex().encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(temporary).unlink()
+        write_atomically(path, bytes(self._key).hex().encode() + b"\n", 0o600)
 
     @classmethod
     def load_or_create(cls, path: Path) -> "Identity":
