@@ -19,6 +19,7 @@ from agents.agent import Agent
 from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.precision import pack_embeddings
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.snapshot import AgentSnapshot
 from agents.spec import AgentSpec
@@ -321,7 +322,7 @@ class AgentRunner:
             self.protocol.send([
                 DistillReply(
                     source=agent.spec.name, target=request.target, round=request.round, first_tick=first_tick,
-                    rows=rows, dim=dim, data=embeddings.numpy().astype("<f4").tobytes(),
+                    rows=rows, dim=dim, data=pack_embeddings(embeddings.numpy(), "float32"),
                 )
             ])  # fmt: skip
             logger.info(
