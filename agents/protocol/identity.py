@@ -4,7 +4,6 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -113,7 +112,6 @@ class Identity:
         return self._key.sign(data).signature
 
 
-@lru_cache(maxsize=1024)
 def key_id_of(public_key: bytes) -> bytes:
     """Return the id of a public key: the first eight bytes of its SHA-256."""
     return hashlib.sha256(public_key).digest()[:KEY_ID_BYTES]
