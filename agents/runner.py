@@ -31,6 +31,8 @@ MAX_DISTILL_REQUESTS = 3  # requests to a teacher that does not reply
 DISTILL_TIMEOUT = 20.0  # seconds to wait for a teacher's reply before the next request
 MAX_YIELD_SECONDS = 0.5  # longest wait between two steps while peers are answered: they need the interpreter
 YIELD_POLL_SECONDS = 0.002  # seconds between two checks during that wait
+# Seconds that training may hold the interpreter lock, for which replies wait; a tenth of the default
+SWITCH_INTERVAL = 0.0005
 IDLE_SECONDS = 0.02  # seconds between two checks for work while there is none
 
 

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from agents.common.device import select_device
 from agents.logs import log_to_file
 from agents.protocol.channel import Transport
 from agents.protocol.envelope import session_id
@@ -25,7 +28,7 @@ from agents.protocol.transports.tcp import TcpOptions, TcpTransport
 from agents.protocol.trust import RotatedIdentity, TrustStore
 from agents.protocol.verifier import KnownPeer, LocalPeer
 from agents.report import report_of
-from agents.runner import AgentRunner
+from agents.runner import SWITCH_INTERVAL, AgentRunner
 from agents.spec import AgentSpec
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
@@ -45,7 +48,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.1  # between two looks at what the agent has done
 RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
 STOP_SECONDS = 60.0  # in which the agent's thread should save and end
-SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock, as in a Ray actor
 TRUST_FILE = "trust.toml"  # in the run folder: the keys that peers showed first
 
 
@@ -163,7 +165,7 @@ class Peer:
 
     def _spec(self) -> AgentSpec:
         spec = self._membership.spec(self._options.name, os.cpu_count() or 1)
-        self._device = _device(spec.device)
+        self._device = select_device(spec.device, torch.cuda.is_available())
         return replace(spec, device=self._device)
 
     def _watch(self, observe: Callable[["Peer"], None]) -> None:
@@ -208,17 +210,3 @@ class Peer:
 def _session(config: RunConfig, options: PeerOptions) -> bytes:
     """Return the session: peers of another scene have nothing to compare."""
     return session_id(f"{Scene(config.scene, config.seed).fingerprint} {options.session}")
-
-
-def _device(wanted: str) -> str:
-    """Return the torch device to use.
-
-    Raises:
-        ConfigError: This machine has no such device.
-    """
-    import torch
-
-    from agents.common.device import check_device
-
-    check_device(wanted)
-    return wanted if wanted != "auto" else "cuda:0" if torch.cuda.is_available() else "cpu"
