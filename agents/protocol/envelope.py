@@ -16,6 +16,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from agents.common.names import NAME_PATTERN
 from agents.protocol.identity import KEY_ID_BYTES, SIGNATURE_BYTES, Identity, is_signed
 from agents.protocol.wire import MAX_ENVELOPE_BYTES, EnvelopeRejected, MessageError, Reason
 
@@ -27,7 +28,7 @@ MAX_SMALL_BODY = 8192  # bytes; of every kind but messages, which hold embedding
 _HEADER = struct.Struct(">4sHBBIIQQ16s8sBBI")
 HEADER_BYTES = _HEADER.size
 MIN_ENVELOPE_BYTES = HEADER_BYTES + 1 + SIGNATURE_BYTES
-_NAME = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(NAME_PATTERN.encode())
 
 
 class Kind(IntEnum):

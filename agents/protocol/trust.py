@@ -6,7 +6,6 @@ purpose and to the name, so that any agent may pass them on.
 """
 
 import logging
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import tomli_w
 from msgspec import Meta, Struct
 
 from agents.common.files import write_atomically
+from agents.common.names import is_name
 from agents.protocol.identity import PUBLIC_KEY_BYTES, Identity, fingerprint, is_signed
 from agents.protocol.messages import Name
 
@@ -277,7 +277,7 @@ def _read(path: Path) -> dict[str, TrustedKey]:
 
 
 def _read_table(path: Path, name: str, table: object) -> TrustedKey:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+    if not is_name(name):
         raise TrustFileError(path, f"names {name!r}, which no agent can be called")
     if not isinstance(table, Mapping) or table.keys() - {"key", "revoked"}:
         raise TrustFileError(path, f"should hold key and, optionally, revoked in the table {_header(name)}")
