@@ -11,6 +11,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from agents.common.files import write_atomically
+from agents.common.hexadecimal import hex_bytes
 
 KEY_FILE = "identity.key"  # in an agent's folder
 PUBLIC_KEY_BYTES = 32
@@ -77,11 +78,8 @@ class Identity:
             raise KeyFileError(path, f"cannot be read: {error.strerror}") from error
         if stat.S_IMODE(mode) & 0o077:
             raise KeyFileError(path, "may be read by other users: set its mode to 0600 (chmod 600)")
-        try:
-            seed = bytes.fromhex(text.decode("ascii").strip())
-        except ValueError:
-            seed = b""
-        if len(seed) != 32:
+        seed = hex_bytes(text.decode("ascii", "replace").strip(), 32)
+        if not seed:
             raise KeyFileError(path, "is damaged: it should hold 64 hexadecimal digits")
         return cls(seed)
 

@@ -17,8 +17,9 @@ import tomli_w
 from msgspec import Meta, Struct
 
 from agents.common.files import write_atomically
+from agents.common.hexadecimal import hex_bytes
 from agents.common.names import is_name
-from agents.protocol.identity import PUBLIC_KEY_BYTES, Identity, fingerprint, is_signed
+from agents.protocol.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, fingerprint, is_signed
 from agents.protocol.messages import Name
 
 logger = logging.getLogger(__name__)
@@ -282,12 +283,8 @@ def _read_table(path: Path, name: str, table: object) -> TrustedKey:
     if not isinstance(table, Mapping) or table.keys() - {"key", "revoked"}:
         raise TrustFileError(path, f"should hold key and, optionally, revoked in the table {_header(name)}")
     revoked = table.get("revoked", False)
-    try:
-        key = bytes.fromhex(table.get("key", ""))
-        signature = bytes.fromhex(revoked) if isinstance(revoked, str) else b""
-    except (TypeError, ValueError):
-        key = signature = b""
-    if len(key) != PUBLIC_KEY_BYTES:
+    key, signature = hex_bytes(table.get("key"), PUBLIC_KEY_BYTES), hex_bytes(revoked, SIGNATURE_BYTES)
+    if not key:
         raise TrustFileError(path, f"should hold a key of 64 hexadecimal digits in the table {_header(name)}")
     if not isinstance(revoked, bool) and not KeyRevocation(name, key, signature).holds():
         raise TrustFileError(

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from agents.common.files import write_atomically
+from agents.common.hexadecimal import hex_bytes
 from agents.protocol.envelope import SESSION_BYTES
 from agents.protocol.identity import PUBLIC_KEY_BYTES
 from social_jepa.storage.run_folder import RunFolder
@@ -55,10 +56,9 @@ class PeerKeys:
 def _read(path: Path, size: int) -> bytes:
     """Return the bytes that a file holds in hexadecimal digits; empty if it is missing or damaged."""
     try:
-        data = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
+        return hex_bytes(path.read_text(encoding="ascii", errors="replace").strip(), size)
+    except OSError:
         return b""
-    return data if len(data) == size else b""
 
 
 def _write(path: Path, data: bytes) -> None:

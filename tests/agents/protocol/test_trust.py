@@ -142,6 +142,7 @@ def test_a_revoked_key_is_refused_for_good_and_only_its_owner_can_revoke_it(path
         ("[agent-1]\nkey = 7", "64 hexadecimal digits"), ("agent-1 = 'abc'", r"the table \[agent-1\]"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = 1", "should have revoked = true"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = '{'0' * 128}'", "should have revoked = true"),
+        (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = 'yes'", "should have revoked = true"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevokd = true", r"should hold key and, optionally, revoked"),
         ("['a b']\nkey = 'abc'", "which no agent can be called"), (None, "cannot be read"),
     ],
