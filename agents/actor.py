@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from agents.common.device import check_device
+from agents.common.device import select_device
 from agents.common.versions import process_versions
 from agents.exit_file import exit_path, record_exit
 from agents.failure import Failure
@@ -28,12 +28,11 @@ from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.ray_actors import RayTransport
 from agents.protocol.verifier import LocalPeer
 from agents.report import AgentReport, report_of
-from agents.runner import AgentRunner
+from agents.runner import SWITCH_INTERVAL, AgentRunner
 from env.camera import Pose
 
 logger = logging.getLogger(__name__)
 
-SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock; the default is ten times that
 TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
 CLOSE_TIMEOUT = 45.0  # seconds in which the last checkpoint should reach the supervisor
 # Added to the niceness of the training thread, so that threads that reply run first. More takes the agent's
@@ -76,14 +75,16 @@ class AgentActor:
     def _run(self) -> None:
         try:
             registering = self._supervisor.register.remote(self._name, process_versions())
-            spec, incarnation, peer_list = ray.get(registering)
+            spec, incarnation, session = ray.get(registering)
             files = FileAccess(self._call_supervisor, self._name, incarnation, spec.folder, self._log_file)
             self._files = files
             if self._log_file and not files.remote:  # elsewhere its supervisor could not read it
                 record_exit(exit_path(Path(self._log_file)))
-            self._device = _select_device(spec.device)
+            # an actor without GPUs may still see every GPU, so only Ray's own list counts; Ray has already
+            # narrowed CUDA_VISIBLE_DEVICES to it, so the first visible one is ours
+            self._device = select_device(spec.device, bool(ray.get_gpu_ids()))
             _log_start(self._name, incarnation, self._device)
-            local = LocalPeer(self._name, _identity(Path(files.folder)), incarnation, peer_list.session)
+            local = LocalPeer(self._name, _identity(Path(files.folder)), incarnation, session)
             self._protocol = PeerProtocol(local, self._transport)
             self._runner = AgentRunner(self._protocol, files.saved)
             peer_list = self._call_supervisor("enroll", self._name, incarnation, local.identity.public_key)
@@ -209,17 +210,3 @@ def _lower_priority() -> None:
         return  # only Linux gives priorities to threads
     thread = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS))
-
-
-def _select_device(wanted: str) -> str:
-    """Return the wanted torch device, or for "auto" the one that Ray assigned to this actor.
-
-    Raises:
-        ConfigError: This machine has no such device.
-    """
-    if wanted != "auto":
-        check_device(wanted)
-        return wanted
-    # an actor without GPUs may still see every GPU, so only Ray's own list counts; Ray has already
-    # narrowed CUDA_VISIBLE_DEVICES to it, so the first visible one is ours
-    return "cuda:0" if ray.get_gpu_ids() else "cpu"

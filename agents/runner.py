@@ -19,6 +19,7 @@ from agents.agent import Agent
 from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.precision import pack_embeddings
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.snapshot import AgentSnapshot
 from agents.spec import AgentSpec
@@ -30,6 +31,8 @@ MAX_DISTILL_REQUESTS = 3  # requests to a teacher that does not reply
 DISTILL_TIMEOUT = 20.0  # seconds to wait for a teacher's reply before the next request
 MAX_YIELD_SECONDS = 0.5  # longest wait between two steps while peers are answered: they need the interpreter
 YIELD_POLL_SECONDS = 0.002  # seconds between two checks during that wait
+# Seconds that training may hold the interpreter lock, for which replies wait; a tenth of the default
+SWITCH_INTERVAL = 0.0005
 IDLE_SECONDS = 0.02  # seconds between two checks for work while there is none
 
 
@@ -321,7 +324,7 @@ class AgentRunner:
             self.protocol.send([
                 DistillReply(
                     source=agent.spec.name, target=request.target, round=request.round, first_tick=first_tick,
-                    rows=rows, dim=dim, data=embeddings.numpy().astype("<f4").tobytes(),
+                    rows=rows, dim=dim, data=pack_embeddings(embeddings.numpy(), "float32"),
                 )
             ])  # fmt: skip
             logger.info(

@@ -1,4 +1,4 @@
-"""Check that a torch device exists before work is given to it."""
+"""Which torch device an agent uses, and that it exists before work is given to it."""
 
 import socket
 
@@ -23,3 +23,19 @@ def check_device(wanted: str) -> None:
             f"torch has {', '.join(found)} on {socket.gethostname()}",
             "agents.device", wanted, "choose one of these, or auto",
         )  # fmt: skip
+
+
+def select_device(wanted: str, has_gpu: bool) -> str:
+    """Return the torch device to use: the wanted one, or for "auto" the first GPU if the process has one.
+
+    Args:
+        wanted: auto, cpu, cuda, cuda:<number> or mps.
+        has_gpu: Whether a GPU is there for this process, not only in this machine.
+
+    Raises:
+        ConfigError: This machine has no such device.
+    """
+    check_device(wanted)
+    if wanted != "auto":
+        return wanted
+    return "cuda:0" if has_gpu else "cpu"

@@ -15,24 +15,30 @@ CHECKPOINT, PUBLISHED = "checkpoint.safetensors", "published.safetensors"  # fil
 RETRY_SECONDS = 2.0  # seconds between two attempts to write what could not be written
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write bytes to a file that appears complete: temporary file, flush to disk, rename.
+
+    Args:
+        path: File to write; folders that it lacks are made.
+        data: What it holds then.
+        mode: Its mode, and that of the temporary file from its creation on, less the process's umask.
 
     Raises:
         OSError: It cannot be written; `filename` is the path, and the earlier file is as it was.
     """
     try:
-        _write(path, data)
+        _write(path, data, mode)
     except OSError as error:
         error.filename = str(path)  # a full disk names none; the temporary one is of no interest
         raise
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)  # of a killed process with the same number; others may have it open
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

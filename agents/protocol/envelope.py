@@ -16,6 +16,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from agents.common.names import NAME_PATTERN
 from agents.protocol.identity import KEY_ID_BYTES, SIGNATURE_BYTES, Identity, is_signed
 from agents.protocol.wire import MAX_ENVELOPE_BYTES, EnvelopeRejected, MessageError, Reason
 
@@ -23,12 +24,11 @@ MAGIC = b"SJPA"
 VERSION = 4
 PURPOSE = b"social-jepa envelope 4\0"
 SESSION_BYTES = 16
-MAX_NAME_BYTES = 64
 MAX_SMALL_BODY = 8192  # bytes; of every kind but messages, which hold embeddings
 _HEADER = struct.Struct(">4sHBBIIQQ16s8sBBI")
 HEADER_BYTES = _HEADER.size
 MIN_ENVELOPE_BYTES = HEADER_BYTES + 1 + SIGNATURE_BYTES
-_NAME = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(NAME_PATTERN.encode())
 
 
 class Kind(IntEnum):
@@ -36,25 +36,6 @@ class Kind(IntEnum):
 
     MESSAGE = 1  # one of `agents.protocol.messages`
     INTRODUCTION = 2  # who opens a connection; it is addressed to no name
-
-
-class VersionError(EnvelopeRejected):
-    """Envelope of another version of the protocol.
-
-    Attributes:
-        received: Version in the envelope.
-        supported: Version of this agent.
-    """
-
-    def __init__(self, received: int, supported: int = VERSION) -> None:
-        """Keep both versions."""
-        super().__init__(
-            Reason.VERSION,
-            "",
-            f"the peer sent version {received} of the protocol and this agent speaks version "
-            f"{supported}: install the same release of social-jepa on every machine",
-        )
-        self.received, self.supported = received, supported
 
 
 @dataclass(frozen=True)
@@ -126,9 +107,8 @@ def parse(data: bytes) -> Envelope:
     """Return the envelope in these bytes, whose signature is not checked; the cheapest checks run first.
 
     Raises:
-        EnvelopeRejected: Too long, too short, another protocol, unknown kind or flags, or lengths that are
-            not those of the parts.
-        VersionError: Another version of the protocol.
+        EnvelopeRejected: Too long, too short, another protocol or version of it, unknown kind or flags, or
+            lengths that are not those of the parts.
     """
     _check_size(len(data))
     magic, version, kind, flags, *fields, sender_length, recipient_length, body_length = _HEADER.unpack_from(
@@ -137,7 +117,10 @@ def parse(data: bytes) -> Envelope:
     if magic != MAGIC:
         raise _refuse(Reason.FORMAT, f"not a Social-JEPA envelope: it starts with {magic!r}")
     if version != VERSION:
-        raise VersionError(version)
+        raise _refuse(
+            Reason.VERSION, f"the peer sent version {version} of the protocol and this agent speaks version "
+            f"{VERSION}: install the same release of social-jepa on every machine",
+        )  # fmt: skip
     if flags:
         raise _refuse(Reason.FORMAT, f"unknown flags {flags:#04x}")
     if kind not in (Kind.MESSAGE, Kind.INTRODUCTION):

@@ -1,17 +1,17 @@
 """Signing keys of agents: ed25519 (RFC 8032), made and checked by libsodium through PyNaCl."""
 
-import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
+
+from agents.common.files import write_atomically
+from agents.common.hexadecimal import hex_bytes
 
 KEY_FILE = "identity.key"  # in an agent's folder
 PUBLIC_KEY_BYTES = 32
@@ -78,11 +78,8 @@ class Identity:
             raise KeyFileError(path, f"cannot be read: {error.strerror}") from error
         if stat.S_IMODE(mode) & 0o077:
             raise KeyFileError(path, "may be read by other users: set its mode to 0600 (chmod 600)")
-        try:
-            seed = bytes.fromhex(text.decode("ascii").strip())
-        except ValueError:
-            seed = b""
-        if len(seed) != 32:
+        seed = hex_bytes(text.decode("ascii", "replace").strip(), 32)
+        if not seed:
             raise KeyFileError(path, "is damaged: it should hold 64 hexadecimal digits")
         return cls(seed)
 
@@ -92,18 +89,7 @@ class Identity:
         Raises:
             OSError: It cannot be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp opens with mode 0600: the key is at no time in a file that others may read
-        number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(bytes(self._key).hex().encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(temporary).unlink()
+        write_atomically(path, bytes(self._key).hex().encode() + b"\n", 0o600)
 
     @classmethod
     def load_or_create(cls, path: Path) -> "Identity":
@@ -124,7 +110,6 @@ class Identity:
         return self._key.sign(data).signature
 
 
-@lru_cache(maxsize=1024)
 def key_id_of(public_key: bytes) -> bytes:
     """Return the id of a public key: the first eight bytes of its SHA-256."""
     return hashlib.sha256(public_key).digest()[:KEY_ID_BYTES]

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
+from agents.common.names import MAX_LENGTH, NAME_PATTERN
 from agents.protocol.precision import unpack_embeddings, unpack_metric
 from agents.protocol.settings import Precision
 from agents.protocol.wire import MessageError
@@ -28,7 +29,7 @@ from alignment.anchors import CHOSEN
 from alignment.status import Status
 
 # \Z, not $, which lets a newline through; these are printed, so they hold no control characters
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+\Z")]
+Name = Annotated[str, Meta(max_length=MAX_LENGTH, pattern=rf"^{NAME_PATTERN}\Z")]
 Token = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z0-9_.:/-]*\Z")]
 Dim = Annotated[int, Meta(ge=1, le=4096)]
 Count = Annotated[int, Meta(ge=1, le=65536)]

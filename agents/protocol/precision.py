@@ -21,12 +21,14 @@ METRIC_ROUNDING: Final = 1e-5  # of the largest eigenvalue: float32 rounds small
 def pack_embeddings(embeddings: np.ndarray, precision: Precision) -> bytes:
     """Return embeddings [rows, dim] as bytes; numbers beyond the range of float16 become its largest."""
     if precision == "float32":
-        return embeddings.astype("<f4").tobytes()
+        return embeddings.astype("<f4", copy=False).tobytes()
     if precision == "float16":
         return embeddings.clip(-MAX_FLOAT16, MAX_FLOAT16).astype("<f2").tobytes()
-    scales = (np.abs(embeddings).max(axis=0, initial=0) / LEVELS).astype("<f4")
-    levels = np.divide(embeddings, scales, out=np.zeros(embeddings.shape), where=scales > 0)
-    return scales.tobytes() + levels.round().clip(-LEVELS, LEVELS).astype("i1").tobytes()
+    largest = np.maximum(embeddings.max(axis=0, initial=0), -embeddings.min(axis=0, initial=0))
+    scales = (largest / LEVELS).astype("<f4")
+    levels = np.divide(embeddings, scales, out=np.zeros(embeddings.shape, np.float32), where=scales > 0)
+    levels.round(out=levels).clip(-LEVELS, LEVELS, out=levels)
+    return scales.tobytes() + levels.astype("i1").tobytes()
 
 
 def unpack_embeddings(data: bytes, rows: int, dim: int, precision: Precision) -> np.ndarray:
@@ -39,23 +41,23 @@ def unpack_embeddings(data: bytes, rows: int, dim: int, precision: Precision) ->
     size = embedding_bytes(rows, dim, precision)
     if len(data) != size:
         raise MessageError(f"{rows} rows of {dim} numbers take {size} bytes in {precision}, not {len(data)}")
-    scales = np.ones(dim)
-    if precision == "int8":
-        scales = np.frombuffer(data, "<f4", dim).astype(float)
-        if not ((scales >= 0) & (scales < MAX_ABS_VALUE / LEVELS)).all():
-            raise MessageError("a scale of an embedding is negative, not finite or too large")
     dtype = {"float32": "<f4", "float16": "<f2", "int8": "i1"}[precision]
     numbers = np.frombuffer(data, dtype, rows * dim, len(data) - rows * dim * NUMBER_BYTES[precision])
-    if precision == "int8" and (numbers < -LEVELS).any():
-        raise MessageError(f"a level of an embedding lies below -{LEVELS}")
-    with np.errstate(invalid="ignore"):  # a signaling NaN, which the next line refuses
-        embeddings = numbers.reshape(rows, dim) * scales
-        # one comparison refuses NaN, infinities and numbers whose square would overflow
-        if not (np.abs(embeddings) < MAX_ABS_VALUE).all():
+    with np.errstate(invalid="ignore"):  # a signaling NaN, which a comparison refuses
+        embeddings = numbers.reshape(rows, dim).astype(np.float32)
+        if precision == "int8":
+            scales = np.frombuffer(data, "<f4", dim)
+            if not ((scales >= 0) & (scales < MAX_ABS_VALUE / LEVELS)).all():
+                raise MessageError("a scale of an embedding is negative, not finite or too large")
+            if numbers.min(initial=0) < -LEVELS:
+                raise MessageError(f"a level of an embedding lies below -{LEVELS}")
+            embeddings *= scales
+        # refuses NaN, which minimum and maximum keep, infinities and numbers whose square would overflow
+        if not -MAX_ABS_VALUE < embeddings.min(initial=0) <= embeddings.max(initial=0) < MAX_ABS_VALUE:
             raise MessageError(
                 f"an embedding holds a number that is not finite or exceeds {MAX_ABS_VALUE:,.0f}"
             )
-    return embeddings.astype(np.float32)
+    return embeddings
 
 
 def pack_metric(metric: np.ndarray) -> bytes:
@@ -75,9 +77,9 @@ def unpack_metric(data: bytes, dim: int) -> np.ndarray:
     numbers = np.frombuffer(data, "<f4").astype(float)
     if not (np.abs(numbers) < MAX_ABS_VALUE**2).all():
         raise MessageError("a metric holds a number that is not finite or too large")
-    upper = np.zeros((dim, dim))
-    upper[np.triu_indices(dim)] = numbers
-    metric = upper + np.triu(upper, 1).T
+    metric = np.empty((dim, dim))
+    upper = np.triu_indices(dim)
+    metric[upper] = metric.T[upper] = numbers
     values, axes = np.linalg.eigh(metric)
     if values[-1] <= 0 or values[0] < -METRIC_ROUNDING * values[-1]:
         raise MessageError("a metric has a negative eigenvalue, or none that is positive")

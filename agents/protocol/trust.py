@@ -6,7 +6,6 @@ purpose and to the name, so that any agent may pass them on.
 """
 
 import logging
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,9 @@ import tomli_w
 from msgspec import Meta, Struct
 
 from agents.common.files import write_atomically
-from agents.protocol.identity import PUBLIC_KEY_BYTES, Identity, fingerprint, is_signed
+from agents.common.hexadecimal import hex_bytes
+from agents.common.names import is_name
+from agents.protocol.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, fingerprint, is_signed
 from agents.protocol.messages import Name
 
 logger = logging.getLogger(__name__)
@@ -107,6 +108,16 @@ class TrustedKey:
         """Return the table of the trust file."""
         revoked = {"revoked": self.revocation.hex() or True} if self.revoked else {}
         return {"key": self.public_key.hex(), **revoked}
+
+
+def write_tables(keys: Mapping[str, TrustedKey]) -> str:
+    """Return the content of a trust file that holds these keys, by name."""
+    return tomli_w.dumps({name: key.table() for name, key in keys.items()})
+
+
+def _header(name: str) -> str:
+    """Return the header of an agent's table: a name with a dot is quoted, or else two nested tables."""
+    return tomli_w.dumps({name: {}}).strip()
 
 
 @dataclass(eq=False, repr=False)
@@ -206,7 +217,7 @@ class TrustStore:
     def _accept_first(self, name: str, public_key: bytes) -> TrustedKey:
         if not self._first_use:
             raise UntrustedKeyError(
-                name, public_key, f"it is not in {self._path}: add the table [{name}] with key = "
+                name, public_key, f"it is not in {self._path}: add the table {_header(name)} with key = "
                 f'"{public_key.hex()}" if you trust it',
             )  # fmt: skip
         if len(self._keys) >= MAX_NAMES:
@@ -233,9 +244,8 @@ class TrustStore:
 
     def _set(self, name: str, key: TrustedKey) -> None:
         self._keys[name] = key
-        tables = {each: known.table() for each, known in sorted(self._keys.items())}
         try:
-            write_atomically(self._path, tomli_w.dumps(tables).encode())
+            write_atomically(self._path, write_tables(dict(sorted(self._keys.items()))).encode())
         except OSError as error:  # it holds for this process, and the next one decides again
             logger.warning("%s cannot be written: %s", self._path, error.strerror)
 
@@ -268,22 +278,18 @@ def _read(path: Path) -> dict[str, TrustedKey]:
 
 
 def _read_table(path: Path, name: str, table: object) -> TrustedKey:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+    if not is_name(name):
         raise TrustFileError(path, f"names {name!r}, which no agent can be called")
     if not isinstance(table, Mapping) or table.keys() - {"key", "revoked"}:
-        raise TrustFileError(path, f"should hold key and, optionally, revoked in the table [{name}]")
+        raise TrustFileError(path, f"should hold key and, optionally, revoked in the table {_header(name)}")
     revoked = table.get("revoked", False)
-    try:
-        key = bytes.fromhex(table.get("key", ""))
-        signature = bytes.fromhex(revoked) if isinstance(revoked, str) else b""
-    except (TypeError, ValueError):
-        key = signature = b""
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise TrustFileError(path, f"should hold a key of 64 hexadecimal digits in the table [{name}]")
+    key, signature = hex_bytes(table.get("key"), PUBLIC_KEY_BYTES), hex_bytes(revoked, SIGNATURE_BYTES)
+    if not key:
+        raise TrustFileError(path, f"should hold a key of 64 hexadecimal digits in the table {_header(name)}")
     if not isinstance(revoked, bool) and not KeyRevocation(name, key, signature).holds():
         raise TrustFileError(
-            path, f"should have revoked = true in the table [{name}], or the signature that social-jepa key "
-            "revoke prints",
+            path, f"should have revoked = true in the table {_header(name)}, or the signature that "
+            "social-jepa key revoke prints",
         )  # fmt: skip
     return TrustedKey(key, bool(revoked), signature)
 

@@ -79,7 +79,6 @@ class ReplayWindow:
 @dataclass
 class _PeerState:
     public_key: bytes
-    key_id: bytes
     incarnation: int
     revoked: bool
     budget: PeerBudget
@@ -136,31 +135,27 @@ class EnvelopeVerifier:
     def _set_peer(self, name: str, peer: KnownPeer) -> None:
         state = self._peers.get(name) or self._former.pop(name, None)
         if state is None:
-            state = _PeerState(b"", b"", peer.incarnation, False, PeerBudget(self._limits, self._monotonic()))
+            state = _PeerState(b"", peer.incarnation, False, PeerBudget(self._limits, self._monotonic()))
         # another key, which only the owner of the list can set, may count its incarnations anew
         another = state.public_key != peer.public_key and peer.incarnation != state.incarnation
         if another or peer.incarnation > state.incarnation:
             state.incarnation, state.window = peer.incarnation, ReplayWindow()
-        state.public_key, state.key_id = peer.public_key, key_id_of(peer.public_key)
-        state.revoked = peer.revoked
+        state.public_key, state.revoked = peer.public_key, peer.revoked
         self._peers[name] = state
 
     def incarnation_of(self, name: str) -> int:
         """Return the newest incarnation of a peer that is known; 0 for an agent that is no peer."""
         return self._peers[name].incarnation if name in self._peers else 0
 
-    def public_key_of(self, name: str) -> bytes:
-        """Return the public key of a peer; empty for an agent that is no peer."""
-        return self._peers[name].public_key if name in self._peers else b""
-
-    def next_envelope(self, recipient: str, body: bytes, kind: Kind = Kind.MESSAGE) -> Envelope:
+    def next_envelope(self, recipient: str, body: bytes) -> Envelope:
         """Return the next envelope to a peer, not signed yet; the peer need not be known."""
         state, local = self._peers.get(recipient), self.local
         if state is not None:
             state.sent += 1
         return Envelope(
-            kind, local.name, recipient, local.session, local.incarnation, self.incarnation_of(recipient),
-            state.sent if state else 1, int(self._clock() * 1e6), local.identity.key_id, body,
+            Kind.MESSAGE, local.name, recipient, local.session, local.incarnation,
+            self.incarnation_of(recipient), state.sent if state else 1, int(self._clock() * 1e6),
+            local.identity.key_id, body,
         )  # fmt: skip
 
     def admit(self, data: bytes) -> Envelope:
@@ -221,7 +216,7 @@ class EnvelopeVerifier:
             raise self.refuse(Reason.SENDER, sender, f"{sender} is not a peer of {local.name}")
         if state.revoked:
             raise self.refuse(Reason.REVOKED, sender, f"the key of {sender} was revoked")
-        if envelope.key_id != state.key_id:
+        if envelope.key_id != key_id_of(state.public_key):
             raise self.refuse(
                 Reason.KEY, sender, f"{sender} signs with another key than {fingerprint(state.public_key)}, "
                 "which this agent trusts: it is an impostor, or has changed its key",

@@ -22,12 +22,13 @@ def about() -> None:
 def show(file: KeyPath, name: Name, as_json: AsJson = False) -> None:
     """Print the public key as the table that others write into their trust file."""
     from agents.protocol.identity import Identity, fingerprint
+    from agents.protocol.trust import TrustedKey, write_tables
 
     key = Identity.load(file).public_key
     if as_json:
         print_json({"name": name, "key": key.hex(), "fingerprint": fingerprint(key)})
     else:
-        typer.echo(f'# fingerprint {fingerprint(key)}\n[{name}]\nkey = "{key.hex()}"')
+        typer.echo(f"# fingerprint {fingerprint(key)}\n{write_tables({name: TrustedKey(key)})}", nl=False)
 
 
 @app.command()
@@ -45,10 +46,10 @@ def rotate(file: KeyPath, name: Name, as_json: AsJson = False) -> None:
 def revoke(file: KeyPath, name: Name, as_json: AsJson = False) -> None:
     """Print the table that revokes the key: one peer that has it in its trust file passes it on to all."""
     from agents.protocol.identity import Identity
-    from agents.protocol.trust import KeyRevocation
+    from agents.protocol.trust import KeyRevocation, TrustedKey, write_tables
 
     statement = KeyRevocation.make(name, Identity.load(file))
     if as_json:
         print_json({"name": name, "key": statement.key.hex(), "revoked": statement.signature.hex()})
     else:
-        typer.echo(f'[{name}]\nkey = "{statement.key.hex()}"\nrevoked = "{statement.signature.hex()}"')
+        typer.echo(write_tables({name: TrustedKey(statement.key, True, statement.signature)}), nl=False)

@@ -90,10 +90,9 @@ class _Display:
         self._show("phase", "phase", status.phase)
         self._show("note", "note", status.note)
         self._show("connected", "connected", ", ".join(peer.transport.connected()) or "with no peer")
-        if peer.settled():
-            self._show(
-                f"edges {status.checkpoint}", "settled", f"all edges; {hint('graph')} shows those into it"
-            )
+        key = f"edges {status.checkpoint}"
+        if key not in self._shown and peer.settled():  # which reads every edge from the ledger
+            self._show(key, "settled", f"all edges; {hint('graph')} shows those into it")
 
     def _show(self, key: str, title: str, text: str) -> None:
         if text != self._shown.get(key, ""):

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agents.common.hexadecimal import hex_bytes
 from social_jepa.cli.options import AsJson, CommandError, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
@@ -65,11 +66,8 @@ def _read(file: Path) -> bytes:
 
 
 def _parse_key(text: str) -> bytes:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 32:
+    key = hex_bytes(text, 32)
+    if not key:
         raise CommandError(f"--key {text} is not a public key: it has 64 hexadecimal digits")
     return key
 

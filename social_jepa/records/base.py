@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from agents.common.names import NAME_PATTERN
+
 FORMAT: Literal[3] = 3  # of graph.json; goes up whenever a key is renamed or removed
 MAX_DIM = 4096
 MAX_PAIRS = 65536
@@ -12,7 +14,7 @@ ROUNDING = 1e-6  # by which a computed correlation or kernel alignment may excee
 
 Method = Literal["procrustes", "robust", "ridge"]
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Name = Annotated[str, Meta(pattern=f"^{NAME_PATTERN}$")]
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
 Count = Annotated[int, Meta(ge=0)]
 Dim = Annotated[int, Meta(ge=0, le=MAX_DIM)]

@@ -4,13 +4,13 @@ No latent, embedding, map or weight passes through here.
 """
 
 import contextlib
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agents.common.config_error import ConfigError
+from agents.common.names import is_name
 from agents.models.settings import check_kind
 from agents.protocol.peer_list import PeerList
 from agents.protocol.verifier import KnownPeer
@@ -35,7 +35,6 @@ from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.run_folder import RunFolder
 
 LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 RESERVED = ("supervisor", "best", "universe")  # an actor of Ray, and words that stand for agents on a path
 PER_AGENT_SETTINGS = (
     "agents.device", "agents.gpus", "agents.threads", "model.", "training.", "distillation.",
@@ -106,15 +105,22 @@ class Membership:
             version=self.version,
             handles={name: handles[name] for name in present},
             peers={name: KnownPeer(keys[name], self.incarnations[name]) for name in present},
-            session=self._keys.session,
+            session=self.session,
             body_events=body_events(self.bodies),
         )
 
-    def set_public_key(self, name: str, public_key: bytes) -> None:
-        """Take the public key of the newest process of a member or joiner."""
-        if self._keys.get(name) != public_key:
-            self._keys.set(name, public_key)
-            self.version += 1
+    @property
+    def session(self) -> bytes:
+        """The 16 bytes of the run, which every envelope carries."""
+        return self._keys.session
+
+    def set_public_key(self, name: str, public_key: bytes) -> bool:
+        """Take the public key of the newest process of a member or joiner; return whether it is another."""
+        if self._keys.get(name) == public_key:
+            return False
+        self._keys.set(name, public_key)
+        self.version += 1
+        return True
 
     def next_incarnation(self, name: str) -> int:
         """Count one more incarnation of an agent, and return its number.
@@ -268,7 +274,7 @@ def new_member(
 
 
 def _check_name(name: str, present: Iterable[MemberRecord], taken: Iterable[str]) -> None:
-    if not NAME.fullmatch(name) or not name.strip("."):  # it is the name of a folder, too
+    if not is_name(name) or not name.strip("."):  # it is the name of a folder, too
         raise InvalidNameError(name)
     if name in RESERVED:
         raise InvalidNameError(name, True)

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from agents.common.device import select_device
 from agents.logs import log_to_file
 from agents.protocol.channel import Transport
 from agents.protocol.envelope import session_id
@@ -25,7 +28,7 @@ from agents.protocol.transports.tcp import TcpOptions, TcpTransport
 from agents.protocol.trust import RotatedIdentity, TrustStore
 from agents.protocol.verifier import KnownPeer, LocalPeer
 from agents.report import report_of
-from agents.runner import AgentRunner
+from agents.runner import SWITCH_INTERVAL, AgentRunner
 from agents.spec import AgentSpec
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
@@ -45,7 +48,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.1  # between two looks at what the agent has done
 RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
 STOP_SECONDS = 60.0  # in which the agent's thread should save and end
-SWITCH_INTERVAL = 0.0005  # seconds that training may hold the interpreter lock, as in a Ray actor
 TRUST_FILE = "trust.toml"  # in the run folder: the keys that peers showed first
 
 
@@ -104,7 +106,6 @@ class Peer:
         self._trust = TrustStore(options.trust or folder.path / TRUST_FILE, options.trust is None)
         self._local = LocalPeer(options.name, own.identity, incarnation, _session(self._config, options))
         self._known: dict[str, KnownPeer] = {}
-        self._known_lock = threading.Lock()
         self.transport = TcpTransport(self._local, self._trust, options.tcp, self._meet, own.rotations)
         self.protocol = PeerProtocol(self._local, self._with_faults(self.transport))
         self._runner = AgentRunner(self.protocol)
@@ -121,19 +122,18 @@ class Peer:
     def _meet(self, peer: IntroducedPeer) -> None:
         """Take a peer that has introduced itself: its key, and the incarnation that it signed.
 
-        Its introduction may have revoked keys of other peers.
+        Its introduction may have revoked keys of other peers. The transport calls this on one thread.
         """
         if peer.name not in self._config.names():
             logger.warning(
                 "%s is not among the agents of these settings: raise agents.count for all", peer.name
             )
             return
-        with self._known_lock:
-            self._known[peer.name] = peer.known
-            for name, known in self._known.items():
-                trusted = self._trust.get(name)
-                self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
-            self.protocol.update_peers(dict(self._known))
+        self._known[peer.name] = peer.known
+        for name, known in self._known.items():
+            trusted = self._trust.get(name)
+            self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
+        self.protocol.update_peers(dict(self._known))
 
     def run(self, observe: Callable[["Peer"], None] = lambda peer: None) -> None:
         """Train, publish and negotiate until KeyboardInterrupt; then save and end.
@@ -165,7 +165,7 @@ class Peer:
 
     def _spec(self) -> AgentSpec:
         spec = self._membership.spec(self._options.name, os.cpu_count() or 1)
-        self._device = _device(spec.device)
+        self._device = select_device(spec.device, torch.cuda.is_available())
         return replace(spec, device=self._device)
 
     def _watch(self, observe: Callable[["Peer"], None]) -> None:
@@ -200,7 +200,7 @@ class Peer:
     def settled(self) -> bool:
         """Return whether the edges with all agents of the settings are settled and recorded."""
         others = {*self._config.names()} - {self._options.name}
-        return others <= {*self._known} and self.protocol.settled() and self._recorded_edges() >= others
+        return others <= self.protocol.peers and self.protocol.settled() and self._recorded_edges() >= others
 
     def _recorded_edges(self) -> set[str]:
         checkpoint = self._writer.written_versions.get(self._options.name, "")
@@ -210,17 +210,3 @@ class Peer:
 def _session(config: RunConfig, options: PeerOptions) -> bytes:
     """Return the session: peers of another scene have nothing to compare."""
     return session_id(f"{Scene(config.scene, config.seed).fingerprint} {options.session}")
-
-
-def _device(wanted: str) -> str:
-    """Return the torch device to use.
-
-    Raises:
-        ConfigError: This machine has no such device.
-    """
-    import torch
-
-    from agents.common.device import check_device
-
-    check_device(wanted)
-    return wanted if wanted != "auto" else "cuda:0" if torch.cuda.is_available() else "cpu"

@@ -113,8 +113,8 @@ class Supervisor:
                 await asyncio.to_thread(self._processes.refresh_shortages, waiting)
             await asyncio.sleep(SHORTAGE_SECONDS)
 
-    async def register(self, name: str, versions: dict[str, str]) -> tuple[AgentSpec, int, PeerList]:
-        """Count an incarnation of an agent; return its specification, the incarnation and the peer list.
+    async def register(self, name: str, versions: dict[str, str]) -> tuple[AgentSpec, int, bytes]:
+        """Count an incarnation of an agent; return its specification, the incarnation and the session.
 
         Args:
             name: Name of the agent.
@@ -131,12 +131,12 @@ class Supervisor:
             logger.warning("%s restarted as incarnation %d: %s (%s)", name, incarnation, process, death.text)
         spec = self._membership.spec(name, self._resources.threads)
         self._watch.broadcast_peers(but=name)
-        return spec, incarnation, self._membership.peer_list(self._watch.handles)
+        return spec, incarnation, self._membership.session
 
     async def enroll(self, name: str, incarnation: int, public_key: bytes) -> PeerList:
-        """Take the public key that an agent signs with, tell its peers, and return the peer list."""
-        if incarnation == self._membership.incarnations.get(name):
-            self._membership.set_public_key(name, public_key)
+        """Take the public key that an agent signs with; tell its peers if it is another; return the list."""
+        newest = incarnation == self._membership.incarnations.get(name)
+        if newest and self._membership.set_public_key(name, public_key):
             self._watch.broadcast_peers(but=name)
         return self._membership.peer_list(self._watch.handles)
 

@@ -32,7 +32,7 @@ from social_jepa.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-SWITCH_INTERVAL = 0.001  # seconds that a thread may hold the interpreter lock; the default is five times that
+RENDER_SWITCH_INTERVAL = 0.001  # seconds that a thread may hold the interpreter lock; a fifth of the default
 SHUTDOWN_SECONDS = 3  # for requests in progress when the server ends
 GZIP_BYTES, GZIP_LEVEL = 1000, 4  # smallest response that is compressed, and how well
 
@@ -121,6 +121,6 @@ def serve(folder: RunFolder, bound: socket.socket, host: str, access: Access) ->
     """
     check_access(host, access)
     torch.set_num_threads(1)  # maps are small: a second thread costs more than it computes
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    sys.setswitchinterval(RENDER_SWITCH_INTERVAL)
     with contextlib.suppress(KeyboardInterrupt):  # the usual end
         make_server(make_app(folder, access)).run([bound])

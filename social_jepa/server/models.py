@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from agents.common.names import NAME_PATTERN
 from alignment.status import Status
 from env.camera import Pose
 from social_jepa.graph.query import LAST_TICK
@@ -16,7 +17,7 @@ MAX_DIM = 4096
 MAX_PAGE = 1_000
 MAX_COORDINATE = 1e9  # far beyond any coordinate of a latent
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of an agent.")]
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="Name of an agent.")]
 Number = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIM)]
 Tick = Annotated[int, Field(ge=0, le=LAST_TICK, description="Tick of the scene.")]

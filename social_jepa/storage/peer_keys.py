@@ -2,9 +2,11 @@
 
 import logging
 import os
+from functools import cached_property
 from pathlib import Path
 
 from agents.common.files import write_atomically
+from agents.common.hexadecimal import hex_bytes
 from agents.protocol.envelope import SESSION_BYTES
 from agents.protocol.identity import PUBLIC_KEY_BYTES
 from social_jepa.storage.run_folder import RunFolder
@@ -18,25 +20,29 @@ PUBLIC_KEY_FILE = "identity.pub"  # in an agent's folder
 class PeerKeys:
     """Session and public keys of a run; what cannot be written is kept in memory.
 
-    Attributes:
-        session: 16 random bytes, made when the run starts.
+    Only one object at a time may write to a run folder, so each file is read once.
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        """Read or make the session."""
+        """Take the run folder; its files are read when they are asked for."""
         self._folder = folder
-        self._keys: dict[str, bytes] = {}
-        path = folder.path / SESSION_FILE
-        self.session = _read(path, SESSION_BYTES)
-        if not self.session:
-            self.session = os.urandom(SESSION_BYTES)
-            _write(path, self.session)
+        self._keys: dict[str, bytes] = {}  # by name; empty for an agent without a key
+
+    @cached_property
+    def session(self) -> bytes:
+        """The 16 random bytes of the run, made when they are asked for first."""
+        path = self._folder.path / SESSION_FILE
+        session = _read(path, SESSION_BYTES)
+        if not session:
+            session = os.urandom(SESSION_BYTES)
+            _write(path, session)
+        return session
 
     def get(self, name: str) -> bytes:
         """Return the public key of an agent; empty while it has none."""
-        if name not in self._keys and (key := _read(self._path(name), PUBLIC_KEY_BYTES)):
-            self._keys[name] = key
-        return self._keys.get(name, b"")
+        if name not in self._keys:
+            self._keys[name] = _read(self._path(name), PUBLIC_KEY_BYTES)
+        return self._keys[name]
 
     def set(self, name: str, public_key: bytes) -> None:
         """Replace the public key of an agent."""
@@ -50,10 +56,9 @@ class PeerKeys:
 def _read(path: Path, size: int) -> bytes:
     """Return the bytes that a file holds in hexadecimal digits; empty if it is missing or damaged."""
     try:
-        data = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
+        return hex_bytes(path.read_text(encoding="ascii", errors="replace").strip(), size)
+    except OSError:
         return b""
-    return data if len(data) == size else b""
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -72,7 +72,7 @@ class FakeSupervisor:
     async def register(self, name, versions):
         assert versions["torch"]
         self.incarnations[name] += 1
-        return self.specs[name], self.incarnations[name], self.peer_list()
+        return self.specs[name], self.incarnations[name], SESSION
 
     async def enroll(self, name, incarnation, public_key):
         assert incarnation == self.incarnations[name]

@@ -64,7 +64,6 @@ class Link:
         peer: The other end.
         dialed: Whether this end opened the connection.
         active: Whether messages are sent on it; a superseded one is only read until it closes.
-        dropped: Frames that were not sent because too many bytes were waiting.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Link:
         limits: LinkLimits,
     ) -> None:  # fmt: skip
         """Take an introduced connection; `run` serves it."""
-        self.peer, self.dialed, self.active, self.dropped = peer, dialed, True, 0
+        self.peer, self.dialed, self.active = peer, dialed, True
         self._reader, self._writer, self._limits = reader, writer, limits
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._pending = 0
@@ -81,7 +80,6 @@ class Link:
     def send(self, data: bytes) -> bool:
         """Queue a frame; return false, and drop it, if too many bytes are waiting. Call it in the loop."""
         if self._pending + len(data) > self._limits.pending:
-            self.dropped += 1
             return False
         self._pending += len(data)
         self._queue.put_nowait(data)

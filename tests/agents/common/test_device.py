@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from agents.common.config_error import ConfigError
-from agents.common.device import check_device
+from agents.common.device import check_device, select_device
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cpu"])
@@ -26,3 +26,17 @@ def test_a_device_that_is_there_passes(monkeypatch, wanted):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
 
     check_device(wanted)
+
+
+@pytest.mark.parametrize(("has_gpu", "device"), [(False, "cpu"), (True, "cuda:0")])
+def test_auto_is_the_first_gpu_of_the_process_or_its_cpu(has_gpu, device):
+    assert select_device("auto", has_gpu) == device
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_device_that_is_named_is_used_or_refused(monkeypatch, has_gpu):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    assert [select_device(wanted, has_gpu) for wanted in ("cpu", "cuda:1")] == ["cpu", "cuda:1"]
+    with pytest.raises(ConfigError, match="choose one"):
+        select_device("cuda:2", has_gpu)

@@ -1,3 +1,4 @@
+import os
 import pickle
 import stat
 
@@ -42,6 +43,31 @@ def test_a_key_file_is_private_and_read_again(tmp_path):
     assert Identity.load_or_create(path).public_key == first.public_key
     assert [entry.name for entry in path.parent.iterdir()] == ["identity.key"]
     assert Identity.generate().public_key != first.public_key
+
+
+def test_a_key_file_is_private_from_its_creation_on_whatever_the_umask_and_the_file_before(
+    tmp_path, monkeypatch
+):
+    modes = []
+
+    def fsync(number, flush=os.fsync):
+        modes.append(stat.S_IMODE(os.fstat(number).st_mode))
+        flush(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "identity.key"
+    path.write_bytes(b"open to all")
+    path.chmod(0o666)
+    before = os.umask(0)
+    try:
+        identity = Identity.generate()
+        identity.save(path)
+    finally:
+        os.umask(before)
+
+    assert modes == [0o600]
+    assert Identity.load(path).public_key == identity.public_key
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])

@@ -1,4 +1,5 @@
 import contextlib
+import tracemalloc
 from dataclasses import replace
 from typing import get_args
 
@@ -54,6 +55,23 @@ def test_a_dimension_that_does_not_vary_and_none_at_all_are_kept(precision):
 
     assert (received[:, 2] == 0).all()
     assert unpack_embeddings(pack_embeddings(sent[:0], precision), 0, 6, precision).shape == (0, 6)
+
+
+@each
+def test_neither_end_holds_a_number_in_eight_bytes(precision):
+    sent = embeddings(rows=2000, dim=100)
+
+    def peak(work):
+        tracemalloc.start()
+        try:
+            return work(), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    data, packing = peak(lambda: pack_embeddings(sent, precision))
+    _, unpacking = peak(lambda: unpack_embeddings(data, *sent.shape, precision))
+
+    assert max(packing, unpacking) < 7 * sent.size
 
 
 @each

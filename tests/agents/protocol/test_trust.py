@@ -1,3 +1,5 @@
+import re
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,17 @@ def test_an_allow_list_admits_no_other_agent_and_says_what_to_write(path):
         store.accept("agent-2", SECOND.public_key)
     assert store.names() == ["agent-1"]
     assert path.read_text().count("key") == 1
+
+
+def test_what_an_allow_list_says_to_write_admits_an_agent_whose_name_has_a_dot(path):
+    path.write_text("")
+    store = TrustStore(path, first_use=False)
+    with pytest.raises(UntrustedKeyError) as caught:
+        store.accept("a.b", FIRST.public_key)
+    header, line = re.search(r"add the table (\S+) with (key = \S+) if", str(caught.value)).groups()
+    path.write_text(f"{header}\n{line}\n")
+
+    assert TrustStore(path, first_use=False).get("a.b") == TrustedKey(FIRST.public_key)
 
 
 def test_first_use_adds_so_many_names_and_no_more(path, monkeypatch):
@@ -129,6 +142,7 @@ def test_a_revoked_key_is_refused_for_good_and_only_its_owner_can_revoke_it(path
         ("[agent-1]\nkey = 7", "64 hexadecimal digits"), ("agent-1 = 'abc'", r"the table \[agent-1\]"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = 1", "should have revoked = true"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = '{'0' * 128}'", "should have revoked = true"),
+        (f"[agent-1]\nkey = '{'0' * 64}'\nrevoked = 'yes'", "should have revoked = true"),
         (f"[agent-1]\nkey = '{'0' * 64}'\nrevokd = true", r"should hold key and, optionally, revoked"),
         ("['a b']\nkey = 'abc'", "which no agent can be called"), (None, "cannot be read"),
     ],

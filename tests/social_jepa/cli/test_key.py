@@ -3,7 +3,7 @@ import json
 import pytest
 
 from agents.protocol.identity import Identity
-from agents.protocol.trust import RotatedIdentity, TrustStore, UntrustedKeyError
+from agents.protocol.trust import KeyRevocation, RotatedIdentity, TrustedKey, TrustStore, UntrustedKeyError
 from tests.support.command import call
 
 
@@ -13,8 +13,8 @@ def file(tmp_path):
     return tmp_path / "identity.key"
 
 
-def run(verb, file, *words):
-    done = call("key", verb, file, "--name", "agent-1", *words)
+def run(verb, file, *words, name="agent-1"):
+    done = call("key", verb, file, "--name", name, *words)
     assert done.status == 0, done.err
     return done.out
 
@@ -46,6 +46,17 @@ def test_what_revoke_prints_is_a_trust_file_that_refuses_the_key_and_passes_it_o
     other = TrustStore(tmp_path / "other.toml", first_use=True)
     other.accept("agent-1", Identity.load(file).public_key)
     assert other.revoke(statement)
+
+
+@pytest.mark.parametrize("name", ["a.b", ".a", "agent-1", "7", "-", "_._"])
+def test_what_is_printed_for_any_name_is_a_trust_file_with_that_name(file, tmp_path, name):
+    path, key = tmp_path / "trust.toml", Identity.load(file).public_key
+    path.write_text(run("show", file, name=name))
+    assert TrustStore(path, first_use=False).accept(name, key) == TrustedKey(key)
+    path.write_text(run("revoke", file, name=name))
+    known = TrustStore(path, first_use=False).get(name)
+    assert (known.public_key, known.revoked) == (key, True)
+    assert KeyRevocation(name, key, known.revocation).holds()
 
 
 @pytest.mark.parametrize("verb", ["show", "rotate", "revoke"])

@@ -461,6 +461,22 @@ def test_the_session_and_the_public_keys_outlive_the_supervisor(folder, ledger, 
     assert again.session == before.session != bytes(16)
 
 
+def test_a_key_that_is_known_is_no_change_to_tell_the_peers(membership):
+    other = bytes(32)
+    version = membership.peer_list({}).version
+    found = [membership.set_public_key("agent-1", key) for key in (KEY, KEY, other, other, KEY)]
+
+    assert found == [True, False, True, False, True]
+    assert membership.peer_list({}).version == version + 3
+
+
+def test_an_agent_whose_key_was_asked_for_too_early_has_it_once_it_enrolls(membership):
+    membership.next_incarnation("agent-1")
+    assert membership.peer_list({"agent-1": "a handle"}).peers == {}
+    membership.set_public_key("agent-1", KEY)
+    assert membership.peer_list({"agent-1": "a handle"}).peers == {"agent-1": KnownPeer(KEY, 1)}
+
+
 @pytest.mark.parametrize("content", ["", "zz", "00" * 31])
 def test_a_damaged_public_key_counts_as_none_until_the_agent_enrolls_again(
     folder, ledger, membership, content

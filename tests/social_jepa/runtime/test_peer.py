@@ -21,6 +21,7 @@ from social_jepa.graph.results import load_results
 from social_jepa.records import replace
 from social_jepa.runtime.peer import TRUST_FILE, Peer, PeerOptions
 from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.peer_keys import SESSION_FILE
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.command import TINY, call, spawn
 from tests.support.keys import identity_of, signed
@@ -110,6 +111,7 @@ def test_a_peer_keeps_its_key_private_and_the_keys_that_others_showed(settled):
         trusted = (settled / name / TRUST_FILE).read_text()
         assert all(f"[{other}]" in trusted for other in NAMES if other != name)
         assert key.read_text().strip() not in trusted
+        assert not (settled / name / SESSION_FILE).exists()  # its session follows from the settings
 
 
 def test_a_peer_that_is_started_again_is_a_new_incarnation_with_the_same_edges(settled):
