@@ -11,7 +11,7 @@ from agents.protocol.verifier import KnownPeer, LocalPeer
 
 
 def open_channels(names: Iterable[str]) -> tuple[MemoryTransport, dict[str, Channel]]:
-    """Return a transport, and a channel for each agent that knows the keys of all others; nobody listens."""
+    """Return a transport, and a channel for each agent that knows the keys of all others; none listens."""
     transport, session = MemoryTransport(), session_id("benchmark")
     identities = {name: Identity.generate() for name in names}
     peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}

@@ -70,7 +70,7 @@ def align_block(name: str) -> str:
 
 
 def _printed(write: Callable[[Any, Console], None], document: Any) -> str:
-    """Return what a command prints of a document, as a block of text."""
+    """Return a block with the text that a command prints of a document."""
     text = io.StringIO()
     write(document, Console(file=text, width=PLAIN_WIDTH, highlight=False))
     lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
