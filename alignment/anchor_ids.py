@@ -4,7 +4,6 @@ An id is an integer or a string; ids of one set are of one kind. Two peers agree
 alone, so that no order of rows, no library and no machine may change what is chosen.
 """
 
-import struct
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import TypeVar
@@ -58,14 +57,3 @@ def choose_ids(pool: Sequence[Id], count: int, seed: int) -> tuple[Id, ...]:
         return blake2b(f"{int(seed)}:{each}".encode(), digest_size=16).digest(), each
 
     return tuple(sorted(pool, key=hash_of)[:count])
-
-
-def digest_names(names: Iterable[str]) -> bytes:
-    """Return an eight-byte digest of a set of ids that are strings; their order does not matter.
-
-    Two peers check by it that they mean the same set. It detects mistakes, not malicious peers.
-    """
-    hashed = blake2b(digest_size=8)
-    for encoded in sorted(name.encode() for name in names):
-        hashed.update(struct.pack("<q", len(encoded)) + encoded)  # with lengths: no two sets run together
-    return hashed.digest()

@@ -2,7 +2,8 @@
 
     python scripts/update_docs.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
 
-The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json.
+The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json, and
+evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 102 103 104 --json writes.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """
 
@@ -18,6 +19,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +45,7 @@ ALIGNED = ("convnet-perceptron", "convnet-components")
 BENCH = EVIDENCE / "bench.json"
 SOAK = EVIDENCE / "soak.json"
 CLUSTER = EVIDENCE / "cluster.json"
+EDGE_BYTES = EVIDENCE / "edge_bytes.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -58,18 +61,18 @@ HIGHLIGHTS = (
 
 def demo_block() -> str:
     """Return the graph of the demo's run as `social-jepa graph` prints it."""
-    text = io.StringIO()
-    console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
-    print_graph(decode((DEMO / "graph.json").read_bytes(), FullGraphDocument), console)
-    lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-    return f"```text\n{lines}\n```"
+    return _printed(print_graph, decode((DEMO / "graph.json").read_bytes(), FullGraphDocument))
 
 
 def align_block(name: str) -> str:
     """Return a recorded alignment as `social-jepa align` prints it."""
+    return _printed(print_alignment, decode((ALIGN / f"{name}.json").read_bytes(), AlignmentRecord))
+
+
+def _printed(write: Callable[[Any, Console], None], document: Any) -> str:
+    """Return a block with the text that a command prints of a document."""
     text = io.StringIO()
-    console = Console(file=text, width=PLAIN_WIDTH, highlight=False)
-    print_alignment(decode((ALIGN / f"{name}.json").read_bytes(), AlignmentRecord), console)
+    write(document, Console(file=text, width=PLAIN_WIDTH, highlight=False))
     lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
     return f"```text\n{lines}\n```"
 
@@ -95,6 +98,48 @@ def soak_block() -> str:
 def cluster_block() -> str:
     """Return the benchmark of three hosts as a table."""
     return _measured(CLUSTER)
+
+
+def edge_bytes_block() -> str:
+    """Return R2 of an edge against its bytes, on the recorded seeds that no setting was searched on."""
+    document = json.loads(EDGE_BYTES.read_text(encoding="utf-8"))
+    seeds = sorted(set(document["seeds"]) - set(document["searched_seeds"]))
+    lines = [
+        "| `negotiation.anchors` | `heldout` | `dims` | `precision` | bytes of an edge, at most "
+        "| of these, embeddings | shared directions | R², mean | R², worst edge |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    small: list[tuple[float, dict[str, Any]]] = []
+    for row in document["rows"]:
+        edges = [edge for edge in row["edges"] if edge["seed"] in seeds]
+        size, shared = max(edge["bytes"] for edge in edges), [edge["shared"] for edge in edges]
+        scores = [edge["r2"] for edge in edges]
+        if size <= document["small_bytes"]:
+            small.append((fmean(scores), row))
+        cells = (
+            row["anchors"], row["heldout"], row["dims"], row["precision"], f"{size:,}",
+            f"{edges[0]['embeddings']:,}", " to ".join(map(str, sorted({min(shared), max(shared)}))),
+            f"{fmean(scores):.3f}", f"{min(scores):.3f}",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    searched = ", ".join(map(str, document["searched_seeds"]))
+    note = (
+        f"Both edges of a pair of agents on each of the seeds {', '.join(map(str, seeds))}; anchors, "
+        f"dimensions and precision were searched on {searched}, which do not count here. "
+    )
+    return "\n".join([*lines, "", note + _smallest(small, document["small_bytes"])])
+
+
+def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
+    """Return a sentence on the best of the rows whose edges all fit into a number of bytes, (R2, row)."""
+    if not small:
+        return f"No row keeps every edge within {limit:,} bytes."
+    score, best = max(small, key=lambda scored: scored[0])
+    return (
+        f"Of the {len(small)} rows that keep every edge within {limit:,} bytes, the best has "
+        f"{best['anchors']} anchors and {best['heldout']} held out and reaches {score:.3f}, the worst "
+        f"{min(score for score, _ in small):.3f}; the best was picked on these edges."
+    )
 
 
 def _measured(path: Path) -> str:
@@ -337,6 +382,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "experiments": experiments_block,
         "worlds": worlds_block,
         "bench": bench_block,
+        "edge_bytes": edge_bytes_block,
         "soak": soak_block,
         "cluster": cluster_block,
     },

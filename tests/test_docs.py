@@ -197,6 +197,32 @@ def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch)
     ]
 
 
+def test_r2_against_bytes_counts_edges_of_seeds_that_were_not_searched(generator, tmp_path, monkeypatch):
+    def row(anchors, *edges):
+        names = ("seed", "bytes", "shared", "r2")
+        edges = [dict(zip(names, edge, strict=True)) | {"embeddings": 1000} for edge in edges]
+        return {"anchors": anchors, "heldout": 9, "dims": "core", "precision": "int8", "edges": edges}
+
+    rows = [
+        row(1, (1, 9000, 1, 0.1), (2, 1500, 6, 0.9), (3, 1400, 6, 0.8)),
+        row(2, (1, 9000, 1, 0.1), (2, 1024, 4, 0.5), (3, 1000, 6, 0.7)),
+        row(3, (1, 1000, 6, 0.9), (2, 1000, 6, 0.4), (3, 1025, 6, 0.9)),
+        row(4, (1, 9000, 6, 0.9), (2, 1000, 6, 0.4), (3, 1000, 6, 0.4)),
+    ]
+    document = {"seeds": [1, 2, 3], "searched_seeds": [0, 1], "small_bytes": 1024, "rows": rows}
+    monkeypatch.setattr(generator, "EDGE_BYTES", tmp_path / "edge_bytes.json")
+    generator.EDGE_BYTES.write_text(json.dumps(document))
+
+    *table, _, note = generator.edge_bytes_block().splitlines()
+
+    assert table[2] == "| 1 | 9 | core | int8 | 1,500 | 1,000 | 6 | 0.850 | 0.800 |"
+    assert table[3] == "| 2 | 9 | core | int8 | 1,024 | 1,000 | 4 to 6 | 0.600 | 0.500 |"
+    assert "each of the seeds 2, 3;" in note
+    assert "searched on 0, 1," in note
+    assert "Of the 2 rows" in note
+    assert "best has 2 anchors and 9 held out and reaches 0.600, the worst 0.400" in note
+
+
 def test_what_the_edges_of_each_world_found_is_one_row(generator, tmp_path, monkeypatch):
     monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
     assert "Not recorded yet" in generator.worlds_block()

@@ -68,10 +68,13 @@ def align_tables(first: EmbeddingTable, second: EmbeddingTable, settings: AlignS
 def align_sides(sides: "ComparedSides", settings: AlignSettings) -> Alignment:
     """Return the edges between the two sides of `compared_sides`."""
     first, second = sides.first, sides.second
-    i, j = choose_coordinates(first.whitening(first.fit), second.whitening(second.fit))
+    dims = choose_coordinates(first.whitening(first.fit), second.whitening(second.fit))
+    a, b = (
+        side.whitening.leading(dim).refined(side.fit) for side, dim in zip((first, second), dims, strict=True)
+    )
     return Alignment(
-        forward=fit_edge(first, second, (i, j), sides.scored, sides.memory),
-        backward=fit_edge(second, first, (j, i), sides.scored, sides.memory),
+        forward=fit_edge(first, second, (a, b), sides.scored, sides.memory),
+        backward=fit_edge(second, first, (b, a), sides.scored, sides.memory),
         shared_anchors=sides.shared, repeated=sides.repeated, by_id=sides.by_id, memory=sides.memory,
         settings=settings,
     )  # fmt: skip

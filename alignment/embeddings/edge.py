@@ -170,23 +170,19 @@ class Side:
 
 
 def fit_edge(
-    source: Side, target: Side, coordinates: tuple[int, int], scored: Tensor, memory: int | None
+    source: Side, target: Side, compared: tuple[Whitening, Whitening], scored: Tensor, memory: int | None
 ) -> EmbeddingEdge:
     """Return the edge from one table to another.
 
     Args:
         source: The table to translate.
         target: The table to translate into.
-        coordinates: How many leading coordinates of source and target to compare.
+        compared: The coordinates of source and target to compare, white on the rows to fit on.
         scored: [H], int64, which of the held-out rows are scored.
         memory: Rows after which the embeddings no longer resemble themselves; None: rows have no order in
             time.
     """
-    i, j = coordinates
-    from_, to = (
-        source.whitening.leading(i).refined(source.fit),
-        target.whitening.leading(j).refined(target.fit),
-    )
+    from_, to = compared
     x, y, stretch = from_(source.fit), to(target.fit), to(target.held)
     held = HeldOut(from_(source.held)[scored], stretch, scored, memory)
     found = find_shared(x, y, held, extrapolate=memory is not None)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from alignment.anchor_ids import digest_names
 from alignment.arrays import AlignmentError
 
 
@@ -68,11 +67,6 @@ class AnchorItems(Mapping[str, Path | bytes]):
         """Ids of all items, ascending."""
         return tuple(self._items)
 
-    @property
-    def digest(self) -> str:
-        """Digest of all ids, 16 hexadecimal digits: equal for equal sets."""
-        return digest_names(self.ids).hex()
-
     def read(self, item: str) -> bytes:
         """Return an item's bytes.
 
@@ -99,8 +93,8 @@ class AnchorItems(Mapping[str, Path | bytes]):
         return len(self._items)
 
     def __repr__(self) -> str:
-        """Return the number of items and the digest of their ids."""
-        return f"{type(self).__name__}({len(self)} items, digest {self.digest})"
+        """Return the number of items."""
+        return f"{type(self).__name__}({len(self)} items)"
 
 
 def _hash_file(path: Path) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from alignment.arrays import AlignmentError, Array, like, to_tensor
 from alignment.core import ROUNDING
+from alignment.embeddings.pairs import spread
 from alignment.embeddings.table import EmbeddingTable
 
 MAX_ROWS: Final = 65_536  # that a covariance is estimated from
@@ -47,10 +48,12 @@ class Whitening:
         With pairs that are white exactly, the cross-covariance gives their canonical correlations, and a
         noiseless relation is found exactly; rows that vary in fewer directions stay as they are.
         """
+        if len(rows) <= self.dim:
+            return self
         white = self(rows)
         centered = white - white.mean(0)
         variance, axes = torch.linalg.eigh(centered.T @ centered / len(rows))
-        if len(rows) <= self.dim or not variance[0] > ROUNDING * variance[-1]:
+        if not variance[0] > ROUNDING * variance[-1]:
             return self
         return Whitening(
             self.mean + white.mean(0) @ self.inverse,
@@ -83,8 +86,7 @@ def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
     Raises:
         AlignmentError: All rows are equal, a value is not finite, or the dimensions are too many.
     """
-    if len(rows) > MAX_ROWS:
-        rows = rows[torch.linspace(0, len(rows) - 1, MAX_ROWS, dtype=torch.float64).round().long()]
+    rows = spread(rows, MAX_ROWS)
     if min(len(rows), table.dim) > MAX_DIM:
         raise AlignmentError(
             f"{table.name} has {table.dim} dimensions in {len(rows)} rows; at most {MAX_DIM} are whitened",

@@ -11,19 +11,15 @@ import torch
 
 from agents.models.registry import build_world_model
 from agents.models.settings import ModelConfig
-from agents.protocol.channel import Channel
 from agents.protocol.edge import AnchorPools, PeerInfo
-from agents.protocol.envelope import session_id
-from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply
 from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
-from agents.protocol.transports.memory import MemoryTransport
-from agents.protocol.verifier import KnownPeer, LocalPeer
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
 from alignment.shared_subspace import HeldOut
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, log
+from benchmarks.in_memory import negotiate_in_memory, open_channels
 from benchmarks.processes import Worker, run_project
 from env.scene import SceneConfig
 
@@ -73,35 +69,20 @@ class FourAgents:
 
     def negotiate(self) -> Counter[tuple[str, str]]:
         """Let all pairs negotiate in memory; return the bytes of each edge, both ways."""
-        transport, sides = MemoryTransport(), {}
-        identities = {name: Identity.generate() for name in NAMES}
-        peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}
-        for name in NAMES:
+        sides = {}
+        for index, name in enumerate(NAMES):
             info = PeerInfo(name, "scene", "jepa", "0" * 16, ModelConfig().dim, CORE, False)
-            rng = np.random.default_rng([2, NAMES.index(name)])
-            local = LocalPeer(name, identities[name], 1, session_id("benchmark"))
-            channel, side = (
-                Channel(transport, local),
-                Negotiation(info, self.pools[name], self.config, rng, MEMORY_ROWS),
-            )
-            channel.set_peers(peers)
-            sides[name] = (channel, side)
-            transport.listen(name, lambda data, m=channel, s=side: m.send(s.receive(m.receive(data))))  # type: ignore[misc]
-        for name, (channel, side) in sides.items():
-            channel.send(side.make_offers([peer for peer in NAMES if peer != name]))
-        transport.run()
-        assert all(edge.score for _, side in sides.values() for edge in side.edges.values())
-        return sum((channel.sent for channel, _ in sides.values()), Counter())
+            rng = np.random.default_rng([2, index])
+            sides[name] = Negotiation(info, self.pools[name], self.config, rng, MEMORY_ROWS)
+        channels = negotiate_in_memory(sides)
+        assert all(edge.score for side in sides.values() for edge in side.edges.values())
+        return sum((channel.sent for channel in channels.values()), Counter())
 
     def seal(self) -> Counter[tuple[str, str]]:
         """Sign, check and decode the anchors of twelve edges."""
-        transport, names = MemoryTransport(), NAMES[:2]
-        identities = {name: Identity.generate() for name in names}
-        peers = {name: KnownPeer(identity.public_key, 1) for name, identity in identities.items()}
-        session = session_id("benchmark")
-        source, target = (Channel(transport, LocalPeer(name, identities[name], 1, session)) for name in names)
-        for channel in (source, target):
-            channel.set_peers(peers)
+        names = NAMES[:2]
+        transport, channels = open_channels(names)
+        source, target = (channels[name] for name in names)
         transport.listen(names[1], lambda data: target.receive(data))  # type: ignore[arg-type]
         vectors = self.pools[names[0]].anchors.vectors.numpy()
         rows = np.resize(vectors, (self.config.anchors + self.config.heldout, vectors.shape[1]))

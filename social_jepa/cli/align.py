@@ -65,7 +65,6 @@ def _align(first: Any, second: Any, settings: Any, baselines: bool, out: Path | 
     """Return the record of an alignment; write its maps if a file is named."""
     from agents.common.files import write_atomically
     from alignment.embeddings.alignment import align_sides, compared_sides
-    from alignment.embeddings.baselines import compare_methods
     from alignment.embeddings.storage import encode_maps
     from social_jepa.records.alignment import AlignmentRecord
 
@@ -73,7 +72,11 @@ def _align(first: Any, second: Any, settings: Any, baselines: bool, out: Path | 
     found = align_sides(sides, settings)
     if out is not None:
         write_atomically(out, encode_maps(found))
-    return AlignmentRecord.of(found, compare_methods(found, sides) if baselines else None)
+    if not baselines:
+        return AlignmentRecord.of(found)
+    from alignment.embeddings.baselines import compare_methods  # imports scipy
+
+    return AlignmentRecord.of(found, compare_methods(found, sides))
 
 
 def _draw(record: "AlignmentRecord", path: Path, kind: str) -> None:

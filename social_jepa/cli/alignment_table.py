@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.cli.tables import make_console
+from social_jepa.cli.tables import make_console, make_table
 from social_jepa.records.alignment import AlignmentRecord, DimensionsRecord, EmbeddingEdgeRecord
 
 SHOWN = 12  # correlations that are printed
@@ -48,18 +48,11 @@ def _how(record: AlignmentRecord) -> str:
     return " ".join(sentences)
 
 
-def _table(title: str, headings: tuple[str, ...], left: int = 1) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place < left else "right", no_wrap=True)
-    return table
-
-
 def _scores(record: AlignmentRecord) -> Table:
-    table = _table(
+    table = make_table(
         "edges: scores on held-out anchors",
-        ("edge", "verdict", "shared", "R2 shared", "R2 all", "retrieval@1", "null", "kind of null"),
-        left=2,
+        ("edge", "verdict"),
+        ("shared", "R2 shared", "R2 all", "retrieval@1", "null", "kind of null"),
     )
     for edge in record.edges:
         table.add_row(
@@ -71,7 +64,7 @@ def _scores(record: AlignmentRecord) -> Table:
 
 
 def _dimensions(record: AlignmentRecord) -> Table:
-    table = _table("dimensions", ("table", "all", "shared", "private", "undetermined", "constant"))
+    table = make_table("dimensions", ("table",), ("all", "shared", "private", "undetermined", "constant"))
     edge = record.edges[0]
     sides: tuple[tuple[str, DimensionsRecord], ...] = (
         (edge.source, edge.source_dims), (edge.target, edge.target_dims),
@@ -83,10 +76,10 @@ def _dimensions(record: AlignmentRecord) -> Table:
 
 
 def _methods(record: AlignmentRecord) -> Table:
-    table = _table(
+    table = make_table(
         "the same anchors by other methods",
-        ("edge", "method", "R2 all", "R2 all, white", "R2 shared", "retrieval@1"),
-        left=2,
+        ("edge", "method"),
+        ("R2 all", "R2 all, white", "R2 shared", "retrieval@1"),
     )
     for score in record.methods:
         table.add_row(

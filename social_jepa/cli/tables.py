@@ -55,7 +55,8 @@ def print_graph(document: "FullGraphDocument", console: Console | None = None) -
         console.print("  ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 
 
-def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
+def make_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
+    """Return an empty table with columns of text, aligned left, before those of numbers, aligned right."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in left:
         table.add_column(heading, no_wrap=True)
@@ -65,7 +66,7 @@ def _table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
 
 
 def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
-    table = _table(
+    table = make_table(
         "agents",
         ("agent", "kind", "camera x, y, z, yaw, pitch", "device"),
         ("dim", "core", "probe R2", "frames/s", "checkpoint"),
@@ -84,7 +85,7 @@ def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
 
 
 def _edges(edges: Sequence["EdgeRecord"]) -> Table:
-    table = _table(
+    table = make_table(
         "edges: scores on held-out anchors",
         ("edge", "verdict"),
         ("shared", "R2", "R2 all", "correlations", "null", "retrieval@1", "anchors", "bytes"),
@@ -111,7 +112,7 @@ def _shared(edge: "EdgeRecord") -> str:
 def _budget(budget: Iterable["BudgetSummary"]) -> Table:
     found = {(row.method, row.pairs): row for row in budget}
     pairs = sorted({pairs for _, pairs in found})
-    table = _table(
+    table = make_table(
         "held-out R2 by anchor pairs, mean over edges and worst edge", ("method", ""), map(str, pairs)
     )
     for method in sorted({method for method, _ in found}):

@@ -58,13 +58,15 @@ class EmbeddingEdgeRecord(Record, frozen=True, kw_only=True):
     @classmethod
     def of(cls, edge: "EmbeddingEdge") -> "EmbeddingEdgeRecord":
         """Return the record of an edge."""
-        same = (
+        fields = (
             "source", "target", "status", "reason", "null", "null_correlation", "shared_dim", "correlations",
             "r2_shared", "r2", "retrieval_at_1", "fit_anchors", "heldout_anchors",
         )  # fmt: skip
-        values = {name: getattr(edge, name) for name in same}
-        source, target = DimensionsRecord.of(edge.source_dims), DimensionsRecord.of(edge.target_dims)
-        return cls(**values, source_dims=source, target_dims=target)
+        return cls(
+            **{field: getattr(edge, field) for field in fields},
+            source_dims=DimensionsRecord.of(edge.source_dims),
+            target_dims=DimensionsRecord.of(edge.target_dims),
+        )
 
 
 class MethodRecord(Record, frozen=True, kw_only=True):
@@ -98,14 +100,14 @@ class AlignmentRecord(Record, frozen=True, kw_only=True):
     ] = ()
 
     @classmethod
-    def of(cls, found: "Alignment", methods: "list[MethodScore] | None" = None) -> "AlignmentRecord":
+    def of(cls, alignment: "Alignment", scores: "list[MethodScore] | None" = None) -> "AlignmentRecord":
         """Return the record of an alignment, with scores of other methods if there are any."""
         return cls(
-            matched_by="id" if found.by_id else "position",
-            shared_anchors=found.shared_anchors,
-            repeated=found.repeated,
-            memory=found.memory,
-            seed=found.settings.seed,
-            edges=tuple(EmbeddingEdgeRecord.of(edge) for edge in (found.forward, found.backward)),
-            methods=tuple(MethodRecord(**score._asdict()) for score in methods or ()),
+            matched_by="id" if alignment.by_id else "position",
+            shared_anchors=alignment.shared_anchors,
+            repeated=alignment.repeated,
+            memory=alignment.memory,
+            seed=alignment.settings.seed,
+            edges=tuple(EmbeddingEdgeRecord.of(edge) for edge in (alignment.forward, alignment.backward)),
+            methods=tuple(MethodRecord(**score._asdict()) for score in scores or ()),
         )

@@ -1,6 +1,6 @@
 import pytest
 
-from alignment.anchor_ids import choose_ids, digest_names, to_ids
+from alignment.anchor_ids import choose_ids, to_ids
 from alignment.anchors import choose_ticks
 from alignment.arrays import AlignmentError
 
@@ -24,8 +24,3 @@ def test_bytes_become_hexadecimal_digits():
 def test_what_names_no_rows_is_refused(ids):
     with pytest.raises(AlignmentError):
         to_ids(ids, "t")
-
-
-def test_a_digest_tells_sets_of_names_apart_and_not_their_order():
-    assert digest_names(["b", "a"]) == digest_names(["a", "b"])
-    assert len({digest_names(names) for names in (["ab"], ["a", "b"], ["a", "b", ""], [])}) == 4

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import gumbel_r
 
 from alignment.arrays import AlignmentError
 from alignment.shared_subspace import HeldOut, find_shared
@@ -243,15 +244,33 @@ def test_pairs_without_an_order_are_permuted_and_never_shifted():
     torch.testing.assert_close(rows, held.null_rows(7))
 
 
-def test_the_extrapolated_level_is_at_least_the_largest_of_the_null():
+@pytest.mark.parametrize("shifts", [3, 10, 199])
+def test_the_extrapolated_level_is_the_quantile_of_a_gumbel_distribution_or_the_largest_of_the_null(shifts):
+    """Of n values the largest lies at most (n - 1) / sqrt(n) deviations above the mean: of ten, 2.85."""
     pair = Pair(6, 0.9, (5, 5), 0)
     held = HeldOut.of_pairs(*pair.held, pair.memory)
 
-    plain, raised = (find_shared(*pair.fit, held, extrapolate=extrapolate) for extrapolate in (False, True))
+    plain, raised = (
+        find_shared(*pair.fit, held, shifts, extrapolate=extrapolate) for extrapolate in (False, True)
+    )
 
-    assert plain.null_level == float(plain.null.max())
-    assert raised.null_level >= plain.null_level
+    largest, normal = float(plain.null.max()), gumbel_r(-gumbel_r.mean() / gumbel_r.std(), 1 / gumbel_r.std())
+    quantile = float(plain.null.mean() + normal.ppf(0.99) * plain.null.std())
+    assert plain.null_level == largest
+    assert raised.null_level == pytest.approx(max(largest, quantile), abs=1e-3)
+    assert raised.null_level > largest or shifts > 10
     torch.testing.assert_close(plain.null, raised.null)
+
+
+def test_a_null_with_one_value_far_above_the_others_is_not_extrapolated_below_it():
+    """The target is the source at another time, and resembles itself at no other: one shift correlates."""
+    time = torch.linspace(0, 1, 400, dtype=torch.float64)
+    source = torch.sin(2 * torch.pi * 40 * time**2)[:, None]
+    held = HeldOut.of_pairs(source, source.roll(200, 0), 1)
+
+    found = find_shared(source, source, held, shifts=len(source), extrapolate=True)
+
+    assert found.null_level == float(found.null.max()) == pytest.approx(1)
 
 
 def test_a_null_that_is_computed_in_parts_is_the_same(monkeypatch):

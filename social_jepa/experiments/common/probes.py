@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.common.streams import seeded
+from alignment.fit import fit_ridge
 from social_jepa.experiments.common.training_loop import fit_model
 from social_jepa.experiments.framework.score import Score
 
@@ -28,6 +29,19 @@ def linear_probe(features: np.ndarray, targets: np.ndarray, ridge: float = 1e-3)
     gram = x.T @ x + ridge * len(x) * np.eye(x.shape[1])
     weight = np.linalg.solve(gram, x.T @ (targets - offset))
     return lambda rows: (rows - mean) / scale @ weight + offset
+
+
+def state_probe(latents: Tensor, states: Tensor, heldout: Tensor, expected: Tensor) -> Score:
+    """Return R2 of ridge regression of the true state on latents; for evaluation only.
+
+    Args:
+        latents: [n, D], of the ticks to fit on.
+        states: [n, F], the true states, or shuffled ones for the null.
+        heldout: [m, D], of the ticks to score on.
+        expected: [m, F], their true states, float64.
+    """
+    predicted = fit_ridge(latents, states)(heldout.double())
+    return Score.r2(predicted.numpy(), expected.numpy())
 
 
 def mlp_probe(

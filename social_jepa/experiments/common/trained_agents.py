@@ -171,11 +171,12 @@ def trained_agent(agent: Agent, flops: float = 0.0) -> TrainedAgent:
 
 
 def train_agents(
-    setup: AgentSetup, seed: int, poses: Sequence[Pose], log: Log, kind: str = "jepa"
-) -> list[TrainedAgent]:
-    """Train one agent for each pose, one after the other."""
+    setup: AgentSetup, seed: int, poses: Sequence[Pose], log: Log, kind: str = "jepa",
+    indices: Sequence[int] | None = None,
+) -> list[TrainedAgent]:  # fmt: skip
+    """Train the agents of these indices, by default one for each pose, one after the other."""
     agents = []
-    for index in range(len(poses)):
+    for index in range(len(poses)) if indices is None else indices:
         with untrained_agent(setup, seed, index, poses, kind) as agent:
             agents.append(trained_agent(agent, train_agent(agent, log)))
     return agents

@@ -44,11 +44,10 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from alignment.fit import fit_ridge
 from alignment.score import shuffle_pairs
 from env.camera import Pose
+from social_jepa.experiments.common.probes import state_probe
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
@@ -98,16 +97,12 @@ def probe_scores(agent: TrainedAgent, seed: int) -> dict[str, Score]:
     state, expected = agent.states(anchors), agent.states(heldout)
     generator = torch.Generator().manual_seed(1000 * seed + HeterogeneousStream.SHUFFLED)
     shuffled = shuffle_pairs(state, generator)
-
-    def probe_r2(latents: Tensor, targets: Tensor, heldout_latents: Tensor) -> Score:
-        predicted = fit_ridge(latents, targets)(heldout_latents.double())
-        return Score.r2(predicted.numpy(), expected.numpy())
-
-    core_dim = agent.core_dim
-    core = probe_r2(anchors.core(), state, heldout.core()) if core_dim else Score.single(0.0)
+    core_dim, core = agent.core_dim, Score.single(0.0)
+    if core_dim:
+        core = state_probe(anchors.core(), state, heldout.core(), expected)
     return {
-        "state": probe_r2(anchors.vectors, state, heldout.vectors),
-        "state, shuffled": probe_r2(anchors.vectors, shuffled, heldout.vectors),
+        "state": state_probe(anchors.vectors, state, heldout.vectors, expected),
+        "state, shuffled": state_probe(anchors.vectors, shuffled, heldout.vectors, expected),
         "state, core only": core,
         "core dim": Score.single(core_dim),
     }

@@ -4,8 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alignment.shared_subspace import SHIFTS
 from social_jepa.experiments.common.plotting import COLORS, draw_frame_grid
 from social_jepa.experiments.framework.experiment import Results
+from social_jepa.experiments.worlds.metrics import LEAST_R2
 from social_jepa.experiments.worlds.settings import WORLDS, Settings
 
 
@@ -34,8 +36,8 @@ def plot_correlations(results: Results) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("pair of core directions")
     figure.suptitle(
-        "bars: mean over seeds, blue where both cameras see a factor; dots: seeds; dashed: largest of 199 "
-        "time shifts in any seed",
+        "bars: mean over seeds, blue where both cameras see a factor; dots: seeds; dashed: largest of "
+        f"{SHIFTS} time shifts in any seed",
         fontsize=9,
     )
     return figure
@@ -67,7 +69,7 @@ def plot_r2(results: Results) -> Figure:
         for position, name in zip(positions, WORLDS, strict=True):
             dims = results.estimate(name, f"{prefix}shared dim").seeds
             lower.plot([position + shift] * len(dims), dims, "o", color=color, ms=5, alpha=0.7)
-    upper.axhline(0.9, color="black", ls="--", lw=1)
+    upper.axhline(LEAST_R2, color="black", ls="--", lw=1)
     upper.set_ylim(min(0.0, upper.get_ylim()[0]), 1.02)
     upper.set_ylabel("R2 of all factors that both see")
     upper.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -71,8 +71,9 @@ from social_jepa.experiments.worlds.scores import (
     Embeddings,
     Pairing,
     accepts,
-    correlations,
+    direction_arrays,
     edge_scores,
+    edges_between,
     probe_scores,
 )
 from social_jepa.experiments.worlds.settings import (
@@ -155,14 +156,14 @@ def world_scores(
         seed: Seed of the shuffled states.
     """
     sent = [Embeddings.of(agent) for agent in agents]
-    scores = edge_scores(sent, pairing, world.shared_dim)
+    edges = edges_between(sent, pairing)
+    scores = edge_scores(edges, world.shared_dim)
     for number, (side, agent) in enumerate(zip(SIDES, agents, strict=True)):
         found = probe_scores(agent, world.seen_factors(number), WorldsStream.SHUFFLED.rng(seed, number))
         found["core dim"] = Score.single(agent.core_dim)
         found["private dim"] = Score.single(agent.core_dim - scores["shared dim"].score)
         scores |= {f"{name}, {side}": score for name, score in found.items()}
-    values, null = correlations(sent, pairing)
-    return scores, {"correlations": values, "null": null}
+    return scores, direction_arrays(edges[0])
 
 
 def run_latents(seed: int, settings: Settings, log: Log) -> ConditionResult:

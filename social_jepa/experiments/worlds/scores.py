@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from alignment.edge_score import EdgeScore, score_edge
-from alignment.fit import fit_ridge
 from alignment.score import shuffle_pairs
 from alignment.shared_subspace import HeldOut, find_shared
+from social_jepa.experiments.common.probes import state_probe
 from social_jepa.experiments.common.trained_agents import AgentSetup, TrainedAgent
 from social_jepa.experiments.framework.score import Score
 
@@ -88,19 +88,22 @@ def accepts(source: Embeddings, target: Embeddings, pairing: Pairing) -> bool:
     return found.dim > 0 and found.r2(held.source, held.target) > 0
 
 
-def edge_scores(agents: Sequence[Embeddings], pairing: Pairing, expected: int) -> dict[str, Score]:
-    """Return the scores of the edges between two agents, mean of both directions.
+def edges_between(agents: Sequence[Embeddings], pairing: Pairing) -> list[EdgeScore]:
+    """Return the scores of both edges between two agents; first the one from the first agent."""
+    first, second = agents
+    return [edge_score(first, second, pairing), edge_score(second, first, pairing)]
+
+
+def edge_scores(edges: Sequence[EdgeScore], expected: int) -> dict[str, Score]:
+    """Return the mean scores of both edges between two agents.
 
     *R2 of all* counts a factor as unexplained where the edge does not find it: it is the R2 on the shared
     directions, times their number over the expected one, at most 1.
 
     Args:
-        agents: The two agents.
-        pairing: Which rows are paired.
+        edges: Both edges.
         expected: Number of factors that both agents see.
     """
-    first, second = agents
-    edges = [edge_score(first, second, pairing), edge_score(second, first, pairing)]
     dims = np.array([edge.shared_dim for edge in edges], dtype=np.float64)
     r2 = np.array([edge.r2_shared for edge in edges])
     weakest = [edge.correlations[edge.shared_dim - 1] if edge.shared_dim else 0.0 for edge in edges]
@@ -111,15 +114,16 @@ def edge_scores(agents: Sequence[Embeddings], pairing: Pairing, expected: int) -
         "R2 of all": (r2 * np.minimum(dims / expected, 1)).mean(),
         "weakest shared correlation": np.mean(weakest),
         "null correlation": np.mean([edge.null_correlation for edge in edges]),
-        "latent shared dim": np.mean([edge.latent_shared_dim for edge in edges]),
     }
     return {name: Score.single(float(value)) for name, value in scores.items()}
 
 
-def correlations(agents: Sequence[Embeddings], pairing: Pairing) -> tuple[np.ndarray, np.ndarray]:
+def direction_arrays(edge: EdgeScore) -> dict[str, np.ndarray]:
     """Return the held-out correlation of each pair of core directions, [m], and the null's level, []."""
-    edge = edge_score(agents[0], agents[1], pairing)
-    return np.array(edge.correlations, dtype=np.float64), np.array(edge.null_correlation)
+    return {
+        "correlations": np.array(edge.correlations, dtype=np.float64),
+        "null": np.array(edge.null_correlation),
+    }
 
 
 def probe_scores(agent: TrainedAgent, columns: Sequence[int], rng: np.random.Generator) -> dict[str, Score]:
@@ -134,9 +138,8 @@ def probe_scores(agent: TrainedAgent, columns: Sequence[int], rng: np.random.Gen
     if not agent.core_dim:
         return {"state R2": Score.single(0.0), "state R2, shuffled": Score.single(0.0)}
     shuffled = shuffle_pairs(state, torch.Generator().manual_seed(int(rng.integers(2**62))))
-
-    def probe_r2(targets: Tensor) -> Score:
-        predicted = fit_ridge(agent.anchors.core(), targets)(agent.heldout.core().double())
-        return Score.r2(predicted.numpy(), expected.numpy())
-
-    return {"state R2": probe_r2(state), "state R2, shuffled": probe_r2(shuffled)}
+    core, heldout = agent.anchors.core(), agent.heldout.core()
+    return {
+        "state R2": state_probe(core, state, heldout, expected),
+        "state R2, shuffled": state_probe(core, shuffled, heldout, expected),
+    }

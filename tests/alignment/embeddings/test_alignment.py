@@ -109,6 +109,15 @@ def test_the_order_of_the_rows_of_either_table_changes_not_a_bit():
         assert edge.reason == other.reason
 
 
+def test_both_directions_compare_the_same_white_coordinates():
+    found = align(*planted(2, 300, (5, 8), 3))
+
+    assert found.forward.map.source is found.backward.map.target
+    assert found.forward.map.target is found.backward.map.source
+    white = found.forward.map.target(found.forward.map.target.inverse + found.forward.map.target.mean)
+    torch.testing.assert_close(white, torch.eye(8, dtype=torch.float64), rtol=0, atol=1e-9)
+
+
 def test_ids_that_name_the_wrong_rows_share_nothing():
     first, second = planted(2, 300, (5, 8), 3)
     wrong = np.random.default_rng(1).permutation(300)
@@ -128,19 +137,24 @@ def test_peers_with_other_anchors_negotiate_on_those_that_both_have():
 
 
 def test_rows_that_score_are_never_fitted():
-    """Of shared anchors half are held out: with these replaced by noise the maps are the same."""
-    tables = planted(6, 300, (5, 6), 3)
-    shared = match(*peers(tables), AlignSettings())
-    _, held = split(shared, AlignSettings())
-    noisy = [table.copy() for table in tables]
-    for table, rows in zip(noisy, (held.first, held.second), strict=True):
-        table[rows] = np.random.default_rng(0).standard_normal((len(rows), table.shape[1]))
+    """Of shared anchors half are held out: with other rows there the scores change and the maps do not."""
+    drawn = planted(6, 450, (5, 6), 3)
+    tables, others = [table[:300] for table in drawn], [table[:300].copy() for table in drawn]
+    _, held = split(match(*peers(tables), AlignSettings()), AlignSettings())
+    for table, all_rows, rows in zip(others, drawn, (held.first, held.second), strict=True):
+        table[rows] = all_rows[300:]
 
-    made, again = align(*peers(tables)).forward.map, align(*peers(noisy)).forward.map
+    edge, other = align(*peers(tables)).forward, align(*peers(others)).forward
 
+    assert edge.shared_dim == other.shared_dim == 3
+    assert edge.correlations != other.correlations
+    assert edge.r2 != other.r2
+    made, again = edge.map, other.map
     torch.testing.assert_close(made.full.weight, again.full.weight, rtol=0, atol=0)
     torch.testing.assert_close(made.source.transform, again.source.transform, rtol=0, atol=0)
-    assert again.shared.weight.shape == made.shared.weight.shape
+    torch.testing.assert_close(made.target.transform, again.target.transform, rtol=0, atol=0)
+    torch.testing.assert_close(made.shared.weight, again.shared.weight, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(made.shared.bias, again.shared.bias, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

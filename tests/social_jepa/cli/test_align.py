@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +52,24 @@ def test_the_document_has_the_numbers_of_the_library(files):
         assert ours.r2_shared == pytest.approx(edge_record.r2_shared)
         assert ours.r2_white >= theirs.r2_white
         assert ours.retrieval_at_1 >= theirs.retrieval_at_1
+
+
+LOADED = """
+import sys
+from social_jepa.cli.app import main
+try:
+    main()
+except SystemExit as ending:
+    print("status", ending.code or 0, "scipy" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--baselines"]])
+def test_scipy_is_imported_for_baselines_alone(files, options):
+    command = [sys.executable, "-c", LOADED, "align", *files, *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == f"status 0 {bool(options)}", done.stderr
 
 
 def test_rows_are_matched_by_the_ids_of_a_file(files, tmp_path):

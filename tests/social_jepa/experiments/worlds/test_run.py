@@ -33,9 +33,10 @@ from social_jepa.experiments.worlds.scores import (
     Embeddings,
     Pairing,
     accepts,
-    correlations,
+    direction_arrays,
     edge_score,
     edge_scores,
+    edges_between,
     spread_rows,
 )
 from social_jepa.experiments.worlds.settings import COMPARED_AGENTS, RING_AGENTS, UNRELATED, WORLDS, Settings
@@ -100,7 +101,7 @@ def random_walks(seed, rows=1024, dim=4, rate=0.9):
 
 @pytest.mark.parametrize("shared", [1, 2, 4])
 def test_a_planted_overlap_is_found_exactly_and_translated(shared):
-    scores = edge_scores(planted(shared), replace(PAIRING, anchors=256), expected=shared)
+    scores = edge_scores(edges_between(planted(shared), replace(PAIRING, anchors=256)), expected=shared)
 
     assert scores["shared dim"].score == shared
     assert scores["exact"].score == 1
@@ -109,14 +110,14 @@ def test_a_planted_overlap_is_found_exactly_and_translated(shared):
 
 
 def test_an_overlap_of_another_dimension_is_not_exact_and_missing_factors_count_as_unexplained():
-    scores = edge_scores(planted(2), PAIRING, expected=4)
+    scores = edge_scores(edges_between(planted(2), PAIRING), expected=4)
 
     assert scores["exact"].score == 0
     assert scores["R2 of all"].score == pytest.approx(scores["R2 shared"].score / 2)
 
 
 def test_more_directions_than_expected_are_not_exact_and_explain_no_more():
-    scores = edge_scores(planted(4), PAIRING, expected=2)
+    scores = edge_scores(edges_between(planted(4), PAIRING), expected=2)
 
     assert scores["exact"].score == 0
     assert scores["R2 of all"].score == scores["R2 shared"].score
@@ -124,13 +125,13 @@ def test_more_directions_than_expected_are_not_exact_and_explain_no_more():
 
 def test_agents_without_a_common_factor_or_without_a_core_share_nothing():
     alone = planted(0)
-    scores = edge_scores(alone, PAIRING, expected=2)
+    scores = edge_scores(edges_between(alone, PAIRING), expected=2)
     empty = [replace(agent, core_dim=0) for agent in planted(2)]
 
     assert not accepts(*alone, PAIRING)
     assert scores["shared dim"].score == scores["R2 of all"].score == 0
     assert not accepts(*empty, PAIRING)
-    assert edge_scores(empty, PAIRING, expected=2)["shared dim"].score == 0
+    assert edge_scores(edges_between(empty, PAIRING), expected=2)["shared dim"].score == 0
 
 
 def test_slow_processes_that_are_unrelated_are_refused_and_one_process_is_accepted():
@@ -143,11 +144,11 @@ def test_slow_processes_that_are_unrelated_are_refused_and_one_process_is_accept
 
 def test_the_correlations_of_the_plot_are_those_of_the_edge():
     agents = planted(2)
-    values, null = correlations(agents, PAIRING)
+    shown = direction_arrays(edges_between(agents, PAIRING)[0])
     edge = edge_score(*agents, PAIRING)
 
-    assert values.tolist() == list(edge.correlations)
-    assert (values > null).sum() == edge.shared_dim == 2
+    assert shown["correlations"].tolist() == list(edge.correlations)
+    assert (shown["correlations"] > shown["null"]).sum() == edge.shared_dim == 2
 
 
 def test_an_edge_is_accepted_where_the_negotiation_accepts_it():
