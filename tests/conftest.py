@@ -63,10 +63,14 @@ def restore_loggers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ray_local() -> Iterator[str]:
+def ray_local(tmp_path_factory) -> Iterator[str]:
     """Start a Ray with two CPUs and the smallest object store that works; return its address."""
     import ray
 
+    from tests.support.failing_models import WaitsForGate
+
+    gate = {WaitsForGate.VARIABLE: str(tmp_path_factory.mktemp("gate") / "open")}
+    os.environ |= gate
     ray.init(
         address="local",
         num_cpus=2,
@@ -74,7 +78,7 @@ def ray_local() -> Iterator[str]:
         object_store_memory=80_000_000,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | gate},
     )
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()

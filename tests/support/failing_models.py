@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 from agents.models.jepa import Jepa
 
@@ -66,4 +67,18 @@ class LoopsForever(Failing):
 
     def fail(self):
         while not self.released.is_set():
+            time.sleep(0.01)
+
+
+class WaitsForGate(Failing):
+    """It waits until there is a file that a test creates when its agents may go on."""
+
+    VARIABLE = "SOCIAL_JEPA_TEST_GATE"  # set by the fixture `ray_local`, for this process and all actors
+
+    @classmethod
+    def path(cls):
+        return Path(os.environ[cls.VARIABLE])
+
+    def fail(self):
+        while not self.path().exists():
             time.sleep(0.01)

@@ -11,6 +11,7 @@ import pytest
 
 from agents.training.checkpoint import read_checkpoint
 from tests.support.command import call
+from tests.support.failing_models import WaitsForGate
 from tests.support.simulations import TIMEOUT, edges, ledger_of, status_of, until, up
 
 pytestmark = pytest.mark.ray
@@ -68,8 +69,11 @@ def check_that_all_is_written(simulation):
 
 
 def test_a_simulation_on_a_full_disk_goes_on_and_writes_everything_once_there_is_room(ray_local, disk):
-    simulation = up(disk.path / "run", ray_local)
-    disk.fill()  # before the first agent publishes
+    gate = WaitsForGate.path()
+    gate.unlink(missing_ok=True)
+    simulation = up(disk.path / "run", ray_local, "agents.kind=tests.support.failing_models:WaitsForGate")
+    disk.fill()
+    gate.touch()  # an agent that publishes earlier gives the ledger the pages that it needs later
     try:
         check_that_it_goes_on(simulation)
         disk.free()
