@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from social_jepa.cli.align import app as align
+from social_jepa.cli.demo import app as demo
 from social_jepa.cli.experiment import app as experiment
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
@@ -48,6 +49,7 @@ app = typer.Typer(
     help="Train JEPA world models of one scene separately, and translate between them by small linear maps.",
 )
 
+app.add_typer(demo)
 app.add_typer(align)
 app.add_typer(simulation)
 app.add_typer(serve)

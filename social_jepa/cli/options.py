@@ -1,9 +1,10 @@
 """Options that several commands share, and the start of `run` and `up`."""
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,15 +61,24 @@ def new_run(
     """
     from social_jepa.config.run_config import QUICK, load_config
     from social_jepa.runtime.preflight import check_before_start
-    from social_jepa.storage.run_folder import RunFolderExistsError, create
+    from social_jepa.storage.run_folder import create
 
     resolved = load_config(config, settings or [], QUICK if quick else None)
     for risk in resolved.collapse_risks():
         logger.warning("%s", risk)
     address = cluster_address(address)  # before there is a folder
     check_before_start(resolved, address)
-    try:
+    with suggest_another_out():
         return create(resolved, out), address
+
+
+@contextlib.contextmanager
+def suggest_another_out() -> Iterator[None]:
+    """Say that --out names a folder with something in it, and how to go on with what it holds."""
+    from social_jepa.storage.run_folder import RunFolderExistsError
+
+    try:
+        yield
     except RunFolderExistsError as error:
         raise CommandError(f"{error.path} exists already: choose another --out{error.hint}") from error
 

@@ -278,9 +278,24 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     """Create a new run folder with the settings and versions in it.
 
     Raises:
+        RunFolderError: See `create_empty`.
+    """
+    folder = create_empty(out)
+    try:
+        write_json(folder.path / "versions.json", versions())
+        write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
+    except OSError as error:
+        raise RunFolderWriteError(folder.path, "write into", str(error.strerror)) from error
+    return folder
+
+
+def create_empty(out: Path | None) -> RunFolder:
+    """Create the folder of a new run, by default one in ./runs that is named after the time.
+
+    Raises:
         RunFolderNameError: Its name is not UTF-8.
         RunFolderExistsError: The folder has something in it.
-        RunFolderWriteError: It cannot be created or written.
+        RunFolderWriteError: It cannot be created.
     """
     path = out or _new_path()
     try:
@@ -293,13 +308,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderWriteError(path, "create", str(error.strerror)) from error
-    folder = RunFolder.at(path)
-    try:
-        write_json(folder.path / "versions.json", versions())
-        write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
-    except OSError as error:
-        raise RunFolderWriteError(path, "write into", str(error.strerror)) from error
-    return folder
+    return RunFolder.at(path)
 
 
 def find(path: Path | None) -> RunFolder:
