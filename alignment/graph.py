@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
@@ -34,6 +34,7 @@ Pair = tuple[str, str]
 MIN_KEPT: Final = 1e-6
 
 
+@lru_cache(maxsize=4096)
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
     """Return a sort key that compares numbers within a name by value: agent-2 comes before agent-10."""
     parts = re.split(r"([0-9]+)", name)
@@ -84,9 +85,11 @@ class Edge:
         name = f"edge {self.source} -> {self.target}"
         if self.source == self.target:
             raise ValueError(f"{name}: an agent needs no map to itself")
-        if self.status not in tuple(Status):
-            raise ValueError(f"{name}: status must be one of {', '.join(Status)}; got {self.status!r}")
-        object.__setattr__(self, "status", Status(self.status))
+        try:
+            object.__setattr__(self, "status", Status(self.status))
+        except ValueError:
+            known = ", ".join(Status)
+            raise ValueError(f"{name}: status must be one of {known}; got {self.status!r}") from None
         if self.status is Status.ACCEPTED and self.map is None:
             raise ValueError(f"{name}: an accepted edge carries its map")
         if self.status is not Status.ACCEPTED and not self.reason:

@@ -1,5 +1,7 @@
 """How well a graph translates: ordered pairs counted by held-out R2 of what they share."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from alignment.status import Status
@@ -30,6 +32,8 @@ class GraphSummary(Record, frozen=True, kw_only=True):
         unmapped: Pairs without an accepted map: refused, failed, stale, or not negotiated yet.
         mean: Mean R2 of the accepted maps; None: there is none.
         worst: The edge with the lowest; None: there is none.
+        shared_dim: Mean number of directions that accepted maps share; None: there is none.
+        null_correlation: Mean correlation that these reach by chance; None: there is none.
     """
 
     agents: int
@@ -40,6 +44,8 @@ class GraphSummary(Record, frozen=True, kw_only=True):
     unmapped: int
     mean: float | None
     worst: WorstEdge | None
+    shared_dim: float | None
+    null_correlation: float | None
 
     def headline(self) -> str:
         """Return the counts as a sentence without a full stop."""
@@ -82,9 +88,15 @@ def summarize(document: GraphDocument) -> GraphSummary:
         middle=len(scored) - high - low,
         low=low,
         unmapped=pairs - len(scored),
-        mean=float(r2.mean()) if scored else None,
+        mean=_mean(r2),
         worst=None if worst is None else _worst(*worst),
+        shared_dim=_mean([edge.shared_dim for _, edge in scored]),
+        null_correlation=_mean([edge.null_correlation for _, edge in scored]),
     )
+
+
+def _mean(values: Sequence[float] | np.ndarray) -> float | None:
+    return float(np.mean(values)) if len(values) else None
 
 
 def _worst(r2_shared: float, edge: EdgeRecord) -> WorstEdge:

@@ -189,6 +189,10 @@ class DrawingQuery(ViewQuery):
         "embedded", description="Camera views: in the file, linked to this server, or left out."
     )
     styled: bool = Field(True, description="Include the style sheet.")
+    focus: Name | None = Field(None, description="Draw only the edges from and to this agent.")
+    min_r2: float | None = Field(
+        None, ge=0, le=1, description="Draw only accepted edges with at least this R2 on what is shared."
+    )
 
 
 class EmptyQuery(QueryParameters):

@@ -4,7 +4,7 @@ import asyncio
 import io
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -84,8 +84,10 @@ class RenderThread:
             self._observer = results, observer
         return self._observer[1].render(name, tick)
 
-    def render_graph(self, snapshot: Snapshot, tick: int, pictures: str, styled: bool) -> bytes:
-        """Return the graph as an SVG file; to be called on the render thread."""
+    def render_graph(
+        self, snapshot: Snapshot, edges: Sequence[EdgeRecord], tick: int, pictures: str, styled: bool
+    ) -> bytes:
+        """Return the graph with some of its edges as an SVG file; to be called on the render thread."""
         results = snapshot.results
         views: dict[str, str] = {}
         for name in results.graph.agents if pictures != "none" else ():
@@ -97,9 +99,7 @@ class RenderThread:
             except RuntimeError:
                 break  # without OpenGL the graph has no pictures
         scene = Scene(results.config.scene, results.config.seed, body_events(results.bodies))
-        drawing = draw_graph(
-            agent_cards(results), results.document.edges, results.config.scene, scene.state(tick), views
-        )
+        drawing = draw_graph(agent_cards(results), edges, results.config.scene, scene.state(tick), views)
         return _with_style(_mark(drawing), graph_style() if styled else "").encode()
 
     def close(self) -> None:

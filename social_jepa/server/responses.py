@@ -69,6 +69,7 @@ class AgentView(Record, frozen=True, kw_only=True):
     frames: int = 0
     loss: float | None = None
     frames_per_s: float | None = None
+    seconds_left: float | None = None
     drift: float | None = None
     saved_at: float | None = None
     dim: int | None = None
@@ -92,7 +93,7 @@ class AgentView(Record, frozen=True, kw_only=True):
         if status.progress is not None:
             numbers = (
                 "step", "steps", "recorded", "next_tick", "frames",
-                "loss", "frames_per_s", "drift", "saved_at",
+                "loss", "frames_per_s", "seconds_left", "drift", "saved_at",
             )  # fmt: skip
             fields |= {key: getattr(status.progress, key) for key in numbers}
         return cls(**fields, **_model_fields(published), joined=joined)

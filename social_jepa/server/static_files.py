@@ -13,7 +13,7 @@ LOCATIONS = {"path": "in the path", "query": "in the query", "header": "as a hea
 
 
 def static_file(name: str) -> str:
-    """Return "page.html", "page.js" or "page.css", which begins with the report's style."""
+    """Return the page, one of its scripts, or "page.css", which begins with the report's style."""
     if name == "page.css":
         return read_static(REPORT, STYLE) + read_static(SERVER, ("graph.css", "page.css"))
     return read_static(SERVER, (name,))

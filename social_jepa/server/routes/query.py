@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 from fastapi import APIRouter, Header, Query, Response
 
+from alignment.status import Status
 from social_jepa.graph.query import (
     VectorSizeError,
     encode_ticks,
@@ -18,7 +19,7 @@ from social_jepa.graph.query import (
     translate,
 )
 from social_jepa.graph.results import Results
-from social_jepa.records import PathQuality, Translation, encode, replace
+from social_jepa.records import EdgeRecord, PathQuality, Translation, encode, replace
 from social_jepa.server.models import (
     DrawingQuery,
     EmptyQuery,
@@ -143,15 +144,34 @@ async def edge_directions(
     return await _drawing(service, snapshot, key, lambda results: directions(results, edge))
 
 
-@router.get("/api/graph.svg", **answers(SVG, CONFLICT, BUSY))
+@router.get("/api/graph.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
 async def graph_drawing(service: ServiceDep, query: Annotated[DrawingQuery, Query()]) -> Response:
-    """Draw the graph over the room as seen from above."""
+    """Draw the graph over the room as seen from above: all of its edges, those of one agent, or the best."""
     snapshot, renderer = await service.in_thread(service.snapshots.current), service.renderer
-    key = f"graph {query.pictures} {query.styled}" if query.tick == 0 else ""
+    edges = drawn_edges(snapshot.results, query)
+    key = f"graph {query.pictures} {query.styled} {query.focus} {query.min_r2}" if query.tick == 0 else ""
     return await _drawing(
         service, snapshot, key,
-        lambda _: renderer.render_graph(snapshot, query.tick, query.pictures, query.styled),
+        lambda _: renderer.render_graph(snapshot, edges, query.tick, query.pictures, query.styled),
     )  # fmt: skip
+
+
+def drawn_edges(results: Results, query: DrawingQuery) -> list[EdgeRecord]:
+    """Return the edges that a drawing shows.
+
+    Raises:
+        UnknownMemberError: No agent has the name of the focus.
+    """
+    edges = list(results.document.edges)
+    if query.focus is not None:
+        results.member(query.focus)
+        edges = [edge for edge in edges if query.focus in (edge.source, edge.target)]
+    least = query.min_r2
+    return [edge for edge in edges if least is None or _reaches(edge, least)]
+
+
+def _reaches(edge: EdgeRecord, least: float) -> bool:
+    return edge.status is Status.ACCEPTED and edge.r2_shared is not None and edge.r2_shared >= least
 
 
 async def _drawing(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
 from social_jepa.server.models import AddAgent, EmptyQuery, MoveAgent, Name, StreamQuery
 from social_jepa.server.openapi import EVENTS, WRITE, answers
@@ -14,6 +14,7 @@ from social_jepa.server.static_files import docs_page, static_file
 
 router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+SCRIPTS = ("agents", "elements", "forms", "graph", "matrix", "page", "shown", "state", "views")
 
 
 @router.post(
@@ -79,10 +80,16 @@ def style() -> Response:
     return _file("page.css")
 
 
-@router.get("/page.js", include_in_schema=False)
-def script() -> Response:
-    """Return the page's script."""
-    return _file("page.js")
+@router.get("/{name}.js", include_in_schema=False)
+def script(name: str) -> Response:
+    """Return one of the page's scripts.
+
+    Raises:
+        HTTPException: There is none of that name.
+    """
+    if name not in SCRIPTS:
+        raise HTTPException(404)
+    return _file(f"{name}.js")
 
 
 @router.get("/favicon.ico", include_in_schema=False)

@@ -88,7 +88,7 @@ def test_the_page_shows_agents_views_and_edges(visit):
 
 def test_an_edge_shows_its_details_by_mouse_and_by_keyboard(visit):
     page = visit(1280)
-    page.locator("#matrix button").first.click()
+    page.locator("#matrix td[data-from]").first.click()
     page.wait_for_selector("#edge img")
     assert page.locator("#edge-heading").text_content() == "agent-0 → agent-1"
 
@@ -120,7 +120,7 @@ def test_an_invalid_query_shows_the_error(visit):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone(visit, scheme):
     page = visit(360, scheme)
-    page.locator("#matrix button").first.click()
+    page.locator("#matrix td[data-from]").first.click()
     page.click("#query button")
     page.wait_for_selector("#answer img")
 

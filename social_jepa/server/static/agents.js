@@ -1,0 +1,105 @@
+// The table of agents, and the plots of their losses.
+import { $, clock, duration, element, number, options, place, put, rowsOf, whole } from "./elements.js";
+import { move, remove } from "./forms.js";
+import { showButtons, shownAgents } from "./shown.js";
+import { state } from "./state.js";
+import { showCameras } from "./views.js";
+
+export function failureText({ cause, type, message, file, line, phase, step, traceback_file }) {
+  const place = file ? `, ${file} line ${line}` : "";
+  const found = traceback_file ? `; traceback: ${traceback_file}` : "";
+  return `${(cause === "process_died" ? [message] : [type, message]).filter(Boolean).join(": ")}${place} (${phase}, after ${step} steps)${found}`;
+}
+
+function note(agent) {
+  if (agent.failure) return failureText(agent.failure);
+  if (agent.silent_since) return `gave no report since ${new Date(1000 * agent.silent_since).toLocaleTimeString()}`;
+  if (agent.unsaved.length) return agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`).join("; ");
+  if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
+  if (agent.idle_seconds) return `no step for ${Math.round(agent.idle_seconds)} s${agent.idle_place ? `, in ${agent.idle_place}` : ""}`;
+  const silent = Object.keys(agent.unanswered ?? {});
+  if (silent.length) return `no answer from ${silent.join(", ")}`;
+  if (agent.cpu_wait > 0.5) return `waits for a CPU ${Math.round(100 * agent.cpu_wait)} % of the time`;
+  return agent.teacher ? `teacher: ${agent.teacher}` : "";
+}
+
+// Heading, class and text of each column between the name and the buttons.
+const COLUMNS = [
+  ["phase", "text", (agent) => agent.phase],
+  ["step", "figure", (agent) => (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step))],
+  ["left", "figure", (agent) => duration(agent.seconds_left)],
+  ["loss", "figure", (agent) => number(agent.loss)],
+  ["drift", "figure", (agent) => number(agent.drift)],
+  ["frames/s", "figure", (agent) => whole(agent.frames_per_s)],
+  ["core", "figure", (agent) => (agent.core_dim === null ? "–" : agent.collapsed ? "collapsed" : `${agent.core_dim} of ${agent.dim}`)],
+  ["kind", "text", (agent) => agent.kind],
+  ["device", "text", (agent) => agent.device || "–"],
+  ["process", "text", (agent) => (agent.pid ? `${agent.host} ${agent.pid}` : "–")],
+  ["life", "figure", (agent) => String(agent.incarnation)],
+  ["saved", "figure", (agent) => (agent.saved_at ? clock(agent.saved_at) : "–")],
+  ["note", "text remark", note],
+];
+
+$("agent-columns").replaceChildren(
+  element("th", { scope: "col", className: "text", textContent: "agent" }),
+  ...COLUMNS.map(([heading, kind]) => element("th", { scope: "col", className: kind.split(" ")[0] === "text" ? "text" : "", textContent: heading })),
+  element("th", { scope: "col", className: "text", textContent: "actions" }),
+);
+
+export function showAgents() {
+  const names = state.agents.map((agent) => agent.name);
+  rowsOf($("agents"), state.agents, agentRow, (row, agent) => {
+    COLUMNS.forEach(([, , text], index) => put(row.children[index + 1], text(agent)));
+    row.children[1].className = `text ${agent.phase === "failed" ? "failed" : ""}`;
+    for (const button of row.querySelectorAll("button")) button.disabled = !state.status.up;
+  });
+  showPictures();
+  const published = state.agents.filter((agent) => agent.published_at);
+  options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "none: it trains alone" })]);
+  const fields = $("query").elements;
+  const fresh = fields.to.options.length === 0;
+  options(fields.from, names);
+  options(fields.to, names);
+  if (fresh && names.length > 1) fields.to.value = names[1];
+}
+
+function showPictures() {
+  showCameras();
+  rowsOf($("losses"), shownAgents(), lossFigure, (figure, agent) => {
+    figure.dataset.of = `${agent.phase} ${agent.step} ${agent.checkpoint} ${agent.phase === "distilling" ? Date.now() : ""}`;
+  });
+  drawLosses();
+  showButtons(showPictures);
+}
+
+function agentRow(agent) {
+  const row = element("tr", {}, element("th", { scope: "row", textContent: agent.name }));
+  for (const [, kind] of COLUMNS) row.append(element("td", { className: kind }));
+  const buttons = [["Move", move], ["Remove", remove]].map(([word, act]) => {
+    const button = element("button", { type: "button", textContent: word, "aria-label": `${word} ${agent.name}` });
+    button.addEventListener("click", () => act(agent.name));
+    return button;
+  });
+  row.append(element("td", { className: "text" }, buttons[0], " ", buttons[1]));
+  return row;
+}
+
+function lossFigure(agent) {
+  const image = element("img", { alt: `Loss of ${agent.name} by step` });
+  for (const type of ["load", "error"]) image.addEventListener(type, drawLosses);
+  return element("figure", {}, image, element("figcaption", { textContent: agent.name }));
+}
+
+// One plot is drawn at a time, so that camera views, which the same thread of the server renders, come in between.
+function drawLosses() {
+  const figures = [...$("losses").children];
+  const loading = (image) => image.getAttribute("src") && !image.complete;
+  if (figures.some((figure) => loading(figure.querySelector("img")))) return;
+  const age = (figure) => Date.now() - Number(figure.dataset.at ?? 0);
+  const due = figures.filter(({ dataset }) => dataset.of !== dataset.drawn && dataset.name !== state.leaving);
+  const [oldest] = due.sort((one, other) => age(other) - age(one));
+  if (!oldest || age(oldest) < 1000 * Math.max(5, figures.length)) return;
+  oldest.dataset.drawn = oldest.dataset.of;
+  oldest.dataset.at = Date.now();
+  oldest.querySelector("img").src = `api/agents/${place(oldest.dataset.name)}/loss.svg?version=${oldest.dataset.at}`;
+}

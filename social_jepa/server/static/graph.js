@@ -1,0 +1,124 @@
+// The graph as seen from above, the table of its edges, and the edge that is selected.
+import { $, clock, element, number, options, place, put, whole } from "./elements.js";
+import { makeMatrix, MARKS } from "./matrix.js";
+import { areMany } from "./shown.js";
+import { request, state } from "./state.js";
+import { showCameras, showCards } from "./views.js";
+
+const matrix = makeMatrix($("matrix"), $("cell"), select);
+let drawn = ""; // address of the newest drawing that was requested
+
+export async function showGraph() {
+  if (!state.agents.some((agent) => agent.joined)) return;
+  const quality = await request("api/quality");
+  $("translation").classList.toggle("many", areMany());
+  options($("focus"), quality.agents, [element("option", { value: "", textContent: "all agents" })]);
+  if (areMany() && state.focus === null) state.focus = quality.agents[0];
+  if (state.focus && !quality.agents.includes(state.focus)) state.focus = "";
+  $("focus").value = state.focus ?? "";
+  matrix.show(quality);
+  await draw();
+  if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
+  else if (state.edge) {
+    state.edge = null;
+    $("edge-heading").textContent = "No edge selected";
+    $("edge").replaceChildren(element("p", { className: "note", textContent: "One of its agents left. Select another arrow." }));
+  }
+}
+
+async function draw() {
+  const parts = [`tick=${state.tick}`, ...(state.focus ? [`focus=${encodeURIComponent(state.focus)}`] : []), ...(state.least > 0 ? [`min_r2=${state.least}`] : [])];
+  const address = (drawn = `api/graph.svg?pictures=linked&styled=false&${parts.join("&")}`);
+  const text = await request(address);
+  if (address !== drawn) return; // another one was requested meanwhile
+  const drawing = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+  const focused = document.activeElement?.closest("#graph g") ? { ...document.activeElement.dataset } : null;
+  for (const edge of drawing.querySelectorAll("g.edge")) prepare(edge);
+  for (const card of drawing.querySelectorAll(".card")) prepareCard(card);
+  $("graph").replaceChildren(drawing);
+  showCards();
+  mark();
+  if (focused) find(focused)?.focus({ preventScroll: true });
+}
+
+function find({ from, to, agent }) {
+  return [...$("graph").querySelectorAll("g.edge, g.card")].find(({ dataset }) => dataset.from === from && dataset.to === to && dataset.agent === agent);
+}
+
+function onPress(node, act) {
+  node.setAttribute("tabindex", "0");
+  node.setAttribute("role", "button");
+  node.addEventListener("click", act);
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    act();
+  });
+}
+
+function prepare(edge) {
+  const { from, to } = edge.dataset;
+  const hit = edge.querySelector("path").cloneNode();
+  hit.setAttribute("class", "hit");
+  edge.append(hit);
+  edge.setAttribute("aria-label", edge.querySelector("title").textContent);
+  onPress(edge, () => select(from, to));
+}
+
+function prepareCard(card) {
+  const { agent } = card.dataset;
+  card.querySelector("image")?.removeAttribute("href"); // showCards decides which are requested
+  card.setAttribute("aria-label", `show the edges of ${agent} alone`);
+  onPress(card, () => setFocus(state.focus === agent ? "" : agent));
+}
+
+async function setFocus(name) {
+  state.focus = name;
+  $("focus").value = name;
+  showCameras();
+  await draw();
+}
+
+$("focus").addEventListener("change", () => setFocus($("focus").value));
+$("least").addEventListener("change", () => {
+  state.least = Math.max(0, Math.min(1, Number($("least").value) || 0));
+  draw();
+});
+
+// Mark the selected edge in the drawing and in the table.
+function mark() {
+  const [from, to] = state.edge ?? [];
+  for (const each of $("graph").querySelectorAll("g.edge")) each.classList.toggle("selected", each.dataset.from === from && each.dataset.to === to);
+  matrix.press(from, to);
+}
+
+async function select(from, to, byUser = true) {
+  state.edge = [from, to];
+  mark();
+  if (byUser && areMany() && ![from, to].includes(state.focus)) setFocus(from);
+  try {
+    showEdge(await request(`api/edges/${place(from, to)}`));
+    if (byUser && !$("matrix").contains(document.activeElement)) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });
+  } catch (error) {
+    $("edge-heading").textContent = `${from} → ${to}`;
+    $("edge").replaceChildren(element("p", { className: "note", textContent: error.message }));
+  }
+}
+
+function showEdge(edge) {
+  put($("edge-heading"), `${edge.source} → ${edge.target}`);
+  const verdict = element("b", { className: edge.status, textContent: `${MARKS[edge.status] ?? "✓"} ${edge.status}` });
+  const rows = [
+    ["verdict", verdict], ["shared directions", `${edge.shared_dim} of ${edge.core_dims[0]} and ${edge.core_dims[1]}`], ["R² shared", number(edge.r2_shared)],
+    ["chance correlation", number(edge.null_correlation, 2)], ["R² all dimensions", number(edge.r2)], ["retrieval@1", number(edge.retrieval_at_1, 2)], ["pairs", `${edge.anchors} fitted, ${edge.heldout} held out`],
+    ["bytes", whole(edge.bytes)], ["round", String(edge.round)], ["recorded", clock(edge.time)],
+  ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
+  const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
+  const picture = element("img", { alt: `Held-out correlations of the directions: ${edge.correlations.map((value) => number(value, 2)).join(", ")}` });
+  picture.src = `api/edges/${place(edge.source, edge.target)}/directions.svg#${version}`;
+  const caption = element("p", { className: "note", textContent: "Held-out correlation of each pair of directions: filled: shared, hollow: private, dark line: chance; an isometry has all at 1." });
+  $("edge").replaceChildren(
+    ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
+    ...(edge.correlations.length ? [picture, caption] : []),
+  );
+}

@@ -1,0 +1,101 @@
+"""The page of 64 agents and 4,032 edges in a browser."""
+
+import pytest
+
+from tests.support.planted_run import planted_run
+from tests.support.servers import client_of, running
+
+COUNT = 64
+EDGES = COUNT * (COUNT - 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return planted_run(tmp_path_factory.mktemp("large") / "run", COUNT)
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    with running(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser, address):
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    errors = []
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.goto(address)
+    opened.wait_for_selector("#graph svg g.edge")
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def cell(source, target):
+    return f'#matrix td[data-from="agent-{source}"][data-to="agent-{target}"]'
+
+
+def drawn(page):
+    edges = page.locator("#graph g.edge").evaluate_all("all => all.map(e => [e.dataset.from, e.dataset.to])")
+    return {tuple(edge) for edge in edges}
+
+
+def test_the_table_of_edges_is_first_and_has_one_tab_stop(page):
+    assert page.locator("#matrix td[data-from]").count() == EDGES
+    assert page.locator('#matrix td[tabindex="0"]').count() == 1
+    assert page.locator("#matrix").bounding_box()["y"] < page.locator("#graph").bounding_box()["y"]
+    assert page.locator("#matrix thead th").all_text_contents() == [f"agent-{k}" for k in range(COUNT)]
+
+
+def test_arrow_keys_move_between_edges_over_the_diagonal_and_enter_selects(page):
+    page.focus(cell(0, 1))
+    for key, found in (
+        ("ArrowDown", (2, 1)), ("ArrowRight", (2, 3)), ("ArrowUp", (1, 3)), ("ArrowLeft", (1, 2)),
+        ("End", (1, 63)), ("Home", (1, 0)), ("ArrowLeft", (1, 0)),
+    ):  # fmt: skip
+        page.keyboard.press(key)
+        focused = page.evaluate("[document.activeElement.dataset.from, document.activeElement.dataset.to]")
+        assert focused == [f"agent-{k}" for k in found], key
+        assert page.locator("#cell").text_content().startswith(f"agent-{found[0]} to agent-{found[1]}: ")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#edge dl")
+
+    assert page.locator("#edge-heading").text_content() == "agent-1 → agent-0"
+    assert page.locator(cell(1, 0)).get_attribute("aria-selected") == "true"
+
+
+def test_the_graph_shows_the_edges_of_one_agent_and_above_an_r2(page):
+    assert all("agent-0" in edge for edge in drawn(page))
+    page.click(cell(5, 7))
+    page.wait_for_selector('#graph g.edge[data-from="agent-5"].selected')
+    assert drawn(page) == {("agent-5", f"agent-{k}") for k in range(COUNT) if k != 5} | {
+        (f"agent-{k}", "agent-5") for k in range(COUNT) if k != 5
+    }
+    every = len(drawn(page))
+    page.fill("#least", "0.9")
+    page.press("#least", "Enter")
+    page.wait_for_selector(f"#graph svg:not(:has(g.edge:nth-of-type({every})))")
+
+    quality = page.request.get(f"{page.url}api/quality").json()
+    assert drawn(page) == {
+        (source, target)
+        for i, source in enumerate(quality["agents"])
+        for j, target in enumerate(quality["agents"])
+        if "agent-5" in (source, target) and (quality["r2_shared"][i][j] or 0) >= 0.9
+    }
+
+
+def test_a_dozen_cameras_are_shown_until_all_are_wanted(page):
+    assert page.locator("#cameras figure").count() == page.locator("#losses figure").count() == 12
+    page.locator("button.all").first.click()
+    assert page.locator("#cameras figure").count() == COUNT
+
+
+def test_a_drawing_of_nobody_is_refused_by_name(folder):
+    with client_of(folder) as client:
+        answer = client.get("/api/graph.svg?focus=agent-99")
+
+    assert answer.status_code == 404
+    assert "agent-99" in answer.json()["detail"]
