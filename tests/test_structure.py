@@ -83,7 +83,7 @@ PLAN = (
     "agents/common", "agents/models", "agents/training", "agents/protocol", "agents/protocol/transports",
     "agents",
     "social_jepa/system", "social_jepa/config", "social_jepa/records", "social_jepa/storage",
-    "social_jepa/graph",
+    "social_jepa/pretrained", "social_jepa/graph",
     "social_jepa/report", "social_jepa/runtime",
     "social_jepa/experiments", "social_jepa/experiments/framework", "social_jepa/experiments/common",
     "social_jepa/experiments/isometry", "social_jepa/experiments/theory", "social_jepa/experiments/worlds",

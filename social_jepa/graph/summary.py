@@ -91,7 +91,9 @@ def summarize(document: GraphDocument) -> GraphSummary:
         mean=_mean(r2),
         worst=None if worst is None else _worst(*worst),
         shared_dim=_mean([edge.shared_dim for _, edge in scored]),
-        null_correlation=_mean([edge.null_correlation for _, edge in scored]),
+        null_correlation=_mean(
+            [edge.null_correlation for _, edge in scored if edge.null_correlation is not None]
+        ),
     )
 
 
