@@ -346,7 +346,7 @@ VECTORS: tuple[tuple[str, AnyMessage, dict[str, Any]], ...] = (
     (
         "embeddings of two ticks, (1, 2) and (3, -4)",
         AnchorReply(
-            source="agent-0", target="agent-1", round=1, digest=b"12345678", rows=2, dim=2,
+            source="agent-0", target="agent-1", round=1, digest=b"0123456789abcdef", rows=2, dim=2,
             precision="float32", data=struct.pack("<4f", 1, 2, 3, -4), metric=b"",
         ),
         {"sequence": 258, "incarnation": 3, "recipient_incarnation": 2},

@@ -44,8 +44,14 @@ class EdgeResult:
         regression_map: The same, each direction scaled by its held-out correlation.
         score: Held-out metrics; None when nothing was fitted.
         budget: Held-out R2 by number of anchors and method.
+        anchors: Pairs that the maps were fitted on.
+        outliers: Further pairs, which contradict those and were left out.
+        heldout: Pairs that every score comes from.
+        ticks: Ticks of the rows that the source sent, in their order.
         incarnations: Incarnations of source and target that negotiated it.
         bytes: Bytes on the wire, both ways.
+        reply: The envelope of these rows, which the source signed; empty where there is none.
+        source_key: Public key that signed it.
     """
 
     source: str
@@ -61,10 +67,14 @@ class EdgeResult:
     regression_map: LinearMap | None = None
     budget: tuple[Mapping[str, Any], ...] = ()
     anchors: int = 0
+    outliers: int = 0
     heldout: int = 0
+    ticks: tuple[int, ...] = ()
     core_dims: tuple[int, int] = (0, 0)
     incarnations: tuple[int, int] = (0, 0)
     bytes: int = 0
+    reply: bytes = b""
+    source_key: bytes = b""
 
 
 @dataclass(frozen=True)
