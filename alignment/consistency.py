@@ -1,7 +1,7 @@
 r"""Which pairs of agents a graph of maps confirms, and which it contradicts, from the maps alone.
 
-Maps between white spaces keep some directions and drop the others. A walk from an agent back to itself has the
-map M, and white latents x come back nearer to where they were than to the origin if
+Maps between white spaces keep some directions and drop the others. A walk from an agent back to itself has
+the map M, and white latents x come back nearer to where they were than to the origin if
 
     E |x M - x P|^2 < E |x P|^2,  that is  2 tr M > |M|_F^2
 
@@ -45,13 +45,13 @@ def contradicted(weights: Tensor) -> Tensor:
 
 
 def walk_thirds(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whether each walk i, j, k, i comes back wrong, and whether it arrives, as 0 or 1, [N, N, N] each.
+    """Return whether each walk i, j, k, i comes back wrong, and whether it arrives, 0 or 1, [N, N, N] each.
 
     A walk that drops all directions says nothing.
     """
     wrong, arrives = [], []
     for agent in range(len(weights)):
-        walk = weights[agent][:, None] @ weights @ weights[:, agent]  # [N, N, D, D], by second and third agent
+        walk = weights[agent][:, None] @ weights @ weights[:, agent]  # [N, N, D, D], by j and k
         size, trace = walk.square().sum((2, 3)), walk.diagonal(dim1=2, dim2=3).sum(2)
         arrives.append((size > KEPT).long())
         wrong.append(((size > KEPT) & (2 * trace <= size)).long())

@@ -7,11 +7,12 @@ has no more weight than any other (deterministic start: Hubert, Rousseeuw and Ve
 
 With ``d`` such directions U of the source and V of the target, row k has the residual
 ``e_k = |x_k U - y_k V|^2 / d``: ``2 (1 - c)`` on average where the two correlate by c, 2 for a row that has
-nothing to do with its tick. A row is *bad* if ``e_k > 1``: the target's mean would translate it better. Honest
-encoders have a few bad rows, such as ticks at which something is hidden. So bad rows are left out only where
-what they add up to exceeds by EXCESS what normal residuals of the same median would:
+nothing to do with its tick. With ``s^2 = d median e / median of chi2_d`` the mean of an honest row, a row is
+*bad* if ``e_k > l = min(1, FAR s^2)``: it is far from all others, or the target's mean would translate it
+better. Honest encoders have a few bad rows, such as ticks at which something is hidden. So bad rows are left
+out only where what they add up to exceeds by EXCESS what normal residuals of the same median would:
 
-    Q = sum_{bad k} e_k / K        E = s^2 P(chi2_{d+2} > d / s^2)        s^2 = median e / median of chi2_d / d
+    sum_{bad k} e_k / K  >  EXCESS + s^2 P(chi2_{d+2} > l d / s^2)
 
 and only where the others agree well, ``s^2 <= AGREEING``. Otherwise no row is left out, and the fit is that
 of all rows, bit for bit. Of agents that share little, an honest row cannot be told from another one.
@@ -26,8 +27,9 @@ from alignment.arrays import AnyArray
 from alignment.fit import check_pairs
 
 STRONG: Final = 0.7  # correlation from which a direction takes part
+FAR: Final = 10.0  # times what an honest row has on average
 AGREEING: Final = 0.25  # s^2, correlations of about 0.87
-EXCESS: Final = 0.15  # honest agents reach 0.06 in 64 rows and 0.02 in 256; a fifth of unrelated rows, 0.24
+EXCESS: Final = 0.15  # trained agents reach 0.09 in 64 rows and 0.06 in 256; a fifth of unrelated rows, 0.24
 ROWS_PER_DIM: Final = 5  # rows for each dimension of both sides, below which half of them fit anything
 MAX_ROUNDS: Final = 20
 
@@ -52,8 +54,9 @@ def find_outliers(source: AnyArray, target: AnyArray) -> Tensor:
     scale = float(residuals.median()) / (1 - 2 / (9 * directions)) ** 3  # Wilson and Hilferty 1931
     if scale > AGREEING:
         return none
-    bad = residuals > 1
-    excess = float(residuals[bad].sum()) / len(x) - _expected(scale, directions)
+    limit = min(1.0, FAR * scale)
+    bad = residuals > limit
+    excess = float(residuals[bad].sum()) / len(x) - _expected(scale, directions, limit)
     return bad if excess > EXCESS else none
 
 
@@ -67,7 +70,7 @@ def _residuals(x: Tensor, y: Tensor) -> tuple[Tensor, int]:
         p, q = a @ u, b @ vt.mT
         size = (p.square().sum(0) * q.square().sum(0)).sqrt()
         correlations = (p * q).sum(0) / size.clamp_min(torch.finfo(torch.float64).tiny)
-        # outliers lower the correlations of all rows: the first half is chosen in all directions that have any
+        # outliers lower the correlations of all rows: the first half is chosen in all directions with any
         strong = correlations > (0 if last is None else STRONG)
         directions = int(strong.sum())
         if not directions:
@@ -86,9 +89,9 @@ def _clipped(rows: Tensor) -> Tensor:
     return rows * (length.median() / length.clamp_min(torch.finfo(rows.dtype).tiny)).clamp_max(1)
 
 
-def _expected(scale: float, directions: int) -> float:
-    """Return ``E[e; e > 1]`` of normal residuals: ``e d / s^2`` is chi-squared with d degrees of freedom."""
+def _expected(scale: float, directions: int, limit: float) -> float:
+    """Return ``E[e; e > l]`` of normal residuals: ``e d / s^2`` is chi-squared with d degrees of freedom."""
     if scale <= 0:
         return 0.0
-    shape, limit = torch.tensor([(directions + 2) / 2, directions / scale / 2], dtype=torch.float64)
-    return scale * float(torch.special.gammaincc(shape, limit))
+    shape, point = torch.tensor([(directions + 2) / 2, limit * directions / scale / 2], dtype=torch.float64)
+    return scale * float(torch.special.gammaincc(shape, point))

@@ -49,9 +49,9 @@ class EdgeResult:
         heldout: Pairs that every score comes from.
         ticks: Ticks of the rows that the source sent, in their order.
         incarnations: Incarnations of source and target that negotiated it.
-        bytes: Bytes on the wire, both ways.
         reply: The envelope of these rows, which the source signed; empty where there is none.
         source_key: Public key that signed it.
+        bytes: Bytes on the wire, both ways.
     """
 
     source: str
@@ -72,9 +72,9 @@ class EdgeResult:
     ticks: tuple[int, ...] = ()
     core_dims: tuple[int, int] = (0, 0)
     incarnations: tuple[int, int] = (0, 0)
-    bytes: int = 0
     reply: bytes = b""
     source_key: bytes = b""
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
