@@ -10,7 +10,7 @@
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,16 @@ from alignment.linear_map import LinearMap
 from alignment.outliers import find_outliers
 from alignment.shared_subspace import HeldOut, find_shared
 from alignment.status import Status
-from benchmarks.liars import FACTORS, LIES, PlantedAgent, negotiate, negotiations, plant, tell
+from benchmarks.liars import FACTORS, LIES, SPLIT, PlantedAgent, negotiate, negotiations, plant, tell
 from social_jepa.graph.graph_json import edge_record
 from social_jepa.graph.trust import refuse_untrusted, trust_records
-from social_jepa.records import EdgeRecord
+from social_jepa.records import EdgeRecord, EventRecord
 
 AGENTS, MOST_LIARS = 10, 3
 ANCHORS, SHARE = 256, 0.2
 SHARES = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 BROKEN = 1.5  # times the error of clean anchors
+Pair = tuple[str, str]
 Poison = Callable[[Tensor, np.random.Generator], Tensor]
 
 
@@ -86,7 +87,7 @@ def _error_ratios(
     rng = np.random.default_rng([seed, int(1000 * share)])
     pick = rng.permutation(len(source.pools.anchors.ids))[:ANCHORS]
     x, y = (side.pools.anchors.vectors[pick].double() for side in (source, target))
-    held = HeldOut.of_pairs(*(side.pools.heldout.vectors.double() for side in (source, target)))
+    held = HeldOut.of_pairs(source.pools.heldout.vectors.double(), target.pools.heldout.vectors.double())
     count, poisoned = round(share * ANCHORS), x.clone()
     poisoned[:count] = poison(x[:count], rng)
     left_out = find_outliers(poisoned, y)
@@ -108,47 +109,53 @@ def search_rows(seeds: Sequence[int]) -> list[dict[str, Any]]:
     return found
 
 
-def tell_lies(seeds: Sequence[int], counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Return what becomes of all edges under each kind of lie, over seeds and numbers of liars."""
+def tell_lies(seeds: Sequence[int], lies: Sequence[str], count: int) -> list[dict[str, Any]]:
+    """Return what becomes of all edges under each kind of lie."""
     cases = []
     for seed in seeds:
         agents = plant(seed, AGENTS)
         honest = _by_pair(negotiate(negotiations(agents, seed, {}))[0])
-        for lie, count in product(LIES, counts):
-            lies = tell(lie, agents, count, seed)
-            edges, proved = negotiate(negotiations(agents, seed, lies))
-            cases.append(
-                {"lie": lie, "seed": seed, "liars": count} | _outcome(edges, honest, set(lies), proved)
-            )
+        for lie in lies:
+            told = tell(lie, agents, count, seed)
+            edges, proved = negotiate(negotiations(agents, seed, told))
+            cases.append({"lie": lie, "seed": seed, "liars": count})
+            cases[-1] |= _outcome(edges, honest, set(told), proved)
     return cases
 
 
 def _outcome(
-    edges: Sequence[EdgeResult],
-    honest: Mapping[tuple[str, str], EdgeResult],
-    liars: set[str],
-    proved: set[str],
+    edges: Sequence[EdgeResult], honest: Mapping[Pair, EdgeResult], liars: set[str], proved: set[str]
 ) -> dict[str, int]:
     """Return numbers of edges and of liars: how many there are, and how many are seen as what they are."""
-    records = [edge_record(edge) for edge in edges]
-    names = {edge.source for edge in edges}
-    maps = {f"{e.source}/{e.target}/shared": e.shared_map for e in edges if e.shared_map is not None}
-    final = refuse_untrusted(records, trust_records(names, records, maps))
-    stopped = {(edge.source, edge.target) for edge in final if edge.status is not Status.ACCEPTED}
-    lying = {(e.source, e.target) for e in edges if {e.source, e.target} & liars}
-    others = _by_pair(edges).keys() - lying
+    lying = {(edge.source, edge.target) for edge in edges if {edge.source, edge.target} & liars}
+    others, found = _by_pair(edges).keys() - lying, _by_pair(edges)
+    by_maps, stopped = _stopped(edges, set()), _stopped(edges, proved)
     return {
         "edges_of_liars": len(lying),
+        "stopped_by_maps": len(lying & by_maps),
         "stopped": len(lying & stopped),
         "honest_edges": len(others),
         "honest_stopped": len(others & stopped),
-        "honest_changed": sum(_content(_by_pair(edges)[pair]) != _content(honest[pair]) for pair in others),
+        "honest_changed": sum(_content(found[pair]) != _content(honest[pair]) for pair in others),
         "proved": len(proved & liars),
         "proved_wrongly": len(proved - liars),
     }
 
 
-def _by_pair(edges: Sequence[EdgeResult]) -> dict[tuple[str, str], EdgeResult]:
+def _stopped(edges: Sequence[EdgeResult], proved: set[str]) -> set[Pair]:
+    """Return the edges that are refused, by their target or because an agent is flagged."""
+    records = [edge_record(edge) for edge in edges]
+    maps = {f"{e.source}/{e.target}/shared": e.shared_map for e in edges if e.shared_map is not None}
+    proofs = [
+        EventRecord(number=0, time=0.0, type="equivocation", details={"agent": name, "tick": 0, "file": ""})
+        for name in proved
+    ]
+    trust = trust_records({edge.source for edge in edges}, records, maps, proofs)
+    final = refuse_untrusted(records, trust)
+    return {(edge.source, edge.target) for edge in final if edge.status is not Status.ACCEPTED}
+
+
+def _by_pair(edges: Sequence[EdgeResult]) -> dict[Pair, EdgeResult]:
     return {(edge.source, edge.target): edge for edge in edges}
 
 
@@ -166,16 +173,14 @@ def search_liars(seeds: Sequence[int]) -> list[dict[str, Any]]:
     """
     found = []
     for count in range(1, AGENTS // 2 + 1):
-        worst = {"liars": count, "unflagged": 0, "unflagged_by": "", "accused": 0, "accused_by": ""}
-        for seed, size, agree in product(seeds, range(1, AGENTS - count + 1), (True, False)):
+        unflagged, accused = (0, ""), (0, "")
+        for seed, size, agree in product(seeds, range(1, AGENTS - count), (True, False)):
             flagged = _flagged(count, size, agree, seed)
             way = f"a group of {size}, {'the same' if agree else 'another'} for each liar"
             liars = {f"agent-{k}" for k in range(AGENTS - count, AGENTS)}
-            if len(liars - flagged) > worst["unflagged"] and size < AGENTS - count:
-                worst |= {"unflagged": len(liars - flagged), "unflagged_by": way}
-            if len(flagged - liars) > worst["accused"]:
-                worst |= {"accused": len(flagged - liars), "accused_by": way}
-        found.append(worst)
+            unflagged = max(unflagged, (len(liars - flagged), way))
+            accused = max(accused, (len(flagged - liars), way))
+        found.append({"liars": count, "unflagged": unflagged, "accused": accused})
     return found
 
 
@@ -196,13 +201,10 @@ def _flagged(count: int, size: int, agree: bool, seed: int) -> set[str]:
         turned = agent >= first and peer in groups[agent - first]
         return turns[agent - first] @ frames[agent] if turned else frames[agent]
 
-    maps = {
-        f"{names[a]}/{names[b]}/shared": LinearMap(
-            torch.from_numpy(frame(a, b).T @ frame(b, a)), torch.zeros(FACTORS)
-        )
-        for a, b in product(range(AGENTS), repeat=2)
-        if a != b
-    }
+    bias, maps = torch.zeros(FACTORS), {}
+    for a, b in permutations(range(AGENTS), 2):
+        weight = torch.from_numpy(frame(a, b).T @ frame(b, a))
+        maps[f"{names[a]}/{names[b]}/shared"] = LinearMap(weight, bias)
     records = [_accepted(*key.split("/")[:2]) for key in maps]
     return {record.agent for record in trust_records(names, records, maps) if record.flagged}
 
@@ -219,16 +221,20 @@ def summarize(document: Mapping[str, Any]) -> list[str]:
         f"| {row['poison']} | {row['tested']:.2f} | {row['untested']:,.2f} |" for row in document["rows"]
     ]
     lines += [
-        "", "| lie | liars' edges flagged or refused | honest edges that changed | honest edges refused | liars proved |",
-        "|---|---|---|---|---|",
-    ]  # fmt: skip
-    for lie in LIES:
+        "",
+        f"| lie of {MOST_LIARS} of {AGENTS} agents | edges of liars refused, by maps alone | with proofs "
+        "| liars proved | honest edges that changed | honest edges refused |",
+        "|---|---|---|---|---|---|",
+    ]
+    for lie in (*LIES, SPLIT):
         cases = [case for case in document["lies"] if case["lie"] == lie]
         total = {key: sum(case[key] for case in cases) for key in cases[0] if key not in ("lie", "seed")}
-        lines.append(
-            f"| {lie} | {total['stopped']:,} of {total['edges_of_liars']:,} | {total['honest_changed']:,} of "
-            f"{total['honest_edges']:,} | {total['honest_stopped']:,} | {total['proved']} of {total['liars']} |"
-        )
+        cells = (
+            lie, f"{total['stopped_by_maps']:,} of {total['edges_of_liars']:,}", f"{total['stopped']:,}",
+            f"{total['proved']} of {total['liars']}",
+            f"{total['honest_changed']:,} of {total['honest_edges']:,}", f"{total['honest_stopped']:,}",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| poisoned rows | worst poison found | error over clean |", "|---|---|---|"]
     lines += [
         f"| {row['share']:.0%} | {row['poison']} | {row['ratio']:.2f} |" for row in document["row_search"]
@@ -238,8 +244,7 @@ def summarize(document: Mapping[str, Any]) -> list[str]:
         "|---|---|---|",
     ]  # fmt: skip
     lines += [
-        f"| {row['liars']} | {_with(row['unflagged'], row['unflagged_by'])} | "
-        f"{_with(row['accused'], row['accused_by'])} |"
+        f"| {row['liars']} | {_with(*row['unflagged'])} | {_with(*row['accused'])} |"
         for row in document["liar_search"]
     ]
     return lines
@@ -255,7 +260,7 @@ def measure(seeds: Sequence[int]) -> dict[str, Any]:
         "seeds": list(seeds), "agents": AGENTS, "anchors": ANCHORS, "share": SHARE,
         "rows": poison_rows(seeds, SHARE), "row_search": search_rows(seeds),
         "liar_search": search_liars(seeds),
-        "lies": tell_lies(seeds[:1], (1,)) + tell_lies(seeds, (MOST_LIARS,)),
+        "lies": tell_lies(seeds, (*LIES, SPLIT), MOST_LIARS),
     }  # fmt: skip
 
 

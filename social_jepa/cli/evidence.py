@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from social_jepa.cli.options import AsJson, CommandError, print_json
+from social_jepa.cli.options import AsJson, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -29,7 +29,8 @@ def verify(file: EvidenceFile, as_json: AsJson = False) -> None:
     try:
         found = check(data)
     except EvidenceError as error:
-        raise CommandError(f"{file} proves nothing: {error}") from error
+        typer.echo(f"social-jepa: {file} proves nothing: {error}", err=True)
+        raise typer.Exit(1) from error
     key = fingerprint(found.public_key)
     if as_json:
         print_json({

@@ -12,8 +12,8 @@ and a majority decides whose it is: an agent is flagged if at least two others c
 than confirm it. The agent with the largest excess is flagged first, and has no voice about the others. One
 that is proved to have embedded a tick in two ways (`agents.protocol.evidence`) is flagged whatever they say.
 
-With C the agents that confirm agent i, X those that contradict it, and o_ij the share of the anchors of i that
-the fit of j left out because they contradict the others,
+With C the agents that confirm agent i, X those that contradict it, and o_ij the share of the anchors of i
+that the fit of j left out because they contradict the others,
 
     trust_i = sum_{j in C} (1 - o_ij) / (|C| + |X|)
 
