@@ -4,7 +4,8 @@ Two agents *confirm* each other if both have accepted the edge from the other, a
 by the two maps returns. They *contradict* each other if
 
 - both accepted, and it does not return, or
-- one accepted, and the other measured that no direction is shared, or
+- one accepted, and the other measured that no direction is shared, or an R2 of zero or less where the first
+  claims more than a half, or
 - most walks over a third agent come back wrong (`alignment.consistency`).
 
 All other pairs are undecided: agents that share nothing are no contradiction. A contradiction has two sides,
@@ -21,6 +22,8 @@ It is unknown where both are empty, as for two agents that have not negotiated, 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -32,6 +35,7 @@ from alignment.status import Status
 from social_jepa.records import EdgeRecord, EventRecord, TrustRecord, replace
 
 Pair = tuple[str, str]
+DENIED: Final = 0.5  # R2 by which honest agents never differ in what they measure both ways
 
 
 def trust_records(
@@ -93,22 +97,20 @@ def _judge(
 ) -> tuple[Tensor, Tensor]:
     """Return which pairs confirm and which contradict each other, bool [N, N] each, symmetric."""
     weights = stack_maps(names, accepted)
-    count = len(names)
-    has, nothing = (torch.zeros(count, count, dtype=torch.bool) for _ in range(2))
-    for i, source in enumerate(names):
-        for j, target in enumerate(names):
-            edge = edges.get((source, target))
-            has[i, j] = (source, target) in accepted
-            nothing[i, j] = edge is not None and _shares_nothing(edge)
-    both, returns = has & has.T, round_trips(weights)
-    one_sided = (has & nothing.T) | (has.T & nothing)
-    contradicts = (both & ~returns) | one_sided | (both & contradicted(weights))
+    has, denied = (torch.zeros(len(names), len(names), dtype=torch.bool) for _ in range(2))
+    for (i, source), (j, target) in permutations(enumerate(names), 2):
+        has[i, j] = (source, target) in accepted
+        denied[i, j] = has[i, j] and _is_denied(edges[source, target], edges.get((target, source)))
+    both = has & has.T
+    contradicts = (both & ~(round_trips(weights) & ~contradicted(weights))) | denied | denied.T
     return both & ~contradicts, contradicts
 
 
-def _shares_nothing(edge: EdgeRecord) -> bool:
-    """Return whether a target measured that no direction is shared."""
-    return edge.status is Status.REFUSED and edge.heldout > 0 and edge.shared_dim == 0
+def _is_denied(accepted: EdgeRecord, other: EdgeRecord | None) -> bool:
+    """Return whether the edge the other way measured what an accepted edge rules out."""
+    if other is None or other.status is not Status.REFUSED or not other.heldout:
+        return False
+    return other.shared_dim == 0 or (accepted.r2_shared or 0.0) - max(other.r2_shared or 0.0, 0.0) > DENIED
 
 
 def _record(
