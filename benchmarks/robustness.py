@@ -272,7 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     document = measure(options.seeds)
-    print("\n".join(summarize(document)))
+    document["table"] = summarize(document)
+    print("\n".join(document["table"]))
     if options.json:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
