@@ -11,11 +11,13 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     core          the factors of one latent space, which its agent finds alone
     collapse      whether latents still follow what they encode
     linear_map    one affine map: apply, compose, invert
+    outliers      which rows of a peer contradict its others
     fit           maps from paired anchors: ridge, Procrustes, robust
     score         held-out scores of a map
     shared_subspace  the directions that two agents share, with a null of time shifts or permutations
     edge_score    one edge: both maps, all scores, and R2 by number of pairs
     graph         maps of many agents: paths, cycles, and why there is no path
+    consistency   which pairs of agents the maps of others confirm, and which they contradict
     overlap       where shared directions of many agents lie in one common space
     universe      one common space of many agents
     embeddings    tables of embeddings by any encoder, and what two of them share

@@ -27,7 +27,7 @@ from social_jepa.experiments.common.trained_agents import AgentSetup, TrainedAge
 INDICES = (0, 2)  # of a ring of four: 180 degrees apart
 SEARCHED = (100, 101, 102)  # seeds that anchors, dimensions and precision were searched on
 SMALL = 1024  # bytes
-SMALL_SPLITS = ((8, 30), (12, 24), (16, 19), (20, 14), (24, 8))  # as many held out as fit in a core of 6
+SMALL_SPLITS = ((8, 28), (12, 22), (16, 17), (20, 12), (24, 8))  # as many held out as fit in a core of 6
 COMBINATIONS: Sequence[tuple[int, int, str, Precision]] = (
     (1024, 1024, "all", "float32"),  # every pair that there is
     (256, 512, "all", "float32"),

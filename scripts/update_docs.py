@@ -3,7 +3,8 @@
     python scripts/update_docs.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
 
 The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json, and
-evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 102 103 104 --json writes.
+evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 102 103 104 --json writes,
+and evidence/robustness.json what python -m benchmarks.robustness --json writes.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """
 
@@ -46,6 +47,7 @@ BENCH = EVIDENCE / "bench.json"
 SOAK = EVIDENCE / "soak.json"
 CLUSTER = EVIDENCE / "cluster.json"
 EDGE_BYTES = EVIDENCE / "edge_bytes.json"
+ROBUSTNESS = EVIDENCE / "robustness.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -128,6 +130,11 @@ def edge_bytes_block() -> str:
         f"dimensions and precision were searched on {searched}, which do not count here. "
     )
     return "\n".join([*lines, "", note + _smallest(small, document["small_bytes"])])
+
+
+def robustness_block() -> str:
+    """Return what lies do to edges and graphs, as `benchmarks.robustness` printed it."""
+    return "\n".join(json.loads(ROBUSTNESS.read_text(encoding="utf-8"))["table"])
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -346,7 +353,7 @@ VECTORS: tuple[tuple[str, AnyMessage, dict[str, Any]], ...] = (
     (
         "embeddings of two ticks, (1, 2) and (3, -4)",
         AnchorReply(
-            source="agent-0", target="agent-1", round=1, digest=b"12345678", rows=2, dim=2,
+            source="agent-0", target="agent-1", round=1, digest=b"0123456789abcdef", rows=2, dim=2,
             precision="float32", data=struct.pack("<4f", 1, 2, 3, -4), metric=b"",
         ),
         {"sequence": 258, "incarnation": 3, "recipient_incarnation": 2},
@@ -386,6 +393,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "soak": soak_block,
         "cluster": cluster_block,
     },
+    "docs/security.md": {"robustness": robustness_block},
     "docs/wire.md": {"vectors": vectors_block},
     "docs/reference/settings.md": {"settings": settings_block},
 }  # by file, the blocks between <!-- name --> marks

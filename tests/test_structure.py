@@ -39,6 +39,7 @@ ADAPTERS = {
     "msgspec": {
         "agents/common/fields.py",
         "agents/models/settings.py",
+        "agents/protocol/evidence.py",
         "agents/protocol/introduction.py",
         "agents/protocol/messages.py",
         "agents/protocol/settings.py",

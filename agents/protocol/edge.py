@@ -44,7 +44,13 @@ class EdgeResult:
         regression_map: The same, each direction scaled by its held-out correlation.
         score: Held-out metrics; None when nothing was fitted.
         budget: Held-out R2 by number of anchors and method.
+        anchors: Pairs that the maps were fitted on.
+        outliers: Further pairs, which contradict those and were left out.
+        heldout: Pairs that every score comes from.
+        ticks: Ticks of the rows that the source sent, in their order.
         incarnations: Incarnations of source and target that negotiated it.
+        reply: The envelope of these rows, which the source signed; empty where there is none.
+        source_key: Public key that signed it.
         bytes: Bytes on the wire, both ways.
     """
 
@@ -61,9 +67,13 @@ class EdgeResult:
     regression_map: LinearMap | None = None
     budget: tuple[Mapping[str, Any], ...] = ()
     anchors: int = 0
+    outliers: int = 0
     heldout: int = 0
+    ticks: tuple[int, ...] = ()
     core_dims: tuple[int, int] = (0, 0)
     incarnations: tuple[int, int] = (0, 0)
+    reply: bytes = b""
+    source_key: bytes = b""
     bytes: int = 0
 
 

@@ -35,7 +35,7 @@ Dim = Annotated[int, Meta(ge=1, le=4096)]
 Count = Annotated[int, Meta(ge=1, le=65536)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Reason = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
-Digest = Annotated[bytes, Meta(min_length=8, max_length=8)]
+Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
 MAX_ABS_SCORE = 1e9
 Score = Annotated[float, Meta(ge=-MAX_ABS_SCORE, le=MAX_ABS_SCORE)]
 
@@ -137,7 +137,7 @@ class AnchorReply(Message, frozen=True, tag=4, kw_only=True):
     """The source sends its embeddings of the requested ticks.
 
     Attributes:
-        digest: Hash of the ticks, so that both peers know that they mean the same ones.
+        digest: Hash of the model and the ticks, see `alignment.anchors.digest_ids`: what the rows embed.
         rows: Number of ticks: those to fit on, then those to score on.
         dim: Dimensions of a row: the requested ones, the core first.
         precision: How the numbers are written.

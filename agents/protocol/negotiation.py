@@ -3,7 +3,8 @@
 The target of an edge fits the map, so every agent ends with the maps that lead *into* its own space. It fits
 on ticks of one stretch of the scene and scores on ticks of another. Both peers derive the ticks from two
 nonces, one of each. The source sends its nonce first, so it cannot choose the ticks; the target could, but it
-would only deceive itself, since the verdict is its own.
+would only deceive itself, since the verdict is its own. Pairs to fit on that contradict all others are left
+out (`alignment.outliers`); pairs to score on never are.
 """
 
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from agents.protocol.settings import NegotiationConfig
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
+from alignment.outliers import find_outliers
 from alignment.shared_subspace import HeldOut
 from alignment.status import Status
 
@@ -194,7 +196,7 @@ class Negotiation:
                 source=self.peer_info.name,
                 target=request.target,
                 round=request.round,
-                digest=digest_ids(fit + heldout),
+                digest=digest_ids(fit + heldout, offer.checkpoint),
                 rows=len(embeddings),
                 dim=embeddings.shape[1],
                 precision=request.precision,
@@ -208,8 +210,10 @@ class Negotiation:
         if offer is None or request is None or request.round != reply.round:
             raise StaleReplyError(reply.source, reply.round, type(reply).__name__)
         fit, heldout = self.pools.choose(offer, request)
-        if reply.digest != digest_ids(fit + heldout) or reply.rows != len(fit + heldout):
-            raise MessageError(f"{reply.source} sent anchors of other ticks than both nonces choose")
+        if reply.digest != digest_ids(fit + heldout, offer.checkpoint) or reply.rows != len(fit + heldout):
+            raise MessageError(
+                f"{reply.source} sent anchors of another model, or of other ticks than both nonces choose"
+            )
         if (reply.dim, reply.precision) != (request.dims, request.precision):
             raise MessageError(
                 f"{reply.source} sent {reply.dim} dimensions in {reply.precision}, not the requested "
@@ -226,7 +230,7 @@ class Negotiation:
         heldout: tuple[int, ...],
     ) -> Verdict:  # fmt: skip
         sent_core = min(offer.core_dim, embeddings.shape[1])
-        fit_pair = shared(AnchorSet(fit, embeddings[: len(fit)], sent_core), self.pools.anchors)
+        fit_pair = self._without_outliers(AnchorSet(fit, embeddings[: len(fit)], sent_core))
         held = HeldOut(
             source=embeddings[len(fit) :], stretch=self.pools.heldout.vectors,
             rows=torch.tensor(self.pools.heldout.rows(heldout)), memory=self.memory_rows,
@@ -237,16 +241,26 @@ class Negotiation:
         if metric is not None and self.pools.metric is not None:
             metrics = (torch.from_numpy(metric), self.pools.metric)
         maps, core, score = score_edge(fit_pair, held, core_dims, self.config.ridge, metrics)
-        budgets = [anchors for anchors in BUDGETS if anchors <= len(fit)]
+        budgets = [anchors for anchors in BUDGETS if anchors <= len(fit_pair[0])]
         generator = torch.Generator().manual_seed(seed)
         curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator)
         status, reason = self._decide(offer, score, core.undetermined, sent_core)
+        if left_out := len(fit) - len(fit_pair[0]):
+            remark = f"{left_out} of {len(fit)} anchors of {offer.source} contradict the others: left out"
+            reason = f"{remark}; {reason}" if reason else remark
         return self._record_edge(
             offer, status, reason, score=score, map=maps.full.widened(offer.dim),
             shared_map=maps.shared.widened(offer.core_dim),
-            regression_map=maps.regression.widened(offer.core_dim), budget=tuple(curve), anchors=len(fit),
-            heldout=len(heldout), core_dims=(offer.core_dim, self.peer_info.core_dim),
+            regression_map=maps.regression.widened(offer.core_dim), budget=tuple(curve),
+            anchors=len(fit_pair[0]), outliers=left_out, heldout=len(heldout), ticks=fit + heldout,
+            core_dims=(offer.core_dim, self.peer_info.core_dim),
         )  # fmt: skip
+
+    def _without_outliers(self, anchors: AnchorSet) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the pairs to fit on; those of an honest source are all that it sent."""
+        source, target = shared(anchors, self.pools.anchors)
+        outliers = find_outliers(source[:, : anchors.core_dim], target[:, : self.peer_info.core_dim])
+        return (source[~outliers], target[~outliers]) if outliers.any() else (source, target)
 
     def _decide(
         self, offer: Offer, score: EdgeScore, undetermined: int, sent_core: int

@@ -18,7 +18,7 @@ from agents.protocol.budget import PeerLimits
 from agents.protocol.channel import Channel, SentMessage, Transport, UnreachablePeerError
 from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
-from agents.protocol.messages import AnyMessage, DistillReply, DistillRequest, Hello, Offer
+from agents.protocol.messages import AnchorReply, AnyMessage, DistillReply, DistillRequest, Hello, Offer
 from agents.protocol.negotiation import Negotiation, StaleReplyError
 from agents.protocol.verifier import KnownPeer, LocalPeer
 from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
@@ -121,7 +121,7 @@ class PeerProtocol:
                 return
             self.busy_until = math.inf
             try:
-                self._process(message, len(data))
+                self._process(message, data)
             except StaleReplyError as error:
                 if (
                     self._models_published > 1
@@ -137,14 +137,14 @@ class PeerProtocol:
             finally:
                 self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
 
-    def _process(self, message: AnyMessage, size: int) -> None:
+    def _process(self, message: AnyMessage, data: bytes) -> None:
         self._heard_at[message.sender] = time.time()
         self._silent_peers.discard(message.sender)
         self._notice_restart(message.sender)
         if isinstance(message, Offer):  # a new round: count the bytes of the edge from here
-            self.channel.sent[message.edge], self.channel.received[message.edge] = 0, size
+            self.channel.sent[message.edge], self.channel.received[message.edge] = 0, len(data)
         self._send(self._replies_to(message))
-        self._record_settled_edge(message)
+        self._record_settled_edge(message, data)
 
     def retry_stalled(self) -> None:
         """Repeat the Hello or the offer to peers that are unsettled and sent nothing since the last retry.
@@ -277,7 +277,7 @@ class PeerProtocol:
         if self.negotiation is not None:
             self.negotiation.forget(peer)
 
-    def _record_settled_edge(self, message: AnyMessage) -> None:
+    def _record_settled_edge(self, message: AnyMessage, data: bytes) -> None:
         negotiation, sender = self.negotiation, message.sender
         if negotiation is not None and sender in negotiation.edges and sender in negotiation.verdicts:
             self._settled_peers.add(sender)
@@ -290,7 +290,10 @@ class PeerProtocol:
         incarnations = (self.channel.verifier.incarnation_of(edge.source), self.channel.incarnation)
         size = self.channel.sent[pair] + self.channel.received[pair]
         logger.info("edge %s -> %s %s%s", *pair, edge.status, f": {edge.reason}" if edge.reason else "")
-        self._record(replace(edge, incarnations=incarnations, bytes=size))
+        edge = replace(edge, incarnations=incarnations, bytes=size)
+        if isinstance(message, AnchorReply):
+            edge = replace(edge, reply=data, source_key=self.channel.verifier.key_of(edge.source))
+        self._record(edge)
 
     def _record_refusal(self, error: EnvelopeRejected) -> None:
         if error.reason is Reason.REPLAY:  # a network that duplicates is no reason to worry anyone

@@ -13,6 +13,7 @@ import typer
 
 from social_jepa.cli.align import app as align
 from social_jepa.cli.demo import app as demo
+from social_jepa.cli.evidence import app as evidence
 from social_jepa.cli.experiment import app as experiment
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
@@ -57,6 +58,7 @@ app.add_typer(experiment)
 app.add_typer(peer)
 app.add_typer(wire, name="wire")
 app.add_typer(key, name="key")
+app.add_typer(evidence, name="evidence")
 
 
 @app.callback()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         EdgeRecord,
         FullGraphDocument,
         QueryAnswer,
+        TrustRecord,
     )
 
 PLAIN_WIDTH = 110  # columns where there is no terminal to ask
@@ -44,6 +45,9 @@ def print_graph(document: "FullGraphDocument", console: Console | None = None) -
         console.print(table)
         console.print()
     console.print(_cycles(document.cycles, document.unscored_cycles))
+    for record in document.trust:
+        if record.trust is not None and record.trust < 1:
+            console.print(escape(_trust(record)), soft_wrap=True)
     if universe := document.universe:
         console.print(
             f"universe of {len(universe.agents)}: {universe.dim} dimensions, {universe.common_dim} of them "
@@ -107,6 +111,15 @@ def _shared(edge: "EdgeRecord") -> str:
     """Return the number of shared directions, of the core dimensions of source and target."""
     source, target = edge.core_dims
     return f"{edge.shared_dim} of {source}" + (f", {target}" if target != source else "")
+
+
+def _trust(record: "TrustRecord") -> str:
+    """Return a sentence on an agent that others do not confirm entirely."""
+    flagged = f", and its edges are refused: {record.reason}" if record.flagged else ""
+    return (
+        f"trust in {record.agent}: {record.trust:.2f}; {record.confirmed} agents confirm it and "
+        f"{record.contradicted} contradict it{flagged}"
+    )
 
 
 def _budget(budget: Iterable["BudgetSummary"]) -> Table:

@@ -98,6 +98,7 @@ def edge_record(result: EdgeResult) -> EdgeRecord:
         reason=result.reason,
         **_scores(result.score),
         anchors=result.anchors,
+        outliers=result.outliers,
         heldout=result.heldout,
         bytes=result.bytes,
         method="procrustes",

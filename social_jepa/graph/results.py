@@ -27,6 +27,7 @@ from social_jepa.graph.graph_json import (
     translation_graph,
     unpack_maps,
 )
+from social_jepa.graph.trust import refuse_untrusted, trust_records
 from social_jepa.graph.universe import build_universe, universe_record
 from social_jepa.records import (
     FORMAT,
@@ -229,6 +230,8 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
             edges.append(_with_staleness(edge, current, published.keys()))
             if packed is not None:
                 maps |= unpack_maps(edge.source, edge.target, packed)
+        trust = trust_records(present, edges, maps, ledger.events_of("equivocation", as_of=as_of))
+        edges = refuse_untrusted(edges, trust)
         graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present)
     except DamagedLedgerError:
         raise
@@ -248,6 +251,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         refused_messages=tuple(
             event.details["reason"] for event in ledger.events_of("message_refused", as_of=as_of)
         ),
+        trust=trust,
     )
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
 

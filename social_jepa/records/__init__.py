@@ -32,6 +32,7 @@ from social_jepa.records.graph import (
     FullGraphDocument,
     GraphDocument,
     PhaseSeconds,
+    TrustRecord,
     UniverseRecord,
     graph_schema,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "Similarity",
     "TickRange",
     "Translation",
+    "TrustRecord",
     "UniverseRecord",
     "UnsavedRecord",
     "as_dict",

@@ -157,6 +157,10 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
         Meta(description="As raw, between the directions of latent_correlations that are at least 0.5."),
     ] = None
     anchors: Annotated[PairCount, Meta(description="Pairs that the map was fitted on; 0: none.")]
+    outliers: Annotated[
+        PairCount,
+        Meta(description="Further pairs, left out because what the source sent contradicts all others."),
+    ] = 0
     heldout: Annotated[
         PairCount,
         Meta(description="Pairs that every score comes from, none of them fitted; 0: not measured."),

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from social_jepa.records.agent import AgentRecord
-from social_jepa.records.base import R2, Count, Dim, Hash, MethodField, Name, NonNegative, Record
+from social_jepa.records.base import R2, Count, Dim, Hash, MethodField, Name, NonNegative, Record, Share
 from social_jepa.records.edge import EdgeRecord
 
 
@@ -42,6 +42,23 @@ class CycleRecord(Record, frozen=True, kw_only=True):
             "squared norm: 0 is consistent, about 2 unrelated."
         ),
     ]
+
+
+class TrustRecord(Record, frozen=True, kw_only=True):
+    """How far other agents confirm what an agent sent, see `social_jepa.graph.trust`."""
+
+    agent: Annotated[Name, Meta(description="The agent.")]
+    trust: Annotated[
+        Share | None,
+        Meta(
+            description="Share of the agents with a say that confirm it, each by the share of its anchors "
+            "that agree with the others; null: none has a say, 0: proved to have contradicted itself."
+        ),
+    ]
+    confirmed: Annotated[Count, Meta(description="Agents that confirm it.")]
+    contradicted: Annotated[Count, Meta(description="Agents that contradict it.")]
+    flagged: Annotated[bool, Meta(description="Whether its edges are refused.")]
+    reason: Annotated[str, Meta(description="Why it is flagged; else empty.")]
 
 
 class UniverseRecord(Record, frozen=True, kw_only=True):
@@ -130,6 +147,9 @@ class GraphDocument(Record, frozen=True, kw_only=True):
     refused_messages: Annotated[
         tuple[str, ...], Meta(description="Messages that an agent refused to read, one sentence each.")
     ]
+    trust: Annotated[
+        tuple[TrustRecord, ...], Meta(description="How far others confirm each present agent, by name.")
+    ] = ()
 
 
 class FullGraphDocument(GraphDocument, frozen=True, kw_only=True):

@@ -190,7 +190,7 @@ class EventRecord(Record, frozen=True, kw_only=True):
         str,
         Meta(
             description="started, resumed, joined, returned, moved, left, published, edge, message_refused,"
-            " failed, stopped, finished."
+            " equivocation, failed, stopped, finished."
         ),
     ]
     details: Annotated[dict[str, Any], Meta(description="What the type of event adds.")]

@@ -62,6 +62,7 @@ def write_report(results: Results) -> Path:
         ),
         "edges_table": tables.edges_table(results.document.edges),
         "raw_table": tables.raw_table(results.document.edges),
+        "trust_table": tables.trust_table(results.document.trust),
         "cycles_table": tables.cycles_table(full.cycles, full.unscored_cycles),
     }
     # every fragment was escaped where it was built

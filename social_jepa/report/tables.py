@@ -5,7 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from alignment.status import Status
 from env.camera import Pose
-from social_jepa.records import AgentRecord, CycleRecord, EdgeRecord, MemberRecord, PhaseSeconds, as_dict
+from social_jepa.records import (
+    AgentRecord,
+    CycleRecord,
+    EdgeRecord,
+    MemberRecord,
+    PhaseSeconds,
+    TrustRecord,
+    as_dict,
+)
 
 MAX_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
 UNSCORED = "cycles of accepted edges cannot be scored: the anchors of their first agent are gone"
@@ -214,6 +222,18 @@ def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0) -> str:
     left = len(worst) - len(rows)
     note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
     return table("cycles of three agents", ("cycle", "shared", "error"), rows) + note + gone
+
+
+def trust_table(records: Sequence[TrustRecord]) -> str:
+    """Return how far others confirm each agent."""
+    rows = [
+        (
+            escape(record.agent), number(record.trust, 2), str(record.confirmed), str(record.contradicted),
+            escape(record.reason),
+        )
+        for record in records
+    ]  # fmt: skip
+    return table("trust", ("agent", "trust", "confirm it", "contradict it", "flagged, because|"), rows)
 
 
 def seconds_table(seconds: PhaseSeconds | None) -> str:

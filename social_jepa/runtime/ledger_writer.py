@@ -7,6 +7,8 @@ from typing import Any
 from safetensors.torch import save
 
 from agents.common.files import write_atomically
+from agents.protocol.edge import EdgeResult
+from agents.protocol.evidence import ReplyWitness, check
 from agents.report import AgentReport
 from agents.snapshot import AgentSnapshot
 from env.camera import Pose
@@ -36,6 +38,9 @@ class LedgerWriter:
         """Continue after what the ledger holds."""
         self._folder, self._ledger = folder, ledger
         self._scene = Scene(config.scene, config.seed)
+        self._witness = ReplyWitness()
+        proofs = ledger.events_of("equivocation")
+        self._proved = {(proof.details["agent"], proof.details["checkpoint"]) for proof in proofs}
         self.delayed: list[Event] = []
         written = {name: agent.checkpoint for name, agent in ledger.agents().items()}
         self.written_versions = {
@@ -68,6 +73,7 @@ class LedgerWriter:
             agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
             events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
         results = [result for result in report.events.edges if result.source in members]
+        events += [event for result in results if (event := self._equivocation(result))]
         edges = [edge_record(result) for result in results]
         maps = {(result.source, result.target): pack_maps(result) for result in results}
         events += [_settled(edge) for edge in edges]
@@ -78,6 +84,8 @@ class LedgerWriter:
             self.delayed.clear()
             for event_type, details in events:
                 _log(event_type, details)
+                if event_type == "equivocation":
+                    self._proved.add((details["agent"], details["checkpoint"]))
         if snapshot is not None:
             self.written_versions[name] = report.checkpoint
 
@@ -95,6 +103,19 @@ class LedgerWriter:
             return False
         self.delayed.clear()
         return True
+
+    def _equivocation(self, result: EdgeResult) -> Event | None:
+        """Return the event that the source of an edge has contradicted itself, after writing the proof."""
+        evidence = self._witness.compare(result)
+        if evidence is None or (result.source, result.source_checkpoint) in self._proved:
+            return None
+        path = self._folder.evidence_file(result.source, result.source_checkpoint)
+        write_atomically(path, evidence.encode())
+        found = check(evidence)
+        return "equivocation", {
+            "agent": result.source, "checkpoint": result.source_checkpoint, "peers": found.recipients,
+            "tick": found.tick, "file": str(path.relative_to(self._folder.path)),
+        }  # fmt: skip
 
     def _published(self, name: str, checkpoint: str, drift: float) -> Event:
         again = name in self.written_versions
@@ -124,6 +145,11 @@ def _log(event_type: str, details: Mapping[str, Any]) -> None:
             logger.info(
                 "edge %s > %s %s in round %d%s",
                 details["source"], details["target"], details["status"], details["round"], reason,
+            )  # fmt: skip
+        case "equivocation":
+            logger.warning(
+                "%s embedded tick %d in two ways for %s: %s proves it",
+                details["agent"], details["tick"], " and ".join(details["peers"]), details["file"],
             )  # fmt: skip
         case "message_refused":
             logger.warning("%s refused a message: %s", details["agent"], details["reason"])

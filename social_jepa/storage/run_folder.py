@@ -269,6 +269,10 @@ class RunFolder:
         """Folder of one agent."""
         return self.path / "agents" / name
 
+    def evidence_file(self, name: str, checkpoint: str) -> Path:
+        """Proof that an agent has contradicted itself under one checkpoint."""
+        return self.path / "evidence" / f"{name}-{checkpoint}.evidence"
+
     def config(self) -> RunConfig:
         """Return the settings of the run."""
         return load_config(self.config_file)

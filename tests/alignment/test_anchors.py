@@ -79,12 +79,13 @@ def test_more_anchors_than_ticks_is_refused():
 
 @given(POOLS)
 @settings(max_examples=50)
-def test_a_digest_depends_on_the_set_and_not_on_its_order(ids):
-    digest = digest_ids(ids)
+def test_a_digest_names_the_model_the_ticks_and_their_order(ids):
+    digest = digest_ids(ids, "c0de")
 
-    assert len(digest) == 8
-    assert digest == digest_ids(reversed(ids))
-    assert digest != digest_ids([*ids, max(ids) + 1])
+    assert len(digest) == 16
+    assert digest != digest_ids(ids, "c0de2")
+    assert digest != digest_ids([*ids, max(ids) + 1], "c0de")
+    assert len(ids) < 2 or digest != digest_ids(ids[::-1], "c0de")
 
 
 def white_rows(count, dim, seed=0):

@@ -214,7 +214,7 @@ def test_ticks_of_any_integer_type_are_the_same_ticks():
 
     assert array_set.ids == AnchorSet(torch.arange(10), torch.ones(10, 2), 1).ids == tuple(range(10))
     assert choose_ticks(ids, 4, seed=7) == choose_ticks(range(10), 4, seed=7)
-    assert digest_ids(ids) == digest_ids(torch.arange(10)) == digest_ids(range(10))
+    assert digest_ids(ids, "") == digest_ids(torch.arange(10), "") == digest_ids(range(10), "")
     assert [len(part) for part in shared(array_set, array_set)] == [10, 10]
     with pytest.raises(KeyError, match=r"ticks \[10\] are not among the 10 anchors"):
         array_set.rows([3, 10])
@@ -222,14 +222,15 @@ def test_ticks_of_any_integer_type_are_the_same_ticks():
 
 @pytest.mark.parametrize("ticks", [[1.5], ["1"], [None], [True], np.array([0.0, 1.0])])
 def test_ticks_that_are_no_whole_numbers_are_refused(ticks):
-    for call in (digest_ids, lambda values: choose_ticks(values, 1, 0), lambda v: to_integers(v, "ticks")):
+    calls = (lambda v: digest_ids(v, ""), lambda v: choose_ticks(v, 1, 0), lambda v: to_integers(v, "ticks"))
+    for call in calls:
         with pytest.raises(AlignmentError, match="whole numbers"):
             call(ticks)
 
 
 def test_a_tick_beyond_64_bits_has_no_digest():
     with pytest.raises(AlignmentError, match="64 bits"):
-        digest_ids([2**63])
+        digest_ids([2**63], "")
 
 
 @pytest.mark.parametrize("generator", [0, None, np.random.default_rng(0)])

@@ -85,6 +85,7 @@ const SENTENCES = {
   published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
   edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_shared === null ? "" : `, R² ${number(e.r2_shared, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
   failed: (e) => `${e.agent} failed: ${failureText(e.failure)}`,
+  equivocation: (e) => `${e.agent} embedded tick ${e.tick} in two ways, for ${e.peers.join(" and ")}: ${e.file} proves it`,
   message_refused: (e) => `${e.agent} refused a message: ${e.reason}`,
 };
 

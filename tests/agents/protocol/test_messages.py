@@ -30,7 +30,7 @@ from tests.support.swarm import example_offer
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
 ROWS = np.arange(6, dtype="<f4").reshape(3, 2)
 REPLY = {
-    "digest": b"12345678", "rows": 3, "dim": 2, "precision": "float32", "data": ROWS.tobytes(),
+    "digest": b"0123456789abcdef", "rows": 3, "dim": 2, "precision": "float32", "data": ROWS.tobytes(),
     "metric": pack_metric(np.diag([2.0, 3.0])),
 }  # fmt: skip
 EXAMPLES = [
@@ -147,7 +147,7 @@ def test_a_field_of_the_wrong_type_is_refused(message):
         (0, "round", -1), (0, "round", 2**63), (0, "round", 1.5), (0, "round", True), (0, "dim", 0),
         (0, "dim", 4097), (0, "core_dim", -1), (0, "collapsed", 1), (0, "scene", "\x1b[31mred"),
         (0, "scene", "[bold]"), (0, "kind", "k" * 129), (0, "checkpoint", "c0de\n"), (0, "nonce", -1),
-        (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"1234567"),
+        (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"123456789abcdef"),
         (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "unknown"),
         (3, "status", "failed"), (3, "status", "stale"), (3, "status", "ended"),
         (1, "dims", 0), (1, "dims", 4097), (1, "precision", "float64"), (1, "precision", ""),

@@ -148,7 +148,7 @@ def test_anchors_of_an_earlier_round_do_not_undo_a_later_refusal():
     [
         ({"round": 1}, "of round 1, which no open offer or request called for"),
         ({"source": "agent-9"}, "agent-9 sent AnchorReply of round 0, which no open"),
-        ({"digest": bytes(8)}, "other ticks"),
+        ({"digest": bytes(16)}, "other ticks"),
         ({"rows": 47, "data": bytes(4 * 47 * DIM)}, "other ticks"),
         ({"dim": DIM - 1, "data": bytes(4 * 48 * (DIM - 1))}, "4 dimensions in float32, not the requested 5"),
         ({"data": bytes(4)}, "take 960 bytes in float32, not 4"),

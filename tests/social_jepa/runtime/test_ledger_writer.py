@@ -4,14 +4,20 @@ from dataclasses import replace
 
 import pytest
 
+from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
+from agents.protocol.evidence import verify
+from agents.protocol.messages import AnchorReply
 from agents.report import AgentReport
 from agents.training.checkpoint import read_checkpoint
+from alignment.anchors import digest_ids
+from alignment.status import Status
 from social_jepa.records import replace as replace_record
 from social_jepa.runtime.ledger_writer import LedgerWriter
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerFullError
 from social_jepa.storage.run_folder import create
+from tests.support.keys import identity_of, signed
 from tests.support.ledger_rows import MESSAGES
 from tests.support.runners import runner_spec
 
@@ -118,3 +124,36 @@ def test_the_published_file_holds_the_version_that_the_ledger_names(writer, ledg
 
     facts = read_checkpoint(agent.published_path)[1]
     assert facts["peer_info"]["checkpoint"] == ledger.agents()["agent-0"].checkpoint
+
+
+def contradicting_edges():
+    """Return two edges out of agent-1 that were fitted on contradicting signed replies."""
+    edges = []
+    for round_number, value in enumerate((b"\0\0\x80?", b"\0\0\0@")):  # 1.0 and 2.0
+        message = AnchorReply(
+            source="agent-1", target="agent-0", round=round_number, digest=digest_ids([7], "0" * 16), rows=1,
+            dim=1, precision="float32", data=value, metric=b"",
+        )  # fmt: skip
+        edges.append(EdgeResult(
+            "agent-1", "agent-0", round_number, Status.REFUSED, "nothing is shared", "0" * 16, "1" * 16,
+            ticks=(7,), incarnations=(1, 1), reply=signed(message),
+            source_key=identity_of("agent-1").public_key,
+        ))  # fmt: skip
+    return edges
+
+
+def test_a_peer_that_contradicts_itself_is_recorded_once_with_proof_though_the_disk_was_full(
+    writer, ledger, members, report, tmp_path
+):
+    found = replace(report, events=replace(report.events, edges=tuple(contradicting_edges())))
+    set_pages(ledger, 1)
+    with pytest.raises(LedgerFullError):
+        writer.write("agent-0", members, found)
+    set_pages(ledger, 10_000)
+    for _ in range(2):
+        writer.write("agent-0", members, found)
+    (proof,) = ledger.events_of("equivocation")
+
+    assert (proof.details["agent"], proof.details["tick"]) == ("agent-1", 7)
+    path = tmp_path / "run" / proof.details["file"]
+    assert verify(path.read_bytes()).sender == "agent-1"

@@ -1,0 +1,47 @@
+"""The command that checks a proof that a peer has contradicted itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from social_jepa.cli.options import AsJson, print_json
+
+app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
+
+EvidenceFile = Annotated[Path, typer.Argument(metavar="FILE", help="Evidence, from a run's folder evidence.")]
+
+
+@app.callback()
+def about() -> None:
+    """Check proofs that a peer embedded one tick in two ways."""
+
+
+@app.command()
+def verify(file: EvidenceFile, as_json: AsJson = False) -> None:
+    """Check evidence, without trust in who made it; the exit status is 1 if it proves nothing."""
+    from agents.protocol.evidence import MAX_EVIDENCE_BYTES, EvidenceError
+    from agents.protocol.evidence import verify as check
+    from agents.protocol.identity import fingerprint
+
+    with file.open("rb") as opened:
+        data = opened.read(MAX_EVIDENCE_BYTES + 1)
+    try:
+        found = check(data)
+    except EvidenceError as error:
+        typer.echo(f"social-jepa: {file} proves nothing: {error}", err=True)
+        raise typer.Exit(1) from error
+    key = fingerprint(found.public_key)
+    if as_json:
+        print_json({
+            "sender": found.sender, "key": found.public_key.hex(), "fingerprint": key,
+            "checkpoint": found.checkpoint, "recipients": list(found.recipients), "ticks": found.ticks,
+            "contradictions": found.contradictions, "tick": found.tick, "difference": found.difference,
+        })  # fmt: skip
+        return
+    typer.echo(
+        f"{found.sender} embedded {found.contradictions} of {found.ticks} ticks in two ways under checkpoint "
+        f"{found.checkpoint}: for {' and for '.join(found.recipients)}\n"
+        f"tick {found.tick} differs by {found.difference:.3g}\n"
+        f"both replies are signed by the key with fingerprint {key}"
+    )

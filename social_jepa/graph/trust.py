@@ -1,0 +1,139 @@
+r"""Which agents others confirm and which they contradict: trust, from the records of a ledger alone.
+
+Two agents *confirm* each other if both have accepted the edge from the other, and what goes there and back
+by the two maps returns. They *contradict* each other if
+
+- both accepted, and it does not return, or
+- one accepted, and the other measured that no direction is shared, or an R2 of zero or less where the first
+  claims more than a half, or
+- most walks over a third agent come back wrong (`alignment.consistency`).
+
+All other pairs are undecided: agents that share nothing are no contradiction. A contradiction has two sides,
+and a majority decides whose it is: an agent is flagged if at least two others contradict it, and more of them
+than confirm it. The agent with the largest excess is flagged first, and has no voice about the others. One
+that is proved to have embedded a tick in two ways (`agents.protocol.evidence`) is flagged whatever they say.
+
+With C the agents that confirm agent i, X those that contradict it, and o_ij the share of the anchors of i
+that the fit of j left out because they contradict the others,
+
+    trust_i = sum_{j in C} (1 - o_ij) / (|C| + |X|)
+
+It is unknown where both are empty, as for two agents that have not negotiated, and 0 for a proved liar.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from alignment.consistency import contradicted, round_trips, stack_maps
+from alignment.graph import natural_key
+from alignment.linear_map import LinearMap
+from alignment.status import Status
+from social_jepa.records import EdgeRecord, EventRecord, TrustRecord, replace
+
+Pair = tuple[str, str]
+DENIED: Final = 0.5  # R2 by which honest agents never differ in what they measure both ways
+
+
+def trust_records(
+    names: Iterable[str], edges: Sequence[EdgeRecord], maps: Mapping[str, LinearMap],
+    proofs: Iterable[EventRecord] = (),
+) -> tuple[TrustRecord, ...]:  # fmt: skip
+    """Return the trust of each agent, by name.
+
+    Args:
+        names: The agents.
+        edges: Newest edge of each ordered pair.
+        maps: Maps by "source/target/shared".
+        proofs: Events of the type ``equivocation``.
+    """
+    proved = {proof.details["agent"]: proof for proof in proofs}
+    everyone = sorted(names, key=natural_key)
+    found = {name: _proved(name, proved[name]) for name in everyone if name in proved}
+    by_pair = {(edge.source, edge.target): edge for edge in edges}
+    accepted = {
+        (edge.source, edge.target): maps[f"{edge.source}/{edge.target}/shared"]
+        for edge in edges
+        if edge.status is Status.ACCEPTED
+    }
+    left = [name for name in everyone if name not in found]
+    while True:
+        confirms, contradicts = _judge(left, by_pair, accepted)
+        excess = contradicts.sum(1) - confirms.sum(1)
+        flagged = (contradicts.sum(1) > 1) & (excess > 0)
+        worst = flagged & (excess == excess.max()) if flagged.any() else flagged
+        records = [
+            _record(place, left, confirms, contradicts, by_pair, bool(worst[place]))
+            for place in range(len(left))
+        ]
+        if not worst.any():
+            break
+        found |= {record.agent: record for record in records if record.flagged}
+        left = [name for name in left if name not in found]
+    found |= {record.agent: record for record in records}
+    return tuple(found[name] for name in everyone)
+
+
+def refuse_untrusted(edges: Iterable[EdgeRecord], trust: Iterable[TrustRecord]) -> list[EdgeRecord]:
+    """Return edges, each accepted one refused that leads from or to a flagged agent."""
+    reasons = {
+        record.agent: f"{record.agent} is not trusted: {record.reason}" for record in trust if record.flagged
+    }
+
+    def judged(edge: EdgeRecord) -> EdgeRecord:
+        reason = reasons.get(edge.source) or reasons.get(edge.target)
+        if edge.status is not Status.ACCEPTED or not reason:
+            return edge
+        return replace(edge, status=Status.REFUSED, reason=reason)
+
+    return [judged(edge) for edge in edges]
+
+
+def _judge(
+    names: Sequence[str], edges: Mapping[Pair, EdgeRecord], accepted: Mapping[Pair, LinearMap]
+) -> tuple[Tensor, Tensor]:
+    """Return which pairs confirm and which contradict each other, bool [N, N] each, symmetric."""
+    weights = stack_maps(names, accepted)
+    has, denied = (torch.zeros(len(names), len(names), dtype=torch.bool) for _ in range(2))
+    for (i, source), (j, target) in permutations(enumerate(names), 2):
+        has[i, j] = (source, target) in accepted
+        denied[i, j] = has[i, j] and _is_denied(edges[source, target], edges.get((target, source)))
+    both = has & has.T
+    contradicts = (both & ~(round_trips(weights) & ~contradicted(weights))) | denied | denied.T
+    return both & ~contradicts, contradicts
+
+
+def _is_denied(accepted: EdgeRecord, other: EdgeRecord | None) -> bool:
+    """Return whether the edge the other way measured what an accepted edge rules out."""
+    if other is None or other.status is not Status.REFUSED or not other.heldout:
+        return False
+    return other.shared_dim == 0 or (accepted.r2_shared or 0.0) - max(other.r2_shared or 0.0, 0.0) > DENIED
+
+
+def _record(
+    place: int, names: Sequence[str], confirms: Tensor, contradicts: Tensor, edges: Mapping[Pair, EdgeRecord],
+    flagged: bool,
+) -> TrustRecord:  # fmt: skip
+    name = names[place]
+    peers = [names[j] for j in confirms[place].nonzero().flatten().tolist()]
+    against = int(contradicts[place].sum())
+    kept = sum(_kept(edges[name, peer]) for peer in peers)
+    reason = f"{against} agents contradict it and {len(peers)} confirm it" if flagged else ""
+    return TrustRecord(
+        agent=name, trust=kept / (len(peers) + against) if peers or against else None,
+        confirmed=len(peers), contradicted=against, flagged=flagged, reason=reason,
+    )  # fmt: skip
+
+
+def _kept(edge: EdgeRecord) -> float:
+    """Return the share of the anchors of a source that the fit did not leave out."""
+    return edge.anchors / (edge.anchors + edge.outliers)
+
+
+def _proved(name: str, proof: EventRecord) -> TrustRecord:
+    details = proof.details
+    reason = f"it embedded tick {details['tick']} in two ways, which {details['file']} proves"
+    return TrustRecord(agent=name, trust=0.0, confirmed=0, contradicted=0, flagged=True, reason=reason)

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from agents.protocol.evidence import FORMAT, Evidence, SignedReply
+from agents.protocol.identity import fingerprint
+from agents.protocol.messages import AnchorReply
+from alignment.anchors import digest_ids
+from tests.support.command import call
+from tests.support.keys import identity_of, signed
+
+KEY = identity_of("agent-0").public_key
+
+
+def statement(target, value):
+    message = AnchorReply(
+        source="agent-0", target=target, round=0, digest=digest_ids([7], "c0de"), rows=1, dim=1,
+        precision="float32", data=value, metric=b"",
+    )  # fmt: skip
+    return SignedReply(signed(message), (7,))
+
+
+ONE, TWO = b"\0\0\x80?", b"\0\0\0@"  # 1.0 and 2.0
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "agent-0.evidence"
+    replies = (statement("agent-1", ONE), statement("agent-2", TWO))
+    path.write_bytes(Evidence(FORMAT, KEY, "c0de", replies).encode())
+    return path
+
+
+def test_verify_says_who_embedded_what_in_two_ways_and_with_which_key(file):
+    done = call("evidence", "verify", file)
+
+    assert done.status == 0, done.err
+    assert "agent-0 embedded 1 of 1 ticks in two ways under checkpoint c0de" in done.out
+    assert "for agent-1 and for agent-2" in done.out
+    assert fingerprint(KEY) in done.out
+    found = json.loads(call("evidence", "verify", file, "--json").out)
+    assert (found["sender"], found["tick"], found["difference"]) == ("agent-0", 7, 1.0)
+
+
+def test_verify_says_what_proves_nothing(file, tmp_path):
+    file.write_bytes(
+        Evidence(FORMAT, KEY, "c0de", (statement("agent-1", ONE), statement("agent-2", ONE))).encode()
+    )
+    agreeing, missing = call("evidence", "verify", file), call("evidence", "verify", tmp_path / "none")
+
+    assert (agreeing.status, missing.status) == (1, 1)
+    assert "proves nothing: the two replies agree in all 1 ticks" in agreeing.err
+    assert "No such file" in missing.err
+    assert "Traceback" not in agreeing.err + missing.err
