@@ -59,9 +59,25 @@ app.add_typer(wire, name="wire")
 app.add_typer(key, name="key")
 
 
+def _print_versions(wanted: bool) -> None:
+    if not wanted:
+        return
+    from social_jepa.system.versions import PROGRAM, commit, versions
+
+    found = versions()
+    source = f" (commit {known})" if (known := commit()) else ""
+    typer.echo(f"{PROGRAM} {found[PROGRAM]}{source}")
+    typer.echo("\n".join(f"{name} {found[name]}" for name in ("python", "torch", "ray")))
+    raise typer.Exit
+
+
 @app.callback()
 def configure(
     context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and exit."),
+    ] = False,
     verbose: Annotated[
         bool,
         typer.Option("--verbose", "-v", help="Log to stderr what is going on."),

@@ -12,9 +12,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agents.protocol.channel import SentMessage
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import (
@@ -49,6 +48,9 @@ from social_jepa.storage.ledger_schema import (
     SCHEMA_VERSION,
     TABLES,
 )
+
+if TYPE_CHECKING:
+    from agents.protocol.channel import SentMessage  # imports torch, which reading a ledger does not need
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -204,7 +206,7 @@ class Ledger:
         self,
         agents: Iterable[AgentRecord] = (),
         edges: Sequence[EdgeRecord] = (),
-        messages: Iterable[SentMessage] = (),
+        messages: Iterable["SentMessage"] = (),
         maps: Mapping[tuple[str, str], bytes] | None = None,
         events: Iterable[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:

@@ -10,10 +10,8 @@
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -29,13 +27,11 @@ from social_jepa.storage import simulation_file
 from social_jepa.storage.folder_lock import FolderLock, LockHeldError
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.command_line import command
+from social_jepa.system.versions import commit, versions
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
 COMMAND_LOCK_FILE = ".command.lock"
-REPORTED = (
-    "social-jepa", "ray", "torch", "numpy", "gymnasium", "miniworld", "msgspec", "safetensors", "networkx",
-)  # fmt: skip
 
 
 class RunFolderError(ValueError):
@@ -282,7 +278,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     """
     folder = create_empty(out)
     try:
-        write_json(folder.path / "versions.json", versions())
+        write_json(folder.path / "versions.json", versions() | {"commit": commit() or "unknown"})
         write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
     except OSError as error:
         raise RunFolderWriteError(folder.path, "write into", str(error.strerror)) from error
@@ -350,17 +346,6 @@ def _new_path() -> Path:
         number += 1
         path = RUNS / f"{stamp}-{number}"
     return path
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, the platform and the libraries in use."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in REPORTED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -20,7 +20,6 @@ from social_jepa.storage.run_folder import (
     create,
     find,
     find_running,
-    versions,
     write_json,
 )
 from social_jepa.storage.simulation_file import SimulationFile
@@ -36,13 +35,6 @@ def test_a_new_run_folder_holds_settings_that_load_back_equal(tmp_path):
 
     assert folder.config() == CONFIG
     assert {path.name for path in folder.path.iterdir()} == {"config.toml", "versions.json"}
-
-
-def test_versions_name_the_program_and_its_libraries():
-    found = versions()
-
-    assert {"python", "torch", "ray", "social-jepa"} <= found.keys()
-    assert "not installed" not in found.values()
 
 
 @pytest.mark.parametrize("name", ["Übung", os.fsdecode(b"\xff"), "two words"])
