@@ -30,6 +30,7 @@ from social_jepa.cli.options import (
     print_unsaved,
 )
 from social_jepa.cli.peer import app as peer
+from social_jepa.cli.runs import app as runs
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.add_typer(demo)
 app.add_typer(align)
 app.add_typer(simulation)
+app.add_typer(runs)
 app.add_typer(serve)
 app.add_typer(experiment)
 app.add_typer(peer)

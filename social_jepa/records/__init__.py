@@ -44,6 +44,7 @@ from social_jepa.records.run import (
     MemberRecord,
     MessageRecord,
     ProgressRecord,
+    RunRecord,
     UnsavedRecord,
     body_events,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "QueryAnswer",
     "RawMapRecord",
     "Record",
+    "RunRecord",
     "Share",
     "Similarity",
     "TickRange",

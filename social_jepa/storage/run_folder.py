@@ -237,6 +237,10 @@ class RunFolder:
         """
         return self._acquire(LOCK_FILE)
 
+    def is_locked(self) -> bool:
+        """Return whether a process runs here, or a command is starting or ending one; nothing is written."""
+        return any(FolderLock(self.path / name).is_held() for name in (LOCK_FILE, COMMAND_LOCK_FILE))
+
     @contextlib.contextmanager
     def command_lock(self) -> Iterator[None]:
         """Keep other commands from starting or ending a simulation here.

@@ -8,6 +8,7 @@ from agents.training.checkpoint import read_checkpoint
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.local_ray import processes_of
+from social_jepa.runtime.run_list import describe_run
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.simulations import QUIET, TIMEOUT, complete, until, up
@@ -68,12 +69,15 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
         assert "agent-2" in command("status", "--run", run)
         assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
+        (listed,) = json.loads(command("list", tmp_path, "--json"))["runs"]
+        assert (listed["state"], listed["agents"], listed["edges"]) == ("up", 3, 6)
         command("remove-agent", "agent-2", "--run", run)
         command("down", "--run", run)
         assert processes_of(*ray) == []
     finally:
         for process in processes_of(*ray):
             process.kill()
+    assert describe_run(run).state == "down"
     resumed = subprocess.run(
         [sys.executable, "-m", "social_jepa", "status", "--run", str(run)], capture_output=True, text=True
     )
