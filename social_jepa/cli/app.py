@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from social_jepa.cli.align import app as align
+from social_jepa.cli.completion import complete_agent
 from social_jepa.cli.demo import app as demo
+from social_jepa.cli.examples import Commands, add_examples, glossary
 from social_jepa.cli.experiment import app as experiment
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
@@ -21,7 +23,7 @@ from social_jepa.cli.options import (
     AsJson,
     ConfigFile,
     Out,
-    RunPath,
+    Run,
     Settings,
     cluster_address,
     is_quiet,
@@ -45,9 +47,10 @@ from social_jepa.system.signals import raise_on_signals, signal_of
 app = typer.Typer(
     name="social-jepa",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     pretty_exceptions_enable=False,
     help="Train JEPA world models of one scene separately, and translate between them by small linear maps.",
+    epilog=glossary(),
 )
 
 app.add_typer(demo)
@@ -113,7 +116,7 @@ def run(
 
 @app.command()
 def resume(
-    run: RunPath = None,
+    run: Run = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -132,7 +135,7 @@ def resume(
 
 @app.command()
 def graph(
-    run: RunPath = None,
+    run: Run = None,
     as_of: Annotated[
         str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, now, or '10 minutes ago'.")
     ] = None,
@@ -149,9 +152,13 @@ def graph(
 
 @app.command()
 def query(
-    run: RunPath = None,
-    source: Annotated[str, typer.Option("--from", help="Agent whose latent is translated.")] = "agent-0",
-    target: Annotated[str, typer.Option("--to", help="Agent whose nearest ticks are found.")] = "agent-1",
+    run: Run = None,
+    source: Annotated[
+        str, typer.Option("--from", autocompletion=complete_agent, help="Agent whose latent is translated.")
+    ] = "agent-0",
+    target: Annotated[
+        str, typer.Option("--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found.")
+    ] = "agent-1",
     tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,
     vector: Annotated[
         str | None, typer.Option(help="Core vector instead of a tick: numbers separated by commas.")
@@ -185,7 +192,7 @@ def query(
 
 
 @app.command()
-def report(run: RunPath = None, as_json: AsJson = False) -> None:
+def report(run: Run = None, as_json: AsJson = False) -> None:
     """Write a run's report.html again."""
     from social_jepa.graph.results import load_results
     from social_jepa.report.page import write_report
@@ -300,6 +307,7 @@ def main() -> None:
     _make_output_encodable()
     raise_on_signals()
     work_on(None)
+    add_examples(app)
     try:
         app()
     except SystemExit as exit_:

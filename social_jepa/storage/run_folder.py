@@ -167,7 +167,7 @@ class NoRunError(RunFolderError):
             f"no simulation below ./{self.root} is up" if self.up else f"there is no run below ./{self.root}"
         )
         command = "up" if self.up else "run"
-        return f"{found}: start one with social-jepa {command}, or name its folder"
+        return f"{found}: start one with social-jepa {command}, or name its folder with --run"
 
 
 @dataclass(frozen=True)
@@ -314,6 +314,9 @@ def create_empty(out: Path | None) -> RunFolder:
 def find(path: Path | None) -> RunFolder:
     """Return a run folder, by default the latest one below ./runs.
 
+    Args:
+        path: The folder, or its name below ./runs.
+
     Raises:
         NoRunError: There is none below ./runs.
         NotARunFolderError: That folder is none.
@@ -323,9 +326,10 @@ def find(path: Path | None) -> RunFolder:
         if not runs:
             raise NoRunError(RUNS, False)
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
-    if not (path / "config.toml").exists():
-        raise NotARunFolderError(path)
-    return RunFolder.at(path)
+    for place in (path, RUNS / path):
+        if (place / "config.toml").exists():
+            return RunFolder.at(place)
+    raise NotARunFolderError(path)
 
 
 def find_running(path: Path | None) -> RunFolder:

@@ -82,4 +82,4 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
         [sys.executable, "-m", "social_jepa", "status", "--run", str(run)], capture_output=True, text=True
     )
     assert resumed.returncode == 2
-    assert f"is not up: social-jepa resume {run}" in resumed.stderr
+    assert f"is not up: social-jepa resume --run {run}" in resumed.stderr

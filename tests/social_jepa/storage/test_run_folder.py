@@ -185,3 +185,14 @@ def test_a_folder_that_cannot_be_written_is_refused_with_the_reason(tmp_path, mo
     monkeypatch.setattr("filelock.FileLock.acquire", fail)
     with pytest.raises(RunFolderWriteError, match=r"cannot write into .*: Read-only file system$"):
         folder.acquire_lock()
+
+
+def test_a_run_is_found_by_its_name_below_runs_but_a_path_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    below = create(CONFIG, Path("runs/one"))
+
+    assert find(Path("one")).path == below.path
+    here = create(CONFIG, Path("one"))
+    assert find(Path("one")).path == here.path
+    with pytest.raises(NotARunFolderError, match=r"^two is no run folder"):
+        find(Path("two"))
