@@ -16,6 +16,7 @@ from social_jepa.cli.completion import complete_agent
 from social_jepa.cli.demo import app as demo
 from social_jepa.cli.examples import Commands, add_examples, glossary
 from social_jepa.cli.experiment import app as experiment
+from social_jepa.cli.graph_options import Order, check_options, matrix_rows, matrix_text, shown_edges
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
@@ -139,6 +140,15 @@ def graph(
     as_of: Annotated[
         str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, now, or '10 minutes ago'.")
     ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="R2 of all ordered pairs, from the row's agent to the column's.")
+    ] = False,
+    sort: Annotated[
+        Order, typer.Option(help="Order of the edges: by name, or r2, the largest first.")
+    ] = Order.NAME,
+    min_r2: Annotated[
+        float | None, typer.Option("--min-r2", help="Show accepted edges of at least this R2 only.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the agents, edges and cycles of a run, or of a simulation that is up."""
@@ -146,8 +156,26 @@ def graph(
     from social_jepa.graph.results import full_document, load_results
     from social_jepa.storage.run_folder import find
 
+    check_options(matrix, sort, min_r2, as_json)
     results = load_results(find(run), parse_time(as_of))
-    _print_document(full_document(results), as_json)
+    if as_json:
+        print_json(full_document(results))
+    elif matrix:
+        _print_matrix(results.document, min_r2)
+    else:
+        from social_jepa.cli.tables import print_graph
+
+        document = full_document(results)
+        print_graph(document, edges=shown_edges(document.edges, sort, min_r2))
+
+
+def _print_matrix(document: Any, min_r2: float | None) -> None:
+    from social_jepa.cli.tables import make_console, print_summary
+
+    console = make_console()
+    print_summary(document, console)
+    width = console.width if console.is_terminal else None
+    typer.echo(matrix_text(matrix_rows(document, min_r2), width))
 
 
 @app.command()

@@ -14,6 +14,8 @@ EXAMPLES = {
     "resume": ("social-jepa resume", "social-jepa resume --run six"),
     "graph": (
         "social-jepa graph",
+        "social-jepa graph --matrix",
+        "social-jepa graph --sort r2 --min-r2 0.9",
         "social-jepa graph --run six --as-of '10 minutes ago'",
         "social-jepa graph --json",
     ),
