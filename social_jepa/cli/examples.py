@@ -47,6 +47,12 @@ EXAMPLES = {
     "wait": ("social-jepa wait", "social-jepa wait agent-3 --timeout 600"),
     "down": ("social-jepa down", "social-jepa down --run live"),
     "list": ("social-jepa list", "social-jepa list /data/runs --json"),
+    "export": (
+        "social-jepa export",
+        "social-jepa export --run six --format csv --out edges.csv",
+        "social-jepa export --format safetensors --anchors --out six.safetensors",
+    ),
+    "import": ("social-jepa import six.safetensors --out runs/imported",),
     "serve": ("social-jepa serve", "social-jepa serve --run six --port 9000"),
     "experiment": (
         "social-jepa experiment --list",

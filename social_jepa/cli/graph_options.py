@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from alignment.status import Status
 from social_jepa.cli.options import CommandError
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ def shown_edges(
 
 
 def _reaches(edge: "EdgeRecord", min_r2: float) -> bool:
+    from alignment.status import Status
+
     return edge.status is Status.ACCEPTED and _score(edge) >= min_r2
 
 
@@ -70,6 +71,8 @@ def matrix_rows(document: "GraphDocument", min_r2: float | None = None) -> list[
 
 
 def _cell(edge: "EdgeRecord | None", min_r2: float | None) -> str:
+    from alignment.status import Status
+
     if edge is None:
         return NO_EDGE
     if edge.status is not Status.ACCEPTED or edge.r2_shared is None:

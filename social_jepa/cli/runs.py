@@ -1,11 +1,13 @@
 """Commands about several runs."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from social_jepa.cli.options import AsJson, CommandError, print_json
+from social_jepa.cli.hints import hint
+from social_jepa.cli.options import AsJson, CommandError, Out, Run, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -13,6 +15,15 @@ Folder = Annotated[
     Path | None,
     typer.Argument(metavar="[FOLDER]", help="Folder of runs; default: ./runs.", show_default=False),
 ]
+
+
+class Format(StrEnum):
+    """Formats of an export."""
+
+    SAFETENSORS = "safetensors"
+    NPZ = "npz"
+    GRAPHML = "graphml"
+    CSV = "csv"
 
 
 @app.command("list")
@@ -33,3 +44,54 @@ def list_command(folder: Folder = None, as_json: AsJson = False) -> None:
         make_console().print(make_runs(runs))
     else:
         typer.echo(f"no runs in {root}")
+
+
+@app.command("export")
+def export_command(
+    run: Run = None,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="safetensors, npz: maps and scores; csv, graphml: scores of edges."),
+    ] = Format.SAFETENSORS,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write; default: the run's name, in this folder.", show_default=False),
+    ] = None,
+    anchors: Annotated[
+        bool, typer.Option("--anchors", help="Add the agents' embeddings of the ticks to compare.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the graph of a run, up or not, for other programs; import makes a run folder of it again."""
+    from agents.common.files import write_atomically
+    from social_jepa.graph.exchange import ENCODERS
+    from social_jepa.graph.results import load_results
+    from social_jepa.storage.run_folder import find
+
+    if anchors and form not in (Format.SAFETENSORS, Format.NPZ):
+        raise CommandError(f"--anchors adds arrays, which --format {form} cannot hold")
+    folder = find(run)
+    path = out or Path(f"{folder.path.name}.{form}")
+    results = load_results(folder)
+    write_atomically(path, ENCODERS[form](results, anchors))
+    edges = len(results.document.edges)
+    if as_json:
+        print_json({"export": str(path), "run": str(folder.path), "format": form.value, "edges": edges})
+    else:
+        typer.echo(f"{path}  {edges} edges, {path.stat().st_size:,} bytes")
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="File of export, safetensors or npz.")],
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a run folder of an exported file: to read, compare and query its graph; it cannot train."""
+    from social_jepa.runtime.import_run import import_run
+
+    folder = import_run(file, out)
+    if as_json:
+        print_json({"run": str(folder.path)})
+    else:
+        typer.echo(f"run folder  {folder.path}\ngraph       {hint('graph', run=folder.path)}")

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from agents.training.checkpoint import read_checkpoint
+from social_jepa.graph.exchange import read_export
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.local_ray import processes_of
@@ -71,6 +72,10 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
         assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
         (listed,) = json.loads(command("list", tmp_path, "--json"))["runs"]
         assert (listed["state"], listed["agents"], listed["edges"]) == ("up", 3, 6)
+        exported = json.loads(
+            command("export", "--run", run, "--out", tmp_path / "up.npz", "--format", "npz", "--json")
+        )
+        assert (exported["edges"], len(read_export(tmp_path / "up.npz").run.members)) == (6, 3)
         command("remove-agent", "agent-2", "--run", run)
         command("down", "--run", run)
         assert processes_of(*ray) == []
