@@ -47,6 +47,7 @@ EXAMPLES = {
     "wait": ("social-jepa wait", "social-jepa wait agent-3 --timeout 600"),
     "down": ("social-jepa down", "social-jepa down --run live"),
     "list": ("social-jepa list", "social-jepa list /data/runs --json"),
+    "compare": ("social-jepa compare six 2026-11-21-143000", "social-jepa compare runs/a runs/b --json"),
     "export": (
         "social-jepa export",
         "social-jepa export --run six --format csv --out edges.csv",

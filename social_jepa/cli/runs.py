@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from social_jepa.cli.completion import complete_run
 from social_jepa.cli.hints import hint
 from social_jepa.cli.options import AsJson, CommandError, Out, Run, print_json
 
@@ -14,6 +15,10 @@ app = typer.Typer(pretty_exceptions_enable=False)
 Folder = Annotated[
     Path | None,
     typer.Argument(metavar="[FOLDER]", help="Folder of runs; default: ./runs.", show_default=False),
+]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", autocompletion=complete_run, help="Run folder, or its name below ./runs."),
 ]
 
 
@@ -44,6 +49,28 @@ def list_command(folder: Folder = None, as_json: AsJson = False) -> None:
         make_console().print(make_runs(runs))
     else:
         typer.echo(f"no runs in {root}")
+
+
+@app.command()
+def compare(
+    first: RunArgument,
+    second: RunArgument,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two runs: settings that differ, agents, and edges with the differences of R2."""
+    from social_jepa.cli.runs_table import print_comparison
+    from social_jepa.graph.comparison import compare_runs
+    from social_jepa.graph.results import load_results
+    from social_jepa.storage.run_folder import find
+
+    folders = [find(path) for path in (first, second)]
+    if folders[0].path == folders[1].path:
+        raise CommandError(f"{first} and {second} are the same run: name two")
+    found = compare_runs(*(load_results(folder) for folder in folders))
+    if as_json:
+        print_json(found)
+    else:
+        print_comparison(found)
 
 
 @app.command("export")
