@@ -22,6 +22,7 @@ from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
     Address,
     AsJson,
+    ChangedSettings,
     ConfigFile,
     Out,
     Run,
@@ -117,6 +118,7 @@ def run(
 
 @app.command()
 def resume(
+    settings: ChangedSettings = None,
     run: Run = None,
     address: Address = None,
     as_json: AsJson = False,
@@ -127,6 +129,10 @@ def resume(
     from social_jepa.storage.run_folder import find
 
     folder, address = find(run), cluster_address(address)
+    if settings:
+        from social_jepa.runtime.continuation import change_settings
+
+        change_settings(folder, settings)
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return

@@ -11,7 +11,11 @@ EXAMPLES = {
         "social-jepa run seed=3 agents.count=6 scene.objects=2 --out runs/six",
         'social-jepa run \'agents.kinds=["jepa", "jepa", "seq_jepa", "p_jepa"]\'',
     ),
-    "resume": ("social-jepa resume", "social-jepa resume --run six"),
+    "resume": (
+        "social-jepa resume",
+        "social-jepa resume --run six",
+        "social-jepa resume --run six training.steps=900",
+    ),
     "graph": (
         "social-jepa graph",
         "social-jepa graph --matrix",
@@ -48,6 +52,10 @@ EXAMPLES = {
     "down": ("social-jepa down", "social-jepa down --run live"),
     "list": ("social-jepa list", "social-jepa list /data/runs --json"),
     "compare": ("social-jepa compare six 2026-11-21-143000", "social-jepa compare runs/a runs/b --json"),
+    "fork": (
+        "social-jepa fork --run six --out runs/longer training.steps=900",
+        "social-jepa fork negotiation.anchors=64",
+    ),
     "export": (
         "social-jepa export",
         "social-jepa export --run six --format csv --out edges.csv",

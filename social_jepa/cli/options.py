@@ -27,6 +27,15 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
+ChangedSettings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        autocompletion=complete_setting,
+        help="Settings to change, of training, negotiation and devices, for example training.steps=900.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Run = Annotated[
     Path | None,

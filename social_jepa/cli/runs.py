@@ -8,7 +8,15 @@ import typer
 
 from social_jepa.cli.completion import complete_run
 from social_jepa.cli.hints import hint
-from social_jepa.cli.options import AsJson, CommandError, Out, Run, print_json
+from social_jepa.cli.options import (
+    AsJson,
+    ChangedSettings,
+    CommandError,
+    Out,
+    Run,
+    print_json,
+    suggest_another_out,
+)
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -73,6 +81,26 @@ def compare(
         print_comparison(found)
 
 
+@app.command()
+def fork(
+    settings: ChangedSettings = None,
+    run: Run = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new run that continues from the checkpoints of another; resume starts it."""
+    from social_jepa.runtime.continuation import fork_run
+    from social_jepa.storage.run_folder import find
+
+    source = find(run)
+    with suggest_another_out():
+        folder = fork_run(source, out, settings or ())
+    if as_json:
+        print_json({"run": str(folder.path), "from": str(source.path)})
+    else:
+        typer.echo(f"run folder  {folder.path}\ncontinue    {hint('resume', run=folder.path)}")
+
+
 @app.command("export")
 def export_command(
     run: Run = None,
@@ -117,7 +145,8 @@ def import_command(
     """Make a run folder of an exported file: to read, compare and query its graph; it cannot train."""
     from social_jepa.runtime.import_run import import_run
 
-    folder = import_run(file, out)
+    with suggest_another_out():
+        folder = import_run(file, out)
     if as_json:
         print_json({"run": str(folder.path)})
     else:

@@ -16,7 +16,7 @@ from tests.support.command import TINY, call
 COMMANDS = (
     "run", "resume", "graph", "query", "report", "doctor", "check-scene",
     "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down", "align",
-    "list", "export", "import", "compare",
+    "list", "export", "import", "compare", "fork",
 )  # fmt: skip
 OTHERS = {"peer": "--listen", "wire": "inspect", "key": "rotate"}  # which have no --json
 HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}

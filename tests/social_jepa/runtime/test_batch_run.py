@@ -153,6 +153,21 @@ def test_resuming_a_finished_run_renegotiates_to_the_same_graph(finished):
     assert call(*query) == asked
 
 
+def test_a_fork_trains_on_to_a_longer_schedule_and_so_does_a_run_that_is_resumed_with_one(finished, tmp_path):
+    folder, longer = finished[0], tmp_path / "longer"
+    before = [agent["losses"] for agent in graph(folder)["agents"]]
+    assert call("fork", "--run", folder.path, "--out", longer, "training.steps=70").status == 0
+
+    for settings, steps in ([], 70), (["training.steps=80"], 80):
+        said = call("resume", "--run", longer, "--json", *settings)
+        assert said.status == 0, said.err
+        agents = json.loads(said.out)["agents"]
+        assert [agent["steps"] for agent in agents] == [steps, steps]
+        assert [agent["losses"][:60] for agent in agents] == before
+        assert all(len(agent["losses"]) == steps for agent in agents)
+        assert {edge["status"] for edge in json.loads(said.out)["edges"]} <= {"accepted", "refused"}
+
+
 def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
     folder, _ = finished
 
