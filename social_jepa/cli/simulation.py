@@ -24,6 +24,7 @@ from social_jepa.cli.options import (
     print_json,
     print_unsaved,
 )
+from social_jepa.cli.working import working
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -75,10 +76,11 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
     work_on(folder.path)
     log_to_file(folder.path, "driver")
     with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
-        if resumed:
-            simulation = Simulation.resume(folder, address)
-        else:
-            simulation = Simulation.up(folder.config(), folder, address)
+        with working(f"{f'joining {address}' if address else 'starting Ray'}, then the agents"):
+            if resumed:
+                simulation = Simulation.resume(folder, address)
+            else:
+                simulation = Simulation.up(folder.config(), folder, address)
         if wait_seconds:
             simulation.wait(timeout=wait_seconds)
     if as_json:
@@ -302,7 +304,8 @@ def down(run: RunUp = None, as_json: AsJson = False) -> None:
 
     folder = find_running(run)
     try:
-        unsaved = Simulation.attach(folder).down()
+        with working("agents save their checkpoints, then their processes end"):
+            unsaved = Simulation.attach(folder).down()
     except NotUpError as error:
         if not error.ended:
             raise
