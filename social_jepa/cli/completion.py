@@ -39,7 +39,7 @@ def _agents(run: Path | str | None) -> Iterator[str]:
     from social_jepa.storage.run_folder import find
 
     folder = find(Path(run) if run else None)
-    with contextlib.closing(Ledger(folder.ledger_file, read_only=True, glance=True)) as ledger:
+    with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
         yield from ledger.incarnations()
 
 

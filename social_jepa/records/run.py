@@ -254,6 +254,6 @@ class RunRecord(Record, frozen=True, kw_only=True):
     r2_shared: Annotated[
         float | None, Meta(description="Mean held-out R2 of the accepted edges; null: there is none.")
     ] = None
-    settings: Annotated[dict[str, Any], Meta(description="Settings that are not the default, by name.")] = (
-        field(default_factory=dict)
-    )
+    settings: Annotated[
+        dict[str, Any], Meta(description="Settings other than the default; by dotted name.")
+    ] = field(default_factory=dict)

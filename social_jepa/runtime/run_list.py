@@ -85,7 +85,7 @@ def _presence(folder: RunFolder) -> str:
 
 
 def _read_ledger(folder: RunFolder, state: str) -> dict[str, Any]:
-    with contextlib.closing(Ledger(folder.ledger_file, read_only=True, glance=True)) as ledger:
+    with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
         events = ledger.events_of("started", "resumed", "stopped", "finished")
         scores, agents = ledger.edge_scores(), len(ledger.incarnations())
     r2 = [value for status, value in scores if status is Status.ACCEPTED and value is not None]
@@ -102,7 +102,7 @@ def _read_ledger(folder: RunFolder, state: str) -> dict[str, Any]:
 
 
 def _end(events: list[EventRecord]) -> tuple[str, str]:
-    """Return how a run ended in which no process runs any more, and why."""
+    """Return the state of a run in which no process runs any more, and the reason."""
     starts = [event for event in events if event.type in ("started", "resumed")]
     if starts and starts[-1].details.get("online"):
         return "down", ""

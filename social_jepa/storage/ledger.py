@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from agents.protocol.channel import SentMessage  # imports torch, which reading a ledger does not need
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another
-GLANCE_SECONDS = 0.5
+QUICK_SECONDS = 0.5  # the same, where `quick` was asked for
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: LedgerBusyError,
@@ -68,7 +68,7 @@ class Ledger:
     """One run's ledger: one writer, any number of readers in any process."""
 
     def __init__(
-        self, path: Path, create: bool = False, read_only: bool = False, glance: bool = False
+        self, path: Path, create: bool = False, read_only: bool = False, quick: bool = False
     ) -> None:
         """Open a ledger, or create one.
 
@@ -77,7 +77,7 @@ class Ledger:
             create: Whether to create it where it does not exist.
             read_only: Whether to open it without writing anything, so that its folder may be read-only. One
                 exception: what a killed writer left half done is rolled back.
-            glance: Whether to skip the check of the whole file, and hardly to wait for a writer: for a list
+            quick: Whether to skip the check of the whole file, and hardly to wait for a writer: for a list
                 of many runs. Damage shows where it is read.
 
         Raises:
@@ -86,7 +86,7 @@ class Ledger:
         if not create and not path.exists():
             raise MissingLedgerError(path)
         self.path = path
-        self._glance = glance
+        self._quick = quick
         with self._translated_errors():
             self._connection = self._connect(read_only)
             try:
@@ -106,7 +106,7 @@ class Ledger:
             self._check(create)
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
-        timeout = GLANCE_SECONDS if self._glance else BUSY_SECONDS
+        timeout = QUICK_SECONDS if self._quick else BUSY_SECONDS
         options: dict[str, Any] = {"timeout": timeout, "check_same_thread": False}
         if not read_only:
             return sqlite3.connect(self.path, **options)
@@ -116,7 +116,7 @@ class Ledger:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?{mode}", uri=True, **options)
 
     def _check(self, create: bool) -> None:
-        if not self._glance:
+        if not self._quick:
             verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
             if verdict != "ok":
                 raise DamagedLedgerError(self.path, verdict)
