@@ -142,7 +142,7 @@ def import_command(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a run folder of an exported file: to read, compare and query its graph; it cannot train."""
+    """Make a run folder of an exported file: to read, compare and query its graph; it has no checkpoints."""
     from social_jepa.runtime.import_run import import_run
 
     with suggest_another_out():

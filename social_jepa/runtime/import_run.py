@@ -1,4 +1,4 @@
-"""A run folder made from an export: its graph can be read, compared and queried; nothing in it can train."""
+"""A run folder made from an export: its graph can be read, compared and queried; it has no checkpoints."""
 
 import contextlib
 from pathlib import Path
