@@ -593,3 +593,6 @@ class Agent:
         self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
         if "basis.mean" in tensors:
             self.basis = basis_from_tensors(tensors, int(facts["core_dim"]))
+        if self.stage_steps is not None and not self.trainer.finished:
+            self.stage_steps = None  # it had completed a shorter schedule: its further encoders are of an
+            drop_stages(self.model)  # earlier first one, and are trained again at the end of this schedule

@@ -239,7 +239,7 @@ def resume_on_the_rest(simulation: Simulation) -> list[Metric]:
     before = simulation.agents()
     downing, _ = timed(lambda: simulation.command("down", "--run", simulation.run))
     began = time.perf_counter()
-    simulation.command("resume", simulation.run)
+    simulation.command("resume", "--run", simulation.run)
     simulation.wait(lambda agents: recovered(agents, before, before), "the resumed simulation")
     seconds = time.perf_counter() - began
     answered = query("resume on the rest", simulation)

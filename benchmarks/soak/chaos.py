@@ -77,7 +77,7 @@ class Chaos:
 
     def cycle(self, target: str, signal_name: str, phase: str) -> None:
         """Bring the simulation up, disturb it in a phase, and take it down."""
-        up = self.command("resume", str(self.folder.path))
+        up = self.command("resume", "--run", str(self.folder.path))
         if phase == "starting":
             time.sleep(self.rng.uniform(0, START_SECONDS))
             self._disturb(target, signal_name, up)

@@ -12,17 +12,21 @@ from typing import Annotated, Any
 import typer
 
 from social_jepa.cli.align import app as align
+from social_jepa.cli.completion import complete_agent
 from social_jepa.cli.demo import app as demo
 from social_jepa.cli.evidence import app as evidence
+from social_jepa.cli.examples import Commands, add_examples, glossary
 from social_jepa.cli.experiment import app as experiment
+from social_jepa.cli.graph_options import Order, check_options, matrix_rows, matrix_text, shown_edges
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
     Address,
     AsJson,
+    ChangedSettings,
     ConfigFile,
     Out,
-    RunPath,
+    Run,
     Settings,
     cluster_address,
     is_quiet,
@@ -31,6 +35,7 @@ from social_jepa.cli.options import (
     print_unsaved,
 )
 from social_jepa.cli.peer import app as peer
+from social_jepa.cli.runs import app as runs
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
 from social_jepa.cli.simulation import start
@@ -45,14 +50,16 @@ from social_jepa.system.signals import raise_on_signals, signal_of
 app = typer.Typer(
     name="social-jepa",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     pretty_exceptions_enable=False,
     help="Train JEPA world models of one scene separately, and translate between them by small linear maps.",
+    epilog=glossary(),
 )
 
 app.add_typer(demo)
 app.add_typer(align)
 app.add_typer(simulation)
+app.add_typer(runs)
 app.add_typer(serve)
 app.add_typer(experiment)
 app.add_typer(peer)
@@ -61,9 +68,25 @@ app.add_typer(key, name="key")
 app.add_typer(evidence, name="evidence")
 
 
+def _print_versions(wanted: bool) -> None:
+    if not wanted:
+        return
+    from social_jepa.system.versions import PROGRAM, commit, versions
+
+    found = versions()
+    source = f" (commit {known})" if (known := commit()) else ""
+    typer.echo(f"{PROGRAM} {found[PROGRAM]}{source}")
+    typer.echo("\n".join(f"{name} {found[name]}" for name in ("python", "torch", "ray")))
+    raise typer.Exit
+
+
 @app.callback()
 def configure(
     context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and exit."),
+    ] = False,
     verbose: Annotated[
         bool,
         typer.Option("--verbose", "-v", help="Log to stderr what is going on."),
@@ -97,7 +120,8 @@ def run(
 
 @app.command()
 def resume(
-    run: RunPath = None,
+    settings: ChangedSettings = None,
+    run: Run = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +131,10 @@ def resume(
     from social_jepa.storage.run_folder import find
 
     folder, address = find(run), cluster_address(address)
+    if settings:
+        from social_jepa.runtime.continuation import change_settings
+
+        change_settings(folder, settings)
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return
@@ -116,9 +144,18 @@ def resume(
 
 @app.command()
 def graph(
-    run: RunPath = None,
+    run: Run = None,
     as_of: Annotated[
         str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, now, or '10 minutes ago'.")
+    ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="R2 of all ordered pairs, from the row's agent to the column's.")
+    ] = False,
+    sort: Annotated[
+        Order, typer.Option(help="Order of the edges: by name, or r2, the largest first.")
+    ] = Order.NAME,
+    min_r2: Annotated[
+        float | None, typer.Option("--min-r2", help="Show accepted edges of at least this R2 only.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,15 +164,37 @@ def graph(
     from social_jepa.graph.results import full_document, load_results
     from social_jepa.storage.run_folder import find
 
+    check_options(matrix, sort, min_r2, as_json)
     results = load_results(find(run), parse_time(as_of))
-    _print_document(full_document(results), as_json)
+    if as_json:
+        print_json(full_document(results))
+    elif matrix:
+        _print_matrix(results.document, min_r2)
+    else:
+        from social_jepa.cli.tables import print_graph
+
+        document = full_document(results)
+        print_graph(document, edges=shown_edges(document.edges, sort, min_r2))
+
+
+def _print_matrix(document: Any, min_r2: float | None) -> None:
+    from social_jepa.cli.tables import make_console, print_summary
+
+    console = make_console()
+    print_summary(document, console)
+    width = console.width if console.is_terminal else None
+    typer.echo(matrix_text(matrix_rows(document, min_r2), width))
 
 
 @app.command()
 def query(
-    run: RunPath = None,
-    source: Annotated[str, typer.Option("--from", help="Agent whose latent is translated.")] = "agent-0",
-    target: Annotated[str, typer.Option("--to", help="Agent whose nearest ticks are found.")] = "agent-1",
+    run: Run = None,
+    source: Annotated[
+        str, typer.Option("--from", autocompletion=complete_agent, help="Agent whose latent is translated.")
+    ] = "agent-0",
+    target: Annotated[
+        str, typer.Option("--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found.")
+    ] = "agent-1",
     tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,
     vector: Annotated[
         str | None, typer.Option(help="Core vector instead of a tick: numbers separated by commas.")
@@ -169,7 +228,7 @@ def query(
 
 
 @app.command()
-def report(run: RunPath = None, as_json: AsJson = False) -> None:
+def report(run: Run = None, as_json: AsJson = False) -> None:
     """Write a run's report.html again."""
     from social_jepa.graph.results import load_results
     from social_jepa.report.page import write_report
@@ -284,6 +343,7 @@ def main() -> None:
     _make_output_encodable()
     raise_on_signals()
     work_on(None)
+    add_examples(app)
     try:
         app()
     except SystemExit as exit_:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from social_jepa.cli.completion import complete_experiment
 from social_jepa.cli.options import print_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         metavar="NAME",
+        autocompletion=complete_experiment,
         help="Name of the experiment, all, or package.module:NAME of a custom one.",
         show_default=False,
     ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from social_jepa.cli.completion import complete_run, complete_running, complete_setting
 from social_jepa.runtime.logs import stderr_level
 
 if TYPE_CHECKING:
@@ -21,18 +22,40 @@ Settings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
+        autocompletion=complete_setting,
         help="Settings, for example seed=3 agents.count=6 scene.objects=2.",
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-RunPath = Annotated[
-    Path | None,
-    typer.Argument(metavar="[RUN]", help="Run folder; default: the latest in ./runs.", show_default=False),
+ChangedSettings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        autocompletion=complete_setting,
+        help="Settings to change, of training, negotiation and devices, for example training.steps=900.",
+        show_default=False,
+    ),
 ]
-RunOption = Annotated[
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Run = Annotated[
     Path | None,
-    typer.Option("--run", help="Run folder; default: the latest in ./runs that is up.", show_default=False),
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        autocompletion=complete_run,
+        show_default=False,
+        help="Run folder, or its name below ./runs; default: the latest there.",
+    ),
+]
+RunUp = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        autocompletion=complete_running,
+        show_default=False,
+        help="Run folder, or its name below ./runs; default: the latest there that is up.",
+    ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder to create; default: a new one in ./runs.")]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from social_jepa.cli.completion import complete_run
+
 if TYPE_CHECKING:
     from social_jepa.storage.run_folder import RunFolder
 
@@ -13,7 +15,11 @@ app = typer.Typer(pretty_exceptions_enable=False)
 Run = Annotated[
     Path | None,
     typer.Option(
-        "--run", help="Run folder; default: the latest that is up, or the latest.", show_default=False
+        "--run",
+        metavar="RUN",
+        autocompletion=complete_run,
+        show_default=False,
+        help="Run folder, or its name below ./runs; default: the latest there that is up, or the latest.",
     ),
 ]
 Token = Annotated[

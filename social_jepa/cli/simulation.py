@@ -10,18 +10,21 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from social_jepa.cli.completion import complete_agent, complete_setting
 from social_jepa.cli.hints import hint, work_on
 from social_jepa.cli.options import (
     Address,
     AsJson,
     ConfigFile,
     Out,
-    RunOption,
+    Run,
+    RunUp,
     Settings,
     new_run,
     print_json,
     print_unsaved,
 )
+from social_jepa.cli.working import working
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -31,11 +34,14 @@ AgentSettings = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY=VALUE]...",
+        autocompletion=complete_setting,
         help="Settings of this agent alone, for example model.dim=8.",
         show_default=False,
     ),
 ]
-Name = Annotated[str, typer.Argument(metavar="AGENT", help="Name of an agent.")]
+Name = Annotated[
+    str, typer.Argument(metavar="AGENT", autocompletion=complete_agent, help="Name of an agent.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when all edges of the agent are settled.")]
 Timeout = Annotated[
     float, typer.Option(min=0.0, help="Seconds to wait; default: without limit.", show_default=False)
@@ -70,10 +76,11 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
     work_on(folder.path)
     log_to_file(folder.path, "driver")
     with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
-        if resumed:
-            simulation = Simulation.resume(folder, address)
-        else:
-            simulation = Simulation.up(folder.config(), folder, address)
+        with working(f"{f'joining {address}' if address else 'starting Ray'}, then the agents"):
+            if resumed:
+                simulation = Simulation.resume(folder, address)
+            else:
+                simulation = Simulation.up(folder.config(), folder, address)
         if wait_seconds:
             simulation.wait(timeout=wait_seconds)
     if as_json:
@@ -89,7 +96,7 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
 
 @app.command()
 def status(
-    run: RunOption = None,
+    run: RunUp = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -162,11 +169,15 @@ def add_agent(
     name: Annotated[str, typer.Option(help='Name; default: "agent-" and the next free number.')] = "",
     model: Annotated[str, typer.Option(help="Kind of world model; default: that of the other agents.")] = "",
     teacher: Annotated[
-        str, typer.Option(help="Peer to distill from before training alone.", show_default=False)
+        str,
+        typer.Option(
+            autocompletion=complete_agent, show_default=False,
+            help="Peer to distill from before training alone.",
+        ),
     ] = "",
     wait: Wait = False,
     timeout: Timeout = math.inf,
-    run: RunOption = None,
+    run: RunUp = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
@@ -195,7 +206,7 @@ def add_agent(
 
 @app.command("move-agent")
 def move_agent(
-    name: Name, pose: PoseText, wait: Wait = False, timeout: Timeout = math.inf, run: RunOption = None,
+    name: Name, pose: PoseText, wait: Wait = False, timeout: Timeout = math.inf, run: RunUp = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Move an agent's camera: its edges go stale until it has trained on the new view."""
@@ -211,7 +222,7 @@ def move_agent(
 
 
 @app.command("remove-agent")
-def remove_agent(name: Name, run: RunOption = None, as_json: AsJson = False) -> None:
+def remove_agent(name: Name, run: RunUp = None, as_json: AsJson = False) -> None:
     """Remove an agent; its edges end with a tombstone, and no path leads through it."""
     _attach(run).remove_agent(name)
     if as_json:
@@ -223,7 +234,7 @@ def remove_agent(name: Name, run: RunOption = None, as_json: AsJson = False) -> 
 @app.command()
 def edge(
     source: Name, target: Name,
-    run: RunOption = None,
+    run: Run = None,
     history: Annotated[bool, typer.Option("--history", help="All edges that the pair has had.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -253,10 +264,16 @@ def edge(
 @app.command()
 def wait(
     name: Annotated[
-        str, typer.Argument(metavar="[AGENT]", help="Name of an agent; default: all.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[AGENT]",
+            autocompletion=complete_agent,
+            help="Name of an agent; default: all.",
+            show_default=False,
+        ),
     ] = "",
     timeout: Timeout = math.inf,
-    run: RunOption = None,
+    run: RunUp = None,
     as_json: AsJson = False,
 ) -> None:
     """Wait until an agent, or every agent, has settled its edges with all peers."""
@@ -278,7 +295,7 @@ def _understood(simulation: Any, name: str) -> str:
 
 
 @app.command()
-def down(run: RunOption = None, as_json: AsJson = False) -> None:
+def down(run: RunUp = None, as_json: AsJson = False) -> None:
     """Save checkpoints and end all processes of a simulation; resume brings it back."""
     from social_jepa.runtime.errors import NotUpError
     from social_jepa.runtime.presence import remove_leftovers
@@ -287,7 +304,8 @@ def down(run: RunOption = None, as_json: AsJson = False) -> None:
 
     folder = find_running(run)
     try:
-        unsaved = Simulation.attach(folder).down()
+        with working("agents save their checkpoints, then their processes end"):
+            unsaved = Simulation.attach(folder).down()
     except NotUpError as error:
         if not error.ended:
             raise

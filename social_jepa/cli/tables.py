@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         CycleRecord,
         EdgeRecord,
         FullGraphDocument,
+        GraphDocument,
         QueryAnswer,
         TrustRecord,
     )
@@ -29,17 +30,34 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
-def print_graph(document: "FullGraphDocument", console: Console | None = None) -> None:
-    """Print how well pairs translate, agents, edges, the pair budget, cycles and times."""
+def print_summary(document: "GraphDocument", console: Console) -> None:
+    """Print in a sentence or two how well pairs translate."""
     from social_jepa.graph.summary import summarize
 
-    console, summary = console or make_console(), summarize(document)
+    summary = summarize(document)
     for sentence in filter(None, (summary.headline(), summary.remark())):
         console.print(f"{sentence}.".replace("R²", "R2"), soft_wrap=True)
     console.print()
+
+
+def print_graph(
+    document: "FullGraphDocument",
+    console: Console | None = None,
+    edges: Sequence["EdgeRecord"] | None = None,
+) -> None:
+    """Print how well pairs translate, agents, edges, the pair budget, cycles and times.
+
+    Args:
+        document: The graph.
+        console: Console to print to; default: stdout.
+        edges: Edges to print; default: all.
+    """
+    console = console or make_console()
+    print_summary(document, console)
+    shown = document.edges if edges is None else edges
     for table in (
         _agents(document.agents, document.training),
-        _edges(document.edges),
+        _edges(shown, len(document.edges)),
         _budget(document.budget),
     ):
         console.print(table)
@@ -88,9 +106,10 @@ def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
     return table
 
 
-def _edges(edges: Sequence["EdgeRecord"]) -> Table:
+def _edges(edges: Sequence["EdgeRecord"], total: int) -> Table:
+    some = f", {len(edges)} of {total}" if len(edges) < total else ""
     table = make_table(
-        "edges: scores on held-out anchors",
+        f"edges{some}: scores on held-out anchors",
         ("edge", "verdict"),
         ("shared", "R2", "R2 all", "correlations", "null", "retrieval@1", "anchors", "bytes"),
     )

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.common.hexadecimal import hex_bytes
 from social_jepa.cli.options import AsJson, CommandError, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
@@ -66,6 +65,8 @@ def _read(file: Path) -> bytes:
 
 
 def _parse_key(text: str) -> bytes:
+    from agents.common.hexadecimal import hex_bytes
+
     key = hex_bytes(text, 32)
     if not key:
         raise CommandError(f"--key {text} is not a public key: it has 64 hexadecimal digits")

@@ -103,6 +103,22 @@ def keys(kind: type, prefix: str = "") -> list[str]:
     return found
 
 
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        nested = isinstance(value, Mapping)
+        found |= flatten(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return found
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two nested sets of settings differ, by dotted name; None: it has none."""
+    one, other = flatten(first), flatten(second)
+    names = [*one, *(name for name in other if name not in one)]
+    return {name: (one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)}
+
+
 def _default(kind: type, name: str) -> Any:
     """Return the default of a group of settings, or None where it must be given."""
     entry = next(entry for entry in fields(kind) if entry.name == name)

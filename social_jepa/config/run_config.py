@@ -208,6 +208,18 @@ def load_config(
     return config
 
 
+def read_config(file: Path) -> RunConfig:
+    """Return the settings of a file as they are: that every agent can work with them is not checked.
+
+    No code of a custom model or scene is imported.
+
+    Raises:
+        ConfigError: The file cannot be read, or a setting is unknown, ill-typed or out of range.
+    """
+    config: RunConfig = build_config(RunConfig, _read(file))
+    return config
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_read_text(file))

@@ -45,6 +45,7 @@ from social_jepa.records.run import (
     MemberRecord,
     MessageRecord,
     ProgressRecord,
+    RunRecord,
     UnsavedRecord,
     body_events,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "QueryAnswer",
     "RawMapRecord",
     "Record",
+    "RunRecord",
     "Share",
     "Similarity",
     "TickRange",

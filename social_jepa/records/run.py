@@ -231,3 +231,29 @@ class BodyRecord(NamedTuple):
 def body_events(bodies: Iterable[BodyRecord]) -> tuple[BodyEvent, ...]:
     """Return the events that the scene replays."""
     return tuple(body.event() for body in bodies)
+
+
+class RunRecord(Record, frozen=True, kw_only=True):
+    """A run folder in a list of runs; of a damaged one only name, path, state, reason and time are known."""
+
+    name: Annotated[str, Meta(description="Name of the folder.")]
+    path: Annotated[str, Meta(description="The folder.")]
+    state: Annotated[
+        Literal["up", "training", "finished", "stopped", "down", "damaged"],
+        Meta(
+            description="up: a simulation that can be reached; training: a batch run or a peer at work, or a "
+            "command that starts or ends a simulation; finished, stopped: a batch run that has its graph, or "
+            "was interrupted; down: a simulation that resume brings back; damaged: see reason."
+        ),
+    ]
+    reason: Annotated[str, Meta(description="Why it is damaged, or why it was stopped; may be empty.")] = ""
+    time: Annotated[NonNegative, Meta(description="When it started, in seconds since 1970.")]
+    agents: Annotated[Count | None, Meta(description="Present agents; null: not known.")] = None
+    edges: Annotated[Count | None, Meta(description="Newest edges between them; null: not known.")] = None
+    accepted: Annotated[Count | None, Meta(description="How many are accepted; null: not known.")] = None
+    r2_shared: Annotated[
+        float | None, Meta(description="Mean held-out R2 of the accepted edges; null: there is none.")
+    ] = None
+    settings: Annotated[
+        dict[str, Any], Meta(description="Settings other than the default; by dotted name.")
+    ] = field(default_factory=dict)

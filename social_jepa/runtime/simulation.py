@@ -104,7 +104,7 @@ class Simulation:
         cls, config: RunConfig, folder: RunFolder, address: str | None, event_type: str
     ) -> "Simulation":
         with folder.command_lock():
-            _check_not_up(folder)
+            check_not_up(folder)
             with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
                 record_start(ledger, config, folder, event_type, online=True)
             with started(folder, address, online=True) as found:
@@ -275,7 +275,7 @@ def was_simulation(folder: RunFolder) -> bool:
         return bool(starts and starts[-1].details.get("online"))
 
 
-def _check_not_up(folder: RunFolder) -> None:
+def check_not_up(folder: RunFolder) -> None:
     """Remove what a simulation has left that ended without `down`.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import signal
@@ -66,6 +67,20 @@ class FolderLock:
                 raise
             self._acquire_lease()
 
+    def is_held(self) -> bool:
+        """Return whether a process holds the lock; nothing is written, and no holder is disturbed."""
+        lease = Lease(self._path.with_name(self._path.name + ".lease"))
+        if lease.is_held():
+            return True
+        try:
+            with self._path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given up when the file is closed
+        except BlockingIOError:
+            return True
+        except OSError:  # there is no such file, or it cannot be read
+            return False
+        return False
+
     def _acquire_lease(self) -> None:
         lease = Lease(self._path.with_name(self._path.name + ".lease"))
         lease.acquire()
@@ -90,6 +105,13 @@ class Lease:
         self.path = path
         self._mine = ProcessIdentity.of(os.getpid())
         self._released = threading.Event()
+
+    def is_held(self) -> bool:
+        """Return whether a process holds the lease."""
+        try:
+            return self._holder() is not None
+        except (LockHeldError, OSError):
+            return self.path.exists()
 
     def acquire(self) -> None:
         """Take the lease and keep renewing it on a thread.

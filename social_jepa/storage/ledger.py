@@ -12,9 +12,8 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agents.protocol.channel import SentMessage
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import (
@@ -42,6 +41,7 @@ from social_jepa.storage.ledger_errors import (
 )
 from social_jepa.storage.ledger_schema import (
     EDGE_COLUMNS,
+    EDGE_SCORES,
     INSERT_EDGE,
     MEMBERS,
     NEWEST_AGENTS,
@@ -50,7 +50,11 @@ from social_jepa.storage.ledger_schema import (
     TABLES,
 )
 
+if TYPE_CHECKING:
+    from agents.protocol.channel import SentMessage  # imports torch, which reading a ledger does not need
+
 BUSY_SECONDS = 10.0  # how long a writer waits for another
+QUICK_SECONDS = 0.5  # the same, where `quick` was asked for
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: LedgerBusyError,
@@ -63,7 +67,9 @@ NEEDS_ROLLBACK = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECO
 class Ledger:
     """One run's ledger: one writer, any number of readers in any process."""
 
-    def __init__(self, path: Path, create: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, create: bool = False, read_only: bool = False, quick: bool = False
+    ) -> None:
         """Open a ledger, or create one.
 
         Args:
@@ -71,6 +77,8 @@ class Ledger:
             create: Whether to create it where it does not exist.
             read_only: Whether to open it without writing anything, so that its folder may be read-only. One
                 exception: what a killed writer left half done is rolled back.
+            quick: Whether to skip the check of the whole file, and hardly to wait for a writer: for a list
+                of many runs. Damage shows where it is read.
 
         Raises:
             LedgerError: It is missing, damaged, or has another format.
@@ -78,6 +86,7 @@ class Ledger:
         if not create and not path.exists():
             raise MissingLedgerError(path)
         self.path = path
+        self._quick = quick
         with self._translated_errors():
             self._connection = self._connect(read_only)
             try:
@@ -97,7 +106,8 @@ class Ledger:
             self._check(create)
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
-        options: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+        timeout = QUICK_SECONDS if self._quick else BUSY_SECONDS
+        options: dict[str, Any] = {"timeout": timeout, "check_same_thread": False}
         if not read_only:
             return sqlite3.connect(self.path, **options)
         # immutable: a file system that is mounted read-only may have no locks, and nothing changes there
@@ -106,9 +116,10 @@ class Ledger:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?{mode}", uri=True, **options)
 
     def _check(self, create: bool) -> None:
-        verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
-        if verdict != "ok":
-            raise DamagedLedgerError(self.path, verdict)
+        if not self._quick:
+            verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
+            if verdict != "ok":
+                raise DamagedLedgerError(self.path, verdict)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if create and version == 0:
             program = f"INSERT INTO program VALUES ('{_program_version()}');"
@@ -204,7 +215,7 @@ class Ledger:
         self,
         agents: Iterable[AgentRecord] = (),
         edges: Sequence[EdgeRecord] = (),
-        messages: Iterable[SentMessage] = (),
+        messages: Iterable["SentMessage"] = (),
         maps: Mapping[tuple[str, str], bytes] | None = None,
         events: Iterable[tuple[str, Mapping[str, Any]]] = (),
     ) -> None:
@@ -271,6 +282,14 @@ class Ledger:
         """Return the newest edge of every ordered pair at a time, and its maps as safetensors."""
         rows = self._rows(NEWEST_EDGES, [as_of])
         return [(self._unpacked(details, EdgeRecord), maps) for details, maps in rows]
+
+    def edge_scores(self) -> list[tuple[Status, float | None]]:
+        """Return status and R2 of the newest edge of every ordered pair of present agents; no map is read."""
+        rows = self._rows(EDGE_SCORES)
+        try:
+            return [(_with_age(Status(status), bool(outdated)), r2) for status, r2, outdated in rows]
+        except ValueError as error:
+            raise DamagedLedgerError(self.path, str(error)) from error
 
     def missing_edges(self, names: Iterable[str]) -> set[tuple[str, str]]:
         """Return the ordered pairs of these agents with all that have published that have no edge yet."""
@@ -342,6 +361,10 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def _with_age(status: Status, outdated: bool) -> Status:
+    return Status.STALE if outdated and status in (Status.ACCEPTED, Status.REFUSED) else status
 
 
 def _translated(path: Path, error: sqlite3.DatabaseError) -> LedgerError:

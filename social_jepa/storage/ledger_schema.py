@@ -65,3 +65,22 @@ SELECT (SELECT details FROM member_versions AS version
     WHERE version.name = members.name AND time <= ? ORDER BY rowid DESC LIMIT 1)
 FROM members WHERE joined_at <= ? AND (left_at IS NULL OR left_at > ?) ORDER BY number
 """
+EDGE_SCORES = """
+WITH published AS (
+    SELECT name, checkpoint, coalesce(json_extract(details, '$.pose_version'), 0) AS pose_version
+    FROM agents WHERE id IN (SELECT max(id) FROM agents GROUP BY name)
+), stands AS (
+    SELECT name, coalesce(json_extract(details, '$.pose_version'), 0) AS pose_version
+    FROM member_versions WHERE rowid IN (SELECT max(rowid) FROM member_versions GROUP BY name)
+), outdated AS (
+    SELECT published.name, checkpoint, published.pose_version != stands.pose_version AS moved
+    FROM published JOIN stands ON published.name = stands.name
+)
+SELECT status, r2_shared,
+    EXISTS (SELECT 1 FROM outdated WHERE
+        (name = source AND (moved OR checkpoint != source_checkpoint))
+        OR (name = target AND (moved OR checkpoint != target_checkpoint)))
+FROM edges WHERE id IN (SELECT max(id) FROM edges GROUP BY source, target) AND status != 'ended'
+    AND source IN (SELECT name FROM members WHERE left_at IS NULL)
+    AND target IN (SELECT name FROM members WHERE left_at IS NULL)
+"""

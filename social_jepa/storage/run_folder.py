@@ -10,10 +10,8 @@
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -29,13 +27,11 @@ from social_jepa.storage import simulation_file
 from social_jepa.storage.folder_lock import FolderLock, LockHeldError
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.command_line import command
+from social_jepa.system.versions import commit, versions
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
 COMMAND_LOCK_FILE = ".command.lock"
-REPORTED = (
-    "social-jepa", "ray", "torch", "numpy", "gymnasium", "miniworld", "msgspec", "safetensors", "networkx",
-)  # fmt: skip
 
 
 class RunFolderError(ValueError):
@@ -171,7 +167,7 @@ class NoRunError(RunFolderError):
             f"no simulation below ./{self.root} is up" if self.up else f"there is no run below ./{self.root}"
         )
         command = "up" if self.up else "run"
-        return f"{found}: start one with social-jepa {command}, or name its folder"
+        return f"{found}: start one with social-jepa {command}, or name its folder with --run"
 
 
 @dataclass(frozen=True)
@@ -241,6 +237,10 @@ class RunFolder:
         """
         return self._acquire(LOCK_FILE)
 
+    def is_locked(self) -> bool:
+        """Return whether a process runs here, or a command is starting or ending one; nothing is written."""
+        return any(FolderLock(self.path / name).is_held() for name in (LOCK_FILE, COMMAND_LOCK_FILE))
+
     @contextlib.contextmanager
     def command_lock(self) -> Iterator[None]:
         """Keep other commands from starting or ending a simulation here.
@@ -286,7 +286,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     """
     folder = create_empty(out)
     try:
-        write_json(folder.path / "versions.json", versions())
+        write_json(folder.path / "versions.json", versions() | {"commit": commit() or "unknown"})
         write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
     except OSError as error:
         raise RunFolderWriteError(folder.path, "write into", str(error.strerror)) from error
@@ -318,6 +318,9 @@ def create_empty(out: Path | None) -> RunFolder:
 def find(path: Path | None) -> RunFolder:
     """Return a run folder, by default the latest one below ./runs.
 
+    Args:
+        path: The folder, or its name below ./runs.
+
     Raises:
         NoRunError: There is none below ./runs.
         NotARunFolderError: That folder is none.
@@ -327,9 +330,10 @@ def find(path: Path | None) -> RunFolder:
         if not runs:
             raise NoRunError(RUNS, False)
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
-    if not (path / "config.toml").exists():
-        raise NotARunFolderError(path)
-    return RunFolder.at(path)
+    for place in (path, RUNS / path):
+        if (place / "config.toml").exists():
+            return RunFolder.at(place)
+    raise NotARunFolderError(path)
 
 
 def find_running(path: Path | None) -> RunFolder:
@@ -354,17 +358,6 @@ def _new_path() -> Path:
         number += 1
         path = RUNS / f"{stamp}-{number}"
     return path
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, the platform and the libraries in use."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in REPORTED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -4,8 +4,6 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-POSITIONAL = ("graph", "query", "report", "resume")  # take the run folder as an argument, others as --run
-
 
 def command(verb: str, *words: object, run: Path | str | None = None) -> str:
     """Return the text of a command, each word quoted where a shell would change it.
@@ -19,7 +17,7 @@ def command(verb: str, *words: object, run: Path | str | None = None) -> str:
     if run is not None:
         text = str(run)
         text = f"./{text}" if text.startswith("-") else text  # not an option
-        folder = (text,) if verb in POSITIONAL else ("--run", text)
+        folder = ("--run", text)
     return shlex.join(["social-jepa", verb, *folder, *map(str, words)])
 
 

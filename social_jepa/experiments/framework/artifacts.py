@@ -24,8 +24,9 @@ from social_jepa.experiments.framework.table import markdown_page
 from social_jepa.experiments.framework.tasks import plain_settings
 from social_jepa.experiments.framework.threads import one_thread
 from social_jepa.records import as_dict
-from social_jepa.storage.run_folder import versions, write_json
+from social_jepa.storage.run_folder import write_json
 from social_jepa.system.machine import usable_cpus
+from social_jepa.system.versions import versions
 
 RESULTS = "results.json"
 

@@ -16,6 +16,7 @@ from tests.support.command import TINY, call
 COMMANDS = (
     "run", "resume", "graph", "query", "report", "doctor", "check-scene",
     "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down", "align",
+    "list", "export", "import", "compare", "fork",
 )  # fmt: skip
 OTHERS = {"peer": "--listen", "wire": "inspect", "key": "rotate"}  # which have no --json
 HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}
@@ -105,7 +106,7 @@ MISTAKES = {
     "no runs yet": (["graph"], "start one with social-jepa run"),
     "no runs to resume": (["resume"], "start one with social-jepa run"),
     "no run to query": (["query", "--tick", "3"], "start one with social-jepa run"),
-    "no run folder": (["report", "nowhere"], "nowhere is no run folder"),
+    "no run folder": (["report", "--run", "nowhere"], "nowhere is no run folder"),
     "an unknown option": (["run", "--sede=3"], "No such option"),
     "an unknown command": (["grap"], "Did you mean 'graph'?"),
     "a tick that is not a number": (["query", "--tick", "x"], "valid integer"),
@@ -170,7 +171,7 @@ def test_a_damaged_ledger_is_refused_by_resume_before_anything_starts(small_run,
     ledger = run / "ledger.sqlite"
     ledger.write_bytes(ledger.read_bytes()[:1000])
 
-    said = call("resume", run)
+    said = call("resume", "--run", run)
 
     assert (said.status, said.out) == (2, "")
     assert "ledger.sqlite is damaged" in said.err
@@ -184,7 +185,7 @@ def test_a_full_disk_is_reported_in_one_sentence(small_run, monkeypatch):
 
     monkeypatch.setattr("social_jepa.report.page.write_report", full)
 
-    said = call("report", small_run.folder.path)
+    said = call("report", "--run", small_run.folder.path)
 
     assert (said.status, said.err) == (
         1,
@@ -196,7 +197,7 @@ def test_graph_prints_one_strict_json_document(small_run):
     def refuse(word):
         raise AssertionError(f"{word} is no JSON")
 
-    said = call("graph", small_run.folder.path, "--json")
+    said = call("graph", "--run", small_run.folder.path, "--json")
 
     assert (said.status, said.err) == (0, "")
     expected = json.loads(encode(small_run.document))
@@ -207,7 +208,7 @@ def test_report_writes_the_page_and_prints_its_path(small_run):
     page = small_run.folder.report_file
     page.unlink(missing_ok=True)
 
-    said = call("report", small_run.folder.path, "--json")
+    said = call("report", "--run", small_run.folder.path, "--json")
 
     assert json.loads(said.out) == {"report": str(page)}
     assert page.read_text().startswith("<!")
@@ -283,7 +284,7 @@ def test_verbose_and_quiet_exclude_each_other():
     ("options", "level"), [((), "WARNING"), (("--verbose",), "INFO"), (("--quiet",), "ERROR")]
 )
 def test_the_global_options_set_the_level_of_stderr(small_run, options, level):
-    call(*options, "graph", small_run.folder.path)
+    call(*options, "graph", "--run", small_run.folder.path)
 
     (handler,) = [each for each in logging.getLogger("social_jepa").handlers if each.get_name() == "stderr"]
     assert logging.getLevelName(handler.level) == level
@@ -305,7 +306,7 @@ def test_a_new_run_is_warned_of_settings_that_leave_nothing_against_collapse(her
 
 def test_resume_joins_the_cluster_of_the_environment_as_run_and_up_do(small_run, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    said = call("resume", small_run.folder.path)
+    said = call("resume", "--run", small_run.folder.path)
 
     assert said.status == 2
     assert "no Ray cluster answers at 127.0.0.1:9" in said.err

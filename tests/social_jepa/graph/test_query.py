@@ -45,7 +45,7 @@ def change(folder, source, target, **values):
 
 
 def answer(folder, *words):
-    said = call("query", folder.path, *words, "--json")
+    said = call("query", "--run", folder.path, *words, "--json")
     assert said.status == 0, said.err
     return json.loads(said.out)
 
@@ -97,7 +97,7 @@ def test_a_picture_is_written_to_the_file_that_the_flag_names(run, tmp_path):
 
 
 def test_the_command_prints_path_scores_and_nearest_ticks_as_lines(run, tmp_path):
-    said = call("query", run.path, "--tick", "3", "--picture", tmp_path / "see.png")
+    said = call("query", "--run", run.path, "--tick", "3", "--picture", tmp_path / "see.png")
 
     assert said.err == ""
     lines = said.out.replace("\n", "")
@@ -138,7 +138,7 @@ def test_a_vector_is_translated_on_a_machine_without_opengl(run):
     run.config_file.write_text(config.replace('renderer = "toy"', 'renderer = "miniworld"'))
     here = str(Path(__file__).resolve().parents[3])
     env = {**os.environ, "PYTHONPATH": here, "__EGL_VENDOR_LIBRARY_DIRS": "/nowhere"}
-    words = ["query", str(run.path), "--json", "--vector", ",".join(["0.5"] * size)]
+    words = ["query", "--run", str(run.path), "--json", "--vector", ",".join(["0.5"] * size)]
 
     done = subprocess.run(
         [sys.executable, "-m", "social_jepa", *words], capture_output=True, text=True, env=env
@@ -172,7 +172,7 @@ def test_a_query_that_cannot_be_answered_is_one_sentence(run, case):
     words, reason = MISTAKES[case]
     before = {path.name for path in run.path.iterdir()}
 
-    said = call("query", run.path, *(word.format(run=run.path) for word in words))
+    said = call("query", "--run", run.path, *(word.format(run=run.path) for word in words))
 
     assert (said.status, said.out) == (2, "")
     assert reason in said.err
@@ -208,7 +208,7 @@ def test_an_error_of_a_query_carries_its_facts_as_fields(small_run, case):
 def test_a_refused_edge_names_its_reason_and_another_path(run):
     change(run, "agent-0", "agent-1", status=Status.REFUSED, reason="the scores are poor")
 
-    said = call("query", run.path, "--tick", "3")
+    said = call("query", "--run", run.path, "--tick", "3")
 
     assert said.status == 2
     assert "agent-0 -> agent-1 was refused: the scores are poor; another path is --via agent-2" in said.err
@@ -234,7 +234,7 @@ def test_a_damaged_file_is_named_with_its_remedy(run, name, damage):
     damage(run.path / name)
     (run.agent("agent-0") / "checkpoint.safetensors").unlink()  # it could replace the published model
 
-    said = call("query", run.path, "--tick", "3")
+    said = call("query", "--run", run.path, "--tick", "3")
 
     assert (said.status, said.out) == (2, "")
     assert name in said.err
@@ -252,7 +252,7 @@ def test_a_checkpoint_of_another_agent_is_refused(run):
     shutil.copy(run.agent("agent-1") / "published.safetensors", run.agent("agent-0"))
     (run.agent("agent-0") / "checkpoint.safetensors").unlink()
 
-    said = call("query", run.path, "--tick", "3")
+    said = call("query", "--run", run.path, "--tick", "3")
 
     assert (said.status, said.out) == (2, "")
     assert "agent-0/published.safetensors is of another name" in said.err

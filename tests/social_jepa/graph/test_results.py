@@ -55,7 +55,7 @@ def statuses(results):
 
 def said_of(folder, then):
     """Return what the command prints of an earlier graph."""
-    said = call("graph", folder.path, "--as-of", datetime.datetime.fromtimestamp(then).isoformat())
+    said = call("graph", "--run", folder.path, "--as-of", datetime.datetime.fromtimestamp(then).isoformat())
     return " ".join(said.out.split())
 
 
@@ -147,7 +147,7 @@ def test_an_agent_whose_camera_moved_is_in_training_and_its_edges_are_stale(run)
 
     assert results.document.training == ("agent-1",)
     assert [agent.name for agent in results.document.agents] == ["agent-0", "agent-2", "agent-3"]
-    said = call("query", run.path, "--tick", "4")
+    said = call("query", "--run", run.path, "--tick", "4")
     assert (said.status, said.out) == (2, "")
     assert (
         "agent-0 -> agent-1 is stale: agent-1 has moved its camera and is training on its new view"

@@ -141,10 +141,10 @@ def test_equal_seeds_give_equal_graphs_and_a_quiet_run_prints_nothing_else(finis
 
 def test_resuming_a_finished_run_renegotiates_to_the_same_graph(finished):
     folder, _ = finished
-    before, query = steady(graph(folder)), ("query", folder.path, "--tick", "3", "--json")
+    before, query = steady(graph(folder)), ("query", "--run", folder.path, "--tick", "3", "--json")
     asked = call(*query)
 
-    said = call("resume", folder.path, "--json")
+    said = call("resume", "--run", folder.path, "--json")
 
     assert said.status == 0, said.err
     assert steady(json.loads(said.out)) == before
@@ -153,11 +153,26 @@ def test_resuming_a_finished_run_renegotiates_to_the_same_graph(finished):
     assert call(*query) == asked
 
 
+def test_a_fork_trains_on_to_a_longer_schedule_and_so_does_a_run_that_is_resumed_with_one(finished, tmp_path):
+    folder, longer = finished[0], tmp_path / "longer"
+    before = [agent["losses"] for agent in graph(folder)["agents"]]
+    assert call("fork", "--run", folder.path, "--out", longer, "training.steps=70").status == 0
+
+    for settings, steps in ([], 70), (["training.steps=80"], 80):
+        said = call("resume", "--run", longer, "--json", *settings)
+        assert said.status == 0, said.err
+        agents = json.loads(said.out)["agents"]
+        assert [agent["steps"] for agent in agents] == [steps, steps]
+        assert [agent["losses"][:60] for agent in agents] == before
+        assert all(len(agent["losses"]) == steps for agent in agents)
+        assert {edge["status"] for edge in json.loads(said.out)["edges"]} <= {"accepted", "refused"}
+
+
 def test_a_run_in_a_folder_that_another_process_runs_in_is_refused(finished):
     folder, _ = finished
 
     with folder.command_lock():
-        said = call("resume", folder.path)
+        said = call("resume", "--run", folder.path)
 
     assert said.status == 2
     assert "is in use" in said.err
@@ -197,12 +212,12 @@ def test_a_run_that_is_interrupted_and_resumed_has_the_losses_of_an_uninterrupte
     said = call("run", "--out", folder.path, *TINY, *SAVING)
 
     assert (said.status, said.out) == (130, "")
-    assert said.err.splitlines()[-1].endswith(f"continue with: social-jepa resume {folder.path}")
+    assert said.err.splitlines()[-1].endswith(f"continue with: social-jepa resume --run {folder.path}")
     assert "Traceback" not in said.err
     assert all(step(folder, name) > 0 for name in folder.config().names())
     assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
     assert not folder.graph_file.exists()
-    assert call("resume", folder.path, "--json").status == 0
+    assert call("resume", "--run", folder.path, "--json").status == 0
     found = [agent["losses"] for agent in graph(folder)["agents"]]
     assert found == [losses_of_an_uninterrupted_agent(folder, index) for index in range(2)]
 
@@ -247,7 +262,7 @@ def test_an_agent_that_keeps_dying_is_named_and_the_run_can_be_resumed(ray_local
     last = said.err.splitlines()[-1]
     assert re.match(r"social-jepa: the process of agent-[01] kept dying: .*; social-jepa resume", last)
     assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
-    assert call("resume", folder.path, "--json").status == 0
+    assert call("resume", "--run", folder.path, "--json").status == 0
     assert [len(agent["losses"]) for agent in graph(folder)["agents"]] == [60, 60]
 
 
@@ -319,7 +334,7 @@ def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, monkeypatch, phase):
     out, err = process.communicate(timeout=60)
 
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "social-jepa: stopped; continue with: social-jepa resume run"
+    assert err.splitlines()[-1] == "social-jepa: stopped; continue with: social-jepa resume --run run"
     assert "Traceback" not in read + err
     if phase == "agent-0":  # it had started
         assert step(RunFolder(tmp_path / "run")) == 0

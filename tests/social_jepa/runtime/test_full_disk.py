@@ -90,7 +90,7 @@ def test_a_simulation_on_a_full_disk_goes_on_and_writes_everything_once_there_is
     assert any("does not say that the simulation has stopped" in sentence for sentence in sentences)
     assert said.err.count("unsaved  ") == len(sentences)
     disk.free()
-    assert call("graph", simulation.folder.path).status == 0
+    assert call("graph", "--run", simulation.folder.path).status == 0
 
 
 def test_the_error_of_a_full_disk_names_the_file_and_the_remedy(disk):

@@ -94,7 +94,7 @@ def test_a_run_that_is_ended_saves_what_was_trained_and_leaves_nothing(tmp_path,
 
     if number == signal.SIGTERM:
         assert process.returncode == 128 + number
-        last = "social-jepa: stopped; continue with: social-jepa resume run"
+        last = "social-jepa: stopped; continue with: social-jepa resume --run run"
         assert err.splitlines()[-1] == last
         assert "Traceback" not in err
     nothing_remains(folder, family)

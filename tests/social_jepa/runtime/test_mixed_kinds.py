@@ -49,7 +49,7 @@ def test_a_tick_outside_the_memory_is_embedded_as_each_kind_sees_it(finished):
     asked = {edge["source"]: edge["target"] for edge in accepted}
     for source, target in asked.items():
         said = call(
-            "query", folder.path, "--from", source, "--to", target, "--tick", "999999", "--json"
+            "query", "--run", folder.path, "--from", source, "--to", target, "--tick", "999999", "--json"
         )  # fmt: skip
         assert said.status == 0, said.err
         assert len(json.loads(said.out)["vector"]) > 0

@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from agents.training.checkpoint import read_checkpoint
+from social_jepa.graph.exchange import read_export
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.local_ray import processes_of
+from social_jepa.runtime.run_list import describe_run
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.simulations import QUIET, TIMEOUT, complete, until, up
@@ -68,14 +70,21 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
         assert "agent-2" in command("status", "--run", run)
         assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
+        (listed,) = json.loads(command("list", tmp_path, "--json"))["runs"]
+        assert (listed["state"], listed["agents"], listed["edges"]) == ("up", 3, 6)
+        exported = json.loads(
+            command("export", "--run", run, "--out", tmp_path / "up.npz", "--format", "npz", "--json")
+        )
+        assert (exported["edges"], len(read_export(tmp_path / "up.npz").run.members)) == (6, 3)
         command("remove-agent", "agent-2", "--run", run)
         command("down", "--run", run)
         assert processes_of(*ray) == []
     finally:
         for process in processes_of(*ray):
             process.kill()
+    assert describe_run(run).state == "down"
     resumed = subprocess.run(
         [sys.executable, "-m", "social_jepa", "status", "--run", str(run)], capture_output=True, text=True
     )
     assert resumed.returncode == 2
-    assert f"is not up: social-jepa resume {run}" in resumed.stderr
+    assert f"is not up: social-jepa resume --run {run}" in resumed.stderr

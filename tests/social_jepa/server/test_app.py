@@ -67,7 +67,7 @@ def test_the_status_of_a_simulation_that_is_down_names_the_command_that_resumes_
     status = api.get("/api/status").json()
 
     assert not status["up"]
-    assert status["remedy"] == f"social-jepa resume {results.folder.path}"
+    assert status["remedy"] == f"social-jepa resume --run {results.folder.path}"
     assert status["agents"] == {"down": 4}
     assert status["edges"] == {"accepted": 6, "refused": 5, "failed": 1}
 
@@ -268,7 +268,7 @@ def test_errors_are_problem_documents_that_name_the_remedy(api):
 def test_routes_that_need_a_simulation_name_the_command_that_resumes_it(api, results, method, address, body):
     detail = problem(api.request(method, address, json=body), 409)
 
-    assert f"social-jepa resume {results.folder.path}" in detail
+    assert f"social-jepa resume --run {results.folder.path}" in detail
 
 
 def test_a_folder_without_a_ledger_is_unavailable(small_run, tmp_path):

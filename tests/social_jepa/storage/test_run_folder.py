@@ -20,7 +20,6 @@ from social_jepa.storage.run_folder import (
     create,
     find,
     find_running,
-    versions,
     write_json,
 )
 from social_jepa.storage.simulation_file import SimulationFile
@@ -36,13 +35,6 @@ def test_a_new_run_folder_holds_settings_that_load_back_equal(tmp_path):
 
     assert folder.config() == CONFIG
     assert {path.name for path in folder.path.iterdir()} == {"config.toml", "versions.json"}
-
-
-def test_versions_name_the_program_and_its_libraries():
-    found = versions()
-
-    assert {"python", "torch", "ray", "social-jepa"} <= found.keys()
-    assert "not installed" not in found.values()
 
 
 @pytest.mark.parametrize("name", ["Übung", os.fsdecode(b"\xff"), "two words"])
@@ -193,3 +185,14 @@ def test_a_folder_that_cannot_be_written_is_refused_with_the_reason(tmp_path, mo
     monkeypatch.setattr("filelock.FileLock.acquire", fail)
     with pytest.raises(RunFolderWriteError, match=r"cannot write into .*: Read-only file system$"):
         folder.acquire_lock()
+
+
+def test_a_run_is_found_by_its_name_below_runs_but_a_path_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    below = create(CONFIG, Path("runs/one"))
+
+    assert find(Path("one")).path == below.path
+    here = create(CONFIG, Path("one"))
+    assert find(Path("one")).path == here.path
+    with pytest.raises(NotARunFolderError, match=r"^two is no run folder"):
+        find(Path("two"))

@@ -24,7 +24,7 @@ def test_a_command_names_its_run_folder_so_that_a_shell_finds_it(tmp_path, name,
 
 def test_words_come_after_the_run_folder():
     assert command("status", "--watch", run="a b") == "social-jepa status --run 'a b' --watch"
-    assert command("resume", run="a b") == "social-jepa resume 'a b'"
+    assert command("resume", run="a b") == "social-jepa resume --run 'a b'"
     assert command("doctor") == "social-jepa doctor"
 
 

@@ -53,7 +53,7 @@ def test_a_report_without_a_writable_home_scans_fonts_once(small_run, tmp_path):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     environ |= {"HOME": UNWRITABLE, "TMPDIR": str(tmp_path)}
     for _ in range(2):
-        command = [sys.executable, "-m", "social_jepa", "report", str(small_run.folder.path)]
+        command = [sys.executable, "-m", "social_jepa", "report", "--run", str(small_run.folder.path)]
         done = subprocess.run(command, env=environ, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
 

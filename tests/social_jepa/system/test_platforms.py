@@ -49,7 +49,7 @@ def run_like(system, *words, code=COMMAND):
 
 @pytest.mark.parametrize("verb", ["graph", "report"])
 def test_a_run_folder_is_read_without_proc_and_affinity(small_run, verb):
-    done = run_like(LIKE_MACOS, verb, small_run.folder.path)
+    done = run_like(LIKE_MACOS, verb, "--run", small_run.folder.path)
 
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,0 +1,140 @@
+"""Continue a run with other settings: in its folder, or in a new one that starts from its checkpoints.
+
+A checkpoint is of one scene and one architecture, and its agent has never trained on the ticks that maps are
+fitted and scored on. So the scene, the models and the ranges of ticks stay; how to train further, how to
+negotiate and what an agent may use of its machine can change.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from agents.common.config_error import ConfigError
+from agents.common.files import CHECKPOINT, PUBLISHED, write_atomically
+from social_jepa.config.overrides import build_config, differing
+from social_jepa.config.run_config import RunConfig
+from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.simulation import check_not_up, was_simulation
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import RunFolder, RunFolderError, create
+
+CHANGEABLE = (
+    "training.", "distillation.", "negotiation.", "agents.device", "agents.threads", "agents.gpus",
+)  # fmt: skip
+TICK_RANGES = ("negotiation.pool_ticks", "negotiation.pool_stride")
+SCHEDULE = ("training.steps",)
+
+
+@dataclass(eq=False, repr=False)
+class NoCheckpointError(RunFolderError):
+    """A run to continue from in which an agent has saved nothing.
+
+    Attributes:
+        path: The run folder.
+        agent: The agent.
+    """
+
+    path: Path
+    agent: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"{self.agent} has saved no checkpoint in {self.path}: continue that run first, or start another"
+        )
+
+
+def continued_config(config: RunConfig, settings: Sequence[str], students: Sequence[str] = ()) -> RunConfig:
+    """Return the settings of a run with some changed.
+
+    Args:
+        config: Settings so far.
+        settings: "key.sub=value" each.
+        students: Agents that have learned from a teacher.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range, or the checkpoints cannot continue with it.
+    """
+    changed: RunConfig = build_config(RunConfig, config.as_dict(), settings)
+    for name, (_, value) in differing(config.as_dict(), changed.as_dict()).items():
+        if name in TICK_RANGES:
+            raise ConfigError(
+                "the ticks that maps are scored on would be among those that agents have trained on",
+                name, value, "start a new run with it",
+            )  # fmt: skip
+        if not name.startswith(CHANGEABLE):
+            raise ConfigError(
+                "the checkpoints are of another scene or model", name, value,
+                f"start a new run with it; what can change is {', '.join(CHANGEABLE)}",
+            )  # fmt: skip
+        if name in SCHEDULE and students:
+            raise ConfigError(
+                f"{students[0]} has learned from a teacher, after which its schedule counts as complete",
+                name, value, "remove it, or change other settings",
+            )  # fmt: skip
+    changed.check_agents()
+    return changed
+
+
+def change_settings(folder: RunFolder, settings: Sequence[str]) -> None:
+    """Change settings of a run in which no process runs; agents train on if their schedule became longer.
+
+    Its published models are published again; the ledger keeps the earlier ones and their edges.
+
+    Raises:
+        ConfigError: See `continued_config`; nothing has changed.
+        AlreadyUpError, RunFolderInUseError: A process runs in it.
+    """
+    with folder.command_lock():
+        check_not_up(folder)
+        folder.acquire_lock().release()
+        with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+            members = ledger.members()
+            students = [member.name for member in members if member.teacher]
+            config = continued_config(folder.config(), settings, students)
+            if config == folder.config():
+                return
+            # first the ledger: after an interruption in between, the same command completes the change
+            ledger.event("started", config=config.hash(), online=was_simulation(folder))
+        for member in members:
+            (folder.agent(member.name) / PUBLISHED).unlink(missing_ok=True)
+        write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
+
+
+def fork_run(source: RunFolder, out: Path | None = None, settings: Sequence[str] = ()) -> RunFolder:
+    """Return a new run folder whose agents continue from the checkpoints of another run's.
+
+    The new run has the members, poses and bodies of the other as they are now; its ledger starts empty. The
+    other run is only read, and may be up.
+
+    Args:
+        source: Run to continue from.
+        out: Folder to create; default: a new one in ./runs.
+        settings: "key.sub=value" each, over those of the other run.
+
+    Raises:
+        ConfigError: See `continued_config`; no folder is created.
+        NoCheckpointError: An agent has saved nothing; no folder is created.
+        RunFolderError: The folder cannot be created.
+    """
+    with contextlib.closing(Ledger(source.ledger_file, read_only=True)) as ledger:
+        members, bodies = ledger.members(), ledger.bodies()
+    config = continued_config(
+        source.config(), settings, [member.name for member in members if member.teacher]
+    )
+    for member in members:
+        if not (source.agent(member.name) / CHECKPOINT).is_file():
+            raise NoCheckpointError(source.path, member.name)
+    folder = create(config, out)
+    for member in members:
+        folder.agent(member.name).mkdir(parents=True)
+        shutil.copyfile(source.agent(member.name) / CHECKPOINT, folder.agent(member.name) / CHECKPOINT)
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        record_start(ledger, config, folder, "started", online=was_simulation(source))
+        ledger.join(members, bodies)
+        ledger.event("stopped", reason=f"forked from {source.path}")
+    return folder

@@ -1,0 +1,118 @@
+"""The runs below a folder: state, agents, edges and settings of each, without loading its maps.
+
+A folder that cannot be read is a record too, with the reason; nothing here waits for it.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from alignment.status import Status
+from social_jepa.config.overrides import differing
+from social_jepa.config.run_config import RunConfig, read_config
+from social_jepa.records import EventRecord, RunRecord
+from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
+from social_jepa.runtime.presence import find_simulation
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError, MissingLedgerError
+from social_jepa.storage.run_folder import RunFolder, RunFolderError
+
+
+def list_runs(root: Path) -> list[RunRecord]:
+    """Return the runs in a folder, or that folder itself if it is one, newest first.
+
+    Raises:
+        OSError: The folder is missing or cannot be read.
+    """
+    found = [root] if _is_run(root) else [entry for entry in root.iterdir() if _is_run(entry)]
+    return sorted((describe_run(path) for path in found), key=lambda run: (-run.time, run.name))
+
+
+def _is_run(path: Path) -> bool:
+    """Return whether a folder has something that only a run writes, so that a damaged one is listed too."""
+    try:
+        return any((path / name).exists() for name in ("config.toml", "ledger.sqlite"))
+    except OSError:  # a folder without permission to look into
+        return True
+
+
+def describe_run(path: Path) -> RunRecord:
+    """Return the record of a run folder; a damaged one has the reason."""
+    folder = RunFolder.at(path)
+    try:
+        return _describe(folder)
+    except (RunFolderError, LedgerError, ValueError, OSError) as error:
+        reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return RunRecord(
+            name=folder.path.name, path=str(folder.path), state="damaged", reason=reason, time=_changed(path)
+        )
+
+
+def _describe(folder: RunFolder) -> RunRecord:
+    _check_files(folder)
+    config = read_config(folder.config_file)
+    settings = {
+        name: value for name, (value, _) in differing(config.as_dict(), RunConfig().as_dict()).items()
+    }
+    state = _presence(folder)
+    own: dict[str, Any] = {"name": folder.path.name, "path": str(folder.path), "settings": settings}
+    try:
+        return RunRecord(**own | _read_ledger(folder, state))
+    except (LedgerUnavailableError, MissingLedgerError):  # a writer is at work
+        if state not in ("up", "training"):
+            raise
+        return RunRecord(**own | {"state": state, "time": _changed(folder.config_file)})
+
+
+def _check_files(folder: RunFolder) -> None:
+    """Raise RunFolderError for a file that is none: to open a pipe would wait for its writer."""
+    for file in (folder.config_file, folder.ledger_file, folder.simulation_file):
+        if file.exists() and not file.is_file():
+            raise RunFolderError(f"{file} is no regular file")
+    if not folder.config_file.exists():
+        raise RunFolderError(f"{folder.config_file} is missing")
+
+
+def _presence(folder: RunFolder) -> str:
+    """Return up, training, or an empty text for a folder in which no process runs."""
+    with contextlib.suppress(NotUpError, CopiedFolderError):
+        try:
+            find_simulation(folder)
+        except ElsewhereError:  # on another machine that shares the folder
+            return "up"
+        return "up"
+    return "training" if folder.is_locked() else ""
+
+
+def _read_ledger(folder: RunFolder, state: str) -> dict[str, Any]:
+    with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
+        events = ledger.events_of("started", "resumed", "stopped", "finished")
+        scores, agents = ledger.edge_scores(), len(ledger.incarnations())
+    r2 = [value for status, value in scores if status is Status.ACCEPTED and value is not None]
+    ended, reason = _end(events)
+    return {
+        "state": state or ended,
+        "reason": "" if state else reason,
+        "time": events[0].time if events else _changed(folder.config_file),
+        "agents": agents,
+        "edges": len(scores),
+        "accepted": sum(status is Status.ACCEPTED for status, _ in scores),
+        "r2_shared": sum(r2) / len(r2) if r2 else None,
+    }
+
+
+def _end(events: list[EventRecord]) -> tuple[str, str]:
+    """Return the state of a run in which no process runs any more, and the reason."""
+    starts = [event for event in events if event.type in ("started", "resumed")]
+    if starts and starts[-1].details.get("online"):
+        return "down", ""
+    if events and events[-1].type == "finished":
+        return "finished", ""
+    last = events[-1] if events else None
+    return "stopped", str(last.details.get("reason", "")) if last and last.type == "stopped" else "killed"
+
+
+def _changed(path: Path) -> float:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
