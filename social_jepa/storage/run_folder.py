@@ -30,6 +30,7 @@ from social_jepa.storage.folder_lock import FolderLock, LockHeldError
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.command_line import command
 
+AnyPath = str | os.PathLike[str]  # a `RunFolder` is one too
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
 COMMAND_LOCK_FILE = ".command.lock"
@@ -180,8 +181,17 @@ class RunFolder:
 
     path: Path
 
+    def __repr__(self) -> str:
+        """Return the path, or its end where it is long."""
+        text = str(self.path)
+        return f"{type(self).__name__}({text if len(text) <= 150 else f'…{text[-150:]}'!r})"
+
+    def __fspath__(self) -> str:
+        """Return its path, so that a folder can stand wherever a path can."""
+        return str(self.path)
+
     @classmethod
-    def at(cls, path: str | Path) -> "RunFolder":
+    def at(cls, path: AnyPath) -> "RunFolder":
         """Return the folder at a path, made absolute."""
         return cls(Path(path).resolve())
 
@@ -274,7 +284,7 @@ class RunFolder:
         return load_config(self.config_file)
 
 
-def create(config: RunConfig, out: Path | None) -> RunFolder:
+def create(config: RunConfig, out: AnyPath | None) -> RunFolder:
     """Create a new run folder with the settings and versions in it.
 
     Raises:
@@ -282,7 +292,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
         RunFolderExistsError: The folder has something in it.
         RunFolderWriteError: It cannot be created or written.
     """
-    path = out or _new_path()
+    path = Path(out) if out is not None else _new_path()
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError as error:
@@ -302,7 +312,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     return folder
 
 
-def find(path: Path | None) -> RunFolder:
+def find(path: AnyPath | None) -> RunFolder:
     """Return a run folder, by default the latest one below ./runs.
 
     Raises:
@@ -314,12 +324,13 @@ def find(path: Path | None) -> RunFolder:
         if not runs:
             raise NoRunError(RUNS, False)
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
-    if not (path / "config.toml").exists():
-        raise NotARunFolderError(path)
-    return RunFolder.at(path)
+    folder = RunFolder.at(path)
+    if not folder.config_file.exists():
+        raise NotARunFolderError(Path(path))
+    return folder
 
 
-def find_running(path: Path | None) -> RunFolder:
+def find_running(path: AnyPath | None) -> RunFolder:
     """Return the folder of a simulation that is up, by default the latest one below ./runs.
 
     Raises:
