@@ -16,6 +16,9 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     score         held-out scores of a map
     shared_subspace  the directions that two agents share, with a null of time shifts or permutations
     edge_score    one edge: both maps, all scores, and R2 by number of pairs
+    shapes_repr   the repr of what holds tensors
+    plots         an edge and a graph, drawn by matplotlib
+    matrix_html   R2 of every ordered pair as a table
     graph         maps of many agents: paths, cycles, and why there is no path
     consistency   which pairs of agents the maps of others confirm, and which they contradict
     overlap       where shared directions of many agents lie in one common space

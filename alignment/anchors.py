@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from alignment.anchor_ids import choose_ids
-from alignment.arrays import AlignmentError, check_devices, check_finite, to_integers, to_tensor
+from alignment.arrays import AlignmentError, AnyArray, check_devices, check_finite, to_integers, to_tensor
+from alignment.shapes_repr import shapes_repr
 
 CHOSEN: Final = 64  # anchors up to which `choose_spread` tells more than a random choice
 
@@ -29,6 +30,8 @@ class AnchorSet:
     ids: tuple[int, ...]
     vectors: Tensor
     core_dim: int
+
+    __repr__ = shapes_repr
 
     def __post_init__(self) -> None:
         """Raise AlignmentError for parts that contradict each other."""
@@ -103,7 +106,7 @@ def choose_ticks(pool: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
     return tuple(sorted(choose_ids(sorted(ticks), count, seed)))
 
 
-def choose_spread(vectors: Tensor, count: int) -> list[int]:
+def choose_spread(vectors: AnyArray, count: int) -> list[int]:
     r"""Return rows that determine a rotation well: of ordinary length, in as many directions as possible.
 
     The error of a map fitted on rows X is proportional to ``tr (X^T X)^-1``, which a random choice of few
@@ -123,15 +126,17 @@ def choose_spread(vectors: Tensor, count: int) -> list[int]:
     Raises:
         AlignmentError: The count is negative or larger than P.
     """
-    if not 0 <= count <= len(vectors):
+    rows = to_tensor(vectors, "vectors").double()
+    if not 0 <= count <= len(rows):
         raise AlignmentError(
-            f"cannot choose {count} of {len(vectors)} rows", "request fewer, or enlarge the pool"
+            f"cannot choose {count} of {len(rows)} rows", "request fewer, or enlarge the pool"
         )
-    length = torch.linalg.vector_norm(vectors.double(), dim=1)
+    check_finite(rows, "the vectors", "check the encoder that made them")
+    length = torch.linalg.vector_norm(rows, dim=1)
     ranks = length.argsort(stable=True).argsort()
-    distance = (2 * ranks - len(vectors) + 1).abs()  # in ranks from the median
-    candidates = distance.argsort(stable=True)[: max(count, len(vectors) // 2)]
-    return candidates[_determining_rows(vectors[candidates].double(), count)].tolist()
+    distance = (2 * ranks - len(rows) + 1).abs()  # in ranks from the median
+    candidates = distance.argsort(stable=True)[: max(count, len(rows) // 2)]
+    return candidates[_determining_rows(rows[candidates], count)].tolist()
 
 
 def _determining_rows(rows: Tensor, count: int) -> Tensor:

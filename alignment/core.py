@@ -16,6 +16,7 @@ from torch import Tensor
 
 from alignment.arrays import AlignmentError, Array, check_devices, check_finite, like, to_tensor
 from alignment.independence import select_independent, unmix
+from alignment.shapes_repr import shapes_repr
 
 # Variance below this share of the mean square is rounding: a spread below a millionth of the magnitude.
 ROUNDING: Final = 1e-12
@@ -41,6 +42,8 @@ class CoreBasis:
     core_dim: int
     explained: Tensor
     noise: float
+
+    __repr__ = shapes_repr
 
     def __call__(self, z: Array) -> Array:
         """Return coordinates of latents, [..., D] -> [..., D]: white, the core first.

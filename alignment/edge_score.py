@@ -14,6 +14,7 @@ from alignment.fit import Fit, check_pairs, fit_procrustes, fit_ridge, fit_robus
 from alignment.linear_map import LinearMap
 from alignment.raw_map import STRONG, RawScore, score_raw
 from alignment.score import isometry_deviation, kappa, linear_cka, mutual_knn, r2, r2_each, retrieval_at
+from alignment.shapes_repr import shapes_repr
 from alignment.shared_subspace import HeldOut, SharedSubspace, find_shared
 
 Pairs = tuple[AnyArray, AnyArray]  # [K, D_i] and [K, D_j]: row k of both is the same tick
@@ -88,6 +89,8 @@ class EdgeScore:
     mutual_knn: float
     raw: RawScore | None = None
     raw_strong: RawScore | None = None
+
+    __repr__ = shapes_repr
 
 
 def score_edge(

@@ -18,15 +18,21 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, reduce
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import networkx as nx
+import numpy as np
 import torch
-from torch import Tensor
 
 from alignment import score
+from alignment.arrays import AnyArray, to_tensor
 from alignment.linear_map import LinearMap
+from alignment.matrix_html import matrix_html
+from alignment.plots import draw_matrix, new_axes
 from alignment.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Pair = tuple[str, str]
 
@@ -53,7 +59,7 @@ class UnknownAgentError(KeyError):
         return str(self.args[0])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Edge:
     """The result of negotiating a map from one agent's space into another's.
 
@@ -96,9 +102,16 @@ class Edge:
             raise ValueError(f"{name}: say why it was {self.status}")
         object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
+    def __repr__(self) -> str:
+        """Return the verdict on one line."""
+        scores = f", R2 {self.r2_shared:.3f}" if self.map is not None else ""
+        return f"{type(self).__name__}({self.source} -> {self.target}, {self.status}{scores})"
+
     @cached_property
     def kept_share(self) -> float:
-        """Share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``."""
+        """Share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``; else 0."""
+        if self.map is None:
+            return 0.0
         weight = _regression(self).weight.double()
         kept = float(torch.linalg.matrix_norm(weight, "nuc")) / max(1, len(weight))
         return min(max(kept, MIN_KEPT), 1.0)
@@ -119,6 +132,46 @@ class TranslationGraph:
         self._edges: dict[Pair, Edge] = {(edge.source, edge.target): edge for edge in edges}
         self._absent = frozenset(absent)
         self._agents: frozenset[str] = frozenset(agents).union(*self._edges)
+
+    def __repr__(self) -> str:
+        """Return how many agents and accepted edges there are."""
+        accepted = sum(edge.status is Status.ACCEPTED for edge in self.edges)
+        edges = f"{accepted} of {len(self._edges)} edges accepted"
+        return f"{type(self).__name__}({len(self._agents)} agents, {edges})"
+
+    def _repr_html_(self) -> str:
+        """Return the matrix of R2 of every ordered pair."""
+
+        def cell(source: str, target: str) -> tuple[float | None, str]:
+            edge = self._edges.get((source, target))
+            if edge is None:
+                return None, "not negotiated"
+            r2 = edge.r2_shared if edge.status is Status.ACCEPTED else None
+            return r2, ": ".join(filter(None, (edge.status, edge.reason)))
+
+        return matrix_html(self.agents, cell)
+
+    def r2_matrix(self) -> np.ndarray:
+        """Return the held-out R2 on what two agents share, [N, N], sources down, in the order of `agents`.
+
+        NaN where there is no accepted map.
+        """
+        place = {name: index for index, name in enumerate(self.agents)}
+        values = np.full((len(place), len(place)), np.nan)
+        for edge in self.edges:
+            if edge.status is Status.ACCEPTED:
+                values[place[edge.source], place[edge.target]] = edge.r2_shared
+        return values
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw `r2_matrix` and return the axes.
+
+        Args:
+            axes: Where to draw; default: a new figure.
+        """
+        size = 2.5 + 0.45 * len(self._agents)  # inches
+        found = axes if axes is not None else new_axes(size + 1.0, size)
+        return draw_matrix(found, self.agents, self.r2_matrix())
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -223,7 +276,7 @@ class TranslationGraph:
         cycles = [_from_first(cycle) for cycle in found if len(cycle) == length]
         return sorted(cycles, key=lambda cycle: [natural_key(name) for name in cycle])
 
-    def cycle_error(self, cycle: Sequence[str], points: Tensor) -> float:
+    def cycle_error(self, cycle: Sequence[str], points: AnyArray) -> float:
         """Return the error of points [K, D] of the first agent's space after mapping them around a cycle.
 
         Only the directions that all agents of the cycle share are compared, `cycle_dim` of them. See
@@ -231,7 +284,8 @@ class TranslationGraph:
         """
         path = [*cycle, cycle[0]]
         kept = score.image(self.compose(path).transposed())
-        return score.cycle_error(self._maps(path), points.double() @ kept @ kept.T)
+        rows = to_tensor(points, "the points of a cycle").double()
+        return score.cycle_error(self._maps(path), rows @ kept @ kept.T)
 
     def cycle_dim(self, cycle: Sequence[str]) -> int:
         """Return the number of directions that come back from a cycle."""

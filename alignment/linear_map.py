@@ -1,14 +1,27 @@
 """One affine map between two latent spaces, in the row-vector convention z_j ~ z_i @ W_ij + b_ij."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from alignment.arrays import AlignmentError, Array, check_devices, like, to_tensor
 
 KEPT: Final = 0.5  # singular value from which a map made of rotations keeps a direction: 1, or 0 and noise
+
+
+class MapArrays(NamedTuple):
+    """A map as NumPy arrays: ``target ~ source @ weight + bias``.
+
+    Attributes:
+        weight: [D_i, D_j].
+        bias: [D_j].
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +98,10 @@ class LinearMap:
             )
         check_devices(map=self.weight, source=rows)
         return like(rows.to(self.weight.dtype) @ self.weight + self.bias, source)
+
+    def numpy(self) -> MapArrays:
+        """Return weight and bias as NumPy arrays, copied from the device of the map if it is not the CPU."""
+        return MapArrays(*(part.detach().cpu().numpy() for part in (self.weight, self.bias)))
 
     def then(self, other: "LinearMap") -> "LinearMap":
         """Return this map followed by another: W_ik = W_ij @ W_jk, b_ik = b_ij @ W_jk + b_jk.

@@ -13,6 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from alignment.shapes_repr import shapes_repr
+
 SMALLEST: Final = 1e-4  # variance of a direction, as a share of the largest, below which it is dropped
 MAX_DEGREE: Final = 6  # of a monomial: a regression on rows hardly tells higher ones from noise
 
@@ -32,6 +34,8 @@ class PolynomialFeatures:
     bounds: Tensor
     mean: Tensor
     transform: Tensor
+
+    __repr__ = shapes_repr
 
     def __call__(self, core: Tensor) -> Tensor:
         """Return the features of core coordinates, [..., C] -> [..., R]."""

@@ -17,13 +17,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from alignment.fit import center, fit_ridge
+from alignment.arrays import AnyArray, Array, check_finite, like, to_tensor
+from alignment.fit import center, check_pairs, fit_ridge
 from alignment.score import kappa, r2
 
 STRONG: Final = 0.5  # correlation from which a direction is one that two agents agree in
 LEAST_SQUARES: Final = 1e-9  # ridge in pairs: none, but a map of too few pairs stays finite
 
-Pairs = tuple[Tensor, Tensor]
+Pairs = tuple[AnyArray, AnyArray]
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,12 @@ class RawScore:
     smallest: float
 
 
-def raw_metric(transform: Tensor) -> Tensor:
+def raw_metric(transform: Array) -> Array:
     """Return ``G = A A^T`` [D, D] of the way back A from coordinates ``(z - mean) T`` to raw latents z."""
-    back = torch.linalg.pinv(transform.double())
-    return back @ back.mT
+    given = to_tensor(transform, "transform").double()
+    check_finite(given, "the transform", "check the encoder that it was found for")
+    back = torch.linalg.pinv(given)
+    return like(back @ back.mT, transform)
 
 
 def score_raw(fit: Pairs, held: Pairs, metrics: Pairs, axes: Pairs | None = None) -> RawScore:
@@ -62,12 +65,13 @@ def score_raw(fit: Pairs, held: Pairs, metrics: Pairs, axes: Pairs | None = None
         metrics: Metric of each side, [D_i, D_i] and [D_j, D_j].
         axes: Orthonormal directions of each side, [D_i, k] and [D_j, k]; by default all.
     """
+    pairs, scored = check_pairs(*fit), check_pairs(*held)
     sides = []
     for number, metric in enumerate(metrics):
-        metric = metric.double()
-        u = axes[number].double() if axes else torch.eye(len(metric)).to(metric)
-        to_raw = u @ _square_root(u.mT @ metric @ u)
-        sides.append((fit[number].double() @ to_raw, held[number].double() @ to_raw))
+        given = to_tensor(metric, "metric").double()
+        u = to_tensor(axes[number], "axes").double() if axes else torch.eye(len(given)).to(given)
+        to_raw = u @ _square_root(u.mT @ given @ u)
+        sides.append([rows[number].double() @ to_raw for rows in (pairs, scored)])
     (x, x_held), (y, y_held) = sides
     least_squares = fit_ridge(x, y, LEAST_SQUARES)
     values = torch.linalg.svdvals(least_squares.weight)

@@ -32,6 +32,7 @@ from alignment.arrays import AlignmentError, AnyArray, check_devices, check_fini
 from alignment.core import ROUNDING, whitener
 from alignment.fit import check_pairs
 from alignment.linear_map import LinearMap
+from alignment.shapes_repr import shapes_repr
 
 SHIFTS: Final = 199  # chance beats all of them about once in 200
 PERMUTATION_SEED: Final = 0  # both directions of an edge, and every repetition, see the same permutations
@@ -56,6 +57,8 @@ class HeldOut:
     stretch: Tensor
     rows: Tensor
     memory: int | None
+
+    __repr__ = shapes_repr
 
     def __post_init__(self) -> None:
         """Raise AlignmentError for parts that do not fit together, or a stretch too short to shift."""
@@ -147,6 +150,8 @@ class SharedSubspace:
     null_level: float
     dim: int
     undetermined: int
+
+    __repr__ = shapes_repr
 
     @cached_property
     def map(self) -> LinearMap:

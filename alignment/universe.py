@@ -27,6 +27,7 @@ from alignment.arrays import AlignmentError, AnyArray, check_devices, check_fini
 from alignment.fit import fit_procrustes, fit_robust
 from alignment.linear_map import KEPT, LinearMap
 from alignment.overlap import Pair, place_shared
+from alignment.shapes_repr import shapes_repr
 
 TOLERANCE = 1e-10  # relative decrease of the error below which the iteration has converged
 MAX_ITERATIONS = 200  # about twelve suffice
@@ -44,6 +45,8 @@ class Universe:
 
     consensus: Tensor
     maps: Mapping[str, LinearMap]
+
+    __repr__ = shapes_repr
 
     @property
     def common_dim(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from env.camera import Pose
 from env.camera_motion import CameraMotionConfig, camera_offsets, moved_pose
 from env.checks import check_choice, check_integer, check_number, check_positive
+from env.common.settings_repr import settings_repr
 from env.drift import check_autocorrelation
 from env.dynamics.contract import BLOCK, Motion, factor_block, factors_at
 from env.dynamics.coupled import MAX_AUTOCORRELATION as MAX_COUPLED_AUTOCORRELATION
@@ -59,6 +60,8 @@ class SceneConfig:
     interior_walls: InteriorWallsConfig = field(default_factory=InteriorWallsConfig)
     camera_motion: CameraMotionConfig = field(default_factory=CameraMotionConfig)
     nuisance: NuisanceConfig = field(default_factory=NuisanceConfig)
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         """Raise ValueError for the first invalid setting."""

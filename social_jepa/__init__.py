@@ -1,28 +1,57 @@
 """Social-JEPA: agents train JEPA world models alone and negotiate linear maps between their latent spaces.
 
+::
+
+    import social_jepa as sj
+
+    with sj.up("agents.count=3") as sim:
+        sim.wait()
+        sim.edges
+        sim.translate(sim.encode("agent-0", ticks=[40]), "agent-0", "agent-2")
+
 The names below are imported on first use, so that ``import social_jepa`` loads neither torch nor Ray.
 """
 
 import importlib
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alignment.embeddings.items import AnchorItems
+    from alignment.embeddings.pairs import AlignSettings
     from alignment.embeddings.peer import EmbeddingPeer, align
+    from alignment.embeddings.storage import load_maps
+    from alignment.linear_map import LinearMap
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.query import query
     from social_jepa.graph.results import load_results
+    from social_jepa.runtime.run import Run
     from social_jepa.runtime.simulation import Simulation
+    from social_jepa.runtime.simulation import open_run as open  # noqa: A004  # as gzip.open and PIL.Image.open
+
+    up, resume = Simulation.up, Simulation.resume
 
 __version__ = "0.1.0"
-__all__ = ["EmbeddingPeer", "Simulation", "__version__", "align", "load_config", "load_results", "query"]
+__all__ = [  # noqa: RUF022  # in the order of use
+    "up", "open", "resume", "Simulation", "Run", "LinearMap", "load_config", "load_results", "query",
+    "align", "AlignSettings", "AnchorItems", "EmbeddingPeer", "load_maps", "__version__",
+]  # fmt: skip
 
-_MODULES = {
-    "EmbeddingPeer": "alignment.embeddings.peer",
-    "align": "alignment.embeddings.peer",
-    "Simulation": "social_jepa.runtime.simulation",
-    "load_config": "social_jepa.config.run_config",
-    "load_results": "social_jepa.graph.results",
-    "query": "social_jepa.graph.query",
+_MODULES = {  # module and name there
+    "up": ("social_jepa.runtime.simulation", "Simulation.up"),
+    "open": ("social_jepa.runtime.simulation", "open_run"),
+    "resume": ("social_jepa.runtime.simulation", "Simulation.resume"),
+    "Simulation": ("social_jepa.runtime.simulation", "Simulation"),
+    "Run": ("social_jepa.runtime.run", "Run"),
+    "LinearMap": ("alignment.linear_map", "LinearMap"),
+    "load_config": ("social_jepa.config.run_config", "load_config"),
+    "load_results": ("social_jepa.graph.results", "load_results"),
+    "query": ("social_jepa.graph.query", "query"),
+    "align": ("alignment.embeddings.peer", "align"),
+    "AlignSettings": ("alignment.embeddings.pairs", "AlignSettings"),
+    "AnchorItems": ("alignment.embeddings.items", "AnchorItems"),
+    "EmbeddingPeer": ("alignment.embeddings.peer", "EmbeddingPeer"),
+    "load_maps": ("alignment.embeddings.storage", "load_maps"),
 }
 
 
@@ -39,8 +68,10 @@ def __getattr__(name: str) -> Any:
     from social_jepa.system.imports import check_imports
 
     require(check_system(), check_imports())
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    module, attribute = _MODULES[name]
+    return attrgetter(attribute)(importlib.import_module(module))
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    """Return the public names, for completion."""
+    return sorted([*__all__, "__doc__", "__file__", "__name__", "__path__"])

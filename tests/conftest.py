@@ -139,10 +139,10 @@ def small_run(tmp_path_factory):
     """
     from rich.console import Console
 
-    from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.results import full_document, load_results
     from social_jepa.runtime.batch_run import BatchRun, failed_edge
+    from social_jepa.runtime.console_progress import ProgressDisplay
     from social_jepa.runtime.ledger_writer import LedgerWriter
     from social_jepa.runtime.membership import Membership, record_start
     from social_jepa.storage.ledger import Ledger

@@ -6,27 +6,21 @@ import importlib.util
 import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
 from social_jepa.records import encode, replace
+from tests.support.pages import BLOCK, ROOT, blocks
 from tests.support.results_document import PLAIN
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")],
     key=lambda path: path.relative_to(ROOT).as_posix(),
 )
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def name_of(path):
     return path.relative_to(ROOT).as_posix()
-
-
-def blocks(path, language):
-    return [text for found, text in BLOCK.findall(path.read_text()) if found == language]
 
 
 every_page = pytest.mark.parametrize("path", PAGES, ids=name_of)

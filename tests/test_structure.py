@@ -50,6 +50,7 @@ ADAPTERS = {
         "social_jepa/records/agent.py",
         "social_jepa/records/alignment.py",
         "social_jepa/records/base.py",
+        "social_jepa/records/display.py",
         "social_jepa/records/edge.py",
         "social_jepa/records/graph.py",
         "social_jepa/records/query.py",

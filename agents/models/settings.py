@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from agents.common.config_error import ConfigError
 from agents.common.fields import Count, Positive, Share, Weight, check_fields, one_of
+from env.common.settings_repr import settings_repr
 
 if TYPE_CHECKING:
     from env.sensors import SensorSpec
@@ -137,6 +138,8 @@ class SeqJepaConfig(SeqModelConfig):
     views: Annotated[int, Meta(ge=2)] = 4  # at each tick; all but the last are context in training
     max_view_angle: float = 15.0  # degrees of pan and of tilt away from the pose
 
+    __repr__ = settings_repr
+
     def __post_init__(self) -> None:
         """Raise ConfigError that names a setting that cannot be built."""
         super().__post_init__()
@@ -158,6 +161,8 @@ class PJepaConfig(PJepaModelConfig):
     task: Annotated[str, one_of(*AUXILIARY_TASKS)] = "random"
     random_target_dim: Count = 64  # random: output dimensions of the frozen network
     encoder_lr_multiplier: Share = 0.3  # the encoder's share of the learning rate, as in the paper
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         """Raise ConfigError that names a setting that cannot be built."""
@@ -193,6 +198,8 @@ class ModelConfig:
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
     seq_jepa: SeqJepaConfig = field(default_factory=SeqJepaConfig)
     p_jepa: PJepaConfig = field(default_factory=PJepaConfig)
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         """Raise ConfigError that names the setting outside its range."""

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from agents.common.config_error import ConfigError
 from agents.common.fields import Count, CountOrZero, Positive, Share, Weight, check_fields
+from env.common.settings_repr import settings_repr
 
 GAP = 256  # least ticks between two ranges of ticks; more where the scene stays correlated for longer
 DRIFT_TICKS = 256  # unseen ticks that drift is measured on
@@ -33,6 +34,8 @@ class TrainingConfig:
     online_new_ticks: CountOrZero = 32  # ticks that replace the oldest before every online step
     online_lr_factor: Share = 0.05  # learning rate of online steps as a share of the peak
     drift_check_every: Count = 100  # online steps between two measurements of drift
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         """Raise ConfigError for settings that cannot train; the message names one."""

@@ -23,6 +23,7 @@ from alignment.embeddings.pairs import (
 )
 from alignment.embeddings.table import EmbeddingTable
 from alignment.embeddings.whitening import whiten
+from alignment.shapes_repr import shapes_repr
 
 MIN_MEMORIES: Final = 12  # that a held-out stretch spans: with fewer, chance exceeds the null too often
 
@@ -101,6 +102,8 @@ class ComparedSides:
     shared: int
     repeated: int
     by_id: bool
+
+    __repr__ = shapes_repr
 
 
 def compared_sides(first: EmbeddingTable, second: EmbeddingTable, settings: AlignSettings) -> ComparedSides:

@@ -1,8 +1,9 @@
 """One edge between two tables of embeddings: what they share, the map, and its held-out scores."""
 
+import html
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from torch import Tensor
 
@@ -10,9 +11,14 @@ from alignment.arrays import Array, like, to_tensor
 from alignment.embeddings.fit import calibrate, fit_ridge_left_out
 from alignment.embeddings.whitening import Whitening
 from alignment.linear_map import LinearMap
+from alignment.plots import draw_edge, new_axes
 from alignment.score import r2, retrieval_at
+from alignment.shapes_repr import shapes_repr
 from alignment.shared_subspace import HeldOut, SharedSubspace, find_shared
 from alignment.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PERMUTATION: Final = "permutation"
 TIME_SHIFT: Final = "time shift"
@@ -102,7 +108,7 @@ class EmbeddingMap:
         return _of_same_kind(self.target(_plain(embeddings)) @ self.target_axes / self.errors, embeddings)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingEdge:
     """What is known about one ordered pair of tables; all scores are of held-out anchors.
 
@@ -147,6 +153,26 @@ class EmbeddingEdge:
         """Number of shared directions, k."""
         return self.source_dims.shared
 
+    def __repr__(self) -> str:
+        """Return the verdict on one line."""
+        found = f"{self.shared_dim} directions shared, R2 {self.r2_shared:.3f}"
+        return f"{type(self).__name__}({self.source} -> {self.target}, {self.status}, {found})"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and the scores."""
+        scores = {"R²": self.r2, "R² shared": self.r2_shared, "retrieval@1": self.retrieval_at_1}
+        rows = "".join(f"<tr><th>{name}</th><td>{value:.3f}</td></tr>" for name, value in scores.items())
+        title = html.escape(f"{self.source} → {self.target}: {self.reason}")
+        return f"<p><b>{title}</b></p><table><tbody>{rows}</tbody></table>"
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw the held-out correlation of each pair of directions and the null; return the axes.
+
+        Args:
+            axes: Where to draw; default: a new figure.
+        """
+        return draw_edge(axes if axes is not None else new_axes(5.0, 3.2), self, f"null ({self.null})")
+
     def __call__(self, embeddings: Array) -> Array:
         """Return embeddings of the source in the target's space, see `EmbeddingMap`."""
         return self.map(embeddings)
@@ -167,6 +193,8 @@ class Side:
     whitening: Whitening
     fit: Tensor
     held: Tensor
+
+    __repr__ = shapes_repr
 
 
 def fit_edge(

@@ -10,6 +10,7 @@ from torch import Tensor
 from alignment.anchor_ids import AnchorIds, choose_ids
 from alignment.arrays import AlignmentError
 from alignment.embeddings.table import EmbeddingTable
+from alignment.shapes_repr import shapes_repr
 
 MAX_FIT: Final = 32_768  # pairs to fit on; more would improve a map little
 MAX_HELD: Final = 4_096  # pairs to score on: retrieval compares each with each
@@ -72,6 +73,8 @@ class SharedAnchors:
     first: Tensor
     second: Tensor
     by_id: bool
+
+    __repr__ = shapes_repr
 
     def __len__(self) -> int:
         """Return the number of shared anchors."""

@@ -10,6 +10,7 @@ from alignment.arrays import AlignmentError, Array, like, to_tensor
 from alignment.core import ROUNDING
 from alignment.embeddings.pairs import spread
 from alignment.embeddings.table import EmbeddingTable
+from alignment.shapes_repr import shapes_repr
 
 MAX_ROWS: Final = 65_536  # that a covariance is estimated from
 BLOCK: Final = 2**22  # values that are read at once
@@ -32,6 +33,8 @@ class Whitening:
     mean: Tensor
     transform: Tensor
     inverse: Tensor
+
+    __repr__ = shapes_repr
 
     @property
     def dim(self) -> int:

@@ -15,12 +15,10 @@ import psutil
 
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError
-from social_jepa.config.run_config import load_config
 from social_jepa.records import AgentStatus, EdgeRecord
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import create
 
 # Small enough that many agents share two CPUs. Agents publish only once (max_drift 1), so that all counted
 # messages and edges come from joins, leaves and kills, none from drift.
@@ -52,14 +50,9 @@ MIB = 2.0**20
 def simulation_up(settings: Iterable[str], address: str | None = None) -> Iterator[Simulation]:
     """Run a simulation in a temporary folder; it is shut down on exit."""
     with tempfile.TemporaryDirectory(prefix="social-jepa-soak-", ignore_cleanup_errors=True) as folder:
-        config = load_config(None, list(settings))
-        run = create(config, Path(folder) / "run")
         _raise_on_sigterm()
-        simulation = Simulation.up(config, run, address)
-        try:
+        with Simulation.up(*settings, folder=Path(folder) / "run", address=address) as simulation:
             yield simulation
-        finally:
-            simulation.down()
 
 
 def _raise_on_sigterm() -> None:

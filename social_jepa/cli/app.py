@@ -28,9 +28,8 @@ from social_jepa.cli.options import (
     Out,
     Run,
     Settings,
-    cluster_address,
+    create_run,
     is_quiet,
-    new_run,
     print_json,
     print_unsaved,
 )
@@ -114,7 +113,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Train agents separately, then negotiate the translation graph between them."""
-    folder, address = new_run(config, settings, out, address, quick)
+    folder, address = create_run(config, settings, out, address, quick)
     _run_batch(folder.config(), folder, address, False, as_json)
 
 
@@ -126,6 +125,7 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped, or bring a simulation up again, from the agents' checkpoints."""
+    from social_jepa.runtime.new_run import cluster_address
     from social_jepa.runtime.preflight import check_before_start
     from social_jepa.runtime.simulation import was_simulation
     from social_jepa.storage.run_folder import find
@@ -280,10 +280,10 @@ def check_scene(settings: Settings = None, config: ConfigFile = None, as_json: A
 def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
     from rich.console import Console
 
-    from social_jepa.cli.console_progress import ProgressDisplay
     from social_jepa.graph.results import load_results
     from social_jepa.report.page import write_report
     from social_jepa.runtime.batch_run import BatchRun
+    from social_jepa.runtime.console_progress import ProgressDisplay
     from social_jepa.runtime.logs import log_to_file
 
     work_on(folder.path)

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +14,6 @@ from social_jepa.runtime.logs import stderr_level
 
 if TYPE_CHECKING:
     from social_jepa.storage.run_folder import RunFolder
-
-logger = logging.getLogger(__name__)
 
 Settings = Annotated[
     list[str] | None,
@@ -73,26 +70,14 @@ def is_quiet() -> bool:
     return stderr_level() > logging.WARNING
 
 
-def new_run(
+def create_run(
     config: Path | None, settings: Sequence[str] | None, out: Path | None, address: str | None, quick: bool
 ) -> tuple["RunFolder", str | None]:
-    """Create the folder of a new run; return it with the address of the Ray cluster to join, if any.
+    """Create the folder of a new run as `new_run` does, with errors that name flags."""
+    from social_jepa.runtime.new_run import new_run
 
-    Raises:
-        ConfigError, AddressError, RunFolderError, UnfitMachineError, NotEnoughMemoryError: The settings, the
-            address, the folder or this machine cannot be used; no folder is created.
-    """
-    from social_jepa.config.run_config import QUICK, load_config
-    from social_jepa.runtime.preflight import check_before_start
-    from social_jepa.storage.run_folder import create
-
-    resolved = load_config(config, settings or [], QUICK if quick else None)
-    for risk in resolved.collapse_risks():
-        logger.warning("%s", risk)
-    address = cluster_address(address)  # before there is a folder
-    check_before_start(resolved, address)
     with suggest_another_out():
-        return create(resolved, out), address
+        return new_run(settings or (), config, out, address, quick)
 
 
 @contextlib.contextmanager
@@ -104,20 +89,6 @@ def suggest_another_out() -> Iterator[None]:
         yield
     except RunFolderExistsError as error:
         raise CommandError(f"{error.path} exists already: choose another --out{error.hint}") from error
-
-
-def cluster_address(address: str | None) -> str | None:
-    """Return the address of the Ray cluster to join, by default RAY_ADDRESS; None: start a local Ray.
-
-    Raises:
-        AddressError, NotOnClusterError: No simulation can be started there from this machine.
-    """
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address:
-        from social_jepa.runtime.cluster import check_address
-
-        check_address(address)
-    return address
 
 
 def print_json(document: Any) -> None:

@@ -20,7 +20,7 @@ from social_jepa.cli.options import (
     Run,
     RunUp,
     Settings,
-    new_run,
+    create_run,
     print_json,
     print_unsaved,
 )
@@ -63,24 +63,22 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start a simulation that stays up: agents keep training, and may join, move and leave."""
-    folder, address = new_run(config, settings, out, address, quick)
+    folder, address = create_run(config, settings, out, address, quick)
     start(folder, address, False, as_json, timeout if wait else 0.0)
 
 
 def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_seconds: float = 0.0) -> None:
     """Bring a simulation up, for the first time or again, and print the commands to use it."""
-    from social_jepa.cli.agent_notes import agent_notes
+    from social_jepa.runtime.agent_notes import agent_notes
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.simulation import Simulation
 
     work_on(folder.path)
     log_to_file(folder.path, "driver")
     with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
+        bring_up = Simulation.resume if resumed else Simulation.start
         with working(f"{f'joining {address}' if address else 'starting Ray'}, then the agents"):
-            if resumed:
-                simulation = Simulation.resume(folder, address)
-            else:
-                simulation = Simulation.up(folder.config(), folder, address)
+            simulation = bring_up(folder, address)
         if wait_seconds:
             simulation.wait(timeout=wait_seconds)
     if as_json:

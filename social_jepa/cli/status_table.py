@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.cli.agent_notes import agent_notes
 from social_jepa.cli.tables import make_console
+from social_jepa.runtime.agent_notes import agent_notes
 
 if TYPE_CHECKING:
     from social_jepa.records import AgentStatus, EdgeRecord, RawMapRecord

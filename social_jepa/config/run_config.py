@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from agents.protocol.settings import NegotiationConfig, embedding_bytes
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import DistillationConfig, TrainingConfig
 from env.camera import Pose, RingConfig, ring_pose
+from env.common.settings_repr import settings_repr
 from env.renderers.build import load_renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config, merge_into
@@ -36,6 +38,8 @@ class AgentsConfig:
     device: str = "auto"  # auto: the GPU that Ray assigns, else the CPU
     threads: int = 0  # CPU threads of each agent; 0: an equal share of the CPUs
     gpus: float = 0.0  # GPUs that each agent reserves; 0: an equal share of the GPUs
+
+    __repr__ = settings_repr
 
     @property
     def common_kind(self) -> str:
@@ -76,6 +80,8 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     negotiation: NegotiationConfig = field(default_factory=NegotiationConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a combination of groups that cannot work."""
@@ -188,7 +194,9 @@ QUICK: Mapping[str, Any] = {
 
 
 def load_config(
-    file: Path | None = None, overrides: Sequence[str] = (), base: Mapping[str, Any] | None = None
+    file: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """Return the settings of a file with overrides applied to them.
 
@@ -201,7 +209,7 @@ def load_config(
         ConfigError: An unknown key (the nearest one is suggested), a wrong type, or a value out of range.
     """
     settings: dict[str, Any] = {}
-    for update in (base or {}, {} if file is None else _read(file)):
+    for update in (base or {}, {} if file is None else _read(Path(file))):
         merge_into(settings, update)
     config: RunConfig = build_config(RunConfig, settings, overrides)
     config.check_agents()

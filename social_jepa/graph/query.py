@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from agents.common.files import PUBLISHED
 from agents.models.registry import build_world_model
-from agents.models.world_model import WorldModel, encode_with
+from agents.models.world_model import NO_SENSOR_DATA, WorldModel, encode_with
 from agents.snapshot import PublishedModel, load_encoder
 from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
+from alignment.arrays import AnyArray, Array, like, to_tensor
 from alignment.core import CoreBasis
 from alignment.graph import NoPathError
 from alignment.linear_map import LinearMap
 from alignment.score import image_r2
 from alignment.status import Status
+from env.recording import SensorData
 from env.scene import Scene
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import Results
@@ -64,6 +67,23 @@ class VectorSizeError(QueryError):
             f"the core of {self.agent} has {self.core_dim} dimensions: every vector needs {self.core_dim} "
             "finite numbers"
         )
+
+
+@dataclass(eq=False, repr=False)
+class FramesError(QueryError):
+    """Frames that an agent's model cannot encode.
+
+    Attributes:
+        agent: The agent.
+        problem: What is wrong with them.
+    """
+
+    agent: str
+    problem: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return f"{self.agent} cannot encode these frames: {self.problem}"
 
 
 @dataclass(eq=False, repr=False)
@@ -153,7 +173,7 @@ def query(
     target: str,
     *,
     tick: int | None = None,
-    vector: Sequence[float] | None = None,
+    vector: AnyArray | Sequence[float] | None = None,
     via: str | Sequence[str] | None = None,
     top: int = 5,
 ) -> QueryAnswer:
@@ -176,7 +196,7 @@ def query(
     if vector is not None and tick is not None:
         raise VectorAndTickError()
     if vector is not None:
-        cores = torch.tensor([list(vector)], dtype=torch.float64)
+        cores = to_tensor(vector, "vector").double()[None]
     else:
         tick = DEFAULT_TICK if tick is None else tick
         cores = encode_ticks(results, source, [tick])
@@ -185,7 +205,7 @@ def query(
     return QueryAnswer(**{**_quality_fields(found), "tick": tick, **first})
 
 
-def translate(results: Results, path: Sequence[str], cores: Tensor, top: int = 5) -> Translation:
+def translate(results: Results, path: Sequence[str], cores: AnyArray, top: int = 5) -> Translation:
     """Translate any number of core vectors along a path.
 
     Args:
@@ -199,9 +219,10 @@ def translate(results: Results, path: Sequence[str], cores: Tensor, top: int = 5
     """
     source, target = path[0], path[-1]
     core_dim = results.agent(source).core_dim
-    if cores.ndim != 2 or cores.shape[1] != core_dim or not torch.isfinite(cores).all():
+    rows = to_tensor(cores, "cores").double()
+    if rows.ndim != 2 or rows.shape[1] != core_dim or not torch.isfinite(rows).all():
         raise VectorSizeError(source, core_dim)
-    translated = path_map(results, path)(cores.double())
+    translated = path_map(results, path)(rows)
     return Translation(
         **_quality_fields(measure_path(results, path)),
         translated=translated.tolist(),
@@ -305,6 +326,40 @@ def encode_ticks(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
     with Observer(results) as observer, torch.inference_mode():
         frames, sensor_data = observer.record(source, ticks, spec)
         return basis.core(encode_with(model, torch.from_numpy(frames), sensor_data))
+
+
+def encode_frames(
+    results: Results, name: str, frames: Array, sensor_data: SensorData = NO_SENSOR_DATA
+) -> Array:
+    """Return the core latents of frames by an agent's published model, [K, core_dim]: what maps translate.
+
+    Args:
+        results: A graph.
+        name: The agent.
+        frames: uint8 [K, H, W, 3] of the run's frame size, a tensor or an array; the result is of that type.
+            Of a kind that takes M views of a tick, [K, M, H, W, 3].
+        sensor_data: View actions and actions of K ticks, for kinds that need them.
+
+    Raises:
+        FramesError: The frames have another shape or type, or the kind needs sensor data.
+        ModelUnavailableError: Its model is missing, damaged or not the graph's.
+    """
+    member, config = results.member(name), results.config
+    spec = member.config(config).model.sensor_spec_of(member.kind)
+    shape: tuple[int, ...] = (config.scene.frame_size, config.scene.frame_size, 3)
+    if spec.views > 1:
+        shape = (spec.views, *shape)
+    given = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+    if given.dtype != torch.uint8 or given.shape[1:] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise FramesError(name, f"pass uint8 [K, {wanted}], not {given.dtype} {list(given.shape)}")
+    if spec.views > 1 and sensor_data.view_actions is None:
+        raise FramesError(
+            name, f"a {member.kind} also needs the view actions; name ticks of the scene instead"
+        )
+    model, basis = load_published(results, name)
+    with torch.inference_mode():
+        return like(basis.core(encode_with(model, given.cpu(), sensor_data)), frames)
 
 
 def load_published(results: Results, name: str) -> tuple[WorldModel, CoreBasis]:

@@ -1,5 +1,7 @@
 """Results of a run, read from its ledger: the graph as it is, or as it was at an earlier time."""
 
+import contextlib
+import html
 import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ from social_jepa.graph.graph_json import (
     translation_graph,
     unpack_maps,
 )
+from social_jepa.graph.summary import summarize
 from social_jepa.graph.trust import refuse_untrusted, trust_records
 from social_jepa.graph.universe import build_universe, universe_record
 from social_jepa.records import (
@@ -45,7 +48,7 @@ from social_jepa.records import (
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
-from social_jepa.storage.run_folder import RunFolder, RunFolderError, write_json
+from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, find, write_json
 
 ANCHORS = "anchors.safetensors"
 
@@ -118,7 +121,7 @@ class DamagedAnchorsError(RunFolderError):
         return f"{self.path} is missing or damaged ({self.reason}): resume the run to write it again"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """A graph with its maps, members and settings.
 
@@ -141,6 +144,18 @@ class Results:
     bodies: tuple[BodyRecord, ...]
     _pools: dict[str, AnchorPools] = field(default_factory=dict)
     _universes: list[Universe] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Return the folder's name and how well pairs translate."""
+        found = summarize(self.document)
+        accepted = f"{found.pairs - found.unmapped} of {found.pairs} maps accepted"
+        mean = "" if found.mean is None else f", mean R2 {found.mean:.3f}"
+        return f"{type(self).__name__}({self.folder.path.name[:80]}, {found.agents} agents, {accepted}{mean})"
+
+    def _repr_html_(self) -> str:
+        """Return how well pairs translate, in a sentence and as the matrix of R2."""
+        found = summarize(self.document)
+        return f"<p>{html.escape(f'{found.headline()}. {found.remark()}')}</p>{self.graph._repr_html_()}"
 
     def member(self, name: str) -> MemberRecord:
         """Return the member of a name, or raise UnknownAgentError."""
@@ -197,18 +212,21 @@ class Results:
         return self._pools[name]
 
 
-def load_results(folder: RunFolder, as_of: float = FOREVER) -> Results:
+def load_results(folder: AnyPath, as_of: float = FOREVER) -> Results:
     """Read a run's graph as it is, or as it was at a time. Nothing is written.
 
+    Args:
+        folder: Run folder.
+        as_of: Time in seconds since the epoch; default: now.
+
     Raises:
+        NotARunFolderError: It is no run folder.
         LedgerError: The ledger is missing, damaged or of another format.
         NoAgentsError: There were no agents at that time.
     """
-    ledger = Ledger(folder.ledger_file, read_only=True)
-    try:
-        return read_results(folder, folder.config(), ledger, as_of)
-    finally:
-        ledger.close()
+    found = find(folder)
+    with contextlib.closing(Ledger(found.ledger_file, read_only=True)) as ledger:
+        return read_results(found, found.config(), ledger, as_of)
 
 
 def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: float = FOREVER) -> Results:

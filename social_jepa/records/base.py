@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agents.common.names import NAME_PATTERN
+from social_jepa.records.display import fields_html, short_repr
 
 FORMAT: Literal[3] = 3  # of graph.json; goes up whenever a key is renamed or removed
 MAX_DIM = 4096
@@ -36,6 +37,22 @@ MethodField = Annotated[
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all records: immutable, built by keyword, without unknown fields."""
+
+    def __repr__(self) -> str:
+        """Return class and leading fields on one line of at most 200 characters."""
+        return short_repr(type(self).__name__, {key: getattr(self, key) for key in self.__struct_fields__})
+
+    def _repr_html_(self) -> str:
+        """Return a table of the fields; the description of each is the tooltip of its name."""
+        types = msgspec.inspect.type_info(type(self))
+        assert isinstance(types, msgspec.inspect.StructType)
+        descriptions = {
+            field.name: (field.type.extra_json_schema or {}).get("description", "")
+            for field in types.fields
+            if isinstance(field.type, msgspec.inspect.Metadata)
+        }
+        values = {key: getattr(self, key) for key in self.__struct_fields__}
+        return fields_html(type(self).__name__, values, descriptions)
 
 
 R = TypeVar("R", bound=Struct)

@@ -1,9 +1,10 @@
 """Records of an edge: the map from one latent space into another, and how well it translates."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from alignment.plots import draw_edge, new_axes
 from alignment.status import Status
 from social_jepa.records.base import (
     R2,
@@ -20,6 +21,9 @@ from social_jepa.records.base import (
     Share,
     Similarity,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class BudgetRow(Record, frozen=True, kw_only=True):
@@ -198,3 +202,11 @@ class EdgeRecord(EdgeSummary, frozen=True, kw_only=True):
     budget: Annotated[
         tuple[BudgetRow, ...], Meta(description="Held-out R2 by number of anchor pairs and method.")
     ]
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw the held-out correlation of each pair of directions and the null; return the axes.
+
+        Args:
+            axes: Where to draw; default: a new figure.
+        """
+        return draw_edge(axes if axes is not None else new_axes(5.0, 3.2), self, "null (time shift)")

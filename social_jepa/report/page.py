@@ -12,14 +12,14 @@ from agents.common.files import CHECKPOINT, write_atomically
 from agents.protocol.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from alignment.status import Status
-from env.scene import Scene, SceneConfig
+from env.scene import SceneConfig
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import Results, full_document
 from social_jepa.graph.summary import WorstEdge, summarize
 from social_jepa.report import plots, tables
+from social_jepa.report.drawing import draw_results, standalone_svg
 from social_jepa.report.figure import color
-from social_jepa.report.graph_svg import agent_cards, draw_graph
 from social_jepa.report.rendering import data_uri, same_ticks
 from social_jepa.report.tables import escape, number
 from social_jepa.report.templating import REPORT, make_environment, read_static, report_style
@@ -68,10 +68,7 @@ def write_report(results: Results) -> Path:
     # every fragment was escaped where it was built
     safe = {name: Markup(value) for name, value in values.items()}
     text = templates.get_template("report.html.jinja").render(safe)
-    attributes, content = (Markup(part) for part in values["graph"].removeprefix("<svg").split(">", 1))
-    drawing = templates.get_template("graph.svg.jinja").render(
-        attributes=attributes, style=safe["style"], content=content
-    )
+    drawing = standalone_svg(values["graph"])
     write_atomically(results.folder.report_file, text.encode("utf-8", "surrogateescape"))
     write_atomically(results.folder.path / "graph.svg", drawing.encode("utf-8", "surrogateescape"))
     return results.folder.report_file
@@ -152,8 +149,7 @@ def _distilled(names: Sequence[str]) -> str:
 
 
 def _graph(results: Results, views: Views) -> dict[str, str]:
-    document, config, tick = results.document, results.config, views.ticks[0]
-    state = Scene(config.scene, config.seed).state(tick)
+    document, tick = results.document, views.ticks[0]
     pictures = {name: row[0] for name, row in views.pictures.items()}
     remarks = [
         [edge for edge in document.edges if (edge.status == Status.ACCEPTED) is accepted and edge.reason]
@@ -161,7 +157,7 @@ def _graph(results: Results, views: Views) -> dict[str, str]:
     ]
     return {
         "tick": str(tick),
-        "graph": draw_graph(agent_cards(results), document.edges, config.scene, state, pictures),
+        "graph": draw_results(results, tick, pictures),
         "shades": tables.shades(),
         "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
         "remarks": tables.reasons("Accepted, with a remark", remarks[1]),

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from alignment.plots import draw_directions
 from social_jepa.records import AgentRecord, BudgetSummary, EdgeRecord
 from social_jepa.report.figure import INKS, SMALL, WIDE, plot
 from social_jepa.report.tables import in_bytes, number
@@ -97,33 +98,12 @@ def shared_plots(inks: Mapping[str, str], edges: Sequence[EdgeRecord]) -> list[s
             shared = f"{dims[0]}" if len(dims) == 1 else f"{dims[0]} to {dims[-1]}"
             title = f"Into {name}: {shared} directions shared"
             bars = [(edge, INKS[inks[edge.source]]) for edge in into]
-            found.append(plot(f"into{index}", title, SMALL, lambda axes, b=bars: draw_directions(axes, b)))  # type: ignore[misc]
+            found.append(plot(f"into{index}", title, SMALL, lambda axes, b=bars: _directions(axes, b)))  # type: ignore[misc]
     return found
 
 
-def draw_directions(axes: Axes, edges: Sequence[tuple[EdgeRecord, str]]) -> None:
-    """Draw a bar for each pair of directions of some edges, hollow where private, and each edge's null.
-
-    Args:
-        axes: Where to draw.
-        edges: Edges and their colors, drawn beside each other.
-    """
-    width = 0.8 / max(1, len(edges))
-    for place, (edge, ink) in enumerate(edges):
-        values = np.array(edge.correlations)
-        ranks = np.arange(1, len(values) + 1) + width * (place - (len(edges) - 1) / 2)
-        shared = np.arange(len(values)) < edge.shared_dim
-        for part, face in ((shared, ink), (~shared, "none")):
-            axes.bar(ranks[part], values[part], 0.9 * width, facecolor=face, edgecolor=ink, linewidth=0.9)
-        if edge.null_correlation is not None:
-            half = 0.55 * width
-            axes.hlines(
-                [edge.null_correlation] * len(ranks), ranks - half, ranks + half, INKS["ink"], linewidth=1.6
-            )
-    lowest = min([0.0, *(value for edge, _ in edges for value in edge.correlations)])
-    axes.axhline(1.0, color=INKS["muted"], linewidth=0.9, linestyle=(0, (2, 3)))
-    axes.set(xlabel="direction", ylim=(1.1 * lowest, 1.08))
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+def _directions(axes: Axes, edges: Sequence[tuple[EdgeRecord, str]]) -> None:
+    draw_directions(axes, edges, INKS["ink"], INKS["muted"])
 
 
 def budget_plot(budget: Sequence[BudgetSummary]) -> str:

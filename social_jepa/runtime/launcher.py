@@ -27,7 +27,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         address: Address of the Ray.
         private: Whether that Ray is one that `start_local_ray` started.
         online: Whether agents keep training after their schedule.
-        python_path: Module search path of the caller, for custom world models.
+        python_path: Module search path of the caller, for custom world models; in a notebook its first entry
+            is the current folder.
         reply_to: File descriptor that the reply is written to.
     """
 
@@ -68,7 +69,7 @@ def launch(
     reading, writing = os.pipe()
     request = LaunchRequest(
         action=action, folder=str(folder), address=address, private=private, online=online,
-        python_path=[path for path in sys.path if path], reply_to=writing,
+        python_path=[str(Path(path).resolve()) for path in sys.path], reply_to=writing,
     )  # fmt: skip
     with os.fdopen(reading, "rb") as pipe, (folder / "ray.log").open("ab") as log:
         process = subprocess.Popen(

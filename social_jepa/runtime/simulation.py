@@ -4,13 +4,11 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from social_jepa.config.run_config import RunConfig
-from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import AgentStatus
 from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import (
@@ -23,14 +21,14 @@ from social_jepa.runtime.errors import (
     SupervisorUnavailableError,
 )
 from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.new_run import cluster_address, new_run
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation, remove_leftovers
+from social_jepa.runtime.run import Run
 from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, started, status_of
+from social_jepa.runtime.wait_progress import make_progress
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, create
-
-if TYPE_CHECKING:
-    from social_jepa.graph.results import Results
+from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, find, find_running
 
 logger = logging.getLogger(__name__)
 
@@ -39,65 +37,104 @@ STOP_TIMEOUT = 120.0  # seconds that agents may take to save
 START_TIMEOUT = 15.0  # seconds in which a joiner's process should start, unless it waits for resources
 
 
-@dataclass(frozen=True)
-class Simulation:
-    """A simulation that is up. Made by `up`, `resume` or `attach`; several programs may hold the same one.
+class Simulation(Run):
+    """A run that is up: agents join, move and leave. Made by `up`, `resume` or `attach`.
 
-    ::
+    Several programs may hold the same one, and one that is down can still be read. In a ``with`` block it
+    goes down at the end::
 
-        simulation = Simulation.up(load_config())
-        simulation.wait()
-        simulation.add_agent(wait=True)
-        path = simulation.results().graph.best_path("agent-0", "agent-4")
-        simulation.down()
-
-    Attributes:
-        folder: Its run folder.
-        control: Client of its supervisor.
+        with sj.up("agents.count=3") as sim:
+            sim.wait()
+            sim.add_agent(wait=True)
+            sim.map("agent-0", "agent-3")
     """
-
-    folder: RunFolder
-    control: ControlClient
 
     @classmethod
     def up(
-        cls, config: RunConfig, folder: RunFolder | None = None, address: str | None = None
-    ) -> "Simulation":
+        cls, *settings: str, config: RunConfig | AnyPath | None = None, folder: AnyPath | None = None,
+        address: str | None = None, quick: bool = False,
+    ) -> "Simulation":  # fmt: skip
         """Start a simulation; return while its agents are starting.
 
         This process does not join Ray: it may end, and start others, without effect on this simulation.
 
         Args:
-            config: Its settings.
-            folder: New run folder of `run_folder.create`; default: one in ./runs.
-            address: Ray cluster to join; default: a local Ray is started, which outlives this process and
-                which no other program joins.
+            settings: "key.sub=value" each, for example "agents.count=3"; over those of config.
+            config: TOML file with settings, or what `load_config` returns.
+            folder: Folder to create; default: a new one in ./runs.
+            address: Ray cluster to join; default: RAY_ADDRESS, else a local Ray is started, which outlives
+                this process and which no other program joins.
+            quick: Smaller agents that train faster.
 
         Raises:
             AddressError, ClusterError, LocalRayError: Ray does not answer.
-            AlreadyUpError, RunFolderInUseError: The folder is in use.
+            RunFolderError: The folder cannot be used.
             UnfitMachineError, NotEnoughMemoryError, ConfigError: This machine cannot run it; no folder is
                 created.
         """
-        check_before_start(config, address)
-        return cls._start(config, folder or create(config, None), address, "started")
+        return cls.start(*new_run(settings, config, folder, address, quick))
 
     @classmethod
-    def resume(cls, folder: RunFolder, address: str | None = None) -> "Simulation":
-        """Bring a simulation up again, every agent from its newest checkpoint; see `up`."""
-        config = folder.config()
-        check_before_start(config, address)
-        return cls._start(config, folder, address, "resumed")
+    def start(cls, folder: RunFolder, address: str | None = None) -> "Simulation":
+        """Start the simulation of a new run folder, which `new_run` has made; see `up`."""
+        return cls._start(folder.config(), folder, address, "started")
 
     @classmethod
-    def attach(cls, folder: RunFolder) -> "Simulation":
+    def resume(cls, folder: AnyPath | None = None, address: str | None = None) -> "Simulation":
+        """Bring a simulation up again, every agent from its newest checkpoint; see `up`.
+
+        Args:
+            folder: Its folder; default: the latest one below ./runs.
+            address: Ray cluster to join.
+        """
+        found = find(folder)
+        config, address = found.config(), cluster_address(address)
+        check_before_start(config, address)
+        return cls._start(config, found, address, "resumed")
+
+    @classmethod
+    def attach(cls, folder: AnyPath | None = None) -> "Simulation":
         """Return the simulation of a folder, which another program may have started.
 
+        Args:
+            folder: Its folder; default: the latest one below ./runs that is up.
+
         Raises:
+            NoRunError, NotARunFolderError: There is none.
             NotUpError: It is not up.
             ElsewhereError, CopiedFolderError: It is up, but not within reach of this process.
         """
-        return cls(folder, ControlClient(Path(find_simulation(folder).control)))
+        found = find_running(folder)
+        find_simulation(found)
+        return cls(found)
+
+    def __enter__(self) -> "Simulation":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Shut it down, unless it is down already."""
+        with contextlib.suppress(NotUpError):
+            for sentence in self.down():
+                logger.warning("%s", sentence)
+
+    @property
+    def control(self) -> ControlClient:
+        """Client of its supervisor.
+
+        Raises:
+            NotUpError: It is not up.
+        """
+        return ControlClient(Path(find_simulation(self.folder).control))
+
+    def _state(self) -> str:
+        try:
+            find_simulation(self.folder)
+        except NotUpError:
+            return "not up"
+        except RunFolderError as error:
+            return type(error).__name__
+        return "up"
 
     @classmethod
     def _start(
@@ -111,7 +148,7 @@ class Simulation:
                 if found.local_ray is not None:
                     found.local_ray.keep()
         logger.info("%s is up: %s", folder.path, event_type)
-        return cls(folder, found.control)
+        return cls(folder)
 
     def status(self, timeout: float = STATUS_TIMEOUT) -> list[AgentStatus]:
         """Return the status of every agent.
@@ -140,6 +177,7 @@ class Simulation:
     def add_agent(
         self, pose: str = "", *, name: str = "", kind: str = "", teacher: str = "",
         settings: Iterable[str] = (), wait: bool = False, timeout: float = math.inf,
+        progress: bool | None = None,
     ) -> AgentStatus:  # fmt: skip
         """Add an agent; return its status once it has joined, or once it waits for resources.
 
@@ -151,6 +189,7 @@ class Simulation:
             settings: Settings of this agent alone, for example "model.dim=8".
             wait: Return only when all of its edges are settled.
             timeout: Seconds to wait.
+            progress: Whether to show the progress of the wait, see `wait`.
 
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met; nothing has changed.
@@ -161,9 +200,12 @@ class Simulation:
             "pose": pose, "name": name, "kind": kind, "teacher": teacher, "settings": tuple(settings),
         }  # fmt: skip
         agent: AgentStatus = self._call("add", request, START_TIMEOUT, kind=AgentStatus, timeout=120.0)
-        return self.wait(agent.name, timeout) if wait else agent
+        return self.wait(agent.name, timeout, progress) if wait else agent
 
-    def move_agent(self, name: str, pose: str, wait: bool = False, timeout: float = math.inf) -> AgentStatus:
+    def move_agent(
+        self, name: str, pose: str, wait: bool = False, timeout: float = math.inf,
+        progress: bool | None = None,
+    ) -> AgentStatus:  # fmt: skip
         """Move an agent's camera; its edges go stale until it has trained on the new view.
 
         Args:
@@ -171,6 +213,7 @@ class Simulation:
             pose: "x,y,z,yaw,pitch[,fov]".
             wait: Return only when all of its edges are settled again.
             timeout: Seconds to wait.
+            progress: Whether to show the progress of the wait, see `wait`.
 
         Raises:
             UnknownMemberError: No agent has that name.
@@ -178,7 +221,7 @@ class Simulation:
             AgentLostError, AgentLeftError, NotSettledError: See `wait`.
         """
         agent: AgentStatus = self._call("move", name, pose, kind=AgentStatus)
-        return self.wait(name, timeout) if wait else agent
+        return self.wait(name, timeout, progress) if wait else agent
 
     def remove_agent(self, name: str) -> None:
         """Remove an agent; its edges end with a tombstone.
@@ -189,12 +232,13 @@ class Simulation:
         """
         self._call("remove", name)
 
-    def wait(self, name: str = "", timeout: float = math.inf) -> AgentStatus:
+    def wait(self, name: str = "", timeout: float = math.inf, progress: bool | None = None) -> AgentStatus:
         """Wait until an agent, or every agent, has settled its edges with all peers; return its status.
 
         Args:
             name: The agent; default: all, and the status of the first is returned.
             timeout: Seconds to wait.
+            progress: Whether to show steps and phases on stderr; None: on a terminal and in a notebook.
 
         Raises:
             AgentLostError: It failed.
@@ -202,29 +246,29 @@ class Simulation:
             NotSettledError: It has not settled in time.
         """
         deadline = time.monotonic() + timeout
-        while True:
-            agents = [agent for agent in self.status() if name in ("", agent.name)]
-            for agent in agents:
-                if agent.failure:
-                    raise AgentLostError(agent.failure)
-            if not agents:
-                raise AgentLeftError(name)
-            if all(agent.settled for agent in agents) and not self._missing_edges(agents):
-                return agents[0]
-            if time.monotonic() > deadline:
-                raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)
-            time.sleep(WAIT_POLL_SECONDS)
+        with contextlib.closing(make_progress(progress)) as shown:
+            while True:
+                agents = [agent for agent in self.status() if name in ("", agent.name)]
+                shown.progress(agents)
+                if self._have_settled(name, agents):
+                    return agents[0]
+                if time.monotonic() > deadline:
+                    raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)
+                time.sleep(WAIT_POLL_SECONDS)
+
+    def _have_settled(self, name: str, agents: Sequence[AgentStatus]) -> bool:
+        """Return whether agents have settled their edges, and the ledger holds these; see `wait`."""
+        for agent in agents:
+            if agent.failure:
+                raise AgentLostError(agent.failure)
+        if not agents:
+            raise AgentLeftError(name)
+        return all(agent.settled for agent in agents) and not self._missing_edges(agents)
 
     def _missing_edges(self, agents: Iterable[AgentStatus]) -> bool:
         """Return whether the ledger lacks an edge of these agents, which is about to be recorded."""
         with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
             return bool(ledger.missing_edges(agent.name for agent in agents))
-
-    def results(self, as_of: float = FOREVER) -> "Results":
-        """Return the translation graph: the newest, or that at a time in seconds since the epoch."""
-        from social_jepa.graph.results import load_results
-
-        return load_results(self.folder, as_of)
 
     def down(self) -> list[str]:
         """Save checkpoints, end all processes of the simulation and export its graph; `resume` undoes it.
@@ -266,6 +310,23 @@ class Simulation:
             if found.leader is None:
                 end_on_cluster(self.folder, found.address)
         return unsaved
+
+
+def open_run(folder: AnyPath | None = None) -> Run:
+    """Return a run that can be read; one that is up is a `Simulation`.
+
+    Args:
+        folder: Its folder; default: the latest one below ./runs.
+
+    Raises:
+        NoRunError, NotARunFolderError: There is none.
+        ElsewhereError, CopiedFolderError: It is up, but not within reach of this process.
+    """
+    found = find(folder)
+    try:
+        return Simulation.attach(found)
+    except NotUpError:
+        return Run(found)
 
 
 def was_simulation(folder: RunFolder) -> bool:

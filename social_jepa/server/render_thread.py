@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from alignment.plots import draw_directions
 from alignment.status import Status
 from env.scene import Scene
 from social_jepa.graph.observer import Observer
@@ -21,7 +22,6 @@ from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, body_events
 from social_jepa.report.figure import INKS, SMALL, color, plot
 from social_jepa.report.graph_svg import agent_cards, draw_graph
-from social_jepa.report.plots import draw_directions
 from social_jepa.report.rendering import data_uri
 from social_jepa.report.tables import number
 from social_jepa.report.templating import REPORT, read_static
@@ -141,7 +141,7 @@ def directions(results: Results, edge: EdgeRecord) -> bytes:
 
     def draw(axes: Axes) -> None:
         if edge.correlations:
-            draw_directions(axes, [(edge, INKS[_ink(results, edge.source)])])
+            draw_directions(axes, [(edge, INKS[_ink(results, edge.source)])], INKS["ink"], INKS["muted"])
             axes.set_ylabel("held-out correlation")
         else:
             axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)

@@ -29,6 +29,7 @@ from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.command_line import command
 from social_jepa.system.versions import commit, versions
 
+AnyPath = str | os.PathLike[str]  # a `RunFolder` is one too
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
 COMMAND_LOCK_FILE = ".command.lock"
@@ -176,8 +177,17 @@ class RunFolder:
 
     path: Path
 
+    def __repr__(self) -> str:
+        """Return the path, or its end where it is long."""
+        text = str(self.path)
+        return f"{type(self).__name__}({text if len(text) <= 150 else f'…{text[-150:]}'!r})"
+
+    def __fspath__(self) -> str:
+        """Return its path, so that a folder can stand wherever a path can."""
+        return str(self.path)
+
     @classmethod
-    def at(cls, path: str | Path) -> "RunFolder":
+    def at(cls, path: AnyPath) -> "RunFolder":
         """Return the folder at a path, made absolute."""
         return cls(Path(path).resolve())
 
@@ -278,7 +288,7 @@ class RunFolder:
         return load_config(self.config_file)
 
 
-def create(config: RunConfig, out: Path | None) -> RunFolder:
+def create(config: RunConfig, out: AnyPath | None) -> RunFolder:
     """Create a new run folder with the settings and versions in it.
 
     Raises:
@@ -293,7 +303,7 @@ def create(config: RunConfig, out: Path | None) -> RunFolder:
     return folder
 
 
-def create_empty(out: Path | None) -> RunFolder:
+def create_empty(out: AnyPath | None) -> RunFolder:
     """Create the folder of a new run, by default one in ./runs that is named after the time.
 
     Raises:
@@ -301,7 +311,7 @@ def create_empty(out: Path | None) -> RunFolder:
         RunFolderExistsError: The folder has something in it.
         RunFolderWriteError: It cannot be created.
     """
-    path = out or _new_path()
+    path = Path(out) if out is not None else _new_path()
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError as error:
@@ -315,7 +325,7 @@ def create_empty(out: Path | None) -> RunFolder:
     return RunFolder.at(path)
 
 
-def find(path: Path | None) -> RunFolder:
+def find(path: AnyPath | None) -> RunFolder:
     """Return a run folder, by default the latest one below ./runs.
 
     Args:
@@ -330,13 +340,13 @@ def find(path: Path | None) -> RunFolder:
         if not runs:
             raise NoRunError(RUNS, False)
         path = max(runs, key=lambda entry: (entry / "config.toml").stat().st_mtime_ns)
-    for place in (path, RUNS / path):
+    for place in (Path(path), RUNS / path):
         if (place / "config.toml").exists():
             return RunFolder.at(place)
-    raise NotARunFolderError(path)
+    raise NotARunFolderError(Path(path))
 
 
-def find_running(path: Path | None) -> RunFolder:
+def find_running(path: AnyPath | None) -> RunFolder:
     """Return the folder of a simulation that is up, by default the latest one below ./runs.
 
     Raises:

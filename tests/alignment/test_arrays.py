@@ -25,6 +25,7 @@ from alignment import (
 )
 from alignment.anchors import AnchorSet, choose_ticks, digest_ids, shared
 from alignment.arrays import AlignmentError, to_integers, to_tensor
+from alignment.graph import Edge, TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.shared_subspace import HeldOut
 
@@ -45,6 +46,11 @@ MAP = LinearMap(normal(4, 3), normal(3))
 HELD = HeldOut.of_pairs(*PAIRS)
 SHARED = shared_subspace.find_shared(*(part[:, :2] for part in PAIRS), HELD.leading(2, 2))
 BASIS = core.find_core(normal(50, 4))
+METRIC = torch.eye(4, dtype=torch.float64)
+ROTATION = fit.fit_procrustes(*SAME)
+GRAPH = TranslationGraph(
+    edges=[Edge("a", "b", "accepted", map=ROTATION), Edge("b", "a", "accepted", map=ROTATION.inverse())]
+)
 UNIVERSE = universe.fit_universe({"a": SAME[0], "b": SAME[1]})
 
 # every public function of two arrays or one, as a function of those alone
@@ -65,6 +71,7 @@ OF_ONE_SPACE = {
     "fit_universe": lambda x, y: universe.fit_universe({"a": x, "b": y}),
     "contraction": collapse.contraction,
     "explain_collapse": lambda x, y: collapse.explain_collapse(x, y, 1),
+    "score_raw": lambda x, y: raw_map.score_raw((x, y), (x, y), (METRIC, METRIC)),
 }  # fmt: skip
 OF_ROWS = {
     "map": MAP, "basis": BASIS, "core": BASIS.core, "find_core": core.find_core,
@@ -73,6 +80,8 @@ OF_ROWS = {
     "shuffle_pairs": lambda z: score.shuffle_pairs(z, seeded()),
     "cycle_error": lambda z: score.cycle_error([MAP, MAP.inverse()], z),
     "join": lambda z: UNIVERSE.join("c", z), "resolved_dims": collapse.resolved_dims,
+    "raw_metric": raw_map.raw_metric, "choose_spread": lambda z: anchors.choose_spread(z, 5),
+    "cycle_error of a graph": lambda z: GRAPH.cycle_error(("a", "b"), z),
     "resolution": collapse.resolution, "anchors": lambda z: AnchorSet(range(len(z)), z, 2),
 }  # fmt: skip
 OF_VALUES = {
@@ -87,7 +96,7 @@ CALLS = {
 NO_ARRAYS = {  # names of public functions that take no array of a caller, or tensors of our own alone
     "choose_ticks", "digest_ids", "shared", "solve_ridge", "center", "lagged_covariances", "noise_edge",
     "varies", "whitener", "check_pairs", "image", "place_shared", "select_independent", "unmix",
-    "predictable_axes", "choose_spread", "raw_metric", "score_raw",
+    "predictable_axes",
 }  # fmt: skip
 
 
@@ -168,7 +177,9 @@ def test_a_value_that_is_not_finite_is_refused_or_scores_worst(name):
     for place in range(len(given_tensors)):
         spoilt = [part.clone() for part in given_tensors]
         spoilt[place][7, 1] = torch.nan
-        if name in ("core", "shuffle_pairs", "cycle_error", "resolved_dims", "resolution", "contraction"):
+        if name in ("core", "shuffle_pairs", "resolved_dims", "resolution", "contraction") or (
+            name.startswith("cycle_error")
+        ):
             call(*spoilt)  # row by row, or a number that says so
         elif name == "explain_collapse":
             continue

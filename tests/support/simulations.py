@@ -4,10 +4,8 @@ import contextlib
 import time
 from itertools import permutations
 
-from social_jepa.config.run_config import load_config
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import create
 from tests.support.command import TINY
 
 # No agent publishes again by itself: every renegotiation is caused by a test.
@@ -23,8 +21,7 @@ TIMEOUT = 120.0
 
 
 def up(path, address, *settings):
-    config = load_config(overrides=[*QUIET, *settings])
-    return Simulation.up(config, create(config, path), address)
+    return Simulation.up(*QUIET, *settings, folder=path, address=address)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.cli.options import new_run
+from social_jepa.cli.options import create_run
 from social_jepa.records import encode
 from tests.support.command import TINY, call
 
@@ -298,7 +298,9 @@ def test_a_mistake_is_reported_though_quiet_was_given(here):
 
 
 def test_a_new_run_is_warned_of_settings_that_leave_nothing_against_collapse(here, caplog):
-    new_run(None, ["scene.renderer=toy", "model.objective=sigreg", "model.sigreg=0"], here / "u", None, False)
+    create_run(
+        None, ["scene.renderer=toy", "model.objective=sigreg", "model.sigreg=0"], here / "u", None, False
+    )
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "model.sigreg=0 leaves no term against collapse" in caplog.text

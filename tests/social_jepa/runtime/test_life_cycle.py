@@ -6,14 +6,13 @@ import sys
 
 import pytest
 
-from social_jepa.config.run_config import load_config
 from social_jepa.runtime.errors import AlreadyUpError, NotUpError
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.presence import find_simulation
 from social_jepa.runtime.session_leader import members_of
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.server.client import SimulationClient
-from social_jepa.storage.run_folder import RunFolder, RunFolderInUseError, create
+from social_jepa.storage.run_folder import RunFolder, RunFolderInUseError
 from tests.support.simulations import QUIET, TIMEOUT, until
 
 pytestmark = pytest.mark.ray
@@ -46,16 +45,11 @@ def python(code):
     return done.stdout.splitlines()[-1]
 
 
-def make(path, *settings):
-    config = load_config(overrides=[*QUIET, *settings])
-    return config, create(config, path)
-
-
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """Two simulations that one process has started, each on a local Ray."""
     folder = tmp_path_factory.mktemp("two")
-    started = [Simulation.up(*make(folder / name)) for name in ("first", "second")]
+    started = [Simulation.up(*QUIET, folder=folder / name) for name in ("first", "second")]
     yield started
     for each in started:
         if each.folder.simulation_file.exists():

@@ -45,11 +45,11 @@ def test_a_device_that_is_not_there_is_refused_before_anything_starts(here, monk
 def test_the_python_interface_refuses_before_it_creates_a_folder(here, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ConfigError, match="torch has cpu"):
-        Simulation.up(load_config(overrides=[*TINY, "agents.device=cuda:0"]))
+        Simulation.up(*TINY, "agents.device=cuda:0")
 
     monkeypatch.setenv("RAY_TMPDIR", LONG)
     with pytest.raises(UnfitMachineError, match="RAY_TMPDIR"):
-        Simulation.up(load_config(overrides=TINY))
+        Simulation.up(config=load_config(overrides=TINY))
     assert not list(here.iterdir())
 
 

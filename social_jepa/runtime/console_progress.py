@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from social_jepa.cli.agent_notes import agent_notes
 from social_jepa.records import AgentStatus, ProgressRecord
+from social_jepa.runtime.agent_notes import agent_notes
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 NUMBER = re.compile(r"\d+")

@@ -1,7 +1,7 @@
 import time
 
-from social_jepa.cli.agent_notes import agent_notes
 from social_jepa.records import replace
+from social_jepa.runtime.agent_notes import agent_notes
 from tests.support.statuses import AGENT, FAILURE
 
 

@@ -2,8 +2,8 @@ import io
 
 from rich.console import Console
 
-from social_jepa.cli.console_progress import ProgressDisplay
 from social_jepa.records import ProgressRecord, replace
+from social_jepa.runtime.console_progress import ProgressDisplay
 from tests.support.statuses import AGENT
 
 TRAINING = ProgressRecord(
