@@ -10,14 +10,18 @@ events that were already read, counts of bytes, budgets, and the sequence number
 the network stronger than a real one: a duplicate reaches the negotiation, which the replay window would refuse.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import permutations
+from typing import NamedTuple
 
+from agents.protocol.budget import Allowance, PeerLimits
 from agents.protocol.edge import EdgeResult
 from agents.protocol.envelope import parse, seal
 from agents.protocol.messages import AnyMessage, decode
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.wire import Reason
 from tests.support.keys import envelope_of, identity_of, known_peers, local_peer
 from tests.support.protocol_states import Canonical, clone, planted_version
 from tests.support.swarm import comparable
@@ -40,6 +44,7 @@ class Bounds:
         return self.losses, self.duplicates, self.publications, self.restarts, self.retries
 
 
+UNLIMITED = PeerLimits(*[Allowance(math.inf, math.inf)] * 4)  # budgets have tests of their own
 SPENDING = ("lose", "duplicate", "publish", "restart", "retry")
 
 
@@ -60,8 +65,7 @@ class Flight:
         return f"{text}) {self.sender}#{self.incarnation} -> {self.recipient}#{self.recipient_incarnation}"
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """A state of the swarm: numbers of local states, of envelopes, and what is left of each budget."""
 
     locals: tuple[int, ...]
@@ -139,7 +143,7 @@ class ModelChecker:
         self.report = Report()
         self._version_of, self._form = version_of, Canonical()
         self._locals, self._flights = Numbers(), Numbers()
-        self._steps, self._references = {}, {}
+        self._steps, self._references, self._cached_conditions = {}, {}, {}
         self._live = [{}, {}, {}]  # by schedule: the end of the continuation of a state
 
     def initial(self, bounds: Bounds, negotiated: bool = False) -> State:
@@ -150,12 +154,12 @@ class ModelChecker:
         )
         if negotiated:
             state = self._settle(state, 0)
-        return replace(state, budget=bounds.budget)
+        return state._replace(budget=bounds.budget)
 
     # steps of one agent
 
     def _start(self, name, incarnation, version, known):
-        protocol = PeerProtocol(local_peer(name, incarnation), Outbox())
+        protocol = PeerProtocol(local_peer(name, incarnation), Outbox(), UNLIMITED)
         protocol.update_peers(known_peers({peer: known[peer] for peer in self.names if peer != name}))
         return self._number(Local(protocol, version))
 
@@ -174,6 +178,7 @@ class ModelChecker:
         protocol, version = clone(local.protocol), local.version
         outbox = protocol.channel._transport = Outbox()
         protocol._events.clear()
+        protocol.channel.verifier.refusals.clear()
         kind, *arguments = move
         match kind:
             case "publish":
@@ -189,6 +194,8 @@ class ModelChecker:
         for _, event in protocol._events:
             if isinstance(event, EdgeResult):
                 broken = broken or self._check_edge(event, settled)
+        if any(reason in (Reason.CONTENT, Reason.BODY) for _, reason in protocol.refusals()):
+            broken = broken or f"{protocol.name} refuses what an honest peer has sent"
         flights = tuple(sorted(self._flights.of(self._in_flight(data)) for data in outbox.sent))
         return self._number(Local(protocol, version, frozenset(settled))), flights, broken
 
@@ -241,39 +248,43 @@ class ModelChecker:
     def moves(self, state: State):
         """Return every move that is possible in a state and allowed by what is left of its budgets."""
         left = dict(zip(SPENDING, state.budget, strict=True))
-        found = []
-        for flight in sorted(set(state.flights)):
-            found.append(("deliver", flight))
-            found += [(kind, flight) for kind in ("duplicate", "lose") if left[kind]]
-        for index, number in enumerate(state.locals):
-            local = self._locals.items[number]
-            if not local.published:
+        kinds = ["deliver", *(kind for kind in ("duplicate", "lose") if left[kind])]
+        found = [(kind, flight) for flight in dict.fromkeys(state.flights) for kind in kinds]
+        for index, (published, outdated) in enumerate(self._conditions(state.locals)):
+            if not published:
                 found.append(("begin", index))
             elif left["publish"]:
                 found.append(("publish", index))
             if left["restart"]:
                 found.append(("restart", index))
-            if left["retry"] and local.published:
+            if left["retry"] and published:
                 found.append(("retry", index))
-            if self._known(local) != self._incarnations(state, local):
+            if outdated:
                 found.append(("learn", index))
         return found
 
-    def _known(self, local):
-        return tuple(sorted(local.protocol._incarnations.items()))
+    def _conditions(self, locals_):
+        """Return for each agent whether it has published, and whether it has missed a restart of a peer."""
+        if locals_ not in self._cached_conditions:
+            agents = [self._locals.items[number] for number in locals_]
+            self._cached_conditions[locals_] = [
+                (agent.published, agent.protocol._incarnations != self._incarnations(locals_, agent))
+                for agent in agents
+            ]
+        return self._cached_conditions[locals_]
 
-    def _incarnations(self, state, local):
-        found = {}
-        for number in state.locals:
-            protocol = self._locals.items[number].protocol
-            found[protocol.name] = protocol.channel.incarnation
-        del found[local.protocol.name]
-        return tuple(sorted(found.items()))
+    def _incarnations(self, locals_, local):
+        """Return the present incarnation of every peer of an agent."""
+        protocols = [self._locals.items[number].protocol for number in locals_]
+        return {
+            protocol.name: protocol.channel.incarnation
+            for protocol in protocols
+            if protocol.name != local.protocol.name
+        }
 
     def apply(self, state: State, move) -> tuple[State, str]:
         """Return the state after a move, and the law that it breaks or ""."""
         kind, which = move
-        self.report.moves += 1
         budget = list(state.budget)
         if kind in SPENDING:
             budget[SPENDING.index(kind)] -= 1
@@ -292,14 +303,14 @@ class ModelChecker:
             if kind in ("begin", "publish"):
                 step = ("publish", local.version + (kind == "publish"))
             if kind == "learn":
-                step = ("learn", self._incarnations(state, local))
+                step = ("learn", tuple(self._incarnations(state.locals, local).items()))
         locals_[index], sent, broken = self._step(locals_[index], step)
         return State(tuple(locals_), tuple(sorted([*flights, *sent])), tuple(budget)), broken
 
     def _restart(self, state, index, budget):
         """Replace a process by the next one of the same agent, which goes on with its last version."""
         local, name = self._locals.items[state.locals[index]], self.names[index]
-        known = dict(self._incarnations(state, local)) | {name: 0}
+        known = self._incarnations(state.locals, local) | {name: 0}
         number = self._start(name, local.protocol.channel.incarnation + 1, local.version, known)
         locals_ = (*state.locals[:index], number, *state.locals[index + 1 :])
         # what is addressed to the former process is refused by any later one: it might as well be lost
@@ -324,6 +335,7 @@ class ModelChecker:
             for state in layer:
                 for move in self.moves(state):
                     new, broken = self.apply(state, move)
+                    self.report.moves += 1
                     if broken:
                         raise Violation(self._tell(state, came_from, move, broken))
                     if new not in came_from:
@@ -338,7 +350,7 @@ class ModelChecker:
         return self.report
 
     def _check_live(self, state, came_from):
-        bare = replace(state, budget=(0,) * len(SPENDING))
+        bare = state._replace(budget=(0,) * len(SPENDING))
         for schedule in range(3):
             try:
                 self._settle(bare, schedule)
@@ -376,13 +388,16 @@ class ModelChecker:
     def _retry(self, state, index):
         local, sent, _ = self._step(state.locals[index], ("retry",))
         locals_ = (*state.locals[:index], local, *state.locals[index + 1 :])
-        return replace(state, locals=locals_, flights=tuple(sorted([*state.flights, *sent])))
+        return state._replace(locals=locals_, flights=tuple(sorted([*state.flights, *sent])))
 
     def _housekeeping(self, state, schedule):
         """Return a move that a fair continuation does not put off, or None."""
         if state.flights:
             return ("deliver", state.flights[-1 if schedule == 1 else 0])
-        return next((move for move in self.moves(state) if move[0] in ("begin", "learn")), None)
+        for index, (published, outdated) in enumerate(self._conditions(state.locals)):
+            if outdated or not published:
+                return ("learn" if outdated else "begin", index)
+        return None
 
     def _unsettled(self, state):
         """Return the edges that one of their two ends does not hold as settled between the newest versions."""

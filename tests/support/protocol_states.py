@@ -13,6 +13,7 @@ from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.messages import encode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
+from agents.protocol.verifier import ReplayWindow
 from alignment.anchors import AnchorSet
 
 CONFIG = NegotiationConfig(anchors=4, heldout=8, pool_ticks=16)
@@ -51,16 +52,12 @@ def clone(value):
         return other
     if isinstance(value, (set, list, deque)):
         return copy.copy(value)
-    kind = type(value)
-    frozen = is_dataclass(value) and kind.__dataclass_params__.frozen
-    if kind.__name__ in IGNORED or (kind.__module__.startswith("agents.protocol.budget") and not frozen):
+    if type(value).__name__ in IGNORED:
         other = copy.copy(value)
         for name, part in vars(value).items():
             setattr(other, name, clone(part))
         return other
-    if kind.__name__ == "ReplayWindow":
-        return copy.copy(value)
-    return value
+    return copy.copy(value) if isinstance(value, ReplayWindow) else value
 
 
 class Canonical:
