@@ -93,7 +93,9 @@ class Negotiation:
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
     _outgoing: dict[str, SourceState] = field(default_factory=dict)  # by target
     _incoming: dict[str, TargetState] = field(default_factory=dict)  # by source
-    _offers: dict[str, Offer] = field(default_factory=dict)  # by source: what the request or the edge is about
+    _offers: dict[str, Offer] = field(
+        default_factory=dict
+    )  # by source: what the request or the edge is about
     _requests: dict[str, AnchorRequest] = field(default_factory=dict)  # by source
     _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source, on the settled edge
     _rounds: dict[str, int] = field(default_factory=dict)  # newest offer received, by source
@@ -159,7 +161,9 @@ class Negotiation:
 
     def _receive_as_target(self, message: Offer | AnchorReply) -> list[AnyMessage]:
         source = message.source
-        received = self._classify_offer(message) if isinstance(message, Offer) else self._classify_reply(message)
+        received = (
+            self._classify_offer(message) if isinstance(message, Offer) else self._classify_reply(message)
+        )
         action, state = TARGET_STEPS[self.state_of_edge_from(source), received]
         replies = getattr(self, f"_{action}")(message)
         self._incoming[source] = state
@@ -204,7 +208,10 @@ class Negotiation:
         if offer.round < self._rounds.get(offer.source, 0):
             return Received.OLD_OFFER
         known = self._offers.get(offer.source)
-        if known is not None and msgspec.structs.replace(known, round=offer.round, nonce=offer.nonce) == offer:
+        if (
+            known is not None
+            and msgspec.structs.replace(known, round=offer.round, nonce=offer.nonce) == offer
+        ):
             return Received.SAME_OFFER
         return Received.UNFIT_OFFER if self._refusal_reason(offer) else Received.NEW_OFFER
 

@@ -97,7 +97,9 @@ class PeerProtocol:
             self.negotiation = negotiation
             self._models_published += 1
             for peer, number in self._last_hello.items():
-                if number == self._rounds[peer]:  # the former model was not offered: its Hello had this number
+                if (
+                    number == self._rounds[peer]
+                ):  # the former model was not offered: its Hello had this number
                     self._rounds[peer] += 1
             self._offered_models.clear()
             self._recorded.clear()
@@ -247,17 +249,19 @@ class PeerProtocol:
     def _answer(self, peer: str, announced: Announced, checkpoint: str = "") -> list[AnyMessage]:
         """Return the offer or the Hello that a peer is sent, if any; `checkpoint` is that of its model."""
         assert self.negotiation is not None
-        action, _ = OFFER_STEPS[self.negotiation.state_of_edge_to(peer), announced]
+        action, state = OFFER_STEPS[self.negotiation.state_of_edge_to(peer), announced]
+        messages: list[AnyMessage] = []
         match action:
             case OfferAction.OFFER:
                 self._offered_models[peer] = (self.negotiation.peer_info.checkpoint, checkpoint)
                 self._rounds[peer] += 1
-                return self.negotiation.make_offers([peer], self._rounds[peer] - 1)
+                messages = self.negotiation.make_offers([peer], self._rounds[peer] - 1)
             case OfferAction.REPEAT_OFFER:
-                return [self.negotiation.repeat_offer(peer)]
+                messages = [self.negotiation.repeat_offer(peer)]
             case OfferAction.SEND_HELLO:
-                return [self._hello(peer)]
-        return []
+                messages = [self._hello(peer)]
+        assert self.negotiation.state_of_edge_to(peer) is state
+        return messages
 
     def _lacks_an_answer(self, peer: str) -> bool:
         """Return whether a peer that stays silent is sent something again."""

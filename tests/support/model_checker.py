@@ -1,13 +1,14 @@
-"""An explicit-state model checker of the protocol: real `PeerProtocol` objects in a network that may do anything.
+"""An explicit-state model checker: real `PeerProtocol` objects in a network that may do anything.
 
-A state of the swarm is one local state for each agent and the multiset of envelopes on the way. Moves deliver,
-lose or duplicate any of these, whatever their order, publish a new model, restart an agent, tell an agent of a
-restart, and let an agent retry. A step of one agent follows from its local state and the move alone, so the
-real code runs once for each such pair, and the search combines the results.
+A state of the swarm is one local state for each agent and the multiset of envelopes on the way. Moves
+deliver, lose or duplicate any of these, whatever their order, publish a new model, restart an agent, tell an
+agent of a restart, and let an agent retry. A step of one agent follows from its local state and the move
+alone, so the real code runs once for each such pair, and the search combines the results.
 
 States are compared by their content: everything that a protocol remembers, arrays included, except clocks,
-events that were already read, counts of bytes, budgets, and the sequence numbers of envelopes. The latter makes
-the network stronger than a real one: a duplicate reaches the negotiation, which the replay window would refuse.
+events that were already read, counts of bytes, budgets, and the sequence numbers of envelopes. Without these
+numbers the network is worse than a real one: a duplicate reaches the negotiation, which the replay window
+would refuse.
 """
 
 import math
@@ -75,7 +76,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Local:
-    """An agent's process. `settled` holds (source, its incarnation, both checkpoints) of its settled edges."""
+    """An agent's process; `settled` holds (source, its incarnation, both checkpoints) of settled edges."""
 
     protocol: PeerProtocol
     version: int
@@ -87,7 +88,7 @@ class Local:
         return self.protocol.negotiation is not None
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """A history that breaks a law; the text is the history."""
 
 
@@ -149,9 +150,7 @@ class ModelChecker:
     def initial(self, bounds: Bounds, negotiated: bool = False) -> State:
         """Return the state where every agent runs and has published nothing, or has settled every edge."""
         known = dict.fromkeys(self.names, 1)
-        state = State(
-            tuple(self._start(name, 1, 0, known) for name in self.names), (), (0,) * len(SPENDING)
-        )
+        state = State(tuple(self._start(name, 1, 0, known) for name in self.names), (), (0,) * len(SPENDING))
         if negotiated:
             state = self._settle(state, 0)
         return state._replace(budget=bounds.budget)
@@ -323,7 +322,7 @@ class ModelChecker:
         """Look at every state within the bounds, breadth first.
 
         Raises:
-            Violation: A history breaks a law, or a state from which some fair continuation never settles.
+            ViolationError: A history breaks a law, or ends where some fair continuation never settles.
         """
         first = self.initial(bounds, negotiated)
         came_from = {first: (None, None)}
@@ -337,7 +336,7 @@ class ModelChecker:
                     new, broken = self.apply(state, move)
                     self.report.moves += 1
                     if broken:
-                        raise Violation(self._tell(state, came_from, move, broken))
+                        raise ViolationError(self._tell(state, came_from, move, broken))
                     if new not in came_from:
                         came_from[new] = (state, move)
                         following.append(new)
@@ -354,8 +353,8 @@ class ModelChecker:
         for schedule in range(3):
             try:
                 self._settle(bare, schedule)
-            except Violation as error:
-                raise Violation(self._tell(state, came_from, None, str(error))) from None
+            except ViolationError as error:
+                raise ViolationError(self._tell(state, came_from, None, str(error))) from None
 
     def _settle(self, state, schedule):
         """Return the end of a fair continuation, where every edge is settled and a retry sends nothing.
@@ -372,7 +371,7 @@ class ModelChecker:
             if housekeeping := self._housekeeping(state, schedule):
                 state, broken = self.apply(state, housekeeping)
                 if broken:
-                    raise Violation(broken)
+                    raise ViolationError(broken)
                 continue
             for index in range(len(self.names)) if schedule < 2 else [turn]:
                 state = self._retry(state, index)
@@ -381,7 +380,7 @@ class ModelChecker:
                 self._live[schedule][path[-1]] = state
         end = self._live[schedule][state, turn]
         if end is None:
-            raise Violation(f"a fair continuation never settles {self._unsettled(state) or 'down'}")
+            raise ViolationError(f"a fair continuation never settles {self._unsettled(state) or 'down'}")
         self._live[schedule].update(dict.fromkeys(path, end))
         return end
 
@@ -400,7 +399,7 @@ class ModelChecker:
         return None
 
     def _unsettled(self, state):
-        """Return the edges that one of their two ends does not hold as settled between the newest versions."""
+        """Return the edges that one of their ends does not hold as settled between the newest versions."""
         sides = {self.names[k]: self._locals.items[number] for k, number in enumerate(state.locals)}
         return [
             f"{source} -> {target}"
@@ -424,8 +423,8 @@ class ModelChecker:
         while state is not None:
             state, move = came_from[state]
             history += [] if move is None else [move]
-        lines = [
-            f"  {kind} {self._flights.items[which] if kind in ('deliver', 'duplicate', 'lose') else self.names[which]}"
-            for kind, which in reversed(history)
-        ]
-        return "\n".join([broken, *lines])
+        lines = [broken]
+        for kind, which in reversed(history):
+            of_network = kind in ("deliver", "duplicate", "lose")
+            lines.append(f"  {kind} {self._flights.items[which] if of_network else self.names[which]}")
+        return "\n".join(lines)

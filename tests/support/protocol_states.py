@@ -1,4 +1,4 @@
-"""States of the protocol as values: copies, a form that == compares, and planted models with many versions."""
+"""States of the protocol as values: copies, a form that == compares, and models of many versions."""
 
 import copy
 from collections import deque

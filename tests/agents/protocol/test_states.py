@@ -1,5 +1,6 @@
 """All histories of small swarms, and the tables of states: see tests/support/model_checker.py."""
 
+import sys
 from itertools import product
 
 import pytest
@@ -22,7 +23,7 @@ from agents.protocol.states import (
     TargetStep,
 )
 from tests.support.frames import FRAMES
-from tests.support.model_checker import Bounds, ModelChecker, Violation
+from tests.support.model_checker import Bounds, ModelChecker, ViolationError
 
 DEEP = FRAMES >= 1_000_000  # `make fuzz`
 EVERYTHING = {"losses": 1, "duplicates": 1, "publications": 1, "restarts": 1, "retries": 1}
@@ -41,7 +42,7 @@ def test_no_history_settles_an_edge_twice_or_from_two_versions_and_every_state_c
     agents, negotiated, bounds = SEARCHES[name]
     report = ModelChecker(agents).search(bounds, negotiated)
     with capsys.disabled():
-        print(f"\n{name}: {report}")
+        sys.stdout.write(f"\n{name}: {report}\n")
 
     assert report.depth == bounds.depth
     assert report.settled
@@ -101,6 +102,11 @@ def without_forgetting(monkeypatch):
     monkeypatch.setattr(PeerProtocol, "_forget_peer", lambda self, peer: None)
 
 
+def counting_overtaken_offers(monkeypatch):
+    """Let an agent count an offer that a later one has overtaken as refused."""
+    monkeypatch.setattr(peer_protocol, "OvertakenOfferError", ZeroDivisionError)
+
+
 MUTATIONS = {  # (change, agents have settled before, bounds, law that it breaks)
     "a target fits anchors of any round": (
         without_version_checks, True, Bounds(9, publications=2), "is not the edge of",
@@ -116,7 +122,11 @@ MUTATIONS = {  # (change, agents have settled before, bounds, law that it breaks
         ignoring(SourceState.OFFERED, Announced.HELLO_AGAIN), False, Bounds(6, losses=1), "never settles",
     ),
     "a new model is not offered to whom the former one was": (
-        ignoring(SourceState.JUDGED, Announced.ANOTHER_MODEL), True, Bounds(4, publications=1), "never settles",
+        ignoring(SourceState.JUDGED, Announced.ANOTHER_MODEL), True, Bounds(4, publications=1),
+        "never settles",
+    ),
+    "an overtaken offer counts as refused": (
+        counting_overtaken_offers, True, Bounds(4, publications=2), "refuses what an honest peer",
     ),
     "the former process of a peer is not forgotten": (
         without_forgetting, True, Bounds(4, restarts=1), "never settles",
@@ -129,7 +139,7 @@ def test_the_search_finds_what_is_wrong_with_a_changed_protocol(name, monkeypatc
     change, negotiated, bounds, law = MUTATIONS[name]
     change(monkeypatch)
 
-    with pytest.raises(Violation, match=law):
+    with pytest.raises(ViolationError, match=law):
         ModelChecker(2).search(bounds, negotiated)
 
 
