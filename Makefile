@@ -11,7 +11,7 @@ ARGS ?=
 help:
 	@echo "make demo      install, then run the default simulation (ARGS go to the command)"
 	@echo "make test      install, lint, then run every test except the slow ones (ARGS go to pytest)"
-	@echo "make fuzz      a million hostile envelopes, 10,000 replays and forgeries, faults from 100 seeds; minutes"
+	@echo "make fuzz      a million hostile envelopes, faults from 100 seeds, all histories of two and three peers; an hour"
 	@echo "make lint      ruff, mypy, and the size of the import graph"
 	@echo "make docs      build the documentation site into site/, strictly and offline"
 	@echo "make bench     speed, cost and scale, each beside a reference"
@@ -56,7 +56,8 @@ test: lint
 
 fuzz: setup
 	SOCIAL_JEPA_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest --timeout=3600 tests/agents/protocol/test_fuzz.py \
-	    tests/agents/protocol/test_verifier.py tests/agents/protocol/transports/test_faults.py $(ARGS)
+	    tests/agents/protocol/test_verifier.py tests/agents/protocol/transports/test_faults.py \
+	    tests/agents/protocol/test_states.py $(ARGS)
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)

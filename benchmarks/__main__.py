@@ -35,6 +35,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "training": Benchmark("speed", "frames trained on per CPU second"),
     "rendering": Benchmark("speed", "views rendered per CPU second"),
     "wire": Benchmark("speed", "bytes and seconds per edge"),
+    "transports": Benchmark("speed", "seconds of a negotiation over TCP and in memory"),
     "startup": Benchmark("speed", "seconds until the command line prints its help"),
     "whole_run": Benchmark("scale", "duration, memory and quality of a whole run"),
     "three_hosts": Benchmark(

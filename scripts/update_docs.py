@@ -28,6 +28,7 @@ from rich.console import Console
 from agents.protocol.envelope import Envelope, Kind, seal, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
+from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
@@ -379,6 +380,23 @@ def vectors_block() -> str:
     return "\n".join([*lines[:-1], "```"])
 
 
+def states_block() -> str:
+    """Return the steps of both ends of an edge, and those of announcements, as the negotiation reads them."""
+    lines: list[str] = []
+    for title, steps in (
+        ("What the target of an edge receives", TARGET_STEPS),
+        ("What the source of an edge receives", SOURCE_STEPS),
+        ("What makes the source offer its model, or offer it again", OFFER_STEPS),
+    ):
+        lines += [f"{title}:", "", "| state | received | action | next state |", "|---|---|---|---|"]
+        lines += [
+            f"| {state} | {received} | {step.action.replace('_', ' ')} | {step.state} |"
+            for (state, received), step in steps.items()  # type: ignore[attr-defined]
+        ]
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"highlights": highlights_block},
     "docs/tutorial.md": {"demo": demo_block},
@@ -394,7 +412,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "cluster": cluster_block,
     },
     "docs/security.md": {"robustness": robustness_block},
-    "docs/wire.md": {"vectors": vectors_block},
+    "docs/wire.md": {"states": states_block, "vectors": vectors_block},
     "docs/reference/settings.md": {"settings": settings_block},
 }  # by file, the blocks between <!-- name --> marks
 

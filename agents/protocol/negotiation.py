@@ -10,6 +10,7 @@ out (`alignment.outliers`); pairs to score on never are.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import torch
 
@@ -18,6 +19,7 @@ from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
 from agents.protocol.precision import pack_embeddings, pack_metric
 from agents.protocol.settings import NegotiationConfig
+from agents.protocol.states import SOURCE_STEPS, TARGET_STEPS, Received, SourceState, TargetState
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
@@ -28,6 +30,25 @@ from alignment.status import Status
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at
 
 
+class OvertakenOfferError(MessageError):
+    """Offer of an earlier round than the newest: a later one has overtaken it.
+
+    Attributes:
+        peer: Sender of the offer.
+        round: Its round.
+        newest: Newest round that the sender has offered.
+    """
+
+    def __init__(self, peer: str, number: int, newest: int) -> None:
+        """Keep the fields."""
+        super().__init__(peer, number, newest)
+        self.peer, self.round, self.newest = peer, number, newest
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.peer} offers round {self.round} after round {self.newest}"
+
+
 class StaleReplyError(MessageError):
     """Reply that matches no open offer or request: it answers an earlier one, or none was sent.
 
@@ -35,12 +56,13 @@ class StaleReplyError(MessageError):
         peer: Sender of the reply.
         round: Round that the reply names.
         reply: Type of the message.
+        overtaken: Whether a later round of the same edge is known, so that the reply may be honest.
     """
 
-    def __init__(self, peer: str, number: int, reply: str) -> None:
+    def __init__(self, peer: str, number: int, reply: str, overtaken: bool = False) -> None:
         """Keep the fields."""
-        super().__init__(peer, number, reply)
-        self.peer, self.round, self.reply = peer, number, reply
+        super().__init__(peer, number, reply, overtaken)
+        self.peer, self.round, self.reply, self.overtaken = peer, number, reply, overtaken
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -71,8 +93,13 @@ class Negotiation:
     edges: dict[str, EdgeResult] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
-    _requested: dict[str, tuple[Offer, AnchorRequest]] = field(default_factory=dict)  # by source
-    _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source, on the last request
+    _outgoing: dict[str, SourceState] = field(default_factory=dict)  # by target
+    _incoming: dict[str, TargetState] = field(default_factory=dict)  # by source
+    _offers: dict[str, Offer] = field(
+        default_factory=dict
+    )  # by source: what the request or the edge is about
+    _requests: dict[str, AnchorRequest] = field(default_factory=dict)  # by source
+    _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source, on the settled edge
     _rounds: dict[str, int] = field(default_factory=dict)  # newest offer received, by source
     _secret: int = 0
 
@@ -96,13 +123,31 @@ class Negotiation:
                 collapsed=self.peer_info.collapsed,
                 nonce=self._nonce(NonceStream.OFFER, peer, number),
             )
+            self._outgoing[peer] = SourceState.OFFERED
         return [self._offered[peer] for peer in names]
+
+    def repeat_offer(self, peer: str) -> Offer:
+        """Return the newest offer to a peer once more: another round would compare other ticks.
+
+        Raises:
+            KeyError: None was made.
+        """
+        return self._offered[peer]
+
+    def state_of_edge_to(self, peer: str) -> SourceState:
+        """Return the state of the edge from this agent to a peer."""
+        return self._outgoing.get(peer, SourceState.NONE)
+
+    def state_of_edge_from(self, peer: str) -> TargetState:
+        """Return the state of the edge from a peer to this agent."""
+        return self._incoming.get(peer, TargetState.NONE)
 
     def receive(self, message: AnyMessage) -> list[AnyMessage]:
         """Process one message and return the replies to it; idempotent.
 
         Raises:
             MessageError: The message is for another agent, or contradicts earlier ones.
+            OvertakenOfferError: A later offer has overtaken this one.
             StaleReplyError: It replies to no open offer or request.
         """
         if message.receiver != self.peer_info.name:
@@ -110,16 +155,35 @@ class Negotiation:
         if message.source == message.target:
             raise MessageError(f"source and target are both {message.source}: an edge joins two agents")
         match message:
-            case Offer():
-                return self._on_offer(message)
-            case AnchorRequest():
-                return self._on_anchor_request(message)
-            case AnchorReply():
-                return self._on_anchor_reply(message)
-            case Verdict():
-                self._matching_offer(message)
-                self.verdicts[message.target] = message
+            case Offer() | AnchorReply():
+                return self._receive_as_target(message)
+            case AnchorRequest() | Verdict():
+                return self._receive_as_source(message)
         return []
+
+    def _receive_as_target(self, message: Offer | AnchorReply) -> list[AnyMessage]:
+        source = message.source
+        received = (
+            self._classify_offer(message) if isinstance(message, Offer) else self._classify_reply(message)
+        )
+        action, state = TARGET_STEPS[self.state_of_edge_from(source), received]
+        replies = getattr(self, f"_{action}")(message)
+        self._incoming[source] = state
+        if isinstance(message, Offer):
+            self._rounds[source] = message.round
+        return replies
+
+    def _receive_as_source(self, message: AnchorRequest | Verdict) -> list[AnyMessage]:
+        offer = self._offered.get(message.target)
+        matches = offer is not None and offer.round == message.round
+        if isinstance(message, AnchorRequest):
+            received = Received.REQUEST if matches else Received.OTHER_REQUEST
+        else:
+            received = Received.VERDICT if matches else Received.OTHER_VERDICT
+        action, state = SOURCE_STEPS[self.state_of_edge_to(message.target), received]
+        replies = getattr(self, f"_{action}")(message)
+        self._outgoing[message.target] = state
+        return replies
 
     def forget(self, peer: str) -> None:
         """Drop all state about a peer that left or restarted."""
@@ -127,7 +191,10 @@ class Negotiation:
             self.edges,
             self.verdicts,
             self._offered,
-            self._requested,
+            self._outgoing,
+            self._incoming,
+            self._offers,
+            self._requests,
             self._verdicts_sent,
             self._rounds,
         ):
@@ -137,17 +204,36 @@ class Negotiation:
         entropy = [purpose, self._secret, number, offer_nonce, *peer.encode()]
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
-    def _on_offer(self, offer: Offer) -> list[AnyMessage]:
+    def _classify_offer(self, offer: Offer) -> Received:
         if offer.core_dim > offer.dim:
             raise MessageError(f"{offer.source} offers a core of {offer.core_dim} in {offer.dim} dimensions")
-        newest = self._rounds.get(offer.source, 0)
-        if offer.round < newest:
-            raise MessageError(f"{offer.source} offers round {offer.round} after round {newest}")
-        self._rounds[offer.source] = offer.round
-        reason = self._refusal_reason(offer)
-        if reason:
-            self._requested.pop(offer.source, None)
-            return [self._record_edge(offer, Status.REFUSED, reason)]
+        if offer.round < self._rounds.get(offer.source, 0):
+            return Received.OLD_OFFER
+        known = self._offers.get(offer.source)
+        if (
+            known is not None
+            and msgspec.structs.replace(known, round=offer.round, nonce=offer.nonce) == offer
+        ):
+            return Received.SAME_OFFER
+        return Received.UNFIT_OFFER if self._refusal_reason(offer) else Received.NEW_OFFER
+
+    def _classify_reply(self, reply: AnchorReply) -> Received:
+        request = self._requests.get(reply.source)
+        matches = request is not None and request.round == reply.round
+        return Received.REPLY if matches else Received.OTHER_REPLY
+
+    def _reject(self, message: Offer | AnchorRequest | AnchorReply | Verdict) -> list[AnyMessage]:
+        """Raise the error of a message that no rule handles otherwise."""
+        newest = self._rounds.get(message.sender, 0)
+        if isinstance(message, Offer):
+            raise OvertakenOfferError(message.source, message.round, newest)
+        if not message.sent_by_source:
+            offered = self._offered.get(message.target)
+            newest = offered.round if offered else 0
+        overtaken = message.round < newest
+        raise StaleReplyError(message.sender, message.round, type(message).__name__, overtaken)
+
+    def _request_anchors(self, offer: Offer) -> list[AnyMessage]:
         # derived from the source's nonce too: otherwise the source could offer again until it likes the ticks
         nonce = self._nonce(NonceStream.REQUEST, offer.source, offer.round, offer.nonce)
         request = AnchorRequest(
@@ -156,10 +242,20 @@ class Negotiation:
             chosen=self.pools.choose_anchors(self.config.anchors), dims=self.config.sent_dims(offer.dim),
             precision=self.config.precision,
         )  # fmt: skip
-        if self._requested.get(offer.source) != (offer, request):
-            self._requested[offer.source] = (offer, request)
-            self._verdicts_sent.pop(offer.source, None)
+        self._offers[offer.source], self._requests[offer.source] = offer, request
         return [request]
+
+    def _refuse_edge(self, offer: Offer) -> list[AnyMessage]:
+        self._offers[offer.source] = offer
+        self._requests.pop(offer.source, None)
+        verdict = self._record_edge(offer, Status.REFUSED, self._refusal_reason(offer))
+        self._verdicts_sent[offer.source] = verdict
+        return [verdict]
+
+    def _repeat_verdict(self, message: Offer | AnchorReply) -> list[AnyMessage]:
+        if isinstance(message, AnchorReply):
+            self._check_reply(message)
+        return [msgspec.structs.replace(self._verdicts_sent[message.source], round=message.round)]
 
     def _refusal_reason(self, offer: Offer) -> str:
         if offer.scene != self.peer_info.scene:
@@ -172,14 +268,12 @@ class Negotiation:
                 return f"the encoder of {name} collapsed: its latents do not follow the scene"
         return ""
 
-    def _matching_offer(self, reply: AnchorRequest | Verdict) -> Offer:
-        offer = self._offered.get(reply.target)
-        if offer is None or offer.round != reply.round:
-            raise StaleReplyError(reply.target, reply.round, type(reply).__name__)
-        return offer
+    def _keep_verdict(self, verdict: Verdict) -> list[AnyMessage]:
+        self.verdicts[verdict.target] = verdict
+        return []
 
-    def _on_anchor_request(self, request: AnchorRequest) -> list[AnyMessage]:
-        offer = self._matching_offer(request)
+    def _send_anchors(self, request: AnchorRequest) -> list[AnyMessage]:
+        offer = self._offered[request.target]
         if request.dims > offer.dim:
             raise MessageError(f"{request.target} requests {request.dims} of {offer.dim} dimensions")
         try:
@@ -205,10 +299,11 @@ class Negotiation:
             )
         ]
 
-    def _on_anchor_reply(self, reply: AnchorReply) -> list[AnyMessage]:
-        offer, request = self._requested.get(reply.source, (None, None))
-        if offer is None or request is None or request.round != reply.round:
-            raise StaleReplyError(reply.source, reply.round, type(reply).__name__)
+    def _check_reply(
+        self, reply: AnchorReply
+    ) -> tuple[torch.Tensor, np.ndarray | None, tuple[int, ...], tuple[int, ...]]:
+        """Return (embeddings, metric, ticks to fit on, ticks to score on) of a reply to the request."""
+        offer, request = self._offers[reply.source], self._requests[reply.source]
         fit, heldout = self.pools.choose(offer, request)
         if reply.digest != digest_ids(fit + heldout, offer.checkpoint) or reply.rows != len(fit + heldout):
             raise MessageError(
@@ -219,11 +314,12 @@ class Negotiation:
                 f"{reply.source} sent {reply.dim} dimensions in {reply.precision}, not the requested "
                 f"{request.dims} in {request.precision}"
             )
-        embeddings, metric = torch.from_numpy(reply.embeddings()), reply.raw_metric()
-        # only the first reply is fitted: a source cannot retry until the verdict suits it
-        if reply.source not in self._verdicts_sent:
-            self._verdicts_sent[reply.source] = self._fit(offer, embeddings, metric, fit, heldout)
-        return [self._verdicts_sent[reply.source]]
+        return torch.from_numpy(reply.embeddings()), reply.raw_metric(), fit, heldout
+
+    def _settle_edge(self, reply: AnchorReply) -> list[AnyMessage]:
+        verdict = self._fit(self._offers[reply.source], *self._check_reply(reply))
+        self._verdicts_sent[reply.source] = verdict
+        return [verdict]
 
     def _fit(
         self, offer: Offer, embeddings: torch.Tensor, metric: np.ndarray | None, fit: tuple[int, ...],

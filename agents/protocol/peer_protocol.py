@@ -19,7 +19,8 @@ from agents.protocol.channel import Channel, SentMessage, Transport, Unreachable
 from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
 from agents.protocol.messages import AnchorReply, AnyMessage, DistillReply, DistillRequest, Hello, Offer
-from agents.protocol.negotiation import Negotiation, StaleReplyError
+from agents.protocol.negotiation import Negotiation, OvertakenOfferError, StaleReplyError
+from agents.protocol.states import OFFER_STEPS, Announced, OfferAction
 from agents.protocol.verifier import KnownPeer, LocalPeer
 from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
 
@@ -60,7 +61,9 @@ class PeerProtocol:
         self.busy_until = 0.0
         self._incarnations: dict[str, int] = {}  # of each peer in the peer list
         self._offered_models: dict[str, tuple[str, str]] = {}  # (own, peer's) checkpoint of the last offer
-        self._rounds: Counter[str] = Counter()  # offers made, by peer
+        self._rounds: Counter[str] = Counter()  # number of the next Hello or offer, by peer
+        self._last_hello: dict[str, int] = {}  # number of the last Hello, by peer
+        self._announced: dict[str, tuple[int, str]] = {}  # newest number and checkpoint from each peer
         self._recorded: dict[str, EdgeResult] = {}  # last edge that became an event, by source
         self._events: deque[tuple[int, EdgeResult | SentMessage | str]] = deque()
         self._event_number = 0
@@ -93,6 +96,11 @@ class PeerProtocol:
         with self._lock:
             self.negotiation = negotiation
             self._models_published += 1
+            for peer, number in self._last_hello.items():
+                if (
+                    number == self._rounds[peer]
+                ):  # the former model was not offered: its Hello had this number
+                    self._rounds[peer] += 1
             self._offered_models.clear()
             self._recorded.clear()
             self._tried_at.clear()
@@ -122,10 +130,11 @@ class PeerProtocol:
             self.busy_until = math.inf
             try:
                 self._process(message, data)
+            except OvertakenOfferError as error:  # a network that reorders is no reason to worry anyone
+                logger.debug("%s: ignored an offer: %s", self.name, error)
             except StaleReplyError as error:
-                if (
-                    self._models_published > 1
-                ):  # it answers an offer of an earlier model; Hello has started anew
+                # it answers an offer of an earlier round, or of an earlier model: Hello has started anew
+                if error.overtaken or self._models_published > 1:
                     logger.debug("%s: ignored a stale reply: %s", self.name, error)
                 else:
                     self._record_refusal(self.channel.refuse(message, error))
@@ -147,7 +156,7 @@ class PeerProtocol:
         self._record_settled_edge(message, data)
 
     def retry_stalled(self) -> None:
-        """Repeat the Hello or the offer to peers that are unsettled and sent nothing since the last retry.
+        """Repeat the Hello or the offer to peers that owe an answer and sent nothing since the last retry.
 
         Messages are lost when a process dies or a network loses them. Every answer to a repeated offer is the
         answer to the first one, so that the edge does not depend on what was lost.
@@ -155,15 +164,11 @@ class PeerProtocol:
         with self._lock:
             if self.negotiation is None:
                 return
-            verdicts, edges = self.negotiation.verdicts, self.negotiation.edges
-            unsettled = {peer for peer in self._incarnations if peer not in edges or peer not in verdicts}
-            for peer in sorted(unsettled & self._silent_peers):
+            waiting = {peer for peer in self._incarnations if self._lacks_an_answer(peer)}
+            for peer in sorted(waiting & self._silent_peers):
                 logger.info("%s: retrying the negotiation with %s, which has not answered", self.name, peer)
-                if peer not in self._offered_models:
-                    self._send_hello([peer])
-                else:  # the same offer: another round would compare other ticks, and loss change the map
-                    self._send(self.negotiation.make_offers([peer], self._rounds[peer] - 1))
-            self._silent_peers = unsettled
+                self._send(self._answer(peer, Announced.SILENCE))
+            self._silent_peers = waiting
 
     def refusals(self) -> dict[tuple[str, Reason], int]:
         """Return the number of refused envelopes by peer, "" for any other sender, and reason."""
@@ -220,31 +225,59 @@ class PeerProtocol:
             case _ if self.negotiation is None:
                 pass  # the Hello of the next published model makes the peer offer again
             case Hello():
-                return self._offer(message.source, message.checkpoint)
+                return self._answer(message.source, self._classify(message), message.checkpoint)
             case Offer():
-                replies = self.negotiation.receive(message)
-                return replies + self._offer(message.source, message.checkpoint)
+                announced = self._classify(message)
+                replies = [] if announced is Announced.OVERTAKEN else self.negotiation.receive(message)
+                return replies + self._answer(message.source, announced, message.checkpoint)
             case _:
                 return self.negotiation.receive(message)
         return []
 
-    def _offer(self, peer: str, peer_checkpoint: str) -> list[AnyMessage]:
+    def _classify(self, message: Hello | Offer) -> Announced:
+        """Return what a peer announces, and remember the newest model that it has announced."""
         assert self.negotiation is not None
-        models = (self.negotiation.peer_info.checkpoint, peer_checkpoint)
-        if self._offered_models.get(peer) == models:
-            return []
-        self._offered_models[peer] = models
-        number = self._rounds[peer]
-        self._rounds[peer] += 1
-        return self.negotiation.make_offers([peer], number)
+        number, checkpoint = self._announced.get(message.source, (message.round, message.checkpoint))
+        if message.round < number and message.checkpoint != checkpoint:
+            return Announced.OVERTAKEN
+        self._announced[message.source] = (max(number, message.round), message.checkpoint)
+        models = (self.negotiation.peer_info.checkpoint, message.checkpoint)
+        if self._offered_models.get(message.source) != models:
+            return Announced.ANOTHER_MODEL
+        return Announced.HELLO_AGAIN if isinstance(message, Hello) else Announced.OFFER_AGAIN
+
+    def _answer(self, peer: str, announced: Announced, checkpoint: str = "") -> list[AnyMessage]:
+        """Return the offer or the Hello that a peer is sent, if any; `checkpoint` is that of its model."""
+        assert self.negotiation is not None
+        action, state = OFFER_STEPS[self.negotiation.state_of_edge_to(peer), announced]
+        messages: list[AnyMessage] = []
+        match action:
+            case OfferAction.OFFER:
+                self._offered_models[peer] = (self.negotiation.peer_info.checkpoint, checkpoint)
+                self._rounds[peer] += 1
+                messages = self.negotiation.make_offers([peer], self._rounds[peer] - 1)
+            case OfferAction.REPEAT_OFFER:
+                messages = [self.negotiation.repeat_offer(peer)]
+            case OfferAction.SEND_HELLO:
+                messages = [self._hello(peer)]
+        assert self.negotiation.state_of_edge_to(peer) is state
+        return messages
+
+    def _lacks_an_answer(self, peer: str) -> bool:
+        """Return whether a peer that stays silent is sent something again."""
+        assert self.negotiation is not None
+        action, _ = OFFER_STEPS[self.negotiation.state_of_edge_to(peer), Announced.SILENCE]
+        return action is not OfferAction.IGNORE
+
+    def _hello(self, peer: str) -> Hello:
+        assert self.negotiation is not None
+        self._last_hello[peer] = self._rounds[peer]
+        checkpoint = self.negotiation.peer_info.checkpoint
+        return Hello(source=self.name, target=peer, round=self._rounds[peer], checkpoint=checkpoint)
 
     def _send_hello(self, peers: Iterable[str]) -> None:
         if self.negotiation is not None:
-            checkpoint = self.negotiation.peer_info.checkpoint
-            self._send(
-                Hello(source=self.name, target=peer, round=self._rounds[peer], checkpoint=checkpoint)
-                for peer in sorted(peers)
-            )
+            self._send(self._hello(peer) for peer in sorted(peers))
 
     def _send(self, messages: Iterable[AnyMessage]) -> None:
         for message in messages:
@@ -269,6 +302,7 @@ class PeerProtocol:
 
     def _forget_peer(self, peer: str) -> None:
         self._offered_models.pop(peer, None)
+        self._announced.pop(peer, None)
         self._recorded.pop(peer, None)
         self.announced_peers.discard(peer)
         self._settled_peers.discard(peer)

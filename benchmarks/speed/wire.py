@@ -51,10 +51,10 @@ def pools(index: int, config: NegotiationConfig) -> AnchorPools:
 class FourAgents:
     """Four agents with planted embeddings that negotiate on request."""
 
-    def __init__(self, pool: int, anchors: int, heldout: int) -> None:
+    def __init__(self, pool_ticks: int, anchors: int, heldout: int) -> None:
         """Plant the embeddings of all agents."""
         torch.set_num_threads(1)
-        self.config = NegotiationConfig(pool_ticks=pool, anchors=anchors, heldout=heldout)
+        self.config = NegotiationConfig(pool_ticks=pool_ticks, anchors=anchors, heldout=heldout)
         self.pools = {name: pools(index, self.config) for index, name in enumerate(NAMES)}
 
     def __call__(self, action: str) -> dict[str, float]:

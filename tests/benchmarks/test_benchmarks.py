@@ -175,7 +175,7 @@ def test_the_bytes_of_an_edge_are_close_to_those_of_its_anchors():
 
 
 def test_fitting_alone_sends_no_bytes():
-    agents = wire.FourAgents(pool=32, anchors=16, heldout=16)
+    agents = wire.FourAgents(pool_ticks=32, anchors=16, heldout=16)
 
     assert agents("negotiate")["bytes"] > 0
     assert agents("seal")["bytes"] > 0

@@ -169,14 +169,34 @@ def test_the_order_in_which_agents_offer_changes_no_edge():
     assert comparable_edges(one_by_one) == comparable_edges(together)
 
 
-def test_a_later_round_replaces_an_earlier_one():
-    first, second = planted_negotiation(0), planted_negotiation(1)
-    for number in (0, 3):
-        pending = first.make_offers(["agent-1"], number)
-        while pending:
-            message = pending.pop()
-            pending += (first if message.receiver == "agent-0" else second).receive(message)
-        assert second.edges["agent-0"].round == first.verdicts["agent-1"].round == number
+def settle(source, target, number):
+    """Negotiate the edge agent-0 -> agent-1 in a round of this number."""
+    pending = source.make_offers(["agent-1"], number)
+    while pending:
+        message = pending.pop()
+        pending += (source if message.receiver == "agent-0" else target).receive(message)
+
+
+def test_a_later_round_replaces_the_edge_of_an_earlier_model():
+    target = planted_negotiation(1)
+    for number, checkpoint in ((0, "c0de0"), (3, "c0de9")):
+        source = planted_negotiation(0, checkpoint=checkpoint)
+        settle(source, target, number)
+        edge = target.edges["agent-0"]
+        assert edge.round == source.verdicts["agent-1"].round == number
+        assert edge.source_checkpoint == checkpoint
+
+
+@pytest.mark.parametrize("changes", [{}, {"scene": "e15e"}], ids=["accepted", "refused"])
+def test_the_same_model_in_a_later_round_gets_the_verdict_that_it_has(changes):
+    """Otherwise a source could offer again until ticks are drawn that suit it, and one edge had two maps."""
+    source, target = planted_negotiation(0, **changes), planted_negotiation(1)
+    settle(source, target, 0)
+    edge, verdict = target.edges["agent-0"], source.verdicts["agent-1"]
+    settle(source, target, 4)
+
+    assert target.edges["agent-0"] is edge
+    assert source.verdicts["agent-1"] == msgspec.structs.replace(verdict, round=4)
 
 
 def test_only_the_first_anchor_reply_of_a_round_is_fitted():

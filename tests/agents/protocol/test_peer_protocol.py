@@ -82,6 +82,24 @@ def test_the_newest_models_are_negotiated_in_whatever_order_agents_join_and_publ
     assert newest_edges(protocols) == expected_edges(protocols, versions)
 
 
+def test_hellos_of_two_models_have_different_rounds_though_no_offer_was_made_in_between():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    for version in range(3):
+        protocols["agent-0"].publish(planted_model(0, version))
+    assert [message.round for message in transport.messages] == [0, 1, 2]
+
+    protocols["agent-1"].publish(planted_model(1))
+    for receiver, data in sorted(transport._queue, reverse=True):  # the newest announcement comes first
+        transport._listeners[receiver](data)
+    transport._queue.clear()
+    for _ in range(4):
+        for protocol in protocols.values():
+            protocol.retry_stalled()
+        transport.run()
+    assert newest_edges(protocols) == expected_edges(protocols, {"agent-0": 2, "agent-1": 0})
+    assert [protocol.events(1, 0).refused for protocol in protocols.values()] == [(), ()]
+
+
 @settings(max_examples=30)
 @given(order=st.permutations(["update_peers", "publish"] * 3), data=st.data())
 def test_without_loss_no_agent_offers_twice_for_the_same_two_models(order, data):
