@@ -6,6 +6,7 @@ edges once for every pair of models, whichever peer was first, and a joiner cost
 messages for each peer.
 """
 
+import contextlib
 import logging
 import math
 import threading
@@ -106,6 +107,11 @@ class PeerProtocol:
             self._settled_peers.clear()
             self._tried_at.clear()
 
+    def send_addresses(self, peer: str, body: bytes) -> None:
+        """Send addresses of agents to a peer; they are lost where it cannot be reached."""
+        with self._lock, contextlib.suppress(UnreachablePeerError):
+            self.channel.send_addresses(peer, body)
+
     def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages that are not replies of the negotiation, such as those of a distillation."""
         with self._lock:
@@ -118,6 +124,8 @@ class PeerProtocol:
                 message = self.channel.receive(data)
             except EnvelopeRejected as error:  # it does not even interrupt training
                 self._record_refusal(error)
+                return
+            if message is None:
                 return
             self.busy_until = math.inf
             try:

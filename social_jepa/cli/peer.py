@@ -84,12 +84,13 @@ class _Display:
 
     def __call__(self, peer: "Peer") -> None:
         """Print what has changed."""
-        for address in peer.transport.addresses:
+        transport = peer.connections.transport
+        for address in transport.addresses:
             self._show(f"listens {address}", "listens", str(address))
         status = peer.status()
         self._show("phase", "phase", status.phase)
         self._show("note", "note", status.note)
-        self._show("connected", "connected", ", ".join(peer.transport.connected()) or "with no peer")
+        self._show("connected", "connected", ", ".join(transport.connected()) or "with no peer")
         key = f"edges {status.checkpoint}"
         if key not in self._shown and peer.settled():  # which reads every edge from the ledger
             self._show(key, "settled", f"all edges; {hint('graph')} shows those into it")

@@ -164,17 +164,18 @@ def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
     config = load_config(overrides=SETTINGS)
     peer = Peer(create(config, tmp_path / "p"), PeerOptions("agent-0", TcpOptions()))
     for name in ("agent-1", "agent-2"):
-        peer._trust.accept(name, identity_of(name).public_key)
-        peer._meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
+        peer.connections.trust.accept(name, identity_of(name).public_key)
+        peer.connections.meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
     hello = signed(
-        Hello(source="agent-1", target="agent-0", round=0, checkpoint="c0de"), session=peer._local.session
+        Hello(source="agent-1", target="agent-0", round=0, checkpoint="c0de"),
+        session=peer.connections.local.session,
     )
-    peer._trust.revoke(KeyRevocation.make("agent-1", identity_of("agent-1")))
-    peer._meet(IntroducedPeer("agent-2", KnownPeer(identity_of("agent-2").public_key, 1)))
-    peer.protocol.receive(hello)
+    peer.connections.trust.revoke(KeyRevocation.make("agent-1", identity_of("agent-1")))
+    peer.connections.meet(IntroducedPeer("agent-2", KnownPeer(identity_of("agent-2").public_key, 1)))
+    peer.connections.protocol.receive(hello)
 
-    assert peer.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
-    peer.transport.close()
+    assert peer.connections.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
+    peer.connections.transport.close()
 
 
 def test_a_folder_with_other_settings_is_not_continued(settled):
