@@ -188,6 +188,11 @@ class PeerProtocol:
         with self._lock:
             return self.negotiation is not None and self._incarnations.keys() <= self._settled_peers
 
+    def seconds_of_silence(self) -> float:
+        """Return for how long no message has arrived; infinity where none ever has."""
+        with self._lock:
+            return time.time() - max(self._heard_at.values(), default=-math.inf)
+
     def unanswered(self) -> dict[str, float]:
         """Return since when peers with an open negotiation have not answered, by name.
 

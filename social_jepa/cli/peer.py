@@ -1,22 +1,68 @@
 """The command that runs one agent without Ray."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from social_jepa.cli.hints import hint, work_on
+from social_jepa.cli.hints import work_on
 from social_jepa.cli.options import CommandError, ConfigFile, Settings
+from social_jepa.cli.peer_display import PeerDisplay
 
 if TYPE_CHECKING:
     from agents.protocol.transports.tcp import TcpOptions
-    from social_jepa.runtime.peer import Peer
+    from alignment.embeddings.pairs import AlignSettings
+    from alignment.embeddings.table import EmbeddingTable
+    from social_jepa.runtime.networked_peer import NetworkOptions
+    from social_jepa.runtime.peer import PeerOptions
     from social_jepa.storage.run_folder import RunFolder
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
+EXAMPLES = """Examples
+
+social-jepa peer --out a --name agent-0 --listen 0.0.0.0:7000 agents.count=2
+
+social-jepa peer --out b --name agent-1 --connect host-a:7000 agents.count=2
+
+social-jepa peer --out c --embeddings mine.safetensors --connect host-c:7000
+
+social-jepa status --run c;  social-jepa graph c;  social-jepa query c --from theirs
+"""
+
 Folder = Annotated[Path, typer.Option("--out", help="Its run folder; one that exists is continued.")]
-Name = Annotated[str, typer.Option("--name", help="Its name, one of agent-0, agent-1 and so on.")]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name", help="Its name; of an agent one of agent-0, agent-1 …, of a table by default its file's."
+    ),
+]
+Embeddings = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Negotiate about this table: .npy, .npz, .safetensors or .csv; nothing is trained.",
+    ),
+]
+Ids = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Ids of its rows, one in each line, or .npy; the same for all peers."),
+]
+Anchors = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The ids that all peers have agreed on; default: all of the table."),
+]
+Announce = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST:PORT", help="Where others reach it, if not where it listens. Repeatable."),
+]
+TimeOrder = Annotated[
+    bool, typer.Option("--time-order", help="Rows are consecutive ticks: the null shifts them in time.")
+]
+StopAfter = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="End by itself when the edges with so many peers are settled."),
+]
 Listen = Annotated[
     list[str] | None,
     typer.Option(metavar="HOST:PORT", help="Accept connections here; port 0 is any free one. Repeatable."),
@@ -41,64 +87,114 @@ TlsKey = Annotated[Path | None, typer.Option(help="Private key (PEM) of --tls-ce
 TlsCa = Annotated[Path | None, typer.Option(help="Certificates (PEM) to trust: dial with TLS.")]
 
 
-@app.command()
+@app.command(epilog=EXAMPLES)
 def peer(
     out: Folder,
     settings: Settings = None,
-    name: Name = "agent-0",
+    name: Name = "",
+    embeddings: Embeddings = None,
+    ids: Ids = None,
+    anchors: Anchors = None,
     listen: Listen = None,
     connect: Connect = None,
+    announce: Announce = None,
     config: ConfigFile = None,
     key: Key = None,
     trust: Trust = None,
     session: Session = "",
     online: Annotated[bool, typer.Option("--online", help="Keep training after the schedule.")] = False,
+    time_order: TimeOrder = False,
+    heldout: Annotated[float, typer.Option(help="Share of the anchors that only scores the maps.")] = 0.5,
+    stop_after: StopAfter = 0,
     faults: FaultText = "",
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_ca: TlsCa = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each change as one JSON document.")] = False,
 ) -> None:
-    """Run one agent as an ordinary process, without Ray; it meets its peers over TCP. Ctrl-C ends it."""
+    """Run one agent, or a table of embeddings, as a process without Ray; it meets peers over TCP.
+
+    It prints what changes, one line each. Ctrl-C saves and ends it; the same command continues it.
+    """
     from agents.protocol.transports.faults import Faults
-    from social_jepa.runtime.peer import Peer, PeerOptions
+    from alignment.embeddings.pairs import AlignSettings
+    from social_jepa.runtime.networked_peer import NetworkOptions
+    from social_jepa.runtime.peer import PeerOptions
 
-    tcp = _tcp_options(listen or [], connect or [], tls_cert, tls_key, tls_ca)
-    found_faults = Faults.parse(faults)
-    folder = _open_folder(out, config, settings or [])
+    tcp = _tcp_options(listen or [], connect or [], announce or [], tls_cert, tls_key, tls_ca)
+    display, found_faults = PeerDisplay(as_json, stop_after), Faults.parse(faults)
+    if embeddings is None:
+        _refuse({"--ids": ids, "--anchors": anchors, "--time-order": time_order, "--stop-after": stop_after},
+                "is for a table of embeddings: give --embeddings too")  # fmt: skip
+        options = PeerOptions(name or "agent-0", tcp, key, trust, session, found_faults, online)
+        _run_agent(out, config, settings or [], options, display)
+        return
+    _refuse({"KEY=VALUE": settings, "--config": config, "--online": online},
+            "is for an agent that trains: leave it out, or --embeddings")  # fmt: skip
+    table = _read_table(embeddings, name, ids, anchors)
+    compare = AlignSettings(heldout=heldout, time_order=time_order)
+    _run_embeddings(out, table, NetworkOptions(tcp, key, trust, session, found_faults), compare, display)
+
+
+def _refuse(given: dict[str, object], why: str) -> None:
+    """Raise CommandError for the first option that was given."""
+    for option, value in given.items():
+        if value:
+            raise CommandError(f"{option} {why}")
+
+
+def _run_agent(
+    out: Path, config: Path | None, settings: list[str], options: "PeerOptions", display: PeerDisplay
+) -> None:
+    from social_jepa.runtime.peer import Peer
+
+    folder = _open_folder(out, config, settings)
     work_on(folder.path)
-    opened = Peer(
-        folder,
-        PeerOptions(
-            name=name, tcp=tcp, key=key, trust=trust, session=session, faults=found_faults, online=online
-        ),
-    )
-    opened.run(_Display())
+    Peer(folder, options).run(display.agent)
 
 
-class _Display:
-    """Prints what changes, one line each."""
+def _run_embeddings(
+    out: Path, table: "EmbeddingTable", options: "NetworkOptions", settings: "AlignSettings",
+    display: PeerDisplay,
+) -> None:  # fmt: skip
+    from social_jepa.runtime.logs import log_to_file
+    from social_jepa.runtime.networked_peer import NetworkedPeer
 
-    def __init__(self) -> None:
-        """Start with nothing printed."""
-        self._shown: dict[str, Any] = {}
+    peer = NetworkedPeer(table, out, options, settings)
+    work_on(peer.folder.path)
+    log_to_file(peer.folder.path, table.name)
+    try:
+        peer.start()
+        peer.serve(display.embeddings)
+    finally:
+        peer.close()
 
-    def __call__(self, peer: "Peer") -> None:
-        """Print what has changed."""
-        transport = peer.connections.transport
-        for address in transport.addresses:
-            self._show(f"listens {address}", "listens", str(address))
-        status = peer.status()
-        self._show("phase", "phase", status.phase)
-        self._show("note", "note", status.note)
-        self._show("connected", "connected", ", ".join(transport.connected()) or "with no peer")
-        key = f"edges {status.checkpoint}"
-        if key not in self._shown and peer.settled():  # which reads every edge from the ledger
-            self._show(key, "settled", f"all edges; {hint('graph')} shows those into it")
 
-    def _show(self, key: str, title: str, text: str) -> None:
-        if text != self._shown.get(key, ""):
-            self._shown[key] = text
-            typer.echo(f"{title:10} {text}")
+def _read_table(path: Path, name: str, ids: Path | None, anchors: Path | None) -> "EmbeddingTable":
+    """Return the table of --embeddings: of all of its rows, or of those that --anchors names.
+
+    Raises:
+        CommandError: It lacks one of those, or its name cannot be that of a peer.
+        AlignmentError: A file cannot be used.
+    """
+    from agents.common.names import is_name
+    from alignment.embeddings.files import read_ids, read_table
+    from alignment.embeddings.peer import EmbeddingPeer
+
+    name = name or path.stem
+    if not is_name(name):
+        raise CommandError(f"--name {name}: choose 1 to 64 letters, digits, '.', '-' or '_'")
+    table = read_table(path, name, read_ids(ids) if ids else None)
+    if anchors is None or table.ids is None:
+        return table
+    wanted, row = read_ids(anchors), {each: number for number, each in enumerate(table.ids)}
+    missing = [each for each in wanted if each not in row]
+    if missing:
+        raise CommandError(
+            f"{path} lacks {len(missing)} of the {len(wanted)} anchors of {anchors}, {missing[0]} first: "
+            "embed them, or agree on fewer"
+        )
+    return EmbeddingPeer(name, wanted, table.vectors[[row[each] for each in wanted]])
 
 
 def _open_folder(out: Path, config: Path | None, settings: list[str]) -> "RunFolder":
@@ -122,8 +218,9 @@ def _open_folder(out: Path, config: Path | None, settings: list[str]) -> "RunFol
 
 
 def _tcp_options(
-    listen: list[str], connect: list[str], tls_cert: Path | None, tls_key: Path | None, tls_ca: Path | None
-) -> "TcpOptions":
+    listen: list[str], connect: list[str], announce: list[str], tls_cert: Path | None, tls_key: Path | None,
+    tls_ca: Path | None,
+) -> "TcpOptions":  # fmt: skip
     """Return the addresses to listen at and to dial, and their TLS.
 
     Raises:
@@ -137,9 +234,9 @@ def _tcp_options(
     if not listen and not connect:
         raise CommandError("give --listen HOST:PORT, --connect HOST:PORT, or both: else it meets no peer")
     try:
-        addresses = [tuple(map(PeerAddress.parse, texts)) for texts in (listen, connect)]
+        addresses = [tuple(map(PeerAddress.parse, texts)) for texts in (listen, connect, announce)]
     except PeerAddressError as error:
-        raise CommandError(f"--listen and --connect: {error}") from error
+        raise CommandError(f"--listen, --connect and --announce: {error}") from error
     if (tls_cert is None) != (tls_key is None):
         raise CommandError("--tls-cert and --tls-key are given together")
     server = client = None
@@ -151,4 +248,4 @@ def _tcp_options(
             client = ssl.create_default_context(cafile=str(tls_ca))
     except ssl.SSLError as error:
         raise CommandError(f"--tls-cert, --tls-key or --tls-ca: {error.reason or error}") from error
-    return TcpOptions(listen=addresses[0], connect=addresses[1], server_tls=server, client_tls=client)
+    return TcpOptions(addresses[0], addresses[1], announce=addresses[2], server_tls=server, client_tls=client)

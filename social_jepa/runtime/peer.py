@@ -18,7 +18,7 @@ import torch
 from agents.common.device import select_device
 from agents.logs import log_to_file
 from agents.protocol.envelope import session_id
-from agents.protocol.identity import KEY_FILE
+from agents.protocol.identity import KEY_FILE, fingerprint
 from agents.protocol.transports.faults import Faults
 from agents.protocol.transports.tcp import TcpOptions
 from agents.report import report_of
@@ -27,6 +27,8 @@ from agents.spec import AgentSpec
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.records import AgentStatus
+from social_jepa.records import replace as replace_record
+from social_jepa.records.peer import PeerStatus
 from social_jepa.runtime.agent_status import Observations
 from social_jepa.runtime.errors import AgentLostError, UnknownMemberError
 from social_jepa.runtime.failures import record_error
@@ -36,7 +38,9 @@ from social_jepa.runtime.membership import Membership, record_start
 from social_jepa.runtime.peer_connections import ConnectionOptions, PeerConnections
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.peer_status import DOWN, StatusWriter
 from social_jepa.storage.run_folder import RunFolder
+from social_jepa.system.process_identity import ProcessIdentity
 
 POLL_SECONDS = 0.1  # between two looks at what the agent has done
 STOP_SECONDS = 60.0  # in which the agent's thread should save and end
@@ -105,6 +109,7 @@ class Peer:
         )  # fmt: skip
         self._runner = AgentRunner(self.connections.protocol)
         self._seen = Observations()
+        self._status, self._process = StatusWriter(folder.path), ProcessIdentity.of(os.getpid())
         self._acknowledged = (0, 0)
         self._device = ""
 
@@ -132,6 +137,7 @@ class Peer:
                 thread.join(STOP_SECONDS)
             self._record()
             self.connections.close()
+            self._status.write(replace_record(self.peer_status(), phase=DOWN, listens=()))
             self._writer.event("stopped", reason="the process ended")
             self._ledger.close()
             self._lock.release()
@@ -146,6 +152,7 @@ class Peer:
             self._record()
             if self._runner.failure is not None:
                 raise AgentLostError(record_error(self._folder, self._runner.failure))
+            self._status.write(self.peer_status())
             observe(self)
             self.connections.keep()
             time.sleep(POLL_SECONDS)
@@ -166,6 +173,24 @@ class Peer:
         """Return the status of the agent."""
         name = self._options.name
         return self._seen.status(self._membership.get(name), self.connections.local.incarnation, "", "")
+
+    def peer_status(self) -> PeerStatus:
+        """Return the state of this agent and what it knows of its peers."""
+        status, connections = self.status(), self.connections
+        negotiation = connections.protocol.negotiation
+        edges = dict(negotiation.edges) if negotiation else {}
+        return PeerStatus(
+            name=self._options.name, kind="agent", phase=status.phase, note=status.note,
+            fingerprint=fingerprint(connections.local.identity.public_key),
+            incarnation=status.incarnation, process=self._process,
+            listens=tuple(map(str, connections.transport.addresses)), checkpoint=status.checkpoint,
+            peers=tuple(
+                replace_record(peer, edge=str(edges[peer.name].status)) if peer.name in edges else peer
+                for peer in connections.peers()
+            ),
+            refused_addresses={str(reason): n for reason, n in connections.book.refusals.items()},
+            updated_at=time.time(),
+        )  # fmt: skip
 
     def settled(self) -> bool:
         """Return whether the edges with all agents of the settings are settled and recorded."""
