@@ -58,7 +58,7 @@ app.add_typer(align)
 app.add_typer(simulation)
 app.add_typer(serve)
 app.add_typer(experiment)
-app.add_typer(peer)
+app.add_typer(peer, name="peer")
 app.add_typer(wire, name="wire")
 app.add_typer(key, name="key")
 

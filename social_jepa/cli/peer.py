@@ -1,12 +1,13 @@
 """The command that runs one agent without Ray."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from social_jepa.cli.hints import work_on
-from social_jepa.cli.options import CommandError, ConfigFile, Settings
+from social_jepa.cli.options import AsJson, CommandError, ConfigFile, Settings
 from social_jepa.cli.peer_display import PeerDisplay
 
 if TYPE_CHECKING:
@@ -17,7 +18,20 @@ if TYPE_CHECKING:
     from social_jepa.runtime.peer import PeerOptions
     from social_jepa.storage.run_folder import RunFolder
 
-app = typer.Typer(pretty_exceptions_enable=False)
+START = "start"
+
+
+class PeerGroup(TyperGroup):
+    """Commands about peers; without the name of one, `start` is meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer has its own copy of click
+        """Put `start` before anything that is no command."""
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = [START, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=PeerGroup, pretty_exceptions_enable=False, no_args_is_help=True)
 
 EXAMPLES = """Examples
 
@@ -27,9 +41,11 @@ social-jepa peer --out b --name agent-1 --connect host-a:7000 agents.count=2
 
 social-jepa peer --out c --embeddings mine.safetensors --connect host-c:7000
 
-social-jepa status --run c;  social-jepa graph c;  social-jepa query c --from theirs
+social-jepa peer status c;  social-jepa peer graph c;  social-jepa peer query c --from theirs
 """
 
+PeerPath = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the peer, its --out.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Print it again when it changes, until Ctrl-C.")]
 Folder = Annotated[Path, typer.Option("--out", help="Its run folder; one that exists is continued.")]
 Name = Annotated[
     str,
@@ -87,8 +103,16 @@ TlsKey = Annotated[Path | None, typer.Option(help="Private key (PEM) of --tls-ce
 TlsCa = Annotated[Path | None, typer.Option(help="Certificates (PEM) to trust: dial with TLS.")]
 
 
-@app.command(epilog=EXAMPLES)
-def peer(
+@app.callback(epilog=EXAMPLES)
+def about() -> None:
+    """Run one agent, or a table of embeddings, as a process without Ray, and look at it.
+
+    `social-jepa peer --out FOLDER …` is `social-jepa peer start --out FOLDER …`, which lists the options.
+    """
+
+
+@app.command(START, epilog=EXAMPLES)
+def start(
     out: Folder,
     settings: Settings = None,
     name: Name = "",
@@ -134,6 +158,40 @@ def peer(
     table = _read_table(embeddings, name, ids, anchors)
     compare = AlignSettings(heldout=heldout, time_order=time_order)
     _run_embeddings(out, table, NetworkOptions(tcp, key, trust, session, found_faults), compare, display)
+
+
+@app.command()
+def status(folder: PeerPath, watch: Watch = False, as_json: AsJson = False) -> None:
+    """Show a peer, its peers, the edges from them, and who is unreachable; as status --run FOLDER."""
+    from social_jepa.cli.simulation import show_peer
+
+    if not show_peer(folder, watch, as_json):
+        raise CommandError(
+            f"{folder} is no folder of a peer: start one there with social-jepa peer --out {folder}"
+        )
+
+
+@app.command()
+def graph(folder: PeerPath, as_json: AsJson = False) -> None:
+    """Show the edges into a peer, from its ledger; as social-jepa graph FOLDER."""
+    from social_jepa.cli import app as commands
+
+    commands.graph(folder, as_json=as_json)
+
+
+@app.command()
+def query(
+    folder: PeerPath,
+    source: Annotated[str, typer.Option("--from", help="Peer whose embedding is translated.")] = "",
+    anchor: Annotated[str, typer.Option("--id", help="Its anchor; the start of the id is enough.")] = "",
+    vector: Annotated[str | None, typer.Option(help="An embedding: numbers separated by commas.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="Number of nearest anchors to show.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Translate an embedding of another peer, and find the nearest anchors; as social-jepa query FOLDER."""
+    from social_jepa.cli import app as commands
+
+    commands.query(folder, source=source, anchor=anchor, vector=vector, top=top, as_json=as_json)
 
 
 def _refuse(given: dict[str, object], why: str) -> None:

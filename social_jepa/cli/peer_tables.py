@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from social_jepa.cli.tables import make_console, make_table
+from social_jepa.storage.peer_status import DOWN
 
 if TYPE_CHECKING:
     from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, PeerQueryAnswer, PeerRecord, PeerStatus
@@ -24,10 +25,10 @@ def print_peer_status(status: "PeerStatus") -> None:
         console.print(escape(status.note), soft_wrap=True)
     table = make_table("peers", ("peer", "connection", "edge from it", "reached at", "key"), ("refused",))
     for peer in status.peers:
-        table.add_row(
-            peer.name, _connection(peer), peer.edge or _waiting(peer), ", ".join(peer.addresses) or "its own",
-            peer.fingerprint[:9], str(peer.refused),
-        )  # fmt: skip
+        connection = "" if status.phase == DOWN else _connection(peer)
+        reached = ", ".join(peer.addresses) or "no address"
+        edge = peer.edge or _waiting(peer)
+        table.add_row(peer.name, connection, edge, reached, peer.fingerprint[:9], str(peer.refused))
     console.print()
     console.print(table if status.peers else "no peer was met yet: is the address of --connect right?")
     if status.refused_addresses:
@@ -58,7 +59,7 @@ def print_peer_graph(graph: "PeerGraph") -> None:
     table = make_table(
         "edges: scores on held-out anchors",
         ("edge", "verdict"),
-        ("shared", "R2 shared", "R2 all", "retrieval@1", "null", "pairs", "held out", "seed", "bytes"),
+        ("shared", "R2 shared", "R2 all", "retrieval@1", "null", "anchors", "seed", "bytes"),
     )
     for edge in graph.edges:
         table.add_row(f"{edge.source} > {edge.target}", edge.status, *_scores(edge))
@@ -71,10 +72,11 @@ def print_peer_graph(graph: "PeerGraph") -> None:
 def _scores(edge: "PeerEdgeRecord") -> list[str]:
     found = edge.alignment
     if found is None:
-        return ["", "", "", "", "", "", "", "", f"{edge.bytes:,}"]
+        return [""] * 7 + [f"{edge.bytes:,}"]
     return [
         str(found.shared_dim), f"{found.r2_shared:.3f}", f"{found.r2:.3f}", f"{found.retrieval_at_1:.3f}",
-        f"{found.null_correlation:.2f}", str(found.fit_anchors), str(found.heldout_anchors), str(edge.seed),
+        f"{found.null_correlation:.2f}", f"{found.fit_anchors}+{found.heldout_anchors}",
+        str(edge.seed),
         f"{edge.bytes:,}",
     ]  # fmt: skip
 

@@ -97,7 +97,7 @@ def status(
 
     With --run FOLDER of a peer without Ray: its peers, its edges, and who is unreachable.
     """
-    if run is not None and _show_peer(run, watch, as_json):
+    if run is not None and show_peer(run, watch, as_json):
         return
     simulation = _attach(run)
     if watch and not as_json:
@@ -116,7 +116,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _show_peer(folder: Path, watch: bool, as_json: bool) -> bool:
+def show_peer(folder: Path, watch: bool, as_json: bool) -> bool:
     """Show the state of a peer without Ray; return false where the folder is none of one."""
     from social_jepa.cli.peer_tables import print_peer_status
     from social_jepa.storage.peer_status import DOWN, read_status
