@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.query import query
     from social_jepa.graph.results import load_results
+    from social_jepa.runtime.networked_peer import NetworkedPeer
     from social_jepa.runtime.simulation import Simulation
 
 __version__ = "0.1.0"
-__all__ = ["EmbeddingPeer", "Simulation", "__version__", "align", "load_config", "load_results", "query"]
+__all__ = [
+    "EmbeddingPeer", "NetworkedPeer", "Simulation", "__version__", "align", "load_config", "load_results",
+    "query",
+]  # fmt: skip
 
 _MODULES = {
     "EmbeddingPeer": "alignment.embeddings.peer",
+    "NetworkedPeer": "social_jepa.runtime.networked_peer",
     "align": "alignment.embeddings.peer",
     "Simulation": "social_jepa.runtime.simulation",
     "load_config": "social_jepa.config.run_config",

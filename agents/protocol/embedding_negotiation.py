@@ -162,13 +162,21 @@ class EmbeddingNegotiation(Negotiation):
             np.random.default_rng(list(entropy)), memory_rows=1,
         )  # fmt: skip
         self._table, self._settings = table, settings
+        self._seeds: dict[str, int] = {}  # by source, of the newest request
+
+    def forget(self, peer: str) -> None:
+        """Drop all state about a peer that left or restarted."""
+        super().forget(peer)
+        self._seeds.pop(peer, None)
 
     def _make_request(self, offer: Offer, anchors: int, heldout: int) -> AnchorRequest:
         """Return the request for the whole anchor set, or for as many rows as fit into one message."""
         room = (MAX_ENVELOPE_BYTES - OTHER_BYTES) // (4 * offer.dim)
         count = min(len(self._table.ids), MAX_ROWS, room)
         held = round(self._settings.heldout * count)
-        return super()._make_request(offer, max(1, count - held), max(1, held))
+        request = super()._make_request(offer, max(1, count - held), max(1, held))
+        self._seeds[offer.source] = joint_seed(offer, request)
+        return request
 
     def _refusal_reason(self, offer: Offer) -> str:
         own, source = self.peer_info, offer.source
@@ -187,8 +195,7 @@ class EmbeddingNegotiation(Negotiation):
         self, offer: Offer, embeddings: torch.Tensor, metric: np.ndarray | None, fit: tuple[int, ...],
         heldout: tuple[int, ...],
     ) -> Verdict:  # fmt: skip
-        _, request = self._requested[offer.source]
-        seed = joint_seed(offer, request)
+        seed = self._seeds[offer.source]
         ids = [self._table.ids[row] for row in fit]
         source = EmbeddingTable(offer.source, ids, embeddings)
         target = EmbeddingTable(self.peer_info.name, ids, self._table.vectors[list(fit)])

@@ -165,24 +165,32 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Translate the latent of a tick, or a vector, into another agent's space, and find the nearest ticks."""
-    from social_jepa.cli.query_options import parse_vector, parse_via, query_flags, write_picture
+    from social_jepa.cli.query_options import parse_vector
 
+    numbers = parse_vector(vector)
     if run is not None and (peer_folder := _embedding_folder(run)):
         given = {"--to": target, "--tick": tick is not None, "--via": via, "--picture": picture}
-        _query_peer(peer_folder, source, anchor, parse_vector(vector), top, given, as_json)
+        _query_peer(peer_folder, source, anchor, numbers, top, given, as_json)
         return
     if anchor:
         raise CommandError("--id names an anchor of a peer with embeddings: give its folder, or --tick")
+    _query_run(run, (source or "agent-0", target or "agent-1"), tick, numbers, via, top, picture, as_json)
+
+
+def _query_run(
+    run: Path | None, ends: tuple[str, str], tick: int | None, vector: list[float] | None, via: str | None,
+    top: int, picture: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    from social_jepa.cli.query_options import parse_via, query_flags, write_picture
     from social_jepa.cli.tables import print_answer
     from social_jepa.graph.query import query
     from social_jepa.graph.results import load_results
     from social_jepa.records import replace
     from social_jepa.storage.run_folder import find
 
-    results, numbers = load_results(find(run)), parse_vector(vector)
+    results = load_results(find(run))
     with query_flags():
-        ends = source or "agent-0", target or "agent-1"
-        answer = query(results, *ends, tick=tick, vector=numbers, via=parse_via(via), top=top)
+        answer = query(results, *ends, tick=tick, vector=vector, via=parse_via(via), top=top)
     if picture is not None:
         answer = replace(answer, picture=str(write_picture(results, answer, picture)))
     if as_json:

@@ -1,5 +1,6 @@
 """The command that runs one agent without Ray."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,10 @@ from social_jepa.cli.options import AsJson, CommandError, ConfigFile, Settings
 from social_jepa.cli.peer_display import PeerDisplay
 
 if TYPE_CHECKING:
+    from agents.protocol.transports.faults import Faults
     from agents.protocol.transports.tcp import TcpOptions
-    from alignment.embeddings.pairs import AlignSettings
     from alignment.embeddings.table import EmbeddingTable
     from social_jepa.runtime.networked_peer import NetworkOptions
-    from social_jepa.runtime.peer import PeerOptions
     from social_jepa.storage.run_folder import RunFolder
 
 START = "start"
@@ -93,7 +93,7 @@ Trust = Annotated[
     Path | None,
     typer.Option(help="Keys of the only peers to talk to; default: the first key that each shows is kept."),
 ]
-Session = Annotated[str, typer.Option(help="A word that keeps groups of peers with the same scene apart.")]
+Session = Annotated[str, typer.Option(help="A word that keeps groups of peers apart.")]
 FaultText = Annotated[
     str,
     typer.Option("--faults", help="For tests: drop=0.3,dup=0.3,reorder=32,delay=0.1,partition=A|B."),
@@ -113,51 +113,42 @@ def about() -> None:
 
 @app.command(START, epilog=EXAMPLES)
 def start(
-    out: Folder,
-    settings: Settings = None,
-    name: Name = "",
-    embeddings: Embeddings = None,
-    ids: Ids = None,
-    anchors: Anchors = None,
-    listen: Listen = None,
-    connect: Connect = None,
-    announce: Announce = None,
-    config: ConfigFile = None,
-    key: Key = None,
-    trust: Trust = None,
-    session: Session = "",
+    out: Folder, settings: Settings = None, name: Name = "",
+    embeddings: Embeddings = None, ids: Ids = None, anchors: Anchors = None,
+    listen: Listen = None, connect: Connect = None, announce: Announce = None,
+    config: ConfigFile = None, key: Key = None, trust: Trust = None, session: Session = "",
     online: Annotated[bool, typer.Option("--online", help="Keep training after the schedule.")] = False,
     time_order: TimeOrder = False,
     heldout: Annotated[float, typer.Option(help="Share of the anchors that only scores the maps.")] = 0.5,
-    stop_after: StopAfter = 0,
-    faults: FaultText = "",
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    tls_ca: TlsCa = None,
+    stop_after: StopAfter = 0, faults: FaultText = "",
+    tls_cert: TlsCert = None, tls_key: TlsKey = None, tls_ca: TlsCa = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each change as one JSON document.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Run one agent, or a table of embeddings, as a process without Ray; it meets peers over TCP.
 
     It prints what changes, one line each. Ctrl-C saves and ends it; the same command continues it.
     """
-    from agents.protocol.transports.faults import Faults
-    from alignment.embeddings.pairs import AlignSettings
     from social_jepa.runtime.networked_peer import NetworkOptions
-    from social_jepa.runtime.peer import PeerOptions
 
     tcp = _tcp_options(listen or [], connect or [], announce or [], tls_cert, tls_key, tls_ca)
-    display, found_faults = PeerDisplay(as_json, stop_after), Faults.parse(faults)
+    network, display = (
+        NetworkOptions(tcp, key, trust, session, _faults(faults)),
+        PeerDisplay(as_json, stop_after),
+    )
     if embeddings is None:
-        _refuse({"--ids": ids, "--anchors": anchors, "--time-order": time_order, "--stop-after": stop_after},
-                "is for a table of embeddings: give --embeddings too")  # fmt: skip
-        options = PeerOptions(name or "agent-0", tcp, key, trust, session, found_faults, online)
-        _run_agent(out, config, settings or [], options, display)
-        return
-    _refuse({"KEY=VALUE": settings, "--config": config, "--online": online},
-            "is for an agent that trains: leave it out, or --embeddings")  # fmt: skip
-    table = _read_table(embeddings, name, ids, anchors)
-    compare = AlignSettings(heldout=heldout, time_order=time_order)
-    _run_embeddings(out, table, NetworkOptions(tcp, key, trust, session, found_faults), compare, display)
+        of_table = {
+            "--ids": ids,
+            "--anchors": anchors,
+            "--time-order": time_order,
+            "--stop-after": stop_after,
+        }
+        _refuse(of_table, "is for a table of embeddings: give --embeddings too")
+        _run_agent(_open_folder(out, config, settings or []), name or "agent-0", network, online, display)
+    else:
+        of_agent = {"KEY=VALUE": settings, "--config": config, "--online": online}
+        _refuse(of_agent, "is for an agent that trains: leave it out, or --embeddings")
+        table = _read_table(embeddings, name, ids, anchors)
+        _run_embeddings(out, table, network, (heldout, time_order), display)
 
 
 @app.command()
@@ -194,31 +185,49 @@ def query(
     commands.query(folder, source=source, anchor=anchor, vector=vector, top=top, as_json=as_json)
 
 
-def _refuse(given: dict[str, object], why: str) -> None:
+def _refuse(given: Mapping[str, object], why: str) -> None:
     """Raise CommandError for the first option that was given."""
     for option, value in given.items():
         if value:
             raise CommandError(f"{option} {why}")
 
 
-def _run_agent(
-    out: Path, config: Path | None, settings: list[str], options: "PeerOptions", display: PeerDisplay
-) -> None:
-    from social_jepa.runtime.peer import Peer
+def _faults(text: str) -> "Faults":
+    from agents.protocol.transports.faults import Faults
 
-    folder = _open_folder(out, config, settings)
+    return Faults.parse(text)
+
+
+def _run_agent(
+    folder: "RunFolder", name: str, network: "NetworkOptions", online: bool, display: PeerDisplay
+) -> None:
+    from social_jepa.runtime.peer import Peer, PeerOptions
+
     work_on(folder.path)
+    options = PeerOptions(
+        name, network.tcp, network.key, network.trust, network.session, network.faults, online
+    )
     Peer(folder, options).run(display.agent)
 
 
 def _run_embeddings(
-    out: Path, table: "EmbeddingTable", options: "NetworkOptions", settings: "AlignSettings",
+    out: Path, table: "EmbeddingTable", network: "NetworkOptions", compare: tuple[float, bool],
     display: PeerDisplay,
 ) -> None:  # fmt: skip
+    """Serve a table until Ctrl-C, or until it has settled enough.
+
+    Args:
+        out: Its folder.
+        table: The table.
+        network: How it meets others.
+        compare: Share of anchors that scores, and whether rows are in the order of time.
+        display: Prints what changes.
+    """
+    from alignment.embeddings.pairs import AlignSettings
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.networked_peer import NetworkedPeer
 
-    peer = NetworkedPeer(table, out, options, settings)
+    peer = NetworkedPeer(table, out, network, AlignSettings(heldout=compare[0], time_order=compare[1]))
     work_on(peer.folder.path)
     log_to_file(peer.folder.path, table.name)
     try:

@@ -89,16 +89,7 @@ class NetworkedPeer:
         self._lock = self.folder.open(self.table)
         try:
             self._ledger = Ledger(self.folder.ledger_file, create=True)
-            incarnation = len(self._ledger.events_of("started")) + 1
-            self._ledger.event("started", checkpoint=self.table.info.checkpoint, incarnation=incarnation)
-            path = self.folder.path
-            self.connections = PeerConnections(
-                table.name, incarnation, session_id(f"embeddings {options.session}"),
-                ConnectionOptions(
-                    options.tcp, options.key or path / KEY_FILE, options.trust or path / TRUST_FILE,
-                    options.trust is None, options.faults, incarnation,
-                ),
-            )  # fmt: skip
+            self.connections = self._make_connections(options)
         except BaseException:
             self._lock.release()
             raise
@@ -109,6 +100,17 @@ class NetworkedPeer:
         self._process = ProcessIdentity.of(os.getpid())
         self._stop, self._changed = threading.Event(), threading.Condition()
         self._thread = threading.Thread(target=self.serve, name="peer", daemon=True)
+
+    def _make_connections(self, options: NetworkOptions) -> PeerConnections:
+        """Count an incarnation, and return the connections of this process."""
+        path, info = self.folder.path, self.table.info
+        incarnation = len(self._ledger.events_of("started")) + 1
+        self._ledger.event("started", checkpoint=info.checkpoint, incarnation=incarnation)
+        found = ConnectionOptions(
+            options.tcp, options.key or path / KEY_FILE, options.trust or path / TRUST_FILE,
+            options.trust is None, options.faults, incarnation,
+        )  # fmt: skip
+        return PeerConnections(info.name, incarnation, session_id(f"embeddings {options.session}"), found)
 
     def start(self) -> None:
         """Listen, dial and publish.

@@ -8,7 +8,7 @@ import torch
 from alignment.anchor_ids import AnchorId
 from alignment.status import Status
 from social_jepa.records.peer import NearestAnchor, PeerEdgeRecord, PeerQueryAnswer
-from social_jepa.storage.embedding_folder import EmbeddingFolder
+from social_jepa.storage.embedding_folder import EmbeddingFolder, StoredTable
 from social_jepa.storage.run_folder import RunFolderError
 
 
@@ -47,15 +47,11 @@ def query_embeddings(
     edge = _find_edge(folder, source)
     received, found = folder.edge(edge.source)
     given: AnchorId | None = None
-    if vector is not None:
-        row = torch.tensor(list(vector), dtype=torch.float64)
-        if row.shape != received.vectors.shape[1:] or not torch.isfinite(row).all():
-            raise PeerQueryError(
-                f"embeddings of {edge.source} have {received.vectors.shape[1]} finite numbers, got {len(row)}"
-            )
-    else:
+    if vector is None:
         given = _find_anchor(received.ids, anchor, edge.source)
         row = received.vectors[received.ids.index(given)].double()
+    else:
+        row = _check_vector(vector, received, edge.source)
     own = folder.vectors()
     distances = torch.cdist(
         found.source_coordinates(row[None]), found.target_coordinates(own.vectors.double())
@@ -88,6 +84,16 @@ def _find_edge(folder: EmbeddingFolder, source: str) -> PeerEdgeRecord:
     if edges[source].status is not Status.ACCEPTED:
         raise PeerQueryError(f"the edge from {source} was {edges[source].status}: {edges[source].reason}")
     return edges[source]
+
+
+def _check_vector(vector: Sequence[float], received: StoredTable, source: str) -> torch.Tensor:
+    """Return an embedding of a peer as a tensor, [D_i]."""
+    row = torch.tensor(list(vector), dtype=torch.float64)
+    if row.shape != received.vectors.shape[1:] or not torch.isfinite(row).all():
+        raise PeerQueryError(
+            f"embeddings of {source} have {received.vectors.shape[1]} finite numbers, got {len(row)}"
+        )
+    return row
 
 
 def _find_anchor(ids: Sequence[AnchorId], text: str, source: str) -> AnchorId:

@@ -126,9 +126,11 @@ WRONG = {
     "no ids": (["--embeddings", "one.npy", *LISTEN], "one has no anchor ids"),
     "no file": (["--embeddings", "none.npy", *LISTEN], "none.npy: No such file"),
     "settings": (["--embeddings", "one.npy", *LISTEN, "seed=3"], "KEY=VALUE is for an agent"),
-    "online": (["--embeddings", "one.npy", *LISTEN, "--online"], "--online is for an agent"),
+    "online": (
+        ["--embeddings", "one.npy", *LISTEN, "--online"], "--online is for an agent",
+    ),
     "ids alone": (["--ids", "ids.txt", *LISTEN], "--ids is for a table of embeddings: give --embeddings"),
-    "a name": (["--embeddings", "one.npy", "--ids", "ids.txt", "--name", "a b", *LISTEN], "--name a b: choose"),
+    "a name": (["--embeddings", "one.npy", "--ids", "ids.txt", "--name", "a b", *LISTEN], "--name a b"),
     "an address": (["--embeddings", "one.npy", "--announce", "x", *LISTEN], "'x' is not HOST:PORT"),
     "other anchors": (
         ["--embeddings", "one.npy", "--ids", "ids.txt", "--anchors", "more.txt", *LISTEN],
