@@ -155,7 +155,7 @@ class Channel:
 
 
 def _refuse_addresses(sender: str, body: bytes) -> None:
-    raise MessageError(f"{sender} sent addresses, and this agent dials nobody")
+    raise MessageError(f"{sender} sent addresses, and this agent dials no other one")
 
 
 def _anchors_of(message: AnyMessage) -> int:

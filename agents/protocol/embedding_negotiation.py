@@ -72,7 +72,7 @@ class AnchorTable:
 
     @classmethod
     def of(cls, table: EmbeddingTable, time_order: bool = False) -> "AnchorTable":
-        """Return what the owner of a table states and sends.
+        """Return the rows and the description that the owner of a table sends.
 
         Raises:
             AlignmentError: The table has no ids, too few rows or too many dimensions, or holds numbers that
@@ -108,7 +108,7 @@ class AnchorTable:
 
 
 def anchor_set_id(ids: Sequence[AnchorId], time_order: bool) -> str:
-    """Return what an offer states of an anchor set: what rows are, how many, and a hash of the sorted ids."""
+    """Return the name of an anchor set in offers: kind of rows, their number, hash of the sorted ids."""
     found = hashlib.blake2b(digest_size=16)
     for each in sorted(ids):
         text = f"{type(each).__name__} {each}".encode()

@@ -5,21 +5,21 @@ import contextlib
 import io
 import logging
 import sys
-from pathlib import Path
 from signal import Signals
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from social_jepa.cli.align import app as align
 from social_jepa.cli.demo import app as demo
 from social_jepa.cli.experiment import app as experiment
+from social_jepa.cli.graph import app as graph
+from social_jepa.cli.graph import print_document
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
     Address,
     AsJson,
-    CommandError,
     ConfigFile,
     Out,
     RunPath,
@@ -42,9 +42,6 @@ from social_jepa.system.imports import check_imports
 from social_jepa.system.matplotlib_cache import set_matplotlib_cache
 from social_jepa.system.signals import raise_on_signals, signal_of
 
-if TYPE_CHECKING:
-    from social_jepa.storage.embedding_folder import EmbeddingFolder
-
 app = typer.Typer(
     name="social-jepa",
     no_args_is_help=True,
@@ -56,6 +53,7 @@ app = typer.Typer(
 app.add_typer(demo)
 app.add_typer(align)
 app.add_typer(simulation)
+app.add_typer(graph)
 app.add_typer(serve)
 app.add_typer(experiment)
 app.add_typer(peer, name="peer")
@@ -114,115 +112,6 @@ def resume(
         return
     check_before_start(folder.config(), address)
     _run_batch(folder.config(), folder, address, True, as_json)
-
-
-@app.command()
-def graph(
-    run: RunPath = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, now, or '10 minutes ago'.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the agents, edges and cycles of a run, of a simulation that is up, or of a peer without Ray."""
-    from social_jepa.config.time_parsing import parse_time
-    from social_jepa.graph.results import full_document, load_results
-    from social_jepa.storage.run_folder import find
-
-    if run is not None and (peer_folder := _embedding_folder(run)):
-        from social_jepa.cli.peer_tables import print_peer_graph
-
-        found = peer_folder.graph(parse_time(as_of))
-        print_json(found) if as_json else print_peer_graph(found)
-        return
-    results = load_results(find(run), parse_time(as_of))
-    _print_document(full_document(results), as_json)
-
-
-@app.command()
-def query(
-    run: RunPath = None,
-    source: Annotated[
-        str, typer.Option("--from", help="Agent whose latent is translated; by default agent-0.")
-    ] = "",
-    target: Annotated[
-        str, typer.Option("--to", help="Agent whose nearest ticks are found; by default agent-1.")
-    ] = "",
-    tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,
-    vector: Annotated[
-        str | None, typer.Option(help="Core vector instead of a tick: numbers separated by commas.")
-    ] = None,
-    via: Annotated[
-        str | None, typer.Option(help="Agents to go through, separated by commas; or best, or universe.")
-    ] = None,
-    anchor: Annotated[
-        str, typer.Option("--id", help="Anchor of a peer with embeddings; the start of its id is enough.")
-    ] = "",
-    top: Annotated[int, typer.Option(min=1, max=100, help="Number of nearest ticks to show.")] = 5,
-    picture: Annotated[
-        Path | None, typer.Option(help="PNG to write with what the cameras see; by default none.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Translate the latent of a tick, or a vector, into another agent's space, and find the nearest ticks."""
-    from social_jepa.cli.query_options import parse_vector
-
-    numbers = parse_vector(vector)
-    if run is not None and (peer_folder := _embedding_folder(run)):
-        given = {"--to": target, "--tick": tick is not None, "--via": via, "--picture": picture}
-        _query_peer(peer_folder, source, anchor, numbers, top, given, as_json)
-        return
-    if anchor:
-        raise CommandError("--id names an anchor of a peer with embeddings: give its folder, or --tick")
-    _query_run(run, (source or "agent-0", target or "agent-1"), tick, numbers, via, top, picture, as_json)
-
-
-def _query_run(
-    run: Path | None, ends: tuple[str, str], tick: int | None, vector: list[float] | None, via: str | None,
-    top: int, picture: Path | None, as_json: bool,
-) -> None:  # fmt: skip
-    from social_jepa.cli.query_options import parse_via, query_flags, write_picture
-    from social_jepa.cli.tables import print_answer
-    from social_jepa.graph.query import query
-    from social_jepa.graph.results import load_results
-    from social_jepa.records import replace
-    from social_jepa.storage.run_folder import find
-
-    results = load_results(find(run))
-    with query_flags():
-        answer = query(results, *ends, tick=tick, vector=vector, via=parse_via(via), top=top)
-    if picture is not None:
-        answer = replace(answer, picture=str(write_picture(results, answer, picture)))
-    if as_json:
-        print_json(answer)
-    else:
-        print_answer(answer)
-
-
-def _embedding_folder(path: Path) -> "EmbeddingFolder | None":
-    """Return the folder of a peer with embeddings; None for any other folder."""
-    from social_jepa.storage.embedding_folder import EmbeddingFolder
-
-    return EmbeddingFolder(path) if EmbeddingFolder.holds(path) else None
-
-
-def _query_peer(
-    folder: "EmbeddingFolder", source: str, anchor: str, vector: list[float] | None, top: int,
-    given: dict[str, object], as_json: bool,
-) -> None:  # fmt: skip
-    from social_jepa.cli.peer_tables import print_peer_answer
-    from social_jepa.storage.embedding_query import query_embeddings
-
-    name = folder.table().name
-    for option, value in given.items():
-        if value and (option, value) != ("--to", name):
-            raise CommandError(
-                f"{option}: {folder.path} answers into the space of {name} alone, from --id or --vector"
-            )
-    if anchor and vector is not None:
-        raise CommandError("give --id or --vector, not both")
-    answer = query_embeddings(folder, source, anchor=anchor, vector=vector, top=top)
-    print_json(answer) if as_json else print_peer_answer(answer)
 
 
 @app.command()
@@ -299,20 +188,11 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
         raise
     finally:
         display.close()
-    _print_document(document, as_json)
+    print_document(document, as_json)
     if not as_json:
         typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
     if print_unsaved(batch.unsaved):
         raise typer.Exit(1)
-
-
-def _print_document(document: Any, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-        return
-    from social_jepa.cli.tables import print_graph
-
-    print_graph(document)
 
 
 def _make_output_encodable() -> None:

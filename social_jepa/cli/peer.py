@@ -165,7 +165,7 @@ def status(folder: PeerPath, watch: Watch = False, as_json: AsJson = False) -> N
 @app.command()
 def graph(folder: PeerPath, as_json: AsJson = False) -> None:
     """Show the edges into a peer, from its ledger; as social-jepa graph FOLDER."""
-    from social_jepa.cli import app as commands
+    from social_jepa.cli import graph as commands
 
     commands.graph(folder, as_json=as_json)
 
@@ -180,7 +180,7 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Translate an embedding of another peer, and find the nearest anchors; as social-jepa query FOLDER."""
-    from social_jepa.cli import app as commands
+    from social_jepa.cli import graph as commands
 
     commands.query(folder, source=source, anchor=anchor, vector=vector, top=top, as_json=as_json)
 

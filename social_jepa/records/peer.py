@@ -45,7 +45,7 @@ class PeerStatus(Record, frozen=True, kw_only=True):
     phase: Annotated[str, Meta(description="What it does: training, negotiating, settled, down and so on.")]
     note: Annotated[str, Meta(description="A remark; may be empty.")]
     checkpoint: Annotated[str, Meta(description="Version of its model or table; empty: none yet.")]
-    peers: Annotated[tuple[PeerRecord, ...], Meta(description="Its peers, by name.")]
+    peers: Annotated[tuple[PeerRecord, ...], Meta(description="What it knows of each of its peers.")]
     refused_addresses: Annotated[
         dict[str, Count], Meta(description="Signed addresses that were refused, by reason.")
     ]

@@ -58,7 +58,7 @@ class NetworkOptions:
 class NetworkedPeer:
     """A table of embeddings, or a callable that embeds ids, that negotiates with peers in other processes.
 
-    As a context manager it serves its peers on a thread of its own.
+    As a context manager it serves its peers on a separate thread.
 
     Attributes:
         connections: Its exchange with peers.

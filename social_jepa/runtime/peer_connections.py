@@ -173,7 +173,7 @@ class PeerConnections:
                 self.protocol.send_addresses(name, body)
 
     def peers(self) -> list[PeerRecord]:
-        """Return what is known of every peer that was met or heard of, by name."""
+        """Return the records of all peers that were met or heard of, sorted by name."""
         with self._lock:
             addresses, refused = self.book.addresses(), self.protocol.refusals()
         connected, unanswered = {*self.transport.connected()}, self.protocol.unanswered()

@@ -154,7 +154,7 @@ class EmbeddingFolder:
         return self.path / EDGES / f"{source}.safetensors"
 
     def table(self) -> TableRecord:
-        """Return what the peer states of its table.
+        """Return the description of the table that the peer states.
 
         Raises:
             DamagedPeerFolderError: It cannot be read.

@@ -1,7 +1,7 @@
-"""Where agents are reached: addresses that their owners signed, passed on by anyone.
+"""Where agents are reached: addresses that their owners signed, passed on by any agent.
 
-An agent signs the addresses that it listens at, and any agent may pass the statement on. So nobody can move
-another agent to an address of their own, and whoever knows one agent of a group learns of all. The number of
+An agent signs the addresses that it listens at, and any agent may pass the statement on. So no agent can move
+another one to a wrong address, and an agent that knows one of a group learns of all. The number of
 a statement is the time at which it was signed: of one agent the newest counts, and an old one ends by itself.
 """
 
@@ -48,7 +48,7 @@ class Refusal(StrEnum):
 
 
 class AddressStatement(Struct, frozen=True, forbid_unknown_fields=True):
-    """An agent's statement where it is reached.
+    """An agent's statement of the addresses at which it is reached.
 
     Attributes:
         name: Name of the agent.
@@ -167,7 +167,7 @@ class AddressBook:
         return [*self.own(), *self._known.values()]
 
     def addresses(self) -> dict[str, tuple[PeerAddress, ...]]:
-        """Return where every other agent is reached, by name."""
+        """Return the addresses of every other agent: name to addresses."""
         return {
             each.name: tuple(map(PeerAddress.parse, each.addresses))
             for each in self.statements()
@@ -225,10 +225,10 @@ class AddressBook:
         """Return whether one more agent fits in; one with a trusted key takes the place of one without."""
         if len(self._known) < MAX_AGENTS:
             return True
-        strangers = [name for name in self._known if self._trust.get(name) is None] if trusted else []
-        if strangers:
-            del self._known[strangers[0]]
-        return bool(strangers)
+        untrusted = [name for name in self._known if self._trust.get(name) is None] if trusted else []
+        if untrusted:
+            del self._known[untrusted[0]]
+        return bool(untrusted)
 
     def _has_ended(self, statement: AddressStatement) -> bool:
         return self._clock() - statement.time / 1e6 > VALID_SECONDS

@@ -124,7 +124,7 @@ class TcpTransport:
         return sorted(name for name, links in list(self._links.items()) if links)
 
     def own_addresses(self) -> list[str]:
-        """Return where others reach this agent, as far as it knows: it may be none.
+        """Return addresses at which others reach this agent, as far as it knows: it may be none.
 
         Where it listens at all addresses of its machine, those count over which peers have reached it.
         """

@@ -71,7 +71,7 @@ def test_graph_prints_the_edge_that_align_finds_on_the_tables_of_the_folder(sett
         assert "two: 200 anchors, 6 dimensions, 1 edges into it" in said.out
     graph = decode(call("graph", folder, "--json").out, PeerGraph)
     (edge,) = graph.edges
-    # in a process of its own: the number of threads decides about the last digit, and tests have one
+    # in another process: the number of threads decides about the last digit, and tests have one
     align = spawn(
         folder, "align", "edges/one.safetensors", "anchors.safetensors", "--seed", edge.seed, "--json"
     )

@@ -48,7 +48,7 @@ def trust(tmp_path):
 
 @pytest.fixture
 def book(trust, clock):
-    return AddressBook(local_peer("me"), trust, lambda name: name != "stranger", clock)
+    return AddressBook(local_peer("me"), trust, lambda name: name != "outsider", clock)
 
 
 def statement(name="b", seconds=0.0, addresses=(HOME,), local=None):
@@ -64,7 +64,7 @@ FORGED = {
         statement(local=replaced(local_peer("b"), session=session_id("x"))), Refusal.SESSION,
     ),
     "about this agent": (statement("me"), Refusal.OWN),
-    "an agent that does not belong here": (statement("stranger"), Refusal.NAME),
+    "an agent that does not belong here": (statement("outsider"), Refusal.NAME),
     "from the future": (statement(seconds=1e4), Refusal.TIME),
     "ended": (statement(seconds=-VALID_SECONDS - 1), Refusal.TIME),
     "an address changed on the way": (changed(statement(), addresses=["6.6.6.6:6"]), Refusal.SIGNATURE),
@@ -100,7 +100,7 @@ def test_of_one_owner_the_newest_counts_and_an_older_one_is_refused(book):
 def test_a_name_with_a_trusted_key_is_announced_by_that_key_alone(book, trust):
     eve = LocalPeer("b", identity_of("eve"), 1, local_peer("b").session)
     squatted = statement(local=eve, seconds=9)
-    assert book.receive([squatted]) == [squatted]  # nobody knows better yet
+    assert book.receive([squatted]) == [squatted]  # no other key is known yet
     assert book.receive([statement()]) == []
     trust.accept("b", identity_of("b").public_key)
     assert book.receive([statement()]) == [statement()]
