@@ -1,4 +1,4 @@
-"""The command that runs one agent without Ray."""
+"""Commands of peers without Ray: run one agent or a table of embeddings, and look at it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -181,8 +181,13 @@ def query(
 ) -> None:
     """Translate an embedding of another peer, and find the nearest anchors; as social-jepa query FOLDER."""
     from social_jepa.cli import graph as commands
+    from social_jepa.storage.peer_status import read_status
 
-    commands.query(folder, source=source, anchor=anchor, vector=vector, top=top, as_json=as_json)
+    own = read_status(folder)
+    target = own.name if own else ""
+    commands.query(
+        folder, source=source, target=target, anchor=anchor, vector=vector, top=top, as_json=as_json
+    )
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:

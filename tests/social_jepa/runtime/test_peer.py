@@ -48,10 +48,10 @@ def read_line(process, word):
 
 
 def start_peers(folder):
-    """Start three peers, each of which dials those before it, and wait until they listen."""
+    """Start three peers that were told the address of the one before them alone, and wait until they listen."""
     started, addresses = {}, []
     for name in NAMES:
-        dialed = [word for address in addresses for word in ("--connect", address)]
+        dialed = [word for address in addresses[-1:] for word in ("--connect", address)]
         started[name] = spawn(
             folder, "peer", "--out", folder / name, "--name", name, "--listen", "127.0.0.1:0", *dialed,
             *SETTINGS,
@@ -214,6 +214,8 @@ def test_a_core_vector_of_another_peer_is_translated_in_the_folder_of_a_peer(set
     said = call(*words, "--vector", vector, "--json")
     assert said.status == 0, said.err
     answer = decode(said.out, QueryAnswer)
+    thin = call("peer", "query", settled / "agent-1", "--from", source, "--vector", vector, "--json")
+    assert decode(thin.out, QueryAnswer) == answer
     assert answer.measured_r2 == edge.r2_shared
     assert len(answer.nearest) == 5
     said = call(*words, "--tick", 0)
