@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from social_jepa.config.run_config import load_config
     from social_jepa.graph.query import query
     from social_jepa.graph.results import load_results
+    from social_jepa.runtime.networked_peer import NetworkedPeer
     from social_jepa.runtime.run import Run
     from social_jepa.runtime.simulation import Simulation
     from social_jepa.runtime.simulation import open_run as open  # noqa: A004  # as gzip.open and PIL.Image.open
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  # in the order of use
     "up", "open", "resume", "Simulation", "Run", "LinearMap", "load_config", "load_results", "query",
-    "align", "AlignSettings", "AnchorItems", "EmbeddingPeer", "load_maps", "__version__",
+    "align", "AlignSettings", "AnchorItems", "EmbeddingPeer", "NetworkedPeer", "load_maps", "__version__",
 ]  # fmt: skip
 
 _MODULES = {  # module and name there
@@ -51,6 +52,7 @@ _MODULES = {  # module and name there
     "AlignSettings": ("alignment.embeddings.pairs", "AlignSettings"),
     "AnchorItems": ("alignment.embeddings.items", "AnchorItems"),
     "EmbeddingPeer": ("alignment.embeddings.peer", "EmbeddingPeer"),
+    "NetworkedPeer": ("social_jepa.runtime.networked_peer", "NetworkedPeer"),
     "load_maps": ("alignment.embeddings.storage", "load_maps"),
 }
 

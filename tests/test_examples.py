@@ -1,6 +1,10 @@
 """The examples that the documentation quotes run, and meet their contracts."""
 
 import itertools
+import os
+import re
+import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +104,27 @@ def test_two_encoders_of_digits_align_at_least_as_well_as_by_procrustes(tmp_path
             ours, *_, white, raw = [score for score in record.methods if score.source == edge.source]
             for name in ("r2", "r2_white", "r2_shared", "retrieval_at_1"):
                 assert getattr(ours, name) >= max(getattr(white, name), getattr(raw, name))
+
+
+def test_two_processes_negotiate_about_digits_as_the_page_shows(tmp_path):
+    """The block of the page runs as it stands, but for the port, which must be free."""
+    page = (EXAMPLES.parent / "docs" / "how_to" / "peers.md").read_text()
+    ((block,),) = [re.findall(r"<!-- two-processes -->\n```sh\n(.*?)```", page, re.DOTALL)]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        block = block.replace("7000", str(free.getsockname()[1]))
+    for name, words in (("social-jepa", ["-m", "social_jepa"]), ("python", [])):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *words])} "$@"\n')
+        command.chmod(0o755)
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    paths = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run(
+        ["bash", "-euc", block], cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True,
+        timeout=600,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "convnet > perceptron accepted: 31 directions are shared" in done.stdout
+    assert "perceptron: 597 anchors, 48 dimensions, 1 edges into it" in done.stdout
+    assert "nearest anchors of perceptron" in done.stdout

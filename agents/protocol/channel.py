@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from agents.protocol.budget import PeerLimits
-from agents.protocol.envelope import seal
+from agents.protocol.envelope import Kind, seal
 from agents.protocol.messages import (
     AnchorReply,
     AnchorRequest,
@@ -65,6 +65,7 @@ class Transport(Protocol):
 
 
 Deliver = Callable[[bytes], None]  # takes the bytes of an envelope that has arrived
+TakeAddresses = Callable[[str, bytes], None]  # takes who sent addresses of agents, and the bytes of the list
 
 
 class Channel:
@@ -75,6 +76,7 @@ class Channel:
         sent: Bytes sent, by edge.
         received: Bytes received, by edge.
         log: Messages sent; the owner empties it.
+        on_addresses: Takes addresses that a peer has sent; raises MessageError for a malformed list.
     """
 
     def __init__(self, transport: Transport, local: LocalPeer, limits: PeerLimits | None = None) -> None:
@@ -84,6 +86,7 @@ class Channel:
         self.sent: Counter[Pair] = Counter()
         self.received: Counter[Pair] = Counter()
         self.log: list[SentMessage] = []
+        self.on_addresses: TakeAddresses = _refuse_addresses
 
     @property
     def incarnation(self) -> int:
@@ -112,14 +115,28 @@ class Channel:
             kind = type(message).__name__
             self.log.append(SentMessage(message.sender, message.receiver, *message.edge, kind, len(data)))
 
-    def receive(self, data: bytes) -> AnyMessage:
+    def send_addresses(self, receiver: str, body: bytes) -> None:
+        """Send addresses of agents, which count for no edge.
+
+        Raises:
+            UnreachablePeerError: There is no address for the receiver.
+        """
+        envelope = self.verifier.next_envelope(receiver, body, Kind.ADDRESSES)
+        self._transport.send(receiver, seal(envelope, self.verifier.local.identity))
+
+    def receive(self, data: bytes) -> AnyMessage | None:
         """Return the message in an envelope that arrived; its sender is a peer, its receiver this agent.
+
+        None: it held addresses, which `on_addresses` has taken.
 
         Raises:
             EnvelopeRejected: The envelope or the message is refused.
         """
         envelope = self.verifier.admit(data)
         try:
+            if envelope.kind is Kind.ADDRESSES:
+                self.on_addresses(envelope.sender, envelope.body)
+                return None
             message = decode(envelope.body)
         except MessageError as error:
             raise self.verifier.refuse(Reason.BODY, envelope.sender, str(error)) from error
@@ -135,6 +152,10 @@ class Channel:
     def refuse(self, message: AnyMessage, error: MessageError) -> EnvelopeRejected:
         """Return the refusal of a message that `receive` returned and the negotiation refused."""
         return self.verifier.refuse(Reason.CONTENT, message.sender, str(error))
+
+
+def _refuse_addresses(sender: str, body: bytes) -> None:
+    raise MessageError(f"{sender} sent addresses, and this agent dials no other one")
 
 
 def _anchors_of(message: AnyMessage) -> int:

@@ -36,6 +36,7 @@ class Kind(IntEnum):
 
     MESSAGE = 1  # one of `agents.protocol.messages`
     INTRODUCTION = 2  # who opens a connection; it is addressed to no name
+    ADDRESSES = 3  # where agents are reached, see `agents.protocol.transports.address_book`
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def parse(data: bytes) -> Envelope:
         )  # fmt: skip
     if flags:
         raise _refuse(Reason.FORMAT, f"unknown flags {flags:#04x}")
-    if kind not in (Kind.MESSAGE, Kind.INTRODUCTION):
+    if kind not in tuple(Kind):
         raise _refuse(Reason.FORMAT, f"unknown kind {kind} of envelope")
     if kind != Kind.MESSAGE and body_length > MAX_SMALL_BODY:
         raise _refuse(Reason.SIZE, f"a body of {body_length} bytes is too long for kind {kind}")

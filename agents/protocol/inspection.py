@@ -18,7 +18,7 @@ FIELDS = (  # name and length in bytes, in the order of docs/wire.md
     ("sender_length", 1), ("recipient_length", 1), ("body_length", 4),
 )  # fmt: skip
 TEXTS = ("magic", "session", "key_id")  # fields that are bytes; all others are integers
-KINDS = {1: "message", 2: "introduction"}
+KINDS = {1: "message", 2: "introduction", 3: "addresses"}
 EDGE = ("source", "target", "round")
 MESSAGES = {  # name and fields of a message by its number, in the order of docs/wire.md
     1: ("Hello", *EDGE, "checkpoint"),
@@ -118,7 +118,7 @@ def _message(body: bytes, kind: str) -> dict[Any, Any]:
         message = msgpack.unpackb(body, strict_map_key=True, max_map_len=64, max_array_len=1024)
     except (ValueError, msgpack.UnpackException) as error:  # truncated, extra bytes, or nested too deep
         raise InspectionError(f"its body is not msgpack: {error}") from error
-    if kind == "introduction":
+    if kind != "message":
         if not isinstance(message, dict):
             raise InspectionError("its body is not a msgpack map")
         return message

@@ -234,16 +234,19 @@ class Negotiation:
         raise StaleReplyError(message.sender, message.round, type(message).__name__, overtaken)
 
     def _request_anchors(self, offer: Offer) -> list[AnyMessage]:
-        # derived from the source's nonce too: otherwise the source could offer again until it likes the ticks
-        nonce = self._nonce(NonceStream.REQUEST, offer.source, offer.round, offer.nonce)
-        request = AnchorRequest(
-            source=offer.source, target=self.peer_info.name, round=offer.round,
-            anchors=self.config.anchors, heldout=self.config.heldout, nonce=nonce,
-            chosen=self.pools.choose_anchors(self.config.anchors), dims=self.config.sent_dims(offer.dim),
-            precision=self.config.precision,
-        )  # fmt: skip
+        request = self._make_request(offer, self.config.anchors, self.config.heldout)
         self._offers[offer.source], self._requests[offer.source] = offer, request
         return [request]
+
+    def _make_request(self, offer: Offer, anchors: int, heldout: int) -> AnchorRequest:
+        """Return the request for an offer: for so many anchors to fit on, and so many to score on."""
+        # derived from the source's nonce too: otherwise the source could offer again until it likes the ticks
+        nonce = self._nonce(NonceStream.REQUEST, offer.source, offer.round, offer.nonce)
+        return AnchorRequest(
+            source=offer.source, target=self.peer_info.name, round=offer.round,
+            anchors=anchors, heldout=heldout, nonce=nonce, chosen=self.pools.choose_anchors(anchors),
+            dims=self.config.sent_dims(offer.dim), precision=self.config.precision,
+        )  # fmt: skip
 
     def _refuse_edge(self, offer: Offer) -> list[AnyMessage]:
         self._offers[offer.source] = offer

@@ -6,6 +6,7 @@ edges once for every pair of models, whichever peer was first, and a joiner cost
 messages for each peer.
 """
 
+import contextlib
 import logging
 import math
 import threading
@@ -114,6 +115,11 @@ class PeerProtocol:
             self._settled_peers.clear()
             self._tried_at.clear()
 
+    def send_addresses(self, peer: str, body: bytes) -> None:
+        """Send addresses of agents to a peer; they are lost where it cannot be reached."""
+        with self._lock, contextlib.suppress(UnreachablePeerError):
+            self.channel.send_addresses(peer, body)
+
     def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages that are not replies of the negotiation, such as those of a distillation."""
         with self._lock:
@@ -126,6 +132,8 @@ class PeerProtocol:
                 message = self.channel.receive(data)
             except EnvelopeRejected as error:  # it does not even interrupt training
                 self._record_refusal(error)
+                return
+            if message is None:
                 return
             self.busy_until = math.inf
             try:
@@ -184,6 +192,11 @@ class PeerProtocol:
         """Return whether both edges with every peer are settled, if only for an earlier model."""
         with self._lock:
             return self.negotiation is not None and self._incarnations.keys() <= self._settled_peers
+
+    def seconds_of_silence(self) -> float:
+        """Return for how long no message has arrived; infinity where none ever has."""
+        with self._lock:
+            return time.time() - max(self._heard_at.values(), default=-math.inf)
 
     def unanswered(self) -> dict[str, float]:
         """Return since when peers with an open negotiation have not answered, by name.

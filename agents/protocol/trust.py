@@ -175,6 +175,11 @@ class TrustStore:
         if path.exists() or not first_use:
             self._keys = _read(path)
 
+    @property
+    def first_use(self) -> bool:
+        """Whether an agent that the file does not hold may be added."""
+        return self._first_use
+
     def get(self, name: str) -> TrustedKey | None:
         """Return the key of an agent, which may be revoked; None if the file does not hold it."""
         return self._keys.get(name)

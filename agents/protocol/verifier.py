@@ -151,13 +151,13 @@ class EnvelopeVerifier:
         """Return the public key of a peer; empty for an agent that is no peer."""
         return self._peers[name].public_key if name in self._peers else b""
 
-    def next_envelope(self, recipient: str, body: bytes) -> Envelope:
+    def next_envelope(self, recipient: str, body: bytes, kind: Kind = Kind.MESSAGE) -> Envelope:
         """Return the next envelope to a peer, not signed yet; the peer need not be known."""
         state, local = self._peers.get(recipient), self.local
         if state is not None:
             state.sent += 1
         return Envelope(
-            Kind.MESSAGE, local.name, recipient, local.session, local.incarnation,
+            kind, local.name, recipient, local.session, local.incarnation,
             self.incarnation_of(recipient), state.sent if state else 1, int(self._clock() * 1e6),
             local.identity.key_id, body,
         )  # fmt: skip
@@ -207,7 +207,7 @@ class EnvelopeVerifier:
     def _check_header(self, envelope: Envelope) -> _PeerState:
         """Return the state of the sender if everything but the signature is as it should be."""
         local, sender = self.local, envelope.sender
-        if envelope.kind is not Kind.MESSAGE:
+        if envelope.kind is Kind.INTRODUCTION:
             raise self.refuse(Reason.FORMAT, sender, f"{sender} sent an introduction where none is expected")
         if envelope.recipient != local.name:
             raise self.refuse(

@@ -22,7 +22,7 @@ from alignment.embeddings.pairs import (
     spread,
 )
 from alignment.embeddings.table import EmbeddingTable
-from alignment.embeddings.whitening import whiten
+from alignment.embeddings.whitening import Whitening, whiten
 from alignment.shapes_repr import shapes_repr
 
 MIN_MEMORIES: Final = 12  # that a held-out stretch spans: with fewer, chance exceeds the null too often
@@ -69,16 +69,27 @@ def align_tables(first: EmbeddingTable, second: EmbeddingTable, settings: AlignS
 def align_sides(sides: "ComparedSides", settings: AlignSettings) -> Alignment:
     """Return the edges between the two sides of `compared_sides`."""
     first, second = sides.first, sides.second
-    dims = choose_coordinates(first.whitening(first.fit), second.whitening(second.fit))
-    a, b = (
-        side.whitening.leading(dim).refined(side.fit) for side, dim in zip((first, second), dims, strict=True)
-    )
+    a, b = _compared_coordinates(sides)
     return Alignment(
         forward=fit_edge(first, second, (a, b), sides.scored, sides.memory),
         backward=fit_edge(second, first, (b, a), sides.scored, sides.memory),
         shared_anchors=sides.shared, repeated=sides.repeated, by_id=sides.by_id, memory=sides.memory,
         settings=settings,
     )  # fmt: skip
+
+
+def align_into(sides: "ComparedSides") -> EmbeddingEdge:
+    """Return the edge from the first side to the second alone: the one that `align_sides` finds."""
+    return fit_edge(sides.first, sides.second, _compared_coordinates(sides), sides.scored, sides.memory)
+
+
+def _compared_coordinates(sides: "ComparedSides") -> tuple[Whitening, Whitening]:
+    first, second = sides.first, sides.second
+    dims = choose_coordinates(first.whitening(first.fit), second.whitening(second.fit))
+    return (
+        first.whitening.leading(dims[0]).refined(first.fit),
+        second.whitening.leading(dims[1]).refined(second.fit),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +159,19 @@ def _take(tables: tuple[EmbeddingTable, EmbeddingTable], anchors: SharedAnchors)
 
 
 def _own_rows(table: EmbeddingTable, fit: Tensor, held: Tensor, settings: AlignSettings) -> Tensor:
-    """Return the rows that a table's owner whitens on: all but those held out; in time, the ones before."""
+    """Return the rows that a table's owner whitens on: all but those held out; in time, the ones before.
+
+    They are in the order of their ids, so that the order of a table changes no digit of what is summed.
+    """
     if settings.time_order:
         return fit
     own = torch.ones(len(table), dtype=torch.bool)
     own[held] = False
-    return own.nonzero().flatten()
+    rows = own.nonzero().flatten()
+    if table.ids is None:
+        return rows
+    ids = table.ids
+    return torch.tensor(sorted(rows.tolist(), key=lambda row: ids[row]))
 
 
 def _memory(

@@ -1,6 +1,7 @@
 """The maps of an alignment in one safetensors file, both directions with their whitening."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -57,6 +58,21 @@ def encode_maps(alignment: Alignment) -> bytes:
         "settings": json.dumps(asdict(alignment.settings)),
     }
     return save({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, metadata)
+
+
+def edge_tensors(edge: EmbeddingEdge) -> dict[str, Tensor]:
+    """Return the map of one edge as named tensors, see `encode_maps`."""
+    return _tensors(edge.map)
+
+
+def map_from_tensors(tensors: Mapping[str, Tensor]) -> EmbeddingMap:
+    """Return the map that `edge_tensors` named.
+
+    Raises:
+        KeyError: A tensor is missing.
+        ValueError: One contradicts the others.
+    """
+    return _read({f"forward.{name}": tensor for name, tensor in tensors.items()}, "forward")
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ import contextlib
 import io
 import logging
 import sys
-from pathlib import Path
 from signal import Signals
 from typing import Annotated, Any
 
@@ -17,7 +16,8 @@ from social_jepa.cli.demo import app as demo
 from social_jepa.cli.evidence import app as evidence
 from social_jepa.cli.examples import Commands, add_examples, glossary
 from social_jepa.cli.experiment import app as experiment
-from social_jepa.cli.graph_options import Order, check_options, matrix_rows, matrix_text, shown_edges
+from social_jepa.cli.graph import app as graph
+from social_jepa.cli.graph import print_document
 from social_jepa.cli.hints import work_on
 from social_jepa.cli.key import app as key
 from social_jepa.cli.options import (
@@ -59,9 +59,10 @@ app.add_typer(demo)
 app.add_typer(align)
 app.add_typer(simulation)
 app.add_typer(runs)
+app.add_typer(graph)
 app.add_typer(serve)
 app.add_typer(experiment)
-app.add_typer(peer)
+app.add_typer(peer, name="peer")
 app.add_typer(wire, name="wire")
 app.add_typer(key, name="key")
 app.add_typer(evidence, name="evidence")
@@ -143,91 +144,6 @@ def resume(
 
 
 @app.command()
-def graph(
-    run: Run = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="State at a time: 2026-11-21T14:30, 14:30, now, or '10 minutes ago'.")
-    ] = None,
-    matrix: Annotated[
-        bool, typer.Option("--matrix", help="R2 of all ordered pairs, from the row's agent to the column's.")
-    ] = False,
-    sort: Annotated[
-        Order, typer.Option(help="Order of the edges: by name, or r2, the largest first.")
-    ] = Order.NAME,
-    min_r2: Annotated[
-        float | None, typer.Option("--min-r2", help="Show accepted edges of at least this R2 only.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the agents, edges and cycles of a run, or of a simulation that is up."""
-    from social_jepa.config.time_parsing import parse_time
-    from social_jepa.graph.results import full_document, load_results
-    from social_jepa.storage.run_folder import find
-
-    check_options(matrix, sort, min_r2, as_json)
-    results = load_results(find(run), parse_time(as_of))
-    if as_json:
-        print_json(full_document(results))
-    elif matrix:
-        _print_matrix(results.document, min_r2)
-    else:
-        from social_jepa.cli.tables import print_graph
-
-        document = full_document(results)
-        print_graph(document, edges=shown_edges(document.edges, sort, min_r2))
-
-
-def _print_matrix(document: Any, min_r2: float | None) -> None:
-    from social_jepa.cli.tables import make_console, print_summary
-
-    console = make_console()
-    print_summary(document, console)
-    width = console.width if console.is_terminal else None
-    typer.echo(matrix_text(matrix_rows(document, min_r2), width))
-
-
-@app.command()
-def query(
-    run: Run = None,
-    source: Annotated[
-        str, typer.Option("--from", autocompletion=complete_agent, help="Agent whose latent is translated.")
-    ] = "agent-0",
-    target: Annotated[
-        str, typer.Option("--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found.")
-    ] = "agent-1",
-    tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,
-    vector: Annotated[
-        str | None, typer.Option(help="Core vector instead of a tick: numbers separated by commas.")
-    ] = None,
-    via: Annotated[
-        str | None, typer.Option(help="Agents to go through, separated by commas; or best, or universe.")
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, max=100, help="Number of nearest ticks to show.")] = 5,
-    picture: Annotated[
-        Path | None, typer.Option(help="PNG to write with what the cameras see; by default none.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Translate the latent of a tick, or a vector, into another agent's space, and find the nearest ticks."""
-    from social_jepa.cli.query_options import parse_vector, parse_via, query_flags, write_picture
-    from social_jepa.cli.tables import print_answer
-    from social_jepa.graph.query import query
-    from social_jepa.graph.results import load_results
-    from social_jepa.records import replace
-    from social_jepa.storage.run_folder import find
-
-    results, numbers = load_results(find(run)), parse_vector(vector)
-    with query_flags():
-        answer = query(results, source, target, tick=tick, vector=numbers, via=parse_via(via), top=top)
-    if picture is not None:
-        answer = replace(answer, picture=str(write_picture(results, answer, picture)))
-    if as_json:
-        print_json(answer)
-    else:
-        print_answer(answer)
-
-
-@app.command()
 def report(run: Run = None, as_json: AsJson = False) -> None:
     """Write a run's report.html again."""
     from social_jepa.graph.results import load_results
@@ -301,20 +217,11 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
         raise
     finally:
         display.close()
-    _print_document(document, as_json)
+    print_document(document, as_json)
     if not as_json:
         typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
     if print_unsaved(batch.unsaved):
         raise typer.Exit(1)
-
-
-def _print_document(document: Any, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-        return
-    from social_jepa.cli.tables import print_graph
-
-    print_graph(document)
 
 
 def _make_output_encodable() -> None:

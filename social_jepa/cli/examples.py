@@ -68,14 +68,22 @@ EXAMPLES = {
         "social-jepa experiment isometry --quick",
         "social-jepa experiment all --redraw",
     ),
-    "peer": (
-        "social-jepa peer --out a --name agent-0 --listen 0.0.0.0:7000 agents.count=2",
-        "social-jepa peer --out b --name agent-1 --connect 10.0.0.1:7000 agents.count=2",
+    "peer start": (
+        "social-jepa peer start --out a --name agent-0 --listen 0.0.0.0:7000 agents.count=2",
+        "social-jepa peer start --out b --name agent-1 --connect 10.0.0.1:7000 agents.count=2",
+        "social-jepa peer start --out c --embeddings clip.npy --ids names.txt --connect 10.0.0.1:7000",
+    ),
+    "peer status": ("social-jepa peer status --run a", "social-jepa peer status --run a --watch"),
+    "peer graph": ("social-jepa peer graph --run a", "social-jepa peer graph --run c --json"),
+    "peer query": (
+        "social-jepa peer query --run a --from agent-1 --vector 0.1,-0.7,0.3,1.2,0,0.4",
+        "social-jepa peer query --run c --from dino --id 3f6c",
     ),
     "wire inspect": ("social-jepa wire inspect captured.bin",),
     "key show": ("social-jepa key show a/agents/agent-0/identity.key --name agent-0",),
     "key rotate": ("social-jepa key rotate a/agents/agent-0/identity.key --name agent-0",),
     "key revoke": ("social-jepa key revoke a/agents/agent-0/identity.key --name agent-0",),
+    "evidence verify": ("social-jepa evidence verify runs/six/evidence/agent-3.msgpack",),
 }
 GLOSSARY = {
     "run": "a folder with settings, ledger, checkpoints, graph; RUN is its path, or its name below ./runs",

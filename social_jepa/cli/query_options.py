@@ -8,6 +8,7 @@ from social_jepa.cli.options import CommandError
 from social_jepa.graph.query import (
     BEST,
     EdgeNotAcceptedError,
+    ModelElsewhereError,
     SameAgentError,
     TickRangeError,
     VectorAndTickError,
@@ -51,6 +52,8 @@ def query_flags() -> Iterator[None]:
         raise CommandError(f"--from and --to are both {error.agent}: name two agents") from error
     except TickRangeError as error:
         raise CommandError(f"--{error}") from error
+    except ModelElsewhereError as error:
+        raise CommandError(f"{error}: --vector") from error
     except VectorAndTickError as error:
         raise CommandError("give --tick or --vector, not both") from error
 

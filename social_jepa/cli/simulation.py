@@ -98,7 +98,12 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show phase, step, loss, device, node, last checkpoint and incarnation of each agent."""
+    """Show phase, step, loss, device, node, last checkpoint and incarnation of each agent.
+
+    With --run FOLDER of a peer without Ray: its peers, its edges, and who is unreachable.
+    """
+    if run is not None and show_peer(run, watch, as_json):
+        return
     simulation = _attach(run)
     if watch and not as_json:
         _watch(simulation)
@@ -114,6 +119,29 @@ def status(
     if trouble:
         typer.echo(f"social-jepa: {trouble}; this is what the ledger has", err=True)
         raise typer.Exit(1)
+
+
+def show_peer(folder: Path, watch: bool, as_json: bool) -> bool:
+    """Show the state of a peer without Ray; return false where the folder is none of one."""
+    from social_jepa.cli.peer_tables import print_peer_status
+    from social_jepa.storage.peer_status import DOWN, read_status
+
+    status = read_status(folder)
+    if status is None:
+        return False
+    if as_json:
+        print_json(status)
+        return True
+    print_peer_status(status)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch and status.phase != DOWN:
+            time.sleep(1.0)
+            found = read_status(folder) or status
+            if (found.phase, found.peers) != (status.phase, status.peers):
+                typer.echo()
+                print_peer_status(found)
+            status = found
+    return True
 
 
 def _status(simulation: Any) -> tuple[Any, str]:

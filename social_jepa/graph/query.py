@@ -119,6 +119,24 @@ class SameAgentError(QueryError):
 
 
 @dataclass(eq=False, repr=False)
+class ModelElsewhereError(QueryError):
+    """A tick of an agent whose model is in another folder: a peer's own one holds its model alone.
+
+    Attributes:
+        agent: The agent.
+    """
+
+    agent: str
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"the model of {self.agent} is not in this folder, so that no tick of it can be encoded: give "
+            "a core vector in place of a tick"
+        )
+
+
+@dataclass(eq=False, repr=False)
 class ModelUnavailableError(QueryError):
     """A published model that is missing, damaged, or not the one in the graph.
 
@@ -218,7 +236,7 @@ def translate(results: Results, path: Sequence[str], cores: AnyArray, top: int =
         VectorSizeError: They do not have the source's core_dim, or are not finite.
     """
     source, target = path[0], path[-1]
-    core_dim = results.agent(source).core_dim
+    core_dim = results.core_dim(source)
     rows = to_tensor(cores, "cores").double()
     if rows.ndim != 2 or rows.shape[1] != core_dim or not torch.isfinite(rows).all():
         raise VectorSizeError(source, core_dim)
@@ -249,6 +267,11 @@ def measure_path(results: Results, path: Sequence[str]) -> PathQuality:
     No map was fitted on those anchors; they only chose which directions are shared. Through the common
     space ``expected_r2`` is the same number.
     """
+    if results.is_elsewhere(path[0]):  # the anchors are not here either: the edge was scored on them
+        score = results.graph.edge(path[0], path[1]).r2_shared
+        return PathQuality(
+            source=path[0], target=path[-1], path=tuple(path), expected_r2=score, measured_r2=score
+        )
     source, target = scoring_cores(results.pools(path[0]), results.pools(path[-1]))
     measured = image_r2(path_map(results, path), source, target)
     expected = measured if UNIVERSE in path[1:-1] else results.graph.quality(path)
@@ -312,9 +335,12 @@ def encode_ticks(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
 
     Raises:
         TickRangeError: A tick is outside the scene.
+        ModelElsewhereError: This is the folder of another peer.
         ModelUnavailableError: Its model is missing, damaged or not the graph's.
         RuntimeError: A view has to be rendered, and OpenGL is missing.
     """
+    if results.is_elsewhere(source):
+        raise ModelElsewhereError(source)
     outside = [tick for tick in ticks if not 0 <= tick <= LAST_TICK]
     if outside:
         raise TickRangeError(outside[0])

@@ -175,6 +175,22 @@ class Results:
                 return agent
         raise NotPublishedError(name)
 
+    def is_elsewhere(self, name: str) -> bool:
+        """Return whether an agent's model is in another peer's folder, and an edge from it in this one."""
+        return all(agent.name != name for agent in self.document.agents) and any(
+            edge.source == name and edge.status is Status.ACCEPTED for edge in self.document.edges
+        )
+
+    def core_dim(self, name: str) -> int:
+        """Return the core dimensions of an agent, or those that it had when it negotiated with this peer.
+
+        Raises:
+            UnknownAgentError, NotPublishedError: See `agent`.
+        """
+        if self.is_elsewhere(name):
+            return next(edge.core_dims[0] for edge in self.document.edges if edge.source == name)
+        return self.agent(name).core_dim
+
     def universe(self) -> Universe:
         """Return the common space of all agents that an accepted edge touches; see `build_universe`."""
         if not self._universes:

@@ -5,7 +5,6 @@ with the same settings negotiate the same edges as the agents of one run.
 """
 
 import contextlib
-import logging
 import os
 import sys
 import threading
@@ -18,35 +17,32 @@ import torch
 
 from agents.common.device import select_device
 from agents.logs import log_to_file
-from agents.protocol.channel import Transport
 from agents.protocol.envelope import session_id
-from agents.protocol.identity import KEY_FILE
-from agents.protocol.introduction import IntroducedPeer
-from agents.protocol.peer_protocol import PeerProtocol
-from agents.protocol.transports.faults import Faults, FaultyTransport
-from agents.protocol.transports.tcp import TcpOptions, TcpTransport
-from agents.protocol.trust import RotatedIdentity, TrustStore
-from agents.protocol.verifier import KnownPeer, LocalPeer
+from agents.protocol.identity import KEY_FILE, fingerprint
+from agents.protocol.transports.faults import Faults
+from agents.protocol.transports.tcp import TcpOptions
 from agents.report import report_of
 from agents.runner import SWITCH_INTERVAL, AgentRunner
 from agents.spec import AgentSpec
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.records import AgentStatus
+from social_jepa.records import replace as replace_record
+from social_jepa.records.peer import PeerStatus
 from social_jepa.runtime.agent_status import Observations
 from social_jepa.runtime.errors import AgentLostError, UnknownMemberError
 from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.ledger_writer import LedgerWriter
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import Membership, record_start
+from social_jepa.runtime.peer_connections import ConnectionOptions, PeerConnections
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.peer_status import DOWN, StatusWriter
 from social_jepa.storage.run_folder import RunFolder
-
-logger = logging.getLogger(__name__)
+from social_jepa.system.process_identity import ProcessIdentity
 
 POLL_SECONDS = 0.1  # between two looks at what the agent has done
-RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
 STOP_SECONDS = 60.0  # in which the agent's thread should save and end
 TRUST_FILE = "trust.toml"  # in the run folder: the keys that peers showed first
 
@@ -78,8 +74,7 @@ class Peer:
     """One agent with its transport, its ledger and its thread.
 
     Attributes:
-        transport: Its connections.
-        protocol: Its exchange with peers.
+        connections: Its exchange with peers.
     """
 
     def __init__(self, folder: RunFolder, options: PeerOptions) -> None:
@@ -102,38 +97,21 @@ class Peer:
         record_start(self._ledger, self._config, folder, "resumed" if started else "started", options.online)
         incarnation = self._membership.next_incarnation(options.name)
         self._membership.record_incarnations()
-        own = RotatedIdentity(options.key or folder.agent(options.name) / KEY_FILE)
-        self._trust = TrustStore(options.trust or folder.path / TRUST_FILE, options.trust is None)
-        self._local = LocalPeer(options.name, own.identity, incarnation, _session(self._config, options))
-        self._known: dict[str, KnownPeer] = {}
-        self.transport = TcpTransport(self._local, self._trust, options.tcp, self._meet, own.rotations)
-        self.protocol = PeerProtocol(self._local, self._with_faults(self.transport))
-        self._runner = AgentRunner(self.protocol)
+        names = frozenset(self._config.names())
+        self.connections = PeerConnections(
+            options.name, incarnation, _session(self._config, options),
+            ConnectionOptions(
+                options.tcp, options.key or folder.agent(options.name) / KEY_FILE,
+                options.trust or folder.path / TRUST_FILE, options.trust is None, options.faults,
+                self._config.seed,
+            ),
+            names.__contains__, "it is not among the agents of these settings: raise agents.count for all",
+        )  # fmt: skip
+        self._runner = AgentRunner(self.connections.protocol)
         self._seen = Observations()
+        self._status, self._process = StatusWriter(folder.path), ProcessIdentity.of(os.getpid())
         self._acknowledged = (0, 0)
         self._device = ""
-
-    def _with_faults(self, transport: Transport) -> Transport:
-        faults, name = self._options.faults, self._options.name
-        return (
-            transport if faults == Faults() else FaultyTransport(transport, name, faults, self._config.seed)
-        )
-
-    def _meet(self, peer: IntroducedPeer) -> None:
-        """Take a peer that has introduced itself: its key, and the incarnation that it signed.
-
-        Its introduction may have revoked keys of other peers. The transport calls this on one thread.
-        """
-        if peer.name not in self._config.names():
-            logger.warning(
-                "%s is not among the agents of these settings: raise agents.count for all", peer.name
-            )
-            return
-        self._known[peer.name] = peer.known
-        for name, known in self._known.items():
-            trusted = self._trust.get(name)
-            self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
-        self.protocol.update_peers(dict(self._known))
 
     def run(self, observe: Callable[["Peer"], None] = lambda peer: None) -> None:
         """Train, publish and negotiate until KeyboardInterrupt; then save and end.
@@ -150,7 +128,7 @@ class Peer:
         spec = self._spec()
         thread = threading.Thread(target=self._runner.run, args=(spec,), daemon=True)
         try:
-            self.transport.start(self.protocol.receive)
+            self.connections.start()
             thread.start()
             self._watch(observe)
         finally:
@@ -158,7 +136,8 @@ class Peer:
             if thread.ident is not None:
                 thread.join(STOP_SECONDS)
             self._record()
-            self.transport.close()
+            self.connections.close()
+            self._status.write(replace_record(self.peer_status(), phase=DOWN, listens=()))
             self._writer.event("stopped", reason="the process ended")
             self._ledger.close()
             self._lock.release()
@@ -169,15 +148,13 @@ class Peer:
         return replace(spec, device=self._device)
 
     def _watch(self, observe: Callable[["Peer"], None]) -> None:
-        retried_at = time.monotonic()
         while True:
             self._record()
             if self._runner.failure is not None:
                 raise AgentLostError(record_error(self._folder, self._runner.failure))
+            self._status.write(self.peer_status())
             observe(self)
-            if time.monotonic() - retried_at > RETRY_SECONDS:
-                retried_at = time.monotonic()
-                self.protocol.retry_stalled()
+            self.connections.keep()
             time.sleep(POLL_SECONDS)
 
     def _record(self) -> None:
@@ -185,7 +162,7 @@ class Peer:
         name = self._options.name
         known = self._writer.written_versions.get(name, "")
         report = report_of(
-            self._runner, self.protocol, *self._acknowledged, known, node="", device=self._device
+            self._runner, self.connections.protocol, *self._acknowledged, known, node="", device=self._device
         )
         self._seen.receive(name, report)
         with contextlib.suppress(LedgerUnavailableError, OSError):
@@ -195,12 +172,31 @@ class Peer:
     def status(self) -> AgentStatus:
         """Return the status of the agent."""
         name = self._options.name
-        return self._seen.status(self._membership.get(name), self._local.incarnation, "", "")
+        return self._seen.status(self._membership.get(name), self.connections.local.incarnation, "", "")
+
+    def peer_status(self) -> PeerStatus:
+        """Return the state of this agent and what it knows of its peers."""
+        status, connections = self.status(), self.connections
+        negotiation = connections.protocol.negotiation
+        edges = dict(negotiation.edges) if negotiation else {}
+        return PeerStatus(
+            name=self._options.name, kind="agent", phase=status.phase, note=status.note,
+            fingerprint=fingerprint(connections.local.identity.public_key),
+            incarnation=status.incarnation, process=self._process,
+            listens=tuple(map(str, connections.transport.addresses)), checkpoint=status.checkpoint,
+            peers=tuple(
+                replace_record(peer, edge=str(edges[peer.name].status)) if peer.name in edges else peer
+                for peer in connections.peers()
+            ),
+            refused_addresses={str(reason): n for reason, n in connections.book.refusals.items()},
+            updated_at=time.time(),
+        )  # fmt: skip
 
     def settled(self) -> bool:
         """Return whether the edges with all agents of the settings are settled and recorded."""
         others = {*self._config.names()} - {self._options.name}
-        return others <= self.protocol.peers and self.protocol.settled() and self._recorded_edges() >= others
+        protocol = self.connections.protocol
+        return others <= protocol.peers and protocol.settled() and self._recorded_edges() >= others
 
     def _recorded_edges(self) -> set[str]:
         checkpoint = self._writer.written_versions.get(self._options.name, "")

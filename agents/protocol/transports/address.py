@@ -1,5 +1,6 @@
 """Addresses of peers, as people write them."""
 
+import ipaddress
 from dataclasses import dataclass
 
 
@@ -46,6 +47,27 @@ class PeerAddress:
             raise PeerAddressError(text)
         return cls(host, int(port))
 
+    @property
+    def is_unspecified(self) -> bool:
+        """Whether the host stands for all addresses of a machine, as 0.0.0.0 does."""
+        found = _ip(self.host)
+        return found is not None and found.is_unspecified
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is the machine itself, whichever machine that is."""
+        found = _ip(self.host)
+        return self.host == "localhost" if found is None else found.is_loopback
+
     def __str__(self) -> str:
         """Return the text that `parse` reads."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the numbers of a host that is written as numbers; None for a name."""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

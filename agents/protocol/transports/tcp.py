@@ -11,7 +11,7 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 10.0  # that listening may take to begin
 STABLE_SECONDS = 5.0  # that a connection lasts unless the other end refuses it
 CANCEL_SECONDS = 0.2  # between two tries to end all tasks
+MAX_HOSTS = 4  # addresses of this machine that are announced
 SUPERSEDED_SECONDS = 2.0  # that a superseded connection is still read
 
 
@@ -39,6 +40,7 @@ class TcpOptions:
     Attributes:
         listen: Addresses to accept connections at.
         connect: Addresses to keep a connection to.
+        announce: Addresses at which others reach it; none: those that it listens at.
         server_tls: TLS of accepted connections; None for none.
         client_tls: TLS of dialed connections; None for none.
         limits: What the end of a connection may do.
@@ -50,6 +52,7 @@ class TcpOptions:
 
     listen: tuple[PeerAddress, ...] = ()
     connect: tuple[PeerAddress, ...] = ()
+    announce: tuple[PeerAddress, ...] = ()
     server_tls: ssl.SSLContext | None = None
     client_tls: ssl.SSLContext | None = None
     limits: LinkLimits = field(default_factory=LinkLimits)
@@ -85,6 +88,10 @@ class TcpTransport:
         self._on_peer, self._rotations = on_peer, tuple(rotations)
         self._deliver: Deliver = lambda data: None
         self._links: dict[str, list[Link]] = {}
+        self._ended: dict[str, asyncio.Event] = {}  # set when the last connection to a peer ends
+        self._found: dict[str, tuple[PeerAddress, ...]] = {}  # addresses of peers that others have named
+        self._dialed: set[PeerAddress] = set()
+        self._hosts: list[str] = []  # of this machine, as peers reach it
         self._unknown = 0
         self._jitter = random.Random()
         self._loop = asyncio.new_event_loop()
@@ -116,6 +123,25 @@ class TcpTransport:
         """Return the names of all connected peers."""
         return sorted(name for name, links in list(self._links.items()) if links)
 
+    def own_addresses(self) -> list[str]:
+        """Return addresses at which others reach this agent, as far as it knows: it may be none.
+
+        Where it listens at all addresses of its machine, those count over which peers have reached it.
+        """
+        found: list[str] = []
+        for address in self._options.announce or self.addresses:
+            hosts = list(self._hosts) if address.is_unspecified else [address.host]
+            found += [str(PeerAddress(host, address.port)) for host in hosts]
+        return list(dict.fromkeys(found))
+
+    def dial(self, addresses: Mapping[str, tuple[PeerAddress, ...]]) -> None:
+        """Dial peers, by name, whenever there is no connection to them; others are not dialed any more.
+
+        An address of the loopback interface means this machine: it is dialed only by an agent that itself
+        listens at, or was told to dial, such an address.
+        """
+        self._loop.call_soon_threadsafe(self._dial, dict(addresses))
+
     def close(self) -> None:
         """End all connections and the thread."""
         if self._thread.is_alive():
@@ -146,7 +172,17 @@ class TcpTransport:
         names = [server.sockets[0].getsockname() for server in self._servers]
         self.addresses = tuple(PeerAddress(name[0], name[1]) for name in names)
         for address in options.connect:
+            self._dialed.add(address)
             self._spawn(self._keep_dialing(address))
+
+    def _dial(self, addresses: dict[str, tuple[PeerAddress, ...]]) -> None:
+        options, self._found = self._options, addresses
+        loopback = any(each.is_loopback for each in (*options.listen, *options.connect))
+        for name, found in addresses.items():
+            for address in set(found) - self._dialed - {*self.addresses}:
+                if loopback or not address.is_loopback:
+                    self._dialed.add(address)
+                    self._spawn(self._keep_dialing(address, name))
 
     async def _stop(self) -> None:
         for server in self._servers:
@@ -179,11 +215,23 @@ class TcpTransport:
     def _count(self) -> int:
         return sum(map(len, self._links.values())) + self._unknown
 
-    async def _keep_dialing(self, address: PeerAddress) -> None:
-        """Keep a connection to an address, with pauses of growing, random length between two tries."""
+    async def _until_gone(self, name: str) -> None:
+        """Wait until there is no connection to a peer."""
+        while name in self._links:
+            await self._ended.setdefault(name, asyncio.Event()).wait()
+
+    async def _keep_dialing(self, address: PeerAddress, found: str = "") -> None:
+        """Keep a connection to an address, with pauses of growing, random length between two tries.
+
+        Args:
+            address: The address.
+            found: Peer that is said to be there; it is dialed only while this is said, and while there is
+                no connection to the peer. Empty: the address was given by the user.
+        """
         shortest, longest = self._options.backoff
         pause, reported = shortest, ""
-        while True:
+        while not found or address in self._found.get(found, ()):
+            await self._until_gone(found)
             began = time.monotonic()
             try:
                 async with asyncio.timeout(self._options.limits.handshake):
@@ -198,12 +246,12 @@ class TcpTransport:
             else:
                 reported = ""
                 name = await self._serve(reader, writer, True, str(address))
-                while name in self._links:  # over a connection that the peer has opened
-                    await asyncio.sleep(shortest)
+                await self._until_gone(name)  # the peer may have opened a connection too
             if time.monotonic() - began > STABLE_SECONDS:
                 pause = shortest
             await asyncio.sleep(self._jitter.uniform(shortest, max(shortest, pause)))
             pause = min(longest, 2 * pause)
+        self._dialed.discard(address)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dialed: bool, where: str
@@ -234,6 +282,8 @@ class TcpTransport:
     async def _run(self, link: Link, where: str) -> None:
         name = link.peer.name
         self._adopt(link)
+        if link.host not in self._hosts:
+            self._hosts = [link.host, *self._hosts][:MAX_HOSTS]
         try:
             await self._loop.run_in_executor(self._worker, self._on_peer, link.peer)
             logger.info("%s: connected with %s at %s", self._local.name, name, where)
@@ -243,6 +293,8 @@ class TcpTransport:
             self._links[name].remove(link)
             if not self._links[name]:
                 del self._links[name]
+                if ended := self._ended.pop(name, None):
+                    ended.set()
             await link.close()
 
     async def _hand_over(self, data: bytes) -> None:

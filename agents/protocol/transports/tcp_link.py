@@ -64,6 +64,7 @@ class Link:
         peer: The other end.
         dialed: Whether this end opened the connection.
         active: Whether messages are sent on it; a superseded one is only read until it closes.
+        host: Address of this machine that it runs over.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Link:
     ) -> None:  # fmt: skip
         """Take an introduced connection; `run` serves it."""
         self.peer, self.dialed, self.active = peer, dialed, True
+        self.host: str = writer.get_extra_info("sockname")[0]
         self._reader, self._writer, self._limits = reader, writer, limits
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._pending = 0

@@ -1,5 +1,6 @@
 """docs/wire.md states the fields, sizes and counts that the code has."""
 
+import hashlib
 import re
 import typing
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from agents.models.settings import ModelConfig
 from agents.protocol.budget import PeerLimits
 from agents.protocol.edge import AnchorPools, PeerInfo
+from agents.protocol.embedding_negotiation import MAX_ROWS, anchor_set_id
 from agents.protocol.envelope import HEADER_BYTES, PURPOSE, VERSION, is_sealed_by, parse, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.inspection import FIELDS, inspect, signature_holds
@@ -18,6 +20,16 @@ from agents.protocol.introduction import Introduction
 from agents.protocol.messages import AnyMessage, Hello, Message, decode
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
+from agents.protocol.transports.address_book import (
+    MAX_ADDRESSES,
+    MAX_AGENTS,
+    MAX_LENGTH,
+    RENEW_SECONDS,
+    VALID_SECONDS,
+    AddressStatement,
+    Refusal,
+)
+from agents.protocol.transports.address_book import PURPOSE as ADDRESSES_PURPOSE
 from agents.protocol.trust import KeyRevocation, KeyRotation
 from agents.protocol.verifier import MAX_CLOCK_DIFFERENCE, MAX_LOGGED, REPLAY_WINDOW
 from agents.protocol.wire import MAX_ENVELOPE_BYTES, Reason
@@ -135,3 +147,27 @@ def test_the_size_of_an_edge_and_of_a_distillation_reply_are_those_measured():
     assert f"headers included, is {edge.bytes - embedding_bytes} bytes" in TEXT
     assert f"A core of {CORE} dimensions at 8 ticks alone would be {4 * CORE * 8} bytes" in TEXT
     assert f"holds {ticks:,} ticks: {4 * CORE * ticks:,} bytes" in TEXT
+
+
+def test_addresses_have_the_fields_reasons_and_limits_of_the_code():
+    table = PAGE.partition("## Addresses")[2].partition("## Messages")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(AddressStatement.__struct_fields__)
+    assert re.findall(r"\(`(\w+)`[;)]", table) == [str(reason) for reason in Refusal]
+    for text in (
+        f"up to {MAX_ADDRESSES} texts HOST:PORT, at most {MAX_LENGTH} letters",
+        f"ends after {VALID_SECONDS / 3600:.0f} h",
+        f"every {RENEW_SECONDS / 3600:.0f} h",
+        f"more than {MAX_AGENTS} agents",
+        f'the words "{ADDRESSES_PURPOSE[:-1].decode()}", a zero byte',
+    ):
+        assert text in TEXT, text
+
+
+def test_tables_of_embeddings_are_named_as_the_page_says():
+    ids = ("b", "a")
+    hashed = hashlib.blake2b(
+        b"".join(b"\0\0\0\x05str " + each.encode() for each in sorted(ids)), digest_size=16
+    )
+    assert anchor_set_id(ids, False) == f"items:2:{hashed.hexdigest()}"
+    assert anchor_set_id((7,), True).startswith("ticks:1:")
+    assert f"at most {MAX_ROWS:,}, and" in TEXT

@@ -39,7 +39,7 @@ def test_an_example_is_a_command_line_that_parses(name, line):
     context = LEAVES[name].make_context(name, words[len(verb) :])
 
     settings = context.params.get("settings") or []
-    if name in ("run", "up", "check-scene", "add-agent", "peer", "fork", "resume"):
+    if name in ("run", "up", "check-scene", "add-agent", "peer start", "fork", "resume"):
         load_config(overrides=[*settings, "scene.renderer=toy"])
 
 

@@ -16,9 +16,11 @@ from agents.protocol.transports.tcp import TcpOptions
 from agents.protocol.trust import KeyRevocation
 from agents.protocol.verifier import KnownPeer
 from agents.protocol.wire import Reason
+from alignment.status import Status
 from social_jepa.config.run_config import load_config
 from social_jepa.graph.results import load_results
-from social_jepa.records import replace
+from social_jepa.records import QueryAnswer, decode, replace
+from social_jepa.records.peer import PeerStatus
 from social_jepa.runtime.peer import TRUST_FILE, Peer, PeerOptions
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.peer_keys import SESSION_FILE
@@ -46,10 +48,10 @@ def read_line(process, word):
 
 
 def start_peers(folder):
-    """Start three peers, each of which dials those before it, and wait until they listen."""
+    """Start three peers that were told the address of the one before them alone, and wait until they listen."""
     started, addresses = {}, []
     for name in NAMES:
-        dialed = [word for address in addresses for word in ("--connect", address)]
+        dialed = [word for address in addresses[-1:] for word in ("--connect", address)]
         started[name] = spawn(
             folder, "peer", "--out", folder / name, "--name", name, "--listen", "127.0.0.1:0", *dialed,
             *SETTINGS,
@@ -164,17 +166,18 @@ def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
     config = load_config(overrides=SETTINGS)
     peer = Peer(create(config, tmp_path / "p"), PeerOptions("agent-0", TcpOptions()))
     for name in ("agent-1", "agent-2"):
-        peer._trust.accept(name, identity_of(name).public_key)
-        peer._meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
+        peer.connections.trust.accept(name, identity_of(name).public_key)
+        peer.connections.meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
     hello = signed(
-        Hello(source="agent-1", target="agent-0", round=0, checkpoint="c0de"), session=peer._local.session
+        Hello(source="agent-1", target="agent-0", round=0, checkpoint="c0de"),
+        session=peer.connections.local.session,
     )
-    peer._trust.revoke(KeyRevocation.make("agent-1", identity_of("agent-1")))
-    peer._meet(IntroducedPeer("agent-2", KnownPeer(identity_of("agent-2").public_key, 1)))
-    peer.protocol.receive(hello)
+    peer.connections.trust.revoke(KeyRevocation.make("agent-1", identity_of("agent-1")))
+    peer.connections.meet(IntroducedPeer("agent-2", KnownPeer(identity_of("agent-2").public_key, 1)))
+    peer.connections.protocol.receive(hello)
 
-    assert peer.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
-    peer.transport.close()
+    assert peer.connections.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
+    peer.connections.transport.close()
 
 
 def test_a_folder_with_other_settings_is_not_continued(settled):
@@ -189,3 +192,33 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path):
         done = call("peer", "--out", tmp_path / "p", "--listen", address, *SETTINGS)
     assert done.status == 1
     assert "in use" in done.err
+
+
+def test_the_status_of_a_peer_shows_its_peers_its_edges_and_that_it_has_ended(settled):
+    said = call("status", "--run", settled / "agent-1", "--json")
+    assert said.status == 0, said.err
+    status = decode(said.out, PeerStatus)
+    assert (status.name, status.kind, status.phase) == ("agent-1", "agent", "down")
+    assert {peer.name: peer.edge for peer in status.peers}.keys() == {"agent-0", "agent-2"}
+    assert {peer.edge for peer in status.peers} <= {"accepted", "refused"}
+    assert "agent-1: down" in call("peer", "status", "--run", settled / "agent-1").out
+
+
+def test_a_core_vector_of_another_peer_is_translated_in_the_folder_of_a_peer(settled):
+    edges = {pair: edge for pair, (edge, _) in edges_of(settled / "agent-1").items()}
+    source, edge = next(
+        (source, edge) for (source, _), edge in edges.items() if edge.status is Status.ACCEPTED
+    )
+    vector = ",".join(["0.5"] * edge.core_dims[0])
+    words = ("query", settled / "agent-1", "--from", source, "--to", "agent-1")
+    said = call(*words, "--vector", vector, "--json")
+    assert said.status == 0, said.err
+    answer = decode(said.out, QueryAnswer)
+    thin = call("peer", "query", "--run", settled / "agent-1", "--from", source, "--vector", vector, "--json")
+    assert decode(thin.out, QueryAnswer) == answer
+    assert answer.measured_r2 == edge.r2_shared
+    assert len(answer.nearest) == 5
+    said = call(*words, "--tick", 0)
+    assert said.status == 2
+    assert f"the model of {source} is not in this folder" in said.err
+    assert "--vector" in said.err

@@ -1,0 +1,95 @@
+"""Status, edges and answers of peers without Ray, as tables for people."""
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from social_jepa.cli.tables import make_console, make_table
+from social_jepa.storage.peer_status import DOWN
+
+if TYPE_CHECKING:
+    from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, PeerQueryAnswer, PeerRecord, PeerStatus
+
+SHOWN = 8  # numbers of a vector that are printed
+
+
+def print_peer_status(status: "PeerStatus") -> None:
+    """Print the state of a peer and a row for each of its peers."""
+    console = make_console()
+    where = f", listens at {', '.join(status.listens)}" if status.listens else ""
+    process = f"process {status.process.pid} on {status.process.machine.host}"
+    console.print(escape(f"{status.name}: {status.phase}, {process}{where}"), soft_wrap=True)
+    console.print(escape(f"key {status.fingerprint}, table or model {status.checkpoint or 'none yet'}"))
+    if status.note:
+        console.print(escape(status.note), soft_wrap=True)
+    table = make_table("peers", ("peer", "connection", "edge from it", "reached at", "key"), ("refused",))
+    for peer in status.peers:
+        connection = "" if status.phase == DOWN else _connection(peer)
+        reached = ", ".join(peer.addresses) or "no address"
+        edge = peer.edge or _waiting(peer)
+        table.add_row(peer.name, connection, edge, reached, peer.fingerprint[:9], str(peer.refused))
+    console.print()
+    console.print(table if status.peers else "no peer was met yet: is the address of --connect right?")
+    if status.refused_addresses:
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(status.refused_addresses.items()))
+        console.print(f"signed addresses refused: {counts}")
+
+
+def _connection(peer: "PeerRecord") -> str:
+    if peer.connected:
+        return "connected"
+    return f"unreachable for {_ago(peer.unreachable_since)}" if peer.unreachable_since else "none yet"
+
+
+def _waiting(peer: "PeerRecord") -> str:
+    return f"no answer for {_ago(peer.unanswered_since)}" if peer.unanswered_since else ""
+
+
+def _ago(since: float) -> str:
+    return f"{max(0.0, time.time() - since):.0f} s"
+
+
+def print_peer_graph(graph: "PeerGraph") -> None:
+    """Print the edges into a peer with embeddings."""
+    console, own = make_console(), graph.table
+    console.print(
+        f"{own.name}: {own.anchors:,} anchors, {own.dim} dimensions, {len(graph.edges)} edges into it"
+    )
+    table = make_table(
+        "edges: scores on held-out anchors",
+        ("edge", "verdict"),
+        ("shared", "R2 shared", "R2 all", "retrieval@1", "null", "anchors", "seed", "bytes"),
+    )
+    for edge in graph.edges:
+        table.add_row(f"{edge.source} > {edge.target}", edge.status, *_scores(edge))
+    console.print()
+    console.print(table)
+    for edge in graph.edges:
+        console.print(escape(f"{edge.source} > {edge.target}: {edge.reason}"), soft_wrap=True)
+
+
+def _scores(edge: "PeerEdgeRecord") -> list[str]:
+    found = edge.alignment
+    if found is None:
+        return [""] * 7 + [f"{edge.bytes:,}"]
+    return [
+        str(found.shared_dim), f"{found.r2_shared:.3f}", f"{found.r2:.3f}", f"{found.retrieval_at_1:.3f}",
+        f"{found.null_correlation:.2f}", f"{found.fit_anchors}+{found.heldout_anchors}",
+        str(edge.seed),
+        f"{edge.bytes:,}",
+    ]  # fmt: skip
+
+
+def print_peer_answer(answer: "PeerQueryAnswer") -> None:
+    """Print a translated embedding and the anchors that are nearest to it."""
+    console = make_console()
+    console.print(f"{answer.source} > {answer.target}   held-out R2 {answer.r2_shared:.3f}")
+    for name, vector in (("vector", answer.vector), ("translated", answer.translated)):
+        more = f" … {len(vector)} numbers" if len(vector) > SHOWN else ""
+        console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in vector[:SHOWN]) + more)
+    console.print(f"nearest anchors of {answer.target}")
+    table = make_table("", ("id",), ("distance",))
+    for near in answer.nearest:
+        table.add_row(escape(str(near.id)), f"{near.distance:.3f}")
+    console.print(table)

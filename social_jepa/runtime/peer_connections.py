@@ -1,0 +1,194 @@
+"""The connections of one agent without Ray: whom it trusts, whom it has met, and how it finds the others."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agents.protocol.channel import Transport
+from agents.protocol.identity import fingerprint
+from agents.protocol.introduction import IntroducedPeer
+from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.transports.address_book import (
+    AddressBook,
+    AddressStatement,
+    pack_statements,
+    unpack_statements,
+)
+from agents.protocol.transports.faults import Faults, FaultyTransport
+from agents.protocol.transports.tcp import TcpOptions, TcpTransport
+from agents.protocol.trust import RotatedIdentity, TrustStore
+from agents.protocol.verifier import KnownPeer, LocalPeer
+from social_jepa.records.peer import PeerRecord
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
+GOSSIP_SECONDS = 10.0  # between two repetitions of all addresses, to one peer
+UNREACHABLE_SECONDS = 20.0  # that a connection may take before a peer counts as unreachable
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """How an agent meets others.
+
+    Attributes:
+        tcp: Where it listens and dials.
+        key: Its key file.
+        trust: File of the keys of others.
+        first_use: Whether the first key that a name shows is added to that file.
+        faults: What happens to its envelopes.
+        seed: What the faults follow from.
+    """
+
+    tcp: TcpOptions
+    key: Path
+    trust: Path
+    first_use: bool
+    faults: Faults = Faults()  # noqa: RUF009 (it is frozen)
+    seed: int = 0
+
+
+class PeerConnections:
+    """An agent's exchange with peers over TCP.
+
+    Addresses that their owners signed spread from peer to peer, so that an agent that was told one address
+    finds all agents of its group.
+
+    Attributes:
+        local: The agent.
+        transport: Its connections.
+        protocol: Its exchange with peers.
+        book: Where agents are reached.
+        trust: Whose key is whose.
+    """
+
+    def __init__(
+        self, name: str, incarnation: int, session: bytes, options: ConnectionOptions,
+        belongs: Callable[[str], bool] = lambda name: True, remedy: str = "",
+    ) -> None:  # fmt: skip
+        """Read the keys; `start` listens and dials.
+
+        Args:
+            name: Name of the agent.
+            incarnation: Number of this process.
+            session: 16 bytes of its group.
+            options: How it meets others.
+            belongs: Whether an agent of a name may be a peer.
+            remedy: What to change for one that may not.
+
+        Raises:
+            KeyFileError, TrustFileError: A file of keys cannot be used.
+            OSError: A new key cannot be written.
+        """
+        own = RotatedIdentity(options.key)
+        self.local = LocalPeer(name, own.identity, incarnation, session)
+        self.trust = TrustStore(options.trust, options.first_use)
+        self.book = AddressBook(self.local, self.trust, belongs)
+        self.transport = TcpTransport(self.local, self.trust, options.tcp, self.meet, own.rotations)
+        self.protocol = PeerProtocol(self.local, self._with_faults(options))
+        self.protocol.channel.on_addresses = self._receive_addresses
+        self._belongs, self._remedy = belongs, remedy
+        self._known: dict[str, KnownPeer] = {}
+        self._seen: dict[str, float] = {}  # when a peer was connected last, or heard of first
+        self._lock = threading.Lock()  # of the book; never held while the protocol is called
+        self._retried_at = self._gossiped_at = time.monotonic()
+        self._random = random.Random()
+
+    def _with_faults(self, options: ConnectionOptions) -> Transport:
+        if options.faults == Faults():
+            return self.transport
+        return FaultyTransport(self.transport, self.local.name, options.faults, options.seed)
+
+    def start(self) -> None:
+        """Listen and dial.
+
+        Raises:
+            OSError: An address cannot be listened at.
+        """
+        self.transport.start(self.protocol.receive)
+
+    def close(self) -> None:
+        """End all connections."""
+        self.transport.close()
+
+    def meet(self, peer: IntroducedPeer) -> None:
+        """Take a peer that has introduced itself: its key, and the incarnation that it signed.
+
+        Its introduction may have revoked keys of other peers. The transport calls this on one thread.
+        """
+        if not self._belongs(peer.name):
+            logger.warning("%s is refused: %s", peer.name, self._remedy)
+            return
+        self._known[peer.name] = peer.known
+        for name, known in self._known.items():
+            trusted = self.trust.get(name)
+            self._known[name] = replace(known, revoked=trusted is None or trusted.revoked)
+        self.protocol.update_peers(dict(self._known))
+        renewed = self._announce()
+        with self._lock:
+            statements = self.book.statements()
+        self._send_statements([peer.name], statements)
+        if renewed:  # a connection may have shown another address of this machine
+            self._send_statements(self.transport.connected(), self.book.own())
+
+    def keep(self) -> None:
+        """Repeat what has not been answered, and pass addresses on; call this a few times a second."""
+        now = time.monotonic()
+        if now - self._retried_at > RETRY_SECONDS:
+            self._retried_at = now
+            self.protocol.retry_stalled()
+        connected = self.transport.connected()
+        self._seen.update(dict.fromkeys(connected, time.time()))
+        if self._announce():
+            self._send_statements(connected, self.book.own())
+        if connected and now - self._gossiped_at > GOSSIP_SECONDS:  # what was lost arrives over another way
+            self._gossiped_at = now
+            with self._lock:
+                statements = self.book.statements()
+            self._send_statements([self._random.choice(connected)], statements)
+
+    def _announce(self) -> bool:
+        with self._lock:
+            return self.book.announce(self.transport.own_addresses())
+
+    def _receive_addresses(self, sender: str, body: bytes) -> None:
+        """Keep new addresses, dial them, and pass them on; the protocol calls this."""
+        statements = unpack_statements(body)
+        with self._lock:
+            new = self.book.receive(statements)
+            addresses = self.book.addresses()
+        if new:
+            names = ", ".join(each.name for each in new)
+            logger.info("%s: %s says where %s can be reached", self.local.name, sender, names)
+            self.transport.dial(addresses)
+            self._send_statements([each for each in self.transport.connected() if each != sender], new)
+
+    def _send_statements(self, names: Sequence[str], statements: Sequence[AddressStatement]) -> None:
+        for name in names:
+            for body in pack_statements(each for each in statements if each.name != name):
+                self.protocol.send_addresses(name, body)
+
+    def peers(self) -> list[PeerRecord]:
+        """Return the records of all peers that were met or heard of, sorted by name."""
+        with self._lock:
+            addresses, refused = self.book.addresses(), self.protocol.refusals()
+        connected, unanswered = {*self.transport.connected()}, self.protocol.unanswered()
+        found, now = [], time.time()
+        for name in sorted({*self._known, *addresses}):
+            seen = self._seen.setdefault(name, now)
+            gone = name not in connected and now - seen >= UNREACHABLE_SECONDS
+            trusted = self.trust.get(name)
+            found.append(
+                PeerRecord(
+                    name=name, fingerprint=fingerprint(trusted.public_key) if trusted else "",
+                    addresses=tuple(map(str, addresses.get(name, ()))), connected=name in connected,
+                    unreachable_since=seen if gone else None,
+                    unanswered_since=unanswered.get(name),
+                    refused=sum(count for (peer, _), count in refused.items() if peer == name),
+                )
+            )  # fmt: skip
+        return found

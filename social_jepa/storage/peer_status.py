@@ -1,0 +1,61 @@
+"""status.json: the state of an agent that runs without Ray, written by its process while it runs."""
+
+import logging
+import time
+from pathlib import Path
+
+from agents.common.files import write_atomically
+from social_jepa.records import decode, encode, replace
+from social_jepa.records.peer import PeerStatus
+from social_jepa.system.process_identity import Presence
+
+logger = logging.getLogger(__name__)
+
+NAME = "status.json"
+REFRESH_SECONDS = 5.0  # between two writes of a state that has not changed
+SILENT_SECONDS = 30.0  # without a write, after which a process on another machine counts as ended
+DOWN = "down"
+
+
+class StatusWriter:
+    """Writes the state of an agent where it has changed; what cannot be written is written later."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder."""
+        self._path = folder / NAME
+        self._written: PeerStatus | None = None
+
+    def write(self, status: PeerStatus) -> None:
+        """Write a state."""
+        last = self._written
+        recent = last is not None and status.updated_at - last.updated_at < REFRESH_SECONDS
+        if last is not None and recent and replace(status, updated_at=last.updated_at) == last:
+            return
+        try:
+            write_atomically(self._path, encode(status) + b"\n")
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._path, error.strerror)
+        else:
+            self._written = status
+
+
+def read_status(folder: Path) -> PeerStatus | None:
+    """Return the state of the agent of a folder, its phase `DOWN` if its process has ended; None: none ran.
+
+    Raises:
+        ValueError: The file is damaged.
+        OSError: It cannot be read.
+    """
+    path = folder / NAME
+    try:
+        found = decode(path.read_bytes(), PeerStatus)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): start the peer again to write it anew") from error
+    presence = found.process.presence()
+    silent = presence is Presence.ELSEWHERE and time.time() - found.updated_at > SILENT_SECONDS
+    if presence is Presence.ENDED or silent:
+        peers = tuple(replace(peer, connected=False) for peer in found.peers)
+        return replace(found, phase=DOWN, listens=(), peers=peers)
+    return found
