@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from social_jepa.cli.align import app as align
-from social_jepa.cli.completion import complete_agent
 from social_jepa.cli.demo import app as demo
 from social_jepa.cli.evidence import app as evidence
 from social_jepa.cli.examples import Commands, add_examples, glossary

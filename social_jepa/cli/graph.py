@@ -71,13 +71,17 @@ def query(
     source: Annotated[
         str,
         typer.Option(
-            "--from", autocompletion=complete_agent, help="Agent whose latent is translated; by default agent-0."
+            "--from",
+            autocompletion=complete_agent,
+            help="Agent whose latent is translated; by default agent-0.",
         ),
     ] = "",
     target: Annotated[
         str,
         typer.Option(
-            "--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found; by default agent-1."
+            "--to",
+            autocompletion=complete_agent,
+            help="Agent whose nearest ticks are found; by default agent-1.",
         ),
     ] = "",
     tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,

@@ -153,7 +153,7 @@ def status(folder: PeerPath, watch: Watch = False, as_json: AsJson = False) -> N
 
 @app.command()
 def graph(folder: PeerPath, as_json: AsJson = False) -> None:
-    """Show the edges into a peer, from its ledger; as social-jepa graph --run FOLDER."""
+    """Show the edges into a peer, from its ledger; as graph --run FOLDER."""
     from social_jepa.cli import graph as commands
 
     commands.graph(folder, as_json=as_json)
@@ -168,7 +168,7 @@ def query(
     top: Annotated[int, typer.Option(min=1, max=100, help="Number of nearest anchors to show.")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Translate an embedding of another peer, and find the nearest anchors; as social-jepa query --run FOLDER."""
+    """Translate an embedding of another peer, and find the nearest anchors; as query --run FOLDER."""
     from social_jepa.cli import graph as commands
     from social_jepa.storage.peer_status import read_status
 

@@ -91,7 +91,9 @@ def test_query_translates_and_finds_anchors(settled):
     folder = settled[0] / "two-peer"
     answer = decode(call("query", "--run", folder, "--id", IDS[3][:12], "--json").out, PeerQueryAnswer)
     assert (answer.source, answer.target, answer.id) == ("one", "two", IDS[3])
-    said = call("peer", "query", "--run", folder, "--from", "one", "--vector", ",".join(map(str, answer.vector)))
+    said = call(
+        "peer", "query", "--run", folder, "--from", "one", "--vector", ",".join(map(str, answer.vector))
+    )
     assert said.status == 0, said.err
     assert "one > two   held-out R2" in said.out
     assert answer.nearest[0].id in said.out
