@@ -175,7 +175,8 @@ class PeerConnections:
     def peers(self) -> list[PeerRecord]:
         """Return the records of all peers that were met or heard of, sorted by name."""
         with self._lock:
-            addresses, refused = self.book.addresses(), self.protocol.refusals()
+            addresses = self.book.addresses()
+        refused = self.protocol.refusals()
         connected, unanswered = {*self.transport.connected()}, self.protocol.unanswered()
         found, now = [], time.time()
         for name in sorted({*self._known, *addresses}):

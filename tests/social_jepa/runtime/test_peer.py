@@ -48,7 +48,7 @@ def read_line(process, word):
 
 
 def start_peers(folder):
-    """Start three peers, each told the address of the one before it alone, and wait until they listen."""
+    """Start three peers that each know the address of the one before, and wait until they listen."""
     started, addresses = {}, []
     for name in NAMES:
         dialed = [word for address in addresses[-1:] for word in ("--connect", address)]

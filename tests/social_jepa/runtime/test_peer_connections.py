@@ -1,6 +1,7 @@
 """Agents that were told one address find all others by addresses that spread from peer to peer."""
 
 import contextlib
+import threading
 import time
 from itertools import permutations
 
@@ -155,3 +156,17 @@ def test_an_agent_that_listens_at_all_addresses_announces_that_at_which_it_was_r
 def test_a_given_address_is_announced_in_place_of_those_that_it_listens_at(group):
     a = group("a", announce=(PeerAddress("peer.example.org", 7000),))
     assert a.transport.own_addresses() == ["peer.example.org:7000"]
+
+
+def test_reading_the_state_never_holds_the_addresses_while_it_waits_for_the_protocol(group):
+    """The protocol, which is locked, takes addresses: the other order would stop both for ever."""
+    a = group("a")
+    reader = threading.Thread(target=lambda: [a.peers() for _ in range(20)])
+    with a.protocol._lock:
+        reader.start()
+        for _ in range(200):
+            assert a._lock.acquire(timeout=SECONDS)
+            a._lock.release()
+            time.sleep(0.001)
+    reader.join(SECONDS)
+    assert not reader.is_alive()

@@ -207,6 +207,7 @@ def test_a_rotated_key_is_accepted_on_its_next_connection_and_a_revoked_one_neve
     old = LocalPeer("b", own.identity, 1, SESSION)
     group.open("b", connect=a.addresses, local=old, rotations=own.rotations)
     until(lambda: trust.get("b").public_key == own.identity.public_key)
+    until(lambda: a.connected() == ["b"])
     trust.revoke(KeyRevocation.make("b", own.identity))
     a.disconnect("b")
     until(lambda: any("was revoked" in record.getMessage() for record in caplog.records))
