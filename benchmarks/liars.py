@@ -29,6 +29,7 @@ SPLIT = "two rotations"  # of the search alone: one for each half of the peers
 CLAIMED = 0.97  # correlation that a liar claims for an edge into it
 OTHER_SCENE = 10_000  # seeds of scenes that no honest agent sees
 SCENE = SceneConfig(renderer="toy")
+CONFIG = NegotiationConfig(anchors=128, heldout=256, pool_ticks=512)
 FACTORS = 6  # of its three objects
 NOISE = 0.2  # standard deviation beside that of a factor, 1: two agents correlate by 0.96
 
@@ -48,9 +49,9 @@ class PlantedAgent:
 
 def plant(seed: int, count: int) -> list[PlantedAgent]:
     """Return agents that see one scene, each its factors through a rotation of its own, with noise."""
-    scene, config = Scene(SCENE, seed), NegotiationConfig()
+    scene = Scene(SCENE, seed)
     memory = SCENE.decorrelation_ticks
-    stretches = tick_ranges(config, max(GAP, memory), memory)[1::-1]  # to fit on, to score on
+    stretches = tick_ranges(CONFIG, max(GAP, memory), memory)[1::-1]  # to fit on, to score on
     agents = []
     for index in range(count):
         rng = np.random.default_rng([seed, index])
@@ -123,11 +124,11 @@ def negotiations(
     agents: Sequence[PlantedAgent], seed: int, lies: Mapping[str, Lie]
 ) -> dict[str, Negotiation]:
     """Return the negotiations of agents, by name; those of liars send false embeddings."""
-    config, found = NegotiationConfig(), dict[str, Negotiation]()
+    found = dict[str, Negotiation]()
     for index, agent in enumerate(agents):
         info = PeerInfo(agent.name, "5ce9e", "planted", f"{index:016x}", FACTORS, FACTORS, False)
-        rng, memory = np.random.default_rng([seed, index]), config.memory_rows(SCENE.decorrelation_ticks)
-        side = (info, agent.pools, config, rng, memory)
+        rng, memory = np.random.default_rng([seed, index]), CONFIG.memory_rows(SCENE.decorrelation_ticks)
+        side = (info, agent.pools, CONFIG, rng, memory)
         lie = lies.get(agent.name)
         found[agent.name] = Negotiation(*side) if lie is None else Liar(*side, lie=lie)
     return found
@@ -179,7 +180,7 @@ def tell(lie: str, agents: Sequence[PlantedAgent], liars: int, seed: int) -> dic
             case "collusion":  # all liars see one scene, and understand each other
                 pools = group[number].pools
             case "replayed anchors":
-                pools = _replayed(agents[int(rng.integers(first))].pools, NegotiationConfig(), rng)
+                pools = _replayed(agents[int(rng.integers(first))].pools, rng)
             case "another scene":
                 pools = plant(seed + OTHER_SCENE * (number + 2), 1)[0].pools
         sent = {
@@ -202,10 +203,10 @@ def _changed(pools: AnchorPools, change: Callable[[Tensor], Tensor]) -> AnchorPo
     return AnchorPools(anchors, heldout)
 
 
-def _replayed(victim: AnchorPools, config: NegotiationConfig, rng: np.random.Generator) -> AnchorPools:
+def _replayed(victim: AnchorPools, rng: np.random.Generator) -> AnchorPools:
     """Return pools with the rows that a victim sent once; other ticks have rows of some of these."""
     parts = []
-    for pool, count in ((victim.anchors, config.anchors), (victim.heldout, config.heldout)):
+    for pool, count in ((victim.anchors, CONFIG.anchors), (victim.heldout, CONFIG.heldout)):
         known = rng.permutation(len(pool.ids))[:count]
         rows = pool.vectors[known[rng.integers(count, size=len(pool.ids))]]
         rows[known] = pool.vectors[known]

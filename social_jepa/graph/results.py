@@ -282,9 +282,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         budget=summarize_budget(edges),
         as_of=as_of if as_of < FOREVER else time.time(),
         seconds=_seconds(ledger, as_of),
-        refused_messages=tuple(
-            event.details["reason"] for event in ledger.events_of("message_refused", as_of=as_of)
-        ),
+        refused_messages=_refused_messages(ledger, as_of),
         trust=trust,
     )
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
@@ -313,6 +311,10 @@ def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord], publis
             continue
         return replace(edge, status=Status.STALE, reason=reason)
     return edge
+
+
+def _refused_messages(ledger: Ledger, as_of: float) -> tuple[str, ...]:
+    return tuple(event.details["reason"] for event in ledger.events_of("message_refused", as_of=as_of))
 
 
 def _seconds(ledger: Ledger, as_of: float) -> PhaseSeconds | None:

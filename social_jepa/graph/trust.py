@@ -130,7 +130,7 @@ def _record(
 
 def _kept(edge: EdgeRecord) -> float:
     """Return the share of the anchors of a source that the fit did not leave out."""
-    return edge.anchors / (edge.anchors + edge.outliers)
+    return edge.anchors / max(1, edge.anchors + edge.outliers)
 
 
 def _proved(name: str, proof: EventRecord) -> TrustRecord:

@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from agents.common.files import write_atomically
+from agents.common.files import digest, write_atomically
 from agents.protocol.edge import EdgeResult
 from agents.protocol.evidence import ReplyWitness, check
 from agents.report import AgentReport
@@ -19,6 +19,7 @@ from social_jepa.graph.results import ANCHORS, anchors_version
 from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,10 @@ class LedgerWriter:
         evidence = self._witness.compare(result)
         if evidence is None or (result.source, result.source_checkpoint) in self._proved:
             return None
-        path = self._folder.evidence_file(result.source, result.source_checkpoint)
+        enrolled = PeerKeys(self._folder).get(result.source)
+        if enrolled and enrolled != result.source_key:
+            return None  # the target that reports this could have made it up with a key of its own
+        path = self._folder.evidence_file(result.source, digest(evidence.encode()))
         write_atomically(path, evidence.encode())
         found = check(evidence)
         return "equivocation", {

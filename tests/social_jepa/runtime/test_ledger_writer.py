@@ -16,7 +16,8 @@ from social_jepa.records import replace as replace_record
 from social_jepa.runtime.ledger_writer import LedgerWriter
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerFullError
-from social_jepa.storage.run_folder import create
+from social_jepa.storage.peer_keys import PeerKeys
+from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.keys import identity_of, signed
 from tests.support.ledger_rows import MESSAGES
 from tests.support.runners import runner_spec
@@ -140,6 +141,17 @@ def contradicting_edges():
             source_key=identity_of("agent-1").public_key,
         ))  # fmt: skip
     return edges
+
+
+def test_evidence_with_another_key_than_the_enrolled_one_accuses_nobody(
+    writer, ledger, members, report, tmp_path
+):
+    PeerKeys(RunFolder.at(tmp_path / "run")).set("agent-1", identity_of("agent-0").public_key)
+    found = replace(report, events=replace(report.events, edges=tuple(contradicting_edges())))
+    writer.write("agent-0", members, found)
+
+    assert ledger.events_of("equivocation") == []
+    assert not (tmp_path / "run" / "evidence").exists()
 
 
 def test_a_peer_that_contradicts_itself_is_recorded_once_with_proof_though_the_disk_was_full(
