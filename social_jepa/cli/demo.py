@@ -6,7 +6,7 @@ import typer
 
 from social_jepa.cli.hints import hint, work_on
 from social_jepa.cli.options import AsJson, Out, print_json, suggest_another_out
-from social_jepa.pretrained.archive import SceneName
+from social_jepa.pretrained import SceneName
 
 app = typer.Typer()
 NEXT = (

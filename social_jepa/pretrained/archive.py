@@ -8,11 +8,11 @@ import json
 import platform
 import tarfile
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from social_jepa.pretrained import SceneName
 from social_jepa.storage.run_folder import RunFolder, RunFolderWriteError, create_empty
 
-SceneName = Literal["toy", "miniworld"]  # one packed run of each renderer
 SCENES: tuple[SceneName, ...] = get_args(SceneName)
 FOLDER = Path(__file__).parent
 FILES = ("config.toml", "ledger.sqlite", "graph.json", "graph.graphml", "maps.safetensors")
