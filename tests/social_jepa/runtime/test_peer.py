@@ -210,7 +210,7 @@ def test_a_core_vector_of_another_peer_is_translated_in_the_folder_of_a_peer(set
         (source, edge) for (source, _), edge in edges.items() if edge.status is Status.ACCEPTED
     )
     vector = ",".join(["0.5"] * edge.core_dims[0])
-    words = ("query", settled / "agent-1", "--from", source, "--to", "agent-1")
+    words = ("query", "--run", settled / "agent-1", "--from", source, "--to", "agent-1")
     said = call(*words, "--vector", vector, "--json")
     assert said.status == 0, said.err
     answer = decode(said.out, QueryAnswer)
