@@ -109,6 +109,10 @@ class Offer(Message, frozen=True, tag=2, kw_only=True):
     collapsed: bool
     nonce: Natural
 
+    def describes_model_of(self, other: "Offer") -> bool:
+        """Return whether both offers differ in round and nonce at most: they are about the same models."""
+        return msgspec.structs.replace(other, round=self.round, nonce=self.nonce) == self
+
 
 class AnchorRequest(Message, frozen=True, tag=3, kw_only=True):
     """The target requests anchors for an offer.
@@ -187,6 +191,10 @@ class Verdict(Message, frozen=True, tag=5, kw_only=True):
         """Raise ValueError for a status that is no verdict; `decode` turns it into a MessageError."""
         if self.status not in (Status.ACCEPTED, Status.REFUSED):
             raise ValueError(f"a verdict is {Status.ACCEPTED} or {Status.REFUSED}, not {self.status}")
+
+    def of_round(self, number: int) -> "Verdict":
+        """Return the same verdict as an answer in another round."""
+        return msgspec.structs.replace(self, round=number)
 
 
 class DistillRequest(Message, frozen=True, tag=6, kw_only=True):

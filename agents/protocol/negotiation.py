@@ -10,7 +10,6 @@ out (`alignment.outliers`); pairs to score on never are.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 import torch
 
@@ -210,10 +209,7 @@ class Negotiation:
         if offer.round < self._rounds.get(offer.source, 0):
             return Received.OLD_OFFER
         known = self._offers.get(offer.source)
-        if (
-            known is not None
-            and msgspec.structs.replace(known, round=offer.round, nonce=offer.nonce) == offer
-        ):
+        if known is not None and offer.describes_model_of(known):
             return Received.SAME_OFFER
         return Received.UNFIT_OFFER if self._refusal_reason(offer) else Received.NEW_OFFER
 
@@ -258,7 +254,7 @@ class Negotiation:
     def _repeat_verdict(self, message: Offer | AnchorReply) -> list[AnyMessage]:
         if isinstance(message, AnchorReply):
             self._check_reply(message)
-        return [msgspec.structs.replace(self._verdicts_sent[message.source], round=message.round)]
+        return [self._verdicts_sent[message.source].of_round(message.round)]
 
     def _refusal_reason(self, offer: Offer) -> str:
         if offer.scene != self.peer_info.scene:

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
+Source = Annotated[
+    str,
+    typer.Option(
+        "--from", autocompletion=complete_agent, help="Agent whose latent is translated; default: agent-0."
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found; default: agent-1."
+    ),
+]
+
 
 @app.command()
 def graph(
@@ -68,22 +81,8 @@ def _print_matrix(document: Any, min_r2: float | None) -> None:
 @app.command()
 def query(
     run: Run = None,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            autocompletion=complete_agent,
-            help="Agent whose latent is translated; by default agent-0.",
-        ),
-    ] = "",
-    target: Annotated[
-        str,
-        typer.Option(
-            "--to",
-            autocompletion=complete_agent,
-            help="Agent whose nearest ticks are found; by default agent-1.",
-        ),
-    ] = "",
+    source: Source = "",
+    target: Target = "",
     tick: Annotated[int | None, typer.Option(help="Tick whose view is encoded; by default 0.")] = None,
     vector: Annotated[
         str | None, typer.Option(help="Core vector instead of a tick: numbers separated by commas.")

@@ -256,14 +256,9 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         for member in members
         if (agent := published.get(member.name)) and agent.pose_version == member.pose_version
     }
-    edges, maps, present = [], dict[str, LinearMap](), {member.name for member in members}
+    present = {member.name for member in members}
     try:
-        for edge, packed in ledger.edges(as_of):
-            if not {edge.source, edge.target} <= present:
-                continue
-            edges.append(_with_staleness(edge, current, published.keys()))
-            if packed is not None:
-                maps |= unpack_maps(edge.source, edge.target, packed)
+        edges, maps = _read_edges(ledger, present, current, published.keys(), as_of)
         trust = trust_records(present, edges, maps, ledger.events_of("equivocation", as_of=as_of))
         edges = refuse_untrusted(edges, trust)
         graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present)
@@ -286,6 +281,20 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         trust=trust,
     )
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
+
+
+def _read_edges(
+    ledger: Ledger, present: Set[str], current: Mapping[str, AgentRecord], published: Set[str], as_of: float
+) -> tuple[list[EdgeRecord], dict[str, LinearMap]]:
+    """Return the newest edges between agents that are present, and their maps."""
+    edges, maps = [], dict[str, LinearMap]()
+    for edge, packed in ledger.edges(as_of):
+        if not {edge.source, edge.target} <= present:
+            continue
+        edges.append(_with_staleness(edge, current, published))
+        if packed is not None:
+            maps |= unpack_maps(edge.source, edge.target, packed)
+    return edges, maps
 
 
 def _by_names(edge: EdgeRecord) -> tuple[Any, ...]:
