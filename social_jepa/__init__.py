@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from social_jepa.graph.results import load_results
     from social_jepa.runtime.networked_peer import NetworkedPeer
     from social_jepa.runtime.run import Run
+    from social_jepa.runtime.run import open_demo as demo
     from social_jepa.runtime.simulation import Simulation
     from social_jepa.runtime.simulation import open_run as open  # noqa: A004  # as gzip.open and PIL.Image.open
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022  # in the order of use
-    "up", "open", "resume", "Simulation", "Run", "LinearMap", "load_config", "load_results", "query",
+    "up", "open", "resume", "demo", "Simulation", "Run", "LinearMap", "load_config", "load_results", "query",
     "align", "AlignSettings", "AnchorItems", "EmbeddingPeer", "NetworkedPeer", "load_maps", "__version__",
 ]  # fmt: skip
 
@@ -42,6 +43,7 @@ _MODULES = {  # module and name there
     "up": ("social_jepa.runtime.simulation", "Simulation.up"),
     "open": ("social_jepa.runtime.simulation", "open_run"),
     "resume": ("social_jepa.runtime.simulation", "Simulation.resume"),
+    "demo": ("social_jepa.runtime.run", "open_demo"),
     "Simulation": ("social_jepa.runtime.simulation", "Simulation"),
     "Run": ("social_jepa.runtime.run", "Run"),
     "LinearMap": ("alignment.linear_map", "LinearMap"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from social_jepa.pretrained import SceneName
-from social_jepa.storage.run_folder import RunFolder, RunFolderWriteError, create_empty
+from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderWriteError, create_empty
 
 SCENES: tuple[SceneName, ...] = get_args(SceneName)
 FOLDER = Path(__file__).parent
@@ -43,7 +43,7 @@ def pack(run: RunFolder, archive: Path) -> None:
         _add(file, VERSIONS, _versions(run))
 
 
-def unpack(archive: Path, out: Path | None) -> RunFolder:
+def unpack(archive: Path, out: AnyPath | None) -> RunFolder:
     """Unpack a run into a new folder, by default one in ./runs.
 
     Args:

@@ -16,6 +16,7 @@ from social_jepa.graph.data_frames import agent_rows, edge_rows, to_data_frame
 from social_jepa.graph.edge_lookup import find_edge
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import NoAgentsError, Results, read_results
+from social_jepa.pretrained.archive import SceneName, archive_of, unpack
 from social_jepa.records import AgentRecord, EdgeRecord, QueryAnswer
 from social_jepa.report.drawing import run_html
 from social_jepa.storage.ledger import Ledger
@@ -218,3 +219,17 @@ class Run:
             axes: Where to draw; default: a new figure.
         """
         return self.graph.plot(axes)
+
+
+def open_demo(scene: SceneName = "toy", folder: AnyPath | None = None) -> Run:
+    """Return a run of four trained agents that comes with the package, unpacked into a new folder.
+
+    Args:
+        scene: Renderer of the scene in which they were trained: "toy", or "miniworld", which needs OpenGL to
+            render views.
+        folder: Folder to create; default: a new one in ./runs.
+
+    Raises:
+        RunFolderError: The folder exists, or cannot be created or written.
+    """
+    return Run(unpack(archive_of(scene), folder))

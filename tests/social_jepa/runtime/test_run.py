@@ -52,6 +52,14 @@ def test_a_folder_is_opened_by_text_by_path_and_by_default_as_the_latest(small_r
         sj.Simulation.attach("runs/mine")
 
 
+def test_the_run_that_comes_with_the_package_translates(tmp_path):
+    run = sj.demo(folder=str(tmp_path / "demo"))
+    translated = run.translate(run.encode("agent-0", ticks=[40, 20_000]), "agent-0", "agent-2")
+
+    assert run.folder.path == tmp_path / "demo"
+    assert translated.shape == (2, run.agent("agent-2").core_dim)
+
+
 def test_tables_have_one_row_for_each_edge_and_each_agent(run, small_run):
     edges, agents = run.edges, run.agents
 
