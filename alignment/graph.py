@@ -134,7 +134,7 @@ class TranslationGraph:
         self._agents: frozenset[str] = frozenset(agents).union(*self._edges)
 
     def __repr__(self) -> str:
-        """Return how many agents and accepted edges there are."""
+        """Return the numbers of agents and of accepted edges."""
         accepted = sum(edge.status is Status.ACCEPTED for edge in self.edges)
         edges = f"{accepted} of {len(self._edges)} edges accepted"
         return f"{type(self).__name__}({len(self._agents)} agents, {edges})"

@@ -146,14 +146,14 @@ class Results:
     _universes: list[Universe] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        """Return the folder's name and how well pairs translate."""
+        """Return the folder's name, the number of accepted maps and their mean R2."""
         found = summarize(self.document)
         accepted = f"{found.pairs - found.unmapped} of {found.pairs} maps accepted"
         mean = "" if found.mean is None else f", mean R2 {found.mean:.3f}"
         return f"{type(self).__name__}({self.folder.path.name[:80]}, {found.agents} agents, {accepted}{mean})"
 
     def _repr_html_(self) -> str:
-        """Return how well pairs translate, in a sentence and as the matrix of R2."""
+        """Return the summary of R2 as a sentence, and the matrix of R2."""
         found = summarize(self.document)
         return f"<p>{html.escape(f'{found.headline()}. {found.remark()}')}</p>{self.graph._repr_html_()}"
 

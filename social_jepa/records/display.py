@@ -37,8 +37,8 @@ def fields_html(title: str, fields: Mapping[str, Any], descriptions: Mapping[str
 
     Args:
         title: Heading.
-        fields: Values by name.
-        descriptions: Tooltips by name.
+        fields: Names and values.
+        descriptions: Tooltip of each name.
     """
     rows = "".join(
         f'<tr><th style="text-align:left" title="{html.escape(descriptions.get(key, ""))}">{html.escape(key)}'

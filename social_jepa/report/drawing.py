@@ -28,7 +28,7 @@ def draw_results(results: Results, tick: int, pictures: Mapping[str, str]) -> st
 
 
 def standalone_svg(drawing: str) -> str:
-    """Return what `draw_results` returned as a file of its own, with its style."""
+    """Return a drawing of `draw_results` as an SVG file of its own, with its style."""
     attributes, content = (Markup(part) for part in drawing.removeprefix("<svg").split(">", 1))
     template = make_environment(REPORT).get_template("graph.svg.jinja")
     return template.render(attributes=attributes, style=report_style(), content=content)

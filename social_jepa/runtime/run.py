@@ -201,7 +201,7 @@ class Run:
         return encoded
 
     def render(self, name: str, ticks: Sequence[int]) -> np.ndarray:
-        """Return what an agent's camera sees, uint8 [K, H, W, 3].
+        """Return frames of an agent's camera at some ticks, uint8 [K, H, W, 3].
 
         Raises:
             UnknownAgentError: There is no such agent.

@@ -67,7 +67,7 @@ class ProgressBar:
 
 
 def describe_agents(agents: Sequence[AgentStatus]) -> str:
-    """Return what agents do: each of a few, else how many are in each phase."""
+    """Return the state of each of a few agents, else the number of agents in each phase."""
     if len(agents) <= MAX_NAMED:
         return ", ".join(f"{agent.name} {describe_agent(agent)}" for agent in agents)
     phases = [_phase(agent) for agent in agents]
@@ -100,7 +100,7 @@ def _phase(agent: AgentStatus) -> str:
 
 
 def make_progress(shown: bool | None) -> WaitProgress:
-    """Return how a wait shows its progress.
+    """Return the display of a wait.
 
     Args:
         shown: Whether to show it; None: on a terminal and in a notebook.
