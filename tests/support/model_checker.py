@@ -224,7 +224,9 @@ class ModelChecker:
         if key in settled:
             return f"{edge.source} -> {edge.target} is settled twice for {key[2]} and {key[3]}"
         settled.add(key)
-        if comparable(replace(edge, incarnations=(0, 0), bytes=0)) != self._reference(edge):
+        if comparable(
+            replace(edge, incarnations=(0, 0), bytes=0, reply=b"", source_key=b"")
+        ) != self._reference(edge):
             return f"{edge.source} -> {edge.target} is not the edge of {key[2]} and {key[3]}"
         return ""
 

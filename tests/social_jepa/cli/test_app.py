@@ -18,7 +18,9 @@ COMMANDS = (
     "up", "status", "add-agent", "move-agent", "remove-agent", "edge", "down", "align",
     "list", "export", "import", "compare", "fork",
 )  # fmt: skip
-OTHERS = {"peer": "--listen", "wire": "inspect", "key": "rotate"}  # which have no --json
+OTHERS = {  # which have no --json
+    "peer": "status", "wire": "inspect", "key": "rotate", "evidence": "verify",
+}  # fmt: skip
 HEAVY = {"torch", "ray", "matplotlib", "miniworld", "pyglet", "numpy", "networkx", "scipy"}
 
 
