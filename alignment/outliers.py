@@ -30,6 +30,7 @@ STRONG: Final = 0.7  # correlation from which a direction takes part
 FAR: Final = 10.0  # times what an honest row has on average
 AGREEING: Final = 0.25  # s^2, correlations of about 0.87
 EXCESS: Final = 0.15  # trained agents reach 0.09 in 64 rows and 0.06 in 256; a fifth of unrelated rows, 0.24
+MIN_ROWS: Final = 64  # below which honest rows of trained agents were once left out
 ROWS_PER_DIM: Final = 5  # rows for each dimension of both sides, below which half of them fit anything
 MAX_ROUNDS: Final = 20
 
@@ -46,7 +47,8 @@ def find_outliers(source: AnyArray, target: AnyArray) -> Tensor:
     """
     x, y = (rows.double() for rows in check_pairs(source, target))
     none = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    if not x.shape[1] or not y.shape[1] or len(x) < ROWS_PER_DIM * (x.shape[1] + y.shape[1]):
+    enough = max(MIN_ROWS, ROWS_PER_DIM * (x.shape[1] + y.shape[1]))
+    if not x.shape[1] or not y.shape[1] or len(x) < enough:
         return none
     residuals, directions = _residuals(x, y)
     if not directions:

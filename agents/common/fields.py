@@ -72,3 +72,10 @@ def _range(meta: Meta) -> str:
         return f"choose from {meta.ge:g} to {meta.le:g}"
     bounds = (("at least", meta.ge), ("above", meta.gt), ("at most", meta.le), ("below", meta.lt))
     return " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+
+
+def settings_repr(settings: Any) -> str:
+    """Return settings as `env.common.settings_repr` writes them; reading settings imports nothing of env."""
+    from env.common.settings_repr import settings_repr as write
+
+    return write(settings)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from agents.common.config_error import ConfigError
-from agents.common.fields import Count, Positive, Share, Weight, check_fields, one_of
-from env.common.settings_repr import settings_repr
+from agents.common.fields import Count, Positive, Share, Weight, check_fields, one_of, settings_repr
 
 if TYPE_CHECKING:
     from env.sensors import SensorSpec

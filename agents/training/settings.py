@@ -6,8 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from agents.common.config_error import ConfigError
-from agents.common.fields import Count, CountOrZero, Positive, Share, Weight, check_fields
-from env.common.settings_repr import settings_repr
+from agents.common.fields import Count, CountOrZero, Positive, Share, Weight, check_fields, settings_repr
 
 GAP = 256  # least ticks between two ranges of ticks; more where the scene stays correlated for longer
 DRIFT_TICKS = 256  # unseen ticks that drift is measured on

@@ -155,7 +155,7 @@ def test_a_simulation_of_another_machine_or_container_is_not_touched(folder, sta
             use(folder)
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
         record_start(ledger, folder.config(), folder, "started", online=True)
-    for words in (("down", "--run"), ("status", "--run"), ("resume",), ("add-agent", "--run")):
+    for words in (("down", "--run"), ("status", "--run"), ("resume", "--run"), ("add-agent", "--run")):
         said = call(*words, folder.path)
         assert (said.status, said.out) == (2, "")
         assert "is up on node-7" in said.err

@@ -137,7 +137,7 @@ def test_frames_and_ticks_are_one_or_the_other(run):
     ],
 )  # fmt: skip
 def test_a_query_has_the_answer_of_the_command(run, given, words):
-    said = call("query", run.folder.path, *words, "--json")
+    said = call("query", "--run", run.folder.path, *words, "--json")
 
     assert run.query(**given) == decode(said.out, QueryAnswer)
 

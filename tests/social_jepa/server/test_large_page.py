@@ -27,7 +27,7 @@ def page(browser, address):
     opened = context.new_page()
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.goto(address)
-    opened.wait_for_selector("#graph svg g.edge")
+    opened.wait_for_selector("#graph svg g.edge", state="attached", timeout=90_000)
     yield opened
     context.close()
     assert errors == []
