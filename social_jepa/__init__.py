@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     up, resume = Simulation.up, Simulation.resume
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [  # noqa: RUF022  # in the order of use
     "up", "open", "resume", "demo", "Simulation", "Run", "LinearMap", "load_config", "load_results", "query",
     "align", "AlignSettings", "AnchorItems", "EmbeddingPeer", "NetworkedPeer", "load_maps", "__version__",

@@ -94,9 +94,7 @@ class Negotiation:
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
     _outgoing: dict[str, SourceState] = field(default_factory=dict)  # by target
     _incoming: dict[str, TargetState] = field(default_factory=dict)  # by source
-    _offers: dict[str, Offer] = field(
-        default_factory=dict
-    )  # by source: what the request or the edge is about
+    _offers: dict[str, Offer] = field(default_factory=dict)  # by source: of the request or the edge
     _requests: dict[str, AnchorRequest] = field(default_factory=dict)  # by source
     _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source, on the settled edge
     _rounds: dict[str, int] = field(default_factory=dict)  # newest offer received, by source

@@ -98,9 +98,7 @@ class PeerProtocol:
             self.negotiation = negotiation
             self._models_published += 1
             for peer, number in self._last_hello.items():
-                if (
-                    number == self._rounds[peer]
-                ):  # the former model was not offered: its Hello had this number
+                if number == self._rounds[peer]:  # so it was not offered: its Hello had this number
                     self._rounds[peer] += 1
             self._offered_models.clear()
             self._recorded.clear()
@@ -248,7 +246,7 @@ class PeerProtocol:
         return []
 
     def _classify(self, message: Hello | Offer) -> Announced:
-        """Return what a peer announces, and remember the newest model that it has announced."""
+        """Classify an announcement of a peer, and remember the newest model that it has announced."""
         assert self.negotiation is not None
         number, checkpoint = self._announced.get(message.source, (message.round, message.checkpoint))
         if message.round < number and message.checkpoint != checkpoint:

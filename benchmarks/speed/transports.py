@@ -106,7 +106,7 @@ class EightAgents:
         return protocols
 
     def _models(self) -> Begin:
-        """Return what publishes each agent's model."""
+        """Return the functions that publish the model of each agent."""
         return {each.name: self._publish(index) for index, each in enumerate(self.locals)}
 
     def _publish(self, index: int) -> Callable[[PeerProtocol], None]:
@@ -117,7 +117,7 @@ class EightAgents:
         return lambda protocol: protocol.publish(negotiation)
 
     def _replies(self) -> Begin:
-        """Return what sends the anchors of each agent to all others, which have no model to fit them to."""
+        """Return functions that send the anchors of each agent to all others, which publish no model."""
         return {
             each.name: lambda protocol, own=self.pools[index]: protocol.send(  # type: ignore[misc]
                 self._reply(protocol.name, peer, own) for peer in sorted(protocol.peers)

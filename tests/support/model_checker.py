@@ -218,7 +218,7 @@ class ModelChecker:
         protocol.receive(seal(envelope, identity_of(flight.sender)))
 
     def _check_edge(self, edge, settled):
-        """Return what is wrong with an edge that was settled, or "", and add it to those settled."""
+        """Return the law that a settled edge breaks, or "", and add it to those settled."""
         key = (edge.source, edge.incarnations[0], edge.source_checkpoint, edge.target_checkpoint)
         self.report.settled[edge.source, edge.target, *key[2:]] += 1
         if key in settled:
