@@ -16,7 +16,8 @@ from social_jepa.graph.data_frames import agent_rows, edge_rows, to_data_frame
 from social_jepa.graph.edge_lookup import find_edge
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import NoAgentsError, Results, read_results
-from social_jepa.pretrained.archive import SceneName, archive_of, unpack
+from social_jepa.pretrained import SceneName
+from social_jepa.pretrained.archive import archive_of, unpack
 from social_jepa.records import AgentRecord, EdgeRecord, QueryAnswer
 from social_jepa.report.drawing import run_html
 from social_jepa.storage.ledger import Ledger
