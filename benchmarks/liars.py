@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
 from agents.protocol.envelope import session_id
-from agents.protocol.evidence import ReplyWitness
+from agents.protocol.evidence import ReplyHistory
 from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnchorRequest, AnyMessage
 from agents.protocol.negotiation import Negotiation
@@ -150,8 +150,8 @@ def negotiate(sides: Mapping[str, Negotiation]) -> tuple[list[EdgeResult], set[s
         protocol.publish(sides[name])
     transport.run()
     edges = [edge for protocol in protocols.values() for edge in protocol.events(1, 0).edges]
-    witness = ReplyWitness()
-    return edges, {edge.source for edge in edges if witness.compare(edge)}
+    history = ReplyHistory()
+    return edges, {edge.source for edge in edges if history.compare(edge)}
 
 
 def tell(lie: str, agents: Sequence[PlantedAgent], liars: int, seed: int) -> dict[str, Lie]:

@@ -186,7 +186,7 @@ def _values(reply: AnchorReply) -> np.ndarray:
     return np.stack([values, slack], 1)
 
 
-class ReplyWitness:
+class ReplyHistory:
     """Compares each reply of a peer with the first one under the same checkpoint, where both pass one place.
 
     It keeps one reply of each peer.

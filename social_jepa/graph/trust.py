@@ -10,8 +10,9 @@ by the two maps returns. They *contradict* each other if
 
 All other pairs are undecided: agents that share nothing are no contradiction. A contradiction has two sides,
 and a majority decides whose it is: an agent is flagged if at least two others contradict it, and more of them
-than confirm it. The agent with the largest excess is flagged first, and has no voice about the others. One
-that is proved to have embedded a tick in two ways (`agents.protocol.evidence`) is flagged whatever they say.
+than confirm it. The agent with the largest excess is flagged first, and does not count for or against the
+others. One that is proved to have embedded a tick in two ways (`agents.protocol.evidence`) is flagged in any
+case.
 
 With C the agents that confirm agent i, X those that contradict it, and o_ij the share of the anchors of i
 that the fit of j left out because they contradict the others,

@@ -8,7 +8,7 @@ from safetensors.torch import save
 
 from agents.common.files import digest, write_atomically
 from agents.protocol.edge import EdgeResult
-from agents.protocol.evidence import ReplyWitness, check
+from agents.protocol.evidence import ReplyHistory, check
 from agents.report import AgentReport
 from agents.snapshot import AgentSnapshot
 from env.camera import Pose
@@ -39,7 +39,7 @@ class LedgerWriter:
         """Continue after what the ledger holds."""
         self._folder, self._ledger = folder, ledger
         self._scene = Scene(config.scene, config.seed)
-        self._witness = ReplyWitness()
+        self._history = ReplyHistory()
         proofs = ledger.events_of("equivocation")
         self._proved = {(proof.details["agent"], proof.details["checkpoint"]) for proof in proofs}
         self.delayed: list[Event] = []
@@ -107,11 +107,11 @@ class LedgerWriter:
 
     def _equivocation(self, result: EdgeResult) -> Event | None:
         """Return the event that the source of an edge has contradicted itself, after writing the proof."""
-        evidence = self._witness.compare(result)
+        evidence = self._history.compare(result)
         if evidence is None or (result.source, result.source_checkpoint) in self._proved:
             return None
-        enrolled = PeerKeys(self._folder).get(result.source)
-        if enrolled and enrolled != result.source_key:
+        registered = PeerKeys(self._folder).get(result.source)
+        if registered and registered != result.source_key:
             return None  # the target that reports this could have made it up with a key of its own
         path = self._folder.evidence_file(result.source, digest(evidence.encode()))
         write_atomically(path, evidence.encode())

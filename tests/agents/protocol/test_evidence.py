@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from agents.protocol.edge import EdgeResult
-from agents.protocol.evidence import FORMAT, Evidence, EvidenceError, ReplyWitness, SignedReply, verify
+from agents.protocol.evidence import FORMAT, Evidence, EvidenceError, ReplyHistory, SignedReply, verify
 from agents.protocol.messages import AnchorReply
 from agents.protocol.precision import pack_embeddings
 from alignment.anchors import digest_ids
@@ -115,15 +115,15 @@ def edge(signed_reply, **changes):
     return replace(result, reply=signed_reply.envelope, ticks=signed_reply.ticks, source_key=KEY, **changes)
 
 
-def test_a_witness_proves_what_it_sees_twice_and_nothing_across_models_or_processes():
-    witness = ReplyWitness()
+def test_a_history_of_replies_proves_what_differs_and_nothing_across_models_or_processes():
+    history = ReplyHistory()
 
-    assert witness.compare(edge(HONEST)) is None
-    assert witness.compare(edge(HONEST)) is None
-    assert verify(witness.compare(edge(LIE)).encode()).sender == LIAR
-    assert verify(witness.compare(edge(LIE)).encode()).sender == LIAR  # a ledger may have been busy
-    assert witness.compare(edge(LIE, incarnations=(2, 1))) is None
-    assert witness.compare(edge(HONEST, source_checkpoint="c0de2")) is None
+    assert history.compare(edge(HONEST)) is None
+    assert history.compare(edge(HONEST)) is None
+    assert verify(history.compare(edge(LIE)).encode()).sender == LIAR
+    assert verify(history.compare(edge(LIE)).encode()).sender == LIAR  # a ledger may have been busy
+    assert history.compare(edge(LIE, incarnations=(2, 1))) is None
+    assert history.compare(edge(HONEST, source_checkpoint="c0de2")) is None
 
 
 def test_edges_of_a_run_carry_their_envelopes_and_honest_agents_are_never_proved_guilty():
@@ -131,11 +131,11 @@ def test_edges_of_a_run_carry_their_envelopes_and_honest_agents_are_never_proved
     publish_all(protocols, planted_negotiations())
     transport.run()
     edges = [found for protocol in protocols.values() for found in protocol.events(1, 0).edges]
-    witness = ReplyWitness()
+    history = ReplyHistory()
 
     assert len(edges) == 6
     assert all(found.reply and found.source_key == identity_of(found.source).public_key for found in edges)
-    assert [witness.compare(found) for found in edges] == [None] * 6
+    assert [history.compare(found) for found in edges] == [None] * 6
 
 
 def test_an_agent_that_shows_two_peers_different_embeddings_is_proved_guilty():
@@ -152,9 +152,9 @@ def test_an_agent_that_shows_two_peers_different_embeddings_is_proved_guilty():
 
     honest.receive = receive
     transport.run()
-    witness = ReplyWitness()
+    history = ReplyHistory()
     edges = [found for protocol in protocols.values() for found in protocol.events(1, 0).edges]
-    proofs = [proof for found in edges if (proof := witness.compare(found))]
+    proofs = [proof for found in edges if (proof := history.compare(found))]
 
     assert [verify(proof.encode()).sender for proof in proofs] == ["agent-0"]
 
