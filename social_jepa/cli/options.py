@@ -70,6 +70,11 @@ def is_quiet() -> bool:
     return stderr_level() > logging.WARNING
 
 
+def wait_progress() -> bool | None:
+    """Return the argument `progress` of a wait: False with --quiet, else None, on a terminal only."""
+    return False if is_quiet() else None
+
+
 def create_run(
     config: Path | None, settings: Sequence[str] | None, out: Path | None, address: str | None, quick: bool
 ) -> tuple["RunFolder", str | None]:

@@ -23,6 +23,7 @@ from social_jepa.cli.options import (
     create_run,
     print_json,
     print_unsaved,
+    wait_progress,
 )
 from social_jepa.cli.working import working
 
@@ -80,7 +81,7 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
         with working(f"{f'joining {address}' if address else 'starting Ray'}, then the agents"):
             simulation = bring_up(folder, address)
         if wait_seconds:
-            simulation.wait(timeout=wait_seconds)
+            simulation.wait(timeout=wait_seconds, progress=wait_progress())
     if as_json:
         print_json({"run": str(folder.path), "agents": simulation.status()})
         return
@@ -209,7 +210,14 @@ def add_agent(
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
     simulation = _attach(run)
     agent = simulation.add_agent(
-        pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait, timeout=timeout
+        pose,
+        name=name,
+        kind=model,
+        teacher=teacher,
+        settings=settings or [],
+        wait=wait,
+        timeout=timeout,
+        progress=wait_progress(),
     )
     if as_json:
         print_json(agent)
@@ -237,7 +245,7 @@ def move_agent(
 ) -> None:  # fmt: skip
     """Move an agent's camera: its edges go stale until it has trained on the new view."""
     simulation = _attach(run)
-    agent = simulation.move_agent(name, pose, wait, timeout)
+    agent = simulation.move_agent(name, pose, wait, timeout, wait_progress())
     if as_json:
         print_json(agent)
     else:
@@ -304,7 +312,7 @@ def wait(
 ) -> None:
     """Wait until an agent, or every agent, has settled its edges with all peers."""
     simulation = _attach(run)
-    simulation.wait(name, timeout)
+    simulation.wait(name, timeout, wait_progress())
     if as_json:
         print_json({"run": str(simulation.folder.path), "agents": simulation.status()})
     else:

@@ -1,9 +1,12 @@
 import io
+import logging
 
 import pytest
 from rich.console import Console
 
+from social_jepa.cli.options import wait_progress
 from social_jepa.cli.working import working
+from social_jepa.runtime.logs import log_to_stderr
 
 
 def shown(**options):
@@ -36,3 +39,12 @@ def test_an_error_passes_and_leaves_the_terminal_in_order():
         raise ValueError("mine")
 
     assert text.getvalue().count("\x1b[?25l") == text.getvalue().count("\x1b[?25h")
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [(logging.ERROR, False), (logging.WARNING, None), (logging.INFO, None)]
+)
+def test_a_wait_shows_no_progress_with_quiet(level, shown):
+    log_to_stderr(level)
+
+    assert wait_progress() is shown
