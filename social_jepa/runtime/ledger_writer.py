@@ -1,6 +1,7 @@
 """Write the reports of agents to the ledger; nothing written here ever reaches an agent."""
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from social_jepa.storage.run_folder import RunFolder, RunFolderError
 logger = logging.getLogger(__name__)
 
 Event = tuple[str, Mapping[str, Any]]
+HASH = re.compile(r"[0-9a-f]{16}\Z")  # of a checkpoint; a peer may send any other text
 
 
 class LedgerWriter:
@@ -73,12 +75,15 @@ class LedgerWriter:
             pose, incarnation = Pose.parse(members[name].pose), report.events.incarnation
             agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
             events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
-        results = [result for result in report.events.edges if result.source in members]
+        settled = [result for result in report.events.edges if result.source in members]
+        results = [result for result in settled if HASH.match(result.source_checkpoint)]
+        unnamed = {result.source for result in settled} - {result.source for result in results}
         events += [event for result in results if (event := self._equivocation(result))]
         edges = [edge_record(result) for result in results]
         maps = {(result.source, result.target): pack_maps(result) for result in results}
         events += [_settled(edge) for edge in edges]
         events += [_refused(name, reason) for reason in report.events.refused]
+        events += [_refused(name, f"the model of {source} is named by no hash") for source in sorted(unnamed)]
         if agents or edges or report.events.sent or events or self.delayed:
             found = {pair: data for pair, data in maps.items() if data is not None}
             self._ledger.record(agents, edges, report.events.sent, found, [*self.delayed, *events])

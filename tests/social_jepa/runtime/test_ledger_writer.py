@@ -169,3 +169,18 @@ def test_a_peer_that_contradicts_itself_is_recorded_once_with_proof_though_the_d
     assert (proof.details["agent"], proof.details["tick"]) == ("agent-1", 7)
     path = tmp_path / "run" / proof.details["file"]
     assert verify(path.read_bytes()).sender == "agent-1"
+
+
+@pytest.mark.parametrize("name", ["", "latest", "../../0000000000000000", "0" * 17, "0" * 15 + "G"])
+def test_an_edge_of_a_model_that_is_named_by_no_hash_is_refused_and_the_ledger_stays_readable(
+    writer, ledger, members, report, name
+):
+    honest, odd = contradicting_edges()
+    odd = replace(odd, source_checkpoint=name, reply=b"")
+    found = replace(report, events=replace(report.events, edges=(odd,)))
+    writer.write("agent-0", members, found)
+    assert list(ledger.edges()) == []
+    assert "agent-1" in ledger.events_of("message_refused")[-1].details["reason"]
+
+    writer.write("agent-0", members, replace(report, events=replace(report.events, edges=(honest,))))
+    assert [edge.source for edge, _ in ledger.edges()] == ["agent-1"]
