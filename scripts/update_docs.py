@@ -3,7 +3,7 @@
     python scripts/update_docs.py --run runs/2026-01-01-120000 --bench bench.json --soak soak.json
 
 The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json, and
-evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 102 103 104 --json writes,
+evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104 --json writes,
 and evidence/robustness.json what python -m benchmarks.robustness --json writes.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """

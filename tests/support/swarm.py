@@ -139,14 +139,16 @@ def example_offer(**changes: object) -> Offer:
 
 
 def comparable(edge: EdgeResult) -> tuple[object, ...]:
-    """Return all fields of an edge in a form that == compares bit for bit."""
+    """Return the fields of an edge, but its signed reply, in a form that == compares bit for bit."""
     tensors = [
         tensor
         for found in (edge.map, edge.shared_map, edge.regression_map)
         if found
         for tensor in (found.weight, found.bias)
     ]
-    scalars = replace(edge, map=None, shared_map=None, regression_map=None, budget=())
+    scalars = replace(
+        edge, map=None, shared_map=None, regression_map=None, budget=(), reply=b"", source_key=b""
+    )
     return scalars, tuple(tensor.numpy().tobytes() for tensor in tensors), [dict(row) for row in edge.budget]
 
 
