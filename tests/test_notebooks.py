@@ -35,7 +35,9 @@ def outputs(notebook):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_html_and_plots(folder, path):
     notebook = nbformat.read(folder / path.name, as_version=4)
-    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        notebook, timeout=240, startup_timeout=240, resources={"metadata": {"path": str(folder)}}
+    )
     client.execute(env=os.environ)  # an error in a cell is raised
 
     shown = outputs(notebook)

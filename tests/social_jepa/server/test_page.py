@@ -41,6 +41,7 @@ def visit(browser, address):
     def open_page(width, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         contexts.append(context)
+        context.set_default_timeout(1000 * TIMEOUT)
         page = context.new_page()
         page.on("console", lambda message: None if expected(message) else errors.append(message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -61,7 +62,7 @@ def visit(browser, address):
     assert errors == []
 
 
-def until(page, condition, timeout=20):
+def until(page, condition, timeout=TIMEOUT):
     """Poll a condition: the page's security policy forbids waiting inside the page."""
     deadline = time.monotonic() + timeout
     while not page.evaluate(condition):
