@@ -210,15 +210,9 @@ def add_agent(
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
     simulation = _attach(run)
     agent = simulation.add_agent(
-        pose,
-        name=name,
-        kind=model,
-        teacher=teacher,
-        settings=settings or [],
-        wait=wait,
-        timeout=timeout,
+        pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait, timeout=timeout,
         progress=wait_progress(),
-    )
+    )  # fmt: skip
     if as_json:
         print_json(agent)
         return
