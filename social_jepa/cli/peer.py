@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agents.protocol.transports.faults import Faults
     from agents.protocol.transports.tcp import TcpOptions
     from alignment.embeddings.table import EmbeddingTable
-    from social_jepa.runtime.networked_peer import NetworkOptions
+    from social_jepa.runtime.peer_connections import NetworkOptions
     from social_jepa.storage.run_folder import RunFolder
 
 START = "start"
@@ -117,7 +117,7 @@ def start(
 
     It prints what changes, one line each. Ctrl-C saves and ends it; the same command continues it.
     """
-    from social_jepa.runtime.networked_peer import NetworkOptions
+    from social_jepa.runtime.peer_connections import NetworkOptions
 
     tcp = _tcp_options(listen or [], connect or [], announce or [], tls_cert, tls_key, tls_ca)
     network, display = (
@@ -198,10 +198,7 @@ def _run_agent(
     from social_jepa.runtime.peer import Peer, PeerOptions
 
     work_on(folder.path)
-    options = PeerOptions(
-        name, network.tcp, network.key, network.trust, network.session, network.faults, online
-    )
-    Peer(folder, options).run(display.agent)
+    Peer(folder, PeerOptions(name, network, online)).run(display.agent)
 
 
 def _run_embeddings(

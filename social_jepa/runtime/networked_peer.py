@@ -6,23 +6,20 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agents.protocol.embedding_negotiation import AnchorTable, EmbeddingNegotiation, EmbeddingResult
 from agents.protocol.envelope import session_id
-from agents.protocol.identity import KEY_FILE, fingerprint
-from agents.protocol.transports.faults import Faults
-from agents.protocol.transports.tcp import TcpOptions
+from agents.protocol.identity import fingerprint
 from alignment.embeddings.edge import EmbeddingEdge
 from alignment.embeddings.pairs import AlignSettings
 from alignment.embeddings.table import EmbeddingTable
 from alignment.status import Status
 from social_jepa.records import as_dict, replace
 from social_jepa.records.peer import PeerEdgeRecord, PeerStatus
-from social_jepa.runtime.peer_connections import RETRY_SECONDS, ConnectionOptions, PeerConnections
+from social_jepa.runtime.peer_connections import RETRY_SECONDS, NetworkOptions, PeerConnections
 from social_jepa.storage.embedding_folder import EVENT, EmbeddingFolder
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
@@ -33,26 +30,6 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05  # between two looks at what has arrived
 QUIET_SECONDS = 1.5 * RETRY_SECONDS  # in which a peer that lacks an answer would repeat itself
-TRUST_FILE = "trust.toml"
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """How a peer with embeddings meets others.
-
-    Attributes:
-        tcp: Where it listens and dials.
-        key: Its key file; None: in its folder.
-        trust: Allow-list of the keys of others; None: the first key that each shows, kept in its folder.
-        session: A text that separates groups.
-        faults: What happens to its envelopes.
-    """
-
-    tcp: TcpOptions = field(default_factory=TcpOptions)
-    key: Path | None = None
-    trust: Path | None = None
-    session: str = ""
-    faults: Faults = Faults()  # noqa: RUF009 (it is frozen)
 
 
 class NetworkedPeer:
@@ -106,10 +83,7 @@ class NetworkedPeer:
         path, info = self.folder.path, self.table.info
         incarnation = len(self._ledger.events_of("started")) + 1
         self._ledger.event("started", checkpoint=info.checkpoint, incarnation=incarnation)
-        found = ConnectionOptions(
-            options.tcp, options.key or path / KEY_FILE, options.trust or path / TRUST_FILE,
-            options.trust is None, options.faults, incarnation,
-        )  # fmt: skip
+        found = options.of_agent(path, path, seed=incarnation)
         return PeerConnections(info.name, incarnation, session_id(f"embeddings {options.session}"), found)
 
     def start(self) -> None:

@@ -10,17 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from agents.common.device import select_device
 from agents.logs import log_to_file
 from agents.protocol.envelope import session_id
-from agents.protocol.identity import KEY_FILE, fingerprint
-from agents.protocol.transports.faults import Faults
-from agents.protocol.transports.tcp import TcpOptions
+from agents.protocol.identity import fingerprint
 from agents.report import report_of
 from agents.runner import SWITCH_INTERVAL, AgentRunner
 from agents.spec import AgentSpec
@@ -35,7 +32,7 @@ from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.ledger_writer import LedgerWriter
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import Membership, record_start
-from social_jepa.runtime.peer_connections import ConnectionOptions, PeerConnections
+from social_jepa.runtime.peer_connections import NetworkOptions, PeerConnections
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.peer_status import DOWN, StatusWriter
@@ -44,29 +41,20 @@ from social_jepa.system.process_identity import ProcessIdentity
 
 POLL_SECONDS = 0.1  # between two looks at what the agent has done
 STOP_SECONDS = 60.0  # in which the agent's thread should save and end
-TRUST_FILE = "trust.toml"  # in the run folder: the keys that peers showed first
 
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """How a peer meets others.
+    """Which agent a peer is, and how it meets others.
 
     Attributes:
         name: Its name, one of those of the settings.
-        tcp: Where it listens and dials.
-        key: Its key file; None: in its agent's folder.
-        trust: Allow-list of the keys of others; None: the first key that each shows, kept in the run folder.
-        session: A text that separates groups with the same scene.
-        faults: What happens to its envelopes.
+        network: How it meets others; its session separates groups with the same scene.
         online: Whether it keeps training after its schedule.
     """
 
     name: str
-    tcp: TcpOptions
-    key: Path | None = None
-    trust: Path | None = None
-    session: str = ""
-    faults: Faults = Faults()  # noqa: RUF009 (it is frozen)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
     online: bool = False
 
 
@@ -99,12 +87,8 @@ class Peer:
         self._membership.record_incarnations()
         names = frozenset(self._config.names())
         self.connections = PeerConnections(
-            options.name, incarnation, _session(self._config, options),
-            ConnectionOptions(
-                options.tcp, options.key or folder.agent(options.name) / KEY_FILE,
-                options.trust or folder.path / TRUST_FILE, options.trust is None, options.faults,
-                self._config.seed,
-            ),
+            options.name, incarnation, _session(self._config, options.network),
+            options.network.of_agent(folder.agent(options.name), folder.path, self._config.seed),
             names.__contains__, "it is not among the agents of these settings: raise agents.count for all",
         )  # fmt: skip
         self._runner = AgentRunner(self.connections.protocol)
@@ -203,6 +187,6 @@ class Peer:
         return {edge.source for edge, _ in self._ledger.edges() if edge.target_checkpoint == checkpoint}
 
 
-def _session(config: RunConfig, options: PeerOptions) -> bytes:
+def _session(config: RunConfig, network: NetworkOptions) -> bytes:
     """Return the session: peers of another scene have nothing to compare."""
-    return session_id(f"{Scene(config.scene, config.seed).fingerprint} {options.session}")
+    return session_id(f"{Scene(config.scene, config.seed).fingerprint} {network.session}")

@@ -5,11 +5,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents.protocol.channel import Transport
-from agents.protocol.identity import fingerprint
+from agents.protocol.identity import KEY_FILE, fingerprint
 from agents.protocol.introduction import IntroducedPeer
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.address_book import (
@@ -26,6 +26,7 @@ from social_jepa.records.peer import PeerRecord
 
 logger = logging.getLogger(__name__)
 
+TRUST_FILE = "trust.toml"  # the keys that peers showed first
 RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
 GOSSIP_SECONDS = 10.0  # between two repetitions of all addresses, to one peer
 UNREACHABLE_SECONDS = 20.0  # that a connection may take before a peer counts as unreachable
@@ -50,6 +51,38 @@ class ConnectionOptions:
     first_use: bool
     faults: Faults = Faults()  # noqa: RUF009 (it is frozen)
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How a peer meets others, as its user says it.
+
+    Attributes:
+        tcp: Where it listens and dials.
+        key: Its key file; None: in the folder of the agent.
+        trust: Allow-list of the keys of others; None: the first key that each shows, kept in its run folder.
+        session: A text that separates groups.
+        faults: What happens to its envelopes.
+    """
+
+    tcp: TcpOptions = field(default_factory=TcpOptions)
+    key: Path | None = None
+    trust: Path | None = None
+    session: str = ""
+    faults: Faults = Faults()  # noqa: RUF009 (it is frozen)
+
+    def of_agent(self, agent: Path, run: Path, seed: int) -> ConnectionOptions:
+        """Return the options with the files of an agent.
+
+        Args:
+            agent: Folder of its key, unless another file is named.
+            run: Folder of the keys that peers showed first, unless there is an allow-list.
+            seed: What the faults follow from.
+        """
+        return ConnectionOptions(
+            self.tcp, self.key or agent / KEY_FILE, self.trust or run / TRUST_FILE, self.trust is None,
+            self.faults, seed,
+        )  # fmt: skip
 
 
 class PeerConnections:

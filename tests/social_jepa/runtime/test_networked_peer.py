@@ -18,7 +18,8 @@ from alignment.embeddings.storage import edge_tensors
 from alignment.status import Status
 from social_jepa.records import encode, replace
 from social_jepa.runtime import peer_connections
-from social_jepa.runtime.networked_peer import NetworkedPeer, NetworkOptions
+from social_jepa.runtime.networked_peer import NetworkedPeer
+from social_jepa.runtime.peer_connections import NetworkOptions
 from social_jepa.storage.embedding_folder import DamagedPeerFolderError, EmbeddingFolder
 from social_jepa.storage.embedding_query import PeerQueryError, query_embeddings
 from social_jepa.storage.peer_status import DOWN, read_status

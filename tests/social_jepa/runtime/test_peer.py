@@ -12,7 +12,6 @@ import pytest
 from agents.protocol.identity import KEY_FILE
 from agents.protocol.introduction import IntroducedPeer
 from agents.protocol.messages import Hello
-from agents.protocol.transports.tcp import TcpOptions
 from agents.protocol.trust import KeyRevocation
 from agents.protocol.verifier import KnownPeer
 from agents.protocol.wire import Reason
@@ -21,7 +20,8 @@ from social_jepa.config.run_config import load_config
 from social_jepa.graph.results import load_results
 from social_jepa.records import QueryAnswer, decode, replace
 from social_jepa.records.peer import PeerStatus
-from social_jepa.runtime.peer import TRUST_FILE, Peer, PeerOptions
+from social_jepa.runtime.peer import Peer, PeerOptions
+from social_jepa.runtime.peer_connections import TRUST_FILE
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.peer_keys import SESSION_FILE
 from social_jepa.storage.run_folder import RunFolder, create
@@ -164,7 +164,7 @@ def test_a_peer_that_cannot_start_says_why_in_a_sentence(tmp_path, monkeypatch, 
 
 def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
     config = load_config(overrides=SETTINGS)
-    peer = Peer(create(config, tmp_path / "p"), PeerOptions("agent-0", TcpOptions()))
+    peer = Peer(create(config, tmp_path / "p"), PeerOptions("agent-0"))
     for name in ("agent-1", "agent-2"):
         peer.connections.trust.accept(name, identity_of(name).public_key)
         peer.connections.meet(IntroducedPeer(name, KnownPeer(identity_of(name).public_key, 1)))
