@@ -37,16 +37,10 @@ def shown_edges(
         sort: By name as they are; or by held-out R2, the largest first and those without one last.
         min_r2: Only accepted edges of at least this R2; None: all edges.
     """
-    found = [edge for edge in edges if min_r2 is None or _reaches(edge, min_r2)]
+    found = [edge for edge in edges if min_r2 is None or edge.reaches(min_r2)]
     if sort is Order.R2:
         found.sort(key=lambda edge: -_score(edge))
     return found
-
-
-def _reaches(edge: "EdgeRecord", min_r2: float) -> bool:
-    from alignment.status import Status
-
-    return edge.status is Status.ACCEPTED and _score(edge) >= min_r2
 
 
 def _score(edge: "EdgeRecord") -> float:
@@ -71,13 +65,11 @@ def matrix_rows(document: "GraphDocument", min_r2: float | None = None) -> list[
 
 
 def _cell(edge: "EdgeRecord | None", min_r2: float | None) -> str:
-    from alignment.status import Status
-
     if edge is None:
         return NO_EDGE
-    if edge.status is not Status.ACCEPTED or edge.r2_shared is None:
+    if edge.accepted_r2 is None:
         return edge.status.value
-    return BELOW if min_r2 is not None and edge.r2_shared < min_r2 else f"{edge.r2_shared:.2f}"
+    return BELOW if min_r2 is not None and edge.accepted_r2 < min_r2 else f"{edge.accepted_r2:.2f}"
 
 
 def _short(names: Sequence[str]) -> list[str]:

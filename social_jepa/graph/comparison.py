@@ -1,6 +1,5 @@
 """Two runs side by side: settings that differ, agents, and edges with the differences of their scores."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -9,6 +8,7 @@ from alignment.graph import natural_key
 from alignment.status import Status
 from social_jepa.config.overrides import differing
 from social_jepa.graph.results import Results
+from social_jepa.graph.summary import summarize
 from social_jepa.records import AgentRecord, EdgeRecord, PoseRecord, Record
 from social_jepa.storage.run_folder import RunFolderError
 
@@ -134,7 +134,7 @@ def compare_runs(first: Results, second: Results) -> RunComparison:
             for name in sorted({*agents[0], *agents[1]}, key=natural_key)
         ),
         edges=compared,
-        mean_r2=(_mean_r2(edges[0]), _mean_r2(edges[1])),
+        mean_r2=(summarize(first.document).mean, summarize(second.document).mean),
         mean_difference=_mean_difference(compared),
     )
 
@@ -175,15 +175,6 @@ def _edge_side(edge: EdgeRecord | None) -> EdgeSide | None:
     if edge is None:
         return None
     return EdgeSide(status=edge.status.value, r2_shared=edge.r2_shared, shared_dim=edge.shared_dim)
-
-
-def _mean_r2(edges: Mapping[tuple[str, str], EdgeRecord]) -> float | None:
-    found = [
-        edge.r2_shared
-        for edge in edges.values()
-        if edge.status is Status.ACCEPTED and edge.r2_shared is not None
-    ]
-    return fmean(found) if found else None
 
 
 def _mean_difference(edges: tuple[EdgeComparison, ...]) -> float | None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alignment.status import Status
 from social_jepa.records import EdgeRecord, GraphDocument, Record
 
 HIGH_R2, MIDDLE_R2 = 0.9, 0.5  # limits of the three ranges
@@ -73,11 +72,7 @@ class GraphSummary(Record, frozen=True, kw_only=True):
 def summarize(document: GraphDocument) -> GraphSummary:
     """Return the summary of a graph."""
     agents = len(document.agents) + len(document.training)
-    scored = [
-        (edge.r2_shared, edge)
-        for edge in document.edges
-        if edge.status is Status.ACCEPTED and edge.r2_shared is not None
-    ]
+    scored = [(edge.accepted_r2, edge) for edge in document.edges if edge.accepted_r2 is not None]
     r2 = np.array([value for value, _ in scored])
     high, low, pairs = int((r2 > HIGH_R2).sum()), int((r2 < MIDDLE_R2).sum()), agents * (agents - 1)
     worst = min(scored, key=lambda each: each[0], default=None)

@@ -65,16 +65,13 @@ def trust_records(
         confirms, contradicts = _judge(left, by_pair, accepted)
         excess = contradicts.sum(1) - confirms.sum(1)
         flagged = (contradicts.sum(1) > 1) & (excess > 0)
-        worst = flagged & (excess == excess.max()) if flagged.any() else flagged
-        records = [
-            _record(place, left, confirms, contradicts, by_pair, bool(worst[place]))
-            for place in range(len(left))
-        ]
-        if not worst.any():
+        if not flagged.any():
             break
-        found |= {record.agent: record for record in records if record.flagged}
+        for place in (flagged & (excess == excess.max())).nonzero().flatten().tolist():
+            found[left[place]] = _record(place, left, confirms, contradicts, by_pair, True)
         left = [name for name in left if name not in found]
-    found |= {record.agent: record for record in records}
+    for place, name in enumerate(left):
+        found[name] = _record(place, left, confirms, contradicts, by_pair, False)
     return tuple(found[name] for name in everyone)
 
 

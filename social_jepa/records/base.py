@@ -16,7 +16,8 @@ ROUNDING = 1e-6  # by which a computed correlation or kernel alignment may excee
 Method = Literal["procrustes", "robust", "ridge"]
 
 Name = Annotated[str, Meta(pattern=f"^{NAME_PATTERN}$")]
-Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+HASH_PATTERN = r"^[0-9a-f]{16}$"
+Hash = Annotated[str, Meta(pattern=HASH_PATTERN)]
 Count = Annotated[int, Meta(ge=0)]
 Dim = Annotated[int, Meta(ge=0, le=MAX_DIM)]
 PairCount = Annotated[int, Meta(ge=0, le=MAX_PAIRS)]

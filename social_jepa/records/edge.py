@@ -195,6 +195,15 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
         NonNegative, Meta(description="When the ledger recorded it, in seconds since 1970-01-01 00:00 UTC.")
     ]
 
+    @property
+    def accepted_r2(self) -> float | None:
+        """Held-out R2 on the shared directions of an accepted edge; None: not accepted, or not measured."""
+        return self.r2_shared if self.status is Status.ACCEPTED else None
+
+    def reaches(self, r2: float) -> bool:
+        """Return whether the edge is accepted with at least this held-out R2 on the shared directions."""
+        return self.accepted_r2 is not None and self.accepted_r2 >= r2
+
 
 class EdgeRecord(EdgeSummary, frozen=True, kw_only=True):
     """The result of one negotiation: the map from a source's space into a target's, judged by the target."""

@@ -18,6 +18,7 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import agent_record, edge_record, pack_maps
 from social_jepa.graph.results import ANCHORS, anchors_version
 from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord
+from social_jepa.records.base import HASH_PATTERN
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.peer_keys import PeerKeys
@@ -26,7 +27,7 @@ from social_jepa.storage.run_folder import RunFolder, RunFolderError
 logger = logging.getLogger(__name__)
 
 Event = tuple[str, Mapping[str, Any]]
-HASH = re.compile(r"[0-9a-f]{16}\Z")  # of a checkpoint; a peer may send any other text
+HASH = re.compile(HASH_PATTERN)  # of a checkpoint; a peer may send any other text
 
 
 class LedgerWriter:
@@ -76,7 +77,7 @@ class LedgerWriter:
             agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
             events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
         settled = [result for result in report.events.edges if result.source in members]
-        results = [result for result in settled if HASH.match(result.source_checkpoint)]
+        results = [result for result in settled if HASH.fullmatch(result.source_checkpoint)]
         unnamed = {result.source for result in settled} - {result.source for result in results}
         events += [event for result in results if (event := self._equivocation(result))]
         edges = [edge_record(result) for result in results]

@@ -30,14 +30,13 @@ from alignment.embeddings.storage import edge_tensors, map_from_tensors
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import decode, encode
 from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, TableRecord
-from social_jepa.storage.folder_lock import FolderLock, LockHeldError
+from social_jepa.storage.folder_lock import FolderLock
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
 from social_jepa.storage.run_folder import (
-    LOCK_FILE,
+    RunFolder,
     RunFolderError,
     RunFolderExistsError,
-    RunFolderInUseError,
     RunFolderWriteError,
 )
 
@@ -113,16 +112,15 @@ class EmbeddingFolder:
         fresh = not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir()))
         if not fresh and (not self.holds(self.path) or self.table().name != table.info.name):
             raise RunFolderExistsError(self.path, False)
-        lock = FolderLock(self.path / LOCK_FILE)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-            self._write_table(table)
-        except LockHeldError as error:
-            raise RunFolderInUseError(self.path, error.holder) from None
-        except OSError as error:
-            lock.release()
-            raise RunFolderWriteError(self.path, "write into", str(error.strerror)) from error
+        with contextlib.ExitStack() as undo:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = RunFolder.at(self.path).acquire_lock()
+                undo.callback(lock.release)
+                self._write_table(table)
+            except OSError as error:
+                raise RunFolderWriteError(self.path, "write into", str(error.strerror)) from error
+            undo.pop_all()
         return lock
 
     def _write_table(self, table: AnchorTable) -> None:

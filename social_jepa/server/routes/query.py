@@ -9,7 +9,6 @@ from typing import Annotated
 import torch
 from fastapi import APIRouter, Header, Query, Response
 
-from alignment.status import Status
 from social_jepa.graph.query import (
     VectorSizeError,
     encode_ticks,
@@ -167,11 +166,7 @@ def drawn_edges(results: Results, query: DrawingQuery) -> list[EdgeRecord]:
         results.member(query.focus)
         edges = [edge for edge in edges if query.focus in (edge.source, edge.target)]
     least = query.min_r2
-    return [edge for edge in edges if least is None or _reaches(edge, least)]
-
-
-def _reaches(edge: EdgeRecord, least: float) -> bool:
-    return edge.status is Status.ACCEPTED and edge.r2_shared is not None and edge.r2_shared >= least
+    return [edge for edge in edges if least is None or edge.reaches(least)]
 
 
 async def _drawing(

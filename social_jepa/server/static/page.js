@@ -20,7 +20,7 @@ function showStatus() {
   $("trouble").hidden = !status.trouble;
   $("tile-agents").textContent = agents.length;
   $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
-  const { high, middle, low, unmapped, pairs, mean, worst, shared_dim, null_correlation } = status.summary ?? { high: 0, middle: 0, low: 0, unmapped: 0, pairs: 0, mean: null, worst: null, shared_dim: null, null_correlation: null };
+  const { high = 0, middle = 0, low = 0, unmapped = 0, pairs = 0, mean, worst, shared_dim, null_correlation } = status.summary ?? {};
   $("tile-high").textContent = `${high} of ${pairs}`;
   $("tile-ranges").textContent = `${middle} from 0.5 to 0.9, ${low} below 0.5, ${unmapped} without a map`;
   $("tile-core").textContent = number(mean, 2);
