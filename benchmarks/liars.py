@@ -155,7 +155,7 @@ def negotiate(sides: Mapping[str, Negotiation]) -> tuple[list[EdgeResult], set[s
 
 
 def tell(lie: str, agents: Sequence[PlantedAgent], liars: int, seed: int) -> dict[str, Lie]:
-    """Return what each of the last agents does to tell a lie, by name.
+    """Return the lies of the last agents by their names: whom each shows which embeddings.
 
     Args:
         lie: One of LIES, or SPLIT.

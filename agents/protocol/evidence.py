@@ -92,7 +92,7 @@ class Equivocation:
 
 
 def verify(data: bytes) -> Equivocation:
-    """Return what the content of an evidence file proves.
+    """Return the equivocation that the content of an evidence file proves.
 
     Raises:
         EvidenceError: It is no evidence, or proves nothing.
@@ -107,7 +107,7 @@ def verify(data: bytes) -> Equivocation:
 
 
 def check(evidence: Evidence) -> Equivocation:
-    """Return what evidence proves.
+    """Return the equivocation that evidence proves.
 
     Raises:
         EvidenceError: It proves nothing.
@@ -148,7 +148,7 @@ def _open(evidence: Evidence, number: int) -> tuple[Envelope, AnchorReply]:
 def _contradiction(
     evidence: Evidence, envelopes: tuple[Envelope, Envelope], replies: tuple[AnchorReply, AnchorReply]
 ) -> Equivocation:
-    """Return how two replies contradict each other in the leading dimensions that both hold."""
+    """Return the contradiction of two replies in the leading dimensions that both hold."""
     dim = min(reply.dim for reply in replies)
     rows = [{tick: row for row, tick in enumerate(signed.ticks)} for signed in evidence.replies]
     both = sorted(rows[0].keys() & rows[1].keys())

@@ -111,7 +111,7 @@ class TrustedKey:
 
 
 def write_tables(keys: Mapping[str, TrustedKey]) -> str:
-    """Return the content of a trust file that holds these keys, by name."""
+    """Return the content of a trust file that holds these keys, sorted by name."""
     return tomli_w.dumps({name: key.table() for name, key in keys.items()})
 
 

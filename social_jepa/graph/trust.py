@@ -43,7 +43,7 @@ def trust_records(
     names: Iterable[str], edges: Sequence[EdgeRecord], maps: Mapping[str, LinearMap],
     proofs: Iterable[EventRecord] = (),
 ) -> tuple[TrustRecord, ...]:  # fmt: skip
-    """Return the trust of each agent, by name.
+    """Return the trust of each agent, in natural order of the names.
 
     Args:
         names: The agents.

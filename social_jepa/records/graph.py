@@ -148,7 +148,8 @@ class GraphDocument(Record, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Messages that an agent refused to read, one sentence each.")
     ]
     trust: Annotated[
-        tuple[TrustRecord, ...], Meta(description="How far others confirm each present agent, by name.")
+        tuple[TrustRecord, ...],
+        Meta(description="How far others confirm each present agent, in natural order."),
     ] = ()
 
 

@@ -18,7 +18,7 @@ def rotation(rng):
 
 
 def planted(seed=0, noise=0.0, keeps=DIM, turned=None):
-    """Return maps of agents with frames of their own; `turned` is how the last turns what it shows."""
+    """Return maps between agents whose frames differ; `turned` is how the last turns what it shows."""
     rng = np.random.default_rng(seed)
     frames = {name: rotation(rng) for name in NAMES}
     keep = np.diag([1.0] * keeps + [0.0] * (DIM - keeps))

@@ -81,7 +81,7 @@ def test_liars_that_confirm_each_other_are_flagged_while_they_are_fewer():
 
 
 def test_agents_that_share_nothing_are_not_accused():
-    """Two rooms: nobody in one sees what is in the other."""
+    """Two rooms: no agent in one sees what is in the other."""
     names, edges, maps = planted(8)
     room = set(names[:3])
     edges = refused(edges, lambda e: (e.source in room) != (e.target in room))
