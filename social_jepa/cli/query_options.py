@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from social_jepa.cli.options import CommandError
-from social_jepa.graph.query import (
-    BEST,
+from social_jepa.graph.query import BEST
+from social_jepa.graph.query_errors import (
     EdgeNotAcceptedError,
     ModelElsewhereError,
     SameAgentError,

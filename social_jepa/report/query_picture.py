@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from social_jepa.graph.observer import Observer
-from social_jepa.graph.query import QueryError
+from social_jepa.graph.query_errors import QueryError
 from social_jepa.graph.results import Results
 from social_jepa.records import QueryAnswer
 from social_jepa.report.rendering import sheet, write_png

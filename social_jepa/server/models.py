@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from agents.common.names import NAME_PATTERN
 from alignment.status import Status
 from env.camera import Pose
-from social_jepa.graph.query import LAST_TICK
+from social_jepa.graph.query_errors import LAST_TICK
 from social_jepa.server.responses import Item, ListPage
 
 MAX_VECTORS = 10_000  # core vectors in one request

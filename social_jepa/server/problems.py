@@ -13,7 +13,7 @@ from starlette.routing import Match
 from agents.common.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.config.time_parsing import TimeError
-from social_jepa.graph.query import QueryError
+from social_jepa.graph.query_errors import QueryError
 from social_jepa.records import encode
 from social_jepa.runtime.errors import MembershipError, NotUpError, UnknownMemberError
 from social_jepa.server.responses import Problem

@@ -9,14 +9,8 @@ from typing import Annotated
 import torch
 from fastapi import APIRouter, Header, Query, Response
 
-from social_jepa.graph.query import (
-    VectorSizeError,
-    encode_ticks,
-    find_path,
-    measure_path,
-    nearest_ticks,
-    translate,
-)
+from social_jepa.graph.query import encode_ticks, find_path, measure_path, nearest_ticks, translate
+from social_jepa.graph.query_errors import VectorSizeError
 from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, PathQuality, Translation, encode, replace
 from social_jepa.server.models import (

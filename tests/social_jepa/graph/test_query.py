@@ -16,13 +16,13 @@ from PIL import Image
 
 from alignment.graph import NoPathError
 from alignment.status import Status
-from social_jepa.graph.query import (
+from social_jepa.graph.query import query
+from social_jepa.graph.query_errors import (
     EdgeNotAcceptedError,
     SameAgentError,
     TickRangeError,
     VectorAndTickError,
     VectorSizeError,
-    query,
 )
 from social_jepa.graph.results import full_document, load_results
 from social_jepa.records import replace as replace_record

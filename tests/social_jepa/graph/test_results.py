@@ -13,7 +13,8 @@ from agents.protocol.channel import SentMessage
 from alignment.graph import NoPathError, UnknownAgentError
 from alignment.status import Status
 from social_jepa.graph.graph_json import map_tensors
-from social_jepa.graph.query import EdgeNotAcceptedError, ModelUnavailableError, load_published, query
+from social_jepa.graph.query import load_published, query
+from social_jepa.graph.query_errors import EdgeNotAcceptedError, ModelUnavailableError
 from social_jepa.graph.results import (
     DamagedAnchorsError,
     NoAgentsError,

@@ -14,7 +14,7 @@ import torch
 import social_jepa as sj
 from alignment.arrays import AlignmentError
 from alignment.graph import UnknownAgentError
-from social_jepa.graph.query import EdgeNotAcceptedError, FramesError
+from social_jepa.graph.query_errors import EdgeNotAcceptedError, FramesError
 from social_jepa.graph.results import NoAgentsError
 from social_jepa.records import QueryAnswer, decode, replace
 from social_jepa.runtime.errors import NotUpError
