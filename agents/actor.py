@@ -124,7 +124,7 @@ class AgentActor:
 
     async def deliver(self, data: bytes) -> None:
         """Process one envelope from a peer; what is not valid is refused and reported."""
-        if self._protocol is not None:
+        if self._protocol is not None and self._constructed.is_set():  # before, it knows no peer yet
             self._protocol.receive(data)
 
     async def report(self, incarnation: int, since: int, known_checkpoint: str) -> AgentReport | None:

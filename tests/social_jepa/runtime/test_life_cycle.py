@@ -12,7 +12,7 @@ from social_jepa.runtime.presence import find_simulation
 from social_jepa.runtime.session_leader import members_of
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.server.client import SimulationClient
-from social_jepa.storage.run_folder import RunFolder, RunFolderInUseError
+from social_jepa.storage.run_folder import NotARunFolderError, RunFolderInUseError
 from tests.support.simulations import QUIET, TIMEOUT, until
 
 pytestmark = pytest.mark.ray
@@ -100,8 +100,8 @@ def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_res
     assert [agent.name for agent in two[0].status()] == ["agent-0", "agent-1"]
     two[1] = Simulation.resume(simulation.folder)
     until(lambda: [agent.incarnation for agent in client.status().agents] == [2, 2])
-    with pytest.raises(NotUpError):  # of a simulation that is down, at once and in our words
-        Simulation.attach(RunFolder.at(simulation.folder.path.parent / "none"))
+    with pytest.raises(NotARunFolderError, match="is no run folder"):  # at once and in our words
+        Simulation.attach(simulation.folder.path.parent / "none")
 
 
 def test_a_simulation_whose_ray_was_killed_is_said_to_have_ended_and_can_be_resumed(two):
