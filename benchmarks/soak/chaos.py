@@ -1,8 +1,8 @@
-"""Chaos: a simulation goes up and down while its processes are killed, ended and stopped at random moments.
+"""Chaos: simulations go up and down while their processes are killed, ended and stopped at random moments.
 
-Every process that the commands start inherits a variable of their environment, so that what they leave
-behind is found; bystanders that look like them must not be touched. In the end, edges equal those of an
-undisturbed run.
+Two simulations share the machine, and each must survive what is done to the other. Every process that the
+commands of one start inherits a variable of their environment, so that what they leave behind is found;
+bystanders that look like them must not be touched. In the end, edges equal those of an undisturbed run.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 SEED = 0
 CYCLES = 20
+SIMULATIONS = 2  # at once, each with its share of the cycles: one cycle is mostly waiting for Ray
 MAX_SECONDS = 540.0  # after which no further cycle begins
 COMMAND_TIMEOUT = 240.0  # seconds after which a command counts as hung
 MARKER = "SOCIAL_JEPA_CHAOS"  # variable in the environment of every process of ours
@@ -47,6 +49,8 @@ TARGETS = {
 }
 SIGNALS = {"SIGKILL": 0.0, "SIGTERM": 0.0, "SIGSTOP 3 s": 3.0, "SIGSTOP 30 s": 30.0}
 STEPS = ("training.steps=600", "training.checkpoint_every=20")
+
+Edge = tuple[str, str, float | None]  # checkpoints of source and target, R2 of the shared directions
 
 
 @dataclass
@@ -75,6 +79,19 @@ class Chaos:
             start_new_session=True,
         )  # fmt: skip
 
+    def endure(
+        self, settings: Sequence[str], cycles: Sequence[tuple[str, str, str]], until: float
+    ) -> dict[tuple[str, str], Edge]:
+        """Run cycles, none of which begins after a monotonic time, and return the edges in the end."""
+        self._finish(self.command("up", "--out", str(self.folder.path), *settings))
+        self._finish(self.command("down", "--run", str(self.folder.path)))
+        with self.page():
+            for cycle in cycles:
+                if time.monotonic() < until:
+                    self.cycle(*cycle)
+        wait_until("the end of all processes", lambda: not self.processes(), timeout=60.0)
+        return settled_edges(Simulation.resume(self.folder))
+
     def cycle(self, target: str, signal_name: str, phase: str) -> None:
         """Bring the simulation up, disturb it in a phase, and take it down."""
         up = self.command("resume", "--run", str(self.folder.path))
@@ -89,7 +106,7 @@ class Chaos:
             self._disturb(target, signal_name, up)
         self._down(target, signal_name, phase == "stopping")
         self.done.append(f"{signal_name} to {target} while {phase}")
-        log(f"  {self.done[-1]}")
+        log(f"  {self.folder.path.name}: {self.done[-1]}")
 
     def _disturb(self, target: str, signal_name: str, command: "subprocess.Popen[bytes]") -> None:
         seconds = SIGNALS[signal_name]
@@ -200,7 +217,7 @@ def bystanders(folder: Path) -> Iterator[Callable[[], int]]:
             each.wait()
 
 
-def settled_edges(simulation: Simulation) -> dict[tuple[str, str], tuple[str, str, float | None]]:
+def settled_edges(simulation: Simulation) -> dict[tuple[str, str], Edge]:
     """Take a simulation down once its edges are settled; return checkpoints and R2 of each edge."""
     try:
         simulation.wait(timeout=300.0)
@@ -228,37 +245,48 @@ def plan(count: int, rng: random.Random) -> list[tuple[str, str, str]]:
     return cycles
 
 
-def endure(folder: Path, settings: Sequence[str], cycles: Sequence[tuple[str, str, str]]) -> list[Metric]:
-    """Run cycles of chaos below a folder, and return what they left behind."""
+def endure(
+    folder: Path, settings: Sequence[str], cycles: Sequence[tuple[str, str, str]], simulations: int = 1
+) -> list[Metric]:
+    """Run cycles of chaos below a folder, and return what they left behind.
+
+    Args:
+        folder: Holds the run folders.
+        settings: Of every simulation.
+        cycles: Target, signal and phase of each.
+        simulations: How many are up at once; each takes its share of the cycles.
+    """
     settings = (*TOY, *STEPS, *settings)
-    chaos = Chaos(RunFolder.at(folder / "chaos"))
     calm = Chaos(RunFolder.at(folder / "calm"))
     calm._finish(calm.command("up", "--out", str(calm.folder.path), *settings))
     expected = settled_edges(Simulation.attach(calm.folder))
-    began = time.monotonic()
-    with bystanders(folder) as count_ended:
-        chaos._finish(chaos.command("up", "--out", str(chaos.folder.path), *settings))
-        chaos._finish(chaos.command("down", "--run", str(chaos.folder.path)))
-        with chaos.page():
-            for cycle in cycles:
-                if time.monotonic() - began < MAX_SECONDS:
-                    chaos.cycle(*cycle)
-        wait_until("the end of all processes", lambda: not chaos.processes(), timeout=60.0)
-        found = settled_edges(Simulation.resume(chaos.folder))
+    every = [Chaos(RunFolder.at(folder / f"chaos-{k}"), random.Random(SEED + k)) for k in range(simulations)]
+    until = time.monotonic() + MAX_SECONDS
+    with bystanders(folder) as count_ended, ThreadPoolExecutor(simulations) as pool:
+        ends = [
+            pool.submit(chaos.endure, settings, cycles[k::simulations], until)
+            for k, chaos in enumerate(every)
+        ]
+        found = [end.result() for end in ends]
         touched = count_ended()
-    different = sum(found.get(pair) != edge for pair, edge in expected.items())
-    return rows(chaos, len(cycles), touched, different, len(expected))
+    different = sum(edges.get(pair) != edge for edges in found for pair, edge in expected.items())
+    return rows(every, len(cycles), touched, different, len(expected))
 
 
-def rows(chaos: Chaos, planned: int, touched: int, different: int, pairs: int) -> list[Metric]:
-    """Return the metrics of all cycles."""
+def rows(every: Sequence[Chaos], planned: int, touched: int, different: int, pairs: int) -> list[Metric]:
+    """Return the metrics of all cycles of some simulations."""
+    done = sum(len(chaos.done) for chaos in every)
+    left = sum(len(chaos.processes()) for chaos in every)
+    hung = sum(chaos.hung for chaos in every)
+    failed = sum(chaos.failed_polls for chaos in every)
+    damaged = sum(not is_whole(chaos.folder) for chaos in every)
     return [
-        Metric("cycles of up and down under signals", len(chaos.done), "", "planned", planned),
-        Metric("processes left behind", len(chaos.processes()), "", "planned", 0, at_most(0)),
+        Metric("cycles of up and down under signals", done, "", "planned", planned),
+        Metric("processes left behind", left, "", "planned", 0, at_most(0)),
         Metric("processes of others that ended", touched, "", "bystanders", 3, at_most(0)),
-        Metric("commands that hung", chaos.hung, "", "cycles", len(chaos.done), at_most(0)),
-        Metric("requests that the page did not answer", chaos.failed_polls, "", "planned", 0, at_most(0)),
-        Metric("damaged ledgers", int(not is_whole(chaos.folder)), "", "ledgers", 1, at_most(0)),
+        Metric("commands that hung", hung, "", "cycles", done, at_most(0)),
+        Metric("requests that the page did not answer", failed, "", "planned", 0, at_most(0)),
+        Metric("damaged ledgers", damaged, "", "ledgers", len(every), at_most(0)),
         Metric("edges unlike those of a calm run", different, "", "ordered pairs", pairs, at_most(0)),
     ]  # fmt: skip
 
@@ -267,4 +295,4 @@ def metrics(effort: Effort) -> list[Metric]:
     """Run all cycles in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="social-jepa-chaos-", ignore_cleanup_errors=True) as folder:
         cycles = plan(max(2, effort.of(CYCLES)), random.Random(SEED))
-        return endure(Path(folder), effort.settings, cycles)
+        return endure(Path(folder), effort.settings, cycles, SIMULATIONS)

@@ -218,7 +218,7 @@ class AgentWatch:
         stopping = {
             asyncio.ensure_future(handle.stop.remote()): name
             for name, handle in self.handles.items()
-            if not self._processes.is_starting(name)  # else it has nothing to save, and no process perhaps
+            if not self._processes.is_starting(name)  # it has nothing to save, and perhaps no process to ask
         }
         unsaved = []
         if stopping:
@@ -233,7 +233,10 @@ class AgentWatch:
         """Record what stopped agents report; return what could not be saved, one sentence each."""
         for poll in self._polls.values():
             poll.cancel()
-        names = [name for name in self.handles if name in self._membership.members]
+        names = [
+            name for name in self.handles
+            if name in self._membership.members and not self._processes.is_starting(name)
+        ]  # fmt: skip
         reports = await asyncio.gather(*map(self._request_report, names), return_exceptions=True)
         unsaved = []
         for name, report in zip(names, reports, strict=True):
