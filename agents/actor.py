@@ -167,6 +167,12 @@ class AgentActor:
         assert self._runner is not None
         await asyncio.wrap_future(self._runner.move(pose, pose_version))
 
+    async def pause(self, paused: bool) -> None:
+        """Let training wait, or continue."""
+        await asyncio.get_running_loop().run_in_executor(None, self._constructed.wait)
+        if self._runner is not None:
+            await asyncio.wrap_future(self._runner.pause(paused))
+
     async def encode_core(self, ticks: Sequence[int]) -> list[list[float]]:
         """Return core latents of ticks by the published model, [K, core_dim]."""
         assert self._runner is not None

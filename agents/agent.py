@@ -90,6 +90,7 @@ class Agent:
         negotiation: This agent's side of negotiating maps with that model.
         files: Its files that could not be written yet; it goes on without them.
         on_progress: Called after every part of an encoding that may take long.
+        on_step: Called after every optimizer step of the trainer.
     """
 
     trainer: Trainer
@@ -124,6 +125,7 @@ class Agent:
         self.negotiation: Negotiation | None = None
         self.files = RetriedFiles(on_saved)
         self.on_progress: Callable[[], None] = lambda: None
+        self.on_step: Callable[[], None] = lambda: None
         self._start_training()
 
     @property
@@ -365,6 +367,11 @@ class Agent:
             self.spec = replace(self.spec, events=tuple(events))
             self.recorder.scene = self.scene = Scene(self.spec.scene, self.spec.seed, self.spec.events)
 
+    @property
+    def has_seen_all_bodies(self) -> bool:
+        """Whether every change of a body in the scene lies before the ticks of the replay buffer."""
+        return all(event.tick <= self.trainer.replay_buffer.ticks.start for event in self.spec.events)
+
     def progress(self) -> Progress:
         """Return the agent's progress; safe to call from another thread."""
         trainer, config = self.trainer, self.spec.training
@@ -534,6 +541,7 @@ class Agent:
         if self.trainer.step % self.spec.training.checkpoint_every == 0:
             self.save()
         self.retry_saves()
+        self.on_step()
 
     @torch.inference_mode()
     def _encode_chunk(self, ticks: np.ndarray, model: WorldModel) -> Tensor:

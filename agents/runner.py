@@ -16,6 +16,7 @@ import torch
 
 from agents.activity import Activity, ActivityMonitor
 from agents.agent import Agent
+from agents.duty_cycle import DutyCycle
 from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
@@ -81,7 +82,8 @@ class AgentRunner:
         self.note = ""
         self._requests: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
         self._stop = threading.Event()
-        self._moved = self._collapsed = False
+        self._moved = self._collapsed = self._paused = False
+        self._duty, self._within_drift = DutyCycle(), False
         self._phase = "starting"  # until the agent is there and has its own
         self._monitor: ActivityMonitor | None = None
 
@@ -97,6 +99,8 @@ class AgentRunner:
             torch.set_num_threads(spec.threads)
             agent = Agent(spec, self._on_saved)
             agent.on_progress = lambda: self._note_progress(agent)
+            agent.on_step = lambda: self._rest(agent)
+            self._paused = spec.paused
             if risk := spec.model.collapse_risk(spec.kind):
                 self._remark(risk)
             self._phase = "checking"
@@ -180,8 +184,18 @@ class AgentRunner:
             if pose_version > agent.spec.pose_version:
                 self.protocol.withdraw()  # first: a report of the new pose must not count the old edges
                 agent.move(pose, pose_version)
-                self.snapshot, self._moved = None, True
+                self.snapshot, self._moved, self._within_drift = None, True, False
                 logger.info("%s moved its camera to %s, pose version %d", agent.spec.name, pose, pose_version)
+
+        return self.submit(request)
+
+    def pause(self, paused: bool) -> "Future[Any]":
+        """Let training wait after the current step, or continue; meanwhile the agent replies to its peers."""
+
+        def request(agent: Agent) -> None:
+            if paused is not self._paused:
+                logger.info("%s %s training", agent.spec.name, "pauses" if paused else "resumes")
+            self._paused = paused
 
         return self.submit(request)
 
@@ -192,7 +206,9 @@ class AgentRunner:
     def _advance(self, agent: Agent) -> None:
         """Do the next part of the schedule, until it is done or a request interrupts it."""
         trainer = agent.trainer
-        if trainer.step == 0 and agent.spec.teacher and not agent.spec.pose_version:
+        if self._paused:
+            self._idle(agent, "paused")
+        elif trainer.step == 0 and agent.spec.teacher and not agent.spec.pose_version:
             self._distill_from_teacher(agent)
         elif not trainer.finished:
             if agent.train(self._service_requests):
@@ -200,17 +216,29 @@ class AgentRunner:
         elif agent.published is None:
             self._publish(agent, "its schedule was complete")
         elif not agent.spec.online:
-            agent.phase = "ready"
-            agent.retry_saves()
-            time.sleep(IDLE_SECONDS)
+            self._idle(agent, "ready")
         else:
             self._train_online(agent)
+
+    def _idle(self, agent: Agent, phase: str) -> None:
+        agent.phase = phase
+        agent.retry_saves()
+        time.sleep(IDLE_SECONDS)
 
     def _train_online(self, agent: Agent) -> None:
         until = agent.trainer.step + agent.spec.training.drift_check_every
         max_drift = agent.spec.negotiation.max_drift
-        if agent.train(self._service_requests, until) and agent.measure_drift() > max_drift:
-            self._publish(agent, f"drift {agent.drift:.3f} exceeds negotiation.max_drift={max_drift:g}")
+        if agent.train(self._service_requests, until):
+            self._within_drift = agent.measure_drift() <= max_drift
+            if not self._within_drift:
+                self._publish(agent, f"drift {agent.drift:.3f} exceeds negotiation.max_drift={max_drift:g}")
+
+    def _rest(self, agent: Agent) -> None:
+        """Rest after an online step of an agent that has learned the scene as it is."""
+        resting = self._within_drift and agent.trainer.finished and agent.has_seen_all_bodies
+        if resting:
+            agent.phase = "resting"
+        self._duty.rest(agent.spec.training.online_duty if resting else 1.0, self._service_requests)
 
     def _publish(self, agent: Agent, reason: str) -> None:
         agent.publish()
@@ -293,7 +321,7 @@ class AgentRunner:
             self._publish(agent, f"distilled from {reply.source}")
 
     def _service_requests(self) -> bool:
-        """Serve pending requests; return whether to interrupt training: on a stop or a camera move."""
+        """Serve pending requests; return whether to interrupt training: a stop, a pause, a camera move."""
         assert self.agent is not None
         self._note_progress(self.agent)
         yield_until = time.monotonic() + MAX_YIELD_SECONDS
@@ -311,7 +339,7 @@ class AgentRunner:
             student = next(iter(self.protocol.distill_requests))
             self._reply_to_distill_request(self.agent, self.protocol.distill_requests[student])
             self.protocol.distill_requests.pop(student, None)
-        return self._stop.is_set() or self._moved
+        return self._stop.is_set() or self._moved or self._paused
 
     def _reply_to_distill_request(self, agent: Agent, request: DistillRequest) -> None:
         assert agent.published is not None

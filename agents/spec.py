@@ -34,6 +34,7 @@ class AgentSpec:
         pose_version: How many times its camera has moved; each time training restarts from its weights.
         teacher: Peer whose embeddings it distills from first; "" for none.
         online: Whether it keeps training after its schedule.
+        paused: Whether its training waits until it is resumed.
     """
 
     name: str
@@ -53,6 +54,7 @@ class AgentSpec:
     pose_version: int = 0
     teacher: str = ""
     online: bool = False
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Progress:
     """Progress of an agent, for observers."""
 
     name: str
-    phase: str  # waiting, recording, distilling, training, training stages, embedding, ready, stopped
+    phase: str  # waiting, recording, distilling, training, embedding, ready, resting, paused, and others
     step: int
     steps: int
     recorded: int  # ticks in its replay buffer

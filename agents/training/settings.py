@@ -32,6 +32,9 @@ class TrainingConfig:
     )
     online_new_ticks: CountOrZero = 32  # ticks that replace the oldest before every online step
     online_lr_factor: Share = 0.05  # learning rate of online steps as a share of the peak
+    online_duty: Annotated[float, Meta(gt=0, le=1)] = (
+        0.1  # share of the time for which an agent trains online while its drift is within the bound
+    )
     drift_check_every: Count = 100  # online steps between two measurements of drift
 
     __repr__ = settings_repr

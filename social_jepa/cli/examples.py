@@ -47,6 +47,8 @@ EXAMPLES = {
     ),
     "move-agent": ("social-jepa move-agent agent-1 --pose 0,3.2,4.8,90,-35 --wait",),
     "remove-agent": ("social-jepa remove-agent agent-2",),
+    "pause": ("social-jepa pause", "social-jepa pause agent-2 --run live"),
+    "resume-learning": ("social-jepa resume-learning", "social-jepa resume-learning agent-2"),
     "edge": ("social-jepa edge agent-0 agent-1", "social-jepa edge agent-0 agent-1 --history --run live"),
     "wait": ("social-jepa wait", "social-jepa wait agent-3 --timeout 600"),
     "down": ("social-jepa down", "social-jepa down --run live"),

@@ -4,8 +4,9 @@ import contextlib
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -27,6 +28,9 @@ from social_jepa.cli.options import (
 )
 from social_jepa.cli.working import working
 
+if TYPE_CHECKING:
+    from social_jepa.records import AgentStatus
+
 app = typer.Typer(pretty_exceptions_enable=False)
 
 STATUS_TIMEOUT = 4.0  # seconds for a reply of the supervisor; then the ledger answers
@@ -43,6 +47,13 @@ AgentSettings = Annotated[
 Name = Annotated[
     str, typer.Argument(metavar="AGENT", autocompletion=complete_agent, help="Name of an agent.")
 ]
+SomeName = Annotated[
+    str,
+    typer.Argument(
+        metavar="[AGENT]", autocompletion=complete_agent, show_default=False,
+        help="Name of an agent; default: all.",
+    ),
+]  # fmt: skip
 Wait = Annotated[bool, typer.Option("--wait", help="Return when all edges of the agent are settled.")]
 Timeout = Annotated[
     float, typer.Option(min=0.0, help="Seconds to wait; default: without limit.", show_default=False)
@@ -247,6 +258,26 @@ def move_agent(
             f"{name} moved to {agent.pose}, "
             + (_understood(simulation, name) if wait else "training on the new view")
         )
+
+
+@app.command()
+def pause(name: SomeName = "", run: RunUp = None, as_json: AsJson = False) -> None:
+    """Let training of an agent, or of all, wait until resume-learning; it still replies to peers."""
+    _show_training(_attach(run).pause(name), "pauses: social-jepa resume-learning lets it train on", as_json)
+
+
+@app.command("resume-learning")
+def resume_learning(name: SomeName = "", run: RunUp = None, as_json: AsJson = False) -> None:
+    """Let a paused agent, or all, train on."""
+    _show_training(_attach(run).resume_learning(name), "trains on", as_json)
+
+
+def _show_training(agents: "Sequence[AgentStatus]", text: str, as_json: bool) -> None:
+    if as_json:
+        print_json(agents)
+    else:
+        for agent in agents:
+            typer.echo(f"{agent.name} {text}")
 
 
 @app.command("remove-agent")

@@ -41,7 +41,11 @@ class ProgressRecord(Record, frozen=True, kw_only=True):
     """Progress of an agent's training; null where `agents.spec.Progress` has NaN."""
 
     phase: Annotated[
-        str, Meta(description="waiting, recording, distilling, training, encoding, ready, stopped.")
+        str,
+        Meta(
+            description="waiting, recording, distilling, training, training stages, embedding, ready,"
+            " resting, paused, stopped."
+        ),
     ]
     step: Annotated[Count, Meta(description="Training steps taken.")]
     steps: Annotated[Count, Meta(description="Training steps planned.")]
@@ -189,8 +193,8 @@ class EventRecord(Record, frozen=True, kw_only=True):
     type: Annotated[
         str,
         Meta(
-            description="started, resumed, joined, returned, moved, left, published, edge, message_refused,"
-            " equivocation, failed, stopped, finished."
+            description="started, resumed, joined, returned, moved, paused, continued, left, published, edge,"
+            " message_refused, equivocation, failed, stopped, finished."
         ),
     ]
     details: Annotated[dict[str, Any], Meta(description="What the type of event adds.")]

@@ -35,6 +35,7 @@ from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.run_folder import RunFolder
 
 LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
+PAUSED, CONTINUED = "paused", "continued"  # events of an agent whose training waits, and goes on
 RESERVED = ("supervisor", "best", "universe")  # an actor of Ray, and words that stand for agents on a path
 PER_AGENT_SETTINGS = (
     "agents.device", "agents.gpus", "agents.threads", "model.", "training.", "distillation.",
@@ -49,6 +50,7 @@ class Membership:
         pending: Joiners that have not reported yet; the ledger holds nothing of them.
         incarnations: Newest incarnation of every member and joiner.
         bodies: All body events so far.
+        paused: Members whose training waits until it is resumed.
         version: Goes up with every change, also across restarts of the supervisor: agents outlive it, and
             ignore a peer list that is older than theirs.
     """
@@ -74,6 +76,8 @@ class Membership:
         for name, count in self._uncounted.items():
             self.incarnations[name] = self.incarnations.get(name, 0) + count
         self.bodies: list[BodyRecord] = self._ledger.bodies()
+        newest = {event.details["agent"]: event.type for event in self._ledger.events_of(PAUSED, CONTINUED)}
+        self.paused = {name for name in self.members if newest.get(name) == PAUSED}
         self.version += 1
 
     def get(self, name: str) -> MemberRecord:
@@ -91,7 +95,8 @@ class Membership:
         """Return the specification of an agent; `threads` applies unless the agent has its own number."""
         member = self.get(name)
         spec = member_spec(self.config, member, self.bodies, self.folder, self.online)
-        return replace(spec, threads=member.config(self.config).agents.threads or threads)
+        own_threads = member.config(self.config).agents.threads
+        return replace(spec, threads=own_threads or threads, paused=name in self.paused)
 
     def gpus(self, name: str) -> float:
         """Return the GPUs that an agent reserves; 0: those of every agent."""
@@ -190,6 +195,23 @@ class Membership:
         self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
         self._read()
         return moved
+
+    def pause(self, name: str, paused: bool) -> list[str]:
+        """Record that training of a member, or of all, waits or continues; return whose state changes.
+
+        Args:
+            name: The member; "": all of them.
+            paused: Whether training waits.
+
+        Raises:
+            UnknownMemberError: There is none of that name.
+        """
+        names = [self._member(name).name] if name else list(self.members)
+        changed = [each for each in names if (each in self.paused) is not paused]
+        for each in changed:
+            self._ledger.event(PAUSED if paused else CONTINUED, agent=each)
+        self._read()
+        return changed
 
     def remove(self, name: str, next_tick: int) -> None:
         """Remove a member; its edges end with a tombstone. For `next_tick` see `admit`.

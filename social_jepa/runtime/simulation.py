@@ -223,6 +223,23 @@ class Simulation(Run):
         agent: AgentStatus = self._call("move", name, pose, kind=AgentStatus)
         return self.wait(name, timeout, progress) if wait else agent
 
+    def pause(self, name: str = "") -> list[AgentStatus]:
+        """Let training of an agent wait until `resume_learning`, also if the simulation goes down meanwhile.
+
+        A paused agent still replies to its peers and to queries.
+
+        Args:
+            name: The agent; default: all.
+
+        Raises:
+            UnknownMemberError: No agent has that name.
+        """
+        return list(self._call("pause", name, True, kind=list[AgentStatus]))
+
+    def resume_learning(self, name: str = "") -> list[AgentStatus]:
+        """Let a paused agent, or all, train on; for arguments and errors see `pause`."""
+        return list(self._call("pause", name, False, kind=list[AgentStatus]))
+
     def remove_agent(self, name: str) -> None:
         """Remove an agent; its edges end with a tombstone.
 

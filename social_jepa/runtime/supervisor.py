@@ -76,7 +76,7 @@ class Supervisor:
         self._watch = AgentWatch(self._membership, self._processes, self._ledger, self._ledger_writer)
         self._stopping: asyncio.Task[list[str]] | None = None
         self._shortages: asyncio.Task[None] | None = None
-        methods = ("add", "end", "move", "remove", "status", "stop")
+        methods = ("add", "end", "move", "pause", "remove", "status", "stop")
         self._control = ControlServer(Path(control), {name: getattr(self, name) for name in methods})
         logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
         threading.Thread(target=self._call_begin, daemon=True).start()
@@ -218,6 +218,17 @@ class Supervisor:
         self._watch.handles[name].move.remote(spec.pose, member.pose_version)
         self._watch.broadcast_peers()
         return self._status(name)
+
+    async def pause(self, name: str, paused: bool) -> list[AgentStatus]:
+        """Let training of a member, or of all ("" as the name), wait or continue; return their status.
+
+        Raises:
+            UnknownMemberError: There is none of that name.
+        """
+        for each in self._membership.pause(name, paused):
+            logger.info("%s %s training", each, "pauses" if paused else "resumes")
+            self._watch.handles[each].pause.remote(paused)
+        return [self._status(each) for each in self._membership.members if name in ("", each)]
 
     async def remove(self, name: str) -> None:
         """Remove an agent, or cancel a joiner.

@@ -69,10 +69,19 @@ class AddAgent(Body):
     )
 
 
-class MoveAgent(Body):
-    """A new pose of an agent's camera."""
+class ChangeAgent(Body):
+    """A new pose of an agent's camera, or whether its training waits, or both."""
 
-    pose: PoseText
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    pose: PoseText | None = None
+    paused: bool | None = Field(None, description="Whether its training waits; it still replies to peers.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "ChangeAgent":
+        if self.pose is None and self.paused is None:
+            raise ValueError("give pose, paused, or both")
+        return self
 
 
 class Translate(Body):

@@ -294,3 +294,48 @@ def test_settings_that_leave_nothing_against_collapse_are_remarked_before_traini
     group.wait_until(lambda: runner.agent is not None)
 
     assert "agent-0: model.sigreg=0 leaves no term against collapse" in caplog.text
+
+
+def test_an_agent_within_its_drift_rests_until_it_is_moved(group, tmp_path):
+    spec = runner_spec(tmp_path)
+    lazy = replace(spec.training, online_duty=1e-3)
+    negotiation = replace(spec.negotiation, max_drift=1.0)
+    runner = group.start(replace(spec, training=lazy, negotiation=negotiation))
+    group.wait_until(lambda: runner.agent is not None and runner.agent.phase == "resting")
+    rested_at = step(runner)
+    runner.move(MOVED_POSE, 1).result(30)  # in the middle of a rest, which would take seconds
+    group.wait_until(lambda: runner.snapshot is not None)
+
+    assert rested_at >= 8 + 4  # the schedule, and the steps until drift is measured
+    assert runner.agent.spec.pose == MOVED_POSE
+
+
+def test_an_agent_does_not_rest_before_its_buffer_holds_the_scene_as_it_is(group, tmp_path):
+    spec = runner_spec(tmp_path)
+    negotiation = replace(spec.negotiation, max_drift=1.0)
+    ahead = (*spec.events, BodyEvent(10**7, "agent-9", MOVED_POSE))
+    runner = group.start(replace(spec, negotiation=negotiation, events=ahead))
+    group.wait_until(lambda: step(runner) >= 24)
+
+    assert runner.agent.phase != "resting"
+    assert not runner.agent.has_seen_all_bodies
+
+
+def test_a_paused_agent_takes_no_step_replies_and_trains_on_when_resumed(group, tmp_path):
+    runner = group.start(runner_spec(tmp_path, paused=True))
+    group.wait_until(lambda: runner.agent is not None and runner.agent.phase == "paused")
+    assert step(runner) == 0
+
+    runner.pause(False).result(30)
+    group.wait_until(lambda: runner.snapshot is not None)
+    runner.pause(True).result(30)
+    group.wait_until(lambda: runner.agent.phase == "paused")
+    paused_at = step(runner)
+    assert runner.submit(lambda agent: agent.encode_core([1, 2])).result(30).shape[0] == 2
+    assert (step(runner), runner.agent.phase) == (paused_at, "paused")
+
+    runner.pause(False).result(30)
+    group.wait_until(lambda: step(runner) > paused_at)
+    group.stop()
+    losses = runner.agent.trainer.losses
+    assert losses[:40] == uninterrupted_losses(tmp_path / "alone")[: len(losses)]

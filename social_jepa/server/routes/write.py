@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
-from social_jepa.server.models import AddAgent, EmptyQuery, MoveAgent, Name, StreamQuery
+from social_jepa.server.models import AddAgent, ChangeAgent, EmptyQuery, Name, StreamQuery
 from social_jepa.server.openapi import EVENTS, WRITE, answers
 from social_jepa.server.problems import BUSY, CONFLICT, FORBIDDEN, NOT_FOUND
 from social_jepa.server.responses import AgentView, json_response
@@ -33,9 +33,15 @@ def add(service: ServiceDep, request: Request, body: AddAgent) -> Response:
 
 
 @router.patch("/api/agents/{name}", dependencies=JsonBody, **answers(AgentView, *WRITE, NOT_FOUND, CONFLICT))
-def move(service: ServiceDep, name: Name, body: MoveAgent) -> Response:
-    """Move an agent's camera to another pose; its edges become stale and are negotiated again."""
-    service.client.call(lambda simulation: simulation.move_agent(name, body.pose))
+def change(service: ServiceDep, name: Name, body: ChangeAgent) -> Response:
+    """Move an agent's camera, whose edges are then negotiated again, or pause or resume its training."""
+    pose, paused = body.pose, body.paused
+    if paused is not None:
+        service.client.call(
+            lambda simulation: simulation.pause(name) if paused else simulation.resume_learning(name)
+        )
+    if pose is not None:
+        service.client.call(lambda simulation: simulation.move_agent(name, pose))
     return json_response(service.agent(name))
 
 

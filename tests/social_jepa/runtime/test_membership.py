@@ -332,6 +332,18 @@ def test_a_move_changes_the_pose_and_its_version_alone(membership):
     assert membership.move("agent-1", POSE, 60).pose_version == 2
 
 
+def test_a_pause_is_in_the_specification_and_outlives_the_supervisor(membership, ledger):
+    assert membership.pause("agent-1", True) == ["agent-1"]
+    assert membership.pause("", True) == ["agent-0", "agent-2"]
+    assert membership.pause("agent-0", False) == ["agent-0"]
+    again = Membership(membership.config, membership.folder, ledger, True)
+
+    for each in (membership, again):
+        assert [each.spec(name, 1).paused for name in each.members] == [False, True, True]
+    with pytest.raises(UnknownMemberError):
+        membership.pause("agent-9", True)
+
+
 @pytest.mark.parametrize(
     ("name", "pose", "sentence"),
     [("agent-7", POSE, "no agent is named 'agent-7': did you mean agent-"),

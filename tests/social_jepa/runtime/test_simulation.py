@@ -65,6 +65,23 @@ def test_agents_keep_training_after_their_schedule(simulation):
     assert status_of(simulation, "agent-0").progress.next_tick > before.next_tick - 1
 
 
+def test_a_paused_agent_takes_no_step_until_it_is_resumed(simulation):
+    def paused_at(name):
+        agent = status_of(simulation, name)
+        return agent.progress.step if agent.progress.phase == "paused" else None
+
+    assert call("pause", "agent-1", "--run", simulation.folder.path).out.startswith("agent-1 pauses")
+    step = until(lambda: paused_at("agent-1"))
+    other = status_of(simulation, "agent-0").progress.step
+    until(lambda: status_of(simulation, "agent-0").progress.step > other)
+    assert paused_at("agent-1") == step
+    assert (
+        call("resume-learning", "--run", simulation.folder.path).out
+        == "agent-0 trains on\nagent-1 trains on\n"
+    )
+    until(lambda: status_of(simulation, "agent-1").progress.step > step)
+
+
 def test_a_second_program_attaches_to_the_simulation_and_cannot_start_it_again(simulation):
     again = Simulation.attach(RunFolder.at(simulation.folder.path))
     assert [agent.name for agent in again.status()] == [agent.name for agent in simulation.status()]

@@ -262,6 +262,7 @@ def test_errors_are_problem_documents_that_name_the_remedy(api):
     [
         ("POST", "/api/agents", {}),
         ("PATCH", "/api/agents/agent-0", {"pose": "0,3.2,4.8,90,-35"}),
+        ("PATCH", "/api/agents/agent-0", {"paused": True}),
         ("DELETE", "/api/agents/agent-0", None),
     ],
 )
