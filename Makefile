@@ -52,7 +52,7 @@ docs: setup
 
 test: lint
 	@sh scripts/check_browser.sh
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 fuzz: setup
 	SOCIAL_JEPA_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest --timeout=3600 tests/agents/protocol/test_fuzz.py \

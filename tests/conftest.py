@@ -45,7 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Return the scheduler of `pytest -n`."""
-    from tests.support.two_processes import RayBeside
+    from tests.support.ray_beside import RayBeside
 
     return RayBeside(config, log)
 

@@ -1,4 +1,4 @@
-"""How `pytest -n 2` shares the tests: a file runs in one process, and at first only one starts Ray."""
+"""How `pytest -n 3` shares the tests: a file runs in one process, and at first only one starts Ray."""
 
 import functools
 from pathlib import Path
@@ -18,8 +18,8 @@ def starts_ray(file: str) -> bool:
 class RayBeside(LoadScopeScheduling):
     """Schedule files; the first process begins with those that start Ray, all others with the rest.
 
-    A test with Ray waits for processes that start, while other tests compute. Two such tests at a time would
-    compete for the processors and for memory.
+    A test with Ray mostly waits for processes that start, while other tests compute: one more process than
+    there are processors keeps these busy, and those with Ray begin at once because they take longest.
     """
 
     def _split_scope(self, nodeid: str) -> str:
