@@ -193,7 +193,9 @@ class TranslationGraph:
         self.check(source, target)
         found = self._edges.get((source, target))
         if found is None:
-            raise NoPathError(f"no edge from {source} to {target} was negotiated; let the two negotiate")
+            raise NoPathError(
+                f"no edge from {source} to {target} was negotiated: a path may lead there, with via 'best'"
+            )
         return found
 
     def best_path(self, source: str, target: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The list of peers that the supervisor broadcasts; importing this loads no torch."""
+"""The list of peers that the supervisor sends to an agent; importing this loads no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from env.scene import BodyEvent
 
 @dataclass(frozen=True)
 class PeerList:
-    """All agents of a simulation: how to reach each, its incarnation, and the bodies in the scene.
+    """The agents that one agent negotiates with: how to reach each, its incarnation, and all bodies.
 
     Attributes:
         version: Grows with every change; a list that arrives after a newer one is ignored.

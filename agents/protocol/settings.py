@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from agents.common.config_error import ConfigError
 from agents.common.fields import CountOrZero, check_fields, one_of
+from agents.protocol.topology import Topology
 
 Precision = Literal["float32", "float16", "int8"]
 NUMBER_BYTES: Final[dict[str, int]] = {"float32": 4, "float16": 2, "int8": 1}
@@ -35,10 +36,15 @@ class NegotiationConfig:
     precision: Annotated[Precision, one_of(*get_args(Precision))] = "float32"  # of their numbers
     ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
     max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
+    topology: str = "all"  # which pairs negotiate: all, ring, k_regular(K), hubs(H) or tree
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that cannot work; the message names the setting."""
         check_fields(self)
+        try:
+            Topology.parse(self.topology)
+        except ValueError as error:
+            raise ConfigError(str(error), "topology", self.topology) from error
         for name in ("anchors", "heldout"):
             if getattr(self, name) > self.pool_ticks:
                 raise ConfigError(

@@ -49,6 +49,7 @@ EXAMPLES = {
     "remove-agent": ("social-jepa remove-agent agent-2",),
     "pause": ("social-jepa pause", "social-jepa pause agent-2 --run live"),
     "resume-learning": ("social-jepa resume-learning", "social-jepa resume-learning agent-2"),
+    "topology": ("social-jepa topology ring", "social-jepa topology 'k_regular(6)' --run live"),
     "edge": ("social-jepa edge agent-0 agent-1", "social-jepa edge agent-0 agent-1 --history --run live"),
     "wait": ("social-jepa wait", "social-jepa wait agent-3 --timeout 600"),
     "down": ("social-jepa down", "social-jepa down --run live"),

@@ -280,6 +280,26 @@ def _show_training(agents: "Sequence[AgentStatus]", text: str, as_json: bool) ->
             typer.echo(f"{agent.name} {text}")
 
 
+@app.command()
+def topology(
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="TOPOLOGY", show_default=False,
+            help="all, ring, k_regular(K), hubs(H) or tree, see negotiation.topology.",
+        ),
+    ],
+    run: RunUp = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Change which pairs negotiate; the others translate along paths or through the universe."""
+    edges = _attach(run).set_topology(text)
+    if as_json:
+        print_json({"topology": text, "edges": edges})
+    else:
+        typer.echo(f"the topology is {text}: {edges} edges; those of other pairs have ended")
+
+
 @app.command("remove-agent")
 def remove_agent(name: Name, run: RunUp = None, as_json: AsJson = False) -> None:
     """Remove an agent; its edges end with a tombstone, and no path leads through it."""

@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
+from agents.protocol.topology import Topology
 from agents.training.checkpoint import decode_tensors
 from alignment.graph import TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
@@ -266,6 +267,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         raise
     except (SafetensorError, KeyError, ValueError) as error:
         raise DamagedLedgerError(ledger.path, str(error)) from error
+    topology = ledger.topology(config.negotiation.topology, as_of)
     document = GraphDocument(
         format=FORMAT,
         seed=config.seed,
@@ -274,6 +276,8 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         agents=tuple(current[member.name] for member in members if member.name in current),
         training=tuple(member.name for member in members if member.name not in current),
         edges=tuple(sorted(edges, key=_by_names)),
+        topology=str(topology),
+        pairs=None if topology == Topology() else len(topology.pairs([each.name for each in members])),
         budget=summarize_budget(edges),
         as_of=as_of if as_of < FOREVER else time.time(),
         seconds=_seconds(ledger, as_of),
@@ -289,7 +293,7 @@ def _read_edges(
     """Return the newest edges between agents that are present, and their maps."""
     edges, maps = [], dict[str, LinearMap]()
     for edge, packed in ledger.edges(as_of):
-        if not {edge.source, edge.target} <= present:
+        if not {edge.source, edge.target} <= present or edge.status is Status.ENDED:
             continue
         edges.append(_with_staleness(edge, current, published))
         if packed is not None:

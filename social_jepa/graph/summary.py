@@ -24,11 +24,13 @@ class GraphSummary(Record, frozen=True, kw_only=True):
 
     Attributes:
         agents: Number of present agents.
-        pairs: Number of their ordered pairs: the sum of the four counts that follow.
+        pairs: Number of their ordered pairs that negotiate: the sum of the four counts that follow.
         high: Pairs whose R2 is above 0.9.
         middle: Pairs whose R2 is from 0.5 to 0.9.
         low: Pairs whose R2 is below 0.5.
         unmapped: Pairs without an accepted map: refused, failed, stale, or not negotiated yet.
+        along_paths: Ordered pairs that do not negotiate, and translate along edges of others.
+        topology: Which pairs negotiate.
         mean: Mean R2 of the accepted maps; None: there is none.
         worst: The edge with the lowest; None: there is none.
         shared_dim: Mean number of directions that accepted maps share; None: there is none.
@@ -41,6 +43,8 @@ class GraphSummary(Record, frozen=True, kw_only=True):
     middle: int
     low: int
     unmapped: int
+    along_paths: int
+    topology: str
     mean: float | None
     worst: WorstEdge | None
     shared_dim: float | None
@@ -51,6 +55,8 @@ class GraphSummary(Record, frozen=True, kw_only=True):
         if not self.pairs:
             return "One agent, so that there is no pair to translate between"
         pairs = f"{self.pairs:,} ordered pairs of {self.agents} agents"
+        if self.along_paths:
+            pairs += f" that negotiate ({self.topology})"
         if self.high == self.pairs:
             return f"All {pairs} translate with held-out R² above {HIGH_R2}"
         if self.unmapped == self.pairs:
@@ -66,7 +72,10 @@ class GraphSummary(Record, frozen=True, kw_only=True):
         if self.mean is None or self.worst is None:
             return ""
         worst = self.worst
-        return f"Mean {self.mean:.2f}, worst {worst.r2_shared:.2f} from {worst.source} to {worst.target}"
+        others = f"; {self.along_paths:,} other pairs translate along paths" if self.along_paths else ""
+        return (
+            f"Mean {self.mean:.2f}, worst {worst.r2_shared:.2f} from {worst.source} to {worst.target}{others}"
+        )
 
 
 def summarize(document: GraphDocument) -> GraphSummary:
@@ -74,7 +83,9 @@ def summarize(document: GraphDocument) -> GraphSummary:
     agents = len(document.agents) + len(document.training)
     scored = [(edge.accepted_r2, edge) for edge in document.edges if edge.accepted_r2 is not None]
     r2 = np.array([value for value, _ in scored])
-    high, low, pairs = int((r2 > HIGH_R2).sum()), int((r2 < MIDDLE_R2).sum()), agents * (agents - 1)
+    every = agents * (agents - 1)
+    high, low = int((r2 > HIGH_R2).sum()), int((r2 < MIDDLE_R2).sum())
+    pairs = every if document.pairs is None else document.pairs
     worst = min(scored, key=lambda each: each[0], default=None)
     return GraphSummary(
         agents=agents,
@@ -83,6 +94,8 @@ def summarize(document: GraphDocument) -> GraphSummary:
         middle=len(scored) - high - low,
         low=low,
         unmapped=pairs - len(scored),
+        along_paths=every - pairs,
+        topology=document.topology,
         mean=_mean(r2),
         worst=None if worst is None else _worst(*worst),
         shared_dim=_mean([edge.shared_dim for _, edge in scored]),

@@ -134,6 +134,10 @@ class GraphDocument(Record, frozen=True, kw_only=True):
         tuple[Annotated[EdgeRecord, Meta(extra_json_schema=_EDGE_RULES)], ...],
         Meta(description="Newest edge of every ordered pair of present agents that has negotiated."),
     ]
+    topology: Annotated[str, Meta(description="Which pairs negotiate, see the setting of that name.")] = "all"
+    pairs: Annotated[
+        Count | None, Meta(description="Number of ordered pairs that negotiate; null: all of them.")
+    ] = None
     budget: Annotated[
         tuple[BudgetSummary, ...],
         Meta(description="Held-out R2 by number of anchor pairs and method, over all scored edges."),

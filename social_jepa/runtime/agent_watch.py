@@ -88,11 +88,10 @@ class AgentWatch:
         self._writer.written_versions.pop(name, None)
 
     def broadcast_peers(self, but: str = "") -> None:
-        """Send the peer list to all agents but one."""
-        peer_list = self._membership.peer_list(self.handles)
-        for name in peer_list.handles:
+        """Send all agents but one their peer lists."""
+        for name in self._membership.registered(self.handles):
             if name != but:
-                self.handles[name].update_peers.remote(peer_list)
+                self.handles[name].update_peers.remote(self._membership.peer_list(self.handles, name))
 
     def next_unrendered_tick(self) -> int:
         """Return the first tick that no camera has rendered."""

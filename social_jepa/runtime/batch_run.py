@@ -8,11 +8,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 from signal import Signals
 from typing import Protocol
 
 from agents.protocol.edge import EdgeResult
+from agents.protocol.topology import Topology
 from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.graph_json import edge_record
@@ -191,7 +191,7 @@ class BatchRun:
 
     def _negotiate(self, control: ControlClient, ledger: Ledger) -> None:
         began = time.perf_counter()
-        pairs = set(permutations(self.config.names(), 2))
+        pairs = Topology.parse(self.config.negotiation.topology).pairs(self.config.names())
         timeout = NEGOTIATION_TIMEOUT + len(pairs)
         deadline = time.monotonic() + timeout
         self._wait(control, lambda agent: agent.settled, timeout)

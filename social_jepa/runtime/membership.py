@@ -4,8 +4,9 @@ No latent, embedding, map or weight passes through here.
 """
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from agents.common.config_error import ConfigError
 from agents.common.names import is_name
 from agents.models.settings import check_kind
 from agents.protocol.peer_list import PeerList
+from agents.protocol.topology import Topology
 from agents.protocol.verifier import KnownPeer
 from agents.spec import AgentSpec
 from agents.training.settings import DRIFT_TICKS, GAP
@@ -20,7 +22,7 @@ from alignment.status import Status
 from env.camera import Pose, ring_pose
 from env.scene import Scene
 from social_jepa.config.run_config import MAX_AGENTS, RunConfig
-from social_jepa.records import BodyRecord, MemberRecord, body_events
+from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord, body_events
 from social_jepa.records import replace as replace_record
 from social_jepa.runtime.errors import (
     InvalidNameError,
@@ -51,6 +53,7 @@ class Membership:
         incarnations: Newest incarnation of every member and joiner.
         bodies: All body events so far.
         paused: Members whose training waits until it is resumed.
+        topology: Which pairs of members negotiate.
         version: Goes up with every change, also across restarts of the supervisor: agents outlive it, and
             ignore a peer list that is older than theirs.
     """
@@ -78,6 +81,7 @@ class Membership:
         self.bodies: list[BodyRecord] = self._ledger.bodies()
         newest = {event.details["agent"]: event.type for event in self._ledger.events_of(PAUSED, CONTINUED)}
         self.paused = {name for name in self.members if newest.get(name) == PAUSED}
+        self.topology = self._ledger.topology(self.config.negotiation.topology)
         self.version += 1
 
     def get(self, name: str) -> MemberRecord:
@@ -102,14 +106,25 @@ class Membership:
         """Return the GPUs that an agent reserves; 0: those of every agent."""
         return self.get(name).config(self.config).agents.gpus
 
-    def peer_list(self, handles: Mapping[str, Any]) -> PeerList:
-        """Return the peer list: every member that has registered, has a public key and has a handle."""
+    def registered(self, handles: Mapping[str, Any]) -> dict[str, KnownPeer]:
+        """Return every member that has registered, has a public key and has a handle."""
         keys = {name: key for name in self.members if (key := self._keys.get(name)) and name in handles}
-        present = [name for name in keys if self.incarnations[name]]
+        return {
+            name: KnownPeer(key, self.incarnations[name])
+            for name, key in keys.items()
+            if self.incarnations[name]
+        }
+
+    def peer_list(self, handles: Mapping[str, Any], name: str) -> PeerList:
+        """Return the peer list of an agent: those of `registered` that it negotiates with or learns from."""
+        members = {**self.members, **{each: self.pending[each] for each in (name,) if each in self.pending}}
+        teachers = tuple((each, member.teacher) for each, member in members.items())
+        partners = _partners(self.topology, teachers).get(name, frozenset())
+        peers = {peer: known for peer, known in self.registered(handles).items() if peer in partners}
         return PeerList(
             version=self.version,
-            handles={name: handles[name] for name in present},
-            peers={name: KnownPeer(keys[name], self.incarnations[name]) for name in present},
+            handles={peer: handles[peer] for peer in peers},
+            peers=peers,
             session=self.session,
             body_events=body_events(self.bodies),
         )
@@ -213,6 +228,30 @@ class Membership:
         self._read()
         return changed
 
+    def set_topology(self, text: str) -> int:
+        """Record which pairs of members negotiate from now on; return the number of their edges.
+
+        The edges of other pairs end with a tombstone.
+
+        Raises:
+            ValueError: It names no topology.
+        """
+        topology = Topology.parse(text)
+        pairs = topology.pairs(list(self.members))
+        ended = self._ended(
+            lambda edge: (edge.source, edge.target) not in pairs, f"the topology is {topology} now"
+        )
+        self._ledger.record(edges=ended, events=[("topology", {"topology": str(topology)})])
+        self._read()
+        return len(pairs)
+
+    def _ended(self, does_end: Callable[[EdgeRecord], bool], reason: str) -> list[EdgeRecord]:
+        return [
+            replace_record(edge, status=Status.ENDED, reason=reason)
+            for edge, _ in self._ledger.edges()
+            if edge.status is not Status.ENDED and does_end(edge)
+        ]
+
     def remove(self, name: str, next_tick: int) -> None:
         """Remove a member; its edges end with a tombstone. For `next_tick` see `admit`.
 
@@ -223,11 +262,7 @@ class Membership:
         member = self._member(name)
         if len(self.members) == 1:
             raise LastAgentError(name)
-        ended = [
-            replace_record(edge, status=Status.ENDED, reason=f"{name} left")
-            for edge, _ in self._ledger.edges()
-            if name in (edge.source, edge.target) and edge.status is not Status.ENDED
-        ]
+        ended = self._ended(lambda edge: name in (edge.source, edge.target), f"{name} left")
         body = [BodyRecord(self._body_tick(next_tick), name, None)]
         self._ledger.change(member, "left", body, ended, departed=True)
         self._read()
@@ -240,6 +275,22 @@ class Membership:
         memory = self.config.scene.decorrelation_ticks
         stride = max(4, self.config.negotiation.stride(memory))
         return next_tick + LEAD_TICKS + max(GAP, memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
+
+
+@functools.lru_cache(maxsize=16)  # a change of N members asks for each of them
+def _partners(topology: Topology, teachers: tuple[tuple[str, str], ...]) -> Mapping[str, frozenset[str]]:
+    """Return the peers of each agent: those that it negotiates with, and its teacher and students.
+
+    Args:
+        topology: Which pairs negotiate.
+        teachers: Name of each agent and of its teacher, "" for none.
+    """
+    partners = topology.partners([name for name, _ in teachers])
+    for name, teacher in teachers:
+        if teacher in partners:
+            partners[name].add(teacher)
+            partners[teacher].add(name)
+    return {name: frozenset(peers) for name, peers in partners.items()}
 
 
 def write_pose(pose: Pose) -> str:

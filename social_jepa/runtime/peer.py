@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from agents.common.config_error import ConfigError
 from agents.common.device import select_device
 from agents.logs import log_to_file
 from agents.protocol.envelope import session_id
@@ -73,10 +74,16 @@ class Peer:
             RunFolderInUseError: Another process runs in the folder.
             LedgerError: The incarnation cannot be recorded: without it peers would refuse this process.
             KeyFileError, TrustFileError: A file of keys cannot be used.
+            ConfigError: The settings name a topology other than all.
         """
         self._folder, self._options, self._config = folder, options, folder.config()
         if options.name not in self._config.names():
             raise UnknownMemberError(options.name, tuple(self._config.names()), False)
+        if (topology := self._config.negotiation.topology) != "all":
+            raise ConfigError(
+                "a peer without Ray negotiates with every peer that it meets",
+                "negotiation.topology", topology, "all",
+            )  # fmt: skip
         self._lock = folder.acquire_lock()
         self._ledger = Ledger(folder.ledger_file, create=True)
         self._membership = Membership(self._config, folder, self._ledger, options.online)

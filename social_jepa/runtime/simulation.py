@@ -240,6 +240,17 @@ class Simulation(Run):
         """Let a paused agent, or all, train on; for arguments and errors see `pause`."""
         return list(self._call("pause", name, False, kind=list[AgentStatus]))
 
+    def set_topology(self, topology: str) -> int:
+        """Change which pairs negotiate; edges of pairs that no longer do end. Return the number of edges.
+
+        Args:
+            topology: See `negotiation.topology`.
+
+        Raises:
+            ValueError: It names no topology.
+        """
+        return int(self._call("set_topology", topology, kind=int))
+
     def remove_agent(self, name: str) -> None:
         """Remove an agent; its edges end with a tombstone.
 
@@ -285,7 +296,8 @@ class Simulation(Run):
     def _missing_edges(self, agents: Iterable[AgentStatus]) -> bool:
         """Return whether the ledger lacks an edge of these agents, which is about to be recorded."""
         with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
-            return bool(ledger.missing_edges(agent.name for agent in agents))
+            names = [agent.name for agent in agents]
+            return bool(ledger.missing_edges(names, self.folder.config().negotiation.topology))
 
     def down(self) -> list[str]:
         """Save checkpoints, end all processes of the simulation and export its graph; `resume` undoes it.

@@ -76,7 +76,7 @@ class Supervisor:
         self._watch = AgentWatch(self._membership, self._processes, self._ledger, self._ledger_writer)
         self._stopping: asyncio.Task[list[str]] | None = None
         self._shortages: asyncio.Task[None] | None = None
-        methods = ("add", "end", "move", "pause", "remove", "status", "stop")
+        methods = ("add", "end", "move", "pause", "remove", "set_topology", "status", "stop")
         self._control = ControlServer(Path(control), {name: getattr(self, name) for name in methods})
         logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
         threading.Thread(target=self._call_begin, daemon=True).start()
@@ -138,7 +138,7 @@ class Supervisor:
         newest = incarnation == self._membership.incarnations.get(name)
         if newest and self._membership.set_public_key(name, public_key):
             self._watch.broadcast_peers(but=name)
-        return self._membership.peer_list(self._watch.handles)
+        return self._membership.peer_list(self._watch.handles, name)
 
     async def locate_files(self, name: str) -> AgentFiles:
         """Return the path and the id of the run folder, and the files of an agent in it."""
@@ -229,6 +229,17 @@ class Supervisor:
             logger.info("%s %s training", each, "pauses" if paused else "resumes")
             self._watch.handles[each].pause.remote(paused)
         return [self._status(each) for each in self._membership.members if name in ("", each)]
+
+    async def set_topology(self, topology: str) -> int:
+        """Change which pairs negotiate; return the number of their edges.
+
+        Raises:
+            ValueError: It names no topology.
+        """
+        edges = self._membership.set_topology(topology)
+        logger.info("the topology is %s: %d edges", topology, edges)
+        self._watch.broadcast_peers()
+        return edges
 
     async def remove(self, name: str) -> None:
         """Remove an agent, or cancel a joiner.

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents.protocol.topology import Topology
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import (
@@ -291,12 +292,28 @@ class Ledger:
         except ValueError as error:
             raise DamagedLedgerError(self.path, str(error)) from error
 
-    def missing_edges(self, names: Iterable[str]) -> set[tuple[str, str]]:
-        """Return the ordered pairs of these agents with all that have published that have no edge yet."""
-        published = {member.name for member in self.members()} & self.agents().keys()
+    def topology(self, first: str, as_of: float = FOREVER) -> Topology:
+        """Return which pairs negotiate at a time.
+
+        Args:
+            first: The topology that the run started with.
+            as_of: The time.
+        """
+        changes = self.events_of("topology", as_of=as_of)
+        return Topology.parse(changes[-1].details["topology"] if changes else first)
+
+    def missing_edges(self, names: Iterable[str], topology: str) -> set[tuple[str, str]]:
+        """Return the ordered pairs of these agents with all that have published that have no edge yet.
+
+        Args:
+            names: The agents.
+            topology: The topology that the run started with.
+        """
+        members, published, wanted = [each.name for each in self.members()], self.agents().keys(), {*names}
         pairs = {
-            pair for name in names for peer in published - {name} for pair in ((name, peer), (peer, name))
-        }
+            pair for pair in self.topology(topology).pairs(members)
+            if wanted & {*pair} and {*pair} - wanted <= published
+        }  # fmt: skip
         return pairs - {
             (edge.source, edge.target) for edge, _ in self.edges() if edge.status is not Status.ENDED
         }

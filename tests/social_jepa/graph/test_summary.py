@@ -66,3 +66,12 @@ def test_a_good_graph_one_without_maps_and_a_single_agent_have_their_own_sentenc
     assert summarize(document).headline() == "None of the 6 ordered pairs of 3 agents has an accepted map"
     assert summarize(document).remark() == ""
     assert "no pair" in alone.headline()
+
+
+def test_pairs_that_do_not_negotiate_are_counted_apart(document):
+    ring = replace(document, topology="ring", pairs=4)
+    found = summarize(with_edges(ring, ab=0.95))
+
+    assert (found.pairs, found.along_paths) == (4, 2)
+    assert "4 ordered pairs of 3 agents that negotiate (ring)" in found.headline()
+    assert found.remark().endswith("2 other pairs translate along paths")

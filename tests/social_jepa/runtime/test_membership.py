@@ -1,6 +1,7 @@
 import contextlib
 import re
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.protocol.verifier import KnownPeer
 from agents.snapshot import AgentSnapshot
+from alignment.status import Status
 from env.camera import Pose
 from social_jepa.config.run_config import MAX_AGENTS, load_config
 from social_jepa.records import BodyRecord, MemberRecord, body_events, decode, encode
@@ -217,7 +219,7 @@ def test_a_restored_membership_has_the_same_members_incarnations_and_bodies(fold
 
 
 def test_versions_of_peer_lists_increase_also_across_restarts(folder, ledger, membership):
-    numbers = [membership.peer_list({}).version]
+    numbers = [membership.peer_list({}, "agent-0").version]
     for change in (
         lambda: membership.next_incarnation("agent-0"),
         lambda: membership.set_public_key("agent-0", KEY),
@@ -226,8 +228,8 @@ def test_versions_of_peer_lists_increase_also_across_restarts(folder, ledger, me
         lambda: membership.remove("agent-1", 0),
     ):
         change()
-        numbers.append(membership.peer_list({}).version)
-    numbers.append(Membership(CONFIG, folder, ledger, online=True).peer_list({}).version)
+        numbers.append(membership.peer_list({}, "agent-0").version)
+    numbers.append(Membership(CONFIG, folder, ledger, online=True).peer_list({}, "agent-0").version)
 
     assert len(set(numbers)) == 7
     assert numbers == sorted(numbers)
@@ -237,11 +239,11 @@ def test_a_peer_list_holds_the_registered_members_with_a_handle(membership):
     membership.next_incarnation("agent-0")
     membership.next_incarnation("agent-1")
     handles = {"agent-0": "a handle", "agent-2": "an unregistered handle"}
-    assert membership.peer_list(handles).handles == {}  # no key yet
+    assert membership.peer_list(handles, "agent-1").handles == {}  # no key yet
     for name in membership.members:
         membership.set_public_key(name, KEY)
 
-    peer_list = membership.peer_list(handles)
+    peer_list = membership.peer_list(handles, "agent-1")
 
     assert peer_list.handles == {"agent-0": "a handle"}
     assert peer_list.peers == {"agent-0": KnownPeer(KEY, 1)}
@@ -280,7 +282,7 @@ def test_a_pending_joiner_is_not_in_the_ledger(membership, ledger):
     membership.propose()
     assert membership.next_incarnation("agent-3") == 1
     assert membership.spec("agent-3", 2).threads == 2
-    assert "agent-3" not in membership.peer_list({"agent-3": "a handle"}).handles
+    assert "agent-3" not in membership.peer_list({"agent-3": "a handle"}, "agent-0").handles
     membership.reject("agent-3")
 
     assert ledger.names() == ["agent-0", "agent-1", "agent-2"]
@@ -342,6 +344,58 @@ def test_a_pause_is_in_the_specification_and_outlives_the_supervisor(membership,
         assert [each.spec(name, 1).paused for name in each.members] == [False, True, True]
     with pytest.raises(UnknownMemberError):
         membership.pause("agent-9", True)
+
+
+def register(membership, *names):
+    for name in names:
+        membership.next_incarnation(name)
+        membership.set_public_key(name, KEY)
+    return dict.fromkeys(names, "a handle")
+
+
+def peers_of(membership, handles):
+    return {name: set(membership.peer_list(handles, name).peers) for name in handles}
+
+
+def test_a_topology_names_the_peers_of_each_agent_and_outlives_the_supervisor(membership, ledger):
+    join(membership)
+    join(membership)
+    handles = register(membership, *membership.members)
+    names = set(handles)
+    assert peers_of(membership, handles) == {name: names - {name} for name in names}
+
+    assert membership.set_topology("ring") == 10
+    again = Membership(membership.config, membership.folder, ledger, True)
+    for each in (membership, again):
+        peers = peers_of(each, handles)
+        assert peers["agent-0"] == {"agent-1", "agent-4"}
+        assert peers["agent-2"] == {"agent-1", "agent-3"}
+    with pytest.raises(ValueError, match="no topology"):
+        membership.set_topology("star")
+
+
+def test_edges_of_pairs_that_no_longer_negotiate_end_and_all_others_stay(membership, ledger):
+    join(membership)
+    names = list(membership.members)
+    ledger.record(edges=[edge(source=a, target=b) for a, b in permutations(names, 2)])
+
+    membership.set_topology("ring")
+
+    ended = {(e.source, e.target) for e, _ in ledger.edges() if e.status is Status.ENDED}
+    assert ended == {(names[a], names[b]) for a, b in ((0, 2), (2, 0), (1, 3), (3, 1))}
+    assert ledger.missing_edges(names, "all") == set()
+
+
+def test_a_joiner_knows_its_teacher_before_others_know_the_joiner(membership):
+    join(membership)
+    membership.set_topology("ring")
+    handles = register(membership, *membership.members)
+    name = membership.propose(teacher="agent-1").name
+    membership.next_incarnation(name)
+    membership.set_public_key(name, KEY)
+
+    assert set(membership.peer_list(handles, name).peers) == {"agent-0", "agent-1", "agent-3"}
+    assert name not in membership.peer_list({**handles, name: "a handle"}, "agent-0").peers
 
 
 @pytest.mark.parametrize(
@@ -465,9 +519,9 @@ def test_an_agent_that_has_left_is_not_taken_for_a_misspelled_one(membership):
 
 def test_the_session_and_the_public_keys_outlive_the_supervisor(folder, ledger, membership):
     membership.set_public_key("agent-1", KEY)
-    before = membership.peer_list({"agent-1": "a handle"})
+    before = membership.peer_list({"agent-1": "a handle"}, "agent-0")
     membership.next_incarnation("agent-1")
-    again = Membership(CONFIG, folder, ledger, online=True).peer_list({"agent-1": "a handle"})
+    again = Membership(CONFIG, folder, ledger, online=True).peer_list({"agent-1": "a handle"}, "agent-0")
 
     assert again.peers == {"agent-1": KnownPeer(KEY, 1)}
     assert again.session == before.session != bytes(16)
@@ -475,18 +529,18 @@ def test_the_session_and_the_public_keys_outlive_the_supervisor(folder, ledger, 
 
 def test_a_key_that_is_known_is_no_change_to_tell_the_peers(membership):
     other = bytes(32)
-    version = membership.peer_list({}).version
+    version = membership.peer_list({}, "agent-0").version
     found = [membership.set_public_key("agent-1", key) for key in (KEY, KEY, other, other, KEY)]
 
     assert found == [True, False, True, False, True]
-    assert membership.peer_list({}).version == version + 3
+    assert membership.peer_list({}, "agent-0").version == version + 3
 
 
 def test_an_agent_whose_key_was_asked_for_too_early_has_it_once_it_enrolls(membership):
     membership.next_incarnation("agent-1")
-    assert membership.peer_list({"agent-1": "a handle"}).peers == {}
+    assert membership.peer_list({"agent-1": "a handle"}, "agent-0").peers == {}
     membership.set_public_key("agent-1", KEY)
-    assert membership.peer_list({"agent-1": "a handle"}).peers == {"agent-1": KnownPeer(KEY, 1)}
+    assert membership.peer_list({"agent-1": "a handle"}, "agent-0").peers == {"agent-1": KnownPeer(KEY, 1)}
 
 
 @pytest.mark.parametrize("content", ["", "zz", "00" * 31])
@@ -498,6 +552,6 @@ def test_a_damaged_public_key_counts_as_none_until_the_agent_enrolls_again(
     (folder.agent("agent-1") / "identity.pub").write_text(content)
     again = Membership(CONFIG, folder, ledger, online=True)
 
-    assert again.peer_list({"agent-1": "a handle"}).peers == {}
+    assert again.peer_list({"agent-1": "a handle"}, "agent-0").peers == {}
     again.set_public_key("agent-1", KEY)
-    assert again.peer_list({"agent-1": "a handle"}).peers == {"agent-1": KnownPeer(KEY, 1)}
+    assert again.peer_list({"agent-1": "a handle"}, "agent-0").peers == {"agent-1": KnownPeer(KEY, 1)}

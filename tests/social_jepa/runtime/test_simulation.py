@@ -115,6 +115,12 @@ def guest(simulation):
         seen.complete, seen.moved = complete(simulation), simulation.results().agent(name)
         with pytest.raises(ValueError, match="sees nothing"):
             simulation.move_agent(name, "4.8,3.2,0,0,-35")
+        seen.star_edges = simulation.set_topology("hubs(1)")
+        seen.star, seen.settled_in_star = set(edges(simulation)), simulation.wait(timeout=TIMEOUT).settled
+        seen.path = query(simulation.results(), name, "agent-1", tick=0, via="best").path
+        simulation.set_topology("all")
+        simulation.wait(timeout=TIMEOUT)
+        seen.complete_again = complete(simulation)
     return seen
 
 
@@ -135,6 +141,14 @@ def test_edges_of_a_moved_camera_are_stale_until_the_agent_has_trained_on_the_ne
     assert guest.complete
     assert (guest.moved.pose_version, guest.moved.pose.x) == (1, -4.8)
     assert guest.moved.checkpoint != guest.joined.checkpoint
+
+
+def test_a_topology_ends_edges_whose_ends_translate_along_a_path_until_they_negotiate_again(guest):
+    others = {("agent-0", "agent-1"), ("agent-0", guest.name)}
+    assert guest.star == others | {(target, source) for source, target in others}
+    assert (guest.star_edges, guest.settled_in_star) == (4, True)
+    assert guest.path == (guest.name, "agent-0", "agent-1")
+    assert guest.complete_again
 
 
 def test_the_supervisor_logs_joins_edges_moves_and_leaves(simulation, guest):

@@ -1,0 +1,94 @@
+"""Which pairs of agents negotiate edges: all of them, or O(N) of them, along which the others translate."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+TOPOLOGIES: Final = "all, ring, k_regular(K), hubs(H), or tree"
+_FORM: Final = re.compile(r"(all|ring|tree|k_regular|hubs)(?:\((\d{1,6})\))?")
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A rule that names the pairs which negotiate, from the names of the agents in the order of their number.
+
+    - ``all``: every pair, N (N - 1) / 2.
+    - ``ring``: each agent and the next one, N.
+    - ``k_regular(K)``: a ring, and each agent with K - 2 others, about N K / 2 or a little more: each chooses
+      those whose names, hashed together with its own, come first (rendezvous hashing: Thaler and Ravishankar,
+      1998). A joiner or a leaver changes about K pairs, whatever N.
+    - ``hubs(H)``: each of the first H agents with all, N H.
+    - ``tree``: each agent with one earlier agent, chosen by such a hash, N - 1: the least that connects all.
+
+    Attributes:
+        kind: Word before the parenthesis.
+        degree: Number in the parenthesis; 0 where there is none.
+    """
+
+    kind: str = "all"
+    degree: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Topology":
+        """Return the topology that a text names, such as ``k_regular(6)``.
+
+        Raises:
+            ValueError: It names none.
+        """
+        found = _FORM.fullmatch(text.replace(" ", ""))
+        if found is None or (found[1] in ("k_regular", "hubs")) is not bool(found[2]):
+            raise ValueError(f"{text!r} is no topology: choose {TOPOLOGIES}")
+        least = {"k_regular": 2, "hubs": 1}.get(found[1], 0)
+        if int(found[2] or 0) < least:
+            raise ValueError(f"the number of {found[1]} must be at least {least}")
+        return cls(found[1], int(found[2] or 0))
+
+    def __str__(self) -> str:
+        """Return the text that `parse` takes."""
+        return f"{self.kind}({self.degree})" if self.degree else self.kind
+
+    def pairs(self, names: Sequence[str]) -> set[tuple[str, str]]:
+        """Return the ordered pairs that negotiate, both directions of each.
+
+        Args:
+            names: All agents, in the order of their number.
+        """
+        found = {pair for pair in self._pairs(names) if pair[0] != pair[1]}
+        return found | {(target, source) for source, target in found}
+
+    def partners(self, names: Sequence[str]) -> Mapping[str, set[str]]:
+        """Return the agents that each agent negotiates with; for the names see `pairs`."""
+        found: dict[str, set[str]] = {name: set() for name in names}
+        for source, target in self.pairs(names):
+            found[source].add(target)
+        return found
+
+    def _pairs(self, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+        ring = list(zip(names, [*names[1:], *names[:1]], strict=True))
+        match self.kind:
+            case "ring":
+                return ring
+            case "k_regular":
+                chosen = (self.degree - 1) // 2  # by each; as many on average choose it
+                others = ((name, peer) for name in names for peer in _first(name, names, chosen))
+                return [*ring, *others]
+            case "hubs":
+                return [(hub, name) for hub in names[: self.degree] for name in names]
+            case "tree":
+                later = list(enumerate(names))[1:]
+                return [(name, _first(name, names[:number], 1)[0]) for number, name in later]
+            case _:
+                return [(source, target) for number, source in enumerate(names) for target in names[:number]]
+
+
+def _first(name: str, names: Sequence[str], count: int) -> list[str]:
+    """Return the first agents other than this one in the order of the hash of both names."""
+    # not sorted: two that choose each other would often count once
+    ranked = sorted(
+        (hashlib.blake2b(f"{name}\0{peer}".encode(), digest_size=8).digest(), peer)
+        for peer in names
+        if peer != name
+    )
+    return [peer for _, peer in ranked[:count]]
