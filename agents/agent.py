@@ -365,6 +365,7 @@ class Agent:
         """Set which bodies stand in the scene from which tick on."""
         if tuple(events) != self.spec.events:
             self.spec = replace(self.spec, events=tuple(events))
+            self._rendered.clear()
             self.recorder.scene = self.scene = Scene(self.spec.scene, self.spec.seed, self.spec.events)
 
     @property
@@ -494,6 +495,7 @@ class Agent:
             self.stream_seed(Stream.VIEWS),
         )  # fmt: skip
         self.stage_steps = None
+        self._rendered: dict[bytes, Tensor] = {}  # frames that stages were measured on, until `publish`
         drop_stages(self.model)
         moved = (spec.pose_version,) if spec.pose_version else ()
         seed = self.stream_seed(Stream.BATCHES, *moved)
@@ -526,9 +528,15 @@ class Agent:
     def _read_frames(self, ticks: np.ndarray) -> Tensor:
         """Return frames from the replay buffer where it holds them all, else rendered."""
         self.on_progress()
-        buffer = self.trainer.replay_buffer
-        frames = buffer.read(ticks) if buffer.holds(ticks) else self.recorder.record(ticks).frames
-        return torch.from_numpy(frames)
+        buffer, key = self.trainer.replay_buffer, ticks.tobytes()
+        if buffer.holds(ticks):
+            return torch.from_numpy(buffer.read(ticks))
+        frames = self._rendered.pop(key, None)
+        if frames is None:
+            frames = torch.from_numpy(self.recorder.record(ticks).frames)
+        if self.phase == STAGES:  # `publish` chooses the core on the same ticks
+            self._rendered[key] = frames
+        return frames
 
     def _calibrate(self, model: WorldModel) -> None:
         rng = np.random.default_rng(self.stream_seed(Stream.CALIBRATION))

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from agents.protocol.settings import NegotiationConfig, tick_ranges
 from agents.training.settings import GAP
 from alignment.core import autocorrelations
 from alignment.status import Status
+from env.renderer import Renderer
 from tests.support.swarm import comparable, negotiate_all, tiny_spec
 
 
@@ -89,6 +91,32 @@ def test_the_spectrum_is_measured_on_ticks_after_those_of_training(pair):
 
     assert torch.equal(snapshot.spectrum, autocorrelations(latent, agent.basis))
     assert snapshot.spectrum[:2].min() > 0.5 > snapshot.spectrum[2:].max()
+
+
+class CountingRenderer(Renderer):
+    """Counts how often each tick is rendered."""
+
+    def __init__(self, renderer):
+        self.renderer, self.rendered = renderer, Counter()
+
+    def render(self, state, pose, viewer=None):
+        self.rendered[state.tick] += 1
+        return self.renderer.render(state, pose, viewer)
+
+    def close(self):
+        self.renderer.close()
+
+
+def test_no_tick_is_rendered_twice_until_the_model_is_published(tmp_path):
+    agent = Agent(tiny_spec(0, tmp_path, steps=3))
+    agent.recorder.renderer = counting = CountingRenderer(agent.renderer)
+
+    assert agent.train()
+    agent.publish()
+
+    assert agent.stage_steps  # a further encoder was tried, on ticks that the core is then chosen on
+    assert set(counting.rendered.values()) == {1}
+    assert not agent._rendered
 
 
 @pytest.mark.parametrize(
