@@ -24,4 +24,5 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     overlap       where shared directions of many agents lie in one common space
     universe      one common space of many agents
     embeddings    tables of embeddings by any encoder, and what two of them share
+    adapters      interfaces of other packages to all this
 """

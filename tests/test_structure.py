@@ -34,6 +34,7 @@ ADAPTERS = {
     "pyglet": {"env/renderers/miniworld.py", "env/renderers/miniworld_shapes.py", "env/objects/miniworld.py"},
     "pettingzoo": {"env/gym/parallel_scene.py", "env/gym/shared_scene.py"},
     "networkx": {"alignment/graph.py"},
+    "sklearn": {"alignment/adapters/scikit_learn.py"},
     "msgpack": {"agents/protocol/inspection.py"},
     "nacl": {"agents/protocol/identity.py", "agents/protocol/inspection.py"},
     "msgspec": {
@@ -83,7 +84,7 @@ ADAPTERS = {
 # The plan of folders, from the bottom up: each may import those above it in this list, and none below.
 PLAN = (
     "env/common", "env/dynamics", "env", "env/renderers", "env/custom_scenes", "env/gym", "env/objects",
-    "alignment", "alignment/embeddings",
+    "alignment", "alignment/embeddings", "alignment/adapters",
     "agents/common", "agents/models", "agents/training", "agents/protocol", "agents/protocol/transports",
     "agents",
     "social_jepa/system", "social_jepa/config", "social_jepa/records", "social_jepa/storage",
