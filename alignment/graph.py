@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from alignment import score
-from alignment.arrays import AnyArray, to_tensor
+from alignment.arrays import AlignmentError, AnyArray, to_tensor
 from alignment.linear_map import LinearMap
 from alignment.matrix_html import matrix_html
 from alignment.plots import draw_matrix, new_axes
@@ -38,6 +38,9 @@ Pair = tuple[str, str]
 
 # An accepted edge that keeps nothing stays usable, but any other path is better.
 MIN_KEPT: Final = 1e-6
+# Fields of an edge that are attributes in a network.
+SCORES: Final = ("reason", "r2", "r2_shared")
+MAPS: Final = ("map", "regression")
 
 
 @lru_cache(maxsize=4096)
@@ -124,14 +127,21 @@ class TranslationGraph:
         agents: Names of agents; those of the edges are added.
         edges: Edges; a later one replaces an earlier one between the same two agents.
         absent: Names of agents that left, or joined later: `check` says so, and suggests no similar name.
+        details: What is known about agents, by name: pose, kind, dimensions, versions. Other names are left
+            out.
     """
 
     def __init__(
-        self, agents: Iterable[str] = (), edges: Iterable[Edge] = (), absent: Iterable[str] = ()
+        self,
+        agents: Iterable[str] = (),
+        edges: Iterable[Edge] = (),
+        absent: Iterable[str] = (),
+        details: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
     ) -> None:
         self._edges: dict[Pair, Edge] = {(edge.source, edge.target): edge for edge in edges}
         self._absent = frozenset(absent)
         self._agents: frozenset[str] = frozenset(agents).union(*self._edges)
+        self._details = {name: MappingProxyType(dict(details.get(name, {}))) for name in self._agents}
 
     def __repr__(self) -> str:
         """Return the numbers of agents and of accepted edges."""
@@ -182,6 +192,15 @@ class TranslationGraph:
     def edges(self) -> tuple[Edge, ...]:
         """All edges, of any status."""
         return tuple(self._edges.values())
+
+    def details(self, name: str) -> Mapping[str, object]:
+        """Return what is known about an agent, by field; empty where the graph was given nothing.
+
+        Raises:
+            UnknownAgentError: The graph has no such agent.
+        """
+        self.check(name)
+        return self._details[name]
 
     def edge(self, source: str, target: str) -> Edge:
         """Return the edge between two agents.
@@ -293,24 +312,39 @@ class TranslationGraph:
         """Return the number of directions that come back from a cycle."""
         return score.image(self.compose([*cycle, cycle[0]])).shape[1]
 
-    def to_networkx(self) -> nx.DiGraph:
-        """Return all agents and edges with their scalar attributes, for ``networkx.write_graphml``."""
+    def to_networkx(self, maps: bool = False) -> nx.DiGraph:
+        """Return all agents and edges with their attributes.
+
+        Nodes have the fields of `details`, edges status, reason, r2, r2_shared and the fields of their
+        details, as far as they are a number or text: what GraphML can hold. Accepted edges also have length,
+        ``-log(kept_share)``: a shortest path by it is `best_path`.
+
+        Args:
+            maps: Whether accepted edges also have their map and regression, each a `LinearMap`.
+        """
         network = nx.DiGraph()
-        network.add_nodes_from(self.agents)
+        for name in self.agents:
+            network.add_node(name, **_scalars(self._details[name]))
         for edge in self.edges:
-            scalars = {
-                key: value
-                for key, value in edge.details.items()
-                if isinstance(value, bool | int | float | str)
+            own: dict[str, object] = {name: getattr(edge, name) for name in (*SCORES, *MAPS)}
+            kept = {
+                name: value for name, value in own.items() if name in SCORES or (maps and value is not None)
             }
-            own = {
-                "status": edge.status.value,
-                "reason": edge.reason,
-                "r2": edge.r2,
-                "r2_shared": edge.r2_shared,
-            }
-            network.add_edge(edge.source, edge.target, **(scalars | own))
+            if edge.status is Status.ACCEPTED:
+                kept["length"] = _length(edge)
+            fields = _scalars(edge.details) | kept | {"status": edge.status.value}
+            network.add_edge(edge.source, edge.target, **fields)
         return network
+
+    @classmethod
+    def from_networkx(cls, network: nx.DiGraph) -> "TranslationGraph":
+        """Return the graph of what `to_networkx` returned with maps; other attributes become details.
+
+        Raises:
+            AlignmentError: An edge contradicts itself or names no status, or an accepted one has no map.
+        """
+        edges = [_from_attributes(*pair, fields) for *pair, fields in network.edges(data=True)]
+        return cls(network.nodes, edges, details=dict(network.nodes(data=True)))
 
     def to_graphml(self) -> bytes:
         """Return the graph as GraphML, which Gephi, Cytoscape and yEd read."""
@@ -322,7 +356,7 @@ class TranslationGraph:
         network.add_nodes_from(self.agents)
         for edge in self.edges:
             if edge.status is Status.ACCEPTED:
-                network.add_edge(edge.source, edge.target, length=-math.log(edge.kept_share))
+                network.add_edge(edge.source, edge.target, length=_length(edge))
         return network
 
     def _along(self, path: Sequence[str]) -> list[Edge]:
@@ -353,6 +387,24 @@ class TranslationGraph:
                 )
                 hint = f"did you mean {near[0]!r}?" if near else known
                 raise UnknownAgentError(f"no agent is named {name!r}; {hint}")
+
+
+def _length(edge: Edge) -> float:
+    return -math.log(edge.kept_share)
+
+
+def _scalars(fields: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in fields.items() if isinstance(value, bool | int | float | str)}
+
+
+def _from_attributes(source: str, target: str, fields: Mapping[str, object]) -> Edge:
+    """Return the edge of a network's edge with these attributes."""
+    own = {name: fields[name] for name in ("status", *SCORES, *MAPS) if name in fields}
+    details = {key: value for key, value in fields.items() if key not in own and key != "length"}
+    try:
+        return Edge(source, target, details=details, **own)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise AlignmentError(str(error), "pass what to_networkx(maps=True) returns") from error
 
 
 def _is(edge: Edge) -> str:

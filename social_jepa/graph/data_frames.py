@@ -1,21 +1,14 @@
 """Agents and edges as rows: a DataFrame where pandas is installed, else a list of dicts."""
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from env.camera import Pose
+from social_jepa.graph.agent_row import Row, agent_row
 from social_jepa.graph.results import Results
-from social_jepa.records import EdgeSummary, PoseRecord, as_dict
+from social_jepa.records import EdgeSummary
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Row = dict[str, Any]
-# Of a published model; None in the row of an agent that has not published one of its view.
-PUBLISHED = (
-    "device", "node", "dim", "core_dim", "probe_r2", "collapsed", "effective_rank", "steps", "frames",
-    "frames_per_s", "checkpoint", "incarnation",
-)  # fmt: skip
 
 
 def edge_rows(results: Results) -> list[Row]:
@@ -34,18 +27,7 @@ def edge_rows(results: Results) -> list[Row]:
 def agent_rows(results: Results) -> list[Row]:
     """Return name, state, kind, pose and published values of every agent, by index."""
     published = {agent.name: agent for agent in results.document.agents}
-    return [
-        {
-            "name": member.name,
-            "state": "published" if member.name in published else "training",
-            "kind": member.kind,
-            **as_dict(PoseRecord.of(Pose.parse(member.pose))),
-            "pose_version": member.pose_version,
-            "teacher": member.teacher,
-            **{key: getattr(published.get(member.name), key, None) for key in PUBLISHED},
-        }
-        for member in results.members
-    ]
+    return [agent_row(member, published.get(member.name)) for member in results.members]
 
 
 def to_data_frame(rows: list[Row]) -> "pd.DataFrame | list[Row]":

@@ -7,6 +7,7 @@ ticks that maps were fitted on.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,7 @@ def summarize_budget(edges: Sequence[EdgeRecord]) -> tuple[BudgetSummary, ...]:
 
 def translation_graph(
     names: Sequence[str], edges: Sequence[EdgeRecord], maps: Mapping[str, LinearMap],
-    absent: Iterable[str] = (),
+    absent: Iterable[str] = (), details: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> TranslationGraph:  # fmt: skip
     """Return the graph of these edges and their core maps.
 
@@ -163,8 +164,9 @@ def translation_graph(
         edges: Their edges.
         maps: Maps by "source/target/shared" and "source/target/regression".
         absent: Agents of the run that are not in this graph.
+        details: What is known about agents, by name.
     """
-    return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges], absent)
+    return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges], absent, details)
 
 
 def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:

@@ -23,6 +23,7 @@ from alignment.universe import Universe
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
+from social_jepa.graph.agent_row import agent_row
 from social_jepa.graph.graph_json import (
     cycle_records,
     map_tensors,
@@ -262,7 +263,8 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         edges, maps = _read_edges(ledger, present, current, published.keys(), as_of)
         trust = trust_records(present, edges, maps, ledger.events_of("equivocation", as_of=as_of))
         edges = refuse_untrusted(edges, trust)
-        graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present)
+        rows = {member.name: agent_row(member, current.get(member.name)) for member in members}
+        graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present, rows)
     except DamagedLedgerError:
         raise
     except (SafetensorError, KeyError, ValueError) as error:

@@ -5,6 +5,7 @@ import networkx
 import pytest
 import torch
 
+from alignment.arrays import AlignmentError
 from alignment.graph import Edge, NoPathError, TranslationGraph, UnknownAgentError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
@@ -268,6 +269,35 @@ def test_graphml_holds_the_scalar_attributes_of_every_edge(chain):
     assert (edge["kappa"], edge["fresh"]) == (math.inf, True)
     assert not {"map", "spectrum"} & edge.keys()
     assert back.edges["c", "d"]["reason"] == "its spectrum is that of unrelated agents"
+
+
+def test_a_network_with_maps_becomes_the_same_graph_again(chain):
+    poses = {name: {"x": float(place), "kind": "jepa"} for place, name in enumerate(chain.agents)}
+    given = TranslationGraph(chain.agents, [*chain.edges, accepted("d", "a", pairs=64)], details=poses)
+
+    back = TranslationGraph.from_networkx(given.to_networkx(maps=True))
+
+    assert back.agents == given.agents
+    assert [back.details(name) for name in back.agents] == [given.details(name) for name in given.agents]
+    assert len(back.edges) == len(given.edges)
+    for edge in given.edges:
+        assert vars(back.edge(edge.source, edge.target)) == vars(edge)
+
+
+def test_a_shortest_path_of_the_network_is_the_best_path(chain):
+    network = chain.to_networkx()
+    accepted_edges = [pair[:2] for pair in network.edges(data="status") if pair[2] == "accepted"]
+
+    found = networkx.shortest_path(network.edge_subgraph(accepted_edges), "a", "c", weight="length")
+
+    assert found == chain.best_path("a", "c")
+
+
+def test_a_network_without_maps_or_status_is_no_graph(chain):
+    with pytest.raises(AlignmentError, match=r"carries its map; pass what to_networkx\(maps=True\) returns"):
+        TranslationGraph.from_networkx(chain.to_networkx())
+    with pytest.raises(AlignmentError, match=r"pass what to_networkx"):
+        TranslationGraph.from_networkx(networkx.DiGraph([("a", "b")]))
 
 
 @pytest.mark.parametrize(

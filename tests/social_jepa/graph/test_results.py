@@ -102,6 +102,12 @@ def test_the_exported_files_hold_what_the_ledger_holds(run):
     assert all(torch.equal(maps[name], tensor) for name, tensor in map_tensors(results.maps).items())
     network = networkx.read_graphml(run.path / "graph.graphml")
     assert (len(network), network.number_of_edges()) == (4, 12)
+    node, record = network.nodes["agent-1"], results.agent("agent-1")
+    assert (node["checkpoint"], node["core_dim"]) == (record.checkpoint, record.core_dim)
+    edge, expected = network.edges["agent-0", "agent-1"], results.document.edges[0]
+    assert (edge["r2_shared"], edge["shared_dim"]) == (expected.r2_shared, expected.shared_dim)
+    assert edge["null_correlation"] == expected.null_correlation
+    assert edge["source_checkpoint"] == expected.source_checkpoint
 
 
 def test_graph_json_is_written_last(run, monkeypatch):
