@@ -34,6 +34,7 @@ ADAPTERS = {
     "pyglet": {"env/renderers/miniworld.py", "env/renderers/miniworld_shapes.py", "env/objects/miniworld.py"},
     "pettingzoo": {"env/gym/parallel_scene.py", "env/gym/shared_scene.py"},
     "networkx": {"alignment/graph.py"},
+    "latentis": {"alignment/adapters/latentis.py"},
     "sklearn": {"alignment/adapters/scikit_learn.py"},
     "msgpack": {"agents/protocol/inspection.py"},
     "nacl": {"agents/protocol/identity.py", "agents/protocol/inspection.py"},

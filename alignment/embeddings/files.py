@@ -56,11 +56,11 @@ def read_ids(path: Path) -> list[Any]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise AlignmentError(f"{path} is no text in UTF-8", "write one id in each line") from error
-    return _as_integers([line.strip() for line in lines if line.strip()])
+    return as_integers([line.strip() for line in lines if line.strip()])
 
 
-def _as_integers(ids: list[str]) -> list[Any]:
-    """Return ids as integers if all are, in the form that str gives them."""
+def as_integers(ids: list[str]) -> list[Any]:
+    """Return ids [K] as integers if all are, in the form that str gives them."""
     integers = all(each.removeprefix("-").isdecimal() and str(int(each)) == each for each in ids)
     return [int(each) for each in ids] if integers else ids
 
@@ -158,7 +158,7 @@ def _read_csv(path: Path) -> tuple[np.ndarray, Any]:
                 "write numbers, with ids in a column that is named id",
             )
         rows.append([float(cell) for cell in cells])
-    ids = None if column is None else _as_integers([line[column].strip() for line in lines])
+    ids = None if column is None else as_integers([line[column].strip() for line in lines])
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1), ids
 
 

@@ -44,7 +44,8 @@ def test_every_metric_and_label_of_a_query_is_exported(samples):
 
 def test_every_metric_is_shown(samples):
     shown = {name for query in QUERIES for name, _ in SELECTOR.findall(query)}
-    parts = {name for name in samples if re.search(r"_(created|count|sum)$", name)}  # of counters and histograms
+    # parts of counters and histograms
+    parts = {name for name in samples if re.search(r"_(created|count|sum)$", name)}
 
     assert samples.keys() - parts <= shown
 
