@@ -59,6 +59,10 @@ EXAMPLES = {
         "social-jepa fork --run six --out runs/longer training.steps=900",
         "social-jepa fork negotiation.anchors=64",
     ),
+    "scalars": (
+        "social-jepa scalars --run six --tensorboard curves/six",
+        "social-jepa scalars --jsonl history.jsonl",
+    ),
     "export": (
         "social-jepa export",
         "social-jepa export --run six --format csv --out edges.csv",

@@ -136,6 +136,39 @@ def export_command(
         typer.echo(f"{path}  {edges} edges, {path.stat().st_size:,} bytes")
 
 
+@app.command()
+def scalars(
+    run: Run = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for an event file, which tensorboard --logdir shows."),
+    ] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of JSON lines, rows of the history of W&B.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write losses, and the scores of every version of every edge, as curves for TensorBoard or W&B."""
+    from social_jepa.graph.scalars import read_scalars, write_history, write_tensorboard
+    from social_jepa.storage.run_folder import find
+
+    if tensorboard is None and jsonl is None:
+        raise CommandError("give --tensorboard FOLDER or --jsonl FILE, or both")
+    found = read_scalars(find(run))
+    if jsonl is not None:
+        write_history(found, jsonl)
+    if tensorboard is not None:
+        try:
+            write_tensorboard(found, tensorboard)
+        except ImportError as error:
+            raise CommandError(str(error)) from error
+    written = [str(path) for path in (jsonl, tensorboard) if path is not None]
+    if as_json:
+        print_json({"written": written, "scalars": len(found)})
+    else:
+        typer.echo(f"{', '.join(written)}  {len(found)} values of {len({one.tag for one in found})} curves")
+
+
 @app.command("import")
 def import_command(
     file: Annotated[Path, typer.Argument(help="File of export, safetensors or npz.")],
