@@ -183,12 +183,19 @@ def _metadata(results: Results) -> dict[str, str]:
     )  # fmt: skip
     return {
         "format": FORMAT,
-        "basis": BASIS,
-        "recipe": RECIPE.format(source=pair[0], target=pair[1]),
-        "versions": json.dumps(versions() | {"commit": commit() or "unknown"}),
+        **describe_maps(*pair),
         "models": json.dumps({agent.name: agent.checkpoint for agent in results.document.agents}),
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "run": encode(run).decode(),
+    }
+
+
+def describe_maps(source: str, target: str) -> dict[str, str]:
+    """Return what a reader of exported maps needs: basis, recipe for one of them, and versions."""
+    return {
+        "basis": BASIS,
+        "recipe": RECIPE.format(source=source, target=target),
+        "versions": json.dumps(versions() | {"commit": commit() or "unknown"}),
     }
 
 

@@ -159,12 +159,23 @@ class StreamQuery(QueryParameters):
     )
 
 
-class GraphQuery(QueryParameters):
-    """A version of the graph."""
+class AsOfQuery(QueryParameters):
+    """A time at which the graph is read."""
 
     as_of: str | None = Field(
         None, max_length=40, description="Earlier time: 2026-11-21T14:30+01:00, or '10 minutes ago'."
     )
+
+
+class MapQuery(AsOfQuery):
+    """A version of a map, and a form of its file."""
+
+    format: Literal["safetensors", "npz"] = Field("safetensors", description="Kind of the file.")
+
+
+class GraphQuery(AsOfQuery):
+    """A version of the graph."""
+
     cycles: bool = Field(
         False, description="Include the error of every cycle of three agents, and the universe."
     )
@@ -191,7 +202,7 @@ class ViewQuery(QueryParameters):
     tick: Tick = 0
 
 
-class DrawingQuery(ViewQuery):
+class DrawingQuery(ViewQuery, AsOfQuery):
     """The appearance of the graph."""
 
     pictures: Literal["embedded", "linked", "none"] = Field(

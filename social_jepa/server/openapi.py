@@ -26,6 +26,7 @@ from social_jepa.server.responses import (
 )
 
 JSON, SVG, PNG = "application/json", "image/svg+xml", "image/png"
+BYTES = "application/octet-stream"
 EVENTS, TEXT = "text/event-stream", "text/plain"
 TEMPLATE = "#/components/schemas/{name}"
 # Problems of any request: they are found before a route reads it, or while it reads the ledger.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from alignment.status import Status
+from social_jepa.config.time_parsing import FOREVER, parse_time
 from social_jepa.graph import edge_lookup
 from social_jepa.graph.edge_lookup import UnsettledEdgeError
 from social_jepa.graph.results import Results, StaleAnchorsError, read_results
@@ -72,6 +73,7 @@ class SnapshotCache:
         self._lock = threading.RLock()
         self._ledger: Ledger | None = None
         self._snapshot: Snapshot | None = None
+        self._earlier: tuple[float, Snapshot] | None = None
         self._checked_at = 0.0
 
     @contextlib.contextmanager
@@ -128,10 +130,23 @@ class SnapshotCache:
         """Return the graph if the ledger's version was read just now, else None; never blocks."""
         return self._snapshot if time.monotonic() - self._checked_at < RECENT_SECONDS else None
 
-    def at(self, as_of: float) -> Results:
-        """Return the graph at a time in seconds since the epoch."""
-        with self.ledger() as ledger:
-            return read_results(self.folder, self.config, ledger, as_of)
+    def at(self, as_of: str | None) -> Snapshot:
+        """Return the graph at a time, such as "10 minutes ago"; None: the newest.
+
+        The newest of these is kept, since a page asks several routes for one time.
+
+        Raises:
+            TimeError: The text is no time, or one that has not come.
+            LedgerError, NoAgentsError: As for `current`.
+        """
+        if as_of is None:
+            return self.current()
+        when = parse_time(as_of)
+        with self._lock:
+            version = self.version()
+            if self._earlier is None or (self._earlier[0], self._earlier[1].version) != (when, version):
+                self._earlier = when, self._read(version, False, when)
+            return self._earlier[1]
 
     def compute(self, function: Callable[[Results], T]) -> T:
         """Return the value of a function of the newest graph.
@@ -148,10 +163,10 @@ class SnapshotCache:
                     raise
                 time.sleep(0.02)
 
-    def _read(self, version: tuple[int, int, int], up: bool) -> Snapshot:
+    def _read(self, version: tuple[int, int, int], up: bool, as_of: float = FOREVER) -> Snapshot:
         start = time.perf_counter()
         with self.ledger() as ledger:
-            results = read_results(self.folder, self.config, ledger)
+            results = read_results(self.folder, self.config, ledger, as_of)
         for agent in results.document.agents:
             with contextlib.suppress(RunFolderError):  # raised again where these anchors are needed
                 results.pools(agent.name)

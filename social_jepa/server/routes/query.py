@@ -14,8 +14,8 @@ from social_jepa.graph.query_errors import VectorSizeError
 from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, PathQuality, Translation, encode, replace
 from social_jepa.server.models import (
+    AsOfQuery,
     DrawingQuery,
-    EmptyQuery,
     LossQuery,
     Name,
     Nearest,
@@ -128,10 +128,10 @@ async def loss(service: ServiceDep, name: Name, query: Annotated[LossQuery, Quer
 
 @router.get("/api/edges/{source}/{target}/directions.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
 async def edge_directions(
-    service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]
+    service: ServiceDep, source: Name, target: Name, query: Annotated[AsOfQuery, Query()]
 ) -> Response:
     """Plot the directions that an edge shares, those that are private, and the null."""
-    snapshot = await service.in_thread(service.snapshots.current)
+    snapshot = await service.in_thread(lambda: service.snapshots.at(query.as_of))
     edge = find_edge(snapshot.results, source, target)
     key = f"directions {source} {target}"
     return await _drawing(service, snapshot, key, lambda results: directions(results, edge))
@@ -140,7 +140,8 @@ async def edge_directions(
 @router.get("/api/graph.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
 async def graph_drawing(service: ServiceDep, query: Annotated[DrawingQuery, Query()]) -> Response:
     """Draw the graph over the room as seen from above: all of its edges, those of one agent, or the best."""
-    snapshot, renderer = await service.in_thread(service.snapshots.current), service.renderer
+    snapshot = await service.in_thread(lambda: service.snapshots.at(query.as_of))
+    renderer = service.renderer
     edges = drawn_edges(snapshot.results, query)
     key = f"graph {query.pictures} {query.styled} {query.focus} {query.min_r2}" if query.tick == 0 else ""
     return await _drawing(

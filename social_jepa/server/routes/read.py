@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from social_jepa.config.time_parsing import parse_time
+from social_jepa.graph.map_file import encode_map
 from social_jepa.graph.results import full_document
 from social_jepa.records import (
     EdgeRecord,
@@ -14,8 +14,18 @@ from social_jepa.records import (
     as_dict,
     encode,
 )
-from social_jepa.server.models import EdgeQuery, EmptyQuery, EventQuery, GraphQuery, Name, PageQuery, page_of
-from social_jepa.server.openapi import TEXT, answers
+from social_jepa.server.models import (
+    AsOfQuery,
+    EdgeQuery,
+    EmptyQuery,
+    EventQuery,
+    GraphQuery,
+    MapQuery,
+    Name,
+    PageQuery,
+    page_of,
+)
+from social_jepa.server.openapi import BYTES, TEXT, answers
 from social_jepa.server.problems import CONFLICT, NOT_FOUND, ProblemError
 from social_jepa.server.responses import (
     AgentDetail,
@@ -65,7 +75,7 @@ def graph(
     The response has an ETag: send it as If-None-Match, and 304 means that nothing has changed.
     """
     if query.as_of is not None:
-        results = service.snapshots.at(parse_time(query.as_of))
+        results = service.snapshots.at(query.as_of).results
         return json_response(full_document(results) if query.cycles else results.document)
     snapshot = service.snapshots.current()
     etag = f'{snapshot.etag[:-1]}-cycles"' if query.cycles else snapshot.etag
@@ -80,12 +90,12 @@ def graph(
 
 
 @router.get("/api/quality", **answers(QualityMatrix, CONFLICT))
-def quality(service: ServiceDep, query: Annotated[EmptyQuery, Query()]) -> Response:
+def quality(service: ServiceDep, query: Annotated[AsOfQuery, Query()]) -> Response:
     """Return the quality of every ordered pair: rows are sources, columns targets.
 
     Status and held-out R2 of the direct edge, and the share of the source that the best path keeps.
     """
-    snapshot = service.snapshots.current()
+    snapshot = service.snapshots.at(query.as_of)
     body = snapshot.cached("quality", lambda results: encode(quality_matrix(results)))
     return Response(body, media_type="application/json")
 
@@ -106,9 +116,25 @@ def edges(service: ServiceDep, query: Annotated[EdgeQuery, Query()]) -> Response
 
 
 @router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))
-def edge(service: ServiceDep, source: Name, target: Name, query: Annotated[EmptyQuery, Query()]) -> Response:
+def edge(service: ServiceDep, source: Name, target: Name, query: Annotated[AsOfQuery, Query()]) -> Response:
     """Return one edge: scores, directions and null, checkpoints, status, R2 by number of anchor pairs."""
-    return json_response(find_edge(service.snapshots.current().results, source, target))
+    return json_response(find_edge(service.snapshots.at(query.as_of).results, source, target))
+
+
+@router.get("/api/edges/{source}/{target}/map", **answers(BYTES, NOT_FOUND, CONFLICT))
+def edge_map(
+    service: ServiceDep, source: Name, target: Name, query: Annotated[MapQuery, Query()]
+) -> Response:
+    """Return the maps of an edge as a safetensors or npz file, with basis, versions and a recipe in numpy.
+
+    Arrays are SOURCE/TARGET/PART/weight and bias: shared maps the shared directions from core to core,
+    regression scales each by its correlation, full maps all dimensions.
+    """
+    results = service.snapshots.at(query.as_of).results
+    find_edge(results, source, target)
+    name = f"{source}-to-{target}.{query.format}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(encode_map(results, source, target, query.format), headers=headers, media_type=BYTES)
 
 
 @router.get("/api/edges/{source}/{target}/history", **answers(ListPage[EdgeSummary], NOT_FOUND))

@@ -36,7 +36,8 @@ OPERATIONS = (
     "PATCH /api/agents/{name}", "DELETE /api/agents/{name}", "GET /api/agents/{name}/view.png",
     "GET /api/agents/{name}/loss.svg", "GET /api/graph", "GET /api/graph.svg", "GET /api/quality",
     "GET /api/edges", "GET /api/edges/{source}/{target}", "GET /api/edges/{source}/{target}/history",
-    "GET /api/edges/{source}/{target}/directions.svg", "POST /api/translate", "POST /api/nearest",
+    "GET /api/edges/{source}/{target}/directions.svg",
+    "GET /api/edges/{source}/{target}/map", "POST /api/translate", "POST /api/nearest",
     "GET /api/path", "GET /api/events", "GET /metrics", "GET /healthz",
 )  # fmt: skip
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
