@@ -141,6 +141,7 @@ def draw_graph(
     size = "few" if len(agents) <= 4 else "some" if len(agents) <= MAX_LABELED else "many"
     return (
         f'<svg class="graph {size}" viewBox="0 0 {WIDTH:.0f} {drawing.height:.0f}" role="img" '
+        f'data-room="{scene.room_size:g}" data-scale="{drawing.scale:.3f}" '
         f'aria-label="The translation graph, seen from above the room">\n'
         f"{_room(scene, state, drawing)}\n{_views(agents, drawing)}\n{lines}\n{cards}\n{labels}\n</svg>"
     )

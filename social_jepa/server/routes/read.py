@@ -130,11 +130,15 @@ def edge_map(
     Arrays are SOURCE/TARGET/PART/weight and bias: shared maps the shared directions from core to core,
     regression scales each by its correlation, full maps all dimensions.
     """
-    results = service.snapshots.at(query.as_of).results
-    find_edge(results, source, target)
+    snapshot = service.snapshots.at(query.as_of)
+    find_edge(snapshot.results, source, target)  # of an edge that is not settled it says where others are
+    body = snapshot.cached(  # safetensors writes its metadata in another order each time
+        f"map {source} {target} {query.format}",
+        lambda results: encode_map(results, source, target, query.format),
+    )
     name = f"{source}-to-{target}.{query.format}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(encode_map(results, source, target, query.format), headers=headers, media_type=BYTES)
+    return Response(body, headers=headers, media_type=BYTES)
 
 
 @router.get("/api/edges/{source}/{target}/history", **answers(ListPage[EdgeSummary], NOT_FOUND))

@@ -14,7 +14,9 @@ from social_jepa.server.static_files import docs_page, static_file
 
 router = APIRouter()
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-SCRIPTS = ("agents", "elements", "forms", "graph", "matrix", "page", "shown", "state", "views")
+SCRIPTS = (
+    "agents", "elements", "forms", "graph", "matrix", "page", "plan", "shown", "state", "time", "views",
+)  # fmt: skip
 
 
 @router.post(

@@ -1,6 +1,7 @@
 // The forms: an agent is added, moved or removed, and the graph is queried.
 import { $, element, number, place } from "./elements.js";
 import { request, state } from "./state.js";
+import { makePlan } from "./plan.js";
 import { viewUrl } from "./views.js";
 
 let changed = async () => {};
@@ -11,6 +12,9 @@ export function showMessage(form, text, bad = false) {
   line.textContent = text;
   line.classList.toggle("bad", bad);
 }
+
+const [showAddPlan, showMovePlan] = ["add", "move"].map((id) => makePlan($(id).querySelector("svg.plan"), $(id).querySelector("[name=pose]")));
+export const showPlan = showAddPlan;
 
 $("add").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -56,6 +60,7 @@ export function move(name) {
   const pose = state.agents.find((agent) => agent.name === name)?.pose ?? "";
   form.elements.pose.value = pose.split(",").map((part) => String(Math.round(Number(part) * 1000) / 1000)).join(",");
   form.elements.pose.select();
+  showMovePlan();
 }
 
 export function remove(name) {
@@ -98,6 +103,7 @@ function showAnswer(answer, query) {
   const viewFigure = (name, tick, note) =>
     element("figure", {}, element("img", { className: "pixels", src: viewUrl(name, tick), alt: `view of ${name} at tick ${tick}`, width: 96, height: 96 }), element("figcaption", {}, `tick ${tick}`, element("span", { textContent: note })));
   const near = answer.nearest[0].map((each) => viewFigure(answer.to, each.tick, `distance ${number(each.distance, 2)}`));
-  const own = query.ticks ? [element("h3", { textContent: `View of ${answer.from}` }), element("div", { className: "views" }, viewFigure(answer.from, query.ticks[0], "input"))] : [];
+  const both = (tick) => [viewFigure(answer.from, tick, `input, of ${answer.from}`), viewFigure(answer.to, tick, `${answer.to} then`)];
+  const own = query.ticks ? [element("h3", { textContent: `The tick as ${answer.from} and ${answer.to} see it` }), element("div", { className: "views" }, ...both(query.ticks[0]))] : [];
   $("answer").replaceChildren(element("dl", {}, ...rows), ...own, element("h3", { textContent: `Nearest held-out ticks of ${answer.to}` }), element("div", { className: "views" }, ...near));
 }

@@ -1,16 +1,22 @@
 // The graph as seen from above, the table of its edges, and the edge that is selected.
 import { $, clock, element, number, options, place, put, whole } from "./elements.js";
+import { showPlan } from "./forms.js";
 import { makeMatrix, MARKS } from "./matrix.js";
 import { areMany } from "./shown.js";
 import { request, state } from "./state.js";
+import { asOf, onTime, versionsOf } from "./time.js";
 import { showCameras, showCards } from "./views.js";
 
 const matrix = makeMatrix($("matrix"), $("cell"), select);
 let drawn = ""; // address of the newest drawing that was requested
+let shown = ""; // and of the newest table
+onTime(showGraph);
 
 export async function showGraph() {
   if (!state.agents.some((agent) => agent.joined)) return;
-  const quality = await request("api/quality");
+  const address = (shown = `api/quality${asOf()}`);
+  const quality = await request(address);
+  if (address !== shown) return; // another time was chosen meanwhile
   $("translation").classList.toggle("many", areMany());
   options($("focus"), quality.agents, [element("option", { value: "", textContent: "all agents" })]);
   if (areMany() && state.focus === null) state.focus = quality.agents[0];
@@ -28,7 +34,8 @@ export async function showGraph() {
 
 async function draw() {
   const parts = [`tick=${state.tick}`, ...(state.focus ? [`focus=${encodeURIComponent(state.focus)}`] : []), ...(state.least > 0 ? [`min_r2=${state.least}`] : [])];
-  const address = (drawn = `api/graph.svg?pictures=linked&styled=false&${parts.join("&")}`);
+  const pictures = state.asOf === null ? "linked" : "none"; // cameras may stand elsewhere now
+  const address = (drawn = `api/graph.svg?pictures=${pictures}&styled=false&${parts.join("&")}${asOf("&")}`);
   const text = await request(address);
   if (address !== drawn) return; // another one was requested meanwhile
   const drawing = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
@@ -37,6 +44,7 @@ async function draw() {
   for (const card of drawing.querySelectorAll(".card")) prepareCard(card);
   $("graph").replaceChildren(drawing);
   showCards();
+  showPlan();
   mark();
   if (focused) find(focused)?.focus({ preventScroll: true });
 }
@@ -97,7 +105,7 @@ async function select(from, to, byUser = true) {
   mark();
   if (byUser && areMany() && ![from, to].includes(state.focus)) setFocus(from);
   try {
-    showEdge(await request(`api/edges/${place(from, to)}`));
+    showEdge(await request(`api/edges/${place(from, to)}${asOf()}`));
     if (byUser && !$("matrix").contains(document.activeElement)) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });
   } catch (error) {
     $("edge-heading").textContent = `${from} → ${to}`;
@@ -115,10 +123,28 @@ function showEdge(edge) {
   ].flatMap(([term, value]) => [element("dt", { textContent: term }), element("dd", {}, value)]);
   const version = `${edge.source_checkpoint}-${edge.target_checkpoint}-${edge.round}`;
   const picture = element("img", { alt: `Held-out correlations of the directions: ${edge.correlations.map((value) => number(value, 2)).join(", ")}` });
-  picture.src = `api/edges/${place(edge.source, edge.target)}/directions.svg#${version}`;
+  const path = `api/edges/${place(edge.source, edge.target)}`;
+  picture.src = `${path}/directions.svg${asOf()}#${version}`;
   const caption = element("p", { className: "note", textContent: "Held-out correlation of each pair of directions: filled: shared, hollow: private, dark line: chance; an isometry has all at 1." });
+  const inVersions = Boolean(document.activeElement?.closest("#edge .versions"));
   $("edge").replaceChildren(
     ...(edge.reason ? [element("p", { textContent: edge.reason })] : []), element("dl", {}, ...rows),
-    ...(edge.correlations.length ? [picture, caption] : []),
+    ...(edge.correlations.length ? [picture, caption] : []), ...(edge.status === "accepted" ? [downloads(path)] : []),
   );
+  showVersions(edge, path, inVersions);
+}
+
+function downloads(path) {
+  const links = ["safetensors", "npz"].map((form) => element("a", { href: `${path}/map?format=${form}${asOf("&")}`, textContent: form, download: "" }));
+  return element("p", { className: "downloads" }, "Download the map: ", links[0], ", ", links[1]);
+}
+
+// The versions follow when they are known, if the same edge is still shown.
+async function showVersions(edge, path, focus) {
+  const heading = $("edge-heading").textContent;
+  const list = await versionsOf(edge, path, number).catch(() => null);
+  if (!list || $("edge-heading").textContent !== heading || heading !== `${edge.source} → ${edge.target}`) return;
+  $("edge").querySelector(".versions")?.remove();
+  $("edge").append(list);
+  if (focus && document.activeElement === document.body) list.querySelector("[aria-pressed=true]")?.focus();
 }

@@ -4,6 +4,7 @@ import { $, clock, element, number, put } from "./elements.js";
 import { onChange, showMessage } from "./forms.js";
 import { showGraph } from "./graph.js";
 import { request, state } from "./state.js";
+import { keepTimes } from "./time.js";
 import { step } from "./views.js";
 
 const MOST_EVENTS = 200;
@@ -44,6 +45,8 @@ async function refresh() {
     }
     showStatus();
     showAgents();
+    await keepTimes();
+    if (state.asOf !== null) return; // an earlier graph does not change
     const version = String([status.version, status.up]);
     if (version === state.drawn) return;
     await showGraph();

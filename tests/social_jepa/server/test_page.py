@@ -106,7 +106,7 @@ def test_a_query_is_answered_with_views(visit):
     page.wait_for_selector("#answer .views img")
 
     assert "agent-0 → agent-1" in page.locator("#answer").text_content()
-    assert page.locator("#answer figure").count() == 6
+    assert page.locator("#answer figure").count() == 7  # by both, and the five nearest
 
 
 def test_an_invalid_query_shows_the_error(visit):
