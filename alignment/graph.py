@@ -343,7 +343,7 @@ class TranslationGraph:
         Raises:
             AlignmentError: An edge contradicts itself or names no status, or an accepted one has no map.
         """
-        edges = [_from_attributes(*pair, fields) for *pair, fields in network.edges(data=True)]
+        edges = [_from_attributes(source, target, data) for source, target, data in network.edges(data=True)]
         return cls(network.nodes, edges, details=dict(network.nodes(data=True)))
 
     def to_graphml(self) -> bytes:

@@ -34,7 +34,7 @@ class NoSharedDirectionWarning(UserWarning):
     """Two tables share no direction, so that every row is translated to the mean of the target."""
 
 
-class EmbeddingTranslator(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped bases
+class EmbeddingTranslator(TransformerMixin, BaseEstimator):
     """Translate embeddings of one encoder into the space of another.
 
     ``fit`` compares paired rows as `alignment.embeddings` does: it finds the directions that the two tables
