@@ -19,6 +19,7 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     shapes_repr   the repr of what holds tensors
     plots         an edge and a graph, drawn by matplotlib
     matrix_html   R2 of every ordered pair as a table
+    edge          one edge of the graph of many agents
     graph         maps of many agents: paths, cycles, and why there is no path
     consistency   which pairs of agents the maps of others confirm, and which they contradict
     overlap       where shared directions of many agents lie in one common space

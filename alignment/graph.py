@@ -11,21 +11,20 @@ The best path keeps most of the source: the shortest under the lengths ``-log(su
 """
 
 import difflib
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, reduce
+from functools import lru_cache, reduce
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 import torch
 
 from alignment import score
-from alignment.arrays import AlignmentError, AnyArray, to_tensor
+from alignment.arrays import AnyArray, to_tensor
+from alignment.edge import Edge, scalars
 from alignment.linear_map import LinearMap
 from alignment.matrix_html import matrix_html
 from alignment.plots import draw_matrix, new_axes
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Pair = tuple[str, str]
-
-# An accepted edge that keeps nothing stays usable, but any other path is better.
-MIN_KEPT: Final = 1e-6
-# Fields of an edge that are attributes in a network.
-SCORES: Final = ("reason", "r2", "r2_shared")
-MAPS: Final = ("map", "regression")
 
 
 @lru_cache(maxsize=4096)
@@ -60,64 +53,6 @@ class UnknownAgentError(KeyError):
     def __str__(self) -> str:
         """Return the message; KeyError would return its quoted repr."""
         return str(self.args[0])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Edge:
-    """The result of negotiating a map from one agent's space into another's.
-
-    Attributes:
-        source: Agent whose embeddings the map takes.
-        target: Agent whose space it maps into; the one that fitted it and gave the verdict.
-        status: Status; its value as a string is converted, so that an edge can be read from JSON.
-        reason: Why it was not accepted; required unless accepted.
-        r2: Held-out R2 of the full map.
-        r2_shared: Held-out R2 of the map on the shared directions.
-        map: Map of the shared directions from core to core; required when accepted.
-        regression: The same with each direction scaled by its correlation; by default all by (1 + R2) / 2,
-            which is their mean.
-        details: Further values: spectrum, null, bytes, versions, time.
-    """
-
-    source: str
-    target: str
-    status: Status
-    reason: str = ""
-    r2: float = 0.0
-    r2_shared: float = 0.0
-    map: LinearMap | None = None
-    regression: LinearMap | None = None
-    details: Mapping[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for an edge that contradicts itself, and freeze the details."""
-        name = f"edge {self.source} -> {self.target}"
-        if self.source == self.target:
-            raise ValueError(f"{name}: an agent needs no map to itself")
-        try:
-            object.__setattr__(self, "status", Status(self.status))
-        except ValueError:
-            known = ", ".join(Status)
-            raise ValueError(f"{name}: status must be one of {known}; got {self.status!r}") from None
-        if self.status is Status.ACCEPTED and self.map is None:
-            raise ValueError(f"{name}: an accepted edge carries its map")
-        if self.status is not Status.ACCEPTED and not self.reason:
-            raise ValueError(f"{name}: say why it was {self.status}")
-        object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
-
-    def __repr__(self) -> str:
-        """Return the verdict on one line."""
-        scores = f", R2 {self.r2_shared:.3f}" if self.map is not None else ""
-        return f"{type(self).__name__}({self.source} -> {self.target}, {self.status}{scores})"
-
-    @cached_property
-    def kept_share(self) -> float:
-        """Share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``; else 0."""
-        if self.map is None:
-            return 0.0
-        weight = _regression(self).weight.double()
-        kept = float(torch.linalg.matrix_norm(weight, "nuc")) / max(1, len(weight))
-        return min(max(kept, MIN_KEPT), 1.0)
 
 
 class TranslationGraph:
@@ -239,7 +174,7 @@ class TranslationGraph:
 
     def _kept(self, path: Sequence[str]) -> float:
         """Return the correlations that arrive along a path, summed over directions."""
-        expected = reduce(LinearMap.then, [_regression(edge) for edge in self._along(path)])
+        expected = reduce(LinearMap.then, [edge.least_squares for edge in self._along(path)])
         return float(torch.linalg.matrix_norm(expected.weight.double(), "nuc"))
 
     def quality(self, path: Sequence[str]) -> float:
@@ -250,10 +185,10 @@ class TranslationGraph:
         edges = self._along(path)
         if not edges:
             return 1.0
-        mapped = reduce(LinearMap.then, [_map(edge) for edge in edges])
+        mapped = reduce(LinearMap.then, [edge.shared_map for edge in edges])
         axes = score.image(mapped)
         weight = mapped.weight.double() @ axes
-        expected = reduce(LinearMap.then, [_regression(edge) for edge in edges]).weight.double() @ axes
+        expected = reduce(LinearMap.then, [edge.least_squares for edge in edges]).weight.double() @ axes
         size, arrived = float(weight.square().sum()), axes.shape[1]
         return min(1.0, (2 * float((weight * expected).sum()) - size) / max(1, arrived))
 
@@ -324,16 +259,9 @@ class TranslationGraph:
         """
         network = nx.DiGraph()
         for name in self.agents:
-            network.add_node(name, **_scalars(self._details[name]))
+            network.add_node(name, **scalars(self._details[name]))
         for edge in self.edges:
-            own: dict[str, object] = {name: getattr(edge, name) for name in (*SCORES, *MAPS)}
-            kept = {
-                name: value for name, value in own.items() if name in SCORES or (maps and value is not None)
-            }
-            if edge.status is Status.ACCEPTED:
-                kept["length"] = _length(edge)
-            fields = _scalars(edge.details) | kept | {"status": edge.status.value}
-            network.add_edge(edge.source, edge.target, **fields)
+            network.add_edge(edge.source, edge.target, **edge.attributes(maps))
         return network
 
     @classmethod
@@ -343,7 +271,9 @@ class TranslationGraph:
         Raises:
             AlignmentError: An edge contradicts itself or names no status, or an accepted one has no map.
         """
-        edges = [_from_attributes(source, target, data) for source, target, data in network.edges(data=True)]
+        edges = [
+            Edge.from_attributes(source, target, data) for source, target, data in network.edges(data=True)
+        ]
         return cls(network.nodes, edges, details=dict(network.nodes(data=True)))
 
     def to_graphml(self) -> bytes:
@@ -356,7 +286,7 @@ class TranslationGraph:
         network.add_nodes_from(self.agents)
         for edge in self.edges:
             if edge.status is Status.ACCEPTED:
-                network.add_edge(edge.source, edge.target, length=_length(edge))
+                network.add_edge(edge.source, edge.target, length=edge.length)
         return network
 
     def _along(self, path: Sequence[str]) -> list[Edge]:
@@ -369,7 +299,7 @@ class TranslationGraph:
 
     def _maps(self, path: Sequence[str]) -> list[LinearMap]:
         """Return the maps along a path."""
-        return [_map(edge) for edge in self._along(path)]
+        return [edge.shared_map for edge in self._along(path)]
 
     def check(self, *names: str) -> None:
         """Raise UnknownAgentError, with the nearest name, for a name that is not in the graph."""
@@ -389,40 +319,8 @@ class TranslationGraph:
                 raise UnknownAgentError(f"no agent is named {name!r}; {hint}")
 
 
-def _length(edge: Edge) -> float:
-    return -math.log(edge.kept_share)
-
-
-def _scalars(fields: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in fields.items() if isinstance(value, bool | int | float | str)}
-
-
-def _from_attributes(source: str, target: str, fields: Mapping[str, object]) -> Edge:
-    """Return the edge of a network's edge with these attributes."""
-    own = {name: fields[name] for name in ("status", *SCORES, *MAPS) if name in fields}
-    details = {key: value for key, value in fields.items() if key not in own and key != "length"}
-    try:
-        return Edge(source, target, details=details, **own)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise AlignmentError(str(error), "pass what to_networkx(maps=True) returns") from error
-
-
 def _is(edge: Edge) -> str:
     return f"{'is' if edge.status is Status.STALE else 'was'} {edge.status}"
-
-
-def _map(edge: Edge) -> LinearMap:
-    """Return the map of an accepted edge, which has one."""
-    assert edge.map is not None
-    return edge.map
-
-
-def _regression(edge: Edge) -> LinearMap:
-    """Return the least-squares map of an accepted edge on its shared directions."""
-    if edge.regression is not None:
-        return edge.regression
-    found = _map(edge)
-    return LinearMap((1 + edge.r2_shared) / 2 * found.weight, found.bias)
 
 
 def _from_first(cycle: Sequence[str]) -> tuple[str, ...]:

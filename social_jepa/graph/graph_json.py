@@ -16,9 +16,10 @@ from safetensors.torch import load, save
 
 from agents.protocol.edge import EdgeResult
 from agents.snapshot import AgentSnapshot
+from alignment.edge import Edge
 from alignment.edge_score import EdgeScore
 from alignment.fit import fit_ridge
-from alignment.graph import Edge, TranslationGraph
+from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.raw_map import RawScore
 from alignment.score import r2

@@ -7,7 +7,8 @@ import torch
 from agents.protocol.edge import AnchorPools
 from alignment.anchors import choose_ticks
 from alignment.anchors import shared as shared_rows
-from alignment.graph import Edge, NoPathError, TranslationGraph, natural_key
+from alignment.edge import Edge
+from alignment.graph import NoPathError, TranslationGraph, natural_key
 from alignment.linear_map import LinearMap
 from alignment.score import image_r2
 from alignment.status import Status

@@ -202,7 +202,7 @@ def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
 def quality_matrix(results: Results) -> QualityMatrix:
     """Return status and held-out R2 of every ordered pair, and the share that its best path keeps.
 
-    ``best`` is the largest product of `alignment.graph.Edge.kept_share` over accepted edges along any path,
+    ``best`` is the largest product of `alignment.edge.Edge.kept_share` over accepted edges along any path,
     by the Floyd-Warshall algorithm: 0 where there is no path.
     """
     names = list(results.graph.agents)

@@ -25,7 +25,8 @@ from alignment import (
 )
 from alignment.anchors import AnchorSet, choose_ticks, digest_ids, shared
 from alignment.arrays import AlignmentError, to_integers, to_tensor
-from alignment.graph import Edge, TranslationGraph
+from alignment.edge import Edge
+from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.shared_subspace import HeldOut
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from alignment.arrays import AlignmentError
-from alignment.graph import Edge, NoPathError, TranslationGraph, UnknownAgentError
+from alignment.edge import Edge
+from alignment.graph import NoPathError, TranslationGraph, UnknownAgentError
 from alignment.linear_map import LinearMap
 from alignment.score import r2
 

@@ -8,8 +8,9 @@ import scipy.spatial
 import torch
 
 from alignment.core import autocorrelations, find_core
+from alignment.edge import Edge
 from alignment.fit import fit_procrustes, fit_ridge
-from alignment.graph import Edge, TranslationGraph
+from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.score import canonical_correlations, linear_cka, mutual_knn, r2, retrieval_at, spectrum
 
