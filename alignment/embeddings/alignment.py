@@ -23,6 +23,7 @@ from alignment.embeddings.pairs import (
 )
 from alignment.embeddings.table import EmbeddingTable
 from alignment.embeddings.whitening import Whitening, whiten
+from alignment.outliers import find_outliers
 from alignment.shapes_repr import shapes_repr
 
 MIN_MEMORIES: Final = 12  # that a held-out stretch spans: with fewer, chance exceeds the null too often
@@ -68,11 +69,10 @@ def align_tables(first: EmbeddingTable, second: EmbeddingTable, settings: AlignS
 
 def align_sides(sides: "ComparedSides", settings: AlignSettings) -> Alignment:
     """Return the edges between the two sides of `compared_sides`."""
-    first, second = sides.first, sides.second
-    a, b = _compared_coordinates(sides)
+    first, second, (a, b) = sides.first, sides.second, sides.coordinates
     return Alignment(
-        forward=fit_edge(first, second, (a, b), sides.scored, sides.memory),
-        backward=fit_edge(second, first, (b, a), sides.scored, sides.memory),
+        forward=fit_edge(first, second, (a, b), sides.scored, sides.memory, sides.outliers),
+        backward=fit_edge(second, first, (b, a), sides.scored, sides.memory, sides.outliers),
         shared_anchors=sides.shared, repeated=sides.repeated, by_id=sides.by_id, memory=sides.memory,
         settings=settings,
     )  # fmt: skip
@@ -80,11 +80,13 @@ def align_sides(sides: "ComparedSides", settings: AlignSettings) -> Alignment:
 
 def align_into(sides: "ComparedSides") -> EmbeddingEdge:
     """Return the edge from the first side to the second alone: the one that `align_sides` finds."""
-    return fit_edge(sides.first, sides.second, _compared_coordinates(sides), sides.scored, sides.memory)
+    return fit_edge(
+        sides.first, sides.second, sides.coordinates, sides.scored, sides.memory, sides.outliers
+    )  # fmt: skip
 
 
-def _compared_coordinates(sides: "ComparedSides") -> tuple[Whitening, Whitening]:
-    first, second = sides.first, sides.second
+def _compared_coordinates(first: Side, second: Side) -> tuple[Whitening, Whitening]:
+    """Return the coordinates of both sides in which the rows to fit on are compared."""
     dims = choose_coordinates(first.whitening(first.fit), second.whitening(second.fit))
     return (
         first.whitening.leading(dims[0]).refined(first.fit),
@@ -99,6 +101,8 @@ class ComparedSides:
     Attributes:
         first: The first table.
         second: The second table.
+        coordinates: Those of first and second that are compared, white on the rows to fit on.
+        outliers: Further rows to fit on, left out since they contradict all others.
         scored: [H], int64, held-out rows that are scored.
         memory: See `Alignment`.
         shared: Number of shared anchors.
@@ -108,6 +112,8 @@ class ComparedSides:
 
     first: Side
     second: Side
+    coordinates: tuple[Whitening, Whitening]
+    outliers: int
     scored: Tensor
     memory: int | None
     shared: int
@@ -127,14 +133,10 @@ def compared_sides(first: EmbeddingTable, second: EmbeddingTable, settings: Alig
     shared = match(first, second, settings)
     memory = _memory(tables, shared, settings) if settings.time_order else None
     fit, held = split(shared, settings, memory or 0)
-    whitenings = [
-        whiten(table, _own_rows(table, used, scored, settings))
-        for table, used, scored in zip(tables, _rows(fit), _rows(held), strict=True)
-    ]
-    fit_rows, held_rows = _take(tables, fit), _take(tables, held)
+    held_rows = _take(tables, held)
     repeated = 0
     if memory is None:
-        kept = find_new(fit_rows, held_rows)
+        kept = find_new(_take(tables, fit), held_rows)
         repeated = int((~kept).sum())
         held_rows = (held_rows[0][kept], held_rows[1][kept])
     if len(held_rows[0]) < MIN_HELD:
@@ -143,11 +145,37 @@ def compared_sides(first: EmbeddingTable, second: EmbeddingTable, settings: Alig
             f"{len(held_rows[0])} are left",
             "remove repeated anchors from the tables, or check the encoders",
         )
-    sides = [
-        Side(*parts) for parts in zip((first.name, second.name), whitenings, fit_rows, held_rows, strict=True)
-    ]
+    sides = _make_sides(tables, fit, held, held_rows, settings)
+    coordinates = _compared_coordinates(*sides)
+    outliers = _find_outliers(*sides, coordinates)
+    if outliers.any():
+        left_out = fit.select(outliers.nonzero().flatten())
+        fit = fit.select((~outliers).nonzero().flatten())
+        sides = _make_sides(tables, fit, held, held_rows, settings, left_out)
+        coordinates = _compared_coordinates(*sides)
     scored_rows = spread(torch.arange(len(held_rows[0])), MAX_HELD)
-    return ComparedSides(sides[0], sides[1], scored_rows, memory, len(shared), repeated, shared.by_id)
+    return ComparedSides(
+        *sides, coordinates, int(outliers.sum()), scored_rows, memory, len(shared), repeated, shared.by_id
+    )  # fmt: skip
+
+
+def _make_sides(
+    tables: tuple[EmbeddingTable, EmbeddingTable], fit: SharedAnchors, held: SharedAnchors,
+    held_rows: tuple[Tensor, Tensor], settings: AlignSettings, left_out: SharedAnchors | None = None,
+) -> tuple[Side, Side]:  # fmt: skip
+    """Return both tables on the anchors to fit on, each whitened on what its owner may use of it."""
+    apart = [held] if left_out is None else [held, left_out]
+    sides = []
+    for number, (table, fit_rows) in enumerate(zip(tables, _take(tables, fit), strict=True)):
+        used = _rows(fit)[number]
+        own = _own_rows(table, used, torch.cat([_rows(each)[number] for each in apart]), settings)
+        sides.append(Side(table.name, whiten(table, own), fit_rows, held_rows[number]))
+    return sides[0], sides[1]
+
+
+def _find_outliers(first: Side, second: Side, coordinates: tuple[Whitening, Whitening]) -> Tensor:
+    """Return which anchors to fit on contradict the others, bool [K]; see `alignment.outliers`."""
+    return find_outliers(coordinates[0](first.fit), coordinates[1](second.fit))
 
 
 def _rows(anchors: SharedAnchors) -> tuple[Tensor, Tensor]:

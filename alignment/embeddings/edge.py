@@ -126,6 +126,7 @@ class EmbeddingEdge:
         retrieval_at_1: Share of anchors whose translation is nearest to the right one of all held-out
             anchors.
         fit_anchors: Anchors that the map is fitted on.
+        outliers: Further anchors, left out of the fit since they contradict all others.
         heldout_anchors: Anchors that it is scored on.
         source_dims: Dimensions of the source.
         target_dims: Dimensions of the target.
@@ -143,6 +144,7 @@ class EmbeddingEdge:
     r2: float
     retrieval_at_1: float
     fit_anchors: int
+    outliers: int
     heldout_anchors: int
     source_dims: Dimensions
     target_dims: Dimensions
@@ -198,8 +200,9 @@ class Side:
 
 
 def fit_edge(
-    source: Side, target: Side, compared: tuple[Whitening, Whitening], scored: Tensor, memory: int | None
-) -> EmbeddingEdge:
+    source: Side, target: Side, compared: tuple[Whitening, Whitening], scored: Tensor, memory: int | None,
+    outliers: int = 0,
+) -> EmbeddingEdge:  # fmt: skip
     """Return the edge from one table to another.
 
     Args:
@@ -209,6 +212,7 @@ def fit_edge(
         scored: [H], int64, which of the held-out rows are scored.
         memory: Rows after which the embeddings no longer resemble themselves; None: rows have no order in
             time.
+        outliers: Anchors that were left out.
     """
     from_, to = compared
     x, y, stretch = from_(source.fit), to(target.fit), to(target.held)
@@ -220,14 +224,13 @@ def fit_edge(
     full = fit_ridge_left_out(source.fit, target.fit)
     made = EmbeddingMap(from_, to, axes, target_axes, slopes, errors, full)
     shared_r2 = r2(held.source @ (axes * slopes), held.target @ target_axes) if k else 0.0
-    return _score(
-        source, target, made, found, scored, shared_r2, PERMUTATION if memory is None else TIME_SHIFT
-    )
+    null = PERMUTATION if memory is None else TIME_SHIFT
+    return _score(source, target, made, found, scored, shared_r2, null, outliers)
 
 
 def _score(
     source: Side, target: Side, made: EmbeddingMap, found: SharedSubspace, scored: Tensor, shared_r2: float,
-    null: str,
+    null: str, outliers: int,
 ) -> EmbeddingEdge:  # fmt: skip
     """Return the edge of a fitted map with its scores on the held-out rows."""
     k, x, y = found.dim, source.held[scored], target.held[scored]
@@ -236,11 +239,14 @@ def _score(
         for side, white in ((source, made.source), (target, made.target))
     ]
     status, reason = _decide((source.name, target.name), dims, found, null, shared_r2)
+    if outliers:
+        share = f"{outliers} of {outliers + len(source.fit)} anchors"
+        reason = f"{share} contradict the others in one of the tables: left out; {reason}"
     return EmbeddingEdge(
         source=source.name, target=target.name, status=status, reason=reason, null=null,
         null_correlation=found.null_level, correlations=tuple(found.correlations.tolist()),
         r2_shared=shared_r2, r2=r2(made.full(x), y), retrieval_at_1=_retrieval(made, x, y),
-        fit_anchors=len(source.fit), heldout_anchors=len(scored),
+        fit_anchors=len(source.fit), outliers=outliers, heldout_anchors=len(scored),
         source_dims=dims[0], target_dims=dims[1], map=made,
     )  # fmt: skip
 

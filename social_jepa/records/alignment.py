@@ -51,6 +51,7 @@ class EmbeddingEdgeRecord(Record, frozen=True, kw_only=True):
         Share, Meta(description="Share of anchors whose translation is nearest to the right one.")
     ]
     fit_anchors: Annotated[Count, Meta(description="Anchors that the map is fitted on.")]
+    outliers: Annotated[Count, Meta(description="Further anchors, left out: they contradict all others.")] = 0
     heldout_anchors: Annotated[Count, Meta(description="Anchors that it is scored on.")]
     source_dims: Annotated[DimensionsRecord, Meta(description="Dimensions of the source.")]
     target_dims: Annotated[DimensionsRecord, Meta(description="Dimensions of the target.")]
@@ -60,7 +61,7 @@ class EmbeddingEdgeRecord(Record, frozen=True, kw_only=True):
         """Return the record of an edge."""
         fields = (
             "source", "target", "status", "reason", "null", "null_correlation", "shared_dim", "correlations",
-            "r2_shared", "r2", "retrieval_at_1", "fit_anchors", "heldout_anchors",
+            "r2_shared", "r2", "retrieval_at_1", "fit_anchors", "outliers", "heldout_anchors",
         )  # fmt: skip
         return cls(
             **{field: getattr(edge, field) for field in fields},

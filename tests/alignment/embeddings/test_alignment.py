@@ -345,3 +345,51 @@ def test_a_table_with_more_rows_is_whitened_on_all_of_them():
     found = EmbeddingPeer("a", range(3000), first).negotiate(EmbeddingPeer("b", range(100), second[:100]))
 
     assert found.forward.shared_dim == 3
+
+
+POISONS = {
+    "noise": lambda rows, rng: 3 * rng.standard_normal(rows.shape) * rows.std(0),
+    "opposite rows": lambda rows, rng: -3 * rows,
+    "rows of other items": lambda rows, rng: rows[rng.permutation(len(rows))],
+}
+
+
+def poisoned(tables, poison, fit_share=0.2, seed=3):
+    """Return the tables with some rows of the first one that are not held out poisoned; which ones."""
+    shared = match(*peers(tables), AlignSettings())
+    fit, _ = split(shared, AlignSettings(), 0)
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(fit.first.numpy(), round(fit_share * len(fit)), replace=False)
+    false = tables[0].copy()
+    false[rows] = POISONS[poison](tables[0][rows], rng)
+    return [false, tables[1]], rows
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_rows_that_contradict_all_others_are_left_out_in_both_directions(poison):
+    tables = planted(5, 500, (6, 8), 6)
+    clean = align(*peers(tables))
+    found = align(*peers(poisoned(tables, poison)[0]))
+
+    for edge, honest in ((found.forward, clean.forward), (found.backward, clean.backward)):
+        assert 40 <= edge.outliers <= 50
+        assert edge.outliers + edge.fit_anchors == honest.fit_anchors == 250
+        assert (
+            f"{edge.outliers} of 250 anchors contradict the others in one of the tables: left out"
+            in edge.reason
+        )
+        assert edge.shared_dim == honest.shared_dim == 6
+        assert edge.r2_shared > honest.r2_shared - 0.01
+        assert edge.r2 > honest.r2 - 0.02
+
+
+def test_without_outliers_an_edge_is_what_it_was_to_the_last_bit(monkeypatch):
+    tables = planted(5, 500, (6, 8), 6)
+    found = align(*peers(tables))
+    monkeypatch.setattr("alignment.embeddings.alignment.find_outliers", lambda a, b: torch.zeros(len(a)) > 0)
+    untested = align(*peers(tables))
+
+    assert found.forward.outliers == found.backward.outliers == 0
+    for name in ("forward", "backward"):
+        assert numbers(getattr(found, name)) == numbers(getattr(untested, name))
+        assert torch.equal(getattr(found, name).map.shared.weight, getattr(untested, name).map.shared.weight)
