@@ -18,6 +18,7 @@ from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
+from agents.protocol.privacy import in_precision, protect
 from agents.protocol.settings import tick_ranges
 from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, basis_tensors
 from agents.spec import AgentSpec, Progress
@@ -332,16 +333,22 @@ class Agent:
         self.drift = 1 - r2(readout(self.encode_ticks(unseen)), self.encode_core(unseen))
         return self.drift
 
-    def distill_targets(self, ticks: int) -> tuple[int, Tensor]:
-        """Return targets for a student: (first tick, core embeddings float32 [K, core_dim]).
+    def distill_targets(self, ticks: int, noise_key: bytes = b"") -> tuple[int, Tensor]:
+        """Return targets for a student: (first tick, core embeddings float32 [K, dim]).
 
-        The ticks are consecutive and used for no map.
+        The ticks are consecutive and used for no map. The settings under negotiation bound what is sent as
+        they do for anchors: a student gets no more than any other peer.
 
         Args:
             ticks: How many, K.
+            noise_key: Secret of the agent's noise, see `agents.protocol.privacy`.
         """
-        wanted = range(self.train_start, self.train_start + ticks)
-        return self.train_start, self.encode_core(wanted).float()
+        wanted, config = range(self.train_start, self.train_start + ticks), self.spec.negotiation
+        core = self.encode_core(wanted)
+        assert self.published is not None
+        checkpoint = self.published.snapshot.peer_info.checkpoint
+        sent = protect(core, wanted, checkpoint, config, noise_key)
+        return self.train_start, in_precision(sent, config.precision)
 
     def move(self, pose: Pose, pose_version: int) -> None:
         """Move the camera: unpublish the model and start its training schedule again from its weights.

@@ -346,7 +346,7 @@ class AgentRunner:
         core_dim = agent.published.basis.core_dim
         # at most half an envelope of four-byte numbers: the other half is ample for the other fields
         ticks = min(request.ticks, MAX_ENVELOPE_BYTES // (8 * max(1, core_dim)))
-        first_tick, embeddings = agent.distill_targets(ticks)
+        first_tick, embeddings = agent.distill_targets(ticks, self.protocol.noise_key)
         rows, dim = embeddings.shape
         if dim and not agent.published.snapshot.peer_info.collapsed:
             self.protocol.send([

@@ -355,7 +355,7 @@ VECTORS: tuple[tuple[str, AnyMessage, dict[str, Any]], ...] = (
         "embeddings of two ticks, (1, 2) and (3, -4)",
         AnchorReply(
             source="agent-0", target="agent-1", round=1, digest=b"0123456789abcdef", rows=2, dim=2,
-            precision="float32", data=struct.pack("<4f", 1, 2, 3, -4), metric=b"",
+            precision="float32", noise=0, data=struct.pack("<4f", 1, 2, 3, -4), metric=b"",
         ),
         {"sequence": 258, "incarnation": 3, "recipient_incarnation": 2},
     ),

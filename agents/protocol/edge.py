@@ -47,6 +47,7 @@ class EdgeResult:
         anchors: Pairs that the maps were fitted on.
         outliers: Further pairs, which contradict those and were left out.
         heldout: Pairs that every score comes from.
+        noise: Standard deviations of noise that the source has added to its embeddings, as it says.
         ticks: Ticks of the rows that the source sent, in their order.
         incarnations: Incarnations of source and target that negotiated it.
         reply: The envelope of these rows, which the source signed; empty where there is none.
@@ -69,12 +70,32 @@ class EdgeResult:
     anchors: int = 0
     outliers: int = 0
     heldout: int = 0
+    noise: float = 0.0
     ticks: tuple[int, ...] = ()
     core_dims: tuple[int, int] = (0, 0)
     incarnations: tuple[int, int] = (0, 0)
     reply: bytes = b""
     source_key: bytes = b""
     bytes: int = 0
+
+
+@dataclass(frozen=True)
+class ReceivedAnchors:
+    """What a source has sent for one edge, once it is found to be what both nonces choose.
+
+    Attributes:
+        fit: K ticks to fit on.
+        heldout: H ticks to score on.
+        embeddings: [K + H, D], of these ticks.
+        metric: [D, D], see `alignment.raw_map.raw_metric`; None where raw latents have no scale.
+        noise: Standard deviations of noise that the source has added, as it says.
+    """
+
+    fit: tuple[int, ...]
+    heldout: tuple[int, ...]
+    embeddings: torch.Tensor
+    metric: torch.Tensor | None
+    noise: float
 
 
 @dataclass(frozen=True)

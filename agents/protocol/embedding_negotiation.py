@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
+from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo, ReceivedAnchors
 from agents.protocol.identity import Identity
 from agents.protocol.messages import MAX_ABS_SCORE, AnchorRequest, Offer, Verdict
 from agents.protocol.negotiation import Negotiation
@@ -191,16 +191,18 @@ class EmbeddingNegotiation(Negotiation):
         same = [name for name, each in ((source, offer), (own.name, own)) if each.collapsed]
         return f"all rows of {same[0]} are the same: check the encoder that made them" if same else ""
 
-    def _fit(
-        self, offer: Offer, embeddings: torch.Tensor, metric: np.ndarray | None, fit: tuple[int, ...],
-        heldout: tuple[int, ...],
-    ) -> Verdict:  # fmt: skip
-        seed = self._seeds[offer.source]
+    def _fit(self, offer: Offer, received: ReceivedAnchors) -> Verdict:
+        seed, fit, embeddings = self._seeds[offer.source], received.fit, received.embeddings
         ids = [self._table.ids[row] for row in fit]
         source = EmbeddingTable(offer.source, ids, embeddings)
         target = EmbeddingTable(self.peer_info.name, ids, self._table.vectors[list(fit)])
         found = None
         try:
+            if embeddings.shape[1] < offer.dim:
+                raise AlignmentError(
+                    f"{offer.source} sent {embeddings.shape[1]} of its {offer.dim} dimensions",
+                    "a peer that has embeddings alone sends all of a table",
+                )
             found = align_into(compared_sides(source, target, replace(self._settings, seed=seed)))
             status, reason = found.status, found.reason
         except AlignmentError as error:
@@ -210,7 +212,8 @@ class EmbeddingNegotiation(Negotiation):
             offer.source, self.peer_info.name, offer.round, status, reason, offer.checkpoint,
             self.peer_info.checkpoint, map=found.map.full if found else None,
             shared_map=found.map.shared if found else None, anchors=found.fit_anchors if found else 0,
-            heldout=found.heldout_anchors if found else 0, core_dims=(offer.dim, self.peer_info.dim),
+            outliers=found.outliers if found else 0, heldout=found.heldout_anchors if found else 0,
+            ticks=fit, core_dims=(offer.dim, self.peer_info.dim),
             alignment=found, seed=seed, rows=fit, received=embeddings,
         )  # fmt: skip
         return Verdict(

@@ -24,7 +24,7 @@ MESSAGES = {  # name and fields of a message by its number, in the order of docs
     1: ("Hello", *EDGE, "checkpoint"),
     2: ("Offer", *EDGE, "scene", "kind", "checkpoint", "dim", "core_dim", "collapsed", "nonce"),
     3: ("AnchorRequest", *EDGE, "anchors", "heldout", "nonce", "chosen", "dims", "precision"),
-    4: ("AnchorReply", *EDGE, "digest", "rows", "dim", "precision", "data", "metric"),
+    4: ("AnchorReply", *EDGE, "digest", "rows", "dim", "precision", "noise", "data", "metric"),
     5: ("Verdict", *EDGE, "status", "reason", "shared_dim", "r2_shared", "null_correlation"),
     6: ("DistillRequest", *EDGE, "ticks"),
     7: ("DistillReply", *EDGE, "first_tick", "rows", "dim", "data"),
@@ -73,7 +73,7 @@ def signature_holds(data: bytes, public_key: bytes) -> bool:
     from nacl.bindings import crypto_sign_open
     from nacl.exceptions import CryptoError
 
-    signed = b"social-jepa envelope 4\0" + data[:-64]
+    signed = b"social-jepa envelope 5\0" + data[:-64]
     try:
         holds: bool = crypto_sign_open(data[-64:] + signed, public_key) == signed
     except (CryptoError, ValueError):
@@ -93,10 +93,10 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
 def _check_fixed(found: dict[str, Any]) -> None:
     if found["magic"] != b"SJPA":
         raise InspectionError(f"it starts with {found['magic']!r}, not with b'SJPA'")
-    if found["version"] != 4:
-        raise InspectionError(f"it has version {found['version']}, and this program reads version 4")
+    if found["version"] != 5:
+        raise InspectionError(f"it has version {found['version']}, and this program reads version 5")
     if found["flags"] != 0:
-        raise InspectionError(f"it has flags {found['flags']:#04x}, and version 4 has none")
+        raise InspectionError(f"it has flags {found['flags']:#04x}, and version 5 has none")
     if found["kind"] not in KINDS:
         raise InspectionError(f"it has the unknown kind {found['kind']}")
     found["kind"] = KINDS[found["kind"]]

@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 
 from agents.common.names import MAX_LENGTH, NAME_PATTERN
 from agents.protocol.precision import unpack_embeddings, unpack_metric
-from agents.protocol.settings import Precision
+from agents.protocol.settings import MAX_NOISE, NOISE_STEPS, Precision
 from agents.protocol.wire import MessageError
 from alignment.anchors import CHOSEN
 from alignment.status import Status
@@ -143,8 +143,9 @@ class AnchorReply(Message, frozen=True, tag=4, kw_only=True):
     Attributes:
         digest: Hash of the model and the ticks, see `alignment.anchors.digest_ids`: what the rows embed.
         rows: Number of ticks: those to fit on, then those to score on.
-        dim: Dimensions of a row: the requested ones, the core first.
-        precision: How the numbers are written.
+        dim: Dimensions of a row, the core first: those requested, or fewer, as the source sends them.
+        precision: How the numbers are written: as requested, or coarser.
+        noise: Thousandths of a standard deviation that the source has added to them, as it says.
         data: rows * dim numbers, see `agents.protocol.precision`.
         metric: Inner products of the raw latents' change along each pair of dimensions, float32: the upper
             triangle of a matrix [dim, dim], row by row. Empty where raw latents have no scale.
@@ -156,6 +157,7 @@ class AnchorReply(Message, frozen=True, tag=4, kw_only=True):
     rows: Annotated[int, Meta(ge=1, le=131072)]
     dim: Dim
     precision: Precision
+    noise: Annotated[int, Meta(ge=0, le=MAX_NOISE * NOISE_STEPS)]
     data: bytes
     metric: bytes
 

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from agents.common.streams import NonceStream
-from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo
+from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo, ReceivedAnchors
 from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
 from agents.protocol.precision import pack_embeddings, pack_metric
-from agents.protocol.settings import NegotiationConfig
+from agents.protocol.privacy import coarser, protect, stated_noise
+from agents.protocol.settings import NOISE_STEPS, NegotiationConfig
 from agents.protocol.states import SOURCE_STEPS, TARGET_STEPS, Received, SourceState, TargetState
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
@@ -80,6 +81,7 @@ class Negotiation:
         config: How many anchors to request, and when to accept a map.
         rng: Source of this agent's nonces.
         memory_rows: Rows of a pool after which the scene no longer resembles itself.
+        noise_key: Secret of its noise; `PeerProtocol` sets that of the agent's own key.
         edges: Settled edges into this agent, by source.
         verdicts: Verdicts of peers on the edges out of this agent, by target.
     """
@@ -89,6 +91,7 @@ class Negotiation:
     config: NegotiationConfig
     rng: np.random.Generator
     memory_rows: int
+    noise_key: bytes = b""
     edges: dict[str, EdgeResult] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _offered: dict[str, Offer] = field(default_factory=dict)  # by target
@@ -280,7 +283,11 @@ class Negotiation:
                 f"{request.target} requests {request.anchors} anchors and {request.heldout} held-out ticks, "
                 f"and the pools hold {len(self.pools.anchors.ids)} and {len(self.pools.heldout.ids)}: {error}"
             ) from error
-        embeddings = self.pools.select(fit, heldout)[:, : request.dims].to(torch.float32)
+        embeddings = protect(
+            self.pools.select(fit, heldout)[:, : request.dims], fit + heldout, offer.checkpoint, self.config,
+            self.noise_key,
+        )  # fmt: skip
+        dim, precision = embeddings.shape[1], coarser(request.precision, self.config.precision)
         metric = self.pools.metric
         return [
             AnchorReply(
@@ -289,39 +296,38 @@ class Negotiation:
                 round=request.round,
                 digest=digest_ids(fit + heldout, offer.checkpoint),
                 rows=len(embeddings),
-                dim=embeddings.shape[1],
-                precision=request.precision,
-                data=pack_embeddings(embeddings.numpy(), request.precision),
-                metric=b"" if metric is None else pack_metric(metric[: request.dims, : request.dims].numpy()),
+                dim=dim,
+                precision=precision,
+                noise=stated_noise(self.config.noise),
+                data=pack_embeddings(embeddings.numpy(), precision),
+                metric=b"" if metric is None else pack_metric(metric[:dim, :dim].numpy()),
             )
         ]
 
-    def _check_reply(
-        self, reply: AnchorReply
-    ) -> tuple[torch.Tensor, np.ndarray | None, tuple[int, ...], tuple[int, ...]]:
-        """Return (embeddings, metric, ticks to fit on, ticks to score on) of a reply to the request."""
+    def _check_reply(self, reply: AnchorReply) -> ReceivedAnchors:
+        """Return what a reply to the request holds."""
         offer, request = self._offers[reply.source], self._requests[reply.source]
         fit, heldout = self.pools.choose(offer, request)
         if reply.digest != digest_ids(fit + heldout, offer.checkpoint) or reply.rows != len(fit + heldout):
             raise MessageError(
                 f"{reply.source} sent anchors of another model, or of other ticks than both nonces choose"
             )
-        if (reply.dim, reply.precision) != (request.dims, request.precision):
+        if reply.dim > request.dims or coarser(reply.precision, request.precision) != reply.precision:
             raise MessageError(
-                f"{reply.source} sent {reply.dim} dimensions in {reply.precision}, not the requested "
+                f"{reply.source} sent {reply.dim} dimensions in {reply.precision}, more than the requested "
                 f"{request.dims} in {request.precision}"
             )
-        return torch.from_numpy(reply.embeddings()), reply.raw_metric(), fit, heldout
+        metric, embeddings = reply.raw_metric(), torch.from_numpy(reply.embeddings())
+        raw = None if metric is None else torch.from_numpy(metric)
+        return ReceivedAnchors(fit, heldout, embeddings, raw, reply.noise / NOISE_STEPS)
 
     def _settle_edge(self, reply: AnchorReply) -> list[AnyMessage]:
-        verdict = self._fit(self._offers[reply.source], *self._check_reply(reply))
+        verdict = self._fit(self._offers[reply.source], self._check_reply(reply))
         self._verdicts_sent[reply.source] = verdict
         return [verdict]
 
-    def _fit(
-        self, offer: Offer, embeddings: torch.Tensor, metric: np.ndarray | None, fit: tuple[int, ...],
-        heldout: tuple[int, ...],
-    ) -> Verdict:  # fmt: skip
+    def _fit(self, offer: Offer, received: ReceivedAnchors) -> Verdict:
+        fit, heldout, embeddings = received.fit, received.heldout, received.embeddings
         sent_core = min(offer.core_dim, embeddings.shape[1])
         fit_pair = self._without_outliers(AnchorSet(fit, embeddings[: len(fit)], sent_core))
         held = HeldOut(
@@ -331,21 +337,27 @@ class Negotiation:
         core_dims = (sent_core, self.peer_info.core_dim)
         seed = self._nonce(NonceStream.BUDGET, offer.source, offer.round, offer.nonce)
         metrics = None
-        if metric is not None and self.pools.metric is not None:
-            metrics = (torch.from_numpy(metric), self.pools.metric)
+        if received.metric is not None and self.pools.metric is not None:
+            metrics = (received.metric, self.pools.metric)
         maps, core, score = score_edge(fit_pair, held, core_dims, self.config.ridge, metrics)
         budgets = [anchors for anchors in BUDGETS if anchors <= len(fit_pair[0])]
         generator = torch.Generator().manual_seed(seed)
         curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator)
         status, reason = self._decide(offer, score, core.undetermined, sent_core)
-        if left_out := len(fit) - len(fit_pair[0]):
-            remark = f"{left_out} of {len(fit)} anchors of {offer.source} contradict the others: left out"
-            reason = f"{remark}; {reason}" if reason else remark
+        left_out = len(fit) - len(fit_pair[0])
+        remarks = [reason] if reason else []
+        if received.noise:
+            remarks.insert(0, f"{offer.source} adds noise of {received.noise:g} standard deviations")
+        if left_out:
+            found = f"{left_out} of {len(fit)} anchors of {offer.source} contradict the others: left out"
+            remarks.insert(0, found)
+        reason = "; ".join(remarks)
         return self._record_edge(
             offer, status, reason, score=score, map=maps.full.widened(offer.dim),
             shared_map=maps.shared.widened(offer.core_dim),
             regression_map=maps.regression.widened(offer.core_dim), budget=tuple(curve),
-            anchors=len(fit_pair[0]), outliers=left_out, heldout=len(heldout), ticks=fit + heldout,
+            anchors=len(fit_pair[0]), outliers=left_out, heldout=len(heldout), noise=received.noise,
+            ticks=fit + heldout,
             core_dims=(offer.core_dim, self.peer_info.core_dim),
         )  # fmt: skip
 

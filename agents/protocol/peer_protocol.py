@@ -21,6 +21,7 @@ from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
 from agents.protocol.messages import AnchorReply, AnyMessage, DistillReply, DistillRequest, Hello, Offer
 from agents.protocol.negotiation import Negotiation, OvertakenOfferError, StaleReplyError
+from agents.protocol.privacy import noise_key
 from agents.protocol.states import OFFER_STEPS, Announced, OfferAction
 from agents.protocol.verifier import KnownPeer, LocalPeer
 from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
@@ -38,6 +39,7 @@ class PeerProtocol:
 
     Attributes:
         channel: Packs and unpacks messages.
+        noise_key: Secret of the noise in what it sends.
         negotiation: State about the published model; None while none is published.
         distill_requests: Open requests of students, by name.
         distill_replies: Replies of teachers that are not used yet, by name.
@@ -55,6 +57,7 @@ class PeerProtocol:
         """
         self.name = local.name
         self.channel = Channel(transport, local, limits)
+        self.noise_key = noise_key(local.identity)
         self.negotiation: Negotiation | None = None
         self.distill_requests: dict[str, DistillRequest] = {}
         self.distill_replies: dict[str, DistillReply] = {}
@@ -96,6 +99,7 @@ class PeerProtocol:
         """Replace the published model and send Hello to all peers."""
         with self._lock:
             self.negotiation = negotiation
+            negotiation.noise_key = self.noise_key
             self._models_published += 1
             for peer, number in self._last_hello.items():
                 if number == self._rounds[peer]:  # so it was not offered: its Hello had this number

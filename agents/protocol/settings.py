@@ -13,6 +13,8 @@ from agents.protocol.topology import Topology
 Precision = Literal["float32", "float16", "int8"]
 NUMBER_BYTES: Final[dict[str, int]] = {"float32": 4, "float16": 2, "int8": 1}
 SCALE_BYTES: Final = 4  # of each dimension in int8
+MAX_NOISE: Final = 50  # standard deviations
+NOISE_STEPS: Final = 1000  # a reply states its noise in thousandths of one
 MIN_STRIDE: Final = 4  # adjacent ticks are nearly the same sample
 MEMORY_ROWS: Final = 16  # rows of a pool within which a scene may still resemble itself
 MEMORIES: Final = 12  # lengths of the memory that a pool spans at least: shifts within one are alike
@@ -32,8 +34,9 @@ class NegotiationConfig:
     heldout: Annotated[int, Meta(ge=4, le=65536)] = 512  # ticks that it is scored on, apart in time
     pool_ticks: Annotated[int, Meta(le=65536)] = 1024  # ticks of each stretch that every agent encodes
     pool_stride: CountOrZero = 0  # ticks between neighbors in a pool; 0: from how slow the scene is
-    dims: Annotated[int, Meta(ge=0, le=4096)] = 0  # leading dimensions of a peer's embeddings; 0: all
-    precision: Annotated[Precision, one_of(*get_args(Precision))] = "float32"  # of their numbers
+    dims: Annotated[int, Meta(ge=0, le=4096)] = 0  # leading dimensions to ask for and to send; 0: all
+    precision: Annotated[Precision, one_of(*get_args(Precision))] = "float32"  # asked for, and finest sent
+    noise: Annotated[float, Meta(ge=0, le=MAX_NOISE)] = 0.0  # added to what is sent, in standard deviations
     ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
     max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
     topology: str = "all"  # which pairs negotiate: all, ring, k_regular(K), hubs(H) or tree
@@ -55,7 +58,7 @@ class NegotiationConfig:
                 )
 
     def sent_dims(self, dim: int) -> int:
-        """Return the number of leading dimensions that a peer with so many is asked for."""
+        """Return the number of leading dimensions that is asked for, and sent at most, of so many."""
         return min(self.dims, dim) if self.dims else dim
 
     def stride(self, memory: int) -> int:

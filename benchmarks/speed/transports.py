@@ -130,7 +130,7 @@ class EightAgents:
         rows = np.resize(vectors, (self.config.anchors + self.config.heldout, vectors.shape[1]))
         return AnchorReply(
             source=source, target=target, round=0, digest=bytes(8), rows=len(rows), dim=rows.shape[1],
-            precision="float32", data=rows.astype("<f4").tobytes(), metric=b"",
+            precision="float32", noise=0, data=rows.astype("<f4").tobytes(), metric=b"",
         )  # fmt: skip
 
     @contextmanager

@@ -88,7 +88,7 @@ class FourAgents:
         rows = np.resize(vectors, (self.config.anchors + self.config.heldout, vectors.shape[1]))
         reply = AnchorReply(
             source=names[0], target=names[1], round=0, digest=bytes(16), rows=len(rows), dim=rows.shape[1],
-            precision="float32", data=rows.astype("<f4").tobytes(), metric=b"",
+            precision="float32", noise=0, data=rows.astype("<f4").tobytes(), metric=b"",
         )  # fmt: skip
         for _ in range(len(NAMES) * (len(NAMES) - 1)):
             source.send([reply])

@@ -101,6 +101,7 @@ def edge_record(result: EdgeResult) -> EdgeRecord:
         **_scores(result.score),
         anchors=result.anchors,
         outliers=result.outliers,
+        noise=result.noise,
         heldout=result.heldout,
         bytes=result.bytes,
         method="procrustes",

@@ -165,6 +165,10 @@ class EdgeSummary(Record, frozen=True, kw_only=True):
         PairCount,
         Meta(description="Further pairs, left out because what the source sent contradicts all others."),
     ] = 0
+    noise: Annotated[
+        NonNegative,
+        Meta(description="Standard deviations of noise that the source has added, as it says."),
+    ] = 0.0
     heldout: Annotated[
         PairCount,
         Meta(description="Pairs that every score comes from, none of them fitted; 0: not measured."),

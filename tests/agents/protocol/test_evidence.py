@@ -23,7 +23,8 @@ FIRST, SECOND = tuple(range(0, 60)), tuple(range(40, 100))
 def reply(target, ticks, rows, precision="float32", **changes):
     fields = {
         "source": LIAR, "target": target, "round": 0, "digest": digest_ids(ticks, "c0de"), "rows": len(rows),
-        "dim": rows.shape[1], "precision": precision, "data": pack_embeddings(rows, precision), "metric": b"",
+        "dim": rows.shape[1], "precision": precision, "noise": 0, "data": pack_embeddings(rows, precision),
+        "metric": b"",
     }  # fmt: skip
     return AnchorReply(**fields | changes)
 

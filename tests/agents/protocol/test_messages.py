@@ -30,8 +30,8 @@ from tests.support.swarm import example_offer
 EDGE = {"source": "agent-0", "target": "agent-1", "round": 2}
 ROWS = np.arange(6, dtype="<f4").reshape(3, 2)
 REPLY = {
-    "digest": b"0123456789abcdef", "rows": 3, "dim": 2, "precision": "float32", "data": ROWS.tobytes(),
-    "metric": pack_metric(np.diag([2.0, 3.0])),
+    "digest": b"0123456789abcdef", "rows": 3, "dim": 2, "precision": "float32", "noise": 0,
+    "data": ROWS.tobytes(), "metric": pack_metric(np.diag([2.0, 3.0])),
 }  # fmt: skip
 EXAMPLES = [
     example_offer(),

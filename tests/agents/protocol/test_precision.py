@@ -201,11 +201,13 @@ def test_a_request_for_what_the_pool_does_not_hold_is_refused(changes):
 
 
 @pytest.mark.parametrize("changes", [{"dims": DIM - 1}, {"precision": "int8"}])
-def test_a_reply_in_other_dimensions_or_precision_than_requested_is_refused(changes):
+def test_a_reply_in_fewer_dimensions_or_a_coarser_precision_than_requested_is_fitted(changes):
     source, target, request = requested(**changes)
     (reply,) = source.receive(request)
-    with pytest.raises(MessageError, match="not the requested 5 in float32"):
-        target.receive(reply)
+    target.receive(reply)
+
+    assert target.edges["agent-0"].status is Status.ACCEPTED
+    assert target.edges["agent-0"].map.weight.shape == (DIM, DIM)
 
 
 def test_the_target_chooses_few_anchors_and_the_nonces_choose_many():

@@ -150,7 +150,10 @@ def test_anchors_of_an_earlier_round_do_not_undo_a_later_refusal():
         ({"source": "agent-9"}, "agent-9 sent AnchorReply of round 0, which no open"),
         ({"digest": bytes(16)}, "other ticks"),
         ({"rows": 47, "data": bytes(4 * 47 * DIM)}, "other ticks"),
-        ({"dim": DIM - 1, "data": bytes(4 * 48 * (DIM - 1))}, "4 dimensions in float32, not the requested 5"),
+        (
+            {"dim": DIM + 1, "data": bytes(4 * 48 * (DIM + 1))},
+            "6 dimensions in float32, more than",
+        ),
         ({"data": bytes(4)}, "take 960 bytes in float32, not 4"),
         ({"data": np.full((48, DIM), np.nan, "<f4").tobytes()}, "not finite"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from agents.protocol import negotiation, peer_protocol
+from agents.protocol.edge import ReceivedAnchors
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.states import (
@@ -63,7 +64,7 @@ def without_version_checks(monkeypatch):
 
     def unchecked(self, reply):
         ticks = self.pools.choose(self._offers[reply.source], self._requests[reply.source])
-        return (torch.from_numpy(reply.embeddings()), reply.raw_metric(), *ticks)
+        return ReceivedAnchors(*ticks, torch.from_numpy(reply.embeddings()), None, 0.0)
 
     def classify(self, reply):
         return Received.REPLY if reply.source in self._requests else Received.OTHER_REPLY

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -257,3 +259,18 @@ def test_frames_of_steps_replaced_by_distillation_are_not_counted(student):
     assert student.trainer.finished
     assert student.progress().frames == 0
     assert student.progress().distill_frames > 0
+
+
+def test_settings_bound_what_a_student_gets_as_they_do_for_anchors(tmp_path):
+    agent = Agent(tiny_spec(0, tmp_path, steps=2, replay_ticks=256))
+    agent.train()
+    agent.publish()
+    clean = agent.distill_targets(100)[1]
+    agent.spec = replace(agent.spec, negotiation=replace(agent.spec.negotiation, dims=1, noise=0.5))
+    sent = agent.distill_targets(100, bytes(32))[1]
+
+    assert sent.shape == (100, 1)
+    assert (sent[:, 0] - clean[:, 0]).std() == pytest.approx(0.5, rel=0.3)
+    assert torch.equal(agent.distill_targets(50, bytes(32))[1], sent[:50])
+    agent.spec = replace(agent.spec, negotiation=replace(agent.spec.negotiation, noise=0, precision="int8"))
+    assert len(agent.distill_targets(100)[1].unique()) < 100

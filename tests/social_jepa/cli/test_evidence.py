@@ -15,7 +15,7 @@ KEY = identity_of("agent-0").public_key
 def statement(target, value):
     message = AnchorReply(
         source="agent-0", target=target, round=0, digest=digest_ids([7], "c0de"), rows=1, dim=1,
-        precision="float32", data=value, metric=b"",
+        precision="float32", noise=0, data=value, metric=b"",
     )  # fmt: skip
     return SignedReply(signed(message), (7,))
 

@@ -133,7 +133,7 @@ def contradicting_edges():
     for round_number, value in enumerate((b"\0\0\x80?", b"\0\0\0@")):  # 1.0 and 2.0
         message = AnchorReply(
             source="agent-1", target="agent-0", round=round_number, digest=digest_ids([7], "0" * 16), rows=1,
-            dim=1, precision="float32", data=value, metric=b"",
+            dim=1, precision="float32", noise=0, data=value, metric=b"",
         )  # fmt: skip
         edges.append(EdgeResult(
             "agent-1", "agent-0", round_number, Status.REFUSED, "nothing is shared", "0" * 16, "1" * 16,
