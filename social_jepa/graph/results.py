@@ -3,7 +3,7 @@
 import contextlib
 import html
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ from social_jepa.graph.graph_json import (
     map_tensors,
     summarize_budget,
     translation_graph,
-    unpack_maps,
 )
+from social_jepa.graph.judged_edges import read_judged_edges
 from social_jepa.graph.summary import summarize
-from social_jepa.graph.trust import refuse_untrusted, trust_records
+from social_jepa.graph.trust import refuse_untrusted
 from social_jepa.graph.universe import build_universe, universe_record
 from social_jepa.records import (
     FORMAT,
@@ -46,7 +46,6 @@ from social_jepa.records import (
     as_dict,
     decode,
     encode,
-    replace,
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
@@ -252,17 +251,11 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
     members = tuple(ledger.members(as_of))
     if not members:
         raise NoAgentsError(folder.path)
-    published = ledger.agents(as_of)
-    current = {
-        member.name: agent
-        for member in members
-        if (agent := published.get(member.name)) and agent.pose_version == member.pose_version
-    }
     present = {member.name for member in members}
     try:
-        edges, maps = _read_edges(ledger, present, current, published.keys(), as_of)
-        trust = trust_records(present, edges, maps, ledger.events_of("equivocation", as_of=as_of))
-        edges = refuse_untrusted(edges, trust)
+        judged = read_judged_edges(ledger, members, as_of)
+        current, maps, trust = judged.current, judged.maps, judged.trust
+        edges = refuse_untrusted(judged.edges, trust)
         rows = {member.name: agent_row(member, current.get(member.name)) for member in members}
         graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present, rows)
     except DamagedLedgerError:
@@ -289,43 +282,8 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
     return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
 
 
-def _read_edges(
-    ledger: Ledger, present: Set[str], current: Mapping[str, AgentRecord], published: Set[str], as_of: float
-) -> tuple[list[EdgeRecord], dict[str, LinearMap]]:
-    """Return the newest edges between agents that are present, and their maps."""
-    edges, maps = [], dict[str, LinearMap]()
-    for edge, packed in ledger.edges(as_of):
-        if not {edge.source, edge.target} <= present or edge.status is Status.ENDED:
-            continue
-        edges.append(_with_staleness(edge, current, published))
-        if packed is not None:
-            maps |= unpack_maps(edge.source, edge.target, packed)
-    return edges, maps
-
-
 def _by_names(edge: EdgeRecord) -> tuple[Any, ...]:
     return natural_key(edge.source), natural_key(edge.target)
-
-
-def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord], published: Set[str]) -> EdgeRecord:
-    """Return an edge, marked stale if one of its agents has moved or published another model since.
-
-    The ledger of a peer without Ray holds its own models alone: of the others it knows no later one.
-    """
-    if edge.status not in (Status.ACCEPTED, Status.REFUSED):
-        return edge
-    ends = ((edge.source, edge.source_checkpoint), (edge.target, edge.target_checkpoint))
-    for name, checkpoint in ends:
-        if name not in published:
-            continue
-        if name not in current:
-            reason = f"{name} has moved its camera and is training on its new view"
-        elif current[name].checkpoint != checkpoint:
-            reason = f"{name} has published another model since; the two are negotiating again"
-        else:
-            continue
-        return replace(edge, status=Status.STALE, reason=reason)
-    return edge
 
 
 def _refused_messages(ledger: Ledger, as_of: float) -> tuple[str, ...]:

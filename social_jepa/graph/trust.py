@@ -33,7 +33,7 @@ from alignment.consistency import contradicted, round_trips, stack_maps
 from alignment.graph import natural_key
 from alignment.linear_map import LinearMap
 from alignment.status import Status
-from social_jepa.records import EdgeRecord, EventRecord, TrustRecord, replace
+from social_jepa.records import EdgeRecord, EventRecord, TrustRecord, proof_reason, replace
 
 Pair = tuple[str, str]
 DENIED: Final = 0.5  # R2 by which honest agents never differ in what they measure both ways
@@ -132,6 +132,5 @@ def _kept(edge: EdgeRecord) -> float:
 
 
 def _proved(name: str, proof: EventRecord) -> TrustRecord:
-    details = proof.details
-    reason = f"it embedded tick {details['tick']} in two ways, which {details['file']} proves"
+    reason = proof_reason(proof)
     return TrustRecord(agent=name, trust=0.0, confirmed=0, contradicted=0, flagged=True, reason=reason)

@@ -48,6 +48,7 @@ from social_jepa.records.run import (
     RunRecord,
     UnsavedRecord,
     body_events,
+    proof_reason,
 )
 
 __all__ = [
@@ -101,5 +102,6 @@ __all__ = [
     "decode",
     "encode",
     "graph_schema",
+    "proof_reason",
     "replace",
 ]

@@ -183,6 +183,10 @@ class AgentStatus(Record, frozen=True, kw_only=True):
         dict[str, float],
         Meta(description="Peers that have not answered it, and since when, in seconds since 1970."),
     ] = field(default_factory=dict)
+    flagged: Annotated[
+        str,
+        Meta(description="Why its edges are refused (`social_jepa.graph.trust`); empty: it is not flagged."),
+    ] = ""
 
 
 class EventRecord(Record, frozen=True, kw_only=True):
@@ -261,3 +265,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     settings: Annotated[
         dict[str, Any], Meta(description="Settings other than the default; by dotted name.")
     ] = field(default_factory=dict)
+
+
+def proof_reason(proof: EventRecord) -> str:
+    """Return what an event of the type ``equivocation`` says of its agent, as a clause."""
+    details = proof.details
+    return f"it embedded tick {details['tick']} in two ways, which {details['file']} proves"

@@ -17,6 +17,8 @@ def agent_notes(agents: Sequence["AgentStatus"]) -> list[str]:
     for agent in agents:
         if agent.failure:
             notes.append(f"{agent.name} failed: {agent.failure.summary}")
+        if agent.flagged:
+            notes.append(f"{agent.name} is not trusted, and its edges are refused: {agent.flagged}")
         if agent.note:
             notes.append(f"{agent.name} {agent.note}")
         notes += [

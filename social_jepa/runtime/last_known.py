@@ -13,6 +13,7 @@ def last_known(folder: RunFolder) -> list[AgentStatus]:
     """Return the members of a simulation, each with its newest published model and phase `UNKNOWN`."""
     with contextlib.closing(Ledger(folder.ledger_file, read_only=True)) as ledger:
         members, published, incarnations = ledger.members(), ledger.agents(), ledger.incarnations()
+        flagged = _flagged(ledger) if ledger.edge_scores() else {}
     return [
         AgentStatus(
             name=member.name, kind=member.kind, pose=member.pose, teacher=member.teacher,
@@ -20,7 +21,15 @@ def last_known(folder: RunFolder) -> list[AgentStatus]:
             note="",
             progress=None, settled=False, checkpoint=model.checkpoint if model else "",
             node=model.node if model else "", device=model.device if model else "", pid=0,
+            flagged=flagged.get(member.name, ""),
         )
         for member in members
         for model in [published.get(member.name)]
     ]  # fmt: skip
+
+
+def _flagged(ledger: Ledger) -> dict[str, str]:
+    """Return why agents are flagged, by name."""
+    from social_jepa.graph.judged_edges import flag_reasons  # imports torch, which a run without edges spares
+
+    return flag_reasons(ledger)

@@ -22,7 +22,7 @@ from agents.file_transfer import AgentFiles, FileChunk
 from agents.logs import append_lines
 from agents.protocol.peer_list import PeerList
 from agents.spec import AgentSpec
-from social_jepa.records import AgentStatus
+from social_jepa.records import AgentStatus, replace
 from social_jepa.runtime.agent_processes import AgentProcesses
 from social_jepa.runtime.agent_watch import AgentWatch
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, names_in
@@ -61,7 +61,9 @@ class Supervisor:
         Raises:
             RunFolderInUseError: Another process runs in the folder.
         """
-        from social_jepa.runtime.ledger_writer import LedgerWriter  # imports torch, which callers do without
+        # these import torch, which callers do without
+        from social_jepa.graph.judged_edges import FlagReader
+        from social_jepa.runtime.ledger_writer import LedgerWriter
 
         self._folder = RunFolder.at(folder)
         self._lock = self._folder.acquire_lock()  # until this process ends
@@ -70,6 +72,7 @@ class Supervisor:
         self._ledger = Ledger(self._folder.ledger_file, create=True)
         self._membership = Membership(self._config, self._folder, self._ledger, online)
         self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)
+        self._flags = FlagReader(self._ledger)
         self._files = AgentFileStore(self._folder)
         self._namespace, self._online, self._resources = namespace, online, resources
         self._processes = AgentProcesses(self._folder, namespace, resources)
@@ -263,7 +266,8 @@ class Supervisor:
         shortage = self._processes.shortage(name)
         waiting_for = str(shortage) if shortage else ""
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
-        return self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
+        status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
+        return replace(status, flagged=self._flags.reasons().get(name, ""))
 
     async def stop(self, reason: str) -> list[str]:
         """Have all agents save their checkpoints, end them and return, see `AgentWatch.save_all`.

@@ -25,6 +25,7 @@ from social_jepa.records import (
     Translation,
     UnsavedRecord,
     encode,
+    replace,
 )
 
 BINS = 150  # points of the loss curve of a published model
@@ -61,6 +62,7 @@ class AgentView(Record, frozen=True, kw_only=True):
     cpu_wait: float | None = None
     versions: Mapping[str, str] = {}
     unanswered: Mapping[str, float] = {}
+    flagged: str = ""
     joined: bool = True
     step: int = 0
     steps: int = 0
@@ -246,6 +248,14 @@ def agent_views(statuses: Sequence[AgentStatus], results: Results | None) -> lis
     """Return all agents: from their statuses while the simulation is up, else from the ledger."""
     published = {agent.name: agent for agent in results.document.agents} if results else {}
     members = results.members if results else ()
+    flagged = {each.agent: each.reason for each in results.document.trust if each.flagged} if results else {}
+    views = _views(statuses, published, members)
+    return [replace(view, flagged=flagged.get(view.name, "")) for view in views]
+
+
+def _views(
+    statuses: Sequence[AgentStatus], published: Mapping[str, AgentRecord], members: Sequence[MemberRecord]
+) -> list[AgentView]:
     if statuses:
         names = {member.name for member in members}
         return [

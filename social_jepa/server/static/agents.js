@@ -13,6 +13,7 @@ export function failureText({ cause, type, message, file, line, phase, step, tra
 
 function note(agent) {
   if (agent.failure) return failureText(agent.failure);
+  if (agent.flagged) return `not trusted, its edges are refused: ${agent.flagged}`;
   if (agent.silent_since) return `gave no report since ${new Date(1000 * agent.silent_since).toLocaleTimeString()}`;
   if (agent.unsaved.length) return agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`).join("; ");
   if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;

@@ -71,3 +71,11 @@ def test_a_node_whose_agents_are_all_silent_is_unreachable():
         "agent-1 gave no report since 12:03:10"
     ]
     assert agent_notes(agents(lost)) == ["agent-0 gave no report since 12:03:10"]  # the only node
+
+
+def test_a_flagged_agent_is_named_with_the_reason():
+    found = agents({}, {"flagged": "3 agents contradict it and 0 confirm it"})
+
+    assert agent_notes(found) == [
+        "agent-1 is not trusted, and its edges are refused: 3 agents contradict it and 0 confirm it"
+    ]
