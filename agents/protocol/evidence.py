@@ -6,6 +6,7 @@ not, the two envelopes are the proof. It names its own public key, so that check
 made it; whether that key is the peer's, a trust file or the supervisor's list says.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -25,9 +26,6 @@ FORMAT: Final = "social-jepa evidence 1"
 MAX_EVIDENCE_BYTES: Final = 3 * MAX_ENVELOPE_BYTES  # two envelopes, and their ticks
 ROUNDING: Final = 1e-6  # relative; by which a float32 may be rounded on its way into another precision
 FLOAT16_ROUNDING: Final = (2.0**-11, 2.0**-25)  # relative, and absolute below the smallest normal number
-
-
-_Statement = tuple[bytes, str, int]  # public key, checkpoint, incarnation
 
 
 class EvidenceError(ValueError):
@@ -186,29 +184,73 @@ def _values(reply: AnchorReply) -> np.ndarray:
     return np.stack([values, slack], 1)
 
 
-class ReplyHistory:
-    """Compares each reply of a peer with the first one under the same checkpoint, where both pass one place.
+class KeptReply(Struct, frozen=True, forbid_unknown_fields=True):
+    """A signed reply with what another one must share to be compared with it; msgpack of this is a file.
 
-    It keeps one reply of each peer.
+    Attributes:
+        public_key: Key that signed it.
+        checkpoint: Model that it embeds with.
+        incarnation: Process of the source that sent it.
+        reply: The envelope and its ticks.
     """
 
-    def __init__(self) -> None:
-        """Start with no reply."""
-        self._first: dict[str, tuple[_Statement, SignedReply]] = {}
+    public_key: Annotated[bytes, Meta(min_length=PUBLIC_KEY_BYTES, max_length=PUBLIC_KEY_BYTES)]
+    checkpoint: Token
+    incarnation: int
+    reply: SignedReply
 
-    def compare(self, edge: EdgeResult) -> Evidence | None:
-        """Note the reply that an edge was fitted on; return evidence if it contradicts the first one."""
-        if not edge.reply:
+    def encode(self) -> bytes:
+        """Return the content of a file."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "KeptReply":
+        """Return the reply that `encode` turned into bytes.
+
+        Raises:
+            EvidenceError: The bytes hold none.
+        """
+        try:
+            return msgspec.msgpack.decode(data, type=cls)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise EvidenceError(f"it holds no reply: {error}") from error
+
+    def same_statement(self, other: "KeptReply") -> bool:
+        """Return whether both are of one process under one checkpoint, so that they must agree."""
+        names = ("public_key", "checkpoint", "incarnation")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def contradicts(self, other: "KeptReply") -> Evidence | None:
+        """Return evidence if both are of one process and checkpoint and differ in a tick; else None."""
+        if not self.same_statement(other):
             return None
-        statement = (edge.source_key, edge.source_checkpoint, edge.incarnations[0])
-        reply = SignedReply(edge.reply, edge.ticks)
-        known, first = self._first.get(edge.source, (None, reply))
-        if known != statement:
-            self._first[edge.source] = (statement, reply)
-            return None
-        evidence = Evidence(FORMAT, edge.source_key, edge.source_checkpoint, (first, reply))
+        evidence = Evidence(FORMAT, self.public_key, self.checkpoint, (self.reply, other.reply))
         try:
             check(evidence)
         except EvidenceError:  # they agree, or cannot be compared
             return None
         return evidence
+
+
+class ReplyHistory:
+    """Compares each reply of a peer with the first one under the same checkpoint, where both pass one place.
+
+    Attributes:
+        first: The one reply that it keeps of each peer, by name.
+    """
+
+    def __init__(self, first: Mapping[str, KeptReply] | None = None) -> None:
+        """Start with no reply, or with those that an earlier process kept."""
+        self.first = dict(first or {})
+
+    def compare(self, edge: EdgeResult) -> Evidence | None:
+        """Note the reply that an edge was fitted on; return evidence if it contradicts the first one."""
+        if not edge.reply:
+            return None
+        reply = SignedReply(edge.reply, edge.ticks)
+        kept = KeptReply(edge.source_key, edge.source_checkpoint, edge.incarnations[0], reply)
+        known = self.first.get(edge.source)
+        if known is None or not known.same_statement(kept):
+            self.first[edge.source] = kept
+            return None
+        return known.contradicts(kept)

@@ -1,5 +1,6 @@
 """The command that checks a proof that a peer has contradicted itself."""
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -45,3 +46,33 @@ def verify(file: EvidenceFile, as_json: AsJson = False) -> None:
         f"tick {found.tick} differs by {found.difference:.3g}\n"
         f"both replies are signed by the key with fingerprint {key}"
     )
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER FOLDER...", help="Folders of peers with embeddings.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the evidence.")] = Path("evidence"),
+) -> None:
+    """Compare what peers have received from the same sources, and write evidence of contradictions.
+
+    The exit status is 1 if there is none.
+    """
+    from agents.common.files import digest, write_atomically
+    from social_jepa.storage.embedding_folder import EmbeddingFolder
+
+    kept = [(folder, source, reply) for folder in folders
+            for source, reply in EmbeddingFolder(folder).replies().items()]  # fmt: skip
+    found = 0
+    for (one, source, first), (other, name, second) in combinations(kept, 2):
+        evidence = first.contradicts(second) if name == source and one != other else None
+        if evidence is not None:
+            data, found = evidence.encode(), found + 1
+            path = out / f"{source}-{digest(data)}.evidence"
+            write_atomically(path, data)
+            typer.echo(f"{source} contradicts itself in {one} and {other}: {path} proves it")
+    if not found:
+        pairs = len({source for _, source, _ in kept})
+        typer.echo(f"no contradiction among the replies of {pairs} peers in {len(folders)} folders", err=True)
+        raise typer.Exit(1)

@@ -31,6 +31,10 @@ def print_peer_status(status: "PeerStatus") -> None:
         table.add_row(peer.name, connection, edge, reached, peer.fingerprint[:9], str(peer.refused))
     console.print()
     console.print(table if status.peers else "no peer was met yet: is the address of --connect right?")
+    for peer in status.peers:
+        if peer.flagged:
+            text = f"{peer.name} is not trusted, and its edges are refused: {peer.flagged}"
+            console.print(escape(text), soft_wrap=True)
     if status.refused_addresses:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(status.refused_addresses.items()))
         console.print(f"signed addresses refused: {counts}")

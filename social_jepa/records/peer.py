@@ -31,6 +31,7 @@ class PeerRecord(Record, frozen=True, kw_only=True):
     ]
     refused: Annotated[Count, Meta(description="Envelopes in its name that were refused.")]
     edge: Annotated[str, Meta(description="Verdict on the edge from it; empty: not settled yet.")] = ""
+    flagged: Annotated[str, Meta(description="Why its edges are refused; empty: it is not flagged.")] = ""
 
 
 class PeerStatus(Record, frozen=True, kw_only=True):

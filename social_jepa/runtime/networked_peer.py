@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from agents.protocol.embedding_negotiation import AnchorTable, EmbeddingNegotiation, EmbeddingResult
 from agents.protocol.envelope import session_id
+from agents.protocol.evidence import KeptReply, ReplyHistory, check
 from agents.protocol.identity import fingerprint
 from alignment.embeddings.edge import EmbeddingEdge
 from alignment.embeddings.pairs import AlignSettings
@@ -20,7 +21,12 @@ from alignment.status import Status
 from social_jepa.records import as_dict, replace
 from social_jepa.records.peer import PeerEdgeRecord, PeerStatus
 from social_jepa.runtime.peer_connections import RETRY_SECONDS, NetworkOptions, PeerConnections
-from social_jepa.storage.embedding_folder import EVENT, EmbeddingFolder
+from social_jepa.storage.embedding_folder import (
+    EVENT,
+    DamagedPeerFolderError,
+    EmbeddingFolder,
+    proved_agents,
+)
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.peer_status import DOWN, StatusWriter
@@ -72,6 +78,8 @@ class NetworkedPeer:
             raise
         self._negotiation = EmbeddingNegotiation(self.table, settings, self.connections.local.identity)
         self._edges: dict[str, EmbeddingResult] = {}
+        self._history = ReplyHistory(self._kept_replies())
+        self._flagged = proved_agents(self._ledger)
         self._acknowledged = (0, 0)
         self._status = StatusWriter(self.folder.path)
         self._process = ProcessIdentity.of(os.getpid())
@@ -184,21 +192,50 @@ class NetworkedPeer:
         try:
             for each in edges:
                 self.folder.save_edge(each, [self.table.ids[row] for row in each.rows])
+                rows += self._equivocation(each)
             self._ledger.record(messages=events.sent, events=[*rows, *refused])
         except (LedgerUnavailableError, OSError) as error:
             logger.warning("edges are recorded later: %s", error)
             return
         self._acknowledged = events.incarnation, events.last_number
+        if any(event_type == "equivocation" for event_type, _ in rows):
+            with contextlib.suppress(LedgerUnavailableError):
+                self._flagged = proved_agents(self._ledger)
         with self._changed:
             self._edges |= {each.source: each for each in edges}
             self._changed.notify_all()
 
+    def _kept_replies(self) -> dict[str, KeptReply]:
+        """Return the replies that an earlier process kept; none where one of their files is damaged."""
+        try:
+            return self.folder.replies()
+        except DamagedPeerFolderError as error:
+            logger.warning("earlier replies are not compared: %s", error)
+            return {}
+
+    def _equivocation(self, edge: EmbeddingResult) -> list[tuple[str, dict[str, Any]]]:
+        """Return the event that a peer has contradicted its earlier reply, after writing the proof."""
+        evidence, source = self._history.compare(edge), edge.source
+        if evidence is None:
+            if source in self._history.first:
+                self.folder.save_reply(source, self._history.first[source])
+            return []
+        path, found = self.folder.save_evidence(source, evidence), check(evidence)
+        logger.warning("%s contradicts its earlier reply: %s proves it", source, path)
+        return [("equivocation", {
+            "agent": source, "checkpoint": edge.source_checkpoint, "peers": found.recipients,
+            "tick": found.tick, "file": str(path.relative_to(self.folder.path)),
+        })]  # fmt: skip
+
     def status(self) -> PeerStatus:
         """Return the state of this peer and what it knows of the others."""
         peers = tuple(
-            replace(peer, edge=str(self._edges[peer.name].status)) if peer.name in self._edges else peer
+            replace(
+                peer, flagged=self._flagged.get(peer.name, ""),
+                edge=str(self._edges[peer.name].status) if peer.name in self._edges else peer.edge,
+            )
             for peer in self.connections.peers()
-        )
+        )  # fmt: skip
         local, settled = self.connections.local, self.settled()
         waits = [peer.name for peer in peers if peer.name not in settled and peer.connected]
         return PeerStatus(

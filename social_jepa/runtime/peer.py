@@ -24,6 +24,7 @@ from agents.runner import SWITCH_INTERVAL, AgentRunner
 from agents.spec import AgentSpec
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
+from social_jepa.graph.judged_edges import FlagReader
 from social_jepa.records import AgentStatus
 from social_jepa.records import replace as replace_record
 from social_jepa.records.peer import PeerStatus
@@ -88,6 +89,7 @@ class Peer:
         self._ledger = Ledger(folder.ledger_file, create=True)
         self._membership = Membership(self._config, folder, self._ledger, options.online)
         self._writer = LedgerWriter(self._config, folder, self._ledger)
+        self._flags = FlagReader(self._ledger)
         started = bool(self._ledger.events_of("started"))
         record_start(self._ledger, self._config, folder, "resumed" if started else "started", options.online)
         incarnation = self._membership.next_incarnation(options.name)
@@ -170,13 +172,17 @@ class Peer:
         status, connections = self.status(), self.connections
         negotiation = connections.protocol.negotiation
         edges = dict(negotiation.edges) if negotiation else {}
+        flagged = self._flags.reasons()
         return PeerStatus(
             name=self._options.name, kind="agent", phase=status.phase, note=status.note,
             fingerprint=fingerprint(connections.local.identity.public_key),
             incarnation=status.incarnation, process=self._process,
             listens=tuple(map(str, connections.transport.addresses)), checkpoint=status.checkpoint,
             peers=tuple(
-                replace_record(peer, edge=str(edges[peer.name].status)) if peer.name in edges else peer
+                replace_record(
+                    peer, flagged=flagged.get(peer.name, ""),
+                    edge=str(edges[peer.name].status) if peer.name in edges else peer.edge,
+                )
                 for peer in connections.peers()
             ),
             refused_addresses={str(reason): n for reason, n in connections.book.refusals.items()},

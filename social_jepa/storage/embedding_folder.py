@@ -5,6 +5,7 @@
     embeddings.json   what it states of its table   anchors.safetensors   the table, as it is sent
     identity.key   trust.toml   ledger.sqlite   status.json   logs/   .lock
     edges/NAME.safetensors   the map from a peer, with the embeddings that it was fitted on
+    replies/NAME.reply   the first signed reply of a peer under its checkpoint   evidence/   contradictions
 
 ``anchors.safetensors`` and the files of ``edges`` are tables that `social-jepa align` reads: with the seed of
 an edge it finds the same one.
@@ -13,7 +14,7 @@ an edge it finds the same one.
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,13 +23,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from agents.common.files import write_atomically
+from agents.common.files import digest, write_atomically
 from agents.protocol.embedding_negotiation import AnchorTable, EmbeddingResult
+from agents.protocol.evidence import Evidence, KeptReply
 from alignment.anchor_ids import AnchorId
 from alignment.embeddings.edge import EmbeddingMap
 from alignment.embeddings.storage import edge_tensors, map_from_tensors
+from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.records import decode, encode
+from social_jepa.records import decode, encode, proof_reason, replace
 from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, TableRecord
 from social_jepa.storage.folder_lock import FolderLock
 from social_jepa.storage.ledger import Ledger
@@ -41,6 +44,7 @@ from social_jepa.storage.run_folder import (
 )
 
 MARKER, TABLE, EDGES, EVENT = "embeddings.json", "anchors.safetensors", "edges", "edge"
+REPLIES, REPLY = "replies", ".reply"
 
 
 @dataclass(eq=False, repr=False)
@@ -148,6 +152,29 @@ class EmbeddingFolder:
         )
         write_atomically(self._edge_file(found.source), data)
 
+    def save_reply(self, source: str, kept: KeptReply) -> None:
+        """Write the reply of a peer that later ones are compared with."""
+        write_atomically(self.path / REPLIES / f"{source}{REPLY}", kept.encode())
+
+    def replies(self) -> dict[str, KeptReply]:
+        """Return the replies that are kept, by source.
+
+        Raises:
+            DamagedPeerFolderError: One cannot be read.
+        """
+        found = {}
+        for path in sorted((self.path / REPLIES).glob(f"*{REPLY}")):
+            with _translated(path):
+                found[path.name.removesuffix(REPLY)] = KeptReply.decode(path.read_bytes())
+        return found
+
+    def save_evidence(self, source: str, evidence: Evidence) -> Path:
+        """Write the proof that a peer has contradicted itself; return its file."""
+        data = evidence.encode()
+        path = self.path / "evidence" / f"{source}-{digest(data)}.evidence"
+        write_atomically(path, data)
+        return path
+
     def _edge_file(self, source: str) -> Path:
         return self.path / EDGES / f"{source}.safetensors"
 
@@ -194,15 +221,30 @@ class EmbeddingFolder:
         """
         with contextlib.closing(Ledger(self.ledger_file, read_only=True)) as ledger:
             events = ledger.events_of(EVENT, as_of=as_of)
+            flagged = proved_agents(ledger, as_of)
         try:
             found = [decode(encode(event.details), PeerEdgeRecord) for event in events]
         except ValueError as error:
             raise DamagedLedgerError(self.ledger_file, str(error)) from error
-        newest = {edge.source: edge for edge in found}
+        newest = {edge.source: _judged(edge, flagged) for edge in found}
         return PeerGraph(
             table=self.table(), edges=tuple(newest[source] for source in sorted(newest)),
             as_of=as_of if as_of < FOREVER else time.time(),
         )  # fmt: skip
+
+
+def proved_agents(ledger: Ledger, as_of: float = FOREVER) -> dict[str, str]:
+    """Return why peers are flagged, by name: there is evidence that they contradicted themselves."""
+    proofs = ledger.events_of("equivocation", as_of=as_of)
+    return {proof.details["agent"]: proof_reason(proof) for proof in proofs}
+
+
+def _judged(edge: PeerEdgeRecord, flagged: Mapping[str, str]) -> PeerEdgeRecord:
+    """Return an edge, refused if it was accepted and its source is flagged."""
+    if edge.status is not Status.ACCEPTED or edge.source not in flagged:
+        return edge
+    reason = f"{edge.source} is not trusted: {flagged[edge.source]}"
+    return replace(edge, status=Status.REFUSED, reason=reason)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from agents.protocol.edge import EdgeResult
-from agents.protocol.evidence import FORMAT, Evidence, EvidenceError, ReplyHistory, SignedReply, verify
+from agents.protocol.evidence import (
+    FORMAT,
+    Evidence,
+    EvidenceError,
+    KeptReply,
+    ReplyHistory,
+    SignedReply,
+    check,
+    verify,
+)
 from agents.protocol.messages import AnchorReply
 from agents.protocol.precision import pack_embeddings
 from alignment.anchors import digest_ids
@@ -166,3 +175,26 @@ def test_an_evidence_file_is_a_msgpack_map_as_documented():
     assert found.keys() == {"format", "public_key", "checkpoint", "replies"}
     assert found["format"] == "social-jepa evidence 1"
     assert [set(each) for each in found["replies"]] == [{"envelope", "ticks"}] * 2
+
+
+def kept(target, ticks, rows, incarnation=1):
+    return KeptReply(KEY, "c0de", incarnation, statement(target, ticks, rows))
+
+
+def test_kept_replies_of_one_process_and_checkpoint_are_compared_and_others_are_not():
+    first = kept("agent-1", FIRST, POOL[list(FIRST)])
+    lie = kept("agent-2", SECOND, -POOL[list(SECOND)])
+
+    assert KeptReply.decode(first.encode()) == first
+    assert check(first.contradicts(lie)).contradictions == 20
+    assert first.contradicts(kept("agent-2", SECOND, POOL[list(SECOND)])) is None
+    assert first.contradicts(kept("agent-2", SECOND, -POOL[list(SECOND)], incarnation=2)) is None
+    with pytest.raises(EvidenceError, match="holds no reply"):
+        KeptReply.decode(first.encode()[:-1])
+
+
+def test_a_history_goes_on_with_the_replies_that_an_earlier_process_kept():
+    history = ReplyHistory({LIAR: kept("agent-1", FIRST, POOL[list(FIRST)])})
+
+    assert history.compare(edge(HONEST)) is None
+    assert verify(history.compare(edge(LIE)).encode()).sender == LIAR

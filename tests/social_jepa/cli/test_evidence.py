@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from agents.protocol.evidence import FORMAT, Evidence, SignedReply
+from agents.protocol.evidence import FORMAT, Evidence, KeptReply, SignedReply
 from agents.protocol.identity import fingerprint
 from agents.protocol.messages import AnchorReply
 from alignment.anchors import digest_ids
+from social_jepa.storage.embedding_folder import EmbeddingFolder
 from tests.support.command import call
 from tests.support.keys import identity_of, signed
 
@@ -52,3 +53,20 @@ def test_verify_says_what_proves_nothing(file, tmp_path):
     assert "proves nothing: the two replies agree in all 1 ticks" in agreeing.err
     assert "No such file" in missing.err
     assert "Traceback" not in agreeing.err + missing.err
+
+
+def test_compare_finds_what_a_source_told_two_peers_differently_and_only_that(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder, value in (("one", ONE), ("two", TWO), ("three", ONE)):
+        kept = KeptReply(KEY, "c0de", 1, statement(f"agent-{folder}", value))
+        EmbeddingFolder(tmp_path / folder).save_reply("agent-0", kept)
+
+    honest = call("evidence", "compare", "one", "three", "--out", "found")
+    assert (honest.status, (tmp_path / "found").exists()) == (1, False)
+    assert "no contradiction among the replies of 1 peers in 2 folders" in honest.err
+
+    done = call("evidence", "compare", "one", "two", "three", "--out", "found")
+    files = list((tmp_path / "found").iterdir())
+    assert done.status == 0, done.err
+    assert done.out.count("agent-0 contradicts itself in ") == len(files) == 2
+    assert call("evidence", "verify", files[0]).status == 0

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from agents.protocol.evidence import verify
 from agents.protocol.transports.address import PeerAddress
 from agents.protocol.transports.faults import Faults
 from agents.protocol.transports.tcp import TcpOptions
@@ -253,3 +254,24 @@ def test_damaged_files_of_a_folder_are_named(settled, tmp_path):
     (tmp_path / "embeddings.json").write_text("{")
     with pytest.raises(DamagedPeerFolderError, match=r"embeddings\.json"):
         EmbeddingFolder(tmp_path).table()
+
+
+def test_a_peer_that_changes_its_rows_under_the_same_checkpoint_is_proved_guilty_after_a_restart(tmp_path):
+    first = table("one")
+    with NetworkedPeer(first, tmp_path / "one", options()) as one:
+        two = table("two", 1)
+        with NetworkedPeer(two, tmp_path / "two", options(one.addresses, ())) as peer:
+            honest = peer.wait("one", SECONDS)
+        assert set(EmbeddingFolder(tmp_path / "two").replies()) == {"one"}
+        pool = one._negotiation.pools.anchors.vectors
+        pool[::20] *= -1  # it says another thing of some items, and that its table is the same
+        with NetworkedPeer(two, tmp_path / "two", options(one.addresses, ())) as peer:
+            lied = until(lambda: peer.edges().get("one"))
+    assert honest.status is lied.status is Status.ACCEPTED
+    (path,) = (tmp_path / "two" / "evidence").iterdir()
+    found = verify(path.read_bytes())
+    assert (found.sender, found.ticks, found.contradictions) == ("one", 200, 10)
+    reason = f"it embedded tick {found.tick} in two ways, which evidence/{path.name} proves"
+    assert [each.flagged for each in read_status(tmp_path / "two").peers] == [reason]
+    (edge,) = EmbeddingFolder(tmp_path / "two").graph().edges
+    assert (edge.status, edge.reason) == (Status.REFUSED, f"one is not trusted: {reason}")
