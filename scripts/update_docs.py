@@ -4,7 +4,8 @@
 
 The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json, and
 evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104 --json writes,
-and evidence/robustness.json what python -m benchmarks.robustness --json writes.
+and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
+what python -m benchmarks.privacy --json writes.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """
 
@@ -29,6 +30,7 @@ from agents.protocol.envelope import Envelope, Kind, seal, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
 from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
+from benchmarks.privacy import summarize as summarize_privacy
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
@@ -49,6 +51,7 @@ SOAK = EVIDENCE / "soak.json"
 CLUSTER = EVIDENCE / "cluster.json"
 EDGE_BYTES = EVIDENCE / "edge_bytes.json"
 ROBUSTNESS = EVIDENCE / "robustness.json"
+PRIVACY = EVIDENCE / "privacy.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -136,6 +139,18 @@ def edge_bytes_block() -> str:
 def robustness_block() -> str:
     """Return what lies do to edges and graphs, as `benchmarks.robustness` printed it."""
     return "\n".join(json.loads(ROBUSTNESS.read_text(encoding="utf-8"))["table"])
+
+
+def privacy_block() -> str:
+    """Return what embeddings give away, as `benchmarks.privacy` printed it."""
+    document = json.loads(PRIVACY.read_text(encoding="utf-8"))
+    seeds = ", ".join(map(str, document["seeds"]))
+    note = (
+        f"Seeds {seeds}; 95 % intervals of a bootstrap over agents and ticks. Of an agent of each seed "
+        "held-out embeddings are inverted; membership is that of both agents of a seed, of "
+        f"{document['members']:,} ticks of either kind."
+    )
+    return "\n".join([*summarize_privacy(document), "", note])
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -411,7 +426,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "soak": soak_block,
         "cluster": cluster_block,
     },
-    "docs/security.md": {"robustness": robustness_block},
+    "docs/security.md": {"privacy": privacy_block, "robustness": robustness_block},
     "docs/wire.md": {"states": states_block, "vectors": vectors_block},
     "docs/reference/settings.md": {"settings": settings_block},
 }  # by file, the blocks between <!-- name --> marks
