@@ -41,6 +41,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "three_hosts": Benchmark(
         "scale", "a cluster of three hosts that share no disk; as root, and only by its name", by_name=True
     ),
+    "peer_hosts": Benchmark(
+        "scale",
+        "three peers on three hosts over TCP, a link cut; as root, and only by its name",
+        by_name=True,
+    ),
     "seeds": Benchmark("scale", "reproducibility: other seeds, other scenes, the same seed twice"),
     "join": Benchmark("soak", "cost of a joiner by the number of its peers"),
     "disturbance": Benchmark("soak", "slowdown of an agent while others join and leave"),

@@ -5,7 +5,8 @@
 The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json, and
 evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104 --json writes,
 and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
-what python -m benchmarks.privacy --json writes.
+what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
+python -m benchmarks peer_hosts --json prints.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """
 
@@ -52,6 +53,7 @@ CLUSTER = EVIDENCE / "cluster.json"
 EDGE_BYTES = EVIDENCE / "edge_bytes.json"
 ROBUSTNESS = EVIDENCE / "robustness.json"
 PRIVACY = EVIDENCE / "privacy.json"
+PEER_HOSTS = EVIDENCE / "peer_hosts.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -151,6 +153,11 @@ def privacy_block() -> str:
         f"{document['members']:,} ticks of either kind."
     )
     return "\n".join([*summarize_privacy(document), "", note])
+
+
+def peer_hosts_block() -> str:
+    """Return the benchmark of three peers on three hosts as a table."""
+    return _measured(PEER_HOSTS)
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -425,6 +432,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "edge_bytes": edge_bytes_block,
         "soak": soak_block,
         "cluster": cluster_block,
+        "peer_hosts": peer_hosts_block,
     },
     "docs/security.md": {"privacy": privacy_block, "robustness": robustness_block},
     "docs/wire.md": {"states": states_block, "vectors": vectors_block},

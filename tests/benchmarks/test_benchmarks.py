@@ -98,7 +98,7 @@ def test_scale_and_soak_benchmarks_run_only_on_request():
 
     assert select([], full=False) == speed
     named = [name for name, each in BENCHMARKS.items() if each.by_name]
-    assert named == ["three_hosts"]
+    assert named == ["three_hosts", "peer_hosts"]
     assert select([], full=True) == [name for name in BENCHMARKS if name not in [*soak, *named]]
     assert select(named, full=False) == named
     assert select([], full=False, soak=True) == soak
