@@ -205,12 +205,17 @@ def of_run(folder: Path) -> dict[str, object]:
     }
 
 
+# What a regression explains of axes that are noise after 40 steps: another type of CPU gives other noise.
+OF_ONE_MACHINE = {"explained"}
+
+
 def compare(found, recorded, exact: bool, where: str = "") -> list[str]:
     """Return the differences of two trees of metrics; on another machine roughly and without digests."""
     if isinstance(recorded, dict):
         if found.keys() != recorded.keys():
             return [f"{where}: {sorted(found.keys() ^ recorded.keys())}"]
-        pairs = [(f"{where}/{key}", found[key], recorded[key]) for key in recorded]
+        keys = [key for key in recorded if exact or key not in OF_ONE_MACHINE]
+        pairs = [(f"{where}/{key}", found[key], recorded[key]) for key in keys]
         return [line for name, ours, theirs in pairs for line in compare(ours, theirs, exact, name)]
     if isinstance(recorded, list):
         if len(found) != len(recorded):
