@@ -21,6 +21,8 @@ class Pose:
         yaw: Degrees; 0 looks along +x, 90 along -z.
         pitch: Degrees; negative looks down.
         fov: Vertical field of view in degrees.
+        view: Number of a view of a source of frames, which takes the place of the six numbers; None where the
+            scene is rendered.
     """
 
     x: float
@@ -29,26 +31,48 @@ class Pose:
     yaw: float
     pitch: float
     fov: float = 60.0
+    view: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for an invalid pose."""
         for field in fields(self):
-            check_number(f"{field.name} of a pose", getattr(self, field.name))
+            if field.name != "view":
+                check_number(f"{field.name} of a pose", getattr(self, field.name))
+        if self.view is not None:
+            check_integer("view of a pose", self.view, 0)
         check_number("pitch of a pose", self.pitch, -MAX_PITCH, MAX_PITCH)
         check_number("fov of a pose", self.fov, 1, 150)
 
     @classmethod
     def parse(cls, text: str) -> "Pose":
-        """Return the pose written as ``x,y,z,yaw,pitch`` or ``x,y,z,yaw,pitch,fov``."""
+        """Return the pose written as ``x,y,z,yaw,pitch``, ``x,y,z,yaw,pitch,fov`` or ``view=NUMBER``."""
+        name, _, number = text.partition("=")
+        if name.strip() == "view" and number.strip().isdecimal():
+            return cls.of_view(int(number))
         try:
             numbers = [float(part) for part in text.split(",")]
         except ValueError:
             numbers = []
         if len(numbers) not in (5, 6):
             raise ValueError(
-                f"a pose is written x,y,z,yaw,pitch with an optional ,fov (meters and degrees), got {text!r}"
+                "a pose is written x,y,z,yaw,pitch with an optional ,fov (meters and degrees), or view=K "
+                f"with a source of frames, got "
+                f"{text!r}"
             )
-        return cls(*numbers)
+        x, y, z, yaw, pitch, fov = (*numbers, cls.fov)[:6]
+        return cls(x, y, z, yaw, pitch, fov)
+
+    @classmethod
+    def of_view(cls, view: int) -> "Pose":
+        """Return the pose of a camera that shows a view of a source of frames."""
+        return cls(0.0, 0.0, 0.0, 0.0, 0.0, view=view)
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads, exactly."""
+        if self.view is not None:
+            return f"view={self.view}"
+        numbers = (self.x, self.y, self.z, self.yaw, self.pitch, self.fov)
+        return ",".join(repr(number) for number in numbers)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,12 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
+def check_class(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise ValueError unless a value is one of the choices, or names a class as package.module:Class."""
+    if not isinstance(value, str) or ":" not in value:
+        check_choice(name, value, (*choices, "package.module:Class"))
+
+
 def _is_finite(value: object) -> bool:
     return (
         isinstance(value, int | float | np.integer | np.floating)

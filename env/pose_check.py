@@ -23,6 +23,11 @@ class WatchedRoom(Room, Protocol):
 
 def check_pose(config: WatchedRoom, pose: Pose) -> None:
     """Raise ValueError for a camera that objects or walls touch, or that sees no place of an object."""
+    if pose.view is not None:
+        raise ValueError(
+            f"{pose} names a view of a source of frames, and this scene is rendered: write x,y,z,yaw,pitch, "
+            "or set scene.source"
+        )
     if pose.y <= 0:
         raise ValueError(f"the camera is at or below the floor (y = {pose.y:g}): raise y above 0")
     tilt = config.camera_motion.tilt

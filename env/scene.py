@@ -11,7 +11,7 @@ import numpy as np
 
 from env.camera import Pose
 from env.camera_motion import CameraMotionConfig, camera_offsets, moved_pose
-from env.checks import check_choice, check_integer, check_number, check_positive
+from env.checks import check_class, check_integer, check_number, check_positive
 from env.common.settings_repr import settings_repr
 from env.drift import check_autocorrelation
 from env.dynamics.contract import BLOCK, Motion, factor_block, factors_at
@@ -23,6 +23,9 @@ from env.nuisance import NuisanceConfig, drifts
 from env.object_areas import Area, check_areas
 from env.pose_check import check_pose
 from env.shapes import check_shapes, identities_at
+from env.sources.contract import FrameSource, TickOutsideSourceError, UnknownStateError
+from env.sources.registry import SOURCES, build_source
+from env.sources.settings import FramesConfig
 
 RENDERERS = ("miniworld", "toy")
 MAX_OBJECTS = 12
@@ -37,6 +40,9 @@ FINGERPRINT_VERSION = 3  # 2: autocorrelation, object_range, tanh_gain; 3: objec
 class SceneConfig:
     """Contents and appearance of the scene; the room is centered on (0, 0)."""
 
+    # of frames: images, array, hdf5, zarr, gymnasium, video or package.module:Class; empty: they are rendered
+    source: str = ""
+    frames: FramesConfig = field(default_factory=FramesConfig)
     renderer: str = "miniworld"  # miniworld (OpenGL), toy (numpy alone), or package.module:Class
     # ornstein_uhlenbeck, coupled, collide, bounce, static, or package.module:Class
     dynamics: str = "ornstein_uhlenbeck"
@@ -68,8 +74,9 @@ class SceneConfig:
         values = self.autocorrelation  # TOML has lists and numbers
         values = tuple(values) if isinstance(values, list | tuple) else (values,)
         object.__setattr__(self, "autocorrelation", values)
-        _check_named("renderer", self.renderer, RENDERERS)
-        _check_named("dynamics", self.dynamics, tuple(DYNAMICS))
+        self._check_source()
+        check_class("renderer", self.renderer, RENDERERS)
+        check_class("dynamics", self.dynamics, tuple(DYNAMICS))
         check_integer("objects", self.objects, 1, MAX_OBJECTS)
         check_integer("frame_size", self.frame_size, 16, 1024)
         if not isinstance(self.bodies, bool):
@@ -102,6 +109,33 @@ class SceneConfig:
         if self.dynamics == "collide":
             check_collisions(self.objects, self.object_size, self.object_range)
 
+    def _check_source(self) -> None:
+        if not self.source:
+            if self.frames != FramesConfig():
+                raise ValueError(
+                    f"frames is set without source: set source to {', '.join(SOURCES)}, or to "
+                    "package.module:Class"
+                )
+            return
+        check_class("source", self.source, tuple(SOURCES))
+        if self.camera_motion.moves:
+            raise ValueError("camera_motion moves cameras, which a source of frames cannot: set it to 0")
+
+    def build_source(self) -> FrameSource | None:
+        """Return the source of frames, which this process shares; None where the scene is rendered.
+
+        Raises:
+            ValueError: See `env.sources.registry.build_source`.
+        """
+        return build_source(self.source, self.frames, self.frame_size) if self.source else None
+
+    @property
+    def source_memory(self) -> int:
+        """Ticks after which frames of the source no longer resemble earlier ones."""
+        return (
+            self.frames.memory or build_source(self.source, self.frames, self.frame_size).decorrelation_ticks
+        )
+
     @property
     def areas(self) -> np.ndarray:
         """Area where each object moves, [objects, 4]: x and z of its center, then the range along x and z."""
@@ -123,8 +157,11 @@ class SceneConfig:
         and identities. 0 if nothing changes. For periodic motion it is the longest period.
 
         Raises:
-            ValueError: The class of custom dynamics cannot be loaded, or states no number of ticks.
+            ValueError: The class of custom dynamics or of a source cannot be loaded, or states no number of
+                ticks.
         """
+        if self.source:
+            return max(self.source_memory, self.nuisance.decorrelation_ticks)
         objects = build_dynamics(self.dynamics, self.motion(0)).decorrelation_ticks
         check_integer(f"decorrelation_ticks of {self.dynamics}", objects, 0)
         cameras = max(self.camera_motion.decorrelation_ticks, self.nuisance.decorrelation_ticks)
@@ -184,6 +221,7 @@ class Scene:
         check_integer("seed", seed)
         self.config = config
         self.seed = int(seed)
+        self.source = config.build_source()
         self._dynamics = build_dynamics(config.dynamics, config.motion(self.seed))
         self._centers, self._ranges = config.areas[:, :2], config.areas[:, 2:]
         self._cameras_move = config.camera_motion.moves
@@ -191,7 +229,13 @@ class Scene:
         self._yaws.flags.writeable = False
         self._identities = self.identities(np.zeros(1))[0]
         self._identities.flags.writeable = False
-        self._body_ticks, self._bodies = _replay(events if config.bodies else ())
+        shown = config.bodies and self.source is None
+        self._body_ticks, self._bodies = _replay(events if shown else ())
+
+    @property
+    def ticks(self) -> int | None:
+        """Number of ticks of the source of frames; None: a rendered scene never ends."""
+        return None if self.source is None else self.source.ticks
 
     @cached_property
     def fingerprint(self) -> str:
@@ -201,7 +245,18 @@ class Scene:
         bodies, interior walls, motion of cameras, nuisance, and in how they draw equally many identities.
         Of custom dynamics it contains some states, so that two versions of a class are not the same scene.
         """
-        left_out = {"renderer", "frame_size", "bodies", "interior_walls", "camera_motion", "nuisance"}
+        if self.source is not None:
+            return self._source_fingerprint(self.source)
+        left_out = {
+            "source",
+            "frames",
+            "renderer",
+            "frame_size",
+            "bodies",
+            "interior_walls",
+            "camera_motion",
+            "nuisance",
+        }
         if self.config.dynamics != "coupled":
             left_out.add("coupling")
         facts = {name: value for name, value in asdict(self.config).items() if name not in left_out}
@@ -215,9 +270,27 @@ class Scene:
             facts["states"] = self._sample_states()
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _source_fingerprint(self, source: FrameSource) -> str:
+        """Hash of what a source reads; the path is left out, and so is how cameras change its frames."""
+        config = self.config
+        facts = [config.source, source.ticks, source.identity, config.source_memory, FINGERPRINT_VERSION]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
     def state(self, tick: int) -> SceneState:
-        """Return the state at a tick, 0 or later; ticks may be requested in any order."""
+        """Return the state at a tick, 0 or later; ticks may be requested in any order.
+
+        With a source of frames it holds the tick alone.
+
+        Raises:
+            TickOutsideSourceError: A source of frames has no such tick.
+        """
         check_integer("tick", tick, 0)
+        if self.source is not None:
+            if tick >= self.source.ticks:
+                raise TickOutsideSourceError(int(tick), self.source.ticks)
+            return SceneState(
+                int(tick), np.empty(0), np.empty((0, 2)), np.empty(0), np.empty(0, np.int64), ()
+            )
         block, row = divmod(int(tick), BLOCK)
         return self.state_from_factors(tick, factor_block(self._dynamics, block)[row])
 
@@ -235,11 +308,19 @@ class Scene:
         return SceneState(int(tick), factors, positions, self._yaws, identities, bodies)
 
     def factors(self, ticks: np.ndarray) -> np.ndarray:
-        """Return the true state at many ticks, [T] -> [T, F]; for evaluation only."""
+        """Return the true state at many ticks, [T] -> [T, F]; for evaluation only.
+
+        Raises:
+            UnknownStateError: The source of frames does not know it.
+        """
         ticks = np.asarray(ticks, dtype=np.int64)
         if ticks.size:
             check_integer("tick", int(ticks.min()), 0)
-        return factors_at(self._dynamics, ticks)
+        if self.source is None:
+            return factors_at(self._dynamics, ticks)
+        if (state := self.source.state(ticks)) is None:
+            raise UnknownStateError(self.config.source)
+        return state
 
     def private_factors(self, camera: str, ticks: np.ndarray) -> np.ndarray:
         """Return the factors of one camera's frames alone, [T] -> [T, P]; for evaluation only.
@@ -293,20 +374,23 @@ class Scene:
         return later - now
 
     def check_pose(self, pose: Pose) -> None:
-        """Raise ValueError for a camera that objects or walls touch, or that sees no place of an object."""
-        check_pose(self.config, pose)
+        """Raise ValueError for a camera that objects or walls touch, or that sees no place of an object.
+
+        With a source of frames, for one that is no view of it.
+        """
+        if self.source is None:
+            check_pose(self.config, pose)
+        elif pose.view is None or pose.view >= self.source.views:
+            raise ValueError(
+                f"a source of frames has views in the place of poses: choose view=0 to "
+                f"view={self.source.views - 1}, got {pose}"
+            )
 
     def _sample_states(self) -> list[list[float]]:
         """Return rounded factors and positions at STATE_TICKS, [T][2 F]."""
         factors = self.factors(np.array(STATE_TICKS))
         values = np.concatenate([factors, self.unit_positions(factors)], axis=1)
         return (values.round(STATE_DIGITS) + 0.0).tolist()  # + 0.0 makes -0.0 equal to 0.0
-
-
-def _check_named(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise ValueError unless a value is one of the choices, or names a class as package.module:Class."""
-    if not isinstance(value, str) or ":" not in value:
-        check_choice(name, value, (*choices, "package.module:Class"))
 
 
 def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[tuple[tuple[str, Pose], ...]]]:

@@ -41,6 +41,11 @@ class SensorSpec:
 
     def check(self, config: SceneConfig, pose: Pose) -> None:
         """Raise ValueError unless the scene and the pose can provide the data."""
+        if config.source and (self.views > 1 or self.controlled_objects or self.task):
+            raise ValueError(
+                "a source of frames has one view a tick and no actions: choose a kind of world model that "
+                "needs frames alone, such as jepa"
+            )
         if self.controlled_objects > config.objects:
             raise ValueError(
                 f"controlled_objects={self.controlled_objects}: the scene has {config.objects} objects; "

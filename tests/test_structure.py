@@ -81,10 +81,14 @@ ADAPTERS = {
         "social_jepa/server/ray_serve.py",
     },
     "sqlite3": {"social_jepa/storage/ledger.py"},
+    "h5py": {"env/sources/hdf5.py"},
+    "zarr": {"env/sources/zarr_store.py"},
+    "av": {"env/sources/video.py"},
 }
 # The plan of folders, from the bottom up: each may import those above it in this list, and none below.
 PLAN = (
-    "env/common", "env/dynamics", "env", "env/renderers", "env/custom_scenes", "env/gym", "env/objects",
+    "env/common", "env/dynamics", "env/sources", "env", "env/renderers", "env/custom_scenes", "env/gym",
+    "env/objects",
     "alignment", "alignment/embeddings", "alignment/adapters",
     "agents/common", "agents/models", "agents/training", "agents/protocol", "agents/protocol/transports",
     "agents",

@@ -3,9 +3,10 @@
 import importlib
 import inspect
 import traceback
+from collections.abc import Callable
 from keyword import iskeyword
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,19 +23,43 @@ def load_class(setting: str, text: str, base: type[T], noun: str) -> type[T]:
     Raises:
         ValueError: The text is malformed, the module cannot be imported, or it holds no such class.
     """
-    named = f"{setting}={text!r}"
-    module, _, name = text.partition(":")
-    if not all(part.isidentifier() and not iskeyword(part) for part in (*module.split("."), name)):
-        raise ValueError(f"{named} must read package.module:Class")
-    found = getattr(_import(module, named), name, None)
-    if found is None:
-        raise ValueError(f"{named}: module {module} has no {name}; check the spelling")
+    named, name = f"{setting}={text!r}", text.partition(":")[2]
+    found = _find(text, named)
     if not (inspect.isclass(found) and issubclass(found, base)):
         raise ValueError(
             f"{named}: {name} is no {noun}; derive it from {base.__module__}.{base.__qualname__}"
         )
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         raise ValueError(f"{named}: {name} does not define {', '.join(missing)}; define them")
+    return found
+
+
+def load_callable(setting: str, text: str, noun: str, prefix: str = "") -> Callable[[], Any]:
+    """Return the class or function that a setting names; its module is imported, and so executed.
+
+    Args:
+        setting: Name of the setting, for messages.
+        text: "package.module:Class" or "package.module:function", after the prefix.
+        noun: What it is, for messages.
+        prefix: What the text begins with.
+
+    Raises:
+        ValueError: The text is malformed, the module cannot be imported, or holds nothing to call.
+    """
+    found = _find(text.removeprefix(prefix), f"{setting}={text!r}")
+    if not callable(found):
+        raise ValueError(f"{setting}={text!r} names a {type(found).__name__}: name a {noun}")
+    return found
+
+
+def _find(text: str, named: str) -> Any:
+    """Return what "package.module:Name" names."""
+    module, _, name = text.partition(":")
+    if not all(part.isidentifier() and not iskeyword(part) for part in (*module.split("."), name)):
+        raise ValueError(f"{named} must read package.module:Class")
+    found = getattr(_import(module, named), name, None)
+    if found is None:
+        raise ValueError(f"{named}: module {module} has no {name}; check the spelling")
     return found
 
 

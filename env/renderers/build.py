@@ -12,12 +12,16 @@ from env.scene import SceneConfig, SceneState
 
 
 def build_renderer(config: SceneConfig) -> Renderer:
-    """Return a new renderer of the kind that ``config.renderer`` names.
+    """Return a new renderer of the kind that ``config.renderer`` names, or of the source of frames.
 
     Raises:
         ValueError: The class of a custom renderer cannot be loaded.
         RuntimeError: OpenGL is missing, or this process has a MiniWorld renderer already.
     """
+    if config.source:
+        from env.renderers.source import SourceRenderer
+
+        return SourceRenderer(config)
     if ":" in config.renderer:
         return load_renderer(config.renderer)(config)
     if config.renderer == "toy":

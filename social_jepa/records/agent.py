@@ -21,19 +21,27 @@ from social_jepa.records.base import (
 
 
 class PoseRecord(Record, frozen=True, kw_only=True):
-    """Position and direction of a camera."""
+    """Position and direction of a camera, or the view of a source of frames that it shows."""
 
     x: Annotated[float, Meta(description="Meters from the center of the room.")]
-    y: Annotated[float, Meta(gt=0, description="Meters above the floor.")]
+    y: Annotated[float, Meta(ge=0, description="Meters above the floor; 0 with a source of frames.")]
     z: Annotated[float, Meta(description="Meters from the center of the room.")]
     yaw: Annotated[float, Meta(description="Degrees: 0 looks along +x, 90 along -z.")]
     pitch: Annotated[float, Meta(ge=-89, le=89, description="Degrees: negative looks down.")]
     fov: Annotated[float, Meta(ge=1, le=150, description="Vertical field of view in degrees.")]
+    view: Annotated[
+        Count | None,
+        Meta(
+            description="View of a source of frames, in the place of the other numbers; null: it is rendered."
+        ),
+    ] = None
 
     @classmethod
     def of(cls, pose: Pose) -> "PoseRecord":
         """Return the record of a pose."""
-        return cls(x=pose.x, y=pose.y, z=pose.z, yaw=pose.yaw, pitch=pose.pitch, fov=pose.fov)
+        return cls(
+            x=pose.x, y=pose.y, z=pose.z, yaw=pose.yaw, pitch=pose.pitch, fov=pose.fov, view=pose.view
+        )  # fmt: skip
 
 
 class TickRange(Record, frozen=True, kw_only=True):
@@ -69,10 +77,10 @@ class AgentRecord(Record, frozen=True, kw_only=True):
         Dim, Meta(description="Number of leading dimensions that are its predictable core; 0: none found.")
     ]
     probe_r2: Annotated[
-        R2,
+        R2 | None,
         Meta(
             description="Held-out R2 of a linear probe of the scene's true state, which is hidden from "
-            "agents; 1 is perfect, 0 what the mean achieves."
+            "agents; 1 is perfect, 0 what the mean achieves; null: a source of frames does not know it."
         ),
     ]
     frames_per_s: Annotated[NonNegative, Meta(description="Frames read per second of training time.")]

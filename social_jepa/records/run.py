@@ -22,7 +22,7 @@ class MemberRecord(Record, frozen=True, kw_only=True):
 
     name: Annotated[Name, Meta(description="Name of the agent; never given twice in a run.")]
     index: Annotated[Count, Meta(description="Its number and random stream; never given twice in a run.")]
-    pose: Annotated[str, Meta(description='"x,y,z,yaw,pitch,fov" in meters and degrees.')]
+    pose: Annotated[str, Meta(description='"x,y,z,yaw,pitch,fov" in meters and degrees, or "view=NUMBER".')]
     kind: Annotated[str, Meta(min_length=1, description="Kind of its world model.")]
     settings: Annotated[tuple[str, ...], Meta(description='Its own settings, "key.sub=value" each.')] = ()
     teacher: Annotated[str, Meta(description="Peer it distills from first; empty: it trains alone.")] = ""
@@ -142,7 +142,7 @@ class AgentStatus(Record, frozen=True, kw_only=True):
 
     name: Annotated[Name, Meta(description="Name of the agent.")]
     kind: Annotated[str, Meta(description="Kind of its world model.")]
-    pose: Annotated[str, Meta(description='"x,y,z,yaw,pitch,fov" in meters and degrees.')]
+    pose: Annotated[str, Meta(description='"x,y,z,yaw,pitch,fov" in meters and degrees, or "view=NUMBER".')]
     teacher: Annotated[str, Meta(description="Peer it distills from first; empty: it trains alone.")]
     incarnation: Annotated[Count, Meta(description="Number of its process; 0: none was started yet.")]
     phase: Annotated[

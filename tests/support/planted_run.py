@@ -20,10 +20,6 @@ from tests.support.ledger_rows import AGENT, EDGE, member
 SHARES = {Status.ACCEPTED: 0.94, Status.REFUSED: 0.04, Status.FAILED: 0.02}  # of the edges
 
 
-def written(pose):
-    return ",".join(str(value) for value in vars(pose).values())
-
-
 def planted_run(path, count, seed=0):
     """Return the folder of a run that is down, of agents on a ring with every ordered edge."""
     config = load_config(overrides=[*TINY, f"agents.count={count}"])
@@ -38,8 +34,8 @@ def planted_run(path, count, seed=0):
     with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
         ledger.event("started", config=config.hash())
         ledger.join(
-            [member(name, index, written(pose)) for index, (name, pose) in enumerate(poses.items())],
-            [BodyRecord(0, name, written(pose)) for name, pose in poses.items()],
+            [member(name, index, str(pose)) for index, (name, pose) in enumerate(poses.items())],
+            [BodyRecord(0, name, str(pose)) for name, pose in poses.items()],
         )
         ledger.record(agents, edges, (), {(edge.source, edge.target): maps for edge in edges})
     return folder

@@ -68,10 +68,14 @@ def test_a_pose_keeps_its_numbers():
     pose = Pose(-4.8, 3.2, 0.0, 90.0, -35.0)
 
     assert as_dict(PoseRecord.of(pose)) == {
-        "x": -4.8, "y": 3.2, "z": 0.0, "yaw": 90.0, "pitch": -35.0, "fov": 60.0,
+        "x": -4.8, "y": 3.2, "z": 0.0, "yaw": 90.0, "pitch": -35.0, "fov": 60.0, "view": None,
     }  # fmt: skip
 
 
 def test_a_body_leaves_where_its_pose_is_none():
     assert BodyRecord(3, "a", "1,2,3,4,5").event().pose == Pose(1.0, 2.0, 3.0, 4.0, 5.0)
     assert BodyRecord(9, "a", None).event().pose is None
+
+
+def test_a_view_of_a_source_is_a_pose_too():
+    assert PoseRecord.of(Pose.of_view(2)).view == 2

@@ -1,0 +1,1 @@
+"""Sources of recorded frames, which take the place of the rendered scene."""

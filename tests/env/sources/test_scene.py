@@ -1,0 +1,87 @@
+"""A scene whose frames come from a source: what it shows, what it refuses, and its fingerprint."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from env.camera import Pose, RingConfig, ring_pose
+from env.nuisance import NuisanceConfig
+from env.recording import Recorder, ReplayBuffer
+from env.renderers.build import build_renderer
+from env.scene import Scene, SceneConfig
+from env.sensors import SensorSpec
+from env.sources.contract import TickOutsideSourceError, UnknownStateError
+from env.sources.settings import FramesConfig
+
+
+@pytest.fixture
+def config(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, size=(200, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", pixels=frames, state=rng.standard_normal((200, 3)))
+    settings = FramesConfig(
+        path=str(tmp_path / "a.npz"), views=("left", "right"), memory=4, state_key="state"
+    )
+    return SceneConfig(source="array", frames=settings, frame_size=16)
+
+
+def test_a_camera_records_the_frames_of_its_view(config):
+    scene = Scene(config, 0)
+    buffer = ReplayBuffer(Recorder(scene, build_renderer(config), Pose.of_view(1), "agent-1"), 10, 150)
+    buffer.advance_to(190)
+
+    assert (buffer.read(range(40, 190)) == scene.source.read(np.arange(40, 190), 1)).all()
+
+
+def test_ticks_outside_the_source_and_poses_are_refused(config):
+    scene = Scene(config, 0)
+    with pytest.raises(TickOutsideSourceError, match="tick 200: choose from 0 to 199"):
+        scene.state(200)
+    with pytest.raises(ValueError, match="choose view=0 to view=1"):
+        scene.check_pose(ring_pose(0, RingConfig()))
+    with pytest.raises(ValueError, match="choose view=0 to view=1"):
+        scene.check_pose(Pose.of_view(2))
+    with pytest.raises(ValueError, match="this scene is rendered"):
+        Scene(SceneConfig(), 0).check_pose(Pose.of_view(0))
+    with pytest.raises(ValueError, match="one view a tick"):
+        SensorSpec(views=3).check(config, Pose.of_view(0))
+
+
+def test_the_true_state_is_that_of_the_source_or_unknown(config):
+    scene = Scene(config, 0)
+    assert scene.factors(np.array([3, 1])).shape == (2, 3)
+    unknown = replace(config, frames=replace(config.frames, state_key=""))
+    with pytest.raises(UnknownStateError):
+        Scene(unknown, 0).factors(np.array([0]))
+
+
+def test_the_fingerprint_follows_the_data_and_not_where_it_is_or_how_cameras_see_it(config, tmp_path):
+    first = Scene(config, 0).fingerprint
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes((tmp_path / "a.npz").read_bytes())
+
+    def of(**frames):
+        return Scene(replace(config, frames=replace(config.frames, **frames)), 0).fingerprint
+
+    assert of(path=str(copy)) == of(views=("green",)) == first
+    noisy = replace(config, nuisance=NuisanceConfig(noise=3), frame_size=32)
+    assert Scene(noisy, 0).fingerprint == Scene(config, 7).fingerprint == first
+    assert first not in (of(ticks=199), of(memory=5))
+
+
+def test_poses_are_written_and_read():
+    for pose in (Pose.of_view(3), ring_pose(1, RingConfig())):
+        assert Pose.parse(str(pose)) == pose
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "imagse"}, "source must be one of images"),
+        ({"frames": FramesConfig(ticks=3)}, "frames is set without source"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SceneConfig(**settings)
