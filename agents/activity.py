@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.failure import calls, custom_call
+from agents.models.settings import module_of
 
 IDLE_SECONDS = 10.0  # without progress that are remarkable, unless its steps take long
 IDLE_FACTOR = 10.0  # so many times its longest step are remarkable
@@ -46,7 +47,7 @@ class ActivityMonitor:
         Args:
             kind: Kind of its world model: calls of that module are preferred as the place where it is.
         """
-        self._module = kind.partition(":")[0] if ":" in kind else ""
+        self._module = module_of(kind)
         self._thread = threading.get_ident()
         self._last, self._longest, self._phase = time.monotonic(), 0.0, ""
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from agents.common.files import CHECKPOINT, PUBLISHED, RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
-from agents.models.checker import check_world_model
+from agents.models.checker import check_frozen_encoder, check_world_model
+from agents.models.frozen import FrozenEncoder
 from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
@@ -44,6 +45,7 @@ from agents.training.stages import (
     drop_stages,
     find_stages,
 )  # fmt: skip
+from agents.training.ticks import unseen_ticks
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
@@ -153,7 +155,9 @@ class Agent:
         Raises:
             WorldModelError: It breaks the contract; the text says where and how to fix it.
         """
-        if ":" in self.spec.kind:
+        if isinstance(self.model, FrozenEncoder):
+            check_frozen_encoder(self.model.encoder, self.spec.scene.frame_size)
+        elif ":" in self.spec.kind:
             spec, seed = self.spec, self.stream_seed(Stream.MODEL_CHECK)
             check_world_model(
                 self.model,
@@ -162,7 +166,7 @@ class Agent:
             )
 
     def train(self, stop: Callable[[], bool] = lambda: False, until: int | None = None) -> bool:
-        """Train up to a step and save a checkpoint.
+        """Train up to a step and save a checkpoint; a frozen encoder only records and is calibrated.
 
         Args:
             stop: Called before every step; training ends early when it returns True.
@@ -178,6 +182,8 @@ class Agent:
         finished = self.trainer.record(stop)
         if finished and self.trainer.step == 0:
             self._calibrate(self.model)
+        if finished and not self.model.trains:
+            self._skip_training()
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
         if finished and self.trainer.finished and self.stage_steps is None:
@@ -377,20 +383,26 @@ class Agent:
 
     @property
     def has_seen_all_bodies(self) -> bool:
-        """Whether every change of a body in the scene lies before the ticks of the replay buffer."""
-        return all(event.tick <= self.trainer.replay_buffer.ticks.start for event in self.spec.events)
+        """Whether every change of a body in the scene lies before the ticks of the replay buffer.
+
+        A source of frames shows no bodies.
+        """
+        return self.scene.ticks is not None or all(
+            event.tick <= self.trainer.replay_buffer.ticks.start for event in self.spec.events
+        )
 
     def progress(self) -> Progress:
         """Return the agent's progress; safe to call from another thread."""
         trainer, config = self.trainer, self.spec.training
         batch = config.segments * config.segment_ticks * trainer.views
         speed = trainer.steps_this_process * batch / trainer.train_seconds if trainer.train_seconds else 0.0
+        step, steps = (trainer.step, config.steps) if self.model.trains else (0, 0)
         known = speed and self.phase != STAGES  # how many stages there will be, the first one decides
         left = max(0, config.steps - trainer.step) * batch / speed if known else math.nan
         loss = trainer.losses[-1] if trainer.losses else math.nan
         frames = trainer.frames + (self.stage_steps or 0) * batch
         return Progress(
-            self.spec.name, self.phase, trainer.step, config.steps, len(trainer.replay_buffer),
+            self.spec.name, self.phase, step, steps, len(trainer.replay_buffer),
             trainer.replay_buffer.ticks.stop, frames, loss, speed, left, trainer.record_seconds,
             trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
             trainer.loss_curve.points(), LossCurve(0, list(self.distill_losses)).points(),
@@ -404,7 +416,9 @@ class Agent:
         Raises:
             TrainingError: Weights are not finite; the file is left as it is.
         """
-        tensors = model_tensors(self.model) | optimizer_tensors(self.trainer.optimizer)
+        tensors = model_tensors(self.model)
+        if self.model.trains:
+            tensors |= optimizer_tensors(self.trainer.optimizer)
         if self.basis is not None:
             tensors |= basis_tensors(self.basis)
         facts = self.owner() | {
@@ -506,7 +520,14 @@ class Agent:
         drop_stages(self.model)
         moved = (spec.pose_version,) if spec.pose_version else ()
         seed = self.stream_seed(Stream.BATCHES, *moved)
-        self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed)
+        ticks = self.scene.ticks
+        stop = None if ticks is None else ticks - unseen_ticks(spec.training, self.gap, self.stride)
+        self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed, stop)
+
+    def _skip_training(self) -> None:
+        """Count the schedule as done: a frozen encoder has nothing to train."""
+        self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
+        self.stage_steps = 0
 
     @property
     def _basis_ticks(self) -> range:
@@ -613,7 +634,8 @@ class Agent:
         self.trainer.loss_curve = LossCurve(self.trainer.step - len(facts["losses"]), facts["losses"])
         self.distill_losses = list(facts.get("distill_losses", ()))
         self.distill_frames, self.stage_steps = int(facts["distill_frames"]), facts["stage_steps"]
-        self.trainer.steps_replaced_by_distillation = self.spec.training.steps if self.distill_frames else 0
+        replaced = self.distill_frames or not self.model.trains
+        self.trainer.steps_replaced_by_distillation = self.spec.training.steps if replaced else 0
         if "basis.mean" in tensors:
             self.basis = basis_from_tensors(tensors, int(facts["core_dim"]))
         if self.stage_steps is not None and not self.trainer.finished:

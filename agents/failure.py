@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from agents.common.packages import PACKAGES
+from agents.models.settings import module_of
 
 MAX_TRACEBACK = 50_000  # characters kept of a traceback: its end says most
 
@@ -49,7 +50,7 @@ class Failure:
             step: Training steps that it had done.
             kind: Kind of its world model: frames of that module are preferred as the place of the error.
         """
-        file, line = _place(error, kind.partition(":")[0] if ":" in kind else "")
+        file, line = _place(error, module_of(kind))
         text = "".join(traceback.format_exception(error))
         return cls(agent, phase, step, _class_name(error), _text(error), file, line, text[-MAX_TRACEBACK:])
 

@@ -215,7 +215,7 @@ class AgentRunner:
                 self._publish(agent, "its schedule is complete")
         elif agent.published is None:
             self._publish(agent, "its schedule was complete")
-        elif not agent.spec.online:
+        elif not (agent.spec.online and agent.model.trains):
             self._idle(agent, "ready")
         else:
             self._train_online(agent)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from agents.models.frozen import FrozenEncoder
 from agents.models.world_model import WorldModel
 
 SEGMENTS, TICKS = 16, 4  # of the frames that the model is tried on
@@ -58,6 +59,40 @@ def check_world_model(
             other = rebuild()
             _check_shared_tensors(model, other)
             _check_state(tried, _copy(other), frames, "a second model")
+
+
+def check_frozen_encoder(encoder: nn.Module, frame_size: int = 64) -> None:
+    """Check that a pretrained encoder can be an agent's, ``agents.kind=frozen:package.module:Class``.
+
+    In evaluation mode a latent is a function of its frame alone: uint8 [N, H, W, 3] -> floating-point [N, D].
+
+    Args:
+        encoder: What the class or function returned.
+        frame_size: Side of the square frames.
+
+    Raises:
+        WorldModelError: The first breach found; the message says how to fix it.
+    """
+    kind = type(encoder).__name__
+    _require(isinstance(encoder, nn.Module), f"{kind} is not a torch.nn.Module; derive it from that")
+    frames = _noise(frame_size).flatten(0, 1)
+    with torch.random.fork_rng(devices=[]):
+        encoder = encoder.eval()
+        with torch.no_grad():
+            latents = _call_on_copy(f"the encoder {kind}", encoder, frames)
+        good = isinstance(latents, Tensor) and latents.ndim == 2 and len(latents) == len(frames)
+        shape = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+        _require(good, f"{kind} returned {shape} for {len(frames)} frames; return one tensor [N, D]")
+        assert isinstance(latents, Tensor)
+        floating = latents.is_floating_point()
+        _require(
+            floating, f"{kind} returned {latents.dtype}; return floating-point numbers, end it with .float()"
+        )
+        moved = bool((latents.float().std(0) > 0).any())
+        _require(moved, f"{kind} gives all frames one latent; check how it scales uint8 frames")
+        model = FrozenEncoder(encoder, frame_size, latents.shape[1])
+        _check_encode(model, frames)
+        _check_independence(model, frames)
 
 
 def _noise(frame_size: int) -> Tensor:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from agents.common.streams import seeded
-from agents.models.settings import KINDS, ModelConfig, check_kind
+from agents.models.frozen import FrozenEncoder, build_encoder
+from agents.models.settings import FROZEN, KINDS, ModelConfig, check_kind
 from agents.models.world_model import WorldModel
 from env.common.custom_class import load_class
 
@@ -12,7 +13,8 @@ def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Seq
     """Return a world model whose first weights follow from the seed alone.
 
     Args:
-        kind: One of agents.models.settings.KINDS, or "package.module:Class" of a custom world model.
+        kind: One of agents.models.settings.KINDS, "package.module:Class" of a custom world model, or
+            "frozen:package.module:Class" of a pretrained encoder.
         config: Sizes and objective.
         frame_size: Side of the square frames.
         seed: Integers of the random stream of the weights.
@@ -20,6 +22,8 @@ def build_world_model(kind: str, config: ModelConfig, frame_size: int, seed: Seq
     Raises:
         ValueError: The kind is unknown, or names no world model.
     """
+    if kind.startswith(FROZEN):
+        return FrozenEncoder(build_encoder(kind, seed), frame_size, config.dim)
     build = load_kind(kind)
     return seeded(seed, lambda: build(config, frame_size))
 

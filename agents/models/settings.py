@@ -22,6 +22,7 @@ KINDS: Mapping[str, str] = {  # kind of world model: where its class is
     "seq_jepa": "agents.models.conditioned:SeqJepaAgent",
     "p_jepa": "agents.models.conditioned:PJepaAgent",
 }
+FROZEN = "frozen:"  # begins a kind that names a pretrained encoder
 
 Precision = Annotated[str, one_of(*PRECISIONS)]
 
@@ -29,12 +30,20 @@ Precision = Annotated[str, one_of(*PRECISIONS)]
 def check_kind(kind: str) -> None:
     """Raise ConfigError unless this kind of world model is known, naming the nearest one.
 
-    "package.module:Class" names a custom world model, whose class is looked up when it is built.
+    "package.module:Class" names a custom world model, "frozen:package.module:Class" a pretrained encoder.
+    Their classes are looked up when they are built.
     """
+    if kind.startswith(FROZEN) and ":" not in kind.removeprefix(FROZEN):
+        raise ConfigError("must read frozen:package.module:Class", "kind", kind)
     if kind not in KINDS and ":" not in kind:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         suggestion = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
         raise ConfigError("unknown kind of world model", "kind", kind, suggestion)
+
+
+def module_of(kind: str) -> str:
+    """Return the module of the class that a kind names; "" for a built-in kind."""
+    return kind.removeprefix(FROZEN).partition(":")[0] if ":" in kind else ""
 
 
 @dataclass(frozen=True)
@@ -247,7 +256,10 @@ class ModelConfig:
         return kind != "jepa" or self.objective != "whitened"
 
     def dim_of(self, kind: str) -> int:
-        """Return the dimensions of an anchor of an agent of this kind; a custom world model has `dim`."""
+        """Return the dimensions of an anchor of an agent of this kind.
+
+        A custom world model has `dim`, and a frozen encoder at most so many.
+        """
         return {"seq_jepa": self.seq_jepa.anchor_dim, "p_jepa": self.p_jepa.encoder.dim}.get(kind, self.dim)
 
     def dim_key(self, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,11 @@ class WorldModel(nn.Module, ABC):
 
     Attributes:
         dim: Dimensions of the latents that `encode` returns, D.
+        trains: Whether it is trained; False for a frozen encoder alone.
     """
 
     dim: int
+    trains: ClassVar[bool] = True
 
     @abstractmethod
     def calibrate(self, frames: Tensor) -> None:

@@ -43,8 +43,9 @@ class Trainer:
     """
 
     def __init__(
-        self, model: WorldModel, recorder: Recorder, start: int, config: TrainingConfig, seed: tuple[int, ...]
-    ) -> None:
+        self, model: WorldModel, recorder: Recorder, start: int, config: TrainingConfig,
+        seed: tuple[int, ...], stop: int | None = None,
+    ) -> None:  # fmt: skip
         """Start at step 0 with an empty replay buffer.
 
         Args:
@@ -53,6 +54,7 @@ class Trainer:
             start: First tick that it may train on.
             config: How long and how fast.
             seed: Seed of the order of its data.
+            stop: First tick that it must not record; None: ticks never end.
         """
         self.model = model
         self.recorder = recorder
@@ -60,6 +62,7 @@ class Trainer:
         self.buffer_ticks = config.replay_ticks // self.views
         self.replay_buffer = ReplayBuffer(recorder, start, self.buffer_ticks)
         self.start = start
+        self.stop = stop
         self.config = config
         self.seed = seed
         self.step = 0
@@ -96,11 +99,14 @@ class Trainer:
 
     @property
     def ticks_advanced(self) -> int:
-        """Ticks by which the replay buffer has advanced at this step."""
+        """Ticks by which the replay buffer has advanced at this step; it stays at the end of the ticks."""
         online = max(0, self.step - self.config.steps)
-        return (self.step - online) * self.config.new_ticks_per_step + online * max(
+        advanced = (self.step - online) * self.config.new_ticks_per_step + online * max(
             self.config.new_ticks_per_step, self.config.online_new_ticks
         )
+        if self.stop is None:
+            return advanced
+        return min(advanced, max(0, self.stop - self.start - self.buffer_ticks))
 
     def record(self, stop: Callable[[], bool]) -> bool:
         """Fill the replay buffer for the current step.

@@ -48,7 +48,7 @@ def join_and_leave(simulation: Simulation, pose: str, teacher: str) -> dict[str,
     log(f"  {name}{f' with teacher {teacher}' if teacher else ' alone'} joined in {duration:.1f} s")
     simulation.remove_agent(name)
     return {
-        "seconds": duration, "probe": agent.probe_r2, "core": mean(scored),
+        "seconds": duration, "probe": agent.probe_r2 or 0.0, "core": mean(scored),
         "read": savings.read if teacher else savings.read_alone,
         "recorded": savings.recorded if teacher else savings.recorded_alone,
     }  # fmt: skip

@@ -172,16 +172,22 @@ def doctor(address: Address = None, as_json: AsJson = False) -> None:
 
 @app.command("check-scene")
 def check_scene(settings: Settings = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Check the dynamics and the renderer of a scene, built-in or custom, against their contracts."""
+    """Check the dynamics and the renderer of a scene, or a source of frames, against their contracts."""
     from env.custom_scenes.checker import check_scene as check
     from env.scene import Scene
+    from env.sources.checker import check_source
     from social_jepa.config.run_config import load_config
 
     run = load_config(config, settings or ())
-    check(run.scene, run.seed, run.poses())
-    found = {
-        "dynamics": run.scene.dynamics,
-        "renderer": run.scene.renderer,
+    if run.scene.source:
+        check_source(run.scene.source, run.scene.frames, run.scene.frame_size)
+        scene = Scene(run.scene, run.seed)
+        assert scene.source is not None
+        found = {"source": run.scene.source, "ticks": scene.source.ticks, "views": scene.source.views}
+    else:
+        check(run.scene, run.seed, run.poses())
+        found = {"dynamics": run.scene.dynamics, "renderer": run.scene.renderer}
+    found |= {
         "decorrelation_ticks": run.scene.decorrelation_ticks,
         "fingerprint": Scene(run.scene, run.seed).fingerprint,
     }

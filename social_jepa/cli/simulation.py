@@ -59,7 +59,10 @@ Timeout = Annotated[
     float, typer.Option(min=0.0, help="Seconds to wait; default: without limit.", show_default=False)
 ]
 PoseText = Annotated[
-    str, typer.Option("--pose", help='"x,y,z,yaw,pitch[,fov]" in meters and degrees.', show_default=False)
+    str,
+    typer.Option(
+        "--pose", help='"x,y,z,yaw,pitch[,fov]" in meters and degrees, or view=NUMBER.', show_default=False
+    ),
 ]
 
 
@@ -232,15 +235,20 @@ def add_agent(
             f"{agent.name} waits for {agent.waiting_for}; {hint('remove-agent', agent.name)} cancels it"
         )
     else:
-        place = ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in agent.pose.split(","))
-        typer.echo(
-            f"{agent.name} joined at {place}" + (f", {_understood(simulation, agent.name)}" if wait else "")
-        )
+        understood = f", {_understood(simulation, agent.name)}" if wait else ""
+        typer.echo(f"{agent.name} joined at {_place(agent.pose)}{understood}")
     if wait and teacher:
         from social_jepa.report.distillation_savings import describe_savings, distillation_savings
 
         savings = distillation_savings(simulation.results(), agent.name)
         typer.echo(describe_savings(teacher, agent, savings))
+
+
+def _place(pose: str) -> str:
+    """Return a pose with rounded numbers."""
+    if "=" in pose:
+        return pose
+    return ", ".join(f"{round(float(number), 3) + 0.0:g}" for number in pose.split(","))
 
 
 @app.command("move-agent")

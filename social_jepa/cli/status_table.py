@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from agents.models.settings import FROZEN
 from social_jepa.cli.tables import make_console
 from social_jepa.runtime.agent_notes import agent_notes
 
@@ -32,9 +33,10 @@ def make_status(agents: Iterable["AgentStatus"]) -> Table:
         nodes[agent.host].add(agent.node)
     for agent in agents:
         progress = agent.progress
+        frozen = agent.kind.startswith(FROZEN)
         cells = ["", "", "", "", ""] if progress is None else [
-            f"{progress.step:,}", _number(progress.loss, 3), _number(progress.drift, 3),
-            _speed(progress.frames_per_s), _ago(progress.saved_at),
+            "frozen" if frozen else f"{progress.step:,}", _number(progress.loss, 3),
+            _number(progress.drift, 3), _speed(progress.frames_per_s), _ago(progress.saved_at),
         ]  # fmt: skip
         phase = "failed" if agent.failure else agent.phase
         table.add_row(

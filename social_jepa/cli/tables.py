@@ -96,10 +96,12 @@ def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
     for agent in agents:
         pose = agent.pose
         place = ", ".join(f"{round(v, 2) + 0:g}" for v in (pose.x, pose.y, pose.z, pose.yaw, pose.pitch))
+        probe = "" if agent.probe_r2 is None else f"{agent.probe_r2:.3f}"
+        place = place if pose.view is None else f"view {pose.view}"
         core = "collapsed" if agent.collapsed else str(agent.core_dim)
         table.add_row(
             agent.name, agent.kind, place, agent.device, str(agent.dim), core,
-            f"{agent.probe_r2:.3f}", f"{agent.frames_per_s:,.0f}", agent.checkpoint[:8],
+            probe, f"{agent.frames_per_s:,.0f}", agent.checkpoint[:8],
         )  # fmt: skip
     for name in training:
         table.add_row(name, "", "no published model of its view yet")

@@ -14,9 +14,10 @@ from typing import Any
 
 from agents.common.config_error import ConfigError
 from agents.models.settings import ModelConfig, check_kind
-from agents.protocol.settings import NegotiationConfig, embedding_bytes
+from agents.protocol.settings import NegotiationConfig, embedding_bytes, tick_ranges
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
-from agents.training.settings import DistillationConfig, TrainingConfig
+from agents.training.settings import GAP, DistillationConfig, TrainingConfig
+from agents.training.ticks import recorded_ticks, unseen_ticks
 from env.camera import Pose, RingConfig, ring_pose
 from env.common.settings_repr import settings_repr
 from env.renderers.build import load_renderer
@@ -24,6 +25,7 @@ from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config, merge_into
 
 MAX_AGENTS = 64
+LEAST_REPLAY_TICKS = 512  # of a source that ends; fewer teach a model little
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ class AgentsConfig:
     """The agents that a run starts with, and what each of them may use."""
 
     count: int = 4  # number of agents, named agent-0, agent-1, ...
-    kind: str = "jepa"  # kind of world model: jepa, seq_jepa, p_jepa, or package.module:Class
+    # kind of world model: jepa, seq_jepa, p_jepa, package.module:Class, or frozen:package.module:Class
+    kind: str = "jepa"
     kinds: tuple[str, ...] = ()  # kind of each agent, for a mixed run; empty: all are of agents.kind
-    poses: tuple[str, ...] = ()  # "x,y,z,yaw,pitch[,fov]" of each agent; empty: places on the ring
+    # "x,y,z,yaw,pitch[,fov]" of each agent, "view=K" with scene.source; empty: the ring, or all views
+    poses: tuple[str, ...] = ()
     ring: RingConfig = field(default_factory=RingConfig)
     device: str = "auto"  # auto: the GPU that Ray assigns, else the CPU
     threads: int = 0  # CPU threads of each agent; 0: an equal share of the CPUs
@@ -118,6 +122,7 @@ class RunConfig:
             find_pose: Returns its camera pose, or raises ValueError.
         """
         self._check_sizes(name, kind)
+        self._check_ticks(name)
         try:
             pose = find_pose()
             Scene(self.scene, self.seed).check_pose(pose)
@@ -127,6 +132,38 @@ class RunConfig:
             self.model.sensor_spec_of(kind).check(self.scene, pose)
         except ValueError as error:
             raise ConfigError(f"{name}: {error}", f"model.{kind}") from error
+
+    def _check_ticks(self, name: str) -> None:
+        """Raise ConfigError unless a source of frames has all ticks that an agent reads."""
+        if (ticks := Scene(self.scene, self.seed).ticks) is None:
+            return
+        memory, training = self.scene.decorrelation_ticks, self.training
+        gap, stride = max(GAP, memory), self.negotiation.stride(memory)
+        pools = tick_ranges(self.negotiation, gap, memory)[2]
+        recorded, unseen = recorded_ticks(training), unseen_ticks(training, gap, stride)
+        if (missing := pools + recorded + unseen - ticks) > 0:
+            room = training.replay_ticks - missing
+            fits = f"lower training.replay_ticks to {room} or less" if room >= LEAST_REPLAY_TICKS else (
+                "lower negotiation.pool_ticks, training.core_eval_ticks and training.replay_ticks, or take a "
+                "longer source"
+            )  # fmt: skip
+            raise ConfigError(
+                f"{name} needs {pools + recorded + unseen:,} ticks, and the source of frames has {ticks:,}: "
+                f"{pools:,} to score and fit maps on (negotiation.pool_ticks={self.negotiation.pool_ticks}, "
+                f"{stride} ticks apart), {recorded:,} to train on (training.replay_ticks), {unseen:,} to "
+                f"choose its core and find drift on (training.core_eval_ticks={training.core_eval_ticks}); "
+                f"the frames remember {memory} ticks",
+                "scene.source", self.scene.source, fits,
+            )  # fmt: skip
+
+    def with_memory(self) -> "RunConfig":
+        """Return settings that hold the memory of the source of frames, so that it is measured only once."""
+        if not self.scene.source or self.scene.frames.memory:
+            return self
+        source = self.scene.build_source()
+        assert source is not None
+        frames = dataclasses.replace(self.scene.frames, memory=max(1, source.decorrelation_ticks))
+        return dataclasses.replace(self, scene=dataclasses.replace(self.scene, frames=frames))
 
     def _check_sizes(self, name: str, kind: str) -> None:
         dim, dim_setting = self.model.dim_of(kind), self.model.dim_key(kind)
@@ -167,7 +204,12 @@ class RunConfig:
         """Return the camera pose of an agent."""
         if self.agents.poses:
             return Pose.parse(self.agents.poses[index])
-        return ring_pose(index, self.agents.ring)
+        return self.default_pose(index)
+
+    def default_pose(self, index: int) -> Pose:
+        """Return the place of an agent on the ring, or its view of a source of frames."""
+        source = self.scene.build_source()
+        return ring_pose(index, self.agents.ring) if source is None else Pose.of_view(index % source.views)
 
     def kind(self, index: int) -> str:
         """Return the kind of world model of an agent."""
@@ -212,8 +254,16 @@ def load_config(
     for update in (base or {}, {} if file is None else _read(Path(file))):
         merge_into(settings, update)
     config: RunConfig = build_config(RunConfig, settings, overrides)
+    config = _with_memory(config)
     config.check_agents()
     return config
+
+
+def _with_memory(config: RunConfig) -> RunConfig:
+    try:
+        return config.with_memory()
+    except ValueError as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
 
 
 def read_config(file: Path) -> RunConfig:

@@ -26,6 +26,7 @@ from alignment.score import r2
 from alignment.status import Status
 from env.camera import Pose
 from env.scene import Scene
+from env.sources.contract import UnknownStateError
 from social_jepa.records import (
     AgentRecord,
     BudgetRow,
@@ -40,14 +41,17 @@ from social_jepa.records import (
 UNRECORDED = 0.0  # time of a record that the ledger does not hold yet; the ledger sets it
 
 
-def probe_r2(snapshot: AgentSnapshot, scene: Scene) -> float:
+def probe_r2(snapshot: AgentSnapshot, scene: Scene) -> float | None:
     """Return the held-out R2 of a linear probe that reads the scene's true state from an agent's latents.
 
     For evaluation only: the observer knows the state, agents do not. Static objects leave nothing to predict:
-    0.
+    0. None where a source of frames does not know the state.
     """
     fit, held = snapshot.pools.anchors, snapshot.pools.heldout
-    truth = [torch.from_numpy(scene.factors(np.array(pool.ids))) for pool in (fit, held)]
+    try:
+        truth = [torch.from_numpy(scene.factors(np.array(pool.ids))) for pool in (fit, held)]
+    except UnknownStateError:
+        return None
     probe = fit_ridge(fit.vectors, truth[0])
     return r2(probe(held.vectors), truth[1])
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from env.scene import Scene
+from social_jepa.graph.observer import check_tick
 from social_jepa.graph.results import Results
 from social_jepa.report.graph_svg import agent_cards, draw_graph
 from social_jepa.report.tables import escape
@@ -23,7 +24,9 @@ def draw_results(results: Results, tick: int, pictures: Mapping[str, str]) -> st
         pictures: View of each camera at that tick, as a data URI; may be empty.
     """
     config = results.config
-    state = Scene(config.scene, config.seed).state(tick)
+    scene = Scene(config.scene, config.seed)
+    check_tick(scene, tick)
+    state = scene.state(tick)
     return draw_graph(agent_cards(results), results.document.edges, config.scene, state, pictures)
 
 

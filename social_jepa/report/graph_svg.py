@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignment.status import Status
 from env.appearance import OBJECT_COLORS
-from env.camera import Pose
+from env.camera import Pose, RingConfig, ring_pose
 from env.scene import SceneConfig, SceneState
 from social_jepa.graph.results import Results
 from social_jepa.records import AgentRecord, EdgeRecord
@@ -82,7 +82,11 @@ def agent_cards(results: Results) -> list[AgentCard]:
 
 def lay_out(agents: Sequence[AgentCard], room_size: float) -> Layout:
     """Return a layout in which the whole room fits and no two cards overlap."""
-    places = {agent.name: complex(agent.pose.x, agent.pose.z) for agent in agents}
+    poses = {
+        agent.name: agent.pose if agent.pose.view is None else ring_pose(index, RingConfig())
+        for index, agent in enumerate(agents)  # a view of a source of frames has no place
+    }
+    places = {name: complex(pose.x, pose.z) for name, pose in poses.items()}
     side = next(size for most, size in SIDES.items() if len(agents) <= most)
     spacing = 2.3 if len(agents) <= MAX_LABELED else 1.75  # room for the labels of short edges
     corner = complex(room_size, room_size) / 2
@@ -128,11 +132,14 @@ def draw_graph(
     Args:
         agents: Agents to draw.
         edges: Edges between them.
-        scene: Sizes of the room and its objects.
+        scene: Sizes of the room and its objects; a source of frames has neither.
         state: State of the scene at the tick of the pictures.
         pictures: View of each camera at that tick, as a data URI; may be empty.
     """
     drawing = lay_out(agents, scene.room_size)
+    room = "" if scene.source else f"{_room(scene, state, drawing)}\n{_views(agents, drawing)}"
+    sizes = "" if scene.source else f'data-room="{scene.room_size:g}" data-scale="{drawing.scale:.3f}" '
+    label = "The translation graph" + ("" if scene.source else ", seen from above the room")
     taken = [drawing.card(agent.name) for agent in agents]
     arrows = [_arrow(edge, drawing, len(agents), taken) for edge in sorted(edges, key=_rank)]
     lines = "\n".join(line for line, _ in arrows)
@@ -141,9 +148,7 @@ def draw_graph(
     size = "few" if len(agents) <= 4 else "some" if len(agents) <= MAX_LABELED else "many"
     return (
         f'<svg class="graph {size}" viewBox="0 0 {WIDTH:.0f} {drawing.height:.0f}" role="img" '
-        f'data-room="{scene.room_size:g}" data-scale="{drawing.scale:.3f}" '
-        f'aria-label="The translation graph, seen from above the room">\n'
-        f"{_room(scene, state, drawing)}\n{_views(agents, drawing)}\n{lines}\n{cards}\n{labels}\n</svg>"
+        f'{sizes}aria-label="{label}">\n{room}\n{lines}\n{cards}\n{labels}\n</svg>'
     )
 
 

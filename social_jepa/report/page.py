@@ -156,12 +156,22 @@ def _graph(results: Results, views: Views) -> dict[str, str]:
         for accepted in (False, True)
     ]
     return {
-        "tick": str(tick),
+        "plan": _plan(results.config.scene, tick),
         "graph": draw_results(results, tick, pictures),
         "shades": tables.shades(),
         "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
         "remarks": tables.reasons("Accepted, with a remark", remarks[1]),
     }
+
+
+def _plan(scene: SceneConfig, tick: int) -> str:
+    """Return a sentence about where the drawing shows the agents."""
+    if scene.source:
+        return f"Each picture is the view of an agent at tick {tick}; its place has no meaning."
+    return (
+        "The room from above: each picture stands where that agent’s camera stands, the faint wedge is where "
+        f"it looks, and the pale squares are the objects at tick {tick}."
+    )
 
 
 def _plots(results: Results, config: RunConfig) -> dict[str, str]:
@@ -187,7 +197,8 @@ def _plots(results: Results, config: RunConfig) -> dict[str, str]:
 def _common_autocorrelation(scene: SceneConfig) -> float | None:
     """Return the autocorrelation of every coordinate of the scene, if theory predicts one for all."""
     values = set(scene.coordinate_autocorrelations)
-    return values.pop() if scene.dynamics == "ornstein_uhlenbeck" and len(values) == 1 else None
+    predicted = scene.dynamics == "ornstein_uhlenbeck" and not scene.source
+    return values.pop() if predicted and len(values) == 1 else None
 
 
 def _costs(results: Results, config: RunConfig) -> str:

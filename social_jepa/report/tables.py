@@ -145,6 +145,7 @@ def agents_table(members: Sequence[MemberRecord], published: Mapping[str, AgentR
         pose, agent = Pose.parse(member.pose), published.get(member.name)
         place = ", ".join(plain(value) for value in (pose.x, pose.y, pose.z))
         camera = f"({place}) m, yaw {plain(pose.yaw)}°, pitch {plain(pose.pitch)}°"
+        camera = camera if pose.view is None else f"view {pose.view}"
         if agent is None:
             rows.append((
                 escape(member.name), escape(member.kind), camera, *["–"] * (len(headings) - 4),

@@ -12,14 +12,14 @@ from typing import Any
 
 from agents.common.config_error import ConfigError
 from agents.common.names import is_name
-from agents.models.settings import check_kind
+from agents.models.settings import FROZEN, check_kind
 from agents.protocol.peer_list import PeerList
 from agents.protocol.topology import Topology
 from agents.protocol.verifier import KnownPeer
 from agents.spec import AgentSpec
 from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
-from env.camera import Pose, ring_pose
+from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import MAX_AGENTS, RunConfig
 from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord, body_events
@@ -294,8 +294,8 @@ def _partners(topology: Topology, teachers: tuple[tuple[str, str], ...]) -> Mapp
 
 
 def write_pose(pose: Pose) -> str:
-    """Return a pose as ``x,y,z,yaw,pitch,fov``, exactly."""
-    return ",".join(repr(number) for number in (pose.x, pose.y, pose.z, pose.yaw, pose.pitch, pose.fov))
+    """Return a pose as ``x,y,z,yaw,pitch,fov`` or ``view=NUMBER``, exactly."""
+    return str(pose)
 
 
 def initial_members(config: RunConfig) -> list[MemberRecord]:
@@ -317,7 +317,7 @@ def new_member(
         present: Members and joiners.
         taken: Every name given so far, by index.
         name: Name; default: "agent-" and the next free number.
-        pose: "x,y,z,yaw,pitch[,fov]"; default: the next place on the ring.
+        pose: "x,y,z,yaw,pitch[,fov]" or "view=NUMBER"; default: the next place on the ring, or view.
         kind: Kind of world model; default: that of the other agents.
         settings: Settings of this agent alone, "key.sub=value".
         teacher: Peer that it distills from first; empty: none.
@@ -335,10 +335,12 @@ def new_member(
         find_member(present, teacher, taken)
     settings = tuple(settings)
     _check_settings(settings)
-    found = Pose.parse(pose) if pose else ring_pose(index, config.agents.ring)
+    found = Pose.parse(pose) if pose else config.default_pose(index)
     Scene(config.scene, config.seed).check_pose(found)
     kind = kind or config.agents.common_kind
     check_kind(kind)
+    if teacher and kind.startswith(FROZEN):
+        raise ConfigError("a frozen encoder does not learn from a teacher", "kind", kind, "name no teacher")
     member = MemberRecord(
         name=name, index=index, pose=write_pose(found), kind=kind, settings=settings, teacher=teacher
     )

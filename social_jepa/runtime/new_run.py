@@ -30,7 +30,8 @@ def new_run(
             address, the folder or this machine cannot be used; no folder is created.
     """
     if isinstance(config, RunConfig):
-        resolved: RunConfig = build_config(RunConfig, config.as_dict(), settings)
+        given: RunConfig = build_config(RunConfig, config.as_dict(), settings)
+        resolved = given.with_memory()
         resolved.check_agents()
     else:
         resolved = load_config(config, settings, QUICK if quick else None)

@@ -1,7 +1,9 @@
 """What is checked before a run starts anything or creates its folder: only what is cheap to find out."""
 
 from agents.common.device import check_device
+from agents.models.settings import FROZEN
 from env.custom_scenes.checker import check_dynamics, check_renderer
+from env.sources.checker import check_source
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.memory import check_memory
 from social_jepa.system.check import require
@@ -19,6 +21,8 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
     Raises:
         UnfitMachineError: A check fails without which Ray or its workers cannot start.
         SceneError: Custom dynamics or a custom renderer break their contract.
+        SourceContractError: A custom source of frames breaks its contract.
+        ValueError: The class of a frozen encoder cannot be loaded.
         ConfigError: This machine has no such torch device.
         NotEnoughMemoryError: The agents do not fit into its memory.
     """
@@ -27,6 +31,15 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
         require(check_temporary_folder(), check_tasks(config.agents.count))
         check_device(config.agents.device)
         check_memory(config, config.agents.count)
+    for kind in {config.kind(index) for index in range(config.agents.count)}:
+        if kind.startswith(FROZEN):
+            from agents.models.frozen import load_frozen  # imports torch
+
+            load_frozen(kind)
+    if config.scene.source:
+        if ":" in config.scene.source:
+            check_source(config.scene.source, config.scene.frames, config.scene.frame_size)
+        return
     if ":" in config.scene.dynamics:
         check_dynamics(config.scene, config.seed)
     if ":" in config.scene.renderer:

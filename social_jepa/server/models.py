@@ -37,7 +37,7 @@ def _check_pose(text: str) -> str:
 
 PoseText = Annotated[
     str,
-    Field(max_length=200, description='"x,y,z,yaw,pitch[,fov]" in meters and degrees.'),
+    Field(max_length=200, description='"x,y,z,yaw,pitch[,fov]" in meters and degrees, or "view=NUMBER".'),
     AfterValidator(_check_pose),
 ]
 Setting = Annotated[str, Field(max_length=200, pattern=r"^[a-z_.]{1,64}=[^\x00-\x1f]{0,128}$")]

@@ -17,7 +17,7 @@ from PIL import Image
 from alignment.plots import draw_directions
 from alignment.status import Status
 from env.scene import Scene
-from social_jepa.graph.observer import Observer
+from social_jepa.graph.observer import Observer, check_tick
 from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, body_events
 from social_jepa.report.figure import INKS, SMALL, color, plot
@@ -99,6 +99,7 @@ class RenderThread:
             except RuntimeError:
                 break  # without OpenGL the graph has no pictures
         scene = Scene(results.config.scene, results.config.seed, body_events(results.bodies))
+        check_tick(scene, tick)
         drawing = draw_graph(agent_cards(results), edges, results.config.scene, scene.state(tick), views)
         return _with_style(_mark(drawing), graph_style() if styled else "").encode()
 

@@ -161,6 +161,7 @@ class ServerStatus(Record, frozen=True, kw_only=True):
     seed: int
     config_hash: str
     frame_size: int
+    ticks: int | None  # of the source of frames; null: a rendered scene never ends
 
 
 class ListPage(Record, Generic[Item], frozen=True, kw_only=True):

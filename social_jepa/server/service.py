@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from env.scene import Scene
 from social_jepa.graph.results import Results
 from social_jepa.graph.summary import summarize
 from social_jepa.records import AgentRecord
@@ -105,6 +106,7 @@ class Service:
             seed=config.seed,
             config_hash=config.hash(),
             frame_size=config.scene.frame_size,
+            ticks=Scene(config.scene, config.seed).ticks,
         )
 
     def state(self) -> RunState:

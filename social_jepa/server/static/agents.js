@@ -27,7 +27,7 @@ function note(agent) {
 // Heading, class and text of each column between the name and the buttons.
 const COLUMNS = [
   ["phase", "text", (agent) => agent.phase],
-  ["step", "figure", (agent) => (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step))],
+  ["step", "figure", (agent) => agent.kind.startsWith("frozen:") ? "frozen" : (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step))],
   ["left", "figure", (agent) => duration(agent.seconds_left)],
   ["loss", "figure", (agent) => number(agent.loss)],
   ["drift", "figure", (agent) => number(agent.drift)],

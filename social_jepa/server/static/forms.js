@@ -58,7 +58,7 @@ function open(id, heading, act) {
 export function move(name) {
   const form = open("move", `Move ${name}`, (given) => request(`api/agents/${place(name)}`, "PATCH", { pose: given.elements.pose.value.trim() }));
   const pose = state.agents.find((agent) => agent.name === name)?.pose ?? "";
-  form.elements.pose.value = pose.split(",").map((part) => String(Math.round(Number(part) * 1000) / 1000)).join(",");
+  form.elements.pose.value = pose.includes("=") ? pose : pose.split(",").map((part) => String(Math.round(Number(part) * 1000) / 1000)).join(",");
   form.elements.pose.select();
   showMovePlan();
 }

@@ -14,6 +14,7 @@ onTime(showGraph);
 
 export async function showGraph() {
   if (!state.agents.some((agent) => agent.joined)) return;
+  if (state.agents.every((agent) => agent.pose.startsWith("view="))) $("plan").textContent = "Each picture is the view of an agent; its place has no meaning.";
   const address = (shown = `api/quality${asOf()}`);
   const quality = await request(address);
   if (address !== shown) return; // another time was chosen meanwhile

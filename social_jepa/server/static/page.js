@@ -40,7 +40,7 @@ async function refresh() {
     if (before && before.run !== status.run) location.reload(); // the server now serves another run
     Object.assign(state, { status, agents: agents.items });
     if (!before) {
-      state.tick = status.next_tick;
+      state.tick = status.next_tick % (status.ticks ?? Infinity);
       listen(String(Math.max(0, status.events - 50)));
     }
     showStatus();

@@ -32,8 +32,9 @@ export function makePlan(svg, field) {
 
   function show() {
     const drawing = $("graph").querySelector("svg");
-    svg.toggleAttribute("hidden", !drawing);
-    if (!drawing) return;
+    const planned = drawing?.dataset.room !== undefined; // a source of frames has no room
+    svg.toggleAttribute("hidden", !planned);
+    if (!planned) return;
     const size = Number(drawing.dataset.room);
     const others = state.agents.map((agent) => poseOf(agent.pose));
     const half = Math.max(size / 2, ...others.map(([x, , z]) => Math.max(Math.abs(x), Math.abs(z)))) + MARGIN;

@@ -3,6 +3,7 @@ import { $, element, place, put, rowsOf } from "./elements.js";
 import { shownAgents } from "./shown.js";
 import { state } from "./state.js";
 
+const count = () => state.status?.ticks ?? 2 ** 53; // ticks of a source of frames, which begin again; a rendered scene never ends
 export const viewUrl = (name, tick) => `api/agents/${place(name)}/view.png?tick=${tick}`;
 
 const camera = (agent) =>
@@ -17,7 +18,7 @@ export function showCameras() {
 
 export function step() {
   if (document.hidden) return;
-  if (state.playing) state.tick += 1;
+  if (state.playing) state.tick = (state.tick + 1) % count();
   if (document.activeElement !== $("tick")) $("tick").value = state.tick;
   for (const figure of $("cameras").children) {
     const image = figure.querySelector("img");
@@ -44,7 +45,7 @@ $("play").addEventListener("click", () => {
   $("play").setAttribute("aria-pressed", state.playing);
 });
 $("tick").addEventListener("change", () => {
-  state.tick = Math.max(0, Math.min(2 ** 53, Math.floor(Number($("tick").value) || 0)));
+  state.tick = Math.max(0, Math.min(count() - 1, Math.floor(Number($("tick").value) || 0)));
   state.playing = false;
   $("play").textContent = "Play";
   $("play").setAttribute("aria-pressed", "false");
