@@ -424,6 +424,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/tutorial.md": {"demo": demo_block},
     "docs/how_to/model.md": {"example": partial(example_block, "custom_world_model.py")},
     "docs/how_to/scene.md": {"example": partial(example_block, "custom_scene.py")},
+    "docs/how_to/source.md": {"example": partial(example_block, "own_data.py")},
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
         "experiments": experiments_block,

@@ -7,22 +7,30 @@ import shlex
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.models.checker import check_world_model
+from agents.agent import Agent
+from agents.models.checker import check_frozen_encoder, check_world_model
 from agents.models.registry import build_world_model, load_kind
 from agents.models.settings import ModelConfig
+from agents.spec import AgentSpec
+from alignment.status import Status
 from env.camera import RingConfig, ring_pose
 from env.custom_scenes.checker import check_scene
 from env.recording import Recorder
 from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
+from env.sources.checker import check_source
+from social_jepa.config.run_config import load_config
+from social_jepa.graph.graph_json import probe_r2
 from social_jepa.records import decode
 from social_jepa.records.alignment import AlignmentRecord
 from tests.support.command import call
+from tests.support.swarm import negotiate_all
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 KIND = "custom_world_model:MlpWorldModel"
@@ -78,12 +86,56 @@ def test_objects_of_the_custom_scene_are_recorded_on_circles_and_in_gray(custom_
 
 
 @pytest.mark.parametrize(
-    ("page", "file"), [("model.md", "custom_world_model.py"), ("scene.md", "custom_scene.py")]
+    ("page", "file"),
+    [("model.md", "custom_world_model.py"), ("scene.md", "custom_scene.py"), ("source.md", "own_data.py")],
 )
 def test_the_documentation_quotes_the_examples_verbatim(page, file):
     text = (EXAMPLES.parent / "docs" / "how_to" / page).read_text()
 
     assert f"```python\n{(EXAMPLES / file).read_text()}```" in text
+
+
+@pytest.fixture
+def own_data(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    yield load_config(EXAMPLES / "own_data.toml", ["scene.frames.ticks=17000"])
+    sys.modules.pop("own_data", None)
+
+
+def test_the_window_over_a_photograph_meets_the_contract_of_sources(own_data):
+    scene = own_data.scene
+    check_source(scene.source, scene.frames, scene.frame_size)
+
+
+def test_two_agents_see_two_halves_of_the_window_and_find_its_position(own_data, tmp_path):
+    """The example with a quarter of its training: each core is the window's position, and the two agree."""
+    model = replace(own_data.model, dim=4)
+    training = replace(own_data.training, steps=80, replay_ticks=4096, core_eval_ticks=512)
+    agents = {}
+    for index, name in enumerate(own_data.names()):
+        spec = AgentSpec(
+            name=name, index=index, seed=0, kind="jepa", pose=own_data.pose(index), scene=own_data.scene,
+            events=(), model=model, training=training, negotiation=own_data.negotiation,
+            folder=str(tmp_path / name),
+        )  # fmt: skip
+        agents[name] = Agent(spec)
+        agents[name].train()
+        assert probe_r2(agents[name].publish(), agents[name].scene) > 0.5
+    negotiate_all({name: agent.negotiation for name, agent in agents.items()})
+    edges = [edge for agent in agents.values() for edge in agent.negotiation.edges.values()]
+
+    assert [edge.status for edge in edges] == [Status.ACCEPTED] * 2
+    assert min(edge.score.r2_shared for edge in edges) > 0.5
+
+
+@pytest.mark.parametrize(("library", "name"), [("torchvision", "resnet18"), ("timm", "vit_tiny")])
+def test_the_frozen_encoders_meet_the_contract_with_random_weights(library, name, monkeypatch):
+    pytest.importorskip(library)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import frozen_encoders
+
+    check_frozen_encoder(getattr(frozen_encoders, name)(None if library == "torchvision" else False))
 
 
 def test_two_encoders_of_digits_align_at_least_as_well_as_by_procrustes(tmp_path):
