@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from benchmarks.harness import BenchmarkError, Effort, Metric, at_least, at_most, log
@@ -39,7 +40,14 @@ class Simulation:
 
     def command(self, verb: str, *words: str, timeout: float = TIMEOUT) -> str:
         """Return the output of ``social-jepa VERB``."""
-        return self.hosts.shell(1, f"{ADDRESS} social-jepa {verb} {' '.join(words)}", timeout=timeout).stdout
+        return self.call(verb, *words, timeout=timeout, check=True).stdout
+
+    def call(
+        self, verb: str, *words: str, timeout: float = TIMEOUT, check: bool = False
+    ) -> CompletedProcess[str]:
+        """Run ``social-jepa VERB`` on host 1, and return its exit status and output."""
+        line = f"{ADDRESS} social-jepa {verb} {' '.join(words)}"
+        return self.hosts.shell(1, line, check=check, timeout=timeout)
 
     def agents(self) -> dict[str, dict[str, Any]]:
         """Return the status of every agent by name."""
@@ -147,8 +155,10 @@ def query(step: str, simulation: Simulation) -> Metric:
     """Encode a tick with the published model of every agent; two of them ran where the run folder is not."""
     answers = 0
     for source, target in (("agent-0", "agent-1"), ("agent-1", "agent-2"), ("agent-2", "agent-0")):
-        words = f"query {simulation.run} --from {source} --to {target} --via best --tick 12345 --json"
-        done = simulation.hosts.shell(1, f"social-jepa {words}", check=False)
+        done = simulation.call(
+            "query", "--run", simulation.run, "--from", source, "--to", target, "--via", "best",
+            "--tick", "12345", "--json",
+        )  # fmt: skip
         answers += done.returncode == 0
         if done.returncode:
             log(f"  {done.stderr.strip()}")
