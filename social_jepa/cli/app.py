@@ -134,7 +134,7 @@ def resume(
     if settings:
         from social_jepa.runtime.continuation import change_settings
 
-        change_settings(folder, settings)
+        change_settings(folder, settings, address)
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return

@@ -18,6 +18,7 @@ from agents.common.files import CHECKPOINT, PUBLISHED, write_atomically
 from social_jepa.config.overrides import build_config, differing
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.simulation import check_not_up, was_simulation
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, RunFolderError, create
@@ -80,13 +81,19 @@ def continued_config(config: RunConfig, settings: Sequence[str], students: Seque
     return changed
 
 
-def change_settings(folder: RunFolder, settings: Sequence[str]) -> None:
+def change_settings(folder: RunFolder, settings: Sequence[str], address: str | None = None) -> None:
     """Change settings of a run in which no process runs; agents train on if their schedule became longer.
 
     Its published models are published again; the ledger keeps the earlier ones and their edges.
 
+    Args:
+        folder: The run folder.
+        settings: "key.sub=value" each.
+        address: Ray cluster that it will join; None: a local Ray.
+
     Raises:
         ConfigError: See `continued_config`; nothing has changed.
+        UnfitMachineError, NotEnoughMemoryError: See `check_before_start`; nothing has changed.
         AlreadyUpError, RunFolderInUseError: A process runs in it.
     """
     with folder.command_lock():
@@ -98,6 +105,7 @@ def change_settings(folder: RunFolder, settings: Sequence[str]) -> None:
             config = continued_config(folder.config(), settings, students)
             if config == folder.config():
                 return
+            check_before_start(config, address)
             # first the ledger: after an interruption in between, the same command completes the change
             ledger.event("started", config=config.hash(), online=was_simulation(folder))
         for member in members:

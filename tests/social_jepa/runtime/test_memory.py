@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 
 from social_jepa.cli.errors import describe, exit_status
@@ -5,7 +7,9 @@ from social_jepa.config.run_config import load_config
 from social_jepa.runtime import memory
 from social_jepa.runtime.errors import NotEnoughMemoryError
 from social_jepa.runtime.memory import agent_memory, check_memory
-from social_jepa.storage.run_folder import RunFolder
+from social_jepa.runtime.membership import record_start
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.command import TINY, call
 
 GIB = 2**30
@@ -49,3 +53,17 @@ def test_a_run_that_cannot_fit_leaves_no_folder(tmp_path, monkeypatch, command):
     assert said.status == 2
     assert "agents.count=3 or lower" in said.err
     assert not RunFolder(tmp_path / "run").path.exists()
+
+
+def test_a_resume_with_settings_that_cannot_fit_changes_none(tmp_path, monkeypatch):
+    folder = create(load_config(overrides=TINY), tmp_path / "run")
+    before = folder.config_file.read_bytes()
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        record_start(ledger, folder.config(), folder, "started", online=False)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2 * GIB)
+
+    said = call("resume", "--run", folder.path, "training.replay_ticks=1000000")
+
+    assert said.status == 2
+    assert "lower training.replay_ticks" in said.err
+    assert folder.config_file.read_bytes() == before

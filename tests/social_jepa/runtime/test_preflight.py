@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -6,9 +7,14 @@ import pytest
 import torch
 
 from agents.common.config_error import ConfigError
+from agents.common.files import PUBLISHED
 from social_jepa.config.run_config import load_config
+from social_jepa.runtime import memory
+from social_jepa.runtime.membership import initial_members, record_start
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.simulation import Simulation
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.run_folder import create
 from social_jepa.system.check import UnfitMachineError
 from tests.support.command import TINY, call
 
@@ -40,6 +46,51 @@ def test_a_device_that_is_not_there_is_refused_before_anything_starts(here, monk
     assert said.status == 2
     assert "agents.device='cuda': torch has cpu" in said.err
     assert not list(here.iterdir())
+
+
+@pytest.fixture
+def stopped(here):
+    """A run folder with a published model, in which no process runs."""
+    config = load_config(overrides=TINY)
+    folder = create(config, here / "run")
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        ledger.join(initial_members(config), [])
+        record_start(ledger, config, folder, "started", online=True)
+    published = folder.agent("agent-0") / PUBLISHED
+    published.parent.mkdir(parents=True)
+    published.write_bytes(b"weights")
+    return folder
+
+
+def contents(folder):
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        return folder.config_file.read_bytes(), ledger.events(), (folder.agent("agent-0") / PUBLISHED).exists()
+
+
+def refused_resume(folder, *settings):
+    """Return what `resume` says that refuses settings, and has changed nothing in the folder."""
+    before = contents(folder)
+    said = call("resume", "--run", folder.path, *settings)
+
+    assert said.status in (1, 2)
+    assert contents(folder) == before
+    return said.err
+
+
+@pytest.mark.parametrize("settings", [["agents.device=cuda"], ["agents.device=cuda", "training.steps=70"]])
+def test_settings_for_resume_that_this_machine_cannot_run_change_nothing(stopped, monkeypatch, settings):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+    assert "agents.device='cuda': torch has cpu" in refused_resume(stopped, *settings)
+
+
+def test_a_resume_for_which_ray_or_memory_is_missing_changes_nothing(stopped, monkeypatch):
+    with monkeypatch.context() as changed:
+        changed.setattr(memory, "available_memory", lambda: 2**20)
+        assert "GiB of memory" in refused_resume(stopped, "training.steps=70")
+
+    monkeypatch.setenv("RAY_TMPDIR", LONG)
+    assert "set RAY_TMPDIR to another folder" in refused_resume(stopped, "training.steps=70")
 
 
 def test_the_python_interface_refuses_before_it_creates_a_folder(here, monkeypatch):
