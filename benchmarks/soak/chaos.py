@@ -1,8 +1,9 @@
 """Chaos: simulations go up and down while their processes are killed, ended and stopped at random moments.
 
-Two simulations share the machine, and each must survive what is done to the other. Every process that the
-commands of one start inherits a variable of their environment, so that what they leave behind is found;
-bystanders that look like them must not be touched. In the end, edges equal those of an undisturbed run.
+Two simulations share the machine, and each must survive what is done to the other. What the commands of one
+start is found by a variable of their environment, or by the operating-system session of a process that has
+it: Ray's workers write their titles over their environments. Bystanders that look like them must not be
+touched. In the end, edges equal those of an undisturbed run.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.harness import Effort, Metric, at_most, log
+from benchmarks.harness import Effort, Metric, at_least, at_most, log
 from benchmarks.soak.common import TOY, wait_until
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.simulation import Simulation
@@ -38,7 +39,11 @@ COMMAND_TIMEOUT = 240.0  # seconds after which a command counts as hung
 MARKER = "SOCIAL_JEPA_CHAOS"  # variable in the environment of every process of ours
 PHASES = ("starting", "training", "settled", "stopping")
 START_SECONDS, STOP_SECONDS = 8.0, 2.0  # about what up and down take: moments of a signal during them
-# Beginnings of the command lines of each target; the command is that of the cycle.
+APPEAR_TIMEOUT = 60.0  # seconds until a target that is starting has its process
+SETTLE_TIMEOUT = 30.0  # seconds before the signal of a phase "settled"
+RECOVER_TIMEOUT = 120.0  # seconds in which a simulation settles after a signal that it should survive
+MORTAL = ("raylet", "head", "leader")  # targets without which a simulation ends
+# Beginnings of the command lines of each target; the command is that of the cycle, or one that watches it.
 TARGETS = {
     "agent": "ray::AgentActor",
     "supervisor": "ray::Supervisor",
@@ -61,6 +66,9 @@ class Chaos:
         folder: Its run folder.
         hung: Commands that did not end in time.
         failed_polls: Requests that the page did not answer.
+        hits: Signals that reached a process of their target.
+        ended_before: Signals during a stop whose target had ended by then.
+        not_recovered: Signals after which agents did not settle, although none should be lost.
         done: One line for each cycle.
     """
 
@@ -69,7 +77,11 @@ class Chaos:
     marker: str = field(default_factory=lambda: uuid.uuid4().hex)
     hung: int = 0
     failed_polls: int = 0
+    hits: int = 0
+    ended_before: int = 0
+    not_recovered: int = 0
     done: list[str] = field(default_factory=list)
+    _sessions: set[int] = field(default_factory=set)  # of the operating system, with a process of ours
 
     def command(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start a command whose descendants carry the marker."""
@@ -96,45 +108,72 @@ class Chaos:
         """Bring the simulation up, disturb it in a phase, and take it down."""
         up = self.command("resume", "--run", str(self.folder.path))
         if phase == "starting":
-            time.sleep(self.rng.uniform(0, START_SECONDS))
-            self._disturb(target, signal_name, up)
+            self._disturb_start(target, signal_name, up)
         self._finish(up)
+        watching = []
         if phase in ("training", "settled"):
             if phase == "settled":
-                self._settle(30.0)
-            time.sleep(self.rng.uniform(0, 2))
-            self._disturb(target, signal_name, up)
+                self._settles(SETTLE_TIMEOUT)
+            watching = [self.command("status", "--watch", "--run", str(self.folder.path))]
+            time.sleep(self.rng.uniform(1, 3))
+            self._disturb(self._processes_of(target, watching[0]), signal_name)
+            survives = target not in MORTAL or "STOP" in signal_name
+            if phase == "training" and survives and not self._settles(RECOVER_TIMEOUT):
+                self.not_recovered += 1
+                log(f"  {self.folder.path.name}: does not settle after {signal_name} to {target}")
         self._down(target, signal_name, phase == "stopping")
+        for command in watching:  # it ends with the simulation
+            self._finish(command)
         self.done.append(f"{signal_name} to {target} while {phase}")
         log(f"  {self.folder.path.name}: {self.done[-1]}")
 
-    def _disturb(self, target: str, signal_name: str, command: "subprocess.Popen[bytes]") -> None:
-        seconds = SIGNALS[signal_name]
-        for pid in self._pids(target, command)[:1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, getattr(signal, signal_name.split()[0]))
-                if seconds:
-                    threading.Timer(seconds, _go_on, [pid]).start()
+    def _disturb_start(self, target: str, signal_name: str, up: "subprocess.Popen[bytes]") -> None:
+        """Send the signal at a random moment, but not before the target has a process."""
+        time.sleep(self.rng.uniform(0, START_SECONDS / (2 if target == "command" else 1)))
+        deadline = time.monotonic() + APPEAR_TIMEOUT
+        while not (found := self._processes_of(target, up)) and time.monotonic() < deadline:
+            if target == "command":  # it has ended
+                break
+            time.sleep(0.1)
+        self._disturb(found, signal_name)
 
-    def _pids(self, target: str, command: "subprocess.Popen[bytes]") -> list[int]:
+    def _disturb(
+        self, targets: Sequence[psutil.Process], signal_name: str, may_have_ended: bool = False
+    ) -> None:
+        """Send a signal to one of some processes, and count whether it got there."""
+        seconds = SIGNALS[signal_name]
+        for process in self.rng.sample(targets, len(targets)):
+            with contextlib.suppress(psutil.Error):
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                process.send_signal(getattr(signal, signal_name.split()[0]))
+                if seconds:
+                    threading.Timer(seconds, _go_on, [process]).start()
+                self.hits += 1
+                return
+        self.ended_before += bool(targets) and may_have_ended
+
+    def _processes_of(self, target: str, command: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+        """Return the running processes of a target."""
         if target == "command":
-            return [command.pid] if command.poll() is None else []
+            return [psutil.Process(command.pid)] if command.poll() is None else []
         found = []
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 if TARGETS[target] in " ".join(process.cmdline()[:3]):
-                    found.append(process.pid)
+                    found.append(process)
         return found
 
     def processes(self) -> list[psutil.Process]:
         """Return all processes that descend from the commands, zombies excluded."""
-        found = []
+        every = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                mine = process.environ().get(MARKER) == self.marker
-                if mine and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    session, environment = os.getsid(process.pid), process.environ()
+                    every.append((process, session, environment.get(MARKER) == self.marker))
+        self._sessions |= {session for _, session, marked in every if marked}
+        return [process for process, session, marked in every if marked or session in self._sessions]
 
     def _finish(self, command: "subprocess.Popen[bytes]") -> None:
         try:
@@ -145,15 +184,18 @@ class Chaos:
             command.kill()
             command.wait()
 
-    def _settle(self, seconds: float) -> None:
+    def _settles(self, seconds: float) -> bool:
         with contextlib.suppress(ClusterError, RunFolderError, RuntimeError):
-            Simulation.attach(self.folder).wait(timeout=seconds)
+            Simulation.attach(self.folder).wait(timeout=seconds, progress=False)
+            return True
+        return False
 
     def _down(self, target: str, signal_name: str, disturbed: bool) -> None:
         down = self.command("down", "--run", str(self.folder.path))
         if disturbed:
+            targets = self._processes_of(target, down)
             time.sleep(self.rng.uniform(0, STOP_SECONDS))
-            self._disturb(target, signal_name, down)
+            self._disturb(targets, signal_name, may_have_ended=True)
         self._finish(down)
         if self.folder.simulation_file.exists():  # the command itself was ended
             self._finish(self.command("down", "--run", str(self.folder.path)))
@@ -183,9 +225,9 @@ class Chaos:
                 self.failed_polls += 1
 
 
-def _go_on(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
+def _go_on(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(signal.SIGCONT)
 
 
 def _answers(address: str) -> bool:
@@ -280,8 +322,13 @@ def rows(every: Sequence[Chaos], planned: int, touched: int, different: int, pai
     hung = sum(chaos.hung for chaos in every)
     failed = sum(chaos.failed_polls for chaos in every)
     damaged = sum(not is_whole(chaos.folder) for chaos in every)
+    hits, ended = sum(chaos.hits for chaos in every), sum(chaos.ended_before for chaos in every)
+    lost = sum(chaos.not_recovered for chaos in every)
     return [
         Metric("cycles of up and down under signals", done, "", "planned", planned),
+        Metric("signals that reached their target", hits, "", "whose target had not ended", done - ended,
+               at_least(done - ended)),
+        Metric("simulations that did not recover", lost, "", "planned", 0, at_most(0)),
         Metric("processes left behind", left, "", "planned", 0, at_most(0)),
         Metric("processes of others that ended", touched, "", "bystanders", 3, at_most(0)),
         Metric("commands that hung", hung, "", "cycles", done, at_most(0)),
