@@ -66,22 +66,30 @@ class AgentWatch:
         self.seen = Observations()
         self.stopping = False
 
-    def start(self, name: str) -> None:
-        """Find the process of an agent, or start one, and poll it; without effect if it is polled."""
+    def start(self, name: str) -> bool:
+        """Find the process of an agent, or start one, and poll it; without effect if it is polled.
+
+        Returns:
+            Whether a process was found that an earlier supervisor had started.
+        """
         if name in self._polls:
-            return
+            return False
+        found = False
         if name not in self.handles:
             try:
-                self.handles[name] = ray.get_actor(name, self._namespace)
+                self.handles[name], found = ray.get_actor(name, self._namespace), True
                 logger.info("%s found: its process outlived the supervisor", name)
             except ValueError:
                 self.handles[name] = self._processes.start(name, self._membership.gpus(name))
         self._polls[name] = asyncio.get_running_loop().create_task(self._poll(name))
+        return found
 
     def release(self, name: str) -> None:
-        """End the process of an agent and forget the agent."""
-        ray.kill(self.handles.pop(name))
-        self._polls.pop(name).cancel()
+        """End the process of an agent, if it has one that is known, and forget the agent."""
+        if handle := self.handles.pop(name, None):
+            ray.kill(handle)
+        if poll := self._polls.pop(name, None):
+            poll.cancel()
         self.seen.forget(name)
         self._acknowledged.pop(name, None)
         self._processes.forget(name)

@@ -19,6 +19,7 @@ from social_jepa.runtime.errors import (
     NotSettledError,
     NotUpError,
     SupervisorUnavailableError,
+    UnknownMemberError,
 )
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.new_run import cluster_address, new_run
@@ -32,6 +33,7 @@ from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, f
 
 logger = logging.getLogger(__name__)
 
+MIN_STATUS_SECONDS = 2.0  # that a supervisor may take to reply to `wait`, however little time is left
 WAIT_POLL_SECONDS = 0.1  # seconds between two polls while waiting for an agent
 STOP_TIMEOUT = 120.0  # seconds that agents may take to save
 START_TIMEOUT = 15.0  # seconds in which a joiner's process should start, unless it waits for resources
@@ -200,7 +202,7 @@ class Simulation(Run):
             "pose": pose, "name": name, "kind": kind, "teacher": teacher, "settings": tuple(settings),
         }  # fmt: skip
         agent: AgentStatus = self._call("add", request, START_TIMEOUT, kind=AgentStatus, timeout=120.0)
-        return self.wait(agent.name, timeout, progress) if wait else agent
+        return self._wait(agent.name, timeout, progress, known=True) if wait else agent
 
     def move_agent(
         self, name: str, pose: str, wait: bool = False, timeout: float = math.inf,
@@ -221,7 +223,7 @@ class Simulation(Run):
             AgentLostError, AgentLeftError, NotSettledError: See `wait`.
         """
         agent: AgentStatus = self._call("move", name, pose, kind=AgentStatus)
-        return self.wait(name, timeout, progress) if wait else agent
+        return self._wait(name, timeout, progress, known=True) if wait else agent
 
     def pause(self, name: str = "") -> list[AgentStatus]:
         """Let training of an agent wait until `resume_learning`, also if the simulation goes down meanwhile.
@@ -269,20 +271,37 @@ class Simulation(Run):
             progress: Whether to show steps and phases on stderr; None: on a terminal and in a notebook.
 
         Raises:
+            UnknownMemberError: No agent has, or had, that name.
             AgentLostError: It failed.
-            AgentLeftError: It was removed meanwhile.
+            AgentLeftError: It was removed, perhaps meanwhile.
             NotSettledError: It has not settled in time.
+            SupervisorUnavailableError: The supervisor does not answer in that time, or in 60 s.
         """
+        return self._wait(name, timeout, progress)
+
+    def _wait(self, name: str, timeout: float, progress: bool | None, known: bool = False) -> AgentStatus:
+        """Wait as `wait` does; `known`: whether there certainly is, or was, an agent of that name."""
         deadline = time.monotonic() + timeout
         with contextlib.closing(make_progress(progress)) as shown:
             while True:
-                agents = [agent for agent in self.status() if name in ("", agent.name)]
+                left = max(MIN_STATUS_SECONDS, deadline - time.monotonic())
+                every = self.status(min(STATUS_TIMEOUT, left))
+                agents = [agent for agent in every if name in ("", agent.name)]
+                known = known or bool(agents)
+                if not known:
+                    self._check_known(name, every)
                 shown.progress(agents)
                 if self._have_settled(name, agents):
                     return agents[0]
                 if time.monotonic() > deadline:
                     raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)
                 time.sleep(WAIT_POLL_SECONDS)
+
+    def _check_known(self, name: str, agents: Iterable[AgentStatus]) -> None:
+        """Raise UnknownMemberError unless an agent of a name has been a member."""
+        with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
+            if name not in ledger.names():
+                raise UnknownMemberError(name, tuple(agent.name for agent in agents))
 
     def _have_settled(self, name: str, agents: Sequence[AgentStatus]) -> bool:
         """Return whether agents have settled their edges, and the ledger holds these; see `wait`."""

@@ -27,7 +27,7 @@ from social_jepa.runtime.agent_processes import AgentProcesses
 from social_jepa.runtime.agent_watch import AgentWatch
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, names_in
 from social_jepa.runtime.control import ControlServer
-from social_jepa.runtime.errors import NotEnoughMemoryError, StartFailedError
+from social_jepa.runtime.errors import StartFailedError
 from social_jepa.runtime.logs import log_path, log_to_file
 from social_jepa.runtime.membership import Membership
 from social_jepa.storage.agent_files import AgentFileStore
@@ -102,8 +102,11 @@ class Supervisor:
             logger.warning("%s ended: it had not joined when the supervisor restarted", name)
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, self._namespace))
-        for name in self._membership.members:
-            self._watch.start(name)
+        for name, member in self._membership.members.items():
+            if self._watch.start(name):  # it has not heard of what came while it was not found
+                handle, spec = self._watch.handles[name], self._membership.spec(name, self._resources.threads)
+                handle.pause.remote(spec.paused)
+                handle.move.remote(spec.pose, member.pose_version)
         if self._shortages is None:
             self._shortages = asyncio.get_running_loop().create_task(self._watch_shortages())
 
@@ -173,6 +176,7 @@ class Supervisor:
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met.
             NotEnoughMemoryError: This machine has no memory for another agent.
+            RayUnavailableError: Ray does not answer; there is no joiner.
             StartFailedError: The agent failed before it joined; it is removed again.
             LedgerUnavailableError: The ledger cannot be written now; the agent is removed again.
         """
@@ -180,10 +184,10 @@ class Supervisor:
         name = membership.propose(**request).name
         try:
             self._processes.check_memory(membership.get(name).config(self._config))
-        except NotEnoughMemoryError:
-            membership.reject(name)
+            self._watch.start(name)
+        except BaseException:  # Ray may not answer, too: a joiner without a process would never join
+            self._drop_joiner(name)
             raise
-        self._watch.start(name)
         deadline = time.monotonic() + timeout
         while name in membership.pending:
             if name in self._watch.seen.failures:
@@ -218,7 +222,8 @@ class Supervisor:
         logger.info("%s moved to %s; its edges are stale until it has trained there", name, member.pose)
         self._ledger_writer.written_versions.pop(name, None)
         spec = self._membership.spec(name, self._resources.threads)
-        self._watch.handles[name].move.remote(spec.pose, member.pose_version)
+        if handle := self._watch.handles.get(name):  # an agent that is not found yet is told by `begin`
+            handle.move.remote(spec.pose, member.pose_version)
         self._watch.broadcast_peers()
         return self._status(name)
 
@@ -230,7 +235,8 @@ class Supervisor:
         """
         for each in self._membership.pause(name, paused):
             logger.info("%s %s training", each, "pauses" if paused else "resumes")
-            self._watch.handles[each].pause.remote(paused)
+            if handle := self._watch.handles.get(each):
+                handle.pause.remote(paused)
         return [self._status(each) for each in self._membership.members if name in ("", each)]
 
     async def set_topology(self, topology: str) -> int:

@@ -228,11 +228,18 @@ def test_waiting_ends_when_the_agent_is_removed_or_the_time_is_over(simulation):
         simulation.wait(name, timeout=0.1)
     assert late.value.agents == (name,)
 
+    said = call("wait", "agent-99", "--run", simulation.folder.path)
+    assert said.status == 2
+    assert said.err.startswith("social-jepa: no agent is named 'agent-99': ")
+
+    until(lambda: status_of(simulation, name).progress)  # it is a member
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(simulation.wait, name, TIMEOUT)
         simulation.remove_agent(name)
         with pytest.raises(AgentLeftError, match=f"^{name} left: it was removed"):
             waiting.result(TIMEOUT)
+    with pytest.raises(AgentLeftError):
+        simulation.wait(name)
 
 
 def test_a_frozen_supervisor_is_reported_in_seconds_with_what_the_ledger_has(simulation):
@@ -241,12 +248,17 @@ def test_a_frozen_supervisor_is_reported_in_seconds_with_what_the_ledger_has(sim
     os.kill(supervisor, signal.SIGSTOP)
     try:
         said = call("status", "--run", simulation.folder.path, "--json")
+        began = time.monotonic()
+        late = call("wait", "agent-0", "--timeout", "1", "--run", simulation.folder.path)
+        waited = time.monotonic() - began
         page = SimulationClient(simulation.folder).status()
     finally:
         os.kill(supervisor, signal.SIGCONT)
 
-    assert said.status == 1
+    assert said.status == late.status == 1
     assert "the supervisor of the simulation does not answer (no reply within 4 s)" in said.err
+    assert "the supervisor of the simulation does not answer (no reply within 2 s)" in late.err
+    assert waited < 15
     document = json.loads(said.out)
     assert [agent["name"] for agent in document["agents"]] == ["agent-0", "agent-1"]
     assert {agent["phase"] for agent in document["agents"]} == {"unknown"}
