@@ -11,9 +11,8 @@ The best path keeps most of the source: the shortest under the lengths ``-log(su
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from alignment.arrays import AnyArray, to_tensor
 from alignment.edge import Edge, scalars
 from alignment.linear_map import LinearMap
 from alignment.matrix_html import matrix_html
+from alignment.natural_order import natural_key
 from alignment.plots import draw_matrix, new_axes
 from alignment.status import Status
 
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Pair = tuple[str, str]
-
-
-@lru_cache(maxsize=4096)
-def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Return a sort key that compares numbers within a name by value: agent-2 comes before agent-10."""
-    parts = re.split(r"([0-9]+)", name)
-    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
 class NoPathError(ValueError):

@@ -333,3 +333,37 @@ def test_git_sees_env_and_ignores_the_virtual_environment():
     assert not any(ignored(f"{name}/any_new_file.py") for name in ALLOWED)
     assert ignored(".venv/bin/python")
     assert ignored("runs/first/report.html")
+
+
+def texts(module):
+    """Return the string literals of a module, parts of f-strings included, docstrings excluded."""
+    documented = [node for node in ast.walk(module) if isinstance(node, DOCUMENTED)]
+    docstrings = {id(node.body[0].value) for node in documented if ast.get_docstring(node) is not None}
+    return [
+        node.value for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]  # fmt: skip
+
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+HINTING = ("social_jepa/cli/hints.py", "social_jepa/cli/examples.py")
+
+
+def test_a_message_that_suggests_a_command_about_a_run_names_the_run():
+    """`hint` does: a command that is written out acts on the latest run, which may be another one."""
+    import typer.main
+
+    from social_jepa.cli.app import app
+
+    verbs = {
+        name for name, command in typer.main.get_command(app).commands.items()
+        if any("--run" in parameter.opts for parameter in command.params)
+    }  # fmt: skip
+    named = {
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in LIBRARY if path.relative_to(ROOT).as_posix() not in HINTING
+        for text in texts(tree(path))
+        if verbs.intersection(re.findall(r"social-jepa ([a-z-]+)(?! [0-9])", text))
+    }  # fmt: skip
+    assert verbs >= {"resume", "status", "graph"}
+    assert named == set()

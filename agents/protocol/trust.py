@@ -274,7 +274,7 @@ def follow(name: str, trusted: bytes, wanted: bytes, rotations: Iterable[KeyRota
 
 def _read(path: Path) -> dict[str, TrustedKey]:
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
     except OSError as error:
         raise TrustFileError(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -53,7 +53,7 @@ def matrix_rows(document: "GraphDocument", min_r2: float | None = None) -> list[
     A cell is the held-out R2 of the edge from the agent of its row to that of its column, if it is accepted;
     else its status, or nothing where the two have none. A dot stands for an R2 below `min_r2`.
     """
-    from alignment.graph import natural_key
+    from alignment.natural_order import natural_key
 
     names = sorted([*(agent.name for agent in document.agents), *document.training], key=natural_key)
     edges = {(edge.source, edge.target): edge for edge in document.edges}

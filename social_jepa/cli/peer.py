@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from social_jepa.cli.hints import work_on
-from social_jepa.cli.options import AsJson, CommandError, ConfigFile, Settings
+from social_jepa.cli.options import AsJson, CommandError, ConfigFile, Settings, print_unsaved
 from social_jepa.cli.peer_display import PeerDisplay
 
 if TYPE_CHECKING:
@@ -198,7 +198,11 @@ def _run_agent(
     from social_jepa.runtime.peer import Peer, PeerOptions
 
     work_on(folder.path)
-    Peer(folder, PeerOptions(name, network, online)).run(display.agent)
+    peer = Peer(folder, PeerOptions(name, network, online))
+    try:
+        peer.run(display.agent)
+    finally:
+        print_unsaved(peer.unsaved)
 
 
 def _run_embeddings(
@@ -226,6 +230,9 @@ def _run_embeddings(
         peer.serve(display.embeddings)
     finally:
         peer.close()
+        unsaved = print_unsaved(peer.unsaved)
+    if unsaved:  # it ended by itself
+        raise typer.Exit(1)
 
 
 def _read_table(path: Path, name: str, ids: Path | None, anchors: Path | None) -> "EmbeddingTable":

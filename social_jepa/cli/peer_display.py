@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from alignment.natural_order import natural_key
 from social_jepa.cli.hints import hint
+from social_jepa.runtime.agent_notes import idle_note
 
 if TYPE_CHECKING:
     from social_jepa.records.peer import PeerStatus
@@ -37,9 +39,9 @@ class PeerDisplay:
     def embeddings(self, peer: "NetworkedPeer") -> None:
         """Print what has changed of a peer with embeddings, and end it when it has settled enough."""
         self._common(peer.status())
-        for source, edge in sorted(peer.edges().items()):
+        for source, edge in sorted(peer.edges().items(), key=lambda item: natural_key(item[0])):
             self._show(f"edge {source}", "edge", f"{source} > {edge.target} {edge.status}: {edge.reason}")
-        settled = sorted(peer.settled())
+        settled = sorted(peer.settled(), key=natural_key)
         if settled:
             self._show("settled", "settled", f"with {', '.join(settled)}; {hint('graph')} shows the edges")
         if 0 < self._stop_after <= len(settled) and peer.is_quiet():
@@ -50,6 +52,11 @@ class PeerDisplay:
             self._show(f"listens {address}", "listens", address)
         self._show("phase", "phase", status.phase)
         self._show("note", "note", status.note)
+        self._show("unsaved", "unsaved", _unsaved(status) or ("none" if self._shown.get("unsaved") else ""))
+        if not status.idle_seconds:
+            self._shown.pop("idle", None)
+        elif "idle" not in self._shown:  # once: the seconds, and perhaps the line, go on changing
+            self._show("idle", "idle", idle_note(status.name, status.idle_seconds, status.idle_place))
         connected = ", ".join(peer.name for peer in status.peers if peer.connected)
         self._show("connected", "connected", connected or "with no peer")
         gone = [peer.name for peer in status.peers if peer.unreachable_since]
@@ -60,3 +67,7 @@ class PeerDisplay:
             return
         self._shown[key] = text
         typer.echo(json.dumps({title: text}) if self._as_json else f"{title:10} {text}")
+
+
+def _unsaved(status: "PeerStatus") -> str:
+    return "; ".join(f"{each}; it goes on and tries again" for each in status.unsaved)

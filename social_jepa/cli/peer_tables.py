@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from social_jepa.cli.tables import make_console, make_table
-from social_jepa.storage.peer_status import DOWN
+from social_jepa.runtime.agent_notes import idle_note, unsaved_notes
+from social_jepa.storage.peer_status import DOWN, SILENT_SECONDS
 
 if TYPE_CHECKING:
     from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, PeerQueryAnswer, PeerRecord, PeerStatus
@@ -21,8 +22,8 @@ def print_peer_status(status: "PeerStatus") -> None:
     process = f"process {status.process.pid} on {status.process.machine.host}"
     console.print(escape(f"{status.name}: {status.phase}, {process}{where}"), soft_wrap=True)
     console.print(escape(f"key {status.fingerprint}, table or model {status.checkpoint or 'none yet'}"))
-    if status.note:
-        console.print(escape(status.note), soft_wrap=True)
+    for note in peer_notes(status):
+        console.print(escape(note), soft_wrap=True)
     table = make_table("peers", ("peer", "connection", "edge from it", "reached at", "key"), ("refused",))
     for peer in status.peers:
         connection = "" if status.phase == DOWN else _connection(peer)
@@ -38,6 +39,18 @@ def print_peer_status(status: "PeerStatus") -> None:
     if status.refused_addresses:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(status.refused_addresses.items()))
         console.print(f"signed addresses refused: {counts}")
+
+
+def peer_notes(status: "PeerStatus") -> list[str]:
+    """Return one line for each thing about a peer itself that a person should know."""
+    notes = [status.note] if status.note else []
+    notes += unsaved_notes(status.name, status.unsaved)
+    if status.idle_seconds:
+        notes.append(idle_note(status.name, status.idle_seconds, status.idle_place))
+    age = time.time() - status.updated_at
+    if status.phase != DOWN and age > SILENT_SECONDS:
+        notes.append(f"this was written {age:.0f} s ago: its process hangs, or its disk takes nothing")
+    return notes
 
 
 def _connection(peer: "PeerRecord") -> str:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -271,21 +271,22 @@ def move_agent(
 @app.command()
 def pause(name: SomeName = "", run: RunUp = None, as_json: AsJson = False) -> None:
     """Let training of an agent, or of all, wait until resume-learning; it still replies to peers."""
-    _show_training(_attach(run).pause(name), "pauses: social-jepa resume-learning lets it train on", as_json)
+    agents = _attach(run).pause(name)
+    _show_training(agents, lambda each: f"pauses: {hint('resume-learning', each)} lets it train on", as_json)
 
 
 @app.command("resume-learning")
 def resume_learning(name: SomeName = "", run: RunUp = None, as_json: AsJson = False) -> None:
     """Let a paused agent, or all, train on."""
-    _show_training(_attach(run).resume_learning(name), "trains on", as_json)
+    _show_training(_attach(run).resume_learning(name), lambda _: "trains on", as_json)
 
 
-def _show_training(agents: "Sequence[AgentStatus]", text: str, as_json: bool) -> None:
+def _show_training(agents: "Sequence[AgentStatus]", text: Callable[[str], str], as_json: bool) -> None:
     if as_json:
         print_json(agents)
     else:
         for agent in agents:
-            typer.echo(f"{agent.name} {text}")
+            typer.echo(f"{agent.name} {text(agent.name)}")
 
 
 @app.command()

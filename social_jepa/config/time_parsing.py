@@ -129,6 +129,22 @@ def parse_time(text: str | None, now: float | None = None) -> float:
         raise TimeFormatError(text) from error
 
 
+def check_not_future(when: float) -> float:
+    """Return a time in seconds since the epoch, or FOREVER, the latest state.
+
+    Raises:
+        FutureTimeError: It has not come yet.
+    """
+    now = time.time()
+    if when <= now + CLOCK_TOLERANCE or when >= FOREVER:
+        return when
+    try:
+        shown = _iso(when)
+    except (ValueError, OverflowError, OSError):  # a year that no date has
+        shown = "later than any date"
+    raise FutureTimeError(f"{when:.0f}", shown, _iso(now))
+
+
 def _parse(text: str, plain: str, now: float) -> float:
     if plain == "now":
         return now

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from alignment.graph import natural_key
+from alignment.natural_order import natural_key
 from alignment.status import Status
 from social_jepa.config.overrides import differing
 from social_jepa.graph.results import Results

@@ -75,7 +75,7 @@ class ExportFileError(RunFolderError):
 
     def __str__(self) -> str:
         """Return the sentence with its remedy."""
-        remedy = "write it with social-jepa export --format safetensors or npz"
+        remedy = "export the run again, with the format safetensors or npz"
         return f"{self.path} holds no export of a run ({self.reason}): {remedy}"
 
 

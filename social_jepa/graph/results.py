@@ -16,8 +16,9 @@ from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
 from agents.protocol.topology import Topology
 from agents.training.checkpoint import decode_tensors
-from alignment.graph import TranslationGraph, natural_key
+from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
+from alignment.natural_order import natural_key
 from alignment.status import Status
 from alignment.universe import Universe
 from env.scene import Scene
@@ -81,9 +82,7 @@ class NotPublishedError(RunFolderError):
 
     def __str__(self) -> str:
         """Return the sentence with its remedy."""
-        return (
-            f"{self.agent} has not published a model of its view yet: social-jepa status shows its progress"
-        )
+        return f"{self.agent} has not published a model of its view yet: its status shows its progress"
 
 
 @dataclass(eq=False, repr=False)

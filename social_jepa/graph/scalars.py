@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from agents.common.files import write_atomically
-from alignment.graph import natural_key
+from alignment.natural_order import natural_key
 from social_jepa.records import AgentRecord, EdgeRecord
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder

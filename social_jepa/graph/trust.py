@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from alignment.consistency import contradicted, round_trips, stack_maps
-from alignment.graph import natural_key
 from alignment.linear_map import LinearMap
+from alignment.natural_order import natural_key
 from alignment.status import Status
 from social_jepa.records import EdgeRecord, EventRecord, TrustRecord, proof_reason, replace
 

@@ -8,8 +8,9 @@ from agents.protocol.edge import AnchorPools
 from alignment.anchors import choose_ticks
 from alignment.anchors import shared as shared_rows
 from alignment.edge import Edge
-from alignment.graph import NoPathError, TranslationGraph, natural_key
+from alignment.graph import NoPathError, TranslationGraph
 from alignment.linear_map import LinearMap
+from alignment.natural_order import natural_key
 from alignment.score import image_r2
 from alignment.status import Status
 from alignment.universe import Universe, fit_universe
@@ -33,7 +34,7 @@ def build_universe(graph: TranslationGraph, pools: FindPools, anchors: int, seed
     """
     names = sorted({name for pair in _accepted(graph) for name in pair}, key=natural_key)
     if not names:
-        raise NoPathError("there is no universe yet: no edge is accepted; social-jepa graph shows why")
+        raise NoPathError("there is no universe yet: no edge is accepted, and each edge says why")
     sets = [pools(name).anchors for name in names]
     ticks = set(sets[0].ids).intersection(*(each.ids for each in sets))
     chosen = choose_ticks(sorted(ticks), min(len(ticks), anchors), seed)

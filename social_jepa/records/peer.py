@@ -7,6 +7,7 @@ from msgspec import Meta
 from alignment.status import Status
 from social_jepa.records.alignment import EmbeddingEdgeRecord
 from social_jepa.records.base import R2, Count, Hash, Name, NonNegative, Record
+from social_jepa.records.run import UnsavedRecord
 from social_jepa.system.process_identity import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class PeerStatus(Record, frozen=True, kw_only=True):
     phase: Annotated[str, Meta(description="What it does: training, negotiating, settled, down and so on.")]
     note: Annotated[str, Meta(description="A remark; may be empty.")]
     checkpoint: Annotated[str, Meta(description="Version of its model or table; empty: none yet.")]
+    unsaved: Annotated[
+        tuple[UnsavedRecord, ...],
+        Meta(description="What of it could not be written yet; it is tried again. Empty: all is written."),
+    ] = ()
+    idle_seconds: Annotated[
+        NonNegative, Meta(description="Whole seconds without a step; 0 while its steps take as long.")
+    ] = 0.0
+    idle_place: Annotated[str, Meta(description="File and line that it is in meanwhile; may be empty.")] = ""
     peers: Annotated[tuple[PeerRecord, ...], Meta(description="What it knows of each of its peers.")]
     refused_addresses: Annotated[
         dict[str, Count], Meta(description="Signed addresses that were refused, by reason.")

@@ -2,11 +2,13 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from alignment.natural_order import natural_key
+
 if TYPE_CHECKING:
-    from social_jepa.records import AgentStatus
+    from social_jepa.records import AgentStatus, UnsavedRecord
 
 BUSY_SHARE = 0.5  # of the time that a thread waits for a CPU, above which the machine is the bottleneck
 
@@ -21,16 +23,23 @@ def agent_notes(agents: Sequence["AgentStatus"]) -> list[str]:
             notes.append(f"{agent.name} is not trusted, and its edges are refused: {agent.flagged}")
         if agent.note:
             notes.append(f"{agent.name} {agent.note}")
-        notes += [
-            f"{agent.name} {each} for {time.time() - each.since:.0f} s; it goes on and tries again"
-            for each in agent.unsaved
-        ]
+        notes += unsaved_notes(agent.name, agent.unsaved)
         if agent.waiting_for:
             notes.append(f"{agent.name} waits for {agent.waiting_for}")
         if agent.idle_seconds and not agent.failure:
-            place = f": it is in {agent.idle_place}" if agent.idle_place else ""
-            notes.append(f"{agent.name} has made no step for {agent.idle_seconds:.0f} s{place}")
+            notes.append(idle_note(agent.name, agent.idle_seconds, agent.idle_place))
     return [*notes, *_silent(agents), *_unanswered(agents), *_busy(agents)]
+
+
+def unsaved_notes(name: str, unsaved: "Iterable[UnsavedRecord]") -> list[str]:
+    """Return one line for each file of an agent that cannot be written."""
+    now = time.time()
+    return [f"{name} {each} for {now - each.since:.0f} s; it goes on and tries again" for each in unsaved]
+
+
+def idle_note(name: str, seconds: float, place: str) -> str:
+    """Return a line about an agent that makes no step; `place`: file and line that it is in, or empty."""
+    return f"{name} has made no step for {seconds:.0f} s" + (f": it is in {place}" if place else "")
 
 
 def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
@@ -44,7 +53,7 @@ def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
         if not silent:
             continue
         clock = _clock(min(silent.values()))
-        names = ", ".join(silent)
+        names = ", ".join(sorted(silent, key=natural_key))
         if node and len(silent) == len(found) and len(nodes) > 1:
             lines.append(f"node {found[0].host or node[:6]} is unreachable since {clock}: {names}")
         else:
@@ -61,7 +70,8 @@ def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:
     lines = []
     for peer, found in callers.items():
         others = {agent.name for agent in agents if agent.checkpoint and agent.name != peer}
-        who = "any peer" if len(others) > 1 and others <= found.keys() else ", ".join(sorted(found))
+        every = len(others) > 1 and others <= found.keys()
+        who = "any peer" if every else ", ".join(sorted(found, key=natural_key))
         clock = _clock(min(found.values()))
         lines.append(f"{peer} has not answered {who} since {clock}: frames to it may be lost")
     return lines

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agents.common.files import UnsavedFile
 from agents.protocol.embedding_negotiation import AnchorTable, EmbeddingNegotiation, EmbeddingResult
 from agents.protocol.envelope import session_id
 from agents.protocol.evidence import KeptReply, ReplyHistory, check
@@ -18,7 +19,7 @@ from alignment.embeddings.edge import EmbeddingEdge
 from alignment.embeddings.pairs import AlignSettings
 from alignment.embeddings.table import EmbeddingTable
 from alignment.status import Status
-from social_jepa.records import as_dict, replace
+from social_jepa.records import UnsavedRecord, as_dict, replace
 from social_jepa.records.peer import PeerEdgeRecord, PeerStatus
 from social_jepa.runtime.peer_connections import RETRY_SECONDS, NetworkOptions, PeerConnections
 from social_jepa.storage.embedding_folder import (
@@ -46,6 +47,7 @@ class NetworkedPeer:
     Attributes:
         connections: Its exchange with peers.
         table: What it sends.
+        unsaved: What could not be saved in the end, one sentence each; after `close`.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class NetworkedPeer:
         self._history = ReplyHistory(self._kept_replies())
         self._flagged = proved_agents(self._ledger)
         self._acknowledged = (0, 0)
+        self._unrecorded: UnsavedFile | None = None
+        self.unsaved: list[str] = []
         self._status = StatusWriter(self.folder.path)
         self._process = ProcessIdentity.of(os.getpid())
         self._stop, self._changed = threading.Event(), threading.Condition()
@@ -128,8 +132,11 @@ class NetworkedPeer:
         self.connections.close()
         self._record()
         self._status.write(replace(self.status(), phase=DOWN, listens=()))
-        with contextlib.suppress(LedgerUnavailableError):
+        self.unsaved = [f"{self.table.info.name} {each}" for each in self._unsaved_records()]
+        try:
             self._ledger.event("stopped")
+        except LedgerUnavailableError:
+            self.unsaved.append(f"{self._ledger.path} does not say that the peer has stopped")
         self._ledger.close()
         self._lock.release()
 
@@ -181,6 +188,10 @@ class NetworkedPeer:
         """Return whether no peer has sent anything for long enough that none waits for an answer."""
         return self.connections.protocol.seconds_of_silence() > QUIET_SECONDS
 
+    def _unsaved_records(self) -> tuple[UnsavedRecord, ...]:
+        found = self._unrecorded
+        return (UnsavedRecord(path=found.path, reason=found.reason, since=found.since),) if found else ()
+
     def _record(self) -> None:
         """Write new edges to the folder and the ledger; what cannot be written is written later."""
         events = self.connections.protocol.events(*self._acknowledged)
@@ -195,8 +206,9 @@ class NetworkedPeer:
                 rows += self._equivocation(each)
             self._ledger.record(messages=events.sent, events=[*rows, *refused])
         except (LedgerUnavailableError, OSError) as error:
-            logger.warning("edges are recorded later: %s", error)
+            self._note_unrecorded(error)
             return
+        self._unrecorded = None
         self._acknowledged = events.incarnation, events.last_number
         if any(event_type == "equivocation" for event_type, _ in rows):
             with contextlib.suppress(LedgerUnavailableError):
@@ -227,6 +239,15 @@ class NetworkedPeer:
             "tick": found.tick, "file": str(path.relative_to(self.folder.path)),
         })]  # fmt: skip
 
+    def _note_unrecorded(self, error: LedgerUnavailableError | OSError) -> None:
+        """Note what cannot be written now; it is tried again, and logged once until it succeeds."""
+        if self._unrecorded is None:
+            logger.warning("edges are recorded later: %s", error)
+        path, reason = self.folder.path, getattr(error, "strerror", None)
+        if isinstance(error, LedgerUnavailableError):
+            path, reason = error.path, error.reason
+        self._unrecorded = UnsavedFile.after(self._unrecorded, path, reason or str(error))
+
     def status(self) -> PeerStatus:
         """Return the state of this peer and what it knows of the others."""
         peers = tuple(
@@ -242,7 +263,7 @@ class NetworkedPeer:
             name=local.name, kind="embeddings", fingerprint=fingerprint(local.identity.public_key),
             incarnation=local.incarnation, process=self._process, listens=tuple(self.addresses),
             phase="negotiating" if waits else "settled" if settled else "waiting for peers", note="",
-            checkpoint=self.table.info.checkpoint, peers=peers,
+            checkpoint=self.table.info.checkpoint, peers=peers, unsaved=self._unsaved_records(),
             refused_addresses={str(reason): n for reason, n in self.connections.book.refusals.items()},
             updated_at=time.time(),
         )  # fmt: skip

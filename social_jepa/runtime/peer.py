@@ -4,7 +4,6 @@ Its run folder holds its own checkpoints and ledger: its model, and the edges in
 with the same settings negotiate the same edges as the agents of one run.
 """
 
-import contextlib
 import os
 import sys
 import threading
@@ -65,6 +64,7 @@ class Peer:
 
     Attributes:
         connections: Its exchange with peers.
+        unsaved: What could not be saved in the end, one sentence each.
     """
 
     def __init__(self, folder: RunFolder, options: PeerOptions) -> None:
@@ -105,6 +105,7 @@ class Peer:
         self._status, self._process = StatusWriter(folder.path), ProcessIdentity.of(os.getpid())
         self._acknowledged = (0, 0)
         self._device = ""
+        self.unsaved: list[str] = []
 
     def run(self, observe: Callable[["Peer"], None] = lambda peer: None) -> None:
         """Train, publish and negotiate until KeyboardInterrupt; then save and end.
@@ -131,7 +132,9 @@ class Peer:
             self._record()
             self.connections.close()
             self._status.write(replace_record(self.peer_status(), phase=DOWN, listens=()))
-            self._writer.event("stopped", reason="the process ended")
+            self.unsaved = [f"{self._options.name} {each}" for each in self.status().unsaved]
+            if not self._writer.event("stopped", reason="the process ended"):
+                self.unsaved.append(f"{self._ledger.path} does not say that the peer has stopped")
             self._ledger.close()
             self._lock.release()
 
@@ -158,9 +161,15 @@ class Peer:
             self._runner, self.connections.protocol, *self._acknowledged, known, node="", device=self._device
         )
         self._seen.receive(name, report)
-        with contextlib.suppress(LedgerUnavailableError, OSError):
+        try:
             self._writer.write(name, self._membership.members, report)
+        except (LedgerUnavailableError, OSError) as error:
+            of_ledger = isinstance(error, LedgerUnavailableError)
+            place = self._ledger.path if of_ledger else self._folder.agent(name)
+            self._seen.note_unrecorded(name, place, error)
+        else:
             self._acknowledged = report.events.incarnation, report.events.last_number
+            self._seen.unrecorded.pop(name, None)
 
     def status(self) -> AgentStatus:
         """Return the status of the agent."""
@@ -175,7 +184,8 @@ class Peer:
         flagged = self._flags.reasons()
         return PeerStatus(
             name=self._options.name, kind="agent", phase=status.phase, note=status.note,
-            fingerprint=fingerprint(connections.local.identity.public_key),
+            unsaved=status.unsaved, idle_seconds=float(int(status.idle_seconds)),
+            idle_place=status.idle_place, fingerprint=fingerprint(connections.local.identity.public_key),
             incarnation=status.incarnation, process=self._process,
             listens=tuple(map(str, connections.transport.addresses)), checkpoint=status.checkpoint,
             peers=tuple(

@@ -22,6 +22,7 @@ from agents.protocol.transports.faults import Faults, FaultyTransport
 from agents.protocol.transports.tcp import TcpOptions, TcpTransport
 from agents.protocol.trust import RotatedIdentity, TrustStore
 from agents.protocol.verifier import KnownPeer, LocalPeer
+from alignment.natural_order import natural_key
 from social_jepa.records.peer import PeerRecord
 
 logger = logging.getLogger(__name__)
@@ -206,13 +207,13 @@ class PeerConnections:
                 self.protocol.send_addresses(name, body)
 
     def peers(self) -> list[PeerRecord]:
-        """Return the records of all peers that were met or heard of, sorted by name."""
+        """Return the records of all peers that were met or heard of, in natural order of names."""
         with self._lock:
             addresses = self.book.addresses()
         refused = self.protocol.refusals()
         connected, unanswered = {*self.transport.connected()}, self.protocol.unanswered()
         found, now = [], time.time()
-        for name in sorted({*self._known, *addresses}):
+        for name in sorted({*self._known, *addresses}, key=natural_key):
             seen = self._seen.setdefault(name, now)
             gone = name not in connected and now - seen >= UNREACHABLE_SECONDS
             trusted = self.trust.get(name)

@@ -10,7 +10,7 @@ from alignment.arrays import AlignmentError, AnyArray, Array
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from social_jepa.config.run_config import RunConfig
-from social_jepa.config.time_parsing import FOREVER, parse_time
+from social_jepa.config.time_parsing import FOREVER, check_not_future, parse_time
 from social_jepa.graph import query as queries
 from social_jepa.graph.data_frames import agent_rows, edge_rows, to_data_frame
 from social_jepa.graph.edge_lookup import find_edge
@@ -79,10 +79,11 @@ class Run:
                 "5 minutes ago".
 
         Raises:
+            TimeError: A text is no time, or it has not come yet.
             LedgerError: The ledger is missing, damaged or of another format.
             NoAgentsError: There were no agents at that time.
         """
-        time = parse_time(as_of) if isinstance(as_of, str) else as_of
+        time = parse_time(as_of) if isinstance(as_of, str) else check_not_future(as_of)
         with contextlib.closing(Ledger(self.folder.ledger_file, read_only=True)) as ledger:
             if time < FOREVER:
                 return read_results(self.folder, self.config, ledger, time)

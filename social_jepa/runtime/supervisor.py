@@ -198,9 +198,8 @@ class Supervisor:
                 unrecorded = self._watch.seen.unrecorded[name]
                 self._drop_joiner(name)
                 raise LedgerUnavailableError(self._ledger.path, unrecorded.reason)
-            if time.monotonic() > deadline and not membership.incarnations.get(name):
-                break
-            if time.monotonic() > deadline + REGISTER_SECONDS or self._stopping:
+            extra = REGISTER_SECONDS if membership.incarnations.get(name) else 0.0
+            if time.monotonic() > deadline + extra or self._stopping:
                 break
             if shortage := self._processes.shortage(name):
                 logger.info("%s waits for %s", name, shortage)

@@ -156,7 +156,7 @@ class AuthMiddleware:
             if route not in OPEN_ROUTES and not self._is_authorized(headers):
                 raise ProblemError(
                     problems.NO_TOKEN,
-                    "send the header Authorization: Bearer TOKEN with the token that social-jepa serve was "
+                    "send the header Authorization: Bearer TOKEN with the token that the server was "
                     "started with, or open the page once as /?token=TOKEN",
                 )
         _check_length(headers)

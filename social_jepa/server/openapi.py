@@ -111,7 +111,7 @@ def _secure(document: dict[str, Any], operations: list[dict[str, Any]], access: 
             operation["responses"].pop(str(problems.NO_TOKEN.status), None)
         return
     document["components"]["securitySchemes"] = {
-        BEARER: {"type": "http", "scheme": "bearer", "description": "The token of social-jepa serve."},
+        BEARER: {"type": "http", "scheme": "bearer", "description": "The token that the server was given."},
         COOKIE: {
             "type": "apiKey", "in": "cookie", "name": cookie_name(access.token),
             "description": "Set by GET /?token=TOKEN, for browsers.",

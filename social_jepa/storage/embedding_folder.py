@@ -29,6 +29,7 @@ from agents.protocol.evidence import Evidence, KeptReply
 from alignment.anchor_ids import AnchorId
 from alignment.embeddings.edge import EmbeddingMap
 from alignment.embeddings.storage import edge_tensors, map_from_tensors
+from alignment.natural_order import natural_key
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.records import decode, encode, proof_reason, replace
@@ -228,7 +229,7 @@ class EmbeddingFolder:
             raise DamagedLedgerError(self.ledger_file, str(error)) from error
         newest = {edge.source: _judged(edge, flagged) for edge in found}
         return PeerGraph(
-            table=self.table(), edges=tuple(newest[source] for source in sorted(newest)),
+            table=self.table(), edges=tuple(newest[source] for source in sorted(newest, key=natural_key)),
             as_of=as_of if as_of < FOREVER else time.time(),
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0  # age at which the lease of a holder on another machine counts as given up
 RENEW_SECONDS = 5.0  # between two renewals of a lease
+_without_locks: set[Path] = set()  # folders of which that was logged
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -85,6 +86,9 @@ class FolderLock:
         lease = Lease(self._path.with_name(self._path.name + ".lease"))
         lease.acquire()
         self._lease = lease
+        if self._path.parent in _without_locks:  # a command takes several locks of a folder
+            return
+        _without_locks.add(self._path.parent)
         logger.warning(
             "%s is on a file system without locks: a lease in %s keeps other processes out",
             self._path.parent, lease.path.name,

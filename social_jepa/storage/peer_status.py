@@ -24,6 +24,7 @@ class StatusWriter:
         """Take the folder."""
         self._path = folder / NAME
         self._written: PeerStatus | None = None
+        self._failing = False
 
     def write(self, status: PeerStatus) -> None:
         """Write a state."""
@@ -34,9 +35,11 @@ class StatusWriter:
         try:
             write_atomically(self._path, encode(status) + b"\n")
         except OSError as error:
-            logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            if not self._failing:  # it is tried again several times a second
+                logger.warning("%s cannot be written: %s", self._path, error.strerror)
+            self._failing = True
         else:
-            self._written = status
+            self._written, self._failing = status, False
 
 
 def read_status(folder: Path) -> PeerStatus | None:

@@ -38,6 +38,9 @@ nodes = [
 ]
 print(json.dumps(nodes), flush=True)
 
+def last_line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
 @ray.remote(num_cpus=0, max_retries=0)
 def versions():
     from importlib import metadata
@@ -59,7 +62,7 @@ for task in ray.wait(list(tasks), num_returns=len(tasks), timeout=left)[0] if ta
     try:
         alive[tasks[task]]["versions"] = ray.get(task)
     except Exception as error:
-        alive[tasks[task]]["error"] = str(error).strip().splitlines()[-1]
+        alive[tasks[task]]["error"] = last_line(error)
 print(json.dumps(nodes), flush=True)
 """
 

@@ -135,6 +135,13 @@ def test_a_revoked_key_is_refused_for_good_and_only_its_owner_can_revoke_it(path
                 again.accept("agent-1", key.public_key, rotations)
 
 
+def test_a_trust_file_may_begin_with_a_byte_order_mark(path):
+    TrustStore(path, first_use=True).accept("agent-1", FIRST.public_key)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+    assert TrustStore(path, first_use=False).get("agent-1").public_key == FIRST.public_key
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

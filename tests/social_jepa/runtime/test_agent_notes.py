@@ -79,3 +79,12 @@ def test_a_flagged_agent_is_named_with_the_reason():
     assert agent_notes(found) == [
         "agent-1 is not trusted, and its edges are refused: 3 agents contradict it and 0 confirm it"
     ]
+
+
+def test_agents_are_named_in_natural_order():
+    now = time.time()
+    found = agents(*({"silent_since": now} if k in (2, 10) else {} for k in range(11)))
+    late = agents({}, *({"unanswered": {"agent-0": now}} if k in (2, 10) else {} for k in range(1, 11)))
+
+    assert agent_notes(found[::-1])[0].startswith("agent-2, agent-10 gave no report")
+    assert agent_notes(late)[0].startswith("agent-0 has not answered agent-2, agent-10 since")

@@ -21,10 +21,11 @@ from social_jepa.records import encode, replace
 from social_jepa.runtime import peer_connections
 from social_jepa.runtime.networked_peer import NetworkedPeer
 from social_jepa.runtime.peer_connections import NetworkOptions
-from social_jepa.storage.embedding_folder import DamagedPeerFolderError, EmbeddingFolder
+from social_jepa.storage.embedding_folder import EDGES, DamagedPeerFolderError, EmbeddingFolder
 from social_jepa.storage.embedding_query import PeerQueryError, query_embeddings
 from social_jepa.storage.peer_status import DOWN, read_status
 from social_jepa.storage.run_folder import RunFolderExistsError, RunFolderInUseError
+from tests.support.command import call
 from tests.support.embedding_tables import planted
 
 LOOPBACK = (PeerAddress("127.0.0.1", 0),)
@@ -183,6 +184,39 @@ def test_the_status_says_who_is_connected_and_that_an_ended_peer_is_down(tmp_pat
         assert peer.addresses == tuple(one.addresses)
     status = read_status(tmp_path / "two")
     assert (status.phase, status.listens) == (DOWN, ())
+
+
+@contextlib.contextmanager
+def unwritable_pair(folder):
+    """Two peers of which the first cannot write its edge; yield them and the folder that is in its way."""
+    blocked = folder / "one" / EDGES / "two.safetensors"
+    with NetworkedPeer(table("one"), folder / "one", options()) as one:
+        blocked.mkdir(parents=True)
+        with NetworkedPeer(table("two", 1), folder / "two", options(one.addresses, ())) as two:
+            until(lambda: one.status().unsaved and two.edges())
+            yield one, blocked
+
+
+def test_a_peer_says_what_it_cannot_write_and_writes_it_later(tmp_path, caplog):
+    with unwritable_pair(tmp_path) as (one, blocked):
+        assert [record.path for record in one.status().unsaved] == [str(one.folder.path)]
+        assert one.edges() == {}
+        blocked.rmdir()
+        assert one.wait("two", SECONDS)
+        until(lambda: not one.status().unsaved)
+
+    assert one.unsaved == []
+    assert sum("are recorded later" in each.message for each in caplog.records) == 1
+
+
+def test_a_peer_says_at_its_end_what_it_could_not_write(tmp_path):
+    with unwritable_pair(tmp_path) as (one, _):
+        pass
+
+    (sentence,) = one.unsaved
+    assert sentence.startswith(f"one cannot write {one.folder.path} (")
+    shown = " ".join(call("status", "--run", one.folder.path).out.split())
+    assert f"{sentence} for " in shown
 
 
 def test_a_process_that_was_killed_is_down(tmp_path):

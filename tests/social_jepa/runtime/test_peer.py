@@ -1,10 +1,13 @@
 """Agents as ordinary processes over TCP: the same graph as one run, and what a peer's command says."""
 
 import contextlib
+import io
 import os
 import signal
 import socket
+import sqlite3
 import stat
+import threading
 import time
 
 import pytest
@@ -12,20 +15,25 @@ import pytest
 from agents.protocol.identity import KEY_FILE
 from agents.protocol.introduction import IntroducedPeer
 from agents.protocol.messages import Hello
+from agents.protocol.transports.address import PeerAddress
+from agents.protocol.transports.tcp import TcpOptions
 from agents.protocol.trust import KeyRevocation
 from agents.protocol.verifier import KnownPeer
 from agents.protocol.wire import Reason
 from alignment.status import Status
+from social_jepa.cli.peer_display import PeerDisplay
+from social_jepa.cli.peer_tables import peer_notes
 from social_jepa.config.run_config import load_config
 from social_jepa.graph.results import load_results
 from social_jepa.records import QueryAnswer, decode, replace
 from social_jepa.records.peer import PeerStatus
 from social_jepa.runtime.peer import Peer, PeerOptions
-from social_jepa.runtime.peer_connections import TRUST_FILE
+from social_jepa.runtime.peer_connections import TRUST_FILE, NetworkOptions
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.peer_keys import SESSION_FILE
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.command import TINY, call, spawn
+from tests.support.failing_models import LoopsForever
 from tests.support.keys import identity_of, signed
 
 SETTINGS = (*TINY, "agents.count=3", "agents.threads=1", "training.steps=40")
@@ -178,6 +186,72 @@ def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
 
     assert peer.connections.protocol.refusals() == {("agent-1", Reason.REVOKED): 1}
     peer.connections.transport.close()
+
+
+@contextlib.contextmanager
+def unwritable(path):
+    """Hold the lock of a ledger, so that no other connection can write to it."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def run_until(folder, seen, *settings):
+    """Run a peer until its status has something; return it, that status, and what its command printed."""
+    config, states = load_config(overrides=[*SETTINGS, "training.steps=5", *settings]), []
+    network = NetworkOptions(TcpOptions((PeerAddress("127.0.0.1", 0),)))
+    peer = Peer(create(config, folder), PeerOptions("agent-0", network))
+    display, end = PeerDisplay(), io.StringIO()
+
+    def observe(each):
+        display.agent(each)
+        states.append(each.peer_status())
+        if seen(states[-1]):
+            LoopsForever.released.set()
+            raise KeyboardInterrupt
+
+    with contextlib.redirect_stdout(end), contextlib.suppress(KeyboardInterrupt):
+        peer.run(observe)
+    return peer, states[-1], end.getvalue()
+
+
+@pytest.fixture
+def looping(monkeypatch):
+    monkeypatch.setattr(LoopsForever, "released", threading.Event())
+    yield "agents.kind=tests.support.failing_models:LoopsForever"
+    LoopsForever.released.set()
+
+
+def test_a_peer_whose_model_makes_no_step_says_where_it_is(tmp_path, monkeypatch, looping):
+    monkeypatch.setattr("agents.activity.IDLE_SECONDS", 0.5)
+    monkeypatch.setattr("agents.activity.FIRST_STEP_SECONDS", 0.5)
+    monkeypatch.setattr("agents.activity.IDLE_FACTOR", 1.5)
+
+    def hangs(status):
+        return status.idle_seconds and "failing_models.py line " in status.idle_place
+
+    _, status, printed = run_until(tmp_path / "p", hangs, looping)
+
+    assert "idle       agent-0 has made no step for " in printed
+    (note,) = [each for each in peer_notes(status) if "no step" in each]
+    assert f": it is in {status.idle_place}" in note
+
+
+def test_a_peer_whose_ledger_cannot_be_written_says_so_and_at_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("social_jepa.storage.ledger.BUSY_SECONDS", 0.2)
+    with contextlib.ExitStack() as stack:
+
+        def unsaved(status):
+            if not stack._exit_callbacks:
+                stack.enter_context(unwritable(RunFolder.at(tmp_path / "p").ledger_file))
+            return bool(status.unsaved)
+
+        peer, status, printed = run_until(tmp_path / "p", unsaved)
+
+    assert {record.path for record in status.unsaved} == {str(peer._ledger.path)}
+    assert f"unsaved    cannot write {peer._ledger.path} (" in printed
+    assert peer.unsaved[0].startswith(f"agent-0 cannot write {peer._ledger.path} (")
+    assert peer.unsaved[-1].endswith("does not say that the peer has stopped")
 
 
 def test_a_folder_with_other_settings_is_not_continued(settled):

@@ -64,7 +64,11 @@ def stopped(here):
 
 def contents(folder):
     with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-        return folder.config_file.read_bytes(), ledger.events(), (folder.agent("agent-0") / PUBLISHED).exists()
+        return (
+            folder.config_file.read_bytes(),
+            ledger.events(),
+            (folder.agent("agent-0") / PUBLISHED).exists(),
+        )
 
 
 def refused_resume(folder, *settings):

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Set
 from itertools import permutations
 
@@ -14,6 +15,7 @@ import torch
 import social_jepa as sj
 from alignment.arrays import AlignmentError
 from alignment.graph import UnknownAgentError
+from social_jepa.config.time_parsing import FutureTimeError
 from social_jepa.graph.query_errors import EdgeNotAcceptedError, FramesError
 from social_jepa.graph.results import NoAgentsError
 from social_jepa.records import QueryAnswer, decode, replace
@@ -243,3 +245,9 @@ def test_an_earlier_graph_is_read_by_time(run, small_run):
     assert run.results("now").document.edges == run.results().document.edges
     with pytest.raises(NoAgentsError):
         run.results("2 weeks ago")
+
+
+@pytest.mark.parametrize("seconds", [time.time() + 1e6, 1e15])
+def test_a_time_that_has_not_come_is_refused_as_a_number_as_well(run, seconds):
+    with pytest.raises(FutureTimeError, match="in the future"):
+        run.results(seconds)

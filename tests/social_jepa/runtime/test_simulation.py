@@ -25,6 +25,8 @@ from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.runtime.simulation import Simulation, was_simulation
 from social_jepa.server.client import SimulationClient
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.system.command_line import command as command_text
+from social_jepa.system.command_line import shown
 from tests.support.command import call, children
 from tests.support.simulations import TIMEOUT, complete, edges, joiner, ledger_of, status_of, until, up
 
@@ -70,7 +72,9 @@ def test_a_paused_agent_takes_no_step_until_it_is_resumed(simulation):
         agent = status_of(simulation, name)
         return agent.progress.step if agent.progress.phase == "paused" else None
 
-    assert call("pause", "agent-1", "--run", simulation.folder.path).out.startswith("agent-1 pauses")
+    resume = command_text("resume-learning", "agent-1", run=shown(simulation.folder.path))
+    said = call("pause", "agent-1", "--run", simulation.folder.path).out
+    assert said == f"agent-1 pauses: {resume} lets it train on\n"
     step = until(lambda: paused_at("agent-1"))
     other = status_of(simulation, "agent-0").progress.step
     until(lambda: status_of(simulation, "agent-0").progress.step > other)

@@ -81,14 +81,16 @@ def test_a_released_lock_can_be_taken_again(tmp_path, mode):
 
 def test_a_lease_is_logged_once_and_names_the_file_system(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(filelock.FileLock, "acquire", without_locks)
-    lock = FolderLock(tmp_path / ".lock")
+    locks = [FolderLock(tmp_path / name) for name in (".lock", ".command.lock")]
     with caplog.at_level(logging.WARNING):
-        lock.acquire()
+        for lock in locks:
+            lock.acquire()
 
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path} is on a file system without locks: a lease in .lock.lease keeps other processes out"
     ]
-    lock.release()
+    for lock in locks:
+        lock.release()
 
 
 def lease_of_another_machine(tmp_path, age):

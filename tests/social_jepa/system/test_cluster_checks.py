@@ -1,3 +1,4 @@
+import ast
 import json
 import shlex
 from importlib import metadata
@@ -86,6 +87,19 @@ def test_a_node_with_other_versions_or_without_an_answer_fails(values, text, rem
     assert not found.ok
     assert text in found.found
     assert remedy in found.remedy
+
+
+def test_an_error_without_text_is_named_by_its_class():
+    """The probe is the source of a program of its own; of it this function alone is run here."""
+    (function,) = [
+        node for node in ast.parse(cluster_checks.CLUSTER_PROBE).body
+        if isinstance(node, ast.FunctionDef) and node.name == "last_line"
+    ]  # fmt: skip
+    found = {}
+    exec(compile(ast.Module([function], []), "probe", "exec"), found)
+
+    assert found["last_line"](ValueError()) == "ValueError"
+    assert found["last_line"](ValueError("one\ntwo\n")) == "two"
 
 
 def test_a_port_where_nothing_listens_is_not_joined():
