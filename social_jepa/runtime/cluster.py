@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import ray
 import ray._private.services as services
+from ray._private.accelerators import get_accelerator_manager_for_resource
 from ray._private.state import actors, available_resources_per_node
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -46,6 +47,9 @@ OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": 
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
 RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
 SUPERVISOR = "supervisor"  # name of the supervisor actor of a simulation
+# Times that Ray restarts the process of a supervisor: where it dies again and again, as for want of memory,
+# that ends; agents go on, and commands say that it does not answer.
+SUPERVISOR_RESTARTS = 16
 # Least number of agents that the resources of a simulation are divided for: others may join.
 MIN_CAPACITY = 16
 
@@ -185,6 +189,17 @@ def agent_environment() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in {**MALLOC, **OPENMP}.items()}
 
 
+def local_gpus() -> float:
+    """Return the GPUs that a Ray which is started on this machine would assign, as Ray counts them."""
+    manager: Any = get_accelerator_manager_for_resource("GPU")
+    if manager is None:
+        return 0.0
+    count, visible = manager.get_current_node_num_accelerators(), None
+    if count:
+        visible = manager.get_current_process_visible_accelerator_ids()
+    return float(count if visible is None else min(count, len(visible)))
+
+
 def placement_options(node: str) -> dict[str, Any]:
     """Return Ray's option that starts a process on a node while it has room; "" lets Ray choose."""
     if not node:
@@ -223,7 +238,7 @@ def start_supervisor(actor_class: Any, namespace: str, *arguments: Any) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return actor_class.options(
         name=SUPERVISOR, namespace=namespace, num_cpus=0, scheduling_strategy=here,
-        max_restarts=-1, lifetime="detached",
+        max_restarts=SUPERVISOR_RESTARTS, lifetime="detached",
     ).remote(*arguments)  # fmt: skip
 
 

@@ -176,32 +176,36 @@ class NotEnoughMemoryError(ValueError):
         agents: How many.
         each: Bytes that each needs at least.
         available: Bytes that can be had.
+        base: Bytes that Ray and the supervisor need beside them; 0 where they run already.
     """
 
     agents: int
     each: int
     available: int
+    base: int = 0
 
     @property
     def fits(self) -> int:
         """How many such agents fit."""
-        return self.available // self.each
+        return max(0, self.available - self.base) // self.each
 
     def __str__(self) -> str:
         need = f"{self.agents} agents need" if self.agents > 1 else "another agent needs"
+        if self.base:
+            need = f"Ray and {self.agents} agent{'s' if self.agents > 1 else ''} need"
         return (
-            f"{need} at least {self.agents * self.each / 2**30:.1f} GiB of memory, and "
+            f"{need} at least {(self.base + self.agents * self.each) / 2**30:.1f} GiB of memory, and "
             f"{self.available / 2**30:.1f} GiB can be had on this machine"
         )
 
 
 @dataclass(eq=False, repr=False)
 class NoRoomError(ValueError):
-    """An agent of a batch run waits for resources that a local Ray will never have.
+    """An agent needs resources that a local Ray will never have.
 
     Attributes:
         agent: Its name.
-        waiting_for: What it waits for.
+        waiting_for: What it would wait for.
     """
 
     agent: str

@@ -15,7 +15,7 @@ def find_simulation(folder: RunFolder) -> SimulationFile:
     Raises:
         NotUpError: It is not up, or all of its processes have ended.
         ElsewhereError: It is up on another host, or in a container.
-        CopiedFolderError: The folder is a copy, or was moved while its simulation was up.
+        CopiedFolderError: The folder is a copy, or was moved to another file system meanwhile.
         SimulationFileError: simulation.json cannot be read.
     """
     found = folder.simulation()

@@ -93,10 +93,12 @@ def end_on_cluster(folder: RunFolder, address: str) -> None:
 
 
 def _write_file(folder: RunFolder, address: str, local_ray: LocalRay | None) -> None:
+    place = folder.path.stat()
     content = SimulationFile(
         folder=str(folder.path), control=str(socket_path(folder.path)), address=address,
         machine=MachineIdentity.current(), leader=local_ray.leader if local_ray is not None else None,
         session=local_ray.session if local_ray is not None else "",
+        device=place.st_dev, inode=place.st_ino,
     )  # fmt: skip
     simulation_file.write(folder.path, content)
 

@@ -1,5 +1,6 @@
 """simulation.json: where the simulation of a run folder is reached while it is up, and what it runs on."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,8 @@ class SimulationFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         machine: Machine that the supervisor runs on.
         leader: Process that owns the local Ray which was started for it; None where it joined a cluster.
         session: Value of `SESSION_VARIABLE` in the environment of all processes of that local Ray.
+        device: Device and inode of the run folder, by which it is known after it was renamed.
+        inode: See `device`.
     """
 
     folder: str
@@ -29,13 +32,21 @@ class SimulationFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     machine: MachineIdentity
     leader: ProcessIdentity | None = None
     session: str = ""
+    device: int = 0
+    inode: int = 0
 
     def is_of(self, folder: Path) -> bool:
-        """Return whether this file is about that folder, and not about one that it was copied from."""
+        """Return whether this file is about that folder, and not about one that it was copied from.
+
+        A folder that was renamed counts as the same once nothing is at its former path.
+        """
         try:
-            return Path(self.folder).samefile(folder)
+            if os.path.lexists(self.folder):
+                return Path(self.folder).samefile(folder)
+            found = folder.stat()
         except OSError:
             return False
+        return (found.st_dev, found.st_ino) == (self.device, self.inode)
 
 
 def read(folder: Path) -> SimulationFile | None:

@@ -216,6 +216,22 @@ def test_a_supervisor_whose_process_died_is_reported_in_one_line_and_restarts(su
     assert cluster.call(supervisor, "answer", 5, idempotent=True) == 5
 
 
+def test_ray_restarts_a_supervisor_that_dies_again_and_again_a_bounded_number_of_times(monkeypatch):
+    asked = {}
+
+    class Recorder:
+        @classmethod
+        def options(cls, **options):
+            asked.update(options)
+            return SimpleNamespace(remote=lambda *arguments: arguments)
+
+    here = SimpleNamespace(get_node_id=lambda: "ab" * 28)
+    monkeypatch.setattr(cluster.ray, "get_runtime_context", lambda: here)
+
+    assert cluster.start_supervisor(Recorder, "one", 1, 2) == (1, 2)
+    assert 0 < asked["max_restarts"] < 100
+
+
 @pytest.mark.ray
 def test_agents_spread_over_the_nodes_of_a_cluster(tmp_path):
     words = ["--out", str(tmp_path / "run"), *TINY, "training.steps=20"]

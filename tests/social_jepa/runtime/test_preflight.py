@@ -9,7 +9,8 @@ import torch
 from agents.common.config_error import ConfigError
 from agents.common.files import PUBLISHED
 from social_jepa.config.run_config import load_config
-from social_jepa.runtime import memory
+from social_jepa.runtime import cluster, memory
+from social_jepa.runtime.continuation import change_settings
 from social_jepa.runtime.membership import initial_members, record_start
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.simulation import Simulation
@@ -46,6 +47,24 @@ def test_a_device_that_is_not_there_is_refused_before_anything_starts(here, monk
     assert said.status == 2
     assert "agents.device='cuda': torch has cpu" in said.err
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["run", "up"])
+def test_gpus_that_a_local_ray_will_not_have_are_refused_before_anything_starts(here, monkeypatch, verb):
+    monkeypatch.setattr(cluster, "local_gpus", lambda: 1.0)
+    said = call(verb, *TINY, "agents.gpus=2")
+
+    assert said.status == 2
+    assert (
+        "agent-0 cannot start, because it waits for 2 GPUs on one node: no node has more than 1" in said.err
+    )
+    assert not list(here.iterdir())
+
+
+def test_gpus_that_this_machine_has_are_not_refused(monkeypatch):
+    monkeypatch.setattr(cluster, "local_gpus", lambda: 1.0)
+    for gpus in (0.5, 1):
+        check_before_start(load_config(overrides=[*TINY, f"agents.gpus={gpus}"]), None)
 
 
 @pytest.fixture
@@ -86,6 +105,17 @@ def test_settings_for_resume_that_this_machine_cannot_run_change_nothing(stopped
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
     assert "agents.device='cuda': torch has cpu" in refused_resume(stopped, *settings)
+
+
+@pytest.mark.parametrize("settings", [["agents.gpus=2"], []])
+def test_a_resume_with_too_few_gpus_changes_nothing(stopped, monkeypatch, settings):
+    monkeypatch.setattr(cluster, "local_gpus", lambda: 1.0)
+    if not settings:  # the machine has fewer than before
+        monkeypatch.setattr(cluster, "local_gpus", lambda: 8.0)
+        change_settings(stopped, ["agents.gpus=2"])
+        monkeypatch.setattr(cluster, "local_gpus", lambda: 0.0)
+
+    assert "agent-0 cannot start, because it waits for 2 GPUs" in refused_resume(stopped, *settings)
 
 
 def test_a_resume_for_which_ray_or_memory_is_missing_changes_nothing(stopped, monkeypatch):

@@ -19,7 +19,7 @@ from social_jepa.runtime.session_leader import SESSION_VARIABLE, members_of, tem
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage import simulation_file
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import create
+from social_jepa.storage.run_folder import RunFolder, create
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import MachineIdentity, ProcessIdentity
 from tests.support.command import alive, call
@@ -70,9 +70,11 @@ def processes_of_session(number):
 
 
 def write(folder, leader, session, machine=None, original=None):
+    place = folder.path.stat()
     content = SimulationFile(
         folder=str(original or folder.path), control=str(folder.path / "no-socket"), address="127.0.0.1:1",
         machine=machine or MachineIdentity.current(), leader=leader, session=session,
+        device=place.st_dev, inode=place.st_ino,
     )  # fmt: skip
     simulation_file.write(folder.path, content)
 
@@ -142,6 +144,34 @@ def test_the_simulation_of_a_folder_is_not_touched_through_a_copy(folder, start,
     assert str(folder.path) in said.err
     assert alive(leader.pid)
     assert find_simulation(folder).leader.pid == leader.pid
+
+
+def test_a_folder_that_was_renamed_can_be_taken_down(folder, start, tmp_path):
+    leader = start("mine")
+    write(folder, ProcessIdentity.of(leader.pid), "mine")
+    renamed = RunFolder.at(folder.path.rename(tmp_path / "renamed"))
+    assert find_simulation(renamed).leader.pid == leader.pid
+    folder.path.mkdir()  # another one in its place: which of the two is meant cannot be known
+    with pytest.raises(CopiedFolderError):
+        find_simulation(renamed)
+    folder.path.rmdir()
+
+    end_remaining(renamed)
+
+    leader.wait(10)
+    assert processes_of_session(leader.pid) == []
+    assert not renamed.simulation_file.exists()
+
+
+def test_a_copy_whose_original_is_gone_is_not_taken_for_it(folder, start, tmp_path):
+    leader = start("mine")
+    write(folder, ProcessIdentity.of(leader.pid), "mine")
+    copy = RunFolder.at(shutil.copytree(folder.path, tmp_path / "copy"))
+    shutil.rmtree(folder.path)
+
+    with pytest.raises(CopiedFolderError):
+        find_simulation(copy)
+    assert alive(leader.pid)
 
 
 def test_a_simulation_of_another_machine_or_container_is_not_touched(folder, start):
