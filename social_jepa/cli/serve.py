@@ -59,8 +59,7 @@ def serve(
     if on_ray:
         from social_jepa.server.ray_serve import serve_on_ray
 
-        typer.echo(f"serving  {folder.path} through Ray Serve at {host}:{port}; stop it with Ctrl-C")
-        serve_on_ray(folder, host, port, access)
+        serve_on_ray(folder, host, port, access, lambda: _print_ray_address(folder.path, host, port))
         return
     bound = open_port(host, port)
     log_to_file(folder.path, "server")
@@ -76,6 +75,10 @@ def _find(run: Path | None) -> "RunFolder":
         return find_running(run)
     except RunFolderError:
         return find(run)
+
+
+def _print_ray_address(folder: Path, host: str, port: int) -> None:
+    typer.echo(f"serving  {folder} through Ray Serve at {host}:{port}; stop it with Ctrl-C")
 
 
 def _print_address(folder: Path, host: str, port: int, token: str | None) -> None:

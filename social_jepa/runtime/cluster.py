@@ -105,7 +105,7 @@ def check_address(address: str) -> None:
 
 
 def connect(address: str, private: bool = False) -> str:
-    """Join a Ray and return its address as host:port. Only processes that end soon may join one.
+    """Join a Ray and return its address as host:port. Only processes that end soon may join a private one.
 
     Args:
         address: Address of the Ray, or "auto".

@@ -3,6 +3,8 @@
 import agents.common.ray_environment  # noqa: F401
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,27 @@ class ServeError(RuntimeError):
         return f"Ray Serve needs {self.missing}: pip install 'social-jepa[cluster]'"
 
 
-def serve_on_ray(folder: RunFolder, host: str, port: int, access: Access) -> None:
+@dataclass(eq=False, repr=False)
+class OwnRayError(ValueError):
+    """A simulation on a local Ray of its own, which a server cannot be a part of: it ends with that Ray.
+
+    Attributes:
+        folder: Path of the run folder.
+    """
+
+    folder: Path
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"{self.folder} is up on a local Ray of its own, and --on-ray is for a cluster: serve without "
+            "--on-ray, or bring the simulation up with --address"
+        )
+
+
+def serve_on_ray(
+    folder: RunFolder, host: str, port: int, access: Access, on_start: Callable[[], None]
+) -> None:
     """Serve a run folder through Ray Serve until Ctrl-C, or until its simulation is down.
 
     Args:
@@ -40,13 +62,18 @@ def serve_on_ray(folder: RunFolder, host: str, port: int, access: Access) -> Non
         host: Address that Ray's proxy listens at.
         port: Port of that address.
         access: Who may send requests.
+        on_start: Called when it may be served.
 
     Raises:
         ServeError: Ray Serve is not installed.
+        OwnRayError: The simulation is up on a local Ray.
         NotUpError: The simulation is not up; without --on-ray the folder can still be served.
     """
     simulation = find_simulation(folder)
-    cluster.connect(simulation.address, simulation.leader is not None)
+    if simulation.leader is not None:
+        raise OwnRayError(folder.path)
+    on_start()
+    cluster.connect(simulation.address)
     try:
         from ray import serve
     except ImportError as error:

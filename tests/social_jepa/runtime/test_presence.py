@@ -244,3 +244,16 @@ def test_taking_a_copy_down_whose_processes_have_ended_leaves_the_socket_of_the_
     assert not copy.simulation_file.exists()
     assert socket.exists()
     assert alive(leader.pid)
+
+
+def test_a_simulation_on_a_local_ray_is_not_served_on_that_ray(folder, start):
+    leader = start("mine")
+    write(folder, ProcessIdentity.of(leader.pid), "mine")
+
+    said = call("serve", "--run", folder.path, "--on-ray")
+
+    assert (said.status, said.out) == (2, "")
+    assert (
+        "is up on a local Ray of its own, and --on-ray is for a cluster: serve without --on-ray" in said.err
+    )
+    assert alive(leader.pid)
