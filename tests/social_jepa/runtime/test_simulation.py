@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +66,16 @@ def test_agents_keep_training_after_their_schedule(simulation):
 
     until(lambda: status_of(simulation, "agent-0").progress.step > max(before.step, 60))
     assert status_of(simulation, "agent-0").progress.next_tick > before.next_tick - 1
+
+
+def test_only_the_training_thread_of_an_agent_gives_way_to_other_programs(simulation):
+    """Its main thread answers the supervisor, and a busy machine must not keep it from that."""
+    pid, own = status_of(simulation, "agent-0").pid, os.getpriority(os.PRIO_PROCESS, 0)
+    tasks = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+    threads = [os.getpriority(os.PRIO_PROCESS, task) for task in tasks]
+
+    assert os.getpriority(os.PRIO_PROCESS, pid) == own
+    assert max(threads) == min(19, own + 2)
 
 
 def test_a_paused_agent_takes_no_step_until_it_is_resumed(simulation):
@@ -231,6 +242,8 @@ def test_waiting_ends_when_the_agent_is_removed_or_the_time_is_over(simulation):
     with pytest.raises(NotSettledError) as late:
         simulation.wait(name, timeout=0.1)
     assert late.value.agents == (name,)
+    said = call("wait", name, "--timeout", "0.1", "--run", simulation.folder.path)
+    assert (said.status, said.err.endswith(f"{name} has not settled all edges within 0.1 s\n")) == (1, True)
 
     said = call("wait", "agent-99", "--run", simulation.folder.path)
     assert said.status == 2

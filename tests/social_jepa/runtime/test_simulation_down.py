@@ -12,6 +12,7 @@ from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.run_list import describe_run
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.run_folder import RunFolder
+from tests.support.command import spawn
 from tests.support.simulations import QUIET, TIMEOUT, complete, until, up
 
 pytestmark = pytest.mark.ray
@@ -49,6 +50,15 @@ def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_l
     until(lambda: cluster.names_in(folder.namespace) == [])
 
 
+POSE = "-4.8,3.2,0,0,-35"
+
+
+def understood_by(name, run):
+    """Return how many agents have accepted the edge from one."""
+    edges = json.loads(command("graph", "--run", run, "--json"))["edges"]
+    return sum(edge["source"] == name and edge["status"] == "accepted" for edge in edges)
+
+
 def command(*words):
     done = subprocess.run(
         [sys.executable, "-m", "social_jepa", *map(str, words)], capture_output=True, text=True, timeout=200
@@ -57,17 +67,26 @@ def command(*words):
     return done.stdout
 
 
-def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
+def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    said = json.loads(command("up", "--out", run, "--json", *QUIET))
+    said = json.loads(command("up", "--out", run, "--json", "--wait", "--timeout", "150", *QUIET))
     found = RunFolder.at(run).simulation()
     ray = (found.leader, found.session)
     try:
-        assert [agent["name"] for agent in said["agents"]] == ["agent-0", "agent-1"]
+        agents = [(agent["name"], agent["settled"]) for agent in said["agents"]]
+        assert agents == [("agent-0", True), ("agent-1", True)]
         assert len(processes_of(*ray)) > 2
         assert command("wait", "--run", run) == "all agents: edges settled\n"
         joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
+        moved = command("move-agent", "agent-2", f"--pose={POSE}", "--wait", "--timeout", "150", "--run", run)
+        place, understood = moved.split(", edges settled, ")
+        assert place.startswith("agent-2 moved to -4.8,3.2,")
+        assert understood in [f"understood by {count} of 2 peers\n" for count in range(3)]
+        shown = understood_by("agent-2", run)
+        assert (understood, command("wait", "agent-2", "--run", run)) == (
+            f"understood by {shown} of 2 peers\n", f"agent-2: edges settled, {understood}",
+        )  # fmt: skip
         assert "agent-2" in command("status", "--run", run)
         assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
         (listed,) = json.loads(command("list", tmp_path, "--json"))["runs"]
@@ -77,7 +96,13 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path):
         )
         assert (exported["edges"], len(read_export(tmp_path / "up.npz").run.members)) == (6, 3)
         command("remove-agent", "agent-2", "--run", run)
+        monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal: it shows each table at once
+        watching = spawn(tmp_path, "status", "--watch", "--run", run)
+        monkeypatch.delenv("FORCE_COLOR")
+        assert any("agent-0" in line for line in watching.stdout)
         command("down", "--run", run)
+        last, _ = watching.communicate(timeout=60)
+        assert (watching.returncode, "is not up" in last) == (0, True)
         assert processes_of(*ray) == []
     finally:
         for process in processes_of(*ray):
