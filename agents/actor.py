@@ -8,13 +8,14 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from agents.common.device import select_device
 from agents.common.versions import process_versions
@@ -34,6 +35,8 @@ from env.camera import Pose
 logger = logging.getLogger(__name__)
 
 TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
+RESTART_TIMEOUT = 60.0  # seconds that the supervisor may take to restart during a call
+RETRY_SECONDS = 0.5  # between two tries of such a call
 CLOSE_TIMEOUT = 45.0  # seconds in which the last checkpoint should reach the supervisor
 # Added to the niceness of the training thread, so that threads that reply run first. More takes the agent's
 # share from it where other programs run: under a load of about 25 on two CPUs it made 9 to 10 steps/s at 10,
@@ -74,8 +77,8 @@ class AgentActor:
 
     def _run(self) -> None:
         try:
-            registering = self._supervisor.register.remote(self._name, process_versions())
-            spec, incarnation, session = ray.get(registering)
+            registered = self._call_supervisor("register", self._name, process_versions(), timeout=None)
+            spec, incarnation, session = registered
             files = FileAccess(self._call_supervisor, self._name, incarnation, spec.folder, self._log_file)
             self._files = files
             if self._log_file and not files.remote:  # elsewhere its supervisor could not read it
@@ -98,12 +101,19 @@ class AgentActor:
         spec = replace(spec, folder=files.folder, device=self._device, events=peer_list.body_events)
         self._runner.run(spec, _lower_priority)
 
-    def _call_supervisor(self, method: str, *arguments: Any) -> Any:
-        try:
-            reply = getattr(self._supervisor, method).remote(*arguments)
-            return ray.get(reply, timeout=TRANSFER_TIMEOUT)
-        except RayTaskError as error:
-            raise (error.cause or error) from None
+    def _call_supervisor(self, method: str, *arguments: Any, timeout: float | None = TRANSFER_TIMEOUT) -> Any:
+        """Call a method of the supervisor, which may be repeated; wait while its process restarts."""
+        deadline = time.monotonic() + RESTART_TIMEOUT
+        while True:
+            try:
+                return ray.get(getattr(self._supervisor, method).remote(*arguments), timeout=timeout)
+            except RayTaskError as error:
+                raise (error.cause or error) from None
+            except ActorUnavailableError as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("%s: %s is repeated, the supervisor restarts: %s", self._name, method, error)
+                time.sleep(RETRY_SECONDS)
 
     async def update_peers(self, peer_list: PeerList) -> None:
         """Take a new peer list from the supervisor."""

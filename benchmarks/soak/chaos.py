@@ -152,6 +152,7 @@ class Chaos:
                 self.hits += 1
                 return
         self.ended_before += bool(targets) and may_have_ended
+        log(f"  {self.folder.path.name}: nothing got {signal_name}; processes of the target: {targets}")
 
     def _processes_of(self, target: str, command: "subprocess.Popen[bytes]") -> list[psutil.Process]:
         """Return the running processes of a target."""

@@ -102,11 +102,13 @@ class Supervisor:
             logger.warning("%s ended: it had not joined when the supervisor restarted", name)
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, self._namespace))
-        for name, member in self._membership.members.items():
-            if self._watch.start(name):  # it has not heard of what came while it was not found
-                handle, spec = self._watch.handles[name], self._membership.spec(name, self._resources.threads)
-                handle.pause.remote(spec.paused)
-                handle.move.remote(spec.pose, member.pose_version)
+        found = [name for name in self._membership.members if self._watch.start(name)]
+        for name in found:  # they have not heard of what came while they were not found
+            handle, spec = self._watch.handles[name], self._membership.spec(name, self._resources.threads)
+            handle.pause.remote(spec.paused)
+            handle.move.remote(spec.pose, spec.pose_version)
+        if found:
+            self._watch.broadcast_peers()
         if self._shortages is None:
             self._shortages = asyncio.get_running_loop().create_task(self._watch_shortages())
 

@@ -52,6 +52,14 @@ class OwnRayError(ValueError):
         )
 
 
+def _cluster_of(folder: RunFolder) -> str:
+    """Return the address of the cluster of a simulation that is up; see `serve_on_ray`."""
+    simulation = find_simulation(folder)
+    if simulation.leader is not None:
+        raise OwnRayError(folder.path)
+    return simulation.address
+
+
 def serve_on_ray(
     folder: RunFolder, host: str, port: int, access: Access, on_start: Callable[[], None]
 ) -> None:
@@ -62,18 +70,15 @@ def serve_on_ray(
         host: Address that Ray's proxy listens at.
         port: Port of that address.
         access: Who may send requests.
-        on_start: Called when it may be served.
+        on_start: Called once the cluster is joined.
 
     Raises:
         ServeError: Ray Serve is not installed.
         OwnRayError: The simulation is up on a local Ray.
         NotUpError: The simulation is not up; without --on-ray the folder can still be served.
     """
-    simulation = find_simulation(folder)
-    if simulation.leader is not None:
-        raise OwnRayError(folder.path)
+    cluster.connect(_cluster_of(folder))
     on_start()
-    cluster.connect(simulation.address)
     try:
         from ray import serve
     except ImportError as error:

@@ -297,3 +297,33 @@ def test_an_agent_that_does_not_see_the_run_folder_restarts_where_it_was_and_lea
     assert restored.published is not None
     assert not (tmp_path / "elsewhere").exists()
     assert sorted(path.name for path in Path(restored.spec.folder).iterdir()) == [CHECKPOINT, PUBLISHED]
+
+
+class DyingSupervisor(FakeSupervisor):
+    """Its process ends at the first registration, and Ray starts it again."""
+
+    async def register(self, name, versions):
+        mark = self.folder / "died"
+        if not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return await super().register(name, versions)
+
+
+def test_an_agent_that_starts_while_its_supervisor_restarts_registers_with_the_next_process(
+    ray_local, tmp_path
+):
+    import ray
+
+    specs = {"agent-0": tiny_spec(0, tmp_path)}
+    supervisor = ray.remote(num_cpus=0, max_restarts=1)(DyingSupervisor).remote(tmp_path, True, specs)
+    agent = start(supervisor, "agent-0")
+    try:
+        deadline = time.monotonic() + 120
+        while (report := ray.get(agent.report.remote(0, 0, ""))) is None or report.progress is None:
+            assert report is None or report.failure is None, report.failure
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        ray.kill(agent)
+        ray.kill(supervisor)

@@ -36,8 +36,11 @@ LINES = [
 
 def left_over(words):
     """Return the words of a command line that its command does not take; it is not run."""
-    command = GROUP.commands[words[0]]
-    taken, left, _ = command.make_parser(command.context_class(command)).parse_args(words[1:])
+    command, rest = GROUP.commands[words[0]], words[1:]
+    if hasattr(command, "commands"):  # of `peer`, `start` may be left out
+        name, *rest = rest if rest[0] in command.commands else ["start", *rest]
+        command = command.commands[name]
+    taken, left, _ = command.make_parser(command.context_class(command)).parse_args(rest)
     missing = [p.name for p in command.params if p.required and p.name not in taken]
     return [*left, *missing]
 

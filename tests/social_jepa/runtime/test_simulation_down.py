@@ -59,6 +59,24 @@ def understood_by(name, run):
     return sum(edge["source"] == name and edge["status"] == "accepted" for edge in edges)
 
 
+def move_and_wait(name, run):
+    """Move the camera of one of three agents, and wait until its edges are settled again."""
+    moved = command("move-agent", name, f"--pose={POSE}", "--wait", "--timeout", "150", "--run", run)
+    settled = f"edges settled, understood by {understood_by(name, run)} of 2 peers\n"
+    assert moved.startswith(f"{name} moved to -4.8,3.2,")
+    assert moved.endswith(f", {settled}")
+    assert command("wait", name, "--run", run) == f"{name}: {settled}"
+
+
+def take_down_while_watched(folder, run):
+    """Take a simulation down while a command watches its status, which then ends by itself."""
+    watching = spawn(folder, "status", "--watch", "--run", run)
+    assert any("agent-0" in line for line in watching.stdout), watching.communicate()
+    command("down", "--run", run)
+    last, _ = watching.communicate(timeout=60)
+    assert (watching.returncode, "is not up" in last) == (0, True)
+
+
 def command(*words):
     done = subprocess.run(
         [sys.executable, "-m", "social_jepa", *map(str, words)], capture_output=True, text=True, timeout=200
@@ -79,14 +97,7 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path, monk
         assert command("wait", "--run", run) == "all agents: edges settled\n"
         joined = json.loads(command("add-agent", "--run", run, "--wait", "--json", "training.steps=10"))
         assert (joined["name"], joined["settled"]) == ("agent-2", True)
-        moved = command("move-agent", "agent-2", f"--pose={POSE}", "--wait", "--timeout", "150", "--run", run)
-        place, understood = moved.split(", edges settled, ")
-        assert place.startswith("agent-2 moved to -4.8,3.2,")
-        assert understood in [f"understood by {count} of 2 peers\n" for count in range(3)]
-        shown = understood_by("agent-2", run)
-        assert (understood, command("wait", "agent-2", "--run", run)) == (
-            f"understood by {shown} of 2 peers\n", f"agent-2: edges settled, {understood}",
-        )  # fmt: skip
+        move_and_wait("agent-2", run)
         assert "agent-2" in command("status", "--run", run)
         assert "accepted" in command("edge", "agent-0", "agent-1", "--run", run, "--history")
         (listed,) = json.loads(command("list", tmp_path, "--json"))["runs"]
@@ -97,12 +108,7 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path, monk
         assert (exported["edges"], len(read_export(tmp_path / "up.npz").run.members)) == (6, 3)
         command("remove-agent", "agent-2", "--run", run)
         monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal: it shows each table at once
-        watching = spawn(tmp_path, "status", "--watch", "--run", run)
-        monkeypatch.delenv("FORCE_COLOR")
-        assert any("agent-0" in line for line in watching.stdout)
-        command("down", "--run", run)
-        last, _ = watching.communicate(timeout=60)
-        assert (watching.returncode, "is not up" in last) == (0, True)
+        take_down_while_watched(tmp_path, run)
         assert processes_of(*ray) == []
     finally:
         for process in processes_of(*ray):
