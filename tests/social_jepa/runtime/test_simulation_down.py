@@ -107,7 +107,8 @@ def test_commands_bring_a_simulation_up_query_it_and_take_it_down(tmp_path, monk
         )
         assert (exported["edges"], len(read_export(tmp_path / "up.npz").run.members)) == (6, 3)
         command("remove-agent", "agent-2", "--run", run)
-        monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal: it shows each table at once
+        for name, value in {"FORCE_COLOR": "1", "COLUMNS": "200"}.items():  # a terminal shows it at once
+            monkeypatch.setenv(name, value)
         take_down_while_watched(tmp_path, run)
         assert processes_of(*ray) == []
     finally:
