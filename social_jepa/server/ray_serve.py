@@ -60,6 +60,14 @@ def _cluster_of(folder: RunFolder) -> str:
     return simulation.address
 
 
+def _ray_serve() -> Any:
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise ServeError(error.name or "ray[serve]") from error
+    return serve
+
+
 def serve_on_ray(
     folder: RunFolder, host: str, port: int, access: Access, on_start: Callable[[], None]
 ) -> None:
@@ -79,11 +87,7 @@ def serve_on_ray(
     """
     cluster.connect(_cluster_of(folder))
     on_start()
-    try:
-        from ray import serve
-    except ImportError as error:
-        raise ServeError(error.name or "ray[serve]") from error
-    path = str(folder.path)
+    serve, path = _ray_serve(), str(folder.path)
 
     def build() -> Any:
         from social_jepa.runtime.logs import log_to_file
