@@ -116,7 +116,7 @@ class Chaos:
                 self._settles(SETTLE_TIMEOUT)
             watching = [self.command("status", "--watch", "--run", str(self.folder.path))]
             time.sleep(self.rng.uniform(1, 3))
-            self._disturb(self._processes_of(target, watching[0]), signal_name)
+            self._disturb(self._appeared(target, watching[0]), signal_name)
             survives = target not in MORTAL or "STOP" in signal_name
             if phase == "training" and survives and not self._settles(RECOVER_TIMEOUT):
                 self.not_recovered += 1
@@ -130,12 +130,16 @@ class Chaos:
     def _disturb_start(self, target: str, signal_name: str, up: "subprocess.Popen[bytes]") -> None:
         """Send the signal at a random moment, but not before the target has a process."""
         time.sleep(self.rng.uniform(0, START_SECONDS / (2 if target == "command" else 1)))
+        self._disturb(self._appeared(target, up), signal_name)
+
+    def _appeared(self, target: str, command: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+        """Return the processes of a target once there is one: on a crowded machine agents start late."""
         deadline = time.monotonic() + APPEAR_TIMEOUT
-        while not (found := self._processes_of(target, up)) and time.monotonic() < deadline:
+        while not (found := self._processes_of(target, command)) and time.monotonic() < deadline:
             if target == "command":  # it has ended
                 break
             time.sleep(0.1)
-        self._disturb(found, signal_name)
+        return found
 
     def _disturb(
         self, targets: Sequence[psutil.Process], signal_name: str, may_have_ended: bool = False
