@@ -131,10 +131,9 @@ class SceneConfig:
 
     @property
     def source_memory(self) -> int:
-        """Ticks after which frames of the source no longer resemble earlier ones."""
-        return (
-            self.frames.memory or build_source(self.source, self.frames, self.frame_size).decorrelation_ticks
-        )
+        """Ticks after which frames of the source no longer resemble earlier ones; 0 without a source."""
+        source = None if self.frames.memory else self.build_source()
+        return self.frames.memory if source is None else source.decorrelation_ticks
 
     @property
     def areas(self) -> np.ndarray:

@@ -91,6 +91,7 @@ EXAMPLES = {
     "key rotate": ("social-jepa key rotate a/agents/agent-0/identity.key --name agent-0",),
     "key revoke": ("social-jepa key revoke a/agents/agent-0/identity.key --name agent-0",),
     "evidence verify": ("social-jepa evidence verify runs/six/evidence/agent-3.msgpack",),
+    "evidence compare": ("social-jepa evidence compare a b",),
 }
 GLOSSARY = {
     "run": "a folder with settings, ledger, checkpoints, graph; RUN is its path, or its name below ./runs",
