@@ -78,28 +78,26 @@ class Edge:
         """Share of the source's core that an accepted edge keeps, (0, 1]: ``sum c / D_source``; else 0."""
         if self.map is None:
             return 0.0
-        weight = self.least_squares.weight.double()
+        weight = self.least_squares_map().weight.double()
         kept = float(torch.linalg.matrix_norm(weight, "nuc")) / max(1, len(weight))
         return min(max(kept, MIN_KEPT), 1.0)
 
-    @property
-    def shared_map(self) -> LinearMap:
-        """The map of an accepted edge, which has one."""
+    def accepted_map(self) -> LinearMap:
+        """Return the map of an accepted edge, which has one."""
         assert self.map is not None
         return self.map
 
-    @property
-    def least_squares(self) -> LinearMap:
-        """The least-squares map of an accepted edge on its shared directions."""
+    def least_squares_map(self) -> LinearMap:
+        """Return the least-squares map of an accepted edge on its shared directions."""
         if self.regression is not None:
             return self.regression
-        found = self.shared_map
+        found = self.accepted_map()
         return LinearMap((1 + self.r2_shared) / 2 * found.weight, found.bias)
 
     @property
     def length(self) -> float:
-        """Length of an accepted edge in a search for the best path: ``-log(kept_share)``."""
-        return -math.log(self.kept_share)
+        """Length in a search for the best path: ``-log(kept_share)``; infinite without a map."""
+        return math.inf if self.map is None else -math.log(self.kept_share)
 
     def attributes(self, maps: bool = False) -> dict[str, object]:
         """Return the attributes of the edge in a network: see `TranslationGraph.to_networkx`."""

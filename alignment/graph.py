@@ -167,7 +167,7 @@ class TranslationGraph:
 
     def _kept(self, path: Sequence[str]) -> float:
         """Return the correlations that arrive along a path, summed over directions."""
-        expected = reduce(LinearMap.then, [edge.least_squares for edge in self._along(path)])
+        expected = reduce(LinearMap.then, [edge.least_squares_map() for edge in self._along(path)])
         return float(torch.linalg.matrix_norm(expected.weight.double(), "nuc"))
 
     def quality(self, path: Sequence[str]) -> float:
@@ -178,10 +178,10 @@ class TranslationGraph:
         edges = self._along(path)
         if not edges:
             return 1.0
-        mapped = reduce(LinearMap.then, [edge.shared_map for edge in edges])
+        mapped = reduce(LinearMap.then, [edge.accepted_map() for edge in edges])
         axes = score.image(mapped)
         weight = mapped.weight.double() @ axes
-        expected = reduce(LinearMap.then, [edge.least_squares for edge in edges]).weight.double() @ axes
+        expected = reduce(LinearMap.then, [edge.least_squares_map() for edge in edges]).weight.double() @ axes
         size, arrived = float(weight.square().sum()), axes.shape[1]
         return min(1.0, (2 * float((weight * expected).sum()) - size) / max(1, arrived))
 
@@ -292,7 +292,7 @@ class TranslationGraph:
 
     def _maps(self, path: Sequence[str]) -> list[LinearMap]:
         """Return the maps along a path."""
-        return [edge.shared_map for edge in self._along(path)]
+        return [edge.accepted_map() for edge in self._along(path)]
 
     def check(self, *names: str) -> None:
         """Raise UnknownAgentError, with the nearest name, for a name that is not in the graph."""
