@@ -19,6 +19,7 @@ import json
 import re
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,6 @@ from agents.protocol.envelope import Envelope, Kind, seal, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
 from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
-from benchmarks.privacy import summarize as summarize_privacy
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
@@ -152,7 +152,10 @@ def privacy_block() -> str:
         "held-out embeddings are inverted; membership is that of both agents of a seed, of "
         f"{document['members']:,} ticks of either kind."
     )
-    return "\n".join([*summarize_privacy(document), "", note])
+    sys.path.append(str(ROOT))  # benchmarks/ is not installed
+    from benchmarks.privacy import summarize
+
+    return "\n".join([*summarize(document), "", note])
 
 
 def peer_hosts_block() -> str:
