@@ -305,7 +305,7 @@ class Negotiation:
         ]
 
     def _check_reply(self, reply: AnchorReply) -> ReceivedAnchors:
-        """Return what a reply to the request holds."""
+        """Return the rows and the precision of a reply to a request."""
         offer, request = self._offers[reply.source], self._requests[reply.source]
         fit, heldout = self.pools.choose(offer, request)
         if reply.digest != digest_ids(fit + heldout, offer.checkpoint) or reply.rows != len(fit + heldout):

@@ -39,7 +39,7 @@ def coarser(one: Precision, other: Precision) -> Precision:
 
 
 def stated_noise(noise: float) -> int:
-    """Return what a reply states of its noise: thousandths, rounded up so that noise is never stated as 0."""
+    """Return the noise that a reply states, in thousandths, rounded up so that some is never stated as 0."""
     return math.ceil(noise * NOISE_STEPS - 1e-9)
 
 
@@ -76,7 +76,7 @@ def _uniform(seed: bytes, count: int) -> np.ndarray:
 def protect(
     embeddings: Tensor, ticks: Iterable[int], checkpoint: str, config: NegotiationConfig, key: bytes
 ) -> Tensor:
-    """Return what an agent with these settings sends of its embeddings, float32 [K, min(D, dims)]."""
+    """Return the embeddings that an agent with these settings sends, float32 [K, min(D, dims)]."""
     kept = embeddings[:, : config.sent_dims(embeddings.shape[1])].float()
     return add_noise(kept, ticks, checkpoint, config.noise, key)
 

@@ -158,10 +158,10 @@ def disturbed(
             noticed = group.wait(lambda: _alone(group.connected()), "the cut link is noticed")
             time.sleep(max(0.0, CUT_SECONDS - (time.perf_counter() - cut_at)))
             held, settled_then = time.perf_counter() - cut_at, len(group.edges())
-        mended = time.perf_counter()
+        restored_at = time.perf_counter()
         connected = group.wait(group.all_connected, "connections after the cut")
         group.wait(group.settled, "edges after the cut")
-        settled = time.perf_counter() - mended
+        settled = time.perf_counter() - restored_at
         total = time.perf_counter() - began
     edges, size = group.edges(), group.bytes()
     equal = sum(edges[pair] == calm_edges[pair] for pair in calm_edges)
