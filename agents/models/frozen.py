@@ -76,7 +76,7 @@ class FrozenEncoder(WorldModel):
 
 
 def load_frozen(kind: str) -> Callable[[], nn.Module]:
-    """Return the class or factory of the encoder of a kind, "frozen:package.module:Class"; its module is imported.
+    """Return the class or factory that a kind "frozen:package.module:Class" names; its module is imported.
 
     Raises:
         ValueError: The kind is malformed, the module cannot be imported, or it holds nothing to call.
