@@ -56,7 +56,8 @@ class Stage(nn.Module):
         }  # fmt: skip
         self.register_buffer("exponents", features.exponents)
         for name, value in buffers.items():
-            self.register_buffer(name, value.float())
+            # as after a checkpoint: some processors add columns and rows in other orders
+            self.register_buffer(name, value.float().contiguous())
 
     @property
     def features(self) -> PolynomialFeatures:
