@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from alignment.natural_order import natural_key
 from social_jepa.cli.hints import hint
 from social_jepa.runtime.agent_notes import idle_note
 
@@ -39,6 +38,8 @@ class PeerDisplay:
     def embeddings(self, peer: "NetworkedPeer") -> None:
         """Print what has changed of a peer with embeddings, and end it when it has settled enough."""
         self._common(peer.status())
+        from alignment.natural_order import natural_key  # `configure` checks first where packages come from
+
         for source, edge in sorted(peer.edges().items(), key=lambda item: natural_key(item[0])):
             self._show(f"edge {source}", "edge", f"{source} > {edge.target} {edge.status}: {edge.reason}")
         settled = sorted(peer.settled(), key=natural_key)

@@ -5,8 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from alignment.natural_order import natural_key
-
 if TYPE_CHECKING:
     from social_jepa.records import AgentStatus, UnsavedRecord
 
@@ -42,6 +40,12 @@ def idle_note(name: str, seconds: float, place: str) -> str:
     return f"{name} has made no step for {seconds:.0f} s" + (f": it is in {place}" if place else "")
 
 
+def _in_natural_order(names: Iterable[str]) -> str:
+    from alignment.natural_order import natural_key  # the command line checks first where packages come from
+
+    return ", ".join(sorted(names, key=natural_key))
+
+
 def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
     """Return a line for each node, or each agent, that does not answer the supervisor."""
     nodes: dict[str, list[AgentStatus]] = defaultdict(list)
@@ -53,7 +57,7 @@ def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
         if not silent:
             continue
         clock = _clock(min(silent.values()))
-        names = ", ".join(sorted(silent, key=natural_key))
+        names = _in_natural_order(silent)
         if node and len(silent) == len(found) and len(nodes) > 1:
             lines.append(f"node {found[0].host or node[:6]} is unreachable since {clock}: {names}")
         else:
@@ -71,7 +75,7 @@ def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:
     for peer, found in callers.items():
         others = {agent.name for agent in agents if agent.checkpoint and agent.name != peer}
         every = len(others) > 1 and others <= found.keys()
-        who = "any peer" if every else ", ".join(sorted(found, key=natural_key))
+        who = "any peer" if every else _in_natural_order(found)
         clock = _clock(min(found.values()))
         lines.append(f"{peer} has not answered {who} since {clock}: frames to it may be lost")
     return lines
