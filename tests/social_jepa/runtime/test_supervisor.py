@@ -1,6 +1,7 @@
 """A supervisor while Ray does not answer it: what it is asked leaves no agent without a process."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,12 @@ from social_jepa.storage.run_folder import create
 from tests.support.command import TINY
 
 OTHER_POSE = "-4.8,3.2,0,0,-35"
+
+
+def run(coroutine):
+    """Run a coroutine on a thread: the browser of other tests keeps an event loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def no_nodes():
@@ -38,19 +45,19 @@ def supervisor(tmp_path, monkeypatch):
 
 
 def names(supervisor):
-    return [agent.name for agent in asyncio.run(supervisor.status())]
+    return [agent.name for agent in run(supervisor.status())]
 
 
 def test_a_joiner_whose_process_cannot_be_started_is_no_joiner(supervisor):
     with pytest.raises(RayUnavailableError):
-        asyncio.run(supervisor.add({}, 1.0))
+        run(supervisor.add({}, 1.0))
 
     assert names(supervisor) == ["agent-0", "agent-1"]
 
 
 def test_agents_that_are_not_found_yet_can_be_paused_moved_and_removed(supervisor):
-    assert len(asyncio.run(supervisor.pause("", True))) == 2
-    assert asyncio.run(supervisor.move("agent-0", OTHER_POSE)).pose.startswith("-4.8,3.2")
-    asyncio.run(supervisor.remove("agent-1"))
+    assert len(run(supervisor.pause("", True))) == 2
+    assert run(supervisor.move("agent-0", OTHER_POSE)).pose.startswith("-4.8,3.2")
+    run(supervisor.remove("agent-1"))
 
     assert names(supervisor) == ["agent-0"]
