@@ -3,7 +3,8 @@
 import importlib
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from keyword import iskeyword
 from types import ModuleType
 from typing import Any, TypeVar
@@ -76,6 +77,27 @@ def _import(module: str, named: str) -> ModuleType:
             f"{named}: importing {module} failed ({type(error).__name__}: {error}){place_of(error)}; "
             "fix the module so that it can be imported on its own"
         ) from error
+
+
+@contextmanager
+def reported_as(
+    report: type[ValueError], name: str, kind: type, passes: type[Exception] = ValueError
+) -> Iterator[None]:
+    """Raise an exception of custom code as another one, with its file and line.
+
+    Args:
+        report: What is raised.
+        name: What is done, for the message.
+        kind: Class whose file is preferred as the place.
+        passes: Exceptions that are raised as they are.
+    """
+    try:
+        yield
+    except passes:
+        raise
+    except Exception as error:
+        place = place_of(error, inspect.getfile(kind))
+        raise report(f"{name} failed ({type(error).__name__}: {error}){place}; fix it there") from error
 
 
 def place_of(error: BaseException, file: str = "") -> str:

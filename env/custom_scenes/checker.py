@@ -2,20 +2,18 @@
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_type_hints
 
 import numpy as np
 
 from env.camera import Pose, RingConfig, ring_pose
-from env.common.custom_class import place_of
+from env.common.custom_class import reported_as
 from env.dynamics.contract import BLOCK, Dynamics
 from env.dynamics.registry import load_dynamics
 from env.renderer import Renderer
@@ -58,7 +56,7 @@ def check_dynamics(config: SceneConfig, seed: int = 0) -> None:
     """
     dynamics = _build(config, seed)
     name = type(dynamics).__name__
-    with _reporting(name, type(dynamics)):
+    with reported_as(SceneError, name, type(dynamics), SceneError):
         _check_memory(dynamics, _build(config, seed + 1), name)
         _check_factors(dynamics, name)
         _check_random_access(config, seed, name)
@@ -77,7 +75,7 @@ def check_renderer(config: SceneConfig, seed: int = 0, poses: Sequence[Pose] = (
     poses = tuple(poses)[:2] if len(poses) > 1 else tuple(ring_pose(k, RingConfig()) for k in range(2))
     renderer = _build_renderer(config)
     name = type(renderer).__name__
-    with _reporting(name, type(renderer)):
+    with reported_as(SceneError, name, type(renderer), SceneError):
         try:
             _check_frames(renderer, Scene(config, seed), poses, name)
             _check_bodies(renderer, config, seed, poses, name)
@@ -92,22 +90,10 @@ def _require(condition: object, message: str) -> None:
         raise SceneError(message)
 
 
-@contextmanager
-def _reporting(name: str, kind: type) -> Iterator[None]:
-    """Raise any exception of custom code as a SceneError with its file and line."""
-    try:
-        yield
-    except SceneError:
-        raise
-    except Exception as error:
-        place = place_of(error, inspect.getfile(kind))
-        raise SceneError(f"{name} failed ({type(error).__name__}: {error}){place}; fix it there") from error
-
-
 def _build(config: SceneConfig, seed: int) -> Dynamics:
     """Return new dynamics, which have computed nothing yet."""
     kind = load_dynamics(config.dynamics)
-    with _reporting(f"building {kind.__name__}", kind):
+    with reported_as(SceneError, f"building {kind.__name__}", kind, SceneError):
         return kind(config.motion(seed))
 
 
@@ -115,7 +101,7 @@ def _build_renderer(config: SceneConfig) -> Renderer:
     if ":" not in config.renderer:
         return build_renderer(config)
     kind = load_renderer(config.renderer)
-    with _reporting(f"building {kind.__name__}", kind):
+    with reported_as(SceneError, f"building {kind.__name__}", kind, SceneError):
         return kind(config)
 
 

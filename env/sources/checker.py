@@ -1,17 +1,14 @@
 """Check a source of frames against its contract, before agents spend minutes on it."""
 
-import inspect
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 
 import numpy as np
 
-from env.common.custom_class import place_of
+from env.common.custom_class import reported_as
 from env.sources.contract import FrameSource, digest
 from env.sources.registry import load_source
 from env.sources.settings import FramesConfig
@@ -41,9 +38,9 @@ def check_source(name: str, config: FramesConfig | None = None, frame_size: int 
     """
     config = config or FramesConfig()
     kind = load_source(name)
-    with _reporting(f"building {kind.__name__}", kind):
+    with reported_as(SourceContractError, f"building {kind.__name__}", kind):
         source = kind(config, frame_size)
-    with _reporting(kind.__name__, kind):
+    with reported_as(SourceContractError, kind.__name__, kind):
         _check_numbers(source)
         for view in range(source.views):
             _check_frames(source, view)
@@ -56,20 +53,6 @@ def check_source(name: str, config: FramesConfig | None = None, frame_size: int 
 def _require(condition: object, message: str) -> None:
     if not condition:
         raise SourceContractError(message)
-
-
-@contextmanager
-def _reporting(name: str, kind: type) -> Iterator[None]:
-    """Raise any other exception of the source's code as a SourceContractError with its file and line."""
-    try:
-        yield
-    except ValueError:
-        raise
-    except Exception as error:
-        place = place_of(error, inspect.getfile(kind))
-        raise SourceContractError(
-            f"{name} failed ({type(error).__name__}: {error}){place}; fix it there"
-        ) from error
 
 
 def _check_numbers(source: FrameSource) -> None:

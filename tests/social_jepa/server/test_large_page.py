@@ -20,20 +20,6 @@ def address(folder):
         yield found
 
 
-@pytest.fixture
-def page(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(90_000)
-    errors = []
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector("#graph svg g.edge", state="attached")
-    yield opened
-    context.close()
-    assert errors == []
-
-
 def cell(source, target):
     return f'#matrix td[data-from="agent-{source}"][data-to="agent-{target}"]'
 

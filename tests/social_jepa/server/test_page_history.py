@@ -30,20 +30,6 @@ def address(tmp_path_factory):
         yield found
 
 
-@pytest.fixture
-def page(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
-    errors = []
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.goto(address)
-    opened.wait_for_selector("#graph svg g.edge", state="attached")
-    yield opened
-    context.close()
-    assert errors == []
-
-
 def test_a_version_of_an_edge_shows_the_graph_of_its_time_until_now_is_wanted_again(page):
     page.click(CELL)
     page.wait_for_selector("#edge .versions li >> nth=1")
