@@ -6,6 +6,7 @@ import torch
 
 from alignment.outliers import find_outliers
 from alignment.shared_subspace import HeldOut, find_shared
+from tests.support.embedding_tables import planted
 
 
 def pairs(count, dim=6, noise=0.2, seed=0, private=0):
@@ -97,3 +98,12 @@ def test_rows_that_are_too_few_to_tell_are_all_kept(rows, dims):
 @pytest.mark.parametrize("rows", [torch.zeros(128, 3), torch.ones(128, 3)], ids=["zero", "constant"])
 def test_rows_that_do_not_vary_are_no_error(rows):
     assert find_outliers(rows, pairs(128, dim=3)[1]).shape == (128,)
+
+
+@pytest.mark.parametrize("rows", [100, 256])
+def test_honest_rows_of_encoders_with_private_directions_are_kept(rows):
+    """Half of the rows, chosen by their residuals, agree in a private direction by chance."""
+    for seed in range(20):
+        tables = (torch.from_numpy(each) for each in planted(seed, rows, (6, 5), 3))
+        whitened = [torch.linalg.qr(each - each.mean(0))[0] * rows**0.5 for each in tables]
+        assert not find_outliers(*whitened).any()
