@@ -12,7 +12,6 @@ from benchmarks.scale.whole_run import mean
 from benchmarks.soak.common import CURRENT, simulation_up, wait_until
 from social_jepa.records import EdgeRecord
 from social_jepa.report.distillation_savings import distillation_savings
-from social_jepa.runtime.membership import write_pose
 from social_jepa.runtime.simulation import Simulation
 
 TEACHER = "agent-0"
@@ -80,7 +79,7 @@ def rows(distilled: Mapping[str, float], alone: Mapping[str, float]) -> list[Met
 def metrics(effort: Effort) -> list[Metric]:
     """Let one agent join alone and then one with a teacher, beside the same two peers."""
     with simulation_up(settings(effort)) as simulation:
-        pose = write_pose(simulation.folder.config().pose(2))
+        pose = str(simulation.folder.config().pose(2))
         log("  the first two agents train alone")
         simulation.wait(timeout=600.0)
         alone = join_and_leave(simulation, pose, "")

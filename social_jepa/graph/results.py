@@ -50,6 +50,7 @@ from social_jepa.records import (
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
+from social_jepa.storage.partners import negotiating_pairs
 from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, find, write_json
 
 ANCHORS = "anchors.safetensors"
@@ -271,7 +272,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         training=tuple(member.name for member in members if member.name not in current),
         edges=tuple(sorted(edges, key=_by_names)),
         topology=str(topology),
-        pairs=None if topology == Topology() else len(topology.pairs([each.name for each in members])),
+        pairs=None if topology == Topology() else len(negotiating_pairs(topology, members)),
         budget=summarize_budget(edges),
         as_of=as_of if as_of < FOREVER else time.time(),
         seconds=_seconds(ledger, as_of),

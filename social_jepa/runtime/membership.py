@@ -4,7 +4,6 @@ No latent, embedding, map or weight passes through here.
 """
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +32,7 @@ from social_jepa.runtime.errors import (
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.partners import negotiating_pairs, partners_of
 from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.run_folder import RunFolder
 
@@ -117,9 +117,8 @@ class Membership:
 
     def peer_list(self, handles: Mapping[str, Any], name: str) -> PeerList:
         """Return the peer list of an agent: those of `registered` that it negotiates with or learns from."""
-        members = {**self.members, **{each: self.pending[each] for each in (name,) if each in self.pending}}
-        teachers = tuple((each, member.teacher) for each, member in members.items())
-        partners = _partners(self.topology, teachers).get(name, frozenset())
+        joining = [self.pending[name]] if name in self.pending else []
+        partners = partners_of(self.topology, [*self.members.values(), *joining]).get(name, frozenset())
         peers = {peer: known for peer, known in self.registered(handles).items() if peer in partners}
         return PeerList(
             version=self.version,
@@ -206,7 +205,7 @@ class Membership:
         found = Pose.parse(pose)
         member = self._member(name)
         member.config(self.config).check_agent(name, member.kind, lambda: found)
-        moved = replace_record(member, pose=write_pose(found), pose_version=member.pose_version + 1)
+        moved = replace_record(member, pose=str(found), pose_version=member.pose_version + 1)
         self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
         self._read()
         return moved
@@ -237,7 +236,7 @@ class Membership:
             ValueError: It names no topology.
         """
         topology = Topology.parse(text)
-        pairs = topology.pairs(list(self.members))
+        pairs = negotiating_pairs(topology, self.members.values())
         ended = self._ended(
             lambda edge: (edge.source, edge.target) not in pairs, f"the topology is {topology} now"
         )
@@ -277,31 +276,10 @@ class Membership:
         return next_tick + LEAD_TICKS + max(GAP, memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
 
 
-@functools.lru_cache(maxsize=16)  # a change of N members asks for each of them
-def _partners(topology: Topology, teachers: tuple[tuple[str, str], ...]) -> Mapping[str, frozenset[str]]:
-    """Return the peers of each agent: those that it negotiates with, and its teacher and students.
-
-    Args:
-        topology: Which pairs negotiate.
-        teachers: Name of each agent and of its teacher, "" for none.
-    """
-    partners = topology.partners([name for name, _ in teachers])
-    for name, teacher in teachers:
-        if teacher in partners:
-            partners[name].add(teacher)
-            partners[teacher].add(name)
-    return {name: frozenset(peers) for name, peers in partners.items()}
-
-
-def write_pose(pose: Pose) -> str:
-    """Return a pose as ``x,y,z,yaw,pitch,fov`` or ``view=NUMBER``, exactly."""
-    return str(pose)
-
-
 def initial_members(config: RunConfig) -> list[MemberRecord]:
     """Return the members that a run starts with."""
     return [
-        MemberRecord(name=name, index=index, pose=write_pose(config.pose(index)), kind=config.kind(index))
+        MemberRecord(name=name, index=index, pose=str(config.pose(index)), kind=config.kind(index))
         for index, name in enumerate(config.names())
     ]
 
@@ -342,7 +320,7 @@ def new_member(
     if teacher and kind.startswith(FROZEN):
         raise ConfigError("a frozen encoder does not learn from a teacher", "kind", kind, "name no teacher")
     member = MemberRecord(
-        name=name, index=index, pose=write_pose(found), kind=kind, settings=settings, teacher=teacher
+        name=name, index=index, pose=str(found), kind=kind, settings=settings, teacher=teacher
     )
     member.config(config).check_agent(name, kind, lambda: found)
     return member

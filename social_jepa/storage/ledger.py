@@ -50,6 +50,7 @@ from social_jepa.storage.ledger_schema import (
     SCHEMA_VERSION,
     TABLES,
 )
+from social_jepa.storage.partners import negotiating_pairs
 
 if TYPE_CHECKING:
     from agents.protocol.channel import SentMessage  # imports torch, which reading a ledger does not need
@@ -309,11 +310,12 @@ class Ledger:
             names: The agents.
             topology: The topology that the run started with.
         """
-        members, published, wanted = [each.name for each in self.members()], self.agents().keys(), {*names}
+        published, wanted = self.agents().keys(), {*names}
         pairs = {
-            pair for pair in self.topology(topology).pairs(members)
+            pair
+            for pair in negotiating_pairs(self.topology(topology), self.members())
             if wanted & {*pair} and {*pair} - wanted <= published
-        }  # fmt: skip
+        }
         return pairs - {
             (edge.source, edge.target) for edge, _ in self.edges() if edge.status is not Status.ENDED
         }

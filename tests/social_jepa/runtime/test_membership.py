@@ -23,7 +23,6 @@ from social_jepa.runtime.membership import (
     initial_members,
     member_spec,
     new_member,
-    write_pose,
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import ReadOnlyLedgerError
@@ -92,7 +91,7 @@ def test_a_joiner_gets_a_free_name_and_the_next_place_on_the_ring_by_default():
     second = new_member(CONFIG, PRESENT, ["agent-0", "agent-3", "agent-1"])
 
     assert (first.name, first.index, first.kind, first.settings) == ("agent-3", 3, "jepa", ())
-    assert first.pose == write_pose(load_config(overrides=["agents.count=4"]).pose(3))
+    assert first.pose == str(load_config(overrides=["agents.count=4"]).pose(3))
     assert second.name == "agent-4"
 
 
@@ -116,7 +115,7 @@ POSES = st.builds(
 
 @given(POSES)
 def test_a_pose_survives_a_round_trip_through_text(pose):
-    assert Pose.parse(write_pose(pose)) == pose
+    assert Pose.parse(str(pose)) == pose
 
 
 def test_a_member_survives_json():
@@ -372,6 +371,20 @@ def test_a_topology_names_the_peers_of_each_agent_and_outlives_the_supervisor(me
         assert peers["agent-2"] == {"agent-1", "agent-3"}
     with pytest.raises(ValueError, match="no topology"):
         membership.set_topology("star")
+
+
+def test_a_teacher_outside_the_topology_is_a_peer_whose_edges_count_and_stay(membership, ledger):
+    membership.set_topology("hubs(1)")
+    student = join(membership, teacher="agent-2")
+    names = list(membership.members)
+    ledger.record(edges=[edge(source=a, target=b) for a, b in permutations(names, 2)])
+
+    kept = membership.set_topology("hubs(1)")
+
+    open_edges = {(e.source, e.target) for e, _ in ledger.edges() if e.status is not Status.ENDED}
+    assert len(open_edges) == kept == 8  # three pairs with the hub, and the student with its teacher
+    assert {(student, "agent-2"), ("agent-2", student)} <= open_edges
+    assert ledger.missing_edges(names, "all") == set()
 
 
 def test_edges_of_pairs_that_no_longer_negotiate_end_and_all_others_stay(membership, ledger):
