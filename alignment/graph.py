@@ -122,7 +122,7 @@ class TranslationGraph:
         return tuple(self._edges.values())
 
     def details(self, name: str) -> Mapping[str, object]:
-        """Return what is known about an agent, by field; empty where the graph was given nothing.
+        """Return the known fields of an agent; empty where the graph was given nothing.
 
         Raises:
             UnknownAgentError: The graph has no such agent.

@@ -333,7 +333,7 @@ def measure(
     setup: AgentSetup, seeds: Sequence[int], network: InverterConfig, members: int,
     combinations: Sequence[Mapping[str, Any]] = COMBINATIONS,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what the tables are made of, as values for JSON."""
+    """Return the figures of the tables, as values for JSON."""
     pairs: dict[int, list[Subject]] = {}
     for seed, index in itertools.product(seeds, INDICES):
         log(f"training agent {index} of seed {seed}")

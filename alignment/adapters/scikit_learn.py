@@ -176,7 +176,7 @@ class EmbeddingTranslator(TransformerMixin, BaseEstimator):
         return edge.map(rows) if self.directions == SHARED else edge.map.translate_all(rows)
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn asks about an estimator."""
+        """Return the tags of the estimator, which scikit-learn asks for."""
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True

@@ -3,9 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_type_hints
@@ -13,6 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from env.camera import Pose, RingConfig, ring_pose
+from env.common.another_process import call_elsewhere
 from env.common.custom_class import reported_as
 from env.dynamics.contract import BLOCK, Dynamics
 from env.dynamics.registry import load_dynamics
@@ -24,7 +22,6 @@ SEEDS = 8  # scenes whose factors are averaged, at least
 SLOW_TICKS, SLOW_SAMPLES = 256, 128  # memory above which so many independent factors are averaged
 TRIED_TICKS = np.array([5 * BLOCK + 7, 3, BLOCK, BLOCK - 1, 3, 0])
 MEAN_SQUARE = (0.6, 1.6)  # of all factors; those of slow motion average over few independent ticks
-TIMEOUT = 120.0  # seconds for another process to compute some states and frames
 
 
 class SceneError(ValueError):
@@ -222,28 +219,10 @@ def _check_bodies(
 def _check_another_process(config: SceneConfig, seed: int, pose: Pose | None, name: str) -> None:
     """Check that another process computes the same states, and the same frame where a pose is given."""
     request = json.dumps([dataclasses.asdict(config), seed, pose and dataclasses.asdict(pose)])
-    code = (
-        "import sys; from env.custom_scenes.checker import digest;"
-        "sys.stdout.write('\\n' + digest(sys.argv[1]))"  # on a separate line: custom code may print
-    )
-    path = os.pathsep.join(folder or os.curdir for folder in sys.path)
-    try:
-        found = subprocess.run(
-            [sys.executable, "-c", code, request], capture_output=True, text=True, encoding="utf-8",
-            errors="replace", env={**os.environ, "PYTHONPATH": path}, timeout=TIMEOUT,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise SceneError(
-            f"{name} took more than {TIMEOUT:g} s for a few states in another process; make it faster"
-        ) from error
-    if found.returncode:
-        said = (found.stderr.strip() or "no message").splitlines()[-1]
-        raise SceneError(
-            f"{name} works here but not in another process ({said}); let it need nothing from here"
-        )
+    found = call_elsewhere(__name__, digest.__name__, request, SceneError, name, "a few states")
     what = "states" if pose is None else "pixels"
     _require(
-        found.stdout.splitlines()[-1] == digest(request),
+        found == digest(request),
         f"{name} gives other {what} in another process; use no hash(), global state or time",
     )
 

@@ -1,19 +1,15 @@
 """Check a source of frames against its contract, before agents spend minutes on it."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 
 import numpy as np
 
+from env.common.another_process import call_elsewhere
 from env.common.custom_class import reported_as
 from env.sources.contract import FrameSource, digest
 from env.sources.registry import load_source
 from env.sources.settings import FramesConfig
-
-TIMEOUT = 120.0  # seconds for another process to read some frames
 
 
 class SourceContractError(ValueError):
@@ -136,28 +132,12 @@ def _check_second(source: FrameSource, other: FrameSource) -> None:
 
 def _check_another_process(name: str, config: FramesConfig, frame_size: int, source: FrameSource) -> None:
     request = json.dumps([name, asdict(config), frame_size])
-    code = (
-        "import sys; from env.sources.checker import frames_digest;"
-        "sys.stdout.write('\\n' + frames_digest(sys.argv[1]))"  # on a separate line: custom code may print
-    )
-    path = os.pathsep.join(folder or os.curdir for folder in sys.path)
     kind = type(source).__name__
-    try:
-        found = subprocess.run(
-            [sys.executable, "-c", code, request], capture_output=True, text=True, encoding="utf-8",
-            errors="replace", env={**os.environ, "PYTHONPATH": path}, timeout=TIMEOUT,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise SourceContractError(
-            f"{kind} took more than {TIMEOUT:g} s for a few frames in another process; make it faster"
-        ) from error
-    if found.returncode:
-        said = (found.stderr.strip() or "no message").splitlines()[-1]
-        raise SourceContractError(
-            f"{kind} works here but not in another process ({said}); let it need nothing from here"
-        )
+    found = call_elsewhere(
+        __name__, frames_digest.__name__, request, SourceContractError, kind, "a few frames"
+    )
     _require(
-        found.stdout.splitlines()[-1] == _digest(source),
+        found == _digest(source),
         f"{kind} gives other frames in another process; use no hash(), global state or time",
     )
 
