@@ -250,13 +250,7 @@ class NetworkedPeer:
 
     def status(self) -> PeerStatus:
         """Return the state of this peer and what it knows of the others."""
-        peers = tuple(
-            replace(
-                peer, flagged=self._flagged.get(peer.name, ""),
-                edge=str(self._edges[peer.name].status) if peer.name in self._edges else peer.edge,
-            )
-            for peer in self.connections.peers()
-        )  # fmt: skip
+        peers = self.connections.peers(self._edges, self._flagged)
         local, settled = self.connections.local, self.settled()
         waits = [peer.name for peer in peers if peer.name not in settled and peer.connected]
         return PeerStatus(

@@ -181,20 +181,13 @@ class Peer:
         status, connections = self.status(), self.connections
         negotiation = connections.protocol.negotiation
         edges = dict(negotiation.edges) if negotiation else {}
-        flagged = self._flags.reasons()
         return PeerStatus(
             name=self._options.name, kind="agent", phase=status.phase, note=status.note,
             unsaved=status.unsaved, idle_seconds=float(int(status.idle_seconds)),
             idle_place=status.idle_place, fingerprint=fingerprint(connections.local.identity.public_key),
             incarnation=status.incarnation, process=self._process,
             listens=tuple(map(str, connections.transport.addresses)), checkpoint=status.checkpoint,
-            peers=tuple(
-                replace_record(
-                    peer, flagged=flagged.get(peer.name, ""),
-                    edge=str(edges[peer.name].status) if peer.name in edges else peer.edge,
-                )
-                for peer in connections.peers()
-            ),
+            peers=connections.peers(edges, self._flags.reasons()),
             refused_addresses={str(reason): n for reason, n in connections.book.refusals.items()},
             updated_at=time.time(),
         )  # fmt: skip

@@ -4,11 +4,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents.protocol.channel import Transport
+from agents.protocol.edge import EdgeResult
+from agents.protocol.embedding_negotiation import EmbeddingResult
 from agents.protocol.identity import KEY_FILE, fingerprint
 from agents.protocol.introduction import IntroducedPeer
 from agents.protocol.peer_protocol import PeerProtocol
@@ -206,8 +208,17 @@ class PeerConnections:
             for body in pack_statements(each for each in statements if each.name != name):
                 self.protocol.send_addresses(name, body)
 
-    def peers(self) -> list[PeerRecord]:
-        """Return the records of all peers that were met or heard of, in natural order of names."""
+    def peers(
+        self, edges: Mapping[str, EdgeResult | EmbeddingResult] | None = None,
+        flagged: Mapping[str, str] | None = None,
+    ) -> tuple[PeerRecord, ...]:  # fmt: skip
+        """Return the records of all peers that were met or heard of, in natural order of names.
+
+        Args:
+            edges: Newest edge out of each peer.
+            flagged: Why peers are flagged.
+        """
+        statuses, reasons = {name: str(edge.status) for name, edge in (edges or {}).items()}, flagged or {}
         with self._lock:
             addresses = self.book.addresses()
         refused = self.protocol.refusals()
@@ -224,6 +235,7 @@ class PeerConnections:
                     unreachable_since=seen if gone else None,
                     unanswered_since=unanswered.get(name),
                     refused=sum(count for (peer, _), count in refused.items() if peer == name),
+                    edge=statuses.get(name, ""), flagged=reasons.get(name, ""),
                 )
             )  # fmt: skip
-        return found
+        return tuple(found)
