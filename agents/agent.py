@@ -76,7 +76,8 @@ class Agent:
         trainer: Its optimizer, replay buffer and schedule.
         heldout_ticks: Ticks that maps are scored on. Training touches none of them.
         fit_ticks: Ticks that maps are fitted on. Training touches none of them either.
-        train_start: First tick that training may read.
+        distill_start: First tick that is in no anchor pool: distillation starts there.
+        train_start: First tick of its own training.
         gap: Ticks between two ranges, so that they are uncorrelated.
         stride: Ticks between two anchors of a pool.
         memory_rows: Anchors of a pool after which the scene is uncorrelated.
@@ -114,7 +115,9 @@ class Agent:
         memory = spec.scene.decorrelation_ticks
         self.gap, self.stride = max(GAP, memory), spec.negotiation.stride(memory)
         self.memory_rows = spec.negotiation.memory_rows(memory)
-        self.heldout_ticks, self.fit_ticks, self.train_start = tick_ranges(spec.negotiation, self.gap, memory)
+        ranges = tick_ranges(spec.negotiation, self.gap, memory)
+        self.heldout_ticks, self.fit_ticks, self.distill_start = ranges
+        self.train_start = self.distill_start + spec.train_offset
         self.scene.check_pose(spec.pose)
         self.renderer = build_renderer(spec.scene)
         self.model = self.build_model()
@@ -349,12 +352,12 @@ class Agent:
             ticks: How many, K.
             noise_key: Secret of the agent's noise, see `agents.protocol.privacy`.
         """
-        wanted, config = range(self.train_start, self.train_start + ticks), self.spec.negotiation
+        wanted, config = range(self.distill_start, self.distill_start + ticks), self.spec.negotiation
         core = self.encode_core(wanted)
         assert self.published is not None
         checkpoint = self.published.snapshot.peer_info.checkpoint
         sent = protect(core, wanted, checkpoint, config, noise_key)
-        return self.train_start, in_precision(sent, config.precision)
+        return self.distill_start, in_precision(sent, config.precision)
 
     def move(self, pose: Pose, pose_version: int) -> None:
         """Move the camera: unpublish the model and start its training schedule again from its weights.
@@ -586,10 +589,10 @@ class Agent:
         return encode_with(model, frames, self.recorder.sensor_data(ticks)).cpu()
 
     def _check_distill_ticks(self, first: int, count: int) -> None:
-        if first != self.train_start:
+        if first != self.distill_start or self.spec.train_offset:
             raise ValueError(
-                f"distillation starts at tick {self.train_start}, where no map is fitted or scored, "
-                f"not {first}"
+                f"distillation and training of {self.spec.name} start at tick {self.distill_start}, where no "
+                f"map is fitted or scored, not at {first} and {self.train_start}"
             )
         if count > self.trainer.buffer_ticks:
             raise ValueError(

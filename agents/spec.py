@@ -35,6 +35,8 @@ class AgentSpec:
         teacher: Peer whose embeddings it distills from first; "" for none.
         online: Whether it keeps training after its schedule.
         paused: Whether its training waits until it is resumed.
+        train_offset: Ticks between the end of the anchor pools, with the gap after it, and the first tick
+            of its training: agents with different offsets train at other times.
     """
 
     name: str
@@ -55,6 +57,7 @@ class AgentSpec:
     teacher: str = ""
     online: bool = False
     paused: bool = False
+    train_offset: int = 0
 
 
 @dataclass(frozen=True)

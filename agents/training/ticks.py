@@ -1,4 +1,4 @@
-"""Ticks that an agent reads: for a source of frames, which ends, they must be known beforehand."""
+"""Ticks that an agent reads: where agents train at other times, and where a source of frames ends."""
 
 from agents.training.settings import DRIFT_TICKS, TrainingConfig
 
@@ -18,3 +18,17 @@ def unseen_ticks(config: TrainingConfig, gap: int, stride: int) -> int:
 def recorded_ticks(config: TrainingConfig) -> int:
     """Return the ticks that the schedule records."""
     return config.replay_ticks + config.steps * config.new_ticks_per_step
+
+
+def stretch_ticks(config: TrainingConfig, gap: int, stride: int) -> int:
+    """Return the ticks from the start of one agent's stretch to that of the next, with `own_ticks`.
+
+    What the schedule records and the ticks that its core is chosen on are then read by no other agent's
+    schedule. Online training goes on into later stretches.
+
+    Args:
+        config: How the agents train.
+        gap: Ticks between two ranges.
+        stride: Ticks between two anchors of a pool.
+    """
+    return recorded_ticks(config) + unseen_ticks(config, gap, stride) + gap

@@ -17,7 +17,7 @@ from agents.models.settings import ModelConfig, check_kind
 from agents.protocol.settings import NegotiationConfig, embedding_bytes, tick_ranges
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import GAP, DistillationConfig, TrainingConfig
-from agents.training.ticks import recorded_ticks, unseen_ticks
+from agents.training.ticks import recorded_ticks, stretch_ticks, unseen_ticks
 from env.camera import Pose, RingConfig, ring_pose
 from env.common.settings_repr import settings_repr
 from env.renderers.build import load_renderer
@@ -102,7 +102,8 @@ class RunConfig:
         """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`."""
         self._check_custom_scene()
         for index, name in enumerate(self.names()):
-            self.check_agent(name, self.kind(index), lambda index=index: self.pose(index))  # type: ignore[misc]
+            find_pose = lambda index=index: self.pose(index)  # noqa: E731
+            self.check_agent(name, self.kind(index), find_pose, self.train_offset(index))
 
     def _check_custom_scene(self) -> None:
         """Raise ConfigError if a custom class of the scene cannot be loaded."""
@@ -113,16 +114,38 @@ class RunConfig:
         except ValueError as error:  # it names the setting
             raise ConfigError(str(error)) from error
 
-    def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose]) -> None:
+    @property
+    def stretch_ticks(self) -> int:
+        """Ticks from the start of one agent's training to that of the next where agents have own ticks."""
+        return stretch_ticks(self.training, *self._gap_and_stride)
+
+    def train_offset(self, index: int, teacher: str = "") -> int:
+        """Return the ticks by which an agent trains later than one of no offset; see `AgentSpec`.
+
+        A student trains on the ticks that its teacher sends embeddings of, which are those of no offset.
+
+        Args:
+            index: Number of the agent.
+            teacher: Peer that it distills from first; "" for none.
+        """
+        return index * self.stretch_ticks if self.training.own_ticks and not teacher else 0
+
+    @property
+    def _gap_and_stride(self) -> tuple[int, int]:
+        memory = self.scene.decorrelation_ticks
+        return max(GAP, memory), self.negotiation.stride(memory)
+
+    def check_agent(self, name: str, kind: str, find_pose: Callable[[], Pose], train_offset: int = 0) -> None:
         """Raise ConfigError unless such an agent can learn in this scene and exchange its anchors.
 
         Args:
             name: Name of the agent, for the message.
             kind: Kind of its world model.
             find_pose: Returns its camera pose, or raises ValueError.
+            train_offset: Ticks by which it trains later than one of no offset.
         """
         self._check_sizes(name, kind)
-        self._check_ticks(name)
+        self._check_ticks(name, train_offset)
         try:
             pose = find_pose()
             Scene(self.scene, self.seed).check_pose(pose)
@@ -133,25 +156,33 @@ class RunConfig:
         except ValueError as error:
             raise ConfigError(f"{name}: {error}", f"model.{kind}") from error
 
-    def _check_ticks(self, name: str) -> None:
+    def _check_ticks(self, name: str, train_offset: int) -> None:
         """Raise ConfigError unless a source of frames has all ticks that an agent reads."""
         if (ticks := Scene(self.scene, self.seed).ticks) is None:
             return
         memory, training = self.scene.decorrelation_ticks, self.training
-        gap, stride = max(GAP, memory), self.negotiation.stride(memory)
+        gap, stride = self._gap_and_stride
         pools = tick_ranges(self.negotiation, gap, memory)[2]
         recorded, unseen = recorded_ticks(training), unseen_ticks(training, gap, stride)
-        if (missing := pools + recorded + unseen - ticks) > 0:
+        needed = pools + train_offset + recorded + unseen
+        if (missing := needed - ticks) > 0:
             room = training.replay_ticks - missing
-            fits = f"lower training.replay_ticks to {room} or less" if room >= LEAST_REPLAY_TICKS else (
-                "lower negotiation.pool_ticks, training.core_eval_ticks and training.replay_ticks, or take a "
-                "longer source"
-            )  # fmt: skip
+            if train_offset:
+                fits = "set training.own_ticks=false, lower training.replay_ticks, or take a longer source"
+            elif room >= LEAST_REPLAY_TICKS:
+                fits = f"lower training.replay_ticks to {room} or less"
+            else:
+                fits = (
+                    "lower negotiation.pool_ticks, training.core_eval_ticks and training.replay_ticks, or "
+                    "take a longer source"
+                )
+            earlier = f"{train_offset:,} for the agents before it (training.own_ticks), " * (train_offset > 0)
             raise ConfigError(
-                f"{name} needs {pools + recorded + unseen:,} ticks, and the source of frames has {ticks:,}: "
+                f"{name} needs {needed:,} ticks, and the source of frames has {ticks:,}: "
                 f"{pools:,} to score and fit maps on (negotiation.pool_ticks={self.negotiation.pool_ticks}, "
-                f"{stride} ticks apart), {recorded:,} to train on (training.replay_ticks), {unseen:,} to "
-                f"choose its core and find drift on (training.core_eval_ticks={training.core_eval_ticks}); "
+                f"{stride} ticks apart), {earlier}{recorded:,} to train on (training.replay_ticks), "
+                f"{unseen:,} to choose its core and find drift on "
+                f"(training.core_eval_ticks={training.core_eval_ticks}); "
                 f"the frames remember {memory} ticks",
                 "scene.source", self.scene.source, fits,
             )  # fmt: skip

@@ -72,12 +72,21 @@ def continued_config(config: RunConfig, settings: Sequence[str], students: Seque
                 "the checkpoints are of another scene or model", name, value,
                 f"start a new run with it; what can change is {', '.join(CHANGEABLE)}",
             )  # fmt: skip
+        if name == "training.own_ticks":
+            raise ConfigError(
+                "agents have recorded other ticks already", name, value, "start a new run with it"
+            )
         if name in SCHEDULE and students:
             raise ConfigError(
                 f"{students[0]} has learned from a teacher, after which its schedule counts as complete",
                 name, value, "remove it, or change other settings",
             )  # fmt: skip
     changed.check_agents()
+    if changed.training.own_ticks and changed.stretch_ticks != config.stretch_ticks:
+        raise ConfigError(
+            "with training.own_ticks agents would go on with ticks that others have trained on, "
+            f"{changed.stretch_ticks:,} instead of {config.stretch_ticks:,} for each: start a new run"
+        )
     return changed
 
 

@@ -204,7 +204,7 @@ class Membership:
         """
         found = Pose.parse(pose)
         member = self._member(name)
-        member.config(self.config).check_agent(name, member.kind, lambda: found)
+        _check_joiner(self.config, member, found)
         moved = replace_record(member, pose=str(found), pose_version=member.pose_version + 1)
         self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
         self._read()
@@ -322,8 +322,21 @@ def new_member(
     member = MemberRecord(
         name=name, index=index, pose=str(found), kind=kind, settings=settings, teacher=teacher
     )
-    member.config(config).check_agent(name, kind, lambda: found)
+    _check_joiner(config, member, found)
     return member
+
+
+def _check_joiner(config: RunConfig, member: MemberRecord, pose: Pose) -> None:
+    """Raise ConfigError unless an agent with these settings of its own can work in the simulation."""
+    own = member.config(config)
+    if config.training.own_ticks and own.stretch_ticks > config.stretch_ticks:
+        raise ConfigError(
+            f"{member.name} would train on ticks of the next agent: with training.own_ticks its own settings "
+            f"must not need more ticks than those of the simulation, {own.stretch_ticks:,} instead of "
+            f"{config.stretch_ticks:,}"
+        )
+    offset = config.train_offset(member.index, member.teacher)
+    own.check_agent(member.name, member.kind, lambda: pose, offset)
 
 
 def _check_name(name: str, present: Iterable[MemberRecord], taken: Iterable[str]) -> None:
@@ -337,7 +350,7 @@ def _check_name(name: str, present: Iterable[MemberRecord], taken: Iterable[str]
 
 def _check_settings(settings: Iterable[str]) -> None:
     for text in settings:
-        if not text.startswith(PER_AGENT_SETTINGS):
+        if not text.startswith(PER_AGENT_SETTINGS) or text.startswith("training.own_ticks"):
             raise ConfigError(
                 "must be the same for all agents",
                 text.partition("=")[0],
@@ -386,6 +399,7 @@ def member_spec(
         pose_version=member.pose_version,
         teacher=member.teacher,
         online=online,
+        train_offset=config.train_offset(member.index, member.teacher),
     )
 
 

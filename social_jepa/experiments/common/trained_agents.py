@@ -14,7 +14,8 @@ from agents.models.settings import ModelConfig
 from agents.models.world_model import WorldModel
 from agents.protocol.settings import NegotiationConfig
 from agents.spec import AgentSpec
-from agents.training.settings import TrainingConfig
+from agents.training.settings import GAP, TrainingConfig
+from agents.training.ticks import stretch_ticks
 from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
@@ -44,6 +45,13 @@ class AgentSetup:
     def stride(self) -> int:
         """Ticks between neighbors in an anchor pool."""
         return self.negotiation.stride(self.scene.decorrelation_ticks)
+
+    def train_offset(self, index: int) -> int:
+        """Return the ticks by which an agent trains later than agent 0; see `AgentSpec`."""
+        if not self.training.own_ticks:
+            return 0
+        gap = max(GAP, self.scene.decorrelation_ticks)
+        return index * stretch_ticks(self.training, gap, self.stride)
 
 
 QUICK_SETUP: dict[str, dict[str, Any]] = {
@@ -122,7 +130,7 @@ def untrained_agent(
             name=f"agent-{index}", index=index, seed=seed, kind=kind, pose=poses[index],
             scene=setup.scene, events=bodies, model=model or setup.model,
             training=replace(setup.training, checkpoint_every=setup.training.steps),
-            negotiation=setup.negotiation, folder=folder,
+            negotiation=setup.negotiation, folder=folder, train_offset=setup.train_offset(index),
         ))  # fmt: skip
         try:
             yield agent

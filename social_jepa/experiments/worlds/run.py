@@ -4,9 +4,10 @@ An edge states how many directions of two cores are shared, and translates those
 where the answer is known: two agents share exactly the factors of the objects that both cameras see.
 
 Protocol. Two agents stand 180 degrees apart on a ring around one scene of three objects, among four bodies,
-and learn alone, with the settings of a run; they share no weights, no seed and no order of data. Each finds
-its core without a peer, training further encoders as long as these find new axes. Then 256 pairs of
-embeddings are fitted and 512 others scored, in both directions.
+and learn alone, at other times (training.own_ticks), otherwise with the settings of a run; they share no
+weights, no seed and no tick of training. Each finds its core without a peer, training further encoders as
+long as these find new axes. Then 256 pairs of embeddings are fitted and 512 others scored, in both
+directions.
 
 Conditions. The worlds, one condition each:
 - *default*: objects move independently, with autocorrelation 0.7 from tick to tick.

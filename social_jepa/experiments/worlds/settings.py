@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.protocol.settings import MEMORIES
+from agents.training.settings import TrainingConfig
 from env.camera_motion import CameraMotionConfig
 from env.interior_walls import InteriorWallsConfig
 from env.nuisance import NuisanceConfig
@@ -82,7 +83,8 @@ WORLDS: Mapping[str, World] = {
 
 
 def _default_setup() -> AgentSetup:
-    return AgentSetup(scene=SceneConfig(renderer="toy", frame_size=48, objects=OBJECTS))
+    scene = SceneConfig(renderer="toy", frame_size=48, objects=OBJECTS)
+    return AgentSetup(scene=scene, training=TrainingConfig(own_ticks=True))
 
 
 @dataclass(frozen=True)

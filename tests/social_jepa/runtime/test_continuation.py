@@ -83,6 +83,7 @@ REFUSED = {
     "agents.count=5": "another scene or model",
     "negotiation.pool_ticks=256": "among those that agents have trained on",
     "negotiation.pool_stride=8": "among those that agents have trained on",
+    "training.own_ticks=true": "recorded other ticks already",
     "training.stepz=3": "did you mean training.steps",
     "training.steps=0": "training.steps",
 }
