@@ -1,11 +1,15 @@
 """A local Ray that is started and ended; programs stand for Ray where its own behavior does not matter."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from social_jepa.runtime import local_ray, private_ray, session_leader
@@ -130,7 +134,8 @@ def test_a_ray_whose_node_registers_late_is_waited_for_and_says_so(tmp_path, mon
     monkeypatch.setattr(private_ray, "POLL_SECONDS", 0.0)
     private_ray.wait_for_registration(tmp_path)
 
-    assert private_ray.services.get_node("here", "n1") == {"node": "n1"}
+    with raylet_stand_in(tmp_path):
+        assert private_ray.services.get_node("here", "n1") == {"node": "n1"}
     assert calls == [("here", "n1")] * 4
     assert (tmp_path / session_leader.REGISTERED).exists()
 
@@ -143,6 +148,64 @@ def test_a_ray_whose_node_never_registers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(private_ray, "REGISTRATION_TIMEOUT", 0.0)
     private_ray.wait_for_registration(tmp_path)
 
-    with pytest.raises(RuntimeError, match="not registered"):
+    with raylet_stand_in(tmp_path), pytest.raises(RuntimeError, match="not registered"):
         private_ray.services.get_node("here", "n1")
     assert not (tmp_path / session_leader.REGISTERED).exists()
+
+
+def test_a_node_whose_raylet_has_ended_is_not_waited_for(tmp_path, monkeypatch):
+    calls = []
+
+    def get_node(address, node):
+        calls.append(node)
+        if len(calls) == 3:
+            raylet.kill()
+            until(lambda: not private_ray.raylet_runs())
+        raise RuntimeError("not registered")
+
+    monkeypatch.setattr(private_ray.services, "get_node", get_node)
+    monkeypatch.setattr(private_ray, "POLL_SECONDS", 0.0)
+    private_ray.wait_for_registration(tmp_path)
+
+    with raylet_stand_in(tmp_path) as raylet, pytest.raises(private_ray.RayletEndedError):
+        private_ray.services.get_node("here", "n1")
+    assert len(calls) == 3  # and not for REGISTRATION_TIMEOUT
+
+
+def test_a_ray_whose_raylet_is_killed_while_it_starts_is_started_again(tmp_path):
+    """The kill comes as soon as the raylet is there, and so before its node has registered."""
+    killed = []
+
+    def kill_first_raylet():
+        until(lambda: any(map(is_raylet, psutil.Process().children(recursive=True))))
+        for child in filter(is_raylet, psutil.Process().children(recursive=True)):
+            child.kill()
+            killed.append(child.pid)
+
+    killer = threading.Thread(target=kill_first_raylet)
+    killer.start()
+    ray = start_local_ray(tmp_path, 1)
+    try:
+        killer.join()
+        running = [member.pid for member in processes_of(ray.leader, ray.session) if is_raylet(member)]
+        assert len(killed) == len(running) == 1
+        assert killed != running
+    finally:
+        ray.stop()
+
+
+def is_raylet(process):
+    try:
+        return Path(process.cmdline()[0]).name == private_ray.RAYLET
+    except (psutil.Error, IndexError):
+        return False
+
+
+@contextlib.contextmanager
+def raylet_stand_in(folder):
+    """A child of this process that has the name of a raylet."""
+    link = folder / private_ray.RAYLET
+    link.symlink_to(shutil.which("sleep"))
+    with subprocess.Popen([str(link), "60"]) as process:
+        yield process
+        process.kill()
