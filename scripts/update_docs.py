@@ -35,6 +35,9 @@ from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
+from social_jepa.experiments.claims.papers import CLAIMS, PAPERS
+from social_jepa.experiments.claims.reproduce import recorded_finding, recorded_results
+from social_jepa.experiments.claims.table import markdown_claims
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.document import MetricRow
 from social_jepa.experiments.framework.table import format_interval, format_met, format_number, result_row
@@ -217,6 +220,13 @@ def experiments_block() -> str:
         "seeds differ it is too narrow ([by how much](how_to/experiment.md))."
     )
     return "\n".join([*rows, "", note])
+
+
+def claims_block() -> str:
+    """Return the papers' claims with what the recorded evidence says of each."""
+    documents = recorded_results(EVIDENCE)
+    findings = {name: recorded_finding(claim, documents) for name, claim in CLAIMS.items()}
+    return "\n".join(markdown_claims(CLAIMS, findings, PAPERS, "../evidence"))
 
 
 def worlds_block() -> str:
@@ -430,6 +440,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/how_to/source.md": {"example": partial(example_block, "own_data.py")},
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
+        "claims": claims_block,
         "experiments": experiments_block,
         "worlds": worlds_block,
         "bench": bench_block,

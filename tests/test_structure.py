@@ -103,7 +103,7 @@ PLAN = (
     "social_jepa/experiments/universe",
     "social_jepa/experiments/heterogeneous", "social_jepa/experiments/invariance_equivariance",
     "social_jepa/experiments/path_integration", "social_jepa/experiments/counting",
-    "social_jepa/experiments/collapse",
+    "social_jepa/experiments/collapse", "social_jepa/experiments/claims",
     "social_jepa/server", "social_jepa/server/routes", "social_jepa/cli", "social_jepa",
 )  # fmt: skip
 # app.py includes the routes, which import the rest of the server.

@@ -33,6 +33,7 @@ from social_jepa.cli.options import (
     print_unsaved,
 )
 from social_jepa.cli.peer import app as peer
+from social_jepa.cli.reproduce import app as reproduce
 from social_jepa.cli.runs import app as runs
 from social_jepa.cli.serve import app as serve
 from social_jepa.cli.simulation import app as simulation
@@ -61,6 +62,7 @@ app.add_typer(runs)
 app.add_typer(graph)
 app.add_typer(serve)
 app.add_typer(experiment)
+app.add_typer(reproduce)
 app.add_typer(peer, name="peer")
 app.add_typer(wire, name="wire")
 app.add_typer(key, name="key")

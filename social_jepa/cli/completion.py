@@ -1,4 +1,4 @@
-"""Values that a shell completes: runs, agents, settings, experiments. An error completes to nothing."""
+"""What a shell completes: runs, agents, settings, experiments, claims. An error completes to nothing."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -65,6 +65,17 @@ def _experiments() -> Iterator[str]:
 
     yield from EXPERIMENTS
     yield "all"
+
+
+def complete_claim(incomplete: str) -> list[str]:
+    """Return the names of claims of the papers."""
+    return _matching(incomplete, _claims())
+
+
+def _claims() -> Iterator[str]:
+    from social_jepa.experiments.claims.papers import CLAIMS
+
+    yield from CLAIMS
 
 
 def _matching(incomplete: str, words: Iterable[str]) -> list[str]:

@@ -75,6 +75,11 @@ EXAMPLES = {
         "social-jepa experiment isometry --quick",
         "social-jepa experiment all --redraw",
     ),
+    "reproduce": (
+        "social-jepa reproduce",
+        "social-jepa reproduce rotation --quick",
+        "social-jepa reproduce migration-85 --json",
+    ),
     "peer start": (
         "social-jepa peer start --out a --name agent-0 --listen 0.0.0.0:7000 agents.count=2",
         "social-jepa peer start --out b --name agent-1 --connect 10.0.0.1:7000 agents.count=2",

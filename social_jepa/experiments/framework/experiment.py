@@ -1,9 +1,9 @@
 """Definition of an experiment: a question, conditions that run independently, and metrics with thresholds."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Log: TypeAlias = Callable[[str], None]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,41 @@ class Results:
         the returned array in place of all that `compute` read.
         """
         return compute()
+
+
+class PartialResults(Results):
+    """Results of some conditions of a run; every score and array of another condition is NaN.
+
+    An experiment's own metrics can then be computed of the conditions that ran, and are NaN for the others.
+    """
+
+    def __init__(
+        self, condition_results: Mapping[tuple[str, int], ConditionResult], seeds: Sequence[int]
+    ) -> None:
+        """Create it from the results by (condition, seed)."""
+        super().__init__(condition_results, seeds)
+        self.condition_results = _WithMissing(condition_results)
+
+
+class _WithMissing(dict[tuple[str, int], ConditionResult]):
+    def __missing__(self, key: tuple[str, int]) -> ConditionResult:
+        return ConditionResult(_Always(Score.single(math.nan)), _Always(np.array(math.nan)))
+
+
+class _Always(Mapping[str, Value]):
+    """A mapping with one value under every name, which lists none."""
+
+    def __init__(self, value: Value) -> None:
+        self._value = value
+
+    def __getitem__(self, name: str) -> Value:
+        return self._value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
 """Run of an experiment: its tasks in processes, finished tasks kept, then all results or none."""
 
 import contextlib
-import shutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 
 from agents.common.files import write_atomically
 from social_jepa.experiments.framework.artifacts import summarize, write
 from social_jepa.experiments.framework.document import ResultsDocument
-from social_jepa.experiments.framework.experiment import ConditionResult, Results
+from social_jepa.experiments.framework.experiment import ConditionResult, Metric, PartialResults, Results
 from social_jepa.experiments.framework.pool import Pool
 from social_jepa.experiments.framework.progress import Progress
 from social_jepa.experiments.framework.registry import locate
@@ -53,40 +52,83 @@ def run_experiment(
         RunFolderError: Another process runs the experiment in this folder.
         ValueError: The experiment has no conditions, or the folder cannot be made.
     """
+    with _locked(run):
+        found = _run_missing(run, _make_tasks(run, fresh), console, workers or usable_cpus())
+        fingerprints = sorted({fingerprint for _, fingerprint in found.values()})
+        with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
+            document, images = summarize(run, Results(_by_condition(found), run.seeds), fingerprints)
+        write(run.folder, document, images)
+    return document
+
+
+def run_conditions(
+    run: ExperimentRun, conditions: Sequence[str], console: Console, workers: int | None = None,
+    fresh: bool = False,
+) -> list[Metric]:  # fmt: skip
+    """Run the missing tasks of some conditions, and return the experiment's metrics; write no results.
+
+    Results of finished tasks are kept as by `run_experiment`.
+
+    Args:
+        run: The run.
+        conditions: Names of conditions; all where there are none.
+        console: Console of stderr, for progress.
+        workers: Number of tasks that run at a time; by default one for each CPU.
+        fresh: Delete the results of earlier tasks of these conditions first.
+
+    Returns:
+        All metrics; those that need another condition are NaN.
+
+    Raises:
+        ExperimentError: A task failed, or metrics cannot be computed.
+        RunFolderError: Another process runs the experiment in this folder.
+        ValueError: There is no such condition, or the folder cannot be made.
+    """
+    with _locked(run):
+        found = _run_missing(run, _make_tasks(run, fresh, conditions), console, workers or usable_cpus())
+    with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
+        results = PartialResults(_by_condition(found), run.seeds)
+        return list(run.experiment.metrics(results, run.settings))
+
+
+@contextlib.contextmanager
+def _locked(run: ExperimentRun) -> Iterator[None]:
+    """Make the folder of a run, and let no other process run the experiment in it meanwhile."""
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the folder {run.folder}: {error.strerror}") from error
     with RunFolder.at(run.folder).command_lock():
-        tasks = _make_tasks(run, fresh)
-        task_results = _run_missing(run, tasks, console, workers or usable_cpus())
-        results = Results(
-            {(task.condition, task.seed): result for task, (result, _) in task_results.items()}, run.seeds
-        )
-        fingerprints = sorted({fingerprint for _, fingerprint in task_results.values()})
-        with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
-            document, images = summarize(run, results, fingerprints)
-        write(run.folder, document, images)
-    return document
+        yield
 
 
-def _make_tasks(run: ExperimentRun, fresh: bool) -> list[Task]:
+def _by_condition(
+    found: Mapping[Task, tuple[ConditionResult, str]],
+) -> dict[tuple[str, int], ConditionResult]:
+    return {(task.condition, task.seed): result for task, (result, _) in found.items()}
+
+
+def _make_tasks(run: ExperimentRun, fresh: bool, wanted: Sequence[str] = ()) -> list[Task]:
+    """Return the tasks of the wanted conditions, by default of all."""
     name, folder = run.experiment.name, run.folder
     with _experiment_errors(run, "its conditions cannot be listed"):
         conditions = [str(condition) for condition in run.experiment.conditions(run.settings)]
     if not conditions or len(set(conditions)) < len(conditions):
         raise ValueError(f"experiment {name}: it needs conditions with unique names, got {conditions}")
-    if fresh:
-        shutil.rmtree(folder / TASKS_FOLDER, ignore_errors=True)
+    if unknown := [condition for condition in wanted if condition not in conditions]:
+        raise ValueError(f"experiment {name}: it has no condition {', '.join(unknown)}")
     for temporary in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
         temporary.unlink(missing_ok=True)
     settings = plain_settings(run.settings)
     fingerprint = fingerprint_sources(locate(run.name).partition(":")[0])
-    return [
+    tasks = [
         make_task(folder, name, settings, fingerprint, condition, seed)
         for seed in run.seeds
-        for condition in conditions
+        for condition in wanted or conditions
     ]
+    for task in tasks if fresh else ():
+        task.file.unlink(missing_ok=True)
+    return tasks
 
 
 def _run_missing(

@@ -138,14 +138,8 @@ class Estimate:
 
     @property
     def t_interval(self) -> tuple[float, float]:
-        """The 95 % interval of Student's t over seeds, ``mean +- t s / sqrt(n)``; NaN for a single seed."""
-        from scipy.special import stdtrit  # late: commands that compute no interval load no scipy
-
-        count = len(self.seeds)
-        if count < 2:
-            return math.nan, math.nan
-        half = stdtrit(count - 1, (1 + CONFIDENCE) / 2) * np.std(self.seeds, ddof=1) / math.sqrt(count)
-        return float(self.value - half), float(self.value + half)
+        """The 95 % interval of Student's t over seeds."""
+        return t_interval(self.seeds)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -155,6 +149,17 @@ class Estimate:
         tail = 50 * (1 - CONFIDENCE)
         low, high = np.percentile(self.resamples, [tail, 100 - tail])
         return float(low), float(high)
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of Student's t, ``mean +- t s / sqrt(n)``; NaN for a single value."""
+    from scipy.special import stdtrit  # late: commands that compute no interval load no scipy
+
+    count, mean = len(values), float(np.mean(values))
+    if count < 2:
+        return math.nan, math.nan
+    half = stdtrit(count - 1, (1 + CONFIDENCE) / 2) * np.std(values, ddof=1) / math.sqrt(count)
+    return float(mean - half), float(mean + half)
 
 
 def _counts(seed: int, samples: int, resamples: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Claims of the papers, each beside the metric of an experiment that measures it."""
