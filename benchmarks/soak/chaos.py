@@ -34,7 +34,7 @@ from social_jepa.storage.run_folder import RunFolder, RunFolderError
 SEED = 0
 CYCLES = 20
 SIMULATIONS = 2  # at once, each with its share of the cycles: one cycle is mostly waiting for Ray
-MAX_SECONDS = 900.0  # after which no further cycle begins, as on a crowded machine
+MAX_SECONDS = 540.0  # after which no further cycle begins: all of it takes ten minutes at most
 COMMAND_TIMEOUT = 240.0  # seconds after which a command counts as hung
 MARKER = "SOCIAL_JEPA_CHAOS"  # variable in the environment of every process of ours
 PHASES = ("starting", "training", "settled", "stopping")

@@ -1,5 +1,6 @@
 """Notes for people about the agents of a simulation: failures, waits, missing progress and answers."""
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from social_jepa.records import AgentStatus, UnsavedRecord
 
+NUMBER = re.compile(r"\d+(\.\d+)?")
 BUSY_SHARE = 0.5  # of the time that a thread waits for a CPU, above which the machine is the bottleneck
 
 
@@ -27,6 +29,12 @@ def agent_notes(agents: Sequence["AgentStatus"]) -> list[str]:
         if agent.idle_seconds and not agent.failure:
             notes.append(idle_note(agent.name, agent.idle_seconds, agent.idle_place))
     return [*notes, *_silent(agents), *_unanswered(agents), *_busy(agents)]
+
+
+def note_kind(note: str) -> str:
+    """Return a note without the numbers that change while it holds; the name that it begins with stays."""
+    name, _, rest = note.partition(" ")
+    return f"{name} {NUMBER.sub('', rest)}"
 
 
 def unsaved_notes(name: str, unsaved: "Iterable[UnsavedRecord]") -> list[str]:

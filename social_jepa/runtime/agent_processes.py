@@ -4,7 +4,7 @@ import agents.common.ray_environment  # noqa: F401
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -13,7 +13,7 @@ from agents.exit_file import exit_path
 from social_jepa.config.run_config import RunConfig
 from social_jepa.records import FailureRecord
 from social_jepa.runtime import capacity
-from social_jepa.runtime.capacity import Shortage
+from social_jepa.runtime.capacity import Node, Shortage
 from social_jepa.runtime.cluster import (
     SUPERVISOR,
     ResourceShare,
@@ -74,13 +74,14 @@ class AgentProcesses:
         actor_class: Any = AgentActor  # ray.remote leaves the class without types
         supervisor = ray.get_actor(SUPERVISOR, self._namespace)
         options = agent_options(self._resources, gpus)
-        node = self._choose_node(name, options["num_cpus"], options["num_gpus"])
+        nodes, cpus, gpus = read_nodes(), options["num_cpus"], options["num_gpus"]
+        node = self._choose_node(nodes, name, cpus, gpus)
         placed = actor_class.options(
             name=name, namespace=self._namespace, **options, **placement_options(node)
         )
         handle = placed.remote(name, supervisor, str(log_path(self._folder.path, name)))
         self.placed[name], self._handles[name], self._started[name] = node, handle, time.monotonic()
-        self._shortages.pop(name, None)
+        self._shortages[name] = None if node else capacity.find_shortage(nodes, cpus, gpus)
         self.restart_at.pop(name, None)
         logger.info("%s started%s", name, f" on node {node[:6]}" if node else "")
         return handle
@@ -90,11 +91,11 @@ class AgentProcesses:
         if len(read_nodes()) == 1:
             check_memory(config, 1)
 
-    def _choose_node(self, name: str, cpus: float, gpus: float) -> str:
+    def _choose_node(self, nodes: Sequence[Node], name: str, cpus: float, gpus: float) -> str:
         others = {each: node for each, node in self.placed.items() if each != name}
         just_started = time.monotonic() - SETTLE_SECONDS
         pending = [node for each, node in others.items() if self._started.get(each, 0.0) > just_started]
-        return capacity.choose_node(read_nodes(), others.values(), cpus, gpus, pending)
+        return capacity.choose_node(nodes, others.values(), cpus, gpus, pending)
 
     def registered(self, name: str) -> None:
         """Note that the process of an agent has started and registered."""

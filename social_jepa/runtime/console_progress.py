@@ -1,6 +1,5 @@
 """Progress of a run on the console: a live table on a terminal, plain lines elsewhere."""
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from social_jepa.records import AgentStatus, ProgressRecord
-from social_jepa.runtime.agent_notes import agent_notes
+from social_jepa.runtime.agent_notes import agent_notes, note_kind
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
-NUMBER = re.compile(r"\d+")
 
 
 class ProgressDisplay:
@@ -24,7 +22,7 @@ class ProgressDisplay:
         self._console = console
         self._live: Live | None = None
         self._printed_at = 0.0
-        self._notes: set[str] = set()  # printed ones, without their numbers
+        self._notes: set[str] = set()  # kinds of those printed
         self._began = time.monotonic()
 
     def phase(self, text: str) -> None:
@@ -45,7 +43,7 @@ class ProgressDisplay:
                 self._live.start()
             self._live.update(_table(known, notes))
             return
-        kinds = {NUMBER.sub("", note) for note in notes}  # a new note is printed at once, a changed one later
+        kinds = set(map(note_kind, notes))  # a new note is printed at once, a changed one later
         if time.monotonic() - self._printed_at > PLAIN_EVERY or not kinds <= self._notes:
             self._printed_at, self._notes = time.monotonic(), kinds
             for name, progress in known.items():

@@ -268,7 +268,8 @@ class Simulation(Run):
         Args:
             name: The agent; default: all, and the status of the first is returned.
             timeout: Seconds to wait.
-            progress: Whether to show steps and phases on stderr; None: on a terminal and in a notebook.
+            progress: Whether to show steps and phases on stderr; None: on a terminal and in a notebook, and
+                elsewhere what agents wait for, or why they make no step, is logged.
 
         Raises:
             UnknownMemberError: No agent has, or had, that name.

@@ -1,6 +1,10 @@
-"""Progress of a wait: a bar of tqdm where it is installed, else the lines of `ProgressDisplay`."""
+"""Progress of a wait: a bar of tqdm where it is installed, else the lines of `ProgressDisplay`.
+
+Where nobody watches, only notes are logged: without them a wait for what never comes would be silent.
+"""
 
 import importlib.util
+import logging
 import sys
 import time
 import warnings
@@ -8,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from social_jepa.records import AgentStatus
-from social_jepa.runtime.agent_notes import agent_notes
+from social_jepa.runtime.agent_notes import agent_notes, note_kind
+
+logger = logging.getLogger(__name__)
 
 REDRAW_SECONDS: Final = 0.5
 MAX_NAMED: Final = 3  # agents that the bar describes one by one
@@ -34,6 +40,33 @@ class NoProgress:
         """Do nothing."""
 
 
+class LoggedNotes(NoProgress):
+    """Logs each note once, as a warning."""
+
+    def __init__(self) -> None:
+        """Log none yet."""
+        self._notes = NewNotes()
+
+    def progress(self, agents: Sequence[AgentStatus]) -> None:
+        """Log what a person should know about the agents."""
+        for note in self._notes.of(agents):
+            logger.warning("%s", note)
+
+
+class NewNotes:
+    """Tells notes that have not been shown."""
+
+    def __init__(self) -> None:
+        """Begin with none shown."""
+        self._shown: set[str] = set()
+
+    def of(self, agents: Sequence[AgentStatus]) -> list[str]:
+        """Return the notes about agents that are not like one of an earlier call."""
+        new = [note for note in agent_notes(agents) if note_kind(note) not in self._shown]
+        self._shown.update(map(note_kind, new))
+        return new
+
+
 class ProgressBar:
     """A bar of training steps, with the phase of each agent behind it and notes above it."""
 
@@ -43,7 +76,7 @@ class ProgressBar:
             warnings.simplefilter("ignore")  # of a notebook without widgets: the bar is then drawn as text
             from tqdm.auto import tqdm
         self._bar: Any = tqdm(total=0, unit="step", leave=False, file=sys.stderr)
-        self._notes: set[str] = set()
+        self._notes = NewNotes()
         self._drawn_at = 0.0
 
     def progress(self, agents: Sequence[AgentStatus]) -> None:
@@ -55,11 +88,8 @@ class ProgressBar:
         self._bar.total = sum(each.steps for each in known)
         self._bar.n = sum(min(each.step, each.steps) for each in known)
         self._bar.set_postfix_str(describe_agents(agents))
-        for note in agent_notes(agents):
-            kind = "".join(letter for letter in note if not letter.isdigit())  # its seconds count up
-            if kind not in self._notes:
-                self._notes.add(kind)
-                self._bar.write(note, file=sys.stderr)
+        for note in self._notes.of(agents):
+            self._bar.write(note, file=sys.stderr)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -103,9 +133,11 @@ def make_progress(shown: bool | None) -> WaitProgress:
     """Return the display of a wait.
 
     Args:
-        shown: Whether to show it; None: on a terminal and in a notebook.
+        shown: Whether to show it; None: on a terminal and in a notebook, and elsewhere only the notes.
     """
-    if not (is_watched() if shown is None else shown):
+    if shown is None and not is_watched():
+        return LoggedNotes()
+    if shown is False:
         return NoProgress()
     if importlib.util.find_spec("tqdm") is not None:
         return ProgressBar()

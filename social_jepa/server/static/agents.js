@@ -11,17 +11,21 @@ export function failureText({ cause, type, message, file, line, phase, step, tra
   return `${(cause === "process_died" ? [message] : [type, message]).filter(Boolean).join(": ")}${place} (${phase}, after ${step} steps)${found}`;
 }
 
-function note(agent) {
-  if (agent.failure) return failureText(agent.failure);
-  if (agent.flagged) return `not trusted, its edges are refused: ${agent.flagged}`;
-  if (agent.silent_since) return `gave no report since ${new Date(1000 * agent.silent_since).toLocaleTimeString()}`;
-  if (agent.unsaved.length) return agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`).join("; ");
-  if (agent.waiting_for) return `waiting for ${agent.waiting_for}`;
-  if (agent.idle_seconds) return `no step for ${Math.round(agent.idle_seconds)} s${agent.idle_place ? `, in ${agent.idle_place}` : ""}`;
+// Everything that a person should know about an agent: what `social-jepa status` prints below its table.
+function notes(agent) {
   const silent = Object.keys(agent.unanswered ?? {});
-  if (silent.length) return `no answer from ${silent.join(", ")}`;
-  if (agent.cpu_wait > 0.5) return `waits for a CPU ${Math.round(100 * agent.cpu_wait)} % of the time`;
-  return agent.teacher ? `teacher: ${agent.teacher}` : "";
+  return [
+    agent.failure && failureText(agent.failure),
+    agent.flagged && `not trusted, its edges are refused: ${agent.flagged}`,
+    agent.note,
+    agent.silent_since && `gave no report since ${clock(agent.silent_since)}`,
+    ...agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`),
+    agent.waiting_for && `waits for ${agent.waiting_for}`,
+    agent.idle_seconds && !agent.failure && `no step for ${Math.round(agent.idle_seconds)} s${agent.idle_place ? `, in ${agent.idle_place}` : ""}`,
+    silent.length && `no answer from ${silent.join(", ")}`,
+    agent.cpu_wait > 0.5 && `waits for a CPU ${Math.round(100 * agent.cpu_wait)} % of the time`,
+    agent.teacher && `teacher: ${agent.teacher}`,
+  ].filter(Boolean).join("; ");
 }
 
 // Heading, class and text of each column between the name and the buttons.
@@ -36,9 +40,9 @@ const COLUMNS = [
   ["kind", "text", (agent) => agent.kind],
   ["device", "text", (agent) => agent.device || "–"],
   ["process", "text", (agent) => (agent.pid ? `${agent.host} ${agent.pid}` : "–")],
-  ["life", "figure", (agent) => String(agent.incarnation)],
+  ["incarnation", "figure", (agent) => String(agent.incarnation)],
   ["saved", "figure", (agent) => (agent.saved_at ? clock(agent.saved_at) : "–")],
-  ["note", "text remark", note],
+  ["notes", "text remark", notes],
 ];
 
 $("agent-columns").replaceChildren(

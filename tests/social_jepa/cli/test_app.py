@@ -272,7 +272,10 @@ def test_doctor_prints_json_with_the_checks_of_this_machine_by_unique_names():
     assert all({"name", "ok", "found", "remedy"} == set(check) for check in checks)
     assert said.status in (0, 1)
     assert len(names) == len(set(names))
-    assert {"python", "OpenGL libraries", "rendering", "ray", "CPUs", "memory", "GPUs"} <= set(names)
+    assert {
+        "system", "python", "imports", "ray", "OpenGL libraries", "rendering", "CPUs", "memory", "processes",
+        "GPUs", "disk", "temporary folder", "temporary disk", "shared memory", "home folder", "ray cluster",
+    } <= set(names)  # fmt: skip
 
 
 def test_verbose_and_quiet_exclude_each_other():

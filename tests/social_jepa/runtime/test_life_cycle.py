@@ -1,18 +1,24 @@
 """Simulations on local Rays of their own, beside other programs of the machine that use Ray."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AlreadyUpError, NotUpError
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.presence import find_simulation
+from social_jepa.runtime.private_ray import RAYLET
 from social_jepa.runtime.session_leader import members_of
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.server.client import SimulationClient
 from social_jepa.storage.run_folder import NotARunFolderError, RunFolderInUseError
+from tests.support.command import call
 from tests.support.simulations import QUIET, TIMEOUT, until
 
 pytestmark = pytest.mark.ray
@@ -46,8 +52,8 @@ def python(code):
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """Two simulations that one process has started, each on a local Ray."""
+def two(ray_local, tmp_path_factory):
+    """Two simulations that one process has started after a `ray.init` of its own."""
     folder = tmp_path_factory.mktemp("two")
     started = [Simulation.up(*QUIET, folder=folder / name) for name in ("first", "second")]
     yield started
@@ -56,17 +62,22 @@ def two(tmp_path_factory):
             each.down()
 
 
-def test_each_simulation_of_a_process_has_a_ray_of_its_own_and_the_process_joins_none(two):
+def assert_own_ray_works(address):
+    """Check that this process is still in the Ray that it started, and that this Ray runs tasks."""
     import ray
 
+    assert ray.get_runtime_context().gcs_address == address
+    assert ray.get(ray.remote(num_cpus=0)(os.getpid).remote(), timeout=TIMEOUT) != os.getpid()
+
+
+def test_each_simulation_has_a_ray_of_its_own_beside_that_of_the_process_that_starts_it(two, ray_local):
     first, second = (find_simulation(each.folder) for each in two)
 
-    assert first.address != second.address
+    assert len({first.address, second.address, ray_local}) == 3
     assert first.leader != second.leader
-    assert not ray.is_initialized() or ray.get_runtime_context().gcs_address not in (
-        first.address, second.address,
-    )  # fmt: skip
+    assert_own_ray_works(ray_local)
     for each in two:
+        assert cluster.names_in(each.folder.namespace) == []  # in the Ray of this process
         assert [agent.name for agent in each.status()] == ["agent-0", "agent-1"]
         with pytest.raises(AlreadyUpError):
             Simulation.resume(each.folder)
@@ -84,7 +95,29 @@ def test_other_programs_start_rays_of_their_own_beside_them(two):
     assert python(OWN) == "1.0"
 
 
-def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_resumed(two):
+def test_the_status_of_a_simulation_whose_ray_is_frozen_comes_in_seconds(two):
+    found = find_simulation(two[0].folder)
+    daemons = [
+        process for process in processes_of(found.leader, found.session)
+        if process.name().startswith(("gcs_server", RAYLET))
+    ]  # fmt: skip
+    assert len(daemons) == 2
+    until(lambda: [agent.incarnation for agent in two[0].status()] == [1, 1])
+    for process in daemons:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        said = call("status", "--run", two[0].folder.path, "--json")
+        seconds = time.monotonic() - began
+    finally:
+        for process in daemons:
+            process.send_signal(signal.SIGCONT)
+
+    assert (said.status, seconds < 5) == (0, True)
+    assert [agent["incarnation"] for agent in json.loads(said.out)["agents"]] == [1, 1]
+
+
+def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_resumed(two, ray_local):
     simulation = two[1]
     client = SimulationClient(simulation.folder)
     until(lambda: [agent.incarnation for agent in client.status().agents] == [1, 1])
@@ -94,6 +127,7 @@ def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_res
 
     assert processes_of(found.leader, found.session) == []
     assert members_of(found.leader.pid) == []
+    assert_own_ray_works(ray_local)
     until(lambda: client.status() == ([], ""))
     with pytest.raises(NotUpError, match="is not up"):
         client.call(lambda each: each.status())

@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -193,6 +195,35 @@ def test_a_simulation_of_another_machine_or_container_is_not_touched(folder, sta
     assert folder.simulation_file.exists()
 
 
+INSIDE = """
+import sys
+from tests.support.command import call
+for verb in ("down", "resume", "status"):
+    said = call(verb, "--run", sys.argv[1])
+    print(verb, said.status, said.err.strip())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may make namespaces")
+def test_a_container_neither_ends_nor_resumes_the_simulation_of_its_host(folder, start):
+    leader = start("mine")
+    write(folder, ProcessIdentity.of(leader.pid), "mine")
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        record_start(ledger, folder.config(), folder, "started", online=True)
+    before = folder.simulation_file.read_bytes()
+    container = ["unshare", "--pid", "--net", "--mount-proc", "--fork", "--kill-child"]
+    done = subprocess.run(
+        [*container, sys.executable, "-c", INSIDE, folder.path], cwd=Path(__file__).parents[3],
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["down", "2"], ["resume", "2"], ["status", "2"]], done
+    assert all(f"is up on {socket.gethostname()}, in another container or machine" in line for line in lines)
+    assert len(processes_of_session(leader.pid)) == 3
+    assert folder.simulation_file.read_bytes() == before
+
+
 def test_after_a_reboot_nothing_runs_any_more(folder, start):
     leader = start("mine")
     identity = ProcessIdentity.of(leader.pid)
@@ -236,13 +267,13 @@ def test_taking_a_copy_down_whose_processes_have_ended_leaves_the_socket_of_the_
         "other",
         original=folder.path,
     )
-    socket = copy.path / "no-socket"
-    socket.touch()
+    control = copy.path / "no-socket"
+    control.touch()
 
     call("down", "--run", copy.path)
 
     assert not copy.simulation_file.exists()
-    assert socket.exists()
+    assert control.exists()
     assert alive(leader.pid)
 
 

@@ -13,15 +13,17 @@ from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.run_list import describe_run
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.run_folder import RunFolder
-from tests.support.command import spawn
+from tests.support.command import call, spawn
 from tests.support.simulations import QUIET, TIMEOUT, complete, until, up
 
 pytestmark = pytest.mark.ray
 
 
-def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_local, tmp_path):
-    started = up(tmp_path / "run", ray_local)
+def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_local, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", ray_local)
+    started = up(tmp_path / "run", "auto")
     folder = started.folder
+    assert folder.simulation().address == ray_local  # another command may mean another cluster by "auto"
     started.wait(timeout=TIMEOUT)
     until(lambda: complete(started))
     started.down()
@@ -49,6 +51,21 @@ def test_down_ends_all_processes_and_resume_continues_from_the_checkpoints(ray_l
     assert agents
     resumed.down()
     until(lambda: cluster.names_in(folder.namespace) == [])
+
+
+def test_agents_without_room_are_said_at_once_to_wait_and_can_be_taken_down(ray_local, tmp_path):
+    said = call("up", "--out", tmp_path / "run", "--address", ray_local, *QUIET, "agents.gpus=0.6")
+    try:
+        assert (said.status, said.err) == (0, "")
+        notes = [line for line in said.out.splitlines() if line.startswith("note ")]
+        assert notes == [f"note     agent-{k} waits for 0.6 GPU: no node has more than 0" for k in range(2)]
+        found = json.loads(call("status", "--run", tmp_path / "run", "--json").out)["agents"]
+        assert {agent["phase"] for agent in found} == {"waiting"}
+        late = call("wait", "--timeout", "0.1", "--run", tmp_path / "run")
+        assert late.err.count("agent-1 waits for 0.6 GPU: no node has more than 0") == 1
+    finally:
+        down = call("down", "--run", tmp_path / "run")
+    assert down.status == 0
 
 
 POSE = "-4.8,3.2,0,0,-35"

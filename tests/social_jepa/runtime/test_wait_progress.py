@@ -1,4 +1,4 @@
-"""What a wait shows: nothing unless somebody watches, else steps and phases."""
+"""What a wait shows: steps and phases to a person, and elsewhere notes alone."""
 
 import sys
 
@@ -22,22 +22,39 @@ def shown(progress, *statuses):
     progress.close()
 
 
-def test_a_wait_is_silent_where_stderr_is_no_terminal(capfd):
+def test_a_wait_is_silent_where_stderr_is_no_terminal(capfd, caplog):
     shown(make_progress(None), [TRAINING, RECORDING])
 
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def waiting(*names, free=0):
+    return [replace(AGENT, name=name, waiting_for=f"1 GPU: a has {free} of 2 free") for name in names]
+
+
+def test_where_nobody_watches_a_note_is_logged_once_for_each_agent(caplog):
+    statuses = [waiting("agent-0"), waiting("agent-0", "agent-1"), waiting("agent-0", "agent-1", free=0.5)]
+    shown(make_progress(None), *statuses)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"agent-{k} waits for 1 GPU: a has 0 of 2 free" for k in range(2)
+    ]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    shown(make_progress(False), waiting("agent-2"))
+    assert len(caplog.records) == 2
 
 
 def test_a_wait_shows_steps_and_phases_when_asked_and_each_note_once(capsys, monkeypatch):
     monkeypatch.setattr(wait_progress, "REDRAW_SECONDS", 0.0)
     note = replace(RECORDING, waiting_for="a GPU")
-    shown(make_progress(True), *[[TRAINING, note]] * 3)
+    shown(make_progress(True), *[[TRAINING, note, replace(note, name="agent-2")]] * 3)
     said = capsys.readouterr()
 
     assert said.out == ""
     assert "agent-0 training 93/150, 2 min left, agent-1 recording, 4,096 ticks" in said.err
-    assert "1327/4150" in said.err  # the steps of both
-    assert said.err.count("agent-1 waits for a GPU") == 1
+    assert "2561/8150" in said.err  # the steps of all
+    assert [said.err.count(f"agent-{k} waits for a GPU") for k in (1, 2)] == [1, 1]
 
 
 def test_without_tqdm_a_wait_shows_the_lines_of_a_run(capsys, monkeypatch):

@@ -95,6 +95,17 @@ def test_the_graph_before_the_first_event_is_a_conflict(api):
     assert "as_of" in problem(api.get("/api/graph", params={"as_of": "yesterday"}), 422)
 
 
+@pytest.mark.parametrize(
+    "route", ["graph", "graph.svg", "quality", "edges/agent-0/agent-1", "edges/agent-0/agent-1/map"]
+)
+@pytest.mark.parametrize(
+    ("time", "reason"),
+    [("2 months ago", "the length of a month varies"), ("2999-01-01", "in the future: choose a time up to")],
+)
+def test_a_time_that_has_no_graph_is_refused_with_the_reason(api, route, time, reason):
+    assert reason in problem(api.get(f"/api/{route}", params={"as_of": time}), 422)
+
+
 def test_an_etag_is_answered_with_304_until_the_ledger_changes(writable):
     folder, client = writable
     first = client.get("/api/graph")

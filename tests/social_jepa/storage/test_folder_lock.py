@@ -27,7 +27,7 @@ class NoLocks:
 
 if sys.argv[2] == "lease":
     import social_jepa.storage.folder_lock as module
-    module.FileLock = NoLocks
+    module.FileLock, module.RENEW_SECONDS = NoLocks, 0.05
 lock = FolderLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
@@ -68,6 +68,18 @@ def test_a_second_process_is_refused_until_the_first_has_been_killed(tmp_path, h
     holder.wait()
     lock.acquire()
     lock.release()
+
+
+@pytest.mark.parametrize("mode", ["lease"], indirect=True)
+def test_a_process_whose_lease_was_taken_over_while_it_was_stopped_ends(tmp_path, holder, mode):
+    """It may not go on beside the process that works in the folder now."""
+    holder.send_signal(signal.SIGSTOP)
+    lease_of_another_machine(tmp_path, 0.0)
+    theirs = (tmp_path / ".lock.lease").read_bytes()
+    holder.send_signal(signal.SIGCONT)
+
+    assert holder.wait(20) == -signal.SIGTERM
+    assert (tmp_path / ".lock.lease").read_bytes() == theirs
 
 
 def test_a_released_lock_can_be_taken_again(tmp_path, mode):
