@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -66,8 +67,12 @@ def assert_own_ray_works(address):
     """Check that this process is still in the Ray that it started, and that this Ray runs tasks."""
     import ray
 
+    @ray.remote(num_cpus=0)
+    def process():
+        return os.getpid()
+
     assert ray.get_runtime_context().gcs_address == address
-    assert ray.get(ray.remote(num_cpus=0)(os.getpid).remote(), timeout=TIMEOUT) != os.getpid()
+    assert ray.get(process.remote(), timeout=TIMEOUT) != os.getpid()
 
 
 def test_each_simulation_has_a_ray_of_its_own_beside_that_of_the_process_that_starts_it(two, ray_local):
@@ -97,20 +102,19 @@ def test_other_programs_start_rays_of_their_own_beside_them(two):
 
 def test_the_status_of_a_simulation_whose_ray_is_frozen_comes_in_seconds(two):
     found = find_simulation(two[0].folder)
-    daemons = [
-        process for process in processes_of(found.leader, found.session)
-        if process.name().startswith(("gcs_server", RAYLET))
-    ]  # fmt: skip
-    assert len(daemons) == 2
+    daemons = {
+        Path(process.cmdline()[0]).name: process for process in processes_of(found.leader, found.session)
+    }
+    frozen = [daemons["gcs_server"], daemons[RAYLET]]
     until(lambda: [agent.incarnation for agent in two[0].status()] == [1, 1])
-    for process in daemons:
+    for process in frozen:
         process.send_signal(signal.SIGSTOP)
     try:
         began = time.monotonic()
         said = call("status", "--run", two[0].folder.path, "--json")
         seconds = time.monotonic() - began
     finally:
-        for process in daemons:
+        for process in frozen:
             process.send_signal(signal.SIGCONT)
 
     assert (said.status, seconds < 5) == (0, True)
