@@ -21,6 +21,7 @@ from social_jepa.runtime.errors import (
     NotUpError,
     RayUnavailableError,
     RunStoppedError,
+    SupervisorLostError,
     SupervisorUnavailableError,
 )
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
@@ -44,6 +45,8 @@ def describe(error: Exception) -> str:
             return _describe_memory(error)
         case RunStoppedError():
             return f"stopped; continue with: {hint('resume', run=error.folder)}"
+        case SupervisorLostError():
+            return f"{error}; continue with: {hint('resume', run=error.folder)}"
         case NotUpError():
             return f"{error}: {hint('resume', run=error.folder)} brings it back"
         case ElsewhereError():

@@ -25,6 +25,8 @@ from social_jepa.runtime.errors import (
     NoRoomError,
     NotRecordedError,
     RunStoppedError,
+    SupervisorLostError,
+    SupervisorUnavailableError,
 )
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.start import Started, end_on_cluster, started, status_of
@@ -85,6 +87,7 @@ class BatchRun:
             AddressError, ClusterError: Ray does not answer.
             NoRoomError: The local Ray never has the resources of an agent.
             AgentLostError: An agent failed, or its process kept dying.
+            SupervisorLostError: The supervisor does not answer; agents continue from their checkpoints.
             NotRecordedError: The ledger could not be written until the end.
             RunStoppedError: Interrupted from the keyboard; the agents have saved checkpoints.
         """
@@ -99,6 +102,11 @@ class BatchRun:
                 number = signal_of(error)
                 _record_stop(ledger, f"interrupted by {Signals(number).name}")
                 raise RunStoppedError(self.folder.path, number) from None
+            except SupervisorUnavailableError as error:
+                lost = SupervisorLostError(self.folder.path, error.reason)
+                logger.error("the run stopped: %s", lost)
+                _record_stop(ledger, str(lost))
+                raise lost from error
             except LedgerError:
                 raise  # it cannot be written any more
             except BaseException as error:

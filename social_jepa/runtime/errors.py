@@ -108,6 +108,22 @@ class SupervisorFailedError(ClusterError):
 
 
 @dataclass(eq=False, repr=False)
+class SupervisorLostError(ClusterError):
+    """The supervisor of a run does not answer, and all that it had started was ended.
+
+    Attributes:
+        folder: Path of the run folder.
+        reason: What happened, in one line.
+    """
+
+    folder: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the supervisor of {self.folder} does not answer ({self.reason}), and its agents were ended"
+
+
+@dataclass(eq=False, repr=False)
 class LocalRayError(RuntimeError):
     """A local Ray did not start.
 

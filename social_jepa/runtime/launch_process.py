@@ -12,7 +12,7 @@ import msgspec
 from social_jepa.runtime import cluster
 from social_jepa.runtime.control import socket_path
 from social_jepa.runtime.control_errors import to_remote
-from social_jepa.runtime.errors import AlreadyUpError
+from social_jepa.runtime.errors import AlreadyUpError, SupervisorLostError, SupervisorUnavailableError
 from social_jepa.runtime.launcher import LaunchReply, LaunchRequest
 from social_jepa.runtime.logs import log_to_file
 from social_jepa.storage.run_folder import RunFolder
@@ -37,6 +37,7 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
 
     Raises:
         AlreadyUpError: The cluster has a supervisor of this folder.
+        SupervisorLostError: It does not answer: its process was killed, or waits for a node.
     """
     from social_jepa.runtime.supervisor import Supervisor
 
@@ -49,6 +50,9 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
     supervisor = cluster.start_supervisor(Supervisor, folder.namespace, *arguments)
     try:
         cluster.call(supervisor, "begin", idempotent=True, timeout=200.0)
+    except SupervisorUnavailableError as error:
+        cluster.end(folder.namespace)
+        raise SupervisorLostError(folder.path, error.reason) from error
     except BaseException:
         cluster.end(folder.namespace)
         raise

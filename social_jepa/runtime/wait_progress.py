@@ -1,6 +1,6 @@
 """Progress of a wait: a bar of tqdm where it is installed, else the lines of `ProgressDisplay`.
 
-Where nobody watches, only notes are logged: without them a wait for what never comes would be silent.
+Where stderr is no terminal, only notes are logged: without them a wait for what never comes would be silent.
 """
 
 import importlib.util

@@ -25,6 +25,7 @@ from social_jepa.runtime.errors import (
     RunStoppedError,
     StartFailedError,
     SupervisorFailedError,
+    SupervisorLostError,
     SupervisorUnavailableError,
     TooManyAgentsError,
     UnknownMemberError,
@@ -42,6 +43,8 @@ CASES = [
     (RayUnavailableError("a:1", "timeout"), 1, "the Ray cluster at a:1 does not answer (timeout); run"),
     (RayUnavailableError("", "timeout"), 1, "Ray does not answer (timeout); social-jepa doctor"),
     (SupervisorUnavailableError("it died"), 1, "the supervisor of the simulation does not answer (it died)"),
+    (SupervisorLostError(RUN, "it died"), 1, "the supervisor of runs/one does not answer (it died), and its "
+     "agents were ended; continue with: social-jepa resume --run runs/one"),
     (SupervisorFailedError("disk full"), 1, "the supervisor of the simulation failed: disk full"),
     (LocalRayError(Path("ray.log")), 1, "Ray did not start: ray.log says why; social-jepa doctor"),
     (AgentLostError(FAILURE), 1, "agent-1 failed: KeyError (training, after 7 steps); traceback: t.txt"),

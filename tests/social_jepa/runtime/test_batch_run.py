@@ -21,6 +21,7 @@ from agents.agent import Agent
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
 from social_jepa.records import BodyRecord
+from social_jepa.runtime import cluster, start
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import initial_members, member_spec
 from social_jepa.runtime.restarts import MAX_RESTARTS
@@ -241,6 +242,30 @@ def test_a_run_with_a_killed_agent_has_the_losses_of_an_undisturbed_one(ray_loca
     ]
     assert len(graph(folder)["edges"]) == 2
     assert not [title for _, title in children(os.getpid()) if "AgentActor" in title]
+
+
+def test_a_run_whose_supervisor_is_gone_ends_with_the_command_that_continues_it(
+    ray_local, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(start, "RESTART_TIMEOUT", 1.0)
+    folder = RunFolder(tmp_path / "run")
+
+    def kill():
+        while not saved(folder):
+            time.sleep(0.02)
+        cluster.ray.kill(cluster.find_supervisor(folder.namespace))
+
+    threading.Thread(target=kill, daemon=True).start()
+    said = call("run", "--out", folder.path, *TINY, *SAVING)
+
+    assert said.status == 1
+    assert re.fullmatch(
+        rf"social-jepa: the supervisor of {folder.path} does not answer \(.+\), and its agents were ended; "
+        rf"continue with: social-jepa resume --run {folder.path}",
+        said.err.splitlines()[-1],
+    )
+    assert cluster.names_in(folder.namespace) == []
+    assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
 
 
 def test_an_agent_that_keeps_dying_is_named_and_the_run_can_be_resumed(ray_local, tmp_path):

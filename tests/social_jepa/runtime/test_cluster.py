@@ -10,14 +10,18 @@ from unittest import mock
 
 import pytest
 
-from social_jepa.runtime import cluster
+from social_jepa.config.run_config import load_config
+from social_jepa.runtime import cluster, launch_process
 from social_jepa.runtime.errors import (
     AddressError,
     NotOnClusterError,
     RayUnavailableError,
     SupervisorFailedError,
+    SupervisorLostError,
     SupervisorUnavailableError,
 )
+from social_jepa.runtime.launcher import LaunchRequest
+from social_jepa.storage.run_folder import create
 from tests.support.command import TINY, call
 
 # Starts two nodes and runs the command on them.
@@ -214,6 +218,34 @@ def test_a_supervisor_whose_process_died_is_reported_in_one_line_and_restarts(su
 
     assert "\n" not in str(loss.value)
     assert cluster.call(supervisor, "answer", 5, idempotent=True) == 5
+
+
+@pytest.mark.ray
+def test_a_supervisor_that_dies_whenever_it_starts_is_given_up_and_nothing_of_it_stays(
+    ray_local, tmp_path, monkeypatch
+):
+    import ray
+
+    from social_jepa.runtime import supervisor
+
+    @ray.remote
+    class Dying:
+        def __init__(self, *_):
+            pass
+
+        def begin(self):
+            os._exit(1)
+
+    folder = create(load_config(overrides=TINY), tmp_path / "run")
+    monkeypatch.setattr(supervisor, "Supervisor", Dying)
+    monkeypatch.setattr(cluster, "RESTART_TIMEOUT", 2.0)
+    request = LaunchRequest(action="start", folder=str(folder.path), address=ray_local, private=False)
+
+    with pytest.raises(SupervisorLostError, match=r"answer \(.+\), and its agents were ended$") as lost:
+        launch_process._start(request, folder)
+
+    assert lost.value.folder == folder.path
+    assert cluster.names_in(folder.namespace) == []
 
 
 def test_ray_restarts_a_supervisor_that_dies_again_and_again_a_bounded_number_of_times(monkeypatch):

@@ -22,6 +22,7 @@ from social_jepa.runtime.errors import (
     NotUpError,
     StartFailedError,
     SupervisorFailedError,
+    SupervisorLostError,
     SupervisorUnavailableError,
     UnknownMemberError,
 )
@@ -98,6 +99,7 @@ ERRORS = [
     ConfigError("at least 1", "training.steps", 0),
     ConfigError("is not TOML", suggestion="write it again"),
     NotUpError(Path("runs/a"), True),
+    SupervisorLostError(Path("runs/a"), "its process was killed for memory"),
     RunFolderInUseError(Path("runs/a"), "process 7 on host"),
     AgentLostError(FAILURE),
     StartFailedError(FAILURE),

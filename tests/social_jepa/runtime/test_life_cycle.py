@@ -54,7 +54,7 @@ def python(code):
 
 @pytest.fixture(scope="module")
 def two(ray_local, tmp_path_factory):
-    """Two simulations that one process has started after a `ray.init` of its own."""
+    """Two simulations that one process has started after its own `ray.init`."""
     folder = tmp_path_factory.mktemp("two")
     started = [Simulation.up(*QUIET, folder=folder / name) for name in ("first", "second")]
     yield started
@@ -75,7 +75,7 @@ def assert_own_ray_works(address):
     assert ray.get(process.remote(), timeout=TIMEOUT) != os.getpid()
 
 
-def test_each_simulation_has_a_ray_of_its_own_beside_that_of_the_process_that_starts_it(two, ray_local):
+def test_simulations_run_on_rays_apart_from_one_another_and_from_that_of_the_process(two, ray_local):
     first, second = (find_simulation(each.folder) for each in two)
 
     assert len({first.address, second.address, ray_local}) == 3

@@ -33,7 +33,7 @@ def waiting(*names, free=0):
     return [replace(AGENT, name=name, waiting_for=f"1 GPU: a has {free} of 2 free") for name in names]
 
 
-def test_where_nobody_watches_a_note_is_logged_once_for_each_agent(caplog):
+def test_without_a_terminal_a_note_is_logged_once_for_each_agent(caplog):
     statuses = [waiting("agent-0"), waiting("agent-0", "agent-1"), waiting("agent-0", "agent-1", free=0.5)]
     shown(make_progress(None), *statuses)
 
