@@ -69,7 +69,12 @@ EXAMPLES = {
         "social-jepa export --format safetensors --anchors --out six.safetensors",
     ),
     "import": ("social-jepa import six.safetensors --out runs/imported",),
-    "serve": ("social-jepa serve", "social-jepa serve --run six --port 9000"),
+    "serve": (
+        "social-jepa serve",
+        "social-jepa serve --run six --port 9000",
+        "social-jepa serve six seven",
+        "social-jepa serve runs",
+    ),
     "experiment": (
         "social-jepa experiment --list",
         "social-jepa experiment isometry --quick",

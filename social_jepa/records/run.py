@@ -155,6 +155,9 @@ class AgentStatus(Record, frozen=True, kw_only=True):
         ProgressRecord | None, Meta(description="Its progress; null before its first report.")
     ]
     settled: Annotated[bool, Meta(description="Whether both edges with every known peer are settled.")]
+    paused: Annotated[
+        bool, Meta(description="Whether its training waits until it is resumed; it still replies to peers.")
+    ] = False
     checkpoint: Annotated[str, Meta(description="Hash of its published model; empty: none.")]
     node: Annotated[str, Meta(description="Node of the Ray cluster that it runs on.")]
     host: Annotated[str, Meta(description="Host name of that node; empty before its first report.")] = ""

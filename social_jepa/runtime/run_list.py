@@ -24,11 +24,11 @@ def list_runs(root: Path) -> list[RunRecord]:
     Raises:
         OSError: The folder is missing or cannot be read.
     """
-    found = [root] if _is_run(root) else [entry for entry in root.iterdir() if _is_run(entry)]
+    found = [root] if is_run(root) else [entry for entry in root.iterdir() if is_run(entry)]
     return sorted((describe_run(path) for path in found), key=lambda run: (-run.time, run.name))
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
     """Return whether a folder has something that only a run writes, so that a damaged one is listed too."""
     try:
         return any((path / name).exists() for name in ("config.toml", "ledger.sqlite"))
@@ -44,7 +44,7 @@ def describe_run(path: Path) -> RunRecord:
     except (RunFolderError, LedgerError, ValueError, OSError) as error:
         reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         return RunRecord(
-            name=folder.path.name, path=str(folder.path), state="damaged", reason=reason, time=_changed(path)
+            name=folder.path.name, path=str(folder.path), state="damaged", reason=reason, time=changed(path)
         )
 
 
@@ -61,7 +61,7 @@ def _describe(folder: RunFolder) -> RunRecord:
     except (LedgerUnavailableError, MissingLedgerError):  # a writer is at work
         if state not in ("up", "training"):
             raise
-        return RunRecord(**own | {"state": state, "time": _changed(folder.config_file)})
+        return RunRecord(**own | {"state": state, "time": changed(folder.config_file)})
 
 
 def _check_files(folder: RunFolder) -> None:
@@ -93,7 +93,7 @@ def _read_ledger(folder: RunFolder, state: str) -> dict[str, Any]:
     return {
         "state": state or ended,
         "reason": "" if state else reason,
-        "time": events[0].time if events else _changed(folder.config_file),
+        "time": events[0].time if events else changed(folder.config_file),
         "agents": agents,
         "edges": len(scores),
         "accepted": sum(status is Status.ACCEPTED for status, _ in scores),
@@ -112,7 +112,8 @@ def _end(events: list[EventRecord]) -> tuple[str, str]:
     return "stopped", str(last.details.get("reason", "")) if last and last.type == "stopped" else "killed"
 
 
-def _changed(path: Path) -> float:
+def changed(path: Path) -> float:
+    """Return when a file was changed, in seconds since 1970; 0 if it cannot be looked at."""
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return 0.0

@@ -274,7 +274,8 @@ class Supervisor:
         waiting_for = str(shortage) if shortage else ""
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
         status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
-        return replace(status, flagged=self._flags.reasons().get(name, ""))
+        flagged = self._flags.reasons().get(name, "")
+        return replace(status, flagged=flagged, paused=name in self._membership.paused)
 
     async def stop(self, reason: str) -> list[str]:
         """Have all agents save their checkpoints, end them and return, see `AgentWatch.save_all`.

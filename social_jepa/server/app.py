@@ -1,4 +1,4 @@
-"""The HTTP API and web page of a run folder, as an ASGI app and as a server.
+"""The HTTP API and web page of run folders, as an ASGI app and as a server.
 
 Nothing that blocks runs on the event loop: the ledger and tensors are read on worker threads, everything is
 rendered on one thread, and one reader of the ledger serves all event streams.
@@ -14,21 +14,16 @@ from collections.abc import AsyncIterator
 
 import torch
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from social_jepa.server.auth import Access, AuthMiddleware, check_access
-from social_jepa.server.client import SimulationClient
 from social_jepa.server.head import HeadMiddleware
-from social_jepa.server.metrics import Metrics, MetricsMiddleware
-from social_jepa.server.openapi import describe
+from social_jepa.server.metrics import MetricsMiddleware
+from social_jepa.server.openapi import RUN_PREFIX, describe
 from social_jepa.server.problems import add_handlers
-from social_jepa.server.render_thread import RenderThread
-from social_jepa.server.routes import query, read, write
-from social_jepa.server.service import Service
-from social_jepa.server.snapshots import SnapshotCache
-from social_jepa.server.sse import EventBroadcaster
-from social_jepa.storage.run_folder import RunFolder
+from social_jepa.server.routes import health, page, query, read, write
+from social_jepa.server.served_runs import ServedRuns, check_run
 
 logger = logging.getLogger(__name__)
 
@@ -37,50 +32,52 @@ SHUTDOWN_SECONDS = 3  # for requests in progress when the server ends
 GZIP_BYTES, GZIP_LEVEL = 1000, 4  # smallest response that is compressed, and how well
 
 
-def make_app(folder: RunFolder, access: Access | None = None) -> FastAPI:
-    """Return the server of a run folder as an ASGI app; by default for loopback hosts, without a token."""
-    snapshots = SnapshotCache(folder)
-    metrics = Metrics(lambda: service.state())
-    service = Service(
-        snapshots, SimulationClient(folder), RenderThread(), EventBroadcaster(snapshots), metrics
-    )
+def make_app(runs: ServedRuns, access: Access | None = None) -> FastAPI:
+    """Return the server of some runs as an ASGI app; by default for loopback hosts, without a token.
+
+    Every route of a run exists twice: as it is for the default run, and below /runs/NAME for each.
+
+    Raises:
+        ConfigError: The settings of the default run cannot be read.
+    """
+    default = runs.open(runs.default)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        logger.info("serving %s", folder.path)
-        tasks = [
-            asyncio.create_task(service.broadcaster.run()),
-            asyncio.create_task(asyncio.to_thread(service.client.status)),
-        ]
+        logger.info("serving %s", ", ".join(str(folder.path) for folder in runs.folders().values()))
+        await runs.service(runs.default)
+        first_status = asyncio.create_task(asyncio.to_thread(default.client.status))
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(_close, service)
-        logger.info("stopped serving %s", folder.path)
+        await asyncio.gather(first_status, return_exceptions=True)
+        await runs.close()
+        logger.info("stopped serving")
 
     app = FastAPI(
-        title="Social-JEPA", version="1", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
+        title="Social-JEPA", version="1", docs_url=None, redoc_url=None, openapi_url=None,
         redirect_slashes=False, lifespan=lifespan,
         description="The social translation graph of a run, and its simulation.",
     )  # fmt: skip
     access = access or Access()
-    description = functools.cache(lambda: describe(app, access))
+    description = functools.cache(lambda: describe(app, access, runs.default))
     app.openapi = description  # type: ignore[method-assign]  # as FastAPI documents it
-    app.state.service = service
-    for module in (read, query, write):
-        app.include_router(module.router)
+    app.state.runs = runs
+    _include_routes(app)
     add_handlers(app)
     app.add_middleware(AuthMiddleware, access=access)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES, compresslevel=GZIP_LEVEL)
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(MetricsMiddleware, metrics=runs.requests)
     app.add_middleware(HeadMiddleware)
     return app
 
 
-def _close(service: Service) -> None:
-    service.renderer.close()
-    service.snapshots.close()
+def _include_routes(app: FastAPI) -> None:
+    routers = [module.router for module in (read, query, write, page)]
+    for router in (*routers, health.router):
+        app.include_router(router)
+    for router in (*routers, page.without_slash):
+        app.include_router(
+            router, prefix=RUN_PREFIX, dependencies=[Depends(check_run)], include_in_schema=False
+        )
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -109,12 +106,12 @@ def make_server(app: FastAPI) -> uvicorn.Server:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS, timeout_keep_alive=30, limit_concurrency=512,
     )  # fmt: skip
     server = uvicorn.Server(config)
-    app.state.service.broadcaster.closing = lambda: server.should_exit
+    app.state.runs.closing = lambda: server.should_exit
     return server
 
 
-def serve(folder: RunFolder, bound: socket.socket, host: str, access: Access) -> None:
-    """Serve a run folder at a bound socket until Ctrl-C.
+def serve(runs: ServedRuns, bound: socket.socket, host: str, access: Access) -> None:
+    """Serve runs at a bound socket until Ctrl-C.
 
     Raises:
         ValueError: See `check_access`.
@@ -123,4 +120,4 @@ def serve(folder: RunFolder, bound: socket.socket, host: str, access: Access) ->
     torch.set_num_threads(1)  # maps are small: a second thread costs more than it computes
     sys.setswitchinterval(RENDER_SWITCH_INTERVAL)
     with contextlib.suppress(KeyboardInterrupt):  # the usual end
-        make_server(make_app(folder, access)).run([bound])
+        make_server(make_app(runs, access)).run([bound])

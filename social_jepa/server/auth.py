@@ -31,6 +31,7 @@ MAX_BYTES = 8 * 2**20  # of a body; 10,000 vectors of 16 numbers are 3 MiB
 TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~@%-]+)+")
 PROXY_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+PAGES = re.compile(r"/(runs/[^/]+/)?")  # where a browser signs in
 OPEN_ROUTES = {"/healthz"}  # answered without the token: they say nothing of the run
 COOKIE_DAYS = 7
 WRITE_METHODS = {"POST", "PUT", "PATCH", "DELETE"}
@@ -139,7 +140,7 @@ class AuthMiddleware:
         except ProblemError as error:
             logger.debug("%s %s refused: %s", scope["method"], route, error.kind.slug)
             response = problem_response(error.kind, error.detail, _challenge(error.kind), root)
-            if error.kind is problems.NO_TOKEN and route == "/":
+            if error.kind is problems.NO_TOKEN and PAGES.fullmatch(route):
                 response = Response(sign_in_page(), 401, _challenge(error.kind), "text/html")
         if response is None:
             await self.app(scope, _bounded(receive), send_with_headers)
@@ -188,7 +189,12 @@ class AuthMiddleware:
     def _sign_in(self, scope: Scope, route: str) -> Response | None:
         """Return a redirect to the page that moves the token from the URL into a cookie, if there is one."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-        if route != "/" or scope["method"] != "GET" or not given or not self._is_token(given[0]):
+        if (
+            not PAGES.fullmatch(route)
+            or scope["method"] != "GET"
+            or not given
+            or not self._is_token(given[0])
+        ):
             return None
         response = RedirectResponse("./", 303)
         response.set_cookie(

@@ -28,22 +28,42 @@ EDGE_METRICS = {
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-class Metrics:
-    """Counts requests, and collects the metrics of agents and edges when they are read."""
+class RequestMetrics:
+    """Counts and times the requests of a server, whichever run they are about.
 
-    def __init__(self, state: Callable[[], RunState]) -> None:
-        """Args: state returns the agents and edges at the time of the call."""
-        self._state = state
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+    Attributes:
+        collectors: What a registry collects them from.
+    """
+
+    def __init__(self) -> None:
         labels = ["method", "route", "status"]
-        self._requests = Counter(
-            "social_jepa_http_requests", "Requests answered.", labels, registry=self._registry
-        )
+        self._requests = Counter("social_jepa_http_requests", "Requests answered.", labels, registry=None)
         self._seconds = Histogram(
             "social_jepa_http_request_seconds", "Time to the first byte of a response.", labels[:2],
-            buckets=BUCKETS, registry=self._registry,
+            buckets=BUCKETS, registry=None,
         )  # fmt: skip
+        self.collectors = (self._requests, self._seconds)
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one response."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+
+class Metrics:
+    """Metrics of a run, collected when they are read, and of the requests to its server."""
+
+    def __init__(self, state: Callable[[], RunState], requests: RequestMetrics) -> None:
+        """Take what they are collected from.
+
+        Args:
+            state: Returns the agents and edges at the time of the call.
+            requests: Requests of the server.
+        """
+        self._state = state
+        self._registry = CollectorRegistry()
+        for collector in (self, *requests.collectors):
+            self._registry.register(collector)
 
     def text(self) -> tuple[bytes, str]:
         """Return all metrics in the format of Prometheus, and its media type."""
@@ -65,11 +85,6 @@ class Metrics:
         for field, meaning in EDGE_METRICS.items():
             labels = {"source": "source", "target": "target"}
             yield _family(f"social_jepa_edge_{field}", meaning, edges, field, labels)
-
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one response."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
 
 
 def _count(name: str, label: str, values: Sequence[str]) -> GaugeMetricFamily:
@@ -94,7 +109,7 @@ def _family(
 class MetricsMiddleware:
     """Counts and times every request by the pattern of its route, of which there are finitely many."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self.app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,7 @@
 """Requests: every query parameter and body field with its bounds; all others are refused."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +18,7 @@ MAX_DIM = 4096
 MAX_PAGE = 1_000
 MAX_COORDINATE = 1e9  # far beyond any coordinate of a latent
 
+Shown = TypeVar("Shown")
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="Name of an agent.")]
 Number = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIM)]
@@ -217,6 +219,14 @@ class DrawingQuery(ViewQuery, AsOfQuery):
 
 class EmptyQuery(QueryParameters):
     """No query parameters."""
+
+
+def map_page(page: ListPage[Item], show: Callable[[Item], Shown]) -> ListPage[Shown]:
+    """Return a page with the value of a function in the place of each item."""
+    return ListPage(
+        items=[show(item) for item in page.items], total=page.total, offset=page.offset, limit=page.limit,
+        next_offset=page.next_offset,
+    )  # fmt: skip
 
 
 def page_of(items: list[Item], query: PageQuery) -> ListPage[Item]:

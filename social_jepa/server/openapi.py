@@ -21,6 +21,7 @@ from social_jepa.server.responses import (
     PathResponse,
     Problem,
     QualityMatrix,
+    ServedRun,
     ServerStatus,
     TranslateResponse,
 )
@@ -37,9 +38,10 @@ COMMON = (
 WRITE = (problems.FORBIDDEN, problems.NOT_JSON)
 RECORDS = (
     AgentDetail, EdgeRecord, EventPage, FullGraphDocument, GraphDocument, Health, ListPage[AgentView],
-    ListPage[EdgeSummary], NearestResponse, PathResponse, Problem, QualityMatrix, ServerStatus,
-    TranslateResponse,
+    ListPage[EdgeSummary], ListPage[ServedRun], NearestResponse, PathResponse, Problem, QualityMatrix,
+    ServerStatus, TranslateResponse,
 )  # fmt: skip
+RUN_PREFIX = "/runs/{run}"  # of the routes of one run; without it they are about the default run
 BEARER, COOKIE = "token", "page"
 
 
@@ -87,8 +89,12 @@ def _headers(meanings: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def describe(app: FastAPI, access: Access) -> dict[str, Any]:
-    """Return the OpenAPI description of an app; with a token every operation needs it."""
+def describe(app: FastAPI, access: Access, default_run: str) -> dict[str, Any]:
+    """Return the OpenAPI description of an app; with a token every operation needs it.
+
+    The routes below `RUN_PREFIX` are those of another server with a variable in its URL: they differ in
+    nothing but the run that they are about.
+    """
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -99,8 +105,12 @@ def describe(app: FastAPI, access: Access) -> dict[str, Any]:
         known.pop(unused, None)
     known |= components
     _secure(document, operations, access)
-    if access.root_path:
-        document["servers"] = [{"url": access.root_path}]
+    own = {"url": access.root_path or "/", "description": f"The run {default_run}."}
+    variables = {"run": {"default": default_run, "description": "Name of a run: GET /api/runs lists all."}}
+    each = {"url": access.root_path + RUN_PREFIX, "description": "Any run.", "variables": variables}
+    document["servers"] = [own, each]
+    for path in OPEN_ROUTES:
+        document["paths"][path]["get"]["servers"] = [own]
     return document
 
 

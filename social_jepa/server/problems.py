@@ -28,7 +28,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MAX_MISTAKES = 5  # of one request that are listed
 MAX_WORD = 60  # characters of a field's name that are repeated
 MAX_SENTENCE = 300  # characters of the description of one mistake
-SEE_LOG = "logs/server.log in the run folder has the traceback; try again"
+SEE_LOG = "the log file that the server named at its start has the traceback; try again"
 
 
 @dataclass(frozen=True)

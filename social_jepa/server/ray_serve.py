@@ -92,9 +92,10 @@ def serve_on_ray(
     def build() -> Any:
         from social_jepa.runtime.logs import log_to_file
         from social_jepa.server.app import make_app
+        from social_jepa.server.served_runs import ServedRuns
 
         log_to_file(Path(path), "server")
-        return make_app(RunFolder(Path(path)), access)
+        return make_app(ServedRuns([Path(path)]), access)
 
     deployment = serve.deployment(num_replicas=1)(serve.ingress(build)(type("Server", (), {})))
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})

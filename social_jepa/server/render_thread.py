@@ -37,16 +37,15 @@ T = TypeVar("T")
 
 
 class RenderThread:
-    """Renders camera views, plots and the graph, one at a time."""
+    """The thread that renders for all runs of a server, one call at a time."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "render")
         self._queued = 0
-        self._observer: tuple[Results, Observer] | None = None
-        self._views: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
+        self._newest: RunRenderer | None = None  # the one that rendered last
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run a function on the render thread and return its value.
+    async def run(self, renderer: "RunRenderer", function: Callable[[], T]) -> T:
+        """Run a function of a run on the thread and return its value.
 
         Raises:
             ProblemError: Too many calls are waiting.
@@ -57,9 +56,37 @@ class RenderThread:
             )
         self._queued += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._run, renderer, function
+            )
         finally:
             self._queued -= 1
+
+    def _run(self, renderer: "RunRenderer", function: Callable[[], T]) -> T:
+        """Run a function; another run's renderer is freed before, since MiniWorld allows one per process."""
+        if self._newest is not None and self._newest is not renderer:
+            self._newest.free()
+        self._newest = renderer
+        return function()
+
+    def close(self) -> None:
+        """Free the renderer and end the thread."""
+        if self._newest is not None:
+            self._thread.submit(self._newest.free).result()
+        self._thread.shutdown()
+
+
+class RunRenderer:
+    """Renders camera views, plots and the graph of one run, on the thread of all runs."""
+
+    def __init__(self, thread: RenderThread) -> None:
+        self._thread = thread
+        self._observer: tuple[Results, Observer] | None = None
+        self._views: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run a function on the render thread and return its value; see `RenderThread.run`."""
+        return await self._thread.run(self, function)
 
     def render_view(self, snapshot: Snapshot, name: str, tick: int) -> bytes:
         """Return the view of an agent's camera as PNG; to be called on the render thread.
@@ -80,7 +107,7 @@ class RenderThread:
     def _render(self, results: Results, name: str, tick: int) -> np.ndarray:
         if self._observer is None or self._observer[0] is not results:
             observer = Observer(results)  # before the old one is closed: they share a renderer
-            self._close_observer()
+            self.free()
             self._observer = results, observer
         return self._observer[1].render(name, tick)
 
@@ -103,12 +130,8 @@ class RenderThread:
         drawing = draw_graph(agent_cards(results), edges, results.config.scene, scene.state(tick), views)
         return _with_style(_mark(drawing), graph_style() if styled else "").encode()
 
-    def close(self) -> None:
-        """Free the renderer and end the thread."""
-        self._thread.submit(self._close_observer).result()
-        self._thread.shutdown()
-
-    def _close_observer(self) -> None:
+    def free(self) -> None:
+        """Free what renders the scene, until the next call; to be called on the render thread."""
         if self._observer is not None:
             self._observer[1].__exit__()
             self._observer = None

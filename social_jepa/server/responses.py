@@ -22,6 +22,7 @@ from social_jepa.records import (
     PathQuality,
     ProgressRecord,
     Record,
+    RunRecord,
     Translation,
     UnsavedRecord,
     encode,
@@ -52,6 +53,7 @@ class AgentView(Record, frozen=True, kw_only=True):
     unsaved: tuple[UnsavedRecord, ...] = ()
     silent_since: float | None = None
     settled: bool = False
+    paused: bool = False
     checkpoint: str = ""
     node: str = ""
     host: str = ""
@@ -86,9 +88,8 @@ class AgentView(Record, frozen=True, kw_only=True):
         """Return the view of an agent whose simulation is up."""
         keys = (
             "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "unsaved",
-            "silent_since",
-            "settled", "checkpoint", "node", "host", "device", "pid", "idle_seconds", "idle_place",
-            "cpu_wait", "versions", "unanswered",
+            "silent_since", "settled", "paused", "checkpoint", "node", "host", "device", "pid",
+            "idle_seconds", "idle_place", "cpu_wait", "versions", "unanswered",
         )  # fmt: skip
         fields = {key: getattr(status, key) for key in keys}
         fields["phase"] = "failed" if status.failure else status.phase
@@ -137,6 +138,23 @@ class AgentDetail(AgentView, frozen=True, kw_only=True):
 
     autocorrelation: tuple[float, ...] | None = None
     losses: LossCurves
+
+
+class ServedRun(RunRecord, frozen=True, kw_only=True):
+    """A run that a server shows, under its name there.
+
+    ``address`` is that of its page, relative to the page of the run that was asked. ``default`` is true of
+    the run whose routes are also those without a run in their path.
+    """
+
+    address: str
+    default: bool
+
+    @classmethod
+    def of(cls, run: RunRecord, name: str, address: str, default: bool) -> "ServedRun":
+        """Return a run with its name and its address on a server."""
+        fields = {key: getattr(run, key) for key in RunRecord.__struct_fields__}
+        return cls(**fields | {"name": name}, address=address, default=default)
 
 
 class ServerStatus(Record, frozen=True, kw_only=True):

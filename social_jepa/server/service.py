@@ -1,9 +1,9 @@
-"""The parts of a server that its routes work with, and the status that they compute together."""
+"""The parts of a server that the routes of one run work with, and the status that they compute together."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +15,7 @@ from social_jepa.records import AgentRecord
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, NOT_JSON, ProblemError
-from social_jepa.server.render_thread import RenderThread
+from social_jepa.server.render_thread import RunRenderer
 from social_jepa.server.responses import AgentView, LossCurves, RunState, ServerStatus, agent_views
 from social_jepa.server.snapshots import Snapshot, SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one server."""
+    """The parts of a server that belong to one run."""
 
     snapshots: SnapshotCache
     client: SimulationClient
-    renderer: RenderThread
+    renderer: RunRenderer
     broadcaster: EventBroadcaster
     metrics: Metrics
 
@@ -120,12 +120,6 @@ class Service:
         return RunState(bool(statuses), agent_views(statuses, results), edges)
 
 
-async def get_service(request: Request) -> Service:
-    """Return the service of the app that received a request; async, so that no thread is used."""
-    service: Service = request.app.state.service
-    return service
-
-
 async def require_json(request: Request) -> None:
     """Refuse a body that is not declared as JSON: a form of another site cannot send that type.
 
@@ -138,4 +132,3 @@ async def require_json(request: Request) -> None:
 
 
 JsonBody = [Depends(require_json)]
-ServiceDep = Annotated[Service, Depends(get_service)]

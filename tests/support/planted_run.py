@@ -20,9 +20,9 @@ from tests.support.ledger_rows import AGENT, EDGE, member
 SHARES = {Status.ACCEPTED: 0.94, Status.REFUSED: 0.04, Status.FAILED: 0.02}  # of the edges
 
 
-def planted_run(path, count, seed=0):
+def planted_run(path, count, seed=0, settings=()):
     """Return the folder of a run that is down, of agents on a ring with every ordered edge."""
-    config = load_config(overrides=[*TINY, f"agents.count={count}"])
+    config = load_config(overrides=[*TINY, f"agents.count={count}", *settings])
     folder, rng = create(config, path), np.random.default_rng(seed)
     poses = {f"agent-{index}": pose for index, pose in enumerate(config.poses())}
     maps = save(map_tensors({part: LinearMap(torch.eye(2), torch.zeros(2)) for part in ("shared", "full")}))

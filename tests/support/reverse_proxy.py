@@ -1,9 +1,11 @@
 """A reverse proxy for tests, which serves another server below a prefix as JupyterHub or nginx do."""
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
 
 import httpx2 as httpx
 import uvicorn
@@ -72,3 +74,25 @@ def behind_proxy(folder, strip, keep_host, allowed=True, token=None) -> Iterator
         config = uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
         with running_server(uvicorn.Server(config), bound):
             yield port
+
+
+def browser_of(port, **headers):
+    """Return a client that names the proxy as a browser does; the proxy listens at a loopback address."""
+    return httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", headers={"Host": f"{HUB}:{port}", **headers}, timeout=30
+    )
+
+
+def origin_of(port):
+    return {"Origin": f"http://{HUB}:{port}", "Sec-Fetch-Site": "same-origin"}
+
+
+def assert_complete(browser, page):
+    """Fetch a page and everything that it links to, which must lie below the prefix."""
+    text = browser.get(page).raise_for_status().text
+    links = re.findall(r'\b(?:href|src|action)="([^"#]+)[^"]*"', text)
+    assert links
+    for link in (link for link in links if link != "data:,"):
+        path = urlsplit(urljoin(f"http://{HUB}{page}", link)).path
+        assert path.startswith(f"{PREFIX}/"), link
+        browser.get(path).raise_for_status()

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from social_jepa.server.app import make_app, make_server, open_port
 from social_jepa.server.auth import Access
+from social_jepa.server.served_runs import ServedRuns
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 
@@ -30,19 +32,23 @@ def add_event(folder: RunFolder, event_type: str, **details: object) -> None:
         ledger.event(event_type, **details)
 
 
+def app_of(folder: RunFolder | Path, access: Access | None) -> FastAPI:
+    return make_app(ServedRuns([folder if isinstance(folder, Path) else folder.path]), access)
+
+
 @contextlib.contextmanager
-def client_of(folder: RunFolder, access: Access | None = None, **options) -> Iterator[TestClient]:
-    """Yield a client of the app of a run folder."""
-    app = make_app(folder, access)
+def client_of(folder: RunFolder | Path, access: Access | None = None, **options) -> Iterator[TestClient]:
+    """Yield a client of the app of a run folder, or of a folder of runs."""
+    app = app_of(folder, access)
     settings = {"base_url": LOCALHOST, "raise_server_exceptions": False, **options}
     with TestClient(app, **settings) as client:
         yield client
 
 
 @contextlib.contextmanager
-def running(folder: RunFolder, access: Access | None = None) -> Iterator[str]:
-    """Serve a run folder at a free port, and yield its URL."""
-    with running_server(make_server(make_app(folder, access))) as address:
+def running(folder: RunFolder | Path, access: Access | None = None) -> Iterator[str]:
+    """Serve a run folder, or a folder of runs, at a free port, and yield its URL."""
+    with running_server(make_server(app_of(folder, access))) as address:
         yield address
 
 

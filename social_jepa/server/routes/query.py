@@ -28,7 +28,8 @@ from social_jepa.server.openapi import PNG, SVG, WRITE, answers
 from social_jepa.server.problems import BUSY, CONFLICT, INVALID, NO_PATH, NOT_FOUND, ProblemError
 from social_jepa.server.render_thread import directions, loss_plot
 from social_jepa.server.responses import Hop, NearestResponse, PathResponse, TranslateResponse, json_response
-from social_jepa.server.service import JsonBody, Service, ServiceDep
+from social_jepa.server.served_runs import ServiceDep
+from social_jepa.server.service import JsonBody, Service
 from social_jepa.server.snapshots import Snapshot, find_edge
 from social_jepa.storage.run_folder import RunFolderError
 

@@ -1,8 +1,9 @@
 """Routes that read a run: status, agents, graph, edges, events, metrics."""
 
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from social_jepa.graph.map_file import encode_map
 from social_jepa.graph.results import full_document
@@ -14,6 +15,7 @@ from social_jepa.records import (
     as_dict,
     encode,
 )
+from social_jepa.runtime.run_list import describe_run
 from social_jepa.server.models import (
     AsOfQuery,
     EdgeQuery,
@@ -23,6 +25,7 @@ from social_jepa.server.models import (
     MapQuery,
     Name,
     PageQuery,
+    map_page,
     page_of,
 )
 from social_jepa.server.openapi import BYTES, TEXT, answers
@@ -31,18 +34,35 @@ from social_jepa.server.responses import (
     AgentDetail,
     AgentView,
     EventPage,
-    Health,
     ListPage,
     QualityMatrix,
+    ServedRun,
     ServerStatus,
     edge_summary,
     json_response,
 )
-from social_jepa.server.service import ServiceDep
+from social_jepa.server.served_runs import RunsDep, ServiceDep
 from social_jepa.server.snapshots import find_edge, quality_matrix
+from social_jepa.storage.run_folder import RunFolder
 
 router = APIRouter()
 IfNoneMatch = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
+
+
+@router.get("/api/runs", **answers(ListPage[ServedRun]))
+def runs(served: RunsDep, request: Request, query: Annotated[PageQuery, Query()]) -> Response:
+    """List the runs of this server: state, agents, edges, mean R2, settings other than the default.
+
+    A run's routes are those below /runs/NAME; the default run has the same without that prefix.
+    """
+    above = "../" if "run" in request.path_params else "runs/"
+
+    def served_run(found: tuple[str, RunFolder]) -> ServedRun:
+        name, folder = found
+        address = f"{above}{quote(name, safe='')}/"
+        return ServedRun.of(describe_run(folder.path), name, address, name == served.default)
+
+    return json_response(map_page(page_of(list(served.folders().items()), query), served_run))
 
 
 @router.get("/api/status", **answers(ServerStatus))
@@ -112,7 +132,7 @@ def edges(service: ServiceDep, query: Annotated[EdgeQuery, Query()]) -> Response
         and query.target in (None, edge.target)
         and query.status in (None, edge.status)
     ]
-    return _edge_page(found, query)
+    return json_response(map_page(page_of(found, query), edge_summary))
 
 
 @router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))
@@ -153,7 +173,7 @@ def history(
             raise ProblemError(
                 NOT_FOUND, f"no agent has ever been named {name}: /api/agents lists all agents"
             )
-    return _edge_page(found, query)
+    return json_response(map_page(page_of(found, query), edge_summary))
 
 
 @router.get("/api/events", **answers(EventPage))
@@ -175,19 +195,3 @@ def metrics(service: ServiceDep) -> Response:
     """Return metrics for Prometheus."""
     text, media_type = service.metrics.text()
     return Response(text, media_type=media_type)
-
-
-@router.get("/healthz", **answers(Health))
-def health(service: ServiceDep) -> Response:
-    """Return 200 while the server can read the ledger; needs no token."""
-    service.snapshots.version()
-    return json_response(Health())
-
-
-def _edge_page(edges: list[EdgeRecord], query: PageQuery) -> Response:
-    page = page_of(edges, query)
-    items = [edge_summary(edge) for edge in page.items]
-    summaries = ListPage[EdgeSummary](
-        items=items, total=page.total, offset=page.offset, limit=page.limit, next_offset=page.next_offset
-    )
-    return json_response(summaries)

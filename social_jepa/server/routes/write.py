@@ -1,22 +1,18 @@
-"""Routes that change a simulation, the event stream, and the page."""
+"""Routes that change a simulation, and the event stream."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from social_jepa.server.models import AddAgent, ChangeAgent, EmptyQuery, Name, StreamQuery
 from social_jepa.server.openapi import EVENTS, WRITE, answers
 from social_jepa.server.problems import BUSY, CONFLICT, FORBIDDEN, NOT_FOUND
 from social_jepa.server.responses import AgentView, json_response
-from social_jepa.server.service import JsonBody, ServiceDep
+from social_jepa.server.served_runs import ServiceDep
+from social_jepa.server.service import JsonBody
 from social_jepa.server.sse import EventId
-from social_jepa.server.static_files import docs_page, static_file
 
 router = APIRouter()
-MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-SCRIPTS = (
-    "agents", "elements", "forms", "graph", "matrix", "page", "plan", "shown", "state", "time", "views",
-)  # fmt: skip
 
 
 @router.post(
@@ -30,7 +26,7 @@ def add(service: ServiceDep, request: Request, body: AddAgent) -> Response:
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
     wanted = body.model_dump(exclude_none=True)
     added = service.client.call(lambda simulation: simulation.add_agent(**wanted))
-    headers = {"Location": f"{request.scope['root_path']}/api/agents/{added.name}"}
+    headers = {"Location": f"{request.scope['path']}/{added.name}"}
     return json_response(service.agent(added.name), 201, headers)
 
 
@@ -68,44 +64,3 @@ async def stream(
     """
     after = last_event_id or query.after
     return await service.broadcaster.response(EventId.parse(after) if after else None)
-
-
-@router.get("/docs", include_in_schema=False)
-def documentation(request: Request) -> Response:
-    """Return the description of the API as a page."""
-    return Response(docs_page(request.app.openapi()), media_type="text/html")
-
-
-@router.get("/", include_in_schema=False)
-def page() -> Response:
-    """Return the page."""
-    return _file("page.html")
-
-
-@router.get("/page.css", include_in_schema=False)
-def style() -> Response:
-    """Return the page's style sheet."""
-    return _file("page.css")
-
-
-@router.get("/{name}.js", include_in_schema=False)
-def script(name: str) -> Response:
-    """Return one of the page's scripts.
-
-    Raises:
-        HTTPException: There is none of that name.
-    """
-    if name not in SCRIPTS:
-        raise HTTPException(404)
-    return _file(f"{name}.js")
-
-
-@router.get("/favicon.ico", include_in_schema=False)
-def icon() -> Response:
-    """Return no content: browsers request an icon, and the page has none."""
-    return Response(status_code=204)
-
-
-def _file(name: str) -> Response:
-    headers = {"Cache-Control": "no-cache"}
-    return Response(static_file(name), headers=headers, media_type=MEDIA_TYPES[name.rpartition(".")[2]])

@@ -1,6 +1,6 @@
 // The table of agents, and the plots of their losses.
 import { $, clock, duration, element, number, options, place, put, rowsOf, whole } from "./elements.js";
-import { move, remove } from "./forms.js";
+import { move, pause, remove } from "./forms.js";
 import { showButtons, shownAgents } from "./shown.js";
 import { state } from "./state.js";
 import { showCameras } from "./views.js";
@@ -28,10 +28,12 @@ function notes(agent) {
   ].filter(Boolean).join("; ");
 }
 
+const isFrozen = (agent) => agent.kind.startsWith("frozen:");
+
 // Heading, class and text of each column between the name and the buttons.
 const COLUMNS = [
   ["phase", "text", (agent) => agent.phase],
-  ["step", "figure", (agent) => agent.kind.startsWith("frozen:") ? "frozen" : (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step))],
+  ["step", "figure", (agent) => isFrozen(agent) ? "frozen" : (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step))],
   ["left", "figure", (agent) => duration(agent.seconds_left)],
   ["loss", "figure", (agent) => number(agent.loss)],
   ["drift", "figure", (agent) => number(agent.drift)],
@@ -56,7 +58,11 @@ export function showAgents() {
   rowsOf($("agents"), state.agents, agentRow, (row, agent) => {
     COLUMNS.forEach(([, , text], index) => put(row.children[index + 1], text(agent)));
     row.children[1].className = `text ${agent.phase === "failed" ? "failed" : ""}`;
-    for (const button of row.querySelectorAll("button")) button.disabled = !state.status.up;
+    const [pausing, ...others] = row.querySelectorAll("button");
+    pausing.hidden = isFrozen(agent);
+    put(pausing, agent.paused ? "Resume" : "Pause");
+    pausing.setAttribute("aria-label", `${agent.paused ? "Resume" : "Pause"} training of ${agent.name}`);
+    for (const button of [pausing, ...others]) button.disabled = !state.status.up;
   });
   showPictures();
   const published = state.agents.filter((agent) => agent.published_at);
@@ -80,12 +86,12 @@ function showPictures() {
 function agentRow(agent) {
   const row = element("tr", {}, element("th", { scope: "row", textContent: agent.name }));
   for (const [, kind] of COLUMNS) row.append(element("td", { className: kind }));
-  const buttons = [["Move", move], ["Remove", remove]].map(([word, act]) => {
+  const buttons = [["Pause", pause], ["Move", move], ["Remove", remove]].map(([word, act]) => {
     const button = element("button", { type: "button", textContent: word, "aria-label": `${word} ${agent.name}` });
     button.addEventListener("click", () => act(agent.name));
     return button;
   });
-  row.append(element("td", { className: "text" }, buttons[0], " ", buttons[1]));
+  row.append(element("td", { className: "text" }, element("div", { className: "actions" }, ...buttons)));
   return row;
 }
 

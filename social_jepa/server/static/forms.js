@@ -63,6 +63,18 @@ export function move(name) {
   showMovePlan();
 }
 
+// Let an agent's training wait, or go on.
+export async function pause(name) {
+  const paused = !state.agents.find((agent) => agent.name === name)?.paused;
+  try {
+    await request(`api/agents/${place(name)}`, "PATCH", { paused });
+    showMessage($("agents-actions"), "");
+  } catch (error) {
+    showMessage($("agents-actions"), error.message, true);
+  }
+  await changed();
+}
+
 export function remove(name) {
   open("remove", `Remove ${name}?`, () => {
     state.leaving = name; // no more view requests for it

@@ -3,6 +3,7 @@ import { failureText, showAgents } from "./agents.js";
 import { $, clock, element, number, put } from "./elements.js";
 import { onChange, showMessage } from "./forms.js";
 import { showGraph } from "./graph.js";
+import { showRuns } from "./runs.js";
 import { request, state } from "./state.js";
 import { keepTimes } from "./time.js";
 import { step } from "./views.js";
@@ -45,16 +46,19 @@ async function refresh() {
     }
     showStatus();
     showAgents();
-    await keepTimes();
-    if (state.asOf !== null) return; // an earlier graph does not change
-    const version = String([status.version, status.up]);
-    if (version === state.drawn) return;
-    await showGraph();
-    state.drawn = version; // after a failure it is tried again
+    await Promise.all([showNewGraph(), keepTimes(), showRuns()]);
   } catch (error) {
     $("trouble").textContent = error.message;
     $("trouble").hidden = false;
   }
+}
+
+async function showNewGraph() {
+  if (state.asOf !== null) return; // an earlier graph does not change
+  const version = String([state.status.version, state.status.up]);
+  if (version === state.drawn) return;
+  await showGraph();
+  state.drawn = version; // after a failure it is tried again
 }
 
 let soon = 0;
@@ -84,6 +88,8 @@ function listen(after) {
 const SENTENCES = {
   started: () => "the simulation started", resumed: () => "the simulation resumed", stopped: (e) => `the simulation stopped (${e.reason ?? "on request"})`,
   joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} moved its camera`,
+  paused: (e) => `training of ${e.agent} is paused`, continued: (e) => `training of ${e.agent} goes on`,
+  finished: () => "the run finished",
   returned: (e) => `${e.agent} restarted as incarnation ${e.incarnation}`,
   published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
   edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_shared === null ? "" : `, R² ${number(e.r2_shared, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from social_jepa.server.metrics import Metrics
+from social_jepa.server.metrics import Metrics, RequestMetrics
 from social_jepa.server.responses import AgentView, RunState
 from tests.support.ledger_rows import EDGE
 
@@ -26,8 +26,9 @@ def samples():
         name="a", kind="jepa", pose="", teacher="", incarnation=1, phase="training", loss=0.5, drift=0.1,
         frames_per_s=100.0,
     )  # fmt: skip
-    metrics = Metrics(lambda: RunState(up=True, agents=(agent,), edges=(EDGE,)))
-    metrics.count("GET", "/api/status", 200, 0.01)
+    requests = RequestMetrics()
+    metrics = Metrics(lambda: RunState(up=True, agents=(agent,), edges=(EDGE,)), requests)
+    requests.count("GET", "/api/status", 200, 0.01)
     families = text_string_to_metric_families(metrics.text()[0].decode())
     return {sample.name: sample.labels.keys() for family in families for sample in family.samples}
 

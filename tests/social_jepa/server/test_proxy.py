@@ -2,42 +2,17 @@
 
 import itertools
 import json
-import re
-from urllib.parse import urljoin, urlsplit
 
-import httpx2 as httpx
 import pytest
 
 from social_jepa.server.auth import Access, check_access
-from tests.support.reverse_proxy import HUB, PREFIX, behind_proxy
+from tests.support.reverse_proxy import HUB, PREFIX, assert_complete, behind_proxy, browser_of, origin_of
 from tests.support.servers import client_of
 
 TOKEN = "a-token-of-twenty-signs"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 BODY = {"from": "agent-0", "to": "agent-1", "ticks": [0]}
 PROXIES = list(itertools.product([False, True], repeat=2))  # whether it strips the prefix, and keeps the host
-
-
-def browser_of(port, **headers):
-    """Return a client that names the proxy as a browser does; the proxy listens at a loopback address."""
-    return httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", headers={"Host": f"{HUB}:{port}", **headers}, timeout=30
-    )
-
-
-def origin_of(port):
-    return {"Origin": f"http://{HUB}:{port}", "Sec-Fetch-Site": "same-origin"}
-
-
-def assert_complete(browser, page):
-    """Fetch a page and everything that it links to, which must lie below the prefix."""
-    text = browser.get(page).raise_for_status().text
-    links = re.findall(r'\b(?:href|src|action)="([^"#]+)[^"]*"', text)
-    assert links
-    for link in (link for link in links if link != "data:,"):
-        path = urlsplit(urljoin(f"http://{HUB}{page}", link)).path
-        assert path.startswith(f"{PREFIX}/"), link
-        browser.get(path).raise_for_status()
 
 
 @pytest.mark.parametrize(("strip", "keep_host"), PROXIES)
@@ -61,7 +36,7 @@ def test_the_page_the_docs_and_the_api_work_below_a_prefix(small_run, strip, kee
         missing = browser.get(f"{PREFIX}/api/agents/nobody").json()
         assert missing["type"] == f"{PREFIX}/docs#not-found"
         described = browser.get(f"{PREFIX}/api/openapi.json").json()
-        assert described["servers"] == [{"url": PREFIX}]
+        assert [each["url"] for each in described["servers"]] == [PREFIX, f"{PREFIX}/runs/{{run}}"]
 
 
 @pytest.mark.parametrize("keep_host", [False, True])
