@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignment.status import Status
 from env.appearance import OBJECT_COLORS
-from env.camera import Pose, RingConfig, ring_pose
+from env.camera import Pose
 from env.scene import SceneConfig, SceneState
 from social_jepa.graph.results import Results
 from social_jepa.records import AgentRecord, EdgeRecord
@@ -15,6 +15,7 @@ from social_jepa.report.tables import escape, number
 
 WIDTH = 760.0  # units of the drawing
 BEND = 0.13  # how far an edge curves away from the straight line, as a share of its length
+VIEW_RING = 4.8  # radius of the ring of views of a source of frames, which have no place; any number would do
 VIEW = 2.6  # meters of the faint wedge that shows a camera's direction
 MAX_LABELED = 8  # agents up to which every edge has a label
 STEPS = 120  # samples of a curve, to find where it leaves a card
@@ -81,12 +82,13 @@ def agent_cards(results: Results) -> list[AgentCard]:
 
 
 def lay_out(agents: Sequence[AgentCard], room_size: float) -> Layout:
-    """Return a layout in which the whole room fits and no two cards overlap."""
-    poses = {
-        agent.name: agent.pose if agent.pose.view is None else ring_pose(index, RingConfig())
-        for index, agent in enumerate(agents)  # a view of a source of frames has no place
+    """Return a layout in which the whole room fits and no two cards overlap; views stand on a ring."""
+    places = {
+        agent.name: complex(agent.pose.x, agent.pose.z)
+        if agent.pose.view is None
+        else cmath.rect(VIEW_RING, math.tau * index / len(agents))
+        for index, agent in enumerate(agents)
     }
-    places = {name: complex(pose.x, pose.z) for name, pose in poses.items()}
     side = next(size for most, size in SIDES.items() if len(agents) <= most)
     spacing = 2.3 if len(agents) <= MAX_LABELED else 1.75  # room for the labels of short edges
     corner = complex(room_size, room_size) / 2
@@ -136,7 +138,7 @@ def draw_graph(
         state: State of the scene at the tick of the pictures.
         pictures: View of each camera at that tick, as a data URI; may be empty.
     """
-    drawing = lay_out(agents, scene.room_size)
+    drawing = lay_out(agents, VIEW_RING if scene.source else scene.room_size)
     room = "" if scene.source else f"{_room(scene, state, drawing)}\n{_views(agents, drawing)}"
     sizes = "" if scene.source else f'data-room="{scene.room_size:g}" data-scale="{drawing.scale:.3f}" '
     label = "The translation graph" + ("" if scene.source else ", seen from above the room")

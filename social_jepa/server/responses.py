@@ -180,6 +180,7 @@ class ServerStatus(Record, frozen=True, kw_only=True):
     config_hash: str
     frame_size: int
     ticks: int | None  # of the source of frames; null: a rendered scene never ends
+    views: int | None  # of the source of frames; null: cameras in a room
 
 
 class ListPage(Record, Generic[Item], frozen=True, kw_only=True):

@@ -89,6 +89,7 @@ class Service:
         edges = snapshot.results.document.edges if snapshot else ()
         summary = summarize(snapshot.results.document) if snapshot else None
         config, path = self.snapshots.config, self.snapshots.folder.path
+        scene = Scene(config.scene, config.seed)
         return ServerStatus(
             run=str(path),
             name=path.name,
@@ -106,7 +107,8 @@ class Service:
             seed=config.seed,
             config_hash=config.hash(),
             frame_size=config.scene.frame_size,
-            ticks=Scene(config.scene, config.seed).ticks,
+            ticks=scene.ticks,
+            views=scene.source.views if scene.source else None,
         )
 
     def state(self) -> RunState:

@@ -76,7 +76,7 @@ export function showAgents() {
 
 function showPictures() {
   showCameras();
-  rowsOf($("losses"), shownAgents(), lossFigure, (figure, agent) => {
+  rowsOf($("losses"), shownAgents().filter((agent) => !isFrozen(agent)), lossFigure, (figure, agent) => {
     figure.dataset.of = `${agent.phase} ${agent.step} ${agent.checkpoint} ${agent.phase === "distilling" ? Date.now() : ""}`;
   });
   drawLosses();

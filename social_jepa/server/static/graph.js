@@ -2,7 +2,7 @@
 import { $, clock, element, number, options, place, put, whole } from "./elements.js";
 import { showPlan } from "./forms.js";
 import { makeMatrix, MARKS } from "./matrix.js";
-import { areMany } from "./shown.js";
+import { areCrowded } from "./shown.js";
 import { request, state } from "./state.js";
 import { asOf, onTime, versionsOf } from "./time.js";
 import { showCameras, showCards } from "./views.js";
@@ -14,13 +14,12 @@ onTime(showGraph);
 
 export async function showGraph() {
   if (!state.agents.some((agent) => agent.joined)) return;
-  if (state.agents.every((agent) => agent.pose.startsWith("view="))) $("plan").textContent = "Each picture is the view of an agent; its place has no meaning.";
   const address = (shown = `api/quality${asOf()}`);
   const quality = await request(address);
   if (address !== shown) return; // another time was chosen meanwhile
-  $("translation").classList.toggle("many", areMany());
+  $("translation").classList.toggle("crowded", areCrowded());
   options($("focus"), quality.agents, [element("option", { value: "", textContent: "all agents" })]);
-  if (areMany() && state.focus === null) state.focus = quality.agents[0];
+  if (areCrowded() && state.focus === null) state.focus = quality.agents[0];
   if (state.focus && !quality.agents.includes(state.focus)) state.focus = "";
   $("focus").value = state.focus ?? "";
   matrix.show(quality);
@@ -104,7 +103,7 @@ function mark() {
 async function select(from, to, byUser = true) {
   state.edge = [from, to];
   mark();
-  if (byUser && areMany() && ![from, to].includes(state.focus)) setFocus(from);
+  if (byUser && areCrowded() && ![from, to].includes(state.focus)) setFocus(from);
   try {
     showEdge(await request(`api/edges/${place(from, to)}${asOf()}`));
     if (byUser && !$("matrix").contains(document.activeElement)) $("edge-heading").focus({ preventScroll: window.innerWidth > 960 });

@@ -4,6 +4,7 @@ import { $, clock, element, number, put } from "./elements.js";
 import { onChange, showMessage } from "./forms.js";
 import { showGraph } from "./graph.js";
 import { showRuns } from "./runs.js";
+import { showSource } from "./source.js";
 import { request, state } from "./state.js";
 import { keepTimes } from "./time.js";
 import { step } from "./views.js";
@@ -42,6 +43,7 @@ async function refresh() {
     Object.assign(state, { status, agents: agents.items });
     if (!before) {
       state.tick = status.next_tick % (status.ticks ?? Infinity);
+      showSource(status);
       listen(String(Math.max(0, status.events - 50)));
     }
     showStatus();

@@ -2,10 +2,13 @@
 import { MANY } from "./matrix.js";
 import { state } from "./state.js";
 
+const CROWDED = 8; // agents above which edges hide each other in the drawing
+
 let all = false;
 
 const joinedAgents = () => state.agents.filter((agent) => agent.joined);
-export const areMany = () => joinedAgents().length > MANY;
+export const areCrowded = () => joinedAgents().length > CROWDED;
+const areMany = () => joinedAgents().length > MANY;
 
 export function shownAgents() {
   const joined = joinedAgents();

@@ -28,7 +28,7 @@ from social_jepa.storage.run_folder import create
 from tests.conftest import report_of
 from tests.support.command import TINY, call
 from tests.support.own_source import Square
-from tests.support.servers import client_of
+from tests.support.servers import client_of, running
 from tests.support.statuses import AGENT
 from tests.support.swarm import connect_protocols, publish_all
 
@@ -137,6 +137,26 @@ def test_the_server_draws_views_and_refuses_other_ticks(agents_and_results):
             refused = client.get(f"/api/{path}?tick={Square.ticks}")
             assert 400 <= refused.status_code < 500
             assert f"to {Square.ticks - 1}" in refused.text
+
+
+def test_the_page_speaks_of_views_and_not_of_a_room(agents_and_results, browser):
+    context = browser.new_context()
+    with running(agents_and_results[1].folder) as address:
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("#graph svg g.edge", state="attached")
+        page.wait_for_selector("#losses figure")
+
+        assert "meters" not in page.inner_text("main")
+        assert "view=0 to view=1" in page.inner_text("#pose-help")
+        assert page.get_attribute("#add [name=pose]", "placeholder") == "view=0"
+        assert page.locator("svg.plan:visible").count() == 0
+        assert page.locator("#add [name=kind] option:disabled").all_text_contents() == ["seq_jepa", "p_jepa"]
+        assert page.locator("#losses figure").evaluate_all("all => all.map(e => e.dataset.name)") == [
+            "agent-0"
+        ]
+        assert page.locator('[aria-label="Pause training of agent-1"]').is_hidden()  # it is frozen
+        context.close()
 
 
 def test_a_joiner_gets_a_view_and_a_frozen_one_no_teacher(agents_and_results):
