@@ -1,6 +1,6 @@
 // The page of social-jepa serve: it asks for the state of the run, and follows its events.
 import { failureText, showAgents } from "./agents.js";
-import { $, clock, element, number, put } from "./elements.js";
+import { $, clock, element, number, put, whole } from "./elements.js";
 import { onChange, showMessage } from "./forms.js";
 import { showGraph } from "./graph.js";
 import { showRuns } from "./runs.js";
@@ -24,8 +24,8 @@ function showStatus() {
   $("tile-agents").textContent = agents.length;
   $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
   const { high = 0, middle = 0, low = 0, unmapped = 0, pairs = 0, mean, worst, shared_dim, null_correlation } = status.summary ?? {};
-  $("tile-high").textContent = `${high} of ${pairs}`;
-  $("tile-ranges").textContent = `${middle} from 0.5 to 0.9, ${low} below 0.5, ${unmapped} without a map`;
+  $("tile-high").textContent = `${whole(high)} of ${whole(pairs)}`;
+  $("tile-ranges").textContent = `${whole(middle)} from 0.5 to 0.9, ${whole(low)} below 0.5, ${whole(unmapped)} without a map`;
   $("tile-core").textContent = number(mean, 2);
   $("tile-worst").textContent = worst ? `worst ${number(worst.r2_shared, 2)}, ${worst.source} → ${worst.target}` : "no accepted map";
   $("tile-shared").textContent = number(shared_dim, 1);
