@@ -4,7 +4,7 @@ import agents.common.ray_environment  # noqa: F401
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -13,7 +13,7 @@ from agents.exit_file import exit_path
 from social_jepa.config.run_config import RunConfig
 from social_jepa.records import FailureRecord
 from social_jepa.runtime import capacity
-from social_jepa.runtime.capacity import Node, Shortage
+from social_jepa.runtime.capacity import Reservation, Shortage
 from social_jepa.runtime.cluster import (
     SUPERVISOR,
     ResourceShare,
@@ -33,7 +33,6 @@ from social_jepa.system import cgroups
 logger = logging.getLogger(__name__)
 
 OOM_BURST_SECONDS = 3.0  # in which the kernel may kill several processes before the first death is noticed
-SETTLE_SECONDS = 2.0  # until what Ray says is free has changed after a start
 START_SECONDS = 30.0  # that a process may take to start on the node that was chosen for it
 
 
@@ -55,6 +54,7 @@ class AgentProcesses:
         self._handles: dict[str, Any] = {}  # of processes that have not registered
         self._started: dict[str, float] = {}  # when they were started, on the monotonic clock
         self._shortages: dict[str, Shortage | None] = {}
+        self._reserved: dict[str, tuple[float, float]] = {}  # CPUs and GPUs
         self._restarts = Restarts()
         self._node = ray.get_runtime_context().get_node_id()
         self._oom_kills, self._oom_until = cgroups.oom_kills(), 0.0
@@ -75,13 +75,17 @@ class AgentProcesses:
         supervisor = ray.get_actor(SUPERVISOR, self._namespace)
         options = agent_options(self._resources, gpus)
         nodes, cpus, gpus = read_nodes(), options["num_cpus"], options["num_gpus"]
-        node = self._choose_node(nodes, name, cpus, gpus)
+        others = self._others(name)
+        node = capacity.choose_node(nodes, others, cpus, gpus)
         placed = actor_class.options(
             name=name, namespace=self._namespace, **options, **placement_options(node)
         )
         handle = placed.remote(name, supervisor, str(log_path(self._folder.path, name)))
         self.placed[name], self._handles[name], self._started[name] = node, handle, time.monotonic()
-        self._shortages[name] = None if node else capacity.find_shortage(nodes, cpus, gpus)
+        self._reserved[name] = cpus, gpus
+        self._shortages[name] = (
+            None if node else capacity.find_shortage(nodes, cpus, gpus, self._others(name))
+        )
         self.restart_at.pop(name, None)
         logger.info("%s started%s", name, f" on node {node[:6]}" if node else "")
         return handle
@@ -91,11 +95,14 @@ class AgentProcesses:
         if len(read_nodes()) == 1:
             check_memory(config, 1)
 
-    def _choose_node(self, nodes: Sequence[Node], name: str, cpus: float, gpus: float) -> str:
-        others = {each: node for each, node in self.placed.items() if each != name}
-        just_started = time.monotonic() - SETTLE_SECONDS
-        pending = [node for each, node in others.items() if self._started.get(each, 0.0) > just_started]
-        return capacity.choose_node(nodes, others.values(), cpus, gpus, pending)
+    def _others(self, name: str) -> list[Reservation]:
+        """Return what all other agents reserve; of one that an earlier supervisor started, a usual share."""
+        usual = self._resources.cpus, self._resources.gpus
+        return [
+            Reservation(node, *self._reserved.get(each, usual))
+            for each, node in self.placed.items()
+            if each != name
+        ]
 
     def registered(self, name: str) -> None:
         """Note that the process of an agent has started and registered."""
@@ -128,7 +135,8 @@ class AgentProcesses:
         try:
             if (self.placed.get(name) and waited < START_SECONDS) or has_process(handle):
                 return None
-            return capacity.find_shortage(read_nodes(), options["num_cpus"], options["num_gpus"])
+            cpus, gpus = options["num_cpus"], options["num_gpus"]
+            return capacity.find_shortage(read_nodes(), cpus, gpus, self._others(name))
         except ClusterError as error:
             logger.warning("the nodes of the cluster are unknown: %s", error)
             return None
@@ -184,6 +192,7 @@ class AgentProcesses:
             self._handles,
             self._started,
             self._shortages,
+            self._reserved,
         ):
             known.pop(name, None)
         self._restarts.forget(name)

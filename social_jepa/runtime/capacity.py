@@ -7,7 +7,7 @@ says little.
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ROUNDING = 1e-6  # Ray counts in steps of 1e-4
 
@@ -29,6 +29,21 @@ class Node:
     gpus: float
     free_cpus: float
     free_gpus: float
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What one process reserves.
+
+    Attributes:
+        node: Id of its node; "" where Ray chooses and that is not known yet.
+        cpus: CPUs that it reserves.
+        gpus: GPUs that it reserves.
+    """
+
+    node: str
+    cpus: float
+    gpus: float
 
 
 @dataclass(frozen=True)
@@ -101,30 +116,71 @@ def capacity(nodes: Iterable[Node], cpus: float, gpus: float) -> int:
     return sum(room(node, cpus, gpus) for node in nodes)
 
 
-def find_shortage(nodes: Sequence[Node], cpus: float, gpus: float) -> Shortage | None:
-    """Return the resources that a further process waits for, or None if a node has room for it."""
-    if any(room(node, cpus, gpus, free=True) for node in nodes):
+def find_shortage(
+    nodes: Sequence[Node], cpus: float, gpus: float, others: Iterable[Reservation] = ()
+) -> Shortage | None:
+    """Return the resources that a process waits for, or None if a node has room for it.
+
+    What it holds already, while its process starts, is not free either: a node where nothing is used but by
+    other agents and by itself has room for it.
+
+    Args:
+        nodes: All nodes.
+        cpus: CPUs that it reserves.
+        gpus: GPUs that it reserves.
+        others: What the other agents reserve.
+    """
+    known = _by_node(nodes, others)
+    if any(room(node, cpus, gpus, free=True) or _holds(node, known[node.id], cpus, gpus) for node in nodes):
         return None
     return Shortage(cpus, gpus, tuple(nodes))
 
 
-def choose_node(
-    nodes: Iterable[Node], placed: Iterable[str], cpus: float, gpus: float, pending: Iterable[str] = ()
-) -> str:
+def _holds(node: Node, others: Reservation, cpus: float, gpus: float) -> bool:
+    """Return whether all that is used of a node may be that of other agents and of this process."""
+    left = replace(node, free_cpus=node.cpus - others.cpus, free_gpus=node.gpus - others.gpus)
+    rest = left.free_cpus - node.free_cpus, left.free_gpus - node.free_gpus
+    explained = rest[0] <= cpus + ROUNDING and rest[1] <= gpus + ROUNDING
+    return explained and room(left, cpus, gpus, free=True) > 0
+
+
+def choose_node(nodes: Sequence[Node], others: Iterable[Reservation], cpus: float, gpus: float) -> str:
     """Return the id of the node with room that holds the fewest agents; "" where none has room.
+
+    Ray may take seconds to count what an agent reserves: of its count and ours, the larger one applies.
 
     Args:
         nodes: All nodes.
-        placed: Node of each agent, also of those that are about to start there.
+        others: What the other agents reserve, also those that are about to start.
         cpus: CPUs that the process reserves.
         gpus: GPUs that it reserves.
-        pending: Node of each agent that was placed so recently that its resources still count as free.
     """
-    count, taken = Counter(placed), Counter(pending)
+    others = list(others)
+    count, known = Counter(other.node for other in others), _by_node(nodes, others)
     open_nodes = [
-        node
-        for node in nodes
-        if room(node, cpus, gpus, free=True) > taken[node.id] and room(node, cpus, gpus) > count[node.id]
-    ]
+        node for node in nodes
+        if room(_without(node, known[node.id]), cpus, gpus, free=True)
+        and room(node, cpus, gpus) > count[node.id]
+    ]  # fmt: skip
     best = min(open_nodes, key=lambda node: (count[node.id], -node.free_cpus), default=None)
     return best.id if best else ""
+
+
+def _without(node: Node, reserved: Reservation) -> Node:
+    """Return a node on which at least so much is not free."""
+    return replace(
+        node,
+        free_cpus=min(node.free_cpus, node.cpus - reserved.cpus),
+        free_gpus=min(node.free_gpus, node.gpus - reserved.gpus),
+    )
+
+
+def _by_node(nodes: Sequence[Node], reservations: Iterable[Reservation]) -> dict[str, Reservation]:
+    """Return what is reserved on each node; what may be on any node counts where there is only one."""
+    found = {node.id: Reservation(node.id, 0.0, 0.0) for node in nodes}
+    for each in reservations:
+        name = each.node or (nodes[0].id if len(nodes) == 1 else "")
+        if name in found:
+            before = found[name]
+            found[name] = Reservation(name, before.cpus + each.cpus, before.gpus + each.gpus)
+    return found

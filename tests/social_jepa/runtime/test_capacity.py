@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from social_jepa.runtime.capacity import Node, capacity, choose_node, find_shortage, room
+from social_jepa.runtime.capacity import Node, Reservation, capacity, choose_node, find_shortage, room
 
 
 def node(name, cpus=4.0, gpus=0.0, free_cpus=None, free_gpus=None):
@@ -72,10 +74,14 @@ def test_a_shortage_names_the_resource_and_every_node(nodes, cpus, gpus, text):
     assert (found if text is None else str(found)) == text
 
 
+def reserved(*nodes, cpus=0.5, gpus=0.0):
+    return [Reservation(name, cpus, gpus) for name in nodes]
+
+
 def test_each_agent_goes_to_the_node_with_the_fewest_agents():
     nodes, placed = [node("a", cpus=2), node("b", cpus=2), node("c", cpus=2)], []
     for _ in range(6):
-        placed.append(choose_node(nodes, placed, 0.5, 0))
+        placed.append(choose_node(nodes, reserved(*placed), 0.5, 0))
 
     assert sorted(placed) == ["a", "a", "b", "b", "c", "c"]
     assert sorted(placed[:3]) == ["a", "b", "c"]
@@ -84,10 +90,35 @@ def test_each_agent_goes_to_the_node_with_the_fewest_agents():
 def test_a_node_without_room_is_not_chosen_and_a_full_cluster_leaves_the_choice_to_ray():
     full, free = node("full", free_cpus=0), node("free")
 
-    assert choose_node([full, free], ["free"] * 2, 1, 0) == "free"
+    assert choose_node([full, free], reserved("free", "free"), 1, 0) == "free"
     assert choose_node([full], [], 1, 0) == ""
-    assert choose_node([node("a", cpus=1)], ["a"], 1, 0) == ""  # it is about to start there
+    assert choose_node([node("a", cpus=1)], reserved("a", cpus=1), 1, 0) == ""  # it is about to start there
+
+
+@given(st.integers(0, 3), st.booleans())
+def test_what_ray_has_not_counted_yet_is_counted_once(seen, known):
+    """Of three agents that have started, Ray has counted some; the fourth fits, and a fifth does not."""
+    here = node("a", cpus=2, free_cpus=2 - 0.5 * seen)
+    names = ["a" if known else ""] * 3
+
+    assert choose_node([here], reserved(*names), 0.5, 0) == "a"
+    assert choose_node([here], reserved(*names, "a"), 0.5, 0) == ""
+
+
+@given(st.integers(0, 4))
+def test_a_process_that_holds_its_share_while_it_starts_waits_for_nothing(seen):
+    here = node("a", cpus=2, free_cpus=2 - 0.5 * seen)
+
+    assert find_shortage([here], 0.5, 0, reserved("a", "a", "")) is None
+    assert (find_shortage([here], 0.5, 0, reserved("a", "a", "a", "a")) is None) == (seen < 4)
+    assert find_shortage([node("a", cpus=2, free_cpus=0)], 0.5, 0, reserved("a", "a")) is not None
+
+
+def test_a_share_of_a_gpu_that_a_starting_process_holds_is_counted_once():
+    here = node("a", gpus=1, free_gpus=0)
+    assert find_shortage([here], 0, 0.5, reserved("a", cpus=0, gpus=0.5)) is None
+    assert str(find_shortage([here], 0, 0.5, reserved("a", "a", cpus=0, gpus=0.5))).startswith("0.5 GPU")
 
 
 def test_an_agent_that_needs_a_gpu_goes_to_a_node_with_one():
-    assert choose_node([node("a", cpus=64), node("b", gpus=1)], ["b"] * 0, 1, 1) == "b"
+    assert choose_node([node("a", cpus=64), node("b", gpus=1)], [], 1, 1) == "b"
