@@ -328,6 +328,22 @@ def test_a_custom_model_that_ends_its_process_again_and_again_is_named_with_its_
     assert lives <= 1 + failing_models.LOSSES + MAX_RESTARTS
 
 
+@pytest.mark.slow
+def test_a_run_whose_processes_ray_kills_for_memory_again_and_again_ends_with_that_reason(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")  # of all memory, and so always reached
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    said = call("run", "--out", tmp_path / "run", *TINY)
+
+    last = said.err.splitlines()[-1]
+    assert said.status == 1
+    assert "Traceback" not in said.err
+    assert re.search(r"killed for memory \(node \S+ used \S+ of \S+\)", last)
+    assert f"resume --run {tmp_path / 'run'}" in last
+
+
 def test_agents_that_wait_for_resources_of_a_cluster_say_so_at_once(tmp_path):
     process = spawn(tmp_path, "run", "--out", "run", *TINY, "agents.gpus=1")
     wait_for(process, "agent-1 waits for 1 GPU: no node has more than 0")

@@ -3,9 +3,11 @@
 import itertools
 import json
 
+import httpx2 as httpx
 import pytest
 
 from social_jepa.server.auth import Access, check_access
+from tests.support.command import interrupt, spawn
 from tests.support.reverse_proxy import HUB, PREFIX, assert_complete, behind_proxy, browser_of, origin_of
 from tests.support.servers import client_of
 
@@ -116,6 +118,21 @@ def test_a_program_with_a_token_may_send_any_origin(small_run):
         assert client.post("/api/translate", json=BODY, headers=wrong).status_code == 403
         client.get(f"/?token={TOKEN}")  # the client keeps the cookie
         assert client.post("/api/translate", json=BODY, headers=other).status_code == 403
+
+
+def test_the_command_serves_below_the_prefix_and_for_the_host_that_its_flags_name(small_run, tmp_path):
+    flags = ("--root-path", f"{PREFIX}/", "--allow-host", "other.example", "--allow-host", HUB)
+    with spawn(tmp_path, "serve", "--run", small_run.folder.path, "--port", "0", *flags) as server:
+        try:
+            page = next(line for line in server.stdout if line.startswith("page "))
+            with httpx.Client(base_url=page.split()[1], timeout=30) as client:
+                described = client.get("/api/openapi.json", headers={"Host": HUB}).raise_for_status().json()
+                other = client.get("/api/status", headers={"Host": "evil.example"})
+        finally:
+            interrupt(server)
+
+    assert described["servers"] == [{"url": PREFIX}]
+    assert other.status_code == 421
 
 
 @pytest.mark.parametrize("root_path", ["proxy", "/proxy/", "/a b", "//evil.example", "/a?b", "/a#b"])
