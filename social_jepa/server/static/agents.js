@@ -13,7 +13,7 @@ export function failureText({ cause, type, message, file, line, phase, step, tra
 
 // Everything that a person should know about an agent: what `social-jepa status` prints below its table.
 function notes(agent) {
-  const silent = Object.keys(agent.unanswered ?? {});
+  const silent = Object.keys(agent.unanswered ?? {}).sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
   return [
     agent.failure && failureText(agent.failure),
     agent.flagged && `not trusted, its edges are refused: ${agent.flagged}`,

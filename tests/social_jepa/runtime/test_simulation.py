@@ -14,6 +14,7 @@ import pytest
 
 from agents.agent import Agent
 from agents.common.files import CHECKPOINT, PUBLISHED
+from agents.common.versions import process_versions
 from agents.file_transfer import FOLDER_ID
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.graph.query import query
@@ -55,6 +56,7 @@ def test_a_simulation_reports_the_status_of_its_agents_and_answers_queries(simul
         assert agents[name].incarnation >= 1
         assert agents[name].progress.step >= 60
         assert agents[name].pid != os.getpid()
+        assert agents[name].versions == process_versions()  # told when it registered
     assert json.loads(encode(simulation.status()))
     found = query(simulation.results(), "agent-0", "agent-1", tick=0, via="best")
     assert found.path[0] == "agent-0"

@@ -25,7 +25,13 @@ STATUSES = (
     replace(AGENT, name="agent-1", failure=replace(FAILURE, traceback_file=TRACEBACK)),
     replace(AGENT, name="agent-2", phase="waiting", waiting_for="1 GPU: no node has more than 0"),
     replace(AGENT, name="agent-3", note="is restarted in 3 s: its process was killed for memory"),
-    replace(AGENT, name="agent-4", idle_seconds=42.0, idle_place="my.py line 9", unanswered={"agent-0": 1.0}),
+    replace(
+        AGENT,
+        name="agent-4",
+        idle_seconds=42.0,
+        idle_place="my.py line 9",
+        unanswered={"agent-10": 1.0, "agent-2": 1.0},
+    ),
 )
 
 
@@ -74,7 +80,7 @@ def test_every_note_of_an_agent_is_in_its_row(page):
     assert notes[1].endswith(f"; traceback: {TRACEBACK}")
     assert notes[2] == "waits for 1 GPU: no node has more than 0"
     assert notes[3] == "is restarted in 3 s: its process was killed for memory"
-    assert notes[4] == "no step for 42 s, in my.py line 9; no answer from agent-0"
+    assert notes[4] == "no step for 42 s, in my.py line 9; no answer from agent-2, agent-10"
     phases = [row.locator("td").first.text_content() for row in rows.all()]
     assert phases == ["training", "failed", "waiting", "training", "training"]
 
