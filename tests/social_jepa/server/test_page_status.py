@@ -10,12 +10,12 @@ import pytest
 
 from social_jepa.records import replace
 from social_jepa.runtime.control import ControlServer, socket_path
-from social_jepa.server.app import make_app, make_server, open_port
+from social_jepa.server.app import make_server, open_port
 from social_jepa.storage import simulation_file
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import MachineIdentity
 from tests.support.planted_run import planted_run
-from tests.support.servers import add_event, running, running_server
+from tests.support.servers import add_event, app_of, running, running_server
 from tests.support.statuses import AGENT, FAILURE
 
 TRACEBACK = "/run/logs/agent-1.traceback.txt"
@@ -95,7 +95,7 @@ def test_the_api_has_the_record_of_a_failure(page):
 @contextlib.contextmanager
 def serving(folder, port=0):
     """Serve a run folder at a port, and yield its address."""
-    server = make_server(make_app(folder))
+    server = make_server(app_of(folder, None))
     with running_server(server, open_port("127.0.0.1", port)) as address:
         yield address
 
