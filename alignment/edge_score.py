@@ -131,14 +131,19 @@ def score_edge(
         cka=linear_cka(x, y),
         mutual_knn=mutual_knn(x, y),
         raw=score_raw((source, target), (x, y), metrics) if metrics else None,
-        raw_strong=_score_strong((source, target), (x, y), metrics, latent) if metrics else None,
+        raw_strong=score_strong((source, target), (x, y), metrics, latent) if metrics else None,
     )  # fmt: skip
 
 
-def _score_strong(
-    fit: TensorPairs, held: TensorPairs, metrics: TensorPairs, latent: SharedSubspace
-) -> RawScore | None:
-    """Return the scores of raw maps between the directions that correlate strongly; None without any."""
+def score_strong(fit: Pairs, held: Pairs, metrics: Pairs, latent: SharedSubspace) -> RawScore | None:
+    """Return the scores of raw maps between the directions that correlate strongly; None without any.
+
+    Args:
+        fit: White coordinates to fit on, [K, D_i] and [K, D_j].
+        held: White coordinates to score on, [H, D_i] and [H, D_j].
+        metrics: Metric of each side, see `alignment.raw_map`.
+        latent: The directions, with their held-out correlations.
+    """
     count = int((latent.correlations >= STRONG).sum())
     axes = (latent.source_axes[:, :count], latent.target_axes[:, :count])
     return score_raw(fit, held, metrics, axes) if count else None

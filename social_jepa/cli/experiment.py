@@ -33,7 +33,9 @@ Settings = Annotated[
 Seeds = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Number of seeds; by default 3 (worlds: 5), or 1 with --quick.", show_default=False
+        min=1,
+        help="Number of seeds; by default those of the experiment, 3 or more, or 1 with --quick.",
+        show_default=False,
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A small run of a few minutes, below ./runs.")]

@@ -19,6 +19,20 @@ PAPERS: Mapping[str, str] = {
 NO_FIGURE = "none given"
 
 CLAIMS: Mapping[str, Claim] = {
+    "isometry": Claim(
+        "Social-JEPA", "Latents of JEPAs that were trained apart are related by an approximate linear "
+        "isometry (share of the R2 of W that a similarity transform keeps, worst objective)",
+        figure=NO_FIGURE, source="abstract",
+        experiment="native-isometry", metric="worst objective: share of R2 kept by a similarity transform",
+        bound=Threshold(">=", 0.95), conditions=("log-det", "vicreg", "ema"),
+    ),
+    "conditioning": Claim(
+        "Social-JEPA", "whose W is well conditioned (kappa over directions that correlate by 0.5 or more, "
+        "worst objective)",
+        figure=NO_FIGURE, source="figure on pairs and conditioning",
+        experiment="native-isometry", metric="worst objective: kappa of W, strong directions",
+        bound=Threshold("<=", 1.5), conditions=("log-det", "vicreg", "ema"),
+    ),
     "viewpoint-shift": Claim(
         "Social-JEPA", "The alignment survives large viewpoint shifts (R2 at 180 degrees)",
         figure=NO_FIGURE, source="abstract",

@@ -15,6 +15,7 @@ from alignment.score import shuffle_pairs
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
 
+MAX_CHOICES = 16  # random choices of so many pairs; fewer where one choice is a large share of the pool
 Pairs = tuple[Tensor, Tensor]  # [K, d_source] and [K, d_target]: row k of both is the same tick
 
 
@@ -29,6 +30,15 @@ def anchor_pairs(source: TrainedAgent, target: TrainedAgent, count: int, seed: i
     """
     rows = source.anchors.rows(choose_ticks(source.anchors.ids, count, seed))
     return source.anchors.core()[rows].double(), target.anchors.core()[rows].double()
+
+
+def choose_rows(pool: int, pairs: int, rng: np.random.Generator) -> Tensor:
+    """Return several random choices of rows of a pool, int64 [P, pairs].
+
+    With one state of the generator, a larger number of pairs adds rows to those of a smaller one.
+    """
+    count = min(MAX_CHOICES, max(1, pool // pairs))
+    return torch.from_numpy(np.stack([rng.permutation(pool)[:pairs] for _ in range(count)]))
 
 
 def heldout_pairs(source: TrainedAgent, target: TrainedAgent) -> Pairs:

@@ -135,7 +135,8 @@ class _Recorder(Results):
 
 
 def _encode_estimate(estimate: Estimate) -> JsonObject:
-    deviations = estimate.resamples - estimate.value
+    with np.errstate(invalid="ignore"):  # of infinities
+        deviations = estimate.resamples - estimate.value
     finite = np.isfinite(deviations)
     scale = float(np.abs(deviations[finite]).max(initial=0.0))
     levels = np.full(len(deviations), NOT_FINITE, dtype=np.int8)

@@ -1,44 +1,21 @@
 """The learning methods that isometry compares, and the training of agents with each of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from env.camera import Pose
-from env.sensors import SensorSpec
+from social_jepa.experiments.common.methods import BASELINES, Method, method_agent
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
     train_agent,
     train_on_later_ticks,
     trained_agent,
-    untrained_agent,
 )
 from social_jepa.experiments.framework.experiment import Log
 
-BASELINES = "social_jepa.experiments.common.baselines:"
 LONG = "jepa-long"  # the condition of the long schedule
-
-
-@dataclass(frozen=True)
-class Method:
-    """A learning method.
-
-    Attributes:
-        title: Label in plots and tables.
-        kind: Kind of world model, as in a run.
-        model: Model settings that differ from the setup's.
-        trains: Whether the model takes training steps.
-        supervised: Whether the recorder provides the positions of the objects as targets.
-    """
-
-    title: str
-    kind: str = "jepa"
-    model: Mapping[str, Any] = field(default_factory=dict)
-    trains: bool = True
-    supervised: bool = False
 
 
 METHODS: Mapping[str, Method] = {
@@ -72,10 +49,7 @@ def train_one(
     Returns:
         (the trained agent, frames uint8 [3, H, W, 3]).
     """
-    model = replace(setup.model, **method.model)
-    with untrained_agent(setup, seed, index, poses, method.kind, model) as agent:
-        if method.supervised:
-            agent.recorder.spec = SensorSpec(controlled_objects=setup.scene.objects, task="positions")
+    with method_agent(method, setup, seed, index, poses) as agent:
         if later:
             train_on_later_ticks(agent, later)
         flops = train_agent(agent, log, None if method.trains else 0)

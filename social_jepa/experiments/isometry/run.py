@@ -48,6 +48,7 @@ import numpy as np
 
 from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
+from social_jepa.experiments.common.methods import COMPARED_AGENTS
 from social_jepa.experiments.common.pairs import average_over_edges
 from social_jepa.experiments.common.trained_agents import TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
@@ -56,7 +57,7 @@ from social_jepa.experiments.isometry.methods import LONG, METHODS, train_all, t
 from social_jepa.experiments.isometry.metrics import make_metrics, make_notes
 from social_jepa.experiments.isometry.plots import make_plots
 from social_jepa.experiments.isometry.scores import (
-    choose_rows,
+    choose_pairs,
     fitted_r2,
     mean_correlations,
     pair_scores,
@@ -68,7 +69,7 @@ from social_jepa.experiments.isometry.scores import (
     with_full_core,
     with_heldout,
 )
-from social_jepa.experiments.isometry.settings import COMPARED_AGENTS, QUICK, Settings
+from social_jepa.experiments.isometry.settings import QUICK, Settings
 
 
 def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionResult:
@@ -127,8 +128,8 @@ def run_long(seed: int, settings: Settings, log: Log) -> ConditionResult:
 def method_scores(pair: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return the scores that methods are compared by, and their nulls."""
     scores = {}
-    some = choose_rows(pair[0], settings.reference_pairs, seed)
-    all_rows = choose_rows(pair[0], len(pair[0].anchors.ids), seed)
+    some = choose_pairs(pair[0], settings.reference_pairs, seed)
+    all_rows = choose_pairs(pair[0], len(pair[0].anchors.ids), seed)
     orthogonal, ridge = partial(fitted_r2, fit_core, some), partial(fitted_r2, fit_ridge, all_rows)
     variants = {"": pair, "shuffled, ": shuffle_agents(pair, seed), "rolled, ": roll_agents(pair)}
     for prefix, members in variants.items():

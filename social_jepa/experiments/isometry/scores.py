@@ -22,12 +22,11 @@ from alignment.score import (
     spectrum,
 )
 from alignment.universe import fit_universe
-from social_jepa.experiments.common.pairs import average_over_edges, heldout_pairs
+from social_jepa.experiments.common.pairs import average_over_edges, choose_rows, heldout_pairs
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry.settings import IsometryStream
 
-MAX_CHOICES = 16  # random choices of so many pairs; fewer where one choice is a large share of the pool
 FITS: Mapping[str, Fit] = {
     "procrustes": fit_core,
     "ridge": fit_ridge,
@@ -78,12 +77,9 @@ def roll_agents(agents: Sequence[TrainedAgent]) -> list[TrainedAgent]:
     ]
 
 
-def choose_rows(agent: TrainedAgent, pairs: int, seed: int) -> Tensor:
+def choose_pairs(agent: TrainedAgent, pairs: int, seed: int) -> Tensor:
     """Return several random choices of anchor rows, [P, pairs]; a larger number of pairs adds rows."""
-    pool = len(agent.anchors.ids)
-    count = min(MAX_CHOICES, max(1, pool // pairs))
-    rng = IsometryStream.PAIR_CHOICE.rng(seed)
-    return torch.from_numpy(np.stack([rng.permutation(pool)[:pairs] for _ in range(count)]))
+    return choose_rows(len(agent.anchors.ids), pairs, IsometryStream.PAIR_CHOICE.rng(seed))
 
 
 def fitted_r2(fit: Fit, rows: Tensor, source: TrainedAgent, target: TrainedAgent) -> Score:
@@ -129,7 +125,7 @@ def pair_scores(agents: Sequence[TrainedAgent], pair_counts: Sequence[int], seed
     full = [with_full_core(agent) for agent in agents]
     scores = {"no map, 0": average_over_edges(agents, unmapped_r2)[0]}
     for pairs in pair_counts:
-        rows = choose_rows(agents[0], pairs, seed)
+        rows = choose_pairs(agents[0], pairs, seed)
         for name, fit in FITS.items():
             scores[f"{name}, {pairs}"] = average_over_edges(agents, partial(fitted_r2, fit, rows))[0]
         scores[f"universe, {pairs}"] = average_over_edges(agents, universe_score(agents, rows))[0]
@@ -139,7 +135,7 @@ def pair_scores(agents: Sequence[TrainedAgent], pair_counts: Sequence[int], seed
 
 def shape_scores(agents: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[str, Score]:
     """Return the shape of maps between cores; retrieval uses one orthogonal map fitted on `pairs` pairs."""
-    rows = choose_rows(agents[0], pairs, seed)[0]
+    rows = choose_pairs(agents[0], pairs, seed)[0]
 
     def retrieval(k: int, source: TrainedAgent, target: TrainedAgent) -> Score:
         x, y = heldout_pairs(source, target)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from social_jepa.experiments.common.methods import COMPARED_AGENTS
 from social_jepa.experiments.common.streams import Stream
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
-
-COMPARED_AGENTS = (0, 2)  # agents that methods are compared on: 180 degrees apart on the default ring
 
 
 class IsometryStream(Stream):

@@ -55,6 +55,7 @@ import numpy as np
 
 from agents.agent import Agent
 from agents.models.jepa import Jepa
+from social_jepa.experiments.common.methods import COMPARED_AGENTS, RING_AGENTS
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
@@ -78,9 +79,7 @@ from social_jepa.experiments.worlds.scores import (
     probe_scores,
 )
 from social_jepa.experiments.worlds.settings import (
-    COMPARED_AGENTS,
     QUICK,
-    RING_AGENTS,
     SIDES,
     UNRELATED,
     WORLDS,

@@ -13,8 +13,6 @@ from env.scene import SceneConfig
 from social_jepa.experiments.common.streams import Stream
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 
-RING_AGENTS = 4  # bodies on the ring
-COMPARED_AGENTS = (0, 2)  # those with a camera: 180 degrees apart on the default ring
 SIDES = ("first", "second")  # names of their scores and arrays
 OBJECTS = 3  # in every world
 UNRELATED = "unrelated-latents"  # condition of the pairs without pixels

@@ -32,7 +32,10 @@ def make_results(*scores, seeds=(4, 2)):
     def result(seed):
         rng = np.random.default_rng(seed)
         values = {"a": Score.mean(rng.random(200)), "b": Score.mean(rng.random(200))}
-        return ConditionResult(values | {"nan": Score.single(math.nan), "one": Score.single(1.0)}, ARRAYS)
+        return ConditionResult(
+            values | {"nan": Score.single(math.nan), "inf": Score.single(math.inf), "one": Score.single(1.0)},
+            ARRAYS,
+        )
 
     return Results({("first", seed): result(seed) for seed in seeds}, seeds)
 
@@ -70,10 +73,12 @@ def test_estimates_and_their_differences_keep_values_and_intervals():
 def test_an_estimate_without_interval_or_value_is_kept():
     results = make_results(seeds=(7,))
 
-    data = stored(lambda results: [results.estimate("first", name) for name in ("one", "nan")], results)
+    data = stored(
+        lambda results: [results.estimate("first", name) for name in ("one", "nan", "inf")], results
+    )
 
     assert all(math.isnan(end) for end in data.estimate("first", "one").interval)
-    assert math.isnan(data.estimate("first", "nan").value)
+    assert all(math.isnan(data.estimate("first", name).value) for name in ("nan", "inf"))
 
 
 def test_only_what_plots_read_is_kept():

@@ -17,14 +17,15 @@ from alignment.fit import fit_ridge
 from env.recording import SensorData
 from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca, Supervised, augment
+from social_jepa.experiments.common.methods import BASELINES
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.isometry.methods import BASELINES, METHODS, train_all, train_one
+from social_jepa.experiments.isometry.methods import METHODS, train_all, train_one
 from social_jepa.experiments.isometry.metrics import state_note
 from social_jepa.experiments.isometry.run import EXPERIMENT, run
 from social_jepa.experiments.isometry.scores import (
-    choose_rows,
+    choose_pairs,
     fitted_r2,
     pair_scores,
     roll_agents,
@@ -106,19 +107,19 @@ def test_nulls_reorder_rows_and_change_nothing_else(rotated_agents, reorder):
 
     for before, after in zip(rotated_agents, reordered, strict=True):
         assert torch.equal(before.heldout.vectors.sort(0).values, after.heldout.vectors.sort(0).values)
-    rows = choose_rows(reordered[0], 128, 0)
+    rows = choose_pairs(reordered[0], 128, 0)
     assert abs(fitted_r2(fit_ridge, rows, *reordered[:2]).score) < 0.15
     assert fitted_r2(fit_core, rows, *reordered[:2]).score < -0.4
     assert shape_scores(reordered, 64, 0)["retrieval at 1"].score < 0.05
 
 
 def test_a_larger_number_of_pairs_adds_rows_and_all_pairs_are_one_choice(rotated_agents):
-    few, many = (choose_rows(rotated_agents[0], pairs, 3) for pairs in (4, 16))
+    few, many = (choose_pairs(rotated_agents[0], pairs, 3) for pairs in (4, 16))
 
     assert torch.equal(few, many[:, :4])
     assert few.shape == (16, 4)
-    assert len(choose_rows(rotated_agents[0], 256, 3)) == 1
-    assert not torch.equal(few, choose_rows(rotated_agents[0], 4, 4))
+    assert len(choose_pairs(rotated_agents[0], 256, 3)) == 1
+    assert not torch.equal(few, choose_pairs(rotated_agents[0], 4, 4))
 
 
 def test_changing_the_core_and_heldout_ticks_leaves_anchors_unchanged(rotated_agents):
@@ -132,7 +133,7 @@ def test_changing_the_core_and_heldout_ticks_leaves_anchors_unchanged(rotated_ag
 def test_without_a_core_r2_is_zero(rotated_agents):
     empty = [with_core_dim(agent, 0) for agent in rotated_agents]
 
-    assert fitted_r2(fit_core, choose_rows(empty[0], 8, 0), *empty[:2]).score == 0
+    assert fitted_r2(fit_core, choose_pairs(empty[0], 8, 0), *empty[:2]).score == 0
 
 
 @pytest.mark.parametrize("name", ["Autoencoder", "MaskedAutoencoder", "SimClr"])

@@ -16,6 +16,7 @@ from env.camera import ring_pose
 from env.interior_walls import InteriorWallsConfig
 from env.renderers.build import build_renderer
 from env.scene import Scene
+from social_jepa.experiments.common.methods import COMPARED_AGENTS, RING_AGENTS
 from social_jepa.experiments.common.trained_agents import (
     ring_poses,
     train_agent,
@@ -39,7 +40,7 @@ from social_jepa.experiments.worlds.scores import (
     edges_between,
     spread_rows,
 )
-from social_jepa.experiments.worlds.settings import COMPARED_AGENTS, RING_AGENTS, UNRELATED, WORLDS, Settings
+from social_jepa.experiments.worlds.settings import UNRELATED, WORLDS, Settings
 from tests.support.stored_plots import stored_plots
 
 WALLS = Path(__file__).resolve().parents[4] / "examples" / "walls.toml"

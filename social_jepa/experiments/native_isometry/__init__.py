@@ -1,0 +1,1 @@
+"""The native-isometry experiment; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,153 @@
+"""Metrics and notes of native-isometry: thresholds by objective, nulls, and W by number of pairs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from alignment.raw_map import RawScore
+from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.native_isometry.scores import FIELDS, RawLatents, map_score
+from social_jepa.experiments.native_isometry.settings import (
+    METHODS,
+    OBJECTIVES,
+    REFERENCE,
+    UNTRAINED,
+    Settings,
+)
+
+LEAST_SHARE, MOST_KAPPA = 0.95, 1.5
+ALL = {  # scores from all pairs, and their null
+    "R2": ("R2 of W", "shifted R2"),
+    "similarity R2": ("R2 of the similarity transform", "shifted similarity R2"),
+    "share": ("share of the R2 of W that it keeps", None),
+    "kappa": ("kappa of W, all directions", None),
+    "s_max": ("largest singular value of W", None),
+    "s_min": ("smallest singular value of W", None),
+    "strong directions": ("number of strong directions", None),
+    "strong kappa": ("kappa of W over strong directions", None),
+    "strong share": ("share of R2 kept over strong directions", None),
+}
+TABLE_PAIRS = (64, 256)  # numbers of pairs in the table, besides all; the plots show every number
+
+
+def make_metrics(results: Results, settings: Settings) -> list[Metric]:
+    """Return the metrics with thresholds, then the nulls and the scores of each method."""
+    return [
+        *_threshold_metrics(results), *_world_metrics(results),
+        *(metric for name in METHODS for metric in _method_metrics(results, name, settings)),
+    ]  # fmt: skip
+
+
+def _threshold_metrics(results: Results) -> list[Metric]:
+    def baseline(score: str) -> float:
+        return float(max(results.mean(name, score) for name in UNTRAINED))
+
+    def rows(title: str, estimate: Callable[[str, bool], Estimate]) -> list[Metric]:
+        """Return the thresholds of an objective, or of the worst: estimate(score, whether least is worst)."""
+        share = estimate("share", True)
+        table = [
+            Metric("share of R2 kept by a similarity transform", share, None, baseline("share"),
+                   Threshold(">=", LEAST_SHARE)),
+            Metric("kappa of W, strong directions", estimate("strong kappa", False), None,
+                   min(results.mean(name, "strong kappa") for name in UNTRAINED),
+                   Threshold("<=", MOST_KAPPA)),
+            Metric("R2 of a similarity transform minus the better baseline",
+                   estimate("similarity R2", True) - _better_baseline(results),
+                   threshold=Threshold(">", 0.0)),
+        ]  # fmt: skip
+        group = "thresholds, from all pairs; baseline: the better of untrained and pixel PCA"
+        return [replace(row, name=f"{title}: {row.name}", group=group, t_interval=True) for row in table]
+
+    table = []
+    for name, method in OBJECTIVES.items():
+        table += rows(method.title, partial(_of_objective, results, name))
+    return [*table, *rows("worst objective", partial(_worst, results))]
+
+
+def _of_objective(results: Results, name: str, score: str, least: bool) -> Estimate:
+    del least  # there is nothing to choose from
+    return results.estimate(name, score)
+
+
+def _worst(results: Results, score: str, least: bool) -> Estimate:
+    """Return the estimate of the worst objective of each seed: the least score, or the largest."""
+    choose = np.min if least else np.max
+    by_seed = np.array([results.estimate(name, score).seeds for name in OBJECTIVES])
+    return Estimate.from_scores([Score.single(float(value)) for value in choose(by_seed, axis=0)])
+
+
+def _better_baseline(results: Results) -> Estimate:
+    by_seed = np.array([results.estimate(name, "similarity R2").seeds for name in UNTRAINED])
+    return Estimate.from_scores([Score.single(float(value)) for value in by_seed.max(0)])
+
+
+def _world_metrics(results: Results) -> list[Metric]:
+    """Return R2 between agents of two worlds; none with one seed, or of a method that did not run."""
+    if len(results.seeds) < 2:
+        return []
+    group = "agents of another world, from all pairs; baseline: of one world"
+    metrics = []
+    for name in (name for name in OBJECTIVES if name in results.conditions):
+        found = [_other_world(results, name, *seeds) for seeds in _neighbors(results.seeds)]
+        for score in ("R2", "similarity R2"):
+            values = [getattr(one, FIELDS[score]) for one in found]
+            estimate = Estimate.from_scores([Score.single(value) for value in values])
+            title = f"{OBJECTIVES[name].title}: {ALL[score][0]}, another world"
+            metrics.append(Metric(title, estimate, None, results.mean(name, score), group=group))
+    return [replace(metric, t_interval=True) for metric in metrics]
+
+
+def _neighbors(seeds: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
+
+
+def _other_world(results: Results, condition: str, seed: int, other: int) -> RawScore:
+    first, second = (dict(results.condition_results[condition, one].arrays) for one in (seed, other))
+    source, target = RawLatents.read(first, "first"), RawLatents.read(second, "second")
+    return map_score(source, target, torch.arange(len(source.anchors)))
+
+
+def _method_metrics(results: Results, condition: str, settings: Settings) -> list[Metric]:
+    """Return the scores of a method: from all pairs, then by number of pairs."""
+    title = METHODS[condition].title
+    group = f"{title}; null: time shifts; baseline: untrained"
+    metrics = [
+        Metric(
+            f"{title}: {name}", results.estimate(condition, score),
+            None if null is None else results.mean(condition, null), results.mean("untrained", score),
+            group=group, t_interval=True,
+        )
+        for score, (name, null) in ALL.items()
+    ]  # fmt: skip
+    for pairs in (pairs for pairs in TABLE_PAIRS if pairs in settings.pair_counts):
+        metrics += [
+            Metric(
+                f"{title}: {name}, {pairs} pairs", results.estimate(condition, f"{name}, {pairs}"), None,
+                results.mean("untrained", f"{name}, {pairs}"), group=group, t_interval=True,
+            )
+            for name in FIELDS
+        ]  # fmt: skip
+    return metrics
+
+
+def make_notes(results: Results, settings: Settings) -> list[str]:
+    """Return notes on the reference, on the strong directions of each seed, and on missed thresholds."""
+    strong = "; ".join(
+        f"{method.title} {', '.join(f'{count:g}' for count in directions)}"
+        for name, method in METHODS.items()
+        if (directions := results.estimate(name, "strong directions").seeds)
+    )
+    return [
+        f"The raw latents of {METHODS[REFERENCE].title} are an arbitrary choice, because its loss is "
+        "invariant under GL(d): of its rows only the R2 of W means something. They show what the measures "
+        "give where there is no metric to agree on.",
+        f"Strong directions of {settings.setup.model.dim}, mean of both directions of an edge, by seed: "
+        f"{strong}.",
+        "A least-squares map from about as many pairs as dimensions fits noise: its R2 on held-out ticks is "
+        "far below 0 there, and kappa is infinite with fewer.",
+        *missed_thresholds(make_metrics(results, settings)),
+    ]
