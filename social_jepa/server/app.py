@@ -46,9 +46,12 @@ def make_app(runs: ServedRuns, access: Access | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         logger.info("serving %s", ", ".join(str(folder.path) for folder in runs.folders().values()))
         await runs.service(runs.default)
-        first_status = asyncio.create_task(asyncio.to_thread(default.client.status))
+        ahead = [
+            asyncio.create_task(asyncio.to_thread(first))
+            for first in (default.client.status, default.read_ahead)
+        ]
         yield
-        await asyncio.gather(first_status, return_exceptions=True)
+        await asyncio.gather(*ahead, return_exceptions=True)
         await runs.close()
         logger.info("stopped serving")
 

@@ -1,5 +1,6 @@
 """The parts of a server that the routes of one run work with, and the status that they compute together."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ from starlette.concurrency import run_in_threadpool
 from env.scene import Scene
 from social_jepa.graph.results import Results
 from social_jepa.graph.summary import summarize
-from social_jepa.records import AgentRecord
+from social_jepa.records import AgentRecord, encode
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, NOT_JSON, ProblemError
 from social_jepa.server.render_thread import RunRenderer
 from social_jepa.server.responses import AgentView, LossCurves, RunState, ServerStatus, agent_views
-from social_jepa.server.snapshots import Snapshot, SnapshotCache
+from social_jepa.server.snapshots import Snapshot, SnapshotCache, quality_matrix
 from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.run_folder import RunFolderError
 from social_jepa.system.command_line import command
@@ -76,6 +77,15 @@ class Service:
         """Return the record of an agent's newest model; None while it has not published one of its view."""
         found = self.snapshots.current().results.document.agents
         return next((agent for agent in found if agent.name == name), None)
+
+    def quality(self, as_of: str | None = None) -> bytes:
+        """Return the quality matrix at a time as JSON, which is computed once for each graph."""
+        return self.snapshots.at(as_of).cached("quality", lambda results: encode(quality_matrix(results)))
+
+    def read_ahead(self) -> None:
+        """Read the graph and its quality if there is one, so that the first page does not wait."""
+        with contextlib.suppress(ValueError):  # raised again where the graph is asked for
+            self.quality()
 
     def status(self) -> ServerStatus:
         """Return the state of the run and of its simulation."""

@@ -42,7 +42,7 @@ from social_jepa.server.responses import (
     json_response,
 )
 from social_jepa.server.served_runs import RunsDep, ServiceDep
-from social_jepa.server.snapshots import find_edge, quality_matrix
+from social_jepa.server.snapshots import find_edge
 from social_jepa.storage.run_folder import RunFolder
 
 router = APIRouter()
@@ -115,9 +115,7 @@ def quality(service: ServiceDep, query: Annotated[AsOfQuery, Query()]) -> Respon
 
     Status and held-out R2 of the direct edge, and the share of the source that the best path keeps.
     """
-    snapshot = service.snapshots.at(query.as_of)
-    body = snapshot.cached("quality", lambda results: encode(quality_matrix(results)))
-    return Response(body, media_type="application/json")
+    return Response(service.quality(query.as_of), media_type="application/json")
 
 
 @router.get("/api/edges", **answers(ListPage[EdgeSummary], NOT_FOUND, CONFLICT))

@@ -103,6 +103,7 @@ function lossFigure(agent) {
 
 // One plot is drawn at a time, so that camera views, which the same thread of the server renders, come in between.
 function drawLosses() {
+  if (!state.drawn) return; // the graph comes first
   const figures = [...$("losses").children];
   const loading = (image) => image.getAttribute("src") && !image.complete;
   if (figures.some((figure) => loading(figure.querySelector("img")))) return;

@@ -13,23 +13,32 @@ let shown = ""; // and of the newest table
 onTime(showGraph);
 
 export async function showGraph() {
-  if (!state.agents.some((agent) => agent.joined)) return;
+  const joined = state.agents.filter((agent) => agent.joined).map((agent) => agent.name);
+  if (!joined.length) return;
+  $("translation").classList.toggle("crowded", areCrowded());
+  if (state.asOf === null) offerFocus(joined);
+  const drawing = state.asOf === null ? draw() : null; // beside the table; which agents there were earlier the table says
+  drawing?.catch(() => {}); // thrown below, if the table is there
   const address = (shown = `api/quality${asOf()}`);
   const quality = await request(address);
   if (address !== shown) return; // another time was chosen meanwhile
-  $("translation").classList.toggle("crowded", areCrowded());
-  options($("focus"), quality.agents, [element("option", { value: "", textContent: "all agents" })]);
-  if (areCrowded() && state.focus === null) state.focus = quality.agents[0];
-  if (state.focus && !quality.agents.includes(state.focus)) state.focus = "";
-  $("focus").value = state.focus ?? "";
+  if (!drawing) offerFocus(quality.agents);
   matrix.show(quality);
-  await draw();
+  mark();
+  await (drawing ?? draw());
   if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
   else if (state.edge) {
     state.edge = null;
     $("edge-heading").textContent = "No edge selected";
     $("edge").replaceChildren(element("p", { className: "note", textContent: "One of its agents left. Select another arrow." }));
   }
+}
+
+function offerFocus(names) {
+  options($("focus"), names, [element("option", { value: "", textContent: "all agents" })]);
+  if (areCrowded() && state.focus === null) state.focus = names[0];
+  if (state.focus && !names.includes(state.focus)) state.focus = "";
+  $("focus").value = state.focus ?? "";
 }
 
 async function draw() {

@@ -35,7 +35,18 @@ function showStatus() {
   else if ($("add").querySelector(".message").textContent.startsWith("The simulation is down")) showMessage($("add"), "");
 }
 
-async function refresh() {
+// One refresh at a time: all that are wanted meanwhile are one that follows.
+let running = null;
+let next = null;
+function refresh() {
+  if (!running) return (running = readAll().finally(() => (running = null)));
+  return (next ??= running.then(() => {
+    next = null;
+    return refresh();
+  }));
+}
+
+async function readAll() {
   try {
     const [status, agents] = await Promise.all([request("api/status"), request("api/agents?limit=1000")]);
     const before = state.status;
@@ -77,6 +88,7 @@ function listen(after) {
     const event = JSON.parse(message.data);
     last = message.lastEventId;
     showEvent(event);
+    if (event.number <= state.status.events) return; // the page has read what it changed
     clearTimeout(soon);
     soon = setTimeout(refresh, 250);
   });
