@@ -40,7 +40,7 @@ FINGERPRINT_VERSION = 3  # 2: autocorrelation, object_range, tanh_gain; 3: objec
 class SceneConfig:
     """Contents and appearance of the scene; the room is centered on (0, 0)."""
 
-    # of frames: images, array, hdf5, zarr, gymnasium, video or package.module:Class; empty: they are rendered
+    # of frames: images, array, hdf5, zarr, lance, gymnasium, video or package.module:Class; empty: rendered
     source: str = ""
     frames: FramesConfig = field(default_factory=FramesConfig)
     renderer: str = "miniworld"  # miniworld (OpenGL), toy (numpy alone), or package.module:Class

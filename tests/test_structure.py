@@ -84,6 +84,8 @@ ADAPTERS = {
     "h5py": {"env/sources/hdf5.py"},
     "zarr": {"env/sources/zarr_store.py"},
     "av": {"env/sources/video.py"},
+    "lance": {"env/sources/lance_table.py"},
+    "pyarrow": {"env/sources/lance_table.py"},
 }
 # The plan of folders, from the bottom up: each may import those above it in this list, and none below.
 PLAN = (

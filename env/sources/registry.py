@@ -13,9 +13,11 @@ SOURCES: Mapping[str, str] = {  # name: where its class is; its libraries are im
     "array": "env.sources.array:ArrayFile",
     "hdf5": "env.sources.hdf5:Hdf5File",
     "zarr": "env.sources.zarr_store:ZarrStore",
+    "lance": "env.sources.lance_table:LanceTable",
     "gymnasium": "env.sources.gymnasium_env:GymnasiumEnv",
     "video": "env.sources.video:Video",
 }
+EXTRAS: Mapping[str, str] = {"lance": "lance"}  # that install a source's libraries; of all others: sources
 
 
 def load_source(name: str) -> type[FrameSource]:
@@ -34,8 +36,9 @@ def load_source(name: str) -> type[FrameSource]:
     try:
         found: type[FrameSource] = getattr(importlib.import_module(module), kind)
     except ModuleNotFoundError as error:
+        extra = EXTRAS.get(name, "sources")
         raise SourceError(
-            name, f"it needs the package {error.name}: pip install 'social-jepa[sources]'"
+            name, f"it needs the package {error.name}: pip install 'social-jepa[{extra}]'"
         ) from error
     return found
 

@@ -12,8 +12,10 @@ from env.sources.view import View
 class FramesConfig:
     """Where a source takes its frames from, and what its views show; for scene.source alone."""
 
-    path: str = ""  # folder of images, or file (array, hdf5, video) or folder (zarr); kept as absolute path
-    key: str = "pixels"  # array of the frames in an .npz, HDF5 or zarr file
+    path: str = (
+        ""  # folder of images, or file (array, hdf5, video) or folder (zarr, lance); kept as absolute path
+    )
+    key: str = "pixels"  # array of the frames in an .npz, HDF5, zarr or Lance file
     state_key: str = ""  # array of the true state in that file, for evaluation only; empty: unknown
     environment: str = (
         ""  # gymnasium: id of the environment, "module:Id" to import a module that registers it

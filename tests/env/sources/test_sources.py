@@ -1,6 +1,8 @@
 """Every built-in source reads the planted frames, whatever holds them, and refuses what it cannot read."""
 
+import io
 import os
+from importlib.util import find_spec
 
 import gymnasium
 import numpy as np
@@ -14,12 +16,13 @@ from env.sources.settings import FramesConfig
 from env.sources.view import View
 
 TICKS, SIDE = 24, 16
-NEEDS = {"hdf5": "h5py", "zarr": "zarr", "video": "av"}
+NEEDS = {"hdf5": "h5py", "zarr": "zarr", "video": "av", "lance": "lance"}
 FILES = {
     "images": "images",
     "array": "frames.npz",
     "hdf5": "frames.h5",
     "zarr": "frames.zarr",
+    "lance": "frames.lance",
     "video": "a.mkv",
 }
 
@@ -55,6 +58,8 @@ def write(source, path, frames, state):
         group = pytest.importorskip("zarr").open_group(str(path), mode="w")
         group.create_array("pixels", data=frames)
         group.create_array("state", data=state)
+    elif source == "lance":
+        write_lance(path, frames, state)
     else:
         av = pytest.importorskip("av")
         with av.open(str(path), "w") as container:
@@ -63,6 +68,36 @@ def write(source, path, frames, state):
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
+
+
+def write_lance(path, frames, state):
+    """Write a table as stable-worldmodel's LanceWriter does, with pictures in a format without loss."""
+    lance, pa = pytest.importorskip("lance"), pytest.importorskip("pyarrow")
+    files = [io.BytesIO() for _ in frames]
+    for file, frame in zip(files, frames, strict=True):
+        Image.fromarray(frame).save(file, "PNG")
+    columns = {
+        "pixels": pa.array([file.getvalue() for file in files], pa.binary()),
+        "state": pa.FixedSizeListArray.from_arrays(pa.array(state.ravel()), state.shape[1]),
+        "episode_idx": pa.array([0] * 10 + [1] * 14, pa.int32()),
+        "step_idx": pa.array([*range(10), *range(14)], pa.int32()),
+    }
+    lance.write_dataset(pa.table(columns), str(path))
+
+
+def test_a_folder_with_one_table_is_that_table_and_other_columns_are_no_frames(frames, state, tmp_path):
+    write_lance(tmp_path / "only.lance", frames, state)
+    whole = build_source("lance", FramesConfig(path=str(tmp_path)), SIDE)
+
+    assert whole.ticks == TICKS
+    assert (
+        whole.identity
+        == build_source("lance", FramesConfig(path=str(tmp_path / "only.lance")), SIDE).identity
+    )
+    assert "scene.frames.key must name frames" in refused("lance", path=str(tmp_path), key="state")
+    assert "has no column 'obs': it has pixels, state" in refused("lance", path=str(tmp_path), key="obs")
+    (tmp_path / "empty").mkdir()
+    assert "is no Lance table" in refused("lance", path=str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize("source", FILES)
@@ -96,7 +131,7 @@ def test_a_source_gives_each_view_of_the_planted_frames_in_any_order(
 
 def test_the_same_columns_are_one_source_whichever_file_holds_them(frames, state, tmp_path):
     identities = []
-    for source in ("array", "hdf5", "zarr"):
+    for source in ("array", "hdf5", "zarr", *(["lance"] if find_spec("lance") else [])):
         path = tmp_path / FILES[source]
         write(source, path, frames, state)
         identities.append(build_source(source, FramesConfig(path=str(path)), SIDE).identity)
@@ -199,7 +234,8 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     for source, library in NEEDS.items():
         monkeypatch.setitem(__import__("sys").modules, library, None)
         monkeypatch.delitem(__import__("sys").modules, SOURCES[source].partition(":")[0], raising=False)
-        assert "pip install 'social-jepa[sources]'" in refused(source, path=os.curdir)
+        extra = "lance" if source == "lance" else "sources"
+        assert f"pip install 'social-jepa[{extra}]'" in refused(source, path=os.curdir)
 
 
 @pytest.mark.parametrize(
