@@ -1,6 +1,7 @@
 """The newest edges of a ledger, and the trust in each agent that follows from them."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
@@ -71,13 +72,17 @@ def flag_reasons(ledger: Ledger) -> dict[str, str]:
 
 
 class FlagReader:
-    """Why agents are flagged, from a ledger that grows: read again where it has changed, at most so often."""
+    """Why agents are flagged, from a ledger that grows: read again where it has changed, at most so often.
+
+    Any thread may call it.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         """Remember the ledger; nothing is read yet."""
         self._ledger = ledger
         self._version: tuple[int, int, int] | None = None
         self._read_at, self._reasons = 0.0, dict[str, str]()
+        self._reading = threading.Lock()
 
     def reasons(self, now: float | None = None) -> Mapping[str, str]:
         """Return `flag_reasons`, up to REFRESH_SECONDS old; older where the ledger cannot be read now.
@@ -86,13 +91,14 @@ class FlagReader:
             now: Time on the monotonic clock; default: now.
         """
         now = time.monotonic() if now is None else now
-        if self._version is None or now - self._read_at >= REFRESH_SECONDS:
-            self._read_at = now
-            try:
-                self._refresh()
-            except LedgerError as error:
-                logger.warning("who is flagged is not known anew: %s", error)
-        return self._reasons
+        with self._reading:
+            if self._version is None or now - self._read_at >= REFRESH_SECONDS:
+                self._read_at = now
+                try:
+                    self._refresh()
+                except LedgerError as error:
+                    logger.warning("who is flagged is not known anew: %s", error)
+            return self._reasons
 
     def _refresh(self) -> None:
         version = self._ledger.version()

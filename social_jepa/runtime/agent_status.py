@@ -1,6 +1,5 @@
 """The status of one agent, from what its supervisor knows of it."""
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,8 @@ from agents.common.files import UnsavedFile
 from agents.common.versions import differences, process_versions
 from agents.report import AgentReport
 from social_jepa.records import AgentStatus, FailureRecord, MemberRecord, ProgressRecord, UnsavedRecord
+from social_jepa.runtime.unrecorded import note_unrecorded
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
-
-logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 20.0  # that a peer may take to answer; fitting many maps keeps it busy
 
@@ -46,19 +44,16 @@ class Observations:
         self.reports[name] = report
         self.outages.pop(name, None)
 
-    def note_unrecorded(self, name: str, path: Path, error: LedgerUnavailableError | OSError) -> None:
+    def note_unrecorded(self, name: str, folder: Path, error: LedgerUnavailableError | OSError) -> None:
         """Note what of an agent cannot be recorded now; it is tried again, and the agent goes on.
 
         Args:
             name: The agent.
-            path: File that cannot be written.
+            folder: Its folder.
             error: Why.
         """
-        own = error.reason if isinstance(error, LedgerUnavailableError) else error.strerror
         earlier = self.unrecorded.get(name)
-        if earlier is None:
-            logger.warning("the report of %s cannot be recorded, and is tried again: %s", name, error)
-        self.unrecorded[name] = UnsavedFile.after(earlier, path, own or str(error))
+        self.unrecorded[name] = note_unrecorded(earlier, f"the report of {name}", folder, error)
 
     def phase_and_step(self, name: str) -> tuple[str, int]:
         """Return the phase of an agent at its newest report, and the steps that it had done."""

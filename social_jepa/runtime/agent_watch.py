@@ -122,7 +122,7 @@ class AgentWatch:
                 try:
                     self._receive(name, report)
                 except (LedgerUnavailableError, OSError) as error:
-                    self._note_unrecorded(name, error)
+                    self.seen.note_unrecorded(name, self._folder.agent(name), error)
                     await asyncio.sleep(RECORD_RETRY_SECONDS)
                 except Exception as error:  # this task has no caller to raise it to: `status` shows it
                     self._record_error(name, error, "report")
@@ -137,10 +137,6 @@ class AgentWatch:
         call = self.handles[name].report.remote(*self._acknowledged.get(name, (0, 0)), known)
         report: AgentReport | None = await asyncio.wait_for(call, REPORT_TIMEOUT)
         return report
-
-    def _note_unrecorded(self, name: str, error: LedgerUnavailableError | OSError) -> None:
-        path = self._ledger.path if isinstance(error, LedgerUnavailableError) else self._folder.agent(name)
-        self.seen.note_unrecorded(name, path, error)
 
     def _record_error(
         self, name: str, error: BaseException, cause: Literal["error", "report"] = "error"
@@ -251,7 +247,7 @@ class AgentWatch:
                 if isinstance(report, AgentReport):
                     self._receive(name, report)
             except (LedgerUnavailableError, OSError) as error:
-                self._note_unrecorded(name, error)
+                self.seen.note_unrecorded(name, self._folder.agent(name), error)
             except Exception as error:  # the others are recorded, and the simulation ends
                 logger.exception("the last report of %s cannot be recorded", name)
                 unsaved.append(f"the last report of {name} cannot be recorded: {one_line(error)}")

@@ -22,6 +22,7 @@ from alignment.status import Status
 from social_jepa.records import UnsavedRecord, as_dict, replace
 from social_jepa.records.peer import PeerEdgeRecord, PeerStatus
 from social_jepa.runtime.peer_connections import RETRY_SECONDS, NetworkOptions, PeerConnections
+from social_jepa.runtime.unrecorded import note_unrecorded
 from social_jepa.storage.embedding_folder import (
     EVENT,
     DamagedPeerFolderError,
@@ -206,7 +207,8 @@ class NetworkedPeer:
                 rows += self._equivocation(each)
             self._ledger.record(messages=events.sent, events=[*rows, *refused])
         except (LedgerUnavailableError, OSError) as error:
-            self._note_unrecorded(error)
+            what = f"what {self.table.info.name} has negotiated"
+            self._unrecorded = note_unrecorded(self._unrecorded, what, self.folder.path, error)
             return
         self._unrecorded = None
         self._acknowledged = events.incarnation, events.last_number
@@ -238,15 +240,6 @@ class NetworkedPeer:
             "agent": source, "checkpoint": edge.source_checkpoint, "peers": found.recipients,
             "tick": found.tick, "file": str(path.relative_to(self.folder.path)),
         })]  # fmt: skip
-
-    def _note_unrecorded(self, error: LedgerUnavailableError | OSError) -> None:
-        """Note what cannot be written now; it is tried again, and logged once until it succeeds."""
-        if self._unrecorded is None:
-            logger.warning("edges are recorded later: %s", error)
-        path, reason = self.folder.path, getattr(error, "strerror", None)
-        if isinstance(error, LedgerUnavailableError):
-            path, reason = error.path, error.reason
-        self._unrecorded = UnsavedFile.after(self._unrecorded, path, reason or str(error))
 
     def status(self) -> PeerStatus:
         """Return the state of this peer and what it knows of the others."""

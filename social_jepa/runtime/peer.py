@@ -164,9 +164,7 @@ class Peer:
         try:
             self._writer.write(name, self._membership.members, report)
         except (LedgerUnavailableError, OSError) as error:
-            of_ledger = isinstance(error, LedgerUnavailableError)
-            place = self._ledger.path if of_ledger else self._folder.agent(name)
-            self._seen.note_unrecorded(name, place, error)
+            self._seen.note_unrecorded(name, self._folder.agent(name), error)
         else:
             self._acknowledged = report.events.incarnation, report.events.last_number
             self._seen.unrecorded.pop(name, None)

@@ -72,7 +72,8 @@ class Supervisor:
         self._ledger = Ledger(self._folder.ledger_file, create=True)
         self._membership = Membership(self._config, self._folder, self._ledger, online)
         self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)
-        self._flags = FlagReader(self._ledger)
+        # a connection of its own: it is read on a thread, while this one may be in the midst of a write
+        self._flags = FlagReader(Ledger(self._folder.ledger_file, read_only=True))
         self._files = AgentFileStore(self._folder)
         self._namespace, self._online, self._resources = namespace, online, resources
         self._processes = AgentProcesses(self._folder, namespace, resources)
@@ -207,7 +208,7 @@ class Supervisor:
                 logger.info("%s waits for %s", name, shortage)
                 break
             await asyncio.sleep(0.02)
-        return self._status(name)
+        return (await self._statuses([name]))[0]
 
     def _drop_joiner(self, name: str) -> None:
         self._watch.release(name)
@@ -226,7 +227,7 @@ class Supervisor:
         if handle := self._watch.handles.get(name):  # an agent that is not found yet is told by `begin`
             handle.move.remote(spec.pose, member.pose_version)
         self._watch.broadcast_peers()
-        return self._status(name)
+        return (await self._statuses([name]))[0]
 
     async def pause(self, name: str, paused: bool) -> list[AgentStatus]:
         """Let training of a member, or of all ("" as the name), wait or continue; return their status.
@@ -238,7 +239,7 @@ class Supervisor:
             logger.info("%s %s training", each, "pauses" if paused else "resumes")
             if handle := self._watch.handles.get(each):
                 handle.pause.remote(paused)
-        return [self._status(each) for each in self._membership.members if name in ("", each)]
+        return await self._statuses([each for each in self._membership.members if name in ("", each)])
 
     async def set_topology(self, topology: str) -> int:
         """Change which pairs negotiate; return the number of their edges.
@@ -267,15 +268,20 @@ class Supervisor:
 
     async def status(self) -> list[AgentStatus]:
         """Return the status of all members and joiners."""
-        return [self._status(name) for name in [*self._membership.members, *self._membership.pending]]
+        return await self._statuses([*self._membership.members, *self._membership.pending])
+
+    async def _statuses(self, names: Sequence[str]) -> list[AgentStatus]:
+        """Return the status of agents; who is flagged is read on a thread: 64 agents have 4,032 edges."""
+        found = [self._status(name) for name in names]
+        reasons = await asyncio.to_thread(self._flags.reasons)
+        return [replace(each, flagged=reasons.get(each.name, "")) for each in found]
 
     def _status(self, name: str) -> AgentStatus:
         shortage = self._processes.shortage(name)
         waiting_for = str(shortage) if shortage else ""
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
         status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
-        flagged = self._flags.reasons().get(name, "")
-        return replace(status, flagged=flagged, paused=name in self._membership.paused)
+        return replace(status, paused=name in self._membership.paused)
 
     async def stop(self, reason: str) -> list[str]:
         """Have all agents save their checkpoints, end them and return, see `AgentWatch.save_all`.

@@ -1,6 +1,8 @@
-"""A supervisor while Ray does not answer it: what it is asked leaves no agent without a process."""
+"""A supervisor while Ray or its ledger does not answer it."""
 
 import asyncio
+import contextlib
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -42,6 +44,7 @@ def supervisor(tmp_path, monkeypatch):
     yield found
     found._lock.release()
     found._ledger.close()
+    found._flags._ledger.close()
 
 
 def names(supervisor):
@@ -61,3 +64,15 @@ def test_agents_that_are_not_found_yet_can_be_paused_moved_and_removed(superviso
     run(supervisor.remove("agent-1"))
 
     assert names(supervisor) == ["agent-0"]
+
+
+def test_the_event_loop_goes_on_while_a_status_waits_for_the_ledger(supervisor):
+    async def ask():
+        with contextlib.closing(sqlite3.connect(supervisor._ledger.path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")  # as a writer in its commit: nothing can be read meanwhile
+            status = asyncio.create_task(supervisor.status())
+            await asyncio.sleep(0)
+            waits = not status.done()
+        return waits, [agent.flagged for agent in await status]
+
+    assert run(ask()) == (True, ["", ""])
