@@ -93,6 +93,8 @@ class Membership:
         return self.pending.get(name) or self._member(name)
 
     def _member(self, name: str) -> MemberRecord:
+        if name in self.members:  # the status of all of them needs no ledger
+            return self.members[name]
         return find_member(self.members.values(), name, self._ledger.names())
 
     def spec(self, name: str, threads: int) -> AgentSpec:
