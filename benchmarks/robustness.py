@@ -36,8 +36,8 @@ Pair = tuple[str, str]
 Poison = Callable[[Tensor, np.random.Generator], Tensor]
 
 
-def _turned(angle: float, planes: int) -> Poison:
-    """Return a poison that turns all rows alike, by an angle in degrees in some planes."""
+def _turned(angle: float, planes: int, length: float = 1.0) -> Poison:
+    """Return a poison that turns all rows alike, by an angle in degrees in some planes, to another length."""
 
     def poison(rows: Tensor, rng: np.random.Generator) -> Tensor:
         turn, radians = torch.eye(rows.shape[1], dtype=rows.dtype), np.deg2rad(angle)
@@ -46,7 +46,7 @@ def _turned(angle: float, planes: int) -> Poison:
             turn[a, a] = turn[b, b] = np.cos(radians)
             turn[a, b], turn[b, a] = np.sin(radians), -np.sin(radians)
         basis = torch.from_numpy(np.linalg.qr(rng.standard_normal((rows.shape[1],) * 2))[0]).to(rows)
-        return rows @ basis @ turn @ basis.T
+        return length * rows @ basis @ turn @ basis.T
 
     return poison
 
@@ -62,7 +62,10 @@ POISONS: Mapping[str, Poison] = {
     "rows of other ticks": lambda rows, rng: rows[rng.permutation(len(rows))],
     "opposite rows": lambda rows, _: -rows,
     "opposite rows, 3 times as long": lambda rows, _: -3 * rows,
-    **{f"rows turned by {angle} degrees": _turned(angle, 3) for angle in (15, 30, 40, 45, 50, 60, 75, 90)},
+    **{
+        f"rows turned by {angle} degrees": _turned(angle, 3) for angle in (15, 30, 35, 40, 45, 50, 60, 75, 90)
+    },
+    "rows turned by 35 degrees, 1.3 times as long": _turned(35, 3, 1.3),
     **{f"rows turned by {angle} degrees in one plane": _turned(angle, 1) for angle in (45, 90, 180)},
 }
 

@@ -59,6 +59,40 @@ def test_honest_rows_are_never_left_out_however_much_two_agents_agree(noise, cou
             assert not find_outliers(*pairs(count, noise=noise, seed=seed, private=private)).any()
 
 
+def turned(rows, degrees, count):
+    """Return rows of which the first `count` are turned alike, by an angle in each plane."""
+    turn, angle = np.eye(rows.shape[1]), np.deg2rad(degrees)
+    for plane in range(rows.shape[1] // 2):
+        a, b = 2 * plane, 2 * plane + 1
+        turn[[a, b], [a, b]], turn[a, b], turn[b, a] = np.cos(angle), np.sin(angle), -np.sin(angle)
+    return torch.cat([rows[:count] @ torch.from_numpy(turn), rows[count:]])
+
+
+@pytest.mark.parametrize("degrees", [45, 50, 60])
+def test_rows_that_are_turned_alike_are_left_out_however_near_each_of_them_is(degrees):
+    for seed in range(5):
+        x, y = pairs(1280, seed=seed)
+        fit, held = slice(0, 256), HeldOut.of_pairs(x[256:], y[256:])
+        poisoned = turned(x[fit], degrees, 60)
+        kept = ~find_outliers(poisoned, y[fit])
+
+        def error(source, target, held=held):
+            return 1 - find_shared(source, target, held).r2(held.source, held.target)
+
+        clean = error(x[fit], y[fit])
+        assert error(poisoned, y[fit]) > 1.25 * clean
+        assert error(poisoned[kept], y[fit][kept]) < 1.1 * clean
+        assert (~kept[60:]).sum() <= 3
+
+
+def test_more_than_a_fifth_of_opposite_rows_are_left_out():
+    x, y = pairs(256)
+    outliers = find_outliers(poison(x, "opposite", 100), y)
+
+    assert outliers[:100].sum() > 90
+    assert outliers[100:].sum() <= 3
+
+
 @pytest.mark.parametrize("heavy", ["few rows of another tick", "heavy tails"])
 def test_honest_outliers_change_nothing(heavy):
     """An object is hidden at a few ticks, or an encoder is least linear at its extremes."""
