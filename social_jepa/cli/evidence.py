@@ -51,7 +51,7 @@ def verify(file: EvidenceFile, as_json: AsJson = False) -> None:
 @app.command()
 def compare(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER FOLDER...", help="Folders of peers with embeddings.")
+        list[Path], typer.Argument(metavar="FOLDER FOLDER...", help="Folders of runs and of peers.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the evidence.")] = Path("evidence"),
 ) -> None:
@@ -59,18 +59,14 @@ def compare(
 
     The exit status is 1 if there is none.
     """
-    from agents.common.files import digest, write_atomically
-    from social_jepa.storage.embedding_folder import EmbeddingFolder
+    from social_jepa.storage.reply_files import read_replies, write_evidence
 
-    kept = [(folder, source, reply) for folder in folders
-            for source, reply in EmbeddingFolder(folder).replies().items()]  # fmt: skip
+    kept = [(folder, *each) for folder in folders for each in read_replies(folder).items()]
     found = 0
     for (one, source, first), (other, name, second) in combinations(kept, 2):
         evidence = first.contradicts(second) if name == source and one != other else None
         if evidence is not None:
-            data, found = evidence.encode(), found + 1
-            path = out / f"{source}-{digest(data)}.evidence"
-            write_atomically(path, data)
+            path, found = write_evidence(out, source, evidence), found + 1
             typer.echo(f"{source} contradicts itself in {one} and {other}: {path} proves it")
     if not found:
         pairs = len({source for _, source, _ in kept})

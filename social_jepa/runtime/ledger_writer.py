@@ -7,9 +7,8 @@ from typing import Any
 
 from safetensors.torch import save
 
-from agents.common.files import digest, write_atomically
+from agents.common.files import write_atomically
 from agents.protocol.edge import EdgeResult
-from agents.protocol.evidence import ReplyHistory, check
 from agents.report import AgentReport
 from agents.snapshot import AgentSnapshot
 from env.camera import Pose
@@ -22,6 +21,7 @@ from social_jepa.records.base import HASH_PATTERN
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.peer_keys import PeerKeys
+from social_jepa.storage.reply_files import EQUIVOCATION, ReplyArchive
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class LedgerWriter:
         """Continue after what the ledger holds."""
         self._folder, self._ledger = folder, ledger
         self._scene = Scene(config.scene, config.seed)
-        self._history = ReplyHistory()
-        proofs = ledger.events_of("equivocation")
+        self._replies = ReplyArchive(folder.path)
+        proofs = ledger.events_of(EQUIVOCATION)
         self._proved = {(proof.details["agent"], proof.details["checkpoint"]) for proof in proofs}
         self.delayed: list[Event] = []
         written = {name: agent.checkpoint for name, agent in ledger.agents().items()}
@@ -91,7 +91,7 @@ class LedgerWriter:
             self.delayed.clear()
             for event_type, details in events:
                 _log(event_type, details)
-                if event_type == "equivocation":
+                if event_type == EQUIVOCATION:
                     self._proved.add((details["agent"], details["checkpoint"]))
         if snapshot is not None:
             self.written_versions[name] = report.checkpoint
@@ -113,19 +113,12 @@ class LedgerWriter:
 
     def _equivocation(self, result: EdgeResult) -> Event | None:
         """Return the event that the source of an edge has contradicted itself, after writing the proof."""
-        evidence = self._history.compare(result)
-        if evidence is None or (result.source, result.source_checkpoint) in self._proved:
+        if (result.source, result.source_checkpoint) in self._proved:
             return None
         registered = PeerKeys(self._folder).get(result.source)
         if registered and registered != result.source_key:
             return None  # the target that reports this could have made it up with a key of its own
-        path = self._folder.evidence_file(result.source, digest(evidence.encode()))
-        write_atomically(path, evidence.encode())
-        found = check(evidence)
-        return "equivocation", {
-            "agent": result.source, "checkpoint": result.source_checkpoint, "peers": found.recipients,
-            "tick": found.tick, "file": str(path.relative_to(self._folder.path)),
-        }  # fmt: skip
+        return self._replies.compare(result)
 
     def _published(self, name: str, checkpoint: str, drift: float) -> Event:
         again = name in self.written_versions

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from agents.common.files import UnsavedFile
 from agents.protocol.embedding_negotiation import AnchorTable, EmbeddingNegotiation, EmbeddingResult
 from agents.protocol.envelope import session_id
-from agents.protocol.evidence import KeptReply, ReplyHistory, check
 from agents.protocol.identity import fingerprint
 from alignment.embeddings.edge import EmbeddingEdge
 from alignment.embeddings.pairs import AlignSettings
@@ -25,13 +24,13 @@ from social_jepa.runtime.peer_connections import RETRY_SECONDS, NetworkOptions, 
 from social_jepa.runtime.unrecorded import note_unrecorded
 from social_jepa.storage.embedding_folder import (
     EVENT,
-    DamagedPeerFolderError,
     EmbeddingFolder,
     proved_agents,
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.peer_status import DOWN, StatusWriter
+from social_jepa.storage.reply_files import EQUIVOCATION, ReplyArchive
 from social_jepa.system.process_identity import ProcessIdentity
 
 logger = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ class NetworkedPeer:
             raise
         self._negotiation = EmbeddingNegotiation(self.table, settings, self.connections.local.identity)
         self._edges: dict[str, EmbeddingResult] = {}
-        self._history = ReplyHistory(self._kept_replies())
+        self._replies = ReplyArchive(self.folder.path)
         self._flagged = proved_agents(self._ledger)
         self._acknowledged = (0, 0)
         self._unrecorded: UnsavedFile | None = None
@@ -204,7 +203,7 @@ class NetworkedPeer:
         try:
             for each in edges:
                 self.folder.save_edge(each, [self.table.ids[row] for row in each.rows])
-                rows += self._equivocation(each)
+                rows += filter(None, [self._replies.compare(each)])
             self._ledger.record(messages=events.sent, events=[*rows, *refused])
         except (LedgerUnavailableError, OSError) as error:
             what = f"what {self.table.info.name} has negotiated"
@@ -212,34 +211,17 @@ class NetworkedPeer:
             return
         self._unrecorded = None
         self._acknowledged = events.incarnation, events.last_number
-        if any(event_type == "equivocation" for event_type, _ in rows):
+        contradictions = [details for event_type, details in rows if event_type == EQUIVOCATION]
+        for details in contradictions:
+            logger.warning(
+                "%s contradicts its earlier reply: %s proves it", details["agent"], details["file"]
+            )
+        if contradictions:
             with contextlib.suppress(LedgerUnavailableError):
                 self._flagged = proved_agents(self._ledger)
         with self._changed:
             self._edges |= {each.source: each for each in edges}
             self._changed.notify_all()
-
-    def _kept_replies(self) -> dict[str, KeptReply]:
-        """Return the replies that an earlier process kept; none where one of their files is damaged."""
-        try:
-            return self.folder.replies()
-        except DamagedPeerFolderError as error:
-            logger.warning("earlier replies are not compared: %s", error)
-            return {}
-
-    def _equivocation(self, edge: EmbeddingResult) -> list[tuple[str, dict[str, Any]]]:
-        """Return the event that a peer has contradicted its earlier reply, after writing the proof."""
-        evidence, source = self._history.compare(edge), edge.source
-        if evidence is None:
-            if source in self._history.first:
-                self.folder.save_reply(source, self._history.first[source])
-            return []
-        path, found = self.folder.save_evidence(source, evidence), check(evidence)
-        logger.warning("%s contradicts its earlier reply: %s proves it", source, path)
-        return [("equivocation", {
-            "agent": source, "checkpoint": edge.source_checkpoint, "peers": found.recipients,
-            "tick": found.tick, "file": str(path.relative_to(self.folder.path)),
-        })]  # fmt: skip
 
     def status(self) -> PeerStatus:
         """Return the state of this peer and what it knows of the others."""

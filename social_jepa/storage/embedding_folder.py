@@ -5,7 +5,7 @@
     embeddings.json   what it states of its table   anchors.safetensors   the table, as it is sent
     identity.key   trust.toml   ledger.sqlite   status.json   logs/   .lock
     edges/NAME.safetensors   the map from a peer, with the embeddings that it was fitted on
-    replies/NAME.reply   the first signed reply of a peer under its checkpoint   evidence/   contradictions
+    replies/   evidence/   see `social_jepa.storage.reply_files`
 
 ``anchors.safetensors`` and the files of ``edges`` are tables that `social-jepa align` reads: with the seed of
 an edge it finds the same one.
@@ -23,9 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from agents.common.files import digest, write_atomically
+from agents.common.files import write_atomically
 from agents.protocol.embedding_negotiation import AnchorTable, EmbeddingResult
-from agents.protocol.evidence import Evidence, KeptReply
 from alignment.anchor_ids import AnchorId
 from alignment.embeddings.edge import EmbeddingMap
 from alignment.embeddings.storage import edge_tensors, map_from_tensors
@@ -37,6 +36,7 @@ from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, TableRecord
 from social_jepa.storage.folder_lock import FolderLock
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
+from social_jepa.storage.reply_files import EQUIVOCATION
 from social_jepa.storage.run_folder import (
     RunFolder,
     RunFolderError,
@@ -45,7 +45,6 @@ from social_jepa.storage.run_folder import (
 )
 
 MARKER, TABLE, EDGES, EVENT = "embeddings.json", "anchors.safetensors", "edges", "edge"
-REPLIES, REPLY = "replies", ".reply"
 
 
 @dataclass(eq=False, repr=False)
@@ -153,29 +152,6 @@ class EmbeddingFolder:
         )
         write_atomically(self._edge_file(found.source), data)
 
-    def save_reply(self, source: str, kept: KeptReply) -> None:
-        """Write the reply of a peer that later ones are compared with."""
-        write_atomically(self.path / REPLIES / f"{source}{REPLY}", kept.encode())
-
-    def replies(self) -> dict[str, KeptReply]:
-        """Return the replies that are kept, by source.
-
-        Raises:
-            DamagedPeerFolderError: One cannot be read.
-        """
-        found = {}
-        for path in sorted((self.path / REPLIES).glob(f"*{REPLY}")):
-            with _translated(path):
-                found[path.name.removesuffix(REPLY)] = KeptReply.decode(path.read_bytes())
-        return found
-
-    def save_evidence(self, source: str, evidence: Evidence) -> Path:
-        """Write the proof that a peer has contradicted itself; return its file."""
-        data = evidence.encode()
-        path = self.path / "evidence" / f"{source}-{digest(data)}.evidence"
-        write_atomically(path, data)
-        return path
-
     def _edge_file(self, source: str) -> Path:
         return self.path / EDGES / f"{source}.safetensors"
 
@@ -236,7 +212,7 @@ class EmbeddingFolder:
 
 def proved_agents(ledger: Ledger, as_of: float = FOREVER) -> dict[str, str]:
     """Return why peers are flagged, by name: there is evidence that they contradicted themselves."""
-    proofs = ledger.events_of("equivocation", as_of=as_of)
+    proofs = ledger.events_of(EQUIVOCATION, as_of=as_of)
     return {proof.details["agent"]: proof_reason(proof) for proof in proofs}
 
 

@@ -279,10 +279,6 @@ class RunFolder:
         """Folder of one agent."""
         return self.path / "agents" / name
 
-    def evidence_file(self, name: str, digest: str) -> Path:
-        """Proof that an agent has contradicted itself, by the hash of its content."""
-        return self.path / "evidence" / f"{name}-{digest}.evidence"
-
     def config(self) -> RunConfig:
         """Return the settings of the run."""
         return load_config(self.config_file)

@@ -6,7 +6,7 @@ from agents.protocol.evidence import FORMAT, Evidence, KeptReply, SignedReply
 from agents.protocol.identity import fingerprint
 from agents.protocol.messages import AnchorReply
 from alignment.anchors import digest_ids
-from social_jepa.storage.embedding_folder import EmbeddingFolder
+from social_jepa.storage.reply_files import write_reply
 from tests.support.command import call
 from tests.support.keys import identity_of, signed
 
@@ -59,7 +59,7 @@ def test_compare_finds_what_a_source_told_two_peers_differently_and_only_that(tm
     monkeypatch.chdir(tmp_path)
     for folder, value in (("one", ONE), ("two", TWO), ("three", ONE)):
         kept = KeptReply(KEY, "c0de", 1, statement(f"agent-{folder}", value))
-        EmbeddingFolder(tmp_path / folder).save_reply("agent-0", kept)
+        write_reply(tmp_path / folder, "agent-0", kept)
 
     honest = call("evidence", "compare", "one", "three", "--out", "found")
     assert (honest.status, (tmp_path / "found").exists()) == (1, False)

@@ -17,6 +17,7 @@ from social_jepa.runtime.ledger_writer import LedgerWriter
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerFullError
 from social_jepa.storage.peer_keys import PeerKeys
+from social_jepa.storage.reply_files import read_replies
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.keys import identity_of, signed
 from tests.support.ledger_rows import MESSAGES
@@ -169,6 +170,30 @@ def test_a_peer_that_contradicts_itself_is_recorded_once_with_proof_though_the_d
     assert (proof.details["agent"], proof.details["tick"]) == ("agent-1", 7)
     path = tmp_path / "run" / proof.details["file"]
     assert verify(path.read_bytes()).sender == "agent-1"
+
+
+def test_a_reply_is_compared_with_those_that_an_earlier_supervisor_has_kept(
+    writer, ledger, members, report, agent, tmp_path
+):
+    for edge in contradicting_edges():
+        writer.write("agent-0", members, replace(report, events=replace(report.events, edges=(edge,))))
+        writer = LedgerWriter(config(agent), RunFolder.at(tmp_path / "run"), ledger)
+
+    assert set(read_replies(tmp_path / "run")) == {"agent-1"}
+    (proof,) = ledger.events_of("equivocation")
+    assert verify((tmp_path / "run" / proof.details["file"]).read_bytes()).tick == 7
+
+
+def test_a_damaged_reply_is_as_good_as_none(writer, ledger, members, report, agent, tmp_path, caplog):
+    found = replace(report, events=replace(report.events, edges=tuple(contradicting_edges()[:1])))
+    writer.write("agent-0", members, found)
+    (file,) = (tmp_path / "run" / "replies").iterdir()
+    file.write_bytes(b"half")
+    again = LedgerWriter(config(agent), RunFolder.at(tmp_path / "run"), ledger)
+
+    assert f"earlier replies are not compared: {file} is damaged" in caplog.text
+    again.write("agent-0", members, found)
+    assert set(read_replies(tmp_path / "run")) == {"agent-1"}
 
 
 @pytest.mark.parametrize("name", ["", "latest", "../../0000000000000000", "0" * 17, "0" * 15 + "G"])

@@ -24,6 +24,7 @@ from social_jepa.runtime.peer_connections import NetworkOptions
 from social_jepa.storage.embedding_folder import EDGES, DamagedPeerFolderError, EmbeddingFolder
 from social_jepa.storage.embedding_query import PeerQueryError, query_embeddings
 from social_jepa.storage.peer_status import DOWN, read_status
+from social_jepa.storage.reply_files import read_replies
 from social_jepa.storage.run_folder import RunFolderExistsError, RunFolderInUseError
 from tests.support.command import call
 from tests.support.embedding_tables import planted
@@ -206,7 +207,7 @@ def test_a_peer_says_what_it_cannot_write_and_writes_it_later(tmp_path, caplog):
         until(lambda: not one.status().unsaved)
 
     assert one.unsaved == []
-    assert sum("are recorded later" in each.message for each in caplog.records) == 1
+    assert sum("cannot be recorded, and is tried again" in each.message for each in caplog.records) == 1
 
 
 def test_a_peer_says_at_its_end_what_it_could_not_write(tmp_path):
@@ -296,7 +297,7 @@ def test_a_peer_that_changes_its_rows_under_the_same_checkpoint_is_proved_guilty
         two = table("two", 1)
         with NetworkedPeer(two, tmp_path / "two", options(one.addresses, ())) as peer:
             honest = peer.wait("one", SECONDS)
-        assert set(EmbeddingFolder(tmp_path / "two").replies()) == {"one"}
+        assert set(read_replies(tmp_path / "two")) == {"one"}
         pool = one._negotiation.pools.anchors.vectors
         pool[::20] *= -1  # it says another thing of some items, and that its table is the same
         with NetworkedPeer(two, tmp_path / "two", options(one.addresses, ())) as peer:
