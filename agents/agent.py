@@ -21,6 +21,7 @@ from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.privacy import in_precision, protect
 from agents.protocol.settings import tick_ranges
+from agents.public_scene import PublicCamera
 from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, basis_tensors
 from agents.spec import AgentSpec, Progress
 from agents.training.checkpoint import (
@@ -81,6 +82,7 @@ class Agent:
         gap: Ticks between two ranges, so that they are uncorrelated.
         stride: Ticks between two anchors of a pool.
         memory_rows: Anchors of a pool after which the scene is uncorrelated.
+        public_camera: Sees what peers get embeddings of, where that is a public scene; else None.
         phase: What it is doing; one of `Progress.phase`.
         basis: Axes of the core of the newest model, once found.
         checkpoint: Hash of the newest checkpoint; "" before the first.
@@ -99,6 +101,7 @@ class Agent:
 
     trainer: Trainer
     stage_steps: int | None
+    public_camera: PublicCamera | None
 
     def __init__(self, spec: AgentSpec, on_saved: Callable[[Path], None] = lambda path: None) -> None:
         """Build the scene, the camera and an untrained model.
@@ -143,6 +146,11 @@ class Agent:
     def published_path(self) -> Path:
         """File of the model that peers know."""
         return Path(self.spec.folder) / PUBLISHED
+
+    @property
+    def anchor_scene(self) -> Scene:
+        """The scene whose frames its anchors are: a public one, or its own."""
+        return self.scene if self.public_camera is None else self.public_camera.scene
 
     def build_model(self) -> WorldModel:
         """Return an untrained model on the agent's device; the same one at every call."""
@@ -216,6 +224,7 @@ class Agent:
         self.phase = "distilling"
         began = time.perf_counter()
         self.trainer.replay_buffer.advance_to(first + len(ticks))
+        encode = self._row_encoder(ticks)
         self.trainer.record_seconds = time.perf_counter() - began
         self._calibrate(self.model)
         config = self.spec.distillation
@@ -224,7 +233,7 @@ class Agent:
         began = time.perf_counter()
         self.distill_losses = []
         frames = distill(
-            self.model, self._row_encoder(ticks), teacher_latents, config, self.spec.training, seed, stop,
+            self.model, encode, teacher_latents, config, self.spec.training, seed, stop,
             self.distill_losses.append,
         )  # fmt: skip
         self.trainer.train_seconds = time.perf_counter() - began
@@ -253,9 +262,14 @@ class Agent:
         Raises:
             RuntimeError: Nothing is published.
         """
+        known = self._known_model()
+        return known.basis.core(self.encode_ticks(ticks, known.model))
+
+    def _known_model(self) -> PublishedModel:
+        """Return the model that peers know, or raise RuntimeError if nothing is published."""
         if self.published is None:
             raise RuntimeError(f"{self.spec.name} has published no model yet: retry when it is ready")
-        return self.published.basis.core(self.encode_ticks(ticks, self.published.model))
+        return self.published
 
     def find_axes(self, ticks: range) -> tuple[CoreBasis, Tensor]:
         """Return the core basis of the model in training, and the latents that it was chosen on, [N, 2, D].
@@ -293,20 +307,20 @@ class Agent:
         rank = effective_rank(later)
         self.collapse = self.explain_collapse(self.basis.core_dim)
         peer_info = PeerInfo(
-            self.spec.name, self.scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
+            self.spec.name, self.anchor_scene.fingerprint, self.spec.kind, self.checkpoint, self.model.dim,
             self.basis.core_dim, bool(self.collapse),
         )  # fmt: skip
-        pools = AnchorPools(
-            self._anchor_set(self.fit_ticks), self._anchor_set(self.heldout_ticks),
-            raw_metric(self.basis.transform) if self.spec.model.fixes_scale(self.spec.kind) else None,
-        )  # fmt: skip
+        pools, camera = self._anchor_pools(self.encode_ticks), self.public_camera
+        public = None
+        if camera is not None:
+            public = self._anchor_pools(lambda ticks: camera.encode(self.model, ticks, self.on_progress))
         self.trainer.record_seconds += time.perf_counter() - began
         self.phase = "ready"
         losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])
         snapshot = AgentSnapshot(
             peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
             self.progress(), range(self.train_start, trained.stop), self.spec.pose_version,
-            count_encoders(self.model), self.stage_steps or 0,
+            count_encoders(self.model), self.stage_steps or 0, public,
         )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
@@ -353,10 +367,12 @@ class Agent:
             noise_key: Secret of the agent's noise, see `agents.protocol.privacy`.
         """
         wanted, config = range(self.distill_start, self.distill_start + ticks), self.spec.negotiation
-        core = self.encode_core(wanted)
-        assert self.published is not None
-        checkpoint = self.published.snapshot.peer_info.checkpoint
-        sent = protect(core, wanted, checkpoint, config, noise_key)
+        known, camera = self._known_model(), self.public_camera
+        if camera is None:
+            core = self.encode_core(wanted)
+        else:
+            core = known.basis.core(camera.encode(known.model, wanted, self.on_progress))
+        sent = protect(core, wanted, known.snapshot.peer_info.checkpoint, config, noise_key)
         return self.distill_start, in_precision(sent, config.precision)
 
     def move(self, pose: Pose, pose_version: int) -> None:
@@ -430,6 +446,8 @@ class Agent:
             "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
             "distill_losses": self.distill_losses, "stage_steps": self.stage_steps,
         }  # fmt: skip
+        if self.public_camera is not None:  # so that its hash, the version, tells what the anchors are of
+            facts["anchor_scene"] = self.anchor_scene.fingerprint
         if (name := first_not_finite(tensors)) is not None:
             raise TrainingError(
                 f"the weights of {name} are not finite after step {self.trainer.step}; the last checkpoint "
@@ -474,9 +492,14 @@ class Agent:
             published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
         except CheckpointError as error:
             return f"{error.path} {error.reason}; the model is published again from its checkpoint"
-        if published.snapshot.pose_version == self.spec.pose_version:
+        if self._is_present(published.snapshot):
             self._set_published(published)
         return ""
+
+    def _is_present(self, snapshot: AgentSnapshot) -> bool:
+        """Return whether a snapshot is of the present pose, with anchors of the present scene of anchors."""
+        of_pose = snapshot.pose_version == self.spec.pose_version
+        return of_pose and snapshot.peer_info.scene == self.anchor_scene.fingerprint
 
     def _continue_from_published(self, damage: DamagedCheckpointError) -> str:
         try:
@@ -493,6 +516,7 @@ class Agent:
             )
             self.basis = published.basis
             self.checkpoint = published.snapshot.peer_info.checkpoint
+        if self._is_present(published.snapshot):
             self._set_published(published)
         return (
             f"{damage.path} {damage.reason}; it continues with a new optimizer from the model of step "
@@ -523,6 +547,8 @@ class Agent:
         drop_stages(self.model)
         moved = (spec.pose_version,) if spec.pose_version else ()
         seed = self.stream_seed(Stream.BATCHES, *moved)
+        public = spec.negotiation.public_seed
+        self.public_camera = None if public is None else PublicCamera(spec, public, self.renderer)
         ticks = self.scene.ticks
         stop = None if ticks is None else ticks - unseen_ticks(spec.training, self.gap, self.stride)
         self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed, stop)
@@ -602,24 +628,33 @@ class Agent:
 
     def _row_encoder(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
         """Return a function that encodes some of these ticks with a gradient: rows int64 [N] -> [N, D]."""
+        recorder, buffer = self.recorder, self.trainer.replay_buffer
+        if (camera := self.public_camera) is not None:
+            recorder, buffer = camera.recorder, camera.record(int(ticks[0]), len(ticks))
 
         def encode(rows: np.ndarray) -> Tensor:
-            frames = torch.from_numpy(self.trainer.replay_buffer.read(ticks[rows]))
-            return encode_with(self.model, frames, self.recorder.sensor_data(ticks[rows]))
+            frames = torch.from_numpy(buffer.read(ticks[rows]))
+            return encode_with(self.model, frames, recorder.sensor_data(ticks[rows]))
 
         return encode
 
-    def _anchor_set(self, ticks: range) -> AnchorSet:
-        assert self.basis is not None
-        embeddings = self.basis(self.encode_ticks(ticks)).to(torch.float32)
-        return AnchorSet(tuple(ticks), embeddings, self.basis.core_dim)
+    def _anchor_pools(self, encode: Callable[[range], Tensor]) -> AnchorPools:
+        """Return embeddings of both pools of ticks, with latents [K, D] by `encode`."""
+        basis = self.basis
+        assert basis is not None
+        fit, heldout = (
+            AnchorSet(tuple(ticks), basis(encode(ticks)).to(torch.float32), basis.core_dim)
+            for ticks in (self.fit_ticks, self.heldout_ticks)
+        )
+        metric = raw_metric(basis.transform) if self.spec.model.fixes_scale(self.spec.kind) else None
+        return AnchorPools(fit, heldout, metric)
 
     def _set_published(self, published: PublishedModel) -> None:
         self.published = published
         rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
         snapshot = published.snapshot
         config = self.spec.negotiation
-        self.negotiation = Negotiation(snapshot.peer_info, snapshot.pools, config, rng, self.memory_rows)
+        self.negotiation = Negotiation(snapshot.peer_info, snapshot.sent, config, rng, self.memory_rows)
 
     def _load_checkpoint(self) -> None:
         path = self.checkpoint_path

@@ -24,6 +24,7 @@ from agents.training.checkpoint import (
 )
 from alignment.core import CoreBasis
 
+PUBLIC = "public."  # before the names of tensors of a public scene
 BASIS_FIELDS = ("mean", "transform", "spectrum", "explained")
 
 
@@ -39,6 +40,7 @@ class AgentSnapshot:
         noise: Autocorrelation at or below which a dimension counts as noise.
         effective_rank: Dimensions that its latents use, see `alignment.core.effective_rank`.
         pools: Embeddings of the ticks that maps may be fitted and scored on.
+        public: The same of a public scene, where peers get only those.
         losses: The newest training losses, one a step.
         progress: How training stood.
         trained_ticks: Ticks that training of this view may have read.
@@ -59,6 +61,12 @@ class AgentSnapshot:
     pose_version: int = 0
     encoders: int = 1
     stage_steps: int = 0
+    public: AnchorPools | None = None
+
+    @property
+    def sent(self) -> AnchorPools:
+        """The embeddings that peers may get and that maps are fitted and scored on."""
+        return self.public or self.pools
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,8 @@ class PublishedModel:
         """
         snapshot = self.snapshot
         tensors = model_tensors(self.model) | basis_tensors(self.basis) | snapshot.pools.tensors()
+        if snapshot.public is not None:
+            tensors |= {f"{PUBLIC}{name}": tensor for name, tensor in snapshot.public.tensors().items()}
         facts = dict(owner) | {
             "peer_info": asdict(snapshot.peer_info),
             "effective_rank": snapshot.effective_rank,
@@ -128,10 +138,17 @@ class PublishedModel:
                 pose_version=int(facts["pose_version"]),
                 encoders=int(facts["encoders"]),
                 stage_steps=int(facts["stage_steps"]),
+                public=_public_pools(tensors, peer_info.core_dim),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedCheckpointError(path, f"is damaged ({error})") from error
         return cls(model.eval(), basis, snapshot)
+
+
+def _public_pools(tensors: Mapping[str, Tensor], core_dim: int) -> AnchorPools | None:
+    """Return the pools of a public scene among named tensors; None where there are none."""
+    found = {name.removeprefix(PUBLIC): each for name, each in tensors.items() if name.startswith(PUBLIC)}
+    return AnchorPools.from_tensors(found, core_dim) if found else None
 
 
 def load_encoder(

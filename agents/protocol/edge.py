@@ -19,7 +19,7 @@ class PeerInfo:
     """Description of an agent's published model, as peers receive it.
 
     Attributes:
-        scene: Fingerprint of its scene.
+        scene: Fingerprint of the scene that its anchors are of.
         checkpoint: Hash of the checkpoint that encoded its anchors.
         core_dim: How many leading dimensions are its core; 0 when it found none.
         collapsed: Whether it found its own encoder collapsed.

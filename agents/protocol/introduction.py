@@ -128,8 +128,8 @@ def _check_addresses(envelope: Envelope, local: LocalPeer, to_name: bool) -> Non
         raise EnvelopeRejected(Reason.FORMAT, name, f"{name} sends messages before it has introduced itself")
     if envelope.session != local.session:
         raise EnvelopeRejected(
-            Reason.SESSION, name, f"{name} belongs to another group: start both with the same --session and "
-            "the same settings",
+            Reason.SESSION, name, f"{name} belongs to another group: start both with the same --session, "
+            "agents also with the same scene, and the same seed or negotiation.anchor_seed",
         )  # fmt: skip
     if envelope.recipient != (local.name if to_name else ""):
         raise EnvelopeRejected(

@@ -259,7 +259,11 @@ class Negotiation:
 
     def _refusal_reason(self, offer: Offer) -> str:
         if offer.scene != self.peer_info.scene:
-            return f"{offer.source} is in another scene ({offer.scene}, here {self.peer_info.scene})"
+            return (
+                f"the anchors of {offer.source} are of another scene ({offer.scene}, here "
+                f"{self.peer_info.scene}): give both the same scene, and the same seed or "
+                "negotiation.anchor_seed"
+            )
         for name, collapsed, core in (
             (offer.source, offer.collapsed, offer.core_dim),
             (self.peer_info.name, self.peer_info.collapsed, self.peer_info.core_dim),

@@ -37,6 +37,8 @@ class NegotiationConfig:
     dims: Annotated[int, Meta(ge=0, le=4096)] = 0  # leading dimensions to ask for and to send; 0: all
     precision: Annotated[Precision, one_of(*get_args(Precision))] = "float32"  # asked for, and finest sent
     noise: Annotated[float, Meta(ge=0, le=MAX_NOISE)] = 0.0  # added to what is sent, in standard deviations
+    # seed of a public scene whose frames are anchors, in place of those of the run's own scene; -1: none
+    anchor_seed: Annotated[int, Meta(ge=-1, lt=2**62)] = -1
     ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
     max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
     topology: str = "all"  # which pairs negotiate: all, ring, k_regular(K), hubs(H) or tree
@@ -56,6 +58,11 @@ class NegotiationConfig:
                     name,
                     getattr(self, name),
                 )
+
+    @property
+    def public_seed(self) -> int | None:
+        """Seed of the public scene whose frames are anchors; None: they are those of the run's own scene."""
+        return self.anchor_seed if self.anchor_seed >= 0 else None
 
     def sent_dims(self, dim: int) -> int:
         """Return the number of leading dimensions that is asked for, and sent at most, of so many."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from social_jepa.cli.tables import make_console, make_table
-from social_jepa.runtime.agent_notes import idle_note, unsaved_notes
+from social_jepa.runtime.agent_notes import anchor_notes, idle_note, unsaved_notes
 from social_jepa.storage.peer_status import DOWN, SILENT_SECONDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def print_peer_status(status: "PeerStatus") -> None:
 
 def peer_notes(status: "PeerStatus") -> list[str]:
     """Return one line for each thing about a peer itself that a person should know."""
-    notes = [status.note] if status.note else []
+    notes = [*anchor_notes(status.anchor_seed), *([status.note] if status.note else [])]
     notes += unsaved_notes(status.name, status.unsaved)
     if status.idle_seconds:
         notes.append(idle_note(status.name, status.idle_seconds, status.idle_place))

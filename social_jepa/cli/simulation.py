@@ -125,12 +125,13 @@ def status(
         return
     agents, trouble = _status(simulation)
     if as_json:
-        print_json({"run": str(simulation.folder.path), "agents": agents, "trouble": trouble})
+        run_path, seed = str(simulation.folder.path), _anchor_seed(simulation)
+        print_json({"run": run_path, "agents": agents, "trouble": trouble, "anchor_seed": seed})
     else:
         from social_jepa.cli.status_table import make_status
         from social_jepa.cli.tables import make_console
 
-        make_console().print(make_status(agents))
+        make_console().print(make_status(agents, _anchor_seed(simulation)))
     if trouble:
         typer.echo(f"social-jepa: {trouble}; this is what the ledger has", err=True)
         raise typer.Exit(1)
@@ -157,6 +158,11 @@ def show_peer(folder: Path, watch: bool, as_json: bool) -> bool:
                 print_peer_status(found)
             status = found
     return True
+
+
+def _anchor_seed(simulation: Any) -> int | None:
+    seed: int | None = simulation.folder.config().negotiation.public_seed
+    return seed
 
 
 def _status(simulation: Any) -> tuple[Any, str]:
@@ -187,7 +193,7 @@ def _watch(simulation: Any) -> None:
 
     agents, trouble = _status(simulation)
     with (
-        Live(make_status(agents), console=make_console()) as live,
+        Live(make_status(agents, _anchor_seed(simulation)), console=make_console()) as live,
         contextlib.suppress(KeyboardInterrupt),
     ):
         while True:
@@ -197,7 +203,7 @@ def _watch(simulation: Any) -> None:
             except NotUpError as error:
                 live.console.print(str(error), markup=False, soft_wrap=True)
                 return
-            table = make_status(agents)
+            table = make_status(agents, _anchor_seed(simulation))
             if trouble:
                 table.title, table.title_justify = escape(trouble), "left"
             live.update(table)

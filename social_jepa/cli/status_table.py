@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agents.models.settings import FROZEN
 from social_jepa.cli.tables import make_console
-from social_jepa.runtime.agent_notes import agent_notes
+from social_jepa.runtime.agent_notes import agent_notes, anchor_notes
 
 if TYPE_CHECKING:
     from social_jepa.records import AgentStatus, EdgeRecord, RawMapRecord
@@ -21,8 +21,13 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def make_status(agents: Iterable["AgentStatus"]) -> Table:
-    """Return a table with one row for each agent."""
+def make_status(agents: Iterable["AgentStatus"], anchor_seed: int | None = None) -> Table:
+    """Return a table with one row for each agent.
+
+    Args:
+        agents: The agents.
+        anchor_seed: Seed of the public scene whose frames are anchors; None: they are the run's own.
+    """
     table = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
         justify: Any = "left" if heading in ("agent", "phase", "device", "node") else "right"
@@ -43,7 +48,8 @@ def make_status(agents: Iterable["AgentStatus"]) -> Table:
             agent.name, phase, *cells[:4], agent.device, _node(agent, len(nodes[agent.host]) > 1), cells[4],
             str(agent.incarnation), str(agent.pid or ""),
         )  # fmt: skip
-    table.caption, table.caption_justify = escape("\n".join(agent_notes(agents))) or None, "left"
+    notes = [*anchor_notes(anchor_seed), *agent_notes(agents)]
+    table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
     return table
 
 

@@ -93,10 +93,25 @@ class RunConfig:
             raise ConfigError("a whole number from 0 to 2**62 - 1", "seed", self.seed)
         if self.scene.frame_size % 16:
             raise ConfigError("the encoder needs a multiple of 16", "scene.frame_size", self.scene.frame_size)
+        self._check_public_scene()
         try:
             self.negotiation.memory_rows(self.scene.decorrelation_ticks)
         except ConfigError as error:
             raise error.within("negotiation") from None
+
+    def _check_public_scene(self) -> None:
+        """Raise ConfigError for anchors of a public scene that is none, or is the run's own."""
+        seed, setting = self.negotiation.public_seed, "negotiation.anchor_seed"
+        if seed is None:
+            return
+        if self.scene.source:
+            raise ConfigError(
+                "a source has the same frames whatever the seed", setting, seed, "leave it at -1"
+            )
+        if seed == self.seed:
+            raise ConfigError(
+                "the public scene would be that of the run, whose seed it is", setting, seed, "choose another"
+            )
 
     def check_agents(self) -> None:
         """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`."""

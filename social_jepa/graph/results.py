@@ -268,6 +268,7 @@ def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: fl
         seed=config.seed,
         config_hash=config.hash(),
         scene_fingerprint=Scene(config.scene, config.seed).fingerprint,
+        anchor_seed=config.negotiation.public_seed,
         agents=tuple(current[member.name] for member in members if member.name in current),
         training=tuple(member.name for member in members if member.name not in current),
         edges=tuple(sorted(edges, key=_by_names)),

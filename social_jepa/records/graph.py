@@ -119,6 +119,10 @@ class GraphDocument(Record, frozen=True, kw_only=True):
     scene_fingerprint: Annotated[
         Hash, Meta(description="Fingerprint of the scene; equal when two peers replay the same objects.")
     ]
+    anchor_seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**62)] | None,
+        Meta(description="Seed of the public scene whose frames are anchors; null: they are the run's own."),
+    ] = None
     agents: Annotated[
         tuple[AgentRecord, ...],
         Meta(description="Agents that have published a model of their current view, by index."),

@@ -47,6 +47,10 @@ class PeerStatus(Record, frozen=True, kw_only=True):
     phase: Annotated[str, Meta(description="What it does: training, negotiating, settled, down and so on.")]
     note: Annotated[str, Meta(description="A remark; may be empty.")]
     checkpoint: Annotated[str, Meta(description="Version of its model or table; empty: none yet.")]
+    anchor_seed: Annotated[
+        Count | None,
+        Meta(description="Seed of the public scene whose frames are its anchors; null: they are its own."),
+    ] = None
     unsaved: Annotated[
         tuple[UnsavedRecord, ...],
         Meta(description="What of it could not be written yet; it is tried again. Empty: all is written."),

@@ -117,6 +117,7 @@ def _headline(results: Results) -> dict[str, str]:
         "seed": str(document.seed),
         "config_hash": escape(document.config_hash),
         "fingerprint": escape(document.scene_fingerprint),
+        "anchor_seed": "" if document.anchor_seed is None else str(document.anchor_seed),
     }
 
 

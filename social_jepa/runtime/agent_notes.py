@@ -37,6 +37,11 @@ def note_kind(note: str) -> str:
     return f"{name} {NUMBER.sub('', rest)}"
 
 
+def anchor_notes(seed: int | None) -> list[str]:
+    """Return a line that says of which public scene anchors are; none where they are of the run's own."""
+    return [] if seed is None else [f"anchors are frames of the public scene of seed {seed}"]
+
+
 def unsaved_notes(name: str, unsaved: "Iterable[UnsavedRecord]") -> list[str]:
     """Return one line for each file of an agent that cannot be written."""
     now = time.time()

@@ -185,6 +185,7 @@ class Peer:
             idle_place=status.idle_place, fingerprint=fingerprint(connections.local.identity.public_key),
             incarnation=status.incarnation, process=self._process,
             listens=tuple(map(str, connections.transport.addresses)), checkpoint=status.checkpoint,
+            anchor_seed=self._config.negotiation.public_seed,
             peers=connections.peers(edges, self._flags.reasons()),
             refused_addresses={str(reason): n for reason, n in connections.book.refusals.items()},
             updated_at=time.time(),
@@ -202,5 +203,7 @@ class Peer:
 
 
 def _session(config: RunConfig, network: NetworkOptions) -> bytes:
-    """Return the session: peers of another scene have nothing to compare."""
-    return session_id(f"{Scene(config.scene, config.seed).fingerprint} {network.session}")
+    """Return the session: peers whose anchors are of another scene have nothing to compare."""
+    public = config.negotiation.public_seed
+    scene = Scene(config.scene, config.seed if public is None else public)
+    return session_id(f"{scene.fingerprint} {network.session}")

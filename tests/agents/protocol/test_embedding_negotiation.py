@@ -150,7 +150,7 @@ def test_an_agent_of_a_scene_is_refused_with_a_sentence_on_both_sides():
     agents = {"agent-0": planted_negotiation(0), "agent-1": negotiation(tables()[1])}
     negotiate_all(agents)
     assert "agent-0 is an agent of a scene" in agents["agent-1"].edges["agent-0"].reason
-    assert "is in another scene" in agents["agent-0"].edges["agent-1"].reason
+    assert "the anchors of agent-1 are of another scene" in agents["agent-0"].edges["agent-1"].reason
 
 
 def test_a_table_of_equal_rows_is_refused():

@@ -11,9 +11,9 @@ from tests.support.ledger_rows import edge
 from tests.support.statuses import AGENT, FAILURE, PROGRESS
 
 
-def rendered(*agents):
-    text = io.StringIO()
-    Console(file=text, width=200).print(make_status([replace(AGENT, **changes) for changes in agents]))
+def rendered(*agents, **options):
+    text, found = io.StringIO(), [replace(AGENT, **changes) for changes in agents]
+    Console(file=text, width=200).print(make_status(found, **options))
     return text.getvalue()
 
 
@@ -71,6 +71,11 @@ def test_agents_are_shown_with_their_hosts_and_with_the_node_where_two_share_a_n
     assert [row[8:10] for row in rows[:2]] == [["gpu-1", "aaaaaa"], ["gpu-1", "bbbbbb"]]
     assert rows[2][8] == "cpu-2"
     assert "f7df40" not in text
+
+
+def test_anchors_of_a_public_scene_are_said_with_its_seed():
+    assert "anchors are frames of the public scene of seed 7" in rendered({}, anchor_seed=7)
+    assert "public" not in rendered({})
 
 
 def test_no_agents_give_a_table_with_headings_only():

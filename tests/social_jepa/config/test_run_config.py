@@ -69,6 +69,8 @@ WRONG = {
     "negotiation.heldout=2": "from 4",
     "negotiation.pool_ticks=70000": "at most 65536",
     "negotiation.ridge=nan": "at least",
+    "negotiation.anchor_seed=0": "the public scene would be that of the run, whose seed it is",
+    "negotiation.anchor_seed=-2": "negotiation.anchor_seed=-2",
 }
 
 

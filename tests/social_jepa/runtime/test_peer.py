@@ -188,6 +188,20 @@ def test_a_peer_whose_key_is_revoked_while_it_is_connected_is_refused(tmp_path):
     peer.connections.transport.close()
 
 
+def test_agents_meet_by_the_scene_of_their_anchors_whatever_their_own_is(tmp_path):
+    sessions = {}
+    for seed, public in ((0, -1), (1, -1), (0, 7), (1, 7), (0, 8)):
+        config = load_config(overrides=[*SETTINGS, f"seed={seed}", f"negotiation.anchor_seed={public}"])
+        peer = Peer(create(config, tmp_path / f"{seed} {public}"), PeerOptions("agent-0"))
+        sessions[seed, public] = peer.connections.local.session
+        notes = peer_notes(peer.peer_status())
+        assert ("anchors are frames of the public scene of seed 7" in notes) == (public == 7)
+        peer.connections.transport.close()
+
+    assert sessions[0, 7] == sessions[1, 7]
+    assert len(set(sessions.values())) == 4
+
+
 @contextlib.contextmanager
 def unwritable(path):
     """Hold the lock of a ledger, so that no other connection can write to it."""
