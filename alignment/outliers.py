@@ -148,7 +148,7 @@ def _whitening(rows: Tensor) -> Tensor:
 
 
 def _influence(x: Tensor, y: Tensor, fit: _Fit) -> float:
-    """Return how far unusual rows move the map, as a share of its mean squared residual in the others."""
+    """Return the share of its mean squared residual in the others by which unusual rows move the map."""
     kept = ~fit.unusual
     a, b = x[kept], y[kept]
     own = a @ _rotation(a, b)

@@ -72,7 +72,7 @@ class Supervisor:
         self._ledger = Ledger(self._folder.ledger_file, create=True)
         self._membership = Membership(self._config, self._folder, self._ledger, online)
         self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)
-        # a connection of its own: it is read on a thread, while this one may be in the midst of a write
+        # another connection: a thread reads it, while this one may be in the midst of a write
         self._flags = FlagReader(Ledger(self._folder.ledger_file, read_only=True))
         self._files = AgentFileStore(self._folder)
         self._namespace, self._online, self._resources = namespace, online, resources

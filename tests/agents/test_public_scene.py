@@ -18,7 +18,7 @@ PUBLIC = 77
 
 
 def public_spec(index, folder, seed=0, anchor_seed=PUBLIC, **training):
-    """Return the spec of an agent that trains in a second in a scene of its own."""
+    """Return the spec of an agent that trains in a second in the scene of a seed."""
     spec = tiny_spec(index, folder, **training)
     return replace(spec, seed=seed, negotiation=replace(spec.negotiation, anchor_seed=anchor_seed))
 
