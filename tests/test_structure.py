@@ -99,6 +99,7 @@ PLAN = (
     "social_jepa/report", "social_jepa/runtime",
     "social_jepa/experiments", "social_jepa/experiments/framework", "social_jepa/experiments/common",
     "social_jepa/experiments/isometry", "social_jepa/experiments/native_isometry",
+    "social_jepa/experiments/time_or_jepa",
     "social_jepa/experiments/theory", "social_jepa/experiments/worlds",
     "social_jepa/experiments/viewpoint",
     "social_jepa/experiments/probe_porting", "social_jepa/experiments/migration",

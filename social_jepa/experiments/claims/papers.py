@@ -33,6 +33,22 @@ CLAIMS: Mapping[str, Claim] = {
         experiment="native-isometry", metric="worst objective: kappa of W, strong directions",
         bound=Threshold("<=", 1.5), conditions=("log-det", "vicreg", "ema"),
     ),
+    "jepa-specific": Claim(
+        "Social-JEPA", "It comes from predicting latents, where reconstruction and contrast do not give it "
+        "(agreement minus that of temporal InfoNCE at equal state R2, worst objective)",
+        figure=NO_FIGURE, source="comparison with other objectives",
+        experiment="time-or-jepa",
+        metric="worst JEPA minus temporal InfoNCE at equal state R2, free map",
+        bound=Threshold(">=", 0.05),
+        conditions=("whitened", "vicreg", "log-det", "ema", "temporal-infonce"),
+    ),
+    "beyond-the-state": Claim(
+        "Social-JEPA", "and is one of latent spaces, not only of the state that both encode (R2 of a map "
+        "once the linear state is removed, worst objective)",
+        figure=NO_FIGURE, source="implied by an isometry of latent spaces",
+        experiment="time-or-jepa", metric="worst JEPA residual agreement",
+        bound=Threshold(">=", 0.3), conditions=("whitened", "vicreg", "log-det", "ema"),
+    ),
     "viewpoint-shift": Claim(
         "Social-JEPA", "The alignment survives large viewpoint shifts (R2 at 180 degrees)",
         figure=NO_FIGURE, source="abstract",

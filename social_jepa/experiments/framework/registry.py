@@ -15,6 +15,7 @@ from social_jepa.experiments.framework.experiment import Experiment
 EXPERIMENTS = {
     "isometry": "social_jepa.experiments.isometry.run",
     "native-isometry": "social_jepa.experiments.native_isometry.run",
+    "time-or-jepa": "social_jepa.experiments.time_or_jepa.run",
     "theory": "social_jepa.experiments.theory.run",
     "viewpoint": "social_jepa.experiments.viewpoint.run",
     "probe-porting": "social_jepa.experiments.probe_porting.run",

@@ -1,0 +1,1 @@
+"""The time-or-jepa experiment; its question, protocol and thresholds are in `run`."""
