@@ -26,7 +26,7 @@ EXAMPLES = {
     "query": (
         "social-jepa query --from agent-0 --to agent-2 --tick 40",
         "social-jepa query --from agent-0 --to agent-2 --tick 40 --via best --picture view.png",
-        "social-jepa query --from agent-0 --to agent-2 --vector 0.1,0,0,0,0,0 --json",
+        "social-jepa query --from agent-1 --to agent-2 --vector 0.1,0,0,0,0,0 --json",
     ),
     "report": ("social-jepa report --run six",),
     "doctor": ("social-jepa doctor", "social-jepa doctor --address 10.0.0.1:6379"),

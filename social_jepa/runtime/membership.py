@@ -65,7 +65,8 @@ class Membership:
         self.pending: dict[str, MemberRecord] = {}
         self.incarnations: dict[str, int] = {}
         self._keys = PeerKeys(folder)
-        self._uncounted: dict[str, int] = {}  # incarnations that the ledger does not hold yet, by name
+        # Incarnations that the ledger does not hold yet, by name: why each was started.
+        self._uncounted: dict[str, list[str]] = {}
         self.version = time.time_ns()
         if not ledger.names():
             first = initial_members(config)
@@ -76,8 +77,8 @@ class Membership:
         self.members = {member.name: member for member in self._ledger.members()}
         of_joiners = {name: number for name, number in self.incarnations.items() if name in self.pending}
         self.incarnations = self._ledger.incarnations() | of_joiners
-        for name, count in self._uncounted.items():
-            self.incarnations[name] = self.incarnations.get(name, 0) + count
+        for name, reasons in self._uncounted.items():
+            self.incarnations[name] = self.incarnations.get(name, 0) + len(reasons)
         self.bodies: list[BodyRecord] = self._ledger.bodies()
         newest = {event.details["agent"]: event.type for event in self._ledger.events_of(PAUSED, CONTINUED)}
         self.paused = {name for name in self.members if newest.get(name) == PAUSED}
@@ -143,14 +144,18 @@ class Membership:
         self.version += 1
         return True
 
-    def next_incarnation(self, name: str) -> int:
+    def next_incarnation(self, name: str, reason: str = "") -> int:
         """Count one more incarnation of an agent, and return its number.
 
         An agent starts also while the ledger cannot be written: see `record_incarnations`.
+
+        Args:
+            name: The agent.
+            reason: How its process before this one ended; empty: unknown.
         """
         self.incarnations[name] = self.incarnations.get(name, 0) + 1
         if name not in self.pending:
-            self._uncounted[name] = self._uncounted.get(name, 0) + 1
+            self._uncounted.setdefault(name, []).append(reason)
             self.version += 1
             with contextlib.suppress(LedgerUnavailableError):
                 self.record_incarnations()
@@ -164,8 +169,8 @@ class Membership:
         """
         for name in list(self._uncounted):
             while self._uncounted[name]:
-                self._ledger.next_incarnation(name)
-                self._uncounted[name] -= 1
+                self._ledger.next_incarnation(name, self._uncounted[name][0])
+                del self._uncounted[name][0]
             del self._uncounted[name]
 
     def propose(self, **request: Any) -> MemberRecord:

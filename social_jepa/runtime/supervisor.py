@@ -133,8 +133,9 @@ class Supervisor:
         self._watch.seen.versions[name] = versions
         if unequal := differences(process_versions(), versions):
             logger.warning("%s runs other versions than its supervisor: %s", name, unequal)
-        incarnation = self._membership.next_incarnation(name)
-        if death := self._processes.deaths.get(name):
+        death = self._processes.deaths.get(name)
+        incarnation = self._membership.next_incarnation(name, death.text if death else "")
+        if death:
             report = self._watch.seen.reports.get(name)
             process = f"process {report.pid} ended" if report else "its process ended"
             logger.warning("%s restarted as incarnation %d: %s (%s)", name, incarnation, process, death.text)

@@ -189,14 +189,20 @@ class Ledger:
         row = (now, member.name, _packed(member))
         self._connection.execute("INSERT INTO member_versions VALUES (?, ?, ?)", row)
 
-    def next_incarnation(self, name: str) -> int:
-        """Count one more process of a member, and return its number."""
+    def next_incarnation(self, name: str, reason: str = "") -> int:
+        """Count one more process of a member, and return its number.
+
+        Args:
+            name: The member.
+            reason: How its process before this one ended, for the event; empty: unknown.
+        """
         with self._translated_errors(), self._connection as connection:
             connection.execute("UPDATE members SET incarnation = incarnation + 1 WHERE name = ?", [name])
             query = "SELECT incarnation FROM members WHERE name = ?"
             incarnation = int(connection.execute(query, [name]).fetchone()[0])
             if incarnation > 1:
-                self._add_event("returned", {"agent": name, "incarnation": incarnation})
+                why = {"reason": reason} if reason else {}
+                self._add_event("returned", {"agent": name, "incarnation": incarnation, **why})
             return incarnation
 
     def change(

@@ -104,7 +104,7 @@ const SENTENCES = {
   joined: (e) => `${e.agent} joined`, left: (e) => `${e.agent} left`, moved: (e) => `${e.agent} moved its camera`,
   paused: (e) => `training of ${e.agent} is paused`, continued: (e) => `training of ${e.agent} goes on`,
   finished: () => "the run finished",
-  returned: (e) => `${e.agent} restarted as incarnation ${e.incarnation}`,
+  returned: (e) => `${e.agent} restarted as incarnation ${e.incarnation}${e.reason ? `: ${e.reason}` : ""}`,
   published: (e) => `${e.agent} published ${e.republished ? "another" : "its first"} model, ${e.checkpoint.slice(0, 8)}`,
   edge: (e) => `${e.source} → ${e.target} ${e.status}${e.r2_shared === null ? "" : `, R² ${number(e.r2_shared, 2)}`}${e.reason ? `: ${e.reason}` : ""}`,
   failed: (e) => `${e.agent} failed: ${failureText(e.failure)}`,

@@ -485,7 +485,7 @@ def test_incarnations_are_counted_while_the_ledger_cannot_be_written_and_recorde
 ):
     assert membership.next_incarnation("agent-0") == 1
     ledger._connection.execute("PRAGMA query_only = 1")  # SQLite then says SQLITE_READONLY
-    assert [membership.next_incarnation("agent-0") for _ in range(2)] == [2, 3]
+    assert [membership.next_incarnation("agent-0", why) for why in ("first", "second")] == [2, 3]
     membership._read()
     assert membership.incarnations["agent-0"] == 3
     assert ledger.incarnations()["agent-0"] == 1
@@ -496,7 +496,10 @@ def test_incarnations_are_counted_while_the_ledger_cannot_be_written_and_recorde
     membership.record_incarnations()
 
     assert ledger.incarnations() == membership.incarnations
-    assert [event.details["incarnation"] for event in ledger.events_of("returned")] == [2, 3]
+    returned = [
+        (event.details["incarnation"], event.details["reason"]) for event in ledger.events_of("returned")
+    ]
+    assert returned == [(2, "first"), (3, "second")]
 
 
 def test_a_joiner_that_cannot_be_recorded_stays_a_joiner(ledger, membership):

@@ -119,10 +119,12 @@ def test_an_edge_of_another_round_incarnation_model_or_status_is_another(ledger,
 
 
 def test_incarnations_are_counted_and_every_one_after_the_first_is_a_return(ledger):
-    assert [ledger.next_incarnation(name) for name in ("a", "a", "b", "a")] == [1, 2, 1, 3]
+    assert [ledger.next_incarnation(name) for name in ("a", "a", "b")] == [1, 2, 1]
+    assert ledger.next_incarnation("a", "its process was killed") == 3
 
     returned = [event.details for event in ledger.events_of("returned")]
-    assert returned == [{"agent": "a", "incarnation": 2}, {"agent": "a", "incarnation": 3}]
+    killed = {"agent": "a", "incarnation": 3, "reason": "its process was killed"}
+    assert returned == [{"agent": "a", "incarnation": 2}, killed]
     assert ledger.incarnations() == {"a": 3, "b": 1}
 
 
