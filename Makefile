@@ -58,6 +58,9 @@ fuzz: setup
 	SOCIAL_JEPA_FUZZ_FRAMES=1000000 $(BIN)/python -m pytest --timeout=3600 tests/agents/protocol/test_fuzz.py \
 	    tests/agents/protocol/test_verifier.py tests/agents/protocol/transports/test_faults.py \
 	    tests/agents/protocol/test_states.py $(ARGS)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	    $(BIN)/python -m tests.support.guided_fuzz -atheris_runs=1000000; \
+	else echo "No coverage-guided frames, which need atheris: $(BIN)/pip install -c constraints.txt -e '.[fuzz]'"; fi
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)

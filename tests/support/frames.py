@@ -6,12 +6,13 @@ import struct
 
 import msgpack
 
-from agents.protocol.envelope import HEADER_BYTES, PURPOSE
+from agents.protocol.envelope import HEADER_BYTES, PURPOSE, VERSION
 from agents.protocol.messages import encode
 from tests.support.keys import identity_of, signed
 from tests.support.swarm import negotiation_messages, planted_negotiations
 
 FRAMES = int(os.environ.get("SOCIAL_JEPA_FUZZ_FRAMES", "200000"))  # `make fuzz` sets a million
+VERSIONS = (VERSION - 1, VERSION, VERSION, VERSION, VERSION + 1)
 LENGTHS = (0, 1, 2, 15, 16, 31, 32, 127, 128, 255, 256, 65535, 65536, 2**31, 2**32 - 1)
 
 
@@ -59,7 +60,7 @@ class FrameSource:
         """Return bytes that begin like an envelope."""
         lengths = [self.rng.choice(LENGTHS) for _ in range(3)]
         header = (
-            struct.pack(">4sHBB", b"SJPA", self.rng.choice([3, 4, 4, 4, 5]), self.rng.randrange(4), 0)
+            struct.pack(">4sHBB", b"SJPA", self.rng.choice(VERSIONS), self.rng.randrange(4), 0)
             + self.rng.randbytes(48)
             + struct.pack(">BBI", lengths[0] & 255, lengths[1] & 255, lengths[2])
         )

@@ -10,6 +10,7 @@ from agents.protocol.messages import AnyMessage
 from agents.protocol.transports.memory import MemoryTransport
 from agents.protocol.wire import EnvelopeRejected
 from tests.support.frames import FRAMES, FrameSource
+from tests.support.fuzz_target import Target
 from tests.support.keys import known_peers, local_peer
 
 MAX_SECONDS = 0.05  # of CPU time for one frame
@@ -63,3 +64,16 @@ def test_the_second_decoder_refuses_what_the_first_one_refuses():
         except EnvelopeRejected:
             continue
         assert not refused
+
+
+def test_a_coverage_guided_fuzzer_starts_from_inputs_that_are_messages():
+    """`make fuzz` runs the fuzzer itself where atheris is installed."""
+    target = Target()
+    inputs = target.corpus()
+    for data in inputs:
+        target(data)
+    assert target.accepted == len(inputs)
+
+    for data in (b"", b"\0", b"\xff", inputs[0][:-1], inputs[-1][:-1], inputs[0]):  # the last one: a replay
+        target(data)
+    assert target.accepted == len(inputs)
