@@ -21,7 +21,6 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.models.settings import ModelConfig
-from agents.models.world_model import encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.privacy import in_precision, protect
@@ -35,8 +34,7 @@ from benchmarks.harness import log
 from benchmarks.in_memory import negotiate_in_memory
 from benchmarks.inverter import InverterConfig, invert, nearest_frames, psnr, ssim
 from benchmarks.membership import KNOWN, SCORES, attack, judge
-from env.scene import Scene, SceneConfig
-from env.sensors import SensorRecorder
+from env.scene import SceneConfig
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
@@ -49,7 +47,7 @@ from social_jepa.experiments.common.trained_agents import (
 INDICES = (0, 2)  # of a ring of four: 180 degrees apart
 RECORDED = (200, 201)  # seeds of the recorded figures: none was searched on
 KEY = bytes(range(32))
-PROBE_SEED = 99_991  # of a scene that is no agent's own
+PUBLIC_SEED = 99_991  # of a scene that is no agent's own
 HELD = 256  # embeddings that are inverted and scored
 MEMBERS = 2048  # consecutive ticks of either kind, and the replay buffer of an agent that overfits
 RESAMPLES = 1000
@@ -70,7 +68,8 @@ class Subject:
         agent: The agent.
         frames: Its frames at the ticks of its two pools, [K, H, W, 3], 0 to 1.
         heldout_frames: Those of the held-out pool.
-        probes: Pools of the same ticks of a public scene.
+        public: Pools of the same ticks of a public scene.
+        public_frames: Its frames at the ticks that maps are fitted on there, [K, H, W, 3], 0 to 1.
         trained: Embeddings [MEMBERS, D] of consecutive ticks that it was trained on.
         fresh: Two such stretches that it was not trained on, [2, MEMBERS, D].
     """
@@ -78,7 +77,8 @@ class Subject:
     agent: TrainedAgent
     frames: Tensor
     heldout_frames: Tensor
-    probes: AnchorPools
+    public: AnchorPools
+    public_frames: Tensor
     trained: Tensor
     fresh: Tensor
 
@@ -102,34 +102,23 @@ def consecutive(agent: Agent, members: int) -> tuple[Tensor, Tensor]:
     return found[0], torch.stack(found[1:])
 
 
-def public_pools(agent: Agent, seed: int) -> AnchorPools:
-    """Return the pools that an agent would have of another scene of the same kind, seen from its own pose."""
-    assert agent.published is not None
-    scene = Scene(agent.spec.scene, seed)
-    recorder = SensorRecorder(
-        scene, agent.renderer, agent.spec.pose, agent.spec.name, agent.recorder.spec, (seed, agent.spec.index)
-    )
-    found = []
-    for ticks in (agent.fit_ticks, agent.heldout_ticks):
-        frames = torch.from_numpy(recorder.record(ticks).frames)
-        with torch.inference_mode():
-            latents = encode_with(agent.published.model, frames, recorder.sensor_data(np.array(ticks)))
-        embeddings = agent.published.basis(latents.clone()).float()
-        found.append(AnchorSet(tuple(ticks), embeddings, agent.published.basis.core_dim))
-    return AnchorPools(found[0], found[1])
-
-
 def subject(setup: AgentSetup, seed: int, index: int, members: int) -> Subject:
     """Return a trained agent with all that the attacks are scored on."""
-    with raised(setup, seed, index) as agent:
-        frames, heldout = (
-            torch.from_numpy(agent.recorder.record(ticks).frames).float() / 255
-            for ticks in (agent.fit_ticks, agent.heldout_ticks)
-        )
-        trained, fresh = consecutive(agent, members)
-        return Subject(
-            trained_agent(agent), frames, heldout, public_pools(agent, PROBE_SEED), trained, fresh
+    public = replace(setup, negotiation=replace(setup.negotiation, anchor_seed=PUBLIC_SEED))
+    with raised(public, seed, index) as agent:
+        assert agent.published is not None
+        assert agent.published.snapshot.public is not None
+        assert agent.public_camera is not None
+        frames, heldout, public_frames = (
+            torch.from_numpy(recorder.record(ticks).frames).float() / 255
+            for recorder, ticks in (
+                (agent.recorder, agent.fit_ticks), (agent.recorder, agent.heldout_ticks),
+                (agent.public_camera.recorder, agent.fit_ticks),
+            )
         )  # fmt: skip
+        trained, fresh = consecutive(agent, members)
+        pools = agent.published.snapshot.public
+        return Subject(trained_agent(agent), frames, heldout, pools, public_frames, trained, fresh)
 
 
 def config_of(row: Mapping[str, Any], core: int, setup: AgentSetup) -> NegotiationConfig:
@@ -172,8 +161,7 @@ def invert_row(
 ) -> dict[str, Any]:
     """Return how near the attacker comes to the frames and the positions of one agent under one row."""
     agent, count = one.agent, min(row["leaked"], len(one.frames))
-    rows = torch.linspace(0, len(one.frames) - 1, count).round().long()
-    held = torch.linspace(0, len(one.heldout_frames) - 1, min(HELD, len(one.heldout_frames))).round().long()
+    rows, held = _spread(len(one.frames), count), _spread(len(one.heldout_frames), HELD)
     anchors, heldout = (sent(pool, agent.name, config) for pool in (agent.anchors, agent.heldout))
     leaked, seen = (anchors[rows], one.frames[rows]), heldout[held]
     truth = one.heldout_frames[held].double().numpy()
@@ -233,14 +221,33 @@ def estimate(by_agent: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     return float(np.mean([each.mean() for each in values])), float(low), float(high)
 
 
-def measure_probes(pairs: Mapping[int, Sequence[Subject]], setup: AgentSetup) -> dict[str, float]:
-    """Return R2 of edges that are fitted on frames of a public scene: recorded, and on private ticks."""
+def measure_public(
+    pairs: Mapping[int, Sequence[Subject]], setup: AgentSetup, network: InverterConfig
+) -> dict[str, Any]:
+    """Return R2 of edges that are fitted on a public scene, there and on private ticks, and what they leak.
+
+    A peer that knows an agent's pose can render the frames of its anchors, so that all of them are pairs to
+    fit an inverter on. It is scored on private embeddings, which no message holds, as if they had leaked.
+    """
     memory, edges = setup.negotiation.memory_rows(setup.scene.decorrelation_ticks), []
+    found: list[dict[str, Any]] = []
     for pair in pairs.values():
-        pools = {one.agent.name: one.probes for one in pair}
+        pools = {one.agent.name: one.public for one in pair}
         edges += negotiate(pools, [one.agent for one in pair], setup.negotiation, memory)
+        one = pair[0]
+        held = _spread(len(one.heldout_frames), HELD)
+        leaked = (one.public.anchors.vectors, one.public_frames)
+        made, _ = invert(leaked, one.agent.heldout.vectors[held], network, seed=0)
+        truth = one.heldout_frames[held].double().numpy()
+        found.append({"psnr": psnr(made, truth), "ssim": ssim(made, truth)})
     recorded, private = np.array(edges).mean(0)
-    return {"edge_r2": float(recorded), "clean_r2": float(private)}
+    scores = {name: estimate([case[name] for case in found]) for name in ("psnr", "ssim")}
+    return {"edge_r2": float(recorded), "clean_r2": float(private)} | scores
+
+
+def _spread(length: int, count: int) -> Tensor:
+    """Return so many rows of a length, evenly spread."""
+    return torch.linspace(0, length - 1, min(count, length)).round().long()
 
 
 def measure_membership(
@@ -294,14 +301,17 @@ def summarize(document: Mapping[str, Any]) -> list[str]:
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     plain = next(row for row in document["rows"][::-1] if all(row[key] == PLAIN[key] for key in SHIELDS))
-    probes = document["probes"]
+    public = document["public"]
     lines += [
         "",
         f"The mean picture scores {plain['mean_psnr'][0]:.1f} dB and {plain['mean_ssim'][0]:.2f}, the frame "
         f"of the nearest leaked embedding {plain['near_psnr'][0]:.1f} dB and {plain['near_ssim'][0]:.2f} "
         f"({plain['leaked']:,} pairs, without protection). Edges that are fitted on frames of a public "
-        f"scene, seen from the agents' own poses, have an R² of {probes['edge_r2']:.3f} there and of "
-        f"{probes['clean_r2']:.3f} on private ticks, which no message holds.",
+        f"scene, seen from the agents' own poses, have an R² of {public['edge_r2']:.3f} there and of "
+        f"{public['clean_r2']:.3f} on private ticks, which no message holds. An inverter that is fitted on "
+        "the frames and embeddings of all its anchors, which a peer that knows the pose can render, scores "
+        f"{_interval(public['psnr'], 1)} dB and {_interval(public['ssim'], 2)} on private embeddings, if "
+        "these leak.",
         "",
         "| what a peer sees of consecutive ticks | prediction error | distance | length | half known |",
         "|---|---|---|---|---|",
@@ -340,7 +350,8 @@ def measure(
         pairs.setdefault(seed, []).append(subject(setup, seed, index, members))
     return {
         "seeds": list(seeds), "members": members,
-        "rows": measure_rows(pairs, setup, network, combinations), "probes": measure_probes(pairs, setup),
+        "rows": measure_rows(pairs, setup, network, combinations),
+        "public": measure_public(pairs, setup, network),
         "membership": measure_membership(pairs, setup, members),
     }  # fmt: skip
 
