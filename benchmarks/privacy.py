@@ -68,7 +68,7 @@ class Subject:
         agent: The agent.
         frames: Its frames at the ticks of its two pools, [K, H, W, 3], 0 to 1.
         heldout_frames: Those of the held-out pool.
-        public: Pools of the same ticks of a public scene.
+        public: Embeddings of the same ticks of a public scene.
         public_frames: Its frames at the ticks that maps are fitted on there, [K, H, W, 3], 0 to 1.
         trained: Embeddings [MEMBERS, D] of consecutive ticks that it was trained on.
         fresh: Two such stretches that it was not trained on, [2, MEMBERS, D].

@@ -25,6 +25,7 @@ from social_jepa.graph.results import (
     load_results,
 )
 from social_jepa.records import FullGraphDocument, decode, replace
+from social_jepa.report.page import write_report
 from social_jepa.runtime.membership import Membership
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
@@ -332,3 +333,12 @@ def test_agents_and_edges_are_in_natural_order(run):
     assert results.graph.agents[-2:] == ("agent-9", "agent-10")
     sources = list(dict.fromkeys(edge.source for edge in results.document.edges))
     assert sources == ["agent-0", "agent-1", "agent-2", "agent-3", "agent-9", "agent-10"]
+
+
+def test_the_document_and_the_report_say_of_which_public_scene_anchors_are(run):
+    assert load_results(run).document.anchor_seed is None
+    run.config_file.write_text(run.config_file.read_text().replace("anchor_seed = -1", "anchor_seed = 77"))
+    results = load_results(run)
+
+    assert results.document.anchor_seed == 77
+    assert "anchors of the public scene of seed <code>77</code>" in write_report(results).read_text()
