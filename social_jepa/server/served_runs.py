@@ -82,7 +82,7 @@ class ServedRuns:
                 yield place
                 continue
             with contextlib.suppress(OSError):  # it may be gone by now
-                found = [entry for entry in place.iterdir() if is_run(entry)]
+                found = [entry for entry in place.iterdir() if is_run(entry) and _has_address(entry)]
                 yield from sorted(found, key=lambda path: changed(path / "config.toml"), reverse=True)
 
     def check(self, name: str) -> None:
@@ -135,6 +135,15 @@ class ServedRuns:
 
 def _is_up(run: RunRecord) -> bool:
     return run.state in ("up", "training")
+
+
+def _has_address(path: Path) -> bool:
+    """Return whether the name of a folder can be part of a URL: a file system takes any bytes."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _free_name(name: str, taken: dict[str, RunFolder]) -> str:

@@ -1,6 +1,7 @@
 """Several runs in one server: each below an address of its own, and one of them at the root as well."""
 
 import io
+import os
 import re
 import shutil
 from urllib.parse import urljoin
@@ -96,6 +97,7 @@ def test_a_run_that_appears_in_the_folder_is_served_and_one_that_is_gone_is_not_
         assert client.get("/runs/new/api/status").status_code == 404
         shutil.copytree(here / "three", here / "new")
         assert client.get("/runs/new/api/agents").json()["total"] == 3
+        shutil.copytree(here / "three", here / os.fsdecode(b"not utf-8 \xff"))
         shutil.rmtree(here / "two agents")
         assert {run["name"] for run in client.get("/api/runs").json()["items"]} == {"three", "new"}
         (here / "three" / "config.toml").write_text("agents = 3")
