@@ -86,6 +86,8 @@ class Service:
         """Read the graph and its quality if there is one, so that the first page does not wait."""
         with contextlib.suppress(ValueError):  # raised again where the graph is asked for
             self.quality()
+            # the first state of a scene loads what draws random numbers
+            Scene(self.snapshots.config.scene, self.snapshots.config.seed).state(0)
 
     def status(self) -> ServerStatus:
         """Return the state of the run and of its simulation."""
