@@ -128,6 +128,18 @@ def test_the_page_fits_a_phone(visit, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_training_of_an_agent_is_paused_and_goes_on(visit, simulation):
+    page = visit(1280)
+    page.click('[aria-label="Pause training of agent-1"]')
+    page.wait_for_selector('[aria-label="Resume training of agent-1"]')
+    assert {agent.name: agent.paused for agent in simulation.status()} == {"agent-0": False, "agent-1": True}
+    until(page, "document.querySelector('#events').textContent.includes('training of agent-1 is paused')")
+
+    page.click('[aria-label="Resume training of agent-1"]')
+    page.wait_for_selector('[aria-label="Pause training of agent-1"]')
+    assert not any(agent.paused for agent in simulation.status())
+
+
 def test_an_agent_joins_through_the_form_moves_and_leaves(visit, simulation):
     page = visit(1280)
     page.fill("#add [name=pose]", "0,3.2,4.8,90,-35")
@@ -149,18 +161,6 @@ def test_an_agent_joins_through_the_form_moves_and_leaves(visit, simulation):
     page.click("#remove [value=go]")
     until(page, "document.querySelectorAll('#agents tr').length === 2", TIMEOUT)
     until(page, "document.querySelector('#events').textContent.includes('guest left')")
-
-
-def test_training_of_an_agent_is_paused_and_goes_on(visit, simulation):
-    page = visit(1280)
-    page.click('[aria-label="Pause training of agent-1"]')
-    page.wait_for_selector('[aria-label="Resume training of agent-1"]')
-    assert {agent.name: agent.paused for agent in simulation.status()} == {"agent-0": False, "agent-1": True}
-    until(page, "document.querySelector('#events').textContent.includes('training of agent-1 is paused')")
-
-    page.click('[aria-label="Resume training of agent-1"]')
-    page.wait_for_selector('[aria-label="Pause training of agent-1"]')
-    assert not any(agent.paused for agent in simulation.status())
 
 
 def checkpoint_of(page):
