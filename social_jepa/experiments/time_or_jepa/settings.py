@@ -55,9 +55,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Raise ValueError, naming the setting, for values that cannot be compared."""
         steps, training = self.checkpoints, self.setup.training
-        if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1 or steps[-1] != training.steps:
+        if not steps or list(steps) != sorted(set(steps)) or steps[0] < 2 or steps[-1] != training.steps:
             raise ValueError(
-                f"checkpoints={list(steps)} must rise from 1 or more to setup.training.steps={training.steps}"
+                f"checkpoints={list(steps)} must rise from 2 or more to setup.training.steps={training.steps}"
             )
         dim = self.setup.model.dim
         if not dim <= self.components <= 1024:

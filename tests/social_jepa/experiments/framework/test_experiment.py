@@ -9,6 +9,7 @@ import pytest
 from social_jepa.experiments.framework.experiment import (
     ConditionResult,
     Metric,
+    PartialResults,
     Results,
     Threshold,
     missed_thresholds,
@@ -96,5 +97,20 @@ def test_results_keep_the_order_of_seeds_and_conditions():
     assert not results.has_score("a", "n")
     assert results.has_array("a", "x")
     assert not results.has_array("a", "y")
+    with pytest.raises(KeyError):
+        results.estimate("a", "n")
+
+
+def test_partial_results_have_nan_for_conditions_that_did_not_run():
+    results = PartialResults({("a", 3): ConditionResult({"m": Score.single(2.0)})}, (3,))
+    a, b = (results.estimate(condition, "m") for condition in "ab")
+
+    assert results.conditions == ["a"]
+    assert a.seeds == (2.0,)
+    assert math.isnan(b.value)
+    assert math.isnan((a - b).value)
+    assert math.isnan(results.mean("b", "any other score"))
+    assert np.isnan(results.array("b", "any array")).all()
+    assert Metric("b", b, threshold=Threshold(">=", 0.0)).met is False
     with pytest.raises(KeyError):
         results.estimate("a", "n")

@@ -19,7 +19,7 @@ from social_jepa.experiments.framework.document import decode_document
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.html import experiment_page
 from social_jepa.experiments.framework.registry import load
-from social_jepa.experiments.framework.runner import ExperimentError, run_experiment
+from social_jepa.experiments.framework.runner import ExperimentError, run_conditions, run_experiment
 from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.records import as_dict, replace
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
@@ -305,3 +305,22 @@ def test_a_second_run_in_the_same_folder_fails_at_once(tmp_path):
     run.folder.mkdir()
     with RunFolder.at(run.folder).command_lock(), pytest.raises(RunFolderError, match="is in use"):
         run_experiment(run, TextConsole())
+
+
+def test_some_conditions_run_alone_and_a_later_full_run_keeps_their_tasks(tmp_path):
+    run = plan_run(TINY, [f"log={tmp_path / 'log'}"], out=tmp_path, seeds=1)
+    metrics = {metric.name: metric for metric in run_conditions(run, ["good"], TextConsole(), workers=1)}
+
+    assert pop_log(tmp_path) == [("good", "0")]
+    assert metrics["mean of <good>"].estimate.value > 2
+    assert metrics["mean of bad"].to_row().value is None
+    assert not (run.folder / "results.json").exists()
+    run_experiment(run, TextConsole(), workers=1)
+    assert pop_log(tmp_path) == [("bad", "0")]
+
+
+def test_a_condition_that_does_not_exist_is_named(tmp_path):
+    run = plan_run(TINY, out=tmp_path, seeds=1)
+
+    with pytest.raises(ValueError, match="no condition other"):
+        run_conditions(run, ["good", "other"], TextConsole())

@@ -69,7 +69,7 @@ def test_only_the_full_run_with_default_settings_is_written_to_evidence(options,
     [
         ("countin", "did you mean counting?"),
         ("path_integration", "did you mean path-integration?"),
-        ("zzz", "there are isometry, theory, viewpoint, probe-porting"),
+        ("zzz", "there are isometry, native-isometry, time-or-jepa, theory"),
         ("no_such_module:EXPERIMENT", "importing no_such_module failed"),
         ("tests.support.tiny_experiment:Settings", "defines no Experiment called Settings"),
         ("../evil:x", "there is no experiment"),

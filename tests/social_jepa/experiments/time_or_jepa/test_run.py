@@ -195,6 +195,7 @@ def test_a_next_frame_autoencoder_is_scored_on_the_next_frame():
         "checkpoints=[25, 100]",
         "checkpoints=[50, 25, 150]",
         "checkpoints=[]",
+        "checkpoints=[1, 150]",
         "components=2",
         "own_ticks=10",
         "own_ticks=100000",
