@@ -23,7 +23,7 @@ from agents.exit_file import exit_path, record_exit
 from agents.failure import Failure
 from agents.file_transfer import FileAccess
 from agents.protocol.events import AgentEvents
-from agents.protocol.identity import KEY_FILE, Identity, KeyFileError
+from agents.protocol.identity import load_identity
 from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.ray_actors import RayTransport
@@ -87,7 +87,7 @@ class AgentActor:
             # narrowed CUDA_VISIBLE_DEVICES to it, so the first visible one is ours
             self._device = select_device(spec.device, bool(ray.get_gpu_ids()))
             _log_start(self._name, incarnation, self._device)
-            local = LocalPeer(self._name, _identity(Path(files.folder)), incarnation, session)
+            local = LocalPeer(self._name, load_identity(Path(files.folder)), incarnation, session)
             self._protocol = PeerProtocol(local, self._transport)
             self._runner = AgentRunner(self._protocol, files.saved)
             peer_list = self._call_supervisor("enroll", self._name, incarnation, local.identity.public_key)
@@ -205,19 +205,6 @@ def _log_start(name: str, incarnation: int, device: str) -> None:
     logger.info(
         "%s starts as incarnation %d on %s, process %d: %s", name, incarnation, device, os.getpid(), cause
     )
-
-
-def _identity(folder: Path) -> Identity:
-    """Return the identity in an agent's folder.
-
-    Where it cannot be read or written, the process makes a new one: its supervisor, which all agents of a Ray
-    trust, tells them its public key.
-    """
-    try:
-        return Identity.load_or_create(folder / KEY_FILE)
-    except (KeyFileError, OSError) as error:
-        logger.warning("a new signing key is used, which is not kept: %s", error)
-        return Identity.generate()
 
 
 def _lower_priority() -> None:

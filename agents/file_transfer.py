@@ -31,7 +31,7 @@ from agents.common.files import (
     make_private_folder,
     write_atomically,
 )
-from agents.logs import LogBuffer, log_to_buffer, log_to_file
+from agents.logs import LogBuffer, log_to_buffer, log_to_file, stop_logging
 
 logger = logging.getLogger(__name__)
 
@@ -326,7 +326,7 @@ class FileAccess:
         self._scratch: ScratchFolder | None = None
         self._sender: FileSender | None = None
         if self.remote:
-            log = log_to_buffer()
+            self._log = log = log_to_buffer()
             self._scratch = ScratchFolder(name)
             self.folder = str(self._scratch.path)
             logger.info("%s does not see %s: its files are kept in %s and sent", name, folder, self.folder)
@@ -366,6 +366,8 @@ class FileAccess:
                 if self._scratch is not None:
                     self._scratch.keep()
                 raise
+            finally:
+                stop_logging(self._log)
         if self._scratch is not None:
             self._scratch.close()
 

@@ -127,6 +127,12 @@ def log_to_buffer() -> LogBuffer:
     return buffer
 
 
+def stop_logging(buffer: LogBuffer) -> None:
+    """Collect no more log records in a buffer of `log_to_buffer`."""
+    for name in PACKAGES:
+        logging.getLogger(name).removeHandler(buffer)
+
+
 def append_lines(path: Path, lines: Sequence[str]) -> None:
     """Append formatted lines to a log file, which rotates as that of `log_to_file` does."""
     handler = file_handler(path)

@@ -87,12 +87,15 @@ class AgentRunner:
         self._phase = "starting"  # until the agent is there and has its own
         self._monitor: ActivityMonitor | None = None
 
-    def run(self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None, until_published: bool = False
+    ) -> None:
         """Build the agent and run it until `stop` is called; an error ends it and is kept in `failure`.
 
         Args:
             spec: Specification of the agent.
             on_ready: Called once the agent is built and has read its checkpoint.
+            until_published: Whether to end once the schedule is complete and a model is published.
         """
         try:
             self._monitor = ActivityMonitor(spec.kind)
@@ -109,13 +112,13 @@ class AgentRunner:
             if agent.published is not None:
                 self._announce(agent, "read from its folder")
             on_ready()
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or (until_published and _has_published(agent))):
                 self._moved = False
                 self._service_requests()
                 self._advance(agent)
             agent.save()
             agent.retry_saves(now=True)
-            agent.phase = "stopped"
+            agent.phase = "ready" if _has_published(agent) and not self._stop.is_set() else "stopped"
             saved = "not saved" if agent.files.unsaved else f"saved as {agent.checkpoint}"
             logger.info("%s stopped at step %d, %s", spec.name, agent.trainer.step, saved)
         except BaseException as error:  # a custom model may raise SystemExit too; a report carries it
@@ -123,6 +126,8 @@ class AgentRunner:
             logger.exception("the runner of %s failed", self.protocol.name)
         finally:
             self._fail_requests()
+            if until_published and self.agent is not None:
+                self.agent.close()
 
     def _note_progress(self, agent: Agent) -> None:
         if self._monitor is not None:
@@ -372,3 +377,8 @@ class AgentRunner:
     def _fail_requests(self) -> None:
         for _, future in self._pending_requests():
             future.set_exception(AgentStoppedError(str(self.failure) if self.failure else "it is stopping"))
+
+
+def _has_published(agent: Agent) -> bool:
+    """Return whether the schedule of an agent is complete and its model published."""
+    return agent.trainer.finished and agent.published is not None

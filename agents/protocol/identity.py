@@ -1,6 +1,7 @@
 """Signing keys of agents: ed25519 (RFC 8032), made and checked by libsodium through PyNaCl."""
 
 import hashlib
+import logging
 import os
 import stat
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from nacl.signing import SigningKey, VerifyKey
 
 from agents.common.files import write_atomically
 from agents.common.hexadecimal import hex_bytes
+
+logger = logging.getLogger(__name__)
 
 KEY_FILE = "identity.key"  # in an agent's folder
 PUBLIC_KEY_BYTES = 32
@@ -131,3 +134,16 @@ def is_signed(public_key: bytes, data: bytes, signature: bytes) -> bool:
     except (BadSignatureError, ValueError, TypeError):  # nacl's length errors derive from the latter two
         return False
     return True
+
+
+def load_identity(folder: Path) -> Identity:
+    """Return the identity in an agent's folder.
+
+    Where it cannot be read or written, the process makes a new one: its supervisor, which all agents of a Ray
+    trust, tells them its public key.
+    """
+    try:
+        return Identity.load_or_create(folder / KEY_FILE)
+    except (KeyFileError, OSError) as error:
+        logger.warning("a new signing key is used, which is not kept: %s", error)
+        return Identity.generate()

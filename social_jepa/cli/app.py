@@ -115,7 +115,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Train agents separately, then negotiate the translation graph between them."""
-    folder, address = create_run(config, settings, out, address, quick)
+    folder, address = create_run(config, settings, out, address, quick, batch=True)
     _run_batch(folder.config(), folder, address, False, as_json)
 
 

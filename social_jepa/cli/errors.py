@@ -89,7 +89,12 @@ def _describe_death(error: AgentLostError) -> str:
 
 
 def _describe_memory(error: NotEnoughMemoryError) -> str:
-    fewer = f"set agents.count={error.fits} or lower, " if error.agents > 1 and error.fits > 1 else ""
+    fewer = ""
+    if error.agents > 1 and error.fits > 1:
+        fewer = (
+            f"set agents.count={error.fits} or lower, or for run agents.workers={error.fits} or lower, so "
+            "that agents take turns, "
+        )
     return f"{error}: {fewer}lower training.replay_ticks, or end other programs"
 
 

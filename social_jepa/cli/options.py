@@ -76,13 +76,18 @@ def wait_progress() -> bool | None:
 
 
 def create_run(
-    config: Path | None, settings: Sequence[str] | None, out: Path | None, address: str | None, quick: bool
+    config: Path | None,
+    settings: Sequence[str] | None,
+    out: Path | None,
+    address: str | None,
+    quick: bool,
+    batch: bool = False,
 ) -> tuple["RunFolder", str | None]:
     """Create the folder of a new run as `new_run` does, with errors that name flags."""
     from social_jepa.runtime.new_run import new_run
 
     with suggest_another_out():
-        return new_run(settings or (), config, out, address, quick)
+        return new_run(settings or (), config, out, address, quick, batch)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,6 @@ from env.renderers.build import load_renderer
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config, merge_into
 
-MAX_AGENTS = 64
 LEAST_REPLAY_TICKS = 512  # of a source that ends; fewer teach a model little
 
 
@@ -33,6 +32,7 @@ class AgentsConfig:
     """The agents that a run starts with, and what each of them may use."""
 
     count: int = 4  # number of agents, named agent-0, agent-1, ...
+    workers: int = 0  # processes in which the agents of a batch run take turns; 0: one for each agent
     # kind of world model: jepa, seq_jepa, p_jepa, package.module:Class, or frozen:package.module:Class
     kind: str = "jepa"
     kinds: tuple[str, ...] = ()  # kind of each agent, for a mixed run; empty: all are of agents.kind
@@ -46,6 +46,11 @@ class AgentsConfig:
     __repr__ = settings_repr
 
     @property
+    def processes(self) -> int:
+        """Number of processes that agents run in."""
+        return min(self.workers, self.count) if self.workers else self.count
+
+    @property
     def common_kind(self) -> str:
         """Default kind of a joiner: that of all other agents if they share one, else agents.kind."""
         return self.kinds[0] if len(set(self.kinds)) == 1 else self.kind
@@ -54,10 +59,10 @@ class AgentsConfig:
         """Raise ConfigError for a value out of range."""
         for kind in (self.kind, *self.kinds):
             check_kind(kind)
-        if not 2 <= self.count <= MAX_AGENTS:
-            raise ConfigError(
-                f"a translation needs at least 2 agents, at most {MAX_AGENTS}", "count", self.count
-            )
+        if self.count < 2:
+            raise ConfigError("a translation needs at least 2 agents", "count", self.count)
+        if self.workers < 0:
+            raise ConfigError("0 for a process of each agent, or a number", "workers", self.workers)
         for name in ("poses", "kinds"):
             given = len(getattr(self, name))
             if given and given != self.count:

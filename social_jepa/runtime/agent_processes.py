@@ -45,9 +45,19 @@ class AgentProcesses:
         restart_at: When the next process of an agent starts, in seconds since the epoch, by name.
     """
 
-    def __init__(self, folder: RunFolder, namespace: str, resources: ResourceShare) -> None:
-        """Start none."""
+    def __init__(
+        self, folder: RunFolder, namespace: str, resources: ResourceShare, actor_class: Any = None
+    ) -> None:
+        """Start none.
+
+        Args:
+            folder: The run folder.
+            namespace: Ray namespace of the simulation.
+            resources: Resources of each process.
+            actor_class: Ray actor of each process, built as `AgentActor` is; by default that one.
+        """
         self._folder, self._namespace, self._resources = folder, namespace, resources
+        self._actor_class = actor_class
         self.placed: dict[str, str] = {}
         self.deaths: dict[str, Death] = {}
         self.restart_at: dict[str, float] = {}
@@ -71,7 +81,7 @@ class AgentProcesses:
         """
         from agents.actor import AgentActor
 
-        actor_class: Any = AgentActor  # ray.remote leaves the class without types
+        actor_class: Any = self._actor_class or AgentActor  # ray.remote leaves the class without types
         supervisor = ray.get_actor(SUPERVISOR, self._namespace)
         options = agent_options(self._resources, gpus)
         nodes, cpus, gpus = read_nodes(), options["num_cpus"], options["num_gpus"]

@@ -38,7 +38,8 @@ from social_jepa.system.signals import signal_of
 logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT = 60.0  # seconds, plus one for each edge, after which an unsettled edge has failed
-POLL_SECONDS = 0.2  # seconds between two polls of the supervisor
+POLL_SECONDS = 0.2  # seconds between two polls of the supervisor; more for more agents than ...
+AGENTS_OF_A_POLL = 32
 SAVE_TIMEOUT = 10.0  # seconds that agents may take at the end to write what they could not write before
 STOP_TIMEOUT = 90.0  # seconds that agents may take to save
 ROOM_SECONDS = 5.0  # that an agent may wait for resources of a local Ray, which no other program uses
@@ -178,7 +179,7 @@ class BatchRun:
             self.observer.progress(agents)
             if all(done(agent) for agent in agents) or time.monotonic() > deadline:
                 return
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS * max(1, len(agents) / AGENTS_OF_A_POLL))
 
     def _note_unsaved(self, agents: Sequence[AgentStatus]) -> None:
         """Show what agents cannot write, once."""

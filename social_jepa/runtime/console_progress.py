@@ -12,6 +12,8 @@ from social_jepa.records import AgentStatus, ProgressRecord
 from social_jepa.runtime.agent_notes import agent_notes, note_kind
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
+MANY_AGENTS = 16  # beyond which those that have learned are counted, not listed
+DONE = ("ready", "stopped")  # phases of an agent that has learned
 
 
 class ProgressDisplay:
@@ -35,6 +37,13 @@ class ProgressDisplay:
         """Show the progress of the agents, and what a person should know about them."""
         notes = agent_notes(agents)
         known = {agent.name: agent.progress for agent in agents if agent.progress}
+        if len(agents) > MANY_AGENTS:
+            ready = sum(bool(agent.checkpoint) for agent in agents)
+            settled = sum(agent.settled for agent in agents)
+            notes.append(
+                f"{ready} of {len(agents)} agents have published, {settled} have settled their edges"
+            )
+            known = {name: each for name, each in known.items() if each.phase not in DONE}
         if not known and not notes:
             return
         if self._console.is_terminal:

@@ -391,20 +391,6 @@ class NameTakenError(MembershipError):
 
 
 @dataclass(eq=False, repr=False)
-class TooManyAgentsError(MembershipError):
-    """A simulation has as many agents as it may have.
-
-    Attributes:
-        limit: That number.
-    """
-
-    limit: int
-
-    def __str__(self) -> str:
-        return f"the simulation has {self.limit} agents, the maximum: remove one first"
-
-
-@dataclass(eq=False, repr=False)
 class LastAgentError(MembershipError):
     """The last agent of a simulation cannot be removed.
 

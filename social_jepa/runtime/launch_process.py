@@ -6,6 +6,7 @@ this process, which reads one `LaunchRequest` from standard input and writes one
 
 import os
 import sys
+from typing import Any
 
 import msgspec
 
@@ -39,15 +40,13 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
         AlreadyUpError: The cluster has a supervisor of this folder.
         SupervisorLostError: It does not answer: its process was killed, or waits for a node.
     """
-    from social_jepa.runtime.supervisor import Supervisor
-
     if cluster.find_supervisor(folder.namespace) is not None:
         raise AlreadyUpError(folder.path)
     agents = folder.config().agents
     capacity = cluster.MIN_CAPACITY if request.online else 0
-    resources = cluster.share(agents.count, agents.threads, capacity)
+    resources = cluster.share(agents.processes, agents.threads, capacity)
     arguments = (str(folder.path), folder.namespace, request.online, resources, str(socket_path(folder.path)))
-    supervisor = cluster.start_supervisor(Supervisor, folder.namespace, *arguments)
+    supervisor = cluster.start_supervisor(_supervisor_class(agents.workers > 0), folder.namespace, *arguments)
     try:
         cluster.call(supervisor, "begin", idempotent=True, timeout=200.0)
     except SupervisorUnavailableError as error:
@@ -57,6 +56,16 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
         cluster.end(folder.namespace)
         raise
     return resources.note
+
+
+def _supervisor_class(takes_turns: bool) -> Any:
+    if takes_turns:
+        from social_jepa.runtime.turn_supervisor import TurnSupervisor
+
+        return TurnSupervisor
+    from social_jepa.runtime.supervisor import Supervisor
+
+    return Supervisor
 
 
 def main() -> None:

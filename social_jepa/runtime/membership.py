@@ -20,14 +20,13 @@ from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
 from env.camera import Pose
 from env.scene import Scene
-from social_jepa.config.run_config import MAX_AGENTS, RunConfig
+from social_jepa.config.run_config import RunConfig
 from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord, body_events
 from social_jepa.records import replace as replace_record
 from social_jepa.runtime.errors import (
     InvalidNameError,
     LastAgentError,
     NameTakenError,
-    TooManyAgentsError,
     UnknownMemberError,
 )
 from social_jepa.storage.ledger import Ledger
@@ -314,8 +313,6 @@ def new_member(
     index = max([len(taken), *(member.index + 1 for member in present)])
     name = name or next(n for k in range(index, 2 * index + 2) if (n := f"agent-{k}") not in taken)
     _check_name(name, present, taken)
-    if len(present) >= MAX_AGENTS:
-        raise TooManyAgentsError(MAX_AGENTS)
     if teacher:
         find_member(present, teacher, taken)
     settings = tuple(settings)

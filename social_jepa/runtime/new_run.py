@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 
+from agents.common.config_error import ConfigError
 from social_jepa.config.overrides import build_config
 from social_jepa.config.run_config import QUICK, RunConfig, load_config
 from social_jepa.runtime.preflight import check_before_start
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def new_run(
     settings: Sequence[str] = (), config: RunConfig | AnyPath | None = None, folder: AnyPath | None = None,
-    address: str | None = None, quick: bool = False,
+    address: str | None = None, quick: bool = False, batch: bool = False,
 ) -> tuple[RunFolder, str | None]:  # fmt: skip
     """Create the folder of a new run; return it with the address of the Ray cluster to join, if any.
 
@@ -24,6 +25,7 @@ def new_run(
         folder: Folder to create; default: a new one in ./runs.
         address: Ray cluster; see `cluster_address`.
         quick: Begin with the settings of a smaller run, under those of a file.
+        batch: Whether it ends once its agents have learned and negotiated, instead of staying up.
 
     Raises:
         ConfigError, AddressError, RunFolderError, UnfitMachineError, NotEnoughMemoryError: The settings, the
@@ -35,11 +37,22 @@ def new_run(
         resolved.check_agents()
     else:
         resolved = load_config(config, settings, QUICK if quick else None)
+    if not batch:
+        check_stays_up(resolved)
     for risk in resolved.collapse_risks():
         logger.warning("%s", risk)
     address = cluster_address(address)  # before there is a folder
     check_before_start(resolved, address)
     return create(resolved, folder), address
+
+
+def check_stays_up(config: RunConfig) -> None:
+    """Raise ConfigError for agents that take turns: between its turns an agent answers nobody."""
+    if config.agents.workers:
+        raise ConfigError(
+            "agents that take turns cannot stay up", "agents.workers", config.agents.workers,
+            "set agents.workers=0, or train them with social-jepa run",
+        )  # fmt: skip
 
 
 def cluster_address(address: str | None) -> str | None:

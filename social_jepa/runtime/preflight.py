@@ -34,9 +34,9 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
     """
     require(check_system(), check_imports(current_folder=True))
     if (address or "local") == "local":
-        require(check_temporary_folder(), check_tasks(config.agents.count))
+        require(check_temporary_folder(), check_tasks(config.agents.processes))
         check_device(config.agents.device)
-        check_memory(config, config.agents.count, base=RAY_BYTES)
+        check_memory(config, config.agents.processes, base=RAY_BYTES)
         _check_gpus(config)
     for kind in {config.kind(index) for index in range(config.agents.count)}:
         if kind.startswith(FROZEN):

@@ -22,7 +22,7 @@ from social_jepa.runtime.errors import (
     UnknownMemberError,
 )
 from social_jepa.runtime.membership import record_start
-from social_jepa.runtime.new_run import cluster_address, new_run
+from social_jepa.runtime.new_run import check_stays_up, cluster_address, new_run
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation, remove_leftovers
 from social_jepa.runtime.run import Run
@@ -91,6 +91,7 @@ class Simulation(Run):
         """
         found = find(folder)
         config, address = found.config(), cluster_address(address)
+        check_stays_up(config)
         check_before_start(config, address)
         return cls._start(config, found, address, "resumed")
 

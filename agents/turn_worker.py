@@ -1,0 +1,142 @@
+"""The Ray actor in which agents take turns: it trains one after the other, and negotiates for many at once.
+
+An agent needs a process only while it trains. Its turn ends once its model is published and saved; everything
+that its peers ask for is then in its snapshot.
+"""
+
+import agents.common.ray_environment  # noqa: F401
+
+import logging
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from agents.common.device import select_device
+from agents.exit_file import exit_path, record_exit
+from agents.file_transfer import FileAccess
+from agents.logs import log_to_file
+from agents.protocol.events import AgentEvents
+from agents.protocol.identity import Identity, load_identity
+from agents.protocol.peer_protocol import PeerProtocol
+from agents.protocol.transports.memory import MemoryTransport
+from agents.protocol.verifier import LocalPeer
+from agents.report import AgentReport, report_of
+from agents.runner import SWITCH_INTERVAL, AgentRunner
+from agents.side_negotiation import Side, negotiate_sides
+from agents.spec import AgentSpec
+
+logger = logging.getLogger(__name__)
+
+CALLS = 3  # that run at the same time: a turn, a report, a stop
+TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
+CLOSE_TIMEOUT = 45.0  # seconds in which the files of a turn should reach the supervisor
+
+
+@dataclass(frozen=True)
+class Negotiated:
+    """What one call has negotiated.
+
+    Attributes:
+        events: Of each agent, by name.
+        public_keys: Keys that the agents signed with, by name.
+    """
+
+    events: Mapping[str, AgentEvents]
+    public_keys: Mapping[str, bytes]
+
+
+@ray.remote(max_concurrency=CALLS)  # type: ignore[call-overload]  # its stubs lack the option
+class TurnWorker:
+    """A process that agents of a batch run share, one turn after the other."""
+
+    def __init__(self, name: str, supervisor: Any, log_file: str = "") -> None:
+        """Wait for turns.
+
+        Args:
+            name: Name of this worker.
+            supervisor: Handle of the actor that stores files of agents.
+            log_file: File to append log records to; empty for none.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._name, self._supervisor = name, supervisor
+        self._turn: tuple[AgentRunner, PeerProtocol, FileAccess, str] | None = None
+        self._stopping = threading.Event()
+        if log_file and Path(log_file).parent.parent.is_dir():  # elsewhere it would make a stray folder
+            log_to_file(log_file)
+            record_exit(exit_path(Path(log_file)))
+
+    def node(self) -> str:
+        """Return Ray's id of the machine that this process runs on."""
+        found: str = ray.get_runtime_context().get_node_id()
+        return found
+
+    def train(self, spec: AgentSpec, incarnation: int, session: bytes) -> AgentReport:
+        """Train an agent from its checkpoint to the end of its schedule, publish, and return its report.
+
+        The report says why that failed; after `stop` it has no snapshot.
+
+        Args:
+            spec: Specification of the agent.
+            incarnation: Number of this turn among the processes and turns of the agent.
+            session: 16 bytes of the run.
+        """
+        files = FileAccess(self._call_supervisor, spec.name, incarnation, spec.folder, log_file="")
+        device = select_device(spec.device, bool(ray.get_gpu_ids()))
+        local = LocalPeer(spec.name, load_identity(Path(files.folder)), incarnation, session)
+        protocol = PeerProtocol(local, MemoryTransport())
+        runner = AgentRunner(protocol, files.saved)
+        self._turn = runner, protocol, files, device
+        if self._stopping.is_set():
+            runner.stop()
+        logger.info("%s has its turn on %s, process of %s", spec.name, device, self._name)
+        runner.run(replace(spec, folder=files.folder, device=device), until_published=True)
+        files.close(CLOSE_TIMEOUT)
+        report = self._report(runner, protocol, files, device)
+        self._turn = None
+        return report
+
+    def report(self) -> AgentReport | None:
+        """Return the state of the agent that has its turn, without its snapshot; None between two turns."""
+        turn = self._turn
+        return replace(self._report(*turn), snapshot=None) if turn is not None else None
+
+    def _report(
+        self, runner: AgentRunner, protocol: PeerProtocol, files: FileAccess, device: str
+    ) -> AgentReport:
+        return report_of(
+            runner, protocol, protocol.channel.incarnation, 0, "",
+            node=ray.get_runtime_context().get_node_id(), device=device, unsaved=files.unsaved(),
+        )  # fmt: skip
+
+    def negotiate(self, sides: Sequence[Side], session: bytes, keys_here: bool) -> Negotiated:
+        """Let agents that have published negotiate with their peers among them.
+
+        Args:
+            sides: The agents.
+            session: 16 bytes of the run.
+            keys_here: Whether this machine sees the run folder with the signing keys; else new ones are made.
+        """
+        identities = {
+            side.spec.name: load_identity(Path(side.spec.folder)) if keys_here else Identity.generate()
+            for side in sides
+        }
+        events = negotiate_sides(sides, identities, session)
+        return Negotiated(events, {name: identity.public_key for name, identity in identities.items()})
+
+    def stop(self) -> None:
+        """End the turn after the current step; the agent saves its checkpoint. No further turn begins."""
+        self._stopping.set()
+        if self._turn is not None:
+            self._turn[0].stop()
+
+    def _call_supervisor(self, method: str, *arguments: Any) -> Any:
+        try:
+            return ray.get(getattr(self._supervisor, method).remote(*arguments), timeout=TRANSFER_TIMEOUT)
+        except RayTaskError as error:
+            raise (error.cause or error) from None
