@@ -25,6 +25,7 @@ from social_jepa.storage.run_folder import RunFolder, RunFolderError, create
 
 CHANGEABLE = (
     "training.", "distillation.", "negotiation.", "agents.device", "agents.threads", "agents.gpus",
+    "agents.workers",
 )  # fmt: skip
 TICK_RANGES = ("negotiation.pool_ticks", "negotiation.pool_stride")
 SCHEDULE = ("training.steps",)

@@ -27,7 +27,6 @@ from social_jepa.runtime.errors import (
     SupervisorFailedError,
     SupervisorLostError,
     SupervisorUnavailableError,
-    TooManyAgentsError,
     UnknownMemberError,
 )
 from social_jepa.storage.ledger_errors import DamagedLedgerError, LedgerFullError
@@ -63,7 +62,6 @@ CASES = [
     (AlreadyUpError(RUN), 2, "runs/one is up already: social-jepa status --run runs/one"),
     (LastAgentError("a"), 2, "a is the last agent: to end the simulation, take it down with social-jepa"),
     (NameTakenError("a", True), 2, "the name a exists: choose another"),
-    (TooManyAgentsError(64), 2, "the simulation has 64 agents, the maximum"),
     (UnknownMemberError("agent-9", ("agent-0",)), 2, "no agent is named 'agent-9': did you mean agent-0?"),
     (StartFailedError(FAILURE), 2, "agent-1 could not start: KeyError (training, after 7 steps)"),
     (TimeFormatError("soon"), 2, "--as-of 'soon' is not a time: write 2026-11-21T14:30"),

@@ -12,10 +12,10 @@ from agents.protocol.verifier import KnownPeer
 from agents.snapshot import AgentSnapshot
 from alignment.status import Status
 from env.camera import Pose
-from social_jepa.config.run_config import MAX_AGENTS, load_config
+from social_jepa.config.run_config import load_config
 from social_jepa.records import BodyRecord, MemberRecord, body_events, decode, encode
 from social_jepa.records import replace as replace_record
-from social_jepa.runtime.errors import LastAgentError, NameTakenError, TooManyAgentsError, UnknownMemberError
+from social_jepa.runtime.errors import LastAgentError, NameTakenError, UnknownMemberError
 from social_jepa.runtime.membership import (
     LEAD_TICKS,
     Membership,
@@ -75,15 +75,6 @@ def test_a_request_to_join_that_cannot_be_met_is_refused_in_one_line(case):
         new_member(CONFIG, PRESENT, TAKEN, **request)
 
     assert "\n" not in str(refusal.value).replace("\\n", "")
-
-
-def test_a_joiner_beyond_the_maximum_is_refused():
-    many = [
-        MemberRecord(name=f"agent-{k}", index=k, pose=PRESENT[0].pose, kind="jepa") for k in range(MAX_AGENTS)
-    ]
-
-    with pytest.raises(TooManyAgentsError, match=f"has {MAX_AGENTS} agents, the maximum: remove one"):
-        new_member(CONFIG, many, [member.name for member in many])
 
 
 def test_a_joiner_gets_a_free_name_and_the_next_place_on_the_ring_by_default():
