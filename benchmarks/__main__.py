@@ -46,6 +46,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         "three peers on three hosts over TCP, a link cut; as root, and only by its name",
         by_name=True,
     ),
+    "turns": Benchmark("scale", "time, memory and messages of up to 1,000 agents that take turns"),
     "seeds": Benchmark("scale", "reproducibility: other seeds, other scenes, the same seed twice"),
     "join": Benchmark("soak", "cost of a joiner by the number of its peers"),
     "disturbance": Benchmark("soak", "slowdown of an agent while others join and leave"),
