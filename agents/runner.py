@@ -116,11 +116,7 @@ class AgentRunner:
                 self._moved = False
                 self._service_requests()
                 self._advance(agent)
-            agent.save()
-            agent.retry_saves(now=True)
-            agent.phase = "ready" if _has_published(agent) and not self._stop.is_set() else "stopped"
-            saved = "not saved" if agent.files.unsaved else f"saved as {agent.checkpoint}"
-            logger.info("%s stopped at step %d, %s", spec.name, agent.trainer.step, saved)
+            self._save(agent)
         except BaseException as error:  # a custom model may raise SystemExit too; a report carries it
             self.failure = self._failure_of(error, spec)
             logger.exception("the runner of %s failed", self.protocol.name)
@@ -128,6 +124,13 @@ class AgentRunner:
             self._fail_requests()
             if until_published and self.agent is not None:
                 self.agent.close()
+
+    def _save(self, agent: Agent) -> None:
+        agent.save()
+        agent.retry_saves(now=True)
+        agent.phase = "ready" if _has_published(agent) and not self._stop.is_set() else "stopped"
+        saved = "not saved" if agent.files.unsaved else f"saved as {agent.checkpoint}"
+        logger.info("%s ended at step %d, %s", agent.spec.name, agent.trainer.step, saved)
 
     def _note_progress(self, agent: Agent) -> None:
         if self._monitor is not None:
