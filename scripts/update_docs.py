@@ -6,7 +6,8 @@ The alignments in evidence/align/ are what the commands in docs/how_to/embedding
 evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104 --json writes,
 and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
 what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
-python -m benchmarks peer_hosts --json prints.
+python -m benchmarks peer_hosts --json prints, and evidence/turns.json what python -m benchmarks turns
+--json prints.
 Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
 """
 
@@ -57,6 +58,7 @@ EDGE_BYTES = EVIDENCE / "edge_bytes.json"
 ROBUSTNESS = EVIDENCE / "robustness.json"
 PRIVACY = EVIDENCE / "privacy.json"
 PEER_HOSTS = EVIDENCE / "peer_hosts.json"
+TURNS = EVIDENCE / "turns.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -164,6 +166,11 @@ def privacy_block() -> str:
 def peer_hosts_block() -> str:
     """Return the benchmark of three peers on three hosts as a table."""
     return _measured(PEER_HOSTS)
+
+
+def turns_block() -> str:
+    """Return the benchmark of agents that take turns as a table."""
+    return _measured(TURNS)
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -438,6 +445,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/how_to/model.md": {"example": partial(example_block, "custom_world_model.py")},
     "docs/how_to/scene.md": {"example": partial(example_block, "custom_scene.py")},
     "docs/how_to/source.md": {"example": partial(example_block, "own_data.py")},
+    "docs/how_to/many_agents.md": {"turns": turns_block},
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
         "claims": claims_block,

@@ -17,6 +17,7 @@ MAX_NOISE: Final = 50  # standard deviations
 NOISE_STEPS: Final = 1000  # a reply states its noise in thousandths of one
 MIN_STRIDE: Final = 4  # adjacent ticks are nearly the same sample
 MEMORY_ROWS: Final = 16  # rows of a pool within which a scene may still resemble itself
+MAX_PEERS: Final = 1024  # of one agent
 MEMORIES: Final = 12  # lengths of the memory that a pool spans at least: shifts within one are alike
 
 

@@ -45,6 +45,11 @@ class Topology:
             raise ValueError(f"the number of {found[1]} must be at least {least}")
         return cls(found[1], int(found[2] or 0))
 
+    @property
+    def has_hub(self) -> bool:
+        """Whether some agent negotiates with all others."""
+        return self.kind in ("all", "hubs")
+
     def __str__(self) -> str:
         """Return the text that `parse` takes."""
         return f"{self.kind}({self.degree})" if self.degree else self.kind

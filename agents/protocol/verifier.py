@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from agents.protocol.budget import PeerBudget, PeerLimits
 from agents.protocol.envelope import Envelope, Kind, is_sealed_by, parse
 from agents.protocol.identity import Identity, fingerprint, key_id_of
+from agents.protocol.settings import MAX_PEERS
 from agents.protocol.wire import EnvelopeRejected, Reason
 
 REPLAY_WINDOW = 1024  # envelopes of a peer that may overtake each other
 MAX_CLOCK_DIFFERENCE = 600.0  # seconds between the time in an envelope and this machine's clock
-MAX_PEERS = 1024
 MAX_LOGGED = 20  # refusals of one peer for one reason that are reported each; then every power of two
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from agents.common.config_error import ConfigError
 from agents.models.settings import ModelConfig, check_kind
-from agents.protocol.settings import NegotiationConfig, embedding_bytes, tick_ranges
+from agents.protocol.settings import MAX_PEERS, NegotiationConfig, embedding_bytes, tick_ranges
+from agents.protocol.topology import Topology
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import GAP, DistillationConfig, TrainingConfig
 from agents.training.ticks import recorded_ticks, stretch_ticks, unseen_ticks
@@ -99,6 +100,11 @@ class RunConfig:
         if self.scene.frame_size % 16:
             raise ConfigError("the encoder needs a multiple of 16", "scene.frame_size", self.scene.frame_size)
         self._check_public_scene()
+        if Topology.parse(self.negotiation.topology).has_hub and self.agents.count - 1 > MAX_PEERS:
+            raise ConfigError(
+                f"one of {self.agents.count} agents would have more than {MAX_PEERS} peers",
+                "negotiation.topology", self.negotiation.topology, "choose k_regular(6), ring or tree",
+            )  # fmt: skip
         try:
             self.negotiation.memory_rows(self.scene.decorrelation_ticks)
         except ConfigError as error:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from agents.protocol.budget import Allowance, PeerLimits
 from agents.protocol.envelope import Kind, is_sealed_by, parse, seal, session_id
 from agents.protocol.identity import Identity
+from agents.protocol.settings import MAX_PEERS
 from agents.protocol.verifier import (
     MAX_CLOCK_DIFFERENCE,
-    MAX_PEERS,
     REPLAY_WINDOW,
     EnvelopeVerifier,
     KnownPeer,

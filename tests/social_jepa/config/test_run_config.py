@@ -1,4 +1,5 @@
 import codecs
+import contextlib
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ WRONG = {
     "seed=-1": "from 0 to 2**62 - 1",
     "agents.count=0": "at least 2 agents",
     "agents.count=1": "at least 2 agents",
-    "agents.count=65": "at most 64",
+    "agents.workers=-1": "0 for a process of each agent",
     "agents.threads=-1": "agents.threads=-1",
     "agents.gpus=1.5": "agents.gpus=1.5: a share below 1 of one GPU, or a whole number of GPUs",
     "agents.gpus=-1": "agents.gpus=-1",
@@ -163,6 +164,17 @@ def test_settings_survive_a_round_trip_through_toml():
     )
 
     assert load_config(base=tomllib.loads(tomli_w.dumps(config.as_dict()))) == config
+
+
+@pytest.mark.parametrize(("count", "refused"), [(1025, False), (1026, True)])
+def test_an_agent_has_no_more_peers_than_its_protocol_takes(count, refused):
+    many = ["scene.renderer=toy", f"agents.count={count}", "agents.workers=2"]
+    load_config(overrides=[*many, "negotiation.topology=k_regular(6)"])
+    for topology in ("all", "hubs(3)"):
+        with (
+            pytest.raises(ConfigError, match="more than 1024 peers") if refused else contextlib.nullcontext()
+        ):
+            load_config(overrides=[*many, f"negotiation.topology={topology}"])
 
 
 def test_equal_settings_have_equal_hashes_and_different_settings_different_ones():
