@@ -187,9 +187,13 @@ def budget_curve(
             "leave out the others",
         )
     curve: list[dict[str, int | str | float]] = []
+    core_rows = target[:, : core_dims[1]]
+    # of up to half of the rows, fewer are the first of more
+    nested = max((pairs for pairs in budgets if pairs <= min(CHOSEN, available // 2)), default=0)
+    spread = choose_spread(core_rows, nested)
     for pairs in budgets:
         if pairs <= CHOSEN:
-            rows = torch.tensor([choose_spread(target[:, : core_dims[1]], pairs)])
+            rows = torch.tensor([spread[:pairs] if pairs <= nested else choose_spread(core_rows, pairs)])
         else:
             draws = max(1, DRAWN_PAIRS // pairs) if pairs < available else 1
             rows = torch.stack([torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)])

@@ -185,12 +185,16 @@ def fit_robust(
     found = fit_procrustes(source, target, centered, rank)
     pairs, smaller = source.shape[-2], min(source.shape[-1], target.shape[-1])
     kept = min(pairs, max(math.ceil(keep * pairs), smaller + 1))
+    before = None
     for _ in range(rounds):
         difference = found(source) - target
         if rank is not None:  # of the directions that are mapped alone
             difference = difference @ found.weight.mT @ found.weight
         residual = torch.linalg.vector_norm(difference, dim=-1)  # [..., K]
-        rows = residual.argsort(dim=-1, stable=True)[..., :kept, None]
+        rows = residual.argsort(dim=-1, stable=True)[..., :kept].sort(dim=-1).values[..., None]
+        if before is not None and torch.equal(rows, before):  # a further round would find the same map
+            break
+        before = rows
         found = fit_procrustes(
             source.take_along_dim(rows, -2), target.take_along_dim(rows, -2), centered, rank
         )

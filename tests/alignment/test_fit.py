@@ -306,3 +306,20 @@ def test_composed_and_inverted_maps_keep_what_is_undetermined():
     assert (whole.then(partial_map).undetermined, partial_map.then(partial_map).undetermined) == (1, 2)
     assert partial_map.inverse().undetermined == 1
     assert LinearMap(whole.weight, whole.bias).then(whole).undetermined is None
+
+
+@pytest.mark.parametrize("stack", [(), (3,)])
+@pytest.mark.parametrize("rounds", [0, 1, 3, 40])
+def test_a_robust_fit_that_ends_early_is_that_of_all_rounds(stack, rounds):
+    generator = torch.Generator().manual_seed(rounds)
+    x = torch.randn(*stack, 40, 5, generator=generator, dtype=torch.float64)
+    y = x.flip(-1) + 0.3 * torch.randn(*stack, 40, 5, generator=generator, dtype=torch.float64)
+    y[..., ::5, :] *= -2  # wrong rows
+
+    expected = fit_procrustes(x, y)
+    for _ in range(rounds):
+        kept = torch.linalg.vector_norm(expected(x) - y, dim=-1).argsort(dim=-1)[..., :28]
+        rows = kept.sort(dim=-1).values[..., None]
+        expected = fit_procrustes(x.take_along_dim(rows, -2), y.take_along_dim(rows, -2))
+
+    torch.testing.assert_close(fit_robust(x, y, rounds=rounds).weight, expected.weight, rtol=0, atol=1e-12)
