@@ -42,7 +42,7 @@ class Side:
     @classmethod
     def of(cls, spec: AgentSpec, incarnation: int, snapshot: AgentSnapshot) -> "Side":
         """Return the side of an agent, without peers."""
-        return cls(spec, incarnation, snapshot.peer_info, snapshot.pools)
+        return cls(spec, incarnation, snapshot.peer_info, snapshot.sent)
 
     def negotiation(self) -> Negotiation:
         """Return the state of its negotiations, as the agent's own process would begin with."""

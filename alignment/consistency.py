@@ -11,65 +11,105 @@ by others: they contradict a pair if more than half of them come back wrong, thr
 While at most half of the other agents lie, the walks of an honest pair through honest agents decide.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from alignment.linear_map import KEPT, LinearMap
 
+CHUNK: Final = 2**16  # walks that are computed at a time
 
-def round_trips(weights: Tensor) -> Tensor:
+
+@dataclass(frozen=True, eq=False)
+class StackedMaps:
+    """The maps of a graph of N agents and E edges; memory grows with E and with N^2 bytes, not with N^2 maps.
+
+    Attributes:
+        weights: [E + 1, D, D], float64; the last one is zero.
+        places: [N, N], int32: row of `weights` by source and target; E where there is no map.
+    """
+
+    weights: Tensor
+    places: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """Which pairs have a map, bool [N, N]."""
+        return self.places < len(self.weights) - 1
+
+    def between(self, sources: Tensor, targets: Tensor) -> Tensor:
+        """Return the weights of pairs, int64 [P] each, as [P, D, D]."""
+        return self.weights[self.places[sources, targets].long()]
+
+
+def round_trips(maps: StackedMaps) -> Tensor:
     """Return which pairs come back by their two maps, bool [N, N], symmetric.
 
     More than half of the directions that both maps keep come back: ``2 tr M > min(|W_ij|^2, |W_ji|^2)``.
-
-    Args:
-        weights: [N, N, D, D], see `stack_maps`.
     """
-    trace = torch.einsum("ijab,jiba->ij", weights, weights)
-    size = weights.square().sum((2, 3))
-    kept = torch.minimum(size, size.T)
-    return (kept > KEPT) & (2 * trace > kept)
+    i, j = maps.present.nonzero(as_tuple=True)
+    there, back = maps.between(i, j), maps.between(j, i)
+    kept = torch.minimum(there.square().sum((1, 2)), back.square().sum((1, 2)))
+    found = torch.zeros(maps.places.shape, dtype=torch.bool)
+    found[i, j] = (kept > KEPT) & (2 * torch.einsum("eab,eba->e", there, back) > kept)
+    return found
 
 
-def contradicted(weights: Tensor) -> Tensor:
+def contradicted(maps: StackedMaps) -> Tensor:
     """Return which pairs most walks over a third agent contradict, bool [N, N], symmetric.
 
-    Args:
-        weights: [N, N, D, D], see `stack_maps`.
+    Walks of both directions count, i, j, k, i for the pair i, j, and j, i, k, j.
     """
-    wrong, walks = walk_thirds(weights)
-    wrong, walks = wrong + wrong.transpose(0, 1), walks + walks.transpose(0, 1)  # both directions of a walk
-    return ((walks > 0).sum(2) > 1) & (2 * wrong.sum(2) > walks.sum(2))
+    count = len(maps.places)
+    wrong, walks = (torch.zeros(count * count, dtype=torch.int64) for _ in range(2))
+    thirds = [torch.zeros(0, dtype=torch.int64)]
+    for first, second, third, is_wrong in walk_thirds(maps):
+        pair = torch.minimum(first, second) * count + torch.maximum(first, second)
+        walks.index_add_(0, pair, torch.ones_like(pair))
+        wrong.index_add_(0, pair, is_wrong.long())
+        thirds.append((pair * count + third).unique())
+    others = torch.bincount(torch.cat(thirds).unique() // count, minlength=count * count)
+    found = ((others > 1) & (2 * wrong > walks)).view(count, count)
+    return found | found.T
 
 
-def walk_thirds(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whether each walk i, j, k, i comes back wrong, and whether it arrives, 0 or 1, [N, N, N] each.
+def walk_thirds(maps: StackedMaps) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Yield the walks i, j, k, i along maps that keep a direction, and whether each comes back wrong.
 
-    A walk that drops all directions says nothing.
+    Yields:
+        (i, j, k, wrong), [P] each, all walks from some agent or a part of them.
     """
-    wrong, arrives = [], []
-    for agent in range(len(weights)):
-        walk = weights[agent][:, None] @ weights @ weights[:, agent]  # [N, N, D, D], by j and k
-        size, trace = walk.square().sum((2, 3)), walk.diagonal(dim1=2, dim2=3).sum(2)
-        arrives.append((size > KEPT).long())
-        wrong.append(((size > KEPT) & (2 * trace <= size)).long())
-    return torch.stack(wrong), torch.stack(arrives)
+    present = maps.present
+    for agent in range(len(present)):
+        nexts, lasts = present[agent].nonzero()[:, 0], present[:, agent].nonzero()[:, 0]
+        places = present[nexts][:, lasts].nonzero()
+        for some in places.split(CHUNK):
+            second, third = nexts[some[:, 0]], lasts[some[:, 1]]
+            first = torch.full_like(second, agent)
+            walk = maps.between(first, second) @ maps.between(second, third) @ maps.between(third, first)
+            size, trace = walk.square().sum((1, 2)), walk.diagonal(dim1=1, dim2=2).sum(1)
+            arrives = size > KEPT  # one that drops all directions says nothing
+            wrong = 2 * trace <= size
+            yield first[arrives], second[arrives], third[arrives], wrong[arrives]
 
 
-def stack_maps(names: Sequence[str], maps: Mapping[tuple[str, str], LinearMap]) -> Tensor:
-    """Return the weights of maps by source and target, zero where there is none, float64 [N, N, D, D].
+def stack_maps(names: Sequence[str], maps: Mapping[tuple[str, str], LinearMap]) -> StackedMaps:
+    """Return the maps between some agents.
 
     Args:
         names: The N agents.
         maps: Maps of the shared directions from core to core, by (source, target); of others none is used.
     """
-    dim = max((max(found.weight.shape) for found in maps.values()), default=1)
-    weights = torch.zeros(len(names), len(names), dim, dim, dtype=torch.float64)
-    places = {name: place for place, name in enumerate(names)}
-    for (source, target), found in maps.items():
-        if source in places and target in places:
-            rows, columns = found.weight.shape
-            weights[places[source], places[target], :rows, :columns] = found.weight.double()
-    return weights
+    numbers = {name: number for number, name in enumerate(names)}
+    used = {pair: found for pair, found in maps.items() if numbers.keys() >= set(pair)}
+    dim = max((max(found.weight.shape) for found in used.values()), default=1)
+    weights = torch.zeros(len(used) + 1, dim, dim, dtype=torch.float64)
+    places = torch.full((len(names), len(names)), len(used), dtype=torch.int32)
+    for place, ((source, target), found) in enumerate(used.items()):
+        rows, columns = found.weight.shape
+        weights[place, :rows, :columns] = found.weight.double()
+        places[numbers[source], numbers[target]] = place
+    return StackedMaps(weights, places)

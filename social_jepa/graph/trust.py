@@ -23,7 +23,6 @@ It is unknown where both are empty, as for two agents that have not negotiated, 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import permutations
 from typing import Final
 
 import torch
@@ -94,13 +93,13 @@ def _judge(
     names: Sequence[str], edges: Mapping[Pair, EdgeRecord], accepted: Mapping[Pair, LinearMap]
 ) -> tuple[Tensor, Tensor]:
     """Return which pairs confirm and which contradict each other, bool [N, N] each, symmetric."""
-    weights = stack_maps(names, accepted)
-    has, denied = (torch.zeros(len(names), len(names), dtype=torch.bool) for _ in range(2))
-    for (i, source), (j, target) in permutations(enumerate(names), 2):
-        has[i, j] = (source, target) in accepted
-        denied[i, j] = has[i, j] and _is_denied(edges[source, target], edges.get((target, source)))
-    both = has & has.T
-    contradicts = (both & ~(round_trips(weights) & ~contradicted(weights))) | denied | denied.T
+    maps = stack_maps(names, accepted)
+    denied = torch.zeros(len(names), len(names), dtype=torch.bool)
+    for i, j in maps.present.nonzero().tolist():
+        source, target = names[i], names[j]
+        denied[i, j] = _is_denied(edges[source, target], edges.get((target, source)))
+    both = maps.present & maps.present.T
+    contradicts = (both & ~(round_trips(maps) & ~contradicted(maps))) | denied | denied.T
     return both & ~contradicts, contradicts
 
 

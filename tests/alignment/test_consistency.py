@@ -84,3 +84,40 @@ def test_maps_between_cores_of_different_size_are_stacked():
     maps = {("a", "b"): LinearMap(weight, torch.zeros(3)), ("b", "a"): LinearMap(weight.T, torch.zeros(2))}
 
     assert round_trips(stack_maps(("a", "b"), maps)).tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
+def test_walks_are_those_of_every_triple_of_agents_with_three_maps(share):
+    """An independent rewrite, agent by agent, of graphs in which a share of the pairs has a map."""
+    rng = np.random.default_rng(int(10 * share))
+    maps = planted(noise=0.4, turned={name: rotation(rng) for name in NAMES})
+    maps = {pair: found for pair, found in maps.items() if rng.random() < share}
+    expected = torch.zeros(len(NAMES), len(NAMES), dtype=torch.bool)
+    for i, j in permutations(range(len(NAMES)), 2):
+        wrong, walks, thirds = 0, 0, set()
+        for first, second in ((i, j), (j, i)):
+            for third in set(range(len(NAMES))) - {i, j}:
+                steps = [(first, second), (second, third), (third, first)]
+                if all((NAMES[a], NAMES[b]) in maps for a, b in steps):
+                    walk = torch.linalg.multi_dot([maps[NAMES[a], NAMES[b]].weight for a, b in steps])
+                    walks, thirds = walks + 1, thirds | {third}
+                    wrong += bool(2 * walk.trace() <= walk.square().sum())
+        expected[i, j] = len(thirds) > 1 and 2 * wrong > walks
+
+    assert expected.any() == (share > 0.5)
+    assert torch.equal(contradicted(stack_maps(NAMES, maps)), expected)
+
+
+def test_a_thousand_agents_with_six_partners_each_are_judged_without_a_table_of_all_triples():
+    names = [f"agent-{k}" for k in range(1000)]
+    maps = {
+        (names[k], names[(k + step) % 1000]): LinearMap(torch.eye(2), torch.zeros(2))
+        for k in range(1000)
+        for step in (-3, -2, -1, 1, 2, 3)
+    }
+    maps[names[5], names[6]] = LinearMap(-torch.eye(2), torch.zeros(2))
+    maps[names[6], names[5]] = LinearMap(-torch.eye(2), torch.zeros(2))
+    stacked = stack_maps(names, maps)
+
+    assert contradicted(stacked).nonzero().tolist() == [[5, 6], [6, 5]]
+    assert int(round_trips(stacked).sum()) == 6000
