@@ -217,7 +217,7 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
         with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
             document = batch.run(address)
             display.phase("writing the report")
-            write_report(load_results(folder))
+            write_report(load_results(folder), document)
     except Exception:
         display.close()
         print_unsaved(batch.unsaved)

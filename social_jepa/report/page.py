@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import Results, full_document
 from social_jepa.graph.summary import WorstEdge, summarize
+from social_jepa.records import FullGraphDocument
+from social_jepa.records import replace as replace_record
 from social_jepa.report import plots, tables
 from social_jepa.report.drawing import draw_results, standalone_svg
 from social_jepa.report.figure import color
@@ -25,6 +27,9 @@ from social_jepa.report.tables import escape, number
 from social_jepa.report.templating import REPORT, make_environment, read_static, report_style
 
 TICKS = 4  # ticks whose views the page shows
+
+
+MAX_SHOWN = 64  # agents in drawings and plots; tables have all
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,24 @@ class Views:
     trouble: str = ""
 
 
-def write_report(results: Results) -> Path:
+def write_report(results: Results, document: FullGraphDocument | None = None) -> Path:
     """Write the run's report.html and graph.svg, each atomically, and return the path of the page.
 
     The page is a function of the run folder: writing it again gives the same bytes. Its text is
     templates/report.html.jinja.
+
+    Args:
+        results: The run.
+        document: What `full_document` returns for them; worked out by default, which takes a minute for a
+            thousand agents.
     """
     config, templates = results.config, make_environment(REPORT)
-    views, full = _render_views(results), full_document(results)
+    full, shown = document or full_document(results), _first(results, MAX_SHOWN)
+    views = _render_views(shown)
     values = {"style": report_style(), "script": read_static(REPORT, ("report.js",))}
     values |= _headline(results)
-    values |= _graph(results, views)
-    values |= _plots(results, config)
+    values |= _graph(results, shown, views)
+    values |= _plots(shown, config)
     values |= _provenance(results)
     values |= {
         "pictures": tables.pictures(views.ticks, views.pictures, views.trouble),
@@ -74,6 +85,23 @@ def write_report(results: Results) -> Path:
     return results.folder.report_file
 
 
+def _first(results: Results, count: int) -> Results:
+    """Return results of the first agents alone; for drawings and plots, which more would make unreadable."""
+    if len(results.members) <= count:
+        return results
+    members = results.members[:count]
+    names, document = {member.name for member in members}, results.document
+    return replace(
+        results,
+        members=members,
+        document=replace_record(
+            document,
+            agents=tuple(agent for agent in document.agents if agent.name in names),
+            edges=tuple(edge for edge in document.edges if {edge.source, edge.target} <= names),
+        ),
+    )
+
+
 def _render_views(results: Results) -> Views:
     """Return the views; without OpenGL the page has none."""
     config = results.config
@@ -83,7 +111,7 @@ def _render_views(results: Results) -> Views:
     ticks = tuple(held[round(place)] for place in np.linspace(0, len(held) - 1, TICKS))
     try:
         with Observer(results) as observer:
-            frames = same_ticks(observer, results.graph.agents, ticks)
+            frames = same_ticks(observer, [member.name for member in results.members], ticks)
     except RuntimeError as error:
         return Views(ticks, {}, str(error))
     return Views(ticks, {name: [data_uri(pixels) for pixels in row] for name, row in frames.items()})
@@ -149,7 +177,7 @@ def _distilled(names: Sequence[str]) -> str:
     return f" Of these, {escape(', '.join(names))} distilled from a peer’s embeddings first."
 
 
-def _graph(results: Results, views: Views) -> dict[str, str]:
+def _graph(results: Results, shown: Results, views: Views) -> dict[str, str]:
     document, tick = results.document, views.ticks[0]
     pictures = {name: row[0] for name, row in views.pictures.items()}
     remarks = [
@@ -157,21 +185,24 @@ def _graph(results: Results, views: Views) -> dict[str, str]:
         for accepted in (False, True)
     ]
     return {
-        "plan": _plan(results.config.scene, tick),
-        "graph": draw_results(results, tick, pictures),
+        "plan": _plan(results, len(shown.members), tick),
+        "graph": draw_results(shown, tick, pictures),
         "shades": tables.shades(),
         "refused": tables.reasons("Not accepted", remarks[0]) or '<p class="note">No edge was refused.</p>',
         "remarks": tables.reasons("Accepted, with a remark", remarks[1]),
     }
 
 
-def _plan(scene: SceneConfig, tick: int) -> str:
-    """Return a sentence about where the drawing shows the agents."""
-    if scene.source:
-        return f"Each picture is the view of an agent at tick {tick}; its place has no meaning."
+def _plan(results: Results, drawn: int, tick: int) -> str:
+    """Return sentences about which agents the drawing shows, and where."""
+    count, some = len(results.members), ""
+    if drawn < count:
+        some = f"The drawing, the pictures and the plots are of the first {drawn} of {count:,} agents. "
+    if results.config.scene.source:
+        return f"{some}Each picture is the view of an agent at tick {tick}; its place has no meaning."
     return (
-        "The room from above: each picture stands where that agent’s camera stands, the faint wedge is where "
-        f"it looks, and the pale squares are the objects at tick {tick}."
+        f"{some}The room from above: each picture stands where that agent’s camera stands, the faint wedge "
+        f"is where it looks, and the pale squares are the objects at tick {tick}."
     )
 
 

@@ -14,6 +14,7 @@ from env.camera import Pose
 from social_jepa.graph.results import load_results
 from social_jepa.graph.summary import summarize
 from social_jepa.records import BudgetSummary, replace
+from social_jepa.report import page as report_page
 from social_jepa.report import plots, tables
 from social_jepa.report.graph_svg import AgentCard, lay_out
 from social_jepa.report.page import write_report
@@ -294,3 +295,18 @@ def test_every_template_style_sheet_and_schema_is_installed():
     data = [name for name in files if not name.endswith((".py", ".pyc"))]
 
     assert [name for name in data if not any(fnmatch(name, pattern) for pattern in wanted)] == []
+
+
+def test_drawings_and_plots_of_many_agents_are_of_the_first_and_tables_of_all(
+    small_run, text, tmp_path, monkeypatch
+):
+    folder = copy_run(small_run.folder, tmp_path / "run")
+    monkeypatch.setattr(report_page, "MAX_SHOWN", 2)
+    results = load_results(folder)
+    some = write_report(results).read_text()
+    found = Page(some)
+
+    assert "of the first 2 of 4 agents" in found.text
+    assert set(found.all("data-from")) == {"agent-0", "agent-1"}
+    assert tables.edges_table(results.document.edges) in some
+    assert "are of the first" not in text
