@@ -5,7 +5,7 @@ its own protocol and signing key, and envelopes are sealed, checked and counted 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,8 @@ class Side:
     @classmethod
     def of(cls, spec: AgentSpec, incarnation: int, snapshot: AgentSnapshot) -> "Side":
         """Return the side of an agent, without peers."""
-        return cls(spec, incarnation, snapshot.peer_info, snapshot.sent)
+        bare = replace(spec, events=())  # a thousand agents have a thousand bodies each
+        return cls(bare, incarnation, snapshot.peer_info, snapshot.sent)
 
     def negotiation(self) -> Negotiation:
         """Return the state of its negotiations, as the agent's own process would begin with."""

@@ -19,7 +19,7 @@ from agents.spec import AgentSpec
 from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
 from env.camera import Pose
-from env.scene import Scene
+from env.scene import BodyEvent, Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord, body_events
 from social_jepa.records import replace as replace_record
@@ -127,7 +127,7 @@ class Membership:
             handles={peer: handles[peer] for peer in peers},
             peers=peers,
             session=self.session,
-            body_events=body_events(self.bodies),
+            body_events=seen_bodies(self.config, self.bodies),
         )
 
     @property
@@ -379,6 +379,11 @@ def find_member(present: Iterable[MemberRecord], name: str, taken: Iterable[str]
     return known[name]
 
 
+def seen_bodies(config: RunConfig, bodies: Iterable[BodyRecord]) -> tuple[BodyEvent, ...]:
+    """Return when which bodies appear in the frames of cameras: never in a scene without bodies."""
+    return body_events(bodies) if config.scene.bodies else ()
+
+
 def member_spec(
     config: RunConfig, member: MemberRecord, bodies: Iterable[BodyRecord], folder: RunFolder,
     online: bool = False,
@@ -392,7 +397,7 @@ def member_spec(
         kind=member.kind,
         pose=Pose.parse(member.pose),
         scene=config.scene,
-        events=body_events(bodies),
+        events=seen_bodies(config, bodies),
         model=own.model,
         training=own.training,
         negotiation=config.negotiation,

@@ -138,6 +138,14 @@ def test_the_spec_of_an_agent_does_not_depend_on_the_number_of_agents():
     assert specs[0] == specs[1]
 
 
+def test_nobody_is_told_of_bodies_that_no_camera_sees(folder, ledger):
+    config = load_config(overrides=["scene.renderer=toy", "agents.count=3", "scene.bodies=false"])
+    membership = Membership(config, folder, ledger, online=True)
+    assert len(membership.bodies) == 3
+    assert membership.spec("agent-1", 1).events == ()
+    assert membership.peer_list({}, "agent-1").body_events == ()
+
+
 def test_body_records_become_events_of_the_scene():
     events = body_events([BodyRecord(0, "a", "1,2,3,4,5,60"), BodyRecord(9, "a", None)])
 
