@@ -187,19 +187,27 @@ def budget_curve(
             "leave out the others",
         )
     curve: list[dict[str, int | str | float]] = []
-    core_rows = target[:, : core_dims[1]]
-    # of up to half of the rows, fewer are the first of more
-    nested = max((pairs for pairs in budgets if pairs <= min(CHOSEN, available // 2)), default=0)
-    spread = choose_spread(core_rows, nested)
-    for pairs in budgets:
-        if pairs <= CHOSEN:
-            rows = torch.tensor([spread[:pairs] if pairs <= nested else choose_spread(core_rows, pairs)])
-        else:
-            draws = max(1, DRAWN_PAIRS // pairs) if pairs < available else 1
-            rows = torch.stack([torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)])
+    chosen = _choices(target[:, : core_dims[1]], budgets, generator)
+    for pairs, rows in zip(budgets, chosen, strict=True):
         scores = _mean_r2(source[rows], target[rows], held, core_dims, core)
         curve += [{"pairs": pairs, "method": method, "r2": value} for method, value in sorted(scores.items())]
     return curve
+
+
+def _choices(core: Tensor, budgets: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+    """Return the rows [P, pairs] of each budget: one spread choice, or some random ones."""
+    available = len(core)
+    # of up to half of the rows, fewer are the first of more
+    nested = max((pairs for pairs in budgets if pairs <= min(CHOSEN, available // 2)), default=0)
+    spread, found = choose_spread(core, nested), []
+    for pairs in budgets:
+        if pairs <= CHOSEN:
+            found.append(torch.tensor([spread[:pairs] if pairs <= nested else choose_spread(core, pairs)]))
+            continue
+        draws = max(1, DRAWN_PAIRS // pairs) if pairs < available else 1
+        rows = [torch.randperm(available, generator=generator)[:pairs] for _ in range(draws)]
+        found.append(torch.stack(rows))
+    return found
 
 
 def _mean_r2(

@@ -187,11 +187,7 @@ def fit_robust(
     kept = min(pairs, max(math.ceil(keep * pairs), smaller + 1))
     before = None
     for _ in range(rounds):
-        difference = found(source) - target
-        if rank is not None:  # of the directions that are mapped alone
-            difference = difference @ found.weight.mT @ found.weight
-        residual = torch.linalg.vector_norm(difference, dim=-1)  # [..., K]
-        rows = residual.argsort(dim=-1, stable=True)[..., :kept].sort(dim=-1).values[..., None]
+        rows = _nearest(found, source, target, kept, rank)
         if before is not None and torch.equal(rows, before):  # a further round would find the same map
             break
         before = rows
@@ -199,6 +195,15 @@ def fit_robust(
             source.take_along_dim(rows, -2), target.take_along_dim(rows, -2), centered, rank
         )
     return found
+
+
+def _nearest(found: LinearMap, source: Tensor, target: Tensor, count: int, rank: int | None) -> Tensor:
+    """Return the rows with the smallest residuals, in ascending order, int64 [..., count, 1]."""
+    difference = found(source) - target
+    if rank is not None:  # of the directions that are mapped alone
+        difference = difference @ found.weight.mT @ found.weight
+    residual = torch.linalg.vector_norm(difference, dim=-1)  # [..., K]
+    return residual.argsort(dim=-1, stable=True)[..., :count].sort(dim=-1).values[..., None]
 
 
 def _rounded_size(source: Tensor, target: Tensor, x: Tensor, y: Tensor) -> Tensor:

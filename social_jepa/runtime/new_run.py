@@ -47,7 +47,7 @@ def new_run(
 
 
 def check_stays_up(config: RunConfig) -> None:
-    """Raise ConfigError for agents that take turns: between its turns an agent answers nobody."""
+    """Raise ConfigError for agents that take turns: between its turns an agent does not answer its peers."""
     if config.agents.workers:
         raise ConfigError(
             "agents that take turns cannot stay up", "agents.workers", config.agents.workers,

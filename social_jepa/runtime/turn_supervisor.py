@@ -1,6 +1,6 @@
 """The supervisor of a batch run whose agents take turns on workers.
 
-Commands talk to it as to the supervisor of agents that have processes of their own. After a death Ray starts
+Commands talk to it as to the supervisor of agents with one process each. After a death Ray starts
 it again; it then starts new workers, and agents continue from their checkpoints.
 """
 
