@@ -21,7 +21,7 @@ def test_every_agent_and_edge_has_a_row_and_every_refusal_a_reason(small_run):
         assert agent.checkpoint[:8] in text
     for edge in small_run.document.edges:
         assert f"{edge.source} > {edge.target}" in text
-        assert edge.reason in text
+        assert edge.reason in " ".join(text.split())  # a long one is wrapped
 
 
 def test_scores_that_were_not_measured_are_left_empty(small_run):
