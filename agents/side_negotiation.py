@@ -56,11 +56,11 @@ class Side:
 def negotiate_sides(
     sides: Sequence[Side], identities: Mapping[str, Identity], session: bytes
 ) -> dict[str, AgentEvents]:
-    """Let every side negotiate with its peers, which are among the sides, and return their events by name.
+    """Let every side negotiate with its peers, which are among the sides; return the events of each name.
 
     Args:
         sides: The agents.
-        identities: Their signing keys, by name.
+        identities: The signing key of each name.
         session: 16 bytes of the run, which every envelope carries.
     """
     transport = MemoryTransport()

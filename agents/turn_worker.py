@@ -43,8 +43,8 @@ class Negotiated:
     """What one call has negotiated.
 
     Attributes:
-        events: Of each agent, by name.
-        public_keys: Keys that the agents signed with, by name.
+        events: Events of each name.
+        public_keys: The key that each name signed with.
     """
 
     events: Mapping[str, AgentEvents]
