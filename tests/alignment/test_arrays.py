@@ -46,6 +46,7 @@ SAME = (normal(40, 4), normal(40, 4, seed=1))
 MAP = LinearMap(normal(4, 3), normal(3))
 HELD = HeldOut.of_pairs(*PAIRS)
 SHARED = shared_subspace.find_shared(*(part[:, :2] for part in PAIRS), HELD.leading(2, 2))
+STRONG = shared_subspace.find_shared(SAME[0], SAME[0], HeldOut.of_pairs(SAME[0], SAME[0]))
 BASIS = core.find_core(normal(50, 4))
 METRIC = torch.eye(4, dtype=torch.float64)
 ROTATION = fit.fit_procrustes(*SAME)
@@ -73,6 +74,7 @@ OF_ONE_SPACE = {
     "contraction": collapse.contraction,
     "explain_collapse": lambda x, y: collapse.explain_collapse(x, y, 1),
     "score_raw": lambda x, y: raw_map.score_raw((x, y), (x, y), (METRIC, METRIC)),
+    "score_strong": lambda x, y: edge_score.score_strong((x, y), (x, y), (METRIC, METRIC), STRONG),
 }  # fmt: skip
 OF_ROWS = {
     "map": MAP, "basis": BASIS, "core": BASIS.core, "find_core": core.find_core,

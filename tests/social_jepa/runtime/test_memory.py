@@ -31,7 +31,8 @@ def test_agents_that_cannot_fit_are_refused_with_a_count_that_does():
     check_memory(config, caught.value.fits, 4 * GIB)
     assert describe(caught.value) == (
         "24 agents need at least 6.8 GiB of memory, and 4.0 GiB can be had on this machine: set "
-        "agents.count=14 or lower, lower training.replay_ticks, or end other programs"
+        "agents.count=14 or lower, or for run agents.workers=14 or lower, so that agents take turns, lower "
+        "training.replay_ticks, or end other programs"
     )
     assert exit_status(caught.value) == 2
 
