@@ -11,7 +11,7 @@ ARGS ?=
 help:
 	@echo "make demo      install, then run the default simulation (ARGS go to the command)"
 	@echo "make test      install, lint, then run every test except the slow ones (ARGS go to pytest)"
-	@echo "make fuzz      a million hostile envelopes, faults from 100 seeds, all histories of two and three peers; an hour"
+	@echo "make fuzz      a million hostile envelopes, faults from 100 seeds, all histories of two and three peers; five minutes"
 	@echo "make lint      ruff, mypy, and the size of the import graph"
 	@echo "make docs      build the documentation site into site/, strictly and offline"
 	@echo "make bench     speed, cost and scale, each beside a reference"
