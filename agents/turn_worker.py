@@ -132,8 +132,8 @@ class TurnWorker:
     def stop(self) -> None:
         """End the turn after the current step; the agent saves its checkpoint. No further turn begins."""
         self._stopping.set()
-        if self._turn is not None:
-            self._turn[0].stop()
+        if (turn := self._turn) is not None:  # which the other thread may end now
+            turn[0].stop()
 
     def _call_supervisor(self, method: str, *arguments: Any) -> Any:
         try:

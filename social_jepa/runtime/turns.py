@@ -86,7 +86,8 @@ class Turns:
         self._folder, self._resources = membership.folder, resources
         self._processes = AgentProcesses(self._folder, self._folder.namespace, resources, TurnWorker)
         self._gpus = membership.config.agents.gpus
-        self._workers: dict[str, Any] = {}  # handles of those that have started, by name
+        self._starting: dict[str, Any] = {}  # handles of workers that have not answered yet, by name
+        self._workers: dict[str, Any] = {}  # handles of those that have
         self._busy: dict[str, str] = {}  # agent that has its turn, by worker
         self._sides: dict[str, Side] = {}
         self._partners = partners_of(membership.topology, membership.members.values())
@@ -139,17 +140,20 @@ class Turns:
     async def _started(self, worker: str) -> Any:
         """Return the handle of a worker, which is started if it has no process."""
         if worker not in self._workers:
-            while True:
-                try:
-                    handle = self._processes.start(worker, self._gpus)
-                    break
-                except ValueError as error:  # Ray takes its predecessor for alive
-                    logger.warning("%s cannot be started yet: %s", worker, one_line(error))
-                    await asyncio.sleep(RETRY_SECONDS)
-            self._processes.placed[worker] = await handle.node.remote()
+            if worker not in self._starting:
+                self._starting[worker] = await self._start(worker)
+            self._processes.placed[worker] = await self._starting[worker].node.remote()
             self._processes.registered(worker)
-            self._workers[worker] = handle
+            self._workers[worker] = self._starting.pop(worker)
         return self._workers[worker]
+
+    async def _start(self, worker: str) -> Any:
+        while True:
+            try:
+                return self._processes.start(worker, self._gpus)
+            except ValueError as error:  # Ray takes its predecessor for alive
+                logger.warning("%s cannot be started yet: %s", worker, one_line(error))
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _pause(self, worker: str, name: str, error: Exception) -> None:
         """Wait until a worker that died may be started again; fail where an agent has ended too many."""
@@ -158,28 +162,34 @@ class Turns:
             logger.warning("%s does not answer: %s", worker, one_line(error))
             await asyncio.sleep(RETRY_SECONDS)
             return
+        self._starting.pop(worker, None)
         self._workers.pop(worker, None)
+        if self._stopping or name in self.seen.failures:
+            return
         phase, step = self.seen.phase_and_step(name)
         pause = self._processes.pause_after(name, death, step)
         if pause is None:
             self._record_failure(self._processes.failure(name, phase, step))
-        elif not self._stopping:
-            logger.warning("%s, with %s: %s; it is started again in %g s", worker, name, death.text, pause)
-            await asyncio.sleep(pause)
+            return
+        logger.warning("%s, with %s: %s; it is started again in %g s", worker, name, death.text, pause)
+        await asyncio.sleep(pause)
+        self._processes.restart_at.pop(name, None)
 
     async def _train(self, name: str, worker: str, handle: Any) -> None:
         """Give an agent its turn, and record what it publishes."""
         from agents.side_negotiation import Side
 
         logger.info("%s has its turn on %s", name, worker)
-        incarnation = self._membership.next_incarnation(name)
+        death = self._processes.deaths.get(name)
+        incarnation = self._membership.next_incarnation(name, death.text if death else "")
         spec = self._membership.spec(name, self._resources.threads)
         report: AgentReport = await handle.train.remote(spec, incarnation, self._membership.session)
         if report.failure is not None:
             self._fail(report.failure)
         elif report.snapshot is not None:
             self._sides[name] = Side.of(spec, incarnation, report.snapshot)
-            await self._record(name, report)
+            known = report.checkpoint == self._writer.written_versions.get(name)  # read from its folder
+            await self._record(name, replace_fields(report, snapshot=None) if known else report)
         self._see(name, report)
 
     async def _negotiate(self, block: Peers, worker: str, handle: Any) -> None:
@@ -237,10 +247,11 @@ class Turns:
             self._record_failure(record_error(self._folder, hang, "hung"))
 
     def _fail(self, failure: Failure) -> None:
-        self._record_failure(record_error(self._folder, failure))
+        if failure.agent not in self.seen.failures:  # one that hung may raise an error later
+            self._record_failure(record_error(self._folder, failure))
 
     def _record_failure(self, failure: FailureRecord) -> None:
-        self.seen.failures.setdefault(failure.agent, failure)
+        self.seen.failures[failure.agent] = failure
         logger.error("%s failed: %s", failure.agent, failure.summary)
         with contextlib.suppress(LedgerError):  # `status` still shows it
             self._writer.event("failed", agent=failure.agent, failure=as_dict(failure))
@@ -266,10 +277,12 @@ class Turns:
         self._stopping = True
         for handle in self._workers.values():
             handle.stop.remote()
+        for handle in self._starting.values():  # one may wait for resources for ever, and has nothing to save
+            ray.kill(handle)
         late: set[str] = set()
         if self._tasks:
             await asyncio.wait(self._tasks[:1], timeout=STOP_TIMEOUT)
-            late = set(self._busy.values())
+            late = set(self._busy.values()) - self._sides.keys()  # who negotiates has saved
         self.release()
         unsaved = [f"{name} did not save within {STOP_TIMEOUT:g} s" for name in sorted(late)]
         return unsaved + [f"{name} {each}" for name in self.seen.reports for each in self.seen.unsaved(name)]
@@ -278,8 +291,9 @@ class Turns:
         """End all workers."""
         for task in self._tasks:
             task.cancel()
-        for worker in list(self._workers):
-            ray.kill(self._workers.pop(worker))
+        for handles in (self._starting, self._workers):
+            while handles:
+                ray.kill(handles.popitem()[1])
 
 
 def blocks_of(partners: Peers, size: int = BLOCK) -> list[Peers]:

@@ -1,5 +1,6 @@
 """Batch runs whose agents take turns on fewer processes, on the Ray of the test session."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime.errors import NotEnoughMemoryError
 from social_jepa.runtime.memory import agent_memory, check_memory
+from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 from tests.support import failing_models
 from tests.support.command import TINY, call, children
@@ -48,6 +50,12 @@ def steady(document):
 
 def workers():
     return [pid for pid, title in children(os.getpid()) if "TurnWorker" in title]
+
+
+def events(folder, event_type):
+    """The details of events of a type, in order."""
+    with contextlib.closing(Ledger(folder.ledger_file, read_only=True)) as ledger:
+        return [event.details for event in ledger.events_of(event_type)]
 
 
 def when(condition, act):
@@ -85,6 +93,7 @@ def test_turns_give_the_graph_of_agents_in_processes_of_their_own_though_a_worke
     assert [agent["incarnation"] for agent in found["agents"]] == [1, 2, 1]
     assert len(killed) == 1
     assert workers() == []
+    assert [event["reason"] for event in events(folder, "returned")] == ["its process was killed"]
     answer = call("query", "--run", folder.path, "--tick", "3", "--json")
     assert answer.status == 0
     assert call("query", "--run", expected.path, "--tick", "3", "--json") == answer
@@ -111,6 +120,26 @@ def test_a_run_that_is_interrupted_goes_on_with_the_agents_that_are_left(tmp_pat
     agents = json.loads(said.out)["agents"]
     assert [len(agent["losses"]) for agent in agents] == [150, 150, 150]
     assert len(json.loads(said.out)["edges"]) == 6
+    published = events(folder, "published")
+    assert [(each["agent"], each["republished"]) for each in published] == [
+        (f"agent-{number}", False) for number in range(3)
+    ]
+
+
+def test_an_interrupted_run_does_not_wait_for_a_worker_that_waits_for_resources(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    log, driver = (folder.path / "logs" / f"{name}.log" for name in ("supervisor", "driver"))
+    interrupt = when(
+        lambda: driver.exists() and "recording and training" in driver.read_text(),
+        lambda: os.kill(os.getpid(), signal.SIGINT),
+    )
+    said = call("run", "--out", folder.path, *THREE, "agents.workers=1", "agents.gpus=99")
+    interrupt.join()
+
+    assert said.status == 130, said.err
+    assert "did not save" not in said.err
+    assert "stopped: interrupted" in log.read_text()
+    assert "did not save" not in log.read_text()
 
 
 def test_an_error_in_a_custom_model_ends_the_run_with_its_class_file_and_line(tmp_path):
