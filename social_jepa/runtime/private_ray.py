@@ -66,6 +66,8 @@ def wait_for_registration(folder: Path) -> None:
                 if time.monotonic() > deadline:
                     answer.set_exception(error)
                 time.sleep(POLL_SECONDS)
+            except Exception as error:  # it is raised where the answer is waited for
+                answer.set_exception(error)
 
     def get_registered_node(gcs_address: str, node_id: str) -> Any:
         answer = Future[Any]()

@@ -153,6 +153,17 @@ def test_a_ray_whose_node_never_registers_is_given_up(tmp_path, monkeypatch):
     assert not (tmp_path / session_leader.REGISTERED).exists()
 
 
+def test_another_error_of_ray_than_a_missing_registration_is_raised_at_once(tmp_path, monkeypatch):
+    def get_node(address, node):
+        raise ConnectionError("no control service")
+
+    monkeypatch.setattr(private_ray.services, "get_node", get_node)
+    private_ray.wait_for_registration(tmp_path)
+
+    with raylet_stand_in(tmp_path), pytest.raises(ConnectionError, match="no control service"):
+        private_ray.services.get_node("here", "n1")
+
+
 def test_a_node_whose_raylet_has_ended_is_not_waited_for(tmp_path, monkeypatch):
     calls = []
 
