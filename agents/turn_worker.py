@@ -67,6 +67,7 @@ class TurnWorker:
         self._name, self._supervisor = name, supervisor
         self._turn: tuple[AgentRunner, PeerProtocol, FileAccess, str] | None = None
         self._stopping = threading.Event()
+        self._identities: dict[str, Identity] = {}  # of agents that negotiate here
         if log_file and Path(log_file).parent.parent.is_dir():  # elsewhere it would make a stray folder
             log_to_file(log_file)
             record_exit(exit_path(Path(log_file)))
@@ -120,14 +121,15 @@ class TurnWorker:
         Args:
             sides: The agents.
             session: 16 bytes of the run.
-            keys_here: Whether this machine sees the run folder with the signing keys; else new ones are made.
+            keys_here: Whether this machine has the run folder with the signing keys; else this process makes
+                one for each agent, and keeps it.
         """
-        identities = {
-            side.spec.name: load_identity(Path(side.spec.folder)) if keys_here else Identity.generate()
-            for side in sides
-        }
-        events = negotiate_sides(sides, identities, session)
-        return Negotiated(events, {name: identity.public_key for name, identity in identities.items()})
+        for side in sides:
+            if side.spec.name not in self._identities:
+                folder = Path(side.spec.folder)
+                self._identities[side.spec.name] = load_identity(folder) if keys_here else Identity.generate()
+        keys = {side.spec.name: self._identities[side.spec.name].public_key for side in sides}
+        return Negotiated(negotiate_sides(sides, self._identities, session), keys)
 
     def stop(self) -> None:
         """End the turn after the current step; the agent saves its checkpoint. No further turn begins."""

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from alignment.linear_map import KEPT, LinearMap
 
-CHUNK: Final = 2**16  # walks that are computed at a time
+CHUNK: Final = 2**22  # numbers of maps that are multiplied at a time, 32 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class StackedMaps:
-    """The maps of a graph of N agents and E edges; memory grows with E and with N^2 bytes, not with N^2 maps.
+    """The maps of a graph of N agents and E edges, in the memory of E maps and N^2 numbers.
 
     Attributes:
         weights: [E + 1, D, D], float64; the last one is zero.
@@ -86,7 +86,7 @@ def walk_thirds(maps: StackedMaps) -> Iterator[tuple[Tensor, Tensor, Tensor, Ten
     for agent in range(len(present)):
         nexts, lasts = present[agent].nonzero()[:, 0], present[:, agent].nonzero()[:, 0]
         places = present[nexts][:, lasts].nonzero()
-        for some in places.split(CHUNK):
+        for some in places.split(max(1, CHUNK // maps.weights[0].numel())):
             second, third = nexts[some[:, 0]], lasts[some[:, 1]]
             first = torch.full_like(second, agent)
             walk = maps.between(first, second) @ maps.between(second, third) @ maps.between(third, first)

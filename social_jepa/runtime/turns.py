@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from functools import partial
@@ -108,18 +108,22 @@ class Turns:
 
     async def _run(self) -> None:
         try:
-            await self._do_all(Job(name, partial(self._train, name)) for name in self._membership.members)
+            count = self._membership.config.agents.processes
+            workers = [f"worker-{number}" for number in range(count)]
+            turns = [Job(name, partial(self._train, name)) for name in self._membership.members]
+            await self._do_all(turns, workers)
             if not self.seen.failures:
                 blocks = blocks_of(self._partners)
-                await self._do_all(Job(min(block), partial(self._negotiate, block)) for block in blocks)
+                negotiations = [Job(min(block), partial(self._negotiate, block)) for block in blocks]
+                here = ray.get_runtime_context().get_node_id()
+                await self._do_all(negotiations, key_holders(workers, self._processes.placed, here))
         except Exception as error:  # this task has no caller to raise it to: `status` shows it
             name = next(iter(self._unsettled))
             self._fail(Failure.of(error, name, *self.seen.phase_and_step(name)))
 
-    async def _do_all(self, jobs: Iterable[Job]) -> None:
+    async def _do_all(self, jobs: Iterable[Job], workers: Sequence[str]) -> None:
         left = deque(jobs)
-        count = min(self._membership.config.agents.workers, len(left))
-        await asyncio.gather(*(self._work(f"worker-{number}", left) for number in range(count)))
+        await asyncio.gather(*(self._work(worker, left) for worker in workers[: len(left)]))
 
     async def _work(self, worker: str, jobs: "deque[Job]") -> None:
         """Do jobs on one worker until none is left, the run stops, or an agent has failed."""
@@ -294,6 +298,19 @@ class Turns:
         for handles in (self._starting, self._workers):
             while handles:
                 ray.kill(handles.popitem()[1])
+
+
+def key_holders(workers: Sequence[str], placed: Mapping[str, str], node: str) -> list[str]:
+    """Return the workers that negotiate: an agent signs, and adds noise, with one key in all of its edges.
+
+    The keys are in the run folder, so those on its node. Where there is none, one worker, which makes keys.
+
+    Args:
+        workers: All workers.
+        placed: Node of each that has started.
+        node: Node of the run folder.
+    """
+    return [worker for worker in workers if placed.get(worker) == node] or list(workers[:1])
 
 
 def blocks_of(partners: Peers, size: int = BLOCK) -> list[Peers]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agents.protocol.identity import Identity
 from agents.protocol.topology import Topology
 from agents.side_negotiation import Side, negotiate_sides
-from social_jepa.runtime.turns import blocks_of
+from social_jepa.runtime.turns import blocks_of, key_holders
 from tests.support.swarm import CONFIG, comparable, negotiate_all, planted_negotiation, tiny_spec
 
 SESSION = bytes(16)
@@ -82,3 +82,9 @@ def test_edges_are_those_of_agents_in_processes_of_their_own(sides):
         expected = alone[target].edges[source]
         assert comparable(edge)[1:] == comparable(expected)[1:]
         assert edge.status == expected.status == "accepted"
+
+
+def test_an_agent_has_one_key_in_all_of_its_edges_so_those_negotiate_who_have_it():
+    placed = {"worker-0": "far", "worker-1": "here", "worker-2": "here"}
+    assert key_holders(sorted(placed), placed, "here") == ["worker-1", "worker-2"]
+    assert key_holders(sorted(placed), dict.fromkeys(placed, "far"), "here") == ["worker-0"]
