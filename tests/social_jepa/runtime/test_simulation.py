@@ -349,8 +349,8 @@ def test_an_agent_on_a_machine_without_the_run_folder_comes_back_where_it_was(si
             assert status_of(simulation, name).progress.step > reached >= 30
         checkpoint = simulation.results().agent(name).checkpoint
         published = read_checkpoint(simulation.folder.agent(name) / PUBLISHED)[1]["peer_info"]
-        log = log_path(simulation.folder.path, name).read_text()
+        log = log_path(simulation.folder.path, name)
+        until(lambda: log.read_text().count("its files are kept in") == 2)  # lines arrive after a while
+        until(lambda: f"fetched {CHECKPOINT}" in log.read_text())
 
     assert published["checkpoint"] == checkpoint
-    assert log.count("its files are kept in") == 2
-    assert f"fetched {CHECKPOINT}" in log

@@ -3,9 +3,11 @@ import subprocess
 import sys
 
 import msgspec
+import psutil
 import pytest
 
 from social_jepa.system.process_identity import MachineIdentity, Presence, ProcessIdentity
+from tests.support.simulations import until
 
 
 @pytest.fixture
@@ -20,6 +22,7 @@ def changed(identity, **changes):
 
 
 def test_a_process_runs_until_it_has_ended(process):
+    until(lambda: psutil.Process(process.pid).cmdline()[-1:] == ["mine"])  # it has none for a moment
     mine = ProcessIdentity.of(process.pid)
 
     assert mine.presence() is Presence.RUNNING
