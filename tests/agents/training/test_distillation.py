@@ -197,9 +197,8 @@ def test_distillation_that_is_stopped_early_returns_none(student, data):
 def test_distillation_from_any_other_first_tick_is_refused(student):
     teacher = torch.zeros(100, 2)
     for first in (0, student.fit_ticks[0], student.train_start - 1, student.train_start + 1):
-        with pytest.raises(
-            ValueError, match=f"distillation .* start at tick {student.train_start}, where no map is fitted"
-        ):
+        start = f"distillation and training of {student.spec.name} start at tick {student.distill_start}"
+        with pytest.raises(ValueError, match=f"^{start}, where no map is fitted or scored, not at {first} "):
             student.distill(first, teacher, lambda: False)
 
     assert student.distill_frames == student.trainer.step == 0
