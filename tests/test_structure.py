@@ -78,6 +78,7 @@ ADAPTERS = {
         "social_jepa/runtime/deaths.py",
         "social_jepa/runtime/private_ray.py",
         "social_jepa/runtime/supervisor.py",
+        "social_jepa/runtime/supervisor_base.py",
         "social_jepa/runtime/turn_supervisor.py",
         "social_jepa/runtime/turns.py",
         "social_jepa/runtime/ray_metrics.py",

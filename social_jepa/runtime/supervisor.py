@@ -9,41 +9,32 @@ import agents.common.ray_environment  # noqa: F401
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
 
 from agents.common.versions import differences, process_versions
-from agents.file_transfer import AgentFiles, FileChunk
-from agents.logs import append_lines
 from agents.protocol.peer_list import PeerList
 from agents.spec import AgentSpec
 from social_jepa.records import AgentStatus, replace
 from social_jepa.runtime.agent_processes import AgentProcesses
 from social_jepa.runtime.agent_watch import AgentWatch
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, names_in
-from social_jepa.runtime.control import ControlServer
 from social_jepa.runtime.errors import StartFailedError
-from social_jepa.runtime.logs import log_path, log_to_file
-from social_jepa.runtime.membership import Membership
-from social_jepa.storage.agent_files import AgentFileStore
+from social_jepa.runtime.supervisor_base import SupervisorBase
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
-from social_jepa.storage.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 SHORTAGE_SECONDS = 0.5  # seconds between two looks at what agents wait for
-BEGIN_RETRY_SECONDS = 1.0  # seconds between two tries to find the agents after a restart
 REGISTER_SECONDS = 80.0  # seconds that a joiner which has registered may take to its first report
 
 
 @ray.remote
-class Supervisor:
+class Supervisor(SupervisorBase):
     """Supervisor of one simulation."""
 
     def __init__(
@@ -61,39 +52,16 @@ class Supervisor:
         Raises:
             RunFolderInUseError: Another process runs in the folder.
         """
-        # these import torch, which callers do without
-        from social_jepa.graph.judged_edges import FlagReader
-        from social_jepa.runtime.ledger_writer import LedgerWriter
+        from social_jepa.graph.judged_edges import FlagReader  # it imports torch, which callers do without
 
-        self._folder = RunFolder.at(folder)
-        self._lock = self._folder.acquire_lock()  # until this process ends
-        log_to_file(self._folder.path, "supervisor")
-        self._config = self._folder.config()
-        self._ledger = Ledger(self._folder.ledger_file, create=True)
-        self._membership = Membership(self._config, self._folder, self._ledger, online)
-        self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)
+        super().__init__(folder, namespace, online)
         # another connection: a thread reads it, while this one may be in the midst of a write
         self._flags = FlagReader(Ledger(self._folder.ledger_file, read_only=True))
-        self._files = AgentFileStore(self._folder)
-        self._namespace, self._online, self._resources = namespace, online, resources
+        self._online, self._resources = online, resources
         self._processes = AgentProcesses(self._folder, namespace, resources)
         self._watch = AgentWatch(self._membership, self._processes, self._ledger, self._ledger_writer)
-        self._stopping: asyncio.Task[list[str]] | None = None
         self._shortages: asyncio.Task[None] | None = None
-        methods = ("add", "end", "move", "pause", "remove", "set_topology", "status", "stop")
-        self._control = ControlServer(Path(control), {name: getattr(self, name) for name in methods})
-        logger.info("supervisor of %s started, namespace %s", self._folder.path, namespace)
-        threading.Thread(target=self._call_begin, daemon=True).start()
-
-    def _call_begin(self) -> None:
-        while True:
-            try:
-                supervisor: Any = ray.get_actor(SUPERVISOR, self._namespace)
-                ray.get(supervisor.begin.remote())
-                return
-            except Exception:  # this thread has no caller; without it nothing is polled
-                logger.exception("the agents cannot be started or found yet")
-                time.sleep(BEGIN_RETRY_SECONDS)
+        self._serve(control, ("add", "end", "move", "pause", "remove", "set_topology", "status", "stop"))
 
     async def begin(self) -> None:
         """Start or find the agents of all members and poll them; end joiners of a supervisor that died."""
@@ -149,26 +117,6 @@ class Supervisor:
         if newest and self._membership.set_public_key(name, public_key):
             self._watch.broadcast_peers(but=name)
         return self._membership.peer_list(self._watch.handles, name)
-
-    async def locate_files(self, name: str) -> AgentFiles:
-        """Return the path and the id of the run folder, and the files of an agent in it."""
-        return await asyncio.to_thread(self._files.locate, name)
-
-    async def read_file(self, name: str, file: str, offset: int) -> bytes:
-        """Return a part of a file of an agent, see `AgentFileStore.read`."""
-        return await asyncio.to_thread(self._files.read, name, file, offset)
-
-    async def store_file(self, name: str, incarnation: int, chunk: FileChunk) -> bool:
-        """Write a part of a file of an agent; return false to an incarnation that is not its newest."""
-        if incarnation != self._membership.incarnations.get(name):
-            logger.warning("refused %s of incarnation %d of %s", chunk.file, incarnation, name)
-            return False
-        await asyncio.to_thread(self._files.write, name, chunk)
-        return True
-
-    async def append_log(self, name: str, lines: Sequence[str]) -> None:
-        """Append lines to the log file of an agent that does not see the run folder."""
-        await asyncio.to_thread(append_lines, log_path(self._folder.path, name), lines)
 
     async def add(self, request: Mapping[str, Any], timeout: float) -> AgentStatus:
         """Add an agent; return its status once it has joined, or once it waits for resources.
@@ -284,45 +232,14 @@ class Supervisor:
         status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
         return replace(status, paused=name in self._membership.paused)
 
+    async def _save_all(self) -> list[str]:
+        return await self._watch.save_all()
+
+    def _release_all(self) -> None:
+        for name in list(self._watch.handles):
+            self._watch.release(name)
+
     async def stop(self, reason: str) -> list[str]:
-        """Have all agents save their checkpoints, end them and return, see `AgentWatch.save_all`.
-
-        Args:
-            reason: Why, for the ledger.
-
-        Returns:
-            What could not be saved, one sentence each.
-        """
-        if self._stopping is None:
-            self._watch.stopping = True
-            self._stopping = asyncio.get_running_loop().create_task(self._stop(reason))
-        return await asyncio.shield(self._stopping)
-
-    async def _stop(self, reason: str) -> list[str]:
-        unsaved = await self._watch.save_all()
-        for name in list(self._watch.handles):
-            self._watch.release(name)
-        if not self._ledger_writer.event("stopped", reason=reason):
-            unsaved.append(f"{self._ledger.path} does not say that the simulation has stopped")
-        for sentence in unsaved:
-            logger.warning("%s", sentence)
-        logger.info("stopped: %s", reason)
-        return unsaved
-
-    async def end(self) -> None:
-        """End all agents, and this process without restart once the reply has been sent."""
-        if self._stopping is not None:  # agents are saving
-            with contextlib.suppress(Exception):  # `stop` raises it
-                await asyncio.shield(self._stopping)
-        for name in list(self._watch.handles):
-            self._watch.release(name)
-        await self._control.close()
-        self._lock.release()
-        supervisor = ray.get_actor(SUPERVISOR, self._namespace)
-        asyncio.get_running_loop().call_later(0.1, lambda: ray.kill(supervisor))
-
-    async def _end_without_owner(self) -> None:
-        try:
-            await self.stop("the command that ran it has ended")
-        finally:
-            await self.end()
+        """Have all agents save their checkpoints, end them and return, see `AgentWatch.save_all`."""
+        self._watch.stopping = True
+        return await super().stop(reason)
