@@ -25,7 +25,7 @@ class TrainingConfig:
     weight_decay: Weight = 1e-4  # of AdamW
     grad_clip_norm: Positive = 5.0  # largest norm of the gradient
     replay_ticks: Count = 24576  # ticks in the replay buffer: each frame is read about five times
-    own_ticks: bool = False  # each agent on a stretch of ticks of its own; otherwise all on the same ticks
+    own_ticks: bool = False  # each agent on a separate stretch of ticks; otherwise all on the same
     new_ticks_per_step: CountOrZero = 0  # ticks that replace the oldest before every step of the schedule
     checkpoint_every: Count = 100  # steps
     core_eval_ticks: Annotated[int, Meta(ge=16)] = (

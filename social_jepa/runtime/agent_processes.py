@@ -106,7 +106,7 @@ class AgentProcesses:
             check_memory(config, 1)
 
     def _others(self, name: str) -> list[Reservation]:
-        """Return what all other agents reserve; of one that an earlier supervisor started, a usual share."""
+        """Return the reservations of all other agents; a usual share where another supervisor started one."""
         usual = self._resources.cpus, self._resources.gpus
         return [
             Reservation(node, *self._reserved.get(each, usual))

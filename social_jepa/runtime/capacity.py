@@ -176,7 +176,7 @@ def _without(node: Node, reserved: Reservation) -> Node:
 
 
 def _by_node(nodes: Sequence[Node], reservations: Iterable[Reservation]) -> dict[str, Reservation]:
-    """Return what is reserved on each node; what may be on any node counts where there is only one."""
+    """Return the sum of the reservations on each node; without a node, they count where there is only one."""
     found = {node.id: Reservation(node.id, 0.0, 0.0) for node in nodes}
     for each in reservations:
         name = each.node or (nodes[0].id if len(nodes) == 1 else "")

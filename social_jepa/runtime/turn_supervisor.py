@@ -40,7 +40,7 @@ class TurnSupervisor(SupervisorBase):
         """
         assert not online
         super().__init__(folder, namespace, online)
-        self._turns = Turns(self._membership, self._ledger, self._ledger_writer, resources)
+        self._turns = Turns(self._membership, self._ledger_writer, resources)
         self._serve(control, ("end", "status", "stop"))
 
     async def begin(self) -> None:

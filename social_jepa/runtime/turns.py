@@ -29,7 +29,6 @@ from social_jepa.runtime.deaths import one_line
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.failures import find_hang, record_error
 from social_jepa.runtime.membership import Membership
-from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.partners import partners_of
 
@@ -69,20 +68,17 @@ class Turns:
         seen: What has been seen of the agents.
     """
 
-    def __init__(
-        self, membership: Membership, ledger: Ledger, writer: "LedgerWriter", resources: ResourceShare
-    ) -> None:
+    def __init__(self, membership: Membership, writer: "LedgerWriter", resources: ResourceShare) -> None:
         """Start no worker; `begin` does.
 
         Args:
             membership: The agents.
-            ledger: The ledger of the run.
-            writer: Writes reports to it.
+            writer: Writes reports to the ledger of the run.
             resources: Resources of each worker.
         """
         from agents.turn_worker import TurnWorker
 
-        self._membership, self._ledger, self._writer = membership, ledger, writer
+        self._membership, self._writer = membership, writer
         self._folder, self._resources = membership.folder, resources
         self._processes = AgentProcesses(self._folder, self._folder.namespace, resources, TurnWorker)
         self._gpus = membership.config.agents.gpus
@@ -213,9 +209,7 @@ class Turns:
                 self._membership.record_incarnations()
                 self._writer.write(name, self._membership.members, report)
             except (LedgerUnavailableError, OSError) as error:
-                of_ledger = isinstance(error, LedgerUnavailableError)
-                path = self._ledger.path if of_ledger else self._folder.agent(name)
-                self.seen.note_unrecorded(name, path, error)
+                self.seen.note_unrecorded(name, self._folder.agent(name), error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self.seen.unrecorded.pop(name, None)
