@@ -32,3 +32,15 @@ def stretch_ticks(config: TrainingConfig, gap: int, stride: int) -> int:
         stride: Ticks between two anchors of a pool.
     """
     return recorded_ticks(config) + unseen_ticks(config, gap, stride) + gap
+
+
+def train_offset(config: TrainingConfig, index: int, gap: int, stride: int) -> int:
+    """Return the ticks by which an agent trains later than the first one: 0 unless each has `own_ticks`.
+
+    Args:
+        config: How the agents train.
+        index: Number of the agent.
+        gap: Ticks between two ranges.
+        stride: Ticks between two anchors of a pool.
+    """
+    return index * stretch_ticks(config, gap, stride) if config.own_ticks else 0

@@ -18,7 +18,7 @@ from agents.protocol.settings import MAX_PEERS, NegotiationConfig, embedding_byt
 from agents.protocol.topology import Topology
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.training.settings import GAP, DistillationConfig, TrainingConfig
-from agents.training.ticks import recorded_ticks, stretch_ticks, unseen_ticks
+from agents.training.ticks import recorded_ticks, stretch_ticks, train_offset, unseen_ticks
 from env.camera import Pose, RingConfig, ring_pose
 from env.common.settings_repr import settings_repr
 from env.renderers.build import load_renderer
@@ -154,7 +154,7 @@ class RunConfig:
             index: Number of the agent.
             teacher: Peer that it distills from first; "" for none.
         """
-        return index * self.stretch_ticks if self.training.own_ticks and not teacher else 0
+        return 0 if teacher else train_offset(self.training, index, *self._gap_and_stride)
 
     @property
     def _gap_and_stride(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from agents.models.world_model import WorldModel
 from agents.protocol.settings import NegotiationConfig
 from agents.spec import AgentSpec
 from agents.training.settings import GAP, TrainingConfig
-from agents.training.ticks import stretch_ticks
+from agents.training.ticks import train_offset
 from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
@@ -48,10 +48,8 @@ class AgentSetup:
 
     def train_offset(self, index: int) -> int:
         """Return the ticks by which an agent trains later than agent 0; see `AgentSpec`."""
-        if not self.training.own_ticks:
-            return 0
         gap = max(GAP, self.scene.decorrelation_ticks)
-        return index * stretch_ticks(self.training, gap, self.stride)
+        return train_offset(self.training, index, gap, self.stride)
 
 
 QUICK_SETUP: dict[str, dict[str, Any]] = {
