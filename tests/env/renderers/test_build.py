@@ -51,6 +51,25 @@ def test_equal_states_and_poses_give_equal_pixels_after_other_frames(config, ren
     assert all((a == b).all() for a, b in zip(first, reversed(again), strict=True))
 
 
+def test_a_frame_depends_on_no_frame_before_it(config, renderer):
+    """Whatever a renderer keeps while camera and bodies stay: both change here, with and without a return."""
+    scene = Scene(config, 0)
+    first, second = (replace(pose, pitch=0.0) for pose in (POSES[0], POSES[2]))  # each sees the other's body
+    few, many = (("peer", POSES[1]),), (("peer", POSES[1]), ("first", first), ("second", second))
+    views = [(few, first), (many, first), (many, second), (few, first), (few, second)]
+    frames = {}
+    for tick, (bodies, pose) in [(t, view) for view in views for t in (0, 1, 2, 3, 0)]:
+        state = replace(scene.state(tick), bodies=bodies)
+        frame = renderer.render(state, pose, "me")
+        assert (frame == frames.setdefault((tick, bodies, pose), frame)).all()
+    without_bodies = {(tick, pose) for tick, _, pose in frames}
+    assert len({frame.tobytes() for frame in frames.values()}) > len(without_bodies)
+    for (tick, bodies, pose), frame in frames.items():  # no two after each other with the same background
+        state = replace(scene.state(tick), bodies=bodies)
+        renderer.render(replace(state, bodies=()), POSES[1])
+        assert (renderer.render(state, pose, "me") == frame).all()
+
+
 def test_different_poses_give_different_frames(config, renderer):
     state = Scene(config, 0).state(0)
     views = [renderer.render(state, pose).astype(int) for pose in POSES]
