@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from agents.common.device import select_device
+from agents.common.niceness import raise_niceness
 from agents.common.versions import process_versions
 from agents.exit_file import exit_path, record_exit
 from agents.failure import Failure
@@ -38,10 +39,6 @@ TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or retu
 RESTART_TIMEOUT = 60.0  # seconds that the supervisor may take to restart during a call
 RETRY_SECONDS = 0.5  # between two tries of such a call
 CLOSE_TIMEOUT = 45.0  # seconds in which the last checkpoint should reach the supervisor
-# Added to the niceness of the training thread, so that threads that reply run first. More takes the agent's
-# share from it where other programs run: under a load of about 25 on two CPUs it made 9 to 10 steps/s at 10,
-# and 38 to 53 at 0 to 5. The median reply took 0.2 ms at 0, 1.5 ms at 2 and 3 ms at 10.
-NICENESS = 2
 
 
 @ray.remote
@@ -53,14 +50,16 @@ class AgentActor:
     its checkpoint.
     """
 
-    def __init__(self, name: str, supervisor: Any, log_file: str = "") -> None:
+    def __init__(self, name: str, supervisor: Any, log_file: str = "", nice: int = 0) -> None:
         """Start the agent's thread.
 
         Args:
             name: Name of the agent.
             supervisor: Handle of the actor to register with.
             log_file: File to append log records to, see `agents.logs.log_to_file`; empty for none.
+            nice: Least niceness of its process.
         """
+        raise_niceness(nice)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._name, self._supervisor = name, supervisor
         self._log_file = log_file
@@ -99,7 +98,7 @@ class AgentActor:
         finally:
             self._constructed.set()
         spec = replace(spec, folder=files.folder, device=self._device, events=peer_list.body_events)
-        self._runner.run(spec, _lower_priority)
+        self._runner.run(spec)
 
     def _call_supervisor(self, method: str, *arguments: Any, timeout: float | None = TRANSFER_TIMEOUT) -> Any:
         """Call a method of the supervisor, which may be repeated; wait while its process restarts."""
@@ -205,11 +204,3 @@ def _log_start(name: str, incarnation: int, device: str) -> None:
     logger.info(
         "%s starts as incarnation %d on %s, process %d: %s", name, incarnation, device, os.getpid(), cause
     )
-
-
-def _lower_priority() -> None:
-    """Give the calling thread, which trains, a lower priority than threads of any process that reply."""
-    if sys.platform != "linux":
-        return  # only Linux gives priorities to threads
-    thread = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS))

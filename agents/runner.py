@@ -87,14 +87,11 @@ class AgentRunner:
         self._phase = "starting"  # until the agent is there and has its own
         self._monitor: ActivityMonitor | None = None
 
-    def run(
-        self, spec: AgentSpec, on_ready: Callable[[], None] = lambda: None, until_published: bool = False
-    ) -> None:
+    def run(self, spec: AgentSpec, until_published: bool = False) -> None:
         """Build the agent and run it until `stop` is called; an error ends it and is kept in `failure`.
 
         Args:
             spec: Specification of the agent.
-            on_ready: Called once the agent is built and has read its checkpoint.
             until_published: Whether to end once the schedule is complete and a model is published.
         """
         try:
@@ -111,7 +108,6 @@ class AgentRunner:
             self.agent = agent
             if agent.published is not None:
                 self._announce(agent, "read from its folder")
-            on_ready()
             while not (self._stop.is_set() or (until_published and _has_published(agent))):
                 self._moved = False
                 self._service_requests()

@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from agents.common.device import select_device
+from agents.common.niceness import raise_niceness
 from agents.exit_file import exit_path, record_exit
 from agents.file_transfer import FileAccess
 from agents.logs import log_to_file
@@ -55,14 +56,16 @@ class Negotiated:
 class TurnWorker:
     """A process that agents of a batch run share, one turn after the other."""
 
-    def __init__(self, name: str, supervisor: Any, log_file: str = "") -> None:
+    def __init__(self, name: str, supervisor: Any, log_file: str = "", nice: int = 0) -> None:
         """Wait for turns.
 
         Args:
             name: Name of this worker.
             supervisor: Handle of the actor that stores files of agents.
             log_file: File to append log records to; empty for none.
+            nice: Least niceness of its process.
         """
+        raise_niceness(nice)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._name, self._supervisor = name, supervisor
         self._turn: tuple[AgentRunner, PeerProtocol, FileAccess, str] | None = None

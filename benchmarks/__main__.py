@@ -50,6 +50,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "seeds": Benchmark("scale", "reproducibility: other seeds, other scenes, the same seed twice"),
     "join": Benchmark("soak", "cost of a joiner by the number of its peers"),
     "disturbance": Benchmark("soak", "slowdown of an agent while others join and leave"),
+    "cpu_share": Benchmark("soak", "CPU and replies of a learning agent beside busy programs"),
     "kills": Benchmark("soak", "recovery time of killed agents, and lost edges"),
     "nodes": Benchmark("soak", "recovery time of the agents of a lost node"),
     "churn": Benchmark("soak", "resources that agents leave behind after joining and leaving"),

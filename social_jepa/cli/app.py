@@ -24,6 +24,7 @@ from social_jepa.cli.options import (
     AsJson,
     ChangedSettings,
     ConfigFile,
+    Nice,
     Out,
     Run,
     Settings,
@@ -31,6 +32,7 @@ from social_jepa.cli.options import (
     is_quiet,
     print_json,
     print_unsaved,
+    with_nice,
 )
 from social_jepa.cli.peer import app as peer
 from social_jepa.cli.reproduce import app as reproduce
@@ -112,10 +114,11 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller run that still shows an isometry.")
     ] = False,
+    nice: Nice = None,
     as_json: AsJson = False,
 ) -> None:
     """Train agents separately, then negotiate the translation graph between them."""
-    folder, address = create_run(config, settings, out, address, quick, batch=True)
+    folder, address = create_run(config, with_nice(settings, nice), out, address, quick, batch=True)
     _run_batch(folder.config(), folder, address, False, as_json)
 
 
@@ -124,6 +127,7 @@ def resume(
     settings: ChangedSettings = None,
     run: Run = None,
     address: Address = None,
+    nice: Nice = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run that was stopped, or bring a simulation up again, from the agents' checkpoints."""
@@ -133,10 +137,10 @@ def resume(
     from social_jepa.storage.run_folder import find
 
     folder, address = find(run), cluster_address(address)
-    if settings:
+    if changed := with_nice(settings, nice):
         from social_jepa.runtime.continuation import change_settings
 
-        change_settings(folder, settings, address)
+        change_settings(folder, changed, address)
     if was_simulation(folder):
         start(folder, address, True, as_json)
         return

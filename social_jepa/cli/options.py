@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.common.niceness import MAX_NICENESS
 from social_jepa.cli.completion import complete_run, complete_running, complete_setting
 from social_jepa.runtime.logs import stderr_level
 
@@ -60,6 +61,14 @@ Address = Annotated[
     str | None, typer.Option(help="Ray cluster to join; default: RAY_ADDRESS, else a local Ray is started.")
 ]
 
+Nice = Annotated[
+    int | None,
+    typer.Option(
+        "--nice", min=0, max=MAX_NICENESS, show_default=False,
+        help="Niceness of the run's processes: how much they give way to other programs; sets agents.nice.",
+    ),
+]  # fmt: skip
+
 
 class CommandError(ValueError):
     """An error in the words of the command line: it names flags where the cause carries fields."""
@@ -73,6 +82,11 @@ def is_quiet() -> bool:
 def wait_progress() -> bool | None:
     """Return the argument `progress` of a wait: False with --quiet, else None, on a terminal only."""
     return False if is_quiet() else None
+
+
+def with_nice(settings: Sequence[str] | None, nice: int | None) -> list[str]:
+    """Return the settings of a command line with that of --nice, which wins over agents.nice."""
+    return [*(settings or ()), *([] if nice is None else [f"agents.nice={nice}"])]
 
 
 def create_run(

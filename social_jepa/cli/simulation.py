@@ -17,6 +17,7 @@ from social_jepa.cli.options import (
     Address,
     AsJson,
     ConfigFile,
+    Nice,
     Out,
     Run,
     RunUp,
@@ -25,6 +26,7 @@ from social_jepa.cli.options import (
     print_json,
     print_unsaved,
     wait_progress,
+    with_nice,
 )
 from social_jepa.cli.working import working
 
@@ -75,10 +77,11 @@ def up(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller agents that train faster.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when all edges are settled.")] = False,
     timeout: Timeout = math.inf,
+    nice: Nice = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a simulation that stays up: agents keep training, and may join, move and leave."""
-    folder, address = create_run(config, settings, out, address, quick)
+    folder, address = create_run(config, with_nice(settings, nice), out, address, quick)
     start(folder, address, False, as_json, timeout if wait else 0.0)
 
 

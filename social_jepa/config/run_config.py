@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.common.config_error import ConfigError
+from agents.common.niceness import MAX_NICENESS
 from agents.models.settings import ModelConfig, check_kind
 from agents.protocol.settings import MAX_PEERS, NegotiationConfig, embedding_bytes, tick_ranges
 from agents.protocol.topology import Topology
@@ -43,6 +44,7 @@ class AgentsConfig:
     device: str = "auto"  # auto: the GPU that Ray assigns, else the CPU
     threads: int = 0  # CPU threads of each agent; 0: an equal share of the CPUs
     gpus: float = 0.0  # GPUs that each agent reserves; 0: an equal share of the GPUs
+    nice: int = 0  # least niceness of the run's processes, 0 to 19: how much they give way to other programs
 
     __repr__ = settings_repr
 
@@ -75,6 +77,8 @@ class AgentsConfig:
         for name in ("threads", "gpus"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError("0 for an equal share, or a number", name, getattr(self, name))
+        if not 0 <= self.nice <= MAX_NICENESS:
+            raise ConfigError(f"a niceness from 0 to {MAX_NICENESS}", "nice", self.nice)
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ConfigError("a share below 1 of one GPU, or a whole number of GPUs", "gpus", self.gpus)
 

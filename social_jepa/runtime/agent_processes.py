@@ -90,7 +90,8 @@ class AgentProcesses:
         placed = actor_class.options(
             name=name, namespace=self._namespace, **options, **placement_options(node)
         )
-        handle = placed.remote(name, supervisor, str(log_path(self._folder.path, name)))
+        log = str(log_path(self._folder.path, name))
+        handle = placed.remote(name, supervisor, log, self._resources.nice)
         self.placed[name], self._handles[name], self._started[name] = node, handle, time.monotonic()
         self._reserved[name] = cpus, gpus
         self._shortages[name] = (

@@ -79,12 +79,14 @@ class ResourceShare:
         gpus: GPUs that its process reserves.
         threads: CPU threads that torch may use.
         note: One line for people: how the resources are shared.
+        nice: Least niceness of its process.
     """
 
     cpus: float
     gpus: float
     threads: int
     note: str
+    nice: int = 0
 
 
 def check_address(address: str) -> None:
@@ -138,13 +140,14 @@ def disconnect() -> None:
 
 
 @_translated
-def share(count: int, threads: int, capacity: int = 0) -> ResourceShare:
+def share(count: int, threads: int, capacity: int = 0, nice: int = 0) -> ResourceShare:
     """Return the resources of each of `count` agents: a share of the GPUs if there are any, and of the CPUs.
 
     Args:
         count: Number of agents.
         threads: CPU threads of each agent; 0: an equal share of the CPUs.
         capacity: Number of agents that the cluster is divided for, so that others may join later.
+        nice: Least niceness of each process.
     """
     resources = ray.cluster_resources()
     cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
@@ -157,7 +160,7 @@ def share(count: int, threads: int, capacity: int = 0) -> ResourceShare:
     cpu = f"{own_threads} thread{'s' if own_threads > 1 else ''} each"
     if cpus < count:
         cpu += f", sharing {cpus:g} CPUs"
-    return ResourceShare(cpu_share, gpu_share, own_threads, f"{device}; {cpu}")
+    return ResourceShare(cpu_share, gpu_share, own_threads, f"{device}; {cpu}", nice)
 
 
 def _share_of(units: float, count: int) -> float:

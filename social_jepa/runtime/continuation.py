@@ -25,7 +25,7 @@ from social_jepa.storage.run_folder import RunFolder, RunFolderError, create
 
 CHANGEABLE = (
     "training.", "distillation.", "negotiation.", "agents.device", "agents.threads", "agents.gpus",
-    "agents.workers",
+    "agents.workers", "agents.nice",
 )  # fmt: skip
 TICK_RANGES = ("negotiation.pool_ticks", "negotiation.pool_stride")
 SCHEDULE = ("training.steps",)

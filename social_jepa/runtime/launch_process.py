@@ -44,7 +44,7 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
         raise AlreadyUpError(folder.path)
     agents = folder.config().agents
     capacity = cluster.MIN_CAPACITY if request.online else 0
-    resources = cluster.share(agents.processes, agents.threads, capacity)
+    resources = cluster.share(agents.processes, agents.threads, capacity, agents.nice)
     arguments = (str(folder.path), folder.namespace, request.online, resources, str(socket_path(folder.path)))
     supervisor = cluster.start_supervisor(_supervisor_class(agents.workers > 0), folder.namespace, *arguments)
     try:

@@ -66,12 +66,13 @@ class LocalRay:
         _stop(self._process, self.session)
 
 
-def start_local_ray(folder: Path, cpus: int) -> LocalRay:
+def start_local_ray(folder: Path, cpus: int, nice: int = 0) -> LocalRay:
     """Start a Ray that no other program of this machine finds, in an operating-system session of its own.
 
     Args:
         folder: Run folder that it is for; its output goes to ray.log there.
         cpus: CPUs that Ray may assign.
+        nice: Least niceness of its processes.
 
     Raises:
         LocalRayError: It did not start.
@@ -80,7 +81,7 @@ def start_local_ray(folder: Path, cpus: int) -> LocalRay:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", session_leader.__name__, str(folder), str(cpus)],
+            [sys.executable, "-m", session_leader.__name__, str(folder), str(cpus), str(nice)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, start_new_session=True,
             env={**RAY_SETTINGS, **os.environ, SESSION_VARIABLE: session},
         )  # fmt: skip

@@ -22,6 +22,7 @@ from types import FrameType
 
 import psutil
 
+from agents.common.niceness import raise_session_niceness
 from social_jepa.runtime.control import ControlClient, is_listening, socket_path
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.system import machine
@@ -46,16 +47,18 @@ class SessionLeader:
     Attributes:
         folder: Run folder that it is for.
         cpus: CPUs that Ray may assign.
+        nice: Least niceness of this process and all that it starts.
     """
 
-    def __init__(self, folder: Path, cpus: int) -> None:
+    def __init__(self, folder: Path, cpus: int, nice: int = 0) -> None:
         """Prepare; `run` starts Ray."""
-        self.folder, self.cpus = folder, cpus
+        self.folder, self.cpus, self.nice = folder, cpus, nice
         self._ended = False
         self._ray: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
         """Start Ray, wait for its end, and end what remains of it."""
+        raise_session_niceness(self.nice)
         signal.signal(signal.SIGTERM, self._on_signal)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
@@ -187,4 +190,4 @@ def _free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    SessionLeader(Path(sys.argv[1]), int(sys.argv[2])).run()
+    SessionLeader(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])).run()

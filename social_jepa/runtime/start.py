@@ -56,7 +56,8 @@ def started(folder: RunFolder, address: str | None, online: bool) -> Iterator[St
         RunFolderError: Another process runs in the folder.
     """
     joins = address not in (None, "", "local")
-    local_ray = None if joins else start_local_ray(folder.path, usable_cpus())
+    nice = folder.config().agents.nice
+    local_ray = None if joins else start_local_ray(folder.path, usable_cpus(), nice)
     place = local_ray.address if local_ray is not None else str(address)
     written = launching = False
     try:

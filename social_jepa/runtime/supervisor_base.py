@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from agents.common.niceness import raise_niceness
 from agents.file_transfer import AgentFiles, FileChunk
 from agents.logs import append_lines
 from social_jepa.runtime.cluster import SUPERVISOR
@@ -51,6 +52,7 @@ class SupervisorBase:
         log_to_file(self._folder.path, "supervisor")
         self._namespace = namespace
         self._config = self._folder.config()
+        raise_niceness(self._config.agents.nice)
         self._ledger = Ledger(self._folder.ledger_file, create=True)
         self._membership = Membership(self._config, self._folder, self._ledger, online)
         self._ledger_writer = LedgerWriter(self._config, self._folder, self._ledger)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from social_jepa.cli.options import create_run
+from social_jepa.cli.options import create_run, with_nice
+from social_jepa.config.run_config import load_config
 from social_jepa.records import encode
 from tests.support.command import TINY, call
 
@@ -317,3 +318,20 @@ def test_resume_joins_the_cluster_of_the_environment_as_run_and_up_do(small_run,
 
     assert said.status == 2
     assert "no Ray cluster answers at 127.0.0.1:9" in said.err
+
+
+@pytest.mark.parametrize("words", [["run"], ["up"], ["resume"]])
+@pytest.mark.parametrize("value", ["20", "-1", "1.5", "low"])
+def test_a_niceness_that_none_can_have_is_refused_before_there_is_a_folder(here, words, value):
+    said = call(*words, f"--nice={value}")
+
+    assert (said.status, said.out) == (2, "")
+    assert "--nice" in said.err
+    assert list(here.iterdir()) == []
+
+
+def test_nice_is_a_setting_of_the_run_and_wins_over_the_setting_of_its_name():
+    assert with_nice(None, None) == []
+    assert with_nice(["seed=1"], None) == ["seed=1"]
+    assert load_config(None, with_nice(["agents.nice=3"], 0)).agents.nice == 0
+    assert load_config(None, with_nice(None, 19)).agents.nice == 19

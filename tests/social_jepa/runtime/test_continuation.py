@@ -115,7 +115,7 @@ def test_the_schedule_of_a_student_stays(small_run):
 
 
 def test_settings_that_can_change_are_those_of_the_new_run(source, tmp_path):
-    settings = ["training.learning_rate=0.001", "negotiation.anchors=16", "agents.threads=2"]
+    settings = ["training.learning_rate=0.001", "negotiation.anchors=16", "agents.threads=2", "agents.nice=5"]
     folder = fork_run(source, tmp_path / "fork", settings)
 
     expected = load_config(source.config_file, settings)

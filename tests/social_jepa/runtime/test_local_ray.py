@@ -33,11 +33,11 @@ LEADER = """
 import sys
 from pathlib import Path
 from social_jepa.runtime import session_leader
-program = sys.argv[3]
+program = sys.argv[-1]
 session_leader._command = lambda folder, _cpus, port, _: [
     sys.executable, "-c", program, f"--port={port}", str(folder)
 ]
-session_leader.SessionLeader(Path(sys.argv[1]), 1).run()
+session_leader.SessionLeader(Path(sys.argv[1]), 1, int(sys.argv[3])).run()
 """
 
 
@@ -50,10 +50,10 @@ def start(tmp_path, monkeypatch):
         assert command[2] == session_leader.__name__
         return popen([sys.executable, "-c", LEADER, *command[3:], STAND_IN], **options)
 
-    def start_one():
+    def start_one(nice=0):
         with monkeypatch.context() as patch:
             patch.setattr(local_ray.subprocess, "Popen", start_leader)
-            return start_local_ray(tmp_path, 1)
+            return start_local_ray(tmp_path, 1, nice)
 
     return start_one
 
@@ -73,6 +73,16 @@ def test_a_local_ray_runs_in_a_session_of_its_own_and_is_ended_completely(start,
     other.stop()
 
 
+@pytest.mark.parametrize("nice", [0, 19])
+def test_all_processes_of_a_local_ray_have_the_niceness_of_the_run(start, nice):
+    ray, own = start(nice), os.getpriority(os.PRIO_PROCESS, 0)
+
+    found = [os.getpriority(os.PRIO_PROCESS, each.pid) for each in processes_of(ray.leader, ray.session)]
+    ray.stop()
+
+    assert found == [max(own, nice)] * 3
+
+
 def test_a_kept_ray_outlives_its_starter_and_ends_on_sigterm(start):
     ray = start()
     ray.keep()
@@ -90,7 +100,7 @@ sys.path.insert(0, sys.argv[1])
 from social_jepa.runtime.session_leader import KEEP
 import subprocess
 process = subprocess.Popen(
-    [sys.executable, "-c", sys.argv[3], sys.argv[2], "1", sys.argv[4]],
+    [sys.executable, "-c", sys.argv[3], sys.argv[2], "1", "0", sys.argv[4]],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
     env={**os.environ, "SOCIAL_JEPA_SESSION": "of-this-test"},
 )

@@ -57,8 +57,8 @@ def test_a_run_folder_is_read_without_proc_and_affinity(small_run, verb):
 def test_cpus_and_memory_are_found_without_proc_and_affinity():
     code = """
 from social_jepa.system import machine, host_checks
-from agents.actor import _lower_priority
-_lower_priority()
+from agents.common.niceness import raise_session_niceness
+raise_session_niceness(0)
 assert machine.usable_cpus() == os.cpu_count() and machine.available_memory() > 0
 print(*(check.ok for check in (host_checks.check_system(), host_checks.check_shared_memory())))
 """
