@@ -18,7 +18,8 @@ from benchmarks.harness import Effort, Metric, format_number, log
 class Benchmark:
     """One module of benchmarks/GROUP: its group and what it measures.
 
-    The groups are speed (components), scale (whole runs, minutes) and soak (a live simulation, minutes).
+    The groups are speed (components), scale (whole runs, minutes), soak (a live simulation, minutes) and gpu
+    (one GPU, minutes).
 
     Attributes:
         group: Its group.
@@ -58,6 +59,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "resume": Benchmark("soak", "difference between the losses of a killed and an undisturbed agent"),
     "chaos": Benchmark("soak", "what signals at random moments of ups and downs leave behind"),
     "distillation": Benchmark("soak", "savings of distillation from a peer"),
+    "gpu_tests": Benchmark("gpu", "tests that only run where there is a GPU"),
+    "mfu": Benchmark("gpu", "FLOPs of the training step by second, and the peak of the GPU"),
+    "gpu_run": Benchmark("gpu", "the default run, its agents sharing one GPU"),
+    "gpu_agents": Benchmark("gpu", "runs of 16 and 64 agents that share one GPU"),
 }
 
 
@@ -69,6 +74,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--full", action="store_true", help="run the scale benchmarks too, which take minutes"
     )
     parser.add_argument("--soak", action="store_true", help="run the soak benchmarks, which take minutes")
+    parser.add_argument("--gpu", action="store_true", help="run those of one GPU, which take eight minutes")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and exit")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--rounds", type=int, default=Effort.rounds, help="rounds of ours and the reference")
@@ -83,9 +89,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parsed
 
 
-def select(names: Sequence[str], full: bool, soak: bool = False) -> list[str]:
-    """Return the named benchmarks, or those of group speed or soak; ``full`` adds those of group scale."""
-    default_group = "soak" if soak else "speed"
+def select(names: Sequence[str], full: bool, soak: bool = False, gpu: bool = False) -> list[str]:
+    """Return the named benchmarks, or those of one group, speed by default; ``full`` adds group scale."""
+    default_group = "gpu" if gpu else "soak" if soak else "speed"
     selected = set(names) or {name for name, each in BENCHMARKS.items() if each.group == default_group}
     if full:
         selected |= {name for name, each in BENCHMARKS.items() if each.group == "scale" and not each.by_name}
@@ -153,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     effort = Effort(options.rounds, options.size, tuple(options.set))
     before = machine()
     with contextlib.redirect_stdout(sys.stderr):  # Ray prints messages of workers to stdout
-        found, failed = measure(select(options.names, options.full, options.soak), effort)
+        found, failed = measure(select(options.names, options.full, options.soak, options.gpu), effort)
     if options.json:
         metrics = [
             {"benchmark": name} | each.as_dict() for name, metrics in found.items() for each in metrics

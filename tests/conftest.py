@@ -50,6 +50,14 @@ def pytest_xdist_make_scheduler(config, log):
     return RayBeside(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of a GPU where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="torch finds no GPU"))
+
+
 @pytest.fixture(autouse=True)
 def restore_loggers() -> Iterator[None]:
     """Undo what a test's command set on our loggers: levels would hide records from later tests."""

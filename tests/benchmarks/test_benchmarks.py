@@ -15,7 +15,7 @@ from benchmarks.__main__ import BENCHMARKS, main, select
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_least, at_most
 from benchmarks.processes import Worker
 from benchmarks.scale import seeds, whole_run
-from benchmarks.soak import churn, client, common, join, kills
+from benchmarks.soak import churn, client, common, cpu_share, join, kills
 from benchmarks.speed import rendering, startup, training, wire
 from benchmarks.speed.plain_training import loader
 
@@ -92,16 +92,18 @@ def test_every_benchmark_file_is_listed_with_its_group(capsys):
     assert files == {(each.group, name) for name, each in BENCHMARKS.items()}
 
 
-def test_scale_and_soak_benchmarks_run_only_on_request():
+def test_scale_soak_and_gpu_benchmarks_run_only_on_request():
     speed = [name for name, each in BENCHMARKS.items() if each.group == "speed"]
     soak = [name for name, each in BENCHMARKS.items() if each.group == "soak"]
+    gpu = [name for name, each in BENCHMARKS.items() if each.group == "gpu"]
 
     assert select([], full=False) == speed
     named = [name for name, each in BENCHMARKS.items() if each.by_name]
     assert named == ["three_hosts", "peer_hosts"]
-    assert select([], full=True) == [name for name in BENCHMARKS if name not in [*soak, *named]]
+    assert select([], full=True) == [name for name in BENCHMARKS if name not in [*soak, *gpu, *named]]
     assert select(named, full=False) == named
     assert select([], full=False, soak=True) == soak
+    assert select([], full=False, gpu=True) == gpu
     assert select(["seeds"], full=False) == select(["seeds"], full=False, soak=True) == ["seeds"]
 
 
@@ -251,3 +253,18 @@ def test_malformed_requests_are_never_valid():
 
     request_sent = client.Request("POST", client.PATH, json.dumps(valid).encode())
     assert ({kind for kind, request in made if request == request_sent}, len(dict(made))) == (set(), 6)
+
+
+@pytest.mark.parametrize(("share", "met"), [(0.4, True), (0.15, True), (0.13, False)])
+def test_an_agent_keeps_at_least_a_third_of_what_a_busy_program_gets(share, met):
+    names = ("busy", "busy, paused", "all", "all, paused")
+    measured = {name: {"agent": share, "program": 0.42, "p50": 2.0, "p99": 9.0} for name in names}
+    first, *replies = cpu_share.rows(measured, 2)
+
+    assert first.met is met
+    assert [each.ratio for each in replies] == [1.0] * 4
+
+
+def test_a_busy_program_takes_the_cpu_that_it_is_given():
+    # of the seconds that it counts, another program may have had some
+    assert 0 < cpu_share.Busy().spin(0.05) <= 1.01

@@ -250,7 +250,7 @@ def test_bf16_latents_are_float32_and_near_those_of_fp32(frames):
     assert (found - expected).square().mean() < 0.01 * expected.var(0).mean()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @every_objective
 def test_a_model_on_a_gpu_takes_frames_from_the_host(frames, objective):
     found = build_world_model("jepa", replace(CONFIG, objective=objective), 32, (0,)).to("cuda")
