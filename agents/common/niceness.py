@@ -12,8 +12,8 @@ TASKS = Path("/proc/self/task")
 def raise_niceness(least: int) -> None:
     """Give every thread of this process at least a niceness; threads that start later inherit it.
 
-    On Linux each thread has a niceness of its own: setting that of the process would leave the threads that
-    its libraries have started.
+    On Linux a niceness belongs to a thread: setting that of the process would leave the threads that its
+    libraries have started.
 
     Args:
         least: 0 to `MAX_NICENESS`. It can be raised without privileges, but not lowered again.

@@ -25,7 +25,7 @@ def metrics(effort: Effort) -> list[Metric]:
 
     def run() -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", FOLDER]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=TIMEOUT)
         outputs.append(done.stdout)
         if done.returncode:
             raise BenchmarkError(f"tests on {device} failed: {done.stdout[-OUTPUT_TAIL:]}")
