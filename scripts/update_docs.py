@@ -8,7 +8,8 @@ and evidence/robustness.json what python -m benchmarks.robustness --json writes,
 what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
 python -m benchmarks peer_hosts --json prints, and evidence/turns.json what python -m benchmarks turns
 --json prints.
-Without options it only writes the generated blocks again, from evidence/, examples/ and the settings' source.
+Without options it only writes the pages of recorded experiments and the generated blocks again, from
+evidence/, examples/ and the settings' source.
 """
 
 import argparse
@@ -40,8 +41,17 @@ from social_jepa.experiments.claims.papers import CLAIMS, PAPERS
 from social_jepa.experiments.claims.reproduce import recorded_finding, recorded_results
 from social_jepa.experiments.claims.table import markdown_claims
 from social_jepa.experiments.framework.artifacts import find_documents
-from social_jepa.experiments.framework.document import MetricRow
-from social_jepa.experiments.framework.table import format_interval, format_met, format_number, result_row
+from social_jepa.experiments.framework.document import MetricRow, ResultsDocument
+from social_jepa.experiments.framework.table import (
+    format_interval,
+    format_met,
+    format_number,
+    format_self_test,
+    markdown_page,
+    markdown_row,
+    result_row,
+)
+from social_jepa.experiments.framework.verdict import headline, self_tests, with_threshold
 from social_jepa.experiments.worlds.settings import WORLDS
 from social_jepa.records import FullGraphDocument, decode
 from social_jepa.records.alignment import AlignmentRecord
@@ -68,8 +78,8 @@ HIGHLIGHTS = (
     ("migration", "FLOPs to 95 %, taught over alone"),
     ("universe", "16 agents: R2 of the universe minus pairwise"),
     ("invariance-equivariance", "relative rotation R2, seq-JEPA"),
-    ("collapse", "joint: counter-examples to the bound"),
-)  # (experiment, metric) as recorded; one of them was missed, and stays
+    ("collapse", "joint: pairs not bisimilar but merged"),
+)  # (experiment, metric) as recorded, whatever their verdicts
 
 
 def demo_block() -> str:
@@ -218,15 +228,37 @@ def experiments_block() -> str:
     """Return the experiments' metrics that have thresholds as one table."""
     rows = ["| experiment | metric | value | threshold | met |", "|---|---|---|---|---|"]
     for document in find_documents(EVIDENCE):
-        named = f"[{document.name}](../evidence/{document.name}/README.md)"
-        for metric in (metric for metric in document.metrics if metric.threshold is not None):
+        named = _link(document, headline(document, document.name))
+        for metric in with_threshold(document.metrics):
             rows.append(_experiment_row(named, metric))
             named = ""
-    note = (
-        "Mean over seeds, with the 95 % interval of a bootstrap over seeds and held-out samples; where three "
-        "seeds differ it is too narrow ([by how much](how_to/experiment.md))."
-    )
-    return "\n".join([*rows, "", note])
+    return "\n".join([*rows, "", "Mean over seeds, with the 95 % interval of Student's t over seeds."])
+
+
+def self_tests_block() -> str:
+    """Return the experiments' self-tests as one table."""
+    rows = [
+        "| experiment | self-test | value | bound | holds | why it cannot fail |",
+        "|---|---|---|---|---|---|",
+    ]
+    for document in find_documents(EVIDENCE):
+        named = _link(document, document.name)
+        for metric in self_tests(document.metrics):
+            rows.append(f"| {named} {markdown_row(format_self_test(metric))}")
+            named = ""
+    return "\n".join(rows)
+
+
+def _link(document: ResultsDocument, text: str) -> str:
+    """Return a link to a recorded experiment's page."""
+    return f"[{text}](../evidence/{document.name}/README.md)"
+
+
+def write_pages() -> None:
+    """Write the page of each recorded experiment from its results."""
+    for document in find_documents(EVIDENCE):
+        page = EVIDENCE / document.name / "README.md"
+        page.write_text(markdown_page(document), encoding="utf-8")
 
 
 def claims_block() -> str:
@@ -450,6 +482,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/results.md": {
         "claims": claims_block,
         "experiments": experiments_block,
+        "self_tests": self_tests_block,
         "worlds": worlds_block,
         "bench": bench_block,
         "edge_bytes": edge_bytes_block,
@@ -492,6 +525,7 @@ def main() -> None:
         shutil.copyfile(chosen.cluster, CLUSTER)
     if chosen.soak:
         SOAK.write_text(json.dumps(merged(chosen.soak), indent=2) + "\n", encoding="utf-8")
+    write_pages()
     for file in BLOCKS:
         path = ROOT / file
         path.write_text(update(file, path.read_text(encoding="utf-8")), encoding="utf-8")

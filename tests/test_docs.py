@@ -9,6 +9,8 @@ import shlex
 
 import pytest
 
+from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.table import markdown_page
 from social_jepa.records import encode, replace
 from tests.support.pages import BLOCK, ROOT, blocks
 from tests.support.results_document import PLAIN
@@ -178,18 +180,33 @@ def test_each_soak_metric_is_one_row(generator, tmp_path, monkeypatch):
 
 
 def test_metrics_with_thresholds_are_one_table(generator, tmp_path, monkeypatch):
-    missed = replace(PLAIN.metrics[0], name="a|b", value=0.5, low=0.4, high=0.6, threshold="> 1", met=False)
-    single = replace(missed, name="n", value=2.0, low=None, high=None, threshold=">= 1", met=True)
-    free = replace(missed, name="free", threshold=None, met=None)
-    document = replace(PLAIN, name="counting", metrics=(missed, free, single))
+    missed = replace(PLAIN.metrics[0], name="a|b", threshold="> 1")
+    single = replace(missed, name="n", value=2.0, by_seed=(2.0,), threshold=">= 1")
+    free = replace(missed, name="free", threshold=None)
+    algebra = replace(single, name="zero", self_test="a - a")
+    document = replace(PLAIN, name="counting", metrics=(missed, free, algebra, single))
     (tmp_path / "counting").mkdir()
     (tmp_path / "counting" / "results.json").write_bytes(encode(document))
     monkeypatch.setattr(generator, "EVIDENCE", tmp_path)
 
     assert generator.experiments_block().splitlines()[2:4] == [
-        r"| [counting](../evidence/counting/README.md) | a\|b | 0.500 (0.400 to 0.600) | \> 1 | **no** |",
-        r"|  | n | 2 | \>= 1 | yes |",
+        r"| [Not reproduced: counting](../evidence/counting/README.md) | a\|b | 0.500 (0.400 to 0.600) "
+        r"| \> 1 | **no** |",
+        r"|  | n | 2 | \>= 1 | open |",
     ]
+    assert generator.self_tests_block().splitlines()[2:] == [
+        r"| [counting](../evidence/counting/README.md) | zero | 2 | \>= 1 | yes | a - a |"
+    ]
+
+
+RECORDED = find_documents(ROOT / "evidence")
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=[document.name for document in RECORDED])
+def test_the_page_of_a_recorded_experiment_says_what_its_results_say(recorded):
+    page = ROOT / "evidence" / recorded.name / "README.md"
+
+    assert page.read_text(encoding="utf-8") == markdown_page(recorded)
 
 
 def test_r2_against_bytes_counts_edges_of_seeds_that_were_not_searched(generator, tmp_path, monkeypatch):
@@ -230,7 +247,7 @@ def test_what_the_edges_of_each_world_found_is_one_row(generator, tmp_path, monk
         )  # fmt: skip
         r2 = replace(
             number, name=f"{name}: R2 shared", group="R2 on the shared directions, t interval",
-            value=0.91, low=0.88, high=0.94, baseline=0.25, threshold=">= 0.9", met=None,
+            value=0.91, by_seed=(0.907639, 0.912361), baseline=0.25, threshold=">= 0.9",
         )  # fmt: skip
         metrics += [number, r2]
     (tmp_path / "worlds").mkdir()

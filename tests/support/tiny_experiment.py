@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Metric, Threshold
+from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Metric
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.framework.threshold import Threshold
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from social_jepa.experiments.framework.document import ResultsDocument
-from social_jepa.experiments.framework.experiment import Threshold
 from social_jepa.experiments.framework.score import t_interval
+from social_jepa.experiments.framework.threshold import Threshold
 
 ROUNDING = 1e-9  # relative; an interval of equal seeds has no width
 

@@ -9,7 +9,7 @@ them, and their checks are in the experiments theory and collapse.
 from collections.abc import Mapping
 
 from social_jepa.experiments.claims.claim import Claim
-from social_jepa.experiments.framework.experiment import Threshold
+from social_jepa.experiments.framework.threshold import Threshold
 
 PAPERS: Mapping[str, str] = {
     "Social-JEPA": "https://arxiv.org/abs/2603.02263",

@@ -1,7 +1,8 @@
 """Metrics and notes of collapse: the scores of each condition, with the thresholds of the theorem."""
 
 from social_jepa.experiments.collapse.settings import SEARCH, SEARCH_NO_HEAD, SEARCHES, Settings
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold
+from social_jepa.experiments.framework.experiment import Metric, Results
+from social_jepa.experiments.framework.threshold import Threshold
 
 PLAIN_CONDITIONS = ("joint", "collapsed-start", "detached", "dynamics-only", "collapsed-dynamics")
 SCORES = {  # name in the table, by score
@@ -48,6 +49,16 @@ THRESHOLDS = {  # by condition and score
 }
 
 
+BOUND_HOLDS = "The bound follows from the measured errors and Lipschitz constants by arithmetic."
+NO_GRADIENT = "All latents start equal and the loss is 0 there, so that no gradient separates them."
+SELF_TESTS = {  # by condition and score, why it cannot fail
+    ("joint", "counterexamples"): BOUND_HOLDS,
+    ("collapsed-start", "counterexamples"): BOUND_HOLDS,
+    (SEARCH, "search counterexamples"): BOUND_HOLDS,
+    ("collapsed-dynamics", "merged share"): NO_GRADIENT,
+}
+
+
 def metrics(results: Results, settings: Settings) -> list[Metric]:
     """Return the metrics of the results table."""
     return [
@@ -65,6 +76,7 @@ def _metric(results: Results, condition: str, score: str) -> Metric:
     return Metric(
         f"{condition}: {(SCORES | SEARCH_SCORES)[score]}", results.estimate(condition, score), null=null,
         threshold=THRESHOLDS.get(condition, {}).get(score), group=condition,
+        self_test=SELF_TESTS.get((condition, score), ""),
     )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from social_jepa.experiments.dynamics.scores import POLICIES, PREDICTORS
 from social_jepa.experiments.dynamics.settings import THRESHOLD_HORIZON, Settings
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate
+from social_jepa.experiments.framework.threshold import Threshold
 
 NULLS = {"peer's goal": "goal, shuffled map", "peer's predictor": "predictor, shuffled map"}
 DISTANCE_NOTE = ("own goal", "peer's goal", "random", "true state")
@@ -92,8 +93,7 @@ def _plan_metrics(results: Results, condition: str) -> list[Metric]:
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:
-    """Return notes on costs, distances, predictors and missed thresholds."""
-    metrics = make_metrics(results, settings)
+    """Return notes on costs, distances and predictors."""
     seed = results.seeds[0]
     conditions = [condition for condition, first in results.condition_results if first == seed]
     flops = ", ".join(
@@ -116,7 +116,6 @@ def make_notes(results: Results, settings: Settings) -> list[str]:
         f"Mean distance to the goal at the end, positions from -1 to 1: {distances}.",
         f"R2 {THRESHOLD_HORIZON} ticks ahead: {r2}. {PERCEPTRON}",
         PASSIVE,
-        *missed_thresholds(metrics),
     ]
 
 
@@ -127,5 +126,4 @@ def _list_values(results: Results, condition: str, template: str, names: Sequenc
 
 def one_minus(estimate: Estimate) -> Estimate:
     """Return one minus an estimate: the unexplained share of variance of an R2, or a ratio."""
-    seeds = tuple(1 - seed for seed in estimate.seeds)
-    return Estimate(1 - estimate.value, 1 - estimate.resamples, seeds)
+    return Estimate(tuple(1 - seed for seed in estimate.seeds))

@@ -11,7 +11,7 @@ FORMAT: Literal[1] = 1  # goes up whenever a key is renamed or removed
 JsonObject: TypeAlias = dict[str, Any]
 
 
-class MetricRow(Record, frozen=True, kw_only=True):
+class MetricRow(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One row of the results table; numbers that are not finite are None."""
 
     name: str
@@ -24,6 +24,7 @@ class MetricRow(Record, frozen=True, kw_only=True):
     baseline: float | None
     threshold: str | None  # sign and value, for example ">= 0.5"
     met: bool | None  # None without a threshold; with one, it is open: the interval contains it
+    self_test: str = ""  # why the metric cannot fail, if it is an identity or a theorem; then not counted
 
 
 class ConditionCosts(Record, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import numpy as np
 
 from social_jepa.experiments.framework.document import MetricRow
 from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.framework.threshold import Threshold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,76 +19,50 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """Threshold of a metric, set before the run; NaN never meets it."""
-
-    sign: str  # one of >= <= > < ==
-    value: float
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for an unknown sign."""
-        if self.sign not in (">=", "<=", ">", "<", "=="):
-            raise ValueError(f"a threshold compares by >=, <=, >, < or ==, got {self.sign!r}")
-
-    def met(self, value: float) -> bool:
-        """Return whether a value meets the threshold."""
-        return {
-            ">=": value >= self.value, "<=": value <= self.value, ">": value > self.value,
-            "<": value < self.value, "==": value == self.value,
-        }[self.sign]  # fmt: skip
-
-    def verdict(self, low: float, high: float) -> bool | None:
-        """Return whether an interval meets the threshold: True if all of it does, False if none of it does.
-
-        None where a part of it does, or it is not known.
-        """
-        if not low <= high:  # NaN
-            return None
-        if self.met(low) and self.met(high):
-            return True
-        inside = self.sign == "==" and low <= self.value <= high
-        return None if inside or self.met(low) or self.met(high) else False
-
-    def __str__(self) -> str:
-        """Return the sign and the value, for example ">= 0.5"."""
-        return f"{self.sign} {self.value:g}"
-
-
-@dataclass(frozen=True)
 class Metric:
-    """One row of the results table: an estimate beside its null, its baseline and its threshold."""
+    """One row of the results table: an estimate beside its null, its baseline and its threshold.
+
+    Attributes:
+        name: Name of the row.
+        estimate: Estimate over seeds.
+        null: Measured chance level: shuffled pairs, a constant prediction.
+        baseline: Value of the method that it is compared with.
+        threshold: Threshold, set before the run; of a self-test, the bound that every seed meets.
+        group: Metrics of one group are adjacent in the table, below its name.
+        self_test: Why an identity or a theorem determines the metric, so that it tests the code alone; "" if
+            it can fail. A self-test is listed apart and is never counted as a threshold.
+    """
 
     name: str
     estimate: Estimate
-    null: float | None = None  # measured chance level: shuffled pairs, a constant prediction
-    baseline: float | None = None  # value of the method that it is compared with
+    null: float | None = None
+    baseline: float | None = None
     threshold: Threshold | None = None
-    group: str = ""  # metrics of one group are adjacent in the table, below its name
-    t_interval: bool = False  # the interval is Student's t over seeds, and decides whether a threshold is met
+    group: str = ""
+    self_test: str = ""
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the estimate: of the bootstrap, or of Student's t over seeds."""
-        return self.estimate.t_interval if self.t_interval else self.estimate.interval
+    def __post_init__(self) -> None:
+        """Raise ValueError for a self-test without a bound."""
+        if self.self_test and self.threshold is None:
+            raise ValueError(f"{self.name}: a self-test needs a threshold, the bound that it checks")
 
     @property
     def met(self) -> bool | None:
-        """Whether the threshold is met; None without a threshold, or where the t interval leaves it open."""
-        if self.threshold is None:
+        """Whether the interval meets the threshold; None if it is open, without one, and of a self-test."""
+        if self.threshold is None or self.self_test:
             return None
-        if self.t_interval:
-            return self.threshold.verdict(*self.interval)
-        return self.threshold.met(self.estimate.value)
+        return self.threshold.verdict(*self.estimate.interval)
 
     def to_row(self) -> MetricRow:
         """Return the row of the results document; numbers that are not finite become None."""
-        low, high = self.interval
+        low, high = self.estimate.interval
         return MetricRow(
             name=self.name, group=self.group, value=finite_or_none(self.estimate.value),
             low=finite_or_none(low), high=finite_or_none(high),
             by_seed=tuple(finite_or_none(value) for value in self.estimate.seeds),
             null=finite_or_none(self.null), baseline=finite_or_none(self.baseline),
             threshold=None if self.threshold is None else str(self.threshold), met=self.met,
+            self_test=self.self_test,
         )  # fmt: skip
 
 
@@ -232,16 +207,6 @@ class Experiment:
     plots: Callable[[Results, Any], Mapping[str, "Figure"]]
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
     seeds: range = range(3)
-
-
-def missed_thresholds(metrics: Sequence[Metric]) -> list[str]:
-    """Return one sentence for each threshold that is missed or open, for the notes."""
-    return [
-        f"{'Open' if metric.met is None else 'Missed'}: {metric.name} is {metric.estimate.value:.3f}, "
-        f"the threshold {metric.threshold}."
-        for metric in metrics
-        if metric.threshold is not None and metric.met is not True
-    ]
 
 
 def finite_or_none(value: float | None) -> float | None:

@@ -14,6 +14,7 @@ from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.document import ResultsDocument
 from social_jepa.experiments.framework.progress import duration
+from social_jepa.experiments.framework.verdict import headline, own_notes, self_tests, tally
 from social_jepa.report.templating import make_environment, read_static, report_style
 
 PACKAGE = "social_jepa.experiments.framework"
@@ -27,14 +28,15 @@ def experiment_page(folder: Path, document: ResultsDocument) -> str:
         document: Its results document.
     """
     first, others = table.split_groups(document.metrics)
-    met, thresholds = table.count_met(document)
     seconds = sum(costs.seconds for costs in document.conditions.values()) * len(document.seeds)
     images = {
         name: base64.b64encode((folder / f"{name}.png").read_bytes()).decode() for name in document.plots
     }
     return _environment().get_template("experiment.html.jinja").render(
-        document=document, met=met, thresholds=thresholds, time=duration(seconds), first=first, others=others,
-        images=images, blocks=protocol_blocks(document.protocol), style=_style(),
+        document=document, headline=headline(document, document.question), tally=tally(document),
+        verdicts=table.verdict_sentences(document), time=duration(seconds), first=first, others=others,
+        tests=self_tests(document.metrics), notes=own_notes(document), images=images,
+        blocks=protocol_blocks(document.protocol), style=_style(),
     )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def index_page(folder: Path, page_folder: Path) -> str:
     rows = [
         (
             document,
-            *table.count_met(document),
+            tally(document),
             os.path.relpath(folder / document.name / "README.md", page_folder),
         )
         for document in find_documents(folder)
@@ -72,8 +74,15 @@ def protocol_blocks(text: str) -> list[tuple[str, list[str]]]:
 def _environment() -> Environment:
     environment = make_environment(PACKAGE)
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"cells": table.format_cells, "json": json.dumps, "prose": _prose}
-    environment.globals |= {"columns": table.COLUMNS}
+    environment.filters |= {
+        "cells": table.format_cells,
+        "test_cells": table.format_self_test,
+        "json": json.dumps,
+        "prose": _prose,
+    }
+    environment.globals |= {
+        "columns": table.COLUMNS, "test_columns": table.SELF_TEST_COLUMNS, "tests_lead": table.SELF_TESTS_LEAD
+    }  # fmt: skip
     return environment
 
 

@@ -19,8 +19,6 @@ from social_jepa.experiments.framework.experiment import Experiment, Results, fi
 from social_jepa.experiments.framework.score import Estimate
 
 MANTISSA_BITS = 10  # kept of a float, as many as float16 has, but with the range of float32
-LEVELS = 127  # of a resample on either side of its estimate: intervals are exact to 1 % of their width
-NOT_FINITE = -128  # level of a resample that is not finite
 
 
 class PlotData(Results):
@@ -135,26 +133,11 @@ class _Recorder(Results):
 
 
 def _encode_estimate(estimate: Estimate) -> JsonObject:
-    with np.errstate(invalid="ignore"):  # of infinities
-        deviations = estimate.resamples - estimate.value
-    finite = np.isfinite(deviations)
-    scale = float(np.abs(deviations[finite]).max(initial=0.0))
-    levels = np.full(len(deviations), NOT_FINITE, dtype=np.int8)
-    levels[finite] = np.rint(LEVELS * deviations[finite] / scale) if scale else 0
-    return {
-        "value": finite_or_none(estimate.value),
-        "by_seed": [finite_or_none(value) for value in estimate.seeds],
-        "scale": scale,
-        "resamples": _compress(levels.tobytes()),
-    }
+    return {"by_seed": [finite_or_none(value) for value in estimate.seeds]}
 
 
 def _decode_estimate(encoded: JsonObject) -> Estimate:
-    levels = np.frombuffer(_decompress(encoded["resamples"]), dtype=np.int8)
-    value = _nan_if_none(encoded["value"])
-    resamples = value + encoded["scale"] * levels.astype(np.float64) / LEVELS
-    resamples[levels == NOT_FINITE] = np.nan
-    return Estimate(value, resamples, tuple(_nan_if_none(number) for number in encoded["by_seed"]))
+    return Estimate(tuple(_nan_if_none(number) for number in encoded["by_seed"]))
 
 
 def _encode_array(array: np.ndarray) -> JsonObject:

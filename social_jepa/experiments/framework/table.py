@@ -1,5 +1,6 @@
 """Metrics of a results document as tables: on a terminal and in Markdown."""
 
+import math
 import re
 from collections.abc import Iterable
 from itertools import groupby
@@ -9,8 +10,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from social_jepa.experiments.framework.document import MetricRow, ResultsDocument
+from social_jepa.experiments.framework.verdict import (
+    NOT_REPRODUCED,
+    headline,
+    holds,
+    interval,
+    missed,
+    own_notes,
+    self_tests,
+    tally,
+    verdict,
+    with_threshold,
+)
 
 COLUMNS = ("metric", "value", "95 % interval", "null", "baseline", "threshold", "met")
+SELF_TEST_COLUMNS = ("self-test", "value", "bound", "holds", "why it cannot fail")
+SELF_TESTS = "Self-tests"
+SELF_TESTS_LEAD = "Identities and theorems, which test the code; they are not counted as thresholds."
 MET = {True: "yes", False: "no", None: "open"}
 Group = tuple[str, list[MetricRow]]  # name, and the metrics in it
 
@@ -28,15 +44,14 @@ def format_number(value: float | None) -> str:
 
 
 def format_interval(metric: MetricRow) -> str:
-    """Return a metric's interval, or "" without one."""
-    if metric.low is None or metric.high is None:
-        return ""
-    return f"{format_number(metric.low)} to {format_number(metric.high)}"
+    """Return a metric's interval over seeds, or "" without one."""
+    low, high = interval(metric)
+    return "" if math.isnan(low) else f"{format_number(low)} to {format_number(high)}"
 
 
 def format_met(metric: MetricRow) -> str:
     """Return whether a metric meets its threshold: yes, no, or open; "" without a threshold."""
-    return "" if metric.threshold is None else MET[metric.met]
+    return "" if metric.threshold is None else MET[verdict(metric)]
 
 
 def format_cells(metric: MetricRow) -> tuple[str, ...]:
@@ -50,9 +65,31 @@ def format_cells(metric: MetricRow) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def format_self_test(metric: MetricRow) -> tuple[str, ...]:
+    """Return a self-test's cells, in the order of SELF_TEST_COLUMNS."""
+    return (
+        metric.name, format_number(metric.value), metric.threshold or "", MET[holds(metric)],
+        metric.self_test,
+    )  # fmt: skip
+
+
+def verdict_sentences(document: ResultsDocument) -> list[str]:
+    """Return a sentence for each threshold that is missed, and then for each that is open."""
+
+    def sentence(word: str, row: MetricRow) -> str:
+        spread = f" ({text})" if (text := format_interval(row)) else ""
+        return f"{word}: {row.name} is {format_number(row.value)}{spread}, the threshold {row.threshold}."
+
+    undecided = [row for row in with_threshold(document.metrics) if verdict(row) is None]
+    return [
+        *(sentence(NOT_REPRODUCED, row) for row in missed(document)),
+        *(sentence("Open", row) for row in undecided if len(document.seeds) > 1),
+    ]
+
+
 def group_metrics(metrics: Iterable[MetricRow]) -> list[Group]:
-    """Return metrics by group; groups and metrics keep the order of their first occurrence."""
-    metrics = list(metrics)
+    """Return metrics by group, without self-tests; groups and metrics keep the order of their first one."""
+    metrics = [metric for metric in metrics if not metric.self_test]
     order = {name: index for index, name in reversed(list(enumerate(metric.group for metric in metrics)))}
     ordered = sorted(metrics, key=lambda metric: order[metric.group])
     return [(name, list(found)) for name, found in groupby(ordered, key=lambda metric: metric.group)]
@@ -68,32 +105,40 @@ def split_groups(metrics: Iterable[MetricRow]) -> tuple[list[Group], list[Group]
     return (first, [group for group in groups if group not in first]) if first else (groups, [])
 
 
-def count_met(document: ResultsDocument) -> tuple[int, int]:
-    """Return the number of thresholds of a results document that are met, and of all."""
-    met = [metric.met is True for metric in document.metrics if metric.threshold is not None]
-    return sum(met), len(met)
-
-
 def print_results(document: ResultsDocument, console: Console) -> None:
-    """Print metrics and notes."""
-    met, thresholds = count_met(document)
-    title = f"{document.name}: {met} of {thresholds} thresholds met, {_seeds(document)}"
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for index, heading in enumerate(COLUMNS):
-        table.add_column(heading, justify="right" if index else "left", no_wrap=index > 0)
+    """Print metrics, self-tests, verdicts that are not met, and notes."""
+    table = _make_table(f"{headline(document, document.name)}: {tally(document)}, {seeds(document)}", COLUMNS)
     for index, (name, metrics) in enumerate(group_metrics(document.metrics)):
         if name:
             table.add_row(f"[dim]{escape(name)}[/]")
         elif index:
             table.add_row()
         for metric in metrics:
-            row = [escape(cell) for cell in format_cells(metric)]
-            if metric.met is not None:
-                row[-1] = f"[{'green' if metric.met else 'red'}]{row[-1]}[/]"
-            table.add_row(*row)
+            table.add_row(*_colored(format_cells(metric), -1))
     console.print(table)
-    for note in document.notes:
+    if tests := self_tests(document.metrics):
+        table = _make_table(SELF_TESTS, SELF_TEST_COLUMNS[:-1])
+        for metric in tests:
+            table.add_row(*_colored(format_self_test(metric)[:-1], -1))
+        console.print(table)
+    for note in (*verdict_sentences(document), *own_notes(document)):
         console.print(f"- {escape(note)}", soft_wrap=True)
+
+
+def _make_table(title: str, columns: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, heading in enumerate(columns):
+        table.add_column(heading, justify="right" if index else "left", no_wrap=index > 0)
+    return table
+
+
+def _colored(cells: Iterable[str], place: int) -> list[str]:
+    """Return escaped cells, the one at a place green for "yes" and red for "no"."""
+    row = [escape(cell) for cell in cells]
+    color = {MET[True]: "green", MET[False]: "red"}.get(row[place])
+    if color:
+        row[place] = f"[{color}]{row[place]}[/]"
+    return row
 
 
 def markdown_row(cells: Iterable[str]) -> str:
@@ -114,22 +159,39 @@ def result_row(cells: Iterable[str]) -> str:
 
 def markdown_page(document: ResultsDocument) -> str:
     """Return the README.md of a results document."""
-    met, thresholds = count_met(document)
     kind = "quick run" if document.quick else "run"
-    lines = [f"# {escape_markdown(document.name)}", "", escape_markdown(document.question), ""]
-    lines += [f"{met} of {thresholds} thresholds met; {kind} of {_seeds(document)}. Generated by:", ""]
+    lines = [f"# {escape_markdown(headline(document, document.name))}", ""]
+    lines += [escape_markdown(document.question), ""]
+    lines += [f"{str(tally(document)).capitalize()}; {kind} of {seeds(document)}. Generated by:", ""]
     lines += ["```sh", document.command, "```", ""]
+    lines += _bullets(verdict_sentences(document))
     first, others = split_groups(document.metrics)
     lines += _markdown_tables(first)
     for plot in document.plots:
         lines += [f"![{plot}]({plot}.png)", ""]
     lines += _markdown_tables(others)
-    for note in document.notes:
-        lines.append(f"- {escape_markdown(note)}")
-    lines += [""] if document.notes else []
+    lines += markdown_self_tests(document)
+    lines += _bullets(own_notes(document))
     lines += ["Protocol, settings, versions and costs are in `results.json`; add `--page FILE.html` to the"]
     lines += ["command to read them as a page.", ""]
     return "\n".join(lines)
+
+
+def markdown_self_tests(document: ResultsDocument) -> list[str]:
+    """Return the lines of a section with a document's self-tests; none without any."""
+    tests = self_tests(document.metrics)
+    if not tests:
+        return []
+    return [
+        f"## {SELF_TESTS}", "", SELF_TESTS_LEAD, "",
+        markdown_row(SELF_TEST_COLUMNS), "|---|---:|---:|---:|---|",
+        *(markdown_row(format_self_test(metric)) for metric in tests), "",
+    ]  # fmt: skip
+
+
+def _bullets(sentences: Iterable[str]) -> list[str]:
+    lines = [f"- {escape_markdown(sentence)}" for sentence in sentences]
+    return [*lines, ""] if lines else []
 
 
 def _markdown_tables(groups: Iterable[Group]) -> list[str]:
@@ -142,6 +204,7 @@ def _markdown_tables(groups: Iterable[Group]) -> list[str]:
     return lines
 
 
-def _seeds(document: ResultsDocument) -> str:
+def seeds(document: ResultsDocument) -> str:
+    """Return the number of seeds in words."""
     count = len(document.seeds)
     return f"{count} seeds" if count > 1 else "one seed"

@@ -1,7 +1,8 @@
 """Metrics and notes of invariance-equivariance: thresholds, and all methods on seen and unseen classes."""
 
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.invariance_equivariance.settings import (
     CONDITIONS,
     MAIN,
@@ -82,7 +83,7 @@ def _method_metrics(results: Results, prefix: str) -> list[Metric]:
 
 
 def notes(results: Results, settings: Settings) -> list[str]:
-    """Return training costs, the history of the settings, and missed thresholds."""
+    """Return training costs and the history of the settings."""
     seed = results.seeds[0]
     spent = {name: results.condition_results[name, seed].flops / 1e12 for name in METHOD_SETTINGS}
     return [
@@ -93,5 +94,4 @@ def notes(results: Results, settings: Settings) -> list[str]:
         SATURATION_NOTE,
         "In the comparison of classes, baselines have the better of the single latent and the mean of an "
         "object's five latents; seq-JEPA has its aggregate.",
-        *missed_thresholds(metrics(results, settings)),
     ]

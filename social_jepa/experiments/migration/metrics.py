@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.migration.settings import Settings
 
 SHARES = (0.85, 0.95)  # of the final score of the full schedule alone
@@ -167,12 +168,11 @@ def mutual_gain(results: Results, objects: int, seed: int) -> float:
 
 
 def _scale(estimate: Estimate, factor: float) -> Estimate:
-    seeds = tuple(factor * seed for seed in estimate.seeds)
-    return Estimate(factor * estimate.value, factor * estimate.resamples, seeds)
+    return Estimate(tuple(factor * seed for seed in estimate.seeds))
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:
-    """Return notes on the teacher's costs, the cheapest schedules, tuning and missed thresholds."""
+    """Return notes on the teacher's costs, the cheapest schedules and tuning."""
     notes = [
         "Baseline of a ratio of costs: the ratio to the full schedule, scored at intermediate steps. A ratio "
         "without a value: some seed never reached the score. Null of the highest R2: shuffled ticks."
@@ -192,7 +192,7 @@ def make_notes(results: Results, settings: Settings) -> list[str]:
             for column in (FLOPS, TICKS)
             for method in ("alone", "distilled")
         ]
-    return [*notes, SEARCH, SMALL_BATCHES, *missed_thresholds(make_metrics(results, settings))]
+    return [*notes, SEARCH, SMALL_BATCHES]
 
 
 def ratios_by_seed(results: Results, objects: int) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from alignment.raw_map import RawScore
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.native_isometry.scores import FIELDS, RawLatents, map_score
 from social_jepa.experiments.native_isometry.settings import (
     METHODS,
@@ -60,7 +61,7 @@ def _threshold_metrics(results: Results) -> list[Metric]:
                    threshold=Threshold(">", 0.0)),
         ]  # fmt: skip
         group = "thresholds, from all pairs; baseline: the better of untrained and pixel PCA"
-        return [replace(row, name=f"{title}: {row.name}", group=group, t_interval=True) for row in table]
+        return [replace(row, name=f"{title}: {row.name}", group=group) for row in table]
 
     table = []
     for name, method in OBJECTIVES.items():
@@ -98,7 +99,7 @@ def _world_metrics(results: Results) -> list[Metric]:
             estimate = Estimate.from_scores([Score.single(value) for value in values])
             title = f"{OBJECTIVES[name].title}: {ALL[score][0]}, another world"
             metrics.append(Metric(title, estimate, None, results.mean(name, score), group=group))
-    return [replace(metric, t_interval=True) for metric in metrics]
+    return metrics
 
 
 def _neighbors(seeds: Sequence[int]) -> list[tuple[int, int]]:
@@ -119,7 +120,7 @@ def _method_metrics(results: Results, condition: str, settings: Settings) -> lis
         Metric(
             f"{title}: {name}", results.estimate(condition, score),
             None if null is None else results.mean(condition, null), results.mean("untrained", score),
-            group=group, t_interval=True,
+            group=group,
         )
         for score, (name, null) in ALL.items()
     ]  # fmt: skip
@@ -127,7 +128,7 @@ def _method_metrics(results: Results, condition: str, settings: Settings) -> lis
         metrics += [
             Metric(
                 f"{title}: {name}, {pairs} pairs", results.estimate(condition, f"{name}, {pairs}"), None,
-                results.mean("untrained", f"{name}, {pairs}"), group=group, t_interval=True,
+                results.mean("untrained", f"{name}, {pairs}"), group=group,
             )
             for name in FIELDS
         ]  # fmt: skip
@@ -135,7 +136,7 @@ def _method_metrics(results: Results, condition: str, settings: Settings) -> lis
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:
-    """Return notes on the reference, on the strong directions of each seed, and on missed thresholds."""
+    """Return notes on the reference, on the strong directions of each seed, and on few pairs."""
     strong = "; ".join(
         f"{method.title} {', '.join(f'{count:g}' for count in directions)}"
         for name, method in METHODS.items()
@@ -149,5 +150,4 @@ def make_notes(results: Results, settings: Settings) -> list[str]:
         f"{strong}.",
         "A least-squares map from about as many pairs as dimensions fits noise: its R2 on held-out ticks is "
         "far below 0 there, and kappa is infinite with fewer.",
-        *missed_thresholds(make_metrics(results, settings)),
     ]

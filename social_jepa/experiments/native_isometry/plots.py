@@ -62,7 +62,7 @@ def plot_methods(results: Results) -> Figure:
         (-0.2, "R2", COLORS[0], "W"), (0.2, "similarity R2", COLORS[1], "similarity transform"),
     ):  # fmt: skip
         found = [results.estimate(name, score) for name in METHODS]
-        half = np.nan_to_num([estimate.t_interval[1] - estimate.value for estimate in found])
+        half = np.nan_to_num([estimate.interval[1] - estimate.value for estimate in found])
         heights = [estimate.value for estimate in found]
         upper.bar(positions + shift, heights, 0.38, color=color, label=label, yerr=half, capsize=2)
         null = [results.estimate(name, f"shifted {score}").value for name in METHODS]

@@ -29,7 +29,7 @@ that is constant, is no part of an isometry between what is shared, and alone wo
 Nulls. *Time shifts*: one agent's rows shifted by half of the range, for fitting and for scoring. *Another
 world*: the first agent of a seed and the second agent of the next seed, whose scenes are independent.
 
-Intervals are Student's t over seeds. Seeds 1000 to 1007, on which nothing was searched, score; no setting was
+Seeds 1000 to 1007, on which nothing was searched, score; no setting was
 searched for this experiment.
 
 Thresholds, set before the full run, for each of the three objectives and for the worst of them in each seed:

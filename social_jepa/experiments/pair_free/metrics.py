@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.pair_free.settings import Settings
 
 SEARCH_NOTE = (
@@ -69,7 +70,7 @@ def _metric(
 
 
 def notes(results: Results, settings: Settings) -> list[str]:
-    """Return training costs, correlations of the axes, the history of the settings, and missed thresholds."""
+    """Return training costs, correlations of the axes and the history of the settings."""
     conditions, seed = settings.conditions, results.seeds[0]
     spent = sum(results.condition_results[condition, seed].flops for condition in conditions) / 1e12
     distinct = settings.condition(settings.distinct_spacing)
@@ -88,7 +89,6 @@ def notes(results: Results, settings: Settings) -> list[str]:
         RANDOM_ANCHOR_NOTE,
         _moments_note(results, settings),
         control_note(results, settings),
-        *missed_thresholds(metrics(results, settings)),
     ]
 
 

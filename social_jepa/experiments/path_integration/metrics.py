@@ -1,6 +1,7 @@
 """Metrics and notes of path-integration: thresholds, then R2 by condition, inputs, length and probe."""
 
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.path_integration.settings import (
     ACTION_ONLY,
     BOTH,
@@ -51,7 +52,7 @@ def metrics(results: Results, settings: Settings) -> list[Metric]:
 
 
 def notes(results: Results, settings: Settings) -> list[str]:
-    """Return training costs, the history of the settings, and missed thresholds."""
+    """Return training costs and the history of the settings."""
     seed = results.seeds[0]
     spent = ", ".join(
         f"{condition} {results.condition_results[condition, seed].flops / 1e12:.2f}"
@@ -61,5 +62,4 @@ def notes(results: Results, settings: Settings) -> list[str]:
         f"Counted training TFLOPs, seed {seed}: {spent}.",
         SEARCH_NOTE,
         ACTION_ONLY_NOTE,
-        *missed_thresholds(metrics(results, settings)),
     ]

@@ -1,6 +1,7 @@
 """Table and notes of probe-porting."""
 
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.probe_porting.probes import REFERENCES, TASKS
 from social_jepa.experiments.probe_porting.settings import Settings
 
@@ -53,12 +54,11 @@ def _shuffled(results: Results, task: str, count: int) -> float:
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:
-    """Return notes on costs, nulls and baselines, and missed thresholds."""
+    """Return notes on costs, and on nulls and baselines."""
     flops = results.condition_results[CONDITION, results.seeds[0]].flops / 1e12
     return [
         f"Counted training TFLOPs of the {settings.agents} agents, seed {results.seeds[0]}: {flops:.2f}. "
         "Porting a probe needs no training: an SVD of a matrix as large as the core, and one product a tick.",
         "Null of a metric: maps fitted on as many anchors, shuffled; of metrics without a map, on "
         f"{settings.threshold_anchors}. Baseline: B's own probe; of the losses, the loss without a map.",
-        *missed_thresholds(make_metrics(results, settings)),
     ]

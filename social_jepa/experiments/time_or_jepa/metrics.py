@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from social_jepa.experiments.framework.experiment import Metric, Results, Threshold, missed_thresholds
+from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.time_or_jepa.settings import (
     FLAT,
     JEPAS,
@@ -64,7 +65,7 @@ def _of_each_jepa(
     least = np.array([one.seeds for one in found.values()]).min(0)  # NaN where one is
     found["worst JEPA"] = Estimate.from_scores([Score.single(float(value)) for value in least])
     return [
-        Metric(f"{title} {name}", one, None, baseline, threshold, f"thresholds: {group}", t_interval=True)
+        Metric(f"{title} {name}", one, None, baseline, threshold, f"thresholds: {group}")
         for title, one in found.items()
     ]
 
@@ -120,7 +121,7 @@ def _baseline_metrics(results: Results, settings: Settings) -> list[Metric]:
         Metric(
             f"{JEPAS[jepa].title} minus {SCHEDULED[baseline].title}, {score}",
             matched_gain(results, jepa, baseline, score, settings),
-            group="agreement at equal state R2, other methods", t_interval=True,
+            group="agreement at equal state R2, other methods",
         )
         for baseline in SCHEDULED
         if baseline != TEMPORAL_INFONCE
@@ -135,7 +136,7 @@ def _final_metrics(results: Results) -> list[Metric]:
         Metric(
             f"{method.title}: {title}", results.estimate(name, score),
             results.mean(name, "null") if score == "free map" else None, results.mean("untrained", score),
-            group=f"{title}, at the end; null: time shifts; baseline: untrained", t_interval=True,
+            group=f"{title}, at the end; null: time shifts; baseline: untrained",
         )
         for score, title in FINAL.items()
         for name, method in METHODS.items()
@@ -143,7 +144,7 @@ def _final_metrics(results: Results) -> list[Metric]:
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:
-    """Return notes on the equal budgets, on where the loss was not flat, and on missed thresholds."""
+    """Return notes on where the loss was not flat, and on the equal budgets."""
     seed = results.seeds[0]
     flops = ", ".join(f"{name} {results.condition_results[name, seed].flops / 1e12:.2f}" for name in METHODS)
     long = "; ".join(
@@ -155,5 +156,4 @@ def make_notes(results: Results, settings: Settings) -> list[str]:
         f"Steps until the loss was flat, by seed: {long}.",
         f"Counted training TFLOPs of one agent, seed {seed}: {flops}. tICA and pixel PCA decompose frames "
         "once, not counted.",
-        *missed_thresholds(make_metrics(results, settings)),
     ]

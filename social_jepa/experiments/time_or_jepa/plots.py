@@ -56,7 +56,7 @@ def plot_residual(results: Results) -> Figure:
         (0.2, "residual, degree 2", COLORS[1], "squares and products removed too"),
     ):
         found = [results.estimate(name, score) for name in METHODS]
-        half = np.nan_to_num([estimate.t_interval[1] - estimate.value for estimate in found])
+        half = np.nan_to_num([estimate.interval[1] - estimate.value for estimate in found])
         axis.bar(positions + shift, [one.value for one in found], 0.38, color=color, label=label, yerr=half,
                  capsize=2)  # fmt: skip
     axis.axhline(LEAST_RESIDUAL, color="black", ls="--", lw=1)

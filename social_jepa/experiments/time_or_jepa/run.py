@@ -36,8 +36,8 @@ Each checkpoint of a JEPA is compared with the agreement of the other method at 
 interpolated between its checkpoints; one whose state R2 lies further than 0.02 outside the other's range is
 left out. The difference is the mean over checkpoints.
 
-Nulls: one agent's rows shifted in time by half of their range. Intervals are Student's t over seeds. Seeds
-1000 to 1007, on which nothing was searched, score.
+Nulls: one agent's rows shifted in time by half of their range. Seeds 1000 to 1007, on which nothing was
+searched, score.
 
 Thresholds, set before the full run, for each of the four JEPAs and for the worst of them in each seed:
 - agreement is specific to JEPAs if at equal state R2 it exceeds that of temporal InfoNCE by at least 0.05,

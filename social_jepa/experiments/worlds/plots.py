@@ -63,7 +63,7 @@ def plot_r2(results: Results) -> Figure:
         (-0.2, "", COLORS[0], "trained"), (0.2, "untrained, ", COLORS[6], "untrained"),
     ):  # fmt: skip
         found = [results.estimate(name, f"{prefix}R2 of all") for name in WORLDS]
-        half = np.nan_to_num([estimate.t_interval[1] - estimate.value for estimate in found])
+        half = np.nan_to_num([estimate.interval[1] - estimate.value for estimate in found])
         heights = [estimate.value for estimate in found]
         upper.bar(positions + shift, heights, 0.38, color=color, label=label, yerr=half, capsize=2)
         for position, name in zip(positions, WORLDS, strict=True):

@@ -36,13 +36,12 @@ Nulls. Of correlations, the largest at any of 199 shifts in time; of probes, shu
 the worlds, both agents with their initial weights, aligned in the same way; of unrelated worlds, the share of
 edges accepted between agents of one world.
 
-Intervals of R2 are Student's t over seeds. A threshold on R2 is met where the whole interval meets it, missed
-where none of it does, and otherwise open. Seeds 2000 to 2004, on which nothing was searched, score.
+Seeds 2000 to 2004, on which nothing was searched, score.
 
 Thresholds, set before the full run:
 - in each world the number of shared directions is exact, in both directions, in every seed;
 - in each world R2 on the shared directions is at least 0.90;
-- at least 7 of the 8 worlds meet both;
+- at least 7 of the 8 worlds meet both, mean over seeds;
 - counting missing directions as unexplained, R2 exceeds that of untrained agents by at least 0.3 in the worst
   world of each seed;
 - at most 1 % of the edges between unrelated worlds are accepted, trained and without pixels.

@@ -62,7 +62,7 @@ def test_a_run_prints_its_metrics_and_the_path_of_its_results(here):
     assert said.out.rstrip().endswith(str(readme))
     assert readme.is_file()
     assert "mean of <good>" in said.out
-    assert "1 of 2 thresholds met, one seed" in said.out
+    assert "0 of 2 thresholds met, 2 open, one seed" in said.out
     assert "started" in said.err
     assert not Path("evidence").exists()
 
@@ -164,7 +164,7 @@ def test_the_custom_experiment_of_the_documentation_runs(here, monkeypatch):
     said = call("experiment", "my_module:EXPERIMENT", "--quick")
 
     assert said.status == 0, said.err
-    assert "1 of 1 thresholds met" in said.out
+    assert "0 of 1 thresholds met, 1 open" in said.out
 
 
 def test_the_agents_of_the_documentation_have_a_good_map(capsys):

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from social_jepa.experiments.claims import papers
 from social_jepa.experiments.claims.claim import Claim
-from social_jepa.experiments.framework.experiment import Threshold
 from social_jepa.experiments.framework.runner import run_experiment
 from social_jepa.experiments.framework.runs import plan_run
+from social_jepa.experiments.framework.threshold import Threshold
 from tests.support.command import call
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from social_jepa.experiments.claims.claim import Claim, Verdict, find, judge
-from social_jepa.experiments.framework.experiment import Threshold
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.records import replace
 from tests.support.results_document import PLAIN
 

@@ -169,5 +169,8 @@ def test_the_page_has_metrics_of_every_condition_and_draws_its_plots(tiny):
 
     assert {metric.group for metric in table} >= {"thresholds", *conditions(TINY)}
     assert sum(metric.threshold is not None for metric in table) == 5
+    assert [metric.name for metric in table if metric.self_test] == [
+        "head-weight-0: largest distance of a latent from dynamics-only, relative to the untrained spread"
+    ]
     assert set(stored_plots(EXPERIMENT, results, TINY)) == {"latents", "pairs", "losses"}
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))

@@ -243,7 +243,8 @@ def test_the_state_note_names_only_baselines_whose_probe_is_worse():
     r2 = {"jepa": 0.9, "autoencoder": 0.3, "masked-autoencoder": 0.9, "simclr": 0.95}
     noise = np.random.default_rng(0).uniform(0.5, 1.5, 200)
     scores = {name: {"state": Score((1 - share) * noise, np.ones(200))} for name, share in r2.items()}
-    note = state_note(Results({(name, 0): ConditionResult(found) for name, found in scores.items()}, [0]))
+    found = {(name, seed): ConditionResult(score) for name, score in scores.items() for seed in (0, 1)}
+    note = state_note(Results(found, [0, 1]))
 
     assert [word in note for word in ("autoencoder 0.", "masked", "SimCLR")] == [True, False, False]
 

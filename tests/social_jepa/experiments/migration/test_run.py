@@ -6,8 +6,9 @@ import torch
 
 from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.trained_agents import ring_poses, untrained_agent
-from social_jepa.experiments.framework.experiment import ConditionResult, Results, Threshold
+from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.migration.metrics import (
     FLOPS,
     TICKS,

@@ -124,14 +124,18 @@ def planted_agreement(between: float, factors: float) -> ConditionResult:
 
 def test_the_note_names_only_worlds_whose_agents_share_more_than_the_factors():
     planted = {"rho 0.5": (0.9, 0.95), "bouncing": (0.95, 0.8)}
-    found = {(condition, 0): planted_agreement(*values) for condition, values in planted.items()}
-    values, beyond = outside_notes(Results(found, [0]), TINY)
+    found = {
+        (condition, seed): planted_agreement(*values)
+        for condition, values in planted.items()
+        for seed in (0, 1)
+    }
+    values, beyond = outside_notes(Results(found, [0, 1]), TINY)
 
     assert all(condition in values for condition in planted)
     assert "bouncing" in beyond
     assert "rho" not in beyond
-    same = found | {("bouncing", 0): planted_agreement(0.9, 0.9)}
-    assert len(outside_notes(Results(same, [0]), TINY)) == 1
+    same = found | {("bouncing", seed): planted_agreement(0.9, 0.9) for seed in (0, 1)}
+    assert len(outside_notes(Results(same, [0, 1]), TINY)) == 1
 
 
 @pytest.mark.parametrize("rho", [0.0, 1.0, float("nan")])
@@ -234,7 +238,7 @@ def test_all_conditions_run_with_finite_metrics_and_equal_seeds_give_equal_score
             assert np.array_equal(score.values, found[condition, 0].scores[name].values), name
     results = Results(found, [0])
     metrics = EXPERIMENT.metrics(results, TINY)
-    assert [metric.group for metric in metrics if metric.threshold] == ["thresholds", "thresholds"]
+    assert all(metric.self_test for metric in metrics if metric.threshold)
     assert len({metric.name for metric in metrics}) == len(metrics)
     assert all(np.isfinite(metric.estimate.value) for metric in metrics)
     assert all(isinstance(note, str) for note in EXPERIMENT.notes(results, TINY))

@@ -13,6 +13,7 @@ from env.scene import SceneConfig
 from social_jepa.experiments.common.trained_agents import AgentSetup
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.framework.verdict import holds, self_tests
 from social_jepa.experiments.universe import maps
 from social_jepa.experiments.universe.metrics import metrics, notes
 from social_jepa.experiments.universe.run import EXPERIMENT, run
@@ -159,7 +160,10 @@ def test_a_tiny_run_is_reproducible_and_fills_every_metric_note_and_plot():
     table = metrics(results, TINY)
 
     assert all(np.isfinite(metric.estimate.value) for metric in table)
-    assert [metric.group for metric in table if metric.threshold] == ["thresholds"] * 3
+    assert [metric.group for metric in table if metric.threshold and not metric.self_test] == [
+        "thresholds"
+    ] * 2
+    assert all(holds(row) for row in self_tests(metric.to_row() for metric in table))
     assert all(isinstance(note, str) for note in notes(results, TINY))
     for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()

@@ -335,12 +335,14 @@ def test_thresholds_follow_from_planted_scores():
     assert metrics["slow: R2 shared"].met is None
     assert metrics["collide: R2 shared"].met is False
     assert metrics["moving: share of seeds with exactly 6 shared directions"].estimate.value == 2 / 3
-    assert metrics["moving: share of seeds with exactly 6 shared directions"].met is False
+    assert metrics["moving: share of seeds with exactly 6 shared directions"].met is None
     assert metrics["wall: share of seeds with exactly 2 shared directions"].met is True
-    assert metrics["worlds of 8 that meet both"].estimate.value == 5
-    assert metrics["worlds of 8 that meet both"].met is False
+    both = "worlds of 8 that meet both in a seed"
+    assert metrics[both].estimate.seeds == (7, 5, 7)
+    assert metrics[both].met is None
     assert metrics["R2 of all factors minus untrained, worst world"].estimate.value == pytest.approx(0.52)
-    assert by_name(planted_results(slow=unequal))["worlds of 8 that meet both"].met is True
+    assert by_name(planted_results(slow={2: {"r2": 0.99}}))[both].met is True
+    assert by_name(planted_results(slow=low, collide=low))[both].met is False
 
 
 def test_agents_of_different_seeds_are_unrelated_and_those_of_one_seed_are_not():

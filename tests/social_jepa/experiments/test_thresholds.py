@@ -1,0 +1,54 @@
+"""Which metrics of each experiment are thresholds, and which are self-tests: no more, and no fewer."""
+
+import pytest
+
+from social_jepa.experiments.framework.experiment import ConditionResult, PartialResults
+from social_jepa.experiments.framework.registry import EXPERIMENTS, build_settings, load
+from social_jepa.experiments.framework.score import Score
+
+SELF_TESTS = {  # by experiment; all their other thresholds can fail
+    "isometry": {
+        "largest singular value of any core map",
+        "|R2| of shuffled pairs, ridge on all dimensions, 4096 pairs",
+    },
+    "theory": {
+        "share of pairs within the bound",
+        "largest relative change of the whitened loss under A",
+    },
+    "viewpoint": {"R2 of the hidden object, from behind the wall"},
+    "universe": {"16 agents: messages for a join", "cycle error: universe, equal cores"},
+    "collapse": {
+        "joint: counterexamples to the lower bound",
+        "collapsed-start: counterexamples to the lower bound",
+        "collapsed-dynamics: share of pairs not bisimilar that merged",
+        "search: counterexamples to the lower bound",
+    },
+}
+THRESHOLDS = {  # number of thresholds, without self-tests
+    "isometry": 6, "native-isometry": 12, "time-or-jepa": 15, "theory": 0, "viewpoint": 3,
+    "probe-porting": 3, "dynamics": 4, "pair-free": 2, "universe": 2, "invariance-equivariance": 5,
+    "path-integration": 2, "collapse": 7,
+}  # fmt: skip
+NEEDS_ARRAYS = {"migration", "heterogeneous", "counting", "worlds"}  # of real agents
+
+
+class AnyScore(dict):
+    """Scores of a condition that has every score, each 0.5."""
+
+    def __missing__(self, name):
+        return Score.single(0.5)
+
+    def __contains__(self, name):
+        return True
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in NEEDS_ARRAYS])
+def test_identities_and_theorems_are_self_tests_and_nothing_else_is(name):
+    experiment = load(name)
+    settings = build_settings(experiment, False, [])
+    found = {(condition, 7): ConditionResult(AnyScore()) for condition in experiment.conditions(settings)}
+    metrics = experiment.metrics(PartialResults(found, [7]), settings)
+
+    assert {metric.name for metric in metrics if metric.self_test} == SELF_TESTS.get(name, set())
+    goals = [metric for metric in metrics if metric.threshold and not metric.self_test]
+    assert len(goals) == THRESHOLDS[name]
