@@ -6,6 +6,7 @@ before the other joins.
 
 from collections.abc import Mapping
 
+from agents.training.settings import DistillationConfig, TrainingConfig
 from alignment.status import Status
 from benchmarks.harness import BenchmarkError, Effort, Metric, log, seconds
 from benchmarks.scale.whole_run import mean
@@ -19,11 +20,13 @@ TEACHER = "agent-0"
 
 def settings(effort: Effort) -> tuple[str, ...]:
     """Return the default settings for two agents, with shorter training for less effort."""
-    overrides = ["agents.count=2"]
+    overrides, training, distillation = ["agents.count=2"], TrainingConfig(), DistillationConfig()
     if effort.size < 1:
         overrides += [
-            f"training.steps={effort.of(450)}", f"training.replay_ticks={max(512, effort.of(24576))}",
-            f"distillation.ticks={max(256, effort.of(6144))}", f"distillation.steps={effort.of(150)}",
+            f"training.steps={effort.of(training.steps)}",
+            f"training.replay_ticks={max(512, effort.of(training.replay_ticks))}",
+            f"distillation.ticks={max(256, effort.of(distillation.ticks))}",
+            f"distillation.steps={effort.of(distillation.steps)}",
         ]  # fmt: skip
     return (*overrides, *effort.settings)
 

@@ -13,7 +13,7 @@ the state is used for evaluation alone.
 
 Measured. Counted FLOPs of the student's training, and the distinct frames that it was trained on, until its
 score is 85 % or 95 % of the final score of the full schedule alone. *Alone* is the cheapest of many
-schedules, each scored at intermediate steps, too: the full one, equally long ones on 1,024 to 12,288 frames,
+schedules, each scored at intermediate steps, too: the full one, equally long ones on 1,024 to 24,576 frames,
 shorter ones, and ones with smaller batches. Some have a longer warm-up, 40 % of the steps: at 200 steps it
 was the best of three on seed 100; notes list the cheapest schedule on each scored seed. *Distilled* is the
 cheapest distillation from 1,024 to 6,144 ticks, with several lengths and batches. The cheapest is chosen per
@@ -27,6 +27,8 @@ the grid determined the first number: the full number of steps on few frames may
 distillations had steps of 64 ticks and no schedule alone did, and where it mattered the full schedule was
 scored every 50 steps, now every 25. Short schedules that were never the cheapest to 95 % were left out. The
 distillation schedules are unchanged; their weight decay, 1e-2 by mistake, is now that of training alone.
+Later the default course of a run changed, to 600 steps on 49,152 frames with an encoder of half the width:
+schedules of full length or on all frames follow it.
 
 Baselines: the full schedule alone, scored at intermediate steps, where its learning rate has not decayed
 yet: never harder to beat, and shown beside. Other methods: distillation followed by training alone; two

@@ -165,10 +165,10 @@ def test_costs_grow_with_steps_and_batch_and_not_with_replay_ticks(student):
 @pytest.mark.parametrize(
     "change",
     [
-        {"object_counts": ()}, {"distillation_schedules": ((10, 64, 30000),)},
+        {"object_counts": ()}, {"distillation_schedules": ((10, 64, 60000),)},
         {"distillation_schedules": ((10, 512, 256),)}, {"long_warmup_schedules": ((0, 64, 256),)},
         {"mutual_rounds": 0}, {"mutual_start_steps": 0},
-        {"default_warmup_schedules": ((10, 64, 30000),)}, {"eval_shares": (0.5, 1.0)},
+        {"default_warmup_schedules": ((10, 64, 60000),)}, {"eval_shares": (0.5, 1.0)},
         {"eval_shares": (0.0,)},
     ],
 )  # fmt: skip
