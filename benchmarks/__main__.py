@@ -39,6 +39,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "transports": Benchmark("speed", "seconds of a negotiation over TCP and in memory"),
     "startup": Benchmark("speed", "seconds until the command line prints its help"),
     "whole_run": Benchmark("scale", "duration, memory and quality of a whole run"),
+    "profile": Benchmark("scale", "where the seconds of the default run go, in CPU time and in wall time"),
     "three_hosts": Benchmark(
         "scale", "a cluster of three hosts that share no disk; as root, and only by its name", by_name=True
     ),

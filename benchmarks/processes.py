@@ -84,14 +84,16 @@ class ProjectRun:
 
 
 def run_project(
-    settings: Sequence[str], flags: Sequence[str] = (), on_poll: Callable[[int], None] | None = None
-) -> ProjectRun:
+    settings: Sequence[str], flags: Sequence[str] = (), on_poll: Callable[[int], None] | None = None,
+    poll_seconds: float = 1.0,
+) -> ProjectRun:  # fmt: skip
     """Run ``social-jepa run`` in a temporary folder.
 
     Args:
         settings: KEY=VALUE.
         flags: For example --quick.
-        on_poll: Called about once a second with the process id.
+        on_poll: Called again and again with the process id.
+        poll_seconds: Seconds between two calls.
 
     Raises:
         BenchmarkError: It failed or ran longer than RUN_TIMEOUT.
@@ -106,7 +108,7 @@ def run_project(
             began = time.perf_counter()
             process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT)
             try:
-                _wait(process, on_poll)
+                _wait(process, on_poll, poll_seconds)
             finally:
                 process.terminate()  # no effect after a normal exit; otherwise Ray exits with its driver
                 process.wait()
@@ -119,11 +121,13 @@ def run_project(
             return ProjectRun(json.load(stdout), took)
 
 
-def _wait(process: "subprocess.Popen[bytes]", on_poll: Callable[[int], None] | None) -> None:
+def _wait(
+    process: "subprocess.Popen[bytes]", on_poll: Callable[[int], None] | None, poll_seconds: float
+) -> None:
     deadline = time.perf_counter() + RUN_TIMEOUT
     while True:
         try:
-            process.wait(timeout=1.0)
+            process.wait(timeout=poll_seconds)
             return
         except subprocess.TimeoutExpired:
             if time.perf_counter() > deadline:

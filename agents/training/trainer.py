@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.models.world_model import WorldModel, loss_with
+from agents.training.adamw import AdamW
 from agents.training.checkpoint import load_optimizer
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import TrainingConfig
@@ -76,7 +77,7 @@ class Trainer:
 
     @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer, built at first use: torch then loads its compiler, for more than a second."""
+        """The optimizer, built at first use."""
         optimizer = build_optimizer(self.model, self.config)
         if self.saved:
             load_optimizer(optimizer, self.saved)
@@ -175,7 +176,7 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opt
     """Return the optimizer of a world model, or of an encoder alone, for training and distillation."""
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
     multipliers = model.lr_multipliers() if isinstance(model, WorldModel) else {}
-    return torch.optim.AdamW(
+    return AdamW(
         parameter_groups(model, multipliers), lr=config.learning_rate,
         weight_decay=config.weight_decay, fused=fused,
     )  # fmt: skip

@@ -5,6 +5,8 @@ import contextlib
 import io
 import logging
 import sys
+import threading
+from importlib import import_module
 from signal import Signals
 from typing import Annotated, Any
 
@@ -207,8 +209,6 @@ def check_scene(settings: Settings = None, config: ConfigFile = None, as_json: A
 def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
     from rich.console import Console
 
-    from social_jepa.graph.results import load_results
-    from social_jepa.report.page import write_report
     from social_jepa.runtime.batch_run import BatchRun
     from social_jepa.runtime.console_progress import ProgressDisplay
     from social_jepa.runtime.logs import log_to_file
@@ -217,10 +217,15 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
     log_to_file(folder.path, "driver")
     display = ProgressDisplay(Console(stderr=True, quiet=is_quiet()))
     batch = BatchRun(config, folder, display, resumed)
+    # Meanwhile Ray starts. No daemon: a process that exits in the midst of such an import may crash.
+    threading.Thread(target=_import_report).start()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # for what Ray prints: stdout holds results only
             document = batch.run(address)
             display.phase("writing the report")
+            from social_jepa.graph.results import load_results
+            from social_jepa.report.page import write_report
+
             write_report(load_results(folder), document)
     except Exception:
         display.close()
@@ -233,6 +238,12 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
         typer.echo(f"run folder  {folder.path}\nreport      {folder.report_file}")
     if print_unsaved(batch.unsaved):
         raise typer.Exit(1)
+
+
+def _import_report() -> None:
+    """Import what the end of a run needs: torch and matplotlib take seconds."""
+    with contextlib.suppress(ImportError):  # it is raised where a run needs it
+        import_module("social_jepa.report.page")
 
 
 def _make_output_encodable() -> None:

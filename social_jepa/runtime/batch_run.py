@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import Protocol
 
-from agents.protocol.edge import EdgeResult
 from agents.protocol.topology import Topology
 from alignment.status import Status
 from social_jepa.config.run_config import RunConfig
-from social_jepa.graph.graph_json import edge_record
-from social_jepa.graph.results import export, read_results
 from social_jepa.records import AgentStatus, EdgeRecord, FullGraphDocument
 from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import (
@@ -218,6 +215,8 @@ class BatchRun:
 
     def collect(self, ledger: Ledger, began: float) -> FullGraphDocument:
         """Record the end of the run and its times since `began` (time.perf_counter); export the graph."""
+        from social_jepa.graph.results import export, read_results  # torch: a run starts without it
+
         agents = ledger.agents().values()
         self.seconds |= {
             "record": max(agent.record_seconds for agent in agents),
@@ -247,6 +246,9 @@ def _record_stop(ledger: Ledger, reason: str) -> None:
 
 def failed_edge(source: str, target: str, versions: Mapping[str, str]) -> EdgeRecord:
     """Return the record of an edge that was not settled in time."""
+    from agents.protocol.edge import EdgeResult
+    from social_jepa.graph.graph_json import edge_record  # torch: a run starts without it
+
     reason = f"{source} and {target} did not finish negotiating in time"
     logger.warning("edge %s > %s failed: %s", source, target, reason)
     return edge_record(

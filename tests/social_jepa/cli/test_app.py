@@ -335,3 +335,10 @@ def test_nice_is_a_setting_of_the_run_and_wins_over_the_setting_of_its_name():
     assert with_nice(["seed=1"], None) == ["seed=1"]
     assert load_config(None, with_nice(["agents.nice=3"], 0)).agents.nice == 0
     assert load_config(None, with_nice(None, 19)).agents.nice == 19
+
+
+def test_a_run_starts_its_ray_before_it_loads_torch():
+    code = "import sys, social_jepa.runtime.batch_run; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.stdout == "False\n", done.stderr
