@@ -7,7 +7,7 @@ evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104
 and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
 what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
 python -m benchmarks peer_hosts --json prints, and evidence/turns.json what python -m benchmarks turns
---json prints.
+--json prints, and evidence/profile.json what python -m benchmarks profile --json prints.
 Without options it only writes the pages of recorded experiments and the generated blocks again, from
 evidence/, examples/ and the settings' source.
 """
@@ -69,6 +69,7 @@ ROBUSTNESS = EVIDENCE / "robustness.json"
 PRIVACY = EVIDENCE / "privacy.json"
 PEER_HOSTS = EVIDENCE / "peer_hosts.json"
 TURNS = EVIDENCE / "turns.json"
+PROFILE = EVIDENCE / "profile.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -181,6 +182,13 @@ def peer_hosts_block() -> str:
 def turns_block() -> str:
     """Return the benchmark of agents that take turns as a table."""
     return _measured(TURNS)
+
+
+def profile_block() -> str:
+    """Return the profile of the default run as a table: CPU time and wall time by part."""
+    if not PROFILE.exists():
+        return "Not recorded yet: `python -m benchmarks profile --json`."
+    return _measured(PROFILE)
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -485,6 +493,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "self_tests": self_tests_block,
         "worlds": worlds_block,
         "bench": bench_block,
+        "profile": profile_block,
         "edge_bytes": edge_bytes_block,
         "soak": soak_block,
         "cluster": cluster_block,
