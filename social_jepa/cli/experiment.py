@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from social_jepa.cli.completion import complete_experiment
 from social_jepa.cli.options import print_json
 
 if TYPE_CHECKING:
+    from social_jepa.experiments.framework.budget import Budget
     from social_jepa.experiments.framework.document import ResultsDocument
     from social_jepa.experiments.framework.runs import ExperimentRun
 
@@ -61,7 +62,10 @@ Page = Annotated[
         show_default=False,
     ),
 ]
-Listing = Annotated[bool, typer.Option("--list", help="List the experiments and their questions.")]
+Listing = Annotated[
+    bool,
+    typer.Option("--list", help="List the experiments, what they are expected to cost, and their questions."),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the results as one JSON document instead of a table.")
 ]
@@ -108,10 +112,15 @@ def _run(
     from rich.console import Console
 
     from social_jepa.cli.tables import make_console
+    from social_jepa.experiments.framework.budget import expect, total
     from social_jepa.experiments.framework.runner import ExperimentError, run_experiment
     from social_jepa.experiments.framework.table import print_results
+    from social_jepa.system.machine import usable_cpus
 
     progress, failures, documents = Console(stderr=True), [], []
+    if len(runs) > 1 and (budget := total(map(expect, runs))):
+        spent = budget.describe(workers or usable_cpus())
+        progress.print(f"{len(runs)} experiments: expect {spent}", soft_wrap=True, markup=False)
     for run in runs:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
@@ -146,11 +155,37 @@ def _show_recorded(runs: Sequence["ExperimentRun"], redraw: bool, page: Path | N
 
 
 def _list(as_json: bool) -> None:
+    from social_jepa.experiments.framework.budget import expect, total
     from social_jepa.experiments.framework.registry import EXPERIMENTS, load
+    from social_jepa.experiments.framework.runs import plan_run
+
+    def row(name: str, full: "Budget | None", quick: "Budget | None", question: str) -> None:
+        minutes = (f"{budget.cpu_minutes:.1f}" if budget else "?" for budget in (full, quick))
+        typer.echo("{:<24} {:>8} {:>8}  {}".format(name, *minutes, question))
 
     questions = {name: load(name).question for name in EXPERIMENTS}
+    full, quick = (
+        {name: expect(plan_run(name, quick=kind)) for name in EXPERIMENTS} for kind in (False, True)
+    )
     if as_json:
-        print_json(questions)
+        print_json({
+            name: {"question": question, "full": _costs(full[name]), "quick": _costs(quick[name])}
+            for name, question in questions.items()
+        })  # fmt: skip
         return
+    typer.echo("{:<24} {:>8} {:>8}  {}".format("", "full", "--quick", "(CPU-minutes)"))
     for name, question in questions.items():
-        typer.echo(f"{name:<24} {question}")
+        row(name, full[name], quick[name], question)
+    row("all", total(full.values()), total(quick.values()), _total_text(total(full.values())))
+
+
+def _costs(budget: "Budget | None") -> dict[str, Any] | None:
+    if budget is None:
+        return None
+    return {"cpu_minutes": round(budget.cpu_minutes, 2), "source": "; ".join(budget.sources)}
+
+
+def _total_text(budget: "Budget | None") -> str:
+    from social_jepa.system.machine import usable_cpus
+
+    return "" if budget is None else f"in full {budget.describe(usable_cpus())}"

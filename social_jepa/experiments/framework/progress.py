@@ -1,7 +1,7 @@
 """Progress of a running experiment on stderr: a live table on a terminal, else plain lines."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -16,7 +16,10 @@ PLAIN_EVERY = 10.0  # seconds between plain lines of one task
 class Progress:
     """Shows the progress of an experiment's tasks; a `pool.ProgressListener`."""
 
-    def __init__(self, console: Console, name: str, tasks: Sequence[Task], workers: int) -> None:
+    def __init__(
+        self, console: Console, name: str, tasks: Sequence[Task], workers: int,
+        expected: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
         """Create it before the first task starts.
 
         Args:
@@ -24,7 +27,9 @@ class Progress:
             name: Name of the experiment.
             tasks: Tasks that will run.
             workers: Number of tasks that run at a time.
+            expected: Seconds that a task is expected to take, by condition, until one of it is done.
         """
+        self._expected = dict(expected or {})
         self._console, self._name, self._workers = console, name, workers
         self._waiting = list(tasks)
         self._running: dict[Task, tuple[float, str]] = {}  # time of the start, last message
@@ -51,7 +56,7 @@ class Progress:
         self._waiting.remove(task)
         self._running[task] = time.monotonic(), ""
         if self._live is None:
-            self._print(f"{task}: started")
+            self._print(f"{task}: started; {self._summary()}")
 
     def task_logged(self, task: Task, text: str) -> None:
         """Show a progress message of a task."""
@@ -96,14 +101,17 @@ class Progress:
         return f"{text}, about {duration(remaining)} left"
 
     def _remaining_seconds(self) -> float | None:
-        """Estimate it from the mean time of tasks of the same condition, or else of all tasks."""
-        if not self._done:
+        """Estimate it from the mean time of tasks of the same condition, or else of all tasks.
+
+        Expected times of conditions of which none is done are scaled by those that took longer or less.
+        """
+        if not self._done and not self._expected:
             return None
-        mean = sum(seconds for _, seconds in self._done) / len(self._done)
         by_condition: dict[str, list[float]] = {}
         for condition, seconds in self._done:
             by_condition.setdefault(condition, []).append(seconds)
-        expected = {condition: sum(times) / len(times) for condition, times in by_condition.items()}
+        measured = {condition: sum(times) / len(times) for condition, times in by_condition.items()}
+        expected, mean = self._scaled(measured)
         now = time.monotonic()
         running = [
             max(0.0, expected.get(task.condition, mean) - (now - started))
@@ -111,6 +119,18 @@ class Progress:
         ]
         waiting = sum(expected.get(task.condition, mean) for task in self._waiting)
         return max([(sum(running) + waiting) / self._workers, *running])
+
+    def _scaled(self, measured: Mapping[str, float]) -> tuple[dict[str, float], float]:
+        """Return the seconds of a task by condition, and of a condition about which nothing is known."""
+        both = [condition for condition in measured if self._expected.get(condition, 0) > 0]
+        pace = 1.0
+        if both:
+            pace = sum(measured[name] for name in both) / sum(self._expected[name] for name in both)
+        expected = {condition: pace * seconds for condition, seconds in self._expected.items()} | dict(
+            measured
+        )
+        known = list(measured.values()) or list(expected.values())
+        return expected, sum(known) / len(known)
 
 
 def duration(seconds: float) -> str:

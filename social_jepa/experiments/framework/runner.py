@@ -8,6 +8,7 @@ from rich.console import Console
 
 from agents.common.files import write_atomically
 from social_jepa.experiments.framework.artifacts import summarize, write
+from social_jepa.experiments.framework.budget import Budget, expect, find_costs
 from social_jepa.experiments.framework.document import ResultsDocument
 from social_jepa.experiments.framework.experiment import ConditionResult, Metric, PartialResults, Results
 from social_jepa.experiments.framework.pool import Pool
@@ -53,6 +54,7 @@ def run_experiment(
         ValueError: The experiment has no conditions, or the folder cannot be made.
     """
     with _locked(run):
+        print_budget(run, expect(run), console, workers)
         found = _run_missing(run, _make_tasks(run, fresh), console, workers or usable_cpus())
         fingerprints = sorted({fingerprint for _, fingerprint in found.values()})
         with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
@@ -85,10 +87,23 @@ def run_conditions(
         ValueError: There is no such condition, or the folder cannot be made.
     """
     with _locked(run):
+        print_budget(run, expect(run, conditions), console, workers)
         found = _run_missing(run, _make_tasks(run, fresh, conditions), console, workers or usable_cpus())
     with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
         results = PartialResults(_by_condition(found), run.seeds)
         return list(run.experiment.metrics(results, run.settings))
+
+
+def print_budget(
+    run: ExperimentRun, budget: Budget | None, console: Console, workers: int | None = None
+) -> None:
+    """Print what a run is expected to cost, if that is known."""
+    if budget is None:
+        text = "no costs are known; the remaining time appears once a task is done"
+    else:
+        text = f"expect {budget.describe(workers or usable_cpus())}"
+        text += ", with the default settings" if run.overrides else ""
+    console.print(f"{run.experiment.name}: {text}", soft_wrap=True, markup=False)
 
 
 @contextlib.contextmanager
@@ -140,7 +155,8 @@ def _run_missing(
     missing = [task for task in tasks if found[task] is None]
     if len(missing) < len(tasks):
         _print_kept(console, name, found)
-    with Progress(console, name, missing, workers) as progress:
+    costs = find_costs(name, run.quick)
+    with Progress(console, name, missing, workers, costs.seconds if costs else None) as progress:
         pool = Pool(locate(run.name), plain_settings(run.settings), workers, progress)
         try:
             failures = pool.run(missing)

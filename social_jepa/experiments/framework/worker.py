@@ -54,12 +54,12 @@ def _run(connection: Connection, name: str, settings: Mapping[str, Any], task: T
 
     experiment = load(name)
     built = build_config(experiment.settings, dict(settings), ())
-    started = time.perf_counter()
+    started = time.process_time()
     with one_thread():
         result = experiment.run(
             task.condition, task.seed, built, lambda text: connection.send(("log", str(text)))
         )
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     check_result(result)
     write_result(task, replace(result, seconds=seconds))
 

@@ -176,5 +176,12 @@ def test_the_agents_of_the_documentation_have_a_good_map(capsys):
 def test_the_list_has_every_experiment_and_its_question():
     said = call("experiment", "--list")
 
-    assert [line.split()[0] for line in said.out.splitlines()] == list(EXPERIMENTS)
-    assert list(json.loads(call("experiment", "--list", "--json").out)) == list(EXPERIMENTS)
+    heading, *lines, everything = said.out.splitlines()
+    assert heading.split() == ["full", "--quick", "(CPU-minutes)"]
+    assert [line.split()[0] for line in lines] == list(EXPERIMENTS)
+    listed = json.loads(call("experiment", "--list", "--json").out)
+    assert list(listed) == list(EXPERIMENTS)
+    spent = [float(line.split()[1]) for line in lines]
+    assert spent == [pytest.approx(listed[name]["full"]["cpu_minutes"], abs=0.06) for name in listed]
+    assert float(everything.split()[1]) == pytest.approx(sum(spent), abs=1)
+    assert all(listed[name]["full"]["source"] for name in listed)

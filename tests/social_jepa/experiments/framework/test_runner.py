@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from social_jepa.experiments.framework.artifacts import ResultsFileError, redraw
+from social_jepa.experiments.framework.budget import Costs
 from social_jepa.experiments.framework.document import decode_document
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.html import experiment_page
@@ -298,6 +299,22 @@ def test_a_first_run_that_fails_writes_no_results(tmp_path):
 
     assert not list(tmp_path.rglob("results.json"))
     assert not list(tmp_path.rglob("README.md"))
+
+
+def test_what_a_run_is_expected_to_cost_is_printed_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "social_jepa.experiments.framework.budget.read_costs",
+        lambda: {"tiny": {"full": Costs({"good": 90.0, "bad": 30.0}, "a guess")}},
+    )
+    console = TextConsole()
+    run_tiny(tmp_path, seeds=3, console=console)
+
+    first = console.text.splitlines()[0]
+    assert first.startswith("tiny: expect about 6.0 CPU-minutes, 3 min on 2 CPUs (a guess)")
+    assert "0 of 6 done, about " in console.text.splitlines()[1]
+    console = TextConsole()
+    run_conditions(plan_run(TINY, out=tmp_path, seeds=3), ["bad"], console, workers=2)
+    assert console.text.splitlines()[0] == "tiny: expect about 1.5 CPU-minutes, 45 s on 2 CPUs (a guess)"
 
 
 def test_a_second_run_in_the_same_folder_fails_at_once(tmp_path):

@@ -99,6 +99,18 @@ def test_progress_shows_the_number_of_done_tasks_and_the_remaining_time():
     assert "c, seed 1: failed: it broke; 2 of 3 done, about 60 s left" in text
 
 
+def test_expected_times_give_a_remaining_time_from_the_start_and_are_scaled_by_what_is_done():
+    console = Console(file=io.StringIO(), width=200)
+    tasks = [Task(condition, 0, Path(), condition, "") for condition in "cde"]
+    with Progress(console, "tiny", tasks, workers=1, expected={"c": 60.0, "d": 120.0}) as progress:
+        progress.task_started(tasks[0])
+        progress.task_ended(tasks[0], 180.0, "")
+
+    text = console.file.getvalue()
+    assert "c, seed 0: started; 0 of 3 done, about 4 min left" in text, "e: the mean of c and d"
+    assert "c, seed 0: done in 3 min; 1 of 3 done, about 9 min left" in text, "d takes 360 s, and e as c"
+
+
 def test_progress_on_a_terminal_is_a_table():
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     task = Task("c[x]", 0, Path(), "", "")

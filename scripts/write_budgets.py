@@ -1,0 +1,94 @@
+"""Write what experiments are expected to cost, static/budgets.json: from recorded results, never typed.
+
+    python scripts/write_budgets.py --quick runs/quick-evidence
+
+Full runs cost what evidence/ has recorded; what was never run in full is estimated from the agents of another
+experiment, in ESTIMATES. Quick runs cost what their results say, in the folder that --quick names; costs of
+quick runs that are not there stay as they are.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.budget import FULL, QUICK
+from social_jepa.experiments.framework.document import ResultsDocument
+from social_jepa.experiments.framework.registry import EXPERIMENTS
+
+ROOT = Path(__file__).resolve().parent.parent
+BUDGETS = ROOT / "social_jepa/experiments/framework/static/budgets.json"
+RECORDED = "recorded in evidence/, wall time of tasks of one thread"
+RENAMED = {  # conditions whose evidence was recorded under another name
+    "society": "ring", "taught-5": "distilled-5", "others": "cameras", "glances": "scene views",
+    "rotation": "object rotations", "weight-0": "head-weight-0", "weight-1": "head-weight-1",
+    "weight-5": "head-weight-5",
+}  # fmt: skip
+ISOMETRY, UNIVERSE = (
+    f"estimated from an agent of evidence/{name}, as no full run is recorded"
+    for name in ("isometry", "universe")
+)
+WORLD = 160  # seconds: two agents with further encoders
+ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
+    "native-isometry": (
+        {"log-det": 156, "vicreg": 146, "ema": 150, "whitened": 200, "untrained": 27, "pixel-pca": 32},
+        ISOMETRY,
+    ),
+    "time-or-jepa": (
+        {
+            "whitened": 132, "vicreg": 146, "log-det": 156, "ema": 150, "temporal-infonce": 150,
+            "next-frame": 285, "supervised": 75, "autoencoder": 1145, "simclr": 694, "tica": 60,
+            "pixel-pca": 32, "untrained": 27,
+        },
+        ISOMETRY,
+    ),
+    "worlds": (
+        dict.fromkeys(
+            ("default", "mixed", "slow", "coupled", "collide", "nuisance", "wall", "moving"), WORLD
+        ) | {"unrelated-latents": 60},
+        UNIVERSE,
+    ),
+}  # fmt: skip
+
+
+def recorded_costs(document: ResultsDocument, source: str) -> dict[str, Any]:
+    """Return the costs of one seed of a recorded run, under the conditions' names of now."""
+    seconds = {RENAMED.get(name, name): costs.seconds for name, costs in document.conditions.items()}
+    return {"seconds": seconds, "source": source}
+
+
+def quick_source(document: ResultsDocument) -> str:
+    """Return where the costs of a quick run come from."""
+    return (
+        f"CPU time of a quick run, Python {document.versions['python']}, torch {document.versions['torch']}"
+    )
+
+
+def main() -> None:
+    """Write the file."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
+    parser.add_argument("--quick", type=Path, help="folder above the results of quick runs")
+    chosen = parser.parse_args()
+    full = {document.name: document for document in find_documents(ROOT / "evidence")}
+    quick = {document.name: document for document in find_documents(chosen.quick)} if chosen.quick else {}
+    before = json.loads(BUDGETS.read_text(encoding="utf-8"))
+    costs: dict[str, dict[str, Any]] = {}
+    for name in EXPERIMENTS:
+        if name in full:
+            found = recorded_costs(full[name], RECORDED)
+        else:
+            seconds, source = ESTIMATES[name]
+            found = {"seconds": dict(seconds), "source": source}
+        costs[name] = {FULL: found}
+        if name in quick:
+            costs[name][QUICK] = recorded_costs(quick[name], quick_source(quick[name]))
+        elif QUICK in before.get(name, {}):
+            costs[name][QUICK] = before[name][QUICK]
+    BUDGETS.write_text(json.dumps(costs, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
