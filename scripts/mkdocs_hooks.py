@@ -20,5 +20,6 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Make links into evidence/, which are relative to docs/, relative to the site."""
+    """Make links between docs/ and evidence/, which are relative to their folders, relative to the site."""
+    markdown = markdown.replace("](../../docs/", "](../../")
     return markdown.replace("](../evidence/", "](evidence/").replace("](../../evidence/", "](../evidence/")

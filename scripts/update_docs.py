@@ -41,8 +41,13 @@ from social_jepa.experiments.claims.papers import CLAIMS, PAPERS
 from social_jepa.experiments.claims.reproduce import recorded_finding, recorded_results
 from social_jepa.experiments.claims.table import markdown_claims
 from social_jepa.experiments.framework.artifacts import find_documents
+from social_jepa.experiments.framework.budget import expect
 from social_jepa.experiments.framework.document import MetricRow, ResultsDocument
+from social_jepa.experiments.framework.methods import methods_paragraph
+from social_jepa.experiments.framework.registry import EXPERIMENTS, load
+from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.experiments.framework.table import (
+    escape_markdown,
     format_interval,
     format_met,
     format_number,
@@ -51,7 +56,7 @@ from social_jepa.experiments.framework.table import (
     markdown_row,
     result_row,
 )
-from social_jepa.experiments.framework.verdict import headline, self_tests, with_threshold
+from social_jepa.experiments.framework.verdict import headline, self_tests, tally, with_threshold
 from social_jepa.experiments.worlds.settings import WORLDS
 from social_jepa.records import FullGraphDocument, decode
 from social_jepa.records.alignment import AlignmentRecord
@@ -262,6 +267,24 @@ def _link(document: ResultsDocument, text: str) -> str:
     return f"[{text}](../evidence/{document.name}/README.md)"
 
 
+def methods_block() -> str:
+    """Return each experiment's question, what it costs, its record, and its methods with default settings."""
+    recorded = {document.name: document for document in find_documents(EVIDENCE)}
+    lines: list[str] = []
+    for name in EXPERIMENTS:
+        experiment, document = load(name), recorded.get(name)
+        budget = expect(plan_run(name))
+        assert budget is not None
+        link = "not recorded yet" if document is None else _link(document, str(tally(document)))
+        lines += [
+            f"## {name if document is None else headline(document, name)}", "", experiment.question, "",
+            f"Record: {link}. Expected cost: {budget.cpu_minutes:.0f} CPU-minutes "
+            f"({'; '.join(budget.sources)}).", "",
+            escape_markdown(methods_paragraph(experiment, experiment.settings(), experiment.seeds)), "",
+        ]  # fmt: skip
+    return "\n".join(lines[:-1])
+
+
 def write_pages() -> None:
     """Write the page of each recorded experiment from its results."""
     for document in find_documents(EVIDENCE):
@@ -283,15 +306,16 @@ def worlds_block() -> str:
         return "Not recorded yet: `social-jepa experiment worlds`."
     metrics = {(metric.group.partition(";")[0], metric.name): metric for metric in found.metrics}
     rows = [
-        "| world | | shared directions, by seed | true | R2 shared | untrained | met |",
-        "|---|---|---|---|---|---|---|",
+        "| world | | shared directions, by seed | true | R2 shared | untrained | pixel PCA | met |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, world in WORLDS.items():
         number = metrics["number of shared directions", name]
-        r2 = metrics["R2 on the shared directions, t interval", f"{name}: R2 shared"]
+        r2 = metrics["R2 on the shared directions", f"{name}: R2 shared"]
         cells = (
             name, world.title, ", ".join(map(format_number, number.by_seed)), format_number(number.baseline),
-            f"{format_number(r2.value)} ({format_interval(r2)})", format_number(r2.baseline), format_met(r2),
+            f"{format_number(r2.value)} ({format_interval(r2)})", format_number(r2.untrained),
+            format_number(r2.pixel_pca), format_met(r2),
         )  # fmt: skip
         rows.append(result_row(cells))
     return "\n".join(rows)
@@ -499,6 +523,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "cluster": cluster_block,
         "peer_hosts": peer_hosts_block,
     },
+    "docs/experiments.md": {"methods": methods_block},
     "docs/security.md": {"privacy": privacy_block, "robustness": robustness_block},
     "docs/wire.md": {"states": states_block, "vectors": vectors_block},
     "docs/reference/settings.md": {"settings": settings_block},

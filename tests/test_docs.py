@@ -246,8 +246,8 @@ def test_what_the_edges_of_each_world_found_is_one_row(generator, tmp_path, monk
             by_seed=(6.0, 5.5), baseline=6.0, threshold=None, met=None,
         )  # fmt: skip
         r2 = replace(
-            number, name=f"{name}: R2 shared", group="R2 on the shared directions, t interval",
-            value=0.91, by_seed=(0.907639, 0.912361), baseline=0.25, threshold=">= 0.9",
+            number, name=f"{name}: R2 shared", group="R2 on the shared directions",
+            value=0.91, by_seed=(0.907639, 0.912361), untrained=0.25, pixel_pca=0.5, threshold=">= 0.9",
         )  # fmt: skip
         metrics += [number, r2]
     (tmp_path / "worlds").mkdir()
@@ -256,7 +256,7 @@ def test_what_the_edges_of_each_world_found_is_one_row(generator, tmp_path, monk
 
     rows = generator.worlds_block().splitlines()
     assert len(rows) == 2 + len(generator.WORLDS)
-    assert rows[2].endswith("| 6, 5.500 | 6 | 0.910 (0.880 to 0.940) | 0.250 | open |")
+    assert rows[2].endswith("| 6, 5.500 | 6 | 0.910 (0.880 to 0.940) | 0.250 | 0.500 | open |")
 
 
 def test_the_last_run_of_each_benchmark_counts(generator, tmp_path):

@@ -56,6 +56,7 @@ import torch
 from torch import Tensor
 
 from agents.common.streams import seeded
+from social_jepa.experiments.collapse.describe import describe_methods
 from social_jepa.experiments.collapse.mdp import sample_processes
 from social_jepa.experiments.collapse.metrics import metrics, notes
 from social_jepa.experiments.collapse.models import BatchedPJepa, Outputs, ProcessBatch
@@ -155,5 +156,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

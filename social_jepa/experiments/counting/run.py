@@ -54,6 +54,7 @@ from agents.models.p_jepa import PJepa, RandomNetworkTarget
 from agents.models.settings import EncoderConfig, PJepaModelConfig
 from env.gym.counting import FRAME_SIZE, SHAPES, CountingConfig, draw_many, transition_table, transitions
 from social_jepa.experiments.common.training_loop import Batch, fit_model
+from social_jepa.experiments.counting.describe import describe_methods
 from social_jepa.experiments.counting.metrics import metrics, notes
 from social_jepa.experiments.counting.plots import plots
 from social_jepa.experiments.counting.probes import probe_scores
@@ -170,5 +171,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

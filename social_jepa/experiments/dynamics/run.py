@@ -49,6 +49,7 @@ import torch
 from alignment.linear_map import LinearMap
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled
 from social_jepa.experiments.common.trained_agents import ring_poses
+from social_jepa.experiments.dynamics.describe import describe_methods
 from social_jepa.experiments.dynamics.metrics import make_metrics, make_notes
 from social_jepa.experiments.dynamics.plots import make_plots
 from social_jepa.experiments.dynamics.predictors import (
@@ -138,5 +139,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
 )

@@ -17,6 +17,7 @@ from social_jepa.experiments.framework.document import (
 )
 from social_jepa.experiments.framework.experiment import Experiment, Results
 from social_jepa.experiments.framework.figure_io import check_plot_name, draw_png
+from social_jepa.experiments.framework.methods import methods_paragraph
 from social_jepa.experiments.framework.plot_data import PlotData, record
 from social_jepa.experiments.framework.registry import EXPERIMENTS, locate
 from social_jepa.experiments.framework.runs import ExperimentRun
@@ -56,6 +57,7 @@ def summarize(
         name=experiment.name,
         question=experiment.question,
         protocol=getdoc(import_module(locate(run.name).partition(":")[0])) or "",
+        methods=methods_paragraph(experiment, settings, run.seeds),
         quick=run.quick,
         seeds=tuple(run.seeds),
         settings=plain_settings(settings),

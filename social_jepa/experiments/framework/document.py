@@ -25,10 +25,15 @@ class MetricRow(Record, frozen=True, kw_only=True, omit_defaults=True):
     threshold: str | None  # sign and value, for example ">= 0.5"
     met: bool | None  # None without a threshold; with one, it is open: the interval contains it
     self_test: str = ""  # why the metric cannot fail, if it is an identity or a theorem; then not counted
+    untrained: float | None = None  # of a similarity of latents: for encoders with initial weights
+    pixel_pca: float | None = None  # and for principal components of pixels
 
 
 class ConditionCosts(Record, frozen=True, kw_only=True):
-    """Costs of a condition, mean over seeds."""
+    """Costs of a condition, mean over seeds: CPU seconds, and operations.
+
+    Earlier versions recorded seconds of wall time.
+    """
 
     seconds: float
     flops: int | float  # operations of training; either type keeps its form in JSON
@@ -42,6 +47,7 @@ class ResultsDocument(Record, frozen=True, kw_only=True, omit_defaults=True):
         name: Name of the experiment, and of its folder.
         question: One sentence.
         protocol: Docstring of the experiment's module.
+        methods: Data, splits, model, training and statistics in one paragraph; "" in older documents.
         quick: Whether it was a quick run.
         seeds: Seeds of the run.
         settings: The experiment's settings.
@@ -61,6 +67,7 @@ class ResultsDocument(Record, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     question: str
     protocol: str
+    methods: str = ""
     quick: bool
     seeds: tuple[int, ...]
     settings: JsonObject

@@ -27,6 +27,8 @@ class Metric:
         estimate: Estimate over seeds.
         null: Measured chance level: shuffled pairs, a constant prediction.
         baseline: Value of the method that it is compared with.
+        untrained: Of a similarity of latents, its value for encoders with initial weights.
+        pixel_pca: Of a similarity of latents, its value for principal components of pixels.
         threshold: Threshold, set before the run; of a self-test, the bound that every seed meets.
         group: Metrics of one group are adjacent in the table, below its name.
         self_test: Why an identity or a theorem determines the metric, so that it tests the code alone; "" if
@@ -40,6 +42,8 @@ class Metric:
     threshold: Threshold | None = None
     group: str = ""
     self_test: str = ""
+    untrained: float | None = None
+    pixel_pca: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a self-test without a bound."""
@@ -62,7 +66,8 @@ class Metric:
             by_seed=tuple(finite_or_none(value) for value in self.estimate.seeds),
             null=finite_or_none(self.null), baseline=finite_or_none(self.baseline),
             threshold=None if self.threshold is None else str(self.threshold), met=self.met,
-            self_test=self.self_test,
+            self_test=self.self_test, untrained=finite_or_none(self.untrained),
+            pixel_pca=finite_or_none(self.pixel_pca),
         )  # fmt: skip
 
 
@@ -73,7 +78,7 @@ class ConditionResult:
     Attributes:
         scores: Scores on held-out samples, by name.
         arrays: Arrays for plots and metrics, by name: latents, curves, matrices.
-        seconds: Wall time; the framework sets it.
+        seconds: CPU time of its process; the framework sets it.
         flops: Floating-point operations of training, counted by torch's counter; 0 without training.
     """
 
@@ -193,6 +198,8 @@ class Experiment:
         plots: (results, settings) -> matplotlib figures by file name without suffix. Plots read results by
             its methods alone, so that they can be drawn again from the results document.
         notes: (results, settings) -> sentences for the page: failures, omissions, costs.
+        methods: settings -> data, splits, model, training and scores, as a paper's methods section states
+            them, with every number from the settings; the statistics are added.
         seeds: Seeds of the full run; a run with another number of seeds begins with the same one, and a quick
             run with 0.
     """
@@ -206,6 +213,7 @@ class Experiment:
     metrics: Callable[[Results, Any], Sequence[Metric]]
     plots: Callable[[Results, Any], Mapping[str, "Figure"]]
     notes: Callable[[Results, Any], Sequence[str]] = lambda results, settings: ()
+    methods: Callable[[Any], str] = lambda settings: ""
     seeds: range = range(3)
 
 

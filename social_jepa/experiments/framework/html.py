@@ -14,7 +14,7 @@ from social_jepa.experiments.framework import table
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.document import ResultsDocument
 from social_jepa.experiments.framework.progress import duration
-from social_jepa.experiments.framework.verdict import headline, own_notes, self_tests, tally
+from social_jepa.experiments.framework.verdict import headline, self_tests, tally
 from social_jepa.report.templating import make_environment, read_static, report_style
 
 PACKAGE = "social_jepa.experiments.framework"
@@ -35,8 +35,9 @@ def experiment_page(folder: Path, document: ResultsDocument) -> str:
     return _environment().get_template("experiment.html.jinja").render(
         document=document, headline=headline(document, document.question), tally=tally(document),
         verdicts=table.verdict_sentences(document), time=duration(seconds), first=first, others=others,
-        tests=self_tests(document.metrics), notes=own_notes(document), images=images,
-        blocks=protocol_blocks(document.protocol), style=_style(),
+        tests=self_tests(document.metrics), notes=table.page_notes(document),
+        columns=table.columns(document), images=images, blocks=protocol_blocks(document.protocol),
+        style=_style(),
     )  # fmt: skip
 
 
@@ -80,9 +81,7 @@ def _environment() -> Environment:
         "json": json.dumps,
         "prose": _prose,
     }
-    environment.globals |= {
-        "columns": table.COLUMNS, "test_columns": table.SELF_TEST_COLUMNS, "tests_lead": table.SELF_TESTS_LEAD
-    }  # fmt: skip
+    environment.globals |= {"test_columns": table.SELF_TEST_COLUMNS, "tests_lead": table.SELF_TESTS_LEAD}
     return environment
 
 

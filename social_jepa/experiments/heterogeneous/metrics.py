@@ -5,11 +5,18 @@ from itertools import permutations
 
 import numpy as np
 
+from social_jepa.experiments.common.similarity_baselines import Baselines, similarity
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.heterogeneous.edges import Edge, Pair, negotiate_edges, peer_info
-from social_jepa.experiments.heterogeneous.settings import SIZE_VARIANTS, TRAINED_JEPAS, VARIANTS, Settings
+from social_jepa.experiments.heterogeneous.settings import (
+    CONTROL,
+    SIZE_VARIANTS,
+    TRAINED_JEPAS,
+    VARIANTS,
+    Settings,
+)
 
 PILOT_NOTE = (
     "Pilot, seed 100 alone, each agent once; no setting was searched. It ran before the whitened loss was "
@@ -55,20 +62,22 @@ class EdgeResults:
 def metrics(results: Results, settings: Settings) -> list[Metric]:
     """Return the metrics of the results table."""
     edges = EdgeResults(results, settings)
-    return [*_threshold_metrics(edges), *_default_agent_metrics(edges), *_probe_metrics(results)]
+    baselines = similarity(results, CONTROL, "core")
+    return [*_threshold_metrics(edges, baselines), *_default_agent_metrics(edges), *_probe_metrics(results)]
 
 
-def _threshold_metrics(edges: EdgeResults) -> list[Metric]:
+def _threshold_metrics(edges: EdgeResults, baselines: Baselines) -> list[Metric]:
     sizes, trained = list(permutations(SIZE_VARIANTS, 2)), list(permutations(TRAINED_JEPAS, 2))
     patches = list(permutations(("jepa", "patch-mixer"), 2))
     every = list(permutations(VARIANTS, 2))
-    control = [pair for pair in every if "untrained" in pair]
+    control = [pair for pair in every if CONTROL in pair]
     twins = edges.mean(TWINS, lambda edge: edge.core.score)
     best, worst = edges.extreme(control, max), edges.extreme(trained, min)
     group = "thresholds"
 
     def metric(name: str, estimate: Estimate, pairs: list[Pair], threshold: Threshold) -> Metric:
-        return Metric(name, estimate, edges.mean(pairs, lambda edge: edge.null), twins, threshold, group)
+        null = edges.mean(pairs, lambda edge: edge.null)
+        return Metric(name, estimate, null, twins, threshold, group, **baselines)
 
     accepted = [[seed_edges[pair].accepted for pair in every] for seed_edges in edges.by_seed]
     shares = Estimate.from_scores([Score.single(float(np.mean(values))) for values in accepted])

@@ -26,8 +26,10 @@ from the core, fitted on 512 ticks and scored on 512 others.
 Conditions. One for each agent; it returns what the agent publishes, from which the negotiations follow.
 
 Nulls. Of edges, R2 of a rotation between whole cores that is fitted and scored with the target read half a
-pool later; of probes, shuffled states. Baselines. Of the thresholds, jepa and jepa-twin, two agents with the
-same settings; of edges, the ridge map; of probes, the core alone.
+pool later; of probes, shuffled states. Baselines. Of all edges, a rotation between two untrained encoders and
+between two pixel PCAs at the places of jepa and jepa-twin, on as many leading axes as the scene has factors.
+Of the thresholds, jepa and jepa-twin, two agents with the same settings; of edges, the ridge map; of probes,
+the core alone.
 
 Thresholds, set before the full run. The worst pair of every seed is taken, and its mean over seeds must be:
 for ordered pairs of agents that differ only in size at least 0.88; for patch-mixer and jepa, the worse
@@ -47,7 +49,9 @@ import torch
 
 from alignment.score import shuffle_pairs
 from env.camera import Pose
+from social_jepa.experiments.common.pairs import edge_r2, fit_edge, ordered_pairs
 from social_jepa.experiments.common.probes import state_probe
+from social_jepa.experiments.common.similarity_baselines import baseline_agents, baseline_scores
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
@@ -58,9 +62,16 @@ from social_jepa.experiments.common.trained_agents import (
 )
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.heterogeneous.describe import describe_methods
 from social_jepa.experiments.heterogeneous.metrics import metrics, notes
 from social_jepa.experiments.heterogeneous.plots import plots
-from social_jepa.experiments.heterogeneous.settings import QUICK, VARIANTS, HeterogeneousStream, Settings
+from social_jepa.experiments.heterogeneous.settings import (
+    CONTROL,
+    QUICK,
+    VARIANTS,
+    HeterogeneousStream,
+    Settings,
+)
 
 
 def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionResult:
@@ -80,9 +91,26 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         snapshot = agent.published.snapshot  # type: ignore[union-attr]  # trained_agent has rejected None
         tick = trained.heldout.ids[0]
         frame = agent.recorder.frame(agent.scene.state(tick), agent.recorder.pose_at(tick))
+    scores = probe_scores(trained, seed)
+    if condition == CONTROL:
+        scores |= run_baselines(seed, settings, log)
     arrays = {name: tensor.numpy() for name, tensor in snapshot.pools.tensors().items()}
     arrays |= {"peer info": np.array(json.dumps(asdict(snapshot.peer_info))), "frame": frame}
-    return ConditionResult(probe_scores(trained, seed), arrays, flops=flops)
+    return ConditionResult(scores, arrays, flops=flops)
+
+
+def run_baselines(seed: int, settings: Settings, log: Log) -> dict[str, Score]:
+    """Return R2 of rotations between two agents that learn nothing, at the places of the default agents."""
+    setup, poses = settings.setup, shuffled_poses(seed, settings.setup)
+    places = [list(VARIANTS).index(name) for name in ("jepa", "jepa-twin")]
+    members = baseline_agents(setup, seed, places, poses, log, axes=2 * setup.scene.objects)
+    count = setup.negotiation.anchors
+
+    def score(pair: Sequence[TrainedAgent]) -> dict[str, Score]:
+        edges = [edge_r2(fit_edge(a, b, count, seed), a, b) for a, b in ordered_pairs(pair)]
+        return {"core": Score.average(edges)}
+
+    return baseline_scores(members, score)
 
 
 def shuffled_poses(seed: int, setup: AgentSetup) -> list[Pose]:
@@ -122,5 +150,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

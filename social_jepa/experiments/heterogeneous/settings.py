@@ -54,6 +54,7 @@ VARIANTS: Mapping[str, Variant] = {
     "seq-jepa": Variant("seq_jepa"),
     "untrained": Variant(trained=False),
 }
+CONTROL = "untrained"
 TRAINED_JEPAS = tuple(
     name for name, variant in VARIANTS.items() if variant.kind == "jepa" and variant.trained
 )

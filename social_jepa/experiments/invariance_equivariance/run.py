@@ -48,6 +48,7 @@ from env.objects.dataset import ObjectViews
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.invariance_equivariance.data import sample_objects
+from social_jepa.experiments.invariance_equivariance.describe import describe_methods
 from social_jepa.experiments.invariance_equivariance.metrics import metrics, notes
 from social_jepa.experiments.invariance_equivariance.plots import plots
 from social_jepa.experiments.invariance_equivariance.scores import (
@@ -137,5 +138,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+from social_jepa.experiments.common.similarity_baselines import Baselines, similarity_of
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.isometry.methods import LONG, METHODS
 from social_jepa.experiments.isometry.settings import Settings
 
+BASELINES = ("untrained", "pixel-pca")  # of every similarity
 SELF_SUPERVISED = ("autoencoder", "masked-autoencoder", "simclr")  # baselines that thresholds are set against
 SHAPE = (
     "condition number", "isometry deviation", "linear CKA", "mutual 10 nearest neighbors", "retrieval at 1",
@@ -48,10 +50,29 @@ def make_metrics(results: Results, settings: Settings) -> list[Metric]:
     ]
 
 
+def leading_name(score: str) -> str:
+    """Return the name of a score of jepa-long where agents that learned nothing have it."""
+    return f"leading, {score}"
+
+
+def _baselines(results: Results, score: str) -> Baselines:
+    """Return the baselines of a score of jepa-long; none for more pairs than they have."""
+    name = leading_name(score)
+    return similarity_of(results, *BASELINES, name) if results.has_score(BASELINES[0], name) else {}
+
+
+def _of_method(results: Results, score: str) -> Baselines:
+    """Return the baselines of a score of a method; none of the state, which is no similarity."""
+    return {} if score == "state" else similarity_of(results, *BASELINES, score)
+
+
 def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
     def metric(name: str, score: str, threshold: Threshold) -> Metric:
         null = results.mean(LONG, f"shuffled, {score}")
-        return Metric(name, results.estimate(LONG, score), null, threshold=threshold, group="thresholds")
+        return Metric(
+            name, results.estimate(LONG, score), null, threshold=threshold, group="thresholds",
+            **_baselines(results, score),
+        )  # fmt: skip
 
     metrics = [
         metric(f"core R2, orthogonal map from {pairs} pairs", f"procrustes, {pairs}", Threshold(">=", value))
@@ -81,7 +102,7 @@ def _shape_metrics(results: Results) -> list[Metric]:
     return [
         Metric(
             name, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
-            results.mean(LONG, f"rolled, {name}"), group=group,
+            results.mean(LONG, f"rolled, {name}"), group=group, **_baselines(results, name),
         )
         for name in SHAPE
     ]  # fmt: skip
@@ -100,7 +121,7 @@ def _pair_metrics(results: Results, settings: Settings) -> list[Metric]:
     return [
         Metric(
             title, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
-            results.mean(LONG, f"rolled, {name}"), group=group,
+            results.mean(LONG, f"rolled, {name}"), group=group, **_baselines(results, name),
         )
         for name, title in titles.items()
         if results.has_score(LONG, name)
@@ -117,6 +138,7 @@ def _method_metrics(results: Results) -> list[Metric]:
             results.estimate(condition, prefix + score),
             None if score == "state" else results.mean(condition, f"{prefix}shuffled, {score}"),
             results.mean("jepa", score), group=group,
+            **_of_method(results, score),
         )
         for score, group in BY_METHOD.items()
         for condition, prefix, title in rows

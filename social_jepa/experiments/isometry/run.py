@@ -20,12 +20,13 @@ not every method detects a core of that dimension. Shown beside it: the detected
 on all pairs), and a linear probe of the true state on all dimensions of one agent, which measures how much
 there is to agree on.
 
-Baselines: autoencoder; masked autoencoder (three quarters of 64 patches masked); SimCLR (two augmentations
-of a frame: shifted by up to a sixteenth of its side, brightness changed by a fifth, with noise); JEPAs with
+Baselines: autoencoder; masked autoencoder (three quarters of 64 patches masked); SimCLR (two augmentations of
+a frame: shifted by up to a sixteenth of its side, brightness changed by a fifth, with noise); JEPAs with
 other regularizers against collapse (VICReg, log-det, SIGReg); a supervised encoder with the positions of the
 objects as targets, the ceiling; the untrained encoder; principal components of the pixels. One control, in
 the condition jepa: the second agent trained again on later ticks that the first agent never saw, which
-measures the contribution of shared training ticks.
+measures the contribution of shared training ticks. Beside the scores of jepa-long stand those of two
+untrained encoders and of two pixel PCAs, on as many leading axes as the scene has factors.
 
 Nulls. *Shuffled* (the null of the table): each agent's rows in a random order of its own, for fitting and
 for scoring. *Rolled* (the table's baseline for the long schedule): each agent's rows shifted in time by
@@ -50,11 +51,13 @@ from alignment.edge_score import fit_core
 from alignment.fit import fit_ridge
 from social_jepa.experiments.common.methods import COMPARED_AGENTS
 from social_jepa.experiments.common.pairs import average_over_edges
+from social_jepa.experiments.common.similarity_baselines import with_core_dim
 from social_jepa.experiments.common.trained_agents import TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.isometry.describe import describe_methods
 from social_jepa.experiments.isometry.methods import LONG, METHODS, train_all, train_one
-from social_jepa.experiments.isometry.metrics import make_metrics, make_notes
+from social_jepa.experiments.isometry.metrics import leading_name, make_metrics, make_notes
 from social_jepa.experiments.isometry.plots import make_plots
 from social_jepa.experiments.isometry.scores import (
     choose_pairs,
@@ -65,7 +68,6 @@ from social_jepa.experiments.isometry.scores import (
     shape_scores,
     shuffle_agents,
     state_r2,
-    with_core_dim,
     with_full_core,
     with_heldout,
 )
@@ -87,6 +89,8 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
     poses = ring_poses(setup, settings.agents)
     pair, _ = train_all(method, setup, seed, COMPARED_AGENTS, poses, log)
     scores = method_scores(pair, seed, settings)
+    if not method.trains:
+        scores |= leading_scores(pair, seed, settings)
     flops = sum(agent.flops for agent in pair) / len(pair)
     if condition == "jepa":
         later = 2 * setup.training.replay_ticks
@@ -125,6 +129,14 @@ def run_long(seed: int, settings: Settings, log: Log) -> ConditionResult:
     return ConditionResult(scores, arrays, flops=flops)
 
 
+def leading_scores(pair: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
+    """Return the scores of jepa-long for two agents that learned nothing, compared on their leading axes."""
+    leading = [with_core_dim(agent, settings.leading_axes) for agent in pair]
+    counts = [count for count in settings.pair_counts if count <= len(pair[0].anchors.ids)]
+    found = pair_scores(leading, counts, seed) | shape_scores(leading, settings.reference_pairs, seed)
+    return {leading_name(name): score for name, score in found.items()}
+
+
 def method_scores(pair: Sequence[TrainedAgent], seed: int, settings: Settings) -> dict[str, Score]:
     """Return the scores that methods are compared by, and their nulls."""
     scores = {}
@@ -152,5 +164,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
 )

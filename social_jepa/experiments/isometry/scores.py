@@ -23,6 +23,7 @@ from alignment.score import (
 )
 from alignment.universe import fit_universe
 from social_jepa.experiments.common.pairs import average_over_edges, choose_rows, heldout_pairs
+from social_jepa.experiments.common.similarity_baselines import with_core_dim
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.isometry.settings import IsometryStream
@@ -33,12 +34,6 @@ FITS: Mapping[str, Fit] = {
     "robust": partial(fit_robust, centered=False),
 }
 EdgeScore = Callable[[TrainedAgent, TrainedAgent], Score]
-
-
-def with_core_dim(agent: TrainedAgent, core_dim: int) -> TrainedAgent:
-    """Return the agent with its leading `core_dim` axes as the core, whatever core it found."""
-    anchors, heldout = (replace(rows, core_dim=core_dim) for rows in (agent.anchors, agent.heldout))
-    return replace(agent, basis=replace(agent.basis, core_dim=core_dim), anchors=anchors, heldout=heldout)
 
 
 def with_full_core(agent: TrainedAgent) -> TrainedAgent:

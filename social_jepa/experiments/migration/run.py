@@ -56,6 +56,7 @@ from social_jepa.experiments.common.trained_agents import (
 )
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
+from social_jepa.experiments.migration.describe import describe_methods
 from social_jepa.experiments.migration.metrics import make_metrics, make_notes
 from social_jepa.experiments.migration.plots import make_plots
 from social_jepa.experiments.migration.settings import QUICK, MigrationStream, Schedule, Settings
@@ -200,5 +201,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
 )

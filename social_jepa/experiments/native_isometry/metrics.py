@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from alignment.raw_map import RawScore
+from social_jepa.experiments.common.similarity_baselines import similarity_of
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.framework.threshold import Threshold
@@ -44,23 +45,20 @@ def make_metrics(results: Results, settings: Settings) -> list[Metric]:
 
 
 def _threshold_metrics(results: Results) -> list[Metric]:
-    def baseline(score: str) -> float:
-        return float(max(results.mean(name, score) for name in UNTRAINED))
-
     def rows(title: str, estimate: Callable[[str, bool], Estimate]) -> list[Metric]:
         """Return the thresholds of an objective, or of the worst: estimate(score, whether least is worst)."""
         share = estimate("share", True)
         table = [
-            Metric("share of R2 kept by a similarity transform", share, None, baseline("share"),
-                   Threshold(">=", LEAST_SHARE)),
-            Metric("kappa of W, strong directions", estimate("strong kappa", False), None,
-                   min(results.mean(name, "strong kappa") for name in UNTRAINED),
-                   Threshold("<=", MOST_KAPPA)),
+            Metric("share of R2 kept by a similarity transform", share,
+                   threshold=Threshold(">=", LEAST_SHARE), **similarity_of(results, *UNTRAINED, "share")),
+            Metric("kappa of W, strong directions", estimate("strong kappa", False),
+                   threshold=Threshold("<=", MOST_KAPPA),
+                   **similarity_of(results, *UNTRAINED, "strong kappa")),
             Metric("R2 of a similarity transform minus the better baseline",
                    estimate("similarity R2", True) - _better_baseline(results),
                    threshold=Threshold(">", 0.0)),
         ]  # fmt: skip
-        group = "thresholds, from all pairs; baseline: the better of untrained and pixel PCA"
+        group = "thresholds, from all pairs"
         return [replace(row, name=f"{title}: {row.name}", group=group) for row in table]
 
     table = []
@@ -115,20 +113,20 @@ def _other_world(results: Results, condition: str, seed: int, other: int) -> Raw
 def _method_metrics(results: Results, condition: str, settings: Settings) -> list[Metric]:
     """Return the scores of a method: from all pairs, then by number of pairs."""
     title = METHODS[condition].title
-    group = f"{title}; null: time shifts; baseline: untrained"
+    group = f"{title}; null: time shifts"
     metrics = [
         Metric(
             f"{title}: {name}", results.estimate(condition, score),
-            None if null is None else results.mean(condition, null), results.mean("untrained", score),
-            group=group,
+            None if null is None else results.mean(condition, null), group=group,
+            **similarity_of(results, *UNTRAINED, score),
         )
         for score, (name, null) in ALL.items()
     ]  # fmt: skip
     for pairs in (pairs for pairs in TABLE_PAIRS if pairs in settings.pair_counts):
         metrics += [
             Metric(
-                f"{title}: {name}, {pairs} pairs", results.estimate(condition, f"{name}, {pairs}"), None,
-                results.mean("untrained", f"{name}, {pairs}"), group=group,
+                f"{title}: {name}, {pairs} pairs", results.estimate(condition, f"{name}, {pairs}"),
+                group=group, **similarity_of(results, *UNTRAINED, f"{name}, {pairs}"),
             )
             for name in FIELDS
         ]  # fmt: skip

@@ -49,6 +49,7 @@ from social_jepa.experiments.common.trained_agents import (
     trained_agent,
 )
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
+from social_jepa.experiments.native_isometry.describe import describe_methods
 from social_jepa.experiments.native_isometry.metrics import make_metrics, make_notes
 from social_jepa.experiments.native_isometry.plots import make_plots
 from social_jepa.experiments.native_isometry.scores import RawLatents, budget_scores, isometry_scores
@@ -92,6 +93,7 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
     seeds=range(1000, 1008),
 )

@@ -2,6 +2,12 @@
 
 import numpy as np
 
+from social_jepa.experiments.common.similarity_baselines import (
+    UNTRAINED,
+    Baselines,
+    baseline_name,
+    similarity,
+)
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.pair_free.settings import Settings
@@ -63,9 +69,11 @@ def _metric(
     score = f"{method}, {count}"
     _, disjoint, plain = method.rpartition("disjoint ticks: ")
     baseline = f"{plain}, {count}" if disjoint else f"procrustes, {count}"
+    compared = results.has_score(condition, baseline_name(UNTRAINED, score))
     return Metric(
         f"R2: {condition}, {method}, {count} anchor{'s' * (count > 1)}", results.estimate(condition, score),
         results.mean(condition, f"{score}, null"), results.mean(condition, baseline), threshold, group,
+        **(similarity(results, condition, score) if compared else Baselines()),
     )  # fmt: skip
 
 

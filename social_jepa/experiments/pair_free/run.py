@@ -26,7 +26,8 @@ Conditions: one per spacing. Methods (keys of the scores):
   axes are far from 0. This needs no peer, and no additional data are sent.
 - *shrunk*: each axis is shrunk by the uncertainty of its sign.
 - *permutation*: the signed permutation of the highest likelihood, from the anchors and from both spectra.
-- *procrustes*: an orthogonal map from the same anchors; the baseline.
+- *procrustes*: an orthogonal map from the same anchors; the baseline. At the distinct spacing, all of these
+  also for two untrained encoders and two pixel PCAs.
 - Without anchors: signs that match third moments ("third moments"); and point clouds matched by the distances
   between their cluster centers, then by nearest neighbors ("point clouds", a small version of
   arXiv:2510.02348). Source and target encode different ticks, so that there are no pairs to be found.
@@ -55,8 +56,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from social_jepa.experiments.common.similarity_baselines import baseline_agents, baseline_scores
+from social_jepa.experiments.common.trained_agents import ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.pair_free.axes import correlations, leading_axes, train_pair
+from social_jepa.experiments.pair_free.describe import describe_methods
 from social_jepa.experiments.pair_free.metrics import metrics, notes
 from social_jepa.experiments.pair_free.plots import plots
 from social_jepa.experiments.pair_free.scores import anchor_scores, control_score, unpaired_scores
@@ -82,6 +86,10 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         f"R2 from one anchor: {scores['signs, 1'].score:.3f}, "
         f"axes of disjoint ticks: {disjoint_scores['signs, 1'].score:.3f}"
     )
+    if spacing == settings.distinct_spacing:
+        setup = replace(settings.setup, scene=scene)
+        members = baseline_agents(setup, seed, (0, 1), ring_poses(setup, 2), log, axes=settings.axes)
+        scores |= baseline_scores(members, lambda pair: anchor_scores(pair, seed, settings))
     scores |= unpaired_scores(agents, seed, settings)
     log(f"R2 without anchors: {scores['third moments, 0'].score:.3f}")
     if condition == settings.conditions[-1]:
@@ -105,5 +113,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

@@ -36,6 +36,7 @@ Shown on the page: the thresholds, and R2 by condition, inputs, number of action
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.path_integration.data import build_data
+from social_jepa.experiments.path_integration.describe import describe_methods
 from social_jepa.experiments.path_integration.metrics import metrics, notes
 from social_jepa.experiments.path_integration.plots import plots
 from social_jepa.experiments.path_integration.scores import path_scores
@@ -72,5 +73,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

@@ -1,5 +1,6 @@
 """Table and notes of probe-porting."""
 
+from social_jepa.experiments.common.similarity_baselines import Baselines, similarity
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.probe_porting.probes import REFERENCES, TASKS
@@ -22,8 +23,19 @@ def _loss_metric(results: Results, task: str, anchors: int) -> Metric:
     return Metric(
         f"{task}: own minus ported, {anchors} anchors", own - ported,
         own.value - _shuffled(results, task, anchors), own.value - no_map.value,
-        Threshold("<=", 0.01), "thresholds",
+        Threshold("<=", 0.01), "thresholds", **_lost_without_learning(results, task, anchors),
     )  # fmt: skip
+
+
+def _lost_without_learning(results: Results, task: str, anchors: int) -> Baselines:
+    """Return own minus ported of both baselines."""
+    own, ported = (
+        similarity(results, CONDITION, f"{task}: {name}") for name in ("own", f"ported, {anchors}")
+    )
+    return {
+        "untrained": own["untrained"] - ported["untrained"],
+        "pixel_pca": own["pixel_pca"] - ported["pixel_pca"],
+    }
 
 
 def _task_metrics(results: Results, task: str, settings: Settings) -> list[Metric]:
@@ -35,8 +47,16 @@ def _task_metrics(results: Results, task: str, settings: Settings) -> list[Metri
     own, null = results.estimate(CONDITION, f"{task}: own").value, _shuffled(results, task, anchors)
     rows = dict.fromkeys(REFERENCES, null)
     rows |= {f"ported, {count}": _shuffled(results, task, count) for count in counts}
+    compared, none = (*REFERENCES, f"ported, {anchors}"), Baselines()
     metrics = [
-        Metric(f"{task}: {name}", results.estimate(CONDITION, f"{task}: {name}"), null, own, group=task)
+        Metric(
+            f"{task}: {name}",
+            results.estimate(CONDITION, f"{task}: {name}"),
+            null,
+            own,
+            group=task,
+            **(similarity(results, CONDITION, f"{task}: {name}") if name in compared else none),
+        )
         for name, null in rows.items()
     ]
     labeled = results.estimate(CONDITION, f"{task}: own probe, {anchors} labels")

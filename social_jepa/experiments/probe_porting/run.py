@@ -15,7 +15,8 @@ Scores. R2 of the positions, accuracy of the two classifiers; the mean over the 
 with 1 to 1024 anchors. Probes and maps are fitted on one range of ticks and scored on another, and training
 used neither. The true state labels the ticks of the probes and scores them; no agent has access to it.
 
-Baselines: B's own probe, fitted on as many labels as A's; and B's own probe fitted on as many labels as the
+Baselines: the same from two untrained encoders and from two pixel PCAs, on as many leading axes as the scene
+has factors; B's own probe, fitted on as many labels as A's; and B's own probe fitted on as many labels as the
 map has anchors, which is the cost that porting saves. Controls: no map (A's probe applied to B's core
 directly, truncated or padded with zeros where dimensions differ) and a random orthogonal map. Null: the map
 fitted on the same anchors, shuffled; for scores without a map, on the 256 anchors that the thresholds refer
@@ -25,14 +26,16 @@ Thresholds, set beforehand: with 256 anchors, own minus ported at most 0.01, in 
 accuracy for each classifier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from social_jepa.experiments.common.pairs import fit_edge, ordered_pairs
+from social_jepa.experiments.common.similarity_baselines import baseline_agents, baseline_scores
 from social_jepa.experiments.common.trained_agents import TrainedAgent, ring_poses, train_agents
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.probe_porting.describe import describe_methods
 from social_jepa.experiments.probe_porting.metrics import CONDITION, make_metrics, make_notes
 from social_jepa.experiments.probe_porting.plots import make_plots
 from social_jepa.experiments.probe_porting.probes import TASKS, Predict, fit_probes, make_labels, port_probe
@@ -68,7 +71,26 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         scores[f"{task}: worst loss"] = Score.single(max(losses))
         log(f"{task}: own {scores[f'{task}: own'].score:.3f}, ported loses {np.mean(losses):.4f}")
         arrays |= _predictions(task, agents[1], agents[0], probes, settings.threshold_anchors, 1000 * seed)
+    scores |= run_baselines(seed, settings, log)
     return ConditionResult(scores, arrays, flops=sum(agent.flops for agent in agents))
+
+
+def run_baselines(seed: int, settings: Settings, log: Log) -> dict[str, Score]:
+    """Return the scores of two agents that learned nothing, with the anchors that the thresholds refer to."""
+    poses, axes = ring_poses(settings.setup, settings.agents), 2 * settings.setup.scene.objects
+    agents = baseline_agents(settings.setup, seed, (0, 1), poses, log, axes=axes)
+
+    def score(pair: Sequence[TrainedAgent]) -> dict[str, Score]:
+        probes = {agent.name: fit_probes(agent) for agent in pair}
+        found: dict[str, list[Score]] = {}
+        for task in TASKS:
+            for reader, owner in ordered_pairs(pair):
+                each = port_probe(task, reader, owner, probes, (settings.threshold_anchors,), 1000 * seed)
+                for name, one in each.items():
+                    found.setdefault(f"{task}: {name}", []).append(one)
+        return {name: Score.average(each) for name, each in found.items()}
+
+    return baseline_scores(agents, score)
 
 
 def _predictions(
@@ -98,5 +120,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
 )

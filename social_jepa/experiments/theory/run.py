@@ -54,6 +54,7 @@ from social_jepa.experiments.common.trained_agents import AgentSetup, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.theory.agents import States, encode_states, train_encoder
 from social_jepa.experiments.theory.bound import WhiteLatents, score_agents, score_factors
+from social_jepa.experiments.theory.describe import describe_methods
 from social_jepa.experiments.theory.metrics import make_metrics, make_notes
 from social_jepa.experiments.theory.plots import make_plots
 from social_jepa.experiments.theory.settings import QUICK, Settings, TheoryStream
@@ -138,5 +139,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
 )

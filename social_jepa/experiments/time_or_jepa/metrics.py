@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from social_jepa.experiments.common.similarity_baselines import Baselines, similarity_of
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.framework.threshold import Threshold
@@ -17,6 +18,7 @@ from social_jepa.experiments.time_or_jepa.settings import (
     Settings,
 )
 
+UNTRAINED = ("untrained", "pixel-pca")  # the baselines of every similarity
 LEAST_GAIN, LEAST_RESIDUAL = 0.05, 0.3
 MAPS = ("free map", "rotation")
 FINAL = {
@@ -52,20 +54,19 @@ def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
     ]
     return metrics + _of_each_jepa(
         "residual agreement", lambda jepa: results.estimate(jepa, "residual"),
-        Threshold(">=", LEAST_RESIDUAL), "beyond the state; baseline: untrained",
-        results.mean("untrained", "residual"),
+        Threshold(">=", LEAST_RESIDUAL), "beyond the state", similarity_of(results, *UNTRAINED, "residual"),
     )  # fmt: skip
 
 
 def _of_each_jepa(
-    name: str, estimate: Gain, threshold: Threshold, group: str, baseline: float | None = None
+    name: str, estimate: Gain, threshold: Threshold, group: str, baselines: Baselines | None = None
 ) -> list[Metric]:
     """Return a metric of each JEPA, and of the worst in each seed."""
     found = {JEPAS[jepa].title: estimate(jepa) for jepa in JEPAS}
     least = np.array([one.seeds for one in found.values()]).min(0)  # NaN where one is
     found["worst JEPA"] = Estimate.from_scores([Score.single(float(value)) for value in least])
     return [
-        Metric(f"{title} {name}", one, None, baseline, threshold, f"thresholds: {group}")
+        Metric(f"{title} {name}", one, threshold=threshold, group=f"thresholds: {group}", **(baselines or {}))
         for title, one in found.items()
     ]
 
@@ -131,12 +132,12 @@ def _baseline_metrics(results: Results, settings: Settings) -> list[Metric]:
 
 
 def _final_metrics(results: Results) -> list[Metric]:
-    """Return the scores at the end of training, one group for each; the baseline is the untrained encoder."""
+    """Return the scores at the end of training, one group for each."""
     return [
         Metric(
             f"{method.title}: {title}", results.estimate(name, score),
-            results.mean(name, "null") if score == "free map" else None, results.mean("untrained", score),
-            group=f"{title}, at the end; null: time shifts; baseline: untrained",
+            results.mean(name, "null") if score == "free map" else None,
+            group=f"{title}, at the end; null: time shifts", **similarity_of(results, *UNTRAINED, score),
         )
         for score, title in FINAL.items()
         for name, method in METHODS.items()

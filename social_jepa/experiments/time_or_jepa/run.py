@@ -49,6 +49,7 @@ import numpy as np
 
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.time_or_jepa.describe import describe_methods
 from social_jepa.experiments.time_or_jepa.metrics import make_metrics, make_notes
 from social_jepa.experiments.time_or_jepa.plots import make_plots
 from social_jepa.experiments.time_or_jepa.scores import curve, final_scores, scores_by_step
@@ -83,6 +84,7 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
     seeds=range(1000, 1008),
 )

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 
+from social_jepa.experiments.common.similarity_baselines import Baselines, similarity
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.universe.settings import Settings
@@ -38,11 +39,16 @@ def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
     null = results.mean("toy", f"cycle error, shuffled, {agents}")
     sent = results.estimate("toy", f"messages, join, {agents}")
     refit = results.mean("toy", f"messages, refit, {agents}")
+    universe, pairwise = (
+        similarity(results, "toy", f"{name}, {agents}") for name in ("universe", "pairwise")
+    )
     group = "thresholds"
     return [
         Metric(
             f"{agents}: R2 of the universe minus pairwise", gain, null_gain,
             threshold=Threshold(">=", 0), group=group,
+            untrained=universe["untrained"] - pairwise["untrained"],
+            pixel_pca=universe["pixel_pca"] - pairwise["pixel_pca"],
         ),
         Metric(f"{agents}: cycle error of the universe", cycle, null, baseline, Threshold("<", 1e-5), group),
         Metric(
@@ -60,7 +66,12 @@ def _agent_count_metrics(results: Results, settings: Settings) -> list[Metric]:
         name = f"universe, {count} agents"
         null = results.mean("toy", f"null, {count} agents")
         baseline = results.mean("toy", f"pairwise, {count} agents")
-        table.append(Metric(f"R2: {name}", results.estimate("toy", name), null, baseline, group=group))
+        learned_nothing = similarity(results, "toy", name) if count == settings.max_agents else Baselines()
+        table.append(
+            Metric(
+                f"R2: {name}", results.estimate("toy", name), null, baseline, group=group, **learned_nothing
+            )
+        )
     baseline = results.mean("toy", f"pairwise, {settings.max_agents} agents")
     for hops in settings.hops:
         estimate = results.estimate("toy", f"through {hops}")

@@ -30,7 +30,9 @@ for maps that are agreed on edge by edge. A broadcast would avoid these messages
 
 Conditions: "toy", the only one.
 
-Null: the same fits with all rows shuffled; the null of universes is shown for pairwise maps too.
+Null: the same fits with all rows shuffled; the null of universes is shown for pairwise maps too. Baselines of
+all agents: as many untrained encoders, and as many pixel PCAs, on as many leading axes as the scene has
+factors.
 
 Thresholds, set before the full run: the universe of 16 agents from 64 pairs reaches the R2 of pairwise maps,
 its cycle error is below 1e-5, and joining it takes one message.
@@ -39,13 +41,23 @@ Shown on the page: the thresholds; R2, composed paths, cycle errors and kilobyte
 the joiner's edges; R2 over pairs; shuffled rows of all agents; and corrupted agents.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from alignment.universe import fit_universe
-from social_jepa.experiments.common.trained_agents import ring_poses, train_agents
+from social_jepa.experiments.common.similarity_baselines import baseline_agents, baseline_scores
+from social_jepa.experiments.common.trained_agents import TrainedAgent, ring_poses, train_agents
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
-from social_jepa.experiments.universe.maps import anchor_cores, mean_edge_r2, pairwise_maps
+from social_jepa.experiments.universe.describe import describe_methods
+from social_jepa.experiments.universe.maps import (
+    EdgeMaps,
+    anchor_cores,
+    edge_scores,
+    mean_edge_r2,
+    pairwise_maps,
+)
 from social_jepa.experiments.universe.metrics import metrics, notes
 from social_jepa.experiments.universe.plots import plots
 from social_jepa.experiments.universe.scores import agent_count_scores, pair_count_scores
@@ -72,6 +84,7 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         scores |= shuffled_scores(agents, pairs, seed, settings)
         scores |= corrupted_scores(agents, pairs, seed, settings)
         log(f"scored shuffled rows of {pairs} pairs")
+    scores |= run_baselines(seed, settings, log)
     draws = [anchor_cores(agents, settings.pairs, seed, draw) for draw in range(settings.draws)]
     arrays = {
         "core sizes": np.array([agent.core_dim for agent in agents]),
@@ -79,6 +92,23 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         "universe": mean_edge_r2(agents, [fit_universe(cores).between for cores in draws]),
     }
     return ConditionResult(scores, arrays, flops=sum(agent.flops for agent in agents))
+
+
+def run_baselines(seed: int, settings: Settings, log: Log) -> dict[str, Score]:
+    """Return R2 of pairwise maps and of universes of all agents if they learn nothing."""
+    poses, axes = ring_poses(settings.setup, settings.max_agents), 2 * settings.setup.scene.objects
+    members = baseline_agents(settings.setup, seed, range(settings.max_agents), poses, log, axes=axes)
+
+    def score(agents: Sequence[TrainedAgent]) -> dict[str, Score]:
+        draws = [anchor_cores(agents, settings.pairs, seed, draw) for draw in range(settings.draws)]
+        maps: dict[str, Sequence[EdgeMaps]] = {
+            "pairwise": [pairwise_maps(cores) for cores in draws],
+            "universe": [fit_universe(cores).between for cores in draws],
+        }
+        suffix = f"{settings.max_agents} agents"
+        return {f"{name}, {suffix}": Score.average(edge_scores(agents, each)) for name, each in maps.items()}
+
+    return baseline_scores(members, score)
 
 
 EXPERIMENT = Experiment(
@@ -90,5 +120,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=metrics,
     plots=plots,
+    methods=describe_methods,
     notes=notes,
 )

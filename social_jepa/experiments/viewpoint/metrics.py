@@ -1,5 +1,6 @@
 """Table and notes of the viewpoint experiment."""
 
+from social_jepa.experiments.common.similarity_baselines import Baselines, similarity
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.viewpoint.settings import Settings
@@ -54,8 +55,8 @@ def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
     return [
         Metric(
             f"R2 of the core at {far}, {settings.pairs} pairs", results.estimate("separation", f"R2, {far}"),
-            results.mean("separation", f"null, {far}"), results.mean("separation", "untrained"),
-            Threshold(">=", 0.92), "thresholds",
+            results.mean("separation", f"null, {far}"), threshold=Threshold(">=", 0.92), group="thresholds",
+            **similarity(results, "separation", f"R2, {far}"),
         ),
         Metric(
             "dimensions shared across the wall", results.estimate("cameras", "shared"), mean("shared, null"),
@@ -81,10 +82,16 @@ def _edge_metrics(results: Results, condition: str, name: str, settings: Setting
         f"{name}: pixel overlap": ("pixels", None),
         f"{name}: overlap of object surfaces": ("surface", None),
     }
+    compared = condition == "separation" and name == settings.farthest
+    r2: Baselines = similarity(results, condition, f"R2, {name}") if compared else {}
+    none: Baselines = {}
     return [
-        Metric(title, results.estimate(condition, f"{score}, {name}"), null, group=condition)
+        Metric(
+            title, results.estimate(condition, f"{score}, {name}"), null, group=condition,
+            **(r2 if score == "R2" else none),
+        )
         for title, (score, null) in rows.items()
-    ]
+    ]  # fmt: skip
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:

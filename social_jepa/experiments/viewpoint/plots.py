@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from social_jepa.experiments.common.plotting import COLORS, draw_curve, error_bar
+from social_jepa.experiments.common.similarity_baselines import UNTRAINED, baseline_name
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.viewpoint.settings import Settings
 from social_jepa.experiments.viewpoint.views import CAMERAS, WALL
@@ -37,7 +38,8 @@ def plot_separation(results: Results, settings: Settings) -> Figure:
     left.set_ylabel("R2 between cores; singular value; share of pixels")
     left.set_ylim(min(0, left.get_ylim()[0]), 1.03)
     null = np.mean([results.estimate("separation", f"null, {name}").value for name in names])
-    untrained = results.estimate("separation", "untrained").value
+    name = baseline_name(UNTRAINED, f"R2, {settings.farthest}")
+    untrained = results.estimate("separation", name).value
     title = f"R2 of shuffled pairs {null:.2f}, of untrained agents {untrained:.2f}"
     left.set_title(title, loc="left", fontsize=9)
     _draw_r2_over_overlap(right, results, settings)

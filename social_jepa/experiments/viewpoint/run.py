@@ -23,21 +23,26 @@ them encodes. From 4 dimensions into 6, no map reaches an R2 above 4/6. The true
 probes alone.
 
 Nulls: as many pairs, shuffled; for the R2 of a map the mean over 16 choices of pairs, each shuffled
-differently, because the map of one shuffle may fit by chance. Baselines: two untrained agents at the
-farthest separation, scored in the same way; for the dimensions shared, the high camera, whose view has no
-wall; for the hidden object, a probe of the agent that sees it.
+differently, because the map of one shuffle may fit by chance. Baselines: two untrained encoders and two pixel
+PCAs at the farthest separation, on as many leading axes as the scene has factors, scored in the same way; for
+the dimensions shared, the high camera, whose view has no wall; for the hidden object, a probe of the agent
+that sees it.
 
 Thresholds, set beforehand: R2 of the core at 180 degrees from 64 pairs at least 0.92, mean of both
 directions; across the wall exactly 4 dimensions shared, R2 of the map into the smaller core at least 0.9,
 and R2 of the hidden object's position from the agent that cannot see it at most 0.05.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from social_jepa.experiments.common.similarity_baselines import baseline_scores
+from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.viewpoint.describe import describe_methods
 from social_jepa.experiments.viewpoint.metrics import make_metrics, make_notes
 from social_jepa.experiments.viewpoint.plots import make_plots
 from social_jepa.experiments.viewpoint.settings import QUICK, Settings
@@ -46,8 +51,8 @@ from social_jepa.experiments.viewpoint.views import (
     View,
     ViewAgent,
     agreement,
+    baseline_views,
     edge_scores,
-    mean_agreement,
     overlap_scores,
     pair_seeds,
     pose_at,
@@ -64,11 +69,8 @@ def list_views(condition: str, settings: Settings) -> list[View]:
     side = pose_at(ring, settings.camera_angle)
     if condition == "separation":
         poses = [pose_at(ring, degrees) for degrees in settings.separations]
-        views = [
-            View(name, pose, score_untrained=name == settings.farthest)
-            for name, pose in zip(settings.view_names, poses, strict=True)
-        ]
-        return [View("reference", pose_at(ring, 0), score_untrained=True), *views]
+        views = [View(name, pose) for name, pose in zip(settings.view_names, poses, strict=True)]
+        return [View("reference", pose_at(ring, 0)), *views]
     high = replace(side, y=settings.high_camera_height, pitch=settings.high_camera_pitch)
     return [
         View("reference", pose_at(ring, 0)),
@@ -99,14 +101,25 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
         )
         scores |= found | overlap_scores(reference, view, views[0].pose, settings.overlap_ticks)
         arrays |= extra
-        if view.score_untrained and agents[0].untrained is not None and agent.untrained is not None:
-            pair = agents[0].untrained, agent.untrained
-            scores["untrained"] = mean_agreement(*pair, settings.pairs, [seed])
         if view.hidden:
             found, extra = run_wall(agents, settings, seed)
             scores |= found
             arrays |= extra
+    if condition == "separation":
+        scores |= farthest_baselines(views, settings, seed, log)
     return ConditionResult(scores, arrays, flops=sum(agent.trained.flops for agent in agents))
+
+
+def farthest_baselines(views: list[View], settings: Settings, seed: int, log: Log) -> dict[str, Score]:
+    """Return the scores of the edge to the farthest view for agents that learned nothing."""
+    name = settings.farthest
+    place = [view.name for view in views].index(name)
+    agents = baseline_views(settings.setup, seed, (0, place), views, log)
+
+    def score(pair: Sequence[TrainedAgent]) -> dict[str, Score]:
+        return edge_scores(name, pair[0], pair[1], settings.pairs, settings.few_pairs, seed)[0]
+
+    return baseline_scores(agents, score)
 
 
 def run_wall(
@@ -136,5 +149,6 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
 )

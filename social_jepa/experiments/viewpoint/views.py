@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agents.agent import Agent
 from agents.protocol.negotiation import Negotiation
 from alignment.score import spectrum
 from env.camera import Pose, RingConfig, ring_pose
@@ -12,6 +13,7 @@ from env.depth import overlap
 from env.renderer import Renderer
 from env.scene import SceneState
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled, heldout_pairs
+from social_jepa.experiments.common.similarity_baselines import baseline_agents
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
@@ -34,13 +36,11 @@ class View:
 
     Attributes:
         hidden: Indices of the objects that a wall hides from it.
-        score_untrained: Whether its untrained encoder is scored, too.
     """
 
     name: str
     pose: Pose
     hidden: tuple[int, ...] = ()
-    score_untrained: bool = False
 
 
 class WallRenderer(Renderer):
@@ -68,13 +68,11 @@ class ViewAgent:
 
     Attributes:
         trained: The trained agent.
-        untrained: The same agent before its first step, if the view requests it.
         negotiation: Its negotiation, as in a run.
         frame: uint8 [H, W, 3], its view at a held-out tick.
     """
 
     trained: TrainedAgent
-    untrained: TrainedAgent | None
     negotiation: Negotiation
     frame: np.ndarray
 
@@ -91,15 +89,25 @@ def train_view(setup: AgentSetup, seed: int, index: int, views: Sequence[View], 
     with untrained_agent(setup, seed, index, [each.pose for each in views]) as agent:
         if view.hidden:
             agent.recorder.renderer = WallRenderer(agent.recorder.renderer, view.hidden)
-        untrained = None
-        if view.score_untrained:
-            train_agent(agent, log, until=0)
-            untrained = trained_agent(agent)
         trained = trained_agent(agent, train_agent(agent, log))
         assert agent.negotiation is not None
         frame = agent.recorder.render_views(trained.heldout.ids[0])
         log(f"{view.name}: core of {trained.core_dim} dimensions")
-        return ViewAgent(trained, untrained, agent.negotiation, frame)
+        return ViewAgent(trained, agent.negotiation, frame)
+
+
+def baseline_views(
+    setup: AgentSetup, seed: int, indices: Sequence[int], views: Sequence[View], log: Log
+) -> dict[str, list[TrainedAgent]]:
+    """Return the agents of two views that learn nothing, by baseline, in a scene without agent bodies."""
+    setup = replace(setup, scene=replace(setup.scene, bodies=False))
+
+    def hide(agent: Agent, index: int) -> None:
+        if views[index].hidden:
+            agent.recorder.renderer = WallRenderer(agent.recorder.renderer, views[index].hidden)
+
+    poses, axes = [view.pose for view in views], 2 * setup.scene.objects
+    return baseline_agents(setup, seed, indices, poses, log, axes=axes, prepare=hide)
 
 
 def agreement(

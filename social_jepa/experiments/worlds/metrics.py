@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 import torch
 
+from social_jepa.experiments.common.similarity_baselines import Baselines
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.framework.threshold import Threshold
@@ -41,8 +42,8 @@ def _exact_metrics(results: Results) -> list[Metric]:
     return [
         Metric(
             f"{name}: share of seeds with exactly {world.shared_dim} shared directions",
-            results.estimate(name, "exact"), baseline=results.mean(name, "untrained, exact"),
-            threshold=Threshold("==", 1.0), group="shared dimension; baseline: untrained",
+            results.estimate(name, "exact"), threshold=Threshold("==", 1.0), group="shared dimension",
+            **_baselines(results, name, "exact"),
         )
         for name, world in WORLDS.items()
     ]  # fmt: skip
@@ -51,12 +52,19 @@ def _exact_metrics(results: Results) -> list[Metric]:
 def _r2_metrics(results: Results) -> list[Metric]:
     return [
         Metric(
-            f"{name}: R2 shared", results.estimate(name, "R2 shared"),
-            baseline=results.mean(name, "untrained, R2 shared"), threshold=Threshold(">=", LEAST_R2),
-            group="R2 on the shared directions, t interval; baseline: untrained",
+            f"{name}: R2 shared", results.estimate(name, "R2 shared"), threshold=Threshold(">=", LEAST_R2),
+            group="R2 on the shared directions", **_baselines(results, name, "R2 shared"),
         )
         for name in WORLDS
     ]  # fmt: skip
+
+
+def _baselines(results: Results, world: str, score: str) -> Baselines:
+    """Return the means of a score of a world of both baselines, as the arguments of a Metric."""
+    return {
+        "untrained": results.mean(world, f"untrained, {score}"),
+        "pixel_pca": results.mean(world, f"pixel PCA, {score}"),
+    }
 
 
 def _met_in_worlds(results: Results) -> Metric:
@@ -128,22 +136,27 @@ def embeddings(results: Results, world: str, seed: int, number: int) -> Embeddin
 
 
 def _edge_metrics(results: Results) -> list[Metric]:
-    def row(name: str, score: str, group: str, null: str | None, baseline: float) -> Metric:
-        measured = None if null is None else results.mean(name, null)
-        return Metric(name, results.estimate(name, score), measured, baseline, group=group)
-
-    def untrained(name: str, score: str) -> float:
-        return results.mean(name, f"untrained, {score}")
-
     number = "number of shared directions; baseline: the true one"
-    weakest = "held-out correlation of the weakest shared direction; null: time shifts; baseline: untrained"
-    every = "R2 of all factors, missing directions unexplained; baseline: untrained"
+    weakest = "held-out correlation of the weakest shared direction; null: time shifts"
+    every = "R2 of all factors, missing directions unexplained"
     score = "weakest shared correlation"
     return [
-        *(row(name, "shared dim", number, None, world.shared_dim) for name, world in WORLDS.items()),
-        *(row(name, score, weakest, "null correlation", untrained(name, score)) for name in WORLDS),
-        *(row(name, "R2 of all", every, None, untrained(name, "R2 of all")) for name in WORLDS),
-    ]
+        *(
+            Metric(name, results.estimate(name, "shared dim"), None, world.shared_dim, group=number,
+                   **_baselines(results, name, "shared dim"))
+            for name, world in WORLDS.items()
+        ),
+        *(
+            Metric(name, results.estimate(name, score), results.mean(name, "null correlation"), group=weakest,
+                   **_baselines(results, name, score))
+            for name in WORLDS
+        ),
+        *(
+            Metric(name, results.estimate(name, "R2 of all"), group=every,
+                   **_baselines(results, name, "R2 of all"))
+            for name in WORLDS
+        ),
+    ]  # fmt: skip
 
 
 def _agent_metrics(results: Results) -> list[Metric]:

@@ -33,8 +33,8 @@ seed and the second agent of another seed, in each world. *Without pixels*, the 
 products of factors and noise in a random rotation, and cores are found in them as in a run.
 
 Nulls. Of correlations, the largest at any of 199 shifts in time; of probes, shuffled states. Baselines. Of
-the worlds, both agents with their initial weights, aligned in the same way; of unrelated worlds, the share of
-edges accepted between agents of one world.
+the worlds, both agents with their initial weights, and two pixel PCAs, aligned in the same way; of unrelated
+worlds, the share of edges accepted between agents of one world.
 
 Seeds 2000 to 2004, on which nothing was searched, score.
 
@@ -55,6 +55,7 @@ import numpy as np
 from agents.agent import Agent
 from agents.models.jepa import Jepa
 from social_jepa.experiments.common.methods import COMPARED_AGENTS, RING_AGENTS
+from social_jepa.experiments.common.similarity_baselines import PIXEL_PCA, baseline_agents
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     TrainedAgent,
@@ -65,6 +66,7 @@ from social_jepa.experiments.common.trained_agents import (
 )
 from social_jepa.experiments.framework.experiment import ConditionResult, Experiment, Log
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.worlds.describe import describe_methods
 from social_jepa.experiments.worlds.latents import draw_pair
 from social_jepa.experiments.worlds.metrics import make_metrics, make_notes
 from social_jepa.experiments.worlds.plots import make_plots
@@ -103,7 +105,8 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
     setup = replace(settings.setup, scene=world.scene(settings.setup.scene))
     trained, untrained, scores, frames = train_pair(setup, seed, log)
     arrays = {"frames": frames}
-    for prefix, agents in (("", trained), ("untrained, ", untrained)):
+    members = {"": trained, "untrained, ": untrained, "pixel PCA, ": pixel_pca(setup, seed, log)}
+    for prefix, agents in members.items():
         found, curve = world_scores(agents, world, Pairing.of(setup), seed)
         scores |= {prefix + name: score for name, score in found.items()}
         arrays |= {prefix + name: array for name, array in curve.items()}
@@ -134,6 +137,12 @@ def train_pair(
             costs |= {f"{name}, {side}": Score.single(value) for name, value in found.items()}
             frames.append(agent.recorder.record(agent.heldout_ticks[:1]).frames[0])
     return trained, untrained, costs, np.stack(frames)
+
+
+def pixel_pca(setup: AgentSetup, seed: int, log: Log) -> list[TrainedAgent]:
+    """Return two agents whose latents are principal components of pixels; they detect cores as all do."""
+    poses = ring_poses(setup, RING_AGENTS)
+    return baseline_agents(setup, seed, COMPARED_AGENTS, poses, log, methods=(PIXEL_PCA,))[PIXEL_PCA]
 
 
 def training_costs(agent: Agent) -> dict[str, int]:
@@ -192,6 +201,7 @@ EXPERIMENT = Experiment(
     run=run,
     metrics=make_metrics,
     plots=make_plots,
+    methods=describe_methods,
     notes=make_notes,
     seeds=range(2000, 2005),
 )

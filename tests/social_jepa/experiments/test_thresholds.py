@@ -5,6 +5,7 @@ import pytest
 from social_jepa.experiments.framework.experiment import ConditionResult, PartialResults
 from social_jepa.experiments.framework.registry import EXPERIMENTS, build_settings, load
 from social_jepa.experiments.framework.score import Score
+from social_jepa.experiments.framework.table import SIMILARITIES
 
 SELF_TESTS = {  # by experiment; all their other thresholds can fail
     "isometry": {
@@ -49,6 +50,9 @@ def test_identities_and_theorems_are_self_tests_and_nothing_else_is(name):
     found = {(condition, 7): ConditionResult(AnyScore()) for condition in experiment.conditions(settings)}
     metrics = experiment.metrics(PartialResults(found, [7]), settings)
 
+    compared = [metric for metric in metrics if metric.untrained is not None]
+    assert all(metric.pixel_pca is not None for metric in compared)
+    assert bool(compared) == (name in SIMILARITIES)
     assert {metric.name for metric in metrics if metric.self_test} == SELF_TESTS.get(name, set())
     goals = [metric for metric in metrics if metric.threshold and not metric.self_test]
     assert len(goals) == THRESHOLDS[name]

@@ -18,6 +18,7 @@ from env.recording import SensorData
 from social_jepa.config.overrides import build_config
 from social_jepa.experiments.common.baselines import MaskedAutoencoder, PixelPca, Supervised, augment
 from social_jepa.experiments.common.methods import BASELINES
+from social_jepa.experiments.common.similarity_baselines import with_core_dim
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup, TrainedAgent, ring_poses
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
@@ -31,7 +32,6 @@ from social_jepa.experiments.isometry.scores import (
     roll_agents,
     shape_scores,
     shuffle_agents,
-    with_core_dim,
     with_heldout,
 )
 from social_jepa.experiments.isometry.settings import Settings

@@ -8,6 +8,7 @@ from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.scene import Scene, SceneConfig
 from social_jepa.config.overrides import build_config
+from social_jepa.experiments.common.similarity_baselines import METHODS, baseline_name
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.experiment import ConditionResult, Results
 from social_jepa.experiments.framework.score import Score
@@ -118,6 +119,7 @@ def test_every_metric_has_the_null_of_its_own_number_of_anchors():
     names += [f"{kind}, {count}" for kind in ("ported", "shuffled") for count in settings.anchor_counts]
     values = {name: index / 10 for index, name in enumerate(names)}
     scores = {f"{task}: {name}": Score.single(value) for task in TASKS for name, value in values.items()}
+    scores |= {baseline_name(name, score): value for name in METHODS for score, value in scores.items()}
     results = Results({(CONDITION, 0): ConditionResult(scores)}, [0])
     metrics = {metric.name: metric for metric in EXPERIMENT.metrics(results, settings)}
 

@@ -302,7 +302,8 @@ def planted_world(name, seed, dims=6, r2=0.95):
     sides = {f"{score}, {side}": 6.0 for score in ("core dim", "private dim", "encoders", "steps", "state R2",
              "state R2, shuffled") for side in ("first", "second")}  # fmt: skip
     scores = {f"{prefix}{key}": Score.single(value if not prefix or key in sides else 0.0)
-              for prefix in ("", "untrained, ") for key, value in (values | sides).items()}  # fmt: skip
+              for prefix in ("", "untrained, ", "pixel PCA, ")
+              for key, value in (values | sides).items()}  # fmt: skip
     arrays = {f"{side} {pool}": getattr(agent, pool).numpy()
               for side, agent in zip(("first", "second"), pair, strict=True)
               for pool in ("anchors", "heldout")}  # fmt: skip
