@@ -176,7 +176,9 @@ def _list(as_json: bool) -> None:
     typer.echo("{:<24} {:>8} {:>8}  {}".format("", "full", "--quick", "(CPU-minutes)"))
     for name, question in questions.items():
         row(name, full[name], quick[name], question)
-    row("all", total(full.values()), total(quick.values()), _total_text(total(full.values())))
+    everything = total(full.values())
+    known = all(budget is not None for budget in quick.values())
+    row("all", everything, total(quick.values()) if known else None, _total_text(everything))
 
 
 def _costs(budget: "Budget | None") -> dict[str, Any] | None:
