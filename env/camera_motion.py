@@ -74,10 +74,14 @@ def camera_offsets(config: CameraMotionConfig, seed: int, camera: str, ticks: np
     return moving * np.tanh(TANH_GAIN * drift)
 
 
-def moved_pose(config: CameraMotionConfig, seed: int, camera: str, pose: Pose, tick: int) -> Pose:
-    """Return the pose of a camera at a tick: this pose, moved by its `camera_offsets`."""
-    offsets = camera_offsets(config, seed, camera, np.array([tick]))[0]
-    pan, tilt, ahead, left = (offsets * config.amplitudes).tolist()
+def moved_poses(
+    config: CameraMotionConfig, seed: int, camera: str, pose: Pose, ticks: np.ndarray
+) -> list[Pose]:
+    """Return the pose of a camera at each of T ticks: this pose, moved by its `camera_offsets`."""
+    offsets = camera_offsets(config, seed, camera, ticks) * config.amplitudes
     cos, sin = math.cos(math.radians(pose.yaw)), math.sin(math.radians(pose.yaw))
-    stands = replace(pose, x=pose.x + ahead * cos - left * sin, z=pose.z - ahead * sin - left * cos)
-    return turned_pose(stands, pan, tilt)
+    poses = []
+    for pan, tilt, ahead, left in offsets.tolist():
+        stands = replace(pose, x=pose.x + ahead * cos - left * sin, z=pose.z - ahead * sin - left * cos)
+        poses.append(turned_pose(stands, pan, tilt))
+    return poses

@@ -13,7 +13,8 @@ import numpy as np
 
 from env.camera import Pose, camera_axes, in_view
 from env.interior_walls import wall_hits
-from env.scene import SceneConfig, SceneState
+from env.scene import SceneConfig
+from env.scene_state import SceneState
 
 EMPTY: Final = -3  # labels of a pixel; 0 and above are object indices
 WALL: Final = -2

@@ -1,6 +1,7 @@
 """Recordings of one camera, data of its owner's sensors, and the replay buffer that training reads."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,10 @@ from env.camera import Pose
 from env.checks import check_integer
 from env.nuisance import add_nuisance
 from env.renderer import Renderer
-from env.scene import Scene, SceneState
+from env.scene import Scene
+from env.scene_state import SceneState, SceneStates
+
+CHUNK, CHUNK_BYTES = 128, 2**24  # ticks that are rendered together: so many, and of so many bytes, at most
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,32 @@ def record_frame(
     return add_nuisance(frame, scene.config.nuisance, scene.seed, camera or "", state.tick, view)
 
 
+def record_frames(
+    scene: Scene,
+    renderer: Renderer,
+    states: SceneStates,
+    poses: Sequence[Pose],
+    camera: str | None,
+    views: int = 1,
+) -> np.ndarray:
+    """Return the frames that a camera records of many states, uint8 [N, H, W, 3]: those of `record_frame`.
+
+    Args:
+        scene: The scene that the states are of.
+        renderer: Draws the states.
+        states: N states; with several views of a tick, one for each view, in the order of the views.
+        poses: N poses.
+        camera: As in `record_frame`.
+        views: Number of views at each tick.
+    """  # fmt: skip
+    frames = renderer.render_many(states, poses, [camera] * len(states))
+    nuisance = scene.config.nuisance
+    if nuisance.changes_frames:
+        for row, tick in enumerate(states.ticks.tolist()):
+            frames[row] = add_nuisance(frames[row], nuisance, scene.seed, camera or "", tick, row % views)
+    return frames
+
+
 class Recorder:
     """One camera in the scene, without other sensors."""
 
@@ -92,24 +122,43 @@ class Recorder:
         """Shape of the pixels of one tick, (H, W, 3)."""
         return (self.scene.config.frame_size, self.scene.config.frame_size, 3)
 
+    @property
+    def chunk(self) -> int:
+        """Number of ticks that are rendered together."""
+        return max(1, min(CHUNK, CHUNK_BYTES // math.prod(self.frame_shape)))
+
     def pose_at(self, tick: int) -> Pose:
         """Return the pose of the camera at a tick."""
         return self.scene.camera_pose(self.pose, self.viewer, tick)
+
+    def poses_at(self, ticks: np.ndarray) -> list[Pose]:
+        """Return the poses of the camera at T ticks."""
+        return self.scene.camera_poses(self.pose, self.viewer, ticks)
 
     def frame(self, state: SceneState, pose: Pose, view: int = 0) -> np.ndarray:
         """Return the camera's frame of a state from another pose, uint8 [H, W, 3]."""
         return record_frame(self.scene, self.renderer, state, pose, self.viewer, view)
 
+    def frames(self, states: SceneStates, poses: Sequence[Pose], views: int = 1) -> np.ndarray:
+        """Return the camera's frames of many states from other poses; see `record_frames`."""
+        return record_frames(self.scene, self.renderer, states, poses, self.viewer, views)
+
     def render_views(self, tick: int) -> np.ndarray:
         """Return the camera's frame at a tick, uint8 [H, W, 3]."""
-        return self.frame(self.scene.state(tick), self.pose_at(tick))
+        frames: np.ndarray = self.render_ticks(np.array([tick]))[0]
+        return frames
+
+    def render_ticks(self, ticks: np.ndarray) -> np.ndarray:
+        """Return the camera's frames at many ticks together, uint8 [T, H, W, 3]."""
+        return self.frames(self.scene.states(ticks), self.poses_at(ticks))
 
     def record(self, ticks: Iterable[int]) -> Recording:
         """Return the camera's frames at any ticks, in the order given."""
         ticks = np.array(list(ticks), dtype=np.int64)
         frames = np.empty((len(ticks), *self.frame_shape), dtype=np.uint8)
-        for row, tick in enumerate(ticks.tolist()):
-            frames[row] = self.render_views(tick)
+        for first in range(0, len(ticks), self.chunk):
+            rows = slice(first, first + self.chunk)
+            frames[rows] = self.render_ticks(ticks[rows])
         return Recording(frames, ticks)
 
     def sensor_data(self, ticks: np.ndarray) -> SensorData:
@@ -151,8 +200,8 @@ class ReplayBuffer:
     def advance_to(self, stop: int) -> int:
         """Record ticks until the buffer holds the last ones before ``stop``.
 
-        Ticks that would be overwritten at once are skipped. If rendering fails half-way, the frames so far
-        are kept.
+        Ticks that would be overwritten at once are skipped. If rendering fails half-way, the frames of whole
+        chunks before are kept.
 
         Returns:
             Number of ticks that were rendered.
@@ -165,9 +214,11 @@ class ReplayBuffer:
         if stop - self._size > self._stop:
             self._first = self._stop = stop - self._size
         new = range(self._stop, stop)
-        for tick in new:
-            self._ring[tick % self._size] = self._recorder.render_views(tick)
-            self._stop = tick + 1
+        chunk = self._recorder.chunk
+        for first in range(new.start, new.stop, chunk):
+            ticks = np.arange(first, min(first + chunk, new.stop))
+            self._ring[ticks % self._size] = self._recorder.render_ticks(ticks)
+            self._stop = first + len(ticks)
         return len(new)
 
     def draw(self, rng: np.random.Generator, count: int, length: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -10,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from env.camera import Pose
-from env.camera_motion import CameraMotionConfig, camera_offsets, moved_pose
+from env.camera_motion import CameraMotionConfig, camera_offsets, moved_poses
 from env.checks import check_class, check_integer, check_number, check_positive
 from env.common.settings_repr import settings_repr
 from env.drift import check_autocorrelation
@@ -22,6 +21,7 @@ from env.interior_walls import InteriorWallsConfig
 from env.nuisance import NuisanceConfig, drifts
 from env.object_areas import Area, check_areas
 from env.pose_check import check_pose
+from env.scene_state import Bodies, SceneState, SceneStates
 from env.shapes import check_shapes, identities_at
 from env.sources.contract import FrameSource, TickOutsideSourceError, UnknownStateError
 from env.sources.registry import SOURCES, build_source
@@ -182,27 +182,6 @@ class BodyEvent:
     pose: Pose | None
 
 
-@dataclass(frozen=True)
-class SceneState:
-    """State of the scene at one tick, as renderers need it.
-
-    Attributes:
-        tick: Integer time.
-        factors: [F], the true state, two coordinates per object; the arrays are read-only.
-        positions: [objects, 2], x and z in meters.
-        yaws: [objects], degrees.
-        identities: int64 [objects], index of each object's shape among `SceneConfig.shapes`.
-        bodies: Name and camera pose of each peer's body, in alphabetical order.
-    """
-
-    tick: int
-    factors: np.ndarray
-    positions: np.ndarray
-    yaws: np.ndarray
-    identities: np.ndarray
-    bodies: tuple[tuple[str, Pose], ...]
-
-
 class Scene:
     """One shared scene: equal arguments give equal states in every process."""
 
@@ -293,18 +272,48 @@ class Scene:
         block, row = divmod(int(tick), BLOCK)
         return self.state_from_factors(tick, factor_block(self._dynamics, block)[row])
 
+    def states(self, ticks: np.ndarray) -> SceneStates:
+        """Return the states at many ticks in any order, int64 [T]: those that `state` returns, faster.
+
+        Raises:
+            TickOutsideSourceError: A source of frames lacks one of them.
+        """
+        ticks = np.asarray(ticks, dtype=np.int64)
+        if self.source is not None:
+            return SceneStates.of([self.state(tick) for tick in ticks.tolist()])
+        factors = self.factors(ticks)
+        positions = self._centers + self._ranges * self.unit_positions(factors).reshape(len(ticks), -1, 2)
+        yaws = np.broadcast_to(self._yaws, (len(ticks), self.config.objects))
+        identities = self.identities(ticks)
+        for array in (factors, positions, identities):
+            array.flags.writeable = False
+        return SceneStates(ticks, factors, positions, yaws, identities, self._bodies_at(ticks))
+
     def state_from_factors(self, tick: int, factors: np.ndarray) -> SceneState:
         """Return the state at a tick with other factors, [F], for environments that control objects."""
         positions = self._centers + self._ranges * self.unit_positions(factors).reshape(-1, 2)
         positions.flags.writeable = False
-        bodies = self._bodies[bisect_right(self._body_ticks, tick)]
-        if self._cameras_move:
-            bodies = tuple((name, self.camera_pose(pose, name, tick)) for name, pose in bodies)
+        (bodies,) = self._bodies_at(np.array([tick]))
         identities = self._identities
         if self.config.identity_ticks:
             identities = self.identities(np.array([tick]))[0]
             identities.flags.writeable = False
         return SceneState(int(tick), factors, positions, self._yaws, identities, bodies)
+
+    def _bodies_at(self, ticks: np.ndarray) -> list[Bodies]:
+        """Return the bodies at each of T ticks."""
+        rows = np.searchsorted(self._body_ticks, ticks, side="right").tolist()
+        bodies = [self._bodies[row] for row in rows]
+        if not self._cameras_move:
+            return bodies
+        moved: list[Bodies] = [()] * len(ticks)
+        for placed in set(bodies):
+            at = [row for row, each in enumerate(bodies) if each == placed]
+            poses = [self.camera_poses(pose, name, ticks[at]) for name, pose in placed]
+            names = [name for name, _ in placed]
+            for row, together in zip(at, zip(*poses, strict=True), strict=bool(placed)):
+                moved[row] = tuple(zip(names, together, strict=True))
+        return moved
 
     def factors(self, ticks: np.ndarray) -> np.ndarray:
         """Return the true state at many ticks, [T] -> [T, F]; for evaluation only.
@@ -359,9 +368,13 @@ class Scene:
             camera: Name of the peer whose camera it is; None for a camera without a peer.
             tick: Integer time.
         """
+        return self.camera_poses(pose, camera, np.array([tick]))[0]
+
+    def camera_poses(self, pose: Pose, camera: str | None, ticks: np.ndarray) -> list[Pose]:
+        """Return the poses of a camera at T ticks; the other arguments are those of `camera_pose`."""
         if not self._cameras_move:
-            return pose
-        return moved_pose(self.config.camera_motion, self.seed, camera or "", pose, tick)
+            return [pose] * len(ticks)
+        return moved_poses(self.config.camera_motion, self.seed, camera or "", pose, ticks)
 
     def camera_actions(self, camera: str | None, ticks: np.ndarray) -> np.ndarray:
         """Return a camera's own motion from a tick to the next, [T] -> [T, 4].
@@ -392,11 +405,11 @@ class Scene:
         return (values.round(STATE_DIGITS) + 0.0).tolist()  # + 0.0 makes -0.0 equal to 0.0
 
 
-def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[tuple[tuple[str, Pose], ...]]]:
+def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[Bodies]]:
     """Return the ticks at which the bodies change, and the bodies before, between and after them."""
     ticks: list[int] = []
     present: dict[str, Pose] = {}
-    bodies: list[tuple[tuple[str, Pose], ...]] = [()]
+    bodies: list[Bodies] = [()]
     for event in sorted(events, key=lambda event: event.tick):  # stable: events of one tick keep their order
         check_integer("tick of a body event", event.tick, 0)
         if event.pose is None:

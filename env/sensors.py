@@ -100,14 +100,18 @@ class SensorRecorder(Recorder):
         single = super().frame_shape
         return single if self.spec.views == 1 else (self.spec.views, *single)
 
-    def render_views(self, tick: int) -> np.ndarray:
-        """Return the camera's frames at a tick, uint8 [M, H, W, 3], or [H, W, 3] for a single view."""
-        if self.spec.views == 1:
-            return super().render_views(tick)
-        state, angles = self.scene.state(tick), self.offsets(np.array(tick)) * self.spec.max_view_angle
-        camera = self.pose_at(tick)
-        poses = [turned_pose(camera, *angle) for angle in angles.tolist()]
-        return np.stack([self.frame(state, pose, view) for view, pose in enumerate(poses)])
+    def render_ticks(self, ticks: np.ndarray) -> np.ndarray:
+        """Return the camera's frames, uint8 [T, M, H, W, 3], or [T, H, W, 3] for a single view."""
+        views = self.spec.views
+        if views == 1:
+            return super().render_ticks(ticks)
+        angles = (self.offsets(ticks) * self.spec.max_view_angle).tolist()
+        cameras = self.poses_at(ticks)
+        poses = [
+            turned_pose(camera, *angle) for camera, row in zip(cameras, angles, strict=True) for angle in row
+        ]
+        frames = self.frames(self.scene.states(ticks).repeat(views), poses, views)
+        return frames.reshape(len(ticks), *self.frame_shape)
 
     def offsets(self, ticks: np.ndarray) -> np.ndarray:
         """Return view offsets, (pan, tilt) as shares of the largest view angle, [...] -> [..., M, 2]."""

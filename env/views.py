@@ -65,12 +65,18 @@ def record_views(
     check_view_angle(recorder.pose, max_angle + recorder.scene.config.camera_motion.tilt)
     ticks = np.array(list(ticks), dtype=np.int64)
     offsets = rng.uniform(-1, 1, size=(len(ticks), count, 2)).astype(np.float32)
+    angles = (offsets.astype(np.float64) * max_angle).tolist()
     frames = np.empty((len(ticks), count, *recorder.frame_shape), dtype=np.uint8)
-    for row, tick in enumerate(ticks.tolist()):
-        state, pose = recorder.scene.state(tick), recorder.pose_at(tick)
-        for column, (pan, tilt) in enumerate((offsets[row].astype(np.float64) * max_angle).tolist()):
-            view = turned_pose(pose, pan, tilt)
-            frames[row, column] = recorder.frame(state, view, column)
+    chunk = max(1, recorder.chunk // count)
+    for first in range(0, len(ticks), chunk):
+        rows = slice(first, first + chunk)
+        poses = [
+            turned_pose(camera, pan, tilt)
+            for camera, row in zip(recorder.poses_at(ticks[rows]), angles[rows], strict=True)
+            for pan, tilt in row
+        ]
+        states = recorder.scene.states(ticks[rows]).repeat(count)
+        frames[rows] = recorder.frames(states, poses, count).reshape(-1, count, *recorder.frame_shape)
     return Views(frames, np.diff(offsets, axis=1), offsets, ticks)
 
 

@@ -9,7 +9,8 @@ from miniworld.miniworld import MiniWorldEnv
 from env.appearance import BODY_SIZE
 from env.camera import Pose
 from env.renderer import Renderer
-from env.scene import SceneConfig, SceneState
+from env.scene import SceneConfig
+from env.scene_state import SceneState
 
 
 class StockWorld(MiniWorldEnv):

@@ -20,7 +20,8 @@ from env.camera import Pose, RingConfig, ring_pose
 from env.recording import Recorder
 from env.renderer import Renderer
 from env.renderers.build import build_renderer
-from env.scene import Scene, SceneConfig, SceneState
+from env.scene import Scene, SceneConfig
+from env.scene_state import SceneState
 
 STEPS = 4  # in a round
 SCHEDULE_STEPS = 100_000  # length of the learning rate schedule, never reached

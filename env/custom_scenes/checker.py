@@ -76,6 +76,7 @@ def check_renderer(config: SceneConfig, seed: int = 0, poses: Sequence[Pose] = (
         try:
             _check_frames(renderer, Scene(config, seed), poses, name)
             _check_bodies(renderer, config, seed, poses, name)
+            _check_many(renderer, Scene(config, seed), poses, name)
         finally:
             renderer.close()
         renderer.close()  # a second call does nothing
@@ -214,6 +215,18 @@ def _check_bodies(
         renderer.render(with_body, poses[0], "me"), renderer.render(without, poses[0], "me")
     )
     _require(hidden, f"{name}.render draws the viewer's own body; leave out state.bodies of that name")
+
+
+def _check_many(renderer: Renderer, scene: Scene, poses: Sequence[Pose], name: str) -> None:
+    """Check that frames which are drawn together are those that are drawn one by one."""
+    states = scene.states(np.array([0, 1, 500]))
+    views = [poses[0], poses[-1], poses[0]]
+    alone = np.stack([renderer.render(*each) for each in zip(states, views, strict=True)])
+    together = renderer.render_many(states, views, [None] * 3)
+    _require(
+        np.array_equal(together, alone),
+        f"{name}.render_many gives other frames than render; return those of render, [N, H, W, 3]",
+    )
 
 
 def _check_another_process(config: SceneConfig, seed: int, pose: Pose | None, name: str) -> None:

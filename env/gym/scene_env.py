@@ -9,7 +9,8 @@ from env.checks import check_integer, check_number
 from env.recording import record_frame
 from env.renderer import Renderer
 from env.renderers.build import share_renderer
-from env.scene import Scene, SceneConfig, SceneState
+from env.scene import Scene, SceneConfig
+from env.scene_state import SceneState
 
 
 def check_episode(max_ticks: int, max_view_angle: float, render_mode: str | None) -> None:

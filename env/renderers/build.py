@@ -1,14 +1,15 @@
 """The renderer interface, and functions that build a renderer or share one within a process."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from env.camera import Pose
 from env.common.custom_class import load_class
 from env.renderer import Renderer
-from env.scene import SceneConfig, SceneState
+from env.scene import SceneConfig
+from env.scene_state import SceneState, SceneStates
 
 
 def build_renderer(config: SceneConfig) -> Renderer:
@@ -68,9 +69,13 @@ class _RendererHandle(Renderer):
 
     def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
         """Return a camera's frame, uint8 [H, W, 3]."""
-        if not self._open:
-            raise RuntimeError("this renderer is closed: build another")
-        return _shared[self._config].renderer.render(state, pose, viewer)
+        return self._renderer().render(state, pose, viewer)
+
+    def render_many(
+        self, states: SceneStates, poses: Sequence[Pose], viewers: Sequence[str | None]
+    ) -> np.ndarray:
+        """Return frames, uint8 [N, H, W, 3]."""
+        return self._renderer().render_many(states, poses, viewers)
 
     def close(self) -> None:
         """Drop the reference; the renderer is closed with its last reference."""
@@ -81,6 +86,11 @@ class _RendererHandle(Renderer):
             if shared.references == 0:
                 del _shared[self._config]
                 shared.renderer.close()
+
+    def _renderer(self) -> Renderer:
+        if not self._open:
+            raise RuntimeError("this renderer is closed: build another")
+        return _shared[self._config].renderer
 
 
 class _SharedRenderer:

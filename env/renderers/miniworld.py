@@ -43,7 +43,8 @@ from env.camera import Pose  # noqa: E402
 from env.interior_walls import InteriorWallsConfig  # noqa: E402
 from env.renderer import Renderer  # noqa: E402
 from env.renderers.miniworld_shapes import Shape  # noqa: E402
-from env.scene import SceneConfig, SceneState  # noqa: E402
+from env.scene import SceneConfig  # noqa: E402
+from env.scene_state import SceneState  # noqa: E402
 
 WALL_TEXTURE = "brick_wall"
 WALL_TEXTURE_SIZE = 2.0  # meters of an interior wall that one copy of the texture covers

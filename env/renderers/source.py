@@ -6,7 +6,8 @@ import numpy as np
 
 from env.camera import Pose
 from env.renderer import Renderer
-from env.scene import SceneConfig, SceneState
+from env.scene import SceneConfig
+from env.scene_state import SceneState
 from env.sources.registry import build_source
 
 AHEAD = 64  # ticks that are read together where ticks are requested one after the other

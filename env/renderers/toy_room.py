@@ -22,12 +22,14 @@ class Room:
 
     Attributes:
         picture: float [H, W, 3], gray levels from 0 to 255.
+        pixels: uint8 [H, W, 3], the picture rounded.
         rays: [H, W, 3], directions of the pixels; their component along the camera's axis is 1.
         wall_steps: [H, W], how far a ray runs to the first interior wall; infinite for a miss. None where
             the room has no interior walls.
     """
 
     picture: np.ndarray
+    pixels: np.ndarray
     rays: np.ndarray
     wall_steps: np.ndarray | None
 
@@ -51,11 +53,17 @@ def see_room(pose: Pose, size: int, room_size: float, walls: InteriorWallsConfig
     picture = np.where(down[..., None], np.array(GROUND), np.array(SKY))
     picture = np.where(inside[..., None], floor, picture)
     if not walls.segments:
-        return Room(picture, rays, None)
+        return Room(picture, to_bytes(picture), rays, None)
     eye = np.array([pose.x, pose.y, pose.z])
     wall_steps, index = wall_hits(walls, eye, rays)
     colors = _wall_colors(walls, index, eye, rays, np.where(np.isinf(wall_steps), 0.0, wall_steps))
-    return Room(np.where(np.isinf(wall_steps)[..., None], picture, colors), rays, wall_steps)
+    picture = np.where(np.isinf(wall_steps)[..., None], picture, colors)
+    return Room(picture, to_bytes(picture), rays, wall_steps)
+
+
+def to_bytes(values: np.ndarray) -> np.ndarray:
+    """Return gray levels rounded, [...] -> uint8 [...]."""
+    return (values + 0.5).astype(np.uint8)
 
 
 def _wall_colors(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from alignment.status import Status
 from env.appearance import OBJECT_COLORS
 from env.camera import Pose
-from env.scene import SceneConfig, SceneState
+from env.scene import SceneConfig
+from env.scene_state import SceneState
 from social_jepa.graph.results import Results
 from social_jepa.records import AgentRecord, EdgeRecord
 from social_jepa.report.tables import escape, number

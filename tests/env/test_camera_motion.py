@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, camera_axes, ring_pose, turned_pose
-from env.camera_motion import CameraMotionConfig, camera_offsets, moved_pose
+from env.camera_motion import CameraMotionConfig, camera_offsets, moved_poses
 from env.gym.parallel_scene import ParallelScene
 from env.gym.shared_scene import SharedScene
 from env.gym.steering import Steering
@@ -51,7 +51,7 @@ def test_a_camera_walks_forward_and_left_as_its_pose_faces():
         right, _, _ = camera_axes(pose)
         forward = camera_axes(replace(pose, pitch=0.0))[2]
         place = np.array([pose.x, pose.y, pose.z]) + ahead * forward - left * right
-        moved = moved_pose(MOTION, 3, "a", pose, tick)
+        moved = moved_poses(MOTION, 3, "a", pose, np.array([tick]))[0]
         np.testing.assert_allclose([moved.x, moved.y, moved.z], place)
         assert (moved.yaw, moved.pitch) == pytest.approx((30 + pan, -20 + tilt))
 
@@ -78,7 +78,7 @@ def test_sensor_data_carries_the_motion_of_the_camera(spec):
 def test_frames_are_those_of_a_still_camera_at_the_moved_pose():
     scene, renderer = Scene(CONFIG, 0), build_renderer(CONFIG)
     recorder = Recorder(scene, renderer, POSE, "a")
-    poses = [moved_pose(MOTION, 0, "a", POSE, tick) for tick in range(4)]
+    poses = moved_poses(MOTION, 0, "a", POSE, np.arange(4))
     expected = [renderer.render(scene.state(tick), pose, "a") for tick, pose in enumerate(poses)]
     assert (recorder.record(range(4)).frames == np.stack(expected)).all()
     assert (recorder.record([3]).frames[0] == expected[3]).all()
@@ -86,7 +86,7 @@ def test_frames_are_those_of_a_still_camera_at_the_moved_pose():
 
 def test_views_turn_away_from_the_moved_camera():
     scene, renderer = Scene(CONFIG, 0), build_renderer(CONFIG)
-    moved = moved_pose(MOTION, 0, "a", POSE, 2)
+    moved = moved_poses(MOTION, 0, "a", POSE, np.array([2]))[0]
     recorder = SensorRecorder(scene, renderer, POSE, "a", SensorSpec(views=2), (0,))
     frames, offsets = recorder.record([2]).frames[0], 15 * recorder.offsets(np.array(2)).astype(float)
     found = record_views(Recorder(scene, renderer, POSE, "a"), [2], np.random.default_rng(0), 1)
@@ -108,7 +108,10 @@ def test_environments_move_their_cameras():
     shared = SharedScene(CONFIG)
     shared.reset(seed=0)
     frame, _, _, _, info = shared.step(zero)
-    assert (frame == renderer.render(Scene(CONFIG, 0).state(1), moved_pose(MOTION, 0, "", POSE, 1))).all()
+    assert (
+        frame
+        == renderer.render(Scene(CONFIG, 0).state(1), moved_poses(MOTION, 0, "", POSE, np.array([1]))[0])
+    ).all()
     assert info["view"] == pytest.approx((0, 0), abs=1e-9)
     peers = ParallelScene(CONFIG)
     peers.reset(seed=0)
@@ -116,7 +119,9 @@ def test_environments_move_their_cameras():
     events = [BodyEvent(0, name, pose) for name, pose in peers.poses.items()]
     state = Scene(CONFIG, 0, events).state(1)
     for name, pose in peers.poses.items():
-        assert (frames[name] == renderer.render(state, moved_pose(MOTION, 0, name, pose, 1), name)).all()
+        assert (
+            frames[name] == renderer.render(state, moved_poses(MOTION, 0, name, pose, np.array([1]))[0], name)
+        ).all()
 
 
 def test_a_body_follows_its_camera():

@@ -11,7 +11,7 @@ from alignment.score import spectrum
 from env.camera import Pose, RingConfig, ring_pose
 from env.depth import overlap
 from env.renderer import Renderer
-from env.scene import SceneState
+from env.scene_state import SceneState, SceneStates
 from social_jepa.experiments.common.pairs import edge_r2, fit_edge, fit_shuffled, heldout_pairs
 from social_jepa.experiments.common.similarity_baselines import baseline_agents
 from social_jepa.experiments.common.trained_agents import (
@@ -53,13 +53,28 @@ class WallRenderer(Renderer):
 
     def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
         """Return the view of a camera without the hidden objects, uint8 [H, W, 3]."""
-        yaw, positions = np.radians(pose.yaw), state.positions.copy()
-        positions[self._hidden] = pose.x - FAR * np.cos(yaw), pose.z + FAR * np.sin(yaw)
+        positions = state.positions.copy()
+        positions[self._hidden] = _behind(pose)
         return self._renderer.render(replace(state, positions=positions), pose, viewer)
+
+    def render_many(
+        self, states: SceneStates, poses: Sequence[Pose], viewers: Sequence[str | None]
+    ) -> np.ndarray:
+        """Return views without the hidden objects, uint8 [N, H, W, 3]."""
+        positions = states.positions.copy()
+        for row, pose in enumerate(poses):
+            positions[row, self._hidden] = _behind(pose)
+        return self._renderer.render_many(replace(states, positions=positions), poses, viewers)
 
     def close(self) -> None:
         """Close the wrapped renderer."""
         self._renderer.close()
+
+
+def _behind(pose: Pose) -> tuple[float, float]:
+    """Return x and z of a place far behind a camera."""
+    yaw = np.radians(pose.yaw)
+    return pose.x - FAR * np.cos(yaw), pose.z + FAR * np.sin(yaw)
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,7 +138,7 @@ def test_a_collapsed_agent_has_no_agreement():
 def test_a_view_from_behind_the_wall_equals_the_view_of_a_scene_without_the_object(degrees):
     pose, state = pose_at(RingConfig(), degrees), SCENE.state(7)
     all_objects, fewer = (build_renderer(replace(SCENE.config, objects=count)) for count in (3, 2))
-    left = replace(state, positions=state.positions[:2], yaws=state.yaws[:2])
+    left = replace(state, positions=state.positions[:2], yaws=state.yaws[:2], identities=state.identities[:2])
 
     assert np.array_equal(WallRenderer(all_objects, (2,)).render(state, pose), fewer.render(left, pose))
     assert not np.array_equal(all_objects.render(state, pose), fewer.render(left, pose))
