@@ -122,7 +122,7 @@ class Agent:
         self.heldout_ticks, self.fit_ticks, self.distill_start = ranges
         self.train_start = self.distill_start + spec.train_offset
         self.scene.check_pose(spec.pose)
-        self.renderer = build_renderer(spec.scene)
+        self.renderer = build_renderer(spec.scene, spec.device if spec.device.startswith("cuda") else "cpu")
         self.model = self.build_model()
         self.phase = "waiting"
         self.basis: CoreBasis | None = None

@@ -35,6 +35,7 @@ class Benchmark:
 BENCHMARKS: Mapping[str, Benchmark] = {
     "training": Benchmark("speed", "frames trained on per CPU second"),
     "rendering": Benchmark("speed", "views rendered per CPU second"),
+    "renderers": Benchmark("speed", "views recorded per CPU second by each renderer, and their similarity"),
     "wire": Benchmark("speed", "bytes and seconds per edge"),
     "transports": Benchmark("speed", "seconds of a negotiation over TCP and in memory"),
     "startup": Benchmark("speed", "seconds until the command line prints its help"),

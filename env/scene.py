@@ -27,7 +27,7 @@ from env.sources.contract import FrameSource, TickOutsideSourceError, UnknownSta
 from env.sources.registry import SOURCES, build_source
 from env.sources.settings import FramesConfig
 
-RENDERERS = ("miniworld", "toy")
+RENDERERS = ("miniworld", "toy", "batch")
 MAX_OBJECTS = 12
 MAX_COUPLING = 0.95
 STATE_TICKS = (0, 1, 2, 3, 511, 1023, 1024, 4096)  # whose states are part of a custom scene's fingerprint
@@ -43,7 +43,7 @@ class SceneConfig:
     # of frames: images, array, hdf5, zarr, lance, gymnasium, video or package.module:Class; empty: rendered
     source: str = ""
     frames: FramesConfig = field(default_factory=FramesConfig)
-    renderer: str = "miniworld"  # miniworld (OpenGL), toy (numpy alone), or package.module:Class
+    renderer: str = "miniworld"  # miniworld (OpenGL), toy (numpy), batch (torch), or package.module:Class
     # ornstein_uhlenbeck, coupled, collide, bounce, static, or package.module:Class
     dynamics: str = "ornstein_uhlenbeck"
     objects: int = 3  # colored boxes, 1 to 12; they pass through each other unless dynamics is collide

@@ -15,6 +15,7 @@ SHAPES = {
         *("box", "ball", "cylinder", "brick_box", "grate_box", "tile_box", "wood_box"),
         *("barrel", "cone", "duckie", "medkit", "office_chair", "potion", "tree", "tree_pine"),
     ),
+    "batch": ("box",),
     "toy": (
         *("box", "square", "triangle", "striped_disc", "striped_square", "striped_triangle"),
         *("checked_disc", "checked_square", "checked_triangle"),
@@ -30,7 +31,9 @@ def check_shapes(renderer: str, shapes: Sequence[str], identity_ticks: int) -> N
     known = SHAPES.get(renderer, shapes)
     for shape in shapes:
         if shape not in known:
-            raise ValueError(f"shapes of renderer {renderer} are {', '.join(known)}; got {shape!r}")
+            others = [name for name, drawn in SHAPES.items() if shape in drawn]
+            remedy = f"; set renderer to {' or '.join(others)} for it" if others else ""
+            raise ValueError(f"shapes of renderer {renderer} are {', '.join(known)}; got {shape!r}{remedy}")
     if not shapes or len(set(shapes)) < len(shapes):
         raise ValueError(f"shapes must name one shape or more, each once, got {list(shapes)}")
     check_integer("identity_ticks", identity_ticks, 0)

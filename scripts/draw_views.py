@@ -8,13 +8,14 @@ from PIL import Image
 
 from env.recording import Recorder
 from env.renderers.build import build_renderer
-from env.scene import RENDERERS, Scene
+from env.scene import Scene
 from social_jepa.config.run_config import RunConfig, load_config
 from social_jepa.report.rendering import sheet, write_png
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how_to" / "scene.md"
 CAMERAS, TICKS = 2, (0, 60)
+RENDERERS = ("miniworld", "toy")  # batch draws what miniworld draws
 COLORS = 256  # of a picture: with noise, all colors would make it three times as large
 
 

@@ -6,8 +6,9 @@ The alignments in evidence/align/ are what the commands in docs/how_to/embedding
 evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104 --json writes,
 and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
 what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
-python -m benchmarks peer_hosts --json prints, and evidence/turns.json what python -m benchmarks turns
---json prints, and evidence/profile.json what python -m benchmarks profile --json prints.
+python -m benchmarks peer_hosts --json prints, evidence/turns.json what python -m benchmarks turns --json
+prints, evidence/profile.json what python -m benchmarks profile --json prints, and evidence/renderers.json what
+python -m benchmarks renderers --json prints.
 Without options it only writes the pages of recorded experiments and the generated blocks again, from
 evidence/, examples/ and the settings' source.
 """
@@ -75,6 +76,7 @@ PRIVACY = EVIDENCE / "privacy.json"
 PEER_HOSTS = EVIDENCE / "peer_hosts.json"
 TURNS = EVIDENCE / "turns.json"
 PROFILE = EVIDENCE / "profile.json"
+RENDERERS = EVIDENCE / "renderers.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -122,6 +124,11 @@ def bench_block() -> str:
 def soak_block() -> str:
     """Return the soak benchmarks as a table."""
     return _measured(SOAK)
+
+
+def renderers_block() -> str:
+    """Return the comparison of the renderers as a table."""
+    return _measured(RENDERERS)
 
 
 def cluster_block() -> str:
@@ -507,7 +514,10 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"highlights": highlights_block},
     "docs/tutorial.md": {"demo": demo_block},
     "docs/how_to/model.md": {"example": partial(example_block, "custom_world_model.py")},
-    "docs/how_to/scene.md": {"example": partial(example_block, "custom_scene.py")},
+    "docs/how_to/scene.md": {
+        "renderers": renderers_block,
+        "example": partial(example_block, "custom_scene.py"),
+    },
     "docs/how_to/source.md": {"example": partial(example_block, "own_data.py")},
     "docs/how_to/many_agents.md": {"turns": turns_block},
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},

@@ -12,8 +12,12 @@ from env.scene import SceneConfig
 from env.scene_state import SceneState, SceneStates
 
 
-def build_renderer(config: SceneConfig) -> Renderer:
+def build_renderer(config: SceneConfig, device: str = "cpu") -> Renderer:
     """Return a new renderer of the kind that ``config.renderer`` names, or of the source of frames.
+
+    Args:
+        config: Of the scene.
+        device: Where the batch renderer draws, such as "cpu" or "cuda:0"; the others do not use it.
 
     Raises:
         ValueError: The class of a custom renderer cannot be loaded.
@@ -29,6 +33,10 @@ def build_renderer(config: SceneConfig) -> Renderer:
         from env.renderers.toy import ToyRenderer
 
         return ToyRenderer(config)
+    if config.renderer == "batch":
+        from env.renderers.batch import BatchRenderer  # torch alone is imported for it
+
+        return BatchRenderer(config, device)
     with explain_opengl_errors():
         from env.renderers.miniworld import MiniworldRenderer  # importing it opens an OpenGL display
     return MiniworldRenderer(config)

@@ -16,7 +16,7 @@ from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_lea
 from benchmarks.processes import Worker
 from benchmarks.scale import seeds, whole_run
 from benchmarks.soak import churn, client, common, cpu_share, join, kills
-from benchmarks.speed import rendering, startup, training, wire
+from benchmarks.speed import renderers, rendering, startup, training, wire
 from benchmarks.speed.plain_training import loader
 
 FOLDER = Path(harness.__file__).parent
@@ -163,6 +163,15 @@ def test_rendering_is_measured_for_one_camera_and_for_four():
 
     assert len(found) == len(rendering.CAMERAS)
     assert all(each.value > 0 and each.reference_value > 0 for each in found)
+
+
+@pytest.mark.gl
+def test_renderers_are_compared_in_speed_and_in_similarity():
+    *rates, similarity, difference = renderers.metrics(TINY)
+
+    assert all(each.value > 0 and each.reference_value > 0 for each in rates)
+    assert 0.98 < similarity.value <= 1 > similarity.reference_value
+    assert difference.value < difference.reference_value
 
 
 def test_the_bytes_of_an_edge_are_close_to_those_of_its_anchors():

@@ -17,7 +17,7 @@ POSES = [ring_pose(k, RingConfig()) for k in range(4)]
 SIZE = 32
 
 
-@pytest.fixture(params=["toy", pytest.param("miniworld", marks=pytest.mark.gl)])
+@pytest.fixture(params=["toy", "batch", pytest.param("miniworld", marks=pytest.mark.gl)])
 def config(request):
     return SceneConfig(renderer=request.param, frame_size=SIZE)
 

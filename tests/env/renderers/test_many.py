@@ -29,7 +29,7 @@ WORLDS = {
 SHAPES = {"toy": ("box", "square", "striped_disc", "checked_triangle"), "miniworld": ("box", "ball", "cone")}
 
 
-@pytest.fixture(params=["toy", pytest.param("miniworld", marks=pytest.mark.gl)])
+@pytest.fixture(params=["toy", "batch", pytest.param("miniworld", marks=pytest.mark.gl)])
 def config(request):
     return SceneConfig(renderer=request.param, frame_size=32)
 
@@ -37,6 +37,8 @@ def config(request):
 @pytest.fixture(params=[*WORLDS, "shapes"])
 def recorder(request, config):
     settings = WORLDS.get(request.param)
+    if settings is None and config.renderer == "batch":
+        pytest.skip("the batch renderer draws boxes alone")
     if settings is None:
         settings = {"shapes": SHAPES[config.renderer], "identity_ticks": 3}
     config = replace(config, **settings)
