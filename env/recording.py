@@ -13,7 +13,7 @@ from env.renderer import Renderer
 from env.scene import Scene
 from env.scene_state import SceneState, SceneStates
 
-CHUNK, CHUNK_BYTES = 128, 2**24  # ticks that are rendered together: so many, and of so many bytes, at most
+CHUNK, CHUNK_BYTES = 256, 2**24  # ticks that are rendered together: so many, and of so many bytes, at most
 
 
 @dataclass(frozen=True)

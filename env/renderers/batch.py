@@ -2,7 +2,7 @@
 
 It draws what the MiniWorld renderer draws (same camera, textures, light and four samples in each pixel), of
 boxes alone. A camera's view of the room is cast once for each of its poses and kept; boxes are cast at all
-ticks together, inside their windows of the picture.
+ticks together, inside their outlines in the picture.
 """
 
 from collections import OrderedDict
@@ -23,7 +23,7 @@ from env.scene import SceneConfig
 from env.scene_state import SceneState, SceneStates
 
 KEPT_VIEWS = 64  # poses of cameras whose view of the room is kept
-CPU_PIXELS, GPU_PIXELS = 2**17, 2**25  # of frames that are drawn together; on a CPU they stay in its cache
+CPU_PIXELS, GPU_PIXELS = 2**19, 2**25  # of frames that are drawn together
 
 
 class BatchRenderer(Renderer):

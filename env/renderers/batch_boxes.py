@@ -1,17 +1,14 @@
-"""Boxes that cameras see, as arrays: their sides, windows of the picture, and colors of their faces."""
+"""Boxes that cameras see, as arrays: their sides, corners in the picture, and colors of their faces."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from env.appearance import BODY_COLOR, BODY_SIZE, OBJECT_COLORS
 from env.renderers.batch_lens import NEAR_PLANE, Lens, face_light
 from env.scene import SceneConfig
-
-MARGIN: Final = 0.01  # pixels around a window, more than rounding moves its edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +25,8 @@ class Boxes:
         colors: int64 [3, B], of the face towards the camera along each axis, packed (`pack_colors`).
         turns: int64 [B], index of its angle among the angles.
         angles: Distinct angles about the upright axis, in degrees.
-        windows: int64 [4, B], first column, last plus one, first row, last plus one.
+        corners: [2, 8, B], column and row of its corners in the picture; bit k of a corner's index says on
+            which side along axis k it is. Corners of a box that reaches behind the camera are the picture's.
         hidden_by_room: bool [B], whether parts of the room can hide it.
     """
 
@@ -39,7 +37,7 @@ class Boxes:
     colors: np.ndarray
     turns: np.ndarray
     angles: Sequence[float]
-    windows: np.ndarray
+    corners: np.ndarray
     hidden_by_room: np.ndarray
 
     def of_frames(self, start: int, stop: int) -> "Boxes":
@@ -48,7 +46,7 @@ class Boxes:
         at = slice(first, last)
         return Boxes(
             self.frames[at] - start, self.numbers[at], self.low[:, at], self.high[:, at], self.colors[:, at],
-            self.turns[at], self.angles, self.windows[:, at], self.hidden_by_room[at],
+            self.turns[at], self.angles, self.corners[:, :, at], self.hidden_by_room[at],
         )  # fmt: skip
 
 
@@ -94,7 +92,7 @@ def visible_boxes(
     hidden = np.repeat([bool(config.interior_walls.segments), True], [objects, placed])
     return Boxes(
         frames, numbers, along - half, along + half, _face_colors(angles, turns, along, numbers, objects),
-        turns, angles.tolist(), _windows(lens, offsets, cos * half, sin * half, half), hidden[numbers],
+        turns, angles.tolist(), _corners(lens, offsets, cos * half, sin * half, half), hidden[numbers],
     )  # fmt: skip
 
 
@@ -112,10 +110,10 @@ def _project(lens: Lens, points: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(x * axis[0] + y * axis[1] + z * axis[2] for axis in lens.axes)
 
 
-def _windows(
+def _corners(
     lens: Lens, centers: np.ndarray, cos: np.ndarray, sin: np.ndarray, half: np.ndarray
 ) -> np.ndarray:
-    """Return the windows of boxes at centers, [3, B] -> int64 [4, B]; cos and sin are times half."""
+    """Return the corners of boxes in the picture, [3, B] -> [2, 8, B]; cos and sin are times half."""
     zero = np.zeros_like(half)
     corners = np.stack(_project(lens, centers))[:, None]  # [3, 1, B], then 2, 4 and 8 of them
     for side in ((cos, zero, -sin), (zero, half, zero), (sin, zero, cos)):
@@ -123,14 +121,9 @@ def _windows(
         corners = np.concatenate([corners - step, corners + step], axis=1)
     right, up, depth = corners
     scale = lens.size / 2 / lens.edge / np.maximum(depth, NEAR_PLANE)
-    columns, rows = lens.size / 2 + right * scale, lens.size / 2 - up * scale
-    edges = np.stack([
-        np.floor(columns.min(0) - MARGIN), np.floor(columns.max(0) + MARGIN) + 1,
-        np.floor(rows.min(0) - MARGIN), np.floor(rows.max(0) + MARGIN) + 1,
-    ])  # fmt: skip
-    whole = np.array([[0], [lens.size], [0], [lens.size]])  # where a corner is behind the camera
-    edges = np.where(depth.min(0) > NEAR_PLANE, np.clip(edges, 0, lens.size), whole)
-    return edges.astype(np.int64)
+    found = np.stack([lens.size / 2 + right * scale, lens.size / 2 - up * scale])
+    whole = lens.size * np.array([(0, 1) * 4, (0, 0, 1, 1) * 2])[:, :, None]
+    return np.where(depth.min(0) > NEAR_PLANE, found, whole)
 
 
 def _face_colors(

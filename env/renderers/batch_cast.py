@@ -1,6 +1,6 @@
-"""Rays to boxes inside their windows of the picture, of many frames together.
+"""Rays to boxes inside their outlines in the picture, of many frames together.
 
-The pixels of all windows are entries of one list, and each operation runs over the list. A sample's value is
+The pixels of all outlines are entries of one list, and each operation runs over the list. A sample's value is
 a function of its own ray and box, and what is added up are whole numbers: a frame does not depend on those it
 is drawn with, nor on the number of threads.
 """
@@ -23,12 +23,16 @@ QUARTERS: Final = 0x3FFF_3FFF_3FFF  # of the colors, without what a division by 
 HALVES: Final = 0x0002_0002_0002  # rounds a quarter of each color
 SAMPLE: Final = 1 << 48
 BOX: Final = 1 << 56
+MARGIN: Final = 0.01  # pixels around an outline, more than rounding moves it
+TINY: Final = 1e-3  # pixels; an edge that is less high runs along a row
+STARTS: Final = (0, 2, 4, 6, 0, 1, 4, 5, 0, 1, 2, 3)  # corners at both ends of a box's twelve edges
+ENDS: Final = (1, 3, 5, 7, 2, 3, 6, 7, 4, 5, 6, 7)
 NOTHING: Final = 255  # number of the room in the keys of depths; boxes have smaller ones
 
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """E pixels of windows, in L lines; a pixel of a frame occurs once for each window that it is in.
+    """E pixels of outlines, in L lines; a pixel of a frame occurs once for each outline that it is in.
 
     Attributes:
         boxes: int64 [L], index of each line's box.
@@ -73,11 +77,12 @@ def draw_boxes(frames: Tensor, boxes: Boxes, lens: Lens, room: RoomView) -> None
     hidden = put(boxes.hidden_by_room, device).index_select(0, owners)
     contested = torch.nonzero((here >= 2 * BOX) | hidden)[:, 0]
     if len(contested):
-        at, whose = drawn[contested], places[contested]
-        numbers = put(boxes.numbers, device)[owners[contested]]
-        behind = room.depths[:, pixels[contested]]
-        visible = _nearest(entered[:, at], faces[:, :, at].any(0), whose, numbers, behind)
-        seen = _values(_count(faces[:, :, at] & visible), [color[contested] for color in colors])
+        at, whose = drawn.index_select(0, contested), places.index_select(0, contested)
+        numbers = put(boxes.numbers, device)[owners.index_select(0, contested)]
+        behind = room.depths.index_select(1, pixels.index_select(0, contested))
+        hit = faces.reshape(12, -1).index_select(1, at).reshape(3, 4, -1)
+        visible = _nearest(entered.index_select(1, at), hit[0] | hit[1] | hit[2], whose, numbers, behind)
+        seen = _values(_count(hit & visible), [color.index_select(0, contested) for color in colors])
         sums.index_add_(0, whose, seen - values[contested])
         here = sums.index_select(0, places)
     _write(frames, places, here, room.packed.index_select(0, pixels))
@@ -89,18 +94,46 @@ def put(array: np.ndarray, device: torch.device, dtype: torch.dtype | None = Non
 
 
 def _entries(boxes: Boxes, size: int, device: torch.device) -> Entries:
-    """Return the pixels of all windows, line by line."""
-    left, right, top, bottom = (put(edge, device) for edge in boxes.windows)
-    widths = right - left
-    heights = torch.where(widths > 0, bottom - top, 0)
+    """Return the pixels that boxes can be in, line by line."""
+    corners = put(boxes.corners, device, torch.float32)  # [2, 8, B]
+    top = (corners[1].amin(0) - MARGIN).floor().clamp(0, size).to(torch.int64)
+    bottom = (corners[1].amax(0) + MARGIN + 1).floor().clamp(0, size).to(torch.int64)
+    heights = bottom - top
     owners = torch.repeat_interleave(heights)
-    rows = torch.arange(len(owners), device=device) + (top - heights.cumsum(0) + heights)[owners]
-    lengths = widths[owners]
+    first_row = top - heights.cumsum(0) + heights
+    rows = torch.arange(len(owners), device=device) + first_row.index_select(0, owners)
+    left, right = _spans(corners.reshape(16, -1).index_select(1, owners).reshape(2, 8, -1), rows, size)
+    lengths = (right - left).clamp(min=0)
     lines = torch.repeat_interleave(lengths)
-    first = left[owners] - lengths.cumsum(0) + lengths
+    first = left - lengths.cumsum(0) + lengths
     columns = torch.arange(len(lines), device=device) + first.index_select(0, lines)
-    starts = (put(boxes.frames, device)[owners] * size + rows) * size
+    starts = (put(boxes.frames, device).index_select(0, owners) * size + rows) * size
     return Entries(owners, rows, lines, columns, columns + starts.index_select(0, lines))
+
+
+def _spans(corners: Tensor, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the first column, and the last plus one, of a box's outline in each row of pixels, int64 [L].
+
+    Args:
+        corners: [2, 8, L], column and row of the corners of each line's box.
+        rows: int64 [L].
+        size: Pixels of the picture.
+    """
+    from_x, from_y = corners[0, STARTS], corners[1, STARTS]  # [12, L]
+    to_x, to_y = corners[0, ENDS], corners[1, ENDS]
+    upper = torch.maximum(torch.minimum(from_y, to_y), rows - MARGIN)
+    lower = torch.minimum(torch.maximum(from_y, to_y), rows + (1 + MARGIN))
+    height = to_y - from_y
+    level = height.abs() < TINY  # an edge that runs along the row
+    slope = torch.where(level, 0.0, (to_x - from_x) / torch.where(level, 1.0, height))
+    one, other = from_x + (upper - from_y) * slope, from_x + (lower - from_y) * slope
+    other = torch.where(level, to_x, other)
+    crosses = upper <= lower
+    left = torch.where(crosses, torch.minimum(one, other), torch.inf).amin(0)
+    right = torch.where(crosses, torch.maximum(one, other), -torch.inf).amax(0)
+    edges = (left - MARGIN).floor(), (right + MARGIN).floor() + 1
+    first, last = (edge.clamp(0, size).to(torch.int64) for edge in edges)
+    return first, last
 
 
 def _cast(entries: Entries, boxes: Boxes, lens: Lens) -> tuple[Tensor, Tensor]:
@@ -125,7 +158,8 @@ def _cast(entries: Entries, boxes: Boxes, lens: Lens) -> tuple[Tensor, Tensor]:
         # A component of 0 gives infinite distances to the planes, as it should.
         inverse = (first + (columns * across + (rows * down).index_select(0, lines))).reciprocal_()
         low, high = (
-            put(side[axis], device, torch.float32)[entries.boxes] for side in (boxes.low, boxes.high)
+            put(side[axis], device, torch.float32).index_select(0, entries.boxes)
+            for side in (boxes.low, boxes.high)
         )
         one = low.index_select(0, lines) * inverse
         other = inverse.mul_(high.index_select(0, lines))
@@ -167,14 +201,14 @@ def _nearest(entered: Tensor, hit: Tensor, places: Tensor, numbers: Tensor, behi
         numbers: int64 [C], of the box in its frame.
         behind: [4, C], meters in front of the camera where the room is.
     """
-    keys = _bits(entered) + numbers
-    keys[~hit] = torch.iinfo(torch.int64).max
+    keys = torch.where(hit, _bits(entered) + numbers, torch.iinfo(torch.int64).max)
     found, slots = torch.unique(places, return_inverse=True)
     slots = slots + torch.arange(4, device=slots.device)[:, None] * len(found)
+    flat = slots.reshape(-1)
     nearest = torch.empty(4 * len(found), dtype=torch.int64, device=slots.device)
-    nearest[slots] = _bits(behind) + NOTHING
-    nearest.scatter_reduce_(0, slots.reshape(-1), keys.reshape(-1), "amin")
-    return hit & (nearest[slots] == keys)
+    nearest.scatter_(0, flat, (_bits(behind) + NOTHING).reshape(-1))
+    nearest.scatter_reduce_(0, flat, keys.reshape(-1), "amin")
+    return hit & (nearest.index_select(0, flat).reshape(slots.shape) == keys)
 
 
 def _bits(depths: Tensor) -> Tensor:
@@ -191,7 +225,7 @@ def _write(frames: Tensor, places: Tensor, sums: Tensor, room: Tensor) -> None:
         sums: int64 [M], of the samples that see boxes.
         room: int64 [M], packed sum of the four samples without boxes.
     """
-    others = 4 - (sums // SAMPLE & 0xFF)
+    others = 4 - (sums >> 48 & 0xFF)
     behind = ((others * room + HALVES) >> 2) & QUARTERS
     mean = ((sums & COLORS) + behind + HALVES) >> 2
     flat, first = frames.view(-1), places * 3
