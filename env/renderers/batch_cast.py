@@ -137,7 +137,7 @@ def _spans(corners: Tensor, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _cast(entries: Entries, boxes: Boxes, lens: Lens) -> tuple[Tensor, Tensor]:
-    """Return where rays enter their boxes and by which face, by the slab method (Kay and Kajiya 1986).
+    """Return depths and faces at which rays enter their boxes, by the slab method (Kay and Kajiya 1986).
 
     Returns:
         (meters in front of the camera, [4, E]; whether it enters by the face along each axis, bool
@@ -176,13 +176,13 @@ def _cast(entries: Entries, boxes: Boxes, lens: Lens) -> tuple[Tensor, Tensor]:
 
 
 def _count(faces: Tensor) -> list[Tensor]:
-    """Return how many of four samples see the face along each axis, bool [3, 4, E] -> three uint8 [E]."""
+    """Return the number of samples that see the face along each axis, bool [3, 4, E] -> 3 of uint8 [E]."""
     hits = faces.view(torch.uint8)
     return list(hits[:, 0] + hits[:, 1] + hits[:, 2] + hits[:, 3])
 
 
 def _values(counts: list[Tensor], colors: list[Tensor]) -> Tensor:
-    """Return what entries add to their pixels' sums, from counts and packed colors by axis, int64 [M]."""
+    """Return the terms of entries in their pixels' sums, from counts and packed colors by axis, int64 [M]."""
     total = counts[0] + counts[1] + counts[2]
     painted = counts[0] * colors[0] + counts[1] * colors[1] + counts[2] * colors[2]
     return painted + total.to(torch.int64) * SAMPLE + BOX

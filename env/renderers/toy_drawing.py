@@ -126,7 +126,7 @@ def _lines(shapes: Shapes, size: int) -> Lines:
 
 
 def _paint(shapes: Shapes, lines: Lines, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return how much of each pixel its shape covers, [P], and the shape's color there, [P, 3]."""
+    """Return the share of each pixel that its shape covers, [P], and the shape's color there, [P, 3]."""
     radii = shapes.radii[lines.shapes]
     shade = np.clip(0.8 - 0.2 * lines.y / radii, 0.6, 1.0)
     y, kinds = lines.y[lines.of_pixel], None
