@@ -58,13 +58,13 @@ class Surface:
 
 
 def cast_rays(lens: Lens, device: str) -> Tensor:
-    """Return the rays of samples and centers to 1 meter in front of a camera, float32 [5, P, 3]."""
+    """Return the rays of samples and centers to 1 meter in front of a camera, float32 [3, 5, P]."""
     pixels = torch.arange(lens.size, device=device, dtype=torch.float32)
     first, across, down = (
         torch.tensor(values, device=device, dtype=torch.float32) for values in lens.slopes()
     )
-    rays = first.T[:, None, None] + (pixels[None, :, None] * across + pixels[:, None, None] * down)
-    return rays.reshape(len(first.T), -1, 3)
+    steps = pixels * across[:, None, None] + pixels[:, None] * down[:, None, None]  # [3, H, W]
+    return first[:, :, None] + steps.reshape(3, 1, -1)
 
 
 def view_room(config: SceneConfig, pose: Pose, device: str) -> RoomView:
@@ -100,9 +100,8 @@ def _surfaces(config: SceneConfig, pose: Pose, rays: Tensor) -> Iterator[Surface
     """Yield the floor, the walls of the room that face the camera, and the interior walls."""
     half, height = config.room_size / 2, config.wall_height
     steps, points = _meet(rays, (0.0, 1.0, 0.0), 0.0, pose)
-    places = points[..., [0, 2]]
-    inside = (places.abs() <= half).all(-1)
-    yield _surface(steps, inside, places, face_light((0.0, 1.0, 0.0)), FLOOR)
+    inside = (points[0].abs() <= half) & (points[2].abs() <= half)
+    yield _surface(steps, inside, (points[0], points[2]), face_light((0.0, 1.0, 0.0)), FLOOR)
     corners = ((half, half), (half, -half), (-half, -half), (-half, half))
     for first, second in zip(corners, (*corners[1:], corners[0]), strict=True):
         yield from _upright(pose, rays, (*first, *second), height, WALL)
@@ -116,33 +115,34 @@ def _upright(pose: Pose, rays: Tensor, segment: Segment, height: float, texture:
     x1, z1, x2, z2 = segment
     length = math.hypot(x2 - x1, z2 - z1)
     along = ((x2 - x1) / length, 0.0, (z2 - z1) / length)
-    facing = (
-        1 if texture == INTERIOR_WALL else -1
-    )  # the room's walls are seen from the left, these from the right
+    facing = 1 if texture == INTERIOR_WALL else -1  # seen from the right of the segment, or from its left
     normal = (-facing * along[2], 0.0, facing * along[0])
     offset = normal[0] * x1 + normal[2] * z1
     if normal[0] * pose.x + normal[2] * pose.z <= offset:
         return
     steps, points = _meet(rays, normal, offset, pose)
-    place = (points[..., 0] - x1) * along[0] + (points[..., 2] - z1) * along[2]
-    up = points[..., 1]
+    place = (points[0] - x1) * along[0] + (points[2] - z1) * along[2]
+    up = points[1]
     inside = (place >= 0) & (place <= length) & (up >= 0) & (up <= height)
     lit = texture != INTERIOR_WALL
     light, scale = (face_light(normal), 1.0) if lit else (1.0, 1 / INTERIOR_TEXTURE_SIZE)
-    yield _surface(steps, inside, torch.stack([place, up], dim=-1) * scale, light, texture)
+    yield _surface(steps, inside, (place * scale, up * scale), light, texture)
 
 
-def _surface(steps: Tensor, inside: Tensor, places: Tensor, light: float, texture: str) -> Surface:
+def _surface(
+    steps: Tensor, inside: Tensor, places: tuple[Tensor, Tensor], light: float, texture: str
+) -> Surface:
     hit = inside & (steps > NEAR_PLANE)
-    return Surface(torch.where(hit, steps, torch.inf), places[4], light, texture)
+    centers = torch.stack([places[0][4], places[1][4]], dim=-1)
+    return Surface(torch.where(hit, steps, torch.inf), centers, light, texture)
 
 
 def _meet(
     rays: Tensor, normal: tuple[float, float, float], offset: float, pose: Pose
-) -> tuple[Tensor, Tensor]:
-    """Return the lengths of rays to the plane ``normal . x = offset``, [S, P], and the points, [S, P, 3]."""
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the lengths of rays to the plane ``normal . x = offset``, and x, y, z there, each [S, P]."""
     eye = (pose.x, pose.y, pose.z)
     distance = offset - sum(n * x for n, x in zip(normal, eye, strict=True))
-    slope = rays[..., 0] * normal[0] + rays[..., 1] * normal[1] + rays[..., 2] * normal[2]
+    slope = rays[0] * normal[0] + rays[1] * normal[1] + rays[2] * normal[2]
     steps = distance / torch.where(slope.abs() < 1e-9, torch.full_like(slope, 1e-9), slope)
-    return steps, torch.tensor(eye, device=rays.device, dtype=rays.dtype) + steps[..., None] * rays
+    return steps, tuple(start + steps * ray for start, ray in zip(eye, rays, strict=True))

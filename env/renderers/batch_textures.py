@@ -68,8 +68,6 @@ def _bilinear(level: Tensor, places: Tensor) -> Tensor:
     column, row = corner.to(torch.int64).unbind(1)
     columns, rows = (column % width, (column + 1) % width), (row % height, (row + 1) % height)
     texels = level.reshape(-1, 3)
-    lower, upper = (
-        torch.lerp(texels[y * width + columns[0]], texels[y * width + columns[1]], right[:, None])
-        for y in rows
-    )
+    sides = [[texels.index_select(0, y * width + x) for x in columns] for y in rows]
+    lower, upper = (torch.lerp(first, second, right[:, None]) for first, second in sides)
     return torch.lerp(lower, upper, up[:, None])
