@@ -33,32 +33,23 @@ def recorder_of(renderer: str, motion: CameraMotionConfig, ring: RingConfig, ind
 
 
 class Recordings:
-    """Records ticks with one renderer."""
+    """Records ticks with one renderer, on one thread."""
 
-    def __init__(self, renderer: str, threads: int = 1, moving: bool = False) -> None:
-        """Build a camera.
-
-        Args:
-            renderer: Its kind.
-            threads: Of torch.
-            moving: Whether the camera moves.
-        """
+    def __init__(self, renderer: str, moving: bool = False) -> None:
+        """Build a camera, which moves or stands still."""
         if renderer == "batch":
             import torch
 
-            torch.set_num_threads(threads)
+            torch.set_num_threads(1)
         self.recorder = recorder_of(renderer, MOTION if moving else CameraMotionConfig(), RINGS[0])
         self.ticks = count()
 
     def __call__(self, views: int) -> dict[str, float]:
-        """Record the next ticks; return views per CPU second over all threads, and per second."""
+        """Record the next ticks; return views per CPU second."""
         ticks = list(islice(self.ticks, views))
-        cpu, wall = time.process_time(), time.perf_counter()
+        began = time.process_time()
         self.recorder.record(ticks)
-        return {
-            "rate": views / (time.process_time() - cpu),
-            "wall": views / (time.perf_counter() - wall),
-        }
+        return {"rate": views / (time.process_time() - began)}
 
 
 class Similarity:
@@ -89,7 +80,6 @@ def metrics(effort: Effort) -> list[Metric]:
     """Measure the renderers in turns, each in a worker process."""
     kinds: dict[str, dict[str, Any]] = {
         "toy": {"renderer": "toy"}, "batch": {"renderer": "batch"}, "miniworld": {"renderer": "miniworld"},
-        "batch, two threads": {"renderer": "batch", "threads": 2},
         "batch, moving": {"renderer": "batch", "moving": True},
         "miniworld, moving": {"renderer": "miniworld", "moving": True},
     }  # fmt: skip
@@ -116,10 +106,6 @@ def _rates(found: dict[str, dict[str, float]]) -> list[Metric]:
         Metric(
             "views recorded, batch, camera moves", found["batch, moving"]["rate"], unit,
             "miniworld, camera moves", found["miniworld, moving"]["rate"],
-        ),
-        Metric(
-            "views recorded, batch, two threads", found["batch, two threads"]["wall"], "views/s",
-            "one thread", found["batch"]["wall"],
         ),
     ]  # fmt: skip
 
