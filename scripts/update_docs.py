@@ -7,8 +7,8 @@ evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104
 and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
 what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
 python -m benchmarks peer_hosts --json prints, evidence/turns.json what python -m benchmarks turns --json
-prints, evidence/profile.json what python -m benchmarks profile --json prints, and evidence/renderers.json what
-python -m benchmarks renderers --json prints.
+prints, evidence/profile.json what python -m benchmarks profile --json prints, and evidence/renderers.json
+what python -m benchmarks renderers --json prints.
 Without options it only writes the pages of recorded experiments and the generated blocks again, from
 evidence/, examples/ and the settings' source.
 """
