@@ -5,7 +5,8 @@
 The alignments in evidence/align/ are what the commands in docs/how_to/embeddings.md print with --json, and
 evidence/edge_bytes.json is what python -m benchmarks.edge_bytes --seeds 103 104 --json writes,
 and evidence/robustness.json what python -m benchmarks.robustness --json writes, and evidence/privacy.json
-what python -m benchmarks.privacy --json writes; evidence/peer_hosts.json is what
+what python -m benchmarks.privacy --json writes, and evidence/courses.json what
+python -m benchmarks.courses --seeds 103 104 --json writes; evidence/peer_hosts.json is what
 python -m benchmarks peer_hosts --json prints, evidence/turns.json what python -m benchmarks turns --json
 prints, evidence/profile.json what python -m benchmarks profile --json prints, and evidence/renderers.json
 what python -m benchmarks renderers --json prints.
@@ -35,6 +36,7 @@ from agents.protocol.envelope import Envelope, Kind, seal, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
 from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
+from benchmarks.courses import cells
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
@@ -77,6 +79,7 @@ PEER_HOSTS = EVIDENCE / "peer_hosts.json"
 TURNS = EVIDENCE / "turns.json"
 PROFILE = EVIDENCE / "profile.json"
 RENDERERS = EVIDENCE / "renderers.json"
+COURSES = EVIDENCE / "courses.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -164,6 +167,23 @@ def edge_bytes_block() -> str:
         f"dimensions and precision were searched on {searched}, which do not count here. "
     )
     return "\n".join([*lines, "", note + _smallest(small, document["small_bytes"])])
+
+
+def courses_block() -> str:
+    """Return R2 of an edge against the cost of training, by course."""
+    document = json.loads(COURSES.read_text(encoding="utf-8"))
+    head = (
+        "`model.width`", "`model.hidden`", "`training.replay_ticks`", "`training.steps`",
+        "`training.learning_rate`", "recording, CPU", "training, CPU", "TFLOP", "R² of a probe of the state",
+        "R², 64 pairs", "R², 256 pairs", "R² of all dimensions",
+    )  # fmt: skip
+    rows = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *map(cells, document["rows"]))]
+    seeds, searched = (", ".join(map(str, document[name])) for name in ("seeds", "searched_seeds"))
+    note = (
+        f"Mean over both agents, both edges and the seeds {seeds}; the default course was searched on the "
+        f"seeds {searched}. Seconds of one thread, for each agent."
+    )
+    return "\n".join([*rows, "", note])
 
 
 def robustness_block() -> str:
@@ -528,6 +548,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "worlds": worlds_block,
         "bench": bench_block,
         "profile": profile_block,
+        "courses": courses_block,
         "edge_bytes": edge_bytes_block,
         "soak": soak_block,
         "cluster": cluster_block,
