@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 10.0  # how long a writer waits for another
 QUICK_SECONDS = 0.5  # the same, where `quick` was asked for
+CHECKED_BYTES = 32 << 20  # a larger file is not checked as a whole when it is opened: 200 MB take 2 s
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: LedgerBusyError,
@@ -80,7 +81,7 @@ class Ledger:
             read_only: Whether to open it without writing anything, so that its folder may be read-only. One
                 exception: what a killed writer left half done is rolled back.
             quick: Whether to skip the check of the whole file, and hardly to wait for a writer: for a list
-                of many runs. Damage shows where it is read.
+                of many runs. Damage shows where it is read, as in a file of more than CHECKED_BYTES.
 
         Raises:
             LedgerError: It is missing, damaged, or has another format.
@@ -118,7 +119,7 @@ class Ledger:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?{mode}", uri=True, **options)
 
     def _check(self, create: bool) -> None:
-        if not self._quick:
+        if not self._quick and self.path.stat().st_size <= CHECKED_BYTES:
             verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
             if verdict != "ok":
                 raise DamagedLedgerError(self.path, verdict)
@@ -293,7 +294,7 @@ class Ledger:
 
     def edge_scores(self) -> list[tuple[Status, float | None]]:
         """Return status and R2 of the newest edge of every ordered pair of present agents; no map is read."""
-        rows = self._rows(EDGE_SCORES)
+        rows = self._rows(EDGE_SCORES, [FOREVER])
         try:
             return [(_with_age(Status(status), bool(outdated)), r2) for status, r2, outdated in rows]
         except ValueError as error:

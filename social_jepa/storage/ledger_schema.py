@@ -7,16 +7,19 @@ SCHEMA_VERSION = 4
 TABLES = """
 CREATE TABLE IF NOT EXISTS program (version TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (time REAL NOT NULL, type TEXT NOT NULL, details TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_of_type ON events (type, time);
 CREATE TABLE IF NOT EXISTS members (
     name TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, joined_at REAL NOT NULL, left_at REAL,
     incarnation INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS member_versions (time REAL NOT NULL, name TEXT NOT NULL, details TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS versions_of_member ON member_versions (name, time);
 CREATE TABLE IF NOT EXISTS bodies (tick INTEGER NOT NULL, name TEXT NOT NULL, pose TEXT);
 CREATE TABLE IF NOT EXISTS agents (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, name TEXT NOT NULL, checkpoint TEXT NOT NULL,
     details TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS newest_agents ON agents (name, id, time);
 CREATE TABLE IF NOT EXISTS edges (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
     round INTEGER NOT NULL, source_incarnation INTEGER NOT NULL, target_incarnation INTEGER NOT NULL,
@@ -26,11 +29,12 @@ CREATE TABLE IF NOT EXISTS edges (
     UNIQUE (source, target, round, source_incarnation, target_incarnation, source_checkpoint,
     target_checkpoint, status)
 );
-CREATE INDEX IF NOT EXISTS newest ON edges (source, target, id);
+CREATE INDEX IF NOT EXISTS newest ON edges (source, target, id, time);
 CREATE TABLE IF NOT EXISTS messages (
     time REAL NOT NULL, sender TEXT NOT NULL, receiver TEXT NOT NULL, edge_source TEXT NOT NULL,
     edge_target TEXT NOT NULL, type TEXT NOT NULL, bytes INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS messages_since ON messages (time);
 """
 EDGE_COLUMNS = (
     "time",
@@ -52,9 +56,23 @@ INSERT_EDGE = (
     f"INSERT OR IGNORE INTO edges ({', '.join(EDGE_COLUMNS)}, details, maps) "
     f"VALUES ({', '.join('?' * len(EDGE_COLUMNS))}, ?, ?)"
 )
-NEWEST_EDGES = """
-SELECT details, maps FROM edges WHERE id IN
-    (SELECT max(id) FROM edges WHERE time <= ? GROUP BY source, target) ORDER BY source, target
+# Every ordered pair once. It steps from one pair to the next in the index ``newest`` (a loose index scan, which
+# SQLite does not plan by itself), so that the time depends on the pairs and hardly on their versions.
+_PAIRS = """
+WITH RECURSIVE pairs(id, source, target) AS (
+    SELECT * FROM (SELECT id, source, target FROM edges ORDER BY source, target LIMIT 1)
+    UNION ALL
+    SELECT following.id, following.source, following.target
+    FROM pairs JOIN edges AS following ON following.id = coalesce(
+        (SELECT id FROM edges WHERE source = pairs.source AND target > pairs.target
+            ORDER BY target LIMIT 1),
+        (SELECT id FROM edges WHERE source > pairs.source ORDER BY source, target LIMIT 1))
+)"""
+_NEWEST = """pairs JOIN edges ON edges.id = (
+    SELECT id FROM edges AS version WHERE version.source = pairs.source AND version.target = pairs.target
+        AND version.time <= ? ORDER BY id DESC LIMIT 1)"""
+NEWEST_EDGES = f"""{_PAIRS}
+SELECT details, maps FROM {_NEWEST} ORDER BY edges.source, edges.target
 """
 NEWEST_AGENTS = """
 SELECT details FROM agents WHERE id IN
@@ -65,22 +83,21 @@ SELECT (SELECT details FROM member_versions AS version
     WHERE version.name = members.name AND time <= ? ORDER BY rowid DESC LIMIT 1)
 FROM members WHERE joined_at <= ? AND (left_at IS NULL OR left_at > ?) ORDER BY number
 """
-EDGE_SCORES = """
-WITH published AS (
+EDGE_SCORES = f"""{_PAIRS}, published AS (
     SELECT name, checkpoint, coalesce(json_extract(details, '$.pose_version'), 0) AS pose_version
     FROM agents WHERE id IN (SELECT max(id) FROM agents GROUP BY name)
 ), stands AS (
     SELECT name, coalesce(json_extract(details, '$.pose_version'), 0) AS pose_version
     FROM member_versions WHERE rowid IN (SELECT max(rowid) FROM member_versions GROUP BY name)
-), outdated AS (
-    SELECT published.name, checkpoint, published.pose_version != stands.pose_version AS moved
+), current AS MATERIALIZED (
+    SELECT published.name AS name, checkpoint, published.pose_version != stands.pose_version AS moved
     FROM published JOIN stands ON published.name = stands.name
-)
+), present AS MATERIALIZED (SELECT name FROM members WHERE left_at IS NULL)
 SELECT status, r2_shared,
-    EXISTS (SELECT 1 FROM outdated WHERE
-        (name = source AND (moved OR checkpoint != source_checkpoint))
-        OR (name = target AND (moved OR checkpoint != target_checkpoint)))
-FROM edges WHERE id IN (SELECT max(id) FROM edges GROUP BY source, target) AND status != 'ended'
-    AND source IN (SELECT name FROM members WHERE left_at IS NULL)
-    AND target IN (SELECT name FROM members WHERE left_at IS NULL)
+    coalesce(start.moved OR start.checkpoint != source_checkpoint, 0)
+    OR coalesce(finish.moved OR finish.checkpoint != target_checkpoint, 0)
+FROM {_NEWEST}
+LEFT JOIN current AS start ON start.name = edges.source
+LEFT JOIN current AS finish ON finish.name = edges.target
+WHERE status != 'ended' AND edges.source IN present AND edges.target IN present
 """
