@@ -76,24 +76,48 @@ class Topology:
             case "ring":
                 return ring
             case "k_regular":
-                chosen = (self.degree - 1) // 2  # by each; as many on average choose it
-                others = ((name, peer) for name in names for peer in _first(name, names, chosen))
-                return [*ring, *others]
+                chosen = _choices(names, (self.degree - 1) // 2)  # as many on average choose each
+                return [*ring, *((name, peer) for name, first in chosen.items() for _, peer in first)]
             case "hubs":
                 return [(hub, name) for hub in names[: self.degree] for name in names]
             case "tree":
                 later = list(enumerate(names))[1:]
-                return [(name, _first(name, names[:number], 1)[0]) for number, name in later]
+                return [(name, _first(name, names[:number], 1)[0][1]) for number, name in later]
             case _:
                 return [(source, target) for number, source in enumerate(names) for target in names[:number]]
 
 
-def _first(name: str, names: Sequence[str], count: int) -> list[str]:
+Ranked = list[tuple[bytes, str]]  # hashes with another name, and that name
+_newest: dict[int, dict[str, Ranked]] = {}  # the newest result of `_choices`, by count
+
+
+def _choices(names: Sequence[str], count: int) -> dict[str, Ranked]:
+    """Return for each agent those that it chooses, see `_first`; a joiner or a leaver costs O(N) hashes.
+
+    All agents anew cost N^2: two seconds for a thousand.
+    """
+    before = _newest.get(count, {})
+    joined, left = [name for name in names if name not in before], before.keys() - set(names)
+
+    def chosen(name: str) -> Ranked:
+        kept = before.get(name)
+        if kept is None or any(peer in left for _, peer in kept):
+            return _first(name, names, count)
+        return sorted([*kept, *_hashed(name, joined)])[:count]
+
+    _newest[count] = found = {name: chosen(name) for name in names}
+    return found
+
+
+def _first(name: str, names: Iterable[str], count: int) -> Ranked:
     """Return the first agents other than this one in the order of the hash of both names."""
-    # not sorted: two that choose each other would often count once
-    ranked = sorted(
+    return sorted(_hashed(name, names))[:count]
+
+
+def _hashed(name: str, names: Iterable[str]) -> Ranked:
+    # both names in this order: with them sorted, two that choose each other would often count once
+    return [
         (hashlib.blake2b(f"{name}\0{peer}".encode(), digest_size=8).digest(), peer)
         for peer in names
         if peer != name
-    )
-    return [peer for _, peer in ranked[:count]]
+    ]

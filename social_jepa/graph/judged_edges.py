@@ -21,6 +21,8 @@ from social_jepa.storage.ledger_errors import DamagedLedgerError, LedgerError
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS: Final = 5.0  # between two computations of who is flagged; of 32 agents one takes 0.1 s
+REFRESH_FACTOR: Final = 50.0  # so many times the time that one takes, where that is more: 3 s of 1,000 agents
+SLOW_SECONDS: Final = 0.2  # a computation that takes longer is not waited for
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,37 +76,48 @@ def flag_reasons(ledger: Ledger) -> dict[str, str]:
 class FlagReader:
     """Why agents are flagged, from a ledger that grows: read again where it has changed, at most so often.
 
-    Any thread may call it.
+    Any thread may call it. Where reading takes long, another thread reads, and what was known is returned.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         """Remember the ledger; nothing is read yet."""
         self._ledger = ledger
         self._version: tuple[int, int, int] | None = None
-        self._read_at, self._reasons = 0.0, dict[str, str]()
+        self._read_at, self._seconds, self._reasons = 0.0, 0.0, dict[str, str]()
         self._reading = threading.Lock()
+        self._reader: threading.Thread | None = None
 
     def reasons(self, now: float | None = None) -> Mapping[str, str]:
-        """Return `flag_reasons`, up to REFRESH_SECONDS old; older where the ledger cannot be read now.
+        """Return `flag_reasons`, up to REFRESH_SECONDS old, or REFRESH_FACTOR times as old as reading takes.
+
+        They are older where the ledger cannot be read now.
 
         Args:
             now: Time on the monotonic clock; default: now.
         """
         now = time.monotonic() if now is None else now
         with self._reading:
-            if self._version is None or now - self._read_at >= REFRESH_SECONDS:
+            if self._version is None or now - self._read_at >= self._interval():
                 self._read_at = now
-                try:
+                if self._seconds <= SLOW_SECONDS:
                     self._refresh()
-                except LedgerError as error:
-                    logger.warning("who is flagged is not known anew: %s", error)
+                elif self._reader is None or not self._reader.is_alive():
+                    self._reader = threading.Thread(target=self._refresh, daemon=True)
+                    self._reader.start()
             return self._reasons
 
+    def _interval(self) -> float:
+        return max(REFRESH_SECONDS, REFRESH_FACTOR * self._seconds)
+
     def _refresh(self) -> None:
-        version = self._ledger.version()
-        if version != self._version:
-            self._reasons = flag_reasons(self._ledger)
-            self._version = version
+        began = time.perf_counter()
+        try:
+            version = self._ledger.version()
+            if version != self._version:
+                self._reasons = flag_reasons(self._ledger)
+                self._version, self._seconds = version, time.perf_counter() - began
+        except LedgerError as error:
+            logger.warning("who is flagged is not known anew: %s", error)
 
 
 def _read_edges(

@@ -12,7 +12,7 @@ from env.camera import Pose
 from env.scene import BodyEvent
 from social_jepa.config.overrides import build_config
 from social_jepa.config.run_config import RunConfig
-from social_jepa.records.base import Count, Name, NonNegative, Record, Share
+from social_jepa.records.base import Count, Name, NonNegative, Record, Share, replace
 
 Curve = tuple[tuple[Count, float], ...]
 
@@ -73,7 +73,15 @@ class ProgressRecord(Record, frozen=True, kw_only=True):
     @classmethod
     def of(cls, progress: Progress) -> "ProgressRecord":
         """Return the record of an agent's progress."""
-        return cls(**{key: value for key, value in progress.as_plain().items() if key != "name"})
+        found: dict[str, Any] = {
+            key: None if value != value else value for key, value in vars(progress).items()
+        }
+        return cls(**{key: found[key] for key in cls.__struct_fields__})
+
+    @classmethod
+    def without_curves(cls, progress: Progress) -> "ProgressRecord":
+        """Return the record of an agent's progress with empty loss curves."""
+        return replace(cls.of(progress), loss_curve=(), distill_curve=())
 
 
 class FailureRecord(Record, frozen=True, kw_only=True):

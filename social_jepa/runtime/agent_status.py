@@ -68,7 +68,7 @@ class Observations:
         self.unrecorded.pop(name, None)
 
     def status(self, member: MemberRecord, incarnation: int, waiting_for: str, remark: str) -> AgentStatus:
-        """Return the status of an agent.
+        """Return the status of an agent, its progress without loss curves: of many they take long to send.
 
         Args:
             member: The agent.
@@ -84,11 +84,12 @@ class Observations:
             phase = "waiting"
         elif incarnation > 1 and not current:
             phase = "returning"
+        shown = ProgressRecord.without_curves(progress) if progress else None
         activity = current.activity if current and current.activity else Activity()
         return AgentStatus(
             name=name, kind=member.kind, pose=member.pose, teacher=member.teacher, incarnation=incarnation,
             phase=phase, waiting_for=waiting_for, failure=self.failures.get(name),
-            note=self._note(name, remark), progress=ProgressRecord.of(progress) if progress else None,
+            note=self._note(name, remark), progress=shown,
             settled=bool(
                 current and current.settled and current.pose_version == member.pose_version
                 and name not in self.unrecorded
@@ -110,11 +111,10 @@ class Observations:
 
     def _unanswered(self, tried: Mapping[str, float]) -> dict[str, float]:
         """Return since when peers have not answered an agent though they have published a model."""
-        published = {name for name, each in self.reports.items() if each.checkpoint}
         since = {
             peer: max(when, self.published_at.get(peer, 0.0))
             for peer, when in tried.items()
-            if peer in published
+            if peer in self.reports and self.reports[peer].checkpoint
         }
         return {peer: when for peer, when in since.items() if time.time() - when > ANSWER_SECONDS}
 

@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from agents.failure import Failure
+from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
 from social_jepa.records import FailureRecord, as_dict
 from social_jepa.runtime.agent_processes import AgentProcesses
@@ -62,6 +63,7 @@ class AgentWatch:
         self._metrics = Metrics(self._folder.path.name)
         self._acknowledged: dict[str, tuple[int, int]] = {}  # newest event recorded of an agent, by name
         self._polls: dict[str, asyncio.Task[None]] = {}
+        self._sent: dict[str, PeerList] = {}  # newest peer list that an agent was sent, by name
         self.handles: dict[str, Any] = {}
         self.seen = Observations()
         self.stopping = False
@@ -92,14 +94,23 @@ class AgentWatch:
             poll.cancel()
         self.seen.forget(name)
         self._acknowledged.pop(name, None)
+        self._sent.pop(name, None)
         self._processes.forget(name)
         self._writer.written_versions.pop(name, None)
 
     def broadcast_peers(self, but: str = "") -> None:
-        """Send all agents but one their peer lists."""
+        """Send all agents but one their peer lists where these have changed."""
         for name in self._membership.registered(self.handles):
             if name != but:
-                self.handles[name].update_peers.remote(self._membership.peer_list(self.handles, name))
+                before = self._sent.get(name)
+                after = self.peer_list(name)
+                if before is None or _content(before) != _content(after):
+                    self.handles[name].update_peers.remote(after)
+
+    def peer_list(self, name: str) -> PeerList:
+        """Return the peer list of an agent, which it is about to be sent."""
+        self._sent[name] = self._membership.peer_list(self.handles, name)
+        return self._sent[name]
 
     def next_unrendered_tick(self) -> int:
         """Return the first tick that no camera has rendered."""
@@ -157,6 +168,7 @@ class AgentWatch:
             if not self._processes.is_starting(name) and name not in self.seen.outages:
                 logger.warning("%s does not answer: %s", name, one_line(error))
                 self.seen.outages[name] = time.time()
+            self._sent.pop(name, None)  # a list may have been lost with the connection
             return True
         self.seen.outages.pop(name, None)
         phase, step = self.seen.phase_and_step(name)
@@ -198,6 +210,8 @@ class AgentWatch:
             self._membership.admit(name, self.next_unrendered_tick())
             logger.info("%s joined at %s", name, self._membership.members[name].pose)
             self.broadcast_peers()
+        if name not in self._sent:
+            self.handles[name].update_peers.remote(self.peer_list(name))
         self.seen.receive(name, report)
         self._processes.placed[name] = report.node
         self._membership.record_incarnations()
@@ -253,3 +267,8 @@ class AgentWatch:
                 unsaved.append(f"the last report of {name} cannot be recorded: {one_line(error)}")
             unsaved += [f"{name} {each}" for each in self.seen.unsaved(name)]
         return unsaved
+
+
+def _content(peer_list: PeerList) -> tuple[Any, ...]:
+    """Return what an agent learns from a peer list; bodies are only ever added."""
+    return peer_list.peers, peer_list.handles, len(peer_list.body_events)

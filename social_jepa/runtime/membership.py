@@ -64,6 +64,7 @@ class Membership:
         self.pending: dict[str, MemberRecord] = {}
         self.incarnations: dict[str, int] = {}
         self._keys = PeerKeys(folder)
+        self._partners: tuple[int, dict[str, Mapping[str, frozenset[str]]]] = (0, {})  # of one version
         # Incarnations that the ledger does not hold yet, by name: why each was started.
         self._uncounted: dict[str, list[str]] = {}
         self.version = time.time_ns()
@@ -110,18 +111,29 @@ class Membership:
 
     def registered(self, handles: Mapping[str, Any]) -> dict[str, KnownPeer]:
         """Return every member that has registered, has a public key and has a handle."""
-        keys = {name: key for name in self.members if (key := self._keys.get(name)) and name in handles}
+        present = [name for name in handles if name in self.members]
+        keys = {name: key for name in present if (key := self._keys.get(name))}
         return {
             name: KnownPeer(key, self.incarnations[name])
             for name, key in keys.items()
             if self.incarnations[name]
         }
 
+    def _partners_of(self, name: str) -> frozenset[str]:
+        """Return whom an agent negotiates with or learns from; worked out once for all members."""
+        joiner = name if name in self.pending else ""
+        if self._partners[0] != self.version:
+            self._partners = self.version, {}
+        known = self._partners[1]
+        if joiner not in known:
+            joining = [self.pending[joiner]] if joiner else []
+            known[joiner] = partners_of(self.topology, [*self.members.values(), *joining])
+        return known[joiner].get(name, frozenset())
+
     def peer_list(self, handles: Mapping[str, Any], name: str) -> PeerList:
         """Return the peer list of an agent: those of `registered` that it negotiates with or learns from."""
-        joining = [self.pending[name]] if name in self.pending else []
-        partners = partners_of(self.topology, [*self.members.values(), *joining]).get(name, frozenset())
-        peers = {peer: known for peer, known in self.registered(handles).items() if peer in partners}
+        partners = self._partners_of(name)
+        peers = self.registered({peer: handles[peer] for peer in partners if peer in handles})
         return PeerList(
             version=self.version,
             handles={peer: handles[peer] for peer in peers},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from social_jepa.config.run_config import RunConfig
-from social_jepa.records import AgentStatus
+from social_jepa.records import AgentStatus, ProgressRecord
 from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import (
     AgentLeftError,
@@ -153,8 +153,18 @@ class Simulation(Run):
         logger.info("%s is up: %s", folder.path, event_type)
         return cls(folder)
 
+    def progress(self, name: str) -> ProgressRecord | None:
+        """Return the newest progress of an agent with its loss curves; None where it has reported none.
+
+        Raises:
+            NotUpError: The simulation is not up any more.
+            SupervisorUnavailableError: It does not answer.
+        """
+        found: ProgressRecord | None = self._call("progress", name, kind=ProgressRecord | None)
+        return found
+
     def status(self, timeout: float = STATUS_TIMEOUT) -> list[AgentStatus]:
-        """Return the status of every agent.
+        """Return the status of every agent; see `progress` for loss curves, which are left out here.
 
         Args:
             timeout: Seconds that the supervisor may take to reply, or to restart.

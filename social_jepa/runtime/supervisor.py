@@ -20,6 +20,7 @@ from agents.protocol.peer_list import PeerList
 from agents.spec import AgentSpec
 from social_jepa.records import AgentStatus, replace
 from social_jepa.runtime.agent_processes import AgentProcesses
+from social_jepa.runtime.agent_status import Observations
 from social_jepa.runtime.agent_watch import AgentWatch
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, names_in
 from social_jepa.runtime.errors import StartFailedError
@@ -30,6 +31,17 @@ from social_jepa.storage.ledger_errors import LedgerUnavailableError
 logger = logging.getLogger(__name__)
 
 SHORTAGE_SECONDS = 0.5  # seconds between two looks at what agents wait for
+METHODS = (
+    "add",
+    "end",
+    "move",
+    "pause",
+    "progress",
+    "remove",
+    "set_topology",
+    "status",
+    "stop",
+)  # of commands
 REGISTER_SECONDS = 80.0  # seconds that a joiner which has registered may take to its first report
 
 
@@ -61,7 +73,7 @@ class Supervisor(SupervisorBase):
         self._processes = AgentProcesses(self._folder, namespace, resources)
         self._watch = AgentWatch(self._membership, self._processes, self._ledger, self._ledger_writer)
         self._shortages: asyncio.Task[None] | None = None
-        self._serve(control, ("add", "end", "move", "pause", "remove", "set_topology", "status", "stop"))
+        self._serve(control, METHODS)
 
     async def begin(self) -> None:
         """Start or find the agents of all members and poll them; end joiners of a supervisor that died."""
@@ -116,7 +128,7 @@ class Supervisor(SupervisorBase):
         newest = incarnation == self._membership.incarnations.get(name)
         if newest and self._membership.set_public_key(name, public_key):
             self._watch.broadcast_peers(but=name)
-        return self._membership.peer_list(self._watch.handles, name)
+        return self._watch.peer_list(name)
 
     async def add(self, request: Mapping[str, Any], timeout: float) -> AgentStatus:
         """Add an agent; return its status once it has joined, or once it waits for resources.
@@ -216,7 +228,7 @@ class Supervisor(SupervisorBase):
         self._watch.broadcast_peers()
 
     async def status(self) -> list[AgentStatus]:
-        """Return the status of all members and joiners."""
+        """Return the status of all members and joiners; their loss curves are left out, see `progress`."""
         return await self._statuses([*self._membership.members, *self._membership.pending])
 
     async def _statuses(self, names: Sequence[str]) -> list[AgentStatus]:
@@ -231,6 +243,10 @@ class Supervisor(SupervisorBase):
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
         status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
         return replace(status, paused=name in self._membership.paused)
+
+    @property
+    def _seen(self) -> Observations:
+        return self._watch.seen
 
     async def _save_all(self) -> list[str]:
         return await self._watch.save_all()

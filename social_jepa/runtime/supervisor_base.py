@@ -16,6 +16,8 @@ import ray
 from agents.common.niceness import raise_niceness
 from agents.file_transfer import AgentFiles, FileChunk
 from agents.logs import append_lines
+from social_jepa.records import ProgressRecord
+from social_jepa.runtime.agent_status import Observations
 from social_jepa.runtime.cluster import SUPERVISOR
 from social_jepa.runtime.control import ControlServer
 from social_jepa.runtime.logs import log_path, log_to_file
@@ -74,6 +76,19 @@ class SupervisorBase:
             except Exception:  # this thread has no caller; without it nothing is polled
                 logger.exception("the agents cannot be started or found yet")
                 time.sleep(BEGIN_RETRY_SECONDS)
+
+    @property
+    def _seen(self) -> Observations:
+        """What has been seen of the agents."""
+        raise NotImplementedError
+
+    async def progress(self, name: str) -> ProgressRecord | None:
+        """Return the newest progress of an agent with its loss curves, which `status` leaves out.
+
+        None: no agent of that name has reported any.
+        """
+        report = self._seen.reports.get(name)
+        return ProgressRecord.of(report.progress) if report and report.progress else None
 
     async def _save_all(self) -> list[str]:
         """Have all agents save their checkpoints; return what could not be saved, one sentence each."""

@@ -12,6 +12,7 @@ import logging
 import ray
 
 from social_jepa.records import AgentStatus
+from social_jepa.runtime.agent_status import Observations
 from social_jepa.runtime.cluster import SUPERVISOR, ResourceShare, names_in
 from social_jepa.runtime.supervisor_base import SupervisorBase
 from social_jepa.runtime.turns import Turns
@@ -41,7 +42,7 @@ class TurnSupervisor(SupervisorBase):
         assert not online
         super().__init__(folder, namespace, online)
         self._turns = Turns(self._membership, self._ledger_writer, resources)
-        self._serve(control, ("end", "status", "stop"))
+        self._serve(control, ("end", "progress", "status", "stop"))
 
     async def begin(self) -> None:
         """End workers of a supervisor that died, and begin; without effect the second time."""
@@ -57,6 +58,10 @@ class TurnSupervisor(SupervisorBase):
     async def status(self) -> list[AgentStatus]:
         """Return the status of all agents."""
         return [self._turns.status(name) for name in self._membership.members]
+
+    @property
+    def _seen(self) -> Observations:
+        return self._turns.seen
 
     async def _save_all(self) -> list[str]:
         return await self._turns.stop()

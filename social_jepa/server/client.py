@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from social_jepa.records import AgentStatus
+from social_jepa.records import AgentStatus, ProgressRecord
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
@@ -63,6 +63,14 @@ class SimulationClient:
                     logger.warning("no status: %s", status.trouble)
                 self._status, self._status_at = status, time.monotonic()
             return self._status
+
+    def progress(self, name: str) -> ProgressRecord | None:
+        """Return the newest progress of an agent; None while it, or the simulation, has none to tell."""
+        try:
+            return Simulation.attach(self._folder).progress(name)
+        except (NotUpError, RunFolderError, RuntimeError) as error:
+            logger.warning("no progress of %s: %s", name, error)
+            return None
 
     def _read_status(self) -> ClientStatus:
         try:

@@ -66,9 +66,10 @@ class Service:
         Raises:
             ProblemError: There is no such agent.
         """
-        for status in self.client.status().agents:
-            if status.name == name and status.progress is not None:
-                return LossCurves.of_progress(status.progress)
+        if any(status.name == name for status in self.client.status().agents):
+            progress = self.client.progress(name)
+            if progress is not None:
+                return LossCurves.of_progress(progress)
         self.agent(name)
         published = self.published(name)
         return LossCurves() if published is None else LossCurves.of_record(published)

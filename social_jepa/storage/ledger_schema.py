@@ -56,8 +56,8 @@ INSERT_EDGE = (
     f"INSERT OR IGNORE INTO edges ({', '.join(EDGE_COLUMNS)}, details, maps) "
     f"VALUES ({', '.join('?' * len(EDGE_COLUMNS))}, ?, ?)"
 )
-# Every ordered pair once. It steps from one pair to the next in the index ``newest`` (a loose index scan, which
-# SQLite does not plan by itself), so that the time depends on the pairs and hardly on their versions.
+# Every ordered pair once. It steps from one pair to the next in the index ``newest`` (a loose index scan,
+# which SQLite does not plan), so that the time depends on the pairs and hardly on their versions.
 _PAIRS = """
 WITH RECURSIVE pairs(id, source, target) AS (
     SELECT * FROM (SELECT id, source, target FROM edges ORDER BY source, target LIMIT 1)

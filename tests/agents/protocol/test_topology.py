@@ -1,8 +1,11 @@
+import hashlib
+import random
 from itertools import permutations
 
 import networkx as nx
 import pytest
 
+from agents.protocol import topology
 from agents.protocol.topology import Topology
 
 RULES = ("all", "ring", "k_regular(4)", "k_regular(6)", "hubs(1)", "hubs(3)", "tree")
@@ -52,6 +55,27 @@ def test_a_joiner_or_leaver_changes_a_number_of_pairs_that_does_not_grow_with_n(
         changes.append(max(len(before ^ joined), len(before ^ left)) / 2)
 
     assert max(changes) <= 30
+
+
+@pytest.mark.parametrize("degree", [3, 6])
+def test_pairs_after_joins_and_leaves_are_those_of_the_names_from_scratch(degree):
+    rule, rng, present = Topology("k_regular", degree), random.Random(degree), names(3)
+    for number in range(3, 60):
+        present = [name for name in present if rng.random() < 0.9 or len(present) < 3]
+        present.append(f"agent-{number}")
+        found = rule.pairs(present)
+        topology._newest.clear()
+        assert found == rule.pairs(present)
+
+
+def test_a_join_costs_as_many_hashes_as_there_are_agents(monkeypatch):
+    rule, counted = Topology("k_regular", 6), []
+    rule.pairs(names(200))
+    blake2b = hashlib.blake2b
+    monkeypatch.setattr(hashlib, "blake2b", lambda *a, **k: counted.append(1) or blake2b(*a, **k))
+    rule.pairs(names(201))
+
+    assert len(counted) <= 2 * 201
 
 
 def test_pairs_follow_from_the_names_alone():

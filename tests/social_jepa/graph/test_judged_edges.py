@@ -1,6 +1,7 @@
 """Who is flagged, read from a ledger that grows."""
 
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import save
 
 from alignment.linear_map import LinearMap
 from alignment.status import Status
+from social_jepa.graph import judged_edges
 from social_jepa.graph.graph_json import map_tensors
 from social_jepa.graph.judged_edges import REFRESH_SECONDS, FlagReader, flag_reasons
 from social_jepa.records import BodyRecord, replace
@@ -71,6 +73,26 @@ def test_a_reader_looks_again_where_the_ledger_has_changed_and_not_more_often_th
     contradicted(ledger, "c")
     assert reader.reasons(now=100.0 + REFRESH_SECONDS / 2) == {}
     assert set(reader.reasons(now=100.0 + REFRESH_SECONDS)) == {"c"}
+
+
+def test_a_reader_that_takes_long_answers_with_what_it_knows_and_looks_again_less_often(ledger, monkeypatch):
+    reader, go_on = FlagReader(ledger), threading.Event()
+    monkeypatch.setattr(judged_edges, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(judged_edges, "REFRESH_FACTOR", 0.0)
+    assert reader.reasons(now=100.0) == {}
+    reader._reader.join()
+    contradicted(ledger, "c")
+    read = judged_edges.flag_reasons
+    monkeypatch.setattr(judged_edges, "flag_reasons", lambda found: go_on.wait(60) and read(found))
+    assert reader.reasons(now=110.0) == reader.reasons(now=120.0) == {}
+    go_on.set()
+    reader._reader.join()
+    assert set(reader.reasons(now=120.0)) == {"c"}
+
+    monkeypatch.setattr(judged_edges, "REFRESH_FACTOR", 1e6)
+    contradicted(ledger, "d")
+    assert set(reader.reasons(now=130.0)) == {"c"}
+    assert reader._version != ledger.version()
 
 
 def test_an_accepted_edge_without_a_map_is_a_damaged_ledger(ledger):
