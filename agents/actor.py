@@ -29,7 +29,7 @@ from agents.protocol.peer_list import PeerList
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.ray_actors import RayTransport
 from agents.protocol.verifier import LocalPeer
-from agents.report import AgentReport, report_of
+from agents.report import AgentReport, news_of, report_of
 from agents.runner import SWITCH_INTERVAL, AgentRunner
 from env.camera import Pose
 
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
 RESTART_TIMEOUT = 60.0  # seconds that the supervisor may take to restart during a call
 RETRY_SECONDS = 0.5  # between two tries of such a call
+NEWS_SECONDS = 0.05  # between two looks for news while the supervisor waits for them
+RETRY_STALLED_SECONDS = 15.0  # between two looks for negotiations that do not go on
 CLOSE_TIMEOUT = 45.0  # seconds in which the last checkpoint should reach the supervisor
 
 
@@ -71,6 +73,8 @@ class AgentActor:
         self._constructed = threading.Event()
         self._protocol: PeerProtocol | None = None
         self._failure: Failure | None = None  # why it could not start
+        self._told: tuple[Any, ...] = ()  # what was new in the last report
+        self._retried_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -136,15 +140,25 @@ class AgentActor:
         if self._protocol is not None and self._constructed.is_set():  # before, it knows no peer yet
             self._protocol.receive(data)
 
-    async def report(self, incarnation: int, since: int, known_checkpoint: str) -> AgentReport | None:
-        """Return the state of the agent, or None while it is being constructed.
+    async def report(
+        self, incarnation: int, since: int, known_checkpoint: str, heartbeat: float = 0.0
+    ) -> AgentReport | None:
+        """Return the state of the agent once there is news, or None while it is being constructed.
+
+        So the supervisor hears of news as if it were pushed, and a call that it waits for also tells it when
+        this process dies.
 
         Args:
             incarnation: Incarnation of the last report that the supervisor has.
             since: Number of the last event in that report; events up to it are dropped here.
             known_checkpoint: Published checkpoint that the supervisor has; its snapshot is not sent again.
-
+            heartbeat: Seconds after which it returns without news.
         """
+        deadline = time.monotonic() + heartbeat
+        while not self._has_news(incarnation, since) and (left := deadline - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, NEWS_SECONDS))
+            self._retry_stalled()
+        self._told = self._news()
         runner, protocol, files = self._runner, self._protocol, self._files
         if self._failure is not None:
             return self._failed_report(self._failure)
@@ -156,6 +170,17 @@ class AgentActor:
             arrived=files.published_arrived(), unsaved=files.unsaved(),
         )  # fmt: skip
 
+    def _news(self) -> tuple[Any, ...]:
+        runner, protocol, files = self._runner, self._protocol, self._files
+        if runner is None or protocol is None or files is None:
+            return (self._failure,)
+        return (self._failure, *news_of(runner, protocol, files.published_arrived(), files.unsaved()))
+
+    def _has_news(self, incarnation: int, since: int) -> bool:
+        """Return whether anything is new since the last report, or the caller lacks events of that one."""
+        unheard = self._protocol is not None and self._protocol.newest_event != (incarnation, since)
+        return unheard or self._news() != self._told
+
     def _failed_report(self, failure: Failure) -> AgentReport:
         """Return the report of an agent that could not start; before it registered, of incarnation 0."""
         incarnation = self._protocol.channel.incarnation if self._protocol else 0
@@ -165,9 +190,10 @@ class AgentActor:
             host=socket.gethostname(), device=self._device, pid=os.getpid(), activity=None, unanswered={},
         )  # fmt: skip
 
-    async def retry_stalled(self) -> None:
-        """Restart negotiations whose messages were lost."""
-        if self._protocol is not None:
+    def _retry_stalled(self) -> None:
+        """Restart negotiations whose messages were lost, from time to time."""
+        if self._protocol is not None and time.monotonic() - self._retried_at > RETRY_STALLED_SECONDS:
+            self._retried_at = time.monotonic()
             self._protocol.retry_stalled()
 
     async def move(self, pose: Pose, pose_version: int) -> None:

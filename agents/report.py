@@ -4,13 +4,14 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agents.common.files import UnsavedFile
 from agents.spec import Progress
 
 if TYPE_CHECKING:
     from agents.activity import Activity
+    from agents.agent import Agent
     from agents.failure import Failure
     from agents.protocol.events import AgentEvents
     from agents.protocol.peer_protocol import PeerProtocol
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
     from agents.snapshot import AgentSnapshot
 
 
+# Phases that are news of an agent that has published: between the others it changes while it trains online
+LASTING_PHASES = ("paused", "ready", "stopped")
+NEWS_TICKS = 1024  # rendered ticks of which the supervisor hears at once: it places bodies at later ones
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentReport:
-    """State of one agent at the time of a poll.
+    """State of one agent at the time of a request.
 
     Attributes:
         events: Edges, messages and refusals since the last acknowledged event.
@@ -54,6 +60,30 @@ class AgentReport:
     unanswered: Mapping[str, float]
     pose_version: int = 0
     unsaved: tuple[UnsavedFile, ...] = ()
+
+
+def news_of(
+    runner: "AgentRunner",
+    protocol: "PeerProtocol",
+    arrived: bool = True,
+    unsaved: tuple[UnsavedFile, ...] = (),
+) -> tuple[Any, ...]:
+    """Return what of an agent a supervisor should hear at once when it changes.
+
+    Steps and losses, which change all the time, are not among it. For the arguments see `report_of`.
+    """
+    agent, snapshot = runner.agent, runner.snapshot
+    files = (*agent.files.unsaved.values(), *unsaved) if agent else unsaved
+    checkpoint = snapshot.peer_info.checkpoint if snapshot else ""
+    return (
+        protocol.newest_event, _news_of_agent(agent) if agent else (), checkpoint,
+        protocol.settled() and arrived, runner.failure, runner.note, tuple(file.path for file in files),
+    )  # fmt: skip
+
+
+def _news_of_agent(agent: "Agent") -> tuple[Any, ...]:
+    phase = agent.phase if agent.published is None or agent.phase in LASTING_PHASES else ""
+    return phase, agent.trainer.replay_buffer.ticks.stop // NEWS_TICKS, agent.spec.pose_version
 
 
 def report_of(

@@ -12,7 +12,7 @@ class AgentEvents:
 
     Attributes:
         incarnation: Incarnation that numbers the events; numbers of another one mean nothing here.
-        last_number: Number of the last event; requesting later ones acknowledges all up to it.
+        last_number: Number of the last event here; requesting later ones acknowledges all up to it.
         edges: Settled edges into this agent.
         sent: Messages that it sent.
         refused: Why messages were refused or could not be sent, one sentence each.

@@ -14,6 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 
 from agents.protocol.budget import PeerLimits
 from agents.protocol.channel import Channel, SentMessage, Transport, UnreachablePeerError
@@ -29,6 +30,9 @@ from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
 logger = logging.getLogger(__name__)
 
 REPLY_GRACE_SECONDS = 0.1  # seconds in which the next message of the same conversation is expected
+# Events that wait for the supervisor beyond which a message is not processed: its sender repeats it
+MAX_EVENTS = 10_000
+EVENTS_PER_REPORT = 1000
 MAX_REFUSALS_KEPT = (
     100  # oldest refusals beyond this number are dropped, so that a peer cannot fill the memory
 )
@@ -128,8 +132,14 @@ class PeerProtocol:
             self._send(messages)
 
     def receive(self, data: bytes) -> None:
-        """Process one envelope and send the replies; what is not valid is refused, logged and reported."""
+        """Process one envelope and send the replies; what is not valid is refused, logged and reported.
+
+        While MAX_EVENTS wait for the supervisor, envelopes are lost, as a network may lose them.
+        """
         with self._lock:
+            if len(self._events) >= MAX_EVENTS:
+                logger.debug("%s: dropped a message, %d events wait", self.name, len(self._events))
+                return
             try:
                 message = self.channel.receive(data)
             except EnvelopeRejected as error:  # it does not even interrupt training
@@ -172,7 +182,7 @@ class PeerProtocol:
         answer to the first one, so that the edge does not depend on what was lost.
         """
         with self._lock:
-            if self.negotiation is None:
+            if self.negotiation is None or len(self._events) >= MAX_EVENTS:
                 return
             waiting = {peer for peer in self._incarnations if self._lacks_an_answer(peer)}
             for peer in sorted(waiting & self._silent_peers):
@@ -209,8 +219,13 @@ class PeerProtocol:
         with self._lock:
             return {peer: max(tried, self._heard_at.get(peer, 0.0)) for peer, tried in self._tried_at.items()}
 
+    @property
+    def newest_event(self) -> tuple[int, int]:
+        """Incarnation, and number of the newest event."""
+        return self.channel.incarnation, self._event_number
+
     def events(self, incarnation: int, since: int) -> AgentEvents:
-        """Return the events after a number, and drop those up to it.
+        """Return the events after a number, at most EVENTS_PER_REPORT, and drop those up to it.
 
         Args:
             incarnation: Incarnation that `since` was counted in; with another one nothing is dropped.
@@ -220,10 +235,11 @@ class PeerProtocol:
             if incarnation == self.channel.incarnation:
                 while self._events and self._events[0][0] <= since:
                     self._events.popleft()
-            items = [item for _, item in self._events]
+            numbered = list(islice(self._events, EVENTS_PER_REPORT))
+            items, rest = [item for _, item in numbered], len(self._events) > len(numbered)
             return AgentEvents(
                 self.channel.incarnation,
-                self._event_number,
+                numbered[-1][0] if rest else self._event_number,
                 tuple(item for item in items if isinstance(item, EdgeResult)),
                 tuple(item for item in items if isinstance(item, SentMessage)),
                 tuple(item for item in items if isinstance(item, str)),

@@ -1,4 +1,9 @@
-"""Watch the agents of a simulation: poll them, record what they report, restart processes that died."""
+"""Watch the agents of a simulation: take their reports, record them, restart processes that died.
+
+Every agent has one call waiting for it, which it answers when there is news, and otherwise after a heartbeat.
+The next call follows when its report is recorded: so many reports cannot pile up, and an agent whose events
+wait keeps them. What the supervisor has to do depends on what happens, and not on the number of agents.
+"""
 
 import agents.common.ray_environment  # noqa: F401
 
@@ -21,7 +26,9 @@ from social_jepa.runtime.deaths import one_line
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.failures import find_hang, record_error
 from social_jepa.runtime.membership import Membership
+from social_jepa.runtime.pace import Pace
 from social_jepa.runtime.ray_metrics import Metrics
+from social_jepa.runtime.report_recorder import ReportRecorder
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 
@@ -30,11 +37,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1  # seconds between two polls of an agent; more for many agents
-REPORT_TIMEOUT = 10.0  # seconds that an agent may take to report; fitting many maps keeps it busy
+HEARTBEAT_SECONDS = 1.0  # after which an agent reports its progress though nothing has happened; more for ...
+HEARTBEATS_PER_SECOND = 25.0  # ... more agents than this
+REPORT_SECONDS = 0.1  # least seconds between two reports of an agent
+REPORTS_PER_SECOND = 200.0  # of all agents together, beyond which they wait for one another
+REPORT_TIMEOUT = 10.0  # seconds that an agent may take longer; fitting many maps keeps it busy
 STOP_TIMEOUT = 60.0  # seconds that agents may take to save their checkpoints
 RECORD_RETRY_SECONDS = 2.0  # seconds between two attempts to record a report that the disk does not take
-RETRY_SECONDS = 15.0  # seconds between two requests to restart stalled negotiations
 RESTART_RETRY_SECONDS = 0.5  # seconds between two attempts to start a process whose name is still taken
 
 
@@ -62,6 +71,8 @@ class AgentWatch:
         self._folder, self._namespace = membership.folder, membership.folder.namespace
         self._metrics = Metrics(self._folder.path.name)
         self._acknowledged: dict[str, tuple[int, int]] = {}  # newest event recorded of an agent, by name
+        self._recorder = ReportRecorder(writer, lambda: membership.members)
+        self._pace = Pace(REPORTS_PER_SECOND)
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[str, PeerList] = {}  # newest peer list that an agent was sent, by name
         self.handles: dict[str, Any] = {}
@@ -117,12 +128,11 @@ class AgentWatch:
         return max((r.progress.next_tick for r in self.seen.reports.values() if r.progress), default=0)
 
     async def _poll(self, name: str) -> None:
-        """Poll an agent until it leaves or fails; a process that died is started again."""
-        retried_at = time.monotonic()
+        """Take reports of an agent until it leaves or fails; a process that died is started again."""
         while name in self.handles:
-            handle, report = self.handles[name], None
+            report = None
             try:
-                report = await self._request_report(name)
+                report = await self._request_report(name, self._heartbeat())
             except RayTaskError as error:
                 self._record_error(name, error.cause or error)
                 return
@@ -131,22 +141,23 @@ class AgentWatch:
                     return
             if report is not None and name in self.handles:
                 try:
-                    self._receive(name, report)
+                    await self._receive(name, report)
                 except (LedgerUnavailableError, OSError) as error:
                     self.seen.note_unrecorded(name, self._folder.agent(name), error)
                     await asyncio.sleep(RECORD_RETRY_SECONDS)
                 except Exception as error:  # this task has no caller to raise it to: `status` shows it
                     self._record_error(name, error, "report")
                     return
-            if time.monotonic() - retried_at > RETRY_SECONDS:
-                retried_at = time.monotonic()
-                handle.retry_stalled.remote()
-            await asyncio.sleep(POLL_SECONDS * max(1, len(self.handles) / 10))
+            await asyncio.sleep(max(REPORT_SECONDS, self._pace.take(time.monotonic())))
 
-    async def _request_report(self, name: str) -> AgentReport | None:
+    def _heartbeat(self) -> float:
+        return max(HEARTBEAT_SECONDS, len(self.handles) / HEARTBEATS_PER_SECOND)
+
+    async def _request_report(self, name: str, heartbeat: float = 0.0) -> AgentReport | None:
+        """Return the next report of an agent, as `AgentActor.report` does."""
         known = self._writer.written_versions.get(name, "")
-        call = self.handles[name].report.remote(*self._acknowledged.get(name, (0, 0)), known)
-        report: AgentReport | None = await asyncio.wait_for(call, REPORT_TIMEOUT)
+        call = self.handles[name].report.remote(*self._acknowledged.get(name, (0, 0)), known, heartbeat)
+        report: AgentReport | None = await asyncio.wait_for(call, heartbeat + REPORT_TIMEOUT)
         return report
 
     def _record_error(
@@ -193,7 +204,7 @@ class AgentWatch:
                 await asyncio.sleep(RESTART_RETRY_SECONDS)
         return False
 
-    def _receive(self, name: str, report: AgentReport) -> None:
+    async def _receive(self, name: str, report: AgentReport) -> None:
         """Record a report; admit a joiner that reports for the first time.
 
         Raises:
@@ -215,7 +226,9 @@ class AgentWatch:
         self.seen.receive(name, report)
         self._processes.placed[name] = report.node
         self._membership.record_incarnations()
-        self._writer.write(name, self._membership.members, report)
+        await self._recorder.record(name, report)
+        if name not in self.handles:
+            return
         self._acknowledged[name] = report.events.incarnation, report.events.last_number
         self.seen.unrecorded.pop(name, None)
         self._metrics.record(name, report)
@@ -259,7 +272,7 @@ class AgentWatch:
         for name, report in zip(names, reports, strict=True):
             try:
                 if isinstance(report, AgentReport):
-                    self._receive(name, report)
+                    await self._receive(name, report)
             except (LedgerUnavailableError, OSError) as error:
                 self.seen.note_unrecorded(name, self._folder.agent(name), error)
             except Exception as error:  # the others are recorded, and the simulation ends

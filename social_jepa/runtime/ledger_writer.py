@@ -2,12 +2,14 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from safetensors.torch import save
 
 from agents.common.files import write_atomically
+from agents.protocol.channel import SentMessage
 from agents.protocol.edge import EdgeResult
 from agents.report import AgentReport
 from agents.snapshot import AgentSnapshot
@@ -30,8 +32,26 @@ Event = tuple[str, Mapping[str, Any]]
 HASH = re.compile(HASH_PATTERN)  # of a checkpoint; a peer may send any other text
 
 
+@dataclass
+class _Rows:
+    """What of one report is recorded.
+
+    Attributes:
+        name: The agent.
+        published: Checkpoint of a model that it has published; empty: none.
+    """
+
+    name: str
+    agents: list[AgentRecord] = field(default_factory=list)
+    edges: list[EdgeRecord] = field(default_factory=list)
+    messages: list[SentMessage] = field(default_factory=list)
+    maps: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    published: str = ""
+
+
 class LedgerWriter:
-    """Write reports to the ledger, each event once.
+    """Write reports to the ledger, each event once; any thread may call it.
 
     Attributes:
         written_versions: Checkpoint whose anchors are in the run folder, by agent.
@@ -66,35 +86,89 @@ class LedgerWriter:
             LedgerUnavailableError, OSError: The ledger or the anchors cannot be written now. Nothing of the
                 report was written: call again with all that it holds.
         """
-        agents: list[AgentRecord] = []
-        events: list[Event] = []
-        snapshot = report.snapshot
+        with self._ledger.exclusive():
+            self._record([self._rows_of(name, members, report)])
+
+    def write_all(
+        self, reports: Mapping[str, AgentReport], members: Callable[[], Mapping[str, MemberRecord]]
+    ) -> dict[str, Exception]:
+        """Write reports as `write` does, all in one transaction, which takes hardly longer than that of one.
+
+        Args:
+            reports: A report of each agent, by name.
+            members: Returns the members at the time of the call.
+
+        Returns:
+            The errors of those that could not be written, by name; they harm no other one.
+        """
+        failed: dict[str, Exception] = {}
+        with self._ledger.exclusive():
+            present = members()
+            rows = []
+            for name, report in reports.items():
+                try:
+                    if name in present:
+                        rows.append(self._rows_of(name, present, report))
+                except Exception as error:  # also of what no agent of ours would send
+                    failed[name] = error
+            try:
+                self._record(rows)
+            except Exception as error:
+                if len(rows) == 1 or isinstance(error, LedgerUnavailableError):
+                    return failed | {each.name: error for each in rows}
+                for each in rows:
+                    failed |= self.write_all({each.name: reports[each.name]}, lambda: present)
+        return failed
+
+    def is_worth_writing(self, report: AgentReport) -> bool:
+        """Return whether `write` would write anything of a report."""
+        events = report.events
+        return bool(report.snapshot or events.edges or events.sent or events.refused or self.delayed)
+
+    def _rows_of(self, name: str, members: Mapping[str, MemberRecord], report: AgentReport) -> "_Rows":
+        """Return what is to be recorded of a report; its anchors are written."""
+        found, snapshot = _Rows(name), report.snapshot
         if snapshot is not None and snapshot.pose_version != members[name].pose_version:
             snapshot = None  # of the view before a move that the agent has not heard of yet
         if snapshot is not None:
             save_anchors(self._folder, snapshot)
             pose, incarnation = Pose.parse(members[name].pose), report.events.incarnation
-            agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
-            events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
+            found.agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
+            found.events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
+            found.published = report.checkpoint
         settled = [result for result in report.events.edges if result.source in members]
         results = [result for result in settled if HASH.fullmatch(result.source_checkpoint)]
         unnamed = {result.source for result in settled} - {result.source for result in results}
-        events += [event for result in results if (event := self._equivocation(result))]
-        edges = [edge_record(result) for result in results]
+        found.events += [event for result in results if (event := self._equivocation(result))]
+        found.edges = [edge_record(result) for result in results]
         maps = {(result.source, result.target): pack_maps(result) for result in results}
-        events += [_settled(edge) for edge in edges]
-        events += [_refused(name, reason) for reason in report.events.refused]
-        events += [_refused(name, f"the model of {source} is named by no hash") for source in sorted(unnamed)]
-        if agents or edges or report.events.sent or events or self.delayed:
-            found = {pair: data for pair, data in maps.items() if data is not None}
-            self._ledger.record(agents, edges, report.events.sent, found, [*self.delayed, *events])
+        found.maps = {pair: data for pair, data in maps.items() if data is not None}
+        found.messages = list(report.events.sent)
+        found.events += [_settled(edge) for edge in found.edges]
+        found.events += [_refused(name, reason) for reason in report.events.refused]
+        found.events += [
+            _refused(name, f"the model of {source} is named by no hash") for source in sorted(unnamed)
+        ]
+        return found
+
+    def _record(self, rows: Sequence["_Rows"]) -> None:
+        """Record rows in one transaction, and the delayed events with them."""
+        agents, edges, messages, events = [], [], [], list[Event]()
+        maps: dict[tuple[str, str], bytes] = {}
+        for each in rows:
+            agents += each.agents
+            edges += each.edges
+            messages += each.messages
+            events += each.events
+            maps |= each.maps
+        if agents or messages or events or self.delayed:
+            self._ledger.record(agents, edges, messages, maps, [*self.delayed, *events])
             self.delayed.clear()
-            for event_type, details in events:
-                _log(event_type, details)
-                if event_type == EQUIVOCATION:
-                    self._proved.add((details["agent"], details["checkpoint"]))
-        if snapshot is not None:
-            self.written_versions[name] = report.checkpoint
+        for event_type, details in events:
+            _log(event_type, details)
+            if event_type == EQUIVOCATION:
+                self._proved.add((details["agent"], details["checkpoint"]))
+        self.written_versions |= {each.name: each.published for each in rows if each.published}
 
     def event(self, event_type: str, **details: Any) -> bool:
         """Write an event of the simulation, with the next report if the ledger cannot be written now.
@@ -102,13 +176,14 @@ class LedgerWriter:
         Returns:
             Whether it was written.
         """
-        self.delayed.append((event_type, details))
-        try:
-            self._ledger.record(events=self.delayed)
-        except LedgerUnavailableError as error:
-            logger.warning("the event %s is recorded later: %s", event_type, error)
-            return False
-        self.delayed.clear()
+        with self._ledger.exclusive():
+            self.delayed.append((event_type, details))
+            try:
+                self._ledger.record(events=self.delayed)
+            except LedgerUnavailableError as error:
+                logger.warning("the event %s is recorded later: %s", event_type, error)
+                return False
+            self.delayed.clear()
         return True
 
     def _equivocation(self, result: EdgeResult) -> Event | None:

@@ -204,9 +204,10 @@ class Membership:
         """
         member = self.pending[name]
         body = BodyRecord(self._body_tick(next_tick), name, member.pose)
-        self._ledger.join([member], [body], self.incarnations[name])
-        del self.pending[name]
-        self._read()
+        with self._ledger.exclusive():
+            self._ledger.join([member], [body], self.incarnations[name])
+            del self.pending[name]
+            self._read()
 
     def reject(self, name: str) -> None:
         """Drop a joiner."""
@@ -224,8 +225,9 @@ class Membership:
         member = self._member(name)
         _check_joiner(self.config, member, found)
         moved = replace_record(member, pose=str(found), pose_version=member.pose_version + 1)
-        self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
-        self._read()
+        with self._ledger.exclusive():
+            self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
+            self._read()
         return moved
 
     def pause(self, name: str, paused: bool) -> list[str]:
@@ -255,11 +257,12 @@ class Membership:
         """
         topology = Topology.parse(text)
         pairs = negotiating_pairs(topology, self.members.values())
-        ended = self._ended(
-            lambda edge: (edge.source, edge.target) not in pairs, f"the topology is {topology} now"
-        )
-        self._ledger.record(edges=ended, events=[("topology", {"topology": str(topology)})])
-        self._read()
+        with self._ledger.exclusive():
+            ended = self._ended(
+                lambda edge: (edge.source, edge.target) not in pairs, f"the topology is {topology} now"
+            )
+            self._ledger.record(edges=ended, events=[("topology", {"topology": str(topology)})])
+            self._read()
         return len(pairs)
 
     def _ended(self, does_end: Callable[[EdgeRecord], bool], reason: str) -> list[EdgeRecord]:
@@ -279,10 +282,11 @@ class Membership:
         member = self._member(name)
         if len(self.members) == 1:
             raise LastAgentError(name)
-        ended = self._ended(lambda edge: name in (edge.source, edge.target), f"{name} left")
         body = [BodyRecord(self._body_tick(next_tick), name, None)]
-        self._ledger.change(member, "left", body, ended, departed=True)
-        self._read()
+        with self._ledger.exclusive():  # no edge may be recorded after its tombstone
+            ended = self._ended(lambda edge: name in (edge.source, edge.target), f"{name} left")
+            self._ledger.change(member, "left", body, ended, departed=True)
+            self._read()
 
     def _body_tick(self, next_tick: int) -> int:
         """Return a tick that no agent renders before it has received the body event."""

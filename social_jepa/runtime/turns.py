@@ -29,6 +29,7 @@ from social_jepa.runtime.deaths import one_line
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.failures import find_hang, record_error
 from social_jepa.runtime.membership import Membership
+from social_jepa.runtime.report_recorder import ReportRecorder
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.partners import partners_of
 
@@ -79,6 +80,7 @@ class Turns:
         from agents.turn_worker import TurnWorker
 
         self._membership, self._writer = membership, writer
+        self._recorder = ReportRecorder(writer, lambda: membership.members)
         self._folder, self._resources = membership.folder, resources
         self._processes = AgentProcesses(self._folder, self._folder.namespace, resources, TurnWorker)
         self._gpus = membership.config.agents.gpus
@@ -197,9 +199,14 @@ class Turns:
         here = self._processes.placed[worker] == ray.get_runtime_context().get_node_id()
         sides = [replace_fields(self._sides[name], peers=peers) for name, peers in block.items()]
         found: Negotiated = await handle.negotiate.remote(sides, self._membership.session, here)
-        for name, events in found.events.items():
-            self._membership.set_public_key(name, found.public_keys[name])
-            await self._record(name, replace_fields(self.seen.reports[name], events=events))
+        for name, key in found.public_keys.items():
+            self._membership.set_public_key(name, key)
+        reports = {
+            name: replace_fields(self.seen.reports[name], events=events)
+            for name, events in found.events.items()
+        }
+        await asyncio.gather(*(self._record(name, report) for name, report in reports.items()))
+        for name in reports:
             self._unsettled[name] -= block[name]
 
     async def _record(self, name: str, report: AgentReport) -> None:
@@ -207,7 +214,7 @@ class Turns:
         while True:
             try:
                 self._membership.record_incarnations()
-                self._writer.write(name, self._membership.members, report)
+                await self._recorder.record(name, report)
             except (LedgerUnavailableError, OSError) as error:
                 self.seen.note_unrecorded(name, self._folder.agent(name), error)
                 await asyncio.sleep(RETRY_SECONDS)

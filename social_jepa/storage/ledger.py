@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ NEEDS_ROLLBACK = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECO
 
 
 class Ledger:
-    """One run's ledger: one writer, any number of readers in any process."""
+    """One run's ledger: one writer, any number of readers in any process. Any thread may call it."""
 
     def __init__(
         self, path: Path, create: bool = False, read_only: bool = False, quick: bool = False
@@ -90,6 +91,7 @@ class Ledger:
             raise MissingLedgerError(path)
         self.path = path
         self._quick = quick
+        self._lock = threading.RLock()
         with self._translated_errors():
             self._connection = self._connect(read_only)
             try:
@@ -153,9 +155,21 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             raise _translated(self.path, error) from error
 
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other threads from this ledger, so that what is written follows from what was read."""
+        with self._lock:
+            yield
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what is written, or none of it; of the threads of this process one at a time."""
+        with self._lock, self._translated_errors(), self._connection as connection:
+            yield connection
+
     def event(self, event_type: str, **details: Any) -> None:
         """Record an event."""
-        with self._translated_errors(), self._connection:
+        with self._transaction():
             self._add_event(event_type, details)
 
     def _add_event(self, event_type: str, details: Mapping[str, Any]) -> None:
@@ -176,7 +190,7 @@ class Ledger:
             DuplicateMemberError: A name or number is taken.
         """
         now = time.time()
-        with self._translated_errors(), self._connection as connection:
+        with self._transaction() as connection:
             for member in members:
                 row = (member.name, member.index, now, None, incarnation)
                 connection.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?)", row)
@@ -197,7 +211,7 @@ class Ledger:
             name: The member.
             reason: How its process before this one ended, for the event; empty: unknown.
         """
-        with self._translated_errors(), self._connection as connection:
+        with self._transaction() as connection:
             connection.execute("UPDATE members SET incarnation = incarnation + 1 WHERE name = ?", [name])
             query = "SELECT incarnation FROM members WHERE name = ?"
             incarnation = int(connection.execute(query, [name]).fetchone()[0])
@@ -212,7 +226,7 @@ class Ledger:
     ) -> None:  # fmt: skip
         """Record that a member moved or left, with its body and the edges that end, all or nothing."""
         now = time.time()
-        with self._translated_errors(), self._connection as connection:
+        with self._transaction() as connection:
             self._add_member_version(member, now)
             if departed:
                 connection.execute("UPDATE members SET left_at = ? WHERE name = ?", [now, member.name])
@@ -243,7 +257,7 @@ class Ledger:
             ValueError: A record has a value out of range.
         """
         now = time.time()
-        with self._translated_errors(), self._connection as connection:
+        with self._transaction() as connection:
             for agent in agents:
                 row = (now, agent.name, agent.checkpoint, _packed(replace(agent, published_at=now)))
                 connection.execute(
@@ -371,7 +385,7 @@ class Ledger:
         return [MessageRecord(**dict(zip(fields, row, strict=True))) for row in rows]
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._translated_errors():
+        with self._lock, self._translated_errors():
             return self._connection.execute(sql, values).fetchall()
 
     def _event(self, number: int, when: float, event_type: str, details: str) -> EventRecord:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.protocol import peer_protocol
 from agents.protocol.messages import AnchorReply, AnchorRequest, Hello, Offer, Verdict
 from agents.protocol.peer_protocol import PeerProtocol
 from alignment.status import Status
@@ -236,3 +237,50 @@ def test_an_unexpected_error_in_a_message_is_reported_as_a_refusal(monkeypatch):
     refused = protocols["agent-1"].events(1, 0).refused
     assert refused
     assert all(sentence == "a message could not be processed (ZeroDivisionError: )" for sentence in refused)
+
+
+def drained(protocol, since=0):
+    """The numbers of all events, report by report, each acknowledged before the next; and the events."""
+    sizes, found = [], []
+    while protocol.newest_event != (1, since):
+        events = protocol.events(1, since)
+        since, size = events.last_number, len(events.edges) + len(events.sent) + len(events.refused)
+        sizes.append(size)
+        found += [*events.edges, *events.sent]
+    return sizes, found
+
+
+def test_events_that_wait_are_reported_in_parts_each_once(monkeypatch):
+    agents = planted_negotiations(4)
+    protocols, transport = connect_protocols(agents)
+    publish_all(protocols, agents)
+    transport.run()
+    whole = protocols["agent-0"].events(1, 0)
+    monkeypatch.setattr(peer_protocol, "EVENTS_PER_REPORT", 3)
+    sizes, found = drained(protocols["agent-0"])
+
+    assert max(sizes) <= 3
+    assert [each for each in found if each in whole.sent] == list(whole.sent)
+    assert [id(each) for each in found if each not in whole.sent] == [id(edge) for edge in whole.edges]
+
+
+def test_an_agent_whose_supervisor_is_away_keeps_few_events_and_goes_on_when_it_is_back(monkeypatch):
+    agents = planted_negotiations(4)
+    monkeypatch.setattr(peer_protocol, "MAX_EVENTS", 10)
+    protocols, transport = connect_protocols(agents)
+    publish_all(protocols, agents)
+    transport.run()
+    waiting = [len(protocol._events) for protocol in protocols.values()]
+    assert max(waiting) <= 10 + 3 * len(agents)  # one message may cause several events
+    assert not all(protocol.settled() for protocol in protocols.values())
+
+    edges, since = {}, dict.fromkeys(protocols, 0)
+    for _ in range(40):
+        for name, protocol in protocols.items():
+            events = protocol.events(1, since[name])
+            since[name] = events.last_number
+            edges |= {(edge.source, edge.target): edge for edge in events.edges}
+            protocol.retry_stalled()
+        transport.run()
+    assert all(protocol.settled() for protocol in protocols.values())
+    assert len(edges) == 12
