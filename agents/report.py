@@ -68,7 +68,7 @@ def news_of(
     arrived: bool = True,
     unsaved: tuple[UnsavedFile, ...] = (),
 ) -> tuple[Any, ...]:
-    """Return what of an agent a supervisor should hear at once when it changes.
+    """Return values of an agent that a supervisor should hear of as soon as one of them changes.
 
     Steps and losses, which change all the time, are not among it. For the arguments see `report_of`.
     """

@@ -50,6 +50,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         by_name=True,
     ),
     "turns": Benchmark("scale", "time, memory and messages of up to 1,000 agents that take turns"),
+    "supervision": Benchmark(
+        "scale", "supervisor and status of 1,000 agents, and a ledger of a million edge versions"
+    ),
     "seeds": Benchmark("scale", "reproducibility: other seeds, other scenes, the same seed twice"),
     "join": Benchmark("soak", "cost of a joiner by the number of its peers"),
     "disturbance": Benchmark("soak", "slowdown of an agent while others join and leave"),

@@ -9,7 +9,8 @@ what python -m benchmarks.privacy --json writes, and evidence/courses.json what
 python -m benchmarks.courses --seeds 103 104 --json writes; evidence/peer_hosts.json is what
 python -m benchmarks peer_hosts --json prints, evidence/turns.json what python -m benchmarks turns --json
 prints, evidence/profile.json what python -m benchmarks profile --json prints, and evidence/renderers.json
-what python -m benchmarks renderers --json prints.
+what python -m benchmarks renderers --json prints; evidence/supervision.json is what
+python -m benchmarks supervision --json prints.
 Without options it only writes the pages of recorded experiments and the generated blocks again, from
 evidence/, examples/ and the settings' source.
 """
@@ -80,6 +81,7 @@ TURNS = EVIDENCE / "turns.json"
 PROFILE = EVIDENCE / "profile.json"
 RENDERERS = EVIDENCE / "renderers.json"
 COURSES = EVIDENCE / "courses.json"
+SUPERVISION = EVIDENCE / "supervision.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
@@ -221,6 +223,13 @@ def profile_block() -> str:
     if not PROFILE.exists():
         return "Not recorded yet: `python -m benchmarks profile --json`."
     return _measured(PROFILE)
+
+
+def supervision_block() -> str:
+    """Return the benchmark of the supervision of many agents as a table."""
+    if not SUPERVISION.exists():
+        return "Not recorded yet: `python -m benchmarks supervision --json`."
+    return _measured(SUPERVISION)
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -539,7 +548,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "example": partial(example_block, "custom_scene.py"),
     },
     "docs/how_to/source.md": {"example": partial(example_block, "own_data.py")},
-    "docs/how_to/many_agents.md": {"turns": turns_block},
+    "docs/how_to/many_agents.md": {"turns": turns_block, "supervision": supervision_block},
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
         "claims": claims_block,

@@ -12,7 +12,7 @@ from env.camera import Pose
 from env.scene import BodyEvent
 from social_jepa.config.overrides import build_config
 from social_jepa.config.run_config import RunConfig
-from social_jepa.records.base import Count, Name, NonNegative, Record, Share, replace
+from social_jepa.records.base import Count, Name, NonNegative, Record, Share
 
 Curve = tuple[tuple[Count, float], ...]
 
@@ -73,15 +73,19 @@ class ProgressRecord(Record, frozen=True, kw_only=True):
     @classmethod
     def of(cls, progress: Progress) -> "ProgressRecord":
         """Return the record of an agent's progress."""
-        found: dict[str, Any] = {
-            key: None if value != value else value for key, value in vars(progress).items()
-        }
-        return cls(**{key: found[key] for key in cls.__struct_fields__})
+        return cls(**_numbers(progress), loss_curve=progress.loss_curve, distill_curve=progress.distill_curve)
 
     @classmethod
     def without_curves(cls, progress: Progress) -> "ProgressRecord":
         """Return the record of an agent's progress with empty loss curves."""
-        return replace(cls.of(progress), loss_curve=(), distill_curve=())
+        return cls(**_numbers(progress))
+
+
+def _numbers(progress: Progress) -> dict[str, Any]:
+    """Return the fields of a progress that are no curves; of 1,000 agents, `asdict` took half a second."""
+    left_out = ("name", "loss_curve", "distill_curve")
+    found = {key: value for key, value in vars(progress).items() if key not in left_out}
+    return {key: None if value != value else value for key, value in found.items()}
 
 
 class FailureRecord(Record, frozen=True, kw_only=True):

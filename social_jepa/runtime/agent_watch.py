@@ -283,5 +283,5 @@ class AgentWatch:
 
 
 def _content(peer_list: PeerList) -> tuple[Any, ...]:
-    """Return what an agent learns from a peer list; bodies are only ever added."""
+    """Return peers, handles and the number of bodies of a peer list; bodies are only ever added."""
     return peer_list.peers, peer_list.handles, len(peer_list.body_events)

@@ -99,7 +99,7 @@ class LedgerWriter:
             members: Returns the members at the time of the call.
 
         Returns:
-            The errors of those that could not be written, by name; they harm no other one.
+            The error of each agent whose report could not be written; it harms no other one.
         """
         failed: dict[str, Exception] = {}
         with self._ledger.exclusive():
@@ -126,7 +126,7 @@ class LedgerWriter:
         return bool(report.snapshot or events.edges or events.sent or events.refused or self.delayed)
 
     def _rows_of(self, name: str, members: Mapping[str, MemberRecord], report: AgentReport) -> "_Rows":
-        """Return what is to be recorded of a report; its anchors are written."""
+        """Return the rows of a report, after writing its anchors."""
         found, snapshot = _Rows(name), report.snapshot
         if snapshot is not None and snapshot.pose_version != members[name].pose_version:
             snapshot = None  # of the view before a move that the agent has not heard of yet

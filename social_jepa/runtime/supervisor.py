@@ -235,14 +235,14 @@ class Supervisor(SupervisorBase):
         """Return the status of agents; who is flagged is read on a thread: 64 agents have 4,032 edges."""
         found = [self._status(name) for name in names]
         reasons = await asyncio.to_thread(self._flags.reasons)
-        return [replace(each, flagged=reasons.get(each.name, "")) for each in found]
+        return [replace(each, flagged=reasons[each.name]) if each.name in reasons else each for each in found]
 
     def _status(self, name: str) -> AgentStatus:
         shortage = self._processes.shortage(name)
         waiting_for = str(shortage) if shortage else ""
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
         status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)
-        return replace(status, paused=name in self._membership.paused)
+        return replace(status, paused=True) if name in self._membership.paused else status
 
     @property
     def _seen(self) -> Observations:

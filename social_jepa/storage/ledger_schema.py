@@ -59,14 +59,17 @@ INSERT_EDGE = (
 # Every ordered pair once. It steps from one pair to the next in the index ``newest`` (a loose index scan,
 # which SQLite does not plan), so that the time depends on the pairs and hardly on their versions.
 _PAIRS = """
-WITH RECURSIVE pairs(id, source, target) AS (
-    SELECT * FROM (SELECT id, source, target FROM edges ORDER BY source, target LIMIT 1)
+WITH RECURSIVE sources(source) AS (
+    SELECT min(source) FROM edges
     UNION ALL
-    SELECT following.id, following.source, following.target
-    FROM pairs JOIN edges AS following ON following.id = coalesce(
-        (SELECT id FROM edges WHERE source = pairs.source AND target > pairs.target
-            ORDER BY target LIMIT 1),
-        (SELECT id FROM edges WHERE source > pairs.source ORDER BY source, target LIMIT 1))
+    SELECT (SELECT min(source) FROM edges WHERE source > sources.source) FROM sources
+    WHERE sources.source IS NOT NULL
+), pairs(source, target) AS (
+    SELECT source, (SELECT min(target) FROM edges WHERE edges.source = sources.source) FROM sources
+    WHERE source IS NOT NULL
+    UNION ALL
+    SELECT source, (SELECT min(target) FROM edges WHERE edges.source = pairs.source AND target > pairs.target)
+    FROM pairs WHERE pairs.target IS NOT NULL
 )"""
 _NEWEST = """pairs JOIN edges ON edges.id = (
     SELECT id FROM edges AS version WHERE version.source = pairs.source AND version.target = pairs.target

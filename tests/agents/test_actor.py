@@ -230,6 +230,39 @@ def test_an_actor_stops_on_request_and_its_agent_resumes_at_the_same_step(ray_lo
     assert resumed.trainer.step == report.progress.step >= 2
 
 
+def test_a_report_waits_for_news_or_a_heartbeat_and_for_no_other_call(ray_local, tmp_path):
+    import ray
+
+    supervisor = make_supervisor(ray, tmp_path, steps=100_000)
+    actor = start(supervisor, "agent-0")
+    (told,) = wait_for_reports(ray, [actor], lambda report: report.progress.step >= 2)
+    incarnation, last = told.events.incarnation, told.events.last_number
+    ray.get(actor.report.remote(incarnation, last, ""))
+
+    waiting = actor.report.remote(incarnation, last, "", 3600.0)
+    assert ray.get(actor.report.remote(incarnation, last, "")).progress.step >= 2
+    ray.get(actor.deliver.remote(b"no envelope"))
+    news = ray.get(waiting, timeout=60)
+    assert len(news.events.refused) == 1
+    repeated = ray.get(actor.report.remote(incarnation, last, "", 3600.0), timeout=60)
+    assert repeated.events == news.events
+    acknowledged = ray.get(actor.report.remote(incarnation, news.events.last_number, "", 0.2), timeout=60)
+    assert acknowledged.events.refused == ()
+    ray.get(actor.pause.remote(True))
+    for _ in range(100):  # until the loop of the agent says so
+        if (
+            ray.get(actor.report.remote(incarnation, news.events.last_number, "", 60.0)).progress.phase
+            == "paused"
+        ):
+            break
+    else:
+        raise AssertionError("a pause is no news")
+    ray.kill(actor)
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.report.remote(incarnation, last, "", 3600.0), timeout=60)
+    ray.kill(supervisor)
+
+
 def test_an_agent_that_fails_or_cannot_start_reports_why(ray_local, tmp_path):
     import ray
 

@@ -14,7 +14,7 @@ from benchmarks import harness
 from benchmarks.__main__ import BENCHMARKS, main, select
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_least, at_most
 from benchmarks.processes import Worker
-from benchmarks.scale import seeds, whole_run
+from benchmarks.scale import seeds, versions, whole_run
 from benchmarks.soak import churn, client, common, cpu_share, join, kills
 from benchmarks.speed import renderers, rendering, startup, training, wire
 from benchmarks.speed.plain_training import loader
@@ -277,3 +277,11 @@ def test_an_agent_keeps_at_least_a_third_of_what_a_busy_program_gets(share, met)
 def test_a_busy_program_takes_the_cpu_that_it_is_given():
     # of the seconds that it counts, another program may have had some
     assert 0 < cpu_share.Busy().spin(0.05) <= 1.01
+
+
+def test_a_ledger_of_many_versions_is_measured_beside_its_first_ones(monkeypatch):
+    monkeypatch.setattr(versions, "VERSIONS", 500)
+    found = versions.ledger_metrics(Effort(rounds=1), count=12, degree=4)
+
+    assert [each.name.partition(":")[0] for each in found] == ["500 edge versions"] * 3
+    assert all(each.value > 0 and each.reference_value > 0 and each.threshold.of_ratio for each in found)
