@@ -86,7 +86,7 @@ class Costs(NamedTuple):
 
 
 def train(agent: Agent) -> Costs:
-    """Train an agent, publish its core, and return what training cost."""
+    """Train an agent, publish its core, and return the costs of training."""
     began = time.process_time()
     agent.trainer.record(lambda: False)
     recorded = time.process_time()
@@ -115,7 +115,7 @@ def measure(courses: Sequence[Course], setup: AgentSetup, seeds: Sequence[int]) 
 
 
 def measure_once(setup: AgentSetup, seed: int) -> dict[str, float]:
-    """Return what training two agents costs and reaches."""
+    """Return the costs and the scores of two agents, mean over both and over both edges."""
     poses, agents, costs = ring_poses(setup, RING_AGENTS), list[TrainedAgent](), list[Costs]()
     for index in COMPARED_AGENTS:
         with untrained_agent(setup, seed, index, poses) as agent:
