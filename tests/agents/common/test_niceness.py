@@ -1,3 +1,5 @@
+import errno
+import itertools
 import json
 import os
 import subprocess
@@ -5,7 +7,7 @@ import sys
 
 import pytest
 
-from agents.common.niceness import AUTOGROUP
+from agents.common.niceness import ATTEMPTS, AUTOGROUP, set_session_niceness
 
 PROGRAM = """
 import json, os, sys, threading
@@ -54,3 +56,36 @@ def test_a_session_gives_way_as_its_leader_does(least):
 
     assert threads == [max(OWN, least)] * 4
     assert group.split()[-2:] == ["nice", str(least)]
+
+
+def refusing(*numbers):
+    """A write that is refused with these error numbers in turn, and then taken; and what was written."""
+    written, refusals = [], itertools.chain(numbers, itertools.repeat(0))
+
+    def write(text):
+        written.append(text)
+        if number := next(refusals):
+            raise OSError(number, os.strerror(number))
+
+    return write, written
+
+
+@pytest.mark.parametrize("refused", [0, 1, ATTEMPTS - 1])
+def test_a_session_niceness_that_comes_too_soon_after_another_is_set_again(refused, caplog):
+    write, written = refusing(*[errno.EAGAIN] * refused)
+
+    assert set_session_niceness(7, write, pause=0)
+    assert written == ["7"] * (refused + 1)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("refusals", "attempts"),
+    [([errno.EAGAIN] * ATTEMPTS, ATTEMPTS), ([errno.EPERM], 1), ([errno.EAGAIN, errno.EROFS], 2)],
+)
+def test_a_session_niceness_that_is_refused_is_logged_and_ends_nothing(refusals, attempts, caplog):
+    write, written = refusing(*refusals)
+
+    assert not set_session_niceness(7, write, pause=0)
+    assert len(written) == attempts
+    assert os.strerror(refusals[-1]) in caplog.text
