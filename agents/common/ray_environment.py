@@ -14,7 +14,7 @@ RAY_SETTINGS = {
     UV_RUN: "0",  # else, under `uv run`, Ray uploads the current folder and builds an environment per worker
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else a call without a connection starts a Ray, or joins any it finds
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # not Ray's 15: only the training thread of an agent lowers its priority
+    "RAY_worker_niceness": "0",  # not Ray's 15: agents.nice sets that of all processes of a run
 }
 
 
