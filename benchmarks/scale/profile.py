@@ -24,7 +24,7 @@ STATUS_TIMEOUT = 5.0  # seconds
 STARTING = ("starting", "waiting", "checking")  # phases before an agent records
 PHASES = ("recording", "training", "training stages", "embedding", "ready")
 COMMAND, RAY, IDLE, SUPERVISOR = "command", "Ray's own processes", "workers without work", "supervisor"
-AGENT_START = "agents: starting"
+AGENT_START, AGENT_OTHER = "agents: starting", "agents: other"
 PARTS = {
     COMMAND: "the command: start, scoring, report",
     RAY: RAY,
@@ -34,6 +34,7 @@ PARTS = {
     **{phase: f"agents: {phase}" for phase in PHASES},
 }
 PARTS["ready"] = "agents: negotiating"
+PARTS[AGENT_OTHER] = "agents: other"  # every phase that is not among `PHASES`
 RAY_SERVICES = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # named as workers are
 
 
@@ -49,6 +50,13 @@ def part_of_command(command: str, is_root: bool) -> str:
     if not command.startswith("ray::") or command.startswith(RAY_SERVICES):
         return RAY
     return SUPERVISOR if command.startswith("ray::Supervisor") else IDLE
+
+
+def part_of_phase(phase: str) -> str:
+    """Return the part that an agent's process belongs to, by the phase in its status."""
+    if phase in STARTING:
+        return AGENT_START
+    return phase if phase in PHASES else AGENT_OTHER
 
 
 class Profile:
@@ -98,8 +106,7 @@ class Profile:
         with contextlib.suppress(psutil.Error):  # it has ended
             times, command = process.cpu_times(), " ".join(process.cmdline())
             now = times.user + times.system
-            part = phase or part_of_command(command, is_root)
-            part = AGENT_START if part in STARTING else part
+            part = part_of_phase(phase) if phase else part_of_command(command, is_root)
             self._cpu[process.pid][part] += now - self._last.get(process.pid, 0.0)
             self._last[process.pid] = now
 
@@ -119,11 +126,11 @@ class Profile:
             ended: When the command had ended.
         """
         last = max(self.entered.values(), key=lambda entered: entered.get("ready", 0.0))
+        following = [phase for phase in PHASES if phase in last]
         marks = {
             "start of Ray and of the supervisor": self.answered,
-            PARTS[AGENT_START]: last["recording"],
+            PARTS[AGENT_START]: last[following[0]],
         }
-        following = [phase for phase in PHASES if phase in last]
         for phase, after in itertools.pairwise(following):
             marks[PARTS[phase]] = last[after]
         marks |= {"negotiating, end of the agents": self.silent, "end of Ray, scoring, report": ended}

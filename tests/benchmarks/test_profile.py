@@ -1,3 +1,4 @@
+import psutil
 import pytest
 
 from benchmarks.harness import Effort
@@ -19,6 +20,26 @@ COMMANDS = {
 def test_a_process_belongs_to_a_part_by_its_command_line(command):
     assert profile.part_of_command(command, is_root=False) == COMMANDS[command]
     assert profile.part_of_command(command, is_root=True) == profile.COMMAND
+
+
+PHASES = {
+    **dict.fromkeys(("starting", "waiting", "checking"), profile.AGENT_START),
+    **{phase: phase for phase in ("recording", "training", "training stages", "embedding", "ready")},
+    **dict.fromkeys(
+        ("trained", "stopped", "distilling", "resting", "paused", "returning", "new"), profile.AGENT_OTHER
+    ),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_agent_in_any_phase_belongs_to_a_part_and_all_parts_have_a_row(phase):
+    seen, own = profile.Profile(), psutil.Process()
+    seen._sample(own, False, phase)
+
+    cpu = seen.cpu_seconds()
+    found = profile.rows(cpu, {"all": 1.0})
+    assert [part for part, seconds in cpu.items() if seconds] == [PHASES[phase]]
+    assert sum(each.value for each in found if each.name.startswith("CPU")) == 2 * cpu[PHASES[phase]]
 
 
 def test_what_an_agent_did_before_its_first_report_was_its_start():
