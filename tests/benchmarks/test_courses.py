@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.models.settings import ModelConfig
 from agents.training.settings import TrainingConfig
 from benchmarks import courses
 from benchmarks.courses import Course
 from social_jepa.config.overrides import build_config
+from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
 
 SHORT = Course(8, 32, 2048, 6, 5e-3)
@@ -37,10 +37,23 @@ def test_the_same_course_reaches_the_same(rows):
         assert rows[0][name] == rows[2][name]
 
 
-def test_the_default_course_is_measured_with_the_settings_of_a_run():
-    setup = courses.default_course().apply(AgentSetup())
+def test_a_course_sets_each_of_its_fields_and_no_other():
+    before = AgentSetup(training=TrainingConfig(own_ticks=True))
+    after = Course(width=3, hidden=5, frames=768, steps=7, rate=0.25).apply(before)
+
+    assert after.model == replace(before.model, width=3, hidden=5)
+    assert after.training == replace(before.training, replay_ticks=768, steps=7, learning_rate=0.25)
+    assert replace(after, model=before.model, training=before.training) == before
+
+
+def test_the_course_of_a_run_is_among_those_that_are_measured():
+    run = RunConfig()
+
+    assert courses.default_course() == Course(
+        run.model.width, run.model.hidden, run.training.replay_ticks, run.training.steps,
+        run.training.learning_rate,
+    )  # fmt: skip
     assert courses.default_course() in courses.COURSES
-    assert (setup.model, setup.training) == (ModelConfig(), TrainingConfig())
 
 
 def test_the_terminal_and_the_docs_show_the_same_cells(rows, tmp_path, monkeypatch):
