@@ -95,9 +95,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def select(names: Sequence[str], full: bool, soak: bool = False, gpu: bool = False) -> list[str]:
-    """Return the named benchmarks, or those of one group, speed by default; ``full`` adds group scale."""
-    default_group = "gpu" if gpu else "soak" if soak else "speed"
-    selected = set(names) or {name for name, each in BENCHMARKS.items() if each.group == default_group}
+    """Return the named benchmarks, or those of groups soak and gpu as asked for, speed by default.
+
+    Args:
+        names: Names; where there are any, soak and gpu do not count.
+        full: Adds group scale to them.
+        soak: Group soak.
+        gpu: Group gpu.
+    """
+    groups = {group for group, wanted in (("soak", soak), ("gpu", gpu)) if wanted} or {"speed"}
+    selected = set(names) or {name for name, each in BENCHMARKS.items() if each.group in groups}
     if full:
         selected |= {name for name, each in BENCHMARKS.items() if each.group == "scale" and not each.by_name}
     return [name for name in BENCHMARKS if name in selected]

@@ -104,6 +104,7 @@ def test_scale_soak_and_gpu_benchmarks_run_only_on_request():
     assert select(named, full=False) == named
     assert select([], full=False, soak=True) == soak
     assert select([], full=False, gpu=True) == gpu
+    assert select([], full=False, soak=True, gpu=True) == [*soak, *gpu]
     assert select(["seeds"], full=False) == select(["seeds"], full=False, soak=True) == ["seeds"]
 
 

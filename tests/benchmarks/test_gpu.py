@@ -1,6 +1,7 @@
 """The benchmarks of a GPU, on the CPU and small: on a GPU they run the same lines."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,11 @@ def test_without_a_gpu_every_benchmark_says_so_and_the_exit_status_is_1(no_gpu, 
 def test_a_device_that_is_named_is_used(no_gpu):
     assert common.wanted_device(["agents.device=cpu"]) == torch.device("cpu")
     assert common.wanted_device(["agents.device=cuda:1"]) == torch.device("cuda:1")
-    with pytest.raises(BenchmarkError, match="there is no GPU"):
+    with pytest.raises(BenchmarkError, match="there is no GPU") as raised:
         common.wanted_device([])
+
+    (remedy,) = re.findall(r"--set agents.device=cpu --size [\d.]+", str(raised.value))
+    assert f"`{remedy}`" in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -41,10 +45,25 @@ def test_a_device_that_is_named_is_used(no_gpu):
         ("NVIDIA H200", 989e12), ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12),
         ("NVIDIA A100-SXM4-80GB", 312e12), ("NVIDIA L40S", 362e12), ("NVIDIA L4", 121e12),
         ("NVIDIA A10G", 70e12), ("NVIDIA A10", 125e12), ("Tesla T4", 65e12),
+        ("NVIDIA H100 NVL", 835e12), ("NVIDIA A100 80GB PCIe", 312e12), ("NVIDIA A100-PCIE-40GB", 312e12),
+        ("Tesla V100-SXM2-16GB", 125e12), ("NVIDIA GeForce RTX 4090", 165e12),
     ],
 )  # fmt: skip
 def test_the_peak_is_that_of_the_whole_name_of_a_gpu(name, peak):
     assert common.peak_flops(name) == peak
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NVIDIA L40", "NVIDIA RTX A1000", "NVIDIA T400", "NVIDIA T400 4GB", "NVIDIA GH200 480GB",
+        "NVIDIA H200 MIG 1g.18gb", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA GeForce RTX 4090 D", "NVIDIA GeForce RTX 3090 Ti", "Tesla V100-PCIE-16GB", "NVIDIA A10-24Q",
+        "NVIDIA L4S", "NVIDIA", "", "cpu",
+    ],
+)  # fmt: skip
+def test_the_peak_of_a_gpu_whose_name_only_contains_that_of_another_is_unknown(name):
+    assert math.isnan(common.peak_flops(name))
 
 
 def test_a_device_that_is_not_in_the_table_has_no_mfu():
