@@ -104,7 +104,7 @@ class _World(MiniWorldEnv):
         self._visible: list[_Object] = []  # bodies
         self._drawn: _Background | None = None  # of the last frame
         self._kept: _Background | None = None  # in the framebuffer
-        self._keeps = False  # whether to keep that of the frame being drawn
+        self._keeps: _Background | None = None  # that of the frame being drawn, if it is to be kept
         params = DEFAULT_PARAMS.copy()
         params.set("sky_color", [0.75, 0.75, 0.75])
         params.set("light_pos", [0.0, 6.0, 0.0])
@@ -133,14 +133,21 @@ class _World(MiniWorldEnv):
     def draw(self, state: SceneState, pose: Pose, viewer: str | None) -> np.ndarray:
         """Return a camera's frame of a state, uint8 [H, W, 3]."""
         bodies = tuple(body for name, body in state.bodies if name != viewer)
-        drawn, self._drawn = self._drawn, (pose, bodies)
         self._place_objects(state)
-        if self._drawn == drawn == self._kept:  # the camera is still set, too
+        drawn, self._drawn = self._drawn, None  # unknown if drawing fails
+        frame = self._draw((pose, bodies), drawn)
+        self._drawn = (pose, bodies)
+        return frame
+
+    def _draw(self, background: "_Background", drawn: "_Background | None") -> np.ndarray:
+        """Return a frame with a background, given that of the last frame."""
+        if background == drawn == self._kept:  # the camera is still set, too
             self.shadow_window.switch_to()
             self._framebuffer.bind()
             self._framebuffer.restore_background()
             return self._draw_objects(self._framebuffer)
-        self._keeps = self._drawn == drawn
+        self._keeps = background if background == drawn else None
+        pose, bodies = background
         self._place_bodies(bodies)
         self._place_camera(pose)
         return self.render_obs(self._framebuffer)
@@ -150,9 +157,9 @@ class _World(MiniWorldEnv):
         gl.glCallList(STATIC_LIST)
         for body in self._visible:
             body.render()
-        if self._keeps:  # a second frame with this background: a third is likely
+        if self._keeps is not None:  # a second frame with this background: a third is likely
             frame_buffer.keep_background()
-            self._kept = self._drawn
+            self._kept = self._keeps
         return self._draw_objects(frame_buffer)
 
     def _draw_objects(self, frame_buffer: "Framebuffer") -> np.ndarray:
@@ -271,11 +278,9 @@ class Framebuffer:
         for number, frame in enumerate(self._frames[:2]):
             self._attach(2 * number, gl.GL_COLOR_ATTACHMENT0, frame, gl.GL_RGBA8, samples)
             self._attach(2 * number + 1, gl.GL_DEPTH_ATTACHMENT, frame, gl.GL_DEPTH_COMPONENT24, samples)
+            self._check()
         self._attach(4, gl.GL_COLOR_ATTACHMENT0, self._frames[2], gl.GL_RGBA8, 0)
-        if gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER) != gl.GL_FRAMEBUFFER_COMPLETE:
-            raise RuntimeError(
-                "the OpenGL driver has no framebuffer that MiniWorld can use: set renderer to toy"
-            )
+        self._check()
 
     def _attach(self, index: int, attachment: int, frame: int, pixel_format: int, samples: int) -> None:
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, frame)
@@ -284,6 +289,12 @@ class Framebuffer:
             gl.GL_RENDERBUFFER, samples, pixel_format, self.width, self.height
         )
         gl.glFramebufferRenderbuffer(gl.GL_FRAMEBUFFER, attachment, gl.GL_RENDERBUFFER, self._buffers[index])
+
+    def _check(self) -> None:
+        if gl.glCheckFramebufferStatus(gl.GL_FRAMEBUFFER) != gl.GL_FRAMEBUFFER_COMPLETE:
+            raise RuntimeError(
+                "the OpenGL driver has no framebuffer that MiniWorld can use: set renderer to toy"
+            )
 
     def bind(self) -> None:
         """Make this the target of drawing; MiniWorld calls this."""

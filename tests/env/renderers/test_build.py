@@ -70,6 +70,21 @@ def test_a_frame_depends_on_no_frame_before_it(config, renderer):
         assert (renderer.render(state, pose, "me") == frame).all()
 
 
+@pytest.mark.gl
+def test_a_frame_after_a_state_that_cannot_be_drawn_is_right():
+    config = SceneConfig(renderer="miniworld", frame_size=SIZE)
+    scene, renderer = Scene(config, 0), build_renderer(config)
+    state, other = scene.state(0), scene.state(1)
+    expected = renderer.render(state, POSES[0])
+    for _ in range(3):
+        renderer.render(state, POSES[0])
+    renderer.render(other, POSES[1])
+    with pytest.raises(IndexError):
+        renderer.render(replace(state, identities=(7,) * config.objects), POSES[0])
+    assert (renderer.render(state, POSES[0]) == expected).all()
+    renderer.close()
+
+
 def test_different_poses_give_different_frames(config, renderer):
     state = Scene(config, 0).state(0)
     views = [renderer.render(state, pose).astype(int) for pose in POSES]
