@@ -32,7 +32,7 @@ from social_jepa.experiments.common.trained_agents import (
 from social_jepa.experiments.common.training_loop import count_flops
 from social_jepa.experiments.worlds.scores import Embeddings, Pairing, edges_between
 
-SEARCHED = (100, 101, 102)  # seeds that the default course was searched on
+SEARCHED = (100, 101, 102)  # seeds that courses were tried on before
 FEW = 64  # pairs
 MEASURES = ("recording", "training", "tflop", "probe", "few", "core", "all")
 COLUMNS = (
@@ -69,9 +69,10 @@ def default_course() -> Course:
 
 COURSES: Sequence[Course] = (
     Course(32, 256, 24576, 450, 5e-3),
-    Course(32, 256, 49152, 450, 5e-3),
-    Course(16, 128, 24576, 600, 1e-2),
     default_course(),
+    Course(16, 128, 24576, 600, 1e-2),
+    Course(16, 128, 49152, 600, 1e-2),
+    Course(16, 256, 49152, 600, 7.5e-3),
     Course(16, 128, 98304, 600, 1e-2),
     Course(16, 128, 98304, 900, 5e-3),
 )

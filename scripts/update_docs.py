@@ -182,8 +182,8 @@ def courses_block() -> str:
     rows = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *map(cells, document["rows"]))]
     seeds, searched = (", ".join(map(str, document[name])) for name in ("seeds", "searched_seeds"))
     note = (
-        f"Mean over both agents, both edges and the seeds {seeds}; the default course was searched on the "
-        f"seeds {searched}. Seconds of one thread, for each agent."
+        f"Mean over both agents, both edges and the seeds {seeds}; courses were tried before on the seeds "
+        f"{searched}. Seconds of one thread, for each agent."
     )
     return "\n".join([*rows, "", note])
 

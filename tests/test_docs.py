@@ -158,7 +158,7 @@ def test_a_block_without_its_marks_is_an_error(generator):
 def test_a_setting_is_listed_with_its_default_and_the_comment_beside_it(generator):
     rows = generator.settings_block().splitlines()
 
-    assert any(row.startswith("| `training.steps` | `600` | ") and len(row) > 35 for row in rows)
+    assert any(row.startswith("| `training.steps` | `450` | ") and len(row) > 35 for row in rows)
     assert any(row.startswith("| `model.seq_jepa.encoder.dim` | `64` | ") for row in rows)
     undescribed = [row for row in rows if row.endswith("|  |")]
     assert undescribed == []

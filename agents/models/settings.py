@@ -191,8 +191,8 @@ class ModelConfig:
     """Sizes and objective of one agent's world model: the plain JEPA's, and a group for each other kind."""
 
     dim: Annotated[int, Meta(ge=1, le=1024)] = 16  # of the latent; may exceed the number of factors
-    width: Count = 16  # channels of the first convolution
-    hidden: Count = 128  # units between the convolutions and the latent
+    width: Count = 32  # channels of the first convolution
+    hidden: Count = 256  # units between the convolutions and the latent
     objective: Annotated[str, one_of(*OBJECTIVES)] = "whitened"  # what prevents collapse
     prediction: Weight = 1.0  # weight of predicting the next latent; 1 is 25 in vicreg, as in its paper
     ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean; >= dim^2 / 16 pairs

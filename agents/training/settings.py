@@ -16,15 +16,15 @@ DRIFT_TICKS = 256  # unseen ticks that drift is measured on
 class TrainingConfig:
     """How long and how fast an agent trains."""
 
-    steps: Count = 600  # optimizer steps of the schedule
+    steps: Count = 450  # optimizer steps of the schedule
     stage_steps: CountOrZero = 0  # of each further encoder, see model.stages; 0: two thirds of steps
-    segments: Count = 64  # segments a step; 96 in 300 steps cost the same and learn less
+    segments: Count = 64  # segments a step
     segment_ticks: Annotated[int, Meta(ge=2)] = 4  # consecutive ticks a segment; a prediction needs two
-    learning_rate: Positive = 1e-2  # peak; decays to zero by a cosine after the warm-up
+    learning_rate: Positive = 5e-3  # peak; decays to zero by a cosine after the warm-up
     warmup: Annotated[float, Meta(ge=0, lt=1)] = 0.15  # share of the steps over which the rate rises
     weight_decay: Weight = 1e-4  # of AdamW
     grad_clip_norm: Positive = 5.0  # largest norm of the gradient
-    replay_ticks: Count = 49152  # ticks in the replay buffer: each frame is read about three times
+    replay_ticks: Count = 49152  # ticks in the replay buffer: each frame is read about twice
     own_ticks: bool = False  # each agent on a separate stretch of ticks; otherwise all on the same
     new_ticks_per_step: CountOrZero = 0  # ticks that replace the oldest before every step of the schedule
     checkpoint_every: Count = 100  # steps

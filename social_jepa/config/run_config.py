@@ -291,7 +291,7 @@ class RunConfig:
 
 
 QUICK: Mapping[str, Any] = {
-    "training": {"steps": 300, "replay_ticks": 24576},
+    "training": {"steps": 225, "replay_ticks": 24576},
     "negotiation": {"pool_ticks": 768},
 }  # a smaller run that still shows an isometry
 

@@ -155,10 +155,7 @@ def comparable(edge: EdgeResult) -> tuple[object, ...]:
 def tiny_spec(index: int, folder: Path, agents: int = 2, **training: object) -> AgentSpec:
     """Return the spec of an agent that sees one object in the toy scene and trains in a second."""
     names = [(f"agent-{k}", ring_pose(k, RingConfig())) for k in range(agents)]
-    options = {
-        "steps": 40, "segments": 24, "replay_ticks": 1024, "core_eval_ticks": 512, "learning_rate": 5e-3,
-        **training,
-    }  # fmt: skip
+    options = {"steps": 40, "segments": 24, "replay_ticks": 1024, "core_eval_ticks": 512, **training}
     return AgentSpec(
         name=f"agent-{index}", index=index, seed=0, kind="jepa", pose=ring_pose(index, RingConfig()),
         scene=SceneConfig(renderer="toy", objects=1, frame_size=32),

@@ -55,13 +55,7 @@ class AgentSetup:
 QUICK_SETUP: dict[str, dict[str, Any]] = {
     "scene": {"renderer": "toy", "frame_size": 32, "objects": 1},
     "model": {"dim": 4, "width": 8, "hidden": 32},
-    "training": {
-        "steps": 150,
-        "segments": 32,
-        "replay_ticks": 2048,
-        "core_eval_ticks": 1024,
-        "learning_rate": 5e-3,
-    },
+    "training": {"steps": 150, "segments": 32, "replay_ticks": 2048, "core_eval_ticks": 1024},
     "negotiation": {"pool_ticks": 256, "anchors": 64, "heldout": 128},
 }  # trains an agent in about two seconds, well enough for maps between agents
 

@@ -27,8 +27,8 @@ the grid determined the first number: the full number of steps on few frames may
 distillations had steps of 64 ticks and no schedule alone did, and where it mattered the full schedule was
 scored every 50 steps, now every 25. Short schedules that were never the cheapest to 95 % were left out. The
 distillation schedules are unchanged; their weight decay, 1e-2 by mistake, is now that of training alone.
-Later the default course of a run changed, to 600 steps on 49,152 frames with an encoder of half the width:
-schedules of full length or on all frames follow it.
+Later the replay buffer of a run became twice as large, 49,152 frames: schedules on all frames follow it, and
+the full number of steps on half of them was added.
 
 Baselines: the full schedule alone, scored at intermediate steps, where its learning rate has not decayed
 yet: never harder to beat, and shown beside. Other methods: distillation followed by training alone; two

@@ -28,13 +28,14 @@ class Settings:
     setup: AgentSetup = field(default_factory=lambda: AgentSetup(model=ModelConfig(dim=24)))
     object_counts: tuple[int, ...] = (5,)  # scenes, for instance (3, 5); the thresholds refer to the last
     eval_steps: tuple[int, ...] = (
-        10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350, 400, 475,
+        10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350,
     )  # fmt: skip  # steps of the full schedule at which the model is scored
     default_warmup_schedules: Schedules = (
-        (600, 256, 1024), (600, 256, 2048), (600, 256, 6144), (600, 256, 24576), (1000, 64, 49152),
+        (450, 256, 1024), (450, 256, 2048), (450, 256, 6144), (450, 256, 12288), (450, 256, 24576),
+        (800, 64, 49152),
     )  # fmt: skip  # further schedules alone, with the warm-up of setup.training
     long_warmup_schedules: Schedules = (
-        (250, 256, 49152), (400, 256, 49152), (100, 256, 6144), (500, 128, 49152),
+        (200, 256, 49152), (300, 256, 49152), (100, 256, 6144), (400, 128, 49152),
     )  # fmt: skip  # further schedules alone, with long_warmup
     eval_shares: tuple[float, ...] = (
         0.33,

@@ -21,10 +21,10 @@ rate, which was tuned for the JEPA.
 - *tica*: the 16 most predictable linear functions of 256 principal components of the pixels.
 - *pixel-pca*, *untrained*: the baselines, 16 principal components and the initial weights.
 
-Measured at 25, 50, 75, 100, 150, 225, 300, 450 and 600 steps, and for the two long methods at the multiples
-of 600 and at the end; on 1024 pairs of ticks that neither agent trained on, fitted, and 1024 others, scored.
-All 16 dimensions count; each owner whitens its latents on ticks of its own training. *Agreement* is R2 of the
-map from one agent's latents to the other's, mean of both directions: of a free map (ridge), and of a rotation
+Measured at 25, 50, 75, 100, 150, 225, 300 and 450 steps, and for the two long methods at the multiples of 450
+and at the end; on 1024 pairs of ticks that neither agent trained on, fitted, and 1024 others, scored. All 16
+dimensions count; each owner whitens its latents on ticks of its own training. *Agreement* is R2 of the map
+from one agent's latents to the other's, mean of both directions: of a free map (ridge), and of a rotation
 (Procrustes). *State R2* is that of a linear probe of the true state on an agent's own latents, mean of both
 agents, for evaluation only. *Residual agreement* is R2 of a free map between what is left of the latents of
 both once the best linear function of the true state is removed; beside it, the same with all products of two

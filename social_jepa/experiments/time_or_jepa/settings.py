@@ -46,17 +46,7 @@ class Settings:
     """Settings of a run; the defaults are those of the full run."""
 
     setup: AgentSetup = field(default_factory=_default_setup)
-    checkpoints: tuple[int, ...] = (
-        25,
-        50,
-        75,
-        100,
-        150,
-        225,
-        300,
-        450,
-        600,
-    )  # steps; the last ends the schedule
+    checkpoints: tuple[int, ...] = (25, 50, 75, 100, 150, 225, 300, 450)  # steps; the last ends the schedule
     flat: FlatSchedule = field(default_factory=FlatSchedule)
     components: int = 256  # principal components of pixels that tICA is computed on
     own_ticks: int = 4096  # ticks of its own training that an agent whitens its latents on

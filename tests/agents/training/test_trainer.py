@@ -241,7 +241,7 @@ def test_a_step_uses_the_learning_rate_and_gradient_clipping_of_the_settings(rec
         steps.append((trainer.optimizer.param_groups[0]["lr"], float(trainer.model.weight.grad.norm())))
 
     trainer.run(record_step, lambda: False)
-    assert [lr for lr, _ in steps] == [1e-2 * lr_factor(step, 6, 0.15) for step in range(6)]
+    assert [lr for lr, _ in steps] == [5e-3 * lr_factor(step, 6, 0.15) for step in range(6)]
     assert [norm for _, norm in steps] == pytest.approx([2.0] * 6)
     assert float(trainer.model.weight.detach()) == pytest.approx(
         -sum(lr for lr, _ in steps), rel=1e-3

@@ -116,7 +116,7 @@ def test_variants_differ_from_the_default_agent_as_described():
     default = ModelConfig()
     sizes = {name: VARIANTS[name].model(default) for name in VARIANTS}
     assert [sizes[name].dim for name in SIZE_VARIANTS] == [16, 16, 8, 32, 16, 16]
-    assert [sizes[name].width for name in SIZE_VARIANTS] == [16, 16, 16, 16, 8, 24]
+    assert [sizes[name].width for name in SIZE_VARIANTS] == [32, 32, 32, 32, 16, 48]
     assert {sizes[name].objective for name in TRAINED_JEPAS} == {"whitened", "vicreg", "log_det"}
     assert sizes["p-jepa-positions"].p_jepa.task == "positions"
     assert sizes["jepa"] == sizes["jepa-twin"] == sizes["untrained"] == default

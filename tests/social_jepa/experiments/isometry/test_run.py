@@ -253,5 +253,5 @@ def test_the_long_schedule_has_as_many_anchors_as_its_largest_number_of_pairs():
     setup = Settings().long_setup
 
     assert setup.negotiation.pool_ticks == 4096 > NegotiationConfig().pool_ticks
-    assert setup.training.steps == 1200
+    assert setup.training.steps == 900
     assert setup.training.replay_ticks == 98304
