@@ -63,6 +63,14 @@ def test_wall_times_are_those_of_the_agent_that_published_last_and_fill_the_run(
     assert sum(found.values()) == 170.0 - seen.began
 
 
+def test_an_agent_whose_recording_no_poll_saw_started_until_the_phase_that_was_seen_first():
+    seen = profile.Profile()
+    seen.began, seen.answered, seen.silent = 100.0, 107.0, 160.0
+    seen.entered["agent-0"] = {"training": 120.0, "trained": 149.0, "embedding": 150.0, "ready": 155.0}
+
+    assert list(seen.wall_seconds(170.0).values()) == [7.0, 13.0, 30.0, 5.0, 5.0, 10.0]
+
+
 @pytest.mark.ray
 def test_the_profile_of_a_run_names_where_all_of_its_seconds_go():
     found = {each.name: each for each in profile.metrics(Effort(settings=TINY))}
