@@ -209,10 +209,12 @@ def check_scene(settings: Settings = None, config: ConfigFile = None, as_json: A
 def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_json: bool) -> None:
     from rich.console import Console
 
+    from agents.common.niceness import raise_niceness
     from social_jepa.runtime.batch_run import BatchRun
     from social_jepa.runtime.console_progress import ProgressDisplay
     from social_jepa.runtime.logs import log_to_file
 
+    raise_niceness(config.agents.nice)  # scoring and the report are work of this process
     work_on(folder.path)
     log_to_file(folder.path, "driver")
     display = ProgressDisplay(Console(stderr=True, quiet=is_quiet()))

@@ -1,7 +1,8 @@
 """The process that joins a Ray to start or end a simulation there, and then ends; run as ``python -m``.
 
 Ray ends a process that has joined it when the Ray ends. So no command, server or notebook joins: it starts
-this process, which reads one `LaunchRequest` from standard input and writes one `LaunchReply` to a pipe.
+this process, which reads one `LaunchRequest` from standard input and writes one `LaunchReply` to a pipe. It
+leads an operating-system session.
 """
 
 import os
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from agents.common.niceness import raise_session_niceness
 from social_jepa.runtime import cluster
 from social_jepa.runtime.control import socket_path
 from social_jepa.runtime.control_errors import to_remote
@@ -23,6 +25,8 @@ def launch(request: LaunchRequest) -> LaunchReply:
     """Start the supervisor that a request describes, or end all actors of its simulation."""
     folder = RunFolder.at(request.folder)
     log_to_file(folder.path, "driver")
+    if request.action == "start":
+        raise_session_niceness(folder.config().agents.nice)
     address = cluster.connect(request.address, request.private)
     try:
         if request.action == "end":

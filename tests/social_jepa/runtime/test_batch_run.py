@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import networkx
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -362,6 +363,20 @@ def test_agents_that_a_local_ray_can_never_hold_are_refused_at_once(tmp_path, mo
         "social-jepa: agent-0 cannot start, because it waits for 1 GPU: no node has more than 0; lower "
         "agents.gpus or agents.count, or name a cluster with --address"
     )
+
+
+def test_every_process_of_a_run_has_its_niceness_and_the_command_as_well(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS")
+    nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 2)
+    process = spawn(tmp_path, "run", "--out", "run", f"--nice={nice}", *TINY, "training.replay_ticks=200000")
+    wait_for(process, "agent-0")
+    found = {pid: psutil.Process(pid).nice() for pid, _ in children(process.pid) if psutil.pid_exists(pid)}
+    interrupt(process)
+    process.communicate(timeout=60)
+
+    assert process.pid in found
+    assert len(found) > 4  # it, the leader of the session, Ray, the supervisor and agents
+    assert set(found.values()) == {nice}
 
 
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])

@@ -40,6 +40,19 @@ finally:
     nodes.shutdown()
 """
 
+# Serves a request where no Ray listens, and prints its niceness.
+LAUNCH = """
+import contextlib, os, sys
+from social_jepa.runtime.errors import AddressError
+from social_jepa.runtime.launch_process import launch
+from social_jepa.runtime.launcher import LaunchRequest
+
+with contextlib.suppress(AddressError):
+    launch(LaunchRequest(action=sys.argv[1], folder=sys.argv[2], address="127.0.0.1:9", private=False))
+    sys.exit("a Ray answered")
+print(os.getpriority(os.PRIO_PROCESS, 0))
+"""
+
 
 @pytest.fixture
 def machine(monkeypatch):
@@ -246,6 +259,17 @@ def test_a_supervisor_that_dies_whenever_it_starts_is_given_up_and_nothing_of_it
 
     assert lost.value.folder == folder.path
     assert cluster.names_in(folder.namespace) == []
+
+
+@pytest.mark.parametrize("action", ["start", "end"])
+def test_the_process_that_starts_a_supervisor_has_the_niceness_of_the_run(action, tmp_path):
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    nice = min(19, own + 2)
+    folder = create(load_config(overrides=[*TINY, f"agents.nice={nice}"]), tmp_path / "run")
+    command = [sys.executable, "-c", LAUNCH, action, str(folder.path)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+
+    assert done.stdout.split() == [str(nice if action == "start" else own)], done.stderr
 
 
 def test_ray_restarts_a_supervisor_that_dies_again_and_again_a_bounded_number_of_times(monkeypatch):

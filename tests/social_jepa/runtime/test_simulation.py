@@ -35,7 +35,8 @@ from tests.support.simulations import TIMEOUT, complete, edges, joiner, ledger_o
 pytestmark = pytest.mark.ray
 
 # more than this process has, whose Ray the simulation joins, so that it must be set in the simulation's own
-NICE = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 2)
+OWN_NICE = os.getpriority(os.PRIO_PROCESS, 0)
+NICE = min(19, OWN_NICE + 2)
 OTHER_POSE = "-4.8,3.2,0,0,-35"
 
 
@@ -78,6 +79,11 @@ def test_all_threads_of_an_agent_give_way_alike_and_as_much_as_the_run(simulatio
     tasks = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
 
     assert {os.getpriority(os.PRIO_PROCESS, task) for task in tasks} == {NICE}
+
+
+def test_a_program_keeps_its_niceness_where_it_starts_a_simulation(simulation):
+    assert simulation.folder.config().agents.nice == NICE
+    assert os.getpriority(os.PRIO_PROCESS, 0) == OWN_NICE
 
 
 def test_a_paused_agent_takes_no_step_until_it_is_resumed(simulation):
