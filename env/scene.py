@@ -278,16 +278,26 @@ class Scene:
         Raises:
             TickOutsideSourceError: A source of frames lacks one of them.
         """
-        ticks = np.asarray(ticks, dtype=np.int64)
+        ticks, objects = np.asarray(ticks, dtype=np.int64), self.config.objects
         if self.source is not None:
-            return SceneStates.of([self.state(tick) for tick in ticks.tolist()])
+            return self._source_states(ticks, self.source.ticks)
         factors = self.factors(ticks)
-        positions = self._centers + self._ranges * self.unit_positions(factors).reshape(len(ticks), -1, 2)
-        yaws = np.broadcast_to(self._yaws, (len(ticks), self.config.objects))
+        positions = self._centers + self._ranges * self.unit_positions(factors).reshape(-1, objects, 2)
+        yaws = np.broadcast_to(self._yaws, (len(ticks), objects))
         identities = self.identities(ticks)
         for array in (factors, positions, identities):
             array.flags.writeable = False
         return SceneStates(ticks, factors, positions, yaws, identities, self._bodies_at(ticks))
+
+    def _source_states(self, ticks: np.ndarray, available: int) -> SceneStates:
+        """Return the states at ticks of a source of frames, which hold the ticks alone."""
+        if ticks.size:
+            check_integer("tick", int(ticks.min()), 0)
+            if (last := int(ticks.max())) >= available:
+                raise TickOutsideSourceError(last, available)
+        count = len(ticks)
+        none, places = np.empty((count, 0)), np.empty((count, 0, 2))
+        return SceneStates(ticks, none, places, none, np.empty((count, 0), np.int64), [()] * count)
 
     def state_from_factors(self, tick: int, factors: np.ndarray) -> SceneState:
         """Return the state at a tick with other factors, [F], for environments that control objects."""

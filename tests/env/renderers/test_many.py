@@ -98,6 +98,15 @@ def test_the_states_of_many_ticks_are_those_of_each_tick(dynamics, world):
                 assert np.array_equal(getattr(state, name), getattr(alone, name))
 
 
+@pytest.mark.parametrize("world", ["plain", "moving cameras"])
+def test_the_states_of_no_tick_are_none_of_as_many_objects(world):
+    scene = Scene(SceneConfig(**WORLDS[world]), 3, EVENTS)
+    none, some = scene.states(np.arange(0)), scene.states(np.arange(2))
+    assert list(none) == []
+    for name in ("factors", "positions", "yaws", "identities"):
+        assert getattr(none, name).shape == (0, *getattr(some, name).shape[1:])
+
+
 def test_states_before_tick_0_are_rejected():
     with pytest.raises(ValueError, match="tick"):
         Scene(SceneConfig(), 0).states(np.array([3, -1]))

@@ -48,6 +48,21 @@ def test_ticks_outside_the_source_and_poses_are_refused(config):
         SensorSpec(views=3).check(config, Pose.of_view(0))
 
 
+def test_states_of_any_number_of_ticks_are_those_of_each_tick(config):
+    scene = Scene(config, 0)
+    for ticks in ([], [7], [199, 0, 7]):
+        states = scene.states(np.array(ticks))
+        assert (len(states), [state.tick for state in states]) == (len(ticks), ticks)
+        for name in ("factors", "positions", "yaws", "identities"):
+            alone = getattr(scene.state(0), name)
+            assert getattr(states, name).shape == (len(ticks), *alone.shape)
+            assert getattr(states, name).dtype == alone.dtype
+    with pytest.raises(TickOutsideSourceError, match="tick 200: choose from 0 to 199"):
+        scene.states(np.array([3, 200, 5]))
+    with pytest.raises(ValueError, match="tick"):
+        scene.states(np.array([3, -1]))
+
+
 def test_the_true_state_is_that_of_the_source_or_unknown(config):
     scene = Scene(config, 0)
     assert scene.factors(np.array([3, 1])).shape == (2, 3)
