@@ -1,8 +1,8 @@
 """The batch renderer: many frames together by ray casting in torch, on a CPU or a GPU.
 
 It draws what the MiniWorld renderer draws (same camera, textures, light and four samples in each pixel), of
-boxes alone. A camera's view of the room is cast once for each of its poses and kept; boxes are cast at all
-ticks together, inside their outlines in the picture.
+boxes alone. A camera's view of the room is cast once for each of its poses and kept while it is used; boxes
+are cast at all ticks together, inside their outlines in the picture.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ from env.renderers.grouping import distinct_poses, visible_bodies
 from env.scene import SceneConfig
 from env.scene_state import SceneState, SceneStates
 
-KEPT_VIEWS = 64  # poses of cameras whose view of the room is kept
+KEPT_VIEWS = 64  # poses of cameras, those used last, whose view of the room is kept
 CPU_PIXELS, GPU_PIXELS = 2**19, 2**25  # of frames that are drawn together
 
 
@@ -93,9 +93,10 @@ class BatchRenderer(Renderer):
             draw_boxes(chunk, boxes.of_frames(first, first + len(chunk)), lens, room)
 
     def _room(self, pose: Pose) -> RoomView:
-        """Return a camera's view of the room, cast at the first call for its pose."""
+        """Return a camera's view of the room, cast unless it is among those that were used last."""
         if pose not in self._rooms:
             self._rooms[pose] = view_room(self._config, pose, self._device)
             if len(self._rooms) > KEPT_VIEWS:
                 self._rooms.popitem(last=False)
+        self._rooms.move_to_end(pose)  # the first is the one that was not used for longest
         return self._rooms[pose]

@@ -1,5 +1,6 @@
 """The batch renderer draws what MiniWorld draws, and what an independent ray caster sees."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from env.camera import Pose, RingConfig, ring_pose
 from env.depth import depth_map
 from env.interior_walls import InteriorWallsConfig
 from env.recording import Recorder
-from env.renderers.batch import BatchRenderer
+from env.renderers.batch import KEPT_VIEWS, BatchRenderer
+from env.renderers.batch_room import view_room
 from env.renderers.build import build_renderer
 from env.scene import BodyEvent, Scene, SceneConfig
 
@@ -163,3 +165,22 @@ def test_frames_on_a_device_are_those_in_memory():
     tensor = RENDERER.render_tensor(states, poses, [None] * 5)
     assert tensor.device.type == "cpu"
     assert (tensor.numpy() == RENDERER.render_many(states, poses, [None] * 5)).all()
+
+
+def test_a_camera_that_stands_among_moving_ones_has_its_room_cast_once(monkeypatch):
+    cast = Counter()
+
+    def count(config, pose, device):
+        cast[pose] += 1
+        return view_room(config, pose, device)
+
+    monkeypatch.setattr("env.renderers.batch.view_room", count)
+    renderer = BatchRenderer(replace(CONFIG, frame_size=16))
+    state, others = state_with(AWAY, AWAY, AWAY), [replace(POSE, x=k / 100) for k in range(KEPT_VIEWS + 5)]
+    for pose in others:
+        renderer.render(state, POSE)
+        renderer.render(state, pose)
+    assert cast[POSE] == 1
+
+    renderer.render(state, others[0])
+    assert cast[others[0]] == 2  # not used for longest, so that it was dropped
