@@ -9,7 +9,7 @@ from benchmarks.harness import BenchmarkError, Effort, Metric, at_least, seconds
 from benchmarks.processes import OUTPUT_TAIL, ROOT
 
 TIMEOUT = 120.0  # seconds
-FOLDER = "tests/agents"  # all of them are below it
+FOLDERS = ("tests/agents", "tests/env")  # all of them are below these
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 
@@ -24,7 +24,7 @@ def metrics(effort: Effort) -> list[Metric]:
     device, outputs = wanted_device(effort.settings), list[str]()
 
     def run() -> None:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", FOLDER]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *FOLDERS]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=TIMEOUT)
         outputs.append(done.stdout)
         if done.returncode:

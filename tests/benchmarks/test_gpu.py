@@ -103,8 +103,9 @@ def test_every_test_of_a_gpu_is_where_the_benchmark_looks():
         if "mark.gpu" in path.read_text() and path != Path(__file__)
     ]  # fmt: skip
 
-    assert files
-    assert [path for path in files if not path.is_relative_to(ROOT / gpu_tests.FOLDER)] == []
+    found = [{path for path in files if path.is_relative_to(ROOT / name)} for name in gpu_tests.FOLDERS]
+    assert all(found)
+    assert set().union(*found) == set(files)
 
 
 def test_tests_of_a_gpu_are_found_and_where_there_is_none_counted_as_skipped():
