@@ -1,8 +1,8 @@
 """A paper's claim, what an experiment measured of it, and the verdict that follows from both.
 
 A verdict rests on the 95 % interval of Student's t over seeds alone, whatever interval the experiment shows:
-a claim is reproduced where the whole interval meets the bound, not reproduced where none of it does, and
-otherwise open. A quick run gives no verdict.
+a claim is reproduced where the whole interval meets the bound, not reproduced where none of it does or a
+seed has no finite score, and otherwise open. A quick run gives no verdict.
 """
 
 import math
@@ -94,12 +94,15 @@ class Finding:
 
 
 def judge(bound: Threshold, by_seed: Sequence[float | None]) -> Finding:
-    """Return the finding of the scores of some seeds; None or NaN stands for a score that is not finite."""
+    """Return the finding of the scores of some seeds; None or NaN stands for a score that is not finite.
+
+    Of several seeds, one with such a score reproduces nothing.
+    """
     values = [math.nan if value is None else value for value in by_seed]
     if not values:
         return Finding()
     low, high = t_interval(values)
-    return Finding(sum(values) / len(values), low, high, len(values), VERDICTS[bound.verdict(low, high)])
+    return Finding(sum(values) / len(values), low, high, len(values), VERDICTS[bound.decide(values)])
 
 
 def find(claim: Claim, document: ResultsDocument | None) -> Finding:

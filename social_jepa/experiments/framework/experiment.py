@@ -52,10 +52,10 @@ class Metric:
 
     @property
     def met(self) -> bool | None:
-        """Whether the interval meets the threshold; None if it is open, without one, and of a self-test."""
+        """Whether the seeds meet the threshold; None if it is open, without one, and of a self-test."""
         if self.threshold is None or self.self_test:
             return None
-        return self.threshold.verdict(*self.estimate.interval)
+        return self.threshold.decide(self.estimate.seeds)
 
     def to_row(self) -> MetricRow:
         """Return the row of the results document; numbers that are not finite become None."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from social_jepa.experiments.framework.document import MetricRow, ResultsDocument
 from social_jepa.experiments.framework.verdict import (
     NOT_REPRODUCED,
+    failures,
     headline,
     holds,
     interval,
@@ -111,14 +112,24 @@ def format_self_test(metric: MetricRow) -> tuple[str, ...]:
 
 
 def verdict_sentences(document: ResultsDocument) -> list[str]:
-    """Return a sentence for each threshold that is missed, and then for each that is open."""
+    """Return a sentence for each self-test that fails, then each threshold that is missed, or open."""
 
     def sentence(word: str, row: MetricRow) -> str:
         spread = f" ({text})" if (text := format_interval(row)) else ""
-        return f"{word}: {row.name} is {format_number(row.value)}{spread}, the threshold {row.threshold}."
+        unreached = len(row.by_seed) > 1 and any(value is None for value in row.by_seed)
+        reason = ", as a seed has no finite score" if unreached else ""
+        measured = f"{format_number(row.value)}{spread}"
+        return f"{word}: {row.name} is {measured}, the threshold {row.threshold}{reason}."
+
+    def failure(row: MetricRow) -> str:
+        return (
+            f"Self-test failed in {failures(row)} of {seeds(document)}: {row.name} is "
+            f"{format_number(row.value)}, the bound {row.threshold}. It cannot fail unless the code is wrong."
+        )
 
     undecided = [row for row in with_threshold(document.metrics) if verdict(row) is None]
     return [
+        *(failure(row) for row in self_tests(document.metrics) if not holds(row)),
         *(sentence(NOT_REPRODUCED, row) for row in missed(document)),
         *(sentence("Open", row) for row in undecided if len(document.seeds) > 1),
     ]

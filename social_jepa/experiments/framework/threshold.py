@@ -1,6 +1,10 @@
 """Threshold of a metric, set before the run, and what a confidence interval says about it."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from social_jepa.experiments.framework.score import t_interval
 
 SIGNS = (">=", "<=", ">", "<", "==")
 
@@ -37,7 +41,7 @@ class Threshold:
     def verdict(self, low: float, high: float) -> bool | None:
         """Return whether an interval meets the threshold: True if all of it does, False if none of it does.
 
-        None where a part of it does, or it is not known.
+        None where a part of it does, or there is no interval.
         """
         if not low <= high:  # NaN
             return None
@@ -45,6 +49,16 @@ class Threshold:
             return True
         inside = self.sign == "==" and low <= self.value <= high
         return None if inside or self.met(low) or self.met(high) else False
+
+    def decide(self, seeds: Sequence[float]) -> bool | None:
+        """Return whether scores of seeds meet the threshold, by their 95 % interval of Student's t.
+
+        Scores of two seeds or more of which one is not finite miss it: what a seed never reached has no
+        interval, and was not reached. One seed alone leaves it open, None.
+        """
+        if len(seeds) > 1 and not all(map(math.isfinite, seeds)):
+            return False
+        return self.verdict(*t_interval(seeds))
 
     def __str__(self) -> str:
         """Return the sign and the value, for example ">= 0.5"."""

@@ -1,8 +1,10 @@
 """What the scores of seeds say about thresholds, for a run of now and for one that was recorded earlier.
 
 A threshold is *met* where the whole 95 % interval of Student's t over seeds meets it, *missed* where none of
-it does, and otherwise *open*. The interval follows from a row's scores by seed, never from the interval that
-is recorded beside them: an earlier version may have computed that in another way.
+it does, and otherwise *open*. It is also missed where one of several seeds has no finite score, as where it
+never reaches a goal; with one seed alone every threshold is open. The interval follows from a row's scores by
+seed, never from the interval that is recorded beside them: an earlier version may have computed that in
+another way.
 
 A *self-test* is a metric that an identity or a theorem determines. It cannot fail unless the code is wrong,
 so that it is no threshold: it is listed apart, is never counted, and holds if every seed meets its bound.
@@ -43,14 +45,30 @@ class Tally:
 
 def interval(row: MetricRow) -> tuple[float, float]:
     """Return the 95 % interval of Student's t over the seeds of a row; NaN with fewer than two."""
-    return t_interval([math.nan if value is None else value for value in row.by_seed])
+    return t_interval(_scores(row))
+
+
+def _scores(row: MetricRow) -> list[float]:
+    return [math.nan if value is None else value for value in row.by_seed]
 
 
 def verdict(row: MetricRow) -> bool | None:
     """Return whether the threshold of a row is met; None if it is open, or the row has none."""
     if row.threshold is None or row.self_test:
         return None
-    return Threshold.parse(row.threshold).verdict(*interval(row))
+    return Threshold.parse(row.threshold).decide(_scores(row))
+
+
+def failures(row: MetricRow) -> int:
+    """Return the number of seeds in which a self-test fails.
+
+    Raises:
+        ValueError: The row is not a self-test.
+    """
+    if row.threshold is None or not row.self_test:
+        raise ValueError(f"{row.name} is not a self-test")
+    bound = Threshold.parse(row.threshold)
+    return sum(not bound.met(value) for value in _scores(row))
 
 
 def holds(row: MetricRow) -> bool:
@@ -59,10 +77,7 @@ def holds(row: MetricRow) -> bool:
     Raises:
         ValueError: The row is not a self-test.
     """
-    if row.threshold is None or not row.self_test:
-        raise ValueError(f"{row.name} is not a self-test")
-    bound = Threshold.parse(row.threshold)
-    return all(value is not None and bound.met(value) for value in row.by_seed)
+    return not failures(row)
 
 
 def with_threshold(rows: Iterable[MetricRow]) -> list[MetricRow]:

@@ -21,7 +21,8 @@ CLAIM = Claim("P", "It holds", "0.9", "text", "tiny", "new name", AT_LEAST, reco
         ((0.95, 0.80, 1.00), Verdict.OPEN),
         ((0.95,), Verdict.OPEN),  # one seed has no interval
         ((0.9, 0.9, 0.9), Verdict.REPRODUCED),
-        ((0.95, None, 0.94), Verdict.OPEN),  # a seed in which the metric does not exist
+        ((0.95, None, 0.94), Verdict.NOT_REPRODUCED),  # a seed that never reached what is measured
+        ((None,), Verdict.OPEN),
         ((), Verdict.NOT_MEASURED),
     ],
 )

@@ -34,6 +34,13 @@ def test_a_metric_has_the_interval_of_its_seeds_and_the_verdict_that_follows():
     ] == [True, None, False]
 
 
+def test_a_metric_that_is_not_finite_in_a_seed_misses_its_threshold():
+    seeds = Estimate((0.95, math.nan, 0.97))
+
+    assert Metric("r2", seeds, threshold=Threshold(">=", 0.9)).to_row().met is False
+    assert Metric("r2", seeds).to_row().met is None
+
+
 def test_a_self_test_has_a_bound_and_no_verdict():
     row = Metric("r2", Estimate((1.0, 1.0)), threshold=Threshold("==", 1), self_test="algebra").to_row()
 

@@ -42,3 +42,14 @@ def test_an_interval_meets_a_threshold_in_whole_in_part_or_not_at_all(sign, verd
     expected = {"y": True, "n": False, "o": None}
     assert [Threshold(sign, 0.5).verdict(*ends) for ends in intervals] == [expected[v] for v in verdicts]
     assert Threshold(sign, 0.5).verdict(math.nan, math.nan) is None
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
+def test_a_seed_without_a_finite_score_misses_a_threshold_unless_it_is_alone(sign, missing):
+    threshold = Threshold(sign, 0.5)
+    for seeds in ((0.5, missing, 0.5), (missing, missing)):
+        assert threshold.decide(seeds) is False
+    assert threshold.decide((missing,)) is None
+    assert threshold.decide((0.5,)) is None
+    assert threshold.decide((0.5, 0.5)) is threshold.verdict(0.5, 0.5)

@@ -44,11 +44,24 @@ def test_a_verdict_follows_from_the_seeds_whatever_interval_and_verdict_are_reco
     assert verdict(recorded) is decided
 
 
-def test_without_a_threshold_or_with_one_seed_or_a_missing_score_there_is_no_verdict():
+def test_without_a_threshold_or_with_one_seed_there_is_no_verdict():
     assert verdict(replace(row(True), threshold=None)) is None
-    for by_seed in ((0.9,), (0.9, None, 0.9)):
+    for by_seed in ((0.9,), (None,)):
         assert verdict(replace(ROW, by_seed=by_seed)) is None
         assert all(map(math.isnan, interval(replace(ROW, by_seed=by_seed))))
+
+
+@pytest.mark.parametrize("by_seed", [(0.9, None, 0.9), (None, None, None)])
+def test_a_goal_that_a_seed_never_reached_is_missed_and_heads_the_page(by_seed):
+    unreached = replace(ROW, name="steps", value=None, by_seed=by_seed)
+
+    assert verdict(unreached) is False
+    assert all(map(math.isnan, interval(unreached)))
+    assert tally(document(unreached)) == Tally(met=0, missed=1, open=0)
+    assert headline(document(unreached), "tiny") == "Not reproduced: tiny"
+    assert verdict_sentences(document(unreached)) == [
+        "Not reproduced: steps is –, the threshold >= 0.7, as a seed has no finite score."
+    ]
 
 
 @pytest.mark.parametrize("decided", SEEDS)
@@ -73,6 +86,21 @@ def test_a_self_test_holds_if_every_seed_meets_its_bound():
     assert not holds(replace(test, by_seed=(0.8, None)))
     with pytest.raises(ValueError, match="is not a self-test"):
         holds(ROW)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_self_test_that_fails_is_said_first_and_means_that_the_code_is_wrong(quick):
+    broken = replace(row(True, "algebra"), value=0.8, by_seed=(0.9, 0.6, None))
+    beside = document(row(None), broken, row(True, "algebra"), quick=quick)
+    sentence = (
+        "Self-test failed in 2 of 3 seeds: row True is 0.800, the bound >= 0.7. It cannot fail unless the "
+        "code is wrong."
+    )
+
+    said = verdict_sentences(beside)
+    assert (said[0], len(said)) == (sentence, 2)
+    assert verdict_sentences(document(row(True, "algebra"))) == []
+    assert headline(beside, "tiny") == "tiny"
 
 
 def test_thresholds_are_counted_by_verdict():
