@@ -16,18 +16,57 @@ OBJECTIVES = {
 
 
 def describe_scene(scene: SceneConfig) -> str:
-    """Return what is seen, with the motion of the default dynamics: objects, their motion and the frames."""
-    rates = scene.autocorrelation
-    rate = f"{rates[0]:g}" if len(rates) == 1 else ", ".join(f"{value:g}" for value in rates)
-    count = f"{scene.objects} colored box" + "es" * (scene.objects > 1)
+    """Return a description of the scene: objects, their motion and the frames, or where frames come from."""
+    size = f"{scene.frame_size} by {scene.frame_size} pixels in color"
+    if scene.source:
+        return (
+            f"No scene is rendered: frames come from the source {scene.source}, with the views "
+            f"{', '.join(scene.frames.views)}, and have {size}."
+        )
     drawn = "MiniWorld (OpenGL)" if scene.renderer == "miniworld" else f"the renderer {scene.renderer}"
     return (
-        f"The scene is a room of {scene.room_size:g} m with {count} that pass through each other. Each of "
-        f"the {2 * scene.objects} coordinates follows an Ornstein-Uhlenbeck process of its own, with "
-        f"autocorrelation {rate} from tick to tick; the position is {scene.object_range:g} "
-        f"tanh({scene.tanh_gain:g} z) m. Frames have {scene.frame_size} by {scene.frame_size} pixels in "
-        f"color, drawn by {drawn}."
+        f"The scene is a room of {scene.room_size:g} m with {_objects(scene)}{_motion(scene)} Frames have "
+        f"{size}, drawn by {drawn}."
     )
+
+
+def _objects(scene: SceneConfig) -> str:
+    """Return the objects: their number and shapes, and when these change."""
+    one, several = ("object", "objects") if len(scene.shapes) > 1 else (_words(scene.shapes[0]), "")
+    noun = one if scene.objects == 1 else several or one + ("es" if one.endswith("x") else "s")
+    text = f"{scene.objects} colored {noun}"
+    if len(scene.shapes) > 1:
+        text += f" of the shapes {', '.join(map(_words, scene.shapes))}"
+    return text + (f", drawn anew every {scene.identity_ticks} ticks," if scene.identity_ticks else "")
+
+
+def _motion(scene: SceneConfig) -> str:
+    """Return the motion of objects: the end of the sentence that names them, and one with the numbers."""
+    rate = ", ".join(f"{value:g}" for value in scene.autocorrelation)
+    count, where = 2 * scene.objects, f"up to {scene.object_range:g} m from the center along each axis"
+    position = f"the position is {scene.object_range:g} tanh({scene.tanh_gain:g} z) m."
+    if scene.object_areas:
+        where = "each in an area of its own"
+        position = (
+            f"the position in an object's own area is its half-width times tanh({scene.tanh_gain:g} z)."
+        )
+    alone = scene.objects == 1
+    through = "" if alone else " that pass through each other"
+    moving = " that moves" if alone else f"{through} and move"
+    return {
+        "ornstein_uhlenbeck": f"{through}. Each of the {count} coordinates follows an Ornstein-Uhlenbeck "
+        f"process of its own, with autocorrelation {rate} from tick to tick; {position}",
+        "coupled": f"{through}. The {count} coordinates together follow a linear process that white noise "
+        f"drives, with a coupling of {scene.coupling:g} and eigenvalues {rate}; {position}",
+        "collide": f" that collide elastically with each other and with the walls, {where}.",
+        "bounce": f"{moving} at constant speed to and fro, {where}.",
+        "static": f" that never move{'s' * alone}, {where}.",
+    }.get(scene.dynamics, f" whose motion is that of the class {scene.dynamics}, {where}.")
+
+
+def _words(name: str) -> str:
+    """Return the name of a shape in words."""
+    return name.replace("_", " ")
 
 
 def describe_encoder(model: ModelConfig) -> str:

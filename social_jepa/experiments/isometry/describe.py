@@ -1,6 +1,7 @@
 """Methods paragraph of isometry."""
 
 from social_jepa.experiments.common.describe import describe_agents
+from social_jepa.experiments.common.pairs import MAX_CHOICES
 from social_jepa.experiments.isometry.methods import METHODS
 from social_jepa.experiments.isometry.settings import Settings
 
@@ -16,7 +17,7 @@ def describe_methods(settings: Settings) -> str:
         f"which {settings.heldout_ticks:,} held-out ones are scored. Each finds its core alone, by "
         "time-lagged whitening. Maps between cores are orthogonal (Procrustes), ridge, robust or through a "
         f"universe of all, fitted on up to {settings.max_pairs:,} pairs; R2 is the mean over all ordered "
-        f"pairs of agents and up to 16 choices of the pairs. The compared methods ({others}) are trained by "
-        "two agents each, 180 degrees apart, in the schedule first described, and scored on "
+        f"pairs of agents and up to {MAX_CHOICES} choices of the pairs. The compared methods ({others}) are "
+        "trained by two agents each, 180 degrees apart, in the schedule first described, and scored on "
         f"{settings.leading_axes} leading axes by an orthogonal map from {settings.reference_pairs} pairs."
     )

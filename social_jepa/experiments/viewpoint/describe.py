@@ -2,6 +2,7 @@
 
 from social_jepa.experiments.common.describe import describe_agents
 from social_jepa.experiments.viewpoint.settings import Settings
+from social_jepa.experiments.viewpoint.wall import NULL_SHUFFLES
 
 
 def describe_methods(settings: Settings) -> str:
@@ -16,5 +17,5 @@ def describe_methods(settings: Settings) -> str:
         f"two detected cores is orthogonal, fitted on {settings.pairs} pairs (or {settings.few_pairs}), and "
         "scored by R2 in both directions. Overlap is the share of the reference's pixels whose point the "
         f"other camera sees, at {settings.overlap_ticks} ticks. Shared dimensions are canonical correlations "
-        "that exceed the largest of 400 shuffles."
+        f"that exceed the largest of {NULL_SHUFFLES} shuffles."
     )

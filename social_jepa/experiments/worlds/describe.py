@@ -1,5 +1,6 @@
 """Methods paragraph of worlds."""
 
+from alignment.shared_subspace import SHIFTS
 from social_jepa.experiments.common.describe import describe_agents
 from social_jepa.experiments.worlds.settings import WORLDS, Settings
 
@@ -12,8 +13,9 @@ def describe_methods(settings: Settings) -> str:
         f"{describe_agents(setup)} Conditions change the scene: {worlds}. Two agents stand 180 degrees apart "
         f"and find their cores alone. Edges are fitted on {setup.negotiation.anchors} pairs and scored on "
         f"{setup.negotiation.heldout}, in both directions: the number of shared directions, whose "
-        "correlations exceed those at up to 199 shifts in time, and R2 of the map on them. The true number "
-        "is that of the factors that both cameras see. Edges between unrelated scenes join agents of "
-        f"different seeds, and {settings.unrelated_pairs} pairs per seed of latents without pixels, whose "
-        f"factors have autocorrelations from {settings.lowest_rate:g} to {settings.highest_rate:g}."
+        f"correlations exceed those at up to {SHIFTS} shifts in time, and R2 of the map on them. The "
+        "true number is that of the factors that both cameras see. Edges between unrelated scenes join "
+        f"agents of different seeds, and {settings.unrelated_pairs} pairs per seed of latents without "
+        f"pixels, whose factors have autocorrelations from {settings.lowest_rate:g} to "
+        f"{settings.highest_rate:g}."
     )

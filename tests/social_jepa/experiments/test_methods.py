@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from social_jepa.experiments.common.describe import describe_agents, describe_objective
+from env.scene import SceneConfig
+from env.sources.settings import FramesConfig
+from social_jepa.experiments.common.describe import describe_agents, describe_objective, describe_scene
 from social_jepa.experiments.common.trained_agents import AgentSetup
 from social_jepa.experiments.framework.experiment import Experiment
 from social_jepa.experiments.framework.methods import describe_statistics, methods_paragraph
@@ -43,6 +45,53 @@ def test_a_changed_setting_changes_the_paragraph():
     assert len({text, *map(describe_agents, changed.values())}) == 1 + len(changed)
     assert "5 colored boxes" in describe_agents(changed["objects"])
     assert "latent of 24 dimensions" in describe_agents(changed["dim"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "not_said"),
+    [
+        (
+            {"dynamics": "collide", "shapes": ("ball",)},
+            ("3 colored balls that collide",),
+            ("box", "Ornstein"),
+        ),
+        ({"dynamics": "coupled", "coupling": 0.3}, ("a coupling of 0.3", "tanh(0.45 z)"), ("Ornstein",)),
+        ({"dynamics": "bounce"}, ("to and fro, up to 3.4 m",), ("Ornstein", "tanh")),
+        ({"dynamics": "static", "objects": 1}, ("1 colored box that never moves,",), ("Ornstein", "pass")),
+        ({"objects": 1}, ("1 colored box. Each of the 2 coordinates",), ("pass", "boxes")),
+        ({"dynamics": "bounce", "objects": 1}, ("1 colored box that moves at constant",), ("pass",)),
+        ({"dynamics": "my.module:Motion"}, ("the class my.module:Motion",), ("Ornstein", "pass", "tanh")),
+        (
+            {"shapes": ("ball", "brick_box"), "identity_ticks": 9},
+            ("3 colored objects of the shapes ball, brick box, drawn anew every 9 ticks, that",),
+            ("boxes",),
+        ),
+        ({"object_areas": ((0.0, 0.0, 1.0, 1.0),) * 3}, ("an object's own area",), ("3.4",)),
+        (
+            {"source": "video", "frames": FramesConfig(views=("left", "right"))},
+            ("the source video, with the views left, right", "64 by 64 pixels"),
+            ("box", "Ornstein", "MiniWorld", "room"),
+        ),
+    ],
+)
+def test_the_scene_is_described_by_its_settings(settings, said, not_said):
+    text = describe_scene(SceneConfig(**settings))
+
+    assert all(words in text for words in said)
+    assert not any(words in text for words in not_said)
+
+
+@pytest.mark.parametrize(
+    ("module", "constant", "name"),
+    [
+        ("viewpoint", "NULL_SHUFFLES", "viewpoint"), ("worlds", "SHIFTS", "worlds"),
+        ("isometry", "MAX_CHOICES", "isometry"), ("native_isometry", "MAX_CHOICES", "native-isometry"),
+    ],
+)  # fmt: skip
+def test_numbers_of_the_methods_are_those_of_the_code(monkeypatch, module, constant, name):
+    monkeypatch.setattr(f"social_jepa.experiments.{module}.describe.{constant}", 12345)
+
+    assert "12345" in paragraph(name, False)
 
 
 def test_further_encoders_are_named_where_they_are_trained():
