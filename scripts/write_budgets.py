@@ -1,10 +1,11 @@
-"""Write what experiments are expected to cost, static/budgets.json: from recorded results, never typed.
+"""Write what experiments are expected to cost, static/budgets.json: from recorded results, or estimated.
 
     python scripts/write_budgets.py --quick runs/quick-evidence
 
-Full runs cost what evidence/ has recorded; what was never run in full is estimated from the agents of another
-experiment, in ESTIMATES. Quick runs cost what their results say, in the folder that --quick names; costs of
-quick runs that are not there stay as they are.
+Full runs cost what evidence/ has recorded. What was never run in full is estimated from the agents of another
+experiment: these seconds are typed by hand, in ESTIMATES. Where the recorded agents had another course of
+training than the present default, the source says so. Quick runs cost what their results say, in the folder
+that --quick names; costs of quick runs that are not there stay as they are.
 """
 
 import argparse
@@ -16,25 +17,24 @@ from typing import Any
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.budget import FULL, QUICK
 from social_jepa.experiments.framework.document import ResultsDocument
-from social_jepa.experiments.framework.registry import EXPERIMENTS
+from social_jepa.experiments.framework.registry import EXPERIMENTS, load
+from social_jepa.experiments.framework.tasks import plain_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGETS = ROOT / "social_jepa/experiments/framework/static/budgets.json"
-RECORDED = "recorded in evidence/, wall time of tasks of one thread"
+RECORDED = "recorded in evidence/{course}, wall time of tasks of one thread"
+ESTIMATED = "estimated from an agent of evidence/{name}{course}, as no full run is recorded"
 RENAMED = {  # conditions whose evidence was recorded under another name
     "society": "ring", "taught-5": "distilled-5", "others": "cameras", "glances": "scene views",
     "rotation": "object rotations", "weight-0": "head-weight-0", "weight-1": "head-weight-1",
     "weight-5": "head-weight-5",
 }  # fmt: skip
-ISOMETRY, UNIVERSE = (
-    f"estimated from an agent of evidence/{name}, as no full run is recorded"
-    for name in ("isometry", "universe")
-)
 WORLD = 160  # seconds: two agents with further encoders
+# Seconds by condition, typed, and the recorded experiment whose agents they are estimated from.
 ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
     "native-isometry": (
         {"log-det": 156, "vicreg": 146, "ema": 150, "whitened": 200, "untrained": 27, "pixel-pca": 32},
-        ISOMETRY,
+        "isometry",
     ),
     "time-or-jepa": (
         {
@@ -42,15 +42,31 @@ ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
             "next-frame": 285, "supervised": 75, "autoencoder": 1145, "simclr": 694, "tica": 60,
             "pixel-pca": 32, "untrained": 27,
         },
-        ISOMETRY,
+        "isometry",
     ),
     "worlds": (
         dict.fromkeys(
             ("default", "mixed", "slow", "coupled", "collide", "nuisance", "wall", "moving"), WORLD
         ) | {"unrelated-latents": 60},
-        UNIVERSE,
+        "universe",
     ),
 }  # fmt: skip
+
+
+def course(settings: Mapping[str, Any]) -> str:
+    """Return the course of training of the agents of an experiment; "" where it has no such agents."""
+    setup = settings.get("setup") or settings.get("upbringing")  # its name in earlier versions
+    if setup is None:
+        return ""
+    training = setup["training"]
+    ticks = training.get("replay_ticks") or training["window"]
+    return f"{training['steps']} steps, {ticks:,} ticks, {setup['model']['width']} channels"
+
+
+def other_course(document: ResultsDocument, name: str) -> str:
+    """Return the course of training of a recorded run beside an experiment's present one; "" where alike."""
+    then, now = course(document.settings), course(plain_settings(load(name).settings()))
+    return "" if then == now else f" with the former course of training ({then}; now {now})"
 
 
 def recorded_costs(document: ResultsDocument, source: str) -> dict[str, Any]:
@@ -78,9 +94,11 @@ def main() -> None:
     costs: dict[str, dict[str, Any]] = {}
     for name in EXPERIMENTS:
         if name in full:
-            found = recorded_costs(full[name], RECORDED)
+            source = RECORDED.format(course=other_course(full[name], name))
+            found = recorded_costs(full[name], source)
         else:
-            seconds, source = ESTIMATES[name]
+            seconds, origin = ESTIMATES[name]
+            source = ESTIMATED.format(name=origin, course=other_course(full[origin], name))
             found = {"seconds": dict(seconds), "source": source}
         costs[name] = {FULL: found}
         if name in quick:

@@ -112,13 +112,13 @@ def _run(
     from rich.console import Console
 
     from social_jepa.cli.tables import make_console
-    from social_jepa.experiments.framework.budget import expect, total
-    from social_jepa.experiments.framework.runner import ExperimentError, run_experiment
+    from social_jepa.experiments.framework.budget import total
+    from social_jepa.experiments.framework.runner import ExperimentError, expect_missing, run_experiment
     from social_jepa.experiments.framework.table import print_results
     from social_jepa.system.machine import usable_cpus
 
     progress, failures, documents = Console(stderr=True), [], []
-    if len(runs) > 1 and (budget := total(map(expect, runs))):
+    if len(runs) > 1 and (budget := total(expect_missing(run, fresh) for run in runs)):
         spent = budget.describe(workers or usable_cpus())
         progress.print(f"{len(runs)} experiments: expect {spent}", soft_wrap=True, markup=False)
     for run in runs:

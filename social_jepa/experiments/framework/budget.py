@@ -85,10 +85,18 @@ def expect(run: ExperimentRun, conditions: Sequence[str] = ()) -> Budget | None:
         conditions: The conditions that run; all where there are none.
     """
     costs = find_costs(run.experiment.name, run.quick)
-    if costs is None:
-        return None
-    chosen = [costs.seconds[name] for name in conditions or costs.seconds if name in costs.seconds]
-    return Budget(tuple(chosen) * len(run.seeds), (costs.source,)) if chosen else None
+    names = conditions or (costs.seconds if costs else ())
+    return expect_tasks(run, [name for name in names for _ in run.seeds])
+
+
+def expect_tasks(run: ExperimentRun, conditions: Iterable[str]) -> Budget | None:
+    """Return what tasks are expected to cost with default settings, given the condition of each.
+
+    None if there are none, or no costs are known.
+    """
+    costs = find_costs(run.experiment.name, run.quick)
+    chosen = tuple(costs.seconds[name] for name in conditions if name in costs.seconds) if costs else ()
+    return Budget(chosen, (costs.source,)) if costs and chosen else None
 
 
 def total(budgets: Iterable[Budget | None]) -> Budget | None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from agents.common.files import write_atomically
 from social_jepa.experiments.framework.artifacts import summarize, write
-from social_jepa.experiments.framework.budget import Budget, expect, find_costs
+from social_jepa.experiments.framework.budget import Budget, expect_tasks, find_costs
 from social_jepa.experiments.framework.document import ResultsDocument
 from social_jepa.experiments.framework.experiment import ConditionResult, Metric, PartialResults, Results
 from social_jepa.experiments.framework.pool import Pool
@@ -54,7 +54,6 @@ def run_experiment(
         ValueError: The experiment has no conditions, or the folder cannot be made.
     """
     with _locked(run):
-        print_budget(run, expect(run), console, workers)
         found = _run_missing(run, _make_tasks(run, fresh), console, workers or usable_cpus())
         fingerprints = sorted({fingerprint for _, fingerprint in found.values()})
         with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
@@ -87,21 +86,36 @@ def run_conditions(
         ValueError: There is no such condition, or the folder cannot be made.
     """
     with _locked(run):
-        print_budget(run, expect(run, conditions), console, workers)
         found = _run_missing(run, _make_tasks(run, fresh, conditions), console, workers or usable_cpus())
     with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
         results = PartialResults(_by_condition(found), run.seeds)
         return list(run.experiment.metrics(results, run.settings))
 
 
-def print_budget(
-    run: ExperimentRun, budget: Budget | None, console: Console, workers: int | None = None
-) -> None:
-    """Print what a run is expected to cost, if that is known."""
+def expect_missing(run: ExperimentRun, fresh: bool = False) -> Budget | None:
+    """Return what is expected of the tasks that `run_experiment` would run; None if of none a cost is known.
+
+    Args:
+        run: The run.
+        fresh: Whether it runs finished tasks again.
+
+    Raises:
+        ExperimentError: The experiment's conditions cannot be listed.
+        ValueError: The experiment has no conditions.
+    """
+    tasks = _list_tasks(run)
+    return expect_tasks(run, [task.condition for task in tasks if fresh or read_result(task) is None])
+
+
+def _print_budget(run: ExperimentRun, missing: Sequence[Task], console: Console, workers: int) -> None:
+    """Print what the missing tasks of a run are expected to cost, if that is known."""
+    if not missing:
+        return
+    budget = expect_tasks(run, [task.condition for task in missing])
     if budget is None:
         text = "no costs are known; the remaining time appears once a task is done"
     else:
-        text = f"expect {budget.describe(workers or usable_cpus())}"
+        text = f"expect {budget.describe(workers)}"
         text += ", with the default settings" if run.overrides else ""
     console.print(f"{run.experiment.name}: {text}", soft_wrap=True, markup=False)
 
@@ -124,6 +138,16 @@ def _by_condition(
 
 
 def _make_tasks(run: ExperimentRun, fresh: bool, wanted: Sequence[str] = ()) -> list[Task]:
+    """Return the tasks of the wanted conditions, by default of all, after deleting what is not kept."""
+    tasks = _list_tasks(run, wanted)
+    for temporary in run.folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
+        temporary.unlink(missing_ok=True)
+    for task in tasks if fresh else ():
+        task.file.unlink(missing_ok=True)
+    return tasks
+
+
+def _list_tasks(run: ExperimentRun, wanted: Sequence[str] = ()) -> list[Task]:
     """Return the tasks of the wanted conditions, by default of all."""
     name, folder = run.experiment.name, run.folder
     with _experiment_errors(run, "its conditions cannot be listed"):
@@ -132,18 +156,13 @@ def _make_tasks(run: ExperimentRun, fresh: bool, wanted: Sequence[str] = ()) -> 
         raise ValueError(f"experiment {name}: it needs conditions with unique names, got {conditions}")
     if unknown := [condition for condition in wanted if condition not in conditions]:
         raise ValueError(f"experiment {name}: it has no condition {', '.join(unknown)}")
-    for temporary in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
-        temporary.unlink(missing_ok=True)
     settings = plain_settings(run.settings)
     fingerprint = fingerprint_sources(locate(run.name).partition(":")[0])
-    tasks = [
+    return [
         make_task(folder, name, settings, fingerprint, condition, seed)
         for seed in run.seeds
         for condition in wanted or conditions
     ]
-    for task in tasks if fresh else ():
-        task.file.unlink(missing_ok=True)
-    return tasks
 
 
 def _run_missing(
@@ -155,6 +174,7 @@ def _run_missing(
     missing = [task for task in tasks if found[task] is None]
     if len(missing) < len(tasks):
         _print_kept(console, name, found)
+    _print_budget(run, missing, console, workers)
     costs = find_costs(name, run.quick)
     with Progress(console, name, missing, workers, costs.seconds if costs else None) as progress:
         pool = Pool(locate(run.name), plain_settings(run.settings), workers, progress)

@@ -20,7 +20,12 @@ from social_jepa.experiments.framework.document import decode_document
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.html import experiment_page
 from social_jepa.experiments.framework.registry import load
-from social_jepa.experiments.framework.runner import ExperimentError, run_conditions, run_experiment
+from social_jepa.experiments.framework.runner import (
+    ExperimentError,
+    expect_missing,
+    run_conditions,
+    run_experiment,
+)
 from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.records import as_dict, replace
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
@@ -315,6 +320,27 @@ def test_what_a_run_is_expected_to_cost_is_printed_first(tmp_path, monkeypatch):
     console = TextConsole()
     run_conditions(plan_run(TINY, out=tmp_path, seeds=3), ["bad"], console, workers=2)
     assert console.text.splitlines()[0] == "tiny: expect about 1.5 CPU-minutes, 45 s on 2 CPUs (a guess)"
+
+
+def test_a_budget_is_that_of_the_tasks_that_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "social_jepa.experiments.framework.budget.read_costs",
+        lambda: {"tiny": {"full": Costs({"good": 90.0, "bad": 30.0}, "a guess")}},
+    )
+    one, three = (plan_run(TINY, out=tmp_path, seeds=seeds) for seeds in (1, 3))
+    assert expect_missing(one).cpu_minutes == 2
+    run_experiment(one, TextConsole(), workers=2)
+    assert expect_missing(one) is None
+    assert expect_missing(one, fresh=True).cpu_minutes == 2
+    assert expect_missing(three).cpu_minutes == 4
+
+    again, resumed = TextConsole(), TextConsole()
+    run_experiment(one, again, workers=2)
+    assert "expect" not in again.text
+    run_experiment(three, resumed, workers=2)
+    kept, expected, *_ = resumed.text.splitlines()
+    assert "2 of 6 tasks kept" in kept
+    assert expected == "tiny: expect about 4.0 CPU-minutes, 2 min on 2 CPUs (a guess)"
 
 
 def test_a_second_run_in_the_same_folder_fails_at_once(tmp_path):
