@@ -114,7 +114,7 @@ def test_a_run_folder_holds_everything(finished):
 def test_the_ledger_holds_the_events_and_the_bytes_of_messages_add_up_to_those_of_edges(finished):
     folder, _ = finished
 
-    events = [event_type for (event_type,) in rows(folder, "SELECT type FROM events")]
+    events = [event_type for (event_type,) in rows(folder, "SELECT type FROM events ORDER BY rowid")]
     assert (events[0], events[-1]) == ("started", "finished")
     assert {what: events.count(what) for what in set(events)} == {
         "started": 1, "joined": 2, "published": 2, "edge": 2, "finished": 1,
@@ -217,7 +217,7 @@ def test_a_run_that_is_interrupted_and_resumed_has_the_losses_of_an_uninterrupte
     assert said.err.splitlines()[-1].endswith(f"continue with: social-jepa resume --run {folder.path}")
     assert "Traceback" not in said.err
     assert all(step(folder, name) > 0 for name in folder.config().names())
-    assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
+    assert rows(folder, "SELECT type FROM events ORDER BY rowid")[-1] == ("stopped",)
     assert not folder.graph_file.exists()
     assert call("resume", "--run", folder.path, "--json").status == 0
     found = [agent["losses"] for agent in graph(folder)["agents"]]
@@ -266,7 +266,7 @@ def test_a_run_whose_supervisor_is_gone_ends_with_the_command_that_continues_it(
         said.err.splitlines()[-1],
     )
     assert cluster.names_in(folder.namespace) == []
-    assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
+    assert rows(folder, "SELECT type FROM events ORDER BY rowid")[-1] == ("stopped",)
 
 
 def test_an_agent_that_keeps_dying_is_named_and_the_run_can_be_resumed(ray_local, tmp_path):
@@ -287,7 +287,7 @@ def test_an_agent_that_keeps_dying_is_named_and_the_run_can_be_resumed(ray_local
     assert (said.status, said.out) == (1, "")
     last = said.err.splitlines()[-1]
     assert re.match(r"social-jepa: the process of agent-[01] kept dying: .*; social-jepa resume", last)
-    assert rows(folder, "SELECT type FROM events")[-1] == ("stopped",)
+    assert rows(folder, "SELECT type FROM events ORDER BY rowid")[-1] == ("stopped",)
     assert call("resume", "--run", folder.path, "--json").status == 0
     assert [len(agent["losses"]) for agent in graph(folder)["agents"]] == [60, 60]
 
