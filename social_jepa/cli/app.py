@@ -219,6 +219,7 @@ def _run_batch(config: Any, folder: Any, address: str | None, resumed: bool, as_
     log_to_file(folder.path, "driver")
     display = ProgressDisplay(Console(stderr=True, quiet=is_quiet()))
     batch = BatchRun(config, folder, display, resumed)
+    import_module("concurrent.futures.thread")  # for torch: after Ctrl-C it can no longer be imported
     # Meanwhile Ray starts. No daemon: a process that exits in the midst of such an import may crash.
     threading.Thread(target=_import_report).start()
     try:
