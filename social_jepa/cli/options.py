@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents.common.niceness import MAX_NICENESS
 from social_jepa.cli.completion import complete_run, complete_running, complete_setting
 from social_jepa.runtime.logs import stderr_level
 
@@ -64,7 +63,7 @@ Address = Annotated[
 Nice = Annotated[
     int | None,
     typer.Option(
-        "--nice", min=0, max=MAX_NICENESS, show_default=False,
+        "--nice", min=0, max=19, show_default=False,  # as `agents.nice`, whose module is loaded later
         help="Niceness of the run's processes: how much they give way to other programs; sets agents.nice.",
     ),
 ]  # fmt: skip

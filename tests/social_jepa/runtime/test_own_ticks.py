@@ -8,6 +8,7 @@ import pytest
 
 from agents.agent import Agent
 from agents.common.config_error import ConfigError
+from env.renderer import Renderer
 from social_jepa.config.run_config import load_config
 from social_jepa.experiments.common.trained_agents import AgentSetup
 from social_jepa.runtime.continuation import continued_config
@@ -23,7 +24,7 @@ SMALL = [
 OWN = [*SMALL, "training.own_ticks=true"]
 
 
-class CountingRenderer:
+class CountingRenderer(Renderer):
     """A renderer that counts how often each tick is rendered."""
 
     def __init__(self, renderer):

@@ -41,7 +41,10 @@ async def serve_status(path, ready, over):
     async def status():
         return list(STATUSES)
 
-    server = ControlServer(path, {"status": status})
+    async def progress(name):
+        return next(status.progress for status in STATUSES if status.name == name)
+
+    server = ControlServer(path, {"status": status, "progress": progress})
     await server.start()
     ready.set()
     await asyncio.to_thread(over.wait)
