@@ -37,7 +37,6 @@ from agents.protocol.envelope import Envelope, Kind, seal, session_id
 from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
 from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
-from benchmarks.courses import cells
 from social_jepa.cli.alignment_table import print_alignment
 from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
 from social_jepa.config.run_config import RunConfig
@@ -173,6 +172,9 @@ def edge_bytes_block() -> str:
 
 def courses_block() -> str:
     """Return R2 of an edge against the cost of training, by course."""
+    sys.path.insert(0, str(ROOT))  # benchmarks are not installed
+    from benchmarks.courses import cells
+
     document = json.loads(COURSES.read_text(encoding="utf-8"))
     head = (
         "`model.width`", "`model.hidden`", "`training.replay_ticks`", "`training.steps`",
