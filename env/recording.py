@@ -8,6 +8,7 @@ import numpy as np
 
 from env.camera import Pose
 from env.checks import check_integer
+from env.frame_storage import frame_storage
 from env.nuisance import add_nuisance
 from env.renderer import Renderer
 from env.scene import Scene
@@ -178,15 +179,25 @@ def draw_segments(rng: np.random.Generator, ticks: range, count: int, length: in
 class ReplayBuffer:
     """The latest ``size`` consecutive ticks of one camera, in a ring buffer."""
 
-    def __init__(self, recorder: Recorder, start: int, size: int) -> None:
-        """Allocate ``size`` frames from tick ``start`` on; nothing is recorded yet."""
+    def __init__(self, recorder: Recorder, start: int, size: int, storage: str = "memory") -> None:
+        """Make room for ``size`` ticks from tick ``start`` on; nothing is recorded yet.
+
+        Args:
+            recorder: Records the frames.
+            start: First tick.
+            size: Ticks to hold.
+            storage: Where to keep their frames, "memory" or "file"; see `env.frame_storage`.
+
+        Raises:
+            OSError: They are to be kept in a file, and the disk has no room.
+        """
         check_integer("start of a replay buffer", start, 0)
         check_integer("size of a replay buffer", size, 1)
         self._recorder = recorder
         self._size = size
         self._first = start  # the ticks [first, stop) were recorded without a gap
         self._stop = start
-        self._ring = np.empty((size, *recorder.frame_shape), dtype=np.uint8)  # tick t lies in row t % size
+        self._frames = frame_storage(storage, size, recorder.frame_shape)  # tick t lies in row t % size
 
     @property
     def ticks(self) -> range:
@@ -217,7 +228,7 @@ class ReplayBuffer:
         chunk = self._recorder.chunk
         for first in range(new.start, new.stop, chunk):
             ticks = np.arange(first, min(first + chunk, new.stop))
-            self._ring[ticks % self._size] = self._recorder.render_ticks(ticks)
+            self._frames.write(ticks % self._size, self._recorder.render_ticks(ticks))
             self._stop = first + len(ticks)
         return len(new)
 
@@ -251,4 +262,4 @@ class ReplayBuffer:
             raise ValueError(
                 f"the replay buffer holds ticks {self.ticks}, requested {ticks.min()} to {ticks.max()}"
             )
-        return self._ring[ticks % self._size]
+        return self._frames.read(ticks % self._size)

@@ -6,7 +6,16 @@ from typing import Annotated
 from msgspec import Meta
 
 from agents.common.config_error import ConfigError
-from agents.common.fields import Count, CountOrZero, Positive, Share, Weight, check_fields, settings_repr
+from agents.common.fields import (
+    Count,
+    CountOrZero,
+    Positive,
+    Share,
+    Weight,
+    check_fields,
+    one_of,
+    settings_repr,
+)
 
 GAP = 256  # least ticks between two ranges of ticks; more where the scene stays correlated for longer
 DRIFT_TICKS = 256  # unseen ticks that drift is measured on
@@ -25,6 +34,9 @@ class TrainingConfig:
     weight_decay: Weight = 1e-4  # of AdamW
     grad_clip_norm: Positive = 5.0  # largest norm of the gradient
     replay_ticks: Count = 49152  # ticks in the replay buffer: each frame is read about twice
+    replay_storage: Annotated[str, one_of("file", "memory")] = (
+        "file"  # where its frames are kept: an unnamed file in TMPDIR, else /var/tmp, or memory
+    )
     own_ticks: bool = False  # each agent on a separate stretch of ticks; otherwise all on the same
     new_ticks_per_step: CountOrZero = 0  # ticks that replace the oldest before every step of the schedule
     checkpoint_every: Count = 100  # steps

@@ -56,12 +56,15 @@ class Trainer:
             config: How long and how fast.
             seed: Seed of the order of its data.
             stop: First tick that it must not record; None: ticks never end.
+
+        Raises:
+            OSError: The replay buffer is to be kept in a file, and the disk has no room.
         """
         self.model = model
         self.recorder = recorder
         self.views = recorder.views
         self.buffer_ticks = config.replay_ticks // self.views
-        self.replay_buffer = ReplayBuffer(recorder, start, self.buffer_ticks)
+        self.replay_buffer = ReplayBuffer(recorder, start, self.buffer_ticks, config.replay_storage)
         self.start = start
         self.stop = stop
         self.config = config

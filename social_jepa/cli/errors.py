@@ -15,6 +15,7 @@ from social_jepa.runtime.errors import (
     LastAgentError,
     LocalRayError,
     NoRoomError,
+    NotEnoughDiskError,
     NotEnoughMemoryError,
     NotOnClusterError,
     NotRecordedError,
@@ -43,6 +44,8 @@ def describe(error: Exception) -> str:
             return f"{error}; lower agents.gpus or agents.count, or name a cluster with --address"
         case NotEnoughMemoryError():
             return _describe_memory(error)
+        case NotEnoughDiskError():
+            return _describe_disk(error)
         case RunStoppedError():
             return f"stopped; continue with: {hint('resume', run=error.folder)}"
         case SupervisorLostError():
@@ -83,19 +86,30 @@ def _describe_ray_error(error: Exception) -> str:
 
 def _describe_death(error: AgentLostError) -> str:
     if error.failure.type == "out_of_memory":
-        fewer = "lower agents.count or training.replay_ticks in a new run"
+        fewer = "lower agents.count in a new run"
         return f"{error}; {fewer}, or free memory and continue with {hint('resume')}"
     return f"{error}; {hint('resume')} continues from the checkpoints"
 
 
 def _describe_memory(error: NotEnoughMemoryError) -> str:
-    fewer = ""
-    if error.agents > 1 and error.fits > 1:
-        fewer = (
-            f"set agents.count={error.fits} or lower, or for run agents.workers={error.fits} or lower, so "
-            "that agents take turns, "
-        )
-    return f"{error}: {fewer}lower training.replay_ticks, or end other programs"
+    frames = "keep frames in files (training.replay_storage=file), " if error.frames else ""
+    return f"{error}: {_fewer_agents(error)}{frames}or end other programs"
+
+
+def _describe_disk(error: NotEnoughDiskError) -> str:
+    return (
+        f"{error}: {_fewer_agents(error)}lower training.replay_ticks, set TMPDIR to a folder with more room, "
+        "or keep frames in memory (training.replay_storage=memory)"
+    )
+
+
+def _fewer_agents(error: NotEnoughMemoryError | NotEnoughDiskError) -> str:
+    if error.agents <= 1 or error.fits <= 1:
+        return ""
+    return (
+        f"set agents.count={error.fits} or lower, or for run agents.workers={error.fits} or lower, so "
+        "that agents take turns, "
+    )
 
 
 def _describe_os_error(error: OSError) -> str:

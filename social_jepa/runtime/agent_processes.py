@@ -25,7 +25,7 @@ from social_jepa.runtime.cluster import (
 from social_jepa.runtime.deaths import Death, DeathCause, read_death
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.logs import log_path
-from social_jepa.runtime.memory import check_memory
+from social_jepa.runtime.memory import check_room
 from social_jepa.runtime.restarts import Restarts
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.system import cgroups
@@ -101,10 +101,10 @@ class AgentProcesses:
         logger.info("%s started%s", name, f" on node {node[:6]}" if node else "")
         return handle
 
-    def check_memory(self, config: RunConfig) -> None:
-        """Raise NotEnoughMemoryError for a joiner that does not fit; in a cluster, any node may have room."""
+    def check_room(self, config: RunConfig) -> None:
+        """Raise an error for a joiner that does not fit; in a cluster, any node may have room."""
         if len(read_nodes()) == 1:
-            check_memory(config, 1)
+            check_room(config, 1)
 
     def _others(self, name: str) -> list[Reservation]:
         """Return the reservations of all other agents; a usual share where another supervisor started one."""

@@ -103,7 +103,8 @@ def change_settings(folder: RunFolder, settings: Sequence[str], address: str | N
 
     Raises:
         ConfigError: See `continued_config`; nothing has changed.
-        UnfitMachineError, NotEnoughMemoryError: See `check_before_start`; nothing has changed.
+        UnfitMachineError, NotEnoughMemoryError, NotEnoughDiskError: See `check_before_start`; nothing has
+            changed.
         AlreadyUpError, RunFolderInUseError: A process runs in it.
     """
     with folder.command_lock():

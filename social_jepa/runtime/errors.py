@@ -193,12 +193,14 @@ class NotEnoughMemoryError(ValueError):
         each: Bytes that each needs at least.
         available: Bytes that can be had.
         base: Bytes that Ray and the supervisor need beside them; 0 where they run already.
+        frames: Whether the frames of their replay buffers are among these bytes.
     """
 
     agents: int
     each: int
     available: int
     base: int = 0
+    frames: bool = False
 
     @property
     def fits(self) -> int:
@@ -212,6 +214,37 @@ class NotEnoughMemoryError(ValueError):
         return (
             f"{need} at least {(self.base + self.agents * self.each) / 2**30:.1f} GiB of memory, and "
             f"{self.available / 2**30:.1f} GiB can be had on this machine"
+        )
+
+
+@dataclass(eq=False, repr=False)
+class NotEnoughDiskError(ValueError):
+    """Agents whose replay buffers do not fit on the disk of this machine.
+
+    Attributes:
+        agents: How many.
+        each: Bytes of each buffer.
+        available: Bytes that are free.
+        folder: Folder that the buffers would be kept in.
+    """
+
+    agents: int
+    each: int
+    available: int
+    folder: str
+
+    @property
+    def fits(self) -> int:
+        """How many such agents fit."""
+        return self.available // self.each
+
+    def __str__(self) -> str:
+        buffers = (
+            f"replay buffers of {self.agents} agents need" if self.agents > 1 else "a replay buffer needs"
+        )
+        return (
+            f"{buffers} {self.agents * self.each / 2**30:.1f} GiB in {self.folder}, where "
+            f"{self.available / 2**30:.1f} GiB are free"
         )
 
 

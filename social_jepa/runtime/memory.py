@@ -1,7 +1,10 @@
-"""Memory that agents need, and a refusal of what cannot fit before anything is recorded."""
+"""Memory and disk that agents need, and a refusal of what cannot fit before anything is recorded."""
 
+import shutil
+
+from env.frame_storage import scratch_folder
 from social_jepa.config.run_config import RunConfig
-from social_jepa.runtime.errors import NotEnoughMemoryError
+from social_jepa.runtime.errors import NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.system.machine import available_memory
 
 # Of a process with an agent that has recorded nothing, in bytes: its share of memory (PSS) was 0.29 GiB where
@@ -10,20 +13,40 @@ PROCESS_BYTES = 290 * 2**20
 RAY_BYTES = 560 * 2**20  # of a local Ray and the supervisor together, measured likewise
 
 
+def replay_bytes(config: RunConfig) -> int:
+    """Return bytes of the frames in the replay buffer of an agent with these settings."""
+    return config.training.replay_ticks * 3 * config.scene.frame_size**2
+
+
 def agent_memory(config: RunConfig) -> int:
     """Return bytes of memory that an agent with these settings needs at least."""
-    return PROCESS_BYTES + config.training.replay_ticks * 3 * config.scene.frame_size**2
+    return PROCESS_BYTES + (replay_bytes(config) if config.training.replay_storage == "memory" else 0)
 
 
-def check_memory(config: RunConfig, count: int, available: int | None = None, base: int = 0) -> None:
-    """Raise NotEnoughMemoryError unless this machine has memory for so many more agents.
+def check_room(
+    config: RunConfig, count: int, available: int | None = None, base: int = 0, disk: int | None = None
+) -> None:
+    """Raise an error unless this machine has memory, and room on its disk, for so many more agents.
 
     Args:
         config: Settings of each.
         count: Number of agents to start.
-        available: Bytes that can be had; default: measured now.
-        base: Bytes for what is started beside them.
+        available: Bytes of memory that can be had; default: measured now.
+        base: Bytes of memory for what is started beside them.
+        disk: Bytes free for the files of replay buffers; default: measured now.
+
+    Raises:
+        NotEnoughMemoryError: They do not fit into memory.
+        NotEnoughDiskError: The files of their replay buffers do not fit on the disk.
     """
     free = available_memory() if available is None else available
     if base + count * agent_memory(config) > free:
-        raise NotEnoughMemoryError(count, agent_memory(config), free, base)
+        raise NotEnoughMemoryError(
+            count, agent_memory(config), free, base, frames=agent_memory(config) > PROCESS_BYTES
+        )
+    if config.training.replay_storage == "memory":
+        return
+    folder = scratch_folder()
+    room = shutil.disk_usage(folder).free if disk is None else disk
+    if count * replay_bytes(config) > room:
+        raise NotEnoughDiskError(count, replay_bytes(config), room, folder)

@@ -28,8 +28,9 @@ def new_run(
         batch: Whether it ends once its agents have learned and negotiated, instead of staying up.
 
     Raises:
-        ConfigError, AddressError, RunFolderError, UnfitMachineError, NotEnoughMemoryError: The settings, the
-            address, the folder or this machine cannot be used; no folder is created.
+        ConfigError, AddressError, RunFolderError, UnfitMachineError, NotEnoughMemoryError,
+            NotEnoughDiskError: The settings, the address, the folder or this machine cannot be used; no
+            folder is created.
     """
     if isinstance(config, RunConfig):
         given: RunConfig = build_config(RunConfig, config.as_dict(), settings)

@@ -9,7 +9,7 @@ from env.sources.checker import check_source
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.capacity import Node, find_shortage
 from social_jepa.runtime.errors import NoRoomError
-from social_jepa.runtime.memory import RAY_BYTES, check_memory
+from social_jepa.runtime.memory import RAY_BYTES, check_room
 from social_jepa.system.check import require
 from social_jepa.system.host_checks import check_system, check_tasks, check_temporary_folder
 from social_jepa.system.imports import check_imports
@@ -30,13 +30,14 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
         ValueError: The class of a frozen encoder cannot be loaded.
         ConfigError: This machine has no such torch device.
         NotEnoughMemoryError: The agents do not fit into its memory.
+        NotEnoughDiskError: Their replay buffers do not fit on its disk.
         NoRoomError: An agent reserves more GPUs than this machine has.
     """
     require(check_system(), check_imports(current_folder=True))
     if (address or "local") == "local":
         require(check_temporary_folder(), check_tasks(config.agents.processes))
         check_device(config.agents.device)
-        check_memory(config, config.agents.processes, base=RAY_BYTES)
+        check_room(config, config.agents.processes, base=RAY_BYTES)
         _check_gpus(config)
     for kind in {config.kind(index) for index in range(config.agents.count)}:
         if kind.startswith(FROZEN):

@@ -71,8 +71,8 @@ class Simulation(Run):
         Raises:
             AddressError, ClusterError, LocalRayError: Ray does not answer.
             RunFolderError: The folder cannot be used.
-            UnfitMachineError, NotEnoughMemoryError, ConfigError: This machine cannot run it; no folder is
-                created.
+            UnfitMachineError, NotEnoughMemoryError, NotEnoughDiskError, ConfigError: This machine cannot run
+                it; no folder is created.
         """
         return cls.start(*new_run(settings, config, folder, address, quick))
 

@@ -139,7 +139,7 @@ class Supervisor(SupervisorBase):
 
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met.
-            NotEnoughMemoryError: This machine has no memory for another agent.
+            NotEnoughMemoryError, NotEnoughDiskError: This machine has no room for another agent.
             RayUnavailableError: Ray does not answer; there is no joiner.
             StartFailedError: The agent failed before it joined; it is removed again.
             LedgerUnavailableError: The ledger cannot be written now; the agent is removed again.
@@ -147,7 +147,7 @@ class Supervisor(SupervisorBase):
         membership = self._membership
         name = membership.propose(**request).name
         try:
-            self._processes.check_memory(membership.get(name).config(self._config))
+            self._processes.check_room(membership.get(name).config(self._config))
             self._watch.start(name)
         except BaseException:  # Ray may not answer, too: a joiner without a process would never join
             self._drop_joiner(name)

@@ -246,3 +246,14 @@ def test_a_step_uses_the_learning_rate_and_gradient_clipping_of_the_settings(rec
     assert float(trainer.model.weight.detach()) == pytest.approx(
         -sum(lr for lr, _ in steps), rel=1e-3
     )  # Adam's first steps
+
+
+def test_training_is_the_same_with_frames_in_a_file_and_in_memory(tmp_path):
+    weights = []
+    for storage in ("file", "memory"):
+        spec = tiny_spec(0, tmp_path / storage, **SHORT, new_ticks_per_step=5, replay_storage=storage)
+        agent = Agent(spec)
+        assert agent.trainer.run(lambda: None, lambda: False)
+        weights.append(torch.cat([parameter.detach().reshape(-1) for parameter in agent.model.parameters()]))
+        agent.close()
+    assert torch.equal(*weights)

@@ -102,6 +102,4 @@ def test_hints_name_the_folder_that_the_command_works_on(tmp_path, monkeypatch):
 
 def test_advice_about_memory_is_given_only_where_memory_ran_out():
     assert "agents.count" not in describe(AgentLostError(DEATH))
-    assert "agents.count or training.replay_ticks" in describe(
-        AgentLostError(replace(DEATH, type="out_of_memory"))
-    )
+    assert "lower agents.count" in describe(AgentLostError(replace(DEATH, type="out_of_memory")))

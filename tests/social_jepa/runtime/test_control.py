@@ -18,6 +18,7 @@ from social_jepa.runtime.control_errors import from_remote, to_remote
 from social_jepa.runtime.errors import (
     AgentLostError,
     NoRoomError,
+    NotEnoughDiskError,
     NotEnoughMemoryError,
     NotUpError,
     StartFailedError,
@@ -104,6 +105,7 @@ ERRORS = [
     AgentLostError(FAILURE),
     StartFailedError(FAILURE),
     NotEnoughMemoryError(4, 10, 20),
+    NotEnoughDiskError(4, 10, 20, "/var/tmp"),
     NoRoomError("agent-1", "1 GPU"),
     ValueError("sees nothing"),
     LookupError("nobody"),

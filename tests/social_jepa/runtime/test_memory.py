@@ -1,13 +1,14 @@
 import contextlib
+import re
 
 import pytest
 
 from social_jepa.cli.errors import describe, exit_status
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime import memory
-from social_jepa.runtime.errors import NotEnoughMemoryError
+from social_jepa.runtime.errors import NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.runtime.membership import record_start
-from social_jepa.runtime.memory import agent_memory, check_memory
+from social_jepa.runtime.memory import agent_memory, check_room
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.command import TINY, call
@@ -15,34 +16,58 @@ from tests.support.command import TINY, call
 GIB = 2**30
 
 
-def test_an_agent_needs_its_process_and_its_replay_buffer():
-    config = load_config(overrides=["training.replay_ticks=10000", "scene.frame_size=64"])
+FRAMES = ["training.replay_ticks=10000", "scene.frame_size=64"]
+IN_MEMORY = "training.replay_storage=memory"
 
-    assert agent_memory(config) == memory.PROCESS_BYTES + 10000 * 64 * 64 * 3
+
+def test_an_agent_needs_its_process_and_a_replay_buffer_in_memory_or_on_disk():
+    assert agent_memory(load_config(overrides=FRAMES)) == memory.PROCESS_BYTES
+    in_memory = load_config(overrides=[*FRAMES, IN_MEMORY])
+    assert agent_memory(in_memory) == memory.PROCESS_BYTES + 10000 * 64 * 64 * 3
+    assert memory.replay_bytes(in_memory) == 10000 * 64 * 64 * 3
+
+
+def test_replay_buffers_that_do_not_fit_on_the_disk_are_refused_with_a_count_that_does():
+    config = load_config(overrides=[*FRAMES, "agents.count=8"])
+
+    check_room(config, 8, 64 * GIB, disk=GIB)
+    with pytest.raises(NotEnoughDiskError) as caught:
+        check_room(config, 8, 64 * GIB, disk=GIB // 2)
+
+    check_room(config, caught.value.fits, 64 * GIB, disk=GIB // 2)
+    assert re.fullmatch(
+        r"replay buffers of 8 agents need 0.9 GiB in \S+, where 0.5 GiB are free: set agents.count=4 or "
+        r"lower, or for run agents.workers=4 or lower, so that agents take turns, lower "
+        r"training.replay_ticks, set TMPDIR to a folder with more room, or keep frames in memory "
+        r"\(training.replay_storage=memory\)",
+        describe(caught.value),
+    )
+    assert exit_status(caught.value) == 2
+    check_room(load_config(overrides=[*FRAMES, "agents.count=8", IN_MEMORY]), 8, 64 * GIB, disk=0)
 
 
 def test_agents_that_cannot_fit_are_refused_with_a_count_that_does():
     config = load_config(overrides=[*TINY, "agents.count=24"])
 
-    check_memory(config, 24, 8 * GIB)
+    check_room(config, 24, 8 * GIB)
     with pytest.raises(NotEnoughMemoryError) as caught:
-        check_memory(config, 24, 4 * GIB)
+        check_room(config, 24, 4 * GIB)
 
-    check_memory(config, caught.value.fits, 4 * GIB)
+    check_room(config, caught.value.fits, 4 * GIB)
     assert describe(caught.value) == (
         "24 agents need at least 6.8 GiB of memory, and 4.0 GiB can be had on this machine: set "
-        "agents.count=14 or lower, or for run agents.workers=14 or lower, so that agents take turns, lower "
-        "training.replay_ticks, or end other programs"
+        "agents.count=14 or lower, or for run agents.workers=14 or lower, so that agents take turns, or end "
+        "other programs"
     )
     assert exit_status(caught.value) == 2
 
 
 def test_no_count_is_named_where_not_even_two_agents_fit():
     with pytest.raises(NotEnoughMemoryError) as caught:
-        check_memory(load_config(overrides=TINY), 2, GIB // 2)
+        check_room(load_config(overrides=[*TINY, IN_MEMORY]), 2, GIB // 2)
 
     assert "agents.count" not in describe(caught.value)
-    assert "training.replay_ticks" in describe(caught.value)
+    assert "training.replay_storage=file" in describe(caught.value)
 
 
 @pytest.mark.parametrize("command", ["run", "up"])
@@ -52,7 +77,7 @@ def test_a_run_that_cannot_fit_leaves_no_folder(tmp_path, monkeypatch, command):
     said = call(command, "--out", tmp_path / "run", *TINY, "agents.count=24")
 
     assert said.status == 2
-    assert "Ray and 24 agents need at least 7.4 GiB of memory" in said.err
+    assert "Ray and 24 agents need at least 7.3 GiB of memory" in said.err
     assert "agents.count=5 or lower" in said.err  # Ray needs memory, too
     assert not RunFolder(tmp_path / "run").path.exists()
 
@@ -64,8 +89,8 @@ def test_a_resume_with_settings_that_cannot_fit_changes_none(tmp_path, monkeypat
         record_start(ledger, folder.config(), folder, "started", online=False)
     monkeypatch.setattr(memory, "available_memory", lambda: 3 * GIB)
 
-    said = call("resume", "--run", folder.path, "training.replay_ticks=1000000")
+    said = call("resume", "--run", folder.path, IN_MEMORY, "training.replay_ticks=1000000")
 
     assert said.status == 2
-    assert "lower training.replay_ticks" in said.err
+    assert "training.replay_storage=file" in said.err
     assert folder.config_file.read_bytes() == before

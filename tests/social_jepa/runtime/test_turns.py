@@ -15,7 +15,7 @@ import pytest
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime.errors import NotEnoughMemoryError
-from social_jepa.runtime.memory import agent_memory, check_memory
+from social_jepa.runtime.memory import agent_memory, check_room
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 from tests.support import failing_models
@@ -173,7 +173,7 @@ def test_agents_that_take_turns_cannot_stay_up(tmp_path):
 def test_memory_grows_with_the_workers_and_not_with_the_agents():
     config = load_config(overrides=[*TINY, "agents.count=1000", "agents.workers=2"])
     assert config.agents.processes == 2
-    check_memory(config, config.agents.processes, available=3 * agent_memory(config))
+    check_room(config, config.agents.processes, available=3 * agent_memory(config))
     with pytest.raises(NotEnoughMemoryError):
-        check_memory(config, config.agents.count, available=3 * agent_memory(config))
+        check_room(config, config.agents.count, available=3 * agent_memory(config))
     assert load_config(overrides=["agents.count=3", "agents.workers=8"]).agents.processes == 3
