@@ -27,6 +27,12 @@ class Square(PictureSource):
             yield picture
 
 
+class LongSquare(Square):
+    """The same for longer: enough ticks to learn where the square is."""
+
+    ticks = 7500
+
+
 class Cells(nn.Module):
     """Mean colors of 8 by 8 cells, as a pretrained encoder that needs no download: 192 dimensions."""
 

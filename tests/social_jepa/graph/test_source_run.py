@@ -27,15 +27,16 @@ from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 from tests.conftest import report_of
 from tests.support.command import TINY, call
-from tests.support.own_source import Square
+from tests.support.own_source import LongSquare
 from tests.support.servers import client_of, running
 from tests.support.statuses import AGENT
 from tests.support.swarm import connect_protocols, publish_all
 
 FROZEN = "frozen:tests.support.own_source:Cells"
 SOURCE = (
-    *TINY, "scene.renderer=miniworld", "scene.source=tests.support.own_source:Square",
+    *TINY, "scene.renderer=miniworld", "scene.source=tests.support.own_source:LongSquare",
     'scene.frames.views=["whole", "red"]', f'agents.kinds=["jepa", "{FROZEN}"]', "training.segments=48",
+    "training.steps=120", "training.replay_ticks=4000",
 )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def test_agents_see_their_views_and_score_maps_on_ticks_that_training_did_not_to
     assert all(edge.status is Status.ACCEPTED and edge.r2_shared > 0.5 for edge in results.document.edges)
     for agent in results.document.agents:
         used = (agent.scored_ticks, agent.fitted_ticks, agent.trained_ticks)
-        assert used[0].stop < used[1].start < used[1].stop < used[2].start < used[2].stop <= Square.ticks
+        assert used[0].stop < used[1].start < used[1].stop < used[2].start < used[2].stop <= LongSquare.ticks
         assert agent.probe_r2 is None
 
 
@@ -78,7 +79,7 @@ def test_a_frozen_agent_publishes_without_a_step_and_its_weights_stay(agents_and
     frozen = results.agent("agent-1")
 
     assert (frozen.steps, frozen.frames, frozen.losses, frozen.dim) == (0, 0, (), 4)
-    assert results.agent("agent-0").steps == 60
+    assert results.agent("agent-0").steps == 120
     assert agents["agent-1"].progress().step == agents["agent-1"].progress().steps == 0
 
 
@@ -123,20 +124,20 @@ def test_the_report_has_no_room_and_the_tables_no_probe(agents_and_results):
 
 def test_a_query_reads_any_tick_of_the_source_and_refuses_others(agents_and_results):
     results = agents_and_results[1]
-    last = Square.ticks - 1
+    last = LongSquare.ticks - 1
     assert query(results, "agent-0", "agent-1", tick=last).tick == last
     with pytest.raises(TickRangeError, match=f"to {last}"):
-        query(results, "agent-0", "agent-1", tick=Square.ticks)
+        query(results, "agent-0", "agent-1", tick=LongSquare.ticks)
 
 
 def test_the_server_draws_views_and_refuses_other_ticks(agents_and_results):
     with client_of(agents_and_results[1].folder) as client:
-        assert client.get("/api/status").json()["ticks"] == Square.ticks
+        assert client.get("/api/status").json()["ticks"] == LongSquare.ticks
         for path in ("agents/agent-1/view.png", "graph.svg"):
             assert client.get(f"/api/{path}?tick=7").status_code == 200
-            refused = client.get(f"/api/{path}?tick={Square.ticks}")
+            refused = client.get(f"/api/{path}?tick={LongSquare.ticks}")
             assert 400 <= refused.status_code < 500
-            assert f"to {Square.ticks - 1}" in refused.text
+            assert f"to {LongSquare.ticks - 1}" in refused.text
 
 
 def test_the_page_speaks_of_views_and_not_of_a_room(agents_and_results, browser):
@@ -173,9 +174,9 @@ def test_a_joiner_gets_a_view_and_a_frozen_one_no_teacher(agents_and_results):
 
 def test_a_source_that_is_too_short_is_refused_with_the_settings_to_lower():
     with pytest.raises(ConfigError) as refusal:
-        load_config(overrides=[*SOURCE, "training.replay_ticks=4096"])
+        load_config(overrides=[*SOURCE, "training.replay_ticks=8192"])
     text = str(refusal.value)
-    assert "and the source of frames has 4,500" in text
+    assert "and the source of frames has 7,500" in text
     room = int(text.split("lower training.replay_ticks to ")[1].split()[0])
     load_config(overrides=[*SOURCE, f"training.replay_ticks={room}"])
     with pytest.raises(ConfigError, match=f"replay_ticks to {room} "):
