@@ -29,7 +29,8 @@ import psutil
 MARK = "SOCIAL_JEPA_CLUSTER_NODE"  # environment variable of every process of the node
 MARK_FILE = Path(__file__).resolve().parents[1] / ".cluster-node"  # its value while the node is up
 TRIES = 3  # of starting Ray
-STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL, and after SIGKILL
+STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
+KILL_TIMEOUT = 60.0  # seconds after SIGKILL; the kernel of a crowded machine takes its time
 # as Ray's launcher, which has installed everything on these machines over SSH
 SSH_OPTIONS = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR")
 SSH_OPTIONS += ("-oBatchMode=yes", "-oConnectTimeout=10")
@@ -61,18 +62,18 @@ def stop(mark_file: Path = MARK_FILE) -> int:
         mark = mark_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return 0
-    found = _end(mark, psutil.Process.terminate)
-    found |= _end(mark, psutil.Process.kill)
+    found = _end(mark, psutil.Process.terminate, STOP_TIMEOUT)
+    found |= _end(mark, psutil.Process.kill, KILL_TIMEOUT)
     if left := processes_of(mark):
         raise SystemExit(f"process {left[0].pid} of the cluster does not end: {left[0].name()}")
     mark_file.unlink()
     return len(found)
 
 
-def _end(mark: str, signal: Callable[[psutil.Process], None]) -> set[int]:
+def _end(mark: str, signal: Callable[[psutil.Process], None], seconds: float) -> set[int]:
     """Send a signal to the processes of a node until none is left or time is up; return their numbers."""
     signaled: set[int] = set()
-    deadline = time.monotonic() + STOP_TIMEOUT
+    deadline = time.monotonic() + seconds
     while (left := processes_of(mark)) and time.monotonic() < deadline:
         for process in left:
             if process.pid not in signaled:

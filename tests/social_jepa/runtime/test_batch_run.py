@@ -34,6 +34,7 @@ pytestmark = pytest.mark.ray
 
 FAILED_EVENTS = "SELECT details FROM events WHERE type = 'failed'"
 SAVING = ("training.steps=400", "training.checkpoint_every=10")
+ENDS_WITHIN = 240  # seconds from an interrupt to the end of a command, on a machine with much else to do
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -345,11 +346,12 @@ def test_a_run_whose_processes_ray_kills_for_memory_again_and_again_ends_with_th
     assert f"resume --run {tmp_path / 'run'}" in last
 
 
+@pytest.mark.timeout(600)
 def test_agents_that_wait_for_resources_of_a_cluster_say_so_at_once(tmp_path):
     process = spawn(tmp_path, "run", "--out", "run", *TINY, "agents.gpus=1")
     wait_for(process, "agent-1 waits for 1 GPU: no node has more than 0")
     interrupt(process)
-    process.communicate(timeout=60)
+    process.communicate(timeout=ENDS_WITHIN)
 
     assert process.returncode == 130
 
@@ -365,6 +367,7 @@ def test_agents_that_a_local_ray_can_never_hold_are_refused_at_once(tmp_path, mo
     )
 
 
+@pytest.mark.timeout(600)
 def test_every_process_of_a_run_has_its_niceness_and_the_command_as_well(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS")
     nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 2)
@@ -372,13 +375,14 @@ def test_every_process_of_a_run_has_its_niceness_and_the_command_as_well(tmp_pat
     wait_for(process, "agent-0")
     found = {pid: psutil.Process(pid).nice() for pid, _ in children(process.pid) if psutil.pid_exists(pid)}
     interrupt(process)
-    process.communicate(timeout=60)
+    process.communicate(timeout=ENDS_WITHIN)
 
     assert process.pid in found
     assert len(found) > 4  # it, the leader of the session, Ray, the supervisor and agents
     assert set(found.values()) == {nice}
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])
 def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, monkeypatch, phase):
     monkeypatch.delenv("RAY_ADDRESS")
@@ -387,14 +391,14 @@ def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, monkeypatch, phase):
     time.sleep(0.5)
     family = [pid for pid, _ in children(process.pid)]
     interrupt(process)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=ENDS_WITHIN)
 
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "social-jepa: stopped; continue with: social-jepa resume --run run"
     assert "Traceback" not in read + err
     if phase == "agent-0":  # it had started
         assert step(RunFolder(tmp_path / "run")) == 0
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while any(map(alive, family)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not [pid for pid in family if alive(pid)]

@@ -104,7 +104,7 @@ def test_a_run_that_is_interrupted_goes_on_with_the_agents_that_are_left(tmp_pat
     started = folder.agent("agent-1") / "checkpoint.safetensors"
     when(started.exists, lambda: os.kill(os.getpid(), signal.SIGINT))
     said = call(
-        "run", "--out", folder.path, *THREE, "training.steps=150", "training.checkpoint_every=5",
+        "run", "--out", folder.path, *THREE, "training.steps=400", "training.checkpoint_every=5",
         "agents.workers=1",
     )  # fmt: skip
 
@@ -112,13 +112,13 @@ def test_a_run_that_is_interrupted_goes_on_with_the_agents_that_are_left(tmp_pat
     assert f"continue with: social-jepa resume --run {folder.path}" in said.err
     assert not (folder.agent("agent-2") / "checkpoint.safetensors").exists()
     before = read_checkpoint(started)[1]["step"]
-    assert 0 < before < 150
+    assert 0 < before < 400
     assert workers() == []
 
     said = call("resume", "--run", folder.path, "--json")
     assert said.status == 0, said.err
     agents = json.loads(said.out)["agents"]
-    assert [len(agent["losses"]) for agent in agents] == [150, 150, 150]
+    assert [len(agent["losses"]) for agent in agents] == [400, 400, 400]
     assert len(json.loads(said.out)["edges"]) == 6
     published = events(folder, "published")
     assert [(each["agent"], each["republished"]) for each in published] == [
