@@ -69,7 +69,7 @@ class FileStorage:
         """Store frames in rows."""
         frames = np.ascontiguousarray(frames, dtype=np.uint8)
         for part, row in _runs(rows):
-            left, offset = memoryview(frames[part]).cast("B"), row * self._frame_bytes
+            left, offset = frames[part].data.cast("B"), row * self._frame_bytes
             while left:
                 done = os.pwrite(self._file, left, offset)
                 left, offset = left[done:], offset + done
@@ -79,7 +79,7 @@ class FileStorage:
         flat = np.reshape(rows, -1)
         frames = np.empty((len(flat), *self._shape), dtype=np.uint8)
         for part, row in _runs(flat):
-            left, offset = memoryview(frames[part]).cast("B"), row * self._frame_bytes
+            left, offset = frames[part].data.cast("B"), row * self._frame_bytes
             while left:
                 done = os.preadv(self._file, [left], offset)
                 if not done:
