@@ -14,6 +14,7 @@ Functions of tensors or NumPy arrays: nothing here imports scenes, models or mes
     outliers      which rows of a peer contradict its others
     fit           maps from paired anchors: ridge, Procrustes, robust
     score         held-out scores of a map
+    held_out      held-out pairs, and what they have in common by chance
     shared_subspace  the directions that two agents share, with a null of time shifts or permutations
     edge_score    one edge: both maps, all scores, and R2 by number of pairs
     shapes_repr   the repr of what holds tensors

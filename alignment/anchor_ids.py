@@ -52,8 +52,9 @@ def choose_ids(pool: Sequence[Id], count: int, seed: int) -> tuple[Id, ...]:
         count: How many to choose, 0 to the number of ids.
         seed: The joint seed of the two peers.
     """
+    start = f"{int(seed)}:"
 
     def hash_of(each: Id) -> tuple[bytes, Id]:
-        return blake2b(f"{int(seed)}:{each}".encode(), digest_size=16).digest(), each
+        return blake2b(f"{start}{each}".encode(), digest_size=16).digest(), each
 
     return tuple(sorted(pool, key=hash_of)[:count])

@@ -94,6 +94,8 @@ def to_integers(values: Iterable[Any], name: str) -> tuple[int, ...]:
         AlignmentError: One is no whole number.
     """
     given = values.tolist() if isinstance(values, Tensor | np.ndarray) else list(values)
+    if set(map(type, given)) <= {int}:  # nearly always: thousands of ticks, for each edge
+        return tuple(given)
     for value in given:
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise AlignmentError(f"{name} are whole numbers, got {value!r}", "pass integers")

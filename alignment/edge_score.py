@@ -11,11 +11,12 @@ from torch import Tensor
 from alignment.anchors import CHOSEN, choose_spread
 from alignment.arrays import AlignmentError, AnyArray, check_generator
 from alignment.fit import Fit, check_pairs, fit_procrustes, fit_ridge, fit_robust
+from alignment.held_out import HeldOut
 from alignment.linear_map import LinearMap
 from alignment.raw_map import STRONG, RawScore, score_raw
 from alignment.score import isometry_deviation, kappa, linear_cka, mutual_knn, r2, r2_each, retrieval_at
 from alignment.shapes_repr import shapes_repr
-from alignment.shared_subspace import HeldOut, SharedSubspace, find_shared
+from alignment.shared_subspace import SharedSubspace, find_shared
 
 Pairs = tuple[AnyArray, AnyArray]  # [K, D_i] and [K, D_j]: row k of both is the same tick
 TensorPairs = tuple[Tensor, Tensor]

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from agents.protocol.edge import EdgeResult
+from alignment.held_out import HeldOut
 from alignment.linear_map import LinearMap
 from alignment.outliers import find_outliers
-from alignment.shared_subspace import HeldOut, find_shared
+from alignment.shared_subspace import find_shared
 from alignment.status import Status
 from benchmarks.liars import FACTORS, LIES, SPLIT, PlantedAgent, negotiate, negotiations, plant, tell
 from social_jepa.graph.graph_json import edge_record

@@ -23,8 +23,8 @@ from agents.protocol.states import SOURCE_STEPS, TARGET_STEPS, Received, SourceS
 from agents.protocol.wire import MessageError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
+from alignment.held_out import HeldOut
 from alignment.outliers import find_outliers
-from alignment.shared_subspace import HeldOut
 from alignment.status import Status
 
 BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at

@@ -10,11 +10,12 @@ from torch import Tensor
 from alignment.arrays import Array, like, to_tensor
 from alignment.embeddings.fit import calibrate, fit_ridge_left_out
 from alignment.embeddings.whitening import Whitening
+from alignment.held_out import HeldOut
 from alignment.linear_map import LinearMap
 from alignment.plots import draw_edge, new_axes
 from alignment.score import r2, retrieval_at
 from alignment.shapes_repr import shapes_repr
-from alignment.shared_subspace import HeldOut, SharedSubspace, find_shared
+from alignment.shared_subspace import SharedSubspace, find_shared
 from alignment.status import Status
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from agents.protocol.negotiation import BUDGETS, Negotiation
 from agents.protocol.settings import NegotiationConfig
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
-from alignment.shared_subspace import HeldOut
+from alignment.held_out import HeldOut
 from benchmarks.harness import BenchmarkError, Effort, Metric, alternate, at_most, log
 from benchmarks.in_memory import negotiate_in_memory, open_channels
 from benchmarks.processes import Worker, run_project

@@ -27,8 +27,8 @@ from alignment.anchors import AnchorSet, choose_ticks, digest_ids, shared
 from alignment.arrays import AlignmentError, to_integers, to_tensor
 from alignment.edge import Edge
 from alignment.graph import TranslationGraph
+from alignment.held_out import HeldOut
 from alignment.linear_map import LinearMap
-from alignment.shared_subspace import HeldOut
 
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "uint8", "bool", ">f8", ">f4")
 

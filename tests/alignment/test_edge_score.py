@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from alignment.edge_score import budget_curve, score_edge
+from alignment.held_out import HeldOut
 from alignment.score import r2
-from alignment.shared_subspace import HeldOut
 
 CORE, DIM = 6, 16
 

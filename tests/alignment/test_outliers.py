@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from alignment.held_out import HeldOut
 from alignment.outliers import find_outliers
-from alignment.shared_subspace import HeldOut, find_shared
+from alignment.shared_subspace import find_shared
 from tests.support.embedding_tables import planted
 
 

@@ -5,7 +5,8 @@ import torch
 from scipy.stats import gumbel_r
 
 from alignment.arrays import AlignmentError
-from alignment.shared_subspace import HeldOut, find_shared
+from alignment.held_out import HeldOut
+from alignment.shared_subspace import find_shared
 
 POOL = 1024
 
@@ -183,36 +184,6 @@ def test_the_correlations_are_those_of_numpy_and_never_exceed_one():
     assert len(found.null) == 199
 
 
-def test_shifts_stay_beyond_the_memory_and_move_every_pair_by_the_same_time():
-    held = HeldOut(torch.zeros(3, 1), torch.arange(50.0)[:, None], torch.tensor([0, 20, 49]), 10)
-    shifts = held.shifts()
-
-    assert shifts.min() == 10
-    assert shifts.max() == 40
-    assert len(set(shifts.tolist())) == len(shifts) == 31
-    assert held.shifted_rows(torch.tensor([10])).tolist() == [[10, 30, 9]]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"memory": 4}, "cannot be shifted"),
-        ({"memory": 0}, "cannot be shifted"),
-        ({"rows": torch.tensor([0, 8])}, "outside the 8 rows"),
-        ({"rows": torch.tensor([0])}, "one row number for each"),
-        ({"stretch": torch.full((8, 2), torch.nan)}, "not finite"),
-        ({"stretch": torch.zeros(8)}, "stretch"),
-    ],
-)
-def test_held_out_pairs_that_do_not_fit_together_are_refused(change, message):
-    source, stretch = torch.zeros(2, 3), torch.zeros(8, 2)
-    parts = {"source": source, "stretch": stretch, "rows": torch.tensor([0, 7]), "memory": 2}
-    HeldOut(**parts)
-
-    with pytest.raises(AlignmentError, match=message):
-        HeldOut(**parts | change)
-
-
 def test_pairs_of_other_dimensions_than_the_held_out_ones_are_refused():
     held = HeldOut.of_pairs(torch.zeros(8, 3), torch.zeros(8, 2))
     with pytest.raises(AlignmentError, match="held out as 3 and 2"):
@@ -231,17 +202,6 @@ def test_wide_spaces_share_every_direction_that_exceeds_the_null(dim, noise):
     found, _ = Pair(8, 0.7, (dim, dim), dim, noise).find(1024)
 
     assert found.dim == int((found.correlations > found.null_level).sum()) > 0.9 * dim
-
-
-def test_pairs_without_an_order_are_permuted_and_never_shifted():
-    held = HeldOut(torch.zeros(40, 1), torch.arange(90.0)[:, None], torch.arange(10, 50), None)
-
-    rows = held.null_rows(7)
-
-    assert rows.shape == (7, 40)
-    assert all(sorted(row.tolist()) == list(range(10, 50)) for row in rows)
-    assert len({tuple(row.tolist()) for row in rows}) == 7
-    torch.testing.assert_close(rows, held.null_rows(7))
 
 
 @pytest.mark.parametrize("shifts", [3, 10, 199])
@@ -277,7 +237,7 @@ def test_a_null_that_is_computed_in_parts_is_the_same(monkeypatch):
     pair = Pair(7, 0.7, (4, 5), 2)
     held = HeldOut.of_pairs(*pair.held, pair.memory)
     whole = find_shared(*pair.fit, held)
-    monkeypatch.setattr("alignment.shared_subspace.CHUNK", 5000)
+    monkeypatch.setattr("alignment.held_out.CHUNK", 5000)
 
     parts = find_shared(*pair.fit, held)
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from alignment.arrays import AlignmentError
 from alignment.fit import fit_procrustes
+from alignment.held_out import HeldOut
 from alignment.score import cycle_error, image_r2, r2
-from alignment.shared_subspace import HeldOut, find_shared
+from alignment.shared_subspace import find_shared
 from alignment.universe import fit_universe
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from alignment.edge_score import score_strong
+from alignment.held_out import HeldOut
 from alignment.raw_map import RawScore, raw_metric, score_raw
-from alignment.shared_subspace import HeldOut, find_shared
+from alignment.shared_subspace import find_shared
 from social_jepa.experiments.common.pairs import choose_rows
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score

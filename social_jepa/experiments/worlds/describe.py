@@ -1,6 +1,6 @@
 """Methods paragraph of worlds."""
 
-from alignment.shared_subspace import SHIFTS
+from alignment.held_out import SHIFTS
 from social_jepa.experiments.common.describe import describe_agents
 from social_jepa.experiments.worlds.settings import WORLDS, Settings
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alignment.shared_subspace import SHIFTS
+from alignment.held_out import SHIFTS
 from social_jepa.experiments.common.plotting import COLORS, draw_frame_grid
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.worlds.metrics import LEAST_R2

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from alignment.edge_score import EdgeScore, score_edge
+from alignment.held_out import HeldOut
 from alignment.score import shuffle_pairs
-from alignment.shared_subspace import HeldOut, find_shared
+from alignment.shared_subspace import find_shared
 from social_jepa.experiments.common.probes import state_probe
 from social_jepa.experiments.common.trained_agents import AgentSetup, TrainedAgent
 from social_jepa.experiments.framework.score import Score
