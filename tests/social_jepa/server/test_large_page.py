@@ -9,7 +9,7 @@ from tests.support.servers import client_of, running
 
 COUNT = 64
 EDGES = COUNT * (COUNT - 1)
-MAX_TASK_MS = 100  # CPU time for which the page may not answer
+SORT = """() => Array.from({length: 300000}, (_, k) => (k * 7919) % 300007).sort((a, b) => a - b).length"""
 
 
 @pytest.fixture(scope="module")
@@ -77,34 +77,42 @@ def test_the_graph_shows_the_edges_of_one_agent_and_above_an_r2(page):
     }
 
 
-def test_no_task_of_the_page_takes_longer_than_a_tenth_of_a_second(browser, address):
-    """Tasks are measured by the CPU time of the page's main thread, which other programs do not change."""
+def tasks(browser, act):
+    """The CPU time of each task of the main thread of a new page, in ms, which other programs do not change."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
-    browser.start_tracing(
-        page=opened, categories=["devtools.timeline", "disabled-by-default-devtools.timeline"]
-    )
-    opened.goto(address)
-    opened.wait_for_selector("#graph g.edge", state="attached")
-    opened.click(cell(5, 7))
-    opened.wait_for_selector('#graph g.edge[data-from="agent-5"].selected')
-    opened.wait_for_selector("#edge .versions")
-    opened.select_option("#focus", "agent-9")
-    opened.wait_for_selector('#graph g.edge[data-from="agent-9"]', state="attached")
-    opened.focus(cell(0, 1))
-    for key in ["ArrowDown"] * 9 + ["End"]:
-        opened.keyboard.press(key)
-    opened.hover(cell(20, 30))
-    opened.mouse.wheel(0, 800)
+    categories = ["devtools.timeline", "disabled-by-default-devtools.timeline"]
+    browser.start_tracing(page=opened, categories=categories)
+    act(opened)
     opened.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     events = json.loads(browser.stop_tracing())["traceEvents"]
     context.close()
-
     threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
     of_page = [e for e in events if threads.get((e["pid"], e["tid"])) == "CrRendererMain"]
-    tasks = [e["tdur"] / 1000 for e in of_page if e["name"].endswith("RunTask") and "tdur" in e]
-    assert len(tasks) > 100
-    assert max(tasks) < MAX_TASK_MS
+    return [e["tdur"] / 1000 for e in of_page if e["name"].endswith("RunTask") and "tdur" in e]
+
+
+def test_no_task_of_the_page_takes_long(browser, address):
+    """None takes as long as sorting 300,000 numbers there: about a tenth of a second on a laptop."""
+
+    def use(page):
+        page.goto(address)
+        page.wait_for_selector("#graph g.edge", state="attached")
+        page.click(cell(5, 7))
+        page.wait_for_selector('#graph g.edge[data-from="agent-5"].selected')
+        page.wait_for_selector("#edge .versions")
+        page.select_option("#focus", "agent-9")
+        page.wait_for_selector('#graph g.edge[data-from="agent-9"]', state="attached")
+        page.focus(cell(0, 1))
+        for key in ["ArrowDown"] * 9 + ["End"]:
+            page.keyboard.press(key)
+        page.hover(cell(20, 30))
+        page.mouse.wheel(0, 800)
+
+    reference = max(tasks(browser, lambda page: page.evaluate(SORT)))
+    found = tasks(browser, use)
+    assert len(found) > 100
+    assert max(found) < reference
 
 
 def test_a_dozen_cameras_are_shown_until_all_are_wanted(page):
