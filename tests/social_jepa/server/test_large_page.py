@@ -78,7 +78,7 @@ def test_the_graph_shows_the_edges_of_one_agent_and_above_an_r2(page):
 
 
 def tasks(browser, act):
-    """The CPU time of each task of the main thread of a new page, in ms, which other programs do not change."""
+    """The CPU time of each task of a new page's main thread, in ms: other programs do not change it."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     categories = ["devtools.timeline", "disabled-by-default-devtools.timeline"]
