@@ -205,9 +205,10 @@ def of_run(folder: Path) -> dict[str, object]:
     }
 
 
-# What is chance on another type of CPU: what a regression explains of axes that are noise, and maps from
-# fewer pairs than dimensions; in models of 40 steps also which axes are found, and all that depends on them.
-CHANCE = {"explained", "budget"}
+# What is chance on another type of CPU: what a regression explains of axes that are noise, whether the last
+# of all dimensions is shared, and maps from fewer pairs than dimensions; in models of 40 steps also which
+# axes are found, and all that depends on them.
+CHANCE = {"explained", "budget", "latent_shared_dim", "latent_correlations"}
 CHANCE_IN_TINY_MODELS = CHANCE | {"spectrum", "core_dim", "cores", "status", "score"}
 
 
