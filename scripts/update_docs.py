@@ -85,7 +85,6 @@ EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
     ("isometry", "core R2, orthogonal map from 64 pairs"),
     ("isometry", "core R2, orthogonal map from 8 pairs"),
-    ("isometry", "smallest singular value of any core map"),
     ("probe-porting", "positions: own minus ported, 256 anchors"),
     ("migration", "FLOPs to 95 %, taught over alone"),
     ("universe", "16 agents: R2 of the universe minus pairwise"),

@@ -1,7 +1,5 @@
 """Table and notes of isometry."""
 
-from dataclasses import replace
-
 from social_jepa.experiments.common.similarity_baselines import Baselines, similarity_of
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
@@ -10,9 +8,8 @@ from social_jepa.experiments.isometry.settings import Settings
 
 BASELINES = ("untrained", "pixel-pca")  # of every similarity
 SELF_SUPERVISED = ("autoencoder", "masked-autoencoder", "simclr")  # baselines that thresholds are set against
-SHAPE = (
-    "condition number", "isometry deviation", "linear CKA", "mutual 10 nearest neighbors", "retrieval at 1",
-    "retrieval at 5", "R2 of the worst edge",
+AGREEMENT = (
+    "linear CKA", "mutual 10 nearest neighbors", "retrieval at 1", "retrieval at 5", "R2 of the worst edge",
 )  # fmt: skip
 OTHER_FITS = ("ridge", "robust", "universe")  # fits of maps between cores besides Procrustes
 SHUFFLED_AXES = "shuffled, leading axes"
@@ -21,10 +18,6 @@ BY_METHOD = {  # scores of all methods, and the groups of their metrics
     "all dimensions": "R2 of all dimensions by method, ridge on all pairs, default schedule",
     "state": "R2 of the true state, linear probe on all dimensions, default schedule",
 }
-CORRELATIONS = (
-    "Between whitened latents the singular values of the least-squares map are canonical correlations, which "
-    "are at most 1; what exceeds 1 is the error of whitening on other ticks."
-)
 NO_PAIRS = (
     "Independent rows share nothing: the expected R2 of ridge is 0, less the number of dimensions over the "
     "number of pairs."
@@ -41,10 +34,10 @@ LEARNING_RATES = (
 
 
 def make_metrics(results: Results, settings: Settings) -> list[Metric]:
-    """Return the metrics with thresholds first, then shape, numbers of pairs and methods."""
+    """Return the metrics with thresholds first, then neighbors, numbers of pairs and methods."""
     return [
         *_threshold_metrics(results, settings),
-        *_shape_metrics(results),
+        *_agreement_metrics(results),
         *_pair_metrics(results, settings),
         *_method_metrics(results),
     ]
@@ -78,13 +71,6 @@ def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
         metric(f"core R2, orthogonal map from {pairs} pairs", f"procrustes, {pairs}", Threshold(">=", value))
         for pairs, value in ((settings.reference_pairs, 0.95), (settings.few_pairs, 0.93))
     ]
-    metrics += [
-        replace(
-            metric("largest singular value of any core map", "largest singular value", Threshold("<=", 1.02)),
-            self_test=CORRELATIONS,
-        ),
-        metric("smallest singular value of any core map", "smallest singular value", Threshold(">=", 0.93)),
-    ]
     jepa = results.estimate("jepa", "leading axes")
     for baseline in SELF_SUPERVISED:
         difference = jepa - results.estimate(baseline, "leading axes")
@@ -96,15 +82,15 @@ def _threshold_metrics(results: Results, settings: Settings) -> list[Metric]:
     return [*metrics, Metric(name, estimate, threshold=Threshold("<=", 0.02), self_test=NO_PAIRS)]
 
 
-def _shape_metrics(results: Results) -> list[Metric]:
-    """Return the shape of the long schedule's maps, beside shuffled (null) and rolled pairs (baseline)."""
+def _agreement_metrics(results: Results) -> list[Metric]:
+    """Return other measures of the long schedule, beside shuffled (null) and rolled pairs (baseline)."""
     group = "maps between cores, long schedule"
     return [
         Metric(
             name, results.estimate(LONG, name), results.mean(LONG, f"shuffled, {name}"),
             results.mean(LONG, f"rolled, {name}"), group=group, **_baselines(results, name),
         )
-        for name in SHAPE
+        for name in AGREEMENT
     ]  # fmt: skip
 
 

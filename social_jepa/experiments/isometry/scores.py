@@ -1,4 +1,4 @@
-"""Scores of isometry: the R2 of maps over numbers of pairs, and the shape of the maps."""
+"""Scores of isometry: the R2 of maps over numbers of pairs, and other measures of agreement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +14,9 @@ from alignment.fit import Fit, fit_ridge, fit_robust
 from alignment.linear_map import LinearMap
 from alignment.score import (
     canonical_correlations,
-    isometry_deviation,
-    kappa,
     linear_cka,
     mutual_knn,
     retrieval_at,
-    spectrum,
 )
 from alignment.universe import fit_universe
 from social_jepa.experiments.common.pairs import average_over_edges, choose_rows, heldout_pairs
@@ -128,8 +125,8 @@ def pair_scores(agents: Sequence[TrainedAgent], pair_counts: Sequence[int], seed
     return scores
 
 
-def shape_scores(agents: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[str, Score]:
-    """Return the shape of maps between cores; retrieval uses one orthogonal map fitted on `pairs` pairs."""
+def agreement_scores(agents: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[str, Score]:
+    """Return measures of agreement besides R2; retrieval uses one orthogonal map fitted on `pairs` pairs."""
     rows = choose_pairs(agents[0], pairs, seed)[0]
 
     def retrieval(k: int, source: TrainedAgent, target: TrainedAgent) -> Score:
@@ -137,26 +134,18 @@ def shape_scores(agents: Sequence[TrainedAgent], pairs: int, seed: int) -> dict[
         edge = fit_core(source.anchors.core()[rows], target.anchors.core()[rows])
         return Score.single(retrieval_at(edge(x), y, k))
 
-    def shape(of: Callable[[Tensor, Tensor], float], source: TrainedAgent, target: TrainedAgent) -> Score:
+    def unmapped(of: Callable[[Tensor, Tensor], float], source: TrainedAgent, target: TrainedAgent) -> Score:
         return Score.single(of(*heldout_pairs(source, target)))
 
     edge_scores: dict[str, EdgeScore] = {
-        "condition number": partial(shape, lambda x, y: kappa(spectrum(x, y))),
-        "isometry deviation": partial(shape, lambda x, y: isometry_deviation(spectrum(x, y))),
-        "linear CKA": partial(shape, linear_cka),
-        "mutual 10 nearest neighbors": partial(shape, mutual_knn),
+        "linear CKA": partial(unmapped, linear_cka),
+        "mutual 10 nearest neighbors": partial(unmapped, mutual_knn),
         "retrieval at 1": partial(retrieval, 1),
         "retrieval at 5": partial(retrieval, 5),
     }
     scores = {name: average_over_edges(agents, score)[0] for name, score in edge_scores.items()}
-    largest = average_over_edges(agents, partial(shape, lambda x, y: float(spectrum(x, y).max())))[1]
-    smallest = average_over_edges(agents, partial(shape, lambda x, y: float(spectrum(x, y).min())))[1]
     r2 = average_over_edges(agents, partial(fitted_r2, fit_core, rows[None]))[1]
-    return scores | {
-        "largest singular value": Score.single(largest.max()),
-        "smallest singular value": Score.single(smallest.min()),
-        "R2 of the worst edge": Score.single(r2.min()),
-    }
+    return scores | {"R2 of the worst edge": Score.single(r2.min())}
 
 
 def mean_correlations(agents: Sequence[TrainedAgent]) -> np.ndarray:
