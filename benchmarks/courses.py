@@ -20,6 +20,7 @@ from agents.agent import Agent
 from agents.models.settings import ModelConfig
 from agents.training.settings import TrainingConfig
 from env.scene import SceneConfig
+from social_jepa.experiments.common.edges import Embeddings, Pairing, edges_between
 from social_jepa.experiments.common.methods import COMPARED_AGENTS, RING_AGENTS
 from social_jepa.experiments.common.probes import state_probe
 from social_jepa.experiments.common.trained_agents import (
@@ -30,7 +31,6 @@ from social_jepa.experiments.common.trained_agents import (
     untrained_agent,
 )
 from social_jepa.experiments.common.training_loop import count_flops
-from social_jepa.experiments.worlds.scores import Embeddings, Pairing, edges_between
 
 SEARCHED = (100, 101, 102)  # seeds that courses were tried on before
 FEW = 64  # pairs

@@ -82,6 +82,38 @@ def overlap(config: SceneConfig, state: SceneState, pose: Pose, other: Pose, siz
     return Overlap(_share(visible), _share(visible[labels >= 0]))
 
 
+def seen_surfaces(config: SceneConfig, state: SceneState, pose: Pose, per_edge: int) -> np.ndarray:
+    """Return which points on the boxes' surfaces a camera sees, bool [objects, 5 * per_edge**2].
+
+    The points lie on a grid of equal cells, the same for every camera, on the top and the four sides of each
+    box, so that equally many points are equally large surfaces.
+
+    Args:
+        config: Of the scene.
+        state: Of the scene at one tick.
+        pose: The camera.
+        per_edge: Points along an edge of a box.
+    """
+    origin = np.array([pose.x, pose.y, pose.z])
+    places = np.zeros((len(state.positions), 1, 3))
+    places[:, 0, [0, 2]] = state.positions
+    points = places + _box_points(config.object_size, per_edge)
+    steps, labels = cast_rays(config, state, origin, points - origin)
+    own = labels == np.arange(len(points))[:, None]
+    return in_view(pose, points) & (steps > 1 - OCCLUSION_TOLERANCE) & own
+
+
+def _box_points(size: float, per_edge: int) -> np.ndarray:
+    """Return points on the top and the sides of a box on the floor, [5 * per_edge**2, 3]."""
+    cells = (np.arange(per_edge) + 0.5) / per_edge - 0.5
+    across, along = (grid.ravel() for grid in np.meshgrid(cells, cells))
+    end, height = np.full_like(across, 0.5), along + 0.5
+    faces = [np.stack([across, 2 * end, along], axis=1)]
+    for side in (-end, end):
+        faces += [np.stack([side, height, across], axis=1), np.stack([across, height, side], axis=1)]
+    return size * np.concatenate(faces)
+
+
 def cast_rays(
     config: SceneConfig, state: SceneState, origin: np.ndarray, rays: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

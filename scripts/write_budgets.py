@@ -30,6 +30,7 @@ RENAMED = {  # conditions whose evidence was recorded under another name
     "weight-5": "head-weight-5",
 }  # fmt: skip
 WORLD = 160  # seconds: two agents with further encoders
+OVERLAP = 260  # seconds: two agents of larger frames with further encoders
 # Seconds by condition, typed, and the recorded experiment whose agents they are estimated from.
 ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
     "native-isometry": (
@@ -43,6 +44,9 @@ ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
             "pixel-pca": 32, "untrained": 27,
         },
         "isometry",
+    ),
+    "scant-overlap": (
+        dict.fromkeys(("overlap 0.4", "overlap 0.2", "overlap 0.1", "overlap 0"), OVERLAP), "isometry",
     ),
     "worlds": (
         dict.fromkeys(

@@ -105,7 +105,7 @@ PLAN = (
     "social_jepa/experiments/isometry", "social_jepa/experiments/native_isometry",
     "social_jepa/experiments/time_or_jepa",
     "social_jepa/experiments/theory", "social_jepa/experiments/worlds",
-    "social_jepa/experiments/viewpoint",
+    "social_jepa/experiments/viewpoint", "social_jepa/experiments/scant_overlap",
     "social_jepa/experiments/probe_porting", "social_jepa/experiments/migration",
     "social_jepa/experiments/dynamics", "social_jepa/experiments/pair_free",
     "social_jepa/experiments/universe",

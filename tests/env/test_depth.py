@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
-from env.depth import EMPTY, FLOOR, WALL, depth_map, overlap
+from env.depth import EMPTY, FLOOR, WALL, depth_map, overlap, seen_surfaces
 from env.renderers.build import build_renderer
 from env.scene import Scene, SceneConfig
 
@@ -126,3 +126,32 @@ def test_labels_agree_with_the_frames_of_miniworld():
         renderer.close()
 
     assert np.mean(agreed) > 0.99  # antialiased edges are ambiguous
+
+
+def test_a_low_camera_sees_the_side_that_faces_it_and_a_high_one_the_top_as_well():
+    state = state_with((0.0, 0.0), (3.0, -3.0))
+    low, high = Pose(4.8, 0.5, 0.0, 180.0, 0.0), Pose(4.8, 3.2, 0.0, 180.0, -35.0)
+
+    first, second = (seen_surfaces(CONFIG, state, pose, 4)[0] for pose in (low, high))
+
+    assert first.sum() == 16
+    assert second.sum() == 2 * 16
+    assert (second & first).sum() == 16
+
+
+def test_opposite_cameras_at_a_corner_share_the_top_alone():
+    state = state_with((0.0, 0.0), (3.0, -3.0))
+    corner, opposite = (ring_pose(index, RingConfig(separation=45.0)) for index in (1, 5))
+
+    seen = [seen_surfaces(CONFIG, state, pose, 3)[0] for pose in (corner, opposite)]
+
+    assert (seen[0] & seen[1]).sum() == 9
+    assert (seen[0] | seen[1]).all()
+
+
+def test_what_another_box_hides_is_not_seen():
+    pose = Pose(4.8, 0.45, 0.0, 180.0, 0.0)
+    beside, behind = (state_with((0.0, 0.0), place) for place in (ASIDE, (2.0, 0.0)))
+
+    assert seen_surfaces(CONFIG, beside, pose, 4)[0].any()
+    assert not seen_surfaces(CONFIG, behind, pose, 4)[0].any()

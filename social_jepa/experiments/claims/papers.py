@@ -58,7 +58,8 @@ CLAIMS: Mapping[str, Claim] = {
     "scant-overlap": Claim(
         "Social-JEPA", "and scant overlap in raw pixels (R2 where a tenth of the surfaces is seen by both)",
         figure=NO_FIGURE, source="abstract",
-        experiment="", metric="R2 on the shared subspace, overlap 0.1", bound=Threshold(">=", 0.85),
+        experiment="scant-overlap", metric="R2 on the shared subspace, overlap 0.1",
+        bound=Threshold(">=", 0.85), conditions=("overlap 0.1",),
     ),
     "probe-porting": Claim(
         "Social-JEPA", "A classifier trained on one agent is ported to another without gradient steps (loss "

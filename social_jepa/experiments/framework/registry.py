@@ -18,6 +18,7 @@ EXPERIMENTS = {
     "time-or-jepa": "social_jepa.experiments.time_or_jepa.run",
     "theory": "social_jepa.experiments.theory.run",
     "viewpoint": "social_jepa.experiments.viewpoint.run",
+    "scant-overlap": "social_jepa.experiments.scant_overlap.run",
     "probe-porting": "social_jepa.experiments.probe_porting.run",
     "migration": "social_jepa.experiments.migration.run",
     "dynamics": "social_jepa.experiments.dynamics.run",

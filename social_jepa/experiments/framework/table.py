@@ -31,6 +31,7 @@ SIMILARITIES = (
     "native-isometry",
     "time-or-jepa",
     "viewpoint",
+    "scant-overlap",
     "probe-porting",
     "pair-free",
     "universe",

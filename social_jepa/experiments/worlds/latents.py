@@ -15,7 +15,7 @@ from agents.protocol.settings import NegotiationConfig, tick_ranges
 from agents.training.settings import GAP
 from alignment.core import find_core, resort_basis
 from env.scene import Scene, SceneConfig
-from social_jepa.experiments.worlds.scores import Embeddings, Pairing
+from social_jepa.experiments.common.edges import Embeddings, Pairing
 from social_jepa.experiments.worlds.settings import OBJECTS, Settings
 
 NOISE = 0.1  # standard deviation of what no factor explains, in each dimension

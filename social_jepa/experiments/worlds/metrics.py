@@ -8,11 +8,11 @@ from itertools import permutations
 import numpy as np
 import torch
 
+from social_jepa.experiments.common.edges import Embeddings, Pairing, accepts
 from social_jepa.experiments.common.similarity_baselines import Baselines
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.score import Estimate, Score
 from social_jepa.experiments.framework.threshold import Threshold
-from social_jepa.experiments.worlds.scores import Embeddings, Pairing, accepts
 from social_jepa.experiments.worlds.settings import SIDES, UNRELATED, WORLDS, Settings
 
 LEAST_R2 = 0.90

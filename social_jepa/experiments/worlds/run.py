@@ -54,6 +54,15 @@ import numpy as np
 
 from agents.agent import Agent
 from agents.models.jepa import Jepa
+from social_jepa.experiments.common.edges import (
+    Embeddings,
+    Pairing,
+    accepts,
+    direction_arrays,
+    edge_scores,
+    edges_between,
+    probe_scores,
+)
 from social_jepa.experiments.common.methods import COMPARED_AGENTS, RING_AGENTS
 from social_jepa.experiments.common.similarity_baselines import PIXEL_PCA, baseline_agents
 from social_jepa.experiments.common.trained_agents import (
@@ -70,15 +79,6 @@ from social_jepa.experiments.worlds.describe import describe_methods
 from social_jepa.experiments.worlds.latents import draw_pair
 from social_jepa.experiments.worlds.metrics import make_metrics, make_notes
 from social_jepa.experiments.worlds.plots import make_plots
-from social_jepa.experiments.worlds.scores import (
-    Embeddings,
-    Pairing,
-    accepts,
-    direction_arrays,
-    edge_scores,
-    edges_between,
-    probe_scores,
-)
 from social_jepa.experiments.worlds.settings import (
     QUICK,
     SIDES,

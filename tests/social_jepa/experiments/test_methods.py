@@ -85,6 +85,7 @@ def test_the_scene_is_described_by_its_settings(settings, said, not_said):
     ("module", "constant", "name"),
     [
         ("viewpoint", "NULL_SHUFFLES", "viewpoint"), ("worlds", "SHIFTS", "worlds"),
+        ("scant_overlap", "SHIFTS", "scant-overlap"),
         ("isometry", "MAX_CHOICES", "isometry"), ("native_isometry", "MAX_CHOICES", "native-isometry"),
     ],
 )  # fmt: skip

@@ -16,6 +16,16 @@ from env.camera import ring_pose
 from env.interior_walls import InteriorWallsConfig
 from env.renderers.build import build_renderer
 from env.scene import Scene
+from social_jepa.experiments.common.edges import (
+    Embeddings,
+    Pairing,
+    accepts,
+    direction_arrays,
+    edge_score,
+    edge_scores,
+    edges_between,
+    spread_rows,
+)
 from social_jepa.experiments.common.methods import COMPARED_AGENTS, RING_AGENTS
 from social_jepa.experiments.common.trained_agents import (
     ring_poses,
@@ -30,16 +40,6 @@ from social_jepa.experiments.viewpoint.wall import negotiate_edge
 from social_jepa.experiments.worlds.latents import MixedLatents, draw_pair
 from social_jepa.experiments.worlds.metrics import embeddings, make_metrics, make_notes, unrelated_verdicts
 from social_jepa.experiments.worlds.run import EXPERIMENT, run, train_pair
-from social_jepa.experiments.worlds.scores import (
-    Embeddings,
-    Pairing,
-    accepts,
-    direction_arrays,
-    edge_score,
-    edge_scores,
-    edges_between,
-    spread_rows,
-)
 from social_jepa.experiments.worlds.settings import UNRELATED, WORLDS, Settings
 from tests.support.stored_plots import stored_plots
 

@@ -1,4 +1,4 @@
-"""Scores of worlds: the edges of two agents, of one world or of two, and probes of the true state."""
+"""Edges between two agents of an experiment, of one world or of two, scored as a negotiation scores them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

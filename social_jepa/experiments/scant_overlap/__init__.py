@@ -1,0 +1,1 @@
+"""The scant-overlap experiment; its question, protocol and thresholds are in `run`."""
