@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,20 +81,26 @@ def walk_thirds(maps: StackedMaps) -> Iterator[tuple[Tensor, Tensor, Tensor, Ten
     """Yield the walks i, j, k, i along maps that keep a direction, and whether each comes back wrong.
 
     Yields:
-        (i, j, k, wrong), [P] each, all walks from some agent or a part of them.
+        (i, j, k, wrong), [P] each, some of the walks, in the order of i, j and k.
     """
     present = maps.present
-    for agent in range(len(present)):
-        nexts, lasts = present[agent].nonzero()[:, 0], present[:, agent].nonzero()[:, 0]
-        places = present[nexts][:, lasts].nonzero()
-        for some in places.split(max(1, CHUNK // maps.weights[0].numel())):
-            second, third = nexts[some[:, 0]], lasts[some[:, 1]]
-            first = torch.full_like(second, agent)
-            walk = maps.between(first, second) @ maps.between(second, third) @ maps.between(third, first)
-            size, trace = walk.square().sum((1, 2)), walk.diagonal(dim1=1, dim2=2).sum(1)
-            arrives = size > KEPT  # one that drops all directions says nothing
-            wrong = 2 * trace <= size
-            yield first[arrives], second[arrives], third[arrives], wrong[arrives]
+    sources, targets = present.nonzero(as_tuple=True)
+    leave = present.sum(1)
+    starts = leave.cumsum(0) - leave  # of the edges from each agent, which are in the order of their source
+    onward = leave[targets]  # how many edges follow each edge
+    most = max(leave.tolist(), default=0) or 1
+    for edges in torch.arange(len(sources)).split(max(1, CHUNK // maps.weights[0].numel() // most)):
+        counts = onward[edges]
+        places = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        first, second = (ends[edges].repeat_interleave(counts) for ends in (sources, targets))
+        third = targets[starts[second] + places]
+        closed = present[third, first]
+        first, second, third = first[closed], second[closed], third[closed]
+        walk = maps.between(first, second) @ maps.between(second, third) @ maps.between(third, first)
+        size, trace = walk.square().sum((1, 2)), walk.diagonal(dim1=1, dim2=2).sum(1)
+        arrives = size > KEPT  # one that drops all directions says nothing
+        wrong = 2 * trace <= size
+        yield first[arrives], second[arrives], third[arrives], wrong[arrives]
 
 
 def stack_maps(names: Sequence[str], maps: Mapping[tuple[str, str], LinearMap]) -> StackedMaps:
@@ -106,10 +113,10 @@ def stack_maps(names: Sequence[str], maps: Mapping[tuple[str, str], LinearMap]) 
     numbers = {name: number for number, name in enumerate(names)}
     used = {pair: found for pair, found in maps.items() if numbers.keys() >= set(pair)}
     dim = max((max(found.weight.shape) for found in used.values()), default=1)
-    weights = torch.zeros(len(used) + 1, dim, dim, dtype=torch.float64)
-    places = torch.full((len(names), len(names)), len(used), dtype=torch.int32)
+    weights = np.zeros((len(used) + 1, dim, dim))  # torch takes ten times as long to write one map of many
+    places = np.full((len(names), len(names)), len(used), dtype=np.int32)
     for place, ((source, target), found) in enumerate(used.items()):
         rows, columns = found.weight.shape
-        weights[place, :rows, :columns] = found.weight.double()
+        weights[place, :rows, :columns] = found.weight.detach().cpu().numpy()
         places[numbers[source], numbers[target]] = place
-    return StackedMaps(weights, places)
+    return StackedMaps(torch.from_numpy(weights), torch.from_numpy(places))
