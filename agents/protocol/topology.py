@@ -1,9 +1,10 @@
 """Which pairs of agents negotiate edges: all of them, or O(N) of them, along which the others translate."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from heapq import nsmallest
 from typing import Final
 
 TOPOLOGIES: Final = "all, ring, k_regular(K), hubs(H), or tree"
@@ -111,13 +112,14 @@ def _choices(names: Sequence[str], count: int) -> dict[str, Ranked]:
 
 def _first(name: str, names: Iterable[str], count: int) -> Ranked:
     """Return the first agents other than this one in the order of the hash of both names."""
-    return sorted(_hashed(name, names))[:count]
+    return nsmallest(count, _hashed(name, names))
 
 
 def _hashed(name: str, names: Iterable[str]) -> Ranked:
     # both names in this order: with them sorted, two that choose each other would often count once
+    start = f"{name}\0".encode()
     return [
-        (hashlib.blake2b(f"{name}\0{peer}".encode(), digest_size=8).digest(), peer)
+        (blake2b(start + peer.encode(), digest_size=8).digest(), peer)  # of a thousand agents a million times
         for peer in names
         if peer != name
     ]
