@@ -1,5 +1,6 @@
 """Whether a camera can stand at a pose: out of reach of objects and walls, and with something to see."""
 
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -84,13 +85,18 @@ def _check_walls(config: WatchedRoom, pose: Pose) -> None:
 
 def _object_places(config: WatchedRoom) -> np.ndarray:
     """Return a grid of points where objects can be, [areas, 17, 3, 17, 3]."""
+    return _grid(tuple(map(tuple, np.unique(config.areas, axis=0).tolist())), config.object_size)
+
+
+@lru_cache(maxsize=4)  # the poses of all agents of a run are checked one after the other
+def _grid(areas: tuple[tuple[float, ...], ...], object_size: float) -> np.ndarray:
     grids = []
-    for x, z, *ranges in np.unique(config.areas, axis=0).tolist():
-        half_x, half_z = (value + config.object_size / 2 for value in ranges)
+    for x, z, *ranges in areas:
+        half_x, half_z = (value + object_size / 2 for value in ranges)
         across = (
             np.linspace(x - half_x, x + half_x, PLACES[0]),
             np.linspace(z - half_z, z + half_z, PLACES[2]),
         )
-        heights = np.linspace(0, config.object_size, PLACES[1])
+        heights = np.linspace(0, object_size, PLACES[1])
         grids.append(np.stack(np.meshgrid(across[0], heights, across[1]), axis=-1))
     return np.stack(grids)
