@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from social_jepa.cli.completion import complete_agent
-from social_jepa.cli.graph_options import Order, check_options, matrix_rows, matrix_text, shown_edges
+from social_jepa.cli.graph_options import (
+    EdgeRows,
+    Order,
+    check_options,
+    matrix_rows,
+    matrix_text,
+    shown_edges,
+)
 from social_jepa.cli.options import AsJson, CommandError, Run, print_json
 
 if TYPE_CHECKING:
@@ -26,6 +33,12 @@ Target = Annotated[
         "--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found; default: agent-1."
     ),
 ]
+OfAgent = Annotated[
+    str | None,
+    typer.Option(
+        "--agent", autocompletion=complete_agent, help="Show the edges from and to this agent only."
+    ),
+]
 
 
 @app.command()
@@ -43,6 +56,8 @@ def graph(
     min_r2: Annotated[
         float | None, typer.Option("--min-r2", help="Show accepted edges of at least this R2 only.")
     ] = None,
+    agent: OfAgent = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show so many edges at most.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the agents, edges and cycles of a run, of a simulation that is up, or of a peer without Ray."""
@@ -50,7 +65,8 @@ def graph(
     from social_jepa.graph.results import full_document, load_results
     from social_jepa.storage.run_folder import find
 
-    check_options(matrix, sort, min_r2, as_json)
+    rows = EdgeRows(sort, agent, limit)
+    check_options(matrix, rows, min_r2, as_json)
     if run is not None and (peer_folder := _embedding_folder(run)):
         from social_jepa.cli.peer_tables import print_peer_graph
 
@@ -63,10 +79,17 @@ def graph(
     elif matrix:
         _print_matrix(results.document, min_r2)
     else:
-        from social_jepa.cli.tables import print_graph
+        _print_rows(results, rows, min_r2)
 
-        document = full_document(results)
-        print_graph(document, edges=shown_edges(document.edges, sort, min_r2))
+
+def _print_rows(results: Any, rows: EdgeRows, min_r2: float | None) -> None:
+    from social_jepa.cli.tables import print_graph
+    from social_jepa.graph.results import full_document
+
+    if rows.agent is not None:
+        results.graph.check(rows.agent)
+    document = full_document(results)
+    print_graph(document, edges=shown_edges(document.edges, rows.sort, min_r2, rows.agent, rows.limit))
 
 
 def _print_matrix(document: Any, min_r2: float | None) -> None:

@@ -1,6 +1,7 @@
 """The options of the command `graph`: which edges are shown in which order, and the matrix of all pairs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -19,28 +20,54 @@ class Order(StrEnum):
     R2 = "r2"
 
 
-def check_options(matrix: bool, sort: Order, min_r2: float | None, as_json: bool) -> None:
+@dataclass(frozen=True)
+class EdgeRows:
+    """Which edges are shown as rows.
+
+    Attributes:
+        sort: Their order.
+        agent: Only edges from and to this agent; None: of any.
+        limit: Most rows; None: all.
+    """
+
+    sort: Order = Order.NAME
+    agent: str | None = None
+    limit: int | None = None
+
+
+def check_options(matrix: bool, rows: EdgeRows, min_r2: float | None, as_json: bool) -> None:
     """Raise CommandError for options that contradict each other."""
-    if as_json and (matrix or sort is not Order.NAME or min_r2 is not None):
-        raise CommandError("--json prints the whole graph: leave out --matrix, --sort and --min-r2")
-    if matrix and sort is not Order.NAME:
-        raise CommandError("--sort orders rows of edges, of which --matrix has none: leave one out")
+    if as_json and (matrix or rows != EdgeRows() or min_r2 is not None):
+        raise CommandError(
+            "--json prints the whole graph: leave out --matrix, --sort, --agent, --limit and --min-r2"
+        )
+    if matrix and rows != EdgeRows():
+        raise CommandError(
+            "--sort, --agent and --limit choose rows of edges, of which --matrix has none: leave one out"
+        )
 
 
 def shown_edges(
-    edges: Sequence["EdgeRecord"], sort: Order = Order.NAME, min_r2: float | None = None
-) -> list["EdgeRecord"]:
+    edges: Sequence["EdgeRecord"], sort: Order = Order.NAME, min_r2: float | None = None,
+    agent: str | None = None, limit: int | None = None,
+) -> list["EdgeRecord"]:  # fmt: skip
     """Return the edges to show.
 
     Args:
         edges: All edges, in natural order of their names.
         sort: By name as they are; or by held-out R2, the largest first and those without one last.
         min_r2: Only accepted edges of at least this R2; None: all edges.
+        agent: Only edges from and to this agent; None: of any.
+        limit: Most edges; None: all.
     """
-    found = [edge for edge in edges if min_r2 is None or edge.reaches(min_r2)]
+    found = [
+        edge
+        for edge in edges
+        if (min_r2 is None or edge.reaches(min_r2)) and agent in (None, edge.source, edge.target)
+    ]
     if sort is Order.R2:
         found.sort(key=lambda edge: -_score(edge))
-    return found
+    return found[:limit]
 
 
 def _score(edge: "EdgeRecord") -> float:

@@ -28,6 +28,7 @@ from social_jepa.cli.options import (
     wait_progress,
     with_nice,
 )
+from social_jepa.cli.status_options import AgentChoice, AgentOrder
 from social_jepa.cli.working import working
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
 def status(
     run: RunUp = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
+    sort: Annotated[
+        AgentOrder, typer.Option(help="Order of the agents; of numbers the largest first.")
+    ] = AgentOrder.INDEX,
+    phase: Annotated[str, typer.Option(help="Show agents in this phase only, such as failed.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Show so many agents at most.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show phase, step, loss, device, node, last checkpoint and incarnation of each agent.
@@ -122,19 +128,19 @@ def status(
     """
     if run is not None and show_peer(run, watch, as_json):
         return
-    simulation = _attach(run)
+    simulation, choice = _attach(run), AgentChoice(sort, phase, limit)
     if watch and not as_json:
-        _watch(simulation)
+        _watch(simulation, choice)
         return
     agents, trouble = _status(simulation)
     if as_json:
         run_path, seed = str(simulation.folder.path), _anchor_seed(simulation)
-        print_json({"run": run_path, "agents": agents, "trouble": trouble, "anchor_seed": seed})
+        print_json({"run": run_path, "agents": choice.of(agents), "trouble": trouble, "anchor_seed": seed})
     else:
         from social_jepa.cli.status_table import make_status
         from social_jepa.cli.tables import make_console
 
-        make_console().print(make_status(agents, _anchor_seed(simulation)))
+        make_console().print(make_status(agents, _anchor_seed(simulation), choice))
     if trouble:
         typer.echo(f"social-jepa: {trouble}; this is what the ledger has", err=True)
         raise typer.Exit(1)
@@ -186,7 +192,7 @@ def _status(simulation: Any) -> tuple[Any, str]:
         return last_known(simulation.folder), describe(error)
 
 
-def _watch(simulation: Any) -> None:
+def _watch(simulation: Any, choice: AgentChoice) -> None:
     """Show the status once a second until Ctrl-C, or until the simulation is down."""
     from rich.live import Live
 
@@ -194,9 +200,9 @@ def _watch(simulation: Any) -> None:
     from social_jepa.cli.tables import make_console
     from social_jepa.runtime.errors import NotUpError
 
-    agents, trouble = _status(simulation)
+    anchor_seed, (agents, trouble) = _anchor_seed(simulation), _status(simulation)
     with (
-        Live(make_status(agents, _anchor_seed(simulation)), console=make_console()) as live,
+        Live(make_status(agents, anchor_seed, choice), console=make_console()) as live,
         contextlib.suppress(KeyboardInterrupt),
     ):
         while True:
@@ -206,7 +212,7 @@ def _watch(simulation: Any) -> None:
             except NotUpError as error:
                 live.console.print(str(error), markup=False, soft_wrap=True)
                 return
-            table = make_status(agents, _anchor_seed(simulation))
+            table = make_status(agents, anchor_seed, choice)
             if trouble:
                 table.title, table.title_justify = escape(trouble), "left"
             live.update(table)

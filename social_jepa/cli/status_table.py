@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.models.settings import FROZEN
+from social_jepa.cli.status_options import AgentChoice, shown_phase
 from social_jepa.cli.tables import make_console
 from social_jepa.runtime.agent_notes import agent_notes, anchor_notes
 
@@ -21,20 +22,24 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def make_status(agents: Iterable["AgentStatus"], anchor_seed: int | None = None) -> Table:
+def make_status(
+    agents: Iterable["AgentStatus"], anchor_seed: int | None = None, choice: AgentChoice | None = None
+) -> Table:
     """Return a table with one row for each agent.
 
     Args:
         agents: The agents.
         anchor_seed: Seed of the public scene whose frames are anchors; None: they are the run's own.
+        choice: Which agents are shown, in which order; None: all, in theirs.
     """
     table = Table(box=None, pad_edge=False)
     for heading in HEADINGS:
         justify: Any = "left" if heading in ("agent", "phase", "device", "node") else "right"
         table.add_column(heading, justify=justify, no_wrap=True)
-    agents = list(agents)
+    every, choice = list(agents), choice or AgentChoice()
+    agents = choice.of(every)
     nodes: dict[str, set[str]] = defaultdict(set)
-    for agent in agents:
+    for agent in every:
         nodes[agent.host].add(agent.node)
     for agent in agents:
         progress = agent.progress
@@ -43,12 +48,12 @@ def make_status(agents: Iterable["AgentStatus"], anchor_seed: int | None = None)
             "frozen" if frozen else f"{progress.step:,}", _number(progress.loss, 3),
             _number(progress.drift, 3), _speed(progress.frames_per_s), _ago(progress.saved_at),
         ]  # fmt: skip
-        phase = "failed" if agent.failure else agent.phase
         table.add_row(
-            agent.name, phase, *cells[:4], agent.device, _node(agent, len(nodes[agent.host]) > 1), cells[4],
-            str(agent.incarnation), str(agent.pid or ""),
+            agent.name, shown_phase(agent), *cells[:4], agent.device,
+            _node(agent, len(nodes[agent.host]) > 1), cells[4], str(agent.incarnation), str(agent.pid or ""),
         )  # fmt: skip
-    notes = [*anchor_notes(anchor_seed), *agent_notes(agents)]
+    remark = choice.remark(every, agents)
+    notes = [*filter(None, [remark]), *anchor_notes(anchor_seed), *agent_notes(agents)]
     table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
     return table
 

@@ -72,6 +72,7 @@ def test_edges_are_sorted_by_r2_with_those_that_have_none_last_and_kept_from_a_b
     assert pairs(shown_edges(document.edges, Order.R2, 0.9)) == ["ca", "ba", "cb"]
     assert shown_edges(document.edges, min_r2=1.0) == []
     assert len(shown_edges(document.edges, min_r2=-1e9)) == 4  # a refused edge has no map
+    assert pairs(shown_edges(document.edges, Order.R2, agent="b", limit=2)) == ["ba", "cb"]
 
 
 def test_a_stale_edge_keeps_its_score_but_is_not_counted_as_translating(small_run):

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from alignment.status import Status
 from social_jepa.cli import status_table
+from social_jepa.cli.status_options import AgentChoice, AgentOrder
 from social_jepa.cli.status_table import make_status, print_edges
 from social_jepa.records import RawMapRecord, UnsavedRecord, replace
 from tests.support.ledger_rows import edge
@@ -111,3 +112,25 @@ def test_maps_of_raw_latents_are_told_where_they_mean_something(monkeypatch):
     assert "those that correlate by 0.5 or more: R2 0.900" in told[0]
     assert "kappa 1.25, singular values 1.6 to 2" in told[0]
     assert [line for line in lines if "no meaning" in line] == [lines[-1]]
+
+
+def chosen(*agents, **choice):
+    found = [replace(AGENT, name=f"agent-{number}", **changes) for number, changes in enumerate(agents)]
+    return [agent.name for agent in AgentChoice(**choice).of(found)]
+
+
+def test_agents_are_chosen_by_phase_and_sorted_with_those_without_a_value_last():
+    losses = [{"progress": replace(PROGRESS, loss=loss)} for loss in (0.5, float("nan"), 2.0, 0.5)]
+    agents = [*losses, {"progress": None, "phase": "waiting"}, {"failure": FAILURE}]
+
+    assert chosen(*agents) == [f"agent-{number}" for number in range(6)]
+    assert chosen(*agents[:5], order=AgentOrder.LOSS) == [f"agent-{number}" for number in (2, 0, 3, 1, 4)]
+    assert chosen(*agents, phase="failed") == ["agent-5"]
+    assert chosen(*agents, order=AgentOrder.PHASE, limit=2) == ["agent-5", "agent-0"]
+
+
+def test_a_part_of_the_agents_is_said_to_be_one_with_the_phases_of_all():
+    text = rendered(*[{}] * 3, {"failure": FAILURE}, choice=AgentChoice(limit=2))
+
+    assert "2 of 4 agents: 1 failed, 3 training" in text
+    assert "of 4 agents" not in rendered(*[{}] * 4)
