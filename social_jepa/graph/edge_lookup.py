@@ -41,10 +41,9 @@ def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
         UnsettledEdgeError: The two have not settled that edge.
     """
     results.graph.check(source, target)
-    for edge in results.document.edges:
-        if (edge.source, edge.target) == (source, target):
-            return edge
-    published = [agent.published_at for agent in results.document.agents if agent.name in (source, target)]
+    if found := results.edge(source, target):
+        return found
+    published = [agent.published_at for name in (source, target) if (agent := results.published(name))]
     with contextlib.closing(Ledger(results.folder.ledger_file, read_only=True)) as ledger:
         tried = ledger.attempts(source, target, max(published, default=0.0))
     raise UnsettledEdgeError(source, target, *tried)

@@ -172,10 +172,11 @@ def translation_graph(
         absent: Agents of the run that are not in this graph.
         details: What is known about agents, by name.
     """
-    return TranslationGraph(names, [_graph_edge(edge, maps) for edge in edges], absent, details)
+    return TranslationGraph(names, [graph_edge(edge, maps) for edge in edges], absent, details)
 
 
-def _graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
+def graph_edge(edge: EdgeRecord, maps: Mapping[str, LinearMap]) -> Edge:
+    """Return an edge of a graph with its core maps, which have names as in `translation_graph`."""
     if edge.status is Status.ENDED:
         raise ValueError(f"the edge {edge.source} -> {edge.target} has ended, so it belongs to no graph")
     own = {"source", "target", "status", "reason", "r2", "r2_shared"}
@@ -219,9 +220,9 @@ def pack_maps(edge: EdgeResult) -> bytes | None:
     return save(map_tensors(maps)) if maps else None
 
 
-def unpack_maps(source: str, target: str, data: bytes) -> dict[str, LinearMap]:
-    """Return an edge's maps by "source/target/PART": shared, regression and full."""
-    return {f"{source}/{target}/{part}": found for part, found in maps_of(load(data)).items()}
+def unpack_maps(data: bytes) -> dict[str, LinearMap]:
+    """Return an edge's maps by part: shared, regression and full."""
+    return maps_of(load(data))
 
 
 def map_tensors(maps: Mapping[str, LinearMap]) -> dict[str, torch.Tensor]:

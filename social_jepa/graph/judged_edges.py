@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from operator import is_
 from typing import Final
 
 from safetensors import SafetensorError
@@ -12,16 +13,23 @@ from safetensors import SafetensorError
 from alignment.linear_map import LinearMap
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.graph.graph_json import unpack_maps
+from social_jepa.graph.newest_rows import EdgeMaps, NewestRows, Pair, RowReader, read_rows
 from social_jepa.graph.trust import trust_records
-from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord, TrustRecord, replace
+from social_jepa.records import (
+    AgentRecord,
+    EdgeRecord,
+    EventRecord,
+    MemberRecord,
+    TrustRecord,
+    replace,
+)
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError, LedgerError
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS: Final = 5.0  # between two computations of who is flagged; of 32 agents one takes 0.1 s
-REFRESH_FACTOR: Final = 50.0  # so many times the time that one takes, where that is more: 3 s of 1,000 agents
+REFRESH_FACTOR: Final = 50.0  # so many times the time that one takes, where that is more
 SLOW_SECONDS: Final = 0.2  # a computation that takes longer is not waited for
 
 
@@ -30,46 +38,93 @@ class JudgedEdges:
     """What a ledger has of the edges between the present agents.
 
     Attributes:
+        rows: The rows that they follow from, with the members.
         current: Newest publication of each agent at its present pose.
         edges: Newest edge of each ordered pair, as it was negotiated.
         maps: Maps by "source/target/PART".
         trust: Trust in each agent.
     """
 
+    rows: NewestRows
     current: Mapping[str, AgentRecord]
-    edges: list[EdgeRecord]
-    maps: dict[str, LinearMap]
+    edges: Sequence[EdgeRecord]
+    maps: Mapping[str, LinearMap]
     trust: tuple[TrustRecord, ...]
 
 
-def read_judged_edges(ledger: Ledger, members: Iterable[MemberRecord], as_of: float = FOREVER) -> JudgedEdges:
-    """Return the edges between members up to a time, and the trust that follows from them.
+class EdgeReader:
+    """Reads and judges the edges of a ledger again and again, but nothing that has not changed.
 
-    Raises:
-        DamagedLedgerError, SafetensorError, KeyError, ValueError: The ledger is damaged.
+    Of an edge that has not changed it returns the same record.
     """
-    members, published = list(members), ledger.agents(as_of)
-    current = {
-        member.name: agent
-        for member in members
-        if (agent := published.get(member.name)) and agent.pose_version == member.pose_version
-    }
-    present = {member.name for member in members}
-    edges, maps = _read_edges(ledger, present, current, published.keys(), as_of)
-    proofs = ledger.events_of("equivocation", as_of=as_of)
-    return JudgedEdges(current, edges, maps, trust_records(present, edges, maps, proofs))
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Remember the ledger; nothing is read yet."""
+        self.ledger = ledger
+        self._rows = RowReader(ledger)
+        self._stale: dict[Pair, tuple[EdgeRecord, EdgeRecord]] = {}  # edges, as recorded and as stale
+        self._judged: JudgedEdges | None = None
+        self._proofs: list[EventRecord] = []
+
+    def read(self, as_of: float = FOREVER) -> JudgedEdges:
+        """Return the edges at a time, and the trust that follows from them.
+
+        Raises:
+            DamagedLedgerError, SafetensorError, KeyError, ValueError: The ledger is damaged.
+        """
+        rows = self._rows.read() if as_of == FOREVER else read_rows(self.ledger, as_of)
+        present = {member.name for member in rows.members}
+        current = {
+            member.name: agent
+            for member in rows.members
+            if (agent := rows.published.get(member.name)) and agent.pose_version == member.pose_version
+        }
+        stored = {
+            pair: edge
+            for pair, edge in rows.edges.items()
+            if edge.record.status is not Status.ENDED and present.issuperset(pair)
+        }
+        edges = [self._with_age(edge.record, current, rows.published.keys()) for edge in stored.values()]
+        maps, proofs = EdgeMaps(stored), self.ledger.events_of("equivocation", as_of=as_of)
+        trust = self._known_trust(rows.members, edges, proofs) or trust_records(present, edges, maps, proofs)
+        self._judged, self._proofs = JudgedEdges(rows, current, edges, maps, trust), proofs
+        return self._judged
+
+    def _known_trust(
+        self, members: tuple[MemberRecord, ...], edges: Sequence[EdgeRecord], proofs: list[EventRecord]
+    ) -> tuple[TrustRecord, ...] | None:
+        """Return the trust that was computed last, if it follows from the same edges."""
+        last = self._judged
+        if last is None or (members, proofs) != (last.rows.members, self._proofs):
+            return None
+        same = len(edges) == len(last.edges) and all(map(is_, edges, last.edges))
+        return last.trust if same else None
+
+    def _with_age(
+        self, edge: EdgeRecord, current: Mapping[str, AgentRecord], published: Set[str]
+    ) -> EdgeRecord:
+        """Return an edge, marked stale if one of its agents has moved or published another model since."""
+        reason = _stale_reason(edge, current, published)
+        if not reason:
+            return edge
+        pair = edge.source, edge.target
+        recorded, stale = self._stale.get(pair, (None, None))
+        if recorded is not edge or stale is None or stale.reason != reason:
+            stale = replace(edge, status=Status.STALE, reason=reason)
+            self._stale[pair] = edge, stale
+        return stale
 
 
-def flag_reasons(ledger: Ledger) -> dict[str, str]:
+def flag_reasons(reader: EdgeReader) -> dict[str, str]:
     """Return why agents are flagged, by name; those that are not flagged are left out.
 
     Raises:
         LedgerError: The ledger is damaged, or cannot be read now.
     """
     try:
-        trust = read_judged_edges(ledger, ledger.members()).trust
+        trust = reader.read().trust
     except (SafetensorError, KeyError, ValueError) as error:
-        raise DamagedLedgerError(ledger.path, str(error)) from error
+        raise DamagedLedgerError(reader.ledger.path, str(error)) from error
     return {record.agent: record.reason for record in trust if record.flagged}
 
 
@@ -81,7 +136,7 @@ class FlagReader:
 
     def __init__(self, ledger: Ledger) -> None:
         """Remember the ledger; nothing is read yet."""
-        self._ledger = ledger
+        self._ledger, self._edges = ledger, EdgeReader(ledger)
         self._version: tuple[int, int, int] | None = None
         self._read_at, self._seconds, self._reasons = 0.0, 0.0, dict[str, str]()
         self._reading = threading.Lock()
@@ -114,42 +169,25 @@ class FlagReader:
         try:
             version = self._ledger.version()
             if version != self._version:
-                self._reasons = flag_reasons(self._ledger)
+                self._reasons = flag_reasons(self._edges)
                 self._version, self._seconds = version, time.perf_counter() - began
         except LedgerError as error:
             logger.warning("who is flagged is not known anew: %s", error)
 
 
-def _read_edges(
-    ledger: Ledger, present: Set[str], current: Mapping[str, AgentRecord], published: Set[str], as_of: float
-) -> tuple[list[EdgeRecord], dict[str, LinearMap]]:
-    """Return the newest edges between agents that are present, and their maps."""
-    edges, maps = [], dict[str, LinearMap]()
-    for edge, packed in ledger.edges(as_of):
-        if not {edge.source, edge.target} <= present or edge.status is Status.ENDED:
-            continue
-        edges.append(_with_staleness(edge, current, published))
-        if packed is not None:
-            maps |= unpack_maps(edge.source, edge.target, packed)
-    return edges, maps
-
-
-def _with_staleness(edge: EdgeRecord, current: Mapping[str, AgentRecord], published: Set[str]) -> EdgeRecord:
-    """Return an edge, marked stale if one of its agents has moved or published another model since.
+def _stale_reason(edge: EdgeRecord, current: Mapping[str, AgentRecord], published: Set[str]) -> str:
+    """Return why an edge is stale; empty: it is not.
 
     The ledger of a peer without Ray holds its own models alone: of the others it knows no later one.
     """
     if edge.status not in (Status.ACCEPTED, Status.REFUSED):
-        return edge
+        return ""
     ends = ((edge.source, edge.source_checkpoint), (edge.target, edge.target_checkpoint))
     for name, checkpoint in ends:
         if name not in published:
             continue
         if name not in current:
-            reason = f"{name} has moved its camera and is training on its new view"
-        elif current[name].checkpoint != checkpoint:
-            reason = f"{name} has published another model since; the two are negotiating again"
-        else:
-            continue
-        return replace(edge, status=Status.STALE, reason=reason)
-    return edge
+            return f"{name} has moved its camera and is training on its new view"
+        if current[name].checkpoint != checkpoint:
+            return f"{name} has published another model since; the two are negotiating again"
+    return ""

@@ -3,8 +3,9 @@
 import contextlib
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
 from agents.protocol.topology import Topology
 from agents.training.checkpoint import decode_tensors
+from alignment.edge import Edge
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.natural_order import natural_key
@@ -24,14 +26,20 @@ from alignment.universe import Universe
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.graph.agent_row import agent_row
+from social_jepa.graph.agent_row import Row, agent_row
 from social_jepa.graph.graph_json import (
     cycle_records,
+    graph_edge,
     map_tensors,
     summarize_budget,
-    translation_graph,
 )
-from social_jepa.graph.judged_edges import read_judged_edges
+from social_jepa.graph.judged_edges import EdgeReader, JudgedEdges
+from social_jepa.graph.results_errors import (
+    DamagedAnchorsError,
+    NoAgentsError,
+    NotPublishedError,
+    StaleAnchorsError,
+)
 from social_jepa.graph.summary import summarize
 from social_jepa.graph.trust import refuse_untrusted
 from social_jepa.graph.universe import build_universe, universe_record
@@ -54,72 +62,6 @@ from social_jepa.storage.partners import negotiating_pairs
 from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, find, write_json
 
 ANCHORS = "anchors.safetensors"
-
-
-@dataclass(eq=False, repr=False)
-class NoAgentsError(RunFolderError):
-    """A time at which the run had no agents.
-
-    Attributes:
-        path: The run folder.
-    """
-
-    path: Path
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.path} had no agents at that time, so there is no graph of it"
-
-
-@dataclass(eq=False, repr=False)
-class NotPublishedError(RunFolderError):
-    """An agent that has not published a model of its current view yet.
-
-    Attributes:
-        agent: Its name.
-    """
-
-    agent: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"{self.agent} has not published a model of its view yet: its status shows its progress"
-
-
-@dataclass(eq=False, repr=False)
-class StaleAnchorsError(RunFolderError):
-    """Anchors on disk that belong to another model than the graph's.
-
-    Attributes:
-        agent: Its name.
-        found: Checkpoint of the anchors on disk; empty when they name none.
-        expected: Checkpoint of the graph.
-    """
-
-    agent: str
-    found: str
-    expected: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"{self.agent} has published another model since: read the newest graph"
-
-
-@dataclass(eq=False, repr=False)
-class DamagedAnchorsError(RunFolderError):
-    """A file of anchors that is missing or damaged.
-
-    Attributes:
-        path: The file.
-        reason: What reading it says.
-    """
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"{self.path} is missing or damaged ({self.reason}): resume the run to write it again"
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,10 +100,42 @@ class Results:
         found = summarize(self.document)
         return f"<p>{html.escape(f'{found.headline()}. {found.remark()}')}</p>{self.graph._repr_html_()}"
 
+    @cached_property
+    def _members(self) -> Mapping[str, MemberRecord]:
+        return {member.name: member for member in self.members}
+
+    @cached_property
+    def _agents(self) -> Mapping[str, AgentRecord]:
+        return {agent.name: agent for agent in self.document.agents}
+
+    @cached_property
+    def _edges(self) -> Mapping[tuple[str, str], EdgeRecord]:
+        return {(edge.source, edge.target): edge for edge in self.document.edges}
+
+    @cached_property
+    def _incident(self) -> Mapping[str, Sequence[EdgeRecord]]:
+        found: dict[str, list[EdgeRecord]] = {}
+        for edge in self.document.edges:
+            found.setdefault(edge.source, []).append(edge)
+            found.setdefault(edge.target, []).append(edge)
+        return found
+
     def member(self, name: str) -> MemberRecord:
         """Return the member of a name, or raise UnknownAgentError."""
         self.graph.check(name)
-        return next(member for member in self.members if member.name == name)
+        return self._members[name]
+
+    def published(self, name: str) -> AgentRecord | None:
+        """Return the record of an agent's published model of its view; None: it has none."""
+        return self._agents.get(name)
+
+    def edge(self, source: str, target: str) -> EdgeRecord | None:
+        """Return the record of an edge; None: the two have not settled it."""
+        return self._edges.get((source, target))
+
+    def edges_of(self, name: str) -> Sequence[EdgeRecord]:
+        """Return the edges from and to an agent, in natural order of their names."""
+        return self._incident.get(name, ())
 
     def agent(self, name: str) -> AgentRecord:
         """Return the record of an agent's published model.
@@ -171,14 +145,13 @@ class Results:
             NotPublishedError: It has not published a model of its current view.
         """
         self.graph.check(name)
-        for agent in self.document.agents:
-            if agent.name == name:
-                return agent
-        raise NotPublishedError(name)
+        if name not in self._agents:
+            raise NotPublishedError(name)
+        return self._agents[name]
 
     def is_elsewhere(self, name: str) -> bool:
         """Return whether an agent's model is in another peer's folder, and an edge from it in this one."""
-        return all(agent.name != name for agent in self.document.agents) and any(
+        return name not in self._agents and any(
             edge.source == name and edge.status is Status.ACCEPTED for edge in self.document.edges
         )
 
@@ -248,39 +221,95 @@ def load_results(folder: AnyPath, as_of: float = FOREVER) -> Results:
 
 def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: float = FOREVER) -> Results:
     """Read a run's graph from an open ledger; see `load_results`."""
-    members = tuple(ledger.members(as_of))
-    if not members:
-        raise NoAgentsError(folder.path)
-    present = {member.name for member in members}
-    try:
-        judged = read_judged_edges(ledger, members, as_of)
-        current, maps, trust = judged.current, judged.maps, judged.trust
-        edges = refuse_untrusted(judged.edges, trust)
-        rows = {member.name: agent_row(member, current.get(member.name)) for member in members}
-        graph = translation_graph(sorted(present), edges, maps, set(ledger.names()) - present, rows)
-    except DamagedLedgerError:
-        raise
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise DamagedLedgerError(ledger.path, str(error)) from error
-    topology = ledger.topology(config.negotiation.topology, as_of)
-    document = GraphDocument(
-        format=FORMAT,
-        seed=config.seed,
-        config_hash=config.hash(),
-        scene_fingerprint=Scene(config.scene, config.seed).fingerprint,
-        anchor_seed=config.negotiation.public_seed,
-        agents=tuple(current[member.name] for member in members if member.name in current),
-        training=tuple(member.name for member in members if member.name not in current),
-        edges=tuple(sorted(edges, key=_by_names)),
-        topology=str(topology),
-        pairs=None if topology == Topology() else len(negotiating_pairs(topology, members)),
-        budget=summarize_budget(edges),
-        as_of=as_of if as_of < FOREVER else time.time(),
-        seconds=_seconds(ledger, as_of),
-        refused_messages=_refused_messages(ledger, as_of),
-        trust=trust,
-    )
-    return Results(folder, config, document, graph, maps, members, tuple(ledger.bodies()))
+    return ResultsReader(folder, config, ledger).read(as_of)
+
+
+class ResultsReader:
+    """Reads a run's graph from an open ledger again and again; what has not changed is kept."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, ledger: Ledger) -> None:
+        """Take what it reads from; nothing is read yet."""
+        self._folder, self._config, self._ledger = folder, config, ledger
+        self._reader = EdgeReader(ledger)
+        self._scene = Scene(config.scene, config.seed).fingerprint
+        self._rows: dict[str, tuple[MemberRecord, AgentRecord | None, Row]] = {}
+        self._edges: dict[tuple[str, str], tuple[EdgeRecord, Edge]] = {}
+        self._last: Results | None = None
+
+    def read(self, as_of: float = FOREVER) -> Results:
+        """Return the graph at a time; for the errors see `load_results`."""
+        ledger, last = self._ledger, self._last
+        try:
+            judged = self._reader.read(as_of)
+            if not judged.rows.members:
+                raise NoAgentsError(self._folder.path)
+            edges = refuse_untrusted(judged.edges, judged.trust)
+            graph = self._graph(judged, edges)
+        except (DamagedLedgerError, NoAgentsError):
+            raise
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise DamagedLedgerError(ledger.path, str(error)) from error
+        document = self._document(judged, edges, as_of)
+        pools = {} if last is None else _same_pools(last, document)
+        rows = judged.rows
+        self._last = Results(
+            self._folder, self._config, document, graph, judged.maps, rows.members, rows.bodies, pools
+        )
+        return self._last
+
+    def _graph(self, judged: JudgedEdges, edges: Sequence[EdgeRecord]) -> TranslationGraph:
+        """Return the graph of edges; rows of agents and edges that are those of the last one are kept."""
+        self._rows = {member.name: self._row(member, judged.current) for member in judged.rows.members}
+        self._edges = {(edge.source, edge.target): self._edge(edge, judged.maps) for edge in edges}
+        absent = judged.rows.names - self._rows.keys()
+        details = {name: row for name, (_, _, row) in self._rows.items()}
+        return TranslationGraph(
+            sorted(self._rows), [found for _, found in self._edges.values()], absent, details
+        )
+
+    def _row(
+        self, member: MemberRecord, current: Mapping[str, AgentRecord]
+    ) -> tuple[MemberRecord, AgentRecord | None, Row]:
+        published = current.get(member.name)
+        known = self._rows.get(member.name)
+        if known is not None and known[0] == member and known[1] is published:
+            return known
+        return member, published, agent_row(member, published)
+
+    def _edge(self, record: EdgeRecord, maps: Mapping[str, LinearMap]) -> tuple[EdgeRecord, Edge]:
+        known = self._edges.get((record.source, record.target))
+        return known if known is not None and known[0] is record else (record, graph_edge(record, maps))
+
+    def _document(self, judged: JudgedEdges, edges: Sequence[EdgeRecord], as_of: float) -> GraphDocument:
+        config, ledger, members = self._config, self._ledger, judged.rows.members
+        topology = ledger.topology(config.negotiation.topology, as_of)
+        names = [member.name for member in members]
+        return GraphDocument(
+            format=FORMAT,
+            seed=config.seed,
+            config_hash=config.hash(),
+            scene_fingerprint=self._scene,
+            anchor_seed=config.negotiation.public_seed,
+            agents=tuple(judged.current[name] for name in names if name in judged.current),
+            training=tuple(name for name in names if name not in judged.current),
+            edges=tuple(sorted(edges, key=_by_names)),
+            topology=str(topology),
+            pairs=None if topology == Topology() else len(negotiating_pairs(topology, members)),
+            budget=summarize_budget(edges),
+            as_of=as_of if as_of < FOREVER else time.time(),
+            seconds=_seconds(ledger, as_of),
+            refused_messages=_refused_messages(ledger, as_of),
+            trust=judged.trust,
+        )
+
+
+def _same_pools(last: Results, document: GraphDocument) -> dict[str, AnchorPools]:
+    """Return the anchors that were read already, of agents whose model is still the same."""
+    checkpoints = {agent.name: agent.checkpoint for agent in document.agents}
+    known = dict(last._pools)  # another thread may read more meanwhile
+    return {
+        name: pools for name, pools in known.items() if last.agent(name).checkpoint == checkpoints.get(name)
+    }
 
 
 def _by_names(edge: EdgeRecord) -> tuple[Any, ...]:

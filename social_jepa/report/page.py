@@ -14,6 +14,7 @@ from agents.training.checkpoint import CheckpointError, read_checkpoint
 from alignment.status import Status
 from env.scene import SceneConfig
 from social_jepa.config.run_config import RunConfig
+from social_jepa.graph.neighborhood import MAX_SHOWN
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import Results, full_document
 from social_jepa.graph.summary import WorstEdge, summarize
@@ -27,9 +28,6 @@ from social_jepa.report.tables import escape, number
 from social_jepa.report.templating import REPORT, make_environment, read_static, report_style
 
 TICKS = 4  # ticks whose views the page shows
-
-
-MAX_SHOWN = 64  # agents in drawings and plots; tables have all
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def last_known(folder: RunFolder) -> list[AgentStatus]:
 
 def _flagged(ledger: Ledger) -> dict[str, str]:
     """Return why agents are flagged, by name."""
-    from social_jepa.graph.judged_edges import flag_reasons  # imports torch, which a run without edges spares
+    # this imports torch, which a run without edges spares
+    from social_jepa.graph.judged_edges import EdgeReader, flag_reasons
 
-    return flag_reasons(ledger)
+    return flag_reasons(EdgeReader(ledger))

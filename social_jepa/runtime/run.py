@@ -15,7 +15,8 @@ from social_jepa.graph import query as queries
 from social_jepa.graph.data_frames import agent_rows, edge_rows, to_data_frame
 from social_jepa.graph.edge_lookup import find_edge
 from social_jepa.graph.observer import Observer
-from social_jepa.graph.results import NoAgentsError, Results, read_results
+from social_jepa.graph.results import Results, read_results
+from social_jepa.graph.results_errors import NoAgentsError
 from social_jepa.pretrained import SceneName
 from social_jepa.pretrained.archive import archive_of, unpack
 from social_jepa.records import AgentRecord, EdgeRecord, QueryAnswer

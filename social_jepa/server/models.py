@@ -1,24 +1,34 @@
 """Requests: every query parameter and body field with its bounds; all others are refused."""
 
-from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from agents.common.names import NAME_PATTERN
 from alignment.status import Status
 from env.camera import Pose
+from social_jepa.graph.neighborhood import MAX_SHOWN
 from social_jepa.graph.query_errors import LAST_TICK
-from social_jepa.server.responses import Item, ListPage
+from social_jepa.records import EdgeRecord
+from social_jepa.server.lists import sort_parameter
+from social_jepa.server.responses import AgentView
 
 MAX_VECTORS = 10_000  # core vectors in one request
 MAX_TICKS = 1_000  # ticks in one request: each may have to be rendered and encoded
 MAX_NEAREST = 100_000  # nearest ticks in one response
 MAX_DIM = 4096
 MAX_PAGE = 1_000
+MAX_MATRIX = 256  # agents in one quality matrix
 MAX_COORDINATE = 1e9  # far beyond any coordinate of a latent
+AGENT_KEYS = (
+    "name", "phase", "kind", "step", "loss", "drift", "frames_per_s", "seconds_left", "core_dim", "probe_r2",
+    "incarnation", "host", "device", "idle_seconds", "saved_at", "published_at",
+)  # fmt: skip
+EDGE_KEYS = (
+    "source", "target", "status", "r2_shared", "r2", "null_correlation", "shared_dim", "retrieval_at_1",
+    "anchors", "bytes", "round", "time",
+)  # fmt: skip
 
-Shown = TypeVar("Shown")
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", description="Name of an agent.")]
 Number = Annotated[float, Field(ge=-MAX_COORDINATE, le=MAX_COORDINATE, allow_inf_nan=False)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=MAX_DIM)]
@@ -136,12 +146,60 @@ class PageQuery(QueryParameters):
     offset: int = Field(0, ge=0, le=LAST_TICK, description="Entries to skip.")
 
 
-class EdgeQuery(PageQuery):
-    """A part of the edges."""
+class AgentListQuery(PageQuery):
+    """A part of the agents, of those that meet all conditions, in an order."""
 
+    sort: sort_parameter(AGENT_KEYS) | None = None  # type: ignore[valid-type]
+    phase: str | None = Field(None, max_length=40, description="Only agents in this phase.")
+    kind: str | None = Field(None, max_length=200, description="Only this kind of world model.")
+    name_contains: str | None = Field(
+        None, pattern=f"^{NAME_PATTERN}$", description="Only agents whose name has this in it."
+    )
+
+    def matches(self, agent: AgentView) -> bool:
+        """Return whether an agent meets all conditions."""
+        return (
+            self.phase in (None, agent.phase)
+            and self.kind in (None, agent.kind)
+            and (self.name_contains is None or self.name_contains in agent.name)
+        )
+
+
+class AsOfQuery(QueryParameters):
+    """A time at which the graph is read."""
+
+    as_of: str | None = Field(
+        None, max_length=40, description="Earlier time: 2026-11-21T14:30+01:00, or '10 minutes ago'."
+    )
+
+
+class EdgeQuery(PageQuery, AsOfQuery):
+    """A part of the edges, of those that meet all conditions, in an order."""
+
+    sort: sort_parameter(EDGE_KEYS) | None = None  # type: ignore[valid-type]
     source: Name | None = None
     target: Name | None = None
+    agent: Name | None = Field(None, description="Only edges from or to this agent.")
     status: Status | None = None
+    min_r2: float | None = Field(None, ge=0, le=1, description="Only accepted edges with at least this R2.")
+    max_r2: float | None = Field(None, ge=0, le=1, description="Only accepted edges with at most this R2.")
+
+    @property
+    def names(self) -> list[str]:
+        """Agents that the conditions name."""
+        return [name for name in (self.source, self.target, self.agent) if name is not None]
+
+    def matches(self, edge: EdgeRecord) -> bool:
+        """Return whether an edge meets all conditions."""
+        r2 = edge.accepted_r2
+        return (
+            self.source in (None, edge.source)
+            and self.target in (None, edge.target)
+            and self.agent in (None, edge.source, edge.target)
+            and self.status in (None, edge.status)
+            and (self.min_r2 is None or edge.reaches(self.min_r2))
+            and (self.max_r2 is None or (r2 is not None and r2 <= self.max_r2))
+        )
 
 
 class EventQuery(QueryParameters):
@@ -161,12 +219,13 @@ class StreamQuery(QueryParameters):
     )
 
 
-class AsOfQuery(QueryParameters):
-    """A time at which the graph is read."""
+class QualityQuery(AsOfQuery):
+    """The agents of the quality matrix."""
 
-    as_of: str | None = Field(
-        None, max_length=40, description="Earlier time: 2026-11-21T14:30+01:00, or '10 minutes ago'."
+    focus: Name | None = Field(
+        None, description="Of more agents than `limit`, show this one and those that it has edges with."
     )
+    limit: int = Field(MAX_SHOWN, ge=2, le=MAX_MATRIX, description="Most agents in the matrix.")
 
 
 class MapQuery(AsOfQuery):
@@ -211,7 +270,11 @@ class DrawingQuery(ViewQuery, AsOfQuery):
         "embedded", description="Camera views: in the file, linked to this server, or left out."
     )
     styled: bool = Field(True, description="Include the style sheet.")
-    focus: Name | None = Field(None, description="Draw only the edges from and to this agent.")
+    focus: Name | None = Field(
+        None,
+        description="Draw only the edges from and to this agent; of more than 64 agents only those that it "
+        "has edges with.",
+    )
     min_r2: float | None = Field(
         None, ge=0, le=1, description="Draw only accepted edges with at least this R2 on what is shared."
     )
@@ -219,20 +282,3 @@ class DrawingQuery(ViewQuery, AsOfQuery):
 
 class EmptyQuery(QueryParameters):
     """No query parameters."""
-
-
-def map_page(page: ListPage[Item], show: Callable[[Item], Shown]) -> ListPage[Shown]:
-    """Return a page with the value of a function in the place of each item."""
-    return ListPage(
-        items=[show(item) for item in page.items], total=page.total, offset=page.offset, limit=page.limit,
-        next_offset=page.next_offset,
-    )  # fmt: skip
-
-
-def page_of(items: list[Item], query: PageQuery) -> ListPage[Item]:
-    """Return a part of a list."""
-    end = query.offset + query.limit
-    return ListPage(
-        items=items[query.offset : end], total=len(items), offset=query.offset, limit=query.limit,
-        next_offset=end if end < len(items) else None,
-    )  # fmt: skip

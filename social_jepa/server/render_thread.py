@@ -112,12 +112,13 @@ class RunRenderer:
         return self._observer[1].render(name, tick)
 
     def render_graph(
-        self, snapshot: Snapshot, edges: Sequence[EdgeRecord], tick: int, pictures: str, styled: bool
-    ) -> bytes:
-        """Return the graph with some of its edges as an SVG file; to be called on the render thread."""
+        self, snapshot: Snapshot, agents: Sequence[str], edges: Sequence[EdgeRecord], tick: int,
+        pictures: str, styled: bool,
+    ) -> bytes:  # fmt: skip
+        """Return some agents and edges between them as an SVG file; to be called on the render thread."""
         results = snapshot.results
         views: dict[str, str] = {}
-        for name in results.graph.agents if pictures != "none" else ():
+        for name in agents if pictures != "none" else ():
             if pictures == "linked":
                 views[name] = f"agents/{quote(name)}/view.png?tick={tick}"  # relative to api/graph.svg
                 continue
@@ -127,7 +128,8 @@ class RunRenderer:
                 break  # without OpenGL the graph has no pictures
         scene = Scene(results.config.scene, results.config.seed, body_events(results.bodies))
         check_tick(scene, tick)
-        drawing = draw_graph(agent_cards(results), edges, results.config.scene, scene.state(tick), views)
+        cards = [card for card in agent_cards(results) if card.name in agents]
+        drawing = draw_graph(cards, edges, results.config.scene, scene.state(tick), views)
         return _with_style(_mark(drawing), graph_style() if styled else "").encode()
 
     def free(self) -> None:

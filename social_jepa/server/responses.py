@@ -26,7 +26,6 @@ from social_jepa.records import (
     Translation,
     UnsavedRecord,
     encode,
-    replace,
 )
 
 BINS = 150  # points of the loss curve of a published model
@@ -84,7 +83,9 @@ class AgentView(Record, frozen=True, kw_only=True):
     published_at: float | None = None
 
     @classmethod
-    def of_status(cls, status: AgentStatus, published: AgentRecord | None, joined: bool) -> "AgentView":
+    def of_status(
+        cls, status: AgentStatus, published: AgentRecord | None, joined: bool, flagged: str
+    ) -> "AgentView":
         """Return the view of an agent whose simulation is up."""
         keys = (
             "name", "kind", "pose", "teacher", "incarnation", "waiting_for", "failure", "note", "unsaved",
@@ -99,12 +100,13 @@ class AgentView(Record, frozen=True, kw_only=True):
                 "loss", "frames_per_s", "seconds_left", "drift", "saved_at",
             )  # fmt: skip
             fields |= {key: getattr(status.progress, key) for key in numbers}
-        return cls(**fields, **_model_fields(published), joined=joined)
+        return cls(**fields, **_model_fields(published), joined=joined, flagged=flagged)
 
     @classmethod
-    def of_member(cls, member: MemberRecord, published: AgentRecord | None) -> "AgentView":
+    def of_member(cls, member: MemberRecord, published: AgentRecord | None, flagged: str) -> "AgentView":
         """Return the view of an agent whose simulation is down: its newest publication."""
         fields: dict[str, Any] = {key: getattr(member, key) for key in ("name", "kind", "pose", "teacher")}
+        fields["flagged"] = flagged
         if published is None:
             return cls(**fields, incarnation=0, phase="down")
         keys = ("incarnation", "checkpoint", "node", "device", "frames_per_s")
@@ -203,9 +205,14 @@ class EventPage(Record, frozen=True, kw_only=True):
 
 
 class QualityMatrix(Record, frozen=True, kw_only=True):
-    """Quality of every ordered pair: rows are sources, columns targets."""
+    """Quality of every ordered pair of some agents: rows are sources, columns targets.
+
+    ``total`` is the number of agents of the graph: where it is more than that of ``agents``, these are the
+    first and those that it has edges with.
+    """
 
     agents: list[str]
+    total: int
     status: list[list[Status | None]]
     r2_shared: list[list[float | None]]
     best: list[list[float]]
@@ -264,25 +271,36 @@ class RunState:
     edges: Sequence[EdgeRecord]
 
 
-def agent_views(statuses: Sequence[AgentStatus], results: Results | None) -> list[AgentView]:
-    """Return all agents: from their statuses while the simulation is up, else from the ledger."""
+class AgentViews:
+    """The views of all agents, made once for each status and graph."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._made: tuple[Sequence[AgentStatus], Results | None, list[AgentView]] | None = None
+
+    def of(self, statuses: Sequence[AgentStatus], results: Results | None) -> list[AgentView]:
+        """Return all agents: from their statuses while the simulation is up, else from the ledger."""
+        made = self._made
+        if made is None or made[0] is not statuses or made[1] is not results:
+            made = self._made = statuses, results, _views(statuses, results)
+        return made[2]
+
+
+def _views(statuses: Sequence[AgentStatus], results: Results | None) -> list[AgentView]:
     published = {agent.name: agent for agent in results.document.agents} if results else {}
-    members = results.members if results else ()
+    members = {member.name: member for member in results.members} if results else {}
     flagged = {each.agent: each.reason for each in results.document.trust if each.flagged} if results else {}
-    views = _views(statuses, published, members)
-    return [replace(view, flagged=flagged.get(view.name, "")) for view in views]
-
-
-def _views(
-    statuses: Sequence[AgentStatus], published: Mapping[str, AgentRecord], members: Sequence[MemberRecord]
-) -> list[AgentView]:
     if statuses:
-        names = {member.name for member in members}
         return [
-            AgentView.of_status(status, published.get(status.name), status.name in names)
+            AgentView.of_status(
+                status, published.get(status.name), status.name in members, flagged.get(status.name, "")
+            )
             for status in statuses
         ]
-    return [AgentView.of_member(member, published.get(member.name)) for member in members]
+    return [
+        AgentView.of_member(member, published.get(name), flagged.get(name, ""))
+        for name, member in members.items()
+    ]
 
 
 def edge_summary(edge: EdgeRecord) -> EdgeSummary:

@@ -3,22 +3,23 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from env.scene import Scene
+from social_jepa.graph.neighborhood import MAX_SHOWN, shown_agents
 from social_jepa.graph.results import Results
-from social_jepa.graph.summary import summarize
+from social_jepa.graph.summary import GraphSummary, summarize
 from social_jepa.records import AgentRecord, encode
 from social_jepa.server.client import SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, NOT_JSON, ProblemError
+from social_jepa.server.quality import quality_matrix
 from social_jepa.server.render_thread import RunRenderer
-from social_jepa.server.responses import AgentView, LossCurves, RunState, ServerStatus, agent_views
-from social_jepa.server.snapshots import Snapshot, SnapshotCache, quality_matrix
+from social_jepa.server.responses import AgentView, AgentViews, LossCurves, RunState, ServerStatus
+from social_jepa.server.snapshots import Snapshot, SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
 from social_jepa.storage.run_folder import RunFolderError
 from social_jepa.system.command_line import command
@@ -35,6 +36,7 @@ class Service:
     renderer: RunRenderer
     broadcaster: EventBroadcaster
     metrics: Metrics
+    views: AgentViews = field(default_factory=AgentViews)
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run a blocking function on a worker thread."""
@@ -47,7 +49,7 @@ class Service:
             results: Results | None = self.snapshots.current().results
         except RunFolderError:
             results = None  # no agent has joined yet
-        return agent_views(statuses, results)
+        return self.views.of(statuses, results)
 
     def agent(self, name: str) -> AgentView:
         """Return the agent of a name.
@@ -76,19 +78,28 @@ class Service:
 
     def published(self, name: str) -> AgentRecord | None:
         """Return the record of an agent's newest model; None while it has not published one of its view."""
-        found = self.snapshots.current().results.document.agents
-        return next((agent for agent in found if agent.name == name), None)
+        return self.snapshots.current().results.published(name)
 
-    def quality(self, as_of: str | None = None) -> bytes:
-        """Return the quality matrix at a time as JSON, which is computed once for each graph."""
-        return self.snapshots.at(as_of).cached("quality", lambda results: encode(quality_matrix(results)))
+    def quality(self, snapshot: Snapshot, focus: str | None = None, limit: int = MAX_SHOWN) -> bytes:
+        """Return the quality matrix of some agents as JSON, which is computed once for each graph.
+
+        Args:
+            snapshot: The graph.
+            focus: Where there are more agents than the limit, the one whose neighborhood is shown.
+            limit: Most agents.
+
+        Raises:
+            UnknownAgentError: There is no agent of that name.
+        """
+        names = shown_agents(snapshot.results, focus, limit)
+        key = f"quality {' '.join(names)}"
+        return snapshot.cached(key, lambda results: encode(quality_matrix(results, names)))
 
     def read_ahead(self) -> None:
         """Read the graph and its quality if there is one, so that the first page does not wait."""
         with contextlib.suppress(ValueError):  # raised again where the graph is asked for
-            self.quality()
-            # the first state of a scene loads what draws random numbers
-            Scene(self.snapshots.config.scene, self.snapshots.config.seed).state(0)
+            self.quality(self.snapshots.current())
+            self.snapshots.scene.state(0)  # the first state of a scene loads what draws random numbers
 
     def status(self) -> ServerStatus:
         """Return the state of the run and of its simulation."""
@@ -98,11 +109,9 @@ class Service:
             snapshot: Snapshot | None = self.snapshots.current()
         except RunFolderError as error:
             snapshot, trouble = None, trouble or str(error)
-        agents = agent_views(statuses, snapshot.results if snapshot else None)
-        edges = snapshot.results.document.edges if snapshot else ()
-        summary = summarize(snapshot.results.document) if snapshot else None
-        config, path = self.snapshots.config, self.snapshots.folder.path
-        scene = Scene(config.scene, config.seed)
+        agents = self.views.of(statuses, snapshot.results if snapshot else None)
+        summary = snapshot.cached("summary", _summary) if snapshot else None
+        config, path, scene = self.snapshots.config, self.snapshots.folder.path, self.snapshots.scene
         return ServerStatus(
             run=str(path),
             name=path.name,
@@ -110,7 +119,7 @@ class Service:
             trouble=trouble,
             remedy="" if up else command("resume", run=path),
             agents=Counter(agent.phase for agent in agents),
-            edges=Counter(edge.status for edge in edges),
+            edges=snapshot.cached("statuses", _statuses) if snapshot else {},
             summary=summary,
             headline=summary.headline() if summary else "No agent has joined yet",
             remark=summary.remark() if summary else "",
@@ -132,7 +141,15 @@ class Service:
         except ValueError:
             results = None
         edges = results.document.edges if results else ()
-        return RunState(bool(statuses), agent_views(statuses, results), edges)
+        return RunState(bool(statuses), self.views.of(statuses, results), edges)
+
+
+def _summary(results: Results) -> GraphSummary:
+    return summarize(results.document)
+
+
+def _statuses(results: Results) -> Counter[str]:
+    return Counter(edge.status for edge in results.document.edges)
 
 
 async def require_json(request: Request) -> None:

@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-
-from alignment.status import Status
+from env.scene import Scene
 from social_jepa.config.time_parsing import FOREVER, parse_time
 from social_jepa.graph import edge_lookup
 from social_jepa.graph.edge_lookup import UnsettledEdgeError
-from social_jepa.graph.results import Results, StaleAnchorsError, read_results
+from social_jepa.graph.results import Results, ResultsReader, read_results
+from social_jepa.graph.results_errors import StaleAnchorsError
 from social_jepa.records import EdgeRecord
 from social_jepa.server.problems import NOT_FOUND, ProblemError
-from social_jepa.server.responses import QualityMatrix
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.run_folder import RunFolder
 
 T = TypeVar("T")
 
@@ -72,6 +70,7 @@ class SnapshotCache:
         self.folder, self.config = folder, folder.config()
         self._lock = threading.RLock()
         self._ledger: Ledger | None = None
+        self._reader: ResultsReader | None = None  # of the open ledger
         self._snapshot: Snapshot | None = None
         self._earlier: tuple[float, Snapshot] | None = None
         self._checked_at = 0.0
@@ -109,8 +108,16 @@ class SnapshotCache:
         with self.ledger() as ledger:
             return ledger.version()
 
-    def current(self) -> Snapshot:
+    @functools.cached_property
+    def scene(self) -> Scene:
+        """The scene of the run, in which no agent stands."""
+        return Scene(self.config.scene, self.config.seed)
+
+    def current(self, newest: bool = False) -> Snapshot:
         """Return the newest graph; one that is slow to read may be a little older.
+
+        Args:
+            newest: Whether it may not be older.
 
         Raises:
             LedgerError: The ledger cannot be read.
@@ -118,7 +125,7 @@ class SnapshotCache:
         """
         with self._lock:
             snapshot = self._snapshot
-            if snapshot and snapshot.seconds > SLOW_SECONDS and _is_fresh(snapshot):
+            if snapshot and not newest and snapshot.seconds > SLOW_SECONDS and _is_fresh(snapshot):
                 return snapshot
             version, up = self.version(), self.folder.simulation_file.exists()
             if snapshot is None or (snapshot.version, snapshot.up) != (version, up):
@@ -154,22 +161,24 @@ class SnapshotCache:
         An agent writes its anchors a moment before the ledger records them: in between the call is retried.
         """
         deadline = time.monotonic() + RETRY_SECONDS
+        snapshot = self.current()
         while True:
-            snapshot = self.current()
             try:
                 return function(snapshot.results)
             except StaleAnchorsError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+                snapshot = self.current(newest=True)
 
     def _read(self, version: tuple[int, int, int], up: bool, as_of: float = FOREVER) -> Snapshot:
         start = time.perf_counter()
         with self.ledger() as ledger:
-            results = read_results(self.folder, self.config, ledger, as_of)
-        for agent in results.document.agents:
-            with contextlib.suppress(RunFolderError):  # raised again where these anchors are needed
-                results.pools(agent.name)
+            if as_of < FOREVER:
+                results = read_results(self.folder, self.config, ledger, as_of)
+            else:
+                self._reader = self._reader or ResultsReader(self.folder, self.config, ledger)
+                results = self._reader.read()
         seconds = time.perf_counter() - start
         etag = f'W/"{self.run_id}-{"-".join(map(str, version))}"'
         return Snapshot(results, version, up, etag, seconds, time.monotonic())
@@ -179,7 +188,7 @@ class SnapshotCache:
         with self._lock:
             if self._ledger is not None:
                 self._ledger.close()
-                self._ledger = None
+                self._ledger = self._reader = None
 
 
 def _is_fresh(snapshot: Snapshot) -> bool:
@@ -197,25 +206,3 @@ def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
         return edge_lookup.find_edge(results, source, target)
     except UnsettledEdgeError as error:
         raise ProblemError(NOT_FOUND, f"{error}: /api/edges lists the settled ones") from error
-
-
-def quality_matrix(results: Results) -> QualityMatrix:
-    """Return status and held-out R2 of every ordered pair, and the share that its best path keeps.
-
-    ``best`` is the largest product of `alignment.edge.Edge.kept_share` over accepted edges along any path,
-    by the Floyd-Warshall algorithm: 0 where there is no path.
-    """
-    names = list(results.graph.agents)
-    index = {name: row for row, name in enumerate(names)}
-    status: list[list[Status | None]] = [[None] * len(names) for _ in names]
-    direct: list[list[float | None]] = [[None] * len(names) for _ in names]
-    best = np.zeros((len(names), len(names)))
-    for edge in results.document.edges:
-        row, column = index[edge.source], index[edge.target]
-        status[row][column], direct[row][column] = edge.status, edge.r2_shared
-        if edge.status == Status.ACCEPTED:
-            best[row, column] = results.graph.edge(edge.source, edge.target).kept_share
-    for middle in range(len(names)):
-        best = np.maximum(best, best[:, middle, None] * best[None, middle, :])
-    np.fill_diagonal(best, 1.0)
-    return QualityMatrix(agents=names, status=status, r2_shared=direct, best=best.tolist())

@@ -306,6 +306,16 @@ class Ledger:
         rows = self._rows(NEWEST_EDGES, [as_of])
         return [(self._unpacked(details, EdgeRecord), maps) for details, maps in rows]
 
+    def agents_after(self, number: int) -> list[AgentRecord]:
+        """Return the publications after one, in order; for the number see `version`."""
+        rows = self._rows("SELECT details FROM agents WHERE id > ? ORDER BY id", [number])
+        return [self._unpacked(details, AgentRecord) for (details,) in rows]
+
+    def edges_after(self, number: int) -> list[tuple[EdgeRecord, bytes | None]]:
+        """Return the edges after one with their maps, in order; for the number see `version`."""
+        rows = self._rows("SELECT details, maps FROM edges WHERE id > ? ORDER BY id", [number])
+        return [(self._unpacked(details, EdgeRecord), maps) for details, maps in rows]
+
     def edge_scores(self) -> list[tuple[Status, float | None]]:
         """Return status and R2 of the newest edge of every ordered pair of present agents; no map is read."""
         rows = self._rows(EDGE_SCORES, [FOREVER])
@@ -377,6 +387,11 @@ class Ledger:
             0
         ]
         return edges or 0, agents or 0, events or 0
+
+    def member_version(self) -> int:
+        """Return a number that changes whenever an agent joins, moves or leaves."""
+        ((newest,),) = self._rows("SELECT max(rowid) FROM member_versions")
+        return newest or 0
 
     def messages(self) -> list[MessageRecord]:
         """Return every message, in the order in which it was recorded."""

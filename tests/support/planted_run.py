@@ -1,13 +1,14 @@
 """A run folder of many agents whose records are planted: graphs larger than a test can train."""
 
 import contextlib
-from itertools import permutations
 
 import numpy as np
 import torch
 from safetensors.torch import save
 
+from agents.protocol.topology import Topology
 from alignment.fit import LinearMap
+from alignment.natural_order import natural_key
 from alignment.status import Status
 from social_jepa.config.run_config import load_config
 from social_jepa.graph.graph_json import map_tensors
@@ -21,12 +22,13 @@ SHARES = {Status.ACCEPTED: 0.94, Status.REFUSED: 0.04, Status.FAILED: 0.02}  # o
 
 
 def planted_run(path, count, seed=0, settings=()):
-    """Return the folder of a run that is down, of agents on a ring with every ordered edge."""
+    """Return the folder of a run that is down, of agents on a ring with every edge of the topology."""
     config = load_config(overrides=[*TINY, f"agents.count={count}", *settings])
     folder, rng = create(config, path), np.random.default_rng(seed)
     poses = {f"agent-{index}": pose for index, pose in enumerate(config.poses())}
     maps = save(map_tensors({part: LinearMap(torch.eye(2), torch.zeros(2)) for part in ("shared", "full")}))
-    edges = [planted_edge(source, target, rng) for source, target in permutations(poses, 2)]
+    pairs = Topology.parse(config.negotiation.topology).pairs(list(poses))
+    edges = [planted_edge(*pair, rng) for pair in sorted(pairs, key=lambda pair: [*map(natural_key, pair)])]
     agents = [
         replace(AGENT, name=name, pose=PoseRecord(**vars(pose)), checkpoint=f"{index:016x}")
         for index, (name, pose) in enumerate(poses.items())

@@ -12,8 +12,8 @@ router = APIRouter()
 without_slash = APIRouter()  # for the prefix of a run alone
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 SCRIPTS = (
-    "agents", "elements", "forms", "graph", "matrix", "page", "plan", "runs", "shown", "source", "state",
-    "time", "views",
+    "agents", "edges", "elements", "forms", "graph", "lists", "matrix", "page", "plan", "runs", "shown",
+    "source", "state", "time", "views",
 )  # fmt: skip
 
 

@@ -3,16 +3,18 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import torch
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
+from social_jepa.graph.neighborhood import shown_agents
 from social_jepa.graph.query import encode_ticks, find_path, measure_path, nearest_ticks, translate
 from social_jepa.graph.query_errors import VectorSizeError
 from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, PathQuality, Translation, encode, replace
+from social_jepa.server.conditional import IfNoneMatch, conditional, is_known
 from social_jepa.server.models import (
     AsOfQuery,
     DrawingQuery,
@@ -34,7 +36,6 @@ from social_jepa.server.snapshots import Snapshot, find_edge
 from social_jepa.storage.run_folder import RunFolderError
 
 router = APIRouter()
-IfNoneMatch = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
 MAX_INLINE = 64  # vectors that are translated faster than they are handed to a thread
 SVG_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
@@ -111,12 +112,11 @@ async def view(
     snapshot = await service.in_thread(service.snapshots.current)
     member = snapshot.results.member(name)
     etag = f'W/"{member.pose_version}-{query.tick}-{len(snapshot.results.bodies)}-{snapshot.etag[3:15]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag == if_none_match:
-        return Response(status_code=304, headers=headers)
+    if is_known(etag, if_none_match):
+        return conditional(etag, if_none_match, bytes)
     renderer = service.renderer
     picture = await renderer.run(lambda: renderer.render_view(snapshot, name, query.tick))
-    return Response(picture, headers=headers, media_type="image/png")
+    return conditional(etag, "", lambda: picture, "image/png")
 
 
 @router.get("/api/agents/{name}/loss.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
@@ -140,29 +140,30 @@ async def edge_directions(
 
 @router.get("/api/graph.svg", **answers(SVG, NOT_FOUND, CONFLICT, BUSY))
 async def graph_drawing(service: ServiceDep, query: Annotated[DrawingQuery, Query()]) -> Response:
-    """Draw the graph over the room as seen from above: all of its edges, those of one agent, or the best."""
+    """Draw the graph over the room as seen from above: all of its edges, those of one agent, or the best.
+
+    Of more than 64 agents it draws those of the focus, by default of the first one.
+    """
     snapshot = await service.in_thread(lambda: service.snapshots.at(query.as_of))
     renderer = service.renderer
-    edges = drawn_edges(snapshot.results, query)
+    agents = shown_agents(snapshot.results, query.focus)
+    edges = drawn_edges(snapshot.results, query, agents)
     key = f"graph {query.pictures} {query.styled} {query.focus} {query.min_r2}" if query.tick == 0 else ""
     return await _drawing(
         service, snapshot, key,
-        lambda _: renderer.render_graph(snapshot, edges, query.tick, query.pictures, query.styled),
+        lambda _: renderer.render_graph(snapshot, agents, edges, query.tick, query.pictures, query.styled),
     )  # fmt: skip
 
 
-def drawn_edges(results: Results, query: DrawingQuery) -> list[EdgeRecord]:
-    """Return the edges that a drawing shows.
-
-    Raises:
-        UnknownMemberError: No agent has the name of the focus.
-    """
-    edges = list(results.document.edges)
-    if query.focus is not None:
-        results.member(query.focus)
-        edges = [edge for edge in edges if query.focus in (edge.source, edge.target)]
-    least = query.min_r2
-    return [edge for edge in edges if least is None or edge.reaches(least)]
+def drawn_edges(results: Results, query: DrawingQuery, agents: Sequence[str]) -> list[EdgeRecord]:
+    """Return the edges that a drawing of some agents shows."""
+    edges = results.document.edges if query.focus is None else results.edges_of(query.focus)
+    least, drawn = query.min_r2, set(agents)
+    return [
+        edge
+        for edge in edges
+        if drawn.issuperset((edge.source, edge.target)) and (least is None or edge.reaches(least))
+    ]
 
 
 async def _drawing(

@@ -1,9 +1,10 @@
 """Routes that read a run: status, agents, graph, edges, events, metrics."""
 
+import functools
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from social_jepa.graph.map_file import encode_map
 from social_jepa.graph.results import full_document
@@ -16,7 +17,10 @@ from social_jepa.records import (
     encode,
 )
 from social_jepa.runtime.run_list import describe_run
+from social_jepa.server.conditional import IfNoneMatch, conditional
+from social_jepa.server.lists import map_page, page_of, sorted_by
 from social_jepa.server.models import (
+    AgentListQuery,
     AsOfQuery,
     EdgeQuery,
     EmptyQuery,
@@ -25,8 +29,7 @@ from social_jepa.server.models import (
     MapQuery,
     Name,
     PageQuery,
-    map_page,
-    page_of,
+    QualityQuery,
 )
 from social_jepa.server.openapi import BYTES, TEXT, answers
 from social_jepa.server.problems import CONFLICT, NOT_FOUND, ProblemError
@@ -46,7 +49,6 @@ from social_jepa.server.snapshots import find_edge
 from social_jepa.storage.run_folder import RunFolder
 
 router = APIRouter()
-IfNoneMatch = Annotated[str, Header(alias="If-None-Match", max_length=2000)]
 
 
 @router.get("/api/runs", **answers(ListPage[ServedRun]))
@@ -72,9 +74,13 @@ def status(service: ServiceDep, query: Annotated[EmptyQuery, Query()]) -> Respon
 
 
 @router.get("/api/agents", **answers(ListPage[AgentView]))
-def agents(service: ServiceDep, query: Annotated[PageQuery, Query()]) -> Response:
-    """List the agents by index: phase, step, loss, drift, pose, incarnation, failure."""
-    return json_response(page_of(service.agents(), query))
+def agents(service: ServiceDep, query: Annotated[AgentListQuery, Query()]) -> Response:
+    """List the agents that meet all conditions: phase, step, loss, drift, pose, incarnation, failure.
+
+    By index, or in the order of fields; between equal values the index decides.
+    """
+    found = sorted_by(filter(query.matches, service.agents()), query.sort)
+    return json_response(page_of(found, query))
 
 
 @router.get("/api/agents/{name}", **answers(AgentDetail, NOT_FOUND, CONFLICT))
@@ -98,39 +104,56 @@ def graph(
         results = service.snapshots.at(query.as_of).results
         return json_response(full_document(results) if query.cycles else results.document)
     snapshot = service.snapshots.current()
-    etag = f'{snapshot.etag[:-1]}-cycles"' if query.cycles else snapshot.etag
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag in [each.strip() for each in if_none_match.split(",")] or if_none_match.strip() == "*":
-        return Response(status_code=304, headers=headers)
     if query.cycles:
-        body = service.snapshots.compute(lambda results: encode(full_document(results)))
-    else:
-        body = snapshot.cached("graph", lambda results: encode(results.document))
-    return Response(body, headers=headers, media_type="application/json")
+        etag = f'{snapshot.etag[:-1]}-cycles"'
+        return conditional(
+            etag, if_none_match,
+            lambda: service.snapshots.compute(lambda results: encode(full_document(results))),
+        )  # fmt: skip
+    return conditional(
+        snapshot.etag, if_none_match,
+        lambda: snapshot.cached("graph", lambda results: encode(results.document)),
+    )  # fmt: skip
 
 
-@router.get("/api/quality", **answers(QualityMatrix, CONFLICT))
-def quality(service: ServiceDep, query: Annotated[AsOfQuery, Query()]) -> Response:
+@router.get("/api/quality", **answers(QualityMatrix, NOT_FOUND, CONFLICT, etag=True))
+def quality(
+    service: ServiceDep, query: Annotated[QualityQuery, Query()], if_none_match: IfNoneMatch = ""
+) -> Response:
     """Return the quality of every ordered pair: rows are sources, columns targets.
 
-    Status and held-out R2 of the direct edge, and the share of the source that the best path keeps.
+    Status and held-out R2 of the direct edge, and the share of the source that the best path keeps. Of more
+    agents than `limit` it has the focus, by default the first agent, and those that it has edges with. The
+    newest one has an ETag, as `GET /api/graph` has.
     """
-    return Response(service.quality(query.as_of), media_type="application/json")
+    snapshot = service.snapshots.at(query.as_of)
+    body = functools.partial(service.quality, snapshot, query.focus, query.limit)
+    if query.as_of is not None:
+        return Response(body(), media_type="application/json")
+    return conditional(snapshot.etag, if_none_match, body)
 
 
-@router.get("/api/edges", **answers(ListPage[EdgeSummary], NOT_FOUND, CONFLICT))
-def edges(service: ServiceDep, query: Annotated[EdgeQuery, Query()]) -> Response:
-    """List the newest edge of every ordered pair, by source and target."""
-    results = service.snapshots.current().results
-    results.graph.check(*(name for name in (query.source, query.target) if name is not None))
-    found = [
-        edge
-        for edge in results.document.edges
-        if query.source in (None, edge.source)
-        and query.target in (None, edge.target)
-        and query.status in (None, edge.status)
-    ]
-    return json_response(map_page(page_of(found, query), edge_summary))
+@router.get("/api/edges", **answers(ListPage[EdgeSummary], NOT_FOUND, CONFLICT, etag=True))
+def edges(
+    service: ServiceDep, query: Annotated[EdgeQuery, Query()], if_none_match: IfNoneMatch = ""
+) -> Response:
+    """List the newest edges of ordered pairs that meet all conditions.
+
+    By source and target, or in the order of fields; between equal values source and target decide. The list
+    has an ETag, as `GET /api/graph` has.
+    """
+    snapshot = service.snapshots.at(query.as_of)
+    results = snapshot.results
+    results.graph.check(*query.names)
+
+    def page() -> bytes:
+        edges = results.edges_of(query.names[0]) if query.names else results.document.edges
+        found = sorted_by(filter(query.matches, edges), query.sort)
+        return encode(map_page(page_of(found, query), edge_summary))
+
+    if query.as_of is not None:
+        return Response(page(), media_type="application/json")
+    return conditional(snapshot.etag, if_none_match, page)
 
 
 @router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))

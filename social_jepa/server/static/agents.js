@@ -1,6 +1,7 @@
 // The table of agents, and the plots of their losses.
 import { $, clock, duration, element, number, options, place, put, rowsOf, whole } from "./elements.js";
 import { move, pause, remove } from "./forms.js";
+import { offerNames, pager, sortable } from "./lists.js";
 import { showButtons, shownAgents } from "./shown.js";
 import { state } from "./state.js";
 import { showCameras } from "./views.js";
@@ -30,33 +31,43 @@ function notes(agent) {
 
 const isFrozen = (agent) => agent.kind.startsWith("frozen:");
 
-// Heading, class and text of each column between the name and the buttons.
+// Heading, class, text and sort key of each column before the buttons.
 const COLUMNS = [
-  ["phase", "text", (agent) => agent.phase],
-  ["step", "figure", (agent) => isFrozen(agent) ? "frozen" : (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step))],
-  ["left", "figure", (agent) => duration(agent.seconds_left)],
-  ["loss", "figure", (agent) => number(agent.loss)],
-  ["drift", "figure", (agent) => number(agent.drift)],
-  ["frames/s", "figure", (agent) => whole(agent.frames_per_s)],
-  ["core", "figure", (agent) => (agent.core_dim === null ? "–" : agent.collapsed ? "collapsed" : `${agent.core_dim} of ${agent.dim}`)],
-  ["kind", "text", (agent) => agent.kind],
-  ["device", "text", (agent) => agent.device || "–"],
-  ["process", "text", (agent) => (agent.pid ? `${agent.host} ${agent.pid}` : "–")],
-  ["incarnation", "figure", (agent) => String(agent.incarnation)],
-  ["saved", "figure", (agent) => (agent.saved_at ? clock(agent.saved_at) : "–")],
+  ["agent", "text", (agent) => agent.name, "name"],
+  ["phase", "text", (agent) => agent.phase, "phase"],
+  ["step", "figure", (agent) => isFrozen(agent) ? "frozen" : (agent.steps ? `${whole(agent.step)} of ${whole(agent.steps)}` : whole(agent.step)), "step"],
+  ["left", "figure", (agent) => duration(agent.seconds_left), "seconds_left"],
+  ["loss", "figure", (agent) => number(agent.loss), "loss"],
+  ["drift", "figure", (agent) => number(agent.drift), "drift"],
+  ["frames/s", "figure", (agent) => whole(agent.frames_per_s), "frames_per_s"],
+  ["core", "figure", (agent) => (agent.core_dim === null ? "–" : agent.collapsed ? "collapsed" : `${agent.core_dim} of ${agent.dim}`), "core_dim"],
+  ["kind", "text", (agent) => agent.kind, "kind"],
+  ["device", "text", (agent) => agent.device || "–", "device"],
+  ["process", "text", (agent) => (agent.pid ? `${agent.host} ${agent.pid}` : "–"), "host"],
+  ["incarnation", "figure", (agent) => String(agent.incarnation), "incarnation"],
+  ["saved", "figure", (agent) => (agent.saved_at ? clock(agent.saved_at) : "–"), "saved_at"],
   ["notes", "text remark", notes],
 ];
 
-$("agent-columns").replaceChildren(
-  element("th", { scope: "col", className: "text", textContent: "agent" }),
-  ...COLUMNS.map(([heading, kind]) => element("th", { scope: "col", className: kind.split(" ")[0] === "text" ? "text" : "", textContent: heading })),
-  element("th", { scope: "col", className: "text", textContent: "actions" }),
-);
+let changed = async () => {};
+export const onAgents = (refresh) => (changed = refresh); // called where another part of the list is wanted
+const sort = sortable($("agent-columns"), [...COLUMNS, ["actions", "text"]], () => changed());
+const pages = pager($("agent-pages"), "agents", () => changed());
+$("agent-name").addEventListener("input", () => {
+  pages.first();
+  changed();
+});
 
-export function showAgents() {
-  const names = state.agents.map((agent) => agent.name);
+// The address of the part of the list that the table shows.
+export function agentsAddress() {
+  const part = $("agent-name").validity.valid ? $("agent-name").value : "";
+  return `api/agents?${[pages.parameters(), sort() && `sort=${sort()}`, part && `name_contains=${encodeURIComponent(part)}`].filter(Boolean).join("&")}`;
+}
+
+export function showAgents(page) {
+  if (pages.show(page)) changed();
   rowsOf($("agents"), state.agents, agentRow, (row, agent) => {
-    COLUMNS.forEach(([, , text], index) => put(row.children[index + 1], text(agent)));
+    COLUMNS.forEach(([, , text], index) => put(row.children[index], text(agent)));
     row.children[1].className = `text ${agent.phase === "failed" ? "failed" : ""}`;
     const [pausing, ...others] = row.querySelectorAll("button");
     pausing.hidden = isFrozen(agent);
@@ -65,13 +76,13 @@ export function showAgents() {
     for (const button of [pausing, ...others]) button.disabled = !state.status.up;
   });
   showPictures();
+  if ($("agent-name").value) return; // menus offer names that the search leaves out as well
   const published = state.agents.filter((agent) => agent.published_at);
-  options($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "none: it trains alone" })]);
-  const fields = $("query").elements;
-  const fresh = fields.to.options.length === 0;
-  options(fields.from, names);
-  options(fields.to, names);
-  if (fresh && names.length > 1) fields.to.value = names[1];
+  offerNames($("add").elements.teacher, published.map((agent) => agent.name), [element("option", { value: "", textContent: "none: it trains alone" })], options);
+  const fresh = !$("query").elements.to.value;
+  for (const name of ["from", "to"]) offerNames($("query").elements[name], state.names, [], options);
+  const { from, to } = $("query").elements;
+  if (fresh && state.names.length > 1) [from.value, to.value] = state.names;
 }
 
 function showPictures() {
@@ -84,8 +95,8 @@ function showPictures() {
 }
 
 function agentRow(agent) {
-  const row = element("tr", {}, element("th", { scope: "row", textContent: agent.name }));
-  for (const [, kind] of COLUMNS) row.append(element("td", { className: kind }));
+  const row = element("tr", {}, element("th", { scope: "row" }));
+  for (const [, kind] of COLUMNS.slice(1)) row.append(element("td", { className: kind }));
   const buttons = [["Pause", pause], ["Move", move], ["Remove", remove]].map(([word, act]) => {
     const button = element("button", { type: "button", textContent: word, "aria-label": `${word} ${agent.name}` });
     button.addEventListener("click", () => act(agent.name));

@@ -1,6 +1,8 @@
 // The graph as seen from above, the table of its edges, and the edge that is selected.
 import { $, clock, element, number, options, place, put, whole } from "./elements.js";
+import { onEdge, showEdges } from "./edges.js";
 import { showPlan } from "./forms.js";
+import { offerNames, PAGE } from "./lists.js";
 import { makeMatrix, MARKS } from "./matrix.js";
 import { areCrowded } from "./shown.js";
 import { request, state } from "./state.js";
@@ -10,23 +12,27 @@ import { showCameras, showCards } from "./views.js";
 const matrix = makeMatrix($("matrix"), $("cell"), select);
 let drawn = ""; // address of the newest drawing that was requested
 let shown = ""; // and of the newest table
-onTime(showGraph);
+onTime(() => Promise.all([showGraph(), showEdges()]));
+onEdge(select);
 
 export async function showGraph() {
-  const joined = state.agents.filter((agent) => agent.joined).map((agent) => agent.name);
+  const joined = state.names;
   if (!joined.length) return;
   $("translation").classList.toggle("crowded", areCrowded());
   if (state.asOf === null) offerFocus(joined);
   const drawing = state.asOf === null ? draw() : null; // beside the table; which agents there were earlier the table says
   drawing?.catch(() => {}); // thrown below, if the table is there
-  const address = (shown = `api/quality${asOf()}`);
+  const address = (shown = `api/quality?limit=${PAGE}${ofFocus()}${asOf("&")}`);
   const quality = await request(address);
   if (address !== shown) return; // another time was chosen meanwhile
   if (!drawing) offerFocus(quality.agents);
   matrix.show(quality);
+  const part = quality.agents.length < quality.total;
+  $("matrix-part").hidden = !part;
+  put($("matrix-part"), part ? `${quality.agents[0]} and the agents that it has edges with, ${quality.agents.length} of ${whole(quality.total)}` : "");
   mark();
   await (drawing ?? draw());
-  if (state.edge && state.edge.every((name) => quality.agents.includes(name))) await select(...state.edge, false);
+  if (state.edge && (part || state.edge.every((name) => quality.agents.includes(name)))) await select(...state.edge, false);
   else if (state.edge) {
     state.edge = null;
     $("edge-heading").textContent = "No edge selected";
@@ -35,16 +41,18 @@ export async function showGraph() {
 }
 
 function offerFocus(names) {
-  options($("focus"), names, [element("option", { value: "", textContent: "all agents" })]);
+  offerNames($("focus"), names, [element("option", { value: "", textContent: "all agents" })], options);
   if (areCrowded() && state.focus === null) state.focus = names[0];
-  if (state.focus && !names.includes(state.focus)) state.focus = "";
-  $("focus").value = state.focus ?? "";
+  if (state.focus && state.total <= PAGE && !names.includes(state.focus)) state.focus = "";
+  if (document.activeElement !== $("focus")) $("focus").value = state.focus ?? "";
 }
 
+const ofFocus = () => (state.focus ? `&focus=${encodeURIComponent(state.focus)}` : "");
+
 async function draw() {
-  const parts = [`tick=${state.tick}`, ...(state.focus ? [`focus=${encodeURIComponent(state.focus)}`] : []), ...(state.least > 0 ? [`min_r2=${state.least}`] : [])];
+  const parts = [`tick=${state.tick}`, ...(state.least > 0 ? [`min_r2=${state.least}`] : [])];
   const pictures = state.asOf === null ? "linked" : "none"; // cameras may stand elsewhere now
-  const address = (drawn = `api/graph.svg?pictures=${pictures}&styled=false&${parts.join("&")}${asOf("&")}`);
+  const address = (drawn = `api/graph.svg?pictures=${pictures}&styled=false&${parts.join("&")}${ofFocus()}${asOf("&")}`);
   const text = await request(address);
   if (address !== drawn) return; // another one was requested meanwhile
   const drawing = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
@@ -90,13 +98,20 @@ function prepareCard(card) {
 }
 
 async function setFocus(name) {
+  const before = state.focus;
   state.focus = name;
   $("focus").value = name;
   showCameras();
-  await draw();
+  try {
+    await (state.total > PAGE ? showGraph() : draw()); // of many agents the table has those around the focus
+    put($("focus-note"), "");
+  } catch (error) {
+    state.focus = before;
+    put($("focus-note"), error.message);
+  }
 }
 
-$("focus").addEventListener("change", () => setFocus($("focus").value));
+document.addEventListener("change", ({ target }) => target.id === "focus" && setFocus(target.value.trim()));
 $("least").addEventListener("change", () => {
   state.least = Math.max(0, Math.min(1, Number($("least").value) || 0));
   draw();

@@ -1,5 +1,6 @@
 // The page of social-jepa serve: it asks for the state of the run, and follows its events.
-import { failureText, showAgents } from "./agents.js";
+import { agentsAddress, failureText, onAgents, showAgents } from "./agents.js";
+import { showEdges } from "./edges.js";
 import { $, clock, element, number, put, whole } from "./elements.js";
 import { onChange, showMessage } from "./forms.js";
 import { showGraph } from "./graph.js";
@@ -12,7 +13,7 @@ import { step } from "./views.js";
 const MOST_EVENTS = 200;
 
 function showStatus() {
-  const { status, agents } = state;
+  const { status } = state;
   put($("headline"), status.headline);
   document.title = `Social-JEPA: ${status.name}`;
   $("run").textContent = `· ${status.name}`;
@@ -21,7 +22,7 @@ function showStatus() {
   $("remedy").replaceChildren(...(status.up ? [] : ["restart it: ", element("code", { textContent: status.remedy })]));
   $("trouble").textContent = status.trouble;
   $("trouble").hidden = !status.trouble;
-  $("tile-agents").textContent = agents.length;
+  $("tile-agents").textContent = whole(state.total);
   $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
   const { high = 0, middle = 0, low = 0, unmapped = 0, pairs = 0, mean, worst, shared_dim, null_correlation } = status.summary ?? {};
   $("tile-high").textContent = `${whole(high)} of ${whole(pairs)}`;
@@ -48,17 +49,19 @@ function refresh() {
 
 async function readAll() {
   try {
-    const [status, agents] = await Promise.all([request("api/status"), request("api/agents?limit=1000")]);
+    const [status, agents] = await Promise.all([request("api/status"), request(agentsAddress())]);
     const before = state.status;
     if (before && before.run !== status.run) location.reload(); // the server now serves another run
-    Object.assign(state, { status, agents: agents.items });
+    const total = Object.values(status.agents).reduce((sum, count) => sum + count, 0);
+    Object.assign(state, { status, total, agents: agents.items });
+    keepNames();
     if (!before) {
       state.tick = status.next_tick % (status.ticks ?? Infinity);
       showSource(status);
       listen(String(Math.max(0, status.events - 50)));
     }
     showStatus();
-    showAgents();
+    showAgents(agents);
     await Promise.all([showNewGraph(), keepTimes(), showRuns()]);
   } catch (error) {
     $("trouble").textContent = error.message;
@@ -66,11 +69,18 @@ async function readAll() {
   }
 }
 
+// The names that menus offer: all, or those of the newest page of many; a search hides no name there.
+function keepNames() {
+  if (state.names.length && $("agent-name").value) return;
+  const joined = state.agents.filter((agent) => agent.joined).map((agent) => agent.name);
+  state.names = joined.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+}
+
 async function showNewGraph() {
   if (state.asOf !== null) return; // an earlier graph does not change
   const version = String([state.status.version, state.status.up]);
   if (version === state.drawn) return;
-  await showGraph();
+  await Promise.all([showGraph(), showEdges()]);
   state.drawn = version; // after a failure it is tried again
 }
 
@@ -120,6 +130,7 @@ function showEvent(event) {
 }
 
 onChange(refresh);
+onAgents(refresh);
 refresh();
 setInterval(() => document.hidden || refresh(), 2000);
 setInterval(step, 1000);

@@ -7,8 +7,8 @@ const CROWDED = 8; // agents above which edges hide each other in the drawing
 let all = false;
 
 const joinedAgents = () => state.agents.filter((agent) => agent.joined);
-export const areCrowded = () => joinedAgents().length > CROWDED;
-const areMany = () => joinedAgents().length > MANY;
+export const areCrowded = () => state.total > CROWDED;
+const areMany = () => state.total > MANY;
 
 export function shownAgents() {
   const joined = joinedAgents();

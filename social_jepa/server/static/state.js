@@ -1,6 +1,6 @@
 // What the page knows of the run, and requests to the server, which a proxy may serve below any path.
 
-export const state = { status: null, agents: [], tick: 0, playing: true, edge: null, source: null, leaving: null, focus: null, least: 0, asOf: null, drawn: "" };
+export const state = { status: null, agents: [], names: [], total: 0, tick: 0, playing: true, edge: null, source: null, leaving: null, focus: null, least: 0, asOf: null, drawn: "" };
 
 export async function request(path, method = "GET", body = undefined) {
   const options = { method, headers: {} };

@@ -15,14 +15,12 @@ from alignment.status import Status
 from social_jepa.graph.graph_json import map_tensors
 from social_jepa.graph.query import load_published, query
 from social_jepa.graph.query_errors import EdgeNotAcceptedError, ModelUnavailableError
-from social_jepa.graph.results import (
+from social_jepa.graph.results import export, full_document, load_results
+from social_jepa.graph.results_errors import (
     DamagedAnchorsError,
     NoAgentsError,
     NotPublishedError,
     StaleAnchorsError,
-    export,
-    full_document,
-    load_results,
 )
 from social_jepa.records import FullGraphDocument, decode, replace
 from social_jepa.report.page import write_report

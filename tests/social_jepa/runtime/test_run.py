@@ -17,7 +17,7 @@ from alignment.arrays import AlignmentError
 from alignment.graph import UnknownAgentError
 from social_jepa.config.time_parsing import FutureTimeError
 from social_jepa.graph.query_errors import EdgeNotAcceptedError, FramesError
-from social_jepa.graph.results import NoAgentsError
+from social_jepa.graph.results_errors import NoAgentsError
 from social_jepa.records import QueryAnswer, decode, replace
 from social_jepa.runtime.errors import NotUpError
 from social_jepa.storage.run_folder import NotARunFolderError

@@ -17,7 +17,7 @@ from social_jepa.graph.summary import summarize
 from social_jepa.records import encode
 from social_jepa.runtime.membership import Membership
 from social_jepa.server import snapshots
-from social_jepa.server.snapshots import quality_matrix
+from social_jepa.server.quality import quality_matrix
 from social_jepa.storage.ledger import Ledger
 from tests.support.command import call
 from tests.support.servers import add_event, client_of, copy_run
@@ -250,7 +250,7 @@ def test_the_quality_matrix_has_the_share_that_every_best_path_keeps(api, result
             hops = pairwise(results.graph.best_path(source, target))
             kept = math.prod(results.graph.edge(*hop).kept_share for hop in hops)
             assert matrix["best"][row][column] == pytest.approx(kept)
-    assert matrix == plain(quality_matrix(results))
+    assert matrix == plain(quality_matrix(results, names))
 
 
 def test_errors_are_problem_documents_that_name_the_remedy(api):
