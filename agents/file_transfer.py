@@ -349,6 +349,10 @@ class FileAccess:
         """Return whether the newest published model is in the run folder."""
         return self._sender is None or not self._sender.is_waiting(PUBLISHED)
 
+    def arrived(self) -> bool:
+        """Return whether the newest versions of all files are in the run folder."""
+        return self._sender is None or not any(map(self._sender.is_waiting, FILES))
+
     def unsaved(self) -> tuple[UnsavedFile, ...]:
         """Return the files of the run folder that could not be written."""
         return tuple(self._sender.files.unsaved.values()) if self._sender is not None else ()

@@ -20,7 +20,7 @@ from ray.exceptions import RayTaskError
 from agents.common.device import select_device
 from agents.common.niceness import raise_niceness
 from agents.exit_file import exit_path, record_exit
-from agents.file_transfer import FileAccess
+from agents.file_transfer import FileAccess, FileNotSentError
 from agents.logs import log_to_file
 from agents.protocol.events import AgentEvents
 from agents.protocol.identity import Identity, load_identity
@@ -34,9 +34,10 @@ from agents.spec import AgentSpec
 
 logger = logging.getLogger(__name__)
 
-CALLS = 3  # that run at the same time: a turn, a report, a stop
+CALLS = 4  # that run at the same time: a turn, the same one again after a lost connection, a report, a stop
 TRANSFER_TIMEOUT = 60.0  # seconds that the supervisor may take to store or return a part of a file
-CLOSE_TIMEOUT = 45.0  # seconds in which the files of a turn should reach the supervisor
+CLOSE_TIMEOUT = 45.0  # seconds in which the files of a turn that is stopped should reach the supervisor
+ARRIVAL_POLL_SECONDS = 0.1  # between two looks at whether the files of a turn have reached it
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class TurnWorker:
         self._name, self._supervisor = name, supervisor
         self._turn: tuple[AgentRunner, PeerProtocol, FileAccess, str] | None = None
         self._stopping = threading.Event()
+        self._training = threading.Lock()
+        self._done: tuple[tuple[str, int], AgentReport] | None = None  # newest turn, and its report
         self._identities: dict[str, Identity] = {}  # of agents that negotiate here
         if log_file and Path(log_file).parent.parent.is_dir():  # elsewhere it would make a stray folder
             log_to_file(log_file)
@@ -83,13 +86,20 @@ class TurnWorker:
     def train(self, spec: AgentSpec, incarnation: int, session: bytes) -> AgentReport:
         """Train an agent from its checkpoint to the end of its schedule, publish, and return its report.
 
-        The report says why that failed; after `stop` it has no snapshot.
+        The report says why that failed; after `stop` it has no snapshot. A second call for the same turn, as
+        after a lost connection, waits for the first one and returns the same report.
 
         Args:
             spec: Specification of the agent.
             incarnation: Number of this turn among the processes and turns of the agent.
             session: 16 bytes of the run.
         """
+        with self._training:
+            if self._done is None or self._done[0] != (spec.name, incarnation):
+                self._done = (spec.name, incarnation), self._train(spec, incarnation, session)
+            return self._done[1]
+
+    def _train(self, spec: AgentSpec, incarnation: int, session: bytes) -> AgentReport:
         files = FileAccess(self._call_supervisor, spec.name, incarnation, spec.folder, log_file="")
         device = select_device(spec.device, bool(ray.get_gpu_ids()))
         local = LocalPeer(spec.name, load_identity(Path(files.folder)), incarnation, session)
@@ -100,10 +110,17 @@ class TurnWorker:
             runner.stop()
         logger.info("%s has its turn on %s, process of %s", spec.name, device, self._name)
         runner.run(replace(spec, folder=files.folder, device=device), until_published=True)
-        files.close(CLOSE_TIMEOUT)
+        while not (files.arrived() or self._stopping.wait(ARRIVAL_POLL_SECONDS)):
+            pass  # the supervisor's disk may be full: what it does not take is in every report
+        sent = True
+        try:
+            files.close(CLOSE_TIMEOUT)
+        except FileNotSentError as error:
+            sent = False
+            logger.warning("%s: %s", spec.name, error)
         report = self._report(runner, protocol, files, device)
         self._turn = None
-        return report
+        return report if sent else replace(report, snapshot=None)
 
     def report(self) -> AgentReport | None:
         """Return the state of the agent that has its turn, without its snapshot; None between two turns."""
