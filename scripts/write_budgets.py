@@ -48,6 +48,7 @@ ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
     "scant-overlap": (
         dict.fromkeys(("overlap 0.4", "overlap 0.2", "overlap 0.1", "overlap 0"), OVERLAP), "isometry",
     ),
+    "classifier-porting": ({"agents": 700}, "isometry"),
     "worlds": (
         dict.fromkeys(
             ("default", "mixed", "slow", "coupled", "collide", "nuisance", "wall", "moving"), WORLD

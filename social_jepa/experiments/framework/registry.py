@@ -19,6 +19,7 @@ EXPERIMENTS = {
     "theory": "social_jepa.experiments.theory.run",
     "viewpoint": "social_jepa.experiments.viewpoint.run",
     "scant-overlap": "social_jepa.experiments.scant_overlap.run",
+    "classifier-porting": "social_jepa.experiments.classifier_porting.run",
     "probe-porting": "social_jepa.experiments.probe_porting.run",
     "migration": "social_jepa.experiments.migration.run",
     "dynamics": "social_jepa.experiments.dynamics.run",

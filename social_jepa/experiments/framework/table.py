@@ -32,6 +32,7 @@ SIMILARITIES = (
     "time-or-jepa",
     "viewpoint",
     "scant-overlap",
+    "classifier-porting",
     "probe-porting",
     "pair-free",
     "universe",

@@ -8,12 +8,10 @@ def describe_methods(settings: Settings) -> str:
     """Return data, splits, model, training and scores of a run with these settings."""
     return (
         f"{describe_agents(settings.setup)} {settings.agents} agents stand "
-        f"{settings.setup.ring.separation:g} degrees apart on a ring. Three probes of each detected core are "
-        "fitted on the anchor ticks: ridge regression of the objects' positions, logistic regression of the "
-        "quarter of the room that contains the first object, and logistic regression of the object nearest "
-        "the center, on the core and its products of degree two. Another agent uses them after an "
-        f"orthogonal map of its core, fitted on {min(settings.anchor_counts)} to "
-        f"{max(settings.anchor_counts):,} anchors; the thresholds refer to {settings.threshold_anchors}. "
-        "Scores are R2 and accuracy on the held-out ticks, mean over all ordered pairs of agents. The true "
+        f"{settings.setup.ring.separation:g} degrees apart on a ring. A probe of each detected core is "
+        "fitted on the anchor ticks: ridge regression of the objects' positions. Another agent uses it after "
+        f"an orthogonal map of its core, fitted on {min(settings.anchor_counts)} to "
+        f"{max(settings.anchor_counts):,} anchors; the threshold refers to {settings.threshold_anchors}. "
+        "Scores are R2 on the held-out ticks, mean over all ordered pairs of agents. The true "
         "state labels and scores; no agent has access to it."
     )

@@ -1,6 +1,6 @@
-"""The probes that probe-porting ports between agents, their labels, and the scores of ported probes."""
+"""The probe that probe-porting ports between agents, its targets, and the scores of ported probes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,58 +8,31 @@ from torch import Tensor
 
 from alignment.anchors import AnchorSet, choose_ticks
 from social_jepa.experiments.common.pairs import fit_edge, fit_shuffled
-from social_jepa.experiments.common.probes import Probe, linear_classifier, linear_probe
+from social_jepa.experiments.common.probes import Probe, linear_probe
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
 
-TASKS = ("positions", "quadrant", "nearest")
 REFERENCES = ("own", "no map", "random map", "chance")  # scores that do not depend on the number of anchors
 RANDOM_MAP_SEED = 41  # offset of the seed of random maps
 
-Predict = Callable[[str, Tensor], np.ndarray]  # (task, core [K, d]) -> predictions of the task's probe
+
+def fit_probe(agent: TrainedAgent) -> Probe:
+    """Return the probe of an agent's core, fitted on all ticks that maps are fitted on."""
+    return linear_probe(agent.anchors.core().double().numpy(), unit_positions(agent, agent.anchors))
 
 
-def fit_probes(agent: TrainedAgent) -> Predict:
-    """Return the probes of an agent, fitted on all ticks that maps are fitted on."""
-    core = agent.anchors.core().double().numpy()
-    probes = {task: fit_probe(task, core, make_labels(task, agent, agent.anchors)) for task in TASKS}
-    return lambda task, rows: probes[task](rows.numpy())
-
-
-def fit_probe(task: str, core: np.ndarray, labels: np.ndarray) -> Probe:
-    """Return a probe of one task, fitted on a core, [K, d], and labels, [K] or [K, 2 objects]."""
-    if task == "positions":
-        return linear_probe(core, labels)
-    if task == "quadrant":
-        return linear_classifier(core, labels)
-    probe = linear_classifier(with_products(core), labels)
-    return lambda rows: probe(with_products(rows))
-
-
-def with_products(core: np.ndarray) -> np.ndarray:
-    """Return a core and its products of degree two, [K, d] -> [K, d + d (d + 1) / 2]."""
-    rows, columns = np.triu_indices(core.shape[1])
-    return np.concatenate([core, core[:, rows] * core[:, columns]], axis=1)
-
-
-def make_labels(task: str, agent: TrainedAgent, anchors: AnchorSet) -> np.ndarray:
-    """Return the labels of a task at the ticks of a set: [K, 2 objects], or int [K] of a classifier."""
-    positions = agent.scene.unit_positions(agent.states(anchors).numpy())
-    if task == "positions":
-        return positions
-    if task == "quadrant":
-        return 2 * (positions[:, 0] > 0) + (positions[:, 1] > 0)
-    return np.square(positions.reshape(len(positions), -1, 2)).sum(2).argmin(1)
+def unit_positions(agent: TrainedAgent, anchors: AnchorSet) -> np.ndarray:
+    """Return the positions of objects at the ticks of a set, [K, 2 objects], each from -1 to 1."""
+    return agent.scene.unit_positions(agent.states(anchors).numpy())
 
 
 def port_probe(
-    task: str, reader: TrainedAgent, owner: TrainedAgent, probes: Mapping[str, Predict],
-    anchor_counts: Sequence[int], seed: int,
+    reader: TrainedAgent, owner: TrainedAgent, probes: Mapping[str, Probe], anchor_counts: Sequence[int],
+    seed: int,
 ) -> dict[str, Score]:  # fmt: skip
-    """Return the held-out scores of a reader with the probe of its owner, and with its own probe.
+    """Return the held-out R2 of a reader with the probe of its owner, and with its own probe.
 
     Args:
-        task: One of TASKS.
         reader: Agent whose core is read.
         owner: Agent whose probe is used.
         probes: Probes of all agents, by name.
@@ -67,27 +40,28 @@ def port_probe(
         seed: Seed of the choice of anchors, of the shuffles and of the random map.
     """
     core, predict = reader.heldout.core().double(), probes[owner.name]
-    targets = make_labels(task, reader, reader.heldout)
+    targets = unit_positions(reader, reader.heldout)
 
     def score(predicted: np.ndarray) -> Score:
-        if task == "positions":
-            return Score.pooled_r2(predicted, targets)
-        return Score.mean(predicted == targets)
+        return Score.pooled_r2(predicted, targets)
 
-    labels = make_labels(task, reader, reader.anchors)
+    def ported(rows: Tensor) -> Score:
+        return score(predict(rows.numpy()))
+
+    labels = unit_positions(reader, reader.anchors)
     identity = torch.eye(reader.core_dim, owner.core_dim, dtype=core.dtype)
     scores = {
-        "own": score(probes[reader.name](task, core)),
-        "no map": score(predict(task, core @ identity)),
-        "random map": score(predict(task, core @ random_map(reader.core_dim, owner.core_dim, seed))),
-        "chance": score(np.broadcast_to(_constant_guess(labels), targets.shape)),
+        "own": score(probes[reader.name](core.numpy())),
+        "no map": ported(core @ identity),
+        "random map": ported(core @ random_map(reader.core_dim, owner.core_dim, seed)),
+        "chance": score(np.broadcast_to(labels.mean(0), targets.shape)),
     }
     for count in anchor_counts:
         rows = reader.anchors.rows(choose_ticks(reader.anchors.ids, count, seed))
-        own_probe = fit_probe(task, reader.anchors.core()[rows].double().numpy(), labels[rows])
+        own_probe = linear_probe(reader.anchors.core()[rows].double().numpy(), labels[rows])
         scores |= {
-            f"ported, {count}": score(predict(task, fit_edge(reader, owner, count, seed)(core))),
-            f"shuffled, {count}": score(predict(task, fit_shuffled(reader, owner, count, seed)(core))),
+            f"ported, {count}": ported(fit_edge(reader, owner, count, seed)(core)),
+            f"shuffled, {count}": ported(fit_shuffled(reader, owner, count, seed)(core)),
             f"own probe, {count} labels": score(own_probe(core.numpy())),
         }
     return scores
@@ -99,8 +73,3 @@ def random_map(source_dim: int, target_dim: int, seed: int) -> Tensor:
     size = max(source_dim, target_dim)
     rotation = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))[0]
     return rotation[:source_dim, :target_dim]
-
-
-def _constant_guess(labels: np.ndarray) -> np.ndarray:
-    """Return the mean of positions, or the most common class."""
-    return labels.mean(0) if labels.ndim == 2 else np.asarray(np.bincount(labels).argmax())

@@ -4,29 +4,26 @@ After the claim of Social-JEPA (arXiv:2603.02263) that a probe can be ported bet
 reports no number for it.
 
 Protocol. Four agents are trained on the same scene, each from its own camera on the ring, sharing nothing.
-Three probes of each agent's predictable core are fitted on labeled ticks: *positions*, ridge regression of
-the positions of the objects (each coordinate relative to its range, -1 to 1); *quadrant*, logistic
-regression of the quarter of the room that contains the first object; *nearest*, logistic regression, on the
-core and its products of degree two, of the object nearest the room's center. Agent B then uses the probe of
-agent A: its core is mapped to A's by the orthogonal map fitted on a number of anchors, and nothing is fitted
-to B's labels.
+A probe of each agent's predictable core is fitted on labeled ticks: ridge regression of the positions of the
+objects (each coordinate relative to its range, -1 to 1). Agent B then uses the probe of agent A: its core is
+mapped to A's by the orthogonal map fitted on a number of anchors, and nothing is fitted to B's labels.
+Classifiers are ported in the experiment classifier-porting.
 
-Scores. R2 of the positions, accuracy of the two classifiers; the mean over the 12 ordered pairs of agents,
-with 1 to 1024 anchors. Probes and maps are fitted on one range of ticks and scored on another, and training
-used neither. The true state labels the ticks of the probes and scores them; no agent has access to it.
+Scores. R2 of the positions, the mean over the 12 ordered pairs of agents, with 1 to 1024 anchors. Probes and
+maps are fitted on one range of ticks and scored on another, and training used neither. The true state labels
+the ticks of the probes and scores them; no agent has access to it.
 
 Baselines: the same from two untrained encoders and from two pixel PCAs, on as many leading axes as the scene
 has factors; B's own probe, fitted on as many labels as A's; and B's own probe fitted on as many labels as the
 map has anchors, which is the cost that porting saves. Controls: no map (A's probe applied to B's core
 directly, truncated or padded with zeros where dimensions differ) and a random orthogonal map. Null: the map
-fitted on the same anchors, shuffled; for scores without a map, on the 256 anchors that the thresholds refer
-to. Chance: the mean position, and the most common class.
+fitted on the same anchors, shuffled; for scores without a map, on the 256 anchors that the threshold refers
+to. Chance: the mean position.
 
-Thresholds, set beforehand: with 256 anchors, own minus ported at most 0.01, in R2 for the positions and in
-accuracy for each classifier.
+Threshold, set beforehand: with 256 anchors, own minus ported at most 0.01.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,14 +35,14 @@ from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.probe_porting.describe import describe_methods
 from social_jepa.experiments.probe_porting.metrics import CONDITION, make_metrics, make_notes
 from social_jepa.experiments.probe_porting.plots import make_plots
-from social_jepa.experiments.probe_porting.probes import TASKS, Predict, fit_probes, make_labels, port_probe
+from social_jepa.experiments.probe_porting.probes import fit_probe, port_probe, unit_positions
 from social_jepa.experiments.probe_porting.settings import QUICK, Settings
 
 PLOTTED_TICKS = 200  # ticks of the scatter plot
 
 
 def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionResult:
-    """Train the agents, fit the probes of each, and score every agent with the probes of all others.
+    """Train the agents, fit a probe of each, and score every agent with the probes of all others.
 
     Args:
         condition: The only one, CONDITION.
@@ -55,59 +52,45 @@ def run(condition: str, seed: int, settings: Settings, log: Log) -> ConditionRes
     """
     del condition
     agents = train_agents(settings.setup, seed, ring_poses(settings.setup, settings.agents), log)
-    probes = {agent.name: fit_probes(agent) for agent in agents}
-    scores: dict[str, Score] = {}
-    arrays: dict[str, np.ndarray] = {}
-    for task in TASKS:
-        found: dict[str, list[Score]] = {}
-        for index, (reader, owner) in enumerate(ordered_pairs(agents)):
-            edge_seed = 1000 * seed + index  # anchors are chosen independently for every edge
-            ported = port_probe(task, reader, owner, probes, settings.anchor_counts, edge_seed)
-            for name, score in ported.items():
-                found.setdefault(name, []).append(score)
-        scores |= {f"{task}: {name}": Score.average(each) for name, each in found.items()}
-        pairs = zip(found["own"], found[f"ported, {settings.threshold_anchors}"], strict=True)
-        losses = [own.score - other.score for own, other in pairs]
-        scores[f"{task}: worst loss"] = Score.single(max(losses))
-        log(f"{task}: own {scores[f'{task}: own'].score:.3f}, ported loses {np.mean(losses):.4f}")
-        arrays |= _predictions(task, agents[1], agents[0], probes, settings.threshold_anchors, 1000 * seed)
+    found: dict[str, list[Score]] = {}
+    probes = {agent.name: fit_probe(agent) for agent in agents}
+    for index, (reader, owner) in enumerate(ordered_pairs(agents)):
+        edge_seed = 1000 * seed + index  # anchors are chosen independently for every edge
+        for name, score in port_probe(reader, owner, probes, settings.anchor_counts, edge_seed).items():
+            found.setdefault(name, []).append(score)
+    scores = {name: Score.average(each) for name, each in found.items()}
+    pairs = zip(found["own"], found[f"ported, {settings.threshold_anchors}"], strict=True)
+    losses = [own.score - other.score for own, other in pairs]
+    scores["worst loss"] = Score.single(max(losses))
+    log(f"own {scores['own'].score:.3f}, ported loses {np.mean(losses):.4f}")
+    arrays = _predictions(agents[1], agents[0], settings.threshold_anchors, 1000 * seed)
     scores |= run_baselines(seed, settings, log)
     return ConditionResult(scores, arrays, flops=sum(agent.flops for agent in agents))
 
 
 def run_baselines(seed: int, settings: Settings, log: Log) -> dict[str, Score]:
-    """Return the scores of two agents that learned nothing, with the anchors that the thresholds refer to."""
+    """Return the scores of two agents that learned nothing, with the anchors that the threshold refers to."""
     poses, axes = ring_poses(settings.setup, settings.agents), 2 * settings.setup.scene.objects
     agents = baseline_agents(settings.setup, seed, (0, 1), poses, log, axes=axes)
 
     def score(pair: Sequence[TrainedAgent]) -> dict[str, Score]:
-        probes = {agent.name: fit_probes(agent) for agent in pair}
-        found: dict[str, list[Score]] = {}
-        for task in TASKS:
-            for reader, owner in ordered_pairs(pair):
-                each = port_probe(task, reader, owner, probes, (settings.threshold_anchors,), 1000 * seed)
-                for name, one in each.items():
-                    found.setdefault(f"{task}: {name}", []).append(one)
-        return {name: Score.average(each) for name, each in found.items()}
+        probes = {agent.name: fit_probe(agent) for agent in pair}
+        edges = [
+            port_probe(reader, owner, probes, (settings.threshold_anchors,), 1000 * seed)
+            for reader, owner in ordered_pairs(pair)
+        ]
+        return {name: Score.average([edge[name] for edge in edges]) for name in edges[0]}
 
     return baseline_scores(agents, score)
 
 
-def _predictions(
-    task: str,
-    reader: TrainedAgent,
-    owner: TrainedAgent,
-    probes: Mapping[str, Predict],
-    anchors: int,
-    seed: int,
-) -> dict[str, np.ndarray]:
+def _predictions(reader: TrainedAgent, owner: TrainedAgent, anchors: int, seed: int) -> dict[str, np.ndarray]:
     """Return the predictions for one agent by its own and by a ported probe, for the plots."""
-    core = reader.heldout.core().double()
-    rows = PLOTTED_TICKS if task == "positions" else len(core)
+    core = reader.heldout.core()[:PLOTTED_TICKS].double()
     return {
-        f"{task}, true": make_labels(task, reader, reader.heldout)[:rows],
-        f"{task}, own": probes[reader.name](task, core)[:rows],
-        f"{task}, ported": probes[owner.name](task, fit_edge(reader, owner, anchors, seed)(core))[:rows],
+        "true": unit_positions(reader, reader.heldout)[:PLOTTED_TICKS],
+        "own": fit_probe(reader)(core.numpy()),
+        "ported": fit_probe(owner)(fit_edge(reader, owner, anchors, seed)(core).numpy()),
     }
 
 

@@ -17,17 +17,13 @@ class Settings:
     )
     agents: int = 4
     anchor_counts: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # anchors of a map
-    threshold_anchors: int = 256  # the number of anchors that the thresholds refer to
+    threshold_anchors: int = 256  # the number of anchors that the threshold refers to
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the setting, for values that leave nothing to measure."""
         pool = self.setup.negotiation.pool_ticks
         if self.agents < 2:
             raise ValueError(f"agents={self.agents}: porting a probe needs at least two agents")
-        if self.setup.scene.objects < 2:
-            raise ValueError(
-                f"setup.scene.objects={self.setup.scene.objects}: the nearest object is one of at least two"
-            )
         if not all(1 <= count <= pool for count in self.anchor_counts):
             raise ValueError(
                 f"anchor_counts={self.anchor_counts} must lie between 1 and "

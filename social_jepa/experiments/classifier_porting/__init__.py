@@ -1,0 +1,1 @@
+"""The classifier-porting experiment; its question, protocol and thresholds are in `run`."""
