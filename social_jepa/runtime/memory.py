@@ -19,8 +19,9 @@ def replay_bytes(config: RunConfig) -> int:
 
 
 def agent_memory(config: RunConfig) -> int:
-    """Return bytes of memory that an agent with these settings needs at least."""
-    return PROCESS_BYTES + (replay_bytes(config) if config.training.replay_storage == "memory" else 0)
+    """Return bytes of memory that an agent needs at least, with its part of a process that it shares."""
+    frames = replay_bytes(config) if config.training.replay_storage == "memory" else 0
+    return PROCESS_BYTES // config.agents.per_actor + frames
 
 
 def check_room(
@@ -41,9 +42,8 @@ def check_room(
     """
     free = available_memory() if available is None else available
     if base + count * agent_memory(config) > free:
-        raise NotEnoughMemoryError(
-            count, agent_memory(config), free, base, frames=agent_memory(config) > PROCESS_BYTES
-        )
+        in_memory = config.training.replay_storage == "memory"
+        raise NotEnoughMemoryError(count, agent_memory(config), free, base, frames=in_memory)
     if config.training.replay_storage == "memory":
         return
     folder = scratch_folder()
