@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.harness import BenchmarkError, Effort, Metric, Threshold, at_most, log
 from benchmarks.processes import ProjectRun, run_project
 from social_jepa.config.run_config import QUICK, RunConfig, load_config
+from social_jepa.runtime.memory import replay_bytes
 
 GIB = 2.0**30
 MEMORY_THRESHOLD = at_most(4.0)  # GiB
@@ -103,7 +104,6 @@ def mean(values: Any) -> float:
 def cost(run: ProjectRun, peak: int, name: str, config: RunConfig, threshold: Threshold) -> list[Metric]:
     """Return the time and memory of a run."""
     phases = run.document["seconds"]
-    replay_bytes = config.agents.count * config.training.replay_ticks * 3 * config.scene.frame_size**2
     return [
         Metric(
             f"{name}: from start to exit", run.seconds, "s", "recording and training, slowest agent",
@@ -111,7 +111,7 @@ def cost(run: ProjectRun, peak: int, name: str, config: RunConfig, threshold: Th
         ),
         Metric(
             f"{name}: peak memory", peak / GIB, "GiB", "replay buffers of all agents",
-            replay_bytes / GIB, MEMORY_THRESHOLD,
+            config.agents.count * replay_bytes(config) / GIB, MEMORY_THRESHOLD,
         ),
     ]  # fmt: skip
 

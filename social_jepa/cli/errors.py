@@ -93,7 +93,8 @@ def _describe_death(error: AgentLostError) -> str:
 
 def _describe_memory(error: NotEnoughMemoryError) -> str:
     frames = "keep frames in files (training.replay_storage=file), " if error.frames else ""
-    return f"{error}: {_fewer_agents(error)}{frames}or end other programs"
+    others = _fewer_agents(error) + frames
+    return f"{error}: {others}{'or ' if others else ''}end other programs"
 
 
 def _describe_disk(error: NotEnoughDiskError) -> str:

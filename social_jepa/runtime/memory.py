@@ -40,11 +40,10 @@ def check_room(
         NotEnoughDiskError: The files of their replay buffers do not fit on the disk.
     """
     free = available_memory() if available is None else available
-    if base + count * agent_memory(config) > free:
-        raise NotEnoughMemoryError(
-            count, agent_memory(config), free, base, frames=agent_memory(config) > PROCESS_BYTES
-        )
-    if config.training.replay_storage == "memory":
+    each, in_memory = agent_memory(config), config.training.replay_storage == "memory"
+    if base + count * each > free:
+        raise NotEnoughMemoryError(count, each, free, base, frames=in_memory)
+    if in_memory:
         return
     folder = scratch_folder()
     room = shutil.disk_usage(folder).free if disk is None else disk

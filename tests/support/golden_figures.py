@@ -220,7 +220,7 @@ def compare(found, recorded, exact: bool, chance=CHANCE, where: str = "") -> lis
         recorded: Metrics of the version that was recorded.
         exact: Whether the machine is of the type that recorded them.
         chance: Metrics that are not compared on another machine.
-        where: Place of the trees in the whole.
+        where: Path of both trees, for the differences.
     """
     if isinstance(recorded, dict):
         if found.keys() != recorded.keys():

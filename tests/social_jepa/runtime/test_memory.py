@@ -70,6 +70,13 @@ def test_no_count_is_named_where_not_even_two_agents_fit():
     assert "training.replay_storage=file" in describe(caught.value)
 
 
+def test_a_joiner_that_cannot_fit_is_refused_with_what_is_left_to_do():
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        check_room(load_config(overrides=TINY), 1, GIB // 8)
+
+    assert describe(caught.value).endswith("on this machine: end other programs")
+
+
 @pytest.mark.parametrize("command", ["run", "up"])
 def test_a_run_that_cannot_fit_leaves_no_folder(tmp_path, monkeypatch, command):
     monkeypatch.setattr(memory, "available_memory", lambda: 2 * GIB)
