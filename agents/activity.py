@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,15 +42,16 @@ class Activity:
 class ActivityMonitor:
     """Watches one thread, which calls `beat` whenever it makes progress."""
 
-    def __init__(self, kind: str = "") -> None:
+    def __init__(self, kind: str = "", clock: Callable[[], float] = time.monotonic) -> None:
         """Watch the calling thread.
 
         Args:
             kind: Kind of its world model: calls of that module are preferred as the place where it is.
+            clock: Returns seconds in which the thread could make progress.
         """
-        self._module = module_of(kind)
+        self._module, self._clock = module_of(kind), clock
         self._thread = threading.get_ident()
-        self._last, self._longest, self._phase = time.monotonic(), 0.0, ""
+        self._last, self._longest, self._phase = clock(), 0.0, ""
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._cpu_at, self._cpu_times = time.monotonic(), self._read_cpu_times()
         self._cpu_wait: float | None = None
@@ -60,13 +62,13 @@ class ActivityMonitor:
         Args:
             phase: What the agent is doing: each phase has steps of its own length.
         """
-        now = time.monotonic()
+        now = self._clock()
         longest = max(self._longest, now - self._last) if phase == self._phase else 0.0
         self._longest, self._phase, self._last = longest, phase, now
 
     def read(self) -> Activity:
         """Return the activity of the thread; called by another thread."""
-        idle, longest = time.monotonic() - self._last, self._longest
+        idle, longest = self._clock() - self._last, self._longest
         normal = max(IDLE_SECONDS, IDLE_FACTOR * longest) if longest else FIRST_STEP_SECONDS
         frame = sys._current_frames().get(self._thread)
         if idle < normal or frame is None:

@@ -55,7 +55,7 @@ from alignment.fit import fit_ridge
 from alignment.raw_map import raw_metric
 from alignment.score import r2
 from env.camera import Pose
-from env.renderers.build import build_renderer
+from env.renderers.build import share_renderer
 from env.scene import BodyEvent, Scene
 from env.sensors import SensorRecorder
 
@@ -69,7 +69,7 @@ SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 class Agent:
     """A camera and its world model, in training and as published to peers.
 
-    Build it on the thread that will use it: its renderer belongs to one thread.
+    Agents of one process share a renderer: one of them may use it at a time.
 
     Attributes:
         spec: What the agent was built from; changes when its camera moves.
@@ -122,7 +122,7 @@ class Agent:
         self.heldout_ticks, self.fit_ticks, self.distill_start = ranges
         self.train_start = self.distill_start + spec.train_offset
         self.scene.check_pose(spec.pose)
-        self.renderer = build_renderer(spec.scene, spec.device if spec.device.startswith("cuda") else "cpu")
+        self.renderer = share_renderer(spec.scene, spec.device if spec.device.startswith("cuda") else "cpu")
         self.model = self.build_model()
         self.phase = "waiting"
         self.basis: CoreBasis | None = None
@@ -532,7 +532,7 @@ class Agent:
         return {"name": self.spec.name, "kind": self.spec.kind, "scene": self.scene.fingerprint}
 
     def close(self) -> None:
-        """Free the renderer."""
+        """Give up the renderer, which is freed with the last agent of this process."""
         self.renderer.close()
 
     def _start_training(self) -> None:

@@ -10,9 +10,17 @@ POLL_SECONDS = 0.02  # seconds between two calls of `interrupted` during a rest
 class DutyCycle:
     """Lets the calling thread rest between two pieces of work, for a multiple of the time that each took."""
 
-    def __init__(self) -> None:
-        """Begin the first piece of work."""
-        self._began = time.monotonic()
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Begin the first piece of work.
+
+        Args:
+            clock: Returns seconds in which the thread could work.
+            sleep: Waits for so many seconds.
+        """
+        self._clock, self._sleep = clock, sleep
+        self._began = clock()
 
     def rest(self, share: float, interrupted: Callable[[], bool]) -> None:
         """Rest until the work since the last call took at most a share of the time; then begin the next.
@@ -21,8 +29,8 @@ class DutyCycle:
             share: Of the time, above 0; 1: no rest.
             interrupted: Called again and again meanwhile; the rest ends early when it returns True.
         """
-        now = time.monotonic()
-        until = now + min(MAX_REST_SECONDS, (now - self._began) * (1 / share - 1))
+        worked = self._clock() - self._began
+        until = time.monotonic() + min(MAX_REST_SECONDS, worked * (1 / share - 1))
         while time.monotonic() < until and not interrupted():
-            time.sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
-        self._began = time.monotonic()
+            self._sleep(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
+        self._began = self._clock()

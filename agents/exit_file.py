@@ -10,8 +10,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.logs import agent_at_work
+
 FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 EXIT = re.compile(r"^exit code (-?\d+)$", re.MULTILINE)
+AGENT = re.compile(r"^agent (.+)$", re.MULTILINE)
 CRASH = re.compile(r"^Fatal Python error: (.*)$", re.MULTILINE)
 
 
@@ -24,12 +27,14 @@ class ProcessExit:
         crash: Name of the crash, for example "Segmentation fault"; empty after an exit.
         file: File of the newest call; empty: unknown.
         line: Line in that file; 0: unknown.
+        agent: Agent whose code ended it; empty: unknown.
     """
 
     code: int | None
     crash: str
     file: str
     line: int
+    agent: str = ""
 
 
 def exit_path(log_file: Path) -> Path:
@@ -52,6 +57,7 @@ def record_exit(path: Path) -> None:
             frame = sys._getframe(1)
             file.write(
                 f'exit code {status}\n  File "{frame.f_code.co_filename}", line {frame.f_lineno} in \n'
+                f"agent {agent_at_work.get()}\n"
             )
             file.flush()
         finally:
@@ -67,7 +73,10 @@ def read_exit(path: Path) -> ProcessExit | None:
     except OSError:
         return None
     code, crash, frame = EXIT.search(text), CRASH.search(text), FRAME.search(text)
+    agent = AGENT.search(text)
     if code is None and crash is None:
         return None
     file, line = (frame[1], int(frame[2])) if frame else ("", 0)
-    return ProcessExit(int(code[1]) if code else None, crash[1] if crash else "", file, line)
+    return ProcessExit(
+        int(code[1]) if code else None, crash[1] if crash else "", file, line, agent[1] if agent else ""
+    )

@@ -7,6 +7,7 @@ supervisor only.
 """
 
 import contextlib
+import contextvars
 import hashlib
 import logging
 import os
@@ -186,7 +187,8 @@ class FileSender:
         self._versions: dict[Path, int] = {}  # files to send, in this order; a new version counts up
         self._changed = threading.Condition()
         self._closing = self._given_up = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        context = contextvars.copy_context()  # its log records are those of the agent
+        self._thread = threading.Thread(target=context.run, args=(self._run,), daemon=True)
         self._thread.start()
 
     def send(self, path: Path) -> None:
@@ -218,6 +220,16 @@ class FileSender:
             unsaved = self.files.unsaved.get(left[0])
             raise FileNotSentError(str(left[0]), unsaved.reason if unsaved else "there was not enough time")
 
+    def discard(self) -> None:
+        """Send nothing more."""
+        with self._changed:
+            self._discard()
+            self._changed.notify_all()
+
+    def _discard(self) -> None:
+        self._versions.clear()
+        self._closing = self._given_up = True
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -242,8 +254,9 @@ class FileSender:
         self.files.succeed(self._folder / path.name)
         with self._changed:
             if not current:  # this process was given up, and another one writes the agent's files
-                self._versions.clear()
-                self._closing = self._given_up = True
+                self._discard()
+            elif self._given_up:
+                return True
             elif self._versions[path] == version:
                 del self._versions[path]
             else:
@@ -325,8 +338,9 @@ class FileAccess:
         self.folder = folder
         self._scratch: ScratchFolder | None = None
         self._sender: FileSender | None = None
+        self._log: logging.Handler | None = None
         if self.remote:
-            self._log = log = log_to_buffer()
+            self._log = log = log_to_buffer(name)
             self._scratch = ScratchFolder(name)
             self.folder = str(self._scratch.path)
             logger.info("%s does not see %s: its files are kept in %s and sent", name, folder, self.folder)
@@ -338,7 +352,7 @@ class FileAccess:
                 log,
             )
         elif log_file:
-            log_to_file(log_file)
+            self._log = log_to_file(log_file, name)
 
     def saved(self, path: Path) -> None:
         """Tell that a file of the agent has been written."""
@@ -371,9 +385,21 @@ class FileAccess:
                     self._scratch.keep()
                 raise
             finally:
-                stop_logging(self._log)
+                self._stop_logging()
         if self._scratch is not None:
             self._scratch.close()
+
+    def discard(self) -> None:
+        """Send nothing more, and remove the scratch folder: the agent is no longer wanted."""
+        if self._sender is not None:
+            self._sender.discard()
+        self._stop_logging()
+        if self._scratch is not None:
+            self._scratch.close()
+
+    def _stop_logging(self) -> None:
+        if self._log is not None:
+            stop_logging(self._log)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Log file of one agent's process."""
+"""Log file of one agent: its records are told from those of other agents of its process."""
 
 import contextlib
 import logging
@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextvars import ContextVar
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -16,8 +17,25 @@ MAX_LOG_BYTES = 1_000_000
 BACKUPS = 3
 BUFFERED_LINES = 10_000  # newest log lines that wait to be sent
 
+# Agent that the running thread or task works for, by name; empty: for none, or for all of this process. A
+# thread starts without it.
+agent_at_work: ContextVar[str] = ContextVar("agent_at_work", default="")
 
-def log_to_file(path: str | Path) -> None:
+
+def work_for(agent: str) -> None:
+    """Note which agent the running thread or task works for."""
+    agent_at_work.set(agent)
+
+
+class RecordsOfAgent(logging.Filter):
+    """Lets pass the records of one agent, and those of no agent."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record, which is made where this is called, passes."""
+        return agent_at_work.get() in ("", self.name)
+
+
+def log_to_file(path: str | Path, agent: str = "") -> logging.Handler:
     """Append log records of the agent's packages, from level INFO, to a file that rotates at 1 MB.
 
     Three older files are kept beside it, with the suffixes .1 to .3. Times are UTC in ISO 8601. A second call
@@ -25,19 +43,26 @@ def log_to_file(path: str | Path) -> None:
 
     Args:
         path: File to append to; missing parent folders are made.
+        agent: Agent whose records these are, see `agent_at_work`; empty: every agent of this process.
+
+    Returns:
+        The handler, for `stop_logging`.
     """
     file = Path(path).absolute()
-    loggers = [logging.getLogger(name) for name in PACKAGES]
-    if any(getattr(handler, "baseFilename", "") == str(file) for handler in loggers[0].handlers):
-        return
-    _install(file_handler(file))
+    for handler in logging.getLogger(PACKAGES[0]).handlers:
+        if getattr(handler, "baseFilename", "") == str(file):
+            return handler
+    return _install(file_handler(file), agent)
 
 
-def _install(handler: logging.Handler) -> None:
+def _install(handler: logging.Handler, agent: str) -> logging.Handler:
+    if agent:
+        handler.addFilter(RecordsOfAgent(agent))
     for name in PACKAGES:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
+    return handler
 
 
 class LogFileHandler(RotatingFileHandler):
@@ -120,17 +145,22 @@ class LogBuffer(logging.Handler):
                     self._lines.popleft()
 
 
-def log_to_buffer() -> LogBuffer:
-    """Collect log records of the agent's packages, from level INFO, and return the buffer."""
+def log_to_buffer(agent: str = "") -> LogBuffer:
+    """Collect log records of the agent's packages, from level INFO, and return the buffer.
+
+    Args:
+        agent: See `log_to_file`.
+    """
     buffer = LogBuffer()
-    _install(buffer)
+    _install(buffer, agent)
     return buffer
 
 
-def stop_logging(buffer: LogBuffer) -> None:
-    """Collect no more log records in a buffer of `log_to_buffer`."""
+def stop_logging(handler: logging.Handler) -> None:
+    """Take no more log records with a handler of `log_to_file` or `log_to_buffer`."""
     for name in PACKAGES:
-        logging.getLogger(name).removeHandler(buffer)
+        logging.getLogger(name).removeHandler(handler)
+    handler.close()
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:

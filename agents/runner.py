@@ -16,6 +16,7 @@ import torch
 
 from agents.activity import Activity, ActivityMonitor
 from agents.agent import Agent
+from agents.compute_share import ComputeShare, FairLock
 from agents.duty_cycle import DutyCycle
 from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
@@ -54,10 +55,15 @@ class AgentStoppedError(RuntimeError):
         return f"the agent accepts no more requests: {self.reason}"
 
 
-class AgentRunner:
-    """Runs one agent on the calling thread: training blocks, and an OpenGL context belongs to one thread.
+class _DroppedError(BaseException):
+    """Ends `AgentRunner.run` of an agent that is no longer wanted."""
 
-    Other threads call `submit`; the runner serves those requests between two training steps.
+
+class AgentRunner:
+    """Runs one agent on the calling thread, since training blocks.
+
+    Other threads call `submit`; the runner serves those requests between two training steps. Runners of one
+    process take turns: one computes while the others wait, sleep or have nothing to do.
 
     Attributes:
         protocol: Exchange with peers.
@@ -67,12 +73,16 @@ class AgentRunner:
         note: Remark for the operator; empty when there is none.
     """
 
-    def __init__(self, protocol: PeerProtocol, on_saved: Callable[[Path], None] = lambda path: None) -> None:
+    def __init__(
+        self, protocol: PeerProtocol, on_saved: Callable[[Path], None] = lambda path: None,
+        lock: FairLock | None = None,
+    ) -> None:  # fmt: skip
         """Prepare; `run` builds the agent.
 
         Args:
             protocol: Exchange with peers.
             on_saved: See `Agent`.
+            lock: Held by the runner of this process that computes; by default there is only this one.
         """
         self.protocol = protocol
         self._on_saved = on_saved
@@ -82,8 +92,10 @@ class AgentRunner:
         self.note = ""
         self._requests: deque[tuple[Callable[[Agent], Any], Future[Any]]] = deque()
         self._stop = threading.Event()
+        self._dropped = False
+        self._share = ComputeShare(lock)
         self._moved = self._collapsed = self._paused = False
-        self._duty, self._within_drift = DutyCycle(), False
+        self._duty, self._within_drift = DutyCycle(self._share.clock, self._share.sleep), False
         self._phase = "starting"  # until the agent is there and has its own
         self._monitor: ActivityMonitor | None = None
 
@@ -94,32 +106,40 @@ class AgentRunner:
             spec: Specification of the agent.
             until_published: Whether to end once the schedule is complete and a model is published.
         """
-        try:
-            self._monitor = ActivityMonitor(spec.kind)
-            torch.set_num_threads(spec.threads)
-            agent = Agent(spec, self._on_saved)
-            agent.on_progress = lambda: self._note_progress(agent)
-            agent.on_step = lambda: self._rest(agent)
-            self._paused = spec.paused
-            if risk := spec.model.collapse_risk(spec.kind):
-                self._remark(risk)
-            self._phase = "checking"
-            self._restore_or_check(agent)
-            self.agent = agent
-            if agent.published is not None:
-                self._announce(agent, "read from its folder")
-            while not (self._stop.is_set() or (until_published and _has_published(agent))):
-                self._moved = False
-                self._service_requests()
-                self._advance(agent)
-            self._save(agent)
-        except BaseException as error:  # a custom model may raise SystemExit too; a report carries it
-            self.failure = self._failure_of(error, spec)
-            logger.exception("the runner of %s failed", self.protocol.name)
-        finally:
-            self._fail_requests()
-            if until_published and self.agent is not None:
-                self.agent.close()
+        with self._share:
+            try:
+                self._run(spec, until_published)
+            except _DroppedError:
+                logger.info("%s is dropped", spec.name)
+            except BaseException as error:  # a custom model may raise SystemExit too; a report carries it
+                self.failure = self._failure_of(error, spec)
+                logger.exception("the runner of %s failed", self.protocol.name)
+            finally:
+                self._fail_requests()
+                if (until_published or self._dropped) and self.agent is not None:
+                    self.agent.close()
+
+    def _run(self, spec: AgentSpec, until_published: bool) -> None:
+        self._monitor = ActivityMonitor(spec.kind, self._share.clock)
+        torch.set_num_threads(spec.threads)
+        agent = Agent(spec, self._on_saved)
+        agent.on_progress = lambda: self._note_progress(agent)
+        agent.on_step = lambda: self._rest(agent)
+        self._paused = spec.paused
+        if risk := spec.model.collapse_risk(spec.kind):
+            self._remark(risk)
+        self._phase = "checking"
+        self._restore_or_check(agent)
+        self.agent = agent
+        if agent.published is not None:
+            self._announce(agent, "read from its folder")
+        while not (self._stop.is_set() or (until_published and _has_published(agent))):
+            self._moved = False
+            self._service_requests()
+            self._advance(agent)
+        if self._dropped:
+            raise _DroppedError
+        self._save(agent)
 
     def _save(self, agent: Agent) -> None:
         agent.save()
@@ -131,6 +151,7 @@ class AgentRunner:
     def _note_progress(self, agent: Agent) -> None:
         if self._monitor is not None:
             self._monitor.beat(agent.phase)
+        self._share.offer()
 
     @property
     def activity(self) -> Activity:
@@ -207,6 +228,11 @@ class AgentRunner:
         """Stop `run` after the current step; it saves a checkpoint."""
         self._stop.set()
 
+    def drop(self) -> None:
+        """End `run` after the current step without a checkpoint, and free what the agent holds."""
+        self._dropped = True
+        self._stop.set()
+
     def _advance(self, agent: Agent) -> None:
         """Do the next part of the schedule, until it is done or a request interrupts it."""
         trainer = agent.trainer
@@ -227,7 +253,7 @@ class AgentRunner:
     def _idle(self, agent: Agent, phase: str) -> None:
         agent.phase = phase
         agent.retry_saves()
-        time.sleep(IDLE_SECONDS)
+        self._share.sleep(IDLE_SECONDS)
 
     def _train_online(self, agent: Agent) -> None:
         until = agent.trainer.step + agent.spec.training.drift_check_every
@@ -295,7 +321,7 @@ class AgentRunner:
             if timed_out and teacher in self.protocol.announced_peers:
                 last_request, requests = time.monotonic(), requests + 1
                 self._request_distillation(agent, requests)
-            time.sleep(IDLE_SECONDS)
+            self._share.sleep(IDLE_SECONDS)
 
     def _request_distillation(self, agent: Agent, attempt: int) -> None:
         spec = agent.spec
@@ -328,6 +354,8 @@ class AgentRunner:
         """Serve pending requests; return whether to interrupt training: a stop, a pause, a camera move."""
         assert self.agent is not None
         self._note_progress(self.agent)
+        if self._dropped:
+            raise _DroppedError
         yield_until = time.monotonic() + MAX_YIELD_SECONDS
         while time.monotonic() < min(yield_until, self.protocol.busy_until):
             time.sleep(YIELD_POLL_SECONDS)

@@ -50,6 +50,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         by_name=True,
     ),
     "turns": Benchmark("scale", "time, memory and messages of up to 1,000 agents that take turns"),
+    "per_actor": Benchmark("scale", "time and memory of 16 agents, 1, 4 or 8 in a process"),
     "supervision": Benchmark(
         "scale", "supervisor and status of 1,000 agents, and a ledger of a million edge versions"
     ),

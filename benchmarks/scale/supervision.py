@@ -79,11 +79,11 @@ class Method:
 
 
 class PlantedHandle:
-    """Handle of one planted agent; counts the peer lists that are sent."""
+    """Handle of the planted agents; notes who is sent a peer list."""
 
-    def __init__(self, name: str, planted: Any, sent: list[str]) -> None:
-        self.report = Method(lambda *arguments: planted.report.remote(name, *arguments))
-        self.update_peers = Method(lambda peers: sent.append(name))
+    def __init__(self, planted: Any, sent: list[str]) -> None:
+        self.report = planted.report
+        self.update_peers = Method(lambda name, peers: sent.append(name))
 
 
 class PlantedSupervisor(Supervisor.__ray_metadata__.modified_class):  # type: ignore[name-defined]
@@ -105,7 +105,7 @@ class PlantedSupervisor(Supervisor.__ray_metadata__.modified_class):  # type: ig
 
     def register_planted(self, name: str, planted: Any, sent: list[str]) -> None:
         """Do what an agent's process has its supervisor do when it starts, without the disk."""
-        self._watch.handles[name] = PlantedHandle(name, planted, sent)
+        self._watch.handles[name] = PlantedHandle(planted, sent)
         self._watch.seen.versions[name] = process_versions()
         self._membership.incarnations[name] = 1
         self._membership._keys._keys[name] = KEY

@@ -96,7 +96,9 @@ def metrics(effort: Effort) -> list[Metric]:
 
 def remains(simulation: Simulation, leavers: Sequence[str]) -> dict[str, int]:
     """Return the number of actors and edges that remain of leavers, by kind."""
-    namespace, present = simulation.folder.namespace, {SUPERVISOR, *agents_by_name(simulation)}
+    namespace = simulation.folder.namespace
+    with open_ledger(simulation) as ledger:
+        present = {SUPERVISOR, *(member.actor_name for member in ledger.members())}
 
     def orphans() -> set[str]:
         return set(names_in(namespace)) - present

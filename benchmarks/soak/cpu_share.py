@@ -20,7 +20,7 @@ from social_jepa.system.machine import usable_cpus
 
 MIN_SHARE = 1 / 3  # of the CPU of a busy program
 AGENTS = 4
-LEARNER = "agent-0"
+LEARNER, ACTOR = "agent-0", "actor-0"  # an agent, and where it lives
 SECONDS = 10.0  # of one measurement
 ROUNDS = 3  # at most
 REQUEST_SECONDS = 0.05  # between two requests to the agent
@@ -65,14 +65,14 @@ class Observer:
         """
         import ray
 
-        agent: Any = ray.get_actor(LEARNER, self._namespace)
+        actor: Any = ray.get_actor(ACTOR, self._namespace)
         start: Any = ray.remote(num_cpus=0)(Busy).remote
         programs = [start() for _ in range(busy)]
         ray.get([each.ready.remote() for each in programs])
         began, cpu, replies = time.perf_counter(), cpu_seconds(pid), []
         spins = [each.spin.remote(seconds) for each in programs]
         while (sent := time.perf_counter()) - began < seconds:
-            ray.get(agent.report.remote(0, 0, checkpoint))
+            ray.get(actor.report.remote(LEARNER, 0, 0, checkpoint))
             replies.append(1e3 * (time.perf_counter() - sent))
             time.sleep(REQUEST_SECONDS)
         share = (cpu_seconds(pid) - cpu) / (time.perf_counter() - began)

@@ -71,8 +71,8 @@ def explain_opengl_errors() -> Iterator[None]:
 class _RendererHandle(Renderer):
     """One user's reference to a shared renderer."""
 
-    def __init__(self, config: SceneConfig) -> None:
-        self._config = config
+    def __init__(self, key: tuple[SceneConfig, str]) -> None:
+        self._key = key
         self._open = True
 
     def render(self, state: SceneState, pose: Pose, viewer: str | None = None) -> np.ndarray:
@@ -89,16 +89,16 @@ class _RendererHandle(Renderer):
         """Drop the reference; the renderer is closed with its last reference."""
         if self._open:
             self._open = False
-            shared = _shared[self._config]
+            shared = _shared[self._key]
             shared.references -= 1
             if shared.references == 0:
-                del _shared[self._config]
+                del _shared[self._key]
                 shared.renderer.close()
 
     def _renderer(self) -> Renderer:
         if not self._open:
             raise RuntimeError("this renderer is closed: build another")
-        return _shared[self._config].renderer
+        return _shared[self._key].renderer
 
 
 class _SharedRenderer:
@@ -109,16 +109,21 @@ class _SharedRenderer:
         self.references = 0
 
 
-_shared: dict[SceneConfig, _SharedRenderer] = {}
+_shared: dict[tuple[SceneConfig, str], _SharedRenderer] = {}
 
 
-def share_renderer(config: SceneConfig) -> Renderer:
+def share_renderer(config: SceneConfig, device: str = "cpu") -> Renderer:
     """Return a reference to this process's renderer for the settings, which is built on first use.
 
     A renderer keeps no state between frames, so any number of users with equal settings can share one;
     MiniWorld allows only one per process. The renderer is closed with its last reference.
+
+    Args:
+        config: Of the scene.
+        device: See `build_renderer`.
     """
-    if config not in _shared:
-        _shared[config] = _SharedRenderer(build_renderer(config))
-    _shared[config].references += 1
-    return _RendererHandle(config)
+    key = config, device
+    if key not in _shared:
+        _shared[key] = _SharedRenderer(build_renderer(config, device))
+    _shared[key].references += 1
+    return _RendererHandle(key)

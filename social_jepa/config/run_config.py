@@ -34,7 +34,8 @@ class AgentsConfig:
     """The agents that a run starts with, and what each of them may use."""
 
     count: int = 4  # number of agents, named agent-0, agent-1, ...
-    workers: int = 0  # processes in which the agents of a batch run take turns; 0: one for each agent
+    per_actor: int = 1  # agents that live in one process, with its CPUs or GPU, and take turns to compute
+    workers: int = 0  # processes on which the agents of a batch run train one after the other; 0: none
     # kind of world model: jepa, seq_jepa, p_jepa, package.module:Class, or frozen:package.module:Class
     kind: str = "jepa"
     kinds: tuple[str, ...] = ()  # kind of each agent, for a mixed run; empty: all are of agents.kind
@@ -51,6 +52,11 @@ class AgentsConfig:
     @property
     def processes(self) -> int:
         """Number of processes that agents run in."""
+        return min(self.workers, self.count) if self.workers else math.ceil(self.count / self.per_actor)
+
+    @property
+    def in_memory(self) -> int:
+        """Number of agents that are in memory at the same time."""
         return min(self.workers, self.count) if self.workers else self.count
 
     @property
@@ -66,6 +72,13 @@ class AgentsConfig:
             raise ConfigError("a translation needs at least 2 agents", "count", self.count)
         if self.workers < 0:
             raise ConfigError("0 for a process of each agent, or a number", "workers", self.workers)
+        if self.per_actor < 1:
+            raise ConfigError("a process holds at least one agent", "per_actor", self.per_actor)
+        if self.workers and self.per_actor > 1:
+            raise ConfigError(
+                "agents that take turns on workers live in no process", "per_actor", self.per_actor,
+                "set agents.workers or agents.per_actor, not both",
+            )  # fmt: skip
         for name in ("poses", "kinds"):
             given = len(getattr(self, name))
             if given and given != self.count:

@@ -27,6 +27,15 @@ class MemberRecord(Record, frozen=True, kw_only=True):
     settings: Annotated[tuple[str, ...], Meta(description='Its own settings, "key.sub=value" each.')] = ()
     teacher: Annotated[str, Meta(description="Peer it distills from first; empty: it trains alone.")] = ""
     pose_version: Annotated[Count, Meta(description="How many times its camera has moved.")] = 0
+    actor: Annotated[
+        Count | None,
+        Meta(description="Number of the actor, and so of the process, that it lives in; null: its index."),
+    ] = None
+
+    @property
+    def actor_name(self) -> str:
+        """Ray's name of the actor that it lives in."""
+        return f"actor-{self.index if self.actor is None else self.actor}"
 
     def config(self, config: RunConfig) -> RunConfig:
         """Return the run's settings with this agent's own on top.

@@ -37,12 +37,14 @@ START_SECONDS = 30.0  # that a process may take to start on the node that was ch
 
 
 class AgentProcesses:
-    """Starts the processes of a simulation's agents, each on the node with the fewest of them.
+    """Starts the processes that agents live in, each on the node with the fewest of them.
+
+    A process is known by the name of its actor. What a death means for an agent is known by the agent's name.
 
     Attributes:
-        placed: Node that each agent was placed on, by name; "" where no node had room and Ray chooses.
-        deaths: How the process of each agent died the last time, by name.
-        restart_at: When the next process of an agent starts, in seconds since the epoch, by name.
+        placed: Node that each process was placed on; "" where no node had room and Ray chooses.
+        deaths: How the process of each agent died the last time.
+        restart_at: When an agent that has lost its process starts again, in seconds since the epoch.
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class AgentProcesses:
         self._oom_kills, self._oom_until = cgroups.oom_kills(), 0.0
 
     def start(self, name: str, gpus: float) -> Any:
-        """Start the process of an agent and return its handle.
+        """Start a process and return its handle.
 
         Args:
-            name: Name of the agent.
-            gpus: GPUs that it reserves; 0: those of every agent.
+            name: Name of its actor.
+            gpus: GPUs that it reserves; 0: those of every process.
 
         Raises:
             ValueError: Ray still knows a process of that name.
@@ -97,7 +99,6 @@ class AgentProcesses:
         self._shortages[name] = (
             None if node else capacity.find_shortage(nodes, cpus, gpus, self._others(name))
         )
-        self.restart_at.pop(name, None)
         logger.info("%s started%s", name, f" on node {node[:6]}" if node else "")
         return handle
 
@@ -107,7 +108,7 @@ class AgentProcesses:
             check_room(config, 1)
 
     def _others(self, name: str) -> list[Reservation]:
-        """Return the reservations of all other agents; a usual share where another supervisor started one."""
+        """Return what all other processes reserve; a usual share where another supervisor started one."""
         usual = self._resources.cpus, self._resources.gpus
         return [
             Reservation(node, *self._reserved.get(each, usual))
@@ -116,23 +117,23 @@ class AgentProcesses:
         ]
 
     def registered(self, name: str) -> None:
-        """Note that the process of an agent has started and registered."""
+        """Note that a process has started: an agent of it has registered."""
         self._handles.pop(name, None)
         self._started.pop(name, None)
 
     def is_starting(self, name: str) -> bool:
-        """Return whether the process of an agent has not registered: it starts, or waits for resources."""
+        """Return whether no agent of a process has registered: it starts, or waits for resources."""
         return name in self._handles
 
     def shortage(self, name: str) -> Shortage | None:
-        """Return the resources that an agent's process waits for; None: it runs, starts, or Ray is silent."""
+        """Return the resources that a process waits for; None: it runs, starts, or Ray is silent."""
         return self._shortages.get(name) if name in self._handles else None
 
     def refresh_shortages(self, gpus: Mapping[str, float]) -> None:
-        """Look up what agents that have not registered wait for; blocks while Ray is silent.
+        """Look up what processes that are starting wait for; blocks while Ray is silent.
 
         Args:
-            gpus: GPUs that each of them reserves; 0: those of every agent.
+            gpus: GPUs that each of them reserves; 0: those of every process.
         """
         for name, each in gpus.items():
             self._shortages[name] = self._find_shortage(name, each)
@@ -165,7 +166,7 @@ class AgentProcesses:
         return time.monotonic() < self._oom_until
 
     def pause_after(self, name: str, death: Death, step: int) -> float | None:
-        """Return seconds until a dead process should be started again, or None to give the agent up.
+        """Return seconds until an agent whose process died should start again, or None to give it up.
 
         Args:
             name: Name of the agent.
@@ -173,7 +174,8 @@ class AgentProcesses:
             step: Training steps that it had done.
         """
         self.deaths[name] = death
-        pause = self._restarts.after_death(name, step, death.cause is not DeathCause.NODE)
+        may_be_cause = death.cause is not DeathCause.NODE and death.agent in ("", name)
+        pause = self._restarts.after_death(name, step, may_be_cause)
         if pause is not None:
             self.restart_at[name] = time.time() + pause
         return pause
@@ -194,8 +196,12 @@ class AgentProcesses:
         seconds = max(0.0, self.restart_at[name] - time.time())
         return f"is restarted in {seconds:.0f} s: {self.deaths[name].text}"
 
+    def returned(self, name: str) -> None:
+        """Note that an agent whose process died has started again."""
+        self.restart_at.pop(name, None)
+
     def forget(self, name: str) -> None:
-        """Drop what is known of an agent that left."""
+        """Drop what is known of an agent that left, or of a process that was ended."""
         for known in (
             self.placed,
             self.deaths,

@@ -1,4 +1,4 @@
-"""Watch the agents of a simulation: take their reports, record them, restart processes that died.
+"""Watch the agents of a simulation: take their reports, record them, restart those whose process died.
 
 Every agent has one call waiting for it, which it answers when there is news, and otherwise after a heartbeat.
 The next call follows when its report is recorded: so many reports cannot pile up, and an agent whose events
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from agents.errors import UnknownAgentError
 from agents.failure import Failure
 from agents.protocol.peer_list import PeerList
 from agents.report import AgentReport
@@ -25,6 +26,7 @@ from social_jepa.runtime.agent_status import Observations
 from social_jepa.runtime.deaths import one_line
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.failures import find_hang, record_error
+from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import Membership
 from social_jepa.runtime.pace import Pace
 from social_jepa.runtime.ray_metrics import Metrics
@@ -51,7 +53,8 @@ class AgentWatch:
     """Watches the agents of one simulation, each by a task of its own on the running event loop.
 
     Attributes:
-        handles: Handle of the newest process of each agent, under the agent's name.
+        handles: Handle of the actor that each agent lives in, by the agent's name. Agents of one actor have
+            the same one; after its death, each has it until it starts again.
         seen: What has been seen of the agents.
         stopping: Whether the simulation stops: then no process is started again.
     """
@@ -75,32 +78,48 @@ class AgentWatch:
         self._pace = Pace(REPORTS_PER_SECOND)
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[str, PeerList] = {}  # newest peer list that an agent was sent, by name
+        self._actors: dict[str, Any] = {}  # handle of the newest process of each actor, by its name
         self.handles: dict[str, Any] = {}
         self.seen = Observations()
         self.stopping = False
 
-    def start(self, name: str) -> bool:
-        """Find the process of an agent, or start one, and poll it; without effect if it is polled.
-
-        Returns:
-            Whether a process was found that an earlier supervisor had started.
-        """
+    def start(self, name: str) -> None:
+        """Find or start the process of an agent, start the agent there, and poll it; not if it is polled."""
         if name in self._polls:
-            return False
-        found = False
+            return
         if name not in self.handles:
-            try:
-                self.handles[name], found = ray.get_actor(name, self._namespace), True
-                logger.info("%s found: its process outlived the supervisor", name)
-            except ValueError:
-                self.handles[name] = self._processes.start(name, self._membership.gpus(name))
+            self._start_in_actor(name)
         self._polls[name] = asyncio.get_running_loop().create_task(self._poll(name))
-        return found
+
+    def _start_in_actor(self, name: str, find: bool = True) -> None:
+        """Start an agent in its actor, unless it lives there.
+
+        Args:
+            name: The agent.
+            find: Whether an earlier supervisor may have started the actor; one that died can be found, too.
+        """
+        actor = self._membership.actor(name)
+        if actor not in self._actors:
+            handle = self._find(actor) if find else None
+            self._actors[actor] = handle or self._processes.start(actor, self._membership.gpus(name))
+        self.handles[name] = self._actors[actor]
+        self._start_again(name)
+        logger.info("%s started in %s", name, actor)
+
+    def _find(self, actor: str) -> Any | None:
+        with contextlib.suppress(ValueError):
+            handle = ray.get_actor(actor, self._namespace)
+            logger.info("%s found: its process outlived the supervisor", actor)
+            return handle
+        return None
+
+    def _start_again(self, name: str) -> None:
+        self.handles[name].start_agent.remote(name, str(log_path(self._folder.path, name)))
 
     def release(self, name: str) -> None:
-        """End the process of an agent, if it has one that is known, and forget the agent."""
+        """End an agent, and its process if no other agent lives there, and forget the agent."""
         if handle := self.handles.pop(name, None):
-            ray.kill(handle)
+            self.keep_agents(handle)
         if poll := self._polls.pop(name, None):
             poll.cancel()
         self.seen.forget(name)
@@ -109,6 +128,16 @@ class AgentWatch:
         self._processes.forget(name)
         self._writer.written_versions.pop(name, None)
 
+    def keep_agents(self, handle: Any) -> None:
+        """End agents of an actor that are not known to live there, and an actor without agents."""
+        if names := [name for name, each in self.handles.items() if each is handle]:
+            handle.keep_agents.remote(names)
+            return
+        ray.kill(handle)
+        for actor in [actor for actor, each in self._actors.items() if each is handle]:
+            del self._actors[actor]
+            self._processes.forget(actor)
+
     def broadcast_peers(self, but: str = "") -> None:
         """Send all agents but one their peer lists where these have changed."""
         for name in self._membership.registered(self.handles):
@@ -116,7 +145,7 @@ class AgentWatch:
                 before = self._sent.get(name)
                 after = self.peer_list(name)
                 if before is None or _content(before) != _content(after):
-                    self.handles[name].update_peers.remote(after)
+                    self.handles[name].update_peers.remote(name, after)
 
     def peer_list(self, name: str) -> PeerList:
         """Return the peer list of an agent, which it is about to be sent."""
@@ -128,14 +157,16 @@ class AgentWatch:
         return max((r.progress.next_tick for r in self.seen.reports.values() if r.progress), default=0)
 
     async def _poll(self, name: str) -> None:
-        """Take reports of an agent until it leaves or fails; a process that died is started again."""
+        """Take reports of an agent until it leaves or fails; it starts again when its process dies."""
         while name in self.handles:
             report = None
             try:
                 report = await self._request_report(name, self._heartbeat())
             except RayTaskError as error:
-                self._record_error(name, error.cause or error)
-                return
+                if not isinstance(error.cause, UnknownAgentError):
+                    self._record_error(name, error.cause or error)
+                    return
+                self._start_again(name)  # that call was lost with a connection
             except (RayError, OSError) as error:  # OSError: a lost connection, or a timeout
                 if not await self._survive(name, error):
                     return
@@ -156,7 +187,7 @@ class AgentWatch:
     async def _request_report(self, name: str, heartbeat: float = 0.0) -> AgentReport | None:
         """Return the next report of an agent, as `AgentActor.report` does."""
         known = self._writer.written_versions.get(name, "")
-        call = self.handles[name].report.remote(*self._acknowledged.get(name, (0, 0)), known, heartbeat)
+        call = self.handles[name].report.remote(name, *self._acknowledged.get(name, (0, 0)), known, heartbeat)
         report: AgentReport | None = await asyncio.wait_for(call, heartbeat + REPORT_TIMEOUT)
         return report
 
@@ -174,9 +205,9 @@ class AgentWatch:
 
     async def _survive(self, name: str, error: Exception) -> bool:
         """Restart an agent if its process died; return whether to continue polling it."""
-        death = self._processes.read_death(name, error)
+        death = self._processes.read_death(self._membership.actor(name), error)
         if death is None:
-            if not self._processes.is_starting(name) and name not in self.seen.outages:
+            if not self._is_starting(name) and name not in self.seen.outages:
                 logger.warning("%s does not answer: %s", name, one_line(error))
                 self.seen.outages[name] = time.time()
             self._sent.pop(name, None)  # a list may have been lost with the connection
@@ -189,20 +220,29 @@ class AgentWatch:
         if pause is None:
             self._record_failure(self._processes.failure(name, phase, step))
             return False
-        logger.warning("%s: %s; the next process starts in %g s", name, death.text, pause)
+        logger.warning("%s: %s; it starts again in %g s", name, death.text, pause)
         await asyncio.sleep(pause)
         return await self._restart(name)
 
     async def _restart(self, name: str) -> bool:
-        """Start another process of an agent; return whether it is still wanted."""
+        """Start an agent again, in a process that another agent may have started; return if it is wanted."""
+        dead = self.handles.get(name)
         while name in self.handles and not self.stopping:
+            actor = self._membership.actor(name)
+            if self._actors.get(actor) is dead:
+                self._actors.pop(actor, None)
             try:
-                self.handles[name] = self._processes.start(name, self._membership.gpus(name))
+                self._start_in_actor(name, find=False)
+                self._processes.returned(name)
                 return True
             except (ValueError, ClusterError, RayError) as error:  # Ray takes its predecessor for alive
                 logger.warning("%s cannot be restarted yet: %s", name, one_line(error))
                 await asyncio.sleep(RESTART_RETRY_SECONDS)
         return False
+
+    def _is_starting(self, name: str) -> bool:
+        """Return whether the process of an agent has not started yet."""
+        return self._processes.is_starting(self._membership.actor(name))
 
     async def _receive(self, name: str, report: AgentReport) -> None:
         """Record a report; admit a joiner that reports for the first time.
@@ -222,9 +262,9 @@ class AgentWatch:
             logger.info("%s joined at %s", name, self._membership.members[name].pose)
             self.broadcast_peers()
         if name not in self._sent:
-            self.handles[name].update_peers.remote(self.peer_list(name))
+            self.handles[name].update_peers.remote(name, self.peer_list(name))
         self.seen.receive(name, report)
-        self._processes.placed[name] = report.node
+        self._processes.placed[self._membership.actor(name)] = report.node
         self._membership.record_incarnations()
         await self._recorder.record(name, report)
         if name not in self.handles:
@@ -246,9 +286,9 @@ class AgentWatch:
             What could not be saved, or not within STOP_TIMEOUT, one sentence each.
         """
         stopping = {
-            asyncio.ensure_future(handle.stop.remote()): name
+            asyncio.ensure_future(handle.stop.remote(name)): name
             for name, handle in self.handles.items()
-            if not self._processes.is_starting(name)  # it has nothing to save, and perhaps no process to ask
+            if not self._is_starting(name)  # it has nothing to save, and perhaps no process to ask
         }
         unsaved = []
         if stopping:
@@ -265,7 +305,7 @@ class AgentWatch:
             poll.cancel()
         names = [
             name for name in self.handles
-            if name in self._membership.members and not self._processes.is_starting(name)
+            if name in self._membership.members and not self._is_starting(name)
         ]  # fmt: skip
         reports = await asyncio.gather(*map(self._request_report, names), return_exceptions=True)
         unsaved = []

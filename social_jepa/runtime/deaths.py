@@ -42,12 +42,14 @@ class Death:
         text: One sentence without the agent's name.
         file: File of the code that ended it; empty: unknown.
         line: Line in that file; 0: unknown.
+        agent: Agent whose code ended it; empty: unknown.
     """
 
     cause: DeathCause
     text: str
     file: str = ""
     line: int = 0
+    agent: str = ""
 
 
 def read_death(error: Exception, exit_file: Path | None = None, oom_killed: bool = False) -> Death | None:
@@ -73,7 +75,8 @@ def read_death(error: Exception, exit_file: Path | None = None, oom_killed: bool
     if left := read_exit(exit_file) if exit_file else None:
         if left.code is None:
             return Death(DeathCause.CRASH, f"its process crashed ({left.crash})", left.file, left.line)
-        return Death(DeathCause.EXIT, f"its process ended with exit code {left.code}", left.file, left.line)
+        text = f"its process ended with exit code {left.code}"
+        return Death(DeathCause.EXIT, text, left.file, left.line, left.agent)
     if oom_killed:
         return Death(DeathCause.MEMORY, "its process was killed for memory by the kernel")
     if code := EXIT_CODE.search(text):

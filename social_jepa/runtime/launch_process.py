@@ -5,6 +5,7 @@ this process, which reads one `LaunchRequest` from standard input and writes one
 leads an operating-system session.
 """
 
+import math
 import os
 import sys
 from typing import Any
@@ -47,7 +48,7 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
     if cluster.find_supervisor(folder.namespace) is not None:
         raise AlreadyUpError(folder.path)
     agents = folder.config().agents
-    capacity = cluster.MIN_CAPACITY if request.online else 0
+    capacity = math.ceil(cluster.MIN_CAPACITY / agents.per_actor) if request.online else 0
     resources = cluster.share(agents.processes, agents.threads, capacity, agents.nice)
     arguments = (str(folder.path), folder.namespace, request.online, resources, str(socket_path(folder.path)))
     supervisor = cluster.start_supervisor(_supervisor_class(agents.workers > 0), folder.namespace, *arguments)
@@ -59,7 +60,8 @@ def _start(request: LaunchRequest, folder: RunFolder) -> str:
     except BaseException:
         cluster.end(folder.namespace)
         raise
-    return resources.note
+    together = f"{agents.per_actor} agents in a process; " if agents.per_actor > 1 else ""
+    return together + resources.note
 
 
 def _supervisor_class(takes_turns: bool) -> Any:

@@ -5,6 +5,7 @@ No latent, embedding, map or weight passes through here.
 
 import contextlib
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ from social_jepa.storage.run_folder import RunFolder
 
 LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
 PAUSED, CONTINUED = "paused", "continued"  # events of an agent whose training waits, and goes on
-RESERVED = ("supervisor", "best", "universe")  # an actor of Ray, and words that stand for agents on a path
+RESERVED = ("supervisor", "best", "universe")  # it has a log file, and words that stand for agents on a path
 PER_AGENT_SETTINGS = (
     "agents.device", "agents.gpus", "agents.threads", "model.", "training.", "distillation.",
 )  # fmt: skip
@@ -104,6 +105,10 @@ class Membership:
         spec = member_spec(self.config, member, self.bodies, self.folder, self.online)
         own_threads = member.config(self.config).agents.threads
         return replace(spec, threads=own_threads or threads, paused=name in self.paused)
+
+    def actor(self, name: str) -> str:
+        """Return Ray's name of the actor that a member or joiner lives in."""
+        return self.get(name).actor_name
 
     def gpus(self, name: str) -> float:
         """Return the GPUs that an agent reserves; 0: those of every agent."""
@@ -301,9 +306,12 @@ class Membership:
 def initial_members(config: RunConfig) -> list[MemberRecord]:
     """Return the members that a run starts with."""
     return [
-        MemberRecord(name=name, index=index, pose=str(config.pose(index)), kind=config.kind(index))
+        MemberRecord(
+            name=name, index=index, pose=str(config.pose(index)), kind=config.kind(index),
+            actor=index // config.agents.per_actor,
+        )
         for index, name in enumerate(config.names())
-    ]
+    ]  # fmt: skip
 
 
 def new_member(
@@ -343,7 +351,22 @@ def new_member(
         name=name, index=index, pose=str(found), kind=kind, settings=settings, teacher=teacher
     )
     _check_joiner(config, member, found)
-    return member
+    return replace_record(member, actor=_choose_actor(config, present, member))
+
+
+def _choose_actor(config: RunConfig, present: Iterable[MemberRecord], joiner: MemberRecord) -> int:
+    """Return the number of an actor with room for a joiner, else that of a new one.
+
+    Agents share an actor only where they reserve and use the same CPUs and GPUs.
+    """
+    wanted, taken = joiner.config(config).agents, defaultdict[str, list[MemberRecord]](list)
+    for member in present:
+        taken[member.actor_name].append(member)
+    for members in taken.values():
+        like_it = members[0].config(config).agents == wanted
+        if like_it and len(members) < config.agents.per_actor and members[0].actor is not None:
+            return members[0].actor
+    return joiner.index  # never that of another actor, whose name Ray may still know
 
 
 def _check_joiner(config: RunConfig, member: MemberRecord, pose: Pose) -> None:

@@ -19,8 +19,9 @@ def replay_bytes(config: RunConfig) -> int:
 
 
 def agent_memory(config: RunConfig) -> int:
-    """Return bytes of memory that an agent with these settings needs at least."""
-    return PROCESS_BYTES + (replay_bytes(config) if config.training.replay_storage == "memory" else 0)
+    """Return bytes of memory that an agent needs at least, with its part of a process that it shares."""
+    frames = replay_bytes(config) if config.training.replay_storage == "memory" else 0
+    return PROCESS_BYTES // config.agents.per_actor + frames
 
 
 def check_room(

@@ -37,7 +37,7 @@ def check_before_start(config: RunConfig, address: str | None) -> None:
     if (address or "local") == "local":
         require(check_temporary_folder(), check_tasks(config.agents.processes))
         check_device(config.agents.device)
-        check_room(config, config.agents.processes, base=RAY_BYTES)
+        check_room(config, config.agents.in_memory, base=RAY_BYTES)
         _check_gpus(config)
     for kind in {config.kind(index) for index in range(config.agents.count)}:
         if kind.startswith(FROZEN):

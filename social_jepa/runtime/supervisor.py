@@ -58,7 +58,7 @@ class Supervisor(SupervisorBase):
             folder: Path of the run folder.
             namespace: Ray namespace of the simulation.
             online: Whether agents keep training after their schedule.
-            resources: Resources of each agent.
+            resources: Resources of each process that agents live in.
             control: Path of the control socket.
 
         Raises:
@@ -78,16 +78,23 @@ class Supervisor(SupervisorBase):
     async def begin(self) -> None:
         """Start or find the agents of all members and poll them; end joiners of a supervisor that died."""
         await self._control.start(None if self._online else self._end_without_owner)
-        known = {SUPERVISOR, *self._membership.members, *self._membership.pending}
-        for name in set(names_in(self._namespace)) - known:
+        present = [*self._membership.members, *self._membership.pending]
+        known, alive = {SUPERVISOR, *map(self._membership.actor, present)}, set(names_in(self._namespace))
+        for name in alive - known:
             logger.warning("%s ended: it had not joined when the supervisor restarted", name)
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, self._namespace))
-        found = [name for name in self._membership.members if self._watch.start(name)]
+        found = [
+            name for name in self._membership.members
+            if name not in self._watch.handles and self._membership.actor(name) in alive
+        ]  # fmt: skip
+        for name in self._membership.members:
+            self._watch.start(name)
         for name in found:  # they have not heard of what came while they were not found
             handle, spec = self._watch.handles[name], self._membership.spec(name, self._resources.threads)
-            handle.pause.remote(spec.paused)
-            handle.move.remote(spec.pose, spec.pose_version)
+            handle.pause.remote(name, spec.paused)
+            handle.move.remote(name, spec.pose, spec.pose_version)
+            self._watch.keep_agents(handle)
         if found:
             self._watch.broadcast_peers()
         if self._shortages is None:
@@ -96,8 +103,8 @@ class Supervisor(SupervisorBase):
     async def _watch_shortages(self) -> None:
         """Keep up to date what agents wait for, on a thread: Ray's answer may take long."""
         while True:
-            starting = [name for name in self._watch.handles if self._processes.is_starting(name)]
-            waiting = {name: self._membership.gpus(name) for name in starting}
+            gpus = {self._membership.actor(name): self._membership.gpus(name) for name in self._watch.handles}
+            waiting = {actor: each for actor, each in gpus.items() if self._processes.is_starting(actor)}
             if waiting:
                 await asyncio.to_thread(self._processes.refresh_shortages, waiting)
             await asyncio.sleep(SHORTAGE_SECONDS)
@@ -109,7 +116,7 @@ class Supervisor(SupervisorBase):
             name: Name of the agent.
             versions: What its process runs, see `agents.common.versions`.
         """
-        self._processes.registered(name)
+        self._processes.registered(self._membership.actor(name))
         self._watch.seen.versions[name] = versions
         if unequal := differences(process_versions(), versions):
             logger.warning("%s runs other versions than its supervisor: %s", name, unequal)
@@ -165,7 +172,7 @@ class Supervisor(SupervisorBase):
             extra = REGISTER_SECONDS if membership.incarnations.get(name) else 0.0
             if time.monotonic() > deadline + extra or self._stopping:
                 break
-            if shortage := self._processes.shortage(name):
+            if shortage := self._processes.shortage(membership.actor(name)):
                 logger.info("%s waits for %s", name, shortage)
                 break
             await asyncio.sleep(0.02)
@@ -186,7 +193,7 @@ class Supervisor(SupervisorBase):
         self._ledger_writer.written_versions.pop(name, None)
         spec = self._membership.spec(name, self._resources.threads)
         if handle := self._watch.handles.get(name):  # an agent that is not found yet is told by `begin`
-            handle.move.remote(spec.pose, member.pose_version)
+            handle.move.remote(name, spec.pose, member.pose_version)
         self._watch.broadcast_peers()
         return (await self._statuses([name]))[0]
 
@@ -199,7 +206,7 @@ class Supervisor(SupervisorBase):
         for each in self._membership.pause(name, paused):
             logger.info("%s %s training", each, "pauses" if paused else "resumes")
             if handle := self._watch.handles.get(each):
-                handle.pause.remote(paused)
+                handle.pause.remote(each, paused)
         return await self._statuses([each for each in self._membership.members if name in ("", each)])
 
     async def set_topology(self, topology: str) -> int:
@@ -238,7 +245,7 @@ class Supervisor(SupervisorBase):
         return [replace(each, flagged=reasons[each.name]) if each.name in reasons else each for each in found]
 
     def _status(self, name: str) -> AgentStatus:
-        shortage = self._processes.shortage(name)
+        shortage = self._processes.shortage(self._membership.actor(name))
         waiting_for = str(shortage) if shortage else ""
         incarnation, remark = self._membership.incarnations.get(name, 0), self._processes.remark(name)
         status = self._watch.seen.status(self._membership.get(name), incarnation, waiting_for, remark)

@@ -175,7 +175,7 @@ class Turns:
             return
         logger.warning("%s, with %s: %s; it is started again in %g s", worker, name, death.text, pause)
         await asyncio.sleep(pause)
-        self._processes.restart_at.pop(name, None)
+        self._processes.returned(name)
 
     async def _train(self, name: str, worker: str, handle: Any) -> None:
         """Give an agent its turn, and record what it publishes."""

@@ -6,11 +6,13 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from agents.agent import Agent
 from agents.common.files import CHECKPOINT, PUBLISHED
+from agents.errors import UnknownAgentError
 from agents.protocol.identity import KEY_FILE
 from agents.protocol.messages import AnchorRequest
 from agents.training.checkpoint import CheckpointError, read_checkpoint
@@ -100,8 +102,8 @@ class FakeSupervisor:
         while self.keys.keys() != self.specs.keys():
             await asyncio.sleep(0.02)
         self.handles = handles
-        for handle in handles.values():
-            handle.update_peers.remote(self.peer_list())
+        for name, handle in handles.items():
+            handle.update_peers.remote(name, self.peer_list())
 
 
 def make_supervisor(ray, folder, visible=True, **training):
@@ -109,10 +111,24 @@ def make_supervisor(ray, folder, visible=True, **training):
     return ray.remote(num_cpus=0)(FakeSupervisor).remote(folder, visible, specs)
 
 
+class Lone:
+    """Calls the only agent of an actor, or one of several: every method but that takes its name first."""
+
+    def __init__(self, actor, name):
+        self.actor, self.name = actor, name
+
+    def __getattr__(self, method):
+        call = getattr(self.actor, method).remote
+        return SimpleNamespace(remote=lambda *arguments: call(self.name, *arguments))
+
+
 def start(supervisor, name, log_file="", **options):
     from agents.actor import AgentActor
 
-    return AgentActor.options(num_cpus=0, **options).remote(name, supervisor, log_file)
+    actor = AgentActor.options(num_cpus=0, **options).remote(f"actor-of-{name}", supervisor)
+    agent = Lone(actor, name)
+    agent.start_agent.remote(log_file)
+    return agent
 
 
 def wait_for_reports(ray, actors, ready):
@@ -140,7 +156,7 @@ def negotiated(ray_local, tmp_path_factory):
         "agent-0": start(supervisor, "agent-0", str(log_file)),
         "agent-1": start(supervisor, "agent-1"),
     }
-    ray.get(supervisor.introduce.remote(actors))
+    ray.get(supervisor.introduce.remote({name: agent.actor for name, agent in actors.items()}))
     found = {"settled": wait_for_reports(ray, actors.values(), lambda report: report.settled)}
     for make, _ in INVALID.values():
         ray.get(actors["agent-0"].deliver.remote(make()))
@@ -149,7 +165,7 @@ def negotiated(ray_local, tmp_path_factory):
     found["core"] = ray.get(actors["agent-0"].encode_core.remote([0, 8]))
     found["log"] = log_file.read_text()
     yield found
-    for actor in (*actors.values(), supervisor):
+    for actor in (*(agent.actor for agent in actors.values()), supervisor):
         ray.kill(actor)
 
 
@@ -206,7 +222,7 @@ def test_the_log_file_says_how_the_agent_started_what_it_published_and_what_it_r
     checkpoint = negotiated["settled"][0].checkpoint
     log = negotiated["log"]
     assert re.search(
-        r"INFO agents\.actor: agent-0 starts as incarnation 1 on cpu, process \d+: it is new", log
+        r"INFO agents\.hosted_agent: agent-0 starts as incarnation 1 on cpu, process \d+: it is new", log
     )
     assert f"INFO agents.runner: agent-0 published checkpoint {checkpoint} at step 40" in log
     assert "INFO agents.protocol.peer_protocol: edge agent-1 -> agent-0 accepted" in log
@@ -221,7 +237,7 @@ def test_an_actor_stops_on_request_and_its_agent_resumes_at_the_same_step(ray_lo
     wait_for_reports(ray, [actor], lambda report: report.progress.step >= 2)  # it replies while it trains
     ray.get(actor.stop.remote(), timeout=20)
     (report,) = ray.get([actor.report.remote(0, 0, "")])
-    for each in (actor, supervisor):
+    for each in (actor.actor, supervisor):
         ray.kill(each)
 
     resumed = Agent(tiny_spec(0, tmp_path, steps=100_000))
@@ -257,7 +273,7 @@ def test_a_report_waits_for_news_or_a_heartbeat_and_for_no_other_call(ray_local,
             break
     else:
         raise AssertionError("a pause is no news")
-    ray.kill(actor)
+    ray.kill(actor.actor)
     with pytest.raises(ray.exceptions.RayActorError):
         ray.get(actor.report.remote(incarnation, last, "", 3600.0), timeout=60)
     ray.kill(supervisor)
@@ -279,8 +295,44 @@ def test_an_agent_that_fails_or_cannot_start_reports_why(ray_local, tmp_path):
         time.sleep(0.02)
     assert "agent-7" in report.failure.message
     assert (report.failure.phase, report.events.incarnation) == ("starting", 0)
-    for actor in (diverging, unknown, supervisor):
+    for actor in (diverging.actor, unknown.actor, supervisor):
         ray.kill(actor)
+
+
+def test_agents_of_one_actor_learn_side_by_side_log_apart_and_leave_without_the_other(ray_local, tmp_path):
+    import ray
+
+    supervisor = make_supervisor(ray, tmp_path, steps=100_000)
+    logs = {name: tmp_path / f"{name}.log" for name in ("agent-0", "agent-1")}
+    first = start(supervisor, "agent-0", str(logs["agent-0"]))
+    second = Lone(first.actor, "agent-1")
+    second.start_agent.remote(str(logs["agent-1"]))
+    second.start_agent.remote(str(logs["agent-1"]))  # without effect
+    reports = wait_for_reports(ray, [first, second], lambda report: report.progress.step >= 2)
+    assert [report.progress.name for report in reports] == ["agent-0", "agent-1"]
+    assert [report.events.incarnation for report in reports] == [1, 1]
+    assert len({report.pid for report in reports}) == 1
+    for name, log in logs.items():
+        lines = log.read_text().splitlines()
+        assert f"{name} starts as incarnation 1" in lines[0]
+        assert all(other not in line for line in lines for other in logs if other != name)
+
+    ray.get(first.pause.remote(True))
+    step = ray.get(second.report.remote(0, 0, "")).progress.step
+    (paused,) = wait_for_reports(ray, [first], lambda report: report.progress.phase == "paused")
+    wait_for_reports(ray, [second], lambda report: report.progress.step > step + 2)
+    assert ray.get(first.report.remote(0, 0, "")).progress.step == paused.progress.step
+
+    ray.get(first.actor.keep_agents.remote(["agent-1"]))
+    step = ray.get(second.report.remote(0, 0, "")).progress.step
+    wait_until(lambda: "agent-0 is dropped" in logs["agent-0"].read_text())
+    wait_for_reports(ray, [second], lambda report: report.progress.step > step + 2)
+    assert not (tmp_path / "agent-0" / CHECKPOINT).exists()
+    for call in (first.deliver.remote(b"no envelope"), first.report.remote(0, 0, "")):
+        with pytest.raises(UnknownAgentError, match="agent-0 does not live in this actor"):
+            ray.get(call)
+    for each in (first.actor, supervisor):
+        ray.kill(each)
 
 
 def stored_step(folder, name):
@@ -305,7 +357,8 @@ def test_an_agent_that_does_not_see_the_run_folder_restarts_where_it_was_and_lea
 
     folder = tmp_path / "run"
     supervisor = make_supervisor(ray, folder, visible=False, steps=60, checkpoint_every=5)
-    actor = start(supervisor, "agent-0", str(tmp_path / "elsewhere" / "agent-0.log"), max_restarts=-1)
+    log_file = str(tmp_path / "elsewhere" / "agent-0.log")
+    actor = start(supervisor, "agent-0", log_file, max_restarts=-1)
     wait_until(lambda: stored_step(folder, "agent-0") >= 5)
     (first,) = wait_for_reports(ray, [actor], lambda report: report.progress.step >= 5)
     stored = stored_step(folder, "agent-0")
@@ -313,12 +366,13 @@ def test_an_agent_that_does_not_see_the_run_folder_restarts_where_it_was_and_lea
 
     def restarted():
         with contextlib.suppress(ray.exceptions.RayActorError):
+            ray.get(actor.start_agent.remote(log_file))
             report = ray.get(actor.report.remote(0, 0, ""))
             return report is not None and report.pid != first.pid and report.checkpoint and report
 
     wait_until(restarted)
     ray.get(actor.stop.remote(), timeout=20)
-    for each in (actor, supervisor):
+    for each in (actor.actor, supervisor):
         ray.kill(each)
     log = (folder / "agent-0.log").read_text()
     (resumed,) = re.findall(r"agent-0 resumes from checkpoint \w+ at step (\d+)", log)
@@ -358,5 +412,5 @@ def test_an_agent_that_starts_while_its_supervisor_restarts_registers_with_the_n
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:
-        ray.kill(agent)
+        ray.kill(agent.actor)
         ray.kill(supervisor)

@@ -29,6 +29,12 @@ def test_an_exit_without_clean_up_leaves_its_code_and_place(tmp_path):
     assert found == ProcessExit(3, "", str(tmp_path / "script.py"), 6)
 
 
+def test_an_exit_names_the_agent_of_a_process_with_several_whose_code_ended_it(tmp_path):
+    line = "import os; from agents.logs import agent_at_work; agent_at_work.set('agent-1'); os._exit(3)"
+
+    assert ended(tmp_path, line)[1].agent == "agent-1"
+
+
 def test_a_crash_of_native_code_leaves_its_name(tmp_path):
     code, found = ended(tmp_path, "import faulthandler; faulthandler._sigsegv()")
 

@@ -7,10 +7,10 @@ from agents.protocol.channel import UnreachablePeerError
 
 
 class RayTransport:
-    """Transport that passes envelopes to the peers' ``deliver`` method: bytes, never objects."""
+    """Transport that passes envelopes to the ``deliver`` of the peers' actors: bytes, never objects."""
 
     def __init__(self, peers: Mapping[str, Any] | None = None) -> None:
-        """Take the peers' actor handles: name to handle."""
+        """Take the handle of each peer's actor: name to handle."""
         self._peers = dict(peers or {})
 
     def set_peers(self, peers: Mapping[str, Any]) -> None:
@@ -21,4 +21,4 @@ class RayTransport:
         """Send without waiting: two actors that waited for each other would deadlock."""
         if receiver not in self._peers:
             raise UnreachablePeerError(receiver)
-        self._peers[receiver].deliver.remote(data)
+        self._peers[receiver].deliver.remote(receiver, data)

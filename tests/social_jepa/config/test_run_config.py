@@ -39,6 +39,8 @@ WRONG = {
     "agents.count=0": "at least 2 agents",
     "agents.count=1": "at least 2 agents",
     "agents.workers=-1": "0 for a process of each agent",
+    "agents.per_actor=0": "agents.per_actor=0: a process holds at least one agent",
+    "agents={per_actor=2,workers=2}": "set agents.workers or agents.per_actor, not both",
     "agents.threads=-1": "agents.threads=-1",
     "agents.nice=-1": "agents.nice=-1: a niceness from 0 to 19",
     "agents.nice=20": "agents.nice=20: a niceness from 0 to 19",

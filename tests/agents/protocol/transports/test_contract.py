@@ -55,7 +55,7 @@ class Recorder:
     def __init__(self):
         self.inbox = []
 
-    async def deliver(self, data):
+    async def deliver(self, name, data):
         self.inbox.append(data)
 
     async def read(self):
