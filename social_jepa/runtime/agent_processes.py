@@ -108,7 +108,7 @@ class AgentProcesses:
             check_room(config, 1)
 
     def _others(self, name: str) -> list[Reservation]:
-        """Return what all other processes reserve; a usual share where another supervisor started one."""
+        """Return the reservations of other processes; the usual one where another supervisor started it."""
         usual = self._resources.cpus, self._resources.gpus
         return [
             Reservation(node, *self._reserved.get(each, usual))

@@ -323,11 +323,13 @@ def test_agents_of_one_actor_learn_side_by_side_log_apart_and_leave_without_the_
     wait_for_reports(ray, [second], lambda report: report.progress.step > step + 2)
     assert ray.get(first.report.remote(0, 0, "")).progress.step == paused.progress.step
 
+    checkpoint = tmp_path / "agent-0" / CHECKPOINT  # saved when it paused
+    saved = checkpoint.stat().st_mtime_ns
     ray.get(first.actor.keep_agents.remote(["agent-1"]))
     step = ray.get(second.report.remote(0, 0, "")).progress.step
     wait_until(lambda: "agent-0 is dropped" in logs["agent-0"].read_text())
     wait_for_reports(ray, [second], lambda report: report.progress.step > step + 2)
-    assert not (tmp_path / "agent-0" / CHECKPOINT).exists()
+    assert checkpoint.stat().st_mtime_ns == saved
     for call in (first.deliver.remote(b"no envelope"), first.report.remote(0, 0, "")):
         with pytest.raises(UnknownAgentError, match="agent-0 does not live in this actor"):
             ray.get(call)

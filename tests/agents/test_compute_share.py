@@ -83,7 +83,7 @@ def test_a_thread_keeps_the_lock_for_its_slice_and_while_no_other_waits(monkeypa
             order.append("other")
 
     with ComputeShare(lock) as share:
-        share.offer()  # to nobody
+        share.offer()  # no other thread waits
         other = threading.Thread(target=compute)
         other.start()
         until(lambda: lock._waiting)
