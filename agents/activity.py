@@ -42,16 +42,16 @@ class Activity:
 class ActivityMonitor:
     """Watches one thread, which calls `beat` whenever it makes progress."""
 
-    def __init__(self, kind: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, kind: str = "", clock: Callable[[], float] | None = None) -> None:
         """Watch the calling thread.
 
         Args:
             kind: Kind of its world model: calls of that module are preferred as the place where it is.
-            clock: Returns seconds in which the thread could make progress.
+            clock: Returns seconds in which the thread could make progress; default: all seconds.
         """
-        self._module, self._clock = module_of(kind), clock
+        self._module, self._clock = module_of(kind), clock or (lambda: time.monotonic())
         self._thread = threading.get_ident()
-        self._last, self._longest, self._phase = clock(), 0.0, ""
+        self._last, self._longest, self._phase = self._clock(), 0.0, ""
         self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._cpu_at, self._cpu_times = time.monotonic(), self._read_cpu_times()
         self._cpu_wait: float | None = None

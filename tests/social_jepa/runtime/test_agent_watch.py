@@ -21,7 +21,7 @@ class Sent(dict):
 
     def handle(self, name):
         return SimpleNamespace(
-            update_peers=SimpleNamespace(remote=lambda found: self.__setitem__(name, found))
+            update_peers=SimpleNamespace(remote=lambda _, found: self.__setitem__(name, found))
         )
 
 
