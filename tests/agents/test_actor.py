@@ -123,11 +123,13 @@ class Lone:
 
 
 def start(supervisor, name, log_file="", **options):
+    import ray
+
     from agents.actor import AgentActor
 
     actor = AgentActor.options(num_cpus=0, **options).remote(f"actor-of-{name}", supervisor)
     agent = Lone(actor, name)
-    agent.start_agent.remote(log_file)
+    ray.get(agent.start_agent.remote(log_file))  # calls of an actor may overtake each other
     return agent
 
 

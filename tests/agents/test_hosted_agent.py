@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from agents.agent import Agent
 from agents.common.files import CHECKPOINT
@@ -34,6 +35,12 @@ class LoneSupervisor:
                 return PeerList(1, {}, {}, SESSION, self.specs[name].events)
 
 
+def run(coroutine):
+    """Run a coroutine on a thread of its own: a browser may have left a loop running on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def until(ready):
     deadline = time.monotonic() + 240
     while not (found := ready()):
@@ -44,7 +51,7 @@ def until(ready):
 
 def reported(agent, ready):
     def report():
-        found = asyncio.run(agent.report(0, 0, "", 0.0))
+        found = run(agent.report(0, 0, "", 0.0))
         if found is None:
             return None
         assert found.failure is None, found.failure
@@ -55,7 +62,9 @@ def reported(agent, ready):
 
 def test_agents_of_one_process_learn_what_they_learn_alone_and_one_leaves_without_the_other(tmp_path):
     supervisor, local = LoneSupervisor(tmp_path), []
-    process = ActorProcess(supervisor.call, FairLock(), lambda: local.append(threading.get_ident()), "", False)
+    process = ActorProcess(
+        supervisor.call, FairLock(), lambda: local.append(threading.get_ident()), "", False
+    )
     agents = {name: HostedAgent(name, process, str(tmp_path / f"{name}.log")) for name in NAMES}
     published = {name: reported(agent, lambda report: report.checkpoint) for name, agent in agents.items()}
 
@@ -68,12 +77,12 @@ def test_agents_of_one_process_learn_what_they_learn_alone_and_one_leaves_withou
         assert NAMES[1 - index] not in lines
     assert len(set(local)) == 2
 
-    asyncio.run(agents["agent-0"].pause(True))
+    run(agents["agent-0"].pause(True))
     reported(agents["agent-0"], lambda report: report.progress.phase == "paused")
     assert reported(agents["agent-1"], lambda report: True).progress.phase == "ready"
     agents["agent-0"].drop()
     until(lambda: "agent-0 is dropped" in (tmp_path / "agent-0.log").read_text())
-    asyncio.run(agents["agent-1"].stop())
+    run(agents["agent-1"].stop())
     assert reported(agents["agent-1"], lambda report: True).progress.phase == "stopped"
     assert supervisor.files.locate("agent-1") is not None
     assert (tmp_path / "agent-1" / CHECKPOINT).exists()
