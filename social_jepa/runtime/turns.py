@@ -24,8 +24,9 @@ from agents.report import AgentReport
 from social_jepa.records import AgentStatus, FailureRecord, as_dict, replace
 from social_jepa.runtime.agent_processes import AgentProcesses
 from social_jepa.runtime.agent_status import Observations
+from social_jepa.runtime.capacity import Shortage
 from social_jepa.runtime.cluster import ResourceShare
-from social_jepa.runtime.deaths import one_line
+from social_jepa.runtime.deaths import Death, one_line
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.failures import find_hang, record_error
 from social_jepa.runtime.membership import Membership
@@ -87,6 +88,7 @@ class Turns:
         self._starting: dict[str, Any] = {}  # handles of workers that have not answered yet, by name
         self._workers: dict[str, Any] = {}  # handles of those that have
         self._busy: dict[str, str] = {}  # agent that has its turn, by worker
+        self._trained_by: dict[str, Any] = {}  # handle of the worker that an agent has, or had, its turn on
         self._sides: dict[str, Side] = {}
         self._partners = partners_of(membership.topology, membership.members.values())
         self._unsettled = {name: set(peers) for name, peers in self._partners.items()}
@@ -120,24 +122,79 @@ class Turns:
             self._fail(Failure.of(error, name, *self.seen.phase_and_step(name)))
 
     async def _do_all(self, jobs: Iterable[Job], workers: Sequence[str]) -> None:
+        """Do jobs on workers; those that have not started when the last one is done are given up."""
         left = deque(jobs)
-        await asyncio.gather(*(self._work(worker, left) for worker in workers[: len(left)]))
+        working = {asyncio.ensure_future(self._work(worker, left)) for worker in workers[: len(left)]}
+        try:
+            while working and (left or self._busy):
+                done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    each.result()  # raises what ended it
+                if self._ends:
+                    left.clear()
+        finally:
+            for each in working:
+                each.cancel()
+        for worker in list(self._starting):
+            ray.kill(self._starting.pop(worker))
+            self._processes.forget(worker)
+
+    @property
+    def _ends(self) -> bool:
+        """Whether no job is begun any more: the run stops, or an agent has failed."""
+        return self._stopping or bool(self.seen.failures)
 
     async def _work(self, worker: str, jobs: "deque[Job]") -> None:
-        """Do jobs on one worker until none is left, the run stops, or an agent has failed."""
-        while jobs and not self._stopping and not self.seen.failures:
+        """Do jobs on one worker until none is left, the run stops, or an agent has failed.
+
+        It takes a job once it has started: until then other workers do them.
+        """
+        while jobs and not self._ends:
+            handle = await self._ready(worker, jobs[0].agent)
+            if handle is None or not jobs or self._ends:
+                continue
             job = jobs.popleft()
             self._busy[worker] = job.agent
             try:
-                await job.run(worker, await self._started(worker))
+                death = await self._do(worker, handle, job)
+                if death is not None:
+                    jobs.appendleft(job)
+            finally:
+                self._busy.pop(worker, None)
+            if death is not None:
+                await self._pause(worker, job.agent, death)
+
+    async def _do(self, worker: str, handle: Any, job: Job) -> Death | None:
+        """Do a job, again while the worker only does not answer; return how the worker died meanwhile."""
+        while True:
+            try:
+                await job.run(worker, handle)
             except RayTaskError as error:
                 cause, at = error.cause or error, self.seen.phase_and_step(job.agent)
                 self._fail(Failure.of(cause, job.agent, *at))
-            except (RayError, ClusterError, OSError) as error:  # OSError: a lost connection
-                jobs.appendleft(job)
-                await self._pause(worker, job.agent, error)
-            finally:
-                self._busy.pop(worker, None)
+            except (RayError, OSError) as error:  # OSError: a lost connection
+                if death := self._read_death(worker, error):
+                    return death
+                await asyncio.sleep(RETRY_SECONDS)
+                if not self._stopping:
+                    continue
+            return None
+
+    async def _ready(self, worker: str, next_agent: str) -> Any:
+        """Return the handle of a worker that has started; None where it did not start this time.
+
+        Args:
+            worker: Name of the worker.
+            next_agent: Agent that has the next turn: it has failed where no worker can be kept alive.
+        """
+        try:
+            return await self._started(worker)
+        except (RayError, ClusterError, OSError) as error:
+            if death := self._read_death(worker, error):
+                await self._pause(worker, next_agent, death)
+            else:
+                await asyncio.sleep(RETRY_SECONDS)
+            return None
 
     async def _started(self, worker: str) -> Any:
         """Return the handle of a worker, which is started if it has no process."""
@@ -157,15 +214,18 @@ class Turns:
                 logger.warning("%s cannot be started yet: %s", worker, one_line(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _pause(self, worker: str, name: str, error: Exception) -> None:
-        """Wait until a worker that died may be started again; fail where an agent has ended too many."""
+    def _read_death(self, worker: str, error: Exception) -> Death | None:
+        """Return the death of a worker by an error of a call to it; None: it only does not answer."""
         death = self._processes.read_death(worker, error)
         if death is None:
             logger.warning("%s does not answer: %s", worker, one_line(error))
-            await asyncio.sleep(RETRY_SECONDS)
-            return
+            return None
         self._starting.pop(worker, None)
         self._workers.pop(worker, None)
+        return death
+
+    async def _pause(self, worker: str, name: str, death: Death) -> None:
+        """Wait until a worker that died may be started again; fail where an agent has ended too many."""
         if self._stopping or name in self.seen.failures:
             return
         phase, step = self.seen.phase_and_step(name)
@@ -182,8 +242,11 @@ class Turns:
         from agents.side_negotiation import Side
 
         logger.info("%s has its turn on %s", name, worker)
-        death = self._processes.deaths.get(name)
-        incarnation = self._membership.next_incarnation(name, death.text if death else "")
+        if self._trained_by.get(name) is not handle:  # a lost connection does not end the turn
+            death = self._processes.deaths.get(name)
+            self._membership.next_incarnation(name, death.text if death else "")
+            self._trained_by[name] = handle
+        incarnation = self._membership.incarnations[name]
         spec = self._membership.spec(name, self._resources.threads)
         report: AgentReport = await handle.train.remote(spec, incarnation, self._membership.session)
         if report.failure is not None:
@@ -234,7 +297,7 @@ class Turns:
                 handle = self._workers.get(worker)
                 if handle is not None and name not in self._sides:
                     await self._look(worker, name, handle)
-            waiting = {name: self._gpus for name in self._busy if self._processes.is_starting(name)}
+            waiting = {name: self._gpus for name in self._starting if self._processes.is_starting(name)}
             if waiting:
                 await asyncio.to_thread(self._processes.refresh_shortages, waiting)
             await asyncio.sleep(POLL_SECONDS)
@@ -264,14 +327,19 @@ class Turns:
     def status(self, name: str) -> AgentStatus:
         """Return the status of an agent."""
         worker = next((each for each, agent in self._busy.items() if agent == name), "")
-        shortage = self._processes.shortage(worker)
+        queued = not worker and name not in self.seen.reports
+        shortage = self._shortage() if queued else None
         incarnation = self._membership.incarnations.get(name, 0)
         found = self.seen.status(
             self._membership.members[name], incarnation, str(shortage or ""), self._processes.remark(name)
         )
         settled = name in self._sides and not self._unsettled[name] and name not in self.seen.unrecorded
-        queued = not worker and name not in self.seen.reports
         return replace(found, settled=settled, phase="waiting" if queued else found.phase)
+
+    def _shortage(self) -> Shortage | None:
+        """Return the resources that workers, and so all agents, wait for while none has started."""
+        found = (self._processes.shortage(worker) for worker in self._starting)
+        return None if self._workers else next(filter(None, found), None)
 
     async def stop(self) -> list[str]:
         """Have agents that have their turn save their checkpoints, and end all workers.

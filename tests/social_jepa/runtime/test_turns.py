@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import ray
 
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
@@ -140,6 +141,30 @@ def test_an_interrupted_run_does_not_wait_for_a_worker_that_waits_for_resources(
     assert "did not save" not in said.err
     assert "stopped: interrupted" in log.read_text()
     assert "did not save" not in log.read_text()
+
+
+class Reservation:
+    """Takes CPUs of the Ray of the test session."""
+
+    def ready(self):
+        """Return once it has them."""
+
+
+@pytest.fixture
+def one_cpu_taken():
+    """Leave one of the two CPUs."""
+    taken = ray.remote(num_cpus=1)(Reservation).remote()
+    ray.get(taken.ready.remote())
+    yield
+    ray.kill(taken)
+
+
+def test_a_worker_for_which_there_is_no_room_holds_no_agent_back(tmp_path, one_cpu_taken):
+    said = call("run", "--out", tmp_path / "run", "--json", *THREE, "agents.workers=2")
+
+    assert said.status == 0, said.err
+    assert len(json.loads(said.out)["edges"]) == 6
+    assert workers() == []
 
 
 def test_an_error_in_a_custom_model_ends_the_run_with_its_class_file_and_line(tmp_path):
