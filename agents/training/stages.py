@@ -7,8 +7,7 @@ encoders is solved in closed form, so that it can be solved again when the first
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 import numpy as np
@@ -57,18 +56,24 @@ class StageData:
     trained: range
     pairs: np.ndarray
     read: Callable[[np.ndarray], Tensor]
+    _pair_frames: list[Tensor] = field(default_factory=list, init=False)
 
     def latents(self, model: Jepa, encoder: nn.Module) -> "Latents":
         """Return the latents of one of a model's encoders."""
         encoder.eval()
         trained = _encode(model, encoder, map(self.read, _chunks(np.asarray(self.trained))))
-        pairs = _encode(model, encoder, self._pair_frames)
+        pairs = _encode(model, encoder, self._read_pairs())
         return Latents(trained, pairs.unflatten(0, self.pairs.shape))
 
-    @cached_property
-    def _pair_frames(self) -> list[Tensor]:
-        """Frames of the pairs in chunks: no replay buffer holds them, and every encoder needs them."""
-        return list(map(self.read, _chunks(self.pairs.ravel())))
+    def _read_pairs(self) -> list[Tensor]:
+        """Return the frames of the pairs in chunks: no replay buffer holds them; every encoder needs them.
+
+        Not a cached_property: up to Python 3.11 it holds one lock for all instances, and reading may wait for
+        another agent of this process, which then waits for that lock.
+        """
+        if not self._pair_frames:
+            self._pair_frames.extend(map(self.read, _chunks(self.pairs.ravel())))
+        return self._pair_frames
 
 
 def _chunks(ticks: np.ndarray, size: int = 512) -> list[np.ndarray]:

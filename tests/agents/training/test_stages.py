@@ -1,5 +1,7 @@
 """Further encoders: what they must find, must not find, and what of a run they must not change."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -221,3 +223,19 @@ def test_a_loss_that_is_not_finite_ends_a_stage(staged):
     model.build_encoder = build_broken
     with pytest.raises(TrainingError, match=r"training\.learning_rate"):
         find_stages(model, broken, staged.spec.training, (1,), lambda: False)
+
+
+def test_agents_of_one_process_can_wait_for_one_another_while_they_read():
+    together = threading.Barrier(2, timeout=60)
+
+    def read(ticks):
+        together.wait()
+        return torch.zeros(len(ticks), 32, 32, 3, dtype=torch.uint8)
+
+    def latents(number):
+        model = Jepa(ModelConfig(dim=4, width=8, hidden=32), 32)
+        return StageData(range(8), np.arange(16).reshape(8, 2), read).latents(model, model.encoder)
+
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(latents, range(2)):
+            assert found.pairs.shape == (8, 2, 4)
