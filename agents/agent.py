@@ -19,23 +19,16 @@ from agents.models.registry import build_world_model
 from agents.models.world_model import WorldModel, encode_with
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.negotiation import Negotiation
-from agents.protocol.privacy import in_precision, protect
 from agents.protocol.settings import tick_ranges
 from agents.public_scene import PublicCamera
-from agents.snapshot import AgentSnapshot, PublishedModel, basis_from_tensors, basis_tensors
+from agents.snapshot import AgentSnapshot, PublishedModel, basis_tensors
 from agents.spec import AgentSpec, Progress
 from agents.training.checkpoint import (
-    CheckpointError,
-    DamagedCheckpointError,
-    check_owner,
     encode_checkpoint,
     first_not_finite,
-    load_model,
     model_tensors,
     optimizer_tensors,
-    read_checkpoint,
 )
-from agents.training.distillation import distill
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
 from agents.training.stages import (
@@ -135,7 +128,7 @@ class Agent:
         self.files = RetriedFiles(on_saved)
         self.on_progress: Callable[[], None] = lambda: None
         self.on_step: Callable[[], None] = lambda: None
-        self._start_training()
+        self.start_training()
 
     @property
     def checkpoint_path(self) -> Path:
@@ -192,7 +185,7 @@ class Agent:
         self.phase = "recording"
         finished = self.trainer.record(stop)
         if finished and self.trainer.step == 0:
-            self._calibrate(self.model)
+            self.calibrate(self.model)
         if finished and not self.model.trains:
             self._skip_training()
         self.phase = "training"
@@ -202,46 +195,6 @@ class Agent:
         self.save()
         self.phase = "trained" if finished else "stopped"
         return finished
-
-    def distill(self, first: int, teacher_latents: Tensor, stop: Callable[[], bool]) -> bool:
-        """Train on a teacher's embeddings of consecutive ticks instead of on this agent's own schedule.
-
-        When done, the schedule counts as complete: what follows is online training.
-
-        Args:
-            first: Tick of the first row.
-            teacher_latents: Embeddings by the teacher, [K, D_teacher].
-            stop: Called before every step; distillation ends early when it returns True.
-
-        Returns:
-            Whether all steps were done.
-
-        Raises:
-            ValueError: The ticks are not the first ones of training, or more than the replay buffer holds.
-        """
-        self._check_distill_ticks(first, len(teacher_latents))
-        ticks = np.arange(first, first + len(teacher_latents))
-        self.phase = "distilling"
-        began = time.perf_counter()
-        self.trainer.replay_buffer.advance_to(first + len(ticks))
-        encode = self._row_encoder(ticks)
-        self.trainer.record_seconds = time.perf_counter() - began
-        self._calibrate(self.model)
-        config = self.spec.distillation
-        config = replace(config, batch=min(config.batch, len(ticks)))
-        seed = self.stream_seed(Stream.DISTILLATION)
-        began = time.perf_counter()
-        self.distill_losses = []
-        frames = distill(
-            self.model, encode, teacher_latents, config, self.spec.training, seed, stop,
-            self.distill_losses.append,
-        )  # fmt: skip
-        self.trainer.train_seconds = time.perf_counter() - began
-        if frames is not None:
-            self.distill_frames, self.stage_steps = frames * self.trainer.views, 0
-            self.trainer.step = self.trainer.steps_replaced_by_distillation = self.spec.training.steps
-            self.trainer.loss_curve = LossCurve(self.trainer.step)
-        return frames is not None
 
     def encode_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
         """Return latents of ticks, float32 [K, D], in the model's own axes.
@@ -262,10 +215,10 @@ class Agent:
         Raises:
             RuntimeError: Nothing is published.
         """
-        known = self._known_model()
+        known = self.known_model()
         return known.basis.core(self.encode_ticks(ticks, known.model))
 
-    def _known_model(self) -> PublishedModel:
+    def known_model(self) -> PublishedModel:
         """Return the model that peers know, or raise RuntimeError if nothing is published."""
         if self.published is None:
             raise RuntimeError(f"{self.spec.name} has published no model yet: retry when it is ready")
@@ -324,7 +277,7 @@ class Agent:
         )  # fmt: skip
         self.drift = 0.0
         published = PublishedModel(copy.deepcopy(self.model).eval(), self.basis, snapshot)
-        self._set_published(published)
+        self.set_published(published)
         self.files.write(self.published_path, published.encode(self.owner()))
         return snapshot
 
@@ -337,7 +290,7 @@ class Agent:
             core_dim: Number of dimensions of its core.
         """
         untrained = self.build_model()
-        self._calibrate(untrained)
+        self.calibrate(untrained)
         ticks = self.trainer.replay_buffer.ticks[-CHUNK:]
         return explain_collapse(self.encode_ticks(ticks), self.encode_ticks(ticks, untrained), core_dim)
 
@@ -356,25 +309,6 @@ class Agent:
         self.drift = 1 - r2(readout(self.encode_ticks(unseen)), self.encode_core(unseen))
         return self.drift
 
-    def distill_targets(self, ticks: int, noise_key: bytes = b"") -> tuple[int, Tensor]:
-        """Return targets for a student: (first tick, core embeddings float32 [K, dim]).
-
-        The ticks are consecutive and used for no map. The settings under negotiation bound what is sent as
-        they do for anchors: a student gets no more than any other peer.
-
-        Args:
-            ticks: How many, K.
-            noise_key: Secret of the agent's noise, see `agents.protocol.privacy`.
-        """
-        wanted, config = range(self.distill_start, self.distill_start + ticks), self.spec.negotiation
-        known, camera = self._known_model(), self.public_camera
-        if camera is None:
-            core = self.encode_core(wanted)
-        else:
-            core = known.basis.core(camera.encode(known.model, wanted, self.on_progress))
-        sent = protect(core, wanted, known.snapshot.peer_info.checkpoint, config, noise_key)
-        return self.distill_start, in_precision(sent, config.precision)
-
     def move(self, pose: Pose, pose_version: int) -> None:
         """Move the camera: unpublish the model and start its training schedule again from its weights.
 
@@ -389,7 +323,7 @@ class Agent:
         self.spec = replace(self.spec, pose=pose, pose_version=pose_version)
         self.basis = self.published = self.negotiation = None
         self.distill_frames, self.distill_losses = 0, []
-        self._start_training()
+        self.start_training()
         self.phase = "waiting"
         self.save()
 
@@ -468,61 +402,6 @@ class Agent:
             else:
                 self.files.succeed(path)  # it was unpublished meanwhile
 
-    def load(self) -> str:
-        """Restore the model in training and the published one from the agent's folder.
-
-        A checkpoint of another pose version restores the weights alone. Of two files, one may be damaged: a
-        published model is published again from the checkpoint, and a checkpoint is replaced by the published
-        model, with a new optimizer.
-
-        Returns:
-            A remark about a file that could not be used; empty when all is well.
-
-        Raises:
-            CheckpointError: The checkpoint is missing, of another agent, scene or model size, or damaged as
-                well as the published model.
-        """
-        try:
-            self._load_checkpoint()
-        except DamagedCheckpointError as error:
-            return self._continue_from_published(error)
-        if not self.published_path.exists() or self.basis is None:
-            return ""
-        try:
-            published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
-        except CheckpointError as error:
-            return f"{error.path} {error.reason}; the model is published again from its checkpoint"
-        if self._is_present(published.snapshot):
-            self._set_published(published)
-        return ""
-
-    def _is_present(self, snapshot: AgentSnapshot) -> bool:
-        """Return whether a snapshot is of the present pose, with anchors of the present scene of anchors."""
-        of_pose = snapshot.pose_version == self.spec.pose_version
-        return of_pose and snapshot.peer_info.scene == self.anchor_scene.fingerprint
-
-    def _continue_from_published(self, damage: DamagedCheckpointError) -> str:
-        try:
-            published = PublishedModel.load(self.published_path, self.owner(), self.build_model)
-        except CheckpointError:
-            raise damage from None
-        self.model.load_state_dict(published.model.state_dict())
-        progress = published.snapshot.progress
-        if published.snapshot.pose_version == self.spec.pose_version:
-            self.trainer.step, self.trainer.losses = progress.step, list(published.snapshot.losses)
-            self.distill_frames, self.stage_steps = progress.distill_frames, published.snapshot.stage_steps
-            self.trainer.steps_replaced_by_distillation = (
-                self.spec.training.steps if self.distill_frames else 0
-            )
-            self.basis = published.basis
-            self.checkpoint = published.snapshot.peer_info.checkpoint
-        if self._is_present(published.snapshot):
-            self._set_published(published)
-        return (
-            f"{damage.path} {damage.reason}; it continues with a new optimizer from the model of step "
-            f"{progress.step} in {self.published_path.name}, unless you restore that file and resume again"
-        )
-
     def stream_seed(self, stream: Stream, *more: int) -> tuple[int, ...]:
         """Return the seed of one of this agent's random streams, see `agents.common.streams.stream_seed`."""
         return stream_seed(self.spec.seed, self.spec.index, stream, *more)
@@ -535,7 +414,7 @@ class Agent:
         """Give up the renderer, which is freed with the last agent of this process."""
         self.renderer.close()
 
-    def _start_training(self) -> None:
+    def start_training(self) -> None:
         """Set up recording and training at step 0 of this pose version's schedule."""
         spec = self.spec
         self.recorder = SensorRecorder(
@@ -552,6 +431,20 @@ class Agent:
         ticks = self.scene.ticks
         stop = None if ticks is None else ticks - unseen_ticks(spec.training, self.gap, self.stride)
         self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed, stop)
+
+    def calibrate(self, model: WorldModel) -> None:
+        """Calibrate a model on ticks of the replay buffer, the same ones at every call."""
+        rng = np.random.default_rng(self.stream_seed(Stream.CALIBRATION))
+        ticks = self.trainer.replay_buffer.draw(rng, 2 * CHUNK, 1)[:, 0]
+        model.calibrate(torch.from_numpy(self.trainer.replay_buffer.read(ticks)))
+
+    def set_published(self, published: PublishedModel) -> None:
+        """Make a model the one that peers know, and begin to negotiate with it."""
+        self.published = published
+        rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
+        snapshot = published.snapshot
+        config = self.spec.negotiation
+        self.negotiation = Negotiation(snapshot.peer_info, snapshot.sent, config, rng, self.memory_rows)
 
     def _skip_training(self) -> None:
         """Count the schedule as done: a frozen encoder has nothing to train."""
@@ -595,11 +488,6 @@ class Agent:
             self._rendered[key] = frames
         return frames
 
-    def _calibrate(self, model: WorldModel) -> None:
-        rng = np.random.default_rng(self.stream_seed(Stream.CALIBRATION))
-        ticks = self.trainer.replay_buffer.draw(rng, 2 * CHUNK, 1)[:, 0]
-        model.calibrate(torch.from_numpy(self.trainer.replay_buffer.read(ticks)))
-
     def _after_step(self) -> None:
         if len(self.trainer.losses) > 2 * SAVED_LOSSES:
             del self.trainer.losses[:-SAVED_LOSSES]
@@ -614,30 +502,6 @@ class Agent:
         model.eval()
         return encode_with(model, frames, self.recorder.sensor_data(ticks)).cpu()
 
-    def _check_distill_ticks(self, first: int, count: int) -> None:
-        if first != self.distill_start or self.spec.train_offset:
-            raise ValueError(
-                f"distillation and training of {self.spec.name} start at tick {self.distill_start}, where no "
-                f"map is fitted or scored, not at {first} and {self.train_start}"
-            )
-        if count > self.trainer.buffer_ticks:
-            raise ValueError(
-                f"{count} ticks to distill from are more than the {self.trainer.buffer_ticks} of the "
-                "replay buffer: lower distillation.ticks or raise training.replay_ticks"
-            )
-
-    def _row_encoder(self, ticks: np.ndarray) -> Callable[[np.ndarray], Tensor]:
-        """Return a function that encodes some of these ticks with a gradient: rows int64 [N] -> [N, D]."""
-        recorder, buffer = self.recorder, self.trainer.replay_buffer
-        if (camera := self.public_camera) is not None:
-            recorder, buffer = camera.recorder, camera.record(int(ticks[0]), len(ticks))
-
-        def encode(rows: np.ndarray) -> Tensor:
-            frames = torch.from_numpy(buffer.read(ticks[rows]))
-            return encode_with(self.model, frames, recorder.sensor_data(ticks[rows]))
-
-        return encode
-
     def _anchor_pools(self, encode: Callable[[range], Tensor]) -> AnchorPools:
         """Return embeddings of both pools of ticks, with latents [K, D] by `encode`."""
         basis = self.basis
@@ -648,34 +512,3 @@ class Agent:
         )
         metric = raw_metric(basis.transform) if self.spec.model.fixes_scale(self.spec.kind) else None
         return AnchorPools(fit, heldout, metric)
-
-    def _set_published(self, published: PublishedModel) -> None:
-        self.published = published
-        rng = np.random.default_rng(self.stream_seed(Stream.NONCES))
-        snapshot = published.snapshot
-        config = self.spec.negotiation
-        self.negotiation = Negotiation(snapshot.peer_info, snapshot.sent, config, rng, self.memory_rows)
-
-    def _load_checkpoint(self) -> None:
-        path = self.checkpoint_path
-        tensors, facts, version = read_checkpoint(path)
-        check_owner(path, facts, self.owner())
-        load_model(path, self.model, tensors)
-        if int(facts["pose_version"]) != self.spec.pose_version:
-            # the camera moved and the process died before it could save: only the weights are of use
-            self._start_training()
-            return
-        self.checkpoint = version
-        self.trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
-        self.trainer.step = int(facts["step"])
-        self.trainer.losses = list(facts["losses"])
-        self.trainer.loss_curve = LossCurve(self.trainer.step - len(facts["losses"]), facts["losses"])
-        self.distill_losses = list(facts.get("distill_losses", ()))
-        self.distill_frames, self.stage_steps = int(facts["distill_frames"]), facts["stage_steps"]
-        replaced = self.distill_frames or not self.model.trains
-        self.trainer.steps_replaced_by_distillation = self.spec.training.steps if replaced else 0
-        if "basis.mean" in tensors:
-            self.basis = basis_from_tensors(tensors, int(facts["core_dim"]))
-        if self.stage_steps is not None and not self.trainer.finished:
-            self.stage_steps = None  # it had completed a shorter schedule: its further encoders are of an
-            drop_stages(self.model)  # earlier first one, and are trained again at the end of this schedule

@@ -17,12 +17,14 @@ import torch
 from agents.activity import Activity, ActivityMonitor
 from agents.agent import Agent
 from agents.compute_share import ComputeShare, FairLock
+from agents.distillation import distill_agent, distill_targets
 from agents.duty_cycle import DutyCycle
 from agents.failure import Failure
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.precision import pack_embeddings
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
+from agents.restoring import restore_agent
 from agents.snapshot import AgentSnapshot
 from agents.spec import AgentSpec
 from env.camera import Pose
@@ -167,7 +169,7 @@ class AgentRunner:
     def _restore_or_check(self, agent: Agent) -> None:
         name = agent.spec.name
         if agent.checkpoint_path.exists():
-            if remark := agent.load():
+            if remark := restore_agent(agent):
                 self._remark(remark)
             if agent.checkpoint:
                 logger.info(
@@ -341,7 +343,7 @@ class AgentRunner:
             if reply.rows < batch:
                 raise ValueError(f"{reply.rows} ticks are fewer than distillation.batch={batch}")
             embeddings = torch.from_numpy(reply.embeddings())
-            done = agent.distill(reply.first_tick, embeddings, self._service_requests)
+            done = distill_agent(agent, reply.first_tick, embeddings, self._service_requests)
         except ValueError as error:  # a peer's message must not end the agent
             self._remark(f"refused the distillation reply of {reply.source}; training alone ({error})")
             self._train_alone(agent)
@@ -378,7 +380,7 @@ class AgentRunner:
         core_dim = agent.published.basis.core_dim
         # at most half an envelope of four-byte numbers: the other half is ample for the other fields
         ticks = min(request.ticks, MAX_ENVELOPE_BYTES // (8 * max(1, core_dim)))
-        first_tick, embeddings = agent.distill_targets(ticks, self.protocol.noise_key)
+        first_tick, embeddings = distill_targets(agent, ticks, self.protocol.noise_key)
         rows, dim = embeddings.shape
         if dim and not agent.published.snapshot.peer_info.collapsed:
             self.protocol.send([

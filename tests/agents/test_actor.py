@@ -15,6 +15,7 @@ from agents.common.files import CHECKPOINT, PUBLISHED
 from agents.errors import UnknownAgentError
 from agents.protocol.identity import KEY_FILE
 from agents.protocol.messages import AnchorRequest
+from agents.restoring import restore_agent
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from tests.support.keys import SESSION, identity_of, signed
 from tests.support.swarm import comparable, connect_protocols, example_offer, publish_all, tiny_spec
@@ -243,7 +244,7 @@ def test_an_actor_stops_on_request_and_its_agent_resumes_at_the_same_step(ray_lo
         ray.kill(each)
 
     resumed = Agent(tiny_spec(0, tmp_path, steps=100_000))
-    resumed.load()
+    restore_agent(resumed)
     assert report.progress.phase == "stopped"
     assert resumed.trainer.step == report.progress.step >= 2
 
@@ -383,7 +384,7 @@ def test_an_agent_that_does_not_see_the_run_folder_restarts_where_it_was_and_lea
     assert int(resumed) >= stored >= 5
     assert log.count("does not see") == 2
     restored = Agent(replace(tiny_spec(0, folder, steps=60), folder=str(folder / "agents" / "agent-0")))
-    restored.load()
+    restore_agent(restored)
     assert restored.trainer.step == 60
     assert restored.published is not None
     assert not (tmp_path / "elsewhere").exists()

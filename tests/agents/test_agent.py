@@ -8,6 +8,7 @@ import torch
 
 from agents.agent import Agent
 from agents.protocol.settings import NegotiationConfig, tick_ranges
+from agents.restoring import restore_agent
 from agents.training.settings import GAP
 from alignment.core import autocorrelations
 from alignment.status import Status
@@ -57,7 +58,7 @@ def test_an_agent_resumed_after_training_publishes_the_same_snapshot(pair, tmp_p
     agents, snapshots, _ = pair
     resumed = Agent(replace(agents[0].spec, folder=str(tmp_path)))
     resumed.checkpoint_path.write_bytes(agents[0].checkpoint_path.read_bytes())
-    resumed.load()
+    restore_agent(resumed)
     assert resumed.train()
     snapshot = resumed.publish()
 
@@ -69,7 +70,7 @@ def test_an_agent_resumed_after_training_publishes_the_same_snapshot(pair, tmp_p
 def test_a_checkpoint_holds_the_basis_of_the_core(pair):
     (agent, _), _, _ = pair
     resumed = Agent(agent.spec)
-    resumed.load()
+    restore_agent(resumed)
 
     assert resumed.basis.core_dim == agent.basis.core_dim == 2
     for name in ("mean", "transform", "spectrum"):
@@ -161,7 +162,7 @@ def test_a_constant_encoder_reports_collapse_and_both_agents_refuse_the_edge(pai
     assert snapshot.effective_rank == 0
 
     both = [agent, Agent(peer.spec)]
-    both[1].load()
+    restore_agent(both[1])
     both[1].publish()
     for edges in negotiated_edges(both):
         (edge,) = edges.values()

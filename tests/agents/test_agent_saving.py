@@ -7,6 +7,7 @@ import torch
 
 from agents.agent import Agent
 from agents.common import files
+from agents.restoring import restore_agent
 from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError, read_checkpoint
 from agents.training.trainer import TrainingError
@@ -49,7 +50,7 @@ def damage(path, harm):
 def test_a_damaged_checkpoint_is_replaced_by_the_published_model_that_is_whole(whole, copied, harm):
     damage(copied.checkpoint_path, harm)
 
-    remark = copied.load()
+    remark = restore_agent(copied)
 
     assert "checkpoint.safetensors is damaged" in remark
     assert "continues with a new optimizer from the model of step 8 in published.safetensors" in remark
@@ -65,7 +66,7 @@ def test_after_a_camera_move_only_the_weights_of_the_published_model_replace_a_c
     damage(copied.checkpoint_path, DAMAGE["truncated"])
     moved = Agent(replace(copied.spec, pose_version=1))
 
-    assert moved.load()
+    assert restore_agent(moved)
 
     assert (moved.trainer.step, moved.published, moved.checkpoint) == (0, None, "")
     assert torch.equal(weights(moved.model), weights(whole.published.model))
@@ -74,7 +75,7 @@ def test_after_a_camera_move_only_the_weights_of_the_published_model_replace_a_c
 def test_a_damaged_published_model_is_published_again_from_the_checkpoint(whole, copied):
     damage(copied.published_path, DAMAGE["truncated"])
 
-    remark = copied.load()
+    remark = restore_agent(copied)
 
     assert "published.safetensors is damaged" in remark
     assert "published again from its checkpoint" in remark
@@ -88,11 +89,11 @@ def test_an_agent_whose_files_are_both_damaged_says_what_can_be_done(copied):
     damage(copied.published_path, DAMAGE["truncated"])
 
     with pytest.raises(CheckpointError, match="restore it from a copy, or delete it and train again"):
-        copied.load()
+        restore_agent(copied)
 
 
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(copied):
-    copied.load()
+    restore_agent(copied)
     before = copied.checkpoint_path.read_bytes()
     next(copied.model.parameters()).data.fill_(math.nan)
 

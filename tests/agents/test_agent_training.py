@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from agents.agent import Agent
+from agents.restoring import restore_agent
 from agents.training.checkpoint import CheckpointError
 from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer, lr_factor
@@ -78,7 +79,7 @@ def test_online_training_resumed_from_a_checkpoint_equals_an_uninterrupted_one(t
     first = Agent(split)
     first.train(until=cut)
     second = Agent(split)
-    second.load()
+    restore_agent(second)
     second.train(until=12)
 
     assert second.trainer.losses == uninterrupted.trainer.losses
@@ -120,7 +121,7 @@ def test_only_the_weights_are_restored_from_a_checkpoint_of_another_pose_version
     agent.train()
     agent.publish()
     resumed = Agent(replace(agent.spec, pose=MOVED, pose_version=1))
-    resumed.load()
+    restore_agent(resumed)
 
     assert (resumed.trainer.step, resumed.trainer.losses, resumed.basis, resumed.checkpoint) == (
         0,
@@ -138,7 +139,7 @@ def test_a_checkpoint_of_another_agent_is_refused(agent):
     other = Agent(replace(agent.spec, name="agent-9"))
 
     with pytest.raises(CheckpointError, match="of another name"):
-        other.load()
+        restore_agent(other)
 
 
 def test_a_body_is_visible_from_the_tick_of_its_event_on(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from agents.agent import Agent
+from agents.restoring import restore_agent
 from alignment.status import Status
 from tests.support.golden_figures import KINDS, MODEL
 from tests.support.swarm import negotiate_all, tiny_spec
@@ -88,7 +89,7 @@ def test_an_agent_without_a_term_against_collapse_reports_it(name, tmp_path):
     assert "contracted them to" in agent.collapse
     assert snapshot.effective_rank > 1.5  # rank alone does not show it
     resumed = agent_of(kind, model, tmp_path, steps=80)
-    resumed.load()
+    restore_agent(resumed)
     resumed.trainer.record(lambda: False)
     assert resumed.explain_collapse(snapshot.peer_info.core_dim) == agent.collapse
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agents.agent import Agent
+from agents.restoring import restore_agent
 from tests.support.swarm import tiny_spec
 
 SHORT = {"steps": 6, "segments": 8, "replay_ticks": 64, "core_eval_ticks": 64}
@@ -41,7 +42,7 @@ def test_a_model_encodes_on_the_cpu_as_on_the_device_that_it_was_trained_on(tmp_
     agent = trained(tmp_path, device)
     latents = agent.encode_ticks(range(200))
     moved = Agent(replace(agent.spec, device="cpu"))
-    assert moved.load() == ""
+    assert restore_agent(moved) == ""
 
     again = moved.encode_ticks(range(200))
     assert (again - latents).square().mean() < 1e-4 * latents.var(0).mean()
@@ -52,7 +53,7 @@ def test_a_model_encodes_on_the_cpu_as_on_the_device_that_it_was_trained_on(tmp_
 def test_training_goes_on_from_a_checkpoint_on_a_device(tmp_path, device):
     agent = trained(tmp_path, device)
     resumed = Agent(replace(agent.spec, device=device))
-    resumed.load()
+    restore_agent(resumed)
     for each in (agent, resumed):
         each.train(until=9)
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from agents.agent import Agent
+from agents.distillation import distill_agent, distill_targets
 from agents.protocol.messages import AnchorReply
 from agents.public_scene import PublicCamera
+from agents.restoring import restore_agent
 from agents.training.settings import DistillationConfig
 from alignment.score import image_r2
 from alignment.status import Status
@@ -100,7 +102,7 @@ def test_peers_of_different_public_scenes_refuse_each_other_with_a_sentence(pair
 
 def test_a_restarted_agent_sends_the_same_and_one_with_another_public_scene_publishes_again(pair):
     again, changed = Agent(pair[0].spec), Agent(public_spec(0, pair[0].checkpoint_path.parents[1], 0, 5))
-    assert again.load() == changed.load() == ""
+    assert restore_agent(again) == restore_agent(changed) == ""
     sent, known = again.published.snapshot.sent, pair[0].published.snapshot.sent
     assert torch.equal(sent.heldout.vectors, known.heldout.vectors)
     assert again.published.snapshot.peer_info == pair[0].published.snapshot.peer_info
@@ -126,13 +128,13 @@ def test_a_moved_camera_sees_the_public_scene_from_its_new_pose(tmp_path):
 
 def test_a_student_learns_from_frames_of_the_public_scene(pair, tmp_path):
     teacher, config = pair[0], DistillationConfig(ticks=256, steps=60, batch=64)
-    first, targets = teacher.distill_targets(256)
+    first, targets = distill_targets(teacher, 256)
     camera, ticks = teacher.public_camera, range(teacher.distill_start, teacher.distill_start + 256)
     direct = teacher.published.basis.core(camera.encode(teacher.published.model, ticks))
     torch.testing.assert_close(targets, direct.float(), atol=1e-5, rtol=1e-5)
 
     student = Agent(replace(public_spec(1, tmp_path, seed=1), distillation=config))
-    assert student.distill(first, targets, lambda: False)
+    assert distill_agent(student, first, targets, lambda: False)
     student.publish()
     assert student.distill_losses[-1] < 0.3  # it sees what the teacher saw: other frames explain nothing
     edges = []

@@ -10,6 +10,7 @@ import torch
 from agents import activity
 from agents.agent import Agent
 from agents.protocol.peer_protocol import PeerProtocol
+from agents.restoring import restore_agent
 from agents.runner import AgentRunner, AgentStoppedError
 from env.camera import RingConfig, ring_pose
 from env.scene import BodyEvent
@@ -33,7 +34,7 @@ def test_a_runner_trains_publishes_and_trains_online(group, tmp_path, caplog):
     assert runner.failure is None
     assert runner.agent.phase == state(runner)[0].phase == "stopped"
     restored = Agent(runner_spec(tmp_path))
-    restored.load()
+    restore_agent(restored)
     assert restored.trainer.step == step(runner)
     assert restored.published.snapshot.peer_info == runner.snapshot.peer_info
 
@@ -236,7 +237,7 @@ def test_an_agent_restarted_after_a_camera_move_keeps_its_weights_and_publishes_
     group.stop()
     weights = {name: tensor.clone() for name, tensor in runner.agent.model.state_dict().items()}
     moved = Agent(replace(runner_spec(tmp_path), pose=MOVED_POSE, pose_version=1))
-    moved.load()
+    restore_agent(moved)
 
     assert moved.trainer.step == 0
     assert moved.published is moved.basis is None

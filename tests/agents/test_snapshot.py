@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from agents.agent import Agent
+from agents.restoring import restore_agent
 from agents.snapshot import PublishedModel
 from agents.training.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from env.recording import ReplayBuffer
@@ -88,13 +89,13 @@ def test_a_published_model_of_an_earlier_pose_version_is_ignored(agent, tmp_path
     folder = tmp_path / "agent-0"
     shutil.copytree(agent.spec.folder, folder)
     resumed = Agent(replace(agent.spec, folder=str(folder), pose_version=1))
-    resumed.load()
+    restore_agent(resumed)
     assert resumed.published is None
     tensors, facts, _ = read_checkpoint(resumed.checkpoint_path)
     write_checkpoint(
         resumed.checkpoint_path, tensors, facts | {"pose_version": 1}
     )  # trained on its new view, not yet published
-    resumed.load()
+    restore_agent(resumed)
 
     assert resumed.published is None
     assert resumed.basis is not None
@@ -139,7 +140,7 @@ def test_a_damaged_published_model_is_published_again_without_losing_training(ag
     folder = shutil.copytree(agent.spec.folder, tmp_path / "copy")
     reloaded = Agent(replace(agent.spec, folder=str(folder)))
     reloaded.published_path.write_bytes(reloaded.published_path.read_bytes()[:-9])
-    reloaded.load()
+    restore_agent(reloaded)
 
     assert reloaded.published is None
     assert reloaded.trainer.step == agent.trainer.step

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from agents.agent import Agent
+from agents.distillation import distill_agent, distill_targets
 from agents.models.settings import EncoderConfig, ModelConfig, PJepaConfig, SeqJepaConfig
 from agents.training.settings import DistillationConfig
 from tests.support.runners import MOVED_POSE, uninterrupted_losses
@@ -156,13 +157,13 @@ def of_life(folder: Path) -> dict[str, object]:
     drift = moved.measure_drift()
     moved.train(until=moved.trainer.step + 10)
     later = moved.measure_drift()
-    first, embeddings = moved.distill_targets(256)
+    first, embeddings = distill_targets(moved, 256)
     moved.move(MOVED_POSE, 1)
     moved.train()
     moved.publish()
     distillation = DistillationConfig(ticks=256, steps=6, batch=64)
     student = Agent(replace(tiny_spec(1, folder / "taught"), distillation=distillation))
-    student.distill(first, embeddings, lambda: False)
+    distill_agent(student, first, embeddings, lambda: False)
     student.publish()
     return {
         "losses": uninterrupted_losses(folder / "living"),

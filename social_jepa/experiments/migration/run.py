@@ -48,6 +48,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.distillation import distill_targets
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
     ring_poses,
@@ -156,7 +157,7 @@ def teacher_latents(
     with untrained_agent(setup, seed, TEACHER, ring_poses(setup, 3)) as agent:
         for stage, until in stages.items():
             flops += train_agent(agent, log, until)
-            latents[stage], encoding = count_flops(lambda: agent.distill_targets(requested)[1])
+            latents[stage], encoding = count_flops(lambda: distill_targets(agent, requested)[1])
     if not latents["untrained"].shape[1]:  # without a core there is nothing to distill
         latents["untrained"] = torch.zeros(requested, 1)
     ticks = settings.control_schedule[2]

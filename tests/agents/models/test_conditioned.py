@@ -10,6 +10,7 @@ from agents.agent import Agent
 from agents.models.registry import build_world_model
 from agents.models.settings import EncoderConfig, ModelConfig, PJepaConfig, SeqJepaConfig
 from agents.models.world_model import loss_with
+from agents.restoring import restore_agent
 from agents.training.trainer import parameter_groups
 from env.recording import SensorData
 from tests.support.swarm import tiny_spec
@@ -58,7 +59,7 @@ def test_a_resumed_agent_takes_the_same_steps_as_an_uninterrupted_one(tmp_path, 
     stopped = Agent(spec(tmp_path / "halves", kind))
     stopped.train(until=3)
     resumed = Agent(spec(tmp_path / "halves", kind))
-    resumed.load()
+    restore_agent(resumed)
     resumed.train()
 
     assert whole.trainer.losses == resumed.trainer.losses

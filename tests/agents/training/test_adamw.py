@@ -14,6 +14,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from agents.agent import Agent
+from agents.restoring import restore_agent
 from tests.support.swarm import tiny_spec
 
 spec = tiny_spec(0, Path(sys.argv[1]), steps=6, segments=8, replay_ticks=64, core_eval_ticks=64)
@@ -21,7 +22,7 @@ agent = Agent(spec)
 agent.train()
 agent.publish()
 again = Agent(spec)
-again.load()
+restore_agent(again)
 again.train(until=8)
 print("torch._dynamo" in sys.modules, again.trainer.step)
 """

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from agents.agent import Agent
+from agents.restoring import restore_agent
 from agents.training.checkpoint import (
     CheckpointError,
     DamagedCheckpointError,
@@ -174,8 +175,8 @@ def test_a_checkpoint_of_another_agent_scene_or_model_size_is_refused(tmp_path):
         (replace(spec, model=model), "other model settings"),
     ]:
         with pytest.raises(CheckpointError, match=message):
-            Agent(changed).load()
-    Agent(spec).load()
+            restore_agent(Agent(changed))
+    restore_agent(Agent(spec))
 
 
 def test_a_changed_weight_is_noticed(path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.agent import Agent
+from agents.distillation import distill_agent, distill_targets
 from agents.training.distillation import distill, distillation_loss
 from agents.training.settings import DistillationConfig, TrainingConfig
 from agents.training.trainer import TrainingError, build_optimizer, lr_factor
@@ -199,7 +200,7 @@ def test_distillation_from_any_other_first_tick_is_refused(student):
     for first in (0, student.fit_ticks[0], student.train_start - 1, student.train_start + 1):
         start = f"distillation and training of {student.spec.name} start at tick {student.distill_start}"
         with pytest.raises(ValueError, match=f"^{start}, where no map is fitted or scored, not at {first} "):
-            student.distill(first, teacher, lambda: False)
+            distill_agent(student, first, teacher, lambda: False)
 
     assert student.distill_frames == student.trainer.step == 0
 
@@ -208,7 +209,7 @@ def test_the_schedule_counts_as_complete_after_distillation(student):
     teacher = torch.from_numpy(
         student.scene.factors(np.arange(student.train_start, student.train_start + 300))
     ).float()
-    assert student.distill(student.train_start, teacher, lambda: False)
+    assert distill_agent(student, student.train_start, teacher, lambda: False)
 
     assert student.trainer.finished
     assert student.distill_frames == 150 * 256
@@ -230,7 +231,7 @@ def test_distill_targets_are_the_first_training_ticks_after_the_buffer_has_advan
     for agent in (static, moving):
         agent.train()
         agent.publish()
-        first, embeddings = agent.distill_targets(100)
+        first, embeddings = distill_targets(agent, 100)
         assert first == agent.train_start
         direct = agent.published.basis.core(
             agent.encode_ticks(range(first, first + 100), agent.published.model)
@@ -243,7 +244,7 @@ def test_distillation_of_more_ticks_than_the_replay_buffer_holds_is_refused(stud
     with pytest.raises(
         ValueError, match=f"more than the {capacity} of the replay buffer: lower distillation.ticks"
     ):
-        student.distill(student.train_start, torch.zeros(capacity + 1, 2), lambda: False)
+        distill_agent(student, student.train_start, torch.zeros(capacity + 1, 2), lambda: False)
 
     assert len(student.trainer.replay_buffer) == 0
     assert student.trainer.record(lambda: False)
@@ -253,7 +254,7 @@ def test_frames_of_steps_replaced_by_distillation_are_not_counted(student):
     teacher = torch.from_numpy(
         student.scene.factors(np.arange(student.train_start, student.train_start + 300))
     ).float()
-    assert student.distill(student.train_start, teacher, lambda: False)
+    assert distill_agent(student, student.train_start, teacher, lambda: False)
 
     assert student.trainer.finished
     assert student.progress().frames == 0
@@ -264,12 +265,12 @@ def test_settings_bound_what_a_student_gets_as_they_do_for_anchors(tmp_path):
     agent = Agent(tiny_spec(0, tmp_path, steps=2, replay_ticks=256))
     agent.train()
     agent.publish()
-    clean = agent.distill_targets(100)[1]
+    clean = distill_targets(agent, 100)[1]
     agent.spec = replace(agent.spec, negotiation=replace(agent.spec.negotiation, dims=1, noise=0.5))
-    sent = agent.distill_targets(100, bytes(32))[1]
+    sent = distill_targets(agent, 100, bytes(32))[1]
 
     assert sent.shape == (100, 1)
     assert (sent[:, 0] - clean[:, 0]).std() == pytest.approx(0.5, rel=0.3)
-    assert torch.equal(agent.distill_targets(50, bytes(32))[1], sent[:50])
+    assert torch.equal(distill_targets(agent, 50, bytes(32))[1], sent[:50])
     agent.spec = replace(agent.spec, negotiation=replace(agent.spec.negotiation, noise=0, precision="int8"))
-    assert len(agent.distill_targets(100)[1].unique()) < 100
+    assert len(distill_targets(agent, 100)[1].unique()) < 100

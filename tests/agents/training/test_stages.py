@@ -12,6 +12,7 @@ from torch import nn
 from agents.agent import Agent
 from agents.models.jepa import Jepa
 from agents.models.settings import ModelConfig
+from agents.restoring import restore_agent
 from agents.training.stages import Latents, StageData, StagedCore, compose_again, remove_functions
 from agents.training.trainer import TrainingError
 from alignment.fit import fit_ridge
@@ -145,7 +146,7 @@ def test_a_staged_model_survives_a_round_trip_through_its_checkpoint(staged, tmp
     copy.checkpoint_path.write_bytes(staged.checkpoint_path.read_bytes())
     copy.published_path.write_bytes(staged.published_path.read_bytes())
 
-    copy.load()
+    restore_agent(copy)
 
     ticks = list(staged.heldout_ticks)[:64]
     assert torch.equal(copy.encode_core(ticks), staged.encode_core(ticks))
@@ -162,7 +163,7 @@ def test_an_agent_stopped_between_steps_of_a_stage_finds_the_same_axes_later(sta
     assert agent.model.staged is None
 
     resumed = Agent(agent.spec)
-    resumed.load()
+    restore_agent(resumed)
     assert resumed.train()
 
     ticks = list(staged.heldout_ticks)[:64]
@@ -199,7 +200,7 @@ def test_solving_the_axes_again_changes_nothing_when_no_encoder_has_changed(stag
 def test_a_moved_agent_starts_again_with_one_encoder(staged, tmp_path):
     agent = Agent(replace(staged.spec, folder=str(tmp_path)))
     agent.checkpoint_path.write_bytes(staged.checkpoint_path.read_bytes())
-    agent.load()
+    restore_agent(agent)
     agent.move(replace(agent.spec.pose, yaw=agent.spec.pose.yaw), 1)
     assert agent.model.staged is None
     assert agent.stage_steps is None

@@ -8,6 +8,7 @@ import torch
 from agents.agent import Agent
 from agents.models.settings import OBJECTIVES
 from agents.models.world_model import WorldModel
+from agents.restoring import restore_agent
 from agents.training.checkpoint import read_checkpoint
 from agents.training.settings import TrainingConfig
 from agents.training.trainer import Trainer, TrainingError, lr_factor
@@ -82,7 +83,7 @@ def test_a_resumed_training_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path
     first = Agent(split)
     assert not first.train(stop_after(first, cut))
     second = Agent(split)
-    second.load()
+    restore_agent(second)
     assert second.trainer.step == cut
     assert second.train()
 
@@ -104,7 +105,7 @@ def test_an_agent_stopped_before_its_first_step_resumes_like_a_new_one(tmp_path)
     assert not first.train(lambda: True)
     assert first.checkpoint_path.exists()
     agents = Agent(whole), Agent(split)
-    agents[1].load()
+    restore_agent(agents[1])
     for agent in agents:
         agent.train()
 

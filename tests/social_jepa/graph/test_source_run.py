@@ -9,6 +9,7 @@ from rich.console import Console
 
 from agents.agent import Agent
 from agents.common.config_error import ConfigError
+from agents.restoring import restore_agent
 from alignment.status import Status
 from env.camera import Pose
 from env.scene import BodyEvent, Scene
@@ -86,7 +87,7 @@ def test_a_frozen_agent_publishes_without_a_step_and_its_weights_stay(agents_and
 def test_a_frozen_agent_resumes_from_its_folder(agents_and_results):
     agent = agents_and_results[0]["agent-1"]
     resumed = Agent(agent.spec)
-    resumed.load()
+    restore_agent(resumed)
 
     assert resumed.trainer.finished
     assert resumed.published.snapshot.peer_info == agent.published.snapshot.peer_info
@@ -97,7 +98,7 @@ def test_a_frozen_agent_resumes_from_its_folder(agents_and_results):
 def test_online_training_stays_within_the_source(agents_and_results):
     agent = agents_and_results[0]["agent-0"]
     online = Agent(agent.spec)
-    online.load()
+    restore_agent(online)
     online.trainer.step += 10**6
 
     assert online.trainer.record(lambda: False)

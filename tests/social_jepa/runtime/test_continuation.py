@@ -7,6 +7,7 @@ import torch
 
 from agents.agent import Agent
 from agents.common.config_error import ConfigError
+from agents.restoring import restore_agent
 from social_jepa.config.run_config import load_config
 from social_jepa.records import replace
 from social_jepa.runtime.continuation import NoCheckpointError, change_settings, continued_config, fork_run
@@ -30,7 +31,7 @@ def agent_of(folder, name):
         members = {member.name: member for member in ledger.members()}
         agent = Agent(member_spec(folder.config(), members[name], ledger.bodies(), folder))
     with contextlib.closing(agent):
-        agent.load()
+        restore_agent(agent)
         yield agent
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from agents.agent import Agent
 from agents.common.config_error import ConfigError
+from agents.distillation import distill_agent, distill_targets
 from env.renderer import Renderer
 from social_jepa.config.run_config import load_config
 from social_jepa.experiments.common.trained_agents import AgentSetup
@@ -87,12 +88,12 @@ def test_a_student_reads_the_ticks_that_any_teacher_sends(tmp_path):
     ):
         peer.train()
         peer.publish()
-        first, targets = peer.distill_targets(64)
+        first, targets = distill_targets(peer, 64)
         assert peer.train_start > peer.distill_start == first
-        assert agent.distill(first, targets, lambda: False)
+        assert distill_agent(agent, first, targets, lambda: False)
         assert agent.trainer.replay_buffer.ticks.start == first
         with pytest.raises(ValueError, match=f"start at tick {first}"):
-            peer.distill(first, targets, lambda: False)
+            distill_agent(peer, first, targets, lambda: False)
 
 
 def test_settings_that_would_mix_the_stretches_are_refused():
