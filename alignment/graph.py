@@ -26,7 +26,7 @@ from alignment.arrays import AnyArray, to_tensor
 from alignment.edge import Edge, scalars
 from alignment.linear_map import LinearMap
 from alignment.matrix_html import matrix_html
-from alignment.natural_order import natural_key
+from alignment.natural_order import list_names, natural_key
 from alignment.plots import draw_matrix, new_axes
 from alignment.status import Status
 
@@ -299,12 +299,12 @@ class TranslationGraph:
         for name in names:
             if name in self._absent:
                 raise UnknownAgentError(
-                    f"{name} has left, or had not joined then; the graph has {', '.join(self.agents)}"
+                    f"{name} has left, or had not joined then; the graph has {list_names(self.agents)}"
                 )
             if name not in self._agents:
                 near = difflib.get_close_matches(name, self.agents, n=1)
                 known = (
-                    f"the graph has {', '.join(self.agents)}"
+                    f"the graph has {list_names(self.agents)}"
                     if self.agents
                     else "the graph has no agents yet"
                 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from alignment.natural_order import natural_key
+from alignment.natural_order import list_names, natural_key
 from alignment.status import Status
 from social_jepa.config.overrides import differing
 from social_jepa.graph.results import Results
@@ -27,7 +27,7 @@ class NothingInCommonError(RunFolderError):
 
     def __str__(self) -> str:
         """Return the sentence."""
-        names = " and ".join(", ".join(each) or "no agent" for each in (self.first, self.second))
+        names = " and ".join(list_names(each) or "no agent" for each in (self.first, self.second))
         return f"the runs have no agent of the same name, so there is nothing to compare: {names}"
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from agents.common.files import CHECKPOINT, write_atomically
 from agents.protocol.settings import tick_ranges
 from agents.training.checkpoint import CheckpointError, read_checkpoint
+from alignment.natural_order import list_names
 from alignment.status import Status
 from env.scene import SceneConfig
 from social_jepa.config.run_config import RunConfig
@@ -158,7 +159,7 @@ def _learning(names: Sequence[str]) -> str:
     if not names:
         return ""
     verb = "has" if len(names) == 1 else "have"
-    return f" {escape(', '.join(names))} {verb} not published a model of the current view yet."
+    return f" {escape(list_names(names))} {verb} not published a model of the current view yet."
 
 
 def _time(total: float | None) -> str:
@@ -172,7 +173,7 @@ def _distilled(names: Sequence[str]) -> str:
     """Return a sentence that names the agents that did not train alone."""
     if not names:
         return ""
-    return f" Of these, {escape(', '.join(names))} distilled from a peer’s embeddings first."
+    return f" Of these, {escape(list_names(names))} distilled from a peer’s embeddings first."
 
 
 def _graph(results: Results, shown: Results, views: Views) -> dict[str, str]:

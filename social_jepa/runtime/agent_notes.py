@@ -54,9 +54,9 @@ def idle_note(name: str, seconds: float, place: str) -> str:
 
 
 def _in_natural_order(names: Iterable[str]) -> str:
-    from alignment.natural_order import natural_key  # the command line checks first where packages come from
+    from alignment.natural_order import list_names  # the command line checks first where packages come from
 
-    return ", ".join(sorted(names, key=natural_key))
+    return list_names(names)
 
 
 def _silent(agents: Sequence["AgentStatus"]) -> list[str]:

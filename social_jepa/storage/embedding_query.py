@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from alignment.anchor_ids import AnchorId
+from alignment.natural_order import list_names
 from alignment.status import Status
 from social_jepa.records.peer import NearestAnchor, PeerEdgeRecord, PeerQueryAnswer
 from social_jepa.storage.embedding_folder import EmbeddingFolder, StoredTable
@@ -75,7 +76,7 @@ def _find_edge(folder: EmbeddingFolder, source: str) -> PeerEdgeRecord:
     accepted = [name for name, edge in edges.items() if edge.status is Status.ACCEPTED]
     if not source and len(accepted) == 1:
         source = accepted[0]
-    names = ", ".join(accepted) or "none"
+    names = list_names(accepted) or "none"
     if source not in edges:
         raise PeerQueryError(
             f"{graph.table.name} has no edge from {source or 'a peer'}: name one with --from; accepted are "
