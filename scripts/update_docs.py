@@ -10,7 +10,8 @@ python -m benchmarks.courses --seeds 103 104 --json writes; evidence/peer_hosts.
 python -m benchmarks peer_hosts --json prints, evidence/turns.json what python -m benchmarks turns --json
 prints, evidence/profile.json what python -m benchmarks profile --json prints, and evidence/renderers.json
 what python -m benchmarks renderers --json prints; evidence/supervision.json is what
-python -m benchmarks supervision --json prints.
+python -m benchmarks supervision --json prints, and evidence/per_actor.json what
+python -m benchmarks per_actor --json prints.
 Without options it only writes the pages of recorded experiments and the generated blocks again, from
 evidence/, examples/ and the settings' source.
 """
@@ -76,6 +77,7 @@ EDGE_BYTES = EVIDENCE / "edge_bytes.json"
 ROBUSTNESS = EVIDENCE / "robustness.json"
 PRIVACY = EVIDENCE / "privacy.json"
 PEER_HOSTS = EVIDENCE / "peer_hosts.json"
+PER_ACTOR = EVIDENCE / "per_actor.json"
 TURNS = EVIDENCE / "turns.json"
 PROFILE = EVIDENCE / "profile.json"
 RENDERERS = EVIDENCE / "renderers.json"
@@ -127,11 +129,6 @@ def bench_block() -> str:
 def soak_block() -> str:
     """Return the soak benchmarks as a table."""
     return _measured(SOAK)
-
-
-def renderers_block() -> str:
-    """Return the comparison of the renderers as a table."""
-    return _measured(RENDERERS)
 
 
 def cluster_block() -> str:
@@ -214,23 +211,11 @@ def peer_hosts_block() -> str:
     return _measured(PEER_HOSTS)
 
 
-def turns_block() -> str:
-    """Return the benchmark of agents that take turns as a table."""
-    return _measured(TURNS)
-
-
-def profile_block() -> str:
-    """Return the profile of the default run as a table: CPU time and wall time by part."""
-    if not PROFILE.exists():
-        return "Not recorded yet: `python -m benchmarks profile --json`."
-    return _measured(PROFILE)
-
-
-def supervision_block() -> str:
-    """Return the benchmark of the supervision of many agents as a table."""
-    if not SUPERVISION.exists():
-        return "Not recorded yet: `python -m benchmarks supervision --json`."
-    return _measured(SUPERVISION)
+def benchmark_block(path: Path) -> str:
+    """Return a recorded benchmark as a table, or how to record it."""
+    if not path.exists():
+        return f"Not recorded yet: `python -m benchmarks {path.stem} --json`."
+    return _measured(path)
 
 
 def _smallest(small: list[tuple[float, dict[str, Any]]], limit: int) -> str:
@@ -545,11 +530,13 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/tutorial.md": {"demo": demo_block},
     "docs/how_to/model.md": {"example": partial(example_block, "custom_world_model.py")},
     "docs/how_to/scene.md": {
-        "renderers": renderers_block,
+        "renderers": partial(benchmark_block, RENDERERS),
         "example": partial(example_block, "custom_scene.py"),
     },
     "docs/how_to/source.md": {"example": partial(example_block, "own_data.py")},
-    "docs/how_to/many_agents.md": {"turns": turns_block, "supervision": supervision_block},
+    "docs/how_to/many_agents.md": {
+        path.stem: partial(benchmark_block, path) for path in (PER_ACTOR, TURNS, SUPERVISION)
+    },
     "docs/how_to/embeddings.md": {name: partial(align_block, name) for name in ALIGNED},
     "docs/results.md": {
         "claims": claims_block,
@@ -557,7 +544,7 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
         "self_tests": self_tests_block,
         "worlds": worlds_block,
         "bench": bench_block,
-        "profile": profile_block,
+        "profile": partial(benchmark_block, PROFILE),
         "courses": courses_block,
         "edge_bytes": edge_bytes_block,
         "soak": soak_block,
