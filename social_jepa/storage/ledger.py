@@ -337,19 +337,32 @@ class Ledger:
     def missing_edges(self, names: Iterable[str], topology: str) -> set[tuple[str, str]]:
         """Return the ordered pairs of these agents with all that have published that have no edge yet.
 
+        Edges of the view that one of these agents had before its camera moved do not count.
+
         Args:
             names: The agents.
             topology: The topology that the run started with.
         """
-        published, wanted = self.agents().keys(), {*names}
+        members, published, wanted = self.members(), self.agents().keys(), {*names}
         pairs = {
             pair
-            for pair in negotiating_pairs(self.topology(topology), self.members())
+            for pair in negotiating_pairs(self.topology(topology), members)
             if wanted & {*pair} and {*pair} - wanted <= published
         }
-        return pairs - {
-            (edge.source, edge.target) for edge, _ in self.edges() if edge.status is not Status.ENDED
-        }
+        moved = [each for each in members if each.name in wanted and each.pose_version]
+        models = {each.name: self._models_of_view(each) for each in moved}
+
+        def counts(edge: EdgeRecord) -> bool:
+            ends = ((edge.source, edge.source_checkpoint), (edge.target, edge.target_checkpoint))
+            seen = all(name not in models or checkpoint in models[name] for name, checkpoint in ends)
+            return edge.status is not Status.ENDED and (seen or edge.status is Status.FAILED)
+
+        return pairs - {(edge.source, edge.target) for edge, _ in self.edges() if counts(edge)}
+
+    def _models_of_view(self, member: MemberRecord) -> set[str]:
+        """Return the checkpoints that an agent has published since it moved its camera."""
+        sql = "SELECT checkpoint FROM agents WHERE name = ? AND json_extract(details, '$.pose_version') = ?"
+        return {checkpoint for (checkpoint,) in self._rows(sql, [member.name, member.pose_version])}
 
     def history(self, source: str, target: str) -> list[EdgeRecord]:
         """Return every edge that an ordered pair ever had, oldest first."""

@@ -43,9 +43,14 @@ def unsaved(simulation, name):
     return {record.path.rsplit("/", 1)[1] for record in status_of(simulation, name).unsaved}
 
 
+def is_recorded(simulation, name):
+    """Return whether nothing of an agent's reports waits for room: in its folder, or in the ledger."""
+    return not {"ledger.sqlite", name} & unsaved(simulation, name)
+
+
 def check_that_it_goes_on(simulation):
     """Agents train, and status says what is not written."""
-    until(lambda: all("ledger.sqlite" in unsaved(simulation, name) for name in NAMES))
+    until(lambda: not any(is_recorded(simulation, name) for name in NAMES))
     until(lambda: "checkpoint.safetensors" in unsaved(simulation, "agent-0"))
     step = status_of(simulation, "agent-0").progress.step
     until(lambda: status_of(simulation, "agent-0").progress.step > step)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -188,9 +189,11 @@ def test_a_node_whose_raylet_has_ended_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(private_ray, "POLL_SECONDS", 0.0)
     private_ray.wait_for_registration(tmp_path)
 
+    began = time.monotonic()
     with raylet_stand_in(tmp_path) as raylet, pytest.raises(private_ray.RayletEndedError):
         private_ray.services.get_node("here", "n1")
-    assert len(calls) == 3  # and not for REGISTRATION_TIMEOUT
+    assert len(calls) >= 3  # the thread that asks may ask again before it is told
+    assert time.monotonic() - began < private_ray.REGISTRATION_TIMEOUT
 
 
 def test_a_ray_whose_raylet_is_killed_while_it_starts_is_started_again(tmp_path):

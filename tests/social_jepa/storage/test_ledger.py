@@ -261,3 +261,25 @@ def test_an_error_with_fields_survives_the_pickling_of_ray():
     back = pickle.loads(pickle.dumps(error))
     assert str(back) == str(error)
     assert (back.path, back.found, back.expected) == (error.path, 2, 3)
+
+
+def test_edges_of_the_view_that_an_agent_had_before_it_moved_are_missing_until_they_are_negotiated_again(
+    ledger,
+):
+    def found(source, target, round_=0, **changes):
+        return edge(source=source, target=target, round=round_, **changes)
+
+    def models(source, target):
+        return {"source_checkpoint": source * 16, "target_checkpoint": target * 16}
+
+    ledger.record(edges=[found("a", "b", **models("c", "c")), found("b", "a", **models("c", "c"))])
+    assert ledger.missing_edges("a", "all") == set()
+
+    ledger.change(member("a", 0, pose="there", pose_version=1), "moved", [BodyRecord(9, "a", "there")])
+    assert ledger.missing_edges("a", "all") == {("a", "b"), ("b", "a")}
+    ledger.record([replace(agent("a", "e"), pose_version=1)])
+    assert ledger.missing_edges("a", "all") == {("a", "b"), ("b", "a")}
+    ledger.record(edges=[found("a", "b", 1, **models("e", "c"))])
+    assert ledger.missing_edges("a", "all") == {("b", "a")}
+    ledger.record(edges=[found("b", "a", 1, status=Status.FAILED, **models("c", "c"))])
+    assert ledger.missing_edges("a", "all") == set()
