@@ -2,13 +2,12 @@
 
 from benchmarks.harness import Effort, Metric, at_most, log
 from benchmarks.processes import run_project
-from benchmarks.scale.turns import SETTINGS as SMALL
+from benchmarks.scale.turns import SMALL
 from benchmarks.scale.whole_run import GIB, MemoryWatch, mean
 
 COUNT = 16
 PER_ACTOR = (1, 4, 8)
 MEMORY_THRESHOLD = at_most(0.4, of_ratio=True)  # of the most in a process, to a process for each
-SETTINGS = tuple(text for text in SMALL if not text.startswith("agents.workers="))
 
 
 def metrics(effort: Effort) -> list[Metric]:
@@ -18,7 +17,7 @@ def metrics(effort: Effort) -> list[Metric]:
     for per_actor in PER_ACTOR:
         log(f"  {COUNT} agents, {per_actor} in a process")
         memory = MemoryWatch()
-        settings = (*SETTINGS, f"agents.count={COUNT}", f"agents.per_actor={per_actor}", *effort.settings)
+        settings = (*SMALL, f"agents.count={COUNT}", f"agents.per_actor={per_actor}", *effort.settings)
         run = run_project(settings, (), memory)
         values = {
             "seconds until the whole graph": run.seconds,

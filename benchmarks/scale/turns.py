@@ -9,13 +9,14 @@ WORKERS = 2
 MEMORY_THRESHOLD = at_most(8.0)  # GiB, of a thousand agents
 MESSAGES_THRESHOLD = at_most(1.1, of_ratio=True)  # of the largest run, to the one before it
 MIN_R2 = 0.8  # of agents that see one object for a second
-SETTINGS = (
-    f"agents.workers={WORKERS}", "agents.threads=1", "negotiation.topology=k_regular(6)",
+SMALL = (
+    "agents.threads=1", "negotiation.topology=k_regular(6)",
     "scene.renderer=toy", "scene.frame_size=32", "scene.objects=1", "scene.bodies=false",
     "model.dim=4", "model.width=8", "model.hidden=32",
     "training.steps=20", "training.segments=32", "training.replay_ticks=512", "training.core_eval_ticks=256",
     "negotiation.pool_ticks=64", "negotiation.anchors=32", "negotiation.heldout=32",
 )  # fmt: skip
+SETTINGS = (f"agents.workers={WORKERS}", *SMALL)
 
 
 def metrics(effort: Effort) -> list[Metric]:

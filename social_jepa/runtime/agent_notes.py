@@ -53,10 +53,11 @@ def idle_note(name: str, seconds: float, place: str) -> str:
     return f"{name} has made no step for {seconds:.0f} s" + (f": it is in {place}" if place else "")
 
 
-def _in_natural_order(names: Iterable[str]) -> str:
-    from alignment.natural_order import list_names  # the command line checks first where packages come from
+def list_names(names: Iterable[str]) -> str:
+    """Return names in one text, see `alignment.natural_order.list_names`."""
+    from alignment import natural_order  # the command line checks first where packages come from
 
-    return list_names(names)
+    return natural_order.list_names(names)
 
 
 def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
@@ -70,7 +71,7 @@ def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
         if not silent:
             continue
         clock = _clock(min(silent.values()))
-        names = _in_natural_order(silent)
+        names = list_names(silent)
         if node and len(silent) == len(found) and len(nodes) > 1:
             lines.append(f"node {found[0].host or node[:6]} is unreachable since {clock}: {names}")
         else:
@@ -88,7 +89,7 @@ def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:
     for peer, found in callers.items():
         others = {agent.name for agent in agents if agent.checkpoint and agent.name != peer}
         every = len(others) > 1 and others <= found.keys()
-        who = "any peer" if every else _in_natural_order(found)
+        who = "any peer" if every else list_names(found)
         clock = _clock(min(found.values()))
         lines.append(f"{peer} has not answered {who} since {clock}: frames to it may be lost")
     return lines

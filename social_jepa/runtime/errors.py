@@ -6,11 +6,11 @@ what to do about it. Build them with positional arguments: Ray pickles them.
 
 import difflib
 import signal
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from social_jepa.records import FailureRecord
+from social_jepa.runtime.agent_notes import list_names
 from social_jepa.storage.run_folder import RunFolderError
 
 
@@ -182,7 +182,7 @@ class NotSettledError(RuntimeError):
 
     def __str__(self) -> str:
         verb = "has" if len(self.agents) == 1 else "have"
-        return f"{_list_names(self.agents)} {verb} not settled all edges within {self.seconds:g} s"
+        return f"{list_names(self.agents)} {verb} not settled all edges within {self.seconds:g} s"
 
 
 @dataclass(eq=False, repr=False)
@@ -383,9 +383,9 @@ class UnknownMemberError(MembershipError):
 
     def __str__(self) -> str:
         if self.left:
-            return f"{self.name} has left: choose one of {_list_names(self.present)}"
+            return f"{self.name} has left: choose one of {list_names(self.present)}"
         near = difflib.get_close_matches(self.name, self.present, n=1)
-        suggestion = f"did you mean {near[0]}?" if near else f"choose one of {_list_names(self.present)}"
+        suggestion = f"did you mean {near[0]}?" if near else f"choose one of {list_names(self.present)}"
         return f"no agent is named {self.name!r}: {suggestion}"
 
 
@@ -450,9 +450,3 @@ class StartFailedError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.failure.agent} could not start: {self.failure.summary}"
-
-
-def _list_names(names: Iterable[str]) -> str:
-    from alignment.natural_order import list_names  # the command line checks first where packages come from
-
-    return list_names(names)
