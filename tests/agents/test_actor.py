@@ -216,7 +216,8 @@ def test_invalid_messages_are_refused_and_reported_and_change_nothing(negotiated
     assert len(first.events.refused) == len(INVALID)
     for sentence, (_, pattern) in zip(first.events.refused, INVALID.values(), strict=True):
         assert re.search(pattern, sentence)
-    assert second.events.refused == ()
+    # the peer lists do not arrive at once: a Hello of the agent told first may come too early
+    assert set(second.events.refused) <= {"agent-0 is not a peer of agent-1"}
     assert first.settled
     assert {edge.source for edge in first.events.edges} == {"agent-1"}
 

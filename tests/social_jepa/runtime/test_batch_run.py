@@ -33,6 +33,7 @@ from tests.support.command import TINY, alive, call, children, interrupt, spawn,
 pytestmark = pytest.mark.ray
 
 FAILED_EVENTS = "SELECT details FROM events WHERE type = 'failed'"
+ENDLESS = "training.steps=1000000"
 SAVING = ("training.steps=400", "training.checkpoint_every=10")
 ENDS_WITHIN = 240  # seconds from an interrupt to the end of a command, on a machine with much else to do
 
@@ -371,7 +372,7 @@ def test_agents_that_a_local_ray_can_never_hold_are_refused_at_once(tmp_path, mo
 def test_every_process_of_a_run_has_its_niceness_and_the_command_as_well(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS")
     nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 2)
-    process = spawn(tmp_path, "run", "--out", "run", f"--nice={nice}", *TINY, "training.replay_ticks=200000")
+    process = spawn(tmp_path, "run", "--out", "run", f"--nice={nice}", *TINY, ENDLESS)
     wait_for(process, "agent-0")
     found = {pid: psutil.Process(pid).nice() for pid, _ in children(process.pid) if psutil.pid_exists(pid)}
     interrupt(process)
@@ -386,7 +387,7 @@ def test_every_process_of_a_run_has_its_niceness_and_the_command_as_well(tmp_pat
 @pytest.mark.parametrize("phase", ["starting Ray", "agent-0"])
 def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, monkeypatch, phase):
     monkeypatch.delenv("RAY_ADDRESS")
-    process = spawn(tmp_path, "run", "--out", "run", *TINY, "training.replay_ticks=200000")
+    process = spawn(tmp_path, "run", "--out", "run", *TINY, ENDLESS)
     read = wait_for(process, phase)
     time.sleep(0.5)
     family = [pid for pid, _ in children(process.pid)]
@@ -396,8 +397,8 @@ def test_ctrl_c_in_a_terminal_leaves_no_process(tmp_path, monkeypatch, phase):
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "social-jepa: stopped; continue with: social-jepa resume --run run"
     assert "Traceback" not in read + err
-    if phase == "agent-0":  # it had started
-        assert step(RunFolder(tmp_path / "run")) == 0
+    if phase == "agent-0":  # it had started, and was saved as far as it had learned
+        assert step(RunFolder(tmp_path / "run")) < 1_000_000
     until = time.monotonic() + 60
     while any(map(alive, family)) and time.monotonic() < until:
         time.sleep(0.1)
