@@ -31,14 +31,8 @@ from agents.training.checkpoint import (
 )
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
-from agents.training.stages import (
-    StageData,
-    can_have_stages,
-    compose_again,
-    count_encoders,
-    drop_stages,
-    find_stages,
-)  # fmt: skip
+from agents.training.stage_data import StageData
+from agents.training.stages import can_have_stages, compose_again, count_encoders, drop_stages, find_stages
 from agents.training.ticks import unseen_ticks
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet

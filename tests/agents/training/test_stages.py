@@ -13,7 +13,9 @@ from agents.agent import Agent
 from agents.models.jepa import Jepa
 from agents.models.settings import ModelConfig
 from agents.restoring import restore_agent
-from agents.training.stages import Latents, StageData, StagedCore, compose_again, remove_functions
+from agents.training.stage_data import Latents, StageData
+from agents.training.staged_core import StagedCore
+from agents.training.stages import compose_again, remove_functions
 from agents.training.trainer import TrainingError
 from alignment.fit import fit_ridge
 from alignment.score import r2
@@ -80,6 +82,25 @@ def test_functions_of_the_core_and_noise_are_no_new_axes(slow, generator):
     assert len(core.find_axes(second, core.features(20)).rates) == 0
 
 
+def bumps(factors, generator):
+    """Brightness of 40 places that objects at these coordinates pass, [T, 40]: no polynomials of them."""
+    places = 4 * torch.rand(40, generator=generator, dtype=torch.float64) - 2
+    columns = torch.arange(40) % factors.shape[1]
+    return torch.exp(-2 * (factors[:, columns] - places).square())
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("rate", [0.5, 0.7])
+def test_pixels_tell_whether_a_core_has_left_a_factor_whatever_its_contrast(rate, contrast, generator):
+    seen = torch.stack([process(0.7, generator), process(0.6, generator)], 1)
+    core = StagedCore(latents_of(powers(seen), generator))
+    hidden = bumps(process(rate, generator)[:, None], generator)
+    pixels = bumps(seen, generator) + contrast * hidden
+    pixels = latents_of(torch.cat([pixels, torch.zeros_like(pixels)], 1), generator, noise=0.005)
+
+    assert core.exhausts(pixels) == (contrast == 0)
+
+
 def test_a_full_core_has_no_room(generator):
     factors = torch.stack([process(0.9, generator), process(0.5, generator)], 1)
     assert StagedCore(latents_of(factors, generator)).full
@@ -137,6 +158,18 @@ def test_an_agent_finds_the_fast_object_that_the_slow_one_displaced(staged, tmp_
     assert staged.model.staged is not None
     assert min(probe(staged)[2:]) > 0.35 > 0.2 > max(probe(single)[2:])
     assert min(probe(staged)[:2]) > min(probe(single)[:2]) - 0.05
+
+
+def test_an_agent_that_has_found_all_there_is_trains_no_further_encoder(tmp_path, caplog):
+    spec = mixed_spec(tmp_path)
+    agent = Agent(replace(spec, scene=replace(MIXED, objects=1, autocorrelation=(0.7,))))
+
+    with caplog.at_level("INFO", logger="agents.training.stages"):
+        assert agent.train()
+
+    assert (agent.stage_steps, agent.model.staged, caplog.text) == (0, None, "")
+    agent.publish()
+    assert agent.basis.core_dim == 2
 
 
 def test_a_staged_model_survives_a_round_trip_through_its_checkpoint(staged, tmp_path):
