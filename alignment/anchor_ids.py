@@ -52,9 +52,11 @@ def choose_ids(pool: Sequence[Id], count: int, seed: int) -> tuple[Id, ...]:
         count: How many to choose, 0 to the number of ids.
         seed: The joint seed of the two peers.
     """
-    start = f"{int(seed)}:"
+    start = blake2b(f"{int(seed)}:".encode(), digest_size=16)
 
     def hash_of(each: Id) -> tuple[bytes, Id]:
-        return blake2b(f"{start}{each}".encode(), digest_size=16).digest(), each
+        hashed = start.copy()  # a third of the cost of a new one, a thousand times for each edge
+        hashed.update(str(each).encode())
+        return hashed.digest(), each
 
     return tuple(sorted(pool, key=hash_of)[:count])

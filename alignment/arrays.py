@@ -4,6 +4,7 @@ A function of this package that returns an array returns the type that it was gi
 Mathematics is done in float64 on the device of the tensors.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -60,6 +61,8 @@ def like(result: Tensor, given: Array) -> Array:
 
 def check_finite(rows: Tensor, name: str, remedy: str) -> None:
     """Raise AlignmentError if a row [..., D] holds a value that is not finite; the message names the row."""
+    if math.isfinite(rows.sum()):  # a tenth of the cost, a hundred times for each edge
+        return
     bad = ~torch.isfinite(rows)
     if bad.any():
         row = bad.nonzero()[0].tolist()[:-1]

@@ -27,8 +27,6 @@ from alignment.held_out import HeldOut
 from alignment.outliers import find_outliers
 from alignment.status import Status
 
-BUDGETS = (2, 4, 8, 16, 32, 64, 128, 256, 512)  # numbers of anchors that the budget curve is measured at
-
 
 class OvertakenOfferError(MessageError):
     """Offer of an earlier round than the newest: a later one has overtaken it.
@@ -344,7 +342,7 @@ class Negotiation:
         if received.metric is not None and self.pools.metric is not None:
             metrics = (received.metric, self.pools.metric)
         maps, core, score = score_edge(fit_pair, held, core_dims, self.config.ridge, metrics)
-        budgets = [anchors for anchors in BUDGETS if anchors <= len(fit_pair[0])]
+        budgets = sorted({anchors for anchors in self.config.budgets if anchors <= len(fit_pair[0])})
         generator = torch.Generator().manual_seed(seed)
         curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator)
         status, reason = self._decide(offer, score, core.undetermined, sent_core)

@@ -42,6 +42,8 @@ class NegotiationConfig:
     anchor_seed: Annotated[int, Meta(ge=-1, lt=2**62)] = -1
     ridge: Annotated[float, Meta(ge=1e-9)] = 4.0  # weight of |W|^2 in a map of all dimensions, in anchors
     max_drift: Annotated[float, Meta(gt=0, le=1)] = 0.05  # share of variance; beyond, a model is republished
+    # numbers of anchors that the quality of a map is measured at; without any, an edge costs half
+    budgets: tuple[Annotated[int, Meta(ge=2, le=65536)], ...] = (2, 4, 8, 16, 32, 64, 128, 256, 512)
     topology: str = "all"  # which pairs negotiate: all, ring, k_regular(K), hubs(H) or tree
 
     def __post_init__(self) -> None:

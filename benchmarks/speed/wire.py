@@ -13,7 +13,7 @@ from agents.models.registry import build_world_model
 from agents.models.settings import ModelConfig
 from agents.protocol.edge import AnchorPools, PeerInfo
 from agents.protocol.messages import AnchorReply
-from agents.protocol.negotiation import BUDGETS, Negotiation
+from agents.protocol.negotiation import Negotiation
 from agents.protocol.settings import NegotiationConfig
 from alignment.anchors import AnchorSet
 from alignment.edge_score import budget_curve, score_edge
@@ -98,7 +98,7 @@ class FourAgents:
     def fit(self) -> Counter[tuple[str, str]]:
         """Fit and score the same maps without messages."""
         config, cores = self.config, (CORE, CORE)
-        budgets = [pairs for pairs in BUDGETS if pairs <= config.anchors]
+        budgets = [pairs for pairs in config.budgets if pairs <= config.anchors]
         for source, target in ((a, b) for a in NAMES for b in NAMES if a != b):
             a, b = self.pools[source], self.pools[target]
             fit = (a.anchors.vectors[: config.anchors], b.anchors.vectors[: config.anchors])

@@ -55,11 +55,10 @@ def print_graph(
     console = console or make_console()
     print_summary(document, console)
     shown = document.edges if edges is None else edges
-    for table in (
-        _agents(document.agents, document.training),
-        _edges(shown, len(document.edges)),
-        _budget(document.budget),
-    ):
+    tables = [_agents(document.agents, document.training), _edges(shown, len(document.edges))]
+    if document.budget:
+        tables.append(_budget(document.budget))
+    for table in tables:
         console.print(table)
         console.print()
     console.print(_cycles(document.cycles, document.unscored_cycles))

@@ -240,7 +240,8 @@ def _costs(results: Results, config: RunConfig) -> str:
     pixels = ticks * 3 * config.scene.frame_size**2
     sent = [edge.bytes for edge in edges]
     cost = plots.cost_plot(sent, _weights(results), pixels, ticks)
-    return tables.gallery([plots.budget_plot(results.document.budget), cost], "wide")
+    budget = results.document.budget
+    return tables.gallery([*([plots.budget_plot(budget)] if budget else []), cost], "wide")
 
 
 def _weights(results: Results) -> list[int]:

@@ -232,6 +232,20 @@ def test_the_budget_curve_holds_the_r2_of_fewer_anchors():
     assert curve["ridge", 2] < curve["ridge", 8] < curve["ridge", 16]
 
 
+def test_the_budget_curve_is_measured_at_the_budgets_that_the_settings_name():
+    def edge_of(budgets):
+        config = replace(planted_negotiation(0).config, budgets=budgets)
+        agents = {f"agent-{index}": planted_negotiation(index, config) for index in range(2)}
+        negotiate_all(agents)
+        return agents["agent-1"].edges["agent-0"]
+
+    some, none = edge_of((16, 4, 4, 512)), edge_of(())
+
+    assert {row["pairs"] for row in some.budget} == {4, 16}
+    assert none.budget == ()
+    assert (none.score, none.status) == (some.score, some.status)
+
+
 @pytest.mark.parametrize("anchors", [4, 5, 48])
 def test_every_valid_number_of_anchors_settles_an_edge(anchors):
     config = NegotiationConfig(anchors=anchors, heldout=48, pool_ticks=48, ridge=1e-9)

@@ -233,7 +233,7 @@ def test_the_page_of_a_running_simulation_names_the_agents_that_distilled(small_
 
 
 def test_a_page_that_cannot_be_rendered_leaves_the_old_one(small_run, text):
-    broken = dataclasses.replace(small_run, document=replace(small_run.document, budget=None))
+    broken = dataclasses.replace(small_run, document=replace(small_run.document, edges=None))
 
     with pytest.raises(TypeError):
         write_report(broken)
