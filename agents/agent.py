@@ -13,6 +13,7 @@ from torch import Tensor
 
 from agents.common.files import CHECKPOINT, PUBLISHED, RetriedFiles, digest
 from agents.common.streams import Stream, stream_seed
+from agents.further_encoders import STAGES, FurtherEncoders
 from agents.models.checker import check_frozen_encoder, check_world_model
 from agents.models.frozen import FrozenEncoder
 from agents.models.registry import build_world_model
@@ -31,13 +32,12 @@ from agents.training.checkpoint import (
 )
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
-from agents.training.stage_data import StageData
-from agents.training.stages import can_have_stages, compose_again, count_encoders, drop_stages, find_stages
+from agents.training.stages import count_encoders, drop_stages
 from agents.training.ticks import unseen_ticks
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
-from alignment.core import CoreBasis, effective_rank, find_core, resort_basis
+from alignment.core import CoreBasis, effective_rank, find_core
 from alignment.fit import fit_ridge
 from alignment.raw_map import raw_metric
 from alignment.score import r2
@@ -49,7 +49,6 @@ from env.sensors import SensorRecorder
 CHUNK = 512  # ticks rendered and encoded at a time
 BASIS_TICKS = 16384  # trained ticks that the core's axes are found on; with 2048 they cost 3 % of its R2
 SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
-STAGES = "training stages"  # a phase
 SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 
 
@@ -122,6 +121,7 @@ class Agent:
         self.files = RetriedFiles(on_saved)
         self.on_progress: Callable[[], None] = lambda: None
         self.on_step: Callable[[], None] = lambda: None
+        self.further_encoders = FurtherEncoders(self)
         self.start_training()
 
     @property
@@ -185,7 +185,7 @@ class Agent:
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
         if finished and self.trainer.finished and self.stage_steps is None:
-            finished = self._find_stages(stop)
+            finished = self.further_encoders.find(stop)
         self.save()
         self.phase = "trained" if finished else "stopped"
         return finished
@@ -227,9 +227,9 @@ class Agent:
         Args:
             ticks: Consecutive ticks to find the axes on.
         """
-        basis, pairs = find_core(self.encode_ticks(ticks)), self.core_eval_ticks(ticks.stop)
+        pairs = self.core_eval_ticks(ticks.stop)
         later = self.encode_ticks(pairs.ravel()).unflatten(0, pairs.shape)
-        return resort_basis(basis, later), later
+        return find_core(self.encode_ticks(ticks), later=later), later
 
     def core_eval_ticks(self, stop: int) -> np.ndarray:
         """Return the pairs of ticks that a core is chosen on whose axes were found before a tick, [N, 2]."""
@@ -247,9 +247,8 @@ class Agent:
         self.phase = "embedding"
         began = time.perf_counter()  # `record` has counted its own time
         trained = self.trainer.replay_buffer.ticks
-        if can_have_stages(self.model) and self.trainer.step > self.spec.training.steps:
-            compose_again(self.model, self._stage_data())
-        self.basis, later = self.find_axes(self._basis_ticks)
+        self.further_encoders.compose_again()
+        self.basis, later = self.further_encoders.take_axes() or self.find_axes(self.basis_ticks)
         self.save()
         rank = effective_rank(later)
         self.collapse = self.explain_collapse(self.basis.core_dim)
@@ -325,7 +324,7 @@ class Agent:
         """Set which bodies stand in the scene from which tick on."""
         if tuple(events) != self.spec.events:
             self.spec = replace(self.spec, events=tuple(events))
-            self._rendered.clear()
+            self.further_encoders.forget()
             self.recorder.scene = self.scene = Scene(self.spec.scene, self.spec.seed, self.spec.events)
 
     @property
@@ -416,7 +415,7 @@ class Agent:
             self.stream_seed(Stream.VIEWS),
         )  # fmt: skip
         self.stage_steps = None
-        self._rendered: dict[bytes, Tensor] = {}  # frames that stages were measured on, until `publish`
+        self.further_encoders.forget()
         drop_stages(self.model)
         moved = (spec.pose_version,) if spec.pose_version else ()
         seed = self.stream_seed(Stream.BATCHES, *moved)
@@ -446,41 +445,18 @@ class Agent:
         self.stage_steps = 0
 
     @property
-    def _basis_ticks(self) -> range:
+    def basis_ticks(self) -> range:
         """The trained ticks that axes are found on."""
         trained = self.trainer.replay_buffer.ticks
         return range(max(trained.start, trained.stop - BASIS_TICKS), trained.stop)
 
-    def _find_stages(self, stop: Callable[[], bool]) -> bool:
-        """Train further encoders if this kind of model has them; return whether that is finished."""
-        model = self.model
-        if not can_have_stages(model):
-            self.stage_steps = 0
-            return True
-        self.phase = STAGES
-        began = time.perf_counter()
-        seed = self.stream_seed(Stream.STAGES, self.spec.pose_version)
-        self.stage_steps = find_stages(model, self._stage_data(), self.spec.training, seed, stop)
-        self.trainer.train_seconds += time.perf_counter() - began
-        self.trainer.steps_this_process += self.stage_steps or 0
-        return self.stage_steps is not None
-
-    def _stage_data(self) -> StageData:
-        ticks = self._basis_ticks
-        return StageData(ticks, self.core_eval_ticks(ticks.stop), self._read_frames)
-
-    def _read_frames(self, ticks: np.ndarray) -> Tensor:
-        """Return frames from the replay buffer where it holds them all, else rendered."""
+    def read_frames(self, ticks: np.ndarray) -> Tensor:
+        """Return frames uint8 [K, H, W, C], of the replay buffer where it holds them all, else rendered."""
         self.on_progress()
-        buffer, key = self.trainer.replay_buffer, ticks.tobytes()
-        if buffer.holds(ticks):
-            return torch.from_numpy(buffer.read(ticks))
-        frames = self._rendered.pop(key, None)
-        if frames is None:
-            frames = torch.from_numpy(self.recorder.record(ticks).frames)
-        if self.phase == STAGES:  # `publish` chooses the core on the same ticks
-            self._rendered[key] = frames
-        return frames
+        if self.trainer.replay_buffer.holds(ticks):
+            return torch.from_numpy(self.trainer.replay_buffer.read(ticks))
+        frames = self.further_encoders.take_frames(ticks)
+        return torch.from_numpy(self.recorder.record(ticks).frames) if frames is None else frames
 
     def _after_step(self) -> None:
         if len(self.trainer.losses) > 2 * SAVED_LOSSES:
@@ -492,7 +468,7 @@ class Agent:
 
     @torch.inference_mode()
     def _encode_chunk(self, ticks: np.ndarray, model: WorldModel) -> Tensor:
-        frames = self._read_frames(ticks)
+        frames = self.read_frames(ticks)
         model.eval()
         return encode_with(model, frames, self.recorder.sensor_data(ticks)).cpu()
 

@@ -70,7 +70,7 @@ class CoreBasis:
         return self(z)[..., : self.core_dim]
 
 
-def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
+def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6, later: Array | None = None) -> CoreBasis:
     r"""Return the basis of a latent space whose coordinates predict their own next value best (tICA).
 
     Among unit-variance directions w, ``w^T C_1 w`` is the autocorrelation, so the most predictable ones are
@@ -91,6 +91,7 @@ def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
         z: [T, D], consecutive ticks; or [N, T, D], segments of consecutive ticks.
         floor: Autocorrelation that counts as none; raised to what white noise reaches with this many rows.
         ridge: r relative to the mean eigenvalue of C_0.
+        later: Data to choose the core on in the place of z, see `resort_basis`.
 
     Raises:
         AlignmentError: Fewer than two consecutive ticks, or values that are not finite.
@@ -100,7 +101,11 @@ def find_core(z: Array, floor: float = 0.1, ridge: float = 1e-6) -> CoreBasis:
     lowest = max(floor, noise_edge(*before.shape))
     transform = transform @ unmix((before - mean) @ transform, transform.T @ lagged @ transform, lowest)
     spectrum = (transform.T @ lagged @ transform).diagonal()
-    return _choose_core(mean, _fix_signs(transform), spectrum, z, lowest)
+    if later is None:
+        return _choose_core(mean, _fix_signs(transform), spectrum, z, lowest)
+    order = spectrum.argsort(descending=True, stable=True)
+    found = CoreBasis(mean, _fix_signs(transform), spectrum, 0, torch.zeros_like(spectrum), lowest)
+    return resort_basis(found.reordered(order, 0), later, floor)
 
 
 def predictable_axes(z: Array, ridge: float = 1e-6) -> tuple[Tensor, Tensor]:

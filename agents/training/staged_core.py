@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.models.stages import Stage, StagedLatent
 from agents.training.stage_data import Latents
-from alignment.core import find_core, predictable_axes, resort_basis
+from alignment.core import CoreBasis, find_core, predictable_axes
 from alignment.fit import fit_ridge
 from alignment.independence import select_independent
 from alignment.linear_map import LinearMap
@@ -31,15 +31,21 @@ class StagedCore:
     """The core so far, and the stages that found it.
 
     Attributes:
-        basis: Axes of the first encoder.
+        first: Latents of the first encoder.
+        basis: Its axes.
         core: Core coordinates so far.
         rates: [C], their autocorrelations on the pairs.
         stages: The stages so far.
     """
 
-    def __init__(self, first: Latents) -> None:
-        """Find the core of the first encoder."""
-        basis = resort_basis(find_core(first.trained), first.pairs)
+    def __init__(self, first: Latents, basis: CoreBasis | None = None) -> None:
+        """Find the core of the first encoder.
+
+        Args:
+            first: Its latents.
+            basis: Its axes, where they are known.
+        """
+        self.first, basis = first, basis or find_core(first.trained, later=first.pairs)
         clear = (basis.explained < CLEAR) & (basis.spectrum > SIGNAL * basis.noise)
         clear[basis.core_dim :] = False
         self.basis = basis.reordered((~clear).int().argsort(stable=True), int(clear.sum()))
@@ -111,13 +117,13 @@ class StagedCore:
             )
         self.core, self.rates = self.core.join(added), torch.cat([self.rates, new.rates])
 
-    def composed(self, first: Latents) -> StagedLatent | None:
-        """Return the latent of all encoders, from latents of the first; None if it is the only one."""
+    def composed(self) -> StagedLatent | None:
+        """Return the latent of all encoders; None if the first is the only one."""
         if not self.stages:
             return None
         basis = self.basis
         staged = StagedLatent(basis.mean, basis.transform, basis.core_dim, self.stages)
-        latent = staged.join(basis(first.trained.double()), self.core.trained).float()
+        latent = staged.join(basis(self.first.trained.double()), self.core.trained).float()
         staged.predictor.update(latent[:-1], latent[1:])
         return staged
 

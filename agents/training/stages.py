@@ -49,13 +49,15 @@ def drop_stages(model: WorldModel) -> None:
 
 
 def find_stages(
-    model: Jepa, data: StageData, config: TrainingConfig, seed: Sequence[int], stop: Callable[[], bool]
-) -> int | None:
+    model: Jepa, data: StageData, found: StagedCore, config: TrainingConfig, seed: Sequence[int],
+    stop: Callable[[], bool],
+) -> int | None:  # fmt: skip
     """Train further encoders until one finds no new axis, and compose the model's latent of all of them.
 
     Args:
         model: A trained model with one encoder; with no further encoder, it is left as it is.
         data: What to train and measure on.
+        found: The core of its encoder; gets what further encoders find.
         config: Steps of a stage, and the rest as for the first encoder.
         seed: Seed of the initial weights and of the order of the data.
         stop: Called before every step; training ends early when it returns True, and nothing is kept.
@@ -66,8 +68,7 @@ def find_stages(
     Raises:
         TrainingError: The loss is not finite.
     """
-    first, steps = data.latents(model, model.encoder), 0
-    found = StagedCore(first)
+    steps = 0
     pixels = data.pixels() if _has_room(found, model) else None
     while pixels is not None and _has_room(found, model) and not found.exhausts(pixels):
         features = found.features(round(FEATURE_SHARE * config.segments * config.segment_ticks))
@@ -84,7 +85,7 @@ def find_stages(
         if not len(new.rates):
             break
         found.add(stage.encoder, latents, new)
-    model.compose(found.composed(first))
+    model.compose(found.composed())
     return steps
 
 
@@ -100,8 +101,7 @@ def compose_again(model: Jepa, data: StageData) -> None:
     """
     if model.staged is None:
         return
-    first = data.latents(model, model.encoder)
-    found = StagedCore(first)
+    found = StagedCore(data.latents(model, model.encoder))
     for stage in model.staged.stages:
         latents = data.latents(model, stage.encoder)
         features = found.features(len(stage.exponents))
@@ -109,7 +109,7 @@ def compose_again(model: Jepa, data: StageData) -> None:
         if not len(new.rates):
             break
         found.add(stage.encoder, latents, new)
-    model.compose(found.composed(first))
+    model.compose(found.composed())
 
 
 class _StageTraining:

@@ -13,7 +13,7 @@ import torch
 
 from agents.protocol.settings import NegotiationConfig, tick_ranges
 from agents.training.settings import GAP
-from alignment.core import find_core, resort_basis
+from alignment.core import find_core
 from env.scene import Scene, SceneConfig
 from social_jepa.experiments.common.edges import Embeddings, Pairing
 from social_jepa.experiments.worlds.settings import OBJECTS, Settings
@@ -85,7 +85,7 @@ def find_embeddings(latents: MixedLatents, memory: int, settings: Settings) -> E
     firsts = np.arange(settings.setup.training.core_eval_ticks // 2)
     pairs = found[-1] + gap + max(2, stride) * firsts[:, None] + np.arange(2)
     later = torch.from_numpy(latents(pairs.ravel())).unflatten(0, pairs.shape)
-    basis = resort_basis(find_core(torch.from_numpy(latents(found))), later)
+    basis = find_core(torch.from_numpy(latents(found)), later=later)
     anchors, held = (basis(torch.from_numpy(latents(np.array(ticks)))) for ticks in (fit, heldout))
     return Embeddings(anchors, held, basis.core_dim)
 

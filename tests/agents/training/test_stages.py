@@ -168,8 +168,11 @@ def test_an_agent_that_has_found_all_there_is_trains_no_further_encoder(tmp_path
         assert agent.train()
 
     assert (agent.stage_steps, agent.model.staged, caplog.text) == (0, None, "")
+    basis, _ = agent.find_axes(agent.basis_ticks)
     agent.publish()
     assert agent.basis.core_dim == 2
+    torch.testing.assert_close(agent.basis.transform, basis.transform, rtol=0, atol=0)
+    assert agent.further_encoders.take_axes() is None  # once: the next publication finds its own
 
 
 def test_a_staged_model_survives_a_round_trip_through_its_checkpoint(staged, tmp_path):
@@ -226,7 +229,7 @@ def test_predictions_of_a_composed_latent_beat_no_change(staged):
 def test_solving_the_axes_again_changes_nothing_when_no_encoder_has_changed(staged):
     ticks = list(staged.heldout_ticks)[:64]
     before = staged.encode_ticks(ticks)
-    compose_again(staged.model, staged._stage_data())
+    compose_again(staged.model, staged.further_encoders.data())
     torch.testing.assert_close(staged.encode_ticks(ticks), before, atol=1e-3, rtol=1e-3)
 
 
@@ -243,7 +246,7 @@ def test_a_loss_that_is_not_finite_ends_a_stage(staged):
     from agents.training.stages import find_stages
 
     model = Jepa(staged.spec.model, 32)
-    data = staged._stage_data()
+    data = staged.further_encoders.data()
     broken = StageData(data.trained, data.pairs, data.read)
     model.load_state_dict(staged.model.state_dict())
     model.compose(None)
@@ -255,8 +258,9 @@ def test_a_loss_that_is_not_finite_ends_a_stage(staged):
         return encoder
 
     model.build_encoder = build_broken
+    core = StagedCore(broken.latents(model, model.encoder))
     with pytest.raises(TrainingError, match=r"training\.learning_rate"):
-        find_stages(model, broken, staged.spec.training, (1,), lambda: False)
+        find_stages(model, broken, core, staged.spec.training, (1,), lambda: False)
 
 
 def test_agents_of_one_process_can_wait_for_one_another_while_they_read():

@@ -1,0 +1,85 @@
+"""An agent's search for further encoders, and what of it the publication of its model takes over."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from agents.common.streams import Stream
+from agents.training.stage_data import StageData
+from agents.training.staged_core import StagedCore
+from agents.training.stages import can_have_stages, compose_again, find_stages
+from alignment.core import CoreBasis, find_core
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+
+STAGES = "training stages"  # a phase
+
+
+class FurtherEncoders:
+    """The search of one agent.
+
+    It measures on the ticks that a core is found and chosen on, so that a publication which follows needs
+    neither to render these again nor, where the first encoder remains the only one, to find the core again.
+    """
+
+    def __init__(self, agent: "Agent") -> None:
+        """Search for further encoders of this agent."""
+        self._agent = agent
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what a publication would take over: the frames or the model are of the past."""
+        self._frames: dict[bytes, Tensor] = {}  # that no replay buffer holds
+        self._axes: tuple[int, CoreBasis, Tensor] | None = None  # step, and `Agent.find_axes` at that step
+
+    def find(self, stop: Callable[[], bool]) -> bool:
+        """Train further encoders if this kind of model has them; return whether that is finished."""
+        agent, model = self._agent, self._agent.model
+        if not can_have_stages(model):
+            agent.stage_steps = 0
+            return True
+        agent.phase = STAGES
+        began = time.perf_counter()
+        data = self.data()
+        first = data.latents(model, model.encoder)
+        basis = find_core(first.trained, later=first.pairs)
+        core, seed = StagedCore(first, basis), agent.stream_seed(Stream.STAGES, agent.spec.pose_version)
+        agent.stage_steps = find_stages(model, data, core, agent.spec.training, seed, stop)
+        if agent.stage_steps is not None and not core.stages:
+            self._axes = agent.trainer.step, basis, first.pairs
+        agent.trainer.train_seconds += time.perf_counter() - began
+        agent.trainer.steps_this_process += agent.stage_steps or 0
+        return agent.stage_steps is not None
+
+    def compose_again(self) -> None:
+        """Solve the model's axes again where its first encoder has been trained beyond its schedule."""
+        agent = self._agent
+        if can_have_stages(agent.model) and agent.trainer.step > agent.spec.training.steps:
+            compose_again(agent.model, self.data())
+
+    def take_axes(self) -> tuple[CoreBasis, Tensor] | None:
+        """Return `Agent.find_axes` of the model at its present step, once; None where that is not known."""
+        known, self._axes = self._axes, None
+        if known is None or known[0] != self._agent.trainer.step:
+            return None
+        self._frames.clear()  # the core was chosen on them
+        return known[1:]
+
+    def take_frames(self, ticks: np.ndarray) -> Tensor | None:
+        """Return frames that the search has rendered, once, uint8 [K, H, W, C]; None of other ticks."""
+        return self._frames.pop(ticks.tobytes(), None)
+
+    def data(self) -> StageData:
+        """Return the ticks that a core is found and chosen on."""
+        ticks = self._agent.basis_ticks
+        return StageData(ticks, self._agent.core_eval_ticks(ticks.stop), self._read)
+
+    def _read(self, ticks: np.ndarray) -> Tensor:
+        frames = self._agent.read_frames(ticks)
+        if not self._agent.trainer.replay_buffer.holds(ticks):
+            self._frames[ticks.tobytes()] = frames
+        return frames
