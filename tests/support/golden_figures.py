@@ -101,7 +101,6 @@ def of_agent(agent: Agent) -> dict[str, object]:
         "effective_rank": snapshot.effective_rank,
         "anchors": of_tensors([snapshot.pools.anchors.vectors]),
         "heldout": of_tensors([snapshot.pools.heldout.vectors]),
-        "frames": snapshot.progress.frames,
     }
 
 

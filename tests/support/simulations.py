@@ -17,7 +17,7 @@ QUIET = (
     "training.checkpoint_every=10",
 )
 
-TIMEOUT = 120.0
+TIMEOUT = 240.0  # seconds, on a machine with much else to do
 
 
 def up(path, address, *settings):
