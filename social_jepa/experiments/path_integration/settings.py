@@ -25,6 +25,7 @@ class PathStream(Stream):
     BATCHES = 32
     MLP_PROBE = 33
     SHUFFLED = 34  # targets of the probes' null
+    ODOMETRY = 35  # noise of the actions
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Settings:
     renderer: str = "toy"
     frame_size: int = 32  # pixels
     max_actions: int = 7  # actions of the longest path; its sequence has one view more
+    odometry_noise: float = 0.25  # noise of each action, in root mean squares of an action
+    context_views: int = 3  # of a training step
+    action_share: float = 0.2  # of a token's dimensions
     max_view_angle: float = 15.0  # degrees of pan and tilt away from the camera's pose
     max_rotation: float = 45.0  # degrees either way about each axis
     min_scale: float = 0.9  # smallest size in a view; the largest is 1
@@ -48,10 +52,15 @@ class Settings:
     views_per_step: int = 256  # of a training step
     steps: int = 600
     learning_rate: float = 1e-3
-    momentum: float = 0.97  # of the target network at the first step; it increases to 1 along a cosine
-    covariance: float = 0.02  # weight of VICReg's covariance term on the latents of the context views
+    momentum: float = 0.99  # of the target network at the first step; it increases to 1 along a cosine
+    covariance: float = 0.0  # weight of VICReg's covariance term on the latents of the context views
     probe_steps: int = 300  # optimizer steps of an MLP probe
     probe_hidden: int = 256  # units of its hidden layers
+
+    @property
+    def action_dim(self) -> int:
+        """Dimensions of an embedded action."""
+        return max(1, round(self.dim * self.action_share / (1 - self.action_share)))
 
     @property
     def scene_config(self) -> SceneConfig:

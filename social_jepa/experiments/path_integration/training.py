@@ -1,4 +1,4 @@
-"""Train seq-JEPA on sequences of random length."""
+"""Train seq-JEPA on short sequences."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ def build_model(training: ViewSequences, settings: Settings, seed: int) -> SeqJe
     """Return the untrained model, with the mean frame and the spread of the training views."""
     encoder = EncoderConfig(settings.dim, settings.width, settings.hidden, "fp32", batch_norm=True)
     config = SeqModelConfig(
-        encoder=encoder, action_dim=settings.dim, predictor_hidden=4 * settings.dim,
+        encoder=encoder, action_dim=settings.action_dim, predictor_hidden=4 * settings.dim,
         covariance=settings.covariance, temporal_weight=0.0,
     )  # fmt: skip
     action_dim = training.actions.shape[2]
@@ -36,32 +36,25 @@ def build_model(training: ViewSequences, settings: Settings, seed: int) -> SeqJe
 
 
 def train(training: ViewSequences, settings: Settings, seed: int, log: Log) -> tuple[SeqJepa, float]:
-    """Return the trained model and the counted FLOPs, summed over the length of each step."""
+    """Return the trained model and the counted FLOPs."""
     model = build_model(training, settings, seed)
-    rng = PathStream.BATCHES.rng(seed)
-    flops = {
-        length: step_flops(model, _sample_batch(training, settings, length, rng))
-        for length in range(1, settings.max_actions + 2)
-    }
-    total = 0.0
+    flops = step_flops(model, _sample_batch(training, settings, PathStream.BATCHES.rng(seed)))
 
     def batch_loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
-        nonlocal total
-        length = int(rng.integers(1, max(flops) + 1))
-        total += flops[length]
-        return model.loss(*_sample_batch(training, settings, length, rng), torch.Generator())
+        return model.loss(*_sample_batch(training, settings, rng), torch.Generator())
 
     fit_model(
         model, batch_loss, settings.steps, settings.learning_rate, (seed, PathStream.BATCHES), log,
         weight_decay=1e-3, after_step=ema_updater(model, settings.momentum, settings.steps),
     )  # fmt: skip
-    return model, total
+    return model, flops * settings.steps
 
 
 def _sample_batch(
-    training: ViewSequences, settings: Settings, length: int, rng: np.random.Generator
+    training: ViewSequences, settings: Settings, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return sequences of length context views and the next view, from random starts in the training set."""
+    """Return sequences of the context views and the next view, from random starts in the training set."""
+    length = settings.context_views
     count = min(settings.views_per_step // (length + 1), len(training.frames))
     rows = rng.choice(len(training.frames), size=count, replace=False)[:, None]
     start = rng.integers(training.frames.shape[1] - length, size=(count, 1))

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from env.objects.dataset import ObjectsConfig
 from env.objects.rotation import from_quaternions
@@ -8,6 +11,7 @@ from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.path_integration.data import (
     build_data,
+    measured_actions,
     record_scene_views,
     sample_object_rotations,
 )
@@ -54,6 +58,34 @@ def test_the_total_action_of_rotations_is_their_composition():
     assert composed.approx_equal(from_quaternions(probe.total_action(3)), atol=1e-5).all()
 
 
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_odometry_has_errors_of_the_size_that_is_set_and_leaves_the_total_exact(condition):
+    many = replace(TINY, training_sequences=400)
+    exact, measured = (
+        build_data(condition, 0, replace(many, odometry_noise=noise))[0] for noise in (0.0, 0.25)
+    )
+
+    assert np.array_equal(exact.orientations, measured.orientations)
+    assert np.array_equal(exact.total_action(2), measured.total_action(2))
+    if condition == OBJECT_ROTATIONS:
+        assert np.allclose(np.linalg.norm(measured.actions, axis=-1), 1, atol=1e-6)
+        turns = [from_quaternions(each.actions.reshape(-1, 4)) for each in (exact, measured)]
+        errors, sizes = (turns[1] * turns[0].inv()).magnitude(), turns[0].magnitude()
+    else:
+        errors = np.linalg.norm(measured.actions - exact.actions, axis=-1)
+        sizes = np.linalg.norm(exact.actions, axis=-1)
+    share = (np.square(errors).mean() / np.square(sizes).mean()) ** 0.5
+    assert share == pytest.approx(0.25, rel=0.1)
+
+
+def test_errors_of_odometry_are_independent_of_each_other_and_of_the_action():
+    actions = np.random.default_rng(0).standard_normal((4000, 3, 2)).astype(np.float32)
+    errors = measured_actions(actions, 0.5, np.random.default_rng(1)) - actions
+
+    columns = np.concatenate([errors.reshape(4000, 6), actions.reshape(4000, 6)], 1)
+    assert np.abs(np.corrcoef(columns.T) - np.eye(12))[:6].max() < 0.08
+
+
 def test_sets_share_no_view_and_no_object():
     for condition in CONDITIONS:
         sets = [{row.tobytes() for row in data.orientations} for data in build_data(condition, 0, TINY)]
@@ -82,7 +114,7 @@ def test_both_conditions_run_reproducibly_and_fill_metrics_notes_and_plots():
     for name, score in again.scores.items():
         assert np.array_equal(score.values, outcomes[OBJECT_ROTATIONS, 0].scores[name].values)
     results = Results(outcomes, [0])
-    assert len([metric for metric in metrics(results, TINY) if metric.threshold]) == 2
+    assert len([metric for metric in metrics(results, TINY) if metric.threshold]) == 4
     assert all(isinstance(note, str) for note in notes(results, TINY))
     for figure in stored_plots(EXPERIMENT, results, TINY).values():
         figure.canvas.draw()
