@@ -32,6 +32,7 @@ from agents.training.checkpoint import (
 )
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
+from agents.training.stage_data import CHUNK
 from agents.training.stages import count_encoders, drop_stages
 from agents.training.ticks import unseen_ticks
 from agents.training.trainer import Trainer, TrainingError
@@ -46,7 +47,6 @@ from env.renderers.build import share_renderer
 from env.scene import BodyEvent, Scene
 from env.sensors import SensorRecorder
 
-CHUNK = 512  # ticks rendered and encoded at a time
 BASIS_TICKS = 16384  # trained ticks that the core's axes are found on; with 2048 they cost 3 % of its R2
 SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
 SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
@@ -184,11 +184,16 @@ class Agent:
             self._skip_training()
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
-        if finished and self.trainer.finished and self.stage_steps is None:
+        if finished and self.trainer.finished and not self.has_learned:
             finished = self.further_encoders.find(stop)
         self.save()
         self.phase = "trained" if finished else "stopped"
         return finished
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether the schedule is complete, and the search for further encoders as well."""
+        return self.trainer.finished and self.stage_steps is not None
 
     def encode_ticks(self, ticks: Iterable[int], model: WorldModel | None = None) -> Tensor:
         """Return latents of ticks, float32 [K, D], in the model's own axes.
@@ -249,6 +254,7 @@ class Agent:
         trained = self.trainer.replay_buffer.ticks
         self.further_encoders.compose_again()
         self.basis, later = self.further_encoders.take_axes() or self.find_axes(self.basis_ticks)
+        self.further_encoders.forget()
         self.save()
         rank = effective_rank(later)
         self.collapse = self.explain_collapse(self.basis.core_dim)

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors.torch import save
 from torch import Tensor
 
+from agents.common.files import digest
 from agents.common.streams import Stream
+from agents.training.checkpoint import model_tensors
 from agents.training.stage_data import StageData
 from agents.training.staged_core import StagedCore
 from agents.training.stages import can_have_stages, compose_again, find_stages
@@ -34,7 +37,8 @@ class FurtherEncoders:
     def forget(self) -> None:
         """Drop what a publication would take over: the frames or the model are of the past."""
         self._frames: dict[bytes, Tensor] = {}  # that no replay buffer holds
-        self._axes: tuple[int, CoreBasis, Tensor] | None = None  # step, and `Agent.find_axes` at that step
+        # of which model and ticks, and `Agent.find_axes` of these
+        self._axes: tuple[tuple[str, range], CoreBasis, Tensor] | None = None
 
     def find(self, stop: Callable[[], bool]) -> bool:
         """Train further encoders if this kind of model has them; return whether that is finished."""
@@ -44,13 +48,13 @@ class FurtherEncoders:
             return True
         agent.phase = STAGES
         began = time.perf_counter()
-        data = self.data()
+        data, scene = self.data(), agent.scene
         first = data.latents(model, model.encoder)
         basis = find_core(first.trained, later=first.pairs)
         core, seed = StagedCore(first, basis), agent.stream_seed(Stream.STAGES, agent.spec.pose_version)
         agent.stage_steps = find_stages(model, data, core, agent.spec.training, seed, stop)
-        if agent.stage_steps is not None and not core.stages:
-            self._axes = agent.trainer.step, basis, first.pairs
+        if agent.stage_steps is not None and not core.stages and agent.scene is scene:
+            self._axes = self._key(), basis, first.pairs
         agent.trainer.train_seconds += time.perf_counter() - began
         agent.trainer.steps_this_process += agent.stage_steps or 0
         return agent.stage_steps is not None
@@ -62,16 +66,17 @@ class FurtherEncoders:
             compose_again(agent.model, self.data())
 
     def take_axes(self) -> tuple[CoreBasis, Tensor] | None:
-        """Return `Agent.find_axes` of the model at its present step, once; None where that is not known."""
-        known, self._axes = self._axes, None
-        if known is None or known[0] != self._agent.trainer.step:
-            return None
-        self._frames.clear()  # the core was chosen on them
-        return known[1:]
+        """Return `Agent.find_axes` of the model as it is; None where the search has not found them."""
+        known = self._axes
+        return known[1:] if known is not None and known[0] == self._key() else None
 
     def take_frames(self, ticks: np.ndarray) -> Tensor | None:
         """Return frames that the search has rendered, once, uint8 [K, H, W, C]; None of other ticks."""
         return self._frames.pop(ticks.tobytes(), None)
+
+    def _key(self) -> tuple[str, range]:
+        tensors = {name: each.contiguous() for name, each in model_tensors(self._agent.model).items()}
+        return digest(save(tensors)), self._agent.basis_ticks
 
     def data(self) -> StageData:
         """Return the ticks that a core is found and chosen on."""

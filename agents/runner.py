@@ -242,7 +242,7 @@ class AgentRunner:
             self._idle(agent, "paused")
         elif trainer.step == 0 and agent.spec.teacher and not agent.spec.pose_version:
             self._distill_from_teacher(agent)
-        elif not trainer.finished:
+        elif not agent.has_learned:
             if agent.train(self._service_requests):
                 self._publish(agent, "its schedule is complete")
         elif agent.published is None:

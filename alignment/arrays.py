@@ -61,7 +61,7 @@ def like(result: Tensor, given: Array) -> Array:
 
 def check_finite(rows: Tensor, name: str, remedy: str) -> None:
     """Raise AlignmentError if a row [..., D] holds a value that is not finite; the message names the row."""
-    if math.isfinite(rows.sum()):  # a tenth of the cost, a hundred times for each edge
+    if math.isfinite(rows.detach().sum()):  # a tenth of the cost, a hundred times for each edge
         return
     bad = ~torch.isfinite(rows)
     if bad.any():

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from agents.models.jepa import Jepa
 from alignment.core import ROUNDING
 
+CHUNK: Final = 512  # ticks rendered and encoded at a time
 COMPONENTS: Final = 128  # of the pixels
-COMPONENT_TICKS: Final = 1024  # that the components are found on
+COMPONENT_TICKS: Final = 1024  # that the components are found on, at most
+COMPONENT_PIXELS: Final = 2**26  # of all these ticks together, 256 MiB
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ class StageData:
         pixels of a moving object follows its place to some degree.
         """
         trained = np.asarray(self.trained)
-        sample = self.read(trained[:: max(1, len(trained) // COMPONENT_TICKS)]).flatten(1).float()
-        mean = sample.mean(0)
-        variance, rows = torch.linalg.eigh((sample - mean) @ (sample - mean).T)  # of ticks: there are fewer
-        kept = variance > ROUNDING * sample.square().sum()
-        axes = (sample - mean).T @ (rows[:, kept][:, -COMPONENTS:] * variance[kept][-COMPONENTS:].rsqrt())
+        pixels = self.read(trained[:1]).numel()
+        count = min(len(trained), COMPONENT_TICKS, max(2, COMPONENT_PIXELS // pixels))
+        spread = np.linspace(0, len(trained) - 1, count).round().astype(int)
+        sample = self.read(trained[spread]).flatten(1).float()
+        size, mean = float(sample.double().norm() ** 2), sample.mean(0)
+        sample -= mean
+        variance, rows = torch.linalg.eigh(sample @ sample.T)  # of ticks: there are fewer than pixels
+        kept = variance > ROUNDING * size
+        axes = sample.T @ (rows[:, kept][:, -COMPONENTS:] * variance[kept][-COMPONENTS:].rsqrt())
 
         def project(frames: Iterable[Tensor]) -> Tensor:
-            return torch.cat([(part.flatten(1).float() - mean) @ axes for part in frames])
+            return torch.cat([part.flatten(1).float() @ axes for part in frames]) - mean @ axes
 
         pairs = project(self._read_pairs()).unflatten(0, self.pairs.shape)
         return Latents(project(map(self.read, _chunks(trained))), pairs)
@@ -67,8 +73,8 @@ class StageData:
         return self._pair_frames
 
 
-def _chunks(ticks: np.ndarray, size: int = 512) -> list[np.ndarray]:
-    return [ticks[start : start + size] for start in range(0, len(ticks), size)]
+def _chunks(ticks: np.ndarray) -> list[np.ndarray]:
+    return [ticks[start : start + CHUNK] for start in range(0, len(ticks), CHUNK)]
 
 
 @torch.no_grad()

@@ -65,14 +65,12 @@ class StagedCore:
     def exhausts(self, pixels: Latents) -> bool:
         """Return whether functions of the core so far leave nothing of the pixels that predicts itself.
 
-        Then there is nothing that a further encoder could find. The converse does not hold: what a core
-        misses of its own factors is left as well.
+        Then a further encoder would find nothing that shows linearly in the pixels. The converse does not
+        hold: what a core misses of its own factors is left as well.
 
         Args:
             pixels: Components of the pixels, see `StageData.pixels`.
         """
-        if not pixels.pairs.shape[-1]:
-            return True
         rest = _explain(self.core, pixels, self.features(WIDE))[1]
         origin, axes = predictable_axes(rest.trained)
         found = _standardized(self.core.join(rest.map(lambda z: (z - origin) @ axes)).pairs)

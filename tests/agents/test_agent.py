@@ -10,6 +10,7 @@ from agents.agent import Agent
 from agents.protocol.settings import NegotiationConfig, tick_ranges
 from agents.restoring import restore_agent
 from agents.training.settings import GAP
+from agents.training.staged_core import StagedCore
 from alignment.core import autocorrelations
 from alignment.status import Status
 from env.renderer import Renderer
@@ -108,16 +109,29 @@ class CountingRenderer(Renderer):
         self.renderer.close()
 
 
-def test_no_tick_is_rendered_twice_until_the_model_is_published(tmp_path):
+@pytest.mark.parametrize("left", [True, False])
+def test_no_tick_is_rendered_twice_until_the_model_is_published(left, tmp_path, monkeypatch):
+    monkeypatch.setattr(StagedCore, "exhausts", lambda *_: not left)
     agent = Agent(tiny_spec(0, tmp_path, steps=3))
     agent.recorder.renderer = counting = CountingRenderer(agent.renderer)
 
     assert agent.train()
     agent.publish()
 
-    assert agent.stage_steps  # a further encoder was tried, on ticks that the core is then chosen on
-    assert set(counting.rendered.values()) == {1}
-    assert not agent._rendered
+    assert bool(agent.stage_steps) == left  # whether a further encoder was tried
+    assert set(counting.rendered.values()) == {1}  # also of the ticks that the core is then chosen on
+    assert agent.further_encoders.take_frames(agent.core_eval_ticks(agent.basis_ticks.stop).ravel()) is None
+
+
+def test_a_model_that_has_changed_since_the_search_is_published_with_its_own_core(tmp_path):
+    agent = Agent(tiny_spec(0, tmp_path, steps=3))
+    assert agent.train()
+    with torch.no_grad():
+        agent.model.encoder[-1].weight.mul_(-2)
+    agent.publish()
+
+    expected, _ = agent.find_axes(agent.basis_ticks)
+    torch.testing.assert_close(agent.basis.transform, expected.transform, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agents import activity
+from agents import activity, further_encoders
 from agents.agent import Agent
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.restoring import restore_agent
@@ -320,6 +320,26 @@ def test_an_agent_does_not_rest_before_its_buffer_holds_the_scene_as_it_is(group
 
     assert runner.agent.phase != "resting"
     assert not runner.agent.has_seen_all_bodies
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_an_agent_paused_in_its_search_for_further_encoders_completes_it_before_it_publishes(
+    online, group, tmp_path, monkeypatch
+):
+    find, stopped = further_encoders.find_stages, threading.Event()
+
+    def find_stages(*arguments):
+        if not stopped.is_set():
+            stopped.set()
+            return None  # as it returns when it is asked to stop
+        return find(*arguments)
+
+    monkeypatch.setattr(further_encoders, "find_stages", find_stages)
+    runner = group.start(runner_spec(tmp_path, online=online))
+    group.wait_until(lambda: runner.snapshot is not None)
+
+    assert stopped.is_set()
+    assert (runner.snapshot.progress.step, runner.agent.has_learned) == (8, True)
 
 
 def test_a_paused_agent_takes_no_step_replies_and_trains_on_when_resumed(group, tmp_path):

@@ -17,10 +17,9 @@ SEARCH_NOTE = (
     "The settings with the smallest distance to action only were kept; none exceeded it."
 )
 WHY_NOTE = (
-    "The aggregate is a function of a set of pairs of a view and the action that follows it. Actions can be "
-    "added within such a set. To correct their sum from views, it would have to tell which view was the "
-    "first, and nothing in a pair says so: only the last one has no action. What views add to the aggregate "
-    "beside that is noise in the sum, as the same actions with the views of another sequence show."
+    "A possible reason: the aggregate is a function of a set of pairs, each a view and the action after it. "
+    "Measured actions can be added within such a set. To correct their sum from views, the aggregator would "
+    "have to find the view that no other pair leads to, the first one, at an accuracy beyond that of the sum."
 )
 
 

@@ -57,6 +57,18 @@ class Settings:
     probe_steps: int = 300  # optimizer steps of an MLP probe
     probe_hidden: int = 256  # units of its hidden layers
 
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the setting, for values that no sequence or token has."""
+        if not 0 < self.action_share < 1:
+            raise ValueError(f"action_share={self.action_share} must lie between 0 and 1")
+        if not 1 <= self.context_views <= self.max_actions + 1:
+            raise ValueError(
+                f"context_views={self.context_views} must lie between 1 and {self.max_actions + 1}, the views "
+                "of the longest path"
+            )
+        if not self.odometry_noise >= 0:
+            raise ValueError(f"odometry_noise={self.odometry_noise} must not be negative")
+
     @property
     def action_dim(self) -> int:
         """Dimensions of an embedded action."""

@@ -172,7 +172,7 @@ def test_an_agent_that_has_found_all_there_is_trains_no_further_encoder(tmp_path
     agent.publish()
     assert agent.basis.core_dim == 2
     torch.testing.assert_close(agent.basis.transform, basis.transform, rtol=0, atol=0)
-    assert agent.further_encoders.take_axes() is None  # once: the next publication finds its own
+    assert agent.further_encoders.take_axes() is None  # nothing of them is kept
 
 
 def test_a_staged_model_survives_a_round_trip_through_its_checkpoint(staged, tmp_path):

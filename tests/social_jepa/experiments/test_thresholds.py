@@ -25,7 +25,7 @@ SELF_TESTS = {  # by experiment; all their other thresholds can fail
 THRESHOLDS = {  # number of thresholds, without self-tests
     "isometry": 5, "native-isometry": 12, "time-or-jepa": 15, "theory": 0, "viewpoint": 3, "scant-overlap": 3,
     "classifier-porting": 4, "probe-porting": 1, "dynamics": 4, "pair-free": 2, "universe": 2,
-    "invariance-equivariance": 5, "path-integration": 2, "collapse": 7,
+    "invariance-equivariance": 5, "path-integration": 4, "collapse": 7,
 }  # fmt: skip
 NEEDS_ARRAYS = {"migration", "heterogeneous", "counting", "worlds"}  # of real agents
 

@@ -15,7 +15,8 @@ from social_jepa.experiments.framework.score import Score
 from social_jepa.experiments.framework.tasks import plain_settings
 
 EVIDENCE = Path(__file__).resolve().parents[4] / "evidence"
-STRICTER = {"invariance"}  # "better" in the paper, where the experiment is content with as good
+# "better" in both papers, where one experiment is content with as good, and the other asks for a tenth more
+OTHER_BOUND = {"invariance", "path-integration"}
 NEEDS_ARRAYS = {name for name, claim in CLAIMS.items() if claim.experiment == "migration"}
 MEASURED = [name for name, claim in CLAIMS.items() if claim.experiment]
 
@@ -66,7 +67,7 @@ def test_the_bound_of_a_claim_is_the_threshold_of_its_metric(name):
         str(metric.threshold) for metric in metrics_of(CLAIMS[name], CLAIMS[name].conditions)
     } - {"None"}  # fmt: skip
 
-    assert bounds <= {str(CLAIMS[name].bound)} or name in STRICTER
+    assert bounds <= {str(CLAIMS[name].bound)} or name in OTHER_BOUND
 
 
 @pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.recorded_metric])
