@@ -63,8 +63,8 @@ class Settings:
             raise ValueError(f"action_share={self.action_share} must lie between 0 and 1")
         if not 1 <= self.context_views <= self.max_actions + 1:
             raise ValueError(
-                f"context_views={self.context_views} must lie between 1 and {self.max_actions + 1}, the views "
-                "of the longest path"
+                f"context_views={self.context_views} must lie between 1 and {self.max_actions + 1}, the "
+                "views of the longest path"
             )
         if not self.odometry_noise >= 0:
             raise ValueError(f"odometry_noise={self.odometry_noise} must not be negative")

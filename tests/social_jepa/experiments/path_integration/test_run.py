@@ -86,6 +86,14 @@ def test_errors_of_odometry_are_independent_of_each_other_and_of_the_action():
     assert np.abs(np.corrcoef(columns.T) - np.eye(12))[:6].max() < 0.08
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("action_share", 1.0), ("context_views", 9), ("odometry_noise", -0.1)]
+)
+def test_settings_that_no_sequence_has_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"^{name}="):
+        replace(Settings(), **{name: value})
+
+
 def test_sets_share_no_view_and_no_object():
     for condition in CONDITIONS:
         sets = [{row.tobytes() for row in data.orientations} for data in build_data(condition, 0, TINY)]
