@@ -1,8 +1,8 @@
 """An agent's search for further encoders, and what of it the publication of its model takes over."""
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from safetensors.torch import save
@@ -10,16 +10,41 @@ from torch import Tensor
 
 from agents.common.files import digest
 from agents.common.streams import Stream
+from agents.models.world_model import WorldModel
+from agents.spec import AgentSpec
 from agents.training.checkpoint import model_tensors
 from agents.training.stage_data import StageData
 from agents.training.staged_core import StagedCore
 from agents.training.stages import can_have_stages, compose_again, find_stages
+from agents.training.trainer import Trainer
 from alignment.core import CoreBasis, find_core
-
-if TYPE_CHECKING:
-    from agents.agent import Agent
+from env.scene import Scene
 
 STAGES = "training stages"  # a phase
+
+
+class SearchingAgent(Protocol):
+    """What the search needs of an `agents.agent.Agent`."""
+
+    spec: AgentSpec
+    scene: Scene
+    model: WorldModel
+    trainer: Trainer
+    phase: str
+    stage_steps: int | None
+
+    @property
+    def basis_ticks(self) -> range:
+        """The trained ticks that axes are found on."""
+
+    def core_eval_ticks(self, stop: int) -> np.ndarray:
+        """Return the pairs of ticks that a core is chosen on, int64 [N, 2]."""
+
+    def read_frames(self, ticks: np.ndarray) -> Tensor:
+        """Return the frames of ticks, uint8 [K, H, W, C]."""
+
+    def stream_seed(self, stream: Stream, *numbers: int) -> Sequence[int]:
+        """Return the seed of one of its random streams."""
 
 
 class FurtherEncoders:
@@ -29,7 +54,7 @@ class FurtherEncoders:
     neither to render these again nor, where the first encoder remains the only one, to find the core again.
     """
 
-    def __init__(self, agent: "Agent") -> None:
+    def __init__(self, agent: SearchingAgent) -> None:
         """Search for further encoders of this agent."""
         self._agent = agent
         self.forget()
