@@ -184,7 +184,7 @@ class Agent:
             self._skip_training()
         self.phase = "training"
         finished = finished and self.trainer.run(self._after_step, stop, until)
-        if finished and self.trainer.finished and not self.has_learned:
+        if finished and self.trainer.finished and self.stage_steps is None:
             finished = self.further_encoders.find(stop)
         self.save()
         self.phase = "trained" if finished else "stopped"

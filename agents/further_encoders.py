@@ -17,7 +17,7 @@ from agents.training.stage_data import StageData
 from agents.training.staged_core import StagedCore
 from agents.training.stages import can_have_stages, compose_again, find_stages
 from agents.training.trainer import Trainer
-from alignment.core import CoreBasis, find_core
+from alignment.core import CoreBasis
 from env.scene import Scene
 
 STAGES = "training stages"  # a phase
@@ -74,12 +74,11 @@ class FurtherEncoders:
         agent.phase = STAGES
         began = time.perf_counter()
         data, scene = self.data(), agent.scene
-        first = data.latents(model, model.encoder)
-        basis = find_core(first.trained, later=first.pairs)
-        core, seed = StagedCore(first, basis), agent.stream_seed(Stream.STAGES, agent.spec.pose_version)
+        core = StagedCore(data.latents(model, model.encoder))
+        seed = agent.stream_seed(Stream.STAGES, agent.spec.pose_version)
         agent.stage_steps = find_stages(model, data, core, agent.spec.training, seed, stop)
         if agent.stage_steps is not None and not core.stages and agent.scene is scene:
-            self._axes = self._key(), basis, first.pairs
+            self._axes = self._key(), core.found, core.first.pairs
         agent.trainer.train_seconds += time.perf_counter() - began
         agent.trainer.steps_this_process += agent.stage_steps or 0
         return agent.stage_steps is not None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.models.stages import Stage, StagedLatent
 from agents.training.stage_data import Latents
-from alignment.core import CoreBasis, find_core, predictable_axes
+from alignment.core import find_core, predictable_axes
 from alignment.fit import fit_ridge
 from alignment.independence import select_independent
 from alignment.linear_map import LinearMap
@@ -32,20 +32,17 @@ class StagedCore:
 
     Attributes:
         first: Latents of the first encoder.
-        basis: Its axes.
+        found: Its axes, and the core of it alone.
+        basis: The same axes, with a core of those alone that no mixture is among.
         core: Core coordinates so far.
         rates: [C], their autocorrelations on the pairs.
         stages: The stages so far.
     """
 
-    def __init__(self, first: Latents, basis: CoreBasis | None = None) -> None:
-        """Find the core of the first encoder.
-
-        Args:
-            first: Its latents.
-            basis: Its axes, where they are known.
-        """
-        self.first, basis = first, basis or find_core(first.trained, later=first.pairs)
+    def __init__(self, first: Latents) -> None:
+        """Find the core of the first encoder, from its latents."""
+        self.first, self.found = first, find_core(first.trained, later=first.pairs)
+        basis = self.found
         clear = (basis.explained < CLEAR) & (basis.spectrum > SIGNAL * basis.noise)
         clear[basis.core_dim :] = False
         self.basis = basis.reordered((~clear).int().argsort(stable=True), int(clear.sum()))

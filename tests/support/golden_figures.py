@@ -89,7 +89,8 @@ def of_weights(model: torch.nn.Module) -> str:
 
 def of_agent(agent: Agent) -> dict[str, object]:
     """Metrics of a trained agent."""
-    snapshot = agent.published.snapshot
+    snapshot, training = agent.published.snapshot, agent.spec.training
+    batch = training.segments * training.segment_ticks
     return {
         "weights": of_weights(agent.model),
         "published_weights": of_weights(agent.published.model),
@@ -101,6 +102,7 @@ def of_agent(agent: Agent) -> dict[str, object]:
         "effective_rank": snapshot.effective_rank,
         "anchors": of_tensors([snapshot.pools.anchors.vectors]),
         "heldout": of_tensors([snapshot.pools.heldout.vectors]),
+        "frames": snapshot.progress.frames - snapshot.stage_steps * batch,  # of the first encoder
     }
 
 
