@@ -233,8 +233,8 @@ class Agent:
             ticks: Consecutive ticks to find the axes on.
         """
         pairs = self.core_eval_ticks(ticks.stop)
-        later = self.encode_ticks(pairs.ravel()).unflatten(0, pairs.shape)
-        return find_core(self.encode_ticks(ticks), later=later), later
+        trained, later = self.encode_ticks(ticks), self.encode_ticks(pairs.ravel()).unflatten(0, pairs.shape)
+        return find_core(trained, later=later), later
 
     def core_eval_ticks(self, stop: int) -> np.ndarray:
         """Return the pairs of ticks that a core is chosen on whose axes were found before a tick, [N, 2]."""

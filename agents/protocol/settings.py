@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, get_args
 from msgspec import Meta
 
 from agents.common.config_error import ConfigError
-from agents.common.fields import CountOrZero, check_fields, one_of
+from agents.common.fields import CountOrZero, check_fields, one_of, settings_repr
 from agents.protocol.topology import Topology
 
 Precision = Literal["float32", "float16", "int8"]
@@ -45,6 +45,8 @@ class NegotiationConfig:
     # numbers of anchors that the quality of a map is measured at; without any, an edge costs half
     budgets: tuple[Annotated[int, Meta(ge=2, le=65536)], ...] = (2, 4, 8, 16, 32, 64, 128, 256, 512)
     topology: str = "all"  # which pairs negotiate: all, ring, k_regular(K), hubs(H) or tree
+
+    __repr__ = settings_repr
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that cannot work; the message names the setting."""
