@@ -38,10 +38,10 @@ class Level:
 
 
 LEVELS: Mapping[str, Level] = {
-    "overlap 0.4": Level(0.4, high=True, turn=7.1),
-    "overlap 0.2": Level(0.2, high=True, turn=20.0),
-    "overlap 0.1": Level(0.1, high=False, turn=10.0),
-    "overlap 0": Level(0.0, high=False, turn=20.0),
+    "overlap 0.4": Level(0.4, high=True, turn=3.3),
+    "overlap 0.2": Level(0.2, high=True, turn=30.0),
+    "overlap 0.1": Level(0.1, high=False, turn=8.0),
+    "overlap 0": Level(0.0, high=False, turn=30.0),
 }
 
 
@@ -56,8 +56,8 @@ class Layout:
     low_pitch: float = -2.0  # degrees
     high_height: float = 3.2
     high_pitch: float = -28.0
-    shared_offset: float = 1.2  # meters across, from the center to the areas of the two shared objects
-    shared_range: float = 0.7  # meters, the largest distance of one from the center of its area
+    shared_offset: float = 0.8  # meters across, from the center to the areas of the two shared objects
+    shared_range: float = 1.7  # meters, the largest distance of one from the center of its area
     private_along: float = 2.2  # meters along, from the center to a private object on the far side
     private_across: float = 4.0  # meters across
     private_range: float = 0.5

@@ -4,11 +4,11 @@ Agents that learn to predict latents agree up to a linear map; autoencoders and 
 frames, do not. That comparison leaves open whether the prediction of latents does it, or merely that the JEPA
 sees what follows what, and whether agreement is more than both agents knowing the same state.
 
-Methods. Two agents stand 180 degrees apart on a ring around one scene, among four bodies, with the default
-settings of a run. They share no weights, no seed, no data order and no tick of training: each trains on a
-stretch of ticks of its own (training.own_ticks). All methods have the same encoder, and see the same frames
-in the same batches; those that are not said to differ take the same number of steps at the same learning
-rate, which was tuned for the JEPA.
+Methods. Two agents stand 180 degrees apart on a ring around one scene, among four bodies; frames have 48 by
+48 pixels of the renderer toy, and training takes its default course. The agents share no weights, no seed, no
+data order and no tick of training: each trains on a stretch of ticks of its own (training.own_ticks). All
+methods have the same encoder, and see the same frames in the same batches; those that are not said to differ
+take the same number of steps at the same learning rate, which was tuned for the JEPA.
 - *whitened*, *vicreg*, *log-det*, *ema*: JEPAs with the objectives of the product, the first of them with one
   encoder.
 - *temporal-infonce*: contrastive learning of consecutive frames (t, t + 1), without augmentation; negatives

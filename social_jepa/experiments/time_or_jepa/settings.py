@@ -6,6 +6,7 @@ from typing import Any
 
 from agents.protocol.settings import MEMORIES
 from agents.training.settings import TrainingConfig
+from env.scene import SceneConfig
 from social_jepa.experiments.common.flat_training import FlatSchedule
 from social_jepa.experiments.common.methods import BASELINES, Method
 from social_jepa.experiments.common.trained_agents import QUICK_SETUP, AgentSetup
@@ -38,7 +39,10 @@ METHODS: Mapping[str, Method] = {**JEPAS, **SCHEDULED, **FLAT, **LINEAR}
 
 
 def _default_setup() -> AgentSetup:
-    return AgentSetup(training=TrainingConfig(own_ticks=True))
+    # the rivals train four times as long: a renderer and a size of frames that leave them the time to
+    return AgentSetup(
+        scene=SceneConfig(renderer="toy", frame_size=48), training=TrainingConfig(own_ticks=True)
+    )
 
 
 @dataclass(frozen=True)
