@@ -40,7 +40,7 @@ class Level:
 LEVELS: Mapping[str, Level] = {
     "overlap 0.4": Level(0.4, high=True, turn=3.3),
     "overlap 0.2": Level(0.2, high=True, turn=30.0),
-    "overlap 0.1": Level(0.1, high=False, turn=8.0),
+    "overlap 0.1": Level(0.1, high=False, turn=8.8),
     "overlap 0": Level(0.0, high=False, turn=30.0),
 }
 

@@ -67,7 +67,7 @@ def test_the_overlap_of_a_level_is_the_one_it_states(name):
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_a_camera_sees_the_shared_boxes_and_its_private_one_at_every_tick_and_never_that_of_the_other(name):
+def test_a_camera_sees_its_boxes_unless_one_hides_another_and_never_the_private_one_of_the_other(name):
     level = LEVELS[name]
     scene = scene_of(level)
     for camera, pose in enumerate(Layout().poses(level)):
@@ -75,7 +75,7 @@ def test_a_camera_sees_the_shared_boxes_and_its_private_one_at_every_tick_and_ne
         own = sorted({*range(4)} - {PRIVATE[1 - camera]})
 
         assert (np.mean(shares, axis=0)[own] > 0.2).all()
-        assert (np.array(shares)[:, own] > 0).mean() > 0.99
+        assert ((np.array(shares)[:, own] > 0).mean(0) > (0.99 if level.high else 0.95)).all()
         assert not np.array(shares)[:, PRIVATE[1 - camera]].any()
 
 
