@@ -3,8 +3,9 @@
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -25,6 +26,10 @@ EDGE_METRICS = {
     "null_correlation": "Largest held-out correlation of any direction at any time shift.",
     "bytes": "Bytes that both peers sent for the newest round.",
 }
+# Edges that have series of their own: 1,000 agents have tens of thousands, and a server of Prometheus keeps
+# every series that it ever saw.
+MAX_EDGE_SERIES: Final = 1024
+QUANTILES: Final = (0.0, 0.1, 0.5, 0.9, 1.0)  # of all edges
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -82,9 +87,11 @@ class Metrics:
         yield _count("edges", "status", [edge.status for edge in edges])
         for field, meaning in AGENT_METRICS.items():
             yield _family(f"social_jepa_agent_{field}", meaning, agents, field, {"agent": "name"})
+        labels = {"source": "source", "target": "target"}
         for field, meaning in EDGE_METRICS.items():
-            labels = {"source": "source", "target": "target"}
-            yield _family(f"social_jepa_edge_{field}", meaning, edges, field, labels)
+            yield _quantiles(f"social_jepa_edges_{field}", meaning, edges, field)
+            if len(edges) <= MAX_EDGE_SERIES:
+                yield _family(f"social_jepa_edge_{field}", meaning, edges, field, labels)
 
 
 def _count(name: str, label: str, values: Sequence[str]) -> GaugeMetricFamily:
@@ -103,6 +110,16 @@ def _family(
         value = getattr(record, field)
         if value is not None:
             family.add_metric([getattr(record, key) for key in labels.values()], float(value))
+    return family
+
+
+def _quantiles(name: str, meaning: str, records: Sequence[Any], field: str) -> GaugeMetricFamily:
+    """Return the quantiles of one field of records that have it; nothing where none has."""
+    family = GaugeMetricFamily(name, f"{meaning} Quantiles of all edges.", labels=["quantile"])
+    values = [value for record in records if (value := getattr(record, field)) is not None]
+    if values:
+        for quantile, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True):
+            family.add_metric([f"{quantile:g}"], float(value))
     return family
 
 

@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from social_jepa.graph.observer import Observer
+from social_jepa.server import metrics
+from social_jepa.server.metrics import Metrics, RequestMetrics
+from social_jepa.server.responses import RunState
 from tests.support.servers import client_of
 
 
@@ -67,6 +70,22 @@ def test_metrics_hold_agents_edges_and_requests(api, results):
     assert 'social_jepa_agent_step{agent="agent-0"} 60.0' in text
     assert 'social_jepa_http_requests_total{method="GET",route="/api/status",status="200"}' in text
     assert 'route="/api/status"' in text
+
+
+def test_metrics_of_many_edges_are_quantiles_alone(results, monkeypatch):
+    edges = results.document.edges
+    state = RunState(up=True, agents=(), edges=edges)
+    of_each = Metrics(lambda: state, RequestMetrics()).text()[0].decode()
+    monkeypatch.setattr(metrics, "MAX_EDGE_SERIES", len(edges) - 1)
+    of_all = Metrics(lambda: state, RequestMetrics()).text()[0].decode()
+
+    assert "social_jepa_edge_r2_shared{" in of_each
+    assert "social_jepa_edge_" not in of_all
+    values = sorted(edge.r2_shared for edge in edges if edge.r2_shared is not None)
+    for text in (of_each, of_all):
+        assert f'social_jepa_edges_r2_shared{{quantile="0"}} {values[0]}' in text
+        assert f'social_jepa_edges_r2_shared{{quantile="1"}} {values[-1]}' in text
+        assert text.count("social_jepa_edges_r2_shared{") == len(metrics.QUANTILES)
 
 
 def test_docs_need_no_network_and_name_every_route(api):
