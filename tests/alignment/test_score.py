@@ -246,3 +246,10 @@ def test_shuffling_keeps_the_rows_and_depends_on_the_generator_alone():
 def test_sets_of_different_length_are_refused(score):
     with pytest.raises(ValueError, match="with one K"):
         score(torch.zeros(3, 2), torch.zeros(4, 2))
+
+
+def test_rows_that_are_equally_near_are_all_neighbors():
+    corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    # of the two nearest of each corner neither comes first, and neither lies across
+    assert mutual_knn(corners, corners, k=1) == 1.0
+    assert mutual_knn(corners, corners[[0, 1, 3, 2]], k=1) == 0.5
