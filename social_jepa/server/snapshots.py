@@ -74,6 +74,7 @@ class SnapshotCache:
         self._snapshot: Snapshot | None = None
         self._earlier: tuple[float, Snapshot] | None = None
         self._checked_at = 0.0
+        self._run_id = ""  # until it is known
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -91,17 +92,22 @@ class SnapshotCache:
                 self.close()
                 raise
 
-    @functools.cached_property
+    @property
     def run_id(self) -> str:
         """Identifier of the run in entity tags and event ids; another run in the same folder has another.
+
+        Not a cached_property: up to Python 3.11 it holds one lock for all instances, and one thread would
+        wait with it for the ledger, while another waits with the ledger for it.
 
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        with self.ledger() as ledger:
-            began = [event.time for event in ledger.events(limit=1)]
-        name = f"{self.folder.namespace}{self.config.hash()}{began}"
-        return hashlib.sha256(name.encode()).hexdigest()[:12]
+        if not self._run_id:
+            with self.ledger() as ledger:
+                began = [event.time for event in ledger.events(limit=1)]
+            name = f"{self.folder.namespace}{self.config.hash()}{began}"
+            self._run_id = hashlib.sha256(name.encode()).hexdigest()[:12]
+        return self._run_id
 
     def version(self) -> tuple[int, int, int]:
         """Return numbers that change with every record; see `Ledger.version`."""

@@ -121,13 +121,17 @@ class EventBroadcaster:
             raise ProblemError(
                 BUSY, f"{MAX_LISTENERS} clients receive events already: close a page, then try again"
             )
-        run, newest = self._snapshots.run_id, (await asyncio.to_thread(self._snapshots.version))[2]
+        run, newest = await asyncio.to_thread(self._read_run)
         reset = after is not None and (after.run not in ("", run) or after.number > newest)
         start = newest if after is None or reset else after.number
         return EventSourceResponse(
             self._stream(start, reset), ping=PING_SECONDS,
             ping_message_factory=lambda: _message(comment="ping"), sep=LINE_END,
         )  # fmt: skip
+
+    def _read_run(self) -> tuple[str, int]:
+        """Return the identifier of the run and the number of its newest event; may wait for the ledger."""
+        return self._snapshots.run_id, self._snapshots.version()[2]
 
     async def _stream(self, after: int, reset: bool) -> AsyncIterator[ServerSentEvent]:
         run = self._snapshots.run_id

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import threading
 
 from social_jepa.server import snapshots
 from social_jepa.server.snapshots import SnapshotCache
@@ -32,3 +33,23 @@ def test_a_graph_that_is_slow_to_read_is_kept_longer(small_run, tmp_path, monkey
         assert cache.current() is first
         monkeypatch.setattr(snapshots, "MAX_AGE_FACTOR", 0.0)
         assert cache.current() is not first
+
+
+def test_the_identifier_of_a_run_is_read_while_another_thread_reads_the_graph(small_run, tmp_path):
+    with contextlib.closing(SnapshotCache(copy_run(small_run.folder, tmp_path))) as cache:
+        ledger, asked, found = cache.ledger, threading.Event(), []
+
+        def announced_ledger():
+            asked.set()
+            return ledger()
+
+        cache.ledger = announced_ledger
+        other = threading.Thread(target=lambda: found.append(cache.run_id), daemon=True)
+        with ledger():  # as a thread that reads the graph has it
+            other.start()
+            asked.wait()
+            found.append(cache.run_id)  # it is part of the graph's entity tag
+        other.join(60)
+
+    assert len(found) == 2
+    assert found[0] == found[1]
