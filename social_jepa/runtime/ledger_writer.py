@@ -22,6 +22,7 @@ from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord
 from social_jepa.records.base import HASH_PATTERN
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.partners import partners_of
 from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.reply_files import EQUIVOCATION, ReplyArchive
 from social_jepa.storage.run_folder import RunFolder, RunFolderError
@@ -60,7 +61,7 @@ class LedgerWriter:
 
     def __init__(self, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
         """Continue after what the ledger holds."""
-        self._folder, self._ledger = folder, ledger
+        self._folder, self._ledger, self._config = folder, ledger, config
         self._scene = Scene(config.scene, config.seed)
         self._replies = ReplyArchive(folder.path)
         proofs = ledger.events_of(EQUIVOCATION)
@@ -80,14 +81,14 @@ class LedgerWriter:
     def write(self, name: str, members: Mapping[str, MemberRecord], report: AgentReport) -> None:
         """Write one report in one transaction, after the anchors that it refers to.
 
-        An edge whose source has left is not written: its tombstone stays the newest.
+        An edge whose source has left, or is no peer any more, is not written: its tombstone stays the newest.
 
         Raises:
             LedgerUnavailableError, OSError: The ledger or the anchors cannot be written now. Nothing of the
                 report was written: call again with all that it holds.
         """
         with self._ledger.exclusive():
-            self._record([self._rows_of(name, members, report)])
+            self._record([self._rows_of(name, members, report, self._peers(members))])
 
     def write_all(
         self, reports: Mapping[str, AgentReport], members: Callable[[], Mapping[str, MemberRecord]]
@@ -104,11 +105,12 @@ class LedgerWriter:
         failed: dict[str, Exception] = {}
         with self._ledger.exclusive():
             present = members()
+            peers = self._peers(present)
             rows = []
             for name, report in reports.items():
                 try:
                     if name in present:
-                        rows.append(self._rows_of(name, present, report))
+                        rows.append(self._rows_of(name, present, report, peers))
                 except Exception as error:  # also of what no agent of ours would send
                     failed[name] = error
             try:
@@ -125,7 +127,14 @@ class LedgerWriter:
         events = report.events
         return bool(report.snapshot or events.edges or events.sent or events.refused or self.delayed)
 
-    def _rows_of(self, name: str, members: Mapping[str, MemberRecord], report: AgentReport) -> "_Rows":
+    def _peers(self, members: Mapping[str, MemberRecord]) -> Mapping[str, frozenset[str]]:
+        """Return the peers of each member, in the topology that the ledger holds."""
+        return partners_of(self._ledger.topology(self._config.negotiation.topology), members.values())
+
+    def _rows_of(
+        self, name: str, members: Mapping[str, MemberRecord], report: AgentReport,
+        peers: Mapping[str, frozenset[str]],
+    ) -> "_Rows":  # fmt: skip
         """Return the rows of a report, after writing its anchors."""
         found, snapshot = _Rows(name), report.snapshot
         if snapshot is not None and snapshot.pose_version != members[name].pose_version:
@@ -136,7 +145,7 @@ class LedgerWriter:
             found.agents.append(agent_record(snapshot, self._scene, pose, report.node, incarnation))
             found.events.append(self._published(name, report.checkpoint, snapshot.progress.drift))
             found.published = report.checkpoint
-        settled = [result for result in report.events.edges if result.source in members]
+        settled = [result for result in report.events.edges if result.source in peers[name]]
         results = [result for result in settled if HASH.fullmatch(result.source_checkpoint)]
         unnamed = {result.source for result in settled} - {result.source for result in results}
         found.events += [event for result in results if (event := self._equivocation(result))]

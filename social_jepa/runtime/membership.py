@@ -193,7 +193,8 @@ class Membership:
         """Add a joiner to `pending` and return it; for the arguments and errors see `new_member`."""
         present = [*self.members.values(), *self.pending.values()]
         taken = [*self._ledger.names(), *self.pending]
-        member = new_member(self.config, present, taken, **request)
+        number = self._ledger.next_number()
+        member = new_member(self.config, present, taken, number=number, **request)
         self.pending[member.name] = member
         return member
 
@@ -211,6 +212,9 @@ class Membership:
         body = BodyRecord(self._body_tick(next_tick), name, member.pose)
         with self._ledger.exclusive():
             self._ledger.join([member], [body], self.incarnations[name])
+            ended = self._unpaired([*self.members.values(), member], f"{name} joined")
+            if ended:
+                self._ledger.record(edges=ended)
             del self.pending[name]
             self._read()
 
@@ -270,6 +274,16 @@ class Membership:
             self._read()
         return len(pairs)
 
+    def _unpaired(self, members: Sequence[MemberRecord], reason: str) -> list[EdgeRecord]:
+        """Return the ends of the edges of pairs that negotiate now, and would not if these were all members."""
+        before = negotiating_pairs(self.topology, self.members.values())
+        names = {member.name for member in members}
+        lost = {pair for pair in before - negotiating_pairs(self.topology, members) if names.issuperset(pair)}
+        if not lost:
+            return []
+        reason = f"the topology {self.topology} pairs others since {reason}"
+        return self._ended(lambda edge: (edge.source, edge.target) in lost, reason)
+
     def _ended(self, does_end: Callable[[EdgeRecord], bool], reason: str) -> list[EdgeRecord]:
         return [
             replace_record(edge, status=Status.ENDED, reason=reason)
@@ -290,6 +304,9 @@ class Membership:
         body = [BodyRecord(self._body_tick(next_tick), name, None)]
         with self._ledger.exclusive():  # no edge may be recorded after its tombstone
             ended = self._ended(lambda edge: name in (edge.source, edge.target), f"{name} left")
+            ended += self._unpaired(
+                [other for other in self.members.values() if other != member], f"{name} left"
+            )
             self._ledger.change(member, "left", body, ended, departed=True)
             self._read()
 
@@ -316,7 +333,7 @@ def initial_members(config: RunConfig) -> list[MemberRecord]:
 
 def new_member(
     config: RunConfig, present: Sequence[MemberRecord], taken: Sequence[str], *, name: str = "",
-    pose: str = "", kind: str = "", settings: Iterable[str] = (), teacher: str = "",
+    pose: str = "", kind: str = "", settings: Iterable[str] = (), teacher: str = "", number: int = 0,
 ) -> MemberRecord:  # fmt: skip
     """Return the record of a joiner.
 
@@ -329,12 +346,13 @@ def new_member(
         kind: Kind of world model; default: that of the other agents.
         settings: Settings of this agent alone, "key.sub=value".
         teacher: Peer that it distills from first; empty: none.
+        number: Least index, where those of members that have left have gaps.
 
     Raises:
         MembershipError: The name, the teacher or the number of agents is not allowed.
         ConfigError, ValueError: The pose, the kind or a setting cannot work.
     """
-    index = max([len(taken), *(member.index + 1 for member in present)])
+    index = max([number, len(taken), *(member.index + 1 for member in present)])
     name = name or next(n for k in range(index, 2 * index + 2) if (n := f"agent-{k}") not in taken)
     _check_name(name, present, taken)
     if teacher:

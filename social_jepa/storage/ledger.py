@@ -291,6 +291,11 @@ class Ledger:
         """Return every name that was ever taken, by index; none is given twice."""
         return [name for (name,) in self._rows("SELECT name FROM members ORDER BY number")]
 
+    def next_number(self) -> int:
+        """Return the first number after those of all members so far, which may have gaps."""
+        ((number,),) = self._rows("SELECT COALESCE(MAX(number) + 1, 0) FROM members")
+        return int(number)
+
     def bodies(self) -> list[BodyRecord]:
         """Return every change of a body in the scene, in order."""
         return [BodyRecord(*row) for row in self._rows("SELECT tick, name, pose FROM bodies ORDER BY rowid")]

@@ -209,3 +209,19 @@ def test_an_edge_of_a_model_that_is_named_by_no_hash_is_refused_and_the_ledger_s
 
     writer.write("agent-0", members, replace(report, events=replace(report.events, edges=(honest,))))
     assert [edge.source for edge, _ in ledger.edges()] == ["agent-1"]
+
+
+def test_an_edge_of_a_pair_that_negotiates_no_more_is_not_recorded(writer, ledger, members, report):
+    version = report.checkpoint
+    edge = EdgeResult("agent-1", "agent-0", 1, Status.FAILED, "no reply", version, version)
+    found = replace(report, events=replace(report.events, edges=(edge,)))
+    for number in (2, 3):
+        members[f"agent-{number}"] = replace_record(members["agent-1"], name=f"agent-{number}", index=number)
+    ledger.event("topology", topology="ring")
+    writer.write("agent-0", members, found)
+    assert len(ledger.edges()) == 1
+
+    far = replace(edge, source="agent-2")
+    writer.write("agent-0", members, replace(report, events=replace(report.events, edges=(far,))))
+
+    assert {(each.source, each.target) for each, _ in ledger.edges()} == {("agent-1", "agent-0")}

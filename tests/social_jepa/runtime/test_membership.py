@@ -26,6 +26,7 @@ from social_jepa.runtime.membership import (
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import ReadOnlyLedgerError
+from social_jepa.storage.partners import negotiating_pairs
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.ledger_rows import edge
 
@@ -313,6 +314,19 @@ def test_two_pending_joiners_have_different_indices_though_one_is_rejected(membe
     assert len(numbers) == len(set(numbers)) == 5
 
 
+def test_no_number_is_given_twice_though_those_of_the_departed_have_gaps(membership):
+    rejected = membership.propose().name
+    membership.next_incarnation(rejected)
+    second = join(membership)
+    membership.reject(rejected)
+    membership.remove(second, 0)
+
+    third = join(membership)
+
+    assert (rejected, second, third) == ("agent-3", "agent-4", "agent-5")
+    assert membership.members[third].index == 5
+
+
 def test_incarnations_of_a_pending_joiner_count_after_it_is_admitted(membership):
     membership.propose()
     assert [membership.next_incarnation("agent-3") for _ in range(2)] == [1, 2]
@@ -435,6 +449,23 @@ def test_a_seq_jepa_agent_is_not_moved_where_its_views_cannot_turn(membership):
     with pytest.raises(ValueError, match="lower max_view_angle to 9 or less"):
         membership.move("agent-0", "2,3.2,0,180,-80", 0)
     assert membership.members["agent-0"].pose_version == 0
+
+
+def test_edges_of_pairs_that_a_joiner_or_a_leaver_parts_end_with_it(membership, ledger):
+    membership.set_topology("ring")
+    parted = []
+    for change in (lambda: join(membership), lambda: join(membership), lambda: membership.remove("agent-1", 0)):
+        pairs = negotiating_pairs(membership.topology, membership.members.values())
+        ledger.record(edges=[edge(source=a, target=b) for a, b in pairs])
+        change()
+        kept = negotiating_pairs(membership.topology, membership.members.values())
+        newest = {(e.source, e.target): e for e, _ in ledger.edges()}
+        parted += pairs - kept
+
+        assert all((newest[pair].status is Status.ENDED) is (pair not in kept) for pair in pairs)
+    reasons = {e.reason for pair in parted for e in ledger.history(*pair)}
+    joined = {f"the topology ring pairs others since agent-{number} joined" for number in (3, 4)}
+    assert reasons >= joined | {"agent-1 left"}
 
 
 def test_the_edges_of_a_leaver_end_with_one_tombstone_each(membership, ledger):
