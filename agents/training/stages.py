@@ -102,7 +102,8 @@ def compose_again(model: Jepa, data: StageData) -> None:
     if model.staged is None:
         return
     found = StagedCore(data.latents(model, model.encoder))
-    for stage in model.staged.stages:
+    stages = model.staged.stages if len(found.rates) else ()  # functions of no core explain nothing
+    for stage in stages:
         latents = data.latents(model, stage.encoder)
         features = found.features(len(stage.exponents))
         new = found.find_axes(latents, features)

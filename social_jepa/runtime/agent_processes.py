@@ -182,7 +182,7 @@ class AgentProcesses:
 
     def failure(self, name: str, phase: str, step: int) -> FailureRecord:
         """Return the record of an agent whose process died too often."""
-        death, count = self.deaths[name], self._restarts.deaths(name)
+        death, count = self.deaths[name], self._restarts.own_deaths(name)
         times = f"; it died {count} times without gaining a training step" if count > 1 else ""
         return FailureRecord(
             agent=name, cause="process_died", phase=phase, step=step, type=death.cause.value,
@@ -195,6 +195,10 @@ class AgentProcesses:
             return ""
         seconds = max(0.0, self.restart_at[name] - time.time())
         return f"is restarted in {seconds:.0f} s: {self.deaths[name].text}"
+
+    def begin_anew(self, name: str) -> None:
+        """Note that an agent trains from step 0 again: steps that it gains count though it had more."""
+        self._restarts.forget(name)
 
     def returned(self, name: str) -> None:
         """Note that an agent whose process died has started again."""

@@ -28,6 +28,7 @@ from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.failures import find_hang, record_error
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.membership import Membership
+from social_jepa.runtime.orders import Orders
 from social_jepa.runtime.pace import Pace
 from social_jepa.runtime.ray_metrics import Metrics
 from social_jepa.runtime.report_recorder import ReportRecorder
@@ -79,6 +80,7 @@ class AgentWatch:
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._sent: dict[str, PeerList] = {}  # newest peer list that an agent was sent, by name
         self._actors: dict[str, Any] = {}  # handle of the newest process of each actor, by its name
+        self._orders = Orders()
         self.handles: dict[str, Any] = {}
         self.seen = Observations()
         self.stopping = False
@@ -125,6 +127,7 @@ class AgentWatch:
         self.seen.forget(name)
         self._acknowledged.pop(name, None)
         self._sent.pop(name, None)
+        self._orders.forget(name)
         self._processes.forget(name)
         self._writer.written_versions.pop(name, None)
 
@@ -272,6 +275,8 @@ class AgentWatch:
         self._acknowledged[name] = report.events.incarnation, report.events.last_number
         self.seen.unrecorded.pop(name, None)
         self._metrics.record(name, report)
+        if member := self._membership.members.get(name):
+            self._orders.check(member, name in self._membership.paused, report, self.handles[name])
         if (
             not self._membership.online
             and name not in self.seen.failures

@@ -251,8 +251,9 @@ class Membership:
         """
         names = [self._member(name).name] if name else list(self.members)
         changed = [each for each in names if (each in self.paused) is not paused]
-        for each in changed:
-            self._ledger.event(PAUSED if paused else CONTINUED, agent=each)
+        event = PAUSED if paused else CONTINUED
+        if changed:  # all of them or none, if the ledger cannot be written
+            self._ledger.record(events=[(event, {"agent": each}) for each in changed])
         self._read()
         return changed
 
@@ -275,7 +276,7 @@ class Membership:
         return len(pairs)
 
     def _unpaired(self, members: Sequence[MemberRecord], reason: str) -> list[EdgeRecord]:
-        """Return the ends of the edges of pairs that negotiate now, and would not if these were all members."""
+        """Return the ends of the edges of pairs that negotiate now, and not where these are all members."""
         before = negotiating_pairs(self.topology, self.members.values())
         names = {member.name for member in members}
         lost = {pair for pair in before - negotiating_pairs(self.topology, members) if names.issuperset(pair)}

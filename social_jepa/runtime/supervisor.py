@@ -191,6 +191,7 @@ class Supervisor(SupervisorBase):
         member = self._membership.move(name, pose, self._watch.next_unrendered_tick())
         logger.info("%s moved to %s; its edges are stale until it has trained there", name, member.pose)
         self._ledger_writer.written_versions.pop(name, None)
+        self._processes.begin_anew(name)
         spec = self._membership.spec(name, self._resources.threads)
         if handle := self._watch.handles.get(name):  # an agent that is not found yet is told by `begin`
             handle.move.remote(name, spec.pose, member.pose_version)

@@ -1,5 +1,6 @@
 """Further encoders: what they must find, must not find, and what of a run they must not change."""
 
+import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -231,6 +232,16 @@ def test_solving_the_axes_again_changes_nothing_when_no_encoder_has_changed(stag
     before = staged.encode_ticks(ticks)
     compose_again(staged.model, staged.further_encoders.data())
     torch.testing.assert_close(staged.encode_ticks(ticks), before, atol=1e-3, rtol=1e-3)
+
+
+def test_an_encoder_that_has_lost_its_core_loses_the_further_encoders_with_it(staged):
+    model = copy.deepcopy(staged.model)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.zero_()
+    compose_again(model, staged.further_encoders.data())
+
+    assert model.staged is None
 
 
 def test_a_moved_agent_starts_again_with_one_encoder(staged, tmp_path):

@@ -453,8 +453,8 @@ def test_a_seq_jepa_agent_is_not_moved_where_its_views_cannot_turn(membership):
 
 def test_edges_of_pairs_that_a_joiner_or_a_leaver_parts_end_with_it(membership, ledger):
     membership.set_topology("ring")
-    parted = []
-    for change in (lambda: join(membership), lambda: join(membership), lambda: membership.remove("agent-1", 0)):
+    parted, changes = [], (lambda: join(membership), lambda: membership.remove("agent-1", 0))
+    for change in (changes[0], *changes):
         pairs = negotiating_pairs(membership.topology, membership.members.values())
         ledger.record(edges=[edge(source=a, target=b) for a, b in pairs])
         change()
