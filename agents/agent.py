@@ -429,7 +429,13 @@ class Agent:
         self.public_camera = None if public is None else PublicCamera(spec, public, self.renderer)
         ticks = self.scene.ticks
         stop = None if ticks is None else ticks - unseen_ticks(spec.training, self.gap, self.stride)
-        self.trainer = Trainer(self.model, self.recorder, self.train_start, spec.training, seed, stop)
+        earlier = getattr(
+            self, "trainer", None
+        )  # the disk may have no room for another buffer beside its own
+        storage = earlier.replay_buffer.storage if earlier else None
+        self.trainer = Trainer(
+            self.model, self.recorder, self.train_start, spec.training, seed, stop, storage
+        )
 
     def calibrate(self, model: WorldModel) -> None:
         """Calibrate a model on ticks of the replay buffer, the same ones at every call."""

@@ -243,7 +243,7 @@ class AgentRunner:
         elif trainer.step == 0 and agent.spec.teacher and not agent.spec.pose_version:
             self._distill_from_teacher(agent)
         elif not agent.has_learned:
-            if agent.train(self._service_requests):
+            if agent.train(self._service_requests) and not self._moved:
                 self._publish(agent, "its schedule is complete")
         elif agent.published is None:
             self._publish(agent, "its schedule was complete")
@@ -260,7 +260,8 @@ class AgentRunner:
     def _train_online(self, agent: Agent) -> None:
         until = agent.trainer.step + agent.spec.training.drift_check_every
         max_drift = agent.spec.negotiation.max_drift
-        if agent.train(self._service_requests, until):
+        # a move may come in the rest after the last step, and no model is published then
+        if agent.train(self._service_requests, until) and not self._moved:
             self._within_drift = agent.measure_drift() <= max_drift
             if not self._within_drift:
                 self._publish(agent, f"drift {agent.drift:.3f} exceeds negotiation.max_drift={max_drift:g}")

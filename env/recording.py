@@ -8,7 +8,7 @@ import numpy as np
 
 from env.camera import Pose
 from env.checks import check_integer
-from env.frame_storage import frame_storage
+from env.frame_storage import FrameStorage, frame_storage
 from env.nuisance import add_nuisance
 from env.renderer import Renderer
 from env.scene import Scene
@@ -177,16 +177,23 @@ def draw_segments(rng: np.random.Generator, ticks: range, count: int, length: in
 
 
 class ReplayBuffer:
-    """The latest ``size`` consecutive ticks of one camera, in a ring buffer."""
+    """The latest ``size`` consecutive ticks of one camera, in a ring buffer.
 
-    def __init__(self, recorder: Recorder, start: int, size: int, storage: str = "memory") -> None:
+    Attributes:
+        storage: Its frames, by row: tick t lies in row t % size.
+    """
+
+    def __init__(
+        self, recorder: Recorder, start: int, size: int, storage: str | FrameStorage = "memory"
+    ) -> None:
         """Make room for ``size`` ticks from tick ``start`` on; nothing is recorded yet.
 
         Args:
             recorder: Records the frames.
             start: First tick.
             size: Ticks to hold.
-            storage: Where to keep their frames, "memory" or "file"; see `env.frame_storage`.
+            storage: Where to keep their frames, "memory" or "file", see `env.frame_storage`; or that of a
+                buffer of the same size and frames, which is not used any more.
 
         Raises:
             OSError: They are to be kept in a file, and the disk has no room.
@@ -197,7 +204,8 @@ class ReplayBuffer:
         self._size = size
         self._first = start  # the ticks [first, stop) were recorded without a gap
         self._stop = start
-        self._frames = frame_storage(storage, size, recorder.frame_shape)  # tick t lies in row t % size
+        shape = recorder.frame_shape
+        self.storage = frame_storage(storage, size, shape) if isinstance(storage, str) else storage
 
     @property
     def ticks(self) -> range:
@@ -228,7 +236,7 @@ class ReplayBuffer:
         chunk = self._recorder.chunk
         for first in range(new.start, new.stop, chunk):
             ticks = np.arange(first, min(first + chunk, new.stop))
-            self._frames.write(ticks % self._size, self._recorder.render_ticks(ticks))
+            self.storage.write(ticks % self._size, self._recorder.render_ticks(ticks))
             self._stop = first + len(ticks)
         return len(new)
 
@@ -262,4 +270,4 @@ class ReplayBuffer:
             raise ValueError(
                 f"the replay buffer holds ticks {self.ticks}, requested {ticks.min()} to {ticks.max()}"
             )
-        return self._frames.read(ticks % self._size)
+        return self.storage.read(ticks % self._size)

@@ -15,6 +15,7 @@ from agents.training.adamw import AdamW
 from agents.training.checkpoint import load_optimizer
 from agents.training.loss_curve import LossCurve
 from agents.training.settings import TrainingConfig
+from env.frame_storage import FrameStorage
 from env.recording import Recorder, ReplayBuffer
 
 CHUNK = 256  # ticks recorded between two calls of `stop`
@@ -45,7 +46,7 @@ class Trainer:
 
     def __init__(
         self, model: WorldModel, recorder: Recorder, start: int, config: TrainingConfig,
-        seed: tuple[int, ...], stop: int | None = None,
+        seed: tuple[int, ...], stop: int | None = None, storage: FrameStorage | None = None,
     ) -> None:  # fmt: skip
         """Start at step 0 with an empty replay buffer.
 
@@ -56,6 +57,7 @@ class Trainer:
             config: How long and how fast.
             seed: Seed of the order of its data.
             stop: First tick that it must not record; None: ticks never end.
+            storage: That of the replay buffer of an earlier trainer of these settings, which ends with this.
 
         Raises:
             OSError: The replay buffer is to be kept in a file, and the disk has no room.
@@ -64,7 +66,9 @@ class Trainer:
         self.recorder = recorder
         self.views = recorder.views
         self.buffer_ticks = config.replay_ticks // self.views
-        self.replay_buffer = ReplayBuffer(recorder, start, self.buffer_ticks, config.replay_storage)
+        self.replay_buffer = ReplayBuffer(
+            recorder, start, self.buffer_ticks, config.replay_storage if storage is None else storage
+        )
         self.start = start
         self.stop = stop
         self.config = config

@@ -1,5 +1,8 @@
+import errno
+import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,6 +109,27 @@ def test_pose_versions_draw_their_segments_in_different_orders(agent):
     agent.move(MOVED, 2)
 
     assert len({first, second, agent.trainer.seed}) == 3
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_move_needs_no_room_beside_the_replay_buffer_that_there_is(agent, monkeypatch):
+    agent.train()
+    before = agent.trainer
+    monkeypatch.setattr(os, "posix_fallocate", full_disk, raising=False)
+    with pytest.raises(OSError, match="cannot be kept in a file"):
+        Trainer(agent.model, agent.recorder, 0, agent.spec.training, (0,))
+    agent.move(MOVED, 1)
+
+    assert agent.trainer is not before
+    assert len(agent.trainer.replay_buffer) == 0
+    agent.train()
+    assert np.array_equal(
+        agent.trainer.replay_buffer.read(agent.trainer.replay_buffer.ticks[-3:]),
+        agent.recorder.record(np.array(agent.trainer.replay_buffer.ticks[-3:])).frames,
+    )
 
 
 def test_a_move_to_a_pose_that_sees_nothing_changes_nothing(agent):

@@ -297,9 +297,10 @@ def test_settings_that_leave_nothing_against_collapse_are_remarked_before_traini
     assert "agent-0: model.sigreg=0 leaves no term against collapse" in caplog.text
 
 
-def test_an_agent_within_its_drift_rests_until_it_is_moved(group, tmp_path):
+@pytest.mark.parametrize("every", [1, 4])  # 1: the rest after the last step before a measurement of drift
+def test_an_agent_within_its_drift_rests_until_it_is_moved(every, group, tmp_path):
     spec = runner_spec(tmp_path)
-    lazy = replace(spec.training, online_duty=1e-3)
+    lazy = replace(spec.training, online_duty=1e-3, drift_check_every=every)
     negotiation = replace(spec.negotiation, max_drift=1.0)
     runner = group.start(replace(spec, training=lazy, negotiation=negotiation))
     group.wait_until(lambda: runner.agent is not None and runner.agent.phase == "resting")
@@ -307,7 +308,8 @@ def test_an_agent_within_its_drift_rests_until_it_is_moved(group, tmp_path):
     runner.move(MOVED_POSE, 1).result(30)  # in the middle of a rest, which would take seconds
     group.wait_until(lambda: runner.snapshot is not None)
 
-    assert rested_at >= 8 + 4  # the schedule, and the steps until drift is measured
+    assert runner.failure is None
+    assert rested_at >= 8 + every  # the schedule, and the steps until drift is measured
     assert runner.agent.spec.pose == MOVED_POSE
 
 
