@@ -20,6 +20,7 @@ from social_jepa.runtime.errors import (
     NotOnClusterError,
     NotRecordedError,
     NotUpError,
+    PeerLostError,
     RayUnavailableError,
     RunStoppedError,
     SupervisorLostError,
@@ -40,6 +41,8 @@ def describe(error: Exception) -> str:
             return _describe_ray_error(error)
         case AgentLostError(failure=FailureRecord(cause="process_died")):
             return _describe_death(error)
+        case PeerLostError(failure=failure):
+            return f"{error}; {hint('remove-agent', failure.agent)} lets the others go on without it"
         case NoRoomError():
             return f"{error}; lower agents.gpus or agents.count, or name a cluster with --address"
         case NotEnoughMemoryError():

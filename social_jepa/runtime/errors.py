@@ -155,6 +155,25 @@ class AgentLostError(RuntimeError):
 
 
 @dataclass(eq=False, repr=False)
+class PeerLostError(RuntimeError):
+    """An agent lacks edges that will never be: its peer failed.
+
+    Attributes:
+        agent: The agent that waits.
+        failure: Which peer failed, when, where and why.
+    """
+
+    agent: str
+    failure: FailureRecord
+
+    def __str__(self) -> str:
+        return (
+            f"{self.agent} cannot settle its edges with {self.failure.agent}, which failed: "
+            f"{self.failure.summary}"
+        )
+
+
+@dataclass(eq=False, repr=False)
 class AgentLeftError(RuntimeError):
     """An agent was removed while a caller waited for it.
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ from social_jepa.config.run_config import RunConfig
 from social_jepa.records import AgentStatus, ProgressRecord
 from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import (
-    AgentLeftError,
-    AgentLostError,
     AlreadyUpError,
     ClusterError,
     NotSettledError,
@@ -26,6 +24,7 @@ from social_jepa.runtime.new_run import check_stays_up, cluster_address, new_run
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation, remove_leftovers
 from social_jepa.runtime.run import Run
+from social_jepa.runtime.settling import have_settled
 from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, started, status_of
 from social_jepa.runtime.wait_progress import make_progress
 from social_jepa.storage.ledger import Ledger
@@ -206,7 +205,7 @@ class Simulation(Run):
 
         Raises:
             MembershipError, ConfigError, ValueError: The request cannot be met; nothing has changed.
-            AgentLostError, AgentLeftError, NotSettledError: See `wait`.
+            AgentLostError, AgentLeftError, PeerLostError, NotSettledError: See `wait`.
             StartFailedError: The agent failed before it joined; it is removed again.
         """
         request = {
@@ -231,7 +230,7 @@ class Simulation(Run):
         Raises:
             UnknownMemberError: No agent has that name.
             ConfigError, ValueError: The camera cannot work at that pose.
-            AgentLostError, AgentLeftError, NotSettledError: See `wait`.
+            AgentLostError, AgentLeftError, PeerLostError, NotSettledError: See `wait`.
         """
         agent: AgentStatus = self._call("move", name, pose, kind=AgentStatus)
         return self._wait(name, timeout, progress, known=True) if wait else agent
@@ -286,6 +285,7 @@ class Simulation(Run):
             UnknownMemberError: No agent has, or had, that name.
             AgentLostError: It failed.
             AgentLeftError: It was removed, perhaps meanwhile.
+            PeerLostError: All edges that it lacks are with peers that have failed.
             NotSettledError: It has not settled in time.
             SupervisorUnavailableError: The supervisor does not answer in that time, or in 60 s.
         """
@@ -303,7 +303,7 @@ class Simulation(Run):
                 if not known:
                     self._check_known(name, every)
                 shown.progress(agents)
-                if self._have_settled(name, agents):
+                if have_settled(self.folder, name, every):
                     return agents[0]
                 if time.monotonic() > deadline:
                     raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)
@@ -314,21 +314,6 @@ class Simulation(Run):
         with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
             if name not in ledger.names():
                 raise UnknownMemberError(name, tuple(agent.name for agent in agents))
-
-    def _have_settled(self, name: str, agents: Sequence[AgentStatus]) -> bool:
-        """Return whether agents have settled their edges, and the ledger holds these; see `wait`."""
-        for agent in agents:
-            if agent.failure:
-                raise AgentLostError(agent.failure)
-        if not agents:
-            raise AgentLeftError(name)
-        return all(agent.settled for agent in agents) and not self._missing_edges(agents)
-
-    def _missing_edges(self, agents: Iterable[AgentStatus]) -> bool:
-        """Return whether the ledger lacks an edge of these agents, which is about to be recorded."""
-        with contextlib.closing(Ledger(self.folder.ledger_file)) as ledger:
-            names = [agent.name for agent in agents]
-            return bool(ledger.missing_edges(names, self.folder.config().negotiation.topology))
 
     def down(self) -> list[str]:
         """Save checkpoints, end all processes of the simulation and export its graph; `resume` undoes it.

@@ -21,6 +21,7 @@ from social_jepa.runtime.errors import (
     NotRecordedError,
     NotSettledError,
     NotUpError,
+    PeerLostError,
     RayUnavailableError,
     RunStoppedError,
     StartFailedError,
@@ -48,6 +49,8 @@ CASES = [
     (LocalRayError(Path("ray.log")), 1, "Ray did not start: ray.log says why; social-jepa doctor"),
     (AgentLostError(FAILURE), 1, "agent-1 failed: KeyError (training, after 7 steps); traceback: t.txt"),
     (AgentLostError(DEATH), 1, "the process of agent-1 kept dying: it was killed (training, after 7 steps)"),
+    (PeerLostError("agent-2", FAILURE), 1, "agent-2 cannot settle its edges with agent-1, which failed: "
+     "KeyError (training, after 7 steps); traceback: t.txt; social-jepa remove-agent agent-1"),
     (RunStoppedError(RUN), 130, "stopped; continue with: social-jepa resume --run runs/one"),
     (NotUpError(Path("my runs/one")), 2, "my runs/one is not up: social-jepa resume --run 'my runs/one'"),
     (AlreadyUpError(Path("a b")), 2, "a b is up already: social-jepa status --run 'a b' shows it"),
