@@ -25,7 +25,7 @@ from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.transports.ray_actors import RayTransport
 from agents.protocol.verifier import LocalPeer
 from agents.report import AgentReport, news_of, report_of
-from agents.runner import AgentRunner
+from agents.runner import AgentRunner, AgentStoppedError
 from agents.spec import AgentSpec
 from env.camera import Pose
 
@@ -97,8 +97,6 @@ class HostedAgent:
             self._constructed.set()
         assert self._runner is not None
         self._runner.run(spec)
-        if self._dropped:
-            self._discard()
 
     def _register(self) -> AgentSpec:
         """Register with the supervisor, prepare files, protocol and runner; return the specification."""
@@ -189,20 +187,25 @@ class HostedAgent:
 
     async def move(self, pose: Pose, pose_version: int) -> None:
         """Move the camera."""
-        await asyncio.to_thread(self._constructed.wait)
-        assert self._runner is not None
-        await asyncio.wrap_future(self._runner.move(pose, pose_version))
+        if runner := await self._started_runner():
+            await asyncio.wrap_future(runner.move(pose, pose_version))
 
     async def pause(self, paused: bool) -> None:
         """Let training wait, or continue."""
-        await asyncio.to_thread(self._constructed.wait)
-        if self._runner is not None:
-            await asyncio.wrap_future(self._runner.pause(paused))
+        if runner := await self._started_runner():
+            await asyncio.wrap_future(runner.pause(paused))
 
     async def encode_core(self, ticks: Sequence[int]) -> list[list[float]]:
         """Return core latents of ticks by the published model, [K, core_dim]."""
-        assert self._runner is not None
-        return await asyncio.wrap_future(self._runner.submit(lambda agent: agent.encode_core(ticks).tolist()))
+        runner = await self._started_runner()
+        if runner is None:
+            raise AgentStoppedError(str(self._failure or "it is dropped"))
+        return await asyncio.wrap_future(runner.submit(lambda agent: agent.encode_core(ticks).tolist()))
+
+    async def _started_runner(self) -> AgentRunner | None:
+        """Return the runner once it runs; None: the agent could not start, and nothing serves requests."""
+        await asyncio.to_thread(self._constructed.wait)
+        return self._runner if self._failure is None else None
 
     async def stop(self) -> None:
         """Stop after the current training step, and return once the checkpoint is in the run folder."""
@@ -220,8 +223,11 @@ class HostedAgent:
         self._dropped = True  # first: the thread may make the runner now
         if self._runner is not None:
             self._runner.drop()
+        threading.Thread(target=self._discard, daemon=True).start()
 
     def _discard(self) -> None:
+        """Free what the agent holds, once its thread has ended, which it may have done long ago."""
+        self._thread.join()
         if self._files is not None:
             self._files.discard()
         self._runner = None

@@ -89,6 +89,7 @@ class AgentRunner:
         self.protocol = protocol
         self._on_saved = on_saved
         self.agent: Agent | None = None
+        self._built: Agent | None = None  # the same, while it is checked already
         self.snapshot: AgentSnapshot | None = None
         self.failure: Failure | None = None
         self.note = ""
@@ -118,13 +119,14 @@ class AgentRunner:
                 logger.exception("the runner of %s failed", self.protocol.name)
             finally:
                 self._fail_requests()
-                if (until_published or self._dropped) and self.agent is not None:
-                    self.agent.close()
+                ended = until_published or self._dropped or self.failure is not None
+                if ended and self._built is not None:
+                    self._built.close()
 
     def _run(self, spec: AgentSpec, until_published: bool) -> None:
         self._monitor = ActivityMonitor(spec.kind, self._share.clock)
         torch.set_num_threads(spec.threads)
-        agent = Agent(spec, self._on_saved)
+        self._built = agent = Agent(spec, self._on_saved)
         agent.on_progress = lambda: self._note_progress(agent)
         agent.on_step = lambda: self._rest(agent)
         self._paused = spec.paused

@@ -1,6 +1,7 @@
 """Agents of one process, without Ray: each learns what it would learn alone."""
 
 import asyncio
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from agents.common.files import CHECKPOINT
 from agents.compute_share import FairLock
 from agents.hosted_agent import ActorProcess, HostedAgent
 from agents.protocol.peer_list import PeerList
+from env.camera import RingConfig, ring_pose
 from social_jepa.storage.agent_files import AgentFileStore
 from social_jepa.storage.run_folder import RunFolder
 from tests.support.keys import SESSION
@@ -86,3 +88,29 @@ def test_agents_of_one_process_learn_what_they_learn_alone_and_one_leaves_withou
     assert reported(agents["agent-1"], lambda report: True).progress.phase == "stopped"
     assert supervisor.files.locate("agent-1") is not None
     assert (tmp_path / "agent-1" / CHECKPOINT).exists()
+
+
+def test_what_an_agent_that_could_not_start_holds_is_freed_once_it_is_dropped(tmp_path):
+    supervisor, log = LoneSupervisor(tmp_path), tmp_path / "agent-0.log"
+
+    def call(method, *arguments, timeout=None):
+        if method == "enroll":
+            raise ConnectionError("the supervisor is gone")
+        return supervisor.call(method, *arguments)
+
+    def handlers():
+        return [
+            each
+            for each in logging.getLogger("agents").handlers
+            if vars(each).get("baseFilename") == str(log)
+        ]
+
+    agent = HostedAgent("agent-0", ActorProcess(call, FairLock(), lambda: None, "", False), str(log))
+    failure = until(lambda: (found := run(agent.report(0, 0, "", 0.0))) and found.failure)
+    run(agent.move(ring_pose(2, RingConfig()), 1))  # as the supervisor may, before it has heard
+    kept = handlers()
+    agent.drop()
+    until(lambda: not handlers())
+
+    assert "the supervisor is gone" in failure.message
+    assert len(kept) == 1

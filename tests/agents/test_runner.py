@@ -279,6 +279,8 @@ def test_a_custom_model_that_breaks_the_contract_is_refused_before_training(grou
         "        return latents - latents.mean(0)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    closed = []
+    monkeypatch.setattr(Agent, "close", lambda agent: closed.append(agent.spec.name))
     runner = group.start(runner_spec(tmp_path / "agent", kind="leaky_models:Leaky"))
     group.threads["agent-0"].join(timeout=60)
 
@@ -286,6 +288,7 @@ def test_a_custom_model_that_breaks_the_contract_is_refused_before_training(grou
     assert "in eval() use no statistics of the batch" in runner.failure.message
     assert runner.failure.phase == "checking"
     assert runner.agent is None
+    assert closed == ["agent-0"]
 
 
 def test_settings_that_leave_nothing_against_collapse_are_remarked_before_training(group, tmp_path, caplog):
