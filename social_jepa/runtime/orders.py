@@ -1,7 +1,7 @@
 """Moves of a camera and pauses that an agent has not followed: they are sent again.
 
-A call to an actor may be lost with its connection, and nobody waits for the answer of these: an agent follows
-them between two steps of its training.
+A call to an actor may be lost with its connection, and no caller waits for the answer of these: an agent
+follows them between two steps of its training.
 """
 
 import time

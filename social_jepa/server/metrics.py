@@ -26,7 +26,7 @@ EDGE_METRICS = {
     "null_correlation": "Largest held-out correlation of any direction at any time shift.",
     "bytes": "Bytes that both peers sent for the newest round.",
 }
-# Edges that have series of their own: 1,000 agents have tens of thousands, and a server of Prometheus keeps
+# Edges of which each has a series: 1,000 agents have tens of thousands, and a server of Prometheus keeps
 # every series that it ever saw.
 MAX_EDGE_SERIES: Final = 1024
 QUANTILES: Final = (0.0, 0.1, 0.5, 0.9, 1.0)  # of all edges

@@ -39,7 +39,7 @@ METHODS: Mapping[str, Method] = {**JEPAS, **SCHEDULED, **FLAT, **LINEAR}
 
 
 def _default_setup() -> AgentSetup:
-    # the rivals train four times as long: a renderer and a size of frames that leave them the time to
+    # two methods train up to four times as long: a renderer and a size of frames that leave time for it
     return AgentSetup(
         scene=SceneConfig(renderer="toy", frame_size=48), training=TrainingConfig(own_ticks=True)
     )
