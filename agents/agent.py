@@ -108,8 +108,8 @@ class Agent:
         self.heldout_ticks, self.fit_ticks, self.distill_start = ranges
         self.train_start = self.distill_start + spec.train_offset
         self.scene.check_pose(spec.pose)
-        self.renderer = share_renderer(spec.scene, spec.device if spec.device.startswith("cuda") else "cpu")
         self.model = self.build_model()
+        self.renderer = share_renderer(spec.scene, spec.device if spec.device.startswith("cuda") else "cpu")
         self.phase = "waiting"
         self.basis: CoreBasis | None = None
         self.checkpoint = ""
@@ -122,7 +122,11 @@ class Agent:
         self.on_progress: Callable[[], None] = lambda: None
         self.on_step: Callable[[], None] = lambda: None
         self.further_encoders = FurtherEncoders(self)
-        self.start_training()
+        try:
+            self.start_training()
+        except BaseException:
+            self.close()  # other agents of the process may go on
+            raise
 
     @property
     def checkpoint_path(self) -> Path:

@@ -77,7 +77,7 @@ class HostedAgent:
         self._peer_list_version = -1
         self._device = ""
         self._constructed = threading.Event()
-        self._dropped = False
+        self._dropped = self._stopping = False
         self._protocol: PeerProtocol | None = None
         self._failure: Failure | None = None  # why it could not start
         self._told: tuple[Any, ...] = ()  # what was new in the last report
@@ -186,14 +186,14 @@ class HostedAgent:
             self._protocol.retry_stalled()
 
     async def move(self, pose: Pose, pose_version: int) -> None:
-        """Move the camera."""
+        """Move the camera after the current training step; return at once, since a step may never end."""
         if runner := await self._started_runner():
-            await asyncio.wrap_future(runner.move(pose, pose_version))
+            runner.move(pose, pose_version)
 
     async def pause(self, paused: bool) -> None:
-        """Let training wait, or continue."""
+        """Let training wait after the current step, or continue; return at once."""
         if runner := await self._started_runner():
-            await asyncio.wrap_future(runner.pause(paused))
+            runner.pause(paused)
 
     async def encode_core(self, ticks: Sequence[int]) -> list[list[float]]:
         """Return core latents of ticks by the published model, [K, core_dim]."""
@@ -210,6 +210,7 @@ class HostedAgent:
     async def stop(self) -> None:
         """Stop after the current training step, and return once the checkpoint is in the run folder."""
         if self._runner is not None:
+            self._stopping = True
             self._runner.stop()
             await asyncio.to_thread(self._finish)
 
@@ -223,7 +224,8 @@ class HostedAgent:
         self._dropped = True  # first: the thread may make the runner now
         if self._runner is not None:
             self._runner.drop()
-        threading.Thread(target=self._discard, daemon=True).start()
+        if not self._stopping:  # else files that could not be sent are kept
+            threading.Thread(target=self._discard, daemon=True).start()
 
     def _discard(self) -> None:
         """Free what the agent holds, once its thread has ended, which it may have done long ago."""

@@ -218,8 +218,7 @@ def _nearest(rows: Tensor, k: int) -> Tensor:
     All of those that are as near as the last one count.
     """
     size = rows.square().sum(1)
-    # a row's own size changes none of its ranks
-    distance = (size - 2 * rows @ rows.T).fill_diagonal_(torch.inf)
+    distance = (size + size[:, None] - 2 * rows @ rows.T).clamp_min(0).fill_diagonal_(torch.inf)
     distance = distance.float()  # numpy then takes a fifth of the time of torch's topk
     last = np.partition(distance.numpy(force=True), k - 1, axis=1)[:, k - 1 : k]
     return distance <= torch.from_numpy(last).to(distance)

@@ -3,6 +3,7 @@
 import agents.common.ray_environment  # noqa: F401
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +27,7 @@ from social_jepa.runtime.deaths import Death, DeathCause, read_death
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.memory import check_room
-from social_jepa.runtime.restarts import Restarts
+from social_jepa.runtime.restarts import FORGIVEN_AFTER, Restarts
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.system import cgroups
 
@@ -48,8 +49,9 @@ class AgentProcesses:
     """
 
     def __init__(
-        self, folder: RunFolder, namespace: str, resources: ResourceShare, actor_class: Any = None
-    ) -> None:
+        self, folder: RunFolder, namespace: str, resources: ResourceShare, actor_class: Any = None,
+        stays_up: bool = False,
+    ) -> None:  # fmt: skip
         """Start none.
 
         Args:
@@ -57,6 +59,7 @@ class AgentProcesses:
             namespace: Ray namespace of the simulation.
             resources: Resources of each process.
             actor_class: Ray actor of each process, built as `AgentActor` is; by default that one.
+            stays_up: Whether the simulation goes on until it is taken down.
         """
         self._folder, self._namespace, self._resources = folder, namespace, resources
         self._actor_class = actor_class
@@ -67,7 +70,7 @@ class AgentProcesses:
         self._started: dict[str, float] = {}  # when they were started, on the monotonic clock
         self._shortages: dict[str, Shortage | None] = {}
         self._reserved: dict[str, tuple[float, float]] = {}  # CPUs and GPUs
-        self._restarts = Restarts()
+        self._restarts = Restarts(FORGIVEN_AFTER if stays_up else math.inf)
         self._node = ray.get_runtime_context().get_node_id()
         self._oom_kills, self._oom_until = cgroups.oom_kills(), 0.0
 

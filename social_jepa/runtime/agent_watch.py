@@ -217,6 +217,9 @@ class AgentWatch:
             return True
         self.seen.outages.pop(name, None)
         phase, step = self.seen.phase_and_step(name)
+        member, report = self._membership.members.get(name), self.seen.reports.get(name)
+        if member and report and report.pose_version < member.pose_version:
+            step = 0  # that of the view before a move, after which it began anew
         pause = self._processes.pause_after(name, death, step)
         if self.stopping or name in self.seen.failures:
             return False

@@ -132,7 +132,8 @@ class Membership:
         known = self._partners[1]
         if joiner not in known:
             joining = [self.pending[joiner]] if joiner else []
-            known[joiner] = partners_of(self.topology, [*self.members.values(), *joining])
+            members = sorted([*self.members.values(), *joining], key=lambda member: member.index)
+            known[joiner] = partners_of(self.topology, members)
         return known[joiner].get(name, frozenset())
 
     def peer_list(self, handles: Mapping[str, Any], name: str) -> PeerList:
@@ -211,10 +212,8 @@ class Membership:
         member = self.pending[name]
         body = BodyRecord(self._body_tick(next_tick), name, member.pose)
         with self._ledger.exclusive():
-            self._ledger.join([member], [body], self.incarnations[name])
             ended = self._unpaired([*self.members.values(), member], f"{name} joined")
-            if ended:
-                self._ledger.record(edges=ended)
+            self._ledger.join([member], [body], self.incarnations[name], ended)
             del self.pending[name]
             self._read()
 
@@ -278,19 +277,15 @@ class Membership:
     def _unpaired(self, members: Sequence[MemberRecord], reason: str) -> list[EdgeRecord]:
         """Return the ends of the edges of pairs that negotiate now, and not where these are all members."""
         before = negotiating_pairs(self.topology, self.members.values())
+        members = sorted(members, key=lambda member: member.index)
         names = {member.name for member in members}
         lost = {pair for pair in before - negotiating_pairs(self.topology, members) if names.issuperset(pair)}
-        if not lost:
-            return []
         reason = f"the topology {self.topology} pairs others since {reason}"
-        return self._ended(lambda edge: (edge.source, edge.target) in lost, reason)
+        newest = [found[-1] for pair in sorted(lost) if (found := self._ledger.history(*pair))]
+        return _ends(newest, reason)
 
     def _ended(self, does_end: Callable[[EdgeRecord], bool], reason: str) -> list[EdgeRecord]:
-        return [
-            replace_record(edge, status=Status.ENDED, reason=reason)
-            for edge, _ in self._ledger.edges()
-            if edge.status is not Status.ENDED and does_end(edge)
-        ]
+        return _ends((edge for edge, _ in self._ledger.edges() if does_end(edge)), reason)
 
     def remove(self, name: str, next_tick: int) -> None:
         """Remove a member; its edges end with a tombstone. For `next_tick` see `admit`.
@@ -319,6 +314,15 @@ class Membership:
         memory = self.config.scene.decorrelation_ticks
         stride = max(4, self.config.negotiation.stride(memory))
         return next_tick + LEAD_TICKS + max(GAP, memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
+
+
+def _ends(edges: Iterable[EdgeRecord], reason: str) -> list[EdgeRecord]:
+    """Return the tombstones of those of some edges that have none."""
+    return [
+        replace_record(edge, status=Status.ENDED, reason=reason)
+        for edge in edges
+        if edge.status is not Status.ENDED
+    ]
 
 
 def initial_members(config: RunConfig) -> list[MemberRecord]:

@@ -34,7 +34,8 @@ class Orders:
             now: By time.monotonic, which is the default.
         """
         now, name, progress = time.monotonic() if now is None else now, member.name, report.progress
-        moved = report.pose_version >= member.pose_version
+        # without progress it is still being built, from a specification that says both
+        moved = progress is None or report.pose_version >= member.pose_version
         waits = paused if progress is None else progress.phase == "paused"
         if report.failure is not None or (moved and waits is paused):
             self._since.pop(name, None)

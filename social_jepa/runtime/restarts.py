@@ -1,13 +1,14 @@
 """When the process of an agent is started again after it died: after growing pauses, and not for ever."""
 
+import math
 import time
 from dataclasses import dataclass, field
 
 FIRST_PAUSE = 0.5  # seconds before the first restart; each further one without a step gained doubles it
 LONGEST_PAUSE = 60.0  # seconds
 MAX_RESTARTS = 3  # without a step gained; more would repeat the same death
-# Seconds between two deaths after which the second is not taken for a repetition of the first: an agent that
-# gains no steps, since it is paused, frozen or trains anew after a move, may die once in a week.
+# Seconds, in a simulation that stays up: an agent that gains no steps, since it is paused or frozen, may die
+# once in a week.
 FORGIVEN_AFTER = 3600.0
 
 
@@ -21,8 +22,14 @@ class _History:
 
 @dataclass
 class Restarts:
-    """Deaths of each agent, and what follows from them."""
+    """Deaths of each agent, and what follows from them.
 
+    Attributes:
+        forgiven_after: Seconds between two deaths after which the second is taken for a new beginning; never
+            in a run that is to end: what kills an agent once in two hours would keep it from its end.
+    """
+
+    forgiven_after: float = math.inf
     _histories: dict[str, _History] = field(default_factory=dict)
 
     def after_death(
@@ -38,7 +45,7 @@ class Restarts:
         """
         now = time.monotonic() if now is None else now
         history = self._histories.setdefault(name, _History(died_at=now))
-        if step > history.step or now - history.died_at > FORGIVEN_AFTER:
+        if step > history.step or now - history.died_at > self.forgiven_after:
             history.step, history.deaths, history.own_deaths = step, 0, 0
         history.died_at = now
         history.deaths += 1

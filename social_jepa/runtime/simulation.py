@@ -24,7 +24,7 @@ from social_jepa.runtime.new_run import check_stays_up, cluster_address, new_run
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation, remove_leftovers
 from social_jepa.runtime.run import Run
-from social_jepa.runtime.settling import have_settled
+from social_jepa.runtime.settling import Settling
 from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, started, status_of
 from social_jepa.runtime.wait_progress import make_progress
 from social_jepa.storage.ledger import Ledger
@@ -293,7 +293,7 @@ class Simulation(Run):
 
     def _wait(self, name: str, timeout: float, progress: bool | None, known: bool = False) -> AgentStatus:
         """Wait as `wait` does; `known`: whether there certainly is, or was, an agent of that name."""
-        deadline = time.monotonic() + timeout
+        deadline, settling = time.monotonic() + timeout, Settling(self.folder, name)
         with contextlib.closing(make_progress(progress)) as shown:
             while True:
                 left = max(MIN_STATUS_SECONDS, deadline - time.monotonic())
@@ -303,7 +303,7 @@ class Simulation(Run):
                 if not known:
                     self._check_known(name, every)
                 shown.progress(agents)
-                if have_settled(self.folder, name, every):
+                if settling.is_done(every):
                     return agents[0]
                 if time.monotonic() > deadline:
                     raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)

@@ -70,7 +70,7 @@ class Supervisor(SupervisorBase):
         # another connection: a thread reads it, while this one may be in the midst of a write
         self._flags = FlagReader(Ledger(self._folder.ledger_file, read_only=True))
         self._online, self._resources = online, resources
-        self._processes = AgentProcesses(self._folder, namespace, resources)
+        self._processes = AgentProcesses(self._folder, namespace, resources, stays_up=online)
         self._watch = AgentWatch(self._membership, self._processes, self._ledger, self._ledger_writer)
         self._shortages: asyncio.Task[None] | None = None
         self._serve(control, METHODS)

@@ -177,14 +177,16 @@ class Ledger:
         self._connection.execute("INSERT INTO events VALUES (?, ?, ?)", row)
 
     def join(
-        self, members: Sequence[MemberRecord], bodies: Sequence[BodyRecord], incarnation: int = 0
-    ) -> None:
-        """Record new members and their bodies, all or none.
+        self, members: Sequence[MemberRecord], bodies: Sequence[BodyRecord], incarnation: int = 0,
+        ended: Sequence[EdgeRecord] = (),
+    ) -> None:  # fmt: skip
+        """Record new members, their bodies and the edges that end with them, all or none.
 
         Args:
             members: The members.
             bodies: Their bodies in the scene.
             incarnation: How many processes each has had before.
+            ended: Edges between other members that end, since the topology pairs them no more.
 
         Raises:
             DuplicateMemberError: A name or number is taken.
@@ -199,6 +201,7 @@ class Ledger:
                 for number in range(2, incarnation + 1):
                     self._add_event("returned", {"agent": member.name, "incarnation": number})
             connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
+            self._add_edges(ended, now)
 
     def _add_member_version(self, member: MemberRecord, now: float) -> None:
         row = (now, member.name, _packed(member))

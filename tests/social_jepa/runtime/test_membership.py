@@ -25,7 +25,7 @@ from social_jepa.runtime.membership import (
     new_member,
 )
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.ledger_errors import ReadOnlyLedgerError
+from social_jepa.storage.ledger_errors import LedgerFullError, ReadOnlyLedgerError
 from social_jepa.storage.partners import negotiating_pairs
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.ledger_rows import edge
@@ -190,6 +190,10 @@ def ledger(folder):
 @pytest.fixture
 def membership(folder, ledger):
     return Membership(CONFIG, folder, ledger, online=True)
+
+
+def full(*_):
+    raise LedgerFullError(Path("ledger.sqlite"), "no room")
 
 
 def join(membership, next_tick=0, **request):
@@ -466,6 +470,37 @@ def test_edges_of_pairs_that_a_joiner_or_a_leaver_parts_end_with_it(membership, 
     reasons = {e.reason for pair in parted for e in ledger.history(*pair)}
     joined = {f"the topology ring pairs others since agent-{number} joined" for number in (3, 4)}
     assert reasons >= joined | {"agent-1 left"}
+
+
+def test_a_joiner_that_is_admitted_after_one_with_a_larger_number_parts_those_beside_its_own(
+    membership, ledger
+):
+    membership.set_topology("ring")
+    late = membership.propose().name
+    membership.next_incarnation(late)
+    join(membership)
+    ring = negotiating_pairs(membership.topology, membership.members.values())
+    ledger.record(edges=[edge(source=a, target=b) for a, b in ring])
+    handles = dict.fromkeys(membership.members)
+    told = {name: set(membership._partners_of(name)) for name in (*handles, late)}
+    membership.admit(late, 0)
+
+    ended = {(e.source, e.target) for e, _ in ledger.edges() if e.status is Status.ENDED}
+    assert ended == {("agent-2", "agent-4"), ("agent-4", "agent-2")}
+    assert told[late] == {"agent-2", "agent-4"}
+    assert list(membership.members)[3:] == ["agent-3", "agent-4"]
+
+
+def test_a_joiner_that_cannot_be_recorded_ends_no_edge(membership, ledger, monkeypatch):
+    membership.set_topology("ring")
+    pairs = negotiating_pairs(membership.topology, membership.members.values())
+    ledger.record(edges=[edge(source=a, target=b) for a, b in pairs])
+    monkeypatch.setattr(ledger, "_add_edges", full)
+    with pytest.raises(LedgerFullError):
+        join(membership)
+
+    assert list(membership.pending) == ["agent-3"]
+    assert len(ledger.members()) == 3
 
 
 def test_the_edges_of_a_leaver_end_with_one_tombstone_each(membership, ledger):

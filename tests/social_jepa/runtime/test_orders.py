@@ -29,7 +29,7 @@ def report(pose_version=2, phase="training", failure=None):
     [
         (report(), False, []),
         (report(phase="paused"), True, []),
-        (report(phase=None), True, []),  # it has not begun
+        (report(pose_version=0, phase=None), True, []),  # it is being built
         (report(pose_version=1, failure="it died"), True, []),
         (report(pose_version=1), False, [("move", "a", Pose.parse(POSE), 2)]),
         (report(), True, [("pause", "a", True)]),

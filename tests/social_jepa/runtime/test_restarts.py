@@ -40,12 +40,14 @@ def test_lost_nodes_do_not_count_towards_giving_an_agent_up():
 
 
 def test_deaths_that_lie_far_apart_do_not_add_up_though_no_step_is_gained():
-    restarts = Restarts()
+    restarts = Restarts(FORGIVEN_AFTER)
     apart = [restarts.after_death("frozen", 0, now=k * 2 * FORGIVEN_AFTER) for k in range(9)]
     within = [restarts.after_death("broken", 0, now=k * FORGIVEN_AFTER) for k in range(4)]
 
     assert apart == [0.5] * 9
     assert within == [0.5, 1.0, 2.0, None]
+    in_a_batch = Restarts()
+    assert [in_a_batch.after_death("a", 0, now=k * 1e9) for k in range(4)] == [0.5, 1.0, 2.0, None]
 
 
 def test_an_agent_that_begins_anew_gains_steps_that_it_had_before():

@@ -6,8 +6,9 @@ import pytest
 
 from social_jepa.config.run_config import load_config
 from social_jepa.records import replace
+from social_jepa.runtime import settling
 from social_jepa.runtime.errors import AgentLeftError, AgentLostError, PeerLostError
-from social_jepa.runtime.settling import have_settled
+from social_jepa.runtime.settling import Settling
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 from tests.support.command import TINY
@@ -31,8 +32,12 @@ def ledger(folder):
         yield ledger
 
 
-def status(name, settled=False, published=True, failed=False):
-    failure = replace(FAILURE, agent=name) if failed else None
+def have_settled(folder, name, every):
+    return Settling(folder, name).is_done(every)
+
+
+def status(name, settled=False, published=True, failed=""):
+    failure = replace(FAILURE, agent=name, cause=failed) if failed else None
     return replace(
         AGENT, name=name, settled=settled, checkpoint="c" * 16 if published else "", failure=failure
     )
@@ -55,13 +60,13 @@ def test_an_agent_has_settled_once_the_ledger_holds_its_edges(folder, ledger):
 
 def test_an_agent_that_failed_or_left_is_not_waited_for(folder, ledger):
     with pytest.raises(AgentLostError, match="a failed"):
-        have_settled(folder, "a", [status("a", failed=True)])
+        have_settled(folder, "a", [status("a", failed="error")])
     with pytest.raises(AgentLeftError, match="a left"):
         have_settled(folder, "a", [status("b")])
 
 
 def test_a_peer_that_failed_before_it_published_is_named_once_nothing_else_is_missing(folder, ledger):
-    every = [status("a"), status("b"), status("c"), status("d", published=False, failed=True)]
+    every = [status("a"), status("b"), status("c"), status("d", published=False, failed="error")]
 
     assert not have_settled(folder, "c", every)  # b will still settle with it
     record(ledger, "bc", "cb")
@@ -72,15 +77,41 @@ def test_a_peer_that_failed_before_it_published_is_named_once_nothing_else_is_mi
 
 
 def test_an_agent_that_is_still_training_is_waited_for_though_a_peer_failed(folder, ledger):
-    every = [status("a"), status("b"), status("c", published=False), status("d", failed=True)]
+    every = [status("a"), status("b"), status("c", published=False), status("d", failed="error")]
 
     assert not have_settled(folder, "c", every)
 
 
-def test_a_peer_that_failed_after_it_published_is_named_too(folder, ledger):
+def test_a_peer_that_failed_after_it_published_replies_as_long_as_it_has_a_process(folder, ledger):
     ledger.record([agent("d")])
-    every = [status("a"), status("b"), status("c"), status("d", failed=True)]
     record(ledger, "bc", "cb", "cd")
 
+    def every(cause):
+        return [status("a"), status("b"), status("c"), status("d", failed=cause)]
+
+    assert not have_settled(folder, "c", every("error"))
     with pytest.raises(PeerLostError, match="c cannot settle its edges with d"):
+        have_settled(folder, "c", every("process_died"))
+    record(ledger, "dc")
+    assert not have_settled(folder, "c", every("process_died"))  # it will say in a moment that it has settled
+
+
+def test_a_peer_that_is_still_training_is_waited_for_though_another_failed(folder, ledger):
+    record(ledger, "bc", "cb", "ab", "ba")
+    every = [status("a"), status("b"), status("c"), status("d", published=False, failed="process_died")]
+    with pytest.raises(PeerLostError):
         have_settled(folder, "c", every)
+
+    every[1] = status("b", published=False)  # its camera was moved
+    assert not have_settled(folder, "c", every)
+
+
+def test_the_ledger_is_not_read_for_failed_peers_at_every_poll(folder, ledger, monkeypatch):
+    waiting = Settling(folder, "c")
+    every = [status("a"), status("b"), status("c"), status("d", published=False, failed="error")]
+    assert not waiting.is_done(every)
+    record(ledger, "bc", "cb")
+    assert not waiting.is_done(every)
+    monkeypatch.setattr(settling, "PEER_SECONDS", 0.0)
+    with pytest.raises(PeerLostError):
+        waiting.is_done(every)
