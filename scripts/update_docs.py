@@ -26,6 +26,7 @@ import re
 import shutil
 import struct
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -85,13 +86,13 @@ COURSES = EVIDENCE / "courses.json"
 SUPERVISION = EVIDENCE / "supervision.json"
 EXAMPLES = ROOT / "examples"
 HIGHLIGHTS = (
-    ("isometry", "core R2, orthogonal map from 64 pairs"),
-    ("isometry", "core R2, orthogonal map from 8 pairs"),
-    ("probe-porting", "positions: own minus ported, 256 anchors"),
-    ("migration", "FLOPs to 95 %, taught over alone"),
-    ("universe", "16 agents: R2 of the universe minus pairwise"),
-    ("invariance-equivariance", "relative rotation R2, seq-JEPA"),
-    ("collapse", "joint: pairs not bisimilar but merged"),
+    ("worlds", "default: R2 shared"),
+    ("worlds", "worlds of 8 that meet both in a seed"),
+    ("time-or-jepa", "worst JEPA minus temporal InfoNCE at equal state R2, free map"),
+    ("time-or-jepa", "worst JEPA minus temporal InfoNCE at equal state R2, rotation"),
+    ("native-isometry", "worst objective: share of R2 kept by a similarity transform"),
+    ("native-isometry", "worst objective: kappa of W, strong directions"),
+    ("path-integration", "R2: scene views, 7 actions, minus action only"),
 )  # (experiment, metric) as recorded, whatever their verdicts
 
 
@@ -469,7 +470,12 @@ def highlights_block() -> str:
         metrics = documents[experiment].metrics
         metric = next(metric for metric in metrics if metric.name == name and metric.threshold is not None)
         rows.append(_experiment_row(f"[{experiment}](evidence/{experiment}/README.md)", metric))
-    return "\n".join(rows)
+    judged = Counter(
+        format_met(metric)
+        for document in documents.values() for metric in document.metrics if metric.threshold is not None
+    )  # fmt: skip
+    counts = ", ".join(f"{count} {word.strip('*')}" for word, count in sorted(judged.items()))
+    return "\n".join(rows) + f"\n\nOf all {judged.total()} metrics with a threshold, met: {counts}."
 
 
 def example_block(file: str) -> str:
