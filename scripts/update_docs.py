@@ -474,8 +474,9 @@ def highlights_block() -> str:
         format_met(metric)
         for document in documents.values() for metric in document.metrics if metric.threshold is not None
     )  # fmt: skip
-    counts = ", ".join(f"{count} {word.strip('*')}" for word, count in sorted(judged.items()))
-    return "\n".join(rows) + f"\n\nOf all {judged.total()} metrics with a threshold, met: {counts}."
+    met, opened, missed = (judged[word] for word in ("yes", "open", "no"))
+    rest = f"{met} are met, {opened} open and {missed} missed"
+    return "\n".join(rows) + f"\n\nOf all {judged.total()} metrics with a threshold, {rest}."
 
 
 def example_block(file: str) -> str:
