@@ -433,9 +433,8 @@ class Agent:
         self.public_camera = None if public is None else PublicCamera(spec, public, self.renderer)
         ticks = self.scene.ticks
         stop = None if ticks is None else ticks - unseen_ticks(spec.training, self.gap, self.stride)
-        earlier = getattr(
-            self, "trainer", None
-        )  # the disk may have no room for another buffer beside its own
+        # after a move its buffer is used again: the disk may have no room for a second one beside it
+        earlier = getattr(self, "trainer", None)
         storage = earlier.replay_buffer.storage if earlier else None
         self.trainer = Trainer(
             self.model, self.recorder, self.train_start, spec.training, seed, stop, storage
