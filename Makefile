@@ -26,7 +26,7 @@ setup: $(STAMP)
 # The stamp is touched last: an install that stops half-way starts again.
 $(STAMP): pyproject.toml constraints.txt
 	@sh scripts/check_system.sh --system-only
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "Python 3.11 or newer is needed, '$(PYTHON)' is not: name another one, as in make setup PYTHON=python3.12" >&2; \
 	    exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

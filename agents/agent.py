@@ -34,7 +34,7 @@ from agents.training.loss_curve import LossCurve
 from agents.training.settings import DRIFT_TICKS, GAP
 from agents.training.stage_data import CHUNK
 from agents.training.stages import count_encoders, drop_stages
-from agents.training.ticks import unseen_ticks
+from agents.training.ticks import axis_ticks, unseen_ticks
 from agents.training.trainer import Trainer, TrainingError
 from alignment.anchors import AnchorSet
 from alignment.collapse import explain_collapse
@@ -47,7 +47,6 @@ from env.renderers.build import share_renderer
 from env.scene import BodyEvent, Scene
 from env.sensors import SensorRecorder
 
-BASIS_TICKS = 16384  # trained ticks that the core's axes are found on; with 2048 they cost 3 % of its R2
 SAVED_LOSSES = 20_000  # newest losses in a checkpoint; an online agent may train for weeks
 SNAPSHOT_LOSSES = 2000  # newest losses in a snapshot
 
@@ -227,17 +226,18 @@ class Agent:
             raise RuntimeError(f"{self.spec.name} has published no model yet: retry when it is ready")
         return self.published
 
-    def find_axes(self, ticks: range) -> tuple[CoreBasis, Tensor]:
+    def find_axes(self, ticks: np.ndarray, stop: int) -> tuple[CoreBasis, Tensor]:
         """Return the core basis of the model in training, and the latents that it was chosen on, [N, 2, D].
 
         The axes are found on the given ticks. How predictable each axis is, and which axes are the core, is
         measured on pairs of later ticks that neither training nor the axes saw, as far apart as anchors.
 
         Args:
-            ticks: Consecutive ticks to find the axes on.
+            ticks: Blocks of consecutive ticks to find the axes on, int64 [B, L].
+            stop: First tick that neither training nor the axes saw.
         """
-        pairs = self.core_eval_ticks(ticks.stop)
-        trained, later = self.encode_ticks(ticks), self.encode_ticks(pairs.ravel()).unflatten(0, pairs.shape)
+        pairs = self.core_eval_ticks(stop)
+        trained, later = (self.encode_ticks(each.ravel()).unflatten(0, each.shape) for each in (ticks, pairs))
         return find_core(trained, later=later), later
 
     def core_eval_ticks(self, stop: int) -> np.ndarray:
@@ -251,13 +251,15 @@ class Agent:
         Returns:
             What the agent publishes of itself.
         """
-        if not self.distill_frames:  # a student has recorded what distillation needs, and records more later
+        if not (self.distill_frames and len(self.trainer.replay_buffer)):
+            # a student has recorded what distillation needs, and records more later; a restored one has not
             self.trainer.record(lambda: False)
         self.phase = "embedding"
         began = time.perf_counter()  # `record` has counted its own time
-        trained = self.trainer.replay_buffer.ticks
         self.further_encoders.compose_again()
-        self.basis, later = self.further_encoders.take_axes() or self.find_axes(self.basis_ticks)
+        self.basis, later = self.further_encoders.take_axes() or self.find_axes(
+            self.axis_ticks, self.trainer.seen_stop
+        )
         self.further_encoders.forget()
         self.save()
         rank = effective_rank(later)
@@ -275,7 +277,7 @@ class Agent:
         losses = tuple(self.trainer.losses[-SNAPSHOT_LOSSES:])
         snapshot = AgentSnapshot(
             peer_info, self.basis.spectrum, self.basis.explained, self.basis.noise, rank, pools, losses,
-            self.progress(), range(self.train_start, trained.stop), self.spec.pose_version,
+            self.progress(), range(self.train_start, self.trainer.trained_stop), self.spec.pose_version,
             count_encoders(self.model), self.stage_steps or 0, public,
         )  # fmt: skip
         self.drift = 0.0
@@ -307,7 +309,7 @@ class Agent:
         known = self.published.snapshot.pools.anchors
         readout = fit_ridge(self.encode_ticks(known.ids), known.core())
         stride = self.stride
-        first = self.trainer.replay_buffer.ticks.stop + self.gap
+        first = self.trainer.seen_stop + self.gap
         unseen = range(first, first + DRIFT_TICKS * stride, stride)
         self.drift = 1 - r2(readout(self.encode_ticks(unseen)), self.encode_core(unseen))
         return self.drift
@@ -359,7 +361,7 @@ class Agent:
         frames = trainer.frames + (self.stage_steps or 0) * batch
         return Progress(
             self.spec.name, self.phase, step, steps, len(trainer.replay_buffer),
-            trainer.replay_buffer.ticks.stop, frames, loss, speed, left, trainer.record_seconds,
+            trainer.seen_stop, frames, loss, speed, left, trainer.record_seconds,
             trainer.train_seconds, self.spec.device, self.drift, self.saved_at, self.distill_frames,
             trainer.loss_curve.points(), LossCurve(0, list(self.distill_losses)).points(),
         )  # fmt: skip
@@ -382,6 +384,7 @@ class Agent:
             "losses": self.trainer.losses[-SAVED_LOSSES:], "frames": self.trainer.frames,
             "pose_version": self.spec.pose_version, "distill_frames": self.distill_frames,
             "distill_losses": self.distill_losses, "stage_steps": self.stage_steps,
+            "trained_stop": self.trainer.trained_stop,
         }  # fmt: skip
         if self.public_camera is not None:  # so that its hash, the version, tells what the anchors are of
             facts["anchor_scene"] = self.anchor_scene.fingerprint
@@ -460,10 +463,9 @@ class Agent:
         self.stage_steps = 0
 
     @property
-    def basis_ticks(self) -> range:
-        """The trained ticks that axes are found on."""
-        trained = self.trainer.replay_buffer.ticks
-        return range(max(trained.start, trained.stop - BASIS_TICKS), trained.stop)
+    def axis_ticks(self) -> np.ndarray:
+        """The trained ticks that axes are found on, int64 [B, L]: blocks of consecutive ones."""
+        return axis_ticks(self.trainer.replay_buffer.ticks, self.spec.training.segment_ticks)
 
     def read_frames(self, ticks: np.ndarray) -> Tensor:
         """Return frames uint8 [K, H, W, C], of the replay buffer where it holds them all, else rendered."""

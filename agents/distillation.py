@@ -39,13 +39,13 @@ def distill_agent(agent: "Agent", first: int, teacher_latents: Tensor, stop: Cal
     _check_ticks(agent, first, len(teacher_latents))
     trainer, ticks = agent.trainer, np.arange(first, first + len(teacher_latents))
     agent.phase = "distilling"
+    undo_distillation(agent)
     began = time.perf_counter()
     trainer.replay_buffer.advance_to(first + len(ticks))
     encode = _row_encoder(agent, ticks)
     trainer.record_seconds = time.perf_counter() - began
     agent.calibrate(agent.model)
-    config = agent.spec.distillation
-    config = replace(config, batch=min(config.batch, len(ticks)))
+    config = replace(agent.spec.distillation, batch=min(agent.spec.distillation.batch, len(ticks)))
     seed = agent.stream_seed(Stream.DISTILLATION)
     began = time.perf_counter()
     agent.distill_losses = []
@@ -59,6 +59,13 @@ def distill_agent(agent: "Agent", first: int, teacher_latents: Tensor, stop: Cal
         trainer.step = trainer.steps_replaced_by_distillation = agent.spec.training.steps
         trainer.loss_curve = LossCurve(trainer.step)
     return frames is not None
+
+
+def undo_distillation(agent: "Agent") -> None:
+    """Give an agent its initial weights again where a distillation has begun and was interrupted."""
+    if agent.distill_losses and not agent.distill_frames:
+        agent.model.load_state_dict(agent.build_model().state_dict())
+        agent.distill_losses = []
 
 
 def distill_targets(agent: "Agent", ticks: int, noise_key: bytes = b"") -> tuple[int, Tensor]:

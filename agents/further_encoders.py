@@ -34,8 +34,8 @@ class SearchingAgent(Protocol):
     stage_steps: int | None
 
     @property
-    def basis_ticks(self) -> range:
-        """The trained ticks that axes are found on."""
+    def axis_ticks(self) -> np.ndarray:
+        """The trained ticks that axes are found on, int64 [B, L]."""
 
     def core_eval_ticks(self, stop: int) -> np.ndarray:
         """Return the pairs of ticks that a core is chosen on, int64 [N, 2]."""
@@ -63,7 +63,7 @@ class FurtherEncoders:
         """Drop what a publication would take over: the frames or the model are of the past."""
         self._frames: dict[bytes, Tensor] = {}  # that no replay buffer holds
         # of which model and ticks, and `Agent.find_axes` of these
-        self._axes: tuple[tuple[str, range], CoreBasis, Tensor] | None = None
+        self._axes: tuple[tuple[str, bytes, int], CoreBasis, Tensor] | None = None
 
     def find(self, stop: Callable[[], bool]) -> bool:
         """Train further encoders if this kind of model has them; return whether that is finished."""
@@ -98,14 +98,15 @@ class FurtherEncoders:
         """Return frames that the search has rendered, once, uint8 [K, H, W, C]; None of other ticks."""
         return self._frames.pop(ticks.tobytes(), None)
 
-    def _key(self) -> tuple[str, range]:
-        tensors = {name: each.contiguous() for name, each in model_tensors(self._agent.model).items()}
-        return digest(save(tensors)), self._agent.basis_ticks
+    def _key(self) -> tuple[str, bytes, int]:
+        agent = self._agent
+        tensors = {name: each.contiguous() for name, each in model_tensors(agent.model).items()}
+        return digest(save(tensors)), agent.axis_ticks.tobytes(), agent.trainer.seen_stop
 
     def data(self) -> StageData:
         """Return the ticks that a core is found and chosen on."""
-        ticks = self._agent.basis_ticks
-        return StageData(ticks, self._agent.core_eval_ticks(ticks.stop), self._read)
+        agent = self._agent
+        return StageData(agent.axis_ticks, agent.core_eval_ticks(agent.trainer.seen_stop), self._read)
 
     def _read(self, ticks: np.ndarray) -> Tensor:
         frames = self._agent.read_frames(ticks)

@@ -56,19 +56,25 @@ def _load_checkpoint(agent: "Agent") -> None:
         agent.start_training()
         return
     trainer, losses = agent.trainer, list(facts["losses"])
+    trainer.trained_before = int(facts.get("trained_stop", 0))
     agent.checkpoint = version
     trainer.saved = {name: part for name, part in tensors.items() if name.startswith("optimizer.")}
     trainer.step, trainer.losses = int(facts["step"]), losses
     trainer.loss_curve = LossCurve(trainer.step - len(losses), facts["losses"])
     agent.distill_losses = list(facts.get("distill_losses", ()))
     agent.distill_frames, agent.stage_steps = int(facts["distill_frames"]), facts["stage_steps"]
-    replaced = agent.distill_frames or not agent.model.trains
-    trainer.steps_replaced_by_distillation = agent.spec.training.steps if replaced else 0
+    _count_replaced_steps(agent)
     if "basis.mean" in tensors:
         agent.basis = basis_from_tensors(tensors, int(facts["core_dim"]))
     if agent.stage_steps is not None and not trainer.finished:
         agent.stage_steps = None  # it had completed a shorter schedule: its further encoders are of an
         drop_stages(agent.model)  # earlier first one, and are trained again at the end of this schedule
+
+
+def _count_replaced_steps(agent: "Agent") -> None:
+    """Note how many steps of the schedule were no training: those of a student and of a frozen encoder."""
+    replaced = agent.distill_frames or not agent.model.trains
+    agent.trainer.steps_replaced_by_distillation = agent.spec.training.steps if replaced else 0
 
 
 def _continue_from_published(agent: "Agent", damage: DamagedCheckpointError) -> str:
@@ -77,13 +83,15 @@ def _continue_from_published(agent: "Agent", damage: DamagedCheckpointError) -> 
     except CheckpointError:
         raise damage from None
     agent.model.load_state_dict(published.model.state_dict())
-    progress = published.snapshot.progress
+    progress, trainer = published.snapshot.progress, agent.trainer
     if published.snapshot.pose_version == agent.spec.pose_version:
-        agent.trainer.step, agent.trainer.losses = progress.step, list(published.snapshot.losses)
+        trainer.trained_before = published.snapshot.trained_ticks.stop
+        # of a frozen encoder, progress shows no steps: its schedule is complete all the same
+        trainer.step = progress.step if agent.model.trains else agent.spec.training.steps
+        trainer.losses = list(published.snapshot.losses)
+        trainer.loss_curve = LossCurve(trainer.step - len(trainer.losses), trainer.losses)
         agent.distill_frames, agent.stage_steps = progress.distill_frames, published.snapshot.stage_steps
-        agent.trainer.steps_replaced_by_distillation = (
-            agent.spec.training.steps if agent.distill_frames else 0
-        )
+        _count_replaced_steps(agent)
         agent.basis = published.basis
         agent.checkpoint = published.snapshot.peer_info.checkpoint
     if _is_present(agent, published.snapshot):

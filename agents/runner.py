@@ -17,15 +17,16 @@ import torch
 from agents.activity import Activity, ActivityMonitor
 from agents.agent import Agent
 from agents.compute_share import ComputeShare, FairLock
-from agents.distillation import distill_agent, distill_targets
+from agents.distillation import distill_agent, distill_targets, undo_distillation
 from agents.duty_cycle import DutyCycle
 from agents.failure import Failure
+from agents.peer_wait import PeerWait
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.precision import pack_embeddings
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from agents.restoring import restore_agent
-from agents.snapshot import AgentSnapshot
+from agents.snapshot import AgentSnapshot, PublishedModel
 from agents.spec import AgentSpec
 from env.camera import Pose
 
@@ -33,10 +34,9 @@ logger = logging.getLogger(__name__)
 
 MAX_DISTILL_REQUESTS = 3  # requests to a teacher that does not reply
 DISTILL_TIMEOUT = 20.0  # seconds to wait for a teacher's reply before the next request
-MAX_YIELD_SECONDS = 0.5  # longest wait between two steps while peers are answered: they need the interpreter
-YIELD_POLL_SECONDS = 0.002  # seconds between two checks during that wait
 # Seconds that training may hold the interpreter lock, for which replies wait; a tenth of the default
 SWITCH_INTERVAL = 0.0005
+SAVE_POLL_SECONDS = 0.2  # seconds between two checks whether there is room for a file again
 IDLE_SECONDS = 0.02  # seconds between two checks for work while there is none
 
 
@@ -99,6 +99,8 @@ class AgentRunner:
         self._share = ComputeShare(lock)
         self._moved = self._collapsed = self._paused = False
         self._duty, self._within_drift = DutyCycle(self._share.clock, self._share.sleep), False
+        self._peer_wait = PeerWait()
+        self._taught: tuple[PublishedModel, int, torch.Tensor] | None = None  # what students of a model get
         self._phase = "starting"  # until the agent is there and has its own
         self._monitor: ActivityMonitor | None = None
 
@@ -144,6 +146,9 @@ class AgentRunner:
         if self._dropped:
             raise _DroppedError
         self._save(agent)
+        while until_published and agent.files.unsaved and not self._stop.wait(SAVE_POLL_SECONDS):
+            self._service_requests()
+            agent.retry_saves()  # the disk is full: nothing of the agent would be left after its end
 
     def _save(self, agent: Agent) -> None:
         agent.save()
@@ -319,7 +324,7 @@ class AgentRunner:
                 self._remark(f"{teacher} did not reply to {requests} distillation requests; training alone")
                 self._train_alone(agent)
                 return
-            reply = self.protocol.distill_replies.get(teacher)
+            reply = self.protocol.distillation.replies.get(teacher)
             if reply is not None:
                 self._distill(agent, reply)
                 return
@@ -338,6 +343,8 @@ class AgentRunner:
         self.protocol.send([DistillRequest(source=spec.teacher, target=spec.name, round=0, ticks=ticks)])
 
     def _train_alone(self, agent: Agent) -> None:
+        undo_distillation(agent)
+        self.protocol.distillation.give_up(agent.spec.teacher)
         agent.spec = replace(agent.spec, teacher="")
 
     def _distill(self, agent: Agent, reply: DistillReply) -> None:
@@ -352,7 +359,7 @@ class AgentRunner:
             self._train_alone(agent)
             return
         if done:
-            self.protocol.distill_replies.pop(reply.source, None)
+            self.protocol.distillation.replies.pop(reply.source, None)
             self._publish(agent, f"distilled from {reply.source}")
 
     def _service_requests(self) -> bool:
@@ -361,10 +368,10 @@ class AgentRunner:
         self._note_progress(self.agent)
         if self._dropped:
             raise _DroppedError
-        yield_until = time.monotonic() + MAX_YIELD_SECONDS
-        while time.monotonic() < min(yield_until, self.protocol.busy_until):
-            time.sleep(YIELD_POLL_SECONDS)
+        self._peer_wait.wait(lambda: self.protocol.busy_until)
         for request, future in self._pending_requests():
+            if not future.set_running_or_notify_cancel():  # the caller has given up on it
+                continue
             try:
                 future.set_result(request(self.agent))
             except Exception as error:  # it is the caller's, who waits for the future
@@ -372,34 +379,39 @@ class AgentRunner:
             except BaseException as error:  # SystemExit would end the caller's process
                 future.set_exception(RuntimeError(str(Failure.of(error, self.agent.spec.name))))
                 raise
-        if self.protocol.distill_requests and self.agent.published is not None:
-            student = next(iter(self.protocol.distill_requests))
-            self._reply_to_distill_request(self.agent, self.protocol.distill_requests[student])
-            self.protocol.distill_requests.pop(student, None)
+        if self.agent.published is not None and (asked := self.protocol.distillation.take_request()):
+            try:
+                self._reply_to_distill_request(self.agent, asked)
+            except ValueError as error:  # a peer's message must not end the agent
+                self._remark(f"cannot teach {asked.target}: {error}")
         return self._stop.is_set() or self._moved or self._paused
 
     def _reply_to_distill_request(self, agent: Agent, request: DistillRequest) -> None:
         assert agent.published is not None
-        core_dim = agent.published.basis.core_dim
-        # at most half an envelope of four-byte numbers: the other half is ample for the other fields
-        ticks = min(request.ticks, MAX_ENVELOPE_BYTES // (8 * max(1, core_dim)))
-        first_tick, embeddings = distill_targets(agent, ticks, self.protocol.noise_key)
+        name, student = agent.spec.name, request.target
+        if agent.published.snapshot.peer_info.collapsed or not agent.published.basis.core_dim:
+            logger.warning("%s cannot teach %s: the latents of its published model collapsed", name, student)
+            return
+        first_tick, embeddings = self._distill_targets(agent, agent.published)
+        embeddings = embeddings[: request.ticks]
         rows, dim = embeddings.shape
-        if dim and not agent.published.snapshot.peer_info.collapsed:
-            self.protocol.send([
-                DistillReply(
-                    source=agent.spec.name, target=request.target, round=request.round, first_tick=first_tick,
-                    rows=rows, dim=dim, data=pack_embeddings(embeddings.numpy(), "float32"),
-                )
-            ])  # fmt: skip
-            logger.info(
-                "%s sent embeddings of %d ticks to its student %s", agent.spec.name, rows, request.target
+        self.protocol.send([
+            DistillReply(
+                source=name, target=student, round=request.round, first_tick=first_tick, rows=rows, dim=dim,
+                data=pack_embeddings(embeddings.numpy(), "float32"),
             )
-        else:
-            logger.warning(
-                "%s cannot teach %s: the latents of its published model collapsed",
-                agent.spec.name, request.target,
-            )  # fmt: skip
+        ])  # fmt: skip
+        logger.info("%s sent embeddings of %d ticks to its student %s", name, rows, student)
+
+    def _distill_targets(self, agent: Agent, published: PublishedModel) -> tuple[int, torch.Tensor]:
+        """Return the first tick and embeddings of all that a student may get: encoded once for each model."""
+        if self._taught is None or self._taught[0] is not published:
+            # No more than a teacher of these settings asks for itself, and than training renders; at most
+            # half an envelope of four-byte numbers: the other half is ample for the other fields.
+            most = min(agent.spec.distillation.ticks, agent.trainer.buffer_ticks)
+            ticks = min(most, MAX_ENVELOPE_BYTES // (8 * published.basis.core_dim))
+            self._taught = published, *distill_targets(agent, ticks, self.protocol.noise_key)
+        return self._taught[1:]
 
     def _pending_requests(self) -> Iterator[tuple[Callable[[Agent], Any], "Future[Any]"]]:
         with contextlib.suppress(IndexError):  # another thread may take the last one
@@ -408,7 +420,9 @@ class AgentRunner:
 
     def _fail_requests(self) -> None:
         for _, future in self._pending_requests():
-            future.set_exception(AgentStoppedError(str(self.failure) if self.failure else "it is stopping"))
+            if future.set_running_or_notify_cancel():
+                reason = str(self.failure) if self.failure else "it is stopping"
+                future.set_exception(AgentStoppedError(reason))
 
 
 def _has_published(agent: Agent) -> bool:

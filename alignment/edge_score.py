@@ -159,7 +159,7 @@ def _retrieval(core: SharedSubspace, source: Tensor, target: Tensor) -> float:
 
 def budget_curve(
     fit: Pairs, held: HeldOut, budgets: Sequence[int], core_dims: tuple[int, int], core: SharedSubspace,
-    generator: torch.Generator,
+    generator: torch.Generator, ridge: float = 4.0,
 ) -> list[dict[str, int | str | float]]:  # fmt: skip
     """Return held-out R2 by number of fit pairs: a row ``{"pairs", "method", "r2"}`` per budget and method.
 
@@ -175,6 +175,7 @@ def budget_curve(
         core_dims: Number of leading core columns of source and target.
         core: What the two cores share.
         generator: Source of the choices.
+        ridge: As for `score_edge`.
 
     Raises:
         AlignmentError: As for `score_edge`, or a budget is outside 1 to K.
@@ -190,7 +191,7 @@ def budget_curve(
     curve: list[dict[str, int | str | float]] = []
     chosen = _choices(target[:, : core_dims[1]], budgets, generator)
     for pairs, rows in zip(budgets, chosen, strict=True):
-        scores = _mean_r2(source[rows], target[rows], held, core_dims, core)
+        scores = _mean_r2(source[rows], target[rows], held, core_dims, core, ridge)
         curve += [{"pairs": pairs, "method": method, "r2": value} for method, value in sorted(scores.items())]
     return curve
 
@@ -212,11 +213,13 @@ def _choices(core: Tensor, budgets: Sequence[int], generator: torch.Generator) -
 
 
 def _mean_r2(
-    source: Tensor, target: Tensor, held: HeldOut, core_dims: tuple[int, int], core: SharedSubspace
-) -> dict[str, float]:
+    source: Tensor, target: Tensor, held: HeldOut, core_dims: tuple[int, int], core: SharedSubspace,
+    ridge: float,
+) -> dict[str, float]:  # fmt: skip
     """Return the held-out R2 of each method, averaged over a stack of pairs [P, K, D_i] and [P, K, D_j]."""
     (i, j), axes = core_dims, core.target_axes[:, : core.dim]
-    scores = {"ridge": float(r2_each(fit_ridge(source, target)(held.source[None]), held.target).mean())}
+    full = fit_ridge(source, target, ridge)
+    scores = {"ridge": float(r2_each(full(held.source[None]), held.target).mean())}
     wanted = held.target[:, :j].double() @ axes  # [H, k]
     for method, fit_method in SHARED_METHODS.items():
         scores[method] = 0.0

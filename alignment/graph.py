@@ -29,11 +29,13 @@ from alignment.matrix_html import matrix_html
 from alignment.natural_order import list_names, natural_key
 from alignment.plots import draw_matrix, new_axes
 from alignment.status import Status
+from alignment.three_cycles import three_cycles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Pair = tuple[str, str]
+MAX_INCHES = 20.0  # of a drawn matrix: at 100 dots an inch, 1,000 agents are two pixels each
 
 
 class NoPathError(ValueError):
@@ -107,7 +109,7 @@ class TranslationGraph:
         Args:
             axes: Where to draw; default: a new figure.
         """
-        size = 2.5 + 0.45 * len(self._agents)  # inches
+        size = min(2.5 + 0.45 * len(self._agents), MAX_INCHES)
         found = axes if axes is not None else new_axes(size + 1.0, size)
         return draw_matrix(found, self.agents, self.r2_matrix())
 
@@ -224,6 +226,20 @@ class TranslationGraph:
         found = nx.simple_cycles(self._network(), length_bound=length)
         cycles = [_from_first(cycle) for cycle in found if len(cycle) == length]
         return sorted(cycles, key=lambda cycle: [natural_key(name) for name in cycle])
+
+    def sample_cycles(self, most: int) -> tuple[list[tuple[str, ...]], int]:
+        """Return cycles of accepted edges through three agents, as `cycles` does, and the number of all.
+
+        N agents that all understand each other have ``N (N - 1) (N - 2) / 3``: of more than `most`, as many
+        are drawn at random, the same ones from equal graphs.
+        """
+        names = self.agents
+        place = {name: index for index, name in enumerate(names)}
+        adjacency = np.zeros((len(names), len(names)), dtype=bool)
+        for edge in self.edges:
+            adjacency[place[edge.source], place[edge.target]] = edge.status is Status.ACCEPTED
+        found, total = three_cycles(adjacency, most)
+        return [tuple(names[place] for place in cycle) for cycle in found.tolist()], total
 
     def cycle_error(self, cycle: Sequence[str], points: AnyArray) -> float:
         """Return the error of points [K, D] of the first agent's space after mapping them around a cycle.

@@ -56,7 +56,8 @@ class HeldOut:
                 f"{self.memory} rows",
                 "score on a longer stretch, or on ticks that lie further apart",
             )
-        check_finite(self.stretch, "the held-out stretch", "check the encoder that made it")
+        for name, rows in (("the held-out source", self.source), ("the held-out stretch", self.stretch)):
+            check_finite(rows, name, "check the encoder that made it")
 
     @classmethod
     def of_pairs(cls, source: AnyArray, target: AnyArray, memory: int | None = 1) -> "HeldOut":

@@ -121,9 +121,9 @@ class LinearMap:
             least = min(self.source_dim, self.target_dim, other.target_dim)
             undetermined = min(self.undetermined + other.undetermined, least)
             rank = least - undetermined
-        return LinearMap(
-            self.weight @ other.weight, self.bias @ other.weight + other.bias, rank, undetermined
-        )
+        kind = torch.promote_types(self.weight.dtype, other.weight.dtype)
+        weight, bias, onward = (part.to(kind) for part in (self.weight, self.bias, other.weight))
+        return LinearMap(weight @ onward, bias @ onward + other.bias.to(kind), rank, undetermined)
 
     def widened(self, source_dim: int) -> "LinearMap":
         """Return the map from a space with further dimensions behind those of the source; it drops them.
@@ -136,7 +136,8 @@ class LinearMap:
 
     def transposed(self) -> "LinearMap":
         """Return the linear part of the way back, W^T: the inverse of a rotation that drops directions."""
-        return LinearMap(self.weight.mT, self.weight.new_zeros(self.source_dim), self.rank, self.undetermined)
+        bias = self.weight.new_zeros(*self.bias.shape[:-1], self.source_dim)
+        return LinearMap(self.weight.mT, bias, self.rank, self.undetermined)
 
     def inverse(self) -> "LinearMap":
         r"""Return the inverse map, ``z_i ~ (z_j - b) @ W^+``.
@@ -144,5 +145,6 @@ class LinearMap:
         The Moore-Penrose inverse ``W^+`` is the inverse of an invertible W and the transpose of a
         (semi-)orthogonal one; where W drops dimensions it returns the shortest vector that W maps to z_j.
         """
-        back = torch.linalg.pinv(self.weight)
-        return LinearMap(back, -self.bias @ back, self.rank, self.undetermined)
+        back = torch.linalg.pinv(self.weight.double())
+        kind = self.weight.dtype
+        return LinearMap(back.to(kind), (-self.bias.double() @ back).to(kind), self.rank, self.undetermined)

@@ -11,7 +11,8 @@ With ``d`` pairs of directions U, V that correlate strongly, row k has the resid
 nothing to do with its tick. ``s^2 = d median e / median of chi2_d`` is the mean of an honest row. A row is
 *unusual* if e_k is larger than of K normal rows half a one would be (Chauvenet's criterion). Honest encoders
 have unusual rows too, such as ticks at which something is hidden, or the extremes of what they see. They are
-left out only where all others agree well, ``s^2 <= AGREEING``, and in one of two cases.
+left out only where all others agree well, ``s^2 <= AGREEING``, and in one of two cases. Rows of discrete
+values are not for this test: those whose codes are equal have no residual, beside which all others look far.
 
 They *turn the map*: without them the map that Procrustes fits to the others would move by more than INFLUENCE
 of its mean squared residual (Cook 1977), and they pull it to one side. With r_k the residual vector of row k,

@@ -4,6 +4,7 @@
 notebook shows by itself.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +17,7 @@ COLOR: Final = "#2f6db5"
 INK: Final = "black"
 MUTED: Final = "#777777"
 DASHES: Final = (0, (2, 3))
+MAX_NAMES: Final = 64  # of agents along an axis of a matrix; of more, evenly spread ones
 MAX_LABELS: Final = 16  # agents up to which the matrix has its numbers written into the cells
 
 
@@ -119,9 +121,9 @@ def draw_matrix(axes: "Axes", names: Sequence[str], values: np.ndarray) -> "Axes
     shown = axes.imshow(np.ma.masked_invalid(values), vmin=0.0, vmax=1.0, cmap="viridis")
     bar = axes.figure.colorbar(shown, ax=axes, shrink=0.8)
     bar.set_label("held-out R² of what two agents share")
-    places = range(len(names))
-    axes.set_xticks(places, names, rotation=90)
-    axes.set_yticks(places, names)
+    places = range(0, len(names), math.ceil(len(names) / MAX_NAMES) or 1)
+    axes.set_xticks(places, [names[place] for place in places], rotation=90)
+    axes.set_yticks(places, [names[place] for place in places])
     axes.set(xlabel="to", ylabel="from")
     if len(names) <= MAX_LABELS:
         for row, column in np.argwhere(np.isfinite(values)):

@@ -125,7 +125,7 @@ def find_shared(
     null = by_chance.amax(1) if len(s) else found.new_zeros(0)
     level = float(null.max()) if len(null) else 1.0
     if extrapolate and len(null) > 1:
-        level = max(level, float(null.mean() + GUMBEL_99 * null.std()))
+        level = max(level, min(1.0, float(null.mean() + GUMBEL_99 * null.std())))
     dim = min(int((found > level).sum()), _canonical_dim(held, shifts)) if len(s) else 0
     undetermined = int((~determined).sum())
     return SharedSubspace(u[:, order], v[:, order], found[order], null, level, dim, undetermined)

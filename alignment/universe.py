@@ -49,10 +49,15 @@ class Universe:
     __repr__ = shapes_repr
 
     @property
+    def common_axes(self) -> Tensor:
+        """Which axes of the common space every agent has, bool [D]: around any cycle these come back."""
+        lengths = torch.stack([found.weight.square().sum(0) for found in self.maps.values()])  # [N, D]
+        return (lengths > KEPT).all(0)
+
+    @property
     def common_dim(self) -> int:
         """Number of directions of the common space that every agent has."""
-        lengths = torch.stack([found.weight.square().sum(0) for found in self.maps.values()])  # [N, D]
-        return int((lengths > KEPT).all(0).sum())
+        return int(self.common_axes.sum())
 
     def between(self, source: str, target: str) -> LinearMap:
         """Return the translation from one agent's core to another's, through the common space.
@@ -164,7 +169,7 @@ def _fit_all(cores: Mapping[str, Tensor], consensus: Tensor, keep: float) -> Uni
         if last - error <= TOLERANCE * max(error, float(size) * TOLERANCE):
             break
         last = error
-        center = _center(torch.stack(mapped)) if keep < 1 else _consensus(mapped, weights)
+        center = _center(torch.stack(mapped), weights) if keep < 1 else _consensus(mapped, weights)
         consensus = center * size.sqrt() / torch.linalg.matrix_norm(center).clamp_min(1e-300)
     return _turn_axes(Universe(consensus, maps), cores, keep)
 
@@ -228,6 +233,15 @@ def _consensus(mapped: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(mapped)).sum(0) @ torch.linalg.pinv(projections, hermitian=True, rtol=1e-6)
 
 
-def _center(mapped: Tensor) -> Tensor:
-    """Return the median over agents by coordinate, [N, K, D] -> [K, D]."""
-    return mapped.quantile(0.5, dim=0) if mapped.numel() else mapped.mean(0)
+def _center(mapped: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Return the median over the agents that have each direction by their maps, [N, K, D] -> [K, D]."""
+    dim = mapped.shape[-1]
+    if not mapped.numel():
+        return mapped.mean(0)
+    if all(len(weight) >= dim for weight in weights):
+        return mapped.quantile(0.5, dim=0)
+    projections = [weight.T @ weight for weight in weights]
+    axes = torch.cat(_split_blocks(projections), dim=1)
+    present = torch.stack([(axes.T @ each @ axes).diagonal() > KEPT for each in projections])  # [N, D]
+    turned = torch.where(present[:, None], mapped @ axes, torch.nan)
+    return turned.nanquantile(0.5, dim=0).nan_to_num(0.0) @ axes.T

@@ -96,7 +96,7 @@ def consecutive(agent: Agent, members: int) -> tuple[Tensor, Tensor]:
     assert agent.published is not None
     trained = agent.trainer.replay_buffer.ticks
     model, basis = agent.published.model, agent.published.basis
-    first = trained.stop + agent.gap
+    first = agent.trainer.seen_stop + agent.gap
     starts = (trained.stop - members, first, first + members + agent.gap)
     found = [basis(agent.encode_ticks(range(start, start + members), model)).float() for start in starts]
     return found[0], torch.stack(found[1:])

@@ -22,6 +22,7 @@ from agents.protocol.edge import EdgeResult
 from alignment.held_out import HeldOut
 from alignment.linear_map import LinearMap
 from alignment.outliers import find_outliers
+from alignment.score import r2
 from alignment.shared_subspace import find_shared
 from alignment.status import Status
 from benchmarks.liars import FACTORS, LIES, SPLIT, PlantedAgent, negotiate, negotiations, plant, tell
@@ -96,8 +97,11 @@ def _error_ratios(
     poisoned[:count] = poison(x[:count], rng)
     left_out = find_outliers(poisoned, y)
 
+    shared = find_shared(x, y, held)
+    axes = shared.target_axes[:, : shared.dim]  # also where poison leaves fewer directions shared
+
     def error(a: Tensor, b: Tensor) -> float:
-        return 1 - find_shared(a, b, held).r2(held.source, held.target)
+        return 1 - r2(find_shared(a, b, held).map(held.source) @ axes, held.target @ axes)
 
     clean = error(x, y)
     tested = error(poisoned[~left_out], y[~left_out])

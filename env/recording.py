@@ -216,6 +216,11 @@ class ReplayBuffer:
         """Return the number of ticks that the buffer holds."""
         return len(self.ticks)
 
+    def skip_to(self, first: int) -> None:
+        """Begin at a tick where all recorded ones lie before it; they will not be needed."""
+        if first > self._stop:
+            self._first = self._stop = first
+
     def advance_to(self, stop: int) -> int:
         """Record ticks until the buffer holds the last ones before ``stop``.
 

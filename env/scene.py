@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +30,13 @@ from env.sources.settings import FramesConfig
 
 RENDERERS = ("miniworld", "toy", "batch")
 MAX_OBJECTS = 12
+MAX_MINIWORLD_ROOM = 70.0  # meters; its diagonal stays below 100 m, beyond which MiniWorld draws nothing
 MAX_COUPLING = 0.95
 STATE_TICKS = (0, 1, 2, 3, 511, 1023, 1024, 4096)  # whose states are part of a custom scene's fingerprint
 STATE_DIGITS = 6  # decimals of them; functions such as tanh round the last digits differently by machine
 # Raised whenever equal settings no longer give equal states, or the fingerprint's keys change.
 FINGERPRINT_VERSION = 3  # 2: autocorrelation, object_range, tanh_gain; 3: object_areas, identity_ticks
+WHOLE = ("objects", "identity_ticks", "shapes", "seed", "version")  # facts in it that are integers
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,7 @@ class SceneConfig:
             raise ValueError(f"bodies must be true or false, got {self.bodies!r}")
         for name in ("room_size", "wall_height", "object_size", "object_range", "tanh_gain"):
             check_positive(name, getattr(self, name))
-        if self.object_range + self.object_size / 2 > self.room_size / 2:
-            raise ValueError(
-                "objects would pass through the wall: object_range + object_size / 2 must be at most "
-                f"room_size / 2, got {self.object_range:g}, {self.object_size:g} and {self.room_size:g}"
-            )
+        self._check_room()
         names = self.shapes  # TOML has lists and single names
         object.__setattr__(self, "shapes", tuple(names) if isinstance(names, list | tuple) else (names,))
         check_shapes(self.renderer, self.shapes, self.identity_ticks)
@@ -108,6 +107,18 @@ class SceneConfig:
             check_number("autocorrelation", max(self.autocorrelation), 0, MAX_COUPLED_AUTOCORRELATION, hint)
         if self.dynamics == "collide":
             check_collisions(self.objects, self.object_size, self.object_range)
+
+    def _check_room(self) -> None:
+        if self.renderer == "miniworld" and self.room_size > MAX_MINIWORLD_ROOM:
+            raise ValueError(
+                f"room_size must be at most {MAX_MINIWORLD_ROOM:g} with the renderer miniworld, which draws "
+                f"nothing at 100 m or more, got {self.room_size:g}: set renderer to batch or toy"
+            )
+        if self.object_range + self.object_size / 2 > self.room_size / 2:
+            raise ValueError(
+                "objects would pass through the wall: object_range + object_size / 2 must be at most "
+                f"room_size / 2, got {self.object_range:g}, {self.object_size:g} and {self.room_size:g}"
+            )
 
     def _check_source(self) -> None:
         if not self.source:
@@ -246,7 +257,8 @@ class Scene:
         }
         if ":" in self.config.dynamics:
             facts["states"] = self._sample_states()
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        plain = {name: _plain(value, name in WHOLE) for name, value in facts.items()}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     def _source_fingerprint(self, source: FrameSource) -> str:
         """Hash of what a source reads; the path is left out, and so is how cameras change its frames."""
@@ -429,3 +441,12 @@ def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[Bodies]]:
         ticks.append(event.tick)
         bodies.append(tuple(sorted(present.items(), key=lambda item: item[0])))
     return ticks, bodies
+
+
+def _plain(value: Any, whole: bool) -> Any:
+    """Return a value as JSON holds it: 8, 8.0 and a number of NumPy are the same setting."""
+    if isinstance(value, list | tuple):
+        return [_plain(each, whole) for each in value]
+    if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
+        return value
+    return int(value) if whole else float(value)

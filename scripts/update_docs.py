@@ -40,7 +40,7 @@ from agents.protocol.identity import Identity
 from agents.protocol.messages import AnchorReply, AnyMessage, Hello, encode
 from agents.protocol.states import OFFER_STEPS, SOURCE_STEPS, TARGET_STEPS
 from social_jepa.cli.alignment_table import print_alignment
-from social_jepa.cli.tables import PLAIN_WIDTH, print_graph
+from social_jepa.cli.tables import print_graph
 from social_jepa.config.run_config import RunConfig
 from social_jepa.experiments.claims.papers import CLAIMS, PAPERS
 from social_jepa.experiments.claims.reproduce import recorded_finding, recorded_results
@@ -70,6 +70,11 @@ ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "evidence"
 DEMO = EVIDENCE / "demo"
 ALIGN = EVIDENCE / "align"
+PLAIN_WIDTH = 110  # columns of what commands print
+MEANS = (
+    "Mean over seeds, with the 95 % interval of Student's t over seeds; *geometric*: the mean and the "
+    "interval of the logarithm; *trials*: the interval of a rate over so many."
+)
 ALIGNED = ("convnet-perceptron", "convnet-components")
 BENCH = EVIDENCE / "bench.json"
 SOAK = EVIDENCE / "soak.json"
@@ -268,7 +273,7 @@ def experiments_block() -> str:
         for metric in with_threshold(document.metrics):
             rows.append(_experiment_row(named, metric))
             named = ""
-    return "\n".join([*rows, "", "Mean over seeds, with the 95 % interval of Student's t over seeds."])
+    return "\n".join([*rows, "", MEANS])
 
 
 def self_tests_block() -> str:

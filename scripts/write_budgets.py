@@ -2,10 +2,11 @@
 
     python scripts/write_budgets.py --quick runs/quick-evidence
 
-Full runs cost what evidence/ has recorded. What was never run in full is estimated from the agents of another
-experiment: these seconds are typed by hand, in ESTIMATES. Where the recorded agents had another course of
-training than the present default, the source says so. Quick runs cost what their results say, in the folder
-that --quick names; costs of quick runs that are not there stay as they are.
+Full runs cost what evidence/ has recorded. What was never run in full with its present conditions is
+estimated from the agents of another experiment: these seconds are typed by hand, in ESTIMATES. Where the
+recorded agents had another course of training than the present default, the source says so. Quick runs cost
+what their results say, in the folder that --quick names; costs of quick runs that are not there stay as they
+are.
 """
 
 import argparse
@@ -23,39 +24,16 @@ from social_jepa.experiments.framework.tasks import plain_settings
 ROOT = Path(__file__).resolve().parent.parent
 BUDGETS = ROOT / "social_jepa/experiments/framework/static/budgets.json"
 RECORDED = "recorded in evidence/{course}, wall time of tasks of one thread"
-ESTIMATED = "estimated from an agent of evidence/{name}{course}, as no full run is recorded"
+ESTIMATED = "estimated from an agent of evidence/{name}{course}, as no full run of it is recorded"
 RENAMED = {  # conditions whose evidence was recorded under another name
     "society": "ring", "taught-5": "distilled-5", "others": "cameras", "glances": "scene views",
     "rotation": "object rotations", "weight-0": "head-weight-0", "weight-1": "head-weight-1",
     "weight-5": "head-weight-5",
 }  # fmt: skip
-WORLD = 160  # seconds: two agents with further encoders
-OVERLAP = 260  # seconds: two agents of larger frames with further encoders
 # Seconds by condition, typed, and the recorded experiment whose agents they are estimated from.
 ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
-    "native-isometry": (
-        {"log-det": 156, "vicreg": 146, "ema": 150, "whitened": 200, "untrained": 27, "pixel-pca": 32},
-        "isometry",
-    ),
-    "time-or-jepa": (
-        {
-            "whitened": 132, "vicreg": 146, "log-det": 156, "ema": 150, "temporal-infonce": 150,
-            "next-frame": 285, "supervised": 75, "autoencoder": 1145, "simclr": 694, "tica": 60,
-            "pixel-pca": 32, "untrained": 27,
-        },
-        "isometry",
-    ),
-    "scant-overlap": (
-        dict.fromkeys(("overlap 0.4", "overlap 0.2", "overlap 0.1", "overlap 0"), OVERLAP), "isometry",
-    ),
-    "classifier-porting": ({"agents": 700}, "isometry"),
-    "worlds": (
-        dict.fromkeys(
-            ("default", "mixed", "slow", "coupled", "collide", "nuisance", "wall", "moving"), WORLD
-        ) | {"unrelated-latents": 60},
-        "universe",
-    ),
-}  # fmt: skip
+    "classifier-porting": ({"agents": 560}, "worlds"),
+}
 
 
 def course(settings: Mapping[str, Any]) -> str:
@@ -80,6 +58,13 @@ def recorded_costs(document: ResultsDocument, source: str) -> dict[str, Any]:
     return {"seconds": seconds, "source": source}
 
 
+def has_present_conditions(document: ResultsDocument, name: str) -> bool:
+    """Return whether a recorded run has the conditions of the experiment as it is now."""
+    experiment = load(name)
+    recorded = {RENAMED.get(condition, condition) for condition in document.conditions}
+    return recorded == set(experiment.conditions(experiment.settings()))
+
+
 def quick_source(document: ResultsDocument) -> str:
     """Return where the costs of a quick run come from."""
     return (
@@ -98,7 +83,7 @@ def main() -> None:
     before = json.loads(BUDGETS.read_text(encoding="utf-8"))
     costs: dict[str, dict[str, Any]] = {}
     for name in EXPERIMENTS:
-        if name in full:
+        if name in full and has_present_conditions(full[name], name):
             source = RECORDED.format(course=other_course(full[name], name))
             found = recorded_costs(full[name], source)
         else:

@@ -84,7 +84,7 @@ ADAPTERS = {
         "social_jepa/runtime/ray_metrics.py",
         "social_jepa/server/ray_serve.py",
     },
-    "sqlite3": {"social_jepa/storage/ledger.py"},
+    "sqlite3": {"social_jepa/storage/ledger_file.py"},
     "h5py": {"env/sources/hdf5.py"},
     "zarr": {"env/sources/zarr_store.py"},
     "av": {"env/sources/video.py"},

@@ -42,6 +42,8 @@ class Normalize(nn.Module):
 
     def forward(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
         """Return normalized pixels, uint8 [N, H, W, C] -> dtype [N, C, H, W], channels last in memory."""
+        if frames.dtype != torch.uint8:  # a copy of other types need not be one, and would be overwritten
+            raise TypeError(f"frames must be uint8, got {frames.dtype}")
         # on flat rows this is one contiguous sweep; on [N, 3, H, W] it took as long as the network
         pixels = frames.flatten(1).to(dtype).sub_(self.mean.to(dtype)).mul_(self.scale.to(dtype))
         # a permuted NHWC array *is* a channels-last NCHW tensor: nothing is copied

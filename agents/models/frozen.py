@@ -41,7 +41,7 @@ class FrozenEncoder(WorldModel):
             width = encoder(torch.zeros(2, frame_size, frame_size, 3, dtype=torch.uint8)).shape[1]
         self.dim = min(width, most)
         self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("projection", torch.eye(width)[:, : self.dim].contiguous())
+        self.register_buffer("projection", torch.eye(width, self.dim))
 
     def train(self, mode: bool = True) -> "FrozenEncoder":
         """Set the mode; the encoder stays in evaluation mode."""
@@ -54,7 +54,8 @@ class FrozenEncoder(WorldModel):
         """Find the principal components on frames, uint8 [N, H, W, 3]."""
         latents = torch.cat([self._features(chunk) for chunk in frames.split(CHUNK)])
         self.mean.copy_(latents.mean(0))
-        _, _, directions = torch.linalg.svd(latents - self.mean, full_matrices=True)
+        fewer = len(latents) < self.dim  # than dimensions: the others are arbitrary
+        _, _, directions = torch.linalg.svd(latents - self.mean, full_matrices=fewer)
         self.projection.copy_(directions[: self.dim].T)
 
     def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:

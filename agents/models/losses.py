@@ -104,7 +104,7 @@ def covariance_loss(latent: Tensor) -> Tensor:
 
 
 def log_det_loss(latent: Tensor, floor: float = 1e-4) -> Tensor:
-    """Return KL(N(0, S) || N(0, I)) per dimension for S the covariance: a barrier against collapse.
+    """Return twice KL(N(0, S) || N(0, I)) per dimension for S the covariance: a barrier against collapse.
 
     ``(tr S - log det S) / D - 1``, zero exactly when the latents are white.
 

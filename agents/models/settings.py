@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from agents.common.config_error import ConfigError
 from agents.common.fields import Count, Positive, Share, Weight, check_fields, one_of, settings_repr
+from agents.common.limits import MAX_DIM
+from agents.common.names import MAX_TOKEN, is_token
 
 if TYPE_CHECKING:
     from env.sensors import SensorSpec
@@ -25,10 +27,11 @@ KINDS: Mapping[str, str] = {  # kind of world model: where its class is
 FROZEN = "frozen:"  # begins a kind that names a pretrained encoder
 
 Precision = Annotated[str, one_of(*PRECISIONS)]
+Dim = Annotated[int, Meta(ge=1, le=MAX_DIM)]
 
 
 def check_kind(kind: str) -> None:
-    """Raise ConfigError unless this kind of world model is known, naming the nearest one.
+    """Raise ConfigError unless this kind of world model is known, naming the nearest one, and peers take it.
 
     "package.module:Class" names a custom world model, "frozen:package.module:Class" a pretrained encoder.
     Their classes are looked up when they are built.
@@ -39,6 +42,11 @@ def check_kind(kind: str) -> None:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         suggestion = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}"
         raise ConfigError("unknown kind of world model", "kind", kind, suggestion)
+    if not is_token(kind):
+        raise ConfigError(
+            f"peers take at most {MAX_TOKEN} ASCII letters, digits, '_', '.' and ':'", "kind", kind,
+            "rename the module or the class",
+        )  # fmt: skip
 
 
 def module_of(kind: str) -> str:
@@ -50,7 +58,7 @@ def module_of(kind: str) -> str:
 class EncoderConfig:
     """Sizes of the convolutional encoder; methods with equal sizes are comparable."""
 
-    dim: Count = 64  # dimensions of a latent
+    dim: Dim = 64  # dimensions of a latent
     width: Count = 32  # channels of the first convolution
     hidden: Count = 256  # units between the convolutions and the latent
     precision: Precision = "auto"  # bf16 where the hardware multiplies it natively, else fp32
@@ -78,7 +86,7 @@ class SeqModelConfig:
     action_conditioning: bool = True  # off: tokens are latents alone, and actions are ignored
     covariance: Weight = 0.02  # weight of VICReg's covariance term on the latents of the context views
     temporal_weight: Weight = 1.0  # weight of predicting the read-out at the next tick; 0: no read-out
-    readout_dim: Count = 16  # dimensions of that read-out; a batch must hold several pairs for each
+    readout_dim: Dim = 16  # dimensions of that read-out; a batch must hold several pairs for each
     ridge: Positive = 1e-3  # added to the read-out's covariance, relative to its mean eigenvalue
 
     def __post_init__(self) -> None:
@@ -86,6 +94,11 @@ class SeqModelConfig:
         check_fields(self)
         if self.token_dim % self.heads:
             raise ConfigError(f"must divide a token's {self.token_dim} dimensions", "heads", self.heads)
+        if self.anchor_dim > MAX_DIM:
+            raise ConfigError(
+                f"then an anchor has {self.anchor_dim} dimensions, and at most {MAX_DIM} can be compared",
+                "action_dim", self.action_dim,
+            )  # fmt: skip
 
     @property
     def anchor_dim(self) -> int:
@@ -190,12 +203,12 @@ class PJepaConfig(PJepaModelConfig):
 class ModelConfig:
     """Sizes and objective of one agent's world model: the plain JEPA's, and a group for each other kind."""
 
-    dim: Annotated[int, Meta(ge=1, le=1024)] = 16  # of the latent; may exceed the number of factors
+    dim: Dim = 16  # of the latent; may exceed the number of factors
     width: Count = 32  # channels of the first convolution
     hidden: Count = 256  # units between the convolutions and the latent
     objective: Annotated[str, one_of(*OBJECTIVES)] = "whitened"  # what prevents collapse
     prediction: Weight = 1.0  # weight of predicting the next latent; 1 is 25 in vicreg, as in its paper
-    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean; >= dim^2 / 16 pairs
+    ridge: Positive = 1e-3  # whitened: added to the covariance, relative to its mean; more if pairs are few
     variance: Weight = 25.0  # vicreg: weight of the variance term, which alone prevents collapse
     covariance: Weight = 25.0  # vicreg: weight of the covariance term; at 1 one object alone is encoded
     sigreg: Weight = 0.09  # sigreg: weight of the statistic

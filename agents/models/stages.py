@@ -49,6 +49,7 @@ class Stage(nn.Module):
         """Keep an encoder, which is not trained further, and what its axes are computed from."""
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
+        encoder.zero_grad(set_to_none=True)  # clipping adds up the gradients of all parameters of a model
         buffers = {
             "functions_bounds": features.bounds, "functions_mean": features.mean,
             "functions": features.transform, "weight": regression.weight, "bias": regression.bias,
@@ -65,7 +66,7 @@ class Stage(nn.Module):
         return PolynomialFeatures(self.exponents, self.functions_bounds, self.functions_mean, self.functions)
 
     def forward(self, latent: Tensor, core: Tensor) -> Tensor:
-        """Return the new axes, [N, D] and [N, C] -> [N, k].
+        """Return the new axes, [..., D] and [..., C] -> [..., k].
 
         Args:
             latent: Latents of `encoder`.
@@ -148,6 +149,6 @@ class StagedLatent(nn.Module):
         return self.join(coordinates, core)
 
     def join(self, coordinates: Tensor, core: Tensor) -> Tensor:
-        """Return the latent from coordinates of the first encoder [N, D] and the core of all, [N, C]."""
-        new = core[:, int(self.core_dim) :]
-        return torch.cat([coordinates[:, : coordinates.shape[1] - new.shape[1]], new], 1)
+        """Return the latent from coordinates of the first encoder [..., D] and the core of all, [..., C]."""
+        new = core[..., int(self.core_dim) :]
+        return torch.cat([coordinates[..., : coordinates.shape[-1] - new.shape[-1]], new], -1)

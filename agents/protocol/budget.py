@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+DIMS_OF_ONE_OFFER = 64  # an offer of so many more dimensions counts as one more: a larger map costs more
+
 
 @dataclass(frozen=True)
 class Allowance:
@@ -24,8 +26,9 @@ class PeerLimits:
         bytes: Of envelopes with a valid signature.
         envelopes: Their number.
         anchors: Ticks that it requests or sends embeddings of.
-        negotiations: Offers, each of which makes this agent fit a map. Of one peer at most one negotiation
-            is open in each direction: a later offer replaces an earlier one.
+        negotiations: Offers, each of which makes this agent fit a map; one of many dimensions counts as
+            several. Of one peer at most one negotiation is open in each direction: a later offer replaces an
+            earlier one.
     """
 
     bytes: Allowance = field(default_factory=lambda: Allowance(64 * 2**20, 16 * 2**20))

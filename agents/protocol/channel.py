@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from agents.protocol.budget import PeerLimits
+from agents.common.limits import MAX_DIM
+from agents.protocol.budget import DIMS_OF_ONE_OFFER, PeerLimits
 from agents.protocol.envelope import Kind, seal
 from agents.protocol.messages import (
     AnchorReply,
@@ -87,6 +88,7 @@ class Channel:
         self.received: Counter[Pair] = Counter()
         self.log: list[SentMessage] = []
         self.on_addresses: TakeAddresses = _refuse_addresses
+        self._charged: dict[str, tuple[str, int]] = {}  # newest model that a sender paid a whole fit for
 
     @property
     def incarnation(self) -> int:
@@ -100,6 +102,8 @@ class Channel:
         for counts in (self.sent, self.received):
             for pair in [pair for pair in counts if not known.issuperset(pair)]:
                 del counts[pair]
+        for name in self._charged.keys() - known:
+            del self._charged[name]
 
     def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages in order; one that cannot be sent is not counted.
@@ -145,9 +149,22 @@ class Channel:
                 Reason.BODY, envelope.sender,
                 f"{envelope.sender} signed a message from {message.sender} to {message.receiver}",
             )  # fmt: skip
-        self.verifier.charge(envelope.sender, _anchors_of(message), int(isinstance(message, Offer)))
+        self.verifier.charge(envelope.sender, _anchors_of(message), self._negotiations_of(message))
+        if isinstance(message, Offer):
+            self._charged[message.sender] = message.checkpoint, message.dim
         self.received[message.edge] += len(data)
         return message
+
+    def _negotiations_of(self, message: AnyMessage) -> int:
+        """Return the number of negotiations that a message counts as: an offer makes this agent fit maps.
+
+        An honest peer repeats an offer that is not answered, which costs no fit: it counts as one.
+        """
+        if not isinstance(message, Offer):
+            return 0
+        if self._charged.get(message.sender) == (message.checkpoint, message.dim):
+            return 1
+        return max(1, min(message.dim, MAX_DIM) // DIMS_OF_ONE_OFFER)
 
     def refuse(self, message: AnyMessage, error: MessageError) -> EnvelopeRejected:
         """Return the refusal of a message that `receive` returned and the negotiation refused."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.protocol.messages import AnchorRequest, Offer
+from agents.protocol.messages import AnchorRequest
 from alignment.anchors import CHOSEN, AnchorSet, choose_spread, choose_ticks
 from alignment.edge_score import EdgeScore
 from alignment.linear_map import LinearMap
@@ -140,13 +140,19 @@ class AnchorPools:
             return b""
         return np.array(choose_spread(self.anchors.core(), count), dtype="<u2").tobytes()
 
-    def choose(self, offer: Offer, request: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the ticks to fit on and those to score on, from the request and the nonces of both peers.
+    @property
+    def stride(self) -> int:
+        """Ticks between neighbors in a pool."""
+        first, second = (*self.anchors.ids, self.anchors.ids[0] + 1)[:2]
+        return second - first
+
+    def choose(self, request: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the ticks to fit on and those to score on, from a request and the nonces of both peers.
 
         Raises:
             ValueError: The request is for more ticks than the pools hold, or for rows that they do not hold.
         """
-        seeds = np.random.SeedSequence([offer.nonce, request.nonce]).generate_state(2)
+        seeds = np.random.SeedSequence([request.offer_nonce, request.nonce]).generate_state(2)
         if request.chosen:
             fit = self._chosen_ticks(request)
         else:

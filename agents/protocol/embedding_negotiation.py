@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 import torch
 
+from agents.common.names import MAX_LENGTH, is_name
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo, ReceivedAnchors
 from agents.protocol.identity import Identity
-from agents.protocol.messages import MAX_ABS_SCORE, AnchorRequest, Offer, Verdict
+from agents.protocol.messages import MAX_ABS_SCORE, MAX_REASON, AnchorRequest, Offer, Verdict
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.precision import MAX_ABS_VALUE
 from agents.protocol.settings import NegotiationConfig
@@ -32,11 +33,10 @@ from alignment.embeddings.table import EmbeddingTable
 from alignment.status import Status
 
 KIND: Final = "embeddings"  # of peer, in an offer
-MAX_DIM: Final = 4096  # of a table, as of any agent
+MAX_DIM: Final = 4096  # of a table
 MAX_ROWS: Final = 8192  # that are sent for one edge
 OTHER_BYTES: Final = 4096  # of an envelope with embeddings, beside these
 ITEMS, TICKS = "items", "ticks"  # what rows are: without an order, or consecutive ticks
-MAX_REASON: Final = 500
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,14 @@ class AnchorTable:
         """Return the rows and the description that the owner of a table sends.
 
         Raises:
-            AlignmentError: The table has no ids, too few rows or too many dimensions, or holds numbers that
-                cannot be sent.
+            AlignmentError: The table has no name for a peer, no ids, too few rows or too many dimensions, or
+                holds numbers that cannot be sent.
         """
+        if not is_name(table.name):
+            raise AlignmentError(
+                f"{table.name!r} cannot be the name of a peer",
+                f"use at most {MAX_LENGTH} letters, digits, '.', '-' or '_'",
+            )
         if table.ids is None:
             raise AlignmentError(
                 f"{table.name} has no anchor ids, and rows of two machines have no common order",
@@ -116,14 +121,21 @@ def anchor_set_id(ids: Sequence[AnchorId], time_order: bool) -> str:
     return f"{TICKS if time_order else ITEMS}:{len(ids)}:{found.hexdigest()}"
 
 
+@dataclass(frozen=True)
 class _RowPools(AnchorPools):
-    """Rows of an anchor set; the joint seed chooses among them only where they are too many to send."""
+    """Rows of an anchor set; the joint seed chooses among them only where they are too many to send.
+
+    Attributes:
+        time_order: Whether the rows are consecutive ticks: of these the last ones are sent.
+    """
+
+    time_order: bool = False
 
     def choose_anchors(self, count: int) -> bytes:
         """Return no rows: the nonces choose."""
         return b""
 
-    def choose(self, offer: Offer, request: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def choose(self, request: AnchorRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the rows to send, ascending, and none apart: the seed splits them where they are fitted.
 
         Raises:
@@ -132,14 +144,14 @@ class _RowPools(AnchorPools):
         count, rows = request.anchors + request.heldout, self.anchors.ids
         if count > len(rows):
             raise ValueError(f"{count} rows of {len(rows)}")
-        if offer.scene.startswith(TICKS):  # consecutive ones
+        if self.time_order:
             return tuple(rows[len(rows) - count :]), ()
-        return tuple(sorted(choose_ids(rows, count, joint_seed(offer, request)))), ()
+        return tuple(sorted(choose_ids(rows, count, joint_seed(request)))), ()
 
 
-def joint_seed(offer: Offer, request: AnchorRequest) -> int:
+def joint_seed(request: AnchorRequest) -> int:
     """Return the seed that follows from the nonces of both peers, 0 to 2^31 - 1."""
-    return int(np.random.SeedSequence([offer.nonce, request.nonce]).generate_state(1)[0] >> 1)
+    return int(np.random.SeedSequence([request.offer_nonce, request.nonce]).generate_state(1)[0] >> 1)
 
 
 class EmbeddingNegotiation(Negotiation):
@@ -158,8 +170,8 @@ class EmbeddingNegotiation(Negotiation):
         own = AnchorSet(rows, table.vectors, table.info.dim)
         entropy = hashlib.sha256(identity.sign(b"social-jepa nonces\0" + table.info.scene.encode())).digest()
         super().__init__(
-            table.info, _RowPools(own, own), NegotiationConfig(pool_ticks=65536),
-            np.random.default_rng(list(entropy)), memory_rows=1,
+            table.info, _RowPools(own, own, time_order=table.info.scene.startswith(TICKS)),
+            NegotiationConfig(pool_ticks=65536), np.random.default_rng(list(entropy)), memory_rows=1,
         )  # fmt: skip
         self._table, self._settings = table, settings
         self._seeds: dict[str, int] = {}  # by source, of the newest request
@@ -175,7 +187,7 @@ class EmbeddingNegotiation(Negotiation):
         count = min(len(self._table.ids), MAX_ROWS, room)
         held = round(self._settings.heldout * count)
         request = super()._make_request(offer, max(1, count - held), max(1, held))
-        self._seeds[offer.source] = joint_seed(offer, request)
+        self._seeds[offer.source] = joint_seed(request)
         return request
 
     def _refusal_reason(self, offer: Offer) -> str:

@@ -21,8 +21,8 @@ from agents.protocol.identity import KEY_ID_BYTES, SIGNATURE_BYTES, Identity, is
 from agents.protocol.wire import MAX_ENVELOPE_BYTES, EnvelopeRejected, MessageError, Reason
 
 MAGIC = b"SJPA"
-VERSION = 5
-PURPOSE = b"social-jepa envelope 5\0"
+VERSION = 6
+PURPOSE = b"social-jepa envelope 6\0"
 SESSION_BYTES = 16
 MAX_SMALL_BODY = 8192  # bytes; of every kind but messages, which hold embeddings
 _HEADER = struct.Struct(">4sHBBIIQQ16s8sBBI")

@@ -16,6 +16,7 @@ class AgentEvents:
         edges: Settled edges into this agent.
         sent: Messages that it sent.
         refused: Why messages were refused or could not be sent, one sentence each.
+        more: Whether later events wait for the next request.
     """
 
     incarnation: int
@@ -23,3 +24,4 @@ class AgentEvents:
     edges: tuple[EdgeResult, ...] = ()
     sent: tuple[SentMessage, ...] = ()
     refused: tuple[str, ...] = ()
+    more: bool = False

@@ -22,13 +22,14 @@ KINDS = {1: "message", 2: "introduction", 3: "addresses"}
 EDGE = ("source", "target", "round")
 MESSAGES = {  # name and fields of a message by its number, in the order of docs/wire.md
     1: ("Hello", *EDGE, "checkpoint"),
-    2: ("Offer", *EDGE, "scene", "kind", "checkpoint", "dim", "core_dim", "collapsed", "nonce"),
-    3: ("AnchorRequest", *EDGE, "anchors", "heldout", "nonce", "chosen", "dims", "precision"),
+    2: ("Offer", *EDGE, "scene", "kind", "checkpoint", "dim", "core_dim", "collapsed", "pool_ticks",
+        "pool_stride", "nonce"),
+    3: ("AnchorRequest", *EDGE, "anchors", "heldout", "offer_nonce", "nonce", "chosen", "dims", "precision"),
     4: ("AnchorReply", *EDGE, "digest", "rows", "dim", "precision", "noise", "data", "metric"),
     5: ("Verdict", *EDGE, "status", "reason", "shared_dim", "r2_shared", "null_correlation"),
     6: ("DistillRequest", *EDGE, "ticks"),
     7: ("DistillReply", *EDGE, "first_tick", "rows", "dim", "data"),
-}
+}  # fmt: skip
 LIMIT = 16 * 2**20
 SHOWN_BYTES = 32  # of a long field of the body
 
@@ -73,7 +74,7 @@ def signature_holds(data: bytes, public_key: bytes) -> bool:
     from nacl.bindings import crypto_sign_open
     from nacl.exceptions import CryptoError
 
-    signed = b"social-jepa envelope 5\0" + data[:-64]
+    signed = b"social-jepa envelope 6\0" + data[:-64]
     try:
         holds: bool = crypto_sign_open(data[-64:] + signed, public_key) == signed
     except (CryptoError, ValueError):
@@ -93,10 +94,10 @@ def describe(found: Mapping[str, Any]) -> dict[str, Any]:
 def _check_fixed(found: dict[str, Any]) -> None:
     if found["magic"] != b"SJPA":
         raise InspectionError(f"it starts with {found['magic']!r}, not with b'SJPA'")
-    if found["version"] != 5:
-        raise InspectionError(f"it has version {found['version']}, and this program reads version 5")
+    if found["version"] != 6:
+        raise InspectionError(f"it has version {found['version']}, and this program reads version 6")
     if found["flags"] != 0:
-        raise InspectionError(f"it has flags {found['flags']:#04x}, and version 5 has none")
+        raise InspectionError(f"it has flags {found['flags']:#04x}, and version 6 has none")
     if found["kind"] not in KINDS:
         raise InspectionError(f"it has the unknown kind {found['kind']}")
     found["kind"] = KINDS[found["kind"]]

@@ -6,7 +6,7 @@ the one that opened it afterwards, to that name.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,6 +27,7 @@ from agents.protocol.wire import EnvelopeRejected, Reason
 
 CHALLENGE_BYTES = 32
 Challenge = Annotated[bytes, Meta(min_length=CHALLENGE_BYTES, max_length=CHALLENGE_BYTES)]
+ReasonAgainst = Callable[[str], str]  # returns why an agent of a name is refused; "" if it is not
 
 
 class Introduction(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +67,11 @@ class IntroducedPeer:
     known: KnownPeer
 
 
+def no_reason(name: str) -> str:
+    """Return "": an agent of any name may be a peer."""
+    return ""
+
+
 def introduce(
     local: LocalPeer, challenge: bytes, time: float, recipient: str = "",
     rotations: Iterable[KeyRotation] = (), revocations: Iterable[KeyRevocation] = (),
@@ -89,9 +95,12 @@ def introduce(
 
 
 def check_introduction(
-    data: bytes, local: LocalPeer, challenge: bytes, trust: TrustStore, to_name: bool
-) -> IntroducedPeer:
+    data: bytes, local: LocalPeer, challenge: bytes, trust: TrustStore, to_name: bool,
+    reason_against: ReasonAgainst = no_reason,
+) -> IntroducedPeer:  # fmt: skip
     """Return the peer that an introduction proves, and trust its key if that may be.
+
+    Nothing of an agent that is refused is kept: the trust file would hold its name for good.
 
     Args:
         data: The introduction.
@@ -99,14 +108,17 @@ def check_introduction(
         challenge: That of this end.
         trust: Whose key is whose; it may take a first, rotated or revoked key from the introduction.
         to_name: Whether the introduction must be addressed to this agent's name.
+        reason_against: Returns why an agent of a name is no peer, "" if it may be one.
 
     Raises:
-        EnvelopeRejected: It is not one, is of another group, or answers another challenge.
+        EnvelopeRejected: It is not one, is of another group or of no peer, or answers another challenge.
         UntrustedKeyError: The key is not trusted for the name.
     """
     envelope = parse(data)
     name = envelope.sender
     _check_addresses(envelope, local, to_name)
+    if reason := reason_against(name):
+        raise EnvelopeRejected(Reason.SENDER, name, f"{name} is refused: {reason}")
     try:
         body = _decoder.decode(envelope.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -15,13 +15,13 @@ from the nonces too. A joiner may learn from one peer by distillation: the reply
 DistillReply, holds embeddings as well.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final, Self
 
 import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
-from agents.common.names import MAX_LENGTH, NAME_PATTERN
+from agents.common.names import MAX_LENGTH, MAX_TOKEN, NAME_PATTERN, TOKEN_PATTERN
 from agents.protocol.precision import unpack_embeddings, unpack_metric
 from agents.protocol.settings import MAX_NOISE, NOISE_STEPS, Precision
 from agents.protocol.wire import MessageError
@@ -30,11 +30,12 @@ from alignment.status import Status
 
 # \Z, not $, which lets a newline through; these are printed, so they hold no control characters
 Name = Annotated[str, Meta(max_length=MAX_LENGTH, pattern=rf"^{NAME_PATTERN}\Z")]
-Token = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z0-9_.:/-]*\Z")]
+Token = Annotated[str, Meta(max_length=MAX_TOKEN, pattern=rf"^{TOKEN_PATTERN}\Z")]
 Dim = Annotated[int, Meta(ge=1, le=4096)]
 Count = Annotated[int, Meta(ge=1, le=65536)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Reason = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+MAX_REASON: Final = 500  # characters
+Reason = Annotated[str, Meta(max_length=MAX_REASON, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 Digest = Annotated[bytes, Meta(min_length=16, max_length=16)]
 MAX_ABS_SCORE = 1e9
 Score = Annotated[float, Meta(ge=-MAX_ABS_SCORE, le=MAX_ABS_SCORE)]
@@ -57,6 +58,10 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, array_like=True, 
     sent_by_source: ClassVar[bool]  # every message type says who sends it
 
     round: Natural
+
+    def of_round(self, number: int) -> Self:
+        """Return the same message in another round."""
+        return msgspec.structs.replace(self, round=number)
 
     @property
     def edge(self) -> tuple[str, str]:
@@ -96,6 +101,8 @@ class Offer(Message, frozen=True, tag=2, kw_only=True):
         dim: Dimensions of its space.
         core_dim: How many of them, the leading ones, are its core.
         collapsed: Whether the source found its own encoder collapsed.
+        pool_ticks: Number of ticks in each of its two pools.
+        pool_stride: Ticks between neighbors in a pool. Peers with other pools have other ticks to compare.
         nonce: The source's half of the seed that chooses the ticks.
     """
 
@@ -107,6 +114,8 @@ class Offer(Message, frozen=True, tag=2, kw_only=True):
     dim: Dim
     core_dim: Annotated[int, Meta(ge=0, le=4096)]
     collapsed: bool
+    pool_ticks: Annotated[int, Meta(ge=1, le=2**32)]
+    pool_stride: Annotated[int, Meta(ge=1, le=2**32)]
     nonce: Natural
 
     def describes_model_of(self, other: "Offer") -> bool:
@@ -120,6 +129,7 @@ class AnchorRequest(Message, frozen=True, tag=3, kw_only=True):
     Attributes:
         anchors: Number of ticks to fit on.
         heldout: Number of ticks to score on, from another stretch of the scene.
+        offer_nonce: That of the first offer of this model; later offers of it choose no other ticks.
         nonce: The target's half of the seed that chooses the ticks.
         chosen: Rows of the source's pool to fit on, in the order of ticks: two bytes each, little-endian.
             Empty: the nonces choose these ticks too.
@@ -131,6 +141,7 @@ class AnchorRequest(Message, frozen=True, tag=3, kw_only=True):
 
     anchors: Count
     heldout: Count
+    offer_nonce: Natural
     nonce: Natural
     chosen: Annotated[bytes, Meta(max_length=2 * CHOSEN)]
     dims: Dim
@@ -193,10 +204,6 @@ class Verdict(Message, frozen=True, tag=5, kw_only=True):
         """Raise ValueError for a status that is no verdict; `decode` turns it into a MessageError."""
         if self.status not in (Status.ACCEPTED, Status.REFUSED):
             raise ValueError(f"a verdict is {Status.ACCEPTED} or {Status.REFUSED}, not {self.status}")
-
-    def of_round(self, number: int) -> "Verdict":
-        """Return the same verdict as an answer in another round."""
-        return msgspec.structs.replace(self, round=number)
 
 
 class DistillRequest(Message, frozen=True, tag=6, kw_only=True):

@@ -2,71 +2,40 @@
 
 The target of an edge fits the map, so every agent ends with the maps that lead *into* its own space. It fits
 on ticks of one stretch of the scene and scores on ticks of another. Both peers derive the ticks from two
-nonces, one of each. The source sends its nonce first, so it cannot choose the ticks; the target could, but it
-would only deceive itself, since the verdict is its own. Pairs to fit on that contradict all others are left
-out (`alignment.outliers`); pairs to score on never are.
+nonces, one of each. The source sends its nonce first, and the target keeps the first one that it gets for a
+model, so the source cannot choose the ticks of a model; the target could, but it would only deceive itself,
+since the verdict is its own. Pairs to fit on that contradict all others are left out (`alignment.outliers`);
+pairs to score on never are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from agents.common.limits import MAX_DIM
 from agents.common.streams import NonceStream
 from agents.protocol.edge import AnchorPools, EdgeResult, PeerInfo, ReceivedAnchors
-from agents.protocol.messages import MAX_ABS_SCORE, AnchorReply, AnchorRequest, AnyMessage, Offer, Verdict
+from agents.protocol.messages import (
+    MAX_ABS_SCORE,
+    MAX_REASON,
+    AnchorReply,
+    AnchorRequest,
+    AnyMessage,
+    Offer,
+    Verdict,
+)
 from agents.protocol.precision import pack_embeddings, pack_metric
 from agents.protocol.privacy import coarser, protect, stated_noise
 from agents.protocol.settings import NOISE_STEPS, NegotiationConfig
 from agents.protocol.states import SOURCE_STEPS, TARGET_STEPS, Received, SourceState, TargetState
-from agents.protocol.wire import MessageError
+from agents.protocol.wire import MessageError, OvertakenOfferError, StaleReplyError
 from alignment.anchors import AnchorSet, digest_ids, shared
 from alignment.edge_score import EdgeScore, budget_curve, score_edge
 from alignment.held_out import HeldOut
 from alignment.outliers import find_outliers
 from alignment.status import Status
-
-
-class OvertakenOfferError(MessageError):
-    """Offer of an earlier round than the newest: a later one has overtaken it.
-
-    Attributes:
-        peer: Sender of the offer.
-        round: Its round.
-        newest: Newest round that the sender has offered.
-    """
-
-    def __init__(self, peer: str, number: int, newest: int) -> None:
-        """Keep the fields."""
-        super().__init__(peer, number, newest)
-        self.peer, self.round, self.newest = peer, number, newest
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.peer} offers round {self.round} after round {self.newest}"
-
-
-class StaleReplyError(MessageError):
-    """Reply that matches no open offer or request: it answers an earlier one, or none was sent.
-
-    Attributes:
-        peer: Sender of the reply.
-        round: Round that the reply names.
-        reply: Type of the message.
-        overtaken: Whether a later round of the same edge is known, so that the reply may be honest.
-    """
-
-    def __init__(self, peer: str, number: int, reply: str, overtaken: bool = False) -> None:
-        """Keep the fields."""
-        super().__init__(peer, number, reply, overtaken)
-        self.peer, self.round, self.reply, self.overtaken = peer, number, reply, overtaken
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return (
-            f"{self.peer} sent {self.reply} of round {self.round}, which no open offer or request called for"
-        )
 
 
 @dataclass
@@ -99,6 +68,7 @@ class Negotiation:
     _requests: dict[str, AnchorRequest] = field(default_factory=dict)  # by source
     _verdicts_sent: dict[str, Verdict] = field(default_factory=dict)  # by source, on the settled edge
     _rounds: dict[str, int] = field(default_factory=dict)  # newest offer received, by source
+    _nonces: dict[str, int] = field(default_factory=dict)  # of all offers of this model, by target
     _secret: int = 0
 
     def __post_init__(self) -> None:
@@ -119,7 +89,10 @@ class Negotiation:
                 dim=self.peer_info.dim,
                 core_dim=self.peer_info.core_dim,
                 collapsed=self.peer_info.collapsed,
-                nonce=self._nonce(NonceStream.OFFER, peer, number),
+                pool_ticks=len(self.pools.anchors.ids),
+                pool_stride=self.pools.stride,
+                # a later round compares the same ticks: a peer may answer the offer of another one
+                nonce=self._nonces.setdefault(peer, self._nonce(NonceStream.OFFER, peer, number)),
             )
             self._outgoing[peer] = SourceState.OFFERED
         return [self._offered[peer] for peer in names]
@@ -184,7 +157,7 @@ class Negotiation:
         return replies
 
     def forget(self, peer: str) -> None:
-        """Drop all state about a peer that left or restarted."""
+        """Drop all state about a peer that left or restarted, but for the nonce that it may have kept."""
         for by_peer in (
             self.edges,
             self.verdicts,
@@ -198,7 +171,7 @@ class Negotiation:
         ):
             by_peer.pop(peer, None)
 
-    def _nonce(self, purpose: NonceStream, peer: str, number: int, offer_nonce: int = 0) -> int:
+    def _nonce(self, purpose: NonceStream, peer: str, number: int = 0, offer_nonce: int = 0) -> int:
         entropy = [purpose, self._secret, number, offer_nonce, *peer.encode()]
         return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
@@ -236,12 +209,20 @@ class Negotiation:
     def _make_request(self, offer: Offer, anchors: int, heldout: int) -> AnchorRequest:
         """Return the request for an offer: for so many anchors to fit on, and so many to score on."""
         # derived from the source's nonce too: otherwise the source could offer again until it likes the ticks
-        nonce = self._nonce(NonceStream.REQUEST, offer.source, offer.round, offer.nonce)
+        nonce = self._nonce(NonceStream.REQUEST, offer.source, offer_nonce=offer.nonce)
         return AnchorRequest(
             source=offer.source, target=self.peer_info.name, round=offer.round,
-            anchors=anchors, heldout=heldout, nonce=nonce, chosen=self.pools.choose_anchors(anchors),
-            dims=self.config.sent_dims(offer.dim), precision=self.config.precision,
+            anchors=anchors, heldout=heldout, offer_nonce=offer.nonce, nonce=nonce,
+            chosen=self.pools.choose_anchors(anchors), dims=self.config.sent_dims(offer.dim),
+            precision=self.config.precision,
         )  # fmt: skip
+
+    def _repeat_request(self, offer: Offer) -> list[AnyMessage]:
+        """Request the same ticks once more: another nonce would let the source try which ticks suit it."""
+        request = self._requests[offer.source].of_round(offer.round)
+        self._requests[offer.source] = request
+        self._offers[offer.source] = self._offers[offer.source].of_round(offer.round)  # what its edge states
+        return [request]
 
     def _refuse_edge(self, offer: Offer) -> list[AnyMessage]:
         self._offers[offer.source] = offer
@@ -251,8 +232,9 @@ class Negotiation:
         return [verdict]
 
     def _repeat_verdict(self, message: Offer | AnchorReply) -> list[AnyMessage]:
-        if isinstance(message, AnchorReply):
-            self._check_reply(message)
+        if isinstance(message, AnchorReply):  # of other embeddings it changes nothing, and is not read
+            edge = self.edges[message.source]
+            self._check_digest(message, edge.ticks, edge.source_checkpoint)
         return [self._verdicts_sent[message.source].of_round(message.round)]
 
     def _refusal_reason(self, offer: Offer) -> str:
@@ -261,6 +243,15 @@ class Negotiation:
                 f"the anchors of {offer.source} are of another scene ({offer.scene}, here "
                 f"{self.peer_info.scene}): give both the same scene, and the same seed or "
                 "negotiation.anchor_seed"
+            )
+        if offer.dim > MAX_DIM:
+            return f"the model of {offer.source} has {offer.dim} dimensions; at most {MAX_DIM} are compared"
+        own = (len(self.pools.anchors.ids), self.pools.stride)
+        if (offer.pool_ticks, offer.pool_stride) != own:
+            return (
+                f"{offer.source} compares {offer.pool_ticks} ticks, {offer.pool_stride} apart, and "
+                f"{self.peer_info.name} {own[0]}, {own[1]} apart: give both the same negotiation.pool_ticks "
+                "and negotiation.pool_stride"
             )
         for name, collapsed, core in (
             (offer.source, offer.collapsed, offer.core_dim),
@@ -279,7 +270,7 @@ class Negotiation:
         if request.dims > offer.dim:
             raise MessageError(f"{request.target} requests {request.dims} of {offer.dim} dimensions")
         try:
-            fit, heldout = self.pools.choose(offer, request)
+            fit, heldout = self.pools.choose(request)
         except ValueError as error:
             raise MessageError(
                 f"{request.target} requests {request.anchors} anchors and {request.heldout} held-out ticks, "
@@ -306,14 +297,19 @@ class Negotiation:
             )
         ]
 
-    def _check_reply(self, reply: AnchorReply) -> ReceivedAnchors:
-        """Return the rows and the precision of a reply to a request."""
-        offer, request = self._offers[reply.source], self._requests[reply.source]
-        fit, heldout = self.pools.choose(offer, request)
-        if reply.digest != digest_ids(fit + heldout, offer.checkpoint) or reply.rows != len(fit + heldout):
+    @staticmethod
+    def _check_digest(reply: AnchorReply, ticks: Sequence[int], checkpoint: str) -> None:
+        """Raise MessageError unless a reply is about this model and these ticks."""
+        if reply.digest != digest_ids(ticks, checkpoint) or reply.rows != len(ticks):
             raise MessageError(
                 f"{reply.source} sent anchors of another model, or of other ticks than both nonces choose"
             )
+
+    def _check_reply(self, reply: AnchorReply) -> ReceivedAnchors:
+        """Return the rows and the precision of a reply to a request."""
+        offer, request = self._offers[reply.source], self._requests[reply.source]
+        fit, heldout = self.pools.choose(request)
+        self._check_digest(reply, fit + heldout, offer.checkpoint)
         if reply.dim > request.dims or coarser(reply.precision, request.precision) != reply.precision:
             raise MessageError(
                 f"{reply.source} sent {reply.dim} dimensions in {reply.precision}, more than the requested "
@@ -325,7 +321,7 @@ class Negotiation:
 
     def _settle_edge(self, reply: AnchorReply) -> list[AnyMessage]:
         verdict = self._fit(self._offers[reply.source], self._check_reply(reply))
-        self._verdicts_sent[reply.source] = verdict
+        self._verdicts_sent[reply.source] = verdict = verdict.of_round(reply.round)
         return [verdict]
 
     def _fit(self, offer: Offer, received: ReceivedAnchors) -> Verdict:
@@ -337,14 +333,14 @@ class Negotiation:
             rows=torch.tensor(self.pools.heldout.rows(heldout)), memory=self.memory_rows,
         )  # fmt: skip
         core_dims = (sent_core, self.peer_info.core_dim)
-        seed = self._nonce(NonceStream.BUDGET, offer.source, offer.round, offer.nonce)
+        seed = self._nonce(NonceStream.BUDGET, offer.source, offer_nonce=offer.nonce)
         metrics = None
         if received.metric is not None and self.pools.metric is not None:
             metrics = (received.metric, self.pools.metric)
         maps, core, score = score_edge(fit_pair, held, core_dims, self.config.ridge, metrics)
         budgets = sorted({anchors for anchors in self.config.budgets if anchors <= len(fit_pair[0])})
         generator = torch.Generator().manual_seed(seed)
-        curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator)
+        curve = budget_curve(fit_pair, held, budgets, core_dims, core, generator, self.config.ridge)
         status, reason = self._decide(offer, score, core.undetermined, sent_core)
         left_out = len(fit) - len(fit_pair[0])
         remarks = [reason] if reason else []
@@ -407,6 +403,7 @@ class Negotiation:
         return Status.ACCEPTED, "; ".join(remarks)
 
     def _record_edge(self, offer: Offer, status: Status, reason: str, **result: object) -> Verdict:
+        reason = reason[:MAX_REASON]  # of long names it would be too long to send
         score = result.get("score")
         self.edges[offer.source] = EdgeResult(
             offer.source,

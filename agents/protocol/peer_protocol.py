@@ -18,14 +18,29 @@ from itertools import islice
 
 from agents.protocol.budget import PeerLimits
 from agents.protocol.channel import Channel, SentMessage, Transport, UnreachablePeerError
+from agents.protocol.distill_exchange import DistillExchange
 from agents.protocol.edge import EdgeResult
 from agents.protocol.events import AgentEvents
-from agents.protocol.messages import AnchorReply, AnyMessage, DistillReply, DistillRequest, Hello, Offer
-from agents.protocol.negotiation import Negotiation, OvertakenOfferError, StaleReplyError
+from agents.protocol.messages import (
+    AnchorReply,
+    AnchorRequest,
+    AnyMessage,
+    DistillReply,
+    DistillRequest,
+    Hello,
+    Offer,
+)
+from agents.protocol.negotiation import Negotiation
 from agents.protocol.privacy import noise_key
-from agents.protocol.states import OFFER_STEPS, Announced, OfferAction
+from agents.protocol.states import OFFER_STEPS, Announced, OfferAction, TargetState
 from agents.protocol.verifier import KnownPeer, LocalPeer
-from agents.protocol.wire import EnvelopeRejected, MessageError, Reason
+from agents.protocol.wire import (
+    EnvelopeRejected,
+    MessageError,
+    OvertakenOfferError,
+    Reason,
+    StaleReplyError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +60,7 @@ class PeerProtocol:
         channel: Packs and unpacks messages.
         noise_key: Secret of the noise in what it sends.
         negotiation: State about the published model; None while none is published.
-        distill_requests: Open requests of students, by name.
-        distill_replies: Replies of teachers that are not used yet, by name.
+        distillation: Requests of students and replies of teachers that wait to be used.
         announced_peers: Peers that have sent Hello, and so have a model to distill from.
         busy_until: On the monotonic clock: until then a peer is being answered, or is expected to reply.
     """
@@ -63,11 +77,11 @@ class PeerProtocol:
         self.channel = Channel(transport, local, limits)
         self.noise_key = noise_key(local.identity)
         self.negotiation: Negotiation | None = None
-        self.distill_requests: dict[str, DistillRequest] = {}
-        self.distill_replies: dict[str, DistillReply] = {}
+        self.distillation = DistillExchange()
         self.announced_peers: set[str] = set()
         self.busy_until = 0.0
         self._incarnations: dict[str, int] = {}  # of each peer in the peer list
+        self._returned: set[str] = set()  # peers that had left: what they answer may have been forgotten
         self._offered_models: dict[str, tuple[str, str]] = {}  # (own, peer's) checkpoint of the last offer
         self._rounds: Counter[str] = Counter()  # number of the next Hello or offer, by peer
         self._last_hello: dict[str, int] = {}  # number of the last Hello, by peer
@@ -76,26 +90,33 @@ class PeerProtocol:
         self._events: deque[tuple[int, EdgeResult | SentMessage | str]] = deque()
         self._event_number = 0
         self._models_published = 0
-        self._tried_at: dict[str, float] = {}  # first message of each open negotiation, by peer
-        self._heard_at: dict[str, float] = {}  # newest message of each peer
+        # by the monotonic clock: first message of each open negotiation, and newest one of each peer
+        self._tried_at: dict[str, float] = {}
+        self._heard_at: dict[str, float] = {}
+        self._unreachable: set[str] = set()  # peers that this was recorded of, until they are heard again
         self._silent_peers: set[str] = set()  # unsettled and without a message since the last retry
         self._settled_peers: set[str] = set()  # both edges settled at least once in their incarnation
         self._lock = threading.RLock()
 
     def update_peers(self, peers: Mapping[str, KnownPeer]) -> None:
         """Replace the peer list, and send Hello to new and restarted peers."""
-        incarnations = {name: peer.incarnation for name, peer in peers.items()}
+        verifier = self.channel.verifier
         with self._lock:
-            before, self._incarnations = self._incarnations, incarnations
-            known = {name: self.channel.verifier.incarnation_of(name) for name in peers}
+            known = {name: verifier.incarnation_of(name) for name in peers}
+            self._returned = {name for name in peers if name in self._returned or verifier.has_left(name)}
             self.channel.set_peers(peers)
+            # of a peer that has restarted since the list was made, its own envelopes say so
+            incarnations = {
+                name: max(peer.incarnation, verifier.incarnation_of(name)) for name, peer in peers.items()
+            }
+            before, self._incarnations = self._incarnations, incarnations
             for name in before.keys() - incarnations.keys():
                 logger.info("%s: peer %s left", self.name, name)
                 self._forget_peer(name)
             new = sorted(name for name, number in incarnations.items() if before.get(name) != number)
             for name in new:
                 logger.info("%s: peer %s is present as incarnation %d", self.name, name, incarnations[name])
-                if known[name] < incarnations[name]:
+                if known[name] != incarnations[name]:
                     self._forget_peer(name)
             self._send_hello(new)
 
@@ -129,7 +150,11 @@ class PeerProtocol:
     def send(self, messages: Iterable[AnyMessage]) -> None:
         """Send messages that are not replies of the negotiation, such as those of a distillation."""
         with self._lock:
-            self._send(messages)
+            sent = list(messages)
+            for message in sent:
+                if isinstance(message, DistillRequest):
+                    self.distillation.note_sent(message)
+            self._send(sent)
 
     def receive(self, data: bytes) -> None:
         """Process one envelope and send the replies; what is not valid is refused, logged and reported.
@@ -147,14 +172,15 @@ class PeerProtocol:
                 return
             if message is None:
                 return
-            self.busy_until = math.inf
+            before, self.busy_until, grace = self.busy_until, math.inf, 0.0
             try:
-                self._process(message, data)
+                if self._process(message, data):
+                    grace = REPLY_GRACE_SECONDS
             except OvertakenOfferError as error:  # a network that reorders is no reason to worry anyone
                 logger.debug("%s: ignored an offer: %s", self.name, error)
             except StaleReplyError as error:
                 # it answers an offer of an earlier round, or of an earlier model: Hello has started anew
-                if error.overtaken or self._models_published > 1:
+                if error.overtaken or self._models_published > 1 or error.peer in self._returned:
                     logger.debug("%s: ignored a stale reply: %s", self.name, error)
                 else:
                     self._record_refusal(self.channel.refuse(message, error))
@@ -164,16 +190,20 @@ class PeerProtocol:
                 logger.exception("%s: a message could not be processed", self.name)
                 self._record(f"a message could not be processed ({type(error).__name__}: {error})")
             finally:
-                self.busy_until = time.monotonic() + REPLY_GRACE_SECONDS
+                self.busy_until = max(before, time.monotonic() + grace)
 
-    def _process(self, message: AnyMessage, data: bytes) -> None:
-        self._heard_at[message.sender] = time.time()
+    def _process(self, message: AnyMessage, data: bytes) -> bool:
+        """Process a message, and return whether its sender is expected to answer what it was sent."""
+        self._heard_at[message.sender] = time.monotonic()
         self._silent_peers.discard(message.sender)
+        self._unreachable.discard(message.sender)
         self._notice_restart(message.sender)
         if isinstance(message, Offer):  # a new round: count the bytes of the edge from here
             self.channel.sent[message.edge], self.channel.received[message.edge] = 0, len(data)
-        self._send(self._replies_to(message))
+        replies = self._replies_to(message)
+        self._send(replies)
         self._record_settled_edge(message, data)
+        return any(isinstance(reply, Offer | AnchorRequest | AnchorReply) for reply in replies)
 
     def retry_stalled(self) -> None:
         """Repeat the Hello or the offer to peers that owe an answer and sent nothing since the last retry.
@@ -187,7 +217,7 @@ class PeerProtocol:
             waiting = {peer for peer in self._incarnations if self._lacks_an_answer(peer)}
             for peer in sorted(waiting & self._silent_peers):
                 logger.info("%s: retrying the negotiation with %s, which has not answered", self.name, peer)
-                self._send(self._answer(peer, Announced.SILENCE))
+                self._send(self._answer(peer, self._silence_of(peer)))
             self._silent_peers = waiting
 
     def refusals(self) -> dict[tuple[str, Reason], int]:
@@ -208,7 +238,7 @@ class PeerProtocol:
     def seconds_of_silence(self) -> float:
         """Return for how long no message has arrived; infinity where none ever has."""
         with self._lock:
-            return time.time() - max(self._heard_at.values(), default=-math.inf)
+            return time.monotonic() - max(self._heard_at.values(), default=-math.inf)
 
     def unanswered(self) -> dict[str, float]:
         """Return since when peers with an open negotiation have not answered, by name.
@@ -216,8 +246,12 @@ class PeerProtocol:
         In seconds since the epoch: the newest message of the peer, or the first one to it. A peer that has
         published no model yet answers nothing either.
         """
+        since_epoch = time.time() - time.monotonic()
         with self._lock:
-            return {peer: max(tried, self._heard_at.get(peer, 0.0)) for peer, tried in self._tried_at.items()}
+            return {
+                peer: since_epoch + max(tried, self._heard_at.get(peer, -math.inf))
+                for peer, tried in self._tried_at.items()
+            }
 
     @property
     def newest_event(self) -> tuple[int, int]:
@@ -243,16 +277,15 @@ class PeerProtocol:
                 tuple(item for item in items if isinstance(item, EdgeResult)),
                 tuple(item for item in items if isinstance(item, SentMessage)),
                 tuple(item for item in items if isinstance(item, str)),
+                more=rest,
             )
 
     def _replies_to(self, message: AnyMessage) -> list[AnyMessage]:
         if isinstance(message, Hello):
             self.announced_peers.add(message.source)
         match message:
-            case DistillRequest():
-                self.distill_requests[message.target] = message
-            case DistillReply():
-                self.distill_replies[message.source] = message
+            case DistillRequest() | DistillReply():
+                self.distillation.receive(message)
             case _ if self.negotiation is None:
                 pass  # the Hello of the next published model makes the peer offer again
             case Hello():
@@ -297,8 +330,13 @@ class PeerProtocol:
     def _lacks_an_answer(self, peer: str) -> bool:
         """Return whether a peer that stays silent is sent something again."""
         assert self.negotiation is not None
-        action, _ = OFFER_STEPS[self.negotiation.state_of_edge_to(peer), Announced.SILENCE]
+        action, _ = OFFER_STEPS[self.negotiation.state_of_edge_to(peer), self._silence_of(peer)]
         return action is not OfferAction.IGNORE
+
+    def _silence_of(self, peer: str) -> Announced:
+        assert self.negotiation is not None
+        settled = self.negotiation.state_of_edge_from(peer) is TargetState.SETTLED
+        return Announced.SILENCE if settled else Announced.SILENCE_UNSETTLED
 
     def _hello(self, peer: str) -> Hello:
         assert self.negotiation is not None
@@ -314,12 +352,14 @@ class PeerProtocol:
         for message in messages:
             try:
                 self.channel.send([message])
-            except UnreachablePeerError as error:  # it left in the meantime
-                logger.info("%s: could not send %s: %s", self.name, type(message).__name__, error)
-                self._record(str(error))
+            except UnreachablePeerError as error:  # it left in the meantime, and is tried again and again
+                if error.peer not in self._unreachable:
+                    self._unreachable.add(error.peer)
+                    logger.info("%s: could not send %s: %s", self.name, type(message).__name__, error)
+                    self._record(str(error))
         for entry in self.channel.log:
             if entry.type in ("Hello", "Offer"):
-                self._tried_at.setdefault(entry.receiver, time.time())
+                self._tried_at.setdefault(entry.receiver, time.monotonic())
             self._record(entry)
         self.channel.log.clear()
 
@@ -339,6 +379,8 @@ class PeerProtocol:
         self._settled_peers.discard(peer)
         self._tried_at.pop(peer, None)
         self._heard_at.pop(peer, None)
+        self._unreachable.discard(peer)
+        self.distillation.forget(peer)
         if self.negotiation is not None:
             self.negotiation.forget(peer)
 

@@ -50,6 +50,7 @@ class Announced(StrEnum):
     OFFER_AGAIN = "Offer of a model that was"
     OVERTAKEN = "Hello or Offer of a model that the peer has replaced since"
     SILENCE = "nothing between two checks for retries"
+    SILENCE_UNSETTLED = "the same, while the edge from the peer is not settled"
 
 
 class SourceAction(StrEnum):
@@ -64,6 +65,7 @@ class TargetAction(StrEnum):
     """Methods of `Negotiation` for what a target receives."""
 
     REQUEST_ANCHORS = "request_anchors"
+    REPEAT_REQUEST = "repeat_request"
     REFUSE_EDGE = "refuse_edge"
     SETTLE_EDGE = "settle_edge"
     REPEAT_VERDICT = "repeat_verdict"
@@ -121,7 +123,7 @@ def _source_steps() -> Mapping[tuple[SourceState, Received], SourceStep]:
 
 def _target_steps() -> Mapping[tuple[TargetState, Received], TargetStep]:
     none, requested, settled = TargetState
-    request, refuse, settle, repeat, reject = TargetAction
+    request, request_again, refuse, settle, repeat, reject = TargetAction
     new, same, unfit, old = Received.NEW_OFFER, Received.SAME_OFFER, Received.UNFIT_OFFER, Received.OLD_OFFER
     reply, other_reply = Received.REPLY, Received.OTHER_REPLY
     return MappingProxyType({
@@ -129,7 +131,7 @@ def _target_steps() -> Mapping[tuple[TargetState, Received], TargetStep]:
         (none, unfit): TargetStep(refuse, settled),
         (none, other_reply): TargetStep(reject, none),
         (requested, new): TargetStep(request, requested),
-        (requested, same): TargetStep(request, requested),
+        (requested, same): TargetStep(request_again, requested),  # whose nonces chose the ticks already
         (requested, unfit): TargetStep(refuse, settled),
         (requested, old): TargetStep(reject, requested),
         (requested, reply): TargetStep(settle, settled),
@@ -146,21 +148,24 @@ def _target_steps() -> Mapping[tuple[TargetState, Received], TargetStep]:
 def _offer_steps() -> Mapping[tuple[SourceState, Announced], OfferStep]:
     none, offered, judged = SourceState
     offer, repeat, hello, ignore = OfferAction
-    another, hello_again, offer_again, overtaken, silence = Announced
+    another, hello_again, offer_again, overtaken, silence, unsettled = Announced
     return MappingProxyType({
         (none, another): OfferStep(offer, offered),
         (none, overtaken): OfferStep(ignore, none),
         (none, silence): OfferStep(hello, none),
+        (none, unsettled): OfferStep(hello, none),
         (offered, another): OfferStep(offer, offered),
         (offered, hello_again): OfferStep(repeat, offered),  # the peer lacks the offer
         (offered, offer_again): OfferStep(ignore, offered),
         (offered, overtaken): OfferStep(ignore, offered),
         (offered, silence): OfferStep(repeat, offered),
+        (offered, unsettled): OfferStep(repeat, offered),
         (judged, another): OfferStep(offer, offered),
-        (judged, hello_again): OfferStep(ignore, judged),
+        (judged, hello_again): OfferStep(repeat, judged),  # the peer lacks it: it had dropped this agent
         (judged, offer_again): OfferStep(ignore, judged),
         (judged, overtaken): OfferStep(ignore, judged),
         (judged, silence): OfferStep(ignore, judged),
+        (judged, unsettled): OfferStep(hello, judged),  # makes the peer repeat its offer
     })  # fmt: skip
 
 

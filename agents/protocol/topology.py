@@ -82,8 +82,7 @@ class Topology:
             case "hubs":
                 return [(hub, name) for hub in names[: self.degree] for name in names]
             case "tree":
-                later = list(enumerate(names))[1:]
-                return [(name, _first(name, names[:number], 1)[0][1]) for number, name in later]
+                return [(name, parent) for name, (_, parent) in _parents(names).items()]
             case _:
                 return [(source, target) for number, source in enumerate(names) for target in names[:number]]
 
@@ -107,6 +106,32 @@ def _choices(names: Sequence[str], count: int) -> dict[str, Ranked]:
         return sorted([*kept, *_hashed(name, joined)])[:count]
 
     _newest[count] = found = {name: chosen(name) for name in names}
+    return found
+
+
+_newest_tree: tuple[list[str], dict[str, tuple[bytes, str]]] = ([], {})  # names and result of `_parents`
+
+
+def _parents(names: Sequence[str]) -> dict[str, tuple[bytes, str]]:
+    """Return for each agent but the first the earlier one that it chooses; see `_choices` for the cost."""
+    global _newest_tree
+    known, before = _newest_tree
+    present, everyone = set(names), set(known)
+    if [name for name in known if name in present] != [name for name in names if name in everyone]:
+        everyone, before = set(), {}  # in another order
+    found: dict[str, tuple[bytes, str]] = {}
+    earlier: set[str] = set()
+    joined: list[str] = []
+    for name in names:
+        kept = before.get(name)
+        if kept is not None and kept[1] in earlier:
+            found[name] = min([kept, *_hashed(name, joined)])
+        elif earlier:
+            found[name] = _first(name, earlier, 1)[0]
+        earlier.add(name)
+        if name not in everyone:
+            joined.append(name)
+    _newest_tree = list(names), found
     return found
 
 

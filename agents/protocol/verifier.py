@@ -147,6 +147,10 @@ class EnvelopeVerifier:
         """Return the newest incarnation of a peer that is known; 0 for an agent that is no peer."""
         return self._peers[name].incarnation if name in self._peers else 0
 
+    def has_left(self, name: str) -> bool:
+        """Return whether an agent is no peer now and was one."""
+        return name in self._former
+
     def key_of(self, name: str) -> bytes:
         """Return the public key of a peer; empty for an agent that is no peer."""
         return self._peers[name].public_key if name in self._peers else b""

@@ -9,6 +9,47 @@ class MessageError(ValueError):
     """Bytes or a message from a peer that are not valid; subclasses carry fields."""
 
 
+class OvertakenOfferError(MessageError):
+    """Offer of an earlier round than the newest: a later one has overtaken it.
+
+    Attributes:
+        peer: Sender of the offer.
+        round: Its round.
+        newest: Newest round that the sender has offered.
+    """
+
+    def __init__(self, peer: str, number: int, newest: int) -> None:
+        """Keep the fields."""
+        super().__init__(peer, number, newest)
+        self.peer, self.round, self.newest = peer, number, newest
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.peer} offers round {self.round} after round {self.newest}"
+
+
+class StaleReplyError(MessageError):
+    """Reply that matches no open offer or request: it answers an earlier one, or none was sent.
+
+    Attributes:
+        peer: Sender of the reply.
+        round: Round that the reply names.
+        reply: Type of the message.
+        overtaken: Whether this agent has gone on since, so that the reply may be honest.
+    """
+
+    def __init__(self, peer: str, number: int, reply: str, overtaken: bool = False) -> None:
+        """Keep the fields."""
+        super().__init__(peer, number, reply, overtaken)
+        self.peer, self.round, self.reply, self.overtaken = peer, number, reply, overtaken
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return (
+            f"{self.peer} sent {self.reply} of round {self.round}, which no open offer or request called for"
+        )
+
+
 class Reason(StrEnum):
     """Why an envelope is refused, in the order of the checks: from the cheapest to the most expensive."""
 

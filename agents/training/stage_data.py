@@ -22,22 +22,33 @@ class StageData:
     """What stages are trained and measured on.
 
     Attributes:
-        trained: Consecutive ticks of the replay buffer.
+        trained: Blocks of consecutive ticks of the replay buffer, int64 [B, L].
         pairs: Later ticks that nothing was trained on, and their successors, int64 [N, 2].
         read: Returns the frames of ticks, int64 [K] -> uint8 [K, H, W, C].
     """
 
-    trained: range
+    trained: np.ndarray
     pairs: np.ndarray
     read: Callable[[np.ndarray], Tensor]
     _pair_frames: list[Tensor] = field(default_factory=list, init=False)
 
+    def draw_rows(self, rng: np.random.Generator, count: int, length: int) -> np.ndarray:
+        """Return rows of the trained ticks, block after block, of random segments, int64 [count, length].
+
+        Each start of a segment that lies in one block is equally likely.
+        """
+        blocks, ticks = self.trained.shape
+        starts = rng.integers(0, blocks * (ticks - length + 1), size=count)
+        block, offset = np.divmod(starts, ticks - length + 1)
+        found: np.ndarray = (block * ticks + offset)[:, None] + np.arange(length)
+        return found
+
     def latents(self, model: Jepa, encoder: nn.Module) -> "Latents":
         """Return the latents of one of a model's encoders."""
         encoder.eval()
-        trained = _encode(model, encoder, map(self.read, _chunks(np.asarray(self.trained))))
+        trained = _encode(model, encoder, map(self.read, _chunks(self.trained.ravel())))
         pairs = _encode(model, encoder, self._read_pairs())
-        return Latents(trained, pairs.unflatten(0, self.pairs.shape))
+        return Latents(trained.unflatten(0, self.trained.shape), pairs.unflatten(0, self.pairs.shape))
 
     def pixels(self) -> "Latents":
         """Return the leading principal components of the pixels, at most `COMPONENTS`.
@@ -45,7 +56,7 @@ class StageData:
         What is left to learn shows in them, if only in part and not as what it is: what is linear in the
         pixels of a moving object follows its place to some degree.
         """
-        trained = np.asarray(self.trained)
+        trained = self.trained.ravel()
         pixels = self.read(trained[:1]).numel()
         count = min(len(trained), COMPONENT_TICKS, max(2, COMPONENT_PIXELS // pixels))
         spread = np.linspace(0, len(trained) - 1, count).round().astype(int)
@@ -59,8 +70,9 @@ class StageData:
         def project(frames: Iterable[Tensor]) -> Tensor:
             return torch.cat([part.flatten(1).float() @ axes for part in frames]) - mean @ axes
 
-        pairs = project(self._read_pairs()).unflatten(0, self.pairs.shape)
-        return Latents(project(map(self.read, _chunks(trained))), pairs)
+        found = project(map(self.read, _chunks(trained)))
+        pairs = project(self._read_pairs())
+        return Latents(found.unflatten(0, self.trained.shape), pairs.unflatten(0, self.pairs.shape))
 
     def _read_pairs(self) -> list[Tensor]:
         """Return the frames of the pairs in chunks: no replay buffer holds them; every encoder needs them.
@@ -84,7 +96,7 @@ def _encode(model: Jepa, encoder: nn.Module, frames: Iterable[Tensor]) -> Tensor
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """Latents, or coordinates, of the ticks of a `StageData`: [T, D] and [N, 2, D]."""
+    """Latents, or coordinates, of the ticks of a `StageData`: [B, L, D] and [N, 2, D]."""
 
     trained: Tensor
     pairs: Tensor

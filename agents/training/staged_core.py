@@ -57,7 +57,7 @@ class StagedCore:
 
     def features(self, columns: int) -> PolynomialFeatures:
         """Return the most predictable functions of the core so far."""
-        return fit_polynomials(self.core.trained, self.rates, max(columns, len(self.rates)))
+        return fit_polynomials(self.core.trained.flatten(0, 1), self.rates, max(columns, len(self.rates)))
 
     def exhausts(self, pixels: Latents) -> bool:
         """Return whether functions of the core so far leave nothing of the pixels that predicts itself.
@@ -119,7 +119,7 @@ class StagedCore:
         basis = self.basis
         staged = StagedLatent(basis.mean, basis.transform, basis.core_dim, self.stages)
         latent = staged.join(basis(self.first.trained.double()), self.core.trained).float()
-        staged.predictor.update(latent[:-1], latent[1:])
+        staged.predictor.update(latent[:, :-1].flatten(0, 1), latent[:, 1:].flatten(0, 1))
         return staged
 
 
@@ -137,7 +137,8 @@ class NewAxes:
 def _explain(core: Latents, latents: Latents, features: PolynomialFeatures) -> tuple[LinearMap, Latents]:
     """Return the regression of trained latents on functions of the core, and what it leaves of all."""
     functions = core.map(features)
-    found = fit_ridge(functions.trained, latents.trained.double(), RIDGE_PAIRS)
+    known, wanted = functions.trained.flatten(0, 1), latents.trained.flatten(0, 1).double()
+    found = fit_ridge(known, wanted, RIDGE_PAIRS)
     return found, Latents(
         latents.trained.double() - found(functions.trained), latents.pairs.double() - found(functions.pairs)
     )

@@ -23,7 +23,6 @@ from agents.training.staged_core import StagedCore
 from agents.training.trainer import apply_gradients, build_optimizer, check_loss, lr_factor, set_lr
 from alignment.fit import solve_ridge
 from alignment.polynomials import PolynomialFeatures
-from env.recording import draw_segments
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +127,7 @@ class _StageTraining:
         self.encoder = seeded(seed, model.build_encoder)
         self.step = 0
         self._model, self._data, self._config, self._seed = model, data, config, seed
-        self._functions = features(found.core.trained).float()  # [T, R]
+        self._functions = features(found.core.trained).flatten(0, 1).float()  # [T, R]
         self._optimizer = build_optimizer(self.encoder, config)
 
     def run(self, stop: Callable[[], bool], until: int) -> bool:
@@ -146,10 +145,11 @@ class _StageTraining:
         factor = lr_factor(self.step, config.steps_of_stage, config.warmup)
         set_lr(self._optimizer, config.learning_rate * factor)
         rng = np.random.default_rng([*self._seed, self.step])
-        ticks = draw_segments(rng, self._data.trained, config.segments, config.segment_ticks)  # [N, T]
-        latent = self._model.encode_by([self.encoder], self._data.read(ticks.ravel()))[0]
-        functions = self._functions[torch.from_numpy(ticks.ravel() - self._data.trained.start)].to(latent)
-        rest = remove_functions(latent, functions).unflatten(0, ticks.shape)
+        rows = self._data.draw_rows(rng, config.segments, config.segment_ticks)  # [N, T]
+        frames = self._data.read(self._data.trained.ravel()[rows.ravel()])
+        latent = self._model.encode_by([self.encoder], frames)[0]
+        functions = self._functions[torch.from_numpy(rows.ravel())].to(latent)
+        rest = remove_functions(latent, functions).unflatten(0, rows.shape)
         loss = whitened_prediction_loss(rest[:, :-1], rest[:, 1:], self._model.config.ridge)
         check_loss(loss, config, self.step)
         apply_gradients(self.encoder, self._optimizer, loss, config.grad_clip_norm)

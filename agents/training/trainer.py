@@ -41,6 +41,7 @@ class Trainer:
         loss_curve: The same in a bounded number of points.
         record_seconds: Time spent recording.
         train_seconds: Time spent in optimizer steps.
+        trained_before: First tick that no training with other settings read before a resume; 0: none.
         saved: Optimizer state to restore, as named tensors of `checkpoint.optimizer_tensors`.
     """
 
@@ -71,6 +72,7 @@ class Trainer:
         )
         self.start = start
         self.stop = stop
+        self.trained_before = 0
         self.config = config
         self.seed = seed
         self.step = 0
@@ -116,6 +118,20 @@ class Trainer:
             return advanced
         return min(advanced, max(0, self.stop - self.start - self.buffer_ticks))
 
+    @property
+    def trained_stop(self) -> int:
+        """The first tick after all that training has read."""
+        return max(self.trained_before, self.replay_buffer.ticks.stop)
+
+    @property
+    def seen_stop(self) -> int:
+        """The same, or where a source of frames ends too early for it, the last tick that leaves room.
+
+        Evaluation uses later ticks, and bodies appear at later ones still.
+        """
+        last = math.inf if self.stop is None else max(self.stop, self.replay_buffer.ticks.stop)
+        return int(min(self.trained_stop, last))
+
     def record(self, stop: Callable[[], bool]) -> bool:
         """Fill the replay buffer for the current step.
 
@@ -127,7 +143,8 @@ class Trainer:
         """
         began = time.perf_counter()
         last = self.start + self.buffer_ticks + self.ticks_advanced
-        first = max(self.replay_buffer.ticks.stop, last - self.buffer_ticks)
+        self.replay_buffer.skip_to(last - self.buffer_ticks)  # else chunks that end before it are rendered
+        first = self.replay_buffer.ticks.stop
         for until in [*range(first + CHUNK, last, CHUNK), last]:
             if stop():
                 return False
@@ -164,10 +181,18 @@ class Trainer:
             on_step()
         return True
 
+    def batch_ticks(self, step: int) -> np.ndarray:
+        """Return the ticks of the batch of a step, int64 [N, T]; the replay buffer has not advanced since."""
+        return self._draw(step)[0]
+
+    def _draw(self, step: int) -> tuple[np.ndarray, np.random.Generator]:
+        """Return the ticks of a step, and the generator that draws what else the step needs."""
+        rng = np.random.default_rng([*self.seed, step])
+        return self.replay_buffer.draw(rng, self.config.segments, self.config.segment_ticks), rng
+
     def _update(self) -> float:
         config = self.config
-        rng = np.random.default_rng([*self.seed, self.step])
-        ticks = self.replay_buffer.draw(rng, config.segments, config.segment_ticks)  # [N, T]
+        ticks, rng = self._draw(self.step)
         frames, sensor_data = (
             torch.from_numpy(self.replay_buffer.read(ticks)),
             self.recorder.sensor_data(ticks),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from alignment.arrays import AlignmentError
+from alignment.embeddings.copies import find_new, is_discrete
 from alignment.embeddings.edge import EmbeddingEdge, Side, fit_edge
 from alignment.embeddings.fit import choose_coordinates
 from alignment.embeddings.memory import estimate_memory
@@ -16,7 +17,6 @@ from alignment.embeddings.pairs import (
     MIN_HELD,
     AlignSettings,
     SharedAnchors,
-    find_new,
     match,
     split,
     spread,
@@ -174,7 +174,12 @@ def _make_sides(
 
 
 def _find_outliers(first: Side, second: Side, coordinates: tuple[Whitening, Whitening]) -> Tensor:
-    """Return which anchors to fit on contradict the others, bool [K]; see `alignment.outliers`."""
+    """Return which anchors to fit on contradict the others, bool [K]; see `alignment.outliers`.
+
+    None of discrete tables, such as one-hot codes or ratings, which that test does not judge.
+    """
+    if is_discrete(first.fit) or is_discrete(second.fit):
+        return torch.zeros(len(first.fit), dtype=torch.bool)
     return find_outliers(coordinates[0](first.fit), coordinates[1](second.fit))
 
 

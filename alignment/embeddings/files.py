@@ -2,6 +2,8 @@
 
 import csv
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,9 @@ from alignment.arrays import AlignmentError
 from alignment.embeddings.table import EmbeddingTable
 
 IDS: Final = ("ids", "id")  # names of the ids in a file with several arrays
+ROW_NUMBERS: Final = ("", "index", "unnamed: 0")  # headings of a table's first column that numbers its rows
 VECTORS: Final = ("embeddings", "vectors")  # names of the embeddings
+DAMAGED: Final = (zipfile.BadZipFile, zlib.error)  # what archives that were cut off or changed raise
 
 
 def read_table(path: Path, name: str | None = None, ids: Iterable[object] | None = None) -> EmbeddingTable:
@@ -23,7 +27,8 @@ def read_table(path: Path, name: str | None = None, ids: Iterable[object] | None
     .npy: an array [K, D], memory-mapped. .npz and .safetensors: the array ``embeddings`` or ``vectors``, or
     the only one of two axes, and ``ids``: K integers, K strings (.npz), or K rows of bytes (uint8), such as
     SHA-256 digests; safetensors may also have a JSON list in the metadata ``ids``. .csv: one row for each
-    anchor, with an optional line of headings; a column named id is the ids.
+    anchor, with an optional line of headings; a column named id is the ids, or a first one that is named
+    index or not at all, as pandas writes the numbers of rows.
 
     Args:
         path: The file.
@@ -69,7 +74,7 @@ def _load(path: Path) -> Any:
     try:
         with path.open("rb") as file:  # a missing file is an OSError, a broken one is not
             file.read(1)
-        return np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise AlignmentError(
             f"{path} is no array of numbers: {error}",
@@ -83,9 +88,10 @@ def _read_npy(path: Path) -> tuple[np.ndarray, None]:
 
 def _read_npz(path: Path) -> tuple[np.ndarray, Any]:
     try:
-        with _load(path) as archive:
+        # an open file, as numpy leaves one that it opened itself open where the archive is damaged
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, OSError, KeyError, AttributeError, TypeError, *DAMAGED) as error:
         if isinstance(error, AlignmentError | FileNotFoundError | PermissionError):
             raise
         raise AlignmentError(
@@ -102,7 +108,7 @@ def _read_safetensors(path: Path) -> tuple[Tensor, Any]:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise AlignmentError(f"{path} is no safetensors file: {error}", "write it again") from error
-    found: Any = next((_ids_of_array(arrays[name].numpy(), path) for name in IDS if name in arrays), None)
+    found: Any = next((_ids_of_tensor(arrays[name], path) for name in IDS if name in arrays), None)
     if found is None and "ids" in metadata:
         found = _ids_of_metadata(metadata["ids"], path)
     return _choose(arrays, path), found
@@ -131,6 +137,11 @@ def _choose(arrays: Mapping[str, Any], path: Path) -> Any:
     return tables[0]
 
 
+def _ids_of_tensor(tensor: Tensor, path: Path) -> list[Any]:
+    # numpy has no bfloat16: no type of floats is one of ids
+    return _ids_of_array((tensor.float() if tensor.is_floating_point() else tensor).numpy(), path)
+
+
 def _ids_of_array(array: np.ndarray, path: Path) -> list[Any]:
     if array.ndim == 2 and array.dtype == np.uint8:
         return [row.tobytes().hex() for row in array]
@@ -143,23 +154,52 @@ def _ids_of_array(array: np.ndarray, path: Path) -> list[Any]:
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, Any]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in csv.reader(file) if line]
+    lines = _lines_of_csv(path)
     if not lines:
         raise AlignmentError(f"{path} is empty", "write one row for each anchor")
+    if _counts_columns(lines[0]):
+        raise AlignmentError(
+            f"line 1 of {path} counts columns, {', '.join(lines[0][:3])} ..., and could be headings or a row",
+            "name the columns, remove the line, or write its numbers with a decimal point",
+        )
     headings = lines.pop(0) if not all(map(_is_number, lines[0])) else []
-    column = next((place for place, name in enumerate(headings) if name.strip().lower() in IDS), None)
+    if not lines:
+        raise AlignmentError(f"{path} has headings alone", "write one row for each anchor")
+    column, skipped = _columns_of_ids(headings)
     rows = []
     for number, line in enumerate(lines, start=1 + bool(headings)):
-        cells = [cell for place, cell in enumerate(line) if place != column]
+        cells = [cell for place, cell in enumerate(line) if place not in skipped]
         if not all(map(_is_number, cells)) or len(line) != len(lines[0]):
             raise AlignmentError(
-                f"line {number} of {path} is not {len(lines[0]) - (column is not None)} numbers",
+                f"line {number} of {path} is not {len(lines[0]) - len(skipped)} numbers",
                 "write numbers, with ids in a column that is named id",
             )
         rows.append([float(cell) for cell in cells])
     ids = None if column is None else as_integers([line[column].strip() for line in lines])
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1), ids
+
+
+def _lines_of_csv(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [line for line in csv.reader(file) if line]
+    except UnicodeDecodeError as error:
+        raise AlignmentError(f"{path} is no text in UTF-8: {error}", "write it in UTF-8") from error
+    except csv.Error as error:
+        raise AlignmentError(f"{path} is no table: {error}", "close all quotes") from error
+
+
+def _counts_columns(line: list[str]) -> bool:
+    """Return whether a line counts from 0 or 1, as headings of unnamed columns do."""
+    return len(line) > 2 and any(line == [str(first + n) for n in range(len(line))] for first in (0, 1))
+
+
+def _columns_of_ids(headings: list[str]) -> tuple[int | None, set[int]]:
+    """Return the column of the ids, if there is one, and those that are no embedding."""
+    names = [heading.strip().lower() for heading in headings]
+    numbered = 0 if names and names[0] in ROW_NUMBERS else None
+    column = next((place for place, name in enumerate(names) if name in IDS), numbered)
+    return column, {place for place in (column, numbered) if place is not None}
 
 
 def _is_number(cell: str) -> bool:

@@ -14,9 +14,11 @@ from alignment.shared_subspace import PAIRS_PER_DIM
 
 FOLDS: Final = 5
 MAX_COORDINATES: Final = 512  # of one table, where the pairs are too few for all
+DETERMINED: Final = 1e-7  # least singular value of a direction that pairs determine, relative to the largest
 MIN_ERROR: Final = 1e-6  # of a prediction, in standard deviations of the target
 # Strengths of the ridge tried, relative to the mean variance per direction of the source, times the pairs.
-STRENGTHS: Final = tuple(10.0 ** (exponent / 2) for exponent in range(-12, 7))
+# The weakest leaves columns of a thousandth of the usual spread their part.
+STRENGTHS: Final = tuple(10.0 ** (exponent / 2) for exponent in range(-20, 7))
 
 
 def choose_coordinates(source: Tensor, target: Tensor) -> tuple[int, int]:
@@ -63,6 +65,9 @@ def directions(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def left_out(source: Tensor, target: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
     """Return coordinates of the target along some axes: predicted by fits on other pairs, and actual.
 
+    A fit on other pairs orders its directions in another way than that of all pairs does: it predicts along
+    the axes by its whole rotation, not by as many of its own leading directions.
+
     Args:
         source: [K, D_i].
         target: [K, D_j].
@@ -72,9 +77,9 @@ def left_out(source: Tensor, target: Tensor, axes: Tensor) -> tuple[Tensor, Tens
     for rows in torch.arange(len(source)).chunk(min(FOLDS, len(source))):
         others = torch.ones(len(source), dtype=torch.bool)
         others[rows] = False
-        u, _, v = directions(source[others], target[others])
-        k = axes.shape[1]
-        predicted[rows] = source[rows] @ u[:, :k] @ (v[:, :k].T @ axes)
+        u, s, v = directions(source[others], target[others])
+        determined = (s > DETERMINED * s[:1]).double()  # further directions are arbitrary
+        predicted[rows] = (source[rows] @ u * determined) @ (v.T @ axes)
     return predicted, target @ axes
 
 

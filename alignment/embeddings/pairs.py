@@ -1,7 +1,6 @@
 """Which anchors two tables share, which of them a map is fitted on, and which ones score it."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final, cast
 
 import torch
@@ -206,26 +205,3 @@ def spread(places: Tensor, count: int) -> Tensor:
     return places[
         torch.linspace(0, len(places) - 1, min(count, len(places)), dtype=torch.float64).round().long()
     ]
-
-
-def find_new(fit: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor]) -> Tensor:
-    """Return which held-out anchors have rows that repeat no other anchor's in both tables, bool [H].
-
-    An item that was embedded under two ids, once to fit on and once to score, would be scored on what was
-    fitted.
-
-    Args:
-        fit: Embeddings of the anchors to fit on in both tables, [K, D_i] and [K, D_j].
-        held: Those of the held-out anchors, [H, D_i] and [H, D_j].
-    """
-    seen = {_digest(a, b) for a, b in zip(*fit, strict=True)}
-    new = torch.ones(len(held[0]), dtype=torch.bool)
-    for place, (a, b) in enumerate(zip(*held, strict=True)):
-        digest = _digest(a, b)
-        new[place] = digest not in seen
-        seen.add(digest)
-    return new
-
-
-def _digest(first: Tensor, second: Tensor) -> bytes:
-    return blake2b(first.numpy().tobytes() + second.numpy().tobytes(), digest_size=16).digest()

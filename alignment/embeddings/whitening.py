@@ -1,5 +1,6 @@
 """Whitening by the owner of a table, on its own rows: principal components of unit variance."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +97,11 @@ def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
             "reduce it to its leading principal components first",
         )
     mean, size = _mean(table, rows)
+    if not math.isfinite(size):
+        raise AlignmentError(
+            f"squares of the values of {table.name} exceed the largest number",
+            "divide the table by a constant",
+        )
     rounding = max(ROUNDING, table.resolution**2) * size
     if len(rows) <= table.dim:
         axes, variance = _of_rows(table.take(rows) - mean)

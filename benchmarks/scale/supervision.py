@@ -29,7 +29,7 @@ from social_jepa.config.run_config import load_config
 from social_jepa.records import AgentStatus, BodyRecord
 from social_jepa.runtime.cluster import ResourceShare
 from social_jepa.runtime.control import ControlClient, socket_path
-from social_jepa.runtime.membership import initial_members
+from social_jepa.runtime.members import initial_members
 from social_jepa.runtime.supervisor import Supervisor
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create

@@ -29,7 +29,8 @@ from benchmarks.harness import Effort, Metric, at_least, at_most, log
 from benchmarks.soak.common import TOY, wait_until
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.runtime.simulation import Simulation
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 SEED = 0
 CYCLES = 20

@@ -106,7 +106,7 @@ class FourAgents:
             held = HeldOut(a.heldout.vectors[rows], b.heldout.vectors, rows, memory=1)
             generator = torch.Generator().manual_seed(0)
             _, core, _ = score_edge(fit, held, cores, ridge=config.ridge)
-            budget_curve(fit, held, budgets, cores, core, generator)
+            budget_curve(fit, held, budgets, cores, core, generator, config.ridge)
         return Counter()
 
 

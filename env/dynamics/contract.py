@@ -109,7 +109,7 @@ def gather(ticks: np.ndarray, dim: int, read: Callable[[int], np.ndarray]) -> np
     return result
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)  # more than the blocks of a replay buffer, whose ticks are drawn at random
 def factor_block(dynamics: Dynamics, block: int) -> np.ndarray:
     """Return the factors of ticks [block * BLOCK, (block + 1) * BLOCK), [BLOCK, F], read-only.
 

@@ -11,7 +11,7 @@ from gymnasium.utils import seeding
 
 from env.camera import Pose, RingConfig, ring_pose, view_angles
 from env.checks import check_integer
-from env.gym.scene_env import check_episode, frame_space, scene_seed
+from env.gym.scene_env import check_episode, frame_space, is_over, scene_seed, turned
 from env.gym.shared_scene import view_action_space, view_pose
 from env.recording import record_frame
 from env.renderer import Renderer
@@ -51,14 +51,14 @@ class ParallelScene(ParallelEnv):
             config: The scene; SceneConfig() by default.
             agents: Number of cameras on the ring.
             max_ticks: Ticks until an episode is truncated.
-            max_view_angle: Degrees.
+            max_view_angle: Degrees; 0 where the scene reads a source of frames.
             render_mode: rgb_array, or None.
         """
         check_episode(max_ticks, max_view_angle, render_mode)
         check_integer("agents", agents, 1)
         self.config = config or SceneConfig()
         self.max_ticks = max_ticks
-        self.max_view_angle = max_view_angle
+        self.max_view_angle = turned(self.config, max_view_angle)
         self.render_mode = render_mode
         self.poses = {f"agent-{k}": ring_pose(k, RingConfig()) for k in range(agents)}
         for pose in self.poses.values():
@@ -106,7 +106,8 @@ class ParallelScene(ParallelEnv):
             view_pose(self.poses[name], actions[name], self.max_view_angle)  # rejects an invalid action
             self._actions[name] = np.array(actions[name])
         self._tick += 1
-        over = self._tick >= self.max_ticks
+        assert self._scene is not None  # of every running episode
+        over = is_over(self._scene, self._tick, self.max_ticks)
         self.agents = [] if over else list(present)
         return (
             self._frames(present),

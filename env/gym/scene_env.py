@@ -31,6 +31,16 @@ def scene_seed(seed: int | None, rng: np.random.Generator) -> int:
     return int(rng.integers(2**31)) if seed is None else seed
 
 
+def is_over(scene: Scene, tick: int, max_ticks: int) -> bool:
+    """Return whether an episode is truncated at a tick: a source of frames ends with its last tick."""
+    return tick >= max_ticks or (scene.ticks is not None and tick + 1 >= scene.ticks)
+
+
+def turned(config: SceneConfig, max_view_angle: float) -> float:
+    """Return the largest angle that actions turn a camera by, in degrees; 0 over a source of frames."""
+    return 0.0 if config.source else max_view_angle
+
+
 def frame_space(config: SceneConfig) -> spaces.Box:
     """Return the space of frames, uint8 [H, W, 3]."""
     return spaces.Box(0, 255, (config.frame_size, config.frame_size, 3), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 
 from env.camera import Pose, turned_pose, view_angles
-from env.gym.scene_env import SceneEnv, check_episode
+from env.gym.scene_env import SceneEnv, check_episode, is_over, turned
 from env.scene import SceneConfig
 
 
@@ -50,12 +50,12 @@ class SharedScene(SceneEnv):
             config: The scene; SceneConfig() by default.
             pose: The camera; the first of the ring by default.
             max_ticks: Ticks until an episode is truncated.
-            max_view_angle: Degrees.
+            max_view_angle: Degrees; 0 where the scene reads a source of frames.
             render_mode: rgb_array, or None.
         """
         check_episode(max_ticks, max_view_angle, render_mode)
         super().__init__(config, pose, max_ticks, render_mode)
-        self.max_view_angle = max_view_angle
+        self.max_view_angle = turned(self.config, max_view_angle)
         self.action_space = view_action_space()
         self._action: np.ndarray | None = None
 
@@ -73,7 +73,8 @@ class SharedScene(SceneEnv):
         view_pose(self.pose, action, self.max_view_angle)  # rejects an invalid action
         self._action = np.array(action)
         self._tick += 1
-        return self._observe(), 0.0, False, self._tick >= self.max_ticks, self._info()
+        over = is_over(self._running_scene(), self._tick, self.max_ticks)
+        return self._observe(), 0.0, False, over, self._info()
 
     def _info(self) -> dict[str, Any]:
         return {"tick": self._tick, "view": view_angles(self._camera_pose(), self._view())}

@@ -47,6 +47,8 @@ class Steering(SceneEnv):
             ValueError: A setting is invalid.
         """
         super().__init__(config, pose, max_ticks, render_mode)
+        if self.config.source:
+            raise ValueError("a source of frames has no object to move: leave scene.source out")
         if self.config.dynamics != "ornstein_uhlenbeck":
             raise ValueError(
                 f"actions replace the noise that drives an object: set dynamics to ornstein_uhlenbeck, "

@@ -22,7 +22,8 @@ from env.renderers.grouping import distinct_poses, visible_bodies
 from env.scene import SceneConfig
 from env.scene_state import SceneState, SceneStates
 
-KEPT_VIEWS = 64  # poses of cameras, those used last, whose view of the room is kept
+KEPT_VIEWS, KEPT_BYTES = 64, 2**30  # poses of cameras, those used last, whose view of the room is kept
+PIXEL_BYTES = 27  # of such a view
 CPU_PIXELS, GPU_PIXELS = 2**19, 2**25  # of frames that are drawn together
 
 
@@ -39,6 +40,7 @@ class BatchRenderer(Renderer):
         self._config = config
         self._device = device
         self._rooms: OrderedDict[Pose, RoomView] = OrderedDict()
+        self._kept = max(2, min(KEPT_VIEWS, KEPT_BYTES // (PIXEL_BYTES * config.frame_size**2)))
         pixels = CPU_PIXELS if torch.device(device).type == "cpu" else GPU_PIXELS
         self._chunk = max(1, pixels // config.frame_size**2)
 
@@ -96,7 +98,7 @@ class BatchRenderer(Renderer):
         """Return a camera's view of the room, cast unless it is among those that were used last."""
         if pose not in self._rooms:
             self._rooms[pose] = view_room(self._config, pose, self._device)
-            if len(self._rooms) > KEPT_VIEWS:
+            if len(self._rooms) > self._kept:
                 self._rooms.popitem(last=False)
         self._rooms.move_to_end(pose)  # the first is the one that was not used for longest
         return self._rooms[pose]

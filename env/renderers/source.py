@@ -10,7 +10,7 @@ from env.scene import SceneConfig
 from env.scene_state import SceneState
 from env.sources.registry import build_source
 
-AHEAD = 64  # ticks that are read together where ticks are requested one after the other
+AHEAD, AHEAD_BYTES = 64, 2**24  # ticks that are read together where they are requested one by one, at most
 BLOCKS = 4  # of them that are kept
 
 
@@ -24,6 +24,8 @@ class SourceRenderer(Renderer):
             ValueError: See `env.sources.registry.build_source`.
         """
         self._source = build_source(config.source, config.frames, config.frame_size)
+        frame_bytes = config.frame_size**2 * 3
+        self._ahead = max(1, min(AHEAD, AHEAD_BYTES // frame_bytes))
         self._last: dict[int, int] = {}  # tick that was requested last, by view
         self._blocks: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()  # by view and first tick
 
@@ -36,7 +38,7 @@ class SourceRenderer(Renderer):
                 return frames[tick - first].copy()
         follows = self._last.get(view) == tick - 1
         self._last[view] = tick
-        stop = min(tick + AHEAD, self._source.ticks) if follows else tick + 1
+        stop = min(tick + self._ahead, self._source.ticks) if follows else tick + 1
         frames = self._source.read(np.arange(tick, stop), view)
         if follows:
             self._blocks[view, tick] = frames

@@ -1,6 +1,7 @@
 """The room of the toy renderer: sky, a tiled floor and interior walls, cast once for each pose."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,8 @@ SKY = (190.0, 190.0, 190.0)
 GROUND = (105.0, 105.0, 105.0)  # outside the room
 WALL = (176.0, 132.0, 96.0)
 WALL_TILE = 0.5  # meters, the side of the pattern on an interior wall
+KEPT_ROOMS, KEPT_BYTES = 64, 2**30  # pictures of one size that are kept, at most
+PIXEL_BYTES = 59  # of a `Room`
 TILE_SHADE, BACK_SHADE = 0.9, 0.75  # of every other tile, and of the side of a wall that faces away
 
 
@@ -34,12 +37,22 @@ class Room:
     wall_steps: np.ndarray | None
 
 
-@lru_cache(maxsize=64)
 def see_room(pose: Pose, size: int, room_size: float, walls: InteriorWallsConfig) -> Room:
     """Return a camera's picture of the room without objects, with ``size`` by ``size`` pixels.
 
     The floor is tiled; it brightens along x and reddens along z, so that no two sides of the room look alike.
+    The pictures of the latest poses are kept.
     """
+    return _caster(size)(pose, size, room_size, walls)
+
+
+@lru_cache(maxsize=2)
+def _caster(size: int) -> Callable[[Pose, int, float, InteriorWallsConfig], Room]:
+    """Return `_cast_room` with a cache of pictures of one size: fewer of large ones, which fill memory."""
+    return lru_cache(maxsize=max(2, min(KEPT_ROOMS, KEPT_BYTES // (PIXEL_BYTES * size**2))))(_cast_room)
+
+
+def _cast_room(pose: Pose, size: int, room_size: float, walls: InteriorWallsConfig) -> Room:
     edge = math.tan(math.radians(pose.fov / 2))
     across = ((np.arange(size) + 0.5) / size * 2 - 1) * edge
     rays = np.stack(np.broadcast_arrays(across, -across[:, None], 1.0), axis=-1) @ camera_axes(pose)

@@ -1,7 +1,7 @@
 """A Gymnasium environment under random actions, recorded once."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,9 @@ class GymnasiumEnv(RecordedSource):
                 "number of steps to record",
             )
         environment = _make(config.environment)
-        code = Path(inspect.getfile(type(environment.unwrapped))).read_bytes()
-        spec = str(environment.spec)
+        definition = _definition(environment)
         environment.close()
-        facts = (spec, code, config.seed, config.ticks, config.views, frame_size)
+        facts = (*definition, config.seed, config.ticks, config.views, frame_size)
         key = digest("gymnasium", gymnasium.__version__, *facts)
         super().__init__("gymnasium", config, frame_size, key)
 
@@ -64,6 +63,42 @@ def _make(name: str) -> "gymnasium.Env[Any, Any]":
             "gymnasium",
             f"environment {name} cannot be made with render_mode rgb_array ({type(error).__name__}: {error})",
         ) from error
+
+
+def _definition(environment: "gymnasium.Env[Any, Any]") -> Iterator[object]:
+    """Yield what an environment is made of, equal in every process: its registration, and all source code.
+
+    The code is that of the entry point, of each wrapper and of what they wrap.
+    """
+    layers, spec = [environment], environment.spec
+    while isinstance(layers[-1], gymnasium.Wrapper):
+        layers.append(layers[-1].env)
+    files = {inspect.getfile(type(layer)) for layer in layers}
+    if spec is not None:
+        entry = spec.entry_point
+        found: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+        creator = getattr(found, "func", found)  # of a partial, whose arguments count as well
+        yield [_name(value) for value in getattr(found, "args", ())], _named(getattr(found, "keywords", {}))
+        if _is_code(creator):
+            files.add(inspect.getfile(creator))
+        yield spec.id, _name(creator), spec.max_episode_steps, _named(spec.kwargs)
+        for wrapper in spec.additional_wrappers:
+            yield wrapper.name, _named(wrapper.kwargs or {})
+    for file in sorted(files):
+        yield Path(file).read_bytes()
+
+
+def _is_code(value: object) -> bool:
+    return inspect.isroutine(value) or inspect.isclass(value)
+
+
+def _named(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, _name(value)) for key, value in sorted(options.items())]
+
+
+def _name(value: Any) -> str:
+    """Return the text of a value; that of a function would have its address, another one in each process."""
+    return f"{value.__module__}:{value.__qualname__}" if _is_code(value) else repr(value)
 
 
 def _picture(environment: "gymnasium.Env[Any, Any]", observation: Any) -> np.ndarray:

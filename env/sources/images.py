@@ -4,12 +4,16 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from env.sources.contract import SAMPLED_TICKS, PictureSource, SourceError, digest
 from env.sources.files import find
 from env.sources.settings import FramesConfig
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
@@ -52,9 +56,24 @@ class Images(PictureSource):
         for tick in ticks.tolist():
             try:
                 with Image.open(self._files[tick]) as image:
-                    yield np.array(image.convert("RGB"))
+                    yield to_rgb(image, str(self._files[tick]), "images")
             except OSError as error:  # PIL's own errors derive from it
                 raise SourceError("images", f"{self._files[tick]} cannot be read: {error}") from error
+
+
+def to_rgb(image: "Image.Image", name: str, source: str) -> np.ndarray:
+    """Return an image as uint8 [H, W, 3].
+
+    Raises:
+        SourceError: Its pixels have more than 8 bits, which Pillow would cut at 255.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise SourceError(
+            source,
+            f"{name} has pixels of more than 8 bits (mode {image.mode}): scale them to 0 to 255 and save "
+            "them as 8-bit images",
+        )
+    return np.array(image.convert("RGB"))
 
 
 def _order(name: str) -> list[tuple[bool, int, str]]:

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from env.sources.columns import ColumnSource
 from env.sources.contract import SourceError
 from env.sources.files import find
+from env.sources.images import to_rgb
 from env.sources.settings import FramesConfig
 
 
@@ -77,7 +78,7 @@ def _pictures(column: Any) -> np.ndarray:
         SourceError: They cannot be decoded, or are of different sizes.
     """
     try:
-        found = [np.array(Image.open(io.BytesIO(each.as_py())).convert("RGB")) for each in column]
+        found = [to_rgb(Image.open(io.BytesIO(each.as_py())), "a picture", "lance") for each in column]
     except (UnidentifiedImageError, OSError, TypeError) as error:  # TypeError: a row without a picture
         raise SourceError("lance", f"a picture cannot be decoded ({error})") from error
     if len({picture.shape for picture in found}) > 1:

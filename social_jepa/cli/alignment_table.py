@@ -2,8 +2,8 @@
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from social_jepa.cli.fitted_table import FittedTable
 from social_jepa.cli.tables import make_console, make_table
 from social_jepa.records.alignment import AlignmentRecord, DimensionsRecord, EmbeddingEdgeRecord
 
@@ -48,22 +48,23 @@ def _how(record: AlignmentRecord) -> str:
     return " ".join(sentences)
 
 
-def _scores(record: AlignmentRecord) -> Table:
+def _scores(record: AlignmentRecord) -> FittedTable:
     table = make_table(
         "edges: scores on held-out anchors",
         ("edge", "verdict"),
         ("shared", "R2 shared", "R2 all", "retrieval@1", "null", "kind of null"),
+        spare=("kind of null", "retrieval@1", "R2 all", "null", "shared"),
     )
     for edge in record.edges:
         table.add_row(
-            escape(f"{edge.source} > {edge.target}"), edge.status, str(edge.shared_dim),
+            f"{edge.source} > {edge.target}", edge.status, str(edge.shared_dim),
             f"{edge.r2_shared:.3f}", f"{edge.r2:.3f}", f"{edge.retrieval_at_1:.3f}",
             f"{edge.null_correlation:.2f}", edge.null,
         )  # fmt: skip
     return table
 
 
-def _dimensions(record: AlignmentRecord) -> Table:
+def _dimensions(record: AlignmentRecord) -> FittedTable:
     table = make_table("dimensions", ("table",), ("all", "shared", "private", "undetermined", "constant"))
     edge = record.edges[0]
     sides: tuple[tuple[str, DimensionsRecord], ...] = (
@@ -71,19 +72,20 @@ def _dimensions(record: AlignmentRecord) -> Table:
     )  # fmt: skip
     for name, dims in sides:
         counts = (dims.shared, dims.private, dims.undetermined, dims.constant)
-        table.add_row(escape(name), *map(str, (sum(counts), *counts)))
+        table.add_row(name, *map(str, (sum(counts), *counts)))
     return table
 
 
-def _methods(record: AlignmentRecord) -> Table:
+def _methods(record: AlignmentRecord) -> FittedTable:
     table = make_table(
         "the same anchors by other methods",
         ("edge", "method"),
         ("R2 all", "R2 all, white", "R2 shared", "retrieval@1"),
+        spare=("retrieval@1",),
     )
     for score in record.methods:
         table.add_row(
-            escape(f"{score.source} > {score.target}"), score.method, f"{score.r2:.3f}",
+            f"{score.source} > {score.target}", score.method, f"{score.r2:.3f}",
             f"{score.r2_white:.3f}", f"{score.r2_shared:.3f}", f"{score.retrieval_at_1:.3f}",
         )  # fmt: skip
     return table

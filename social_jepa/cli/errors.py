@@ -1,7 +1,7 @@
 """What the command line says about each error, and the exit status that follows from it."""
 
 import errno
-import shlex
+import sys
 
 from social_jepa.cli.hints import hint
 from social_jepa.config.time_parsing import TimeError
@@ -12,11 +12,7 @@ from social_jepa.runtime.errors import (
     AlreadyUpError,
     CopiedFolderError,
     ElsewhereError,
-    LastAgentError,
     LocalRayError,
-    NoRoomError,
-    NotEnoughDiskError,
-    NotEnoughMemoryError,
     NotOnClusterError,
     NotRecordedError,
     NotUpError,
@@ -26,10 +22,19 @@ from social_jepa.runtime.errors import (
     SupervisorLostError,
     SupervisorUnavailableError,
 )
+from social_jepa.runtime.member_errors import LastAgentError
+from social_jepa.runtime.remedies import find_remedy
+from social_jepa.runtime.resource_errors import NoRoomError, NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
+from social_jepa.storage.run_folder import RunFolder
 from social_jepa.system.command_line import shown
 
 FAILED, USAGE_ERROR = 1, 2  # exit statuses; 128 and the signal after one, as a shell reports it
+WRONG_PATHS = {
+    errno.ENOENT: "there is no file {}",
+    errno.EISDIR: "{} is a folder: name a file",
+    errno.ENOTDIR: "there is no file {}: a part of that path is a file, not a folder",
+}
 
 
 def describe(error: Exception) -> str:
@@ -53,13 +58,10 @@ def describe(error: Exception) -> str:
             return f"stopped; continue with: {hint('resume', run=error.folder)}"
         case SupervisorLostError():
             return f"{error}; continue with: {hint('resume', run=error.folder)}"
-        case NotUpError():
-            return f"{error}: {hint('resume', run=error.folder)} brings it back"
+        case NotUpError() | CopiedFolderError():
+            return f"{error}: {find_remedy(RunFolder(error.folder), shown(error.folder)).sentence}"
         case ElsewhereError():
             return f"{error}: give the command there"
-        case CopiedFolderError():
-            remove = shlex.join(["rm", str(shown(error.folder) / "simulation.json")])
-            return f"{error}: name that folder, or use this one apart from it after {remove}"
         case SupervisorUnavailableError():
             return f"{error}: wait a moment, or end the simulation with {hint('down')}"
         case AlreadyUpError():
@@ -124,13 +126,26 @@ def _describe_os_error(error: OSError) -> str:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             failed = f"{place} cannot be read or written ({error.strerror})"
             return f"{failed}: change its permissions, or those of its folder"
+    if wrong := _wrong_path(error):
+        return wrong
     return f"{error.filename or 'writing'}: {error.strerror or error}"  # a folder was removed, a disk fails
 
 
+def _wrong_path(error: OSError) -> str:
+    """Return why a path of the command line is none of a file: it is missing, or names a folder; else ""."""
+    number, name = error.errno, str(error.filename or "")
+    if number is None and isinstance(error, FileNotFoundError):  # of safetensors: its text alone has the path
+        number, name = errno.ENOENT, str(error).rpartition(": ")[2]
+    given = any(name == word or word.endswith(f"={name}") for word in sys.argv[1:])
+    return WRONG_PATHS[number].format(name) if name and given and number in WRONG_PATHS else ""
+
+
 def exit_status(error: Exception) -> int:
-    """Return 2 for a wrong request (settings, names, folders), 128 + its number after a signal, else 1."""
+    """Return 2 for a wrong request (settings, names, paths), 128 + its number after a signal, else 1."""
     if isinstance(error, RunStoppedError):
         return 128 + error.signal_number
+    if isinstance(error, OSError):
+        return USAGE_ERROR if _wrong_path(error) else FAILED
     if isinstance(error, LedgerUnavailableError):  # it is a ValueError
         return FAILED
     return USAGE_ERROR if isinstance(error, ValueError | LookupError) else FAILED

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from social_jepa.cli.options import AsJson, print_json
+from social_jepa.cli.options import AsJson, CommandError, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -54,6 +54,7 @@ def compare(
         list[Path], typer.Argument(metavar="FOLDER FOLDER...", help="Folders of runs and of peers.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the evidence.")] = Path("evidence"),
+    as_json: AsJson = False,
 ) -> None:
     """Compare what peers have received from the same sources, and write evidence of contradictions.
 
@@ -61,14 +62,34 @@ def compare(
     """
     from social_jepa.storage.reply_files import read_replies, write_evidence
 
+    _check_folders(folders)
     kept = [(folder, *each) for folder in folders for each in read_replies(folder).items()]
-    found = 0
+    found = []
     for (one, source, first), (other, name, second) in combinations(kept, 2):
         evidence = first.contradicts(second) if name == source and one != other else None
         if evidence is not None:
-            path, found = write_evidence(out, source, evidence), found + 1
-            typer.echo(f"{source} contradicts itself in {one} and {other}: {path} proves it")
+            path = write_evidence(out, source, evidence)
+            found.append({"source": source, "folders": [str(one), str(other)], "file": str(path)})
+            if not as_json:
+                typer.echo(f"{source} contradicts itself in {one} and {other}: {path} proves it")
+    peers = len({source for _, source, _ in kept})
+    if as_json:
+        print_json({"peers": peers, "contradictions": found})
     if not found:
-        pairs = len({source for _, source, _ in kept})
-        typer.echo(f"no contradiction among the replies of {pairs} peers in {len(folders)} folders", err=True)
+        typer.echo(f"no contradiction among the replies of {peers} peers in {len(folders)} folders", err=True)
         raise typer.Exit(1)
+
+
+def _check_folders(folders: list[Path]) -> None:
+    """Raise CommandError unless there are two folders or more, each of which keeps replies."""
+    from social_jepa.storage.reply_files import REPLIES
+
+    if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
+        raise CommandError("name two different folders or more: replies in one are compared as they arrive")
+    for folder in folders:
+        if not folder.is_dir():
+            raise CommandError(f"there is no folder {folder}")
+        if not (folder / REPLIES).is_dir():
+            raise CommandError(
+                f"{folder} keeps no replies: name folders of runs or of peers with a folder {REPLIES} in them"
+            )

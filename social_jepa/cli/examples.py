@@ -100,7 +100,7 @@ EXAMPLES = {
     "key show": ("social-jepa key show a/agents/agent-0/identity.key --name agent-0",),
     "key rotate": ("social-jepa key rotate a/agents/agent-0/identity.key --name agent-0",),
     "key revoke": ("social-jepa key revoke a/agents/agent-0/identity.key --name agent-0",),
-    "evidence verify": ("social-jepa evidence verify runs/six/evidence/agent-3.msgpack",),
+    "evidence verify": ("social-jepa evidence verify runs/six/evidence/agent-3-4f0c2d.evidence",),
     "evidence compare": ("social-jepa evidence compare a b",),
 }
 GLOSSARY = {

@@ -10,6 +10,7 @@ import typer
 
 from social_jepa.cli.completion import complete_experiment
 from social_jepa.cli.options import print_json
+from social_jepa.cli.unused_options import refuse_unused
 
 if TYPE_CHECKING:
     from social_jepa.experiments.framework.budget import Budget
@@ -88,11 +89,17 @@ def experiment(
     """Run an experiment of the papers, or continue it; write its metrics and plots."""
     from social_jepa.experiments.framework.registry import EXPERIMENTS
 
+    running = {"--workers": workers, "--fresh": fresh}
     if listing:
+        plan = {"NAME": name, "settings": settings, "--seeds": seeds, "--quick": quick, "--out": out}
+        refuse_unused("--list lists all experiments", {**plan, **running, "--redraw": redraw, "--page": page})
         _list(as_json)
         return
     if name is None:
         raise ValueError(f"name an experiment: one of {', '.join(EXPERIMENTS)}, or all")
+    if redraw or page is not None:
+        shown = "--redraw and --page show recorded results and run nothing"
+        refuse_unused(shown, {**running, "--json": as_json})
     from social_jepa.experiments.framework.runs import plan_run
 
     names = list(EXPERIMENTS) if name == "all" else [name]

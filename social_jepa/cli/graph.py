@@ -24,13 +24,19 @@ app = typer.Typer(pretty_exceptions_enable=False)
 Source = Annotated[
     str,
     typer.Option(
-        "--from", autocompletion=complete_agent, help="Agent whose latent is translated; default: agent-0."
+        "--from",
+        autocompletion=complete_agent,
+        show_default=False,
+        help="Agent whose latent is translated; default: the source of the first accepted edge.",
     ),
 ]
 Target = Annotated[
     str,
     typer.Option(
-        "--to", autocompletion=complete_agent, help="Agent whose nearest ticks are found; default: agent-1."
+        "--to",
+        autocompletion=complete_agent,
+        show_default=False,
+        help="Agent whose nearest ticks are found; default: the target of the first accepted edge.",
     ),
 ]
 OfAgent = Annotated[
@@ -68,10 +74,12 @@ def graph(
     rows = EdgeRows(sort, agent, limit)
     check_options(matrix, rows, min_r2, as_json)
     if run is not None and (peer_folder := _embedding_folder(run)):
-        from social_jepa.cli.peer_tables import print_peer_graph
-
-        found = peer_folder.graph(parse_time(as_of))
-        print_json(found) if as_json else print_peer_graph(found)
+        if matrix or rows != EdgeRows() or min_r2 is not None:
+            raise CommandError(
+                f"{run} is of one peer, which knows its own edges alone: "
+                "leave out --matrix, --sort, --agent, --limit and --min-r2"
+            )
+        _print_peer(peer_folder.graph(parse_time(as_of)), as_json)
         return
     results = load_results(find(run), parse_time(as_of))
     if as_json:
@@ -80,6 +88,12 @@ def graph(
         _print_matrix(results.document, min_r2)
     else:
         _print_rows(results, rows, min_r2)
+
+
+def _print_peer(found: Any, as_json: bool) -> None:
+    from social_jepa.cli.peer_tables import print_peer_graph
+
+    print_json(found) if as_json else print_peer_graph(found)
 
 
 def _print_rows(results: Any, rows: EdgeRows, min_r2: float | None) -> None:
@@ -132,36 +146,43 @@ def query(
         return
     if anchor:
         raise CommandError("--id names an anchor of a peer with embeddings: give its folder, or --tick")
-    _query_run(run, (source or "agent-0", target or "agent-1"), tick, numbers, via, top, picture, as_json)
+    _query_run(run, (source, target), tick, numbers, via, top, picture, as_json)
 
 
 def _query_run(
     run: Path | None, ends: tuple[str, str], tick: int | None, vector: list[float] | None, via: str | None,
     top: int, picture: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    from social_jepa.cli.query_options import parse_via, query_flags, write_picture
+    from social_jepa.cli.query_options import check_edge, choose_ends, parse_via, query_flags, write_picture
     from social_jepa.cli.tables import print_answer
     from social_jepa.graph.query import query
     from social_jepa.graph.results import load_results
     from social_jepa.records import replace
     from social_jepa.storage.run_folder import find
 
-    results = load_results(find(run))
+    results, between = load_results(find(run)), parse_via(via)
+    source, target, chosen = choose_ends(results, *ends, between)
+    if between is None:
+        check_edge(results, source, target)
     with query_flags():
-        answer = query(results, *ends, tick=tick, vector=vector, via=parse_via(via), top=top)
+        answer = query(results, source, target, tick=tick, vector=vector, via=between, top=top)
     if picture is not None:
         answer = replace(answer, picture=str(write_picture(results, answer, picture)))
     if as_json:
         print_json(answer)
-    else:
-        print_answer(answer)
+        return
+    if chosen:
+        typer.echo(chosen)
+    print_answer(answer)
 
 
 def _embedding_folder(path: Path) -> "EmbeddingFolder | None":
-    """Return the folder of a peer with embeddings; None for any other folder."""
+    """Return the folder of a peer with embeddings at a path, or of that name below ./runs; else None."""
     from social_jepa.storage.embedding_folder import EmbeddingFolder
+    from social_jepa.storage.peer_status import find_peer
 
-    return EmbeddingFolder(path) if EmbeddingFolder.holds(path) else None
+    place = find_peer(path)
+    return EmbeddingFolder(place) if place is not None and EmbeddingFolder.holds(place) else None
 
 
 def _query_peer(

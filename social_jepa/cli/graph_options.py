@@ -1,5 +1,6 @@
 """The options of the command `graph`: which edges are shown in which order, and the matrix of all pairs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,7 +37,9 @@ class EdgeRows:
 
 
 def check_options(matrix: bool, rows: EdgeRows, min_r2: float | None, as_json: bool) -> None:
-    """Raise CommandError for options that contradict each other."""
+    """Raise CommandError for options that contradict each other, or that are no number."""
+    if min_r2 is not None and not math.isfinite(min_r2):
+        raise CommandError(f"--min-r2 {min_r2}: choose a finite number, for example 0.9")
     if as_json and (matrix or rows != EdgeRows() or min_r2 is not None):
         raise CommandError(
             "--json prints the whole graph: leave out --matrix, --sort, --agent, --limit and --min-r2"

@@ -3,7 +3,8 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,12 @@ class CommandError(ValueError):
     """An error in the words of the command line: it names flags where the cause carries fields."""
 
 
+def check_timeout(wait: bool, timeout: float) -> None:
+    """Raise CommandError for --timeout without --wait, which has nothing to end."""
+    if not wait and timeout != math.inf:
+        raise CommandError("--timeout is for --wait: give --wait too, or leave it out")
+
+
 def is_quiet() -> bool:
     """Return whether --quiet was given before the command: then progress is not shown."""
     return stderr_level() > logging.WARNING
@@ -106,19 +113,50 @@ def create_run(
 @contextlib.contextmanager
 def suggest_another_out() -> Iterator[None]:
     """Say that --out names a folder with something in it, and how to go on with what it holds."""
-    from social_jepa.storage.run_folder import RunFolderExistsError
+    from social_jepa.storage.run_folder import RunFolder
+    from social_jepa.storage.run_folder_errors import RunFolderExistsError
 
     try:
         yield
     except RunFolderExistsError as error:
-        raise CommandError(f"{error.path} exists already: choose another --out{error.hint}") from error
+        from social_jepa.runtime.remedies import can_resume
+
+        hint = error.hint if error.resumable and can_resume(RunFolder.at(error.path)) else ""
+        raise CommandError(f"{error.path} exists already: choose another --out{hint}") from error
 
 
-def print_json(document: Any) -> None:
-    """Print one JSON document; records are encoded by their JSON names, NaN and infinity as null."""
+def print_json(document: Any, one_line: bool = False) -> None:
+    """Print one JSON document; records are encoded by their JSON names, NaN and infinity as null.
+
+    A byte of a path that is not UTF-8, which JSON cannot hold, becomes an escape.
+
+    Args:
+        document: Records, or containers of records.
+        one_line: Whether to print it on one line, for a command that prints several.
+    """
     from social_jepa.records import encode
 
-    typer.echo(json.dumps(json.loads(encode(document)), indent=2))
+    try:
+        data = encode(document)
+    except UnicodeEncodeError:
+        data = encode(_valid_unicode(document))
+    plain = json.loads(data)
+    typer.echo(json.dumps(plain) if one_line else json.dumps(plain, indent=2))
+
+
+def _valid_unicode(document: Any) -> Any:
+    """Return a document as plain values, each text without what UTF-8 cannot encode."""
+    if isinstance(document, str):
+        return document.encode(errors="backslashreplace").decode()
+    if isinstance(document, Mapping):
+        return {_valid_unicode(key): _valid_unicode(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_valid_unicode(each) for each in document]
+    if hasattr(document, "__struct_fields__"):
+        from social_jepa.records import as_dict
+
+        return _valid_unicode(as_dict(document))
+    return document
 
 
 def print_unsaved(unsaved: Sequence[str]) -> bool:

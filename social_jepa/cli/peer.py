@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from social_jepa.storage.run_folder import RunFolder
 
 START = "start"
+HELDOUT = 0.5  # share of the anchors that only scores the maps
 
 
 class PeerGroup(TyperGroup):
@@ -64,6 +65,10 @@ Announce = Annotated[
 TimeOrder = Annotated[
     bool, typer.Option("--time-order", help="Rows are consecutive ticks: the null shifts them in time.")
 ]
+Heldout = Annotated[
+    float | None,
+    typer.Option(help=f"Share of the anchors that only scores the maps; by default {HELDOUT}."),
+]
 StopAfter = Annotated[
     int,
     typer.Option(min=0, metavar="N", help="End by itself when the edges with so many peers are settled."),
@@ -108,8 +113,7 @@ def start(
     config: ConfigFile = None, key: Key = None, trust: Trust = None, session: Session = "",
     online: Annotated[bool, typer.Option("--online", help="Keep training after the schedule.")] = False,
     time_order: TimeOrder = False,
-    heldout: Annotated[float, typer.Option(help="Share of the anchors that only scores the maps.")] = 0.5,
-    stop_after: StopAfter = 0, faults: FaultText = "",
+    heldout: Heldout = None, stop_after: StopAfter = 0, faults: FaultText = "",
     tls_cert: TlsCert = None, tls_key: TlsKey = None, tls_ca: TlsCa = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each change as one JSON document.")] = False,
 ) -> None:  # fmt: skip
@@ -129,6 +133,7 @@ def start(
             "--ids": ids,
             "--anchors": anchors,
             "--time-order": time_order,
+            "--heldout": heldout is not None,
             "--stop-after": stop_after,
         }
         _refuse(of_table, "is for a table of embeddings: give --embeddings too")
@@ -137,13 +142,14 @@ def start(
         of_agent = {"KEY=VALUE": settings, "--config": config, "--online": online}
         _refuse(of_agent, "is for an agent that trains: leave it out, or --embeddings")
         table = _read_table(embeddings, name, ids, anchors)
-        _run_embeddings(out, table, network, (heldout, time_order), display)
+        compare = (HELDOUT if heldout is None else heldout, time_order)
+        _run_embeddings(out, table, network, compare, display)
 
 
 @app.command()
 def status(folder: PeerPath, watch: Watch = False, as_json: AsJson = False) -> None:
     """Show a peer, its peers, the edges from them, and who is unreachable; as status --run FOLDER."""
-    from social_jepa.cli.simulation import show_peer
+    from social_jepa.cli.status_display import show_peer
 
     if not show_peer(folder, watch, as_json):
         raise CommandError(
@@ -170,9 +176,9 @@ def query(
 ) -> None:
     """Translate an embedding of another peer, and find the nearest anchors; as query --run FOLDER."""
     from social_jepa.cli import graph as commands
-    from social_jepa.storage.peer_status import read_status
+    from social_jepa.storage.peer_status import find_peer, read_status
 
-    own = read_status(folder)
+    own = read_status(find_peer(folder) or folder)
     target = own.name if own else ""
     commands.query(
         folder, source=source, target=target, anchor=anchor, vector=vector, top=top, as_json=as_json
@@ -311,6 +317,7 @@ def _tcp_options(
             server.load_cert_chain(tls_cert, tls_key)
         if tls_ca is not None:
             client = ssl.create_default_context(cafile=str(tls_ca))
-    except ssl.SSLError as error:
-        raise CommandError(f"--tls-cert, --tls-key or --tls-ca: {error.reason or error}") from error
+    except OSError as error:  # an SSLError is one too
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise CommandError(f"--tls-cert, --tls-key or --tls-ca: {reason}") from error
     return TcpOptions(addresses[0], addresses[1], announce=addresses[2], server_tls=server, client_tls=client)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from social_jepa.cli.clock import describe_age
 from social_jepa.cli.tables import make_console, make_table
 from social_jepa.runtime.agent_notes import anchor_notes, idle_note, unsaved_notes
 from social_jepa.storage.peer_status import DOWN, SILENT_SECONDS
@@ -21,10 +22,14 @@ def print_peer_status(status: "PeerStatus") -> None:
     where = f", listens at {', '.join(status.listens)}" if status.listens else ""
     process = f"process {status.process.pid} on {status.process.machine.host}"
     console.print(escape(f"{status.name}: {status.phase}, {process}{where}"), soft_wrap=True)
-    console.print(escape(f"key {status.fingerprint}, table or model {status.checkpoint or 'none yet'}"))
+    model = status.checkpoint or "none yet"
+    console.print(escape(f"key {status.fingerprint}, table or model {model}"), soft_wrap=True)
     for note in peer_notes(status):
         console.print(escape(note), soft_wrap=True)
-    table = make_table("peers", ("peer", "connection", "edge from it", "reached at", "key"), ("refused",))
+    table = make_table(
+        "peers", ("peer", "connection", "edge from it", "reached at", "key"), ("refused",),
+        spare=("refused", "key", "reached at"),
+    )  # fmt: skip
     for peer in status.peers:
         connection = "" if status.phase == DOWN else _connection(peer)
         reached = ", ".join(peer.addresses) or "no address"
@@ -38,7 +43,7 @@ def print_peer_status(status: "PeerStatus") -> None:
             console.print(escape(text), soft_wrap=True)
     if status.refused_addresses:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(status.refused_addresses.items()))
-        console.print(f"signed addresses refused: {counts}")
+        console.print(escape(f"signed addresses refused: {counts}"), soft_wrap=True)
 
 
 def peer_notes(status: "PeerStatus") -> list[str]:
@@ -49,7 +54,9 @@ def peer_notes(status: "PeerStatus") -> list[str]:
         notes.append(idle_note(status.name, status.idle_seconds, status.idle_place))
     age = time.time() - status.updated_at
     if status.phase != DOWN and age > SILENT_SECONDS:
-        notes.append(f"this was written {age:.0f} s ago: its process hangs, or its disk takes nothing")
+        notes.append(
+            f"this was written {describe_age(age)} ago: its process hangs, or its disk takes nothing"
+        )
     return notes
 
 
@@ -64,19 +71,19 @@ def _waiting(peer: "PeerRecord") -> str:
 
 
 def _ago(since: float) -> str:
-    return f"{max(0.0, time.time() - since):.0f} s"
+    return describe_age(time.time() - since)
 
 
 def print_peer_graph(graph: "PeerGraph") -> None:
     """Print the edges into a peer with embeddings."""
     console, own = make_console(), graph.table
-    console.print(
-        f"{own.name}: {own.anchors:,} anchors, {own.dim} dimensions, {len(graph.edges)} edges into it"
-    )
+    sizes = f"{own.anchors:,} anchors, {own.dim} dimensions, {len(graph.edges)} edges into it"
+    console.print(escape(f"{own.name}: {sizes}"))
     table = make_table(
         "edges: scores on held-out anchors",
         ("edge", "verdict"),
         ("shared", "R2 shared", "R2 all", "retrieval@1", "null", "anchors", "seed", "bytes"),
+        spare=("seed", "bytes", "anchors", "retrieval@1", "R2 all", "null", "shared"),
     )
     for edge in graph.edges:
         table.add_row(f"{edge.source} > {edge.target}", edge.status, *_scores(edge))
@@ -101,12 +108,12 @@ def _scores(edge: "PeerEdgeRecord") -> list[str]:
 def print_peer_answer(answer: "PeerQueryAnswer") -> None:
     """Print a translated embedding and the anchors that are nearest to it."""
     console = make_console()
-    console.print(f"{answer.source} > {answer.target}   held-out R2 {answer.r2_shared:.3f}")
+    console.print(escape(f"{answer.source} > {answer.target}   held-out R2 {answer.r2_shared:.3f}"))
     for name, vector in (("vector", answer.vector), ("translated", answer.translated)):
         more = f" … {len(vector)} numbers" if len(vector) > SHOWN else ""
         console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in vector[:SHOWN]) + more)
-    console.print(f"nearest anchors of {answer.target}")
+    console.print(escape(f"nearest anchors of {answer.target}"))
     table = make_table("", ("id",), ("distance",))
     for near in answer.nearest:
-        table.add_row(escape(str(near.id)), f"{near.distance:.3f}")
+        table.add_row(str(near.id), f"{near.distance:.3f}")
     console.print(table)

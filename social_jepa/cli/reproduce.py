@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from social_jepa.cli.completion import complete_claim
-from social_jepa.cli.options import AsJson, print_json
+from social_jepa.cli.options import AsJson, CommandError, print_json
+from social_jepa.cli.unused_options import refuse_unused
 
 if TYPE_CHECKING:
     from social_jepa.experiments.claims.claim import Claim, Finding
@@ -46,12 +47,15 @@ def reproduce(
 ) -> None:
     """Measure a claim of a paper again, or continue that, and compare it with the recorded interval.
 
-    The exit status is 0 if the figure lies in the interval, 1 if it does not, and 3 if nothing can be said:
-    the run was quick, or no interval is recorded.
+    The exit status is 0 if the figure lies in the interval, 1 if it does not or its verdict contradicts the
+    recorded one, and 3 if nothing can be said: the run was quick, no interval is recorded, or the evidence
+    was recorded with other settings.
     """
     from social_jepa.experiments.claims.papers import CLAIMS
 
     if name is None:
+        measuring = {"--quick": quick, "--workers": workers, "--fresh": fresh}
+        refuse_unused("without a CLAIM all are listed and none is measured", measuring)
         _list(evidence, as_json)
         return
     if name not in CLAIMS:
@@ -79,6 +83,12 @@ def _list(evidence: Path, as_json: bool) -> None:
     from social_jepa.experiments.claims.table import print_claims
 
     documents = recorded_results(evidence)
+    if not documents:
+        problem = "has no recorded experiments" if evidence.is_dir() else "is no folder"
+        raise CommandError(
+            f"--evidence {evidence} {problem}: give this command in a checkout of the project, whose "
+            "evidence/ has them, or name that folder"
+        )
     found = {name: recorded_finding(claim, documents) for name, claim in CLAIMS.items()}
     if as_json:
         print_json({
@@ -90,7 +100,7 @@ def _list(evidence: Path, as_json: bool) -> None:
 
 def _describe(claim: "Claim") -> dict[str, Any]:
     fields = "paper", "text", "figure", "source", "experiment", "metric"
-    return {field: getattr(claim, field) for field in fields} | {"bound": str(claim.bound)}
+    return {field: getattr(claim, field) for field in fields} | {"bound": claim.bounds}
 
 
 def _outcome(found: "Reproduction") -> dict[str, Any]:
@@ -112,10 +122,10 @@ def _print(name: str, claim: "Claim", found: "Reproduction") -> None:
 
     line(name, claim.text)
     line("paper", f"{claim.figure} ({claim.paper}, {claim.source})")
-    line("bound", str(claim.bound))
+    line("bound", claim.bounds)
     line("recorded", judged(found.recorded))
     line("here", judged(found.here) if not found.quick else format_finding(found.here))
-    if found.inside is not None:
+    if found.inside is not None and not found.remark:
         low, high = format_number(found.recorded.low), format_number(found.recorded.high)
         verb = "lies" if found.inside else "does not lie"
         line("so", f"{format_number(found.here.value)} {verb} in the recorded interval, {low} to {high}")

@@ -41,7 +41,7 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_command(folder: Folder = None, as_json: AsJson = False) -> None:
-    """List the runs in a folder, newest first: state, agents, accepted edges, mean R2, settings."""
+    """List the runs in a folder, newest first: state, agents, edges that peers accept, mean R2, settings."""
     from social_jepa.cli.runs_table import make_runs
     from social_jepa.cli.tables import make_console
     from social_jepa.runtime.run_list import list_runs

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from social_jepa.cli.fitted_table import FittedTable
 from social_jepa.cli.tables import make_console, make_table
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 SHOWN_SETTINGS = 4  # of a run in the list; --json has all
 
 
-def make_runs(runs: Iterable["RunRecord"]) -> Table:
+def make_runs(runs: Iterable["RunRecord"]) -> FittedTable:
     """Return a table with one row for each run."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("run", "state", "agents", "accepted", "R2", "started"):
-        justify = "right" if heading in ("agents", "accepted", "R2") else "left"
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("settings, or what is wrong", overflow="fold")
+    # the graph accepts fewer where a majority contradicts an agent, which takes its maps to know
+    table = FittedTable(spare=("started", "agents", "peers accept"), prose=("settings, or what is wrong",))
+    table.add_texts("run", "state")
+    table.add_numbers("agents", "peers accept", "R2")
+    table.add_texts("started", "settings, or what is wrong")
     for run in runs:
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.time))
         table.add_row(
-            escape(run.name), run.state, _known(run.agents),
+            run.name, run.state, _known(run.agents),
             "" if run.edges is None else f"{run.accepted} of {run.edges}",
-            _score(run.r2_shared), started, escape(_remark(run)),
+            _score(run.r2_shared), started, _remark(run),
         )  # fmt: skip
     return table
 
@@ -72,17 +72,18 @@ def print_comparison(found: "RunComparison", console: Console | None = None) -> 
         console.print(table)
 
 
-def _settings(settings: Mapping[str, tuple[object, object]]) -> Table:
-    table = make_table("settings that differ", (), ())
-    for heading in ("setting", "A", "B"):
-        table.add_column(heading, overflow="fold")
+def _settings(settings: Mapping[str, tuple[object, object]]) -> FittedTable:
+    table = make_table("settings that differ", ("setting", "A", "B"), ())
     for name, values in settings.items():
-        table.add_row(name, *(escape(setting_text(value)) for value in values))
+        table.add_row(name, *map(setting_text, values))
     return table
 
 
-def _compared_agents(found: "RunComparison") -> Table:
-    table = make_table("agents", ("agent", "kind A", "kind B"), ("core A", "core B", "probe A", "probe B"))
+def _compared_agents(found: "RunComparison") -> FittedTable:
+    table = make_table(
+        "agents", ("agent", "kind A", "kind B"), ("core A", "core B", "probe A", "probe B"),
+        spare=("probe A", "probe B", "core A", "core B"),
+    )  # fmt: skip
     for agent in found.agents:
         sides = (agent.first, agent.second)
         kinds = ("absent" if side is None else side.kind for side in sides)
@@ -91,11 +92,12 @@ def _compared_agents(found: "RunComparison") -> Table:
     return table
 
 
-def _compared_edges(found: "RunComparison") -> Table:
+def _compared_edges(found: "RunComparison") -> FittedTable:
     table = make_table(
         "edges: held-out R2 and number of shared directions",
         ("edge", "verdict A", "verdict B"),
-        ("R2 A", "R2 B", "B - A", "shared A", "shared B", "B - A"),
+        ("R2 A", "R2 B", "B - A", "shared A", "shared B", "shared B - A"),
+        spare=("shared B - A", "shared A", "shared B"),
     )
     for edge in found.edges:
         sides = (edge.first, edge.second)

@@ -90,7 +90,8 @@ def _served_runs(places: list[Path] | None, run: Path | None) -> "ServedRuns":
 
 def _find(run: Path | None) -> "RunFolder":
     """Return the run folder of a simulation that is up, or any."""
-    from social_jepa.storage.run_folder import RunFolderError, find, find_running
+    from social_jepa.storage.run_folder import find, find_running
+    from social_jepa.storage.run_folder_errors import RunFolderError
 
     try:
         return find_running(run)

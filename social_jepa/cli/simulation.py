@@ -3,13 +3,11 @@
 import contextlib
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from social_jepa.cli.completion import complete_agent, complete_setting
 from social_jepa.cli.hints import hint, work_on
@@ -22,12 +20,14 @@ from social_jepa.cli.options import (
     Run,
     RunUp,
     Settings,
+    check_timeout,
     create_run,
     print_json,
     print_unsaved,
     wait_progress,
     with_nice,
 )
+from social_jepa.cli.status_display import show_peer, show_status, watch_json, watch_status
 from social_jepa.cli.status_options import AgentChoice, AgentOrder
 from social_jepa.cli.working import working
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from social_jepa.records import AgentStatus
 
 app = typer.Typer(pretty_exceptions_enable=False)
-
-STATUS_TIMEOUT = 4.0  # seconds for a reply of the supervisor; then the ledger answers
 
 AgentSettings = Annotated[
     list[str] | None,
@@ -82,12 +80,23 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start a simulation that stays up: agents keep training, and may join, move and leave."""
+    check_timeout(wait, timeout)
     folder, address = create_run(config, with_nice(settings, nice), out, address, quick)
-    start(folder, address, False, as_json, timeout if wait else 0.0)
+    start(folder, address, False, as_json, timeout if wait else None)
 
 
-def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_seconds: float = 0.0) -> None:
-    """Bring a simulation up, for the first time or again, and print the commands to use it."""
+def start(
+    folder: Any, address: str | None, resumed: bool, as_json: bool, wait_seconds: float | None = None
+) -> None:
+    """Bring a simulation up, for the first time or again, and print the commands to use it.
+
+    Args:
+        folder: Its run folder.
+        address: Ray cluster to join; None: a local Ray is started.
+        resumed: Whether it was up before.
+        as_json: Whether to print one JSON document.
+        wait_seconds: Seconds to wait until all edges are settled; None: it is not waited for.
+    """
     from social_jepa.runtime.agent_notes import agent_notes
     from social_jepa.runtime.logs import log_to_file
     from social_jepa.runtime.simulation import Simulation
@@ -98,7 +107,7 @@ def start(folder: Any, address: str | None, resumed: bool, as_json: bool, wait_s
         bring_up = Simulation.resume if resumed else Simulation.start
         with working(f"{f'joining {address}' if address else 'starting Ray'}, then the agents"):
             simulation = bring_up(folder, address)
-        if wait_seconds:
+        if wait_seconds is not None:
             simulation.wait(timeout=wait_seconds, progress=wait_progress())
     if as_json:
         print_json({"run": str(folder.path), "agents": simulation.status()})
@@ -126,96 +135,16 @@ def status(
 
     With --run FOLDER of a peer without Ray: its peers, its edges, and who is unreachable.
     """
-    if run is not None and show_peer(run, watch, as_json):
+    choice = AgentChoice(sort, phase, limit)
+    if run is not None and show_peer(run, watch, as_json, choice):
         return
-    simulation, choice = _attach(run), AgentChoice(sort, phase, limit)
-    if watch and not as_json:
-        _watch(simulation, choice)
+    simulation = _attach(run)
+    if watch:
+        watch_json(simulation, choice) if as_json else watch_status(simulation, choice)
         return
-    agents, trouble = _status(simulation)
-    if as_json:
-        run_path, seed = str(simulation.folder.path), _anchor_seed(simulation)
-        print_json({"run": run_path, "agents": choice.of(agents), "trouble": trouble, "anchor_seed": seed})
-    else:
-        from social_jepa.cli.status_table import make_status
-        from social_jepa.cli.tables import make_console
-
-        make_console().print(make_status(agents, _anchor_seed(simulation), choice))
-    if trouble:
+    if trouble := show_status(simulation, as_json, choice):
         typer.echo(f"social-jepa: {trouble}; this is what the ledger has", err=True)
         raise typer.Exit(1)
-
-
-def show_peer(folder: Path, watch: bool, as_json: bool) -> bool:
-    """Show the state of a peer without Ray; return false where the folder is none of one."""
-    from social_jepa.cli.peer_tables import print_peer_status
-    from social_jepa.storage.peer_status import DOWN, read_status
-
-    status = read_status(folder)
-    if status is None:
-        return False
-    if as_json:
-        print_json(status)
-        return True
-    print_peer_status(status)
-    with contextlib.suppress(KeyboardInterrupt):
-        while watch and status.phase != DOWN:
-            time.sleep(1.0)
-            found = read_status(folder) or status
-            if (found.phase, found.peers) != (status.phase, status.peers):
-                typer.echo()
-                print_peer_status(found)
-            status = found
-    return True
-
-
-def _anchor_seed(simulation: Any) -> int | None:
-    seed: int | None = simulation.folder.config().negotiation.public_seed
-    return seed
-
-
-def _status(simulation: Any) -> tuple[Any, str]:
-    """Return the status of all agents, and why it is only what the ledger has; empty: it is current.
-
-    Raises:
-        NotUpError: The simulation is not up any more.
-    """
-    from social_jepa.cli.errors import describe
-    from social_jepa.runtime.errors import SupervisorUnavailableError
-    from social_jepa.runtime.last_known import last_known
-    from social_jepa.runtime.presence import find_simulation
-
-    try:
-        return simulation.status(STATUS_TIMEOUT), ""
-    except SupervisorUnavailableError as error:
-        find_simulation(simulation.folder)
-        return last_known(simulation.folder), describe(error)
-
-
-def _watch(simulation: Any, choice: AgentChoice) -> None:
-    """Show the status once a second until Ctrl-C, or until the simulation is down."""
-    from rich.live import Live
-
-    from social_jepa.cli.status_table import make_status
-    from social_jepa.cli.tables import make_console
-    from social_jepa.runtime.errors import NotUpError
-
-    anchor_seed, (agents, trouble) = _anchor_seed(simulation), _status(simulation)
-    with (
-        Live(make_status(agents, anchor_seed, choice), console=make_console()) as live,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        while True:
-            time.sleep(1.0)
-            try:
-                agents, trouble = _status(simulation)
-            except NotUpError as error:
-                live.console.print(str(error), markup=False, soft_wrap=True)
-                return
-            table = make_status(agents, anchor_seed, choice)
-            if trouble:
-                table.title, table.title_justify = escape(trouble), "left"
-            live.update(table)
 
 
 @app.command("add-agent")
@@ -237,6 +166,7 @@ def add_agent(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Add an agent: it trains alone, or distills from a teacher first, then negotiates with all peers."""
+    check_timeout(wait, timeout)
     simulation = _attach(run)
     agent = simulation.add_agent(
         pose, name=name, kind=model, teacher=teacher, settings=settings or [], wait=wait, timeout=timeout,
@@ -272,6 +202,7 @@ def move_agent(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Move an agent's camera: its edges go stale until it has trained on the new view."""
+    check_timeout(wait, timeout)
     simulation = _attach(run)
     agent = simulation.move_agent(name, pose, wait, timeout, wait_progress())
     if as_json:
@@ -343,7 +274,7 @@ def edge(
 ) -> None:  # fmt: skip
     """Show the edge between two agents: scores, versions, verdict."""
     from social_jepa.cli.status_table import print_edges
-    from social_jepa.graph.edge_lookup import find_edge
+    from social_jepa.graph.edge_lookup import edge_history, find_edge
     from social_jepa.graph.results import load_results
     from social_jepa.storage.ledger import Ledger
     from social_jepa.storage.run_folder import find
@@ -351,11 +282,8 @@ def edge(
     folder = find(run)
     results = load_results(folder)
     if history:
-        ledger = Ledger(folder.ledger_file, read_only=True)
-        try:
-            found = ledger.history(source, target)
-        finally:
-            ledger.close()
+        with contextlib.closing(Ledger(folder.ledger_file, read_only=True)) as ledger:
+            found = edge_history(ledger, source, target)
     else:
         found = [find_edge(results, source, target)]
     if as_json:

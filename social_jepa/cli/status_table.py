@@ -3,12 +3,13 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
 
 from agents.models.settings import FROZEN
+from social_jepa.cli.clock import describe_age, format_time
+from social_jepa.cli.fitted_table import FittedTable
 from social_jepa.cli.status_options import AgentChoice, shown_phase
 from social_jepa.cli.tables import make_console
 from social_jepa.runtime.agent_notes import agent_notes, anchor_notes
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 HEADINGS = (
     "agent", "phase", "step", "loss", "drift", "speed", "device", "node", "saved", "incarnation", "pid",
 )  # fmt: skip
+TEXTS = frozenset(("agent", "phase", "device", "node"))  # headings; the others are of numbers
+SPARE = ("pid", "incarnation", "node", "device", "saved", "drift", "speed", "loss", "step")
 
 
 def make_status(
     agents: Iterable["AgentStatus"], anchor_seed: int | None = None, choice: AgentChoice | None = None
-) -> Table:
+) -> FittedTable:
     """Return a table with one row for each agent.
 
     Args:
@@ -32,10 +35,9 @@ def make_status(
         anchor_seed: Seed of the public scene whose frames are anchors; None: they are the run's own.
         choice: Which agents are shown, in which order; None: all, in theirs.
     """
-    table = Table(box=None, pad_edge=False)
+    table = FittedTable(spare=SPARE)
     for heading in HEADINGS:
-        justify: Any = "left" if heading in ("agent", "phase", "device", "node") else "right"
-        table.add_column(heading, justify=justify, no_wrap=True)
+        (table.add_texts if heading in TEXTS else table.add_numbers)(heading)
     every, choice = list(agents), choice or AgentChoice()
     agents = choice.of(every)
     nodes: dict[str, set[str]] = defaultdict(set)
@@ -53,8 +55,7 @@ def make_status(
             _node(agent, len(nodes[agent.host]) > 1), cells[4], str(agent.incarnation), str(agent.pid or ""),
         )  # fmt: skip
     remark = choice.remark(every, agents)
-    notes = [*filter(None, [remark]), *anchor_notes(anchor_seed), *agent_notes(agents)]
-    table.caption, table.caption_justify = escape("\n".join(notes)) or None, "left"
+    table.notes += [*filter(None, [remark]), *anchor_notes(anchor_seed), *agent_notes(agents)]
     return table
 
 
@@ -69,15 +70,17 @@ def print_edges(edges: Iterable["EdgeRecord"]) -> None:
     """Print one row for each edge, in the given order, and what the maps of raw latents say."""
     edges = list(edges)
     console = make_console()
-    table = Table(box=None, pad_edge=False)
-    for heading in ("edge", "since", "round", "versions", "verdict", "R2", "null", "bytes", "reason"):
-        table.add_column(heading)
+    table = FittedTable(spare=("bytes", "versions", "round", "null"), prose=("reason",))
+    table.add_texts("edge")
+    table.add_texts("since", "round", "versions", "verdict", whole=True)
+    table.add_numbers("R2", "null", "bytes")
+    table.add_texts("reason")
     for edge in edges:
         table.add_row(
-            f"{edge.source} > {edge.target}", time.strftime("%H:%M:%S", time.localtime(edge.time)),
+            f"{edge.source} > {edge.target}", format_time(edge.time),
             str(edge.round), f"{edge.source_checkpoint[:8]} > {edge.target_checkpoint[:8]}",
             edge.status, _number(edge.r2_shared, 3), _number(edge.null_correlation, 3), f"{edge.bytes:,}",
-            escape(edge.reason),
+            edge.reason,
         )  # fmt: skip
     console.print(table)
     for edge in edges:
@@ -108,7 +111,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _ago(when: float) -> str:
-    return f"{time.time() - when:.0f} s ago" if when else ""
+    return f"{describe_age(time.time() - when)} ago" if when else ""
 
 
 def _speed(frames_per_s: float | None) -> str:

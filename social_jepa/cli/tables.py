@@ -1,12 +1,12 @@
 """A graph document and the doctor's checks as tables for people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from social_jepa.cli.fitted_table import FittedTable
 from social_jepa.system.check import Check
 
 if TYPE_CHECKING:
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
         TrustRecord,
     )
 
-PLAIN_WIDTH = 110  # columns where there is no terminal to ask
+NO_LIMIT = 1_000_000  # columns where there is no terminal: a pipe gets whole lines
+AGENT_SPARE = ("checkpoint", "frames/s", "device", "dim", "camera x, y, z, yaw, pitch")
+EDGE_SPARE = ("bytes", "anchors", "retrieval@1", "correlations", "R2 all", "null", "shared")
 
 
 def make_console() -> Console:
-    """Return a console for results on stdout."""
+    """Return a console for results on stdout: as wide as its terminal, without one of no limit."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    return console if console.is_terminal else Console(highlight=False, width=NO_LIMIT)
 
 
 def print_summary(document: "GraphDocument", console: Console) -> None:
@@ -61,7 +63,7 @@ def print_graph(
     for table in tables:
         console.print(table)
         console.print()
-    console.print(_cycles(document.cycles, document.unscored_cycles))
+    console.print(_cycles(document.cycles, document.unscored_cycles, document.unlisted_cycles))
     for record in document.trust:
         if record.trust is not None and record.trust < 1:
             console.print(escape(_trust(record)), soft_wrap=True)
@@ -76,21 +78,31 @@ def print_graph(
         console.print("  ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 
 
-def make_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
-    """Return an empty table with columns of text, aligned left, before those of numbers, aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
+def make_table(
+    title: str, left: Iterable[str], right: Iterable[str], spare: Iterable[str] = (),
+    prose: Collection[str] = (),
+) -> FittedTable:  # fmt: skip
+    """Return an empty table with columns of text, aligned left, before those of numbers, aligned right.
+
+    Args:
+        title: Markup; empty: none.
+        left: Headings of the columns of text.
+        right: Headings of the columns of numbers.
+        spare: Headings of columns that a narrow terminal leaves out, the least important first.
+        prose: Headings of columns of sentences.
+    """
+    table = FittedTable(title, spare, prose)
+    table.add_texts(*left)
+    table.add_numbers(*right)
     return table
 
 
-def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
+def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> FittedTable:
     table = make_table(
         "agents",
         ("agent", "kind", "camera x, y, z, yaw, pitch", "device"),
         ("dim", "core", "probe R2", "frames/s", "checkpoint"),
+        AGENT_SPARE,
     )
     for agent in agents:
         pose = agent.pose
@@ -102,17 +114,17 @@ def _agents(agents: Iterable["AgentRecord"], training: Iterable[str]) -> Table:
             agent.name, agent.kind, place, agent.device, str(agent.dim), core,
             probe, f"{agent.frames_per_s:,.0f}", agent.checkpoint[:8],
         )  # fmt: skip
-    for name in training:
-        table.add_row(name, "", "no published model of its view yet")
+    table.notes += [f"{name} has no published model of its view yet" for name in training]
     return table
 
 
-def _edges(edges: Sequence["EdgeRecord"], total: int) -> Table:
+def _edges(edges: Sequence["EdgeRecord"], total: int) -> FittedTable:
     some = f", {len(edges)} of {total}" if len(edges) < total else ""
     table = make_table(
         f"edges{some}: scores on held-out anchors",
         ("edge", "verdict"),
         ("shared", "R2", "R2 all", "correlations", "null", "retrieval@1", "anchors", "bytes"),
+        EDGE_SPARE,
     )
     for edge in edges:
         values = edge.correlations[: edge.shared_dim]
@@ -122,8 +134,7 @@ def _edges(edges: Sequence["EdgeRecord"], total: int) -> Table:
             _number(edge.r2), span, _number(edge.null_correlation, 2),
             _number(edge.retrieval_at_1, 2), str(edge.anchors), f"{edge.bytes:,}",
         )  # fmt: skip
-    remarks = [f"{edge.source} > {edge.target}: {edge.reason}" for edge in edges if edge.reason]
-    table.caption, table.caption_justify = escape("\n".join(remarks)) or None, "left"
+    table.notes += [f"{edge.source} > {edge.target}: {edge.reason}" for edge in edges if edge.reason]
     return table
 
 
@@ -142,11 +153,12 @@ def _trust(record: "TrustRecord") -> str:
     )
 
 
-def _budget(budget: Iterable["BudgetSummary"]) -> Table:
+def _budget(budget: Iterable["BudgetSummary"]) -> FittedTable:
     found = {(row.method, row.pairs): row for row in budget}
     pairs = sorted({pairs for _, pairs in found})
+    numbers = [str(count) for count in pairs]
     table = make_table(
-        "held-out R2 by anchor pairs, mean over edges and worst edge", ("method", ""), map(str, pairs)
+        "held-out R2 by anchor pairs, mean over edges and worst edge", ("method", ""), numbers, numbers[:-1]
     )
     for method in sorted({method for method, _ in found}):
         rows = [found[method, count] for count in pairs]
@@ -155,38 +167,41 @@ def _budget(budget: Iterable["BudgetSummary"]) -> Table:
     return table
 
 
-def _cycles(cycles: Iterable["CycleRecord"], unscored: int) -> str:
-    errors = sorted(cycle.error for cycle in cycles)
-    lines = []
+def _cycles(cycles: Iterable["CycleRecord"], unscored: int, unlisted: int) -> str:
+    listed = list(cycles)
+    errors = sorted(cycle.error for cycle in listed if cycle.error is not None)
+    empty, lines = len(listed) - len(errors), []
     if errors:
+        drawn = f" of {len(listed) + unscored + unlisted:,}, drawn at random" if unlisted else ""
         lines.append(
-            f"{len(errors)} cycles of three: error {errors[len(errors) // 2]:.4f} in the middle, "
+            f"{len(errors):,} cycles of three{drawn}: error {errors[len(errors) // 2]:.4f} in the middle, "
             f"{errors[-1]:.4f} at worst (0 is consistent, about 2 unrelated)"
         )
+    if empty:
+        lines.append(f"{empty:,} cycles of three have no direction that all their agents share")
     if unscored:
         lines.append(
-            f"{unscored} cycles of three have all their edges accepted, but cannot be scored: the anchors of "
-            "their first agent are gone, because it has published another model since"
+            f"{unscored:,} cycles of three have all their edges accepted, but cannot be scored: the anchors "
+            "of their first agent are not in the run folder, as after an import without anchors, or they are "
+            "of another model, which it has published since"
         )
     return "\n".join(lines) or "no cycle of three agents has all its edges accepted"
 
 
 def print_answer(answer: "QueryAnswer") -> None:
     """Print the answer of a query."""
-    console = Console(highlight=False, markup=False)
+    console = make_console()
     scores = f"expected R2 {answer.expected_r2:.3f}, held-out {answer.measured_r2:.3f}"
-    console.print(f"{' > '.join(answer.path)}   {scores}")
+    console.print(escape(f"{' > '.join(answer.path)}   {scores}"))
     for name, vector in (("vector", answer.vector), ("translated", answer.translated)):
         console.print(f"{name:<11}" + " ".join(f"{number:7.3f}" for number in vector))
-    console.print(f"nearest held-out ticks of {answer.target}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("tick", justify="right")
-    table.add_column("distance", justify="right")
+    console.print(escape(f"nearest held-out ticks of {answer.target}"))
+    table = make_table("", (), ("tick", "distance"))
     for near in answer.nearest:
         table.add_row(str(near.tick), f"{near.distance:.3f}")
     console.print(table)
     if answer.picture is not None:
-        console.print(f"picture    {answer.picture}", soft_wrap=True)
+        console.print(escape(f"picture    {answer.picture}"), soft_wrap=True)
 
 
 def print_checks(checks: Iterable[Check]) -> list[Check]:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import datetime
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -34,10 +35,32 @@ def build_config(kind: type, settings: dict[str, Any], overrides: Sequence[str] 
         if not equals or not all(parts):
             raise ConfigError(SYNTAX, repr(text))
         nested: Any = _parse_value(value)
+        if isinstance(nested, _SCALARS):
+            nested = _Given(nested, value.strip())
         for part in reversed(parts):
             nested = {part: nested}
         merge_into(settings, nested)
     return _build(kind, settings, "", kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """A number, truth value or date of an override, and its text: a setting of type text takes that."""
+
+    value: Any
+    text: str
+
+
+def _taken(value: Any, as_text: bool) -> Any:
+    """Return a value as it is parsed, or its text where text is wanted; in mappings as it is parsed."""
+    if isinstance(value, Mapping):
+        return {key: _taken(each, False) for key, each in value.items()}
+    if isinstance(value, _Given):
+        return value.text if as_text else value.value
+    return value
+
+
+_SCALARS = (bool, int, float, datetime.date, datetime.time)
 
 
 def _parse_value(text: str) -> Any:
@@ -84,6 +107,7 @@ def _build(kind: type, settings: Any, group: str, root: type, default: Any = Non
 
 
 def _convert(value: Any, field_type: Any, setting: str) -> Any:
+    value = _taken(value, field_type is str)
     if get_origin(field_type) is tuple and not isinstance(value, list | tuple):
         value = [value]
     if field_type is str and isinstance(value, int | float | bool):

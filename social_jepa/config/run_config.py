@@ -122,10 +122,6 @@ class RunConfig:
                 f"one of {self.agents.count} agents would have more than {MAX_PEERS} peers",
                 "negotiation.topology", self.negotiation.topology, "choose k_regular(6), ring or tree",
             )  # fmt: skip
-        try:
-            self.negotiation.memory_rows(self.scene.decorrelation_ticks)
-        except ConfigError as error:
-            raise error.within("negotiation") from None
 
     def _check_public_scene(self) -> None:
         """Raise ConfigError for anchors of a public scene that is none, or is the run's own."""
@@ -142,8 +138,15 @@ class RunConfig:
             )
 
     def check_agents(self) -> None:
-        """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`."""
+        """Raise ConfigError unless every initial agent can work in this scene; see `check_agent`.
+
+        Custom classes of the scene are loaded, and a source of frames is opened.
+        """
         self._check_custom_scene()
+        try:
+            self.negotiation.memory_rows(self.scene.decorrelation_ticks)
+        except ConfigError as error:
+            raise error.within("negotiation") from None
         for index, name in enumerate(self.names()):
             find_pose = lambda index=index: self.pose(index)  # noqa: E731
             self.check_agent(name, self.kind(index), find_pose, self.train_offset(index))

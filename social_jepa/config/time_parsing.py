@@ -156,9 +156,10 @@ def _parse(text: str, plain: str, now: float) -> float:
         return now - float(ago[1]) * _SECONDS[ago[2]]
     if re.fullmatch(r"\d{9,}(\.\d+)?", plain):
         return float(plain)
-    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", plain):
+    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", plain):
         day = datetime.datetime.fromtimestamp(now).date().isoformat()
-        return _local(text, datetime.datetime.fromisoformat(f"{day}T{plain:0>5}"))
+        hour, rest = plain.split(":", 1)
+        return _local(text, datetime.datetime.fromisoformat(f"{day}T{hour:0>2}:{rest}"))
     # in a URL a plus sign that is not escaped means a space
     found = datetime.datetime.fromisoformat(re.sub(r"(:\d\d) (\d\d:\d\d)$", r"\1+\2", text.strip()))
     return found.timestamp() if found.tzinfo else _local(text, found)

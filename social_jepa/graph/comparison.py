@@ -10,7 +10,7 @@ from social_jepa.config.overrides import differing
 from social_jepa.graph.results import Results
 from social_jepa.graph.summary import summarize
 from social_jepa.records import AgentRecord, EdgeRecord, PoseRecord, Record
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 
 @dataclass(eq=False, repr=False)

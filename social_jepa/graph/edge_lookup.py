@@ -3,7 +3,10 @@
 import contextlib
 import time
 
-from alignment.graph import NoPathError
+from alignment.graph import NoPathError, UnknownAgentError
+from alignment.natural_order import list_names
+from social_jepa.config.time_parsing import FOREVER
+from social_jepa.graph.query_errors import SameAgentError
 from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord
 from social_jepa.storage.ledger import Ledger
@@ -33,17 +36,46 @@ class UnsettledEdgeError(NoPathError):
         return f"{self.source} and {self.target} have tried that edge since {clock}: {count}, no answer"
 
 
-def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
+def edge_history(ledger: Ledger, source: str, target: str) -> list[EdgeRecord]:
+    """Return every edge that an ordered pair has had, oldest first, also of agents that have left.
+
+    Raises:
+        UnknownAgentError: No agent has ever had that name.
+        SameAgentError: Source and target are the same.
+    """
+    names = ledger.names()
+    for name in (source, target):
+        if name not in names:
+            raise UnknownAgentError(f"no agent has ever been named {name!r}; there were {list_names(names)}")
+    _check_two(source, target)
+    return ledger.history(source, target)
+
+
+def find_edge(results: Results, source: str, target: str, until: float = FOREVER) -> EdgeRecord:
     """Return the record of an edge.
+
+    Args:
+        results: A graph.
+        source: Source of the edge.
+        target: Target of the edge.
+        until: Time of the graph, up to which messages count.
 
     Raises:
         UnknownAgentError: There is no such agent.
+        SameAgentError: Source and target are the same.
         UnsettledEdgeError: The two have not settled that edge.
     """
     results.graph.check(source, target)
+    _check_two(source, target)
     if found := results.edge(source, target):
         return found
     published = [agent.published_at for name in (source, target) if (agent := results.published(name))]
     with contextlib.closing(Ledger(results.folder.ledger_file, read_only=True)) as ledger:
-        tried = ledger.attempts(source, target, max(published, default=0.0))
+        tried = ledger.attempts(source, target, max(published, default=0.0), until)
     raise UnsettledEdgeError(source, target, *tried)
+
+
+def _check_two(source: str, target: str) -> None:
+    """Raise SameAgentError for an agent and itself: there is never an edge."""
+    if source == target:
+        raise SameAgentError(source)

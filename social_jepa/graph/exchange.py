@@ -37,7 +37,7 @@ from social_jepa.records import (
     decode,
     encode,
 )
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.run_folder_errors import RunFolderError
 from social_jepa.system.versions import commit, versions
 
 FORMAT: Final = "social-jepa export 1"

@@ -203,14 +203,12 @@ def cycle_records(
         cycles: Agents of each cycle, see `TranslationGraph.cycles`.
         points: Returns an agent's held-out latents, [K, core_dim], by its name.
     """
-    return tuple(
-        CycleRecord(
-            agents=tuple(cycle),
-            dim=graph.cycle_dim(cycle),
-            error=graph.cycle_error(cycle, points(cycle[0])),
-        )
-        for cycle in cycles
-    )
+    found = []
+    for cycle in cycles:
+        dim = graph.cycle_dim(cycle)  # of an empty set of directions no error can be measured
+        error = graph.cycle_error(cycle, points(cycle[0])) if dim else None
+        found.append(CycleRecord(agents=tuple(cycle), dim=dim, error=error))
+    return tuple(found)
 
 
 def pack_maps(edge: EdgeResult) -> bytes | None:

@@ -123,6 +123,8 @@ def flag_reasons(reader: EdgeReader) -> dict[str, str]:
     """
     try:
         trust = reader.read().trust
+    except LedgerError:
+        raise
     except (SafetensorError, KeyError, ValueError) as error:
         raise DamagedLedgerError(reader.ledger.path, str(error)) from error
     return {record.agent: record.reason for record in trust if record.flagged}

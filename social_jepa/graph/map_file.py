@@ -10,11 +10,11 @@ import numpy as np
 import safetensors.numpy
 
 from social_jepa.graph.edge_lookup import find_edge
-from social_jepa.graph.exchange import describe_maps
+from social_jepa.graph.exchange import PARTS, describe_maps
 from social_jepa.graph.graph_json import map_tensors
 from social_jepa.graph.results import Results
 from social_jepa.records import EdgeRecord, encode
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 FORMAT: Final = "social-jepa map 1"
 
@@ -57,7 +57,8 @@ def encode_map(results: Results, source: str, target: str, form: str = "safetens
         NoMapError: It has no map.
     """
     edge = find_edge(results, source, target)
-    maps = {name: found for name, found in results.maps.items() if name.startswith(f"{source}/{target}/")}
+    names = [f"{source}/{target}/{part}" for part in PARTS]
+    maps = {name: results.maps[name] for name in names if name in results.maps}
     if not maps:
         raise NoMapError(edge)
     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in map_tensors(maps).items()}

@@ -16,7 +16,7 @@ from agents.models.world_model import NO_SENSOR_DATA, WorldModel, encode_with
 from agents.snapshot import PublishedModel, load_encoder
 from agents.training.checkpoint import CheckpointError
 from alignment.anchors import AnchorSet
-from alignment.arrays import AnyArray, Array, like, to_tensor
+from alignment.arrays import AlignmentError, AnyArray, Array, like, to_integers, to_tensor
 from alignment.core import CoreBasis
 from alignment.graph import NoPathError
 from alignment.linear_map import LinearMap
@@ -67,8 +67,11 @@ def query(
 
     Raises:
         QueryError: Tick or vector cannot be translated.
+        AlignmentError: `top` is below 1.
         UnknownAgentError, NoPathError: No such agent, or an edge of the path was not accepted.
     """
+    if top < 1:
+        raise AlignmentError(f"a query returns the nearest tick or more, not {top}", "pass top=1 or more")
     path = find_path(results, source, target, via)
     if vector is not None and tick is not None:
         raise VectorAndTickError()
@@ -194,12 +197,14 @@ def encode_ticks(results: Results, source: str, ticks: Sequence[int]) -> Tensor:
 
     Raises:
         TickRangeError: A tick is outside the scene.
+        AlignmentError: A tick is no whole number.
         ModelElsewhereError: This is the folder of another peer.
         ModelUnavailableError: Its model is missing, damaged or not the graph's.
         RuntimeError: A view has to be rendered, and OpenGL is missing.
     """
     if results.is_elsewhere(source):
         raise ModelElsewhereError(source)
+    ticks = to_integers(ticks, "ticks")
     outside = [tick for tick in ticks if not 0 <= tick <= LAST_TICK]
     if outside:
         raise TickRangeError(outside[0])

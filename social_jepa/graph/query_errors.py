@@ -1,7 +1,9 @@
 """Queries that cannot be answered, each with what the command line and HTTP phrase."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from agents.common.files import CHECKPOINT
 from alignment.graph import NoPathError
 from alignment.status import Status
 from social_jepa.system.command_line import command
@@ -125,6 +127,9 @@ class ModelUnavailableError(QueryError):
 
     def __str__(self) -> str:
         """Return the sentence with its remedy."""
+        if not (Path(self.run) / "agents" / self.agent / CHECKPOINT).exists():  # an import, or the demo
+            lacks = "without a checkpoint to write it from"
+            return f"{self.reason}: {lacks}, only held-out ticks can be queried here"
         return f"{self.reason}; {command('resume', run=self.run)} writes it and the graph again"
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from agents.common.config_error import ConfigError
 from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
 from agents.protocol.topology import Topology
@@ -57,11 +58,13 @@ from social_jepa.records import (
     encode,
 )
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.ledger_errors import DamagedLedgerError
+from social_jepa.storage.ledger_errors import DamagedLedgerError, LedgerError
 from social_jepa.storage.partners import negotiating_pairs
-from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, find, write_json
+from social_jepa.storage.run_folder import AnyPath, RunFolder, find, write_json
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 ANCHORS = "anchors.safetensors"
+MAX_CYCLES = 2000  # that are scored, a millisecond or two each
 
 
 @dataclass(frozen=True, repr=False)
@@ -211,12 +214,13 @@ def load_results(folder: AnyPath, as_of: float = FOREVER) -> Results:
 
     Raises:
         NotARunFolderError: It is no run folder.
+        ConfigError: Its settings are damaged, or of another version.
         LedgerError: The ledger is missing, damaged or of another format.
         NoAgentsError: There were no agents at that time.
     """
     found = find(folder)
     with contextlib.closing(Ledger(found.ledger_file, read_only=True)) as ledger:
-        return read_results(found, found.config(), ledger, as_of)
+        return read_results(found, found.recorded_config(), ledger, as_of)
 
 
 def read_results(folder: RunFolder, config: RunConfig, ledger: Ledger, as_of: float = FOREVER) -> Results:
@@ -231,7 +235,7 @@ class ResultsReader:
         """Take what it reads from; nothing is read yet."""
         self._folder, self._config, self._ledger = folder, config, ledger
         self._reader = EdgeReader(ledger)
-        self._scene = Scene(config.scene, config.seed).fingerprint
+        self._fingerprint = ""  # of the scene, once it is known
         self._rows: dict[str, tuple[MemberRecord, AgentRecord | None, Row]] = {}
         self._edges: dict[tuple[str, str], tuple[EdgeRecord, Edge]] = {}
         self._last: Results | None = None
@@ -242,10 +246,10 @@ class ResultsReader:
         try:
             judged = self._reader.read(as_of)
             if not judged.rows.members:
-                raise NoAgentsError(self._folder.path)
+                raise NoAgentsError(self._folder.path, joined=bool(ledger.names()))
             edges = refuse_untrusted(judged.edges, judged.trust)
             graph = self._graph(judged, edges)
-        except (DamagedLedgerError, NoAgentsError):
+        except (LedgerError, NoAgentsError):
             raise
         except (SafetensorError, KeyError, ValueError) as error:
             raise DamagedLedgerError(ledger.path, str(error)) from error
@@ -280,6 +284,25 @@ class ResultsReader:
         known = self._edges.get((record.source, record.target))
         return known if known is not None and known[0] is record else (record, graph_edge(record, maps))
 
+    def _scene_fingerprint(self) -> str:
+        """Return the fingerprint that the run recorded: here its frames or its classes may be missing."""
+        if not self._fingerprint:
+            starts = self._ledger.events_of("started", "resumed")
+            known = [event.details["scene"] for event in starts if "scene" in event.details]
+            self._fingerprint = known[-1] if known else self._present_fingerprint()
+        return self._fingerprint
+
+    def _present_fingerprint(self) -> str:
+        """Return that of the scene as it can be built here, for a run of an earlier version.
+
+        Raises:
+            ConfigError: Its frames, or its classes, are missing here.
+        """
+        try:
+            return Scene(self._config.scene, self._config.seed).fingerprint
+        except ValueError as error:
+            raise ConfigError(f"{error} (an earlier version made {self._folder.path})") from error
+
     def _document(self, judged: JudgedEdges, edges: Sequence[EdgeRecord], as_of: float) -> GraphDocument:
         config, ledger, members = self._config, self._ledger, judged.rows.members
         topology = ledger.topology(config.negotiation.topology, as_of)
@@ -288,7 +311,7 @@ class ResultsReader:
             format=FORMAT,
             seed=config.seed,
             config_hash=config.hash(),
-            scene_fingerprint=self._scene,
+            scene_fingerprint=self._scene_fingerprint(),
             anchor_seed=config.negotiation.public_seed,
             agents=tuple(judged.current[name] for name in names if name in judged.current),
             training=tuple(name for name in names if name not in judged.current),
@@ -329,18 +352,20 @@ def _seconds(ledger: Ledger, as_of: float) -> PhaseSeconds | None:
 def full_document(results: Results) -> FullGraphDocument:
     """Return the document with its cycles and universe, which take time when there are many agents.
 
-    A cycle is scored on the anchors of its first agent. Where these are not on disk, because the graph is an
-    earlier one and the agent has published again since, the cycle is counted instead; the universe is null
-    if the anchors of any of its agents are gone.
+    A cycle is scored on the anchors of its first agent. Where these are not on disk, as after an import
+    without anchors, or are of a model that the agent has published since, the cycle is counted instead; the
+    universe is null if the anchors of any of its agents are gone. Of more than MAX_CYCLES, as many are drawn
+    at random.
     """
     usable = {name for name in results.graph.agents if results.has_anchors(name)}
-    cycles = results.graph.cycles(3)
+    cycles, total = results.graph.sample_cycles(MAX_CYCLES)
     scored = [cycle for cycle in cycles if cycle[0] in usable]
     document = results.document
     return FullGraphDocument(
         **{key: getattr(document, key) for key in GraphDocument.__struct_fields__},
         cycles=cycle_records(results.graph, scored, lambda name: results.pools(name).heldout.core()),
         unscored_cycles=len(cycles) - len(scored),
+        unlisted_cycles=total - len(cycles),
         universe=universe_record(results.graph, results.pools, results.universe, usable),
     )
 

@@ -3,22 +3,31 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from social_jepa.storage.run_folder import RunFolderError
+from agents.common.files import CHECKPOINT
+from social_jepa.storage.run_folder_errors import RunFolderError
+from social_jepa.system.command_line import command
 
 
 @dataclass(eq=False, repr=False)
 class NoAgentsError(RunFolderError):
-    """A time at which the run had no agents.
+    """A run that no agent has joined, or a time at which none had joined it yet.
 
     Attributes:
         path: The run folder.
+        joined: Whether an agent has joined it since.
     """
 
     path: Path
+    joined: bool
 
     def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.path} had no agents at that time, so there is no graph of it"
+        """Return the sentence with its remedy."""
+        if self.joined:
+            return f"{self.path} had no agents at that time, so there is no graph of it: choose a later one"
+        return (
+            f"no agent has joined {self.path} yet, so there is no graph of it: wait until its agents have "
+            f"started, or start them with {command('resume', run=self.path)}"
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -69,4 +78,7 @@ class DamagedAnchorsError(RunFolderError):
 
     def __str__(self) -> str:
         """Return the sentence with its remedy."""
-        return f"{self.path} is missing or damaged ({self.reason}): resume the run to write it again"
+        remedy = "resume the run to write it again"
+        if not (self.path.parent / CHECKPOINT).exists():  # an import, or the demo
+            remedy = "there is no checkpoint to write it from; export its run with --anchors, and import that"
+        return f"{self.path} is missing or damaged ({self.reason}): {remedy}"

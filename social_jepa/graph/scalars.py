@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby, permutations
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -51,7 +51,7 @@ def read_scalars(folder: RunFolder) -> list[Scalar]:
     """
     with contextlib.closing(Ledger(folder.ledger_file, read_only=True)) as ledger:
         agents = sorted(ledger.agents().values(), key=lambda agent: natural_key(agent.name))
-        pairs = permutations(sorted(ledger.names(), key=natural_key), 2)
+        pairs = sorted(ledger.pairs(), key=lambda pair: tuple(map(natural_key, pair)))
         edges = [
             scalar
             for pair in pairs

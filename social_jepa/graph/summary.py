@@ -35,6 +35,7 @@ class GraphSummary(Record, frozen=True, kw_only=True):
         worst: The edge with the lowest; None: there is none.
         shared_dim: Mean number of directions that accepted maps share; None: there is none.
         null_correlation: Mean correlation that these reach by chance; None: there is none.
+        null_highest: Largest correlation that any of these reaches by chance; None: there is none.
     """
 
     agents: int
@@ -49,6 +50,7 @@ class GraphSummary(Record, frozen=True, kw_only=True):
     worst: WorstEdge | None
     shared_dim: float | None
     null_correlation: float | None
+    null_highest: float | None
 
     def headline(self) -> str:
         """Return the counts as a sentence without a full stop."""
@@ -87,6 +89,7 @@ def summarize(document: GraphDocument) -> GraphSummary:
     high, low = int((r2 > HIGH_R2).sum()), int((r2 < MIDDLE_R2).sum())
     pairs = every if document.pairs is None else document.pairs
     worst = min(scored, key=lambda each: each[0], default=None)
+    null = [edge.null_correlation for _, edge in scored if edge.null_correlation is not None]
     return GraphSummary(
         agents=agents,
         pairs=pairs,
@@ -99,9 +102,8 @@ def summarize(document: GraphDocument) -> GraphSummary:
         mean=_mean(r2),
         worst=None if worst is None else _worst(*worst),
         shared_dim=_mean([edge.shared_dim for _, edge in scored]),
-        null_correlation=_mean(
-            [edge.null_correlation for _, edge in scored if edge.null_correlation is not None]
-        ),
+        null_correlation=_mean(null),
+        null_highest=max(null, default=None),
     )
 
 

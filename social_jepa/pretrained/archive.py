@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import get_args
 
 from social_jepa.pretrained import SceneName
-from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderWriteError, create_empty
+from social_jepa.storage.run_folder import AnyPath, RunFolder, create_empty
+from social_jepa.storage.run_folder_errors import RunFolderWriteError
 
 SCENES: tuple[SceneName, ...] = get_args(SceneName)
 FOLDER = Path(__file__).parent

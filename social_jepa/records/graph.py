@@ -36,10 +36,10 @@ class CycleRecord(Record, frozen=True, kw_only=True):
         Meta(description="Number of directions that all agents on the walk share; the error is of these."),
     ]
     error: Annotated[
-        NonNegative,
+        NonNegative | None,
         Meta(
             description="Squared distance of held-out latents from where they started, relative to their "
-            "squared norm: 0 is consistent, about 2 unrelated."
+            "squared norm: 0 is consistent, about 2 unrelated; null: the agents share no direction."
         ),
     ]
 
@@ -173,21 +173,25 @@ class FullGraphDocument(GraphDocument, frozen=True, kw_only=True):
         tuple[CycleRecord, ...],
         Meta(
             description="Closed walks along accepted edges through three agents, in both directions: all "
-            "whose first agent's anchors are on disk."
+            "whose first agent's anchors are on disk; of more than 2,000, a random sample."
         ),
     ]
     unscored_cycles: Annotated[
         Count,
         Meta(
-            description="Further cycles, which cannot be scored: the anchors of their first agent are gone, "
-            "because it has published another model since."
+            description="Further cycles, which cannot be scored: the anchors of their first agent are not in "
+            "the run folder, as after an import without anchors, or they are of another model, which it has "
+            "published since."
         ),
+    ] = 0
+    unlisted_cycles: Annotated[
+        Count, Meta(description="Further cycles, which were not drawn into the sample.")
     ] = 0
     universe: Annotated[
         UniverseRecord | None,
         Meta(
-            description="The common space; null: no edge is accepted, or the anchors of an earlier graph "
-            "are gone."
+            description="The common space; null: no edge is accepted, or the anchors of an agent that it has "
+            "are not in the run folder or are of another model."
         ),
     ]
 

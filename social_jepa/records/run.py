@@ -282,7 +282,13 @@ class RunRecord(Record, frozen=True, kw_only=True):
     time: Annotated[NonNegative, Meta(description="When it started, in seconds since 1970.")]
     agents: Annotated[Count | None, Meta(description="Present agents; null: not known.")] = None
     edges: Annotated[Count | None, Meta(description="Newest edges between them; null: not known.")] = None
-    accepted: Annotated[Count | None, Meta(description="How many are accepted; null: not known.")] = None
+    accepted: Annotated[
+        Count | None,
+        Meta(
+            description="How many their peers accept; the graph refuses those of agents that a majority "
+            "contradicts. Null: not known."
+        ),
+    ] = None
     r2_shared: Annotated[
         float | None, Meta(description="Mean held-out R2 of the accepted edges; null: there is none.")
     ] = None

@@ -73,7 +73,7 @@ def write_report(results: Results, document: FullGraphDocument | None = None) ->
         "edges_table": tables.edges_table(results.document.edges),
         "raw_table": tables.raw_table(results.document.edges),
         "trust_table": tables.trust_table(results.document.trust),
-        "cycles_table": tables.cycles_table(full.cycles, full.unscored_cycles),
+        "cycles_table": tables.cycles_table(full.cycles, full.unscored_cycles, full.unlisted_cycles),
     }
     # every fragment was escaped where it was built
     safe = {name: Markup(value) for name, value in values.items()}
@@ -119,8 +119,7 @@ def _render_views(results: Results) -> Views:
 def _headline(results: Results) -> dict[str, str]:
     document = results.document
     summary, agents = summarize(document), document.agents
-    scored = [edge for edge in document.edges if edge.r2_shared is not None]
-    null = [edge.null_correlation for edge in scored if edge.null_correlation is not None]
+    compared = (edge.anchors for edge in document.edges if edge.r2_shared is not None)
     one, other = ([member.name for member in results.members] * 2)[:2]
     return {
         "agents": str(summary.agents),
@@ -134,11 +133,11 @@ def _headline(results: Results) -> dict[str, str]:
         "low": str(summary.low),
         "unmapped": str(summary.unmapped),
         "pairs": str(summary.pairs),
-        "compared": str(max((edge.anchors for edge in scored), default=0)),
+        "compared": str(max(compared, default=0)),
         "core_mean": number(summary.mean, 2),
         "core_worst": _worst(summary.worst),
-        "shared_mean": number(float(np.mean([edge.shared_dim for edge in scored])) if scored else None, 1),
-        "null_highest": number(max(null, default=None), 2),
+        "shared_mean": number(summary.shared_dim, 1),
+        "null_highest": number(summary.null_highest, 2),
         "time": _time(document.seconds.total if document.seconds else None),
         "distilled": _distilled([agent.name for agent in agents if agent.distill_frames]),
         "seed": str(document.seed),
@@ -258,11 +257,24 @@ def _weights(results: Results) -> list[int]:
 
 
 def _provenance(results: Results) -> dict[str, str]:
-    recorded = results.folder.path / "versions.json"
-    versions = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else {}
     return {
         "seconds": tables.seconds_table(results.document.seconds),
-        "versions": tables.versions_table(versions),
+        "versions": _versions(results.folder.path / "versions.json"),
         "settings": escape(results.folder.config_file.read_text(encoding="utf-8")),
         "refused_messages": tables.refused_messages(results.document.refused_messages),
     }
+
+
+def _versions(recorded: Path) -> str:
+    """Return the table of a file of versions, below it why it is empty."""
+    try:
+        found = json.loads(recorded.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return tables.versions_table({})
+    except OSError as error:
+        return tables.versions_table({}, f"versions.json cannot be read: {error.strerror}")
+    except ValueError as error:
+        return tables.versions_table({}, f"versions.json cannot be read: {error}")
+    if not isinstance(found, dict):
+        return tables.versions_table({}, "versions.json cannot be read: it holds no table of versions")
+    return tables.versions_table(found)

@@ -22,14 +22,17 @@ METHODS = {
 
 
 def loss_plot(agents: Sequence[AgentRecord], inks: Mapping[str, str]) -> str:
-    """Return a plot of every agent's loss by training step; inks are the names of their colors."""
+    """Return a plot of every agent's loss by training step; inks are the names of their colors.
+
+    Of a long training only the newest steps were published: the plot begins at the first of them.
+    """
 
     def draw(axes: Axes) -> None:
         for agent in agents:
             if not agent.losses:
                 continue  # it distilled, and has not trained alone since
             bins = np.array_split(np.array(agent.losses), min(BINS, len(agent.losses)))
-            steps = np.cumsum([len(part) for part in bins])
+            steps = _steps_before(agent) + np.cumsum([len(part) for part in bins])
             axes.plot(steps, [part.mean() for part in bins], color=INKS[inks[agent.name]], linewidth=1.1)
         axes.set(xlabel="training step", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -43,11 +46,24 @@ def loss_plot(agents: Sequence[AgentRecord], inks: Mapping[str, str]) -> str:
     if ends:
         before, after = np.median(ends, axis=0)
         change = f"{'fell' if after < before else 'changed'} from {number(before, 2)} to {number(after, 2)}"
-        title = f"The loss {change}, first to last tenth of training"
+        title = f"The loss {change}, first to last tenth of {_shown_steps(agents)}"
     distilled = [agent.name for agent in agents if not agent.losses]
     verb = "has" if len(distilled) == 1 else "have"
     note = f"{', '.join(distilled)} distilled and {verb} not trained alone since." if distilled else ""
     return plot("loss", title, WIDE, draw, note)
+
+
+def _steps_before(agent: AgentRecord) -> int:
+    """Return the steps before the first loss that was published."""
+    return agent.steps - len(agent.losses)
+
+
+def _shown_steps(agents: Sequence[AgentRecord]) -> str:
+    """Return in words which steps a plot of losses shows: those of training, or the newest of them."""
+    cut = {len(agent.losses) for agent in agents if agent.losses and _steps_before(agent) > 0}
+    if not cut:
+        return "training"
+    return "the newest " + (f"{cut.pop():,} steps" if len(cut) == 1 else "steps")
 
 
 def core_plots(

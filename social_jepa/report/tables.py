@@ -16,7 +16,10 @@ from social_jepa.records import (
 )
 
 MAX_CYCLES = 24  # rows of the table of cycles; graph.json has all of them
-UNSCORED = "cycles of accepted edges cannot be scored: the anchors of their first agent are gone"
+UNSCORED = (
+    "cycles of accepted edges cannot be scored: the anchors of their first agent are not in the run folder, "
+    "or they are of another model"
+)
 
 SHADES = ("below 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 and more")
 PHASES = {
@@ -205,13 +208,19 @@ def raw_table(edges: Sequence[EdgeRecord]) -> str:
     return table("maps between raw latents, held-out scores", headings, rows) + terms(RAW_TERMS)
 
 
-def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0) -> str:
-    """Return the cycles with the largest error first, and the number of those that could not be scored."""
+def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0, unlisted: int = 0) -> str:
+    """Return the cycles with the largest error first, and the number of those that could not be scored.
+
+    Args:
+        cycles: The cycles that are scored.
+        unscored: Number of further ones that cannot be.
+        unlisted: Number of further ones that were not drawn.
+    """
     gone = f'<p class="note">{unscored} {UNSCORED}.</p>' if unscored else ""
     if not cycles:
         none = '<p class="note">There is no cycle of accepted edges through three agents.</p>'
         return gone or none
-    worst = sorted(cycles, key=lambda cycle: -cycle.error)
+    worst = sorted(cycles, key=lambda cycle: -1.0 if cycle.error is None else cycle.error, reverse=True)
     rows = [
         (
             " → ".join(escape(name) for name in (*cycle.agents, cycle.agents[0])),
@@ -222,7 +231,9 @@ def cycles_table(cycles: Sequence[CycleRecord], unscored: int = 0) -> str:
     ]
     left = len(worst) - len(rows)
     note = f'<p class="note">{left} more with smaller errors are in graph.json.</p>' if left else ""
-    return table("cycles of three agents", ("cycle", "shared", "error"), rows) + note + gone
+    sample = f"{len(cycles):,} cycles were drawn at random; {unlisted:,} were not."
+    drawn = f'<p class="note">{sample}</p>' if unlisted else ""
+    return table("cycles of three agents", ("cycle", "shared", "error"), rows) + note + gone + drawn
 
 
 def trust_table(records: Sequence[TrustRecord]) -> str:
@@ -244,10 +255,11 @@ def seconds_table(seconds: PhaseSeconds | None) -> str:
     return table("seconds by phase", ("phase", "seconds", "what it includes|"), rows)
 
 
-def versions_table(versions: Mapping[str, str]) -> str:
-    """Return the versions of the run's packages."""
+def versions_table(versions: Mapping[str, object], trouble: str = "") -> str:
+    """Return the versions of the run's packages, and below them why some are missing; else empty."""
     rows = [(escape(name), escape(version)) for name, version in versions.items()]
-    return table("versions", ("package", "version|"), rows)
+    note = f'<p class="note">{escape(trouble)}</p>' if trouble else ""
+    return table("versions", ("package", "version|"), rows) + note
 
 
 def pictures(ticks: Sequence[int], rows: Mapping[str, Sequence[str]], trouble: str) -> str:

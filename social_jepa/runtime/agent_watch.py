@@ -10,7 +10,9 @@ import agents.common.ray_environment  # noqa: F401
 import asyncio
 import contextlib
 import logging
+import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import ray
@@ -75,6 +77,7 @@ class AgentWatch:
         self._folder, self._namespace = membership.folder, membership.folder.namespace
         self._metrics = Metrics(self._folder.path.name)
         self._acknowledged: dict[str, tuple[int, int]] = {}  # newest event recorded of an agent, by name
+        self._recording: set[asyncio.Future[None]] = set()  # reports that are being written
         self._recorder = ReportRecorder(writer, lambda: membership.members)
         self._pace = Pace(REPORTS_PER_SECOND)
         self._polls: dict[str, asyncio.Task[None]] = {}
@@ -105,6 +108,7 @@ class AgentWatch:
             handle = self._find(actor) if find else None
             self._actors[actor] = handle or self._processes.start(actor, self._membership.gpus(name))
         self.handles[name] = self._actors[actor]
+        self._membership.version += 1  # a list names those alone that have a handle
         self._start_again(name)
         logger.info("%s started in %s", name, actor)
 
@@ -121,6 +125,7 @@ class AgentWatch:
     def release(self, name: str) -> None:
         """End an agent, and its process if no other agent lives there, and forget the agent."""
         if handle := self.handles.pop(name, None):
+            self._membership.version += 1
             self.keep_agents(handle)
         if poll := self._polls.pop(name, None):
             poll.cancel()
@@ -272,10 +277,12 @@ class AgentWatch:
         self.seen.receive(name, report)
         self._processes.placed[self._membership.actor(name)] = report.node
         self._membership.record_incarnations()
-        await self._recorder.record(name, report)
+        recording = asyncio.ensure_future(self._record_events(name, report))
+        self._recording.add(recording)
+        recording.add_done_callback(self._recording.discard)
+        await asyncio.shield(recording)
         if name not in self.handles:
             return
-        self._acknowledged[name] = report.events.incarnation, report.events.last_number
         self.seen.unrecorded.pop(name, None)
         self._metrics.record(name, report)
         if member := self._membership.members.get(name):
@@ -286,6 +293,31 @@ class AgentWatch:
             and (hang := find_hang(name, report))
         ):
             self._record_failure(record_error(self._folder, hang, "hung"))
+
+    async def _record_events(self, name: str, report: AgentReport) -> None:
+        """Record a report and acknowledge its events: both or none, or the next report holds them again."""
+        await self._recorder.record(name, self._of_known_processes(report))
+        if name in self.handles:
+            self._acknowledged[name] = _last_event(report)
+
+    def _of_known_processes(self, report: AgentReport) -> AgentReport:
+        """Return a report without edges from incarnations that never registered.
+
+        A source could otherwise name another one to each peer, so that its replies contradict none.
+        """
+        newest, known, refused = self._membership.incarnations, [], list(report.events.refused)
+        for edge in report.events.edges:
+            number = edge.incarnations[0]
+            if number <= newest.get(edge.source, math.inf):
+                known.append(edge)
+            else:
+                registered = newest[edge.source]
+                refused.append(
+                    f"{edge.source} negotiated as incarnation {number}, and {registered} registered"
+                )
+        if len(known) == len(report.events.edges):
+            return report
+        return replace(report, events=replace(report.events, edges=tuple(known), refused=tuple(refused)))
 
     async def save_all(self) -> list[str]:
         """Have all agents save their checkpoints, and record their last reports.
@@ -311,25 +343,44 @@ class AgentWatch:
         """Record what stopped agents report; return what could not be saved, one sentence each."""
         for poll in self._polls.values():
             poll.cancel()
+        if self._recording:
+            await asyncio.wait(self._recording)  # a thread writes what a poll has received, cancelled or not
         names = [
             name for name in self.handles
             if name in self._membership.members and not self._is_starting(name)
         ]  # fmt: skip
-        reports = await asyncio.gather(*map(self._request_report, names), return_exceptions=True)
-        unsaved = []
-        for name, report in zip(names, reports, strict=True):
+        found = await asyncio.gather(*map(self._record_last_report, names))
+        return [each for of_agent in found for each in of_agent]
+
+    async def _record_last_report(self, name: str) -> list[str]:
+        """Record all that waits at a stopped agent; return what could not be saved, one sentence each."""
+        unsaved, more = [], True
+        while more:
             try:
-                if isinstance(report, AgentReport):
+                report = await self._request_report(name)
+            except (RayError, OSError):  # its process has ended: there is nothing to record
+                break
+            try:
+                if report is not None:
                     await self._receive(name, report)
             except (LedgerUnavailableError, OSError) as error:
                 self.seen.note_unrecorded(name, self._folder.agent(name), error)
+                break
             except Exception as error:  # the others are recorded, and the simulation ends
                 logger.exception("the last report of %s cannot be recorded", name)
                 unsaved.append(f"the last report of {name} cannot be recorded: {one_line(error)}")
-            unsaved += [f"{name} {each}" for each in self.seen.unsaved(name)]
+                break
+            if report is None or self._acknowledged.get(name) != _last_event(report):
+                break  # nothing waits, or it is of another incarnation
+            more = report.events.more  # it holds a part of what waits
+        unsaved += [f"{name} {each}" for each in self.seen.unsaved(name)]
         return unsaved
 
 
 def _content(peer_list: PeerList) -> tuple[Any, ...]:
     """Return peers, handles and the number of bodies of a peer list; bodies are only ever added."""
     return peer_list.peers, peer_list.handles, len(peer_list.body_events)
+
+
+def _last_event(report: AgentReport) -> tuple[int, int]:
+    return report.events.incarnation, report.events.last_number

@@ -19,14 +19,14 @@ from social_jepa.runtime.control import ControlClient
 from social_jepa.runtime.errors import (
     AgentLostError,
     ClusterError,
-    NoRoomError,
     NotRecordedError,
     RunStoppedError,
     SupervisorLostError,
     SupervisorUnavailableError,
 )
 from social_jepa.runtime.membership import record_start
-from social_jepa.runtime.start import Started, end_on_cluster, started, status_of
+from social_jepa.runtime.resource_errors import NoRoomError
+from social_jepa.runtime.start import Started, end_on_cluster, poll_pause, started, status_of
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError
 from social_jepa.storage.run_folder import RunFolder
@@ -35,8 +35,7 @@ from social_jepa.system.signals import signal_of
 logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT = 60.0  # seconds, plus one for each edge, after which an unsettled edge has failed
-POLL_SECONDS = 0.2  # seconds between two polls of the supervisor; more for more agents than ...
-AGENTS_OF_A_POLL = 32
+POLL_SECONDS = 0.2  # seconds between two polls of the supervisor; more for many agents
 SAVE_TIMEOUT = 10.0  # seconds that agents may take at the end to write what they could not write before
 STOP_TIMEOUT = 90.0  # seconds that agents may take to save
 ROOM_SECONDS = 5.0  # that an agent may wait for resources of a local Ray, which no other program uses
@@ -88,14 +87,18 @@ class BatchRun:
             SupervisorLostError: The supervisor does not answer; agents continue from their checkpoints.
             NotRecordedError: The ledger could not be written until the end.
             RunStoppedError: Interrupted from the keyboard; the agents have saved checkpoints.
+            NoCheckpointsError, ConfigError: See `record_start`; the ledger is as it was.
+            RunFolderInUseError: Another process runs in the folder; the ledger is as it was.
         """
         self._joined = address not in (None, "", "local")
         with (
             self.folder.command_lock(),
             contextlib.closing(Ledger(self.folder.ledger_file, create=True)) as ledger,
         ):
+            began = time.perf_counter()
+            self._record_start(ledger)
             try:
-                return self._run(ledger, address)
+                return self._run(ledger, address, began)
             except KeyboardInterrupt as error:
                 number = signal_of(error)
                 _record_stop(ledger, f"interrupted by {Signals(number).name}")
@@ -112,10 +115,16 @@ class BatchRun:
                 _record_stop(ledger, str(error) or type(error).__name__)
                 raise
 
-    def _run(self, ledger: Ledger, address: str | None) -> FullGraphDocument:
-        began = time.perf_counter()
+    def _record_start(self, ledger: Ledger) -> None:
+        """Record that the run starts; what is refused here leaves the ledger, and so its state, as it was."""
+        self.folder.acquire_lock().release()  # the supervisor takes it
         event_type = "resumed" if self.resume else "started"
-        record_start(ledger, self.config, self.folder, event_type, online=False)
+        try:
+            record_start(ledger, self.config, self.folder, event_type, online=False)
+        except KeyboardInterrupt as error:
+            raise RunStoppedError(self.folder.path, signal_of(error)) from None
+
+    def _run(self, ledger: Ledger, address: str | None, began: float) -> FullGraphDocument:
         self._phase("starting Ray" if not self._joined else f"joining the cluster at {address}")
         with started(self.folder, address, online=False) as found:
             try:
@@ -176,7 +185,7 @@ class BatchRun:
             self.observer.progress(agents)
             if all(done(agent) for agent in agents) or time.monotonic() > deadline:
                 return
-            time.sleep(POLL_SECONDS * max(1, len(agents) / AGENTS_OF_A_POLL))
+            time.sleep(poll_pause(POLL_SECONDS, len(agents)))
 
     def _note_unsaved(self, agents: Sequence[AgentStatus]) -> None:
         """Show what agents cannot write, once."""

@@ -20,6 +20,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from social_jepa.runtime.capacity import Node
+from social_jepa.runtime.control import RESTART_TIMEOUT
 from social_jepa.runtime.deaths import one_line, read_death
 from social_jepa.runtime.errors import (
     AddressError,
@@ -45,7 +46,6 @@ MALLOC = {
 # share CPUs take them from one another: three processes of two threads on two CPUs train half as fast.
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 CONNECT_TIMEOUT = 5.0  # seconds to wait for a cluster's port
-RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
 SUPERVISOR = "supervisor"  # name of the supervisor actor of a simulation
 # Times that Ray restarts the process of a supervisor: where it dies again and again, as for want of memory,
 # that ends; agents go on, and commands say that it does not answer.

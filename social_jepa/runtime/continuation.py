@@ -8,20 +8,23 @@ negotiate and what an agent may use of its machine can change.
 import contextlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli_w
 
 from agents.common.config_error import ConfigError
 from agents.common.files import CHECKPOINT, PUBLISHED, write_atomically
+from agents.protocol.topology import Topology
 from social_jepa.config.overrides import build_config, differing
 from social_jepa.config.run_config import RunConfig
-from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.membership import check_checkpoints, record_start, record_topology
+from social_jepa.runtime.new_run import check_stays_up
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.simulation import check_not_up, was_simulation
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, RunFolderError, create
+from social_jepa.storage.run_folder import RunFolder, created
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 CHANGEABLE = (
     "training.", "distillation.", "negotiation.", "agents.device", "agents.threads", "agents.gpus",
@@ -91,6 +94,21 @@ def continued_config(config: RunConfig, settings: Sequence[str], students: Seque
     return changed
 
 
+def _present_config(folder: RunFolder, ledger: Ledger) -> RunConfig:
+    """Return the settings of a run with the topology that it has now, which the ledger knows."""
+    config = folder.config()
+    topology = str(ledger.topology(config.negotiation.topology))
+    if Topology.parse(config.negotiation.topology) == Topology.parse(topology):
+        return config
+    return replace(config, negotiation=replace(config.negotiation, topology=topology))
+
+
+def _started_with(ledger: Ledger) -> str:
+    """Return the hash of the settings that a run started with; empty if it never did."""
+    starts = ledger.events_of("started")
+    return str(starts[-1].details["config"]) if starts else ""
+
+
 def change_settings(folder: RunFolder, settings: Sequence[str], address: str | None = None) -> None:
     """Change settings of a run in which no process runs; agents train on if their schedule became longer.
 
@@ -103,6 +121,7 @@ def change_settings(folder: RunFolder, settings: Sequence[str], address: str | N
 
     Raises:
         ConfigError: See `continued_config`; nothing has changed.
+        NoCheckpointsError: Its agents have published models and saved no checkpoint; nothing has changed.
         UnfitMachineError, NotEnoughMemoryError, NotEnoughDiskError: See `check_before_start`; nothing has
             changed.
         AlreadyUpError, RunFolderInUseError: A process runs in it.
@@ -111,12 +130,19 @@ def change_settings(folder: RunFolder, settings: Sequence[str], address: str | N
         check_not_up(folder)
         folder.acquire_lock().release()
         with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-            members = ledger.members()
-            students = [member.name for member in members if member.teacher]
-            config = continued_config(folder.config(), settings, students)
-            if config == folder.config():
+            members, earlier = ledger.members(), _present_config(folder, ledger)
+            config = continued_config(earlier, settings, [each.name for each in members if each.teacher])
+            started = _started_with(ledger)
+            interrupted = started != folder.config().hash() and started == config.hash()
+            if config == earlier and not interrupted:
                 return
+            check_checkpoints(ledger, folder)
+            if was_simulation(folder):
+                check_stays_up(config)
             check_before_start(config, address)
+            before, after = (Topology.parse(each.negotiation.topology) for each in (earlier, config))
+            if before != after:
+                record_topology(ledger, before, after, members)
             # first the ledger: after an interruption in between, the same command completes the change
             ledger.event("started", config=config.hash(), online=was_simulation(folder))
         for member in members:
@@ -137,23 +163,23 @@ def fork_run(source: RunFolder, out: Path | None = None, settings: Sequence[str]
 
     Raises:
         ConfigError: See `continued_config`; no folder is created.
+        NoCheckpointsError: Its agents have published models and saved no checkpoint; no folder is created.
         NoCheckpointError: An agent has saved nothing; no folder is created.
         RunFolderError: The folder cannot be created.
     """
     with contextlib.closing(Ledger(source.ledger_file, read_only=True)) as ledger:
-        members, bodies = ledger.members(), ledger.bodies()
-    config = continued_config(
-        source.config(), settings, [member.name for member in members if member.teacher]
-    )
+        check_checkpoints(ledger, source)
+        members, bodies, earlier = ledger.members(), ledger.bodies(), _present_config(source, ledger)
+    config = continued_config(earlier, settings, [member.name for member in members if member.teacher])
     for member in members:
         if not (source.agent(member.name) / CHECKPOINT).is_file():
             raise NoCheckpointError(source.path, member.name)
-    folder = create(config, out)
-    for member in members:
-        folder.agent(member.name).mkdir(parents=True)
-        shutil.copyfile(source.agent(member.name) / CHECKPOINT, folder.agent(member.name) / CHECKPOINT)
-    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
-        record_start(ledger, config, folder, "started", online=was_simulation(source))
-        ledger.join(members, bodies)
-        ledger.event("stopped", reason=f"forked from {source.path}")
+    with created(config, out) as folder:
+        for member in members:
+            folder.agent(member.name).mkdir(parents=True)
+            shutil.copyfile(source.agent(member.name) / CHECKPOINT, folder.agent(member.name) / CHECKPOINT)
+        with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+            record_start(ledger, config, folder, "started", online=was_simulation(source))
+            ledger.join(members, bodies)
+            ledger.event("stopped", reason=f"forked from {source.path}")
     return folder

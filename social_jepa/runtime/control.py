@@ -34,6 +34,7 @@ MAX_REQUEST_BYTES = 1 << 20
 ACCEPT_RETRY_SECONDS = 1.0  # seconds until the next try when this process has no file descriptor left
 OWNER_TIMEOUT = 120.0  # seconds in which the command that started a run should call ``own``
 OWN_TIMEOUT = 10.0  # seconds for the reply to ``own``
+RESTART_TIMEOUT = 60.0  # seconds that a supervisor may take to restart, on a crowded machine
 CONNECT_TIMEOUT = 2.0  # seconds; a Unix socket accepts at once unless `BACKLOG` connections wait
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from agents.common.config_error import ConfigError
 from social_jepa.runtime import errors as runtime_errors
+from social_jepa.runtime import member_errors, resource_errors
 from social_jepa.runtime.errors import SupervisorFailedError
 from social_jepa.storage import ledger_errors
 from social_jepa.storage import run_folder as folder_errors
@@ -32,7 +33,7 @@ class RemoteError(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _known() -> Iterator[type[Exception]]:
-    for module in (runtime_errors, ledger_errors, folder_errors):
+    for module in (runtime_errors, member_errors, resource_errors, ledger_errors, folder_errors):
         for found in vars(module).values():
             if is_dataclass(found) and isinstance(found, type) and issubclass(found, Exception):
                 yield found

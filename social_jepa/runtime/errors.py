@@ -4,14 +4,13 @@ Each carries what went wrong as fields and states it in neutral words; the front
 what to do about it. Build them with positional arguments: Ray pickles them.
 """
 
-import difflib
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 from social_jepa.records import FailureRecord
 from social_jepa.runtime.agent_notes import list_names
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 
 @dataclass(eq=False, repr=False)
@@ -205,86 +204,6 @@ class NotSettledError(RuntimeError):
 
 
 @dataclass(eq=False, repr=False)
-class NotEnoughMemoryError(ValueError):
-    """Agents that do not fit into the memory of this machine.
-
-    Attributes:
-        agents: How many.
-        each: Bytes that each needs at least.
-        available: Bytes that can be had.
-        base: Bytes that Ray and the supervisor need beside them; 0 where they run already.
-        frames: Whether the frames of their replay buffers are among these bytes.
-    """
-
-    agents: int
-    each: int
-    available: int
-    base: int = 0
-    frames: bool = False
-
-    @property
-    def fits(self) -> int:
-        """How many such agents fit."""
-        return max(0, self.available - self.base) // self.each
-
-    def __str__(self) -> str:
-        need = f"{self.agents} agents need" if self.agents > 1 else "another agent needs"
-        if self.base:
-            need = f"Ray and {self.agents} agent{'s' if self.agents > 1 else ''} need"
-        return (
-            f"{need} at least {(self.base + self.agents * self.each) / 2**30:.1f} GiB of memory, and "
-            f"{self.available / 2**30:.1f} GiB can be had on this machine"
-        )
-
-
-@dataclass(eq=False, repr=False)
-class NotEnoughDiskError(ValueError):
-    """Agents whose replay buffers do not fit on the disk of this machine.
-
-    Attributes:
-        agents: How many.
-        each: Bytes of each buffer.
-        available: Bytes that are free.
-        folder: Folder that the buffers would be kept in.
-    """
-
-    agents: int
-    each: int
-    available: int
-    folder: str
-
-    @property
-    def fits(self) -> int:
-        """How many such agents fit."""
-        return self.available // self.each
-
-    def __str__(self) -> str:
-        buffers = (
-            f"replay buffers of {self.agents} agents need" if self.agents > 1 else "a replay buffer needs"
-        )
-        return (
-            f"{buffers} {self.agents * self.each / 2**30:.1f} GiB in {self.folder}, where "
-            f"{self.available / 2**30:.1f} GiB are free"
-        )
-
-
-@dataclass(eq=False, repr=False)
-class NoRoomError(ValueError):
-    """An agent needs resources that a local Ray will never have.
-
-    Attributes:
-        agent: Its name.
-        waiting_for: What it would wait for.
-    """
-
-    agent: str
-    waiting_for: str
-
-    def __str__(self) -> str:
-        return f"{self.agent} cannot start, because it waits for {self.waiting_for}"
-
-
-@dataclass(eq=False, repr=False)
 class RunStoppedError(RuntimeError):
     """A batch run was interrupted; its agents saved checkpoints.
 
@@ -314,6 +233,24 @@ class NotRecordedError(RuntimeError):
 
     def __str__(self) -> str:
         return f"the results in {self.folder} are not complete"
+
+
+@dataclass(eq=False, repr=False)
+class NoCheckpointsError(RunFolderError):
+    """A run to continue whose agents have published models, and of which no checkpoint is there.
+
+    Attributes:
+        path: The run folder.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return the sentence with its remedy."""
+        return (
+            f"{self.path} has models without checkpoints, as an import has: its agents would start anew and "
+            f"replace them; start a new run with --config {self.path / 'config.toml'}"
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -380,81 +317,6 @@ class AlreadyUpError(RunFolderError):
 
     def __str__(self) -> str:
         return f"{self.folder} is up already"
-
-
-class MembershipError(ValueError):
-    """An agent cannot join, move or leave."""
-
-
-@dataclass(eq=False, repr=False)
-class UnknownMemberError(MembershipError):
-    """No present agent has a name.
-
-    Attributes:
-        name: The name.
-        present: Names of the present agents.
-        left: Whether an agent had that name and has left.
-    """
-
-    name: str
-    present: tuple[str, ...]
-    left: bool = False
-
-    def __str__(self) -> str:
-        if self.left:
-            return f"{self.name} has left: choose one of {list_names(self.present)}"
-        near = difflib.get_close_matches(self.name, self.present, n=1)
-        suggestion = f"did you mean {near[0]}?" if near else f"choose one of {list_names(self.present)}"
-        return f"no agent is named {self.name!r}: {suggestion}"
-
-
-@dataclass(eq=False, repr=False)
-class InvalidNameError(MembershipError):
-    """A name that no agent may have.
-
-    Attributes:
-        name: The name.
-        reserved: Whether it names another part of every simulation, instead of being malformed.
-    """
-
-    name: str
-    reserved: bool = False
-
-    def __str__(self) -> str:
-        if self.reserved:
-            return f"{self.name} is reserved: choose another name"
-        return f"{self.name!r} is not a valid name: up to 64 letters, digits, dots, dashes and underscores"
-
-
-@dataclass(eq=False, repr=False)
-class NameTakenError(MembershipError):
-    """A name that an agent has or had.
-
-    Attributes:
-        name: The name.
-        present: Whether that agent is present; otherwise it has left, and its edges are in the ledger.
-    """
-
-    name: str
-    present: bool
-
-    def __str__(self) -> str:
-        reason = "exists" if self.present else "belonged to an agent that left, with edges in the ledger"
-        return f"the name {self.name} {reason}: choose another, or give none"
-
-
-@dataclass(eq=False, repr=False)
-class LastAgentError(MembershipError):
-    """The last agent of a simulation cannot be removed.
-
-    Attributes:
-        name: Its name.
-    """
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.name} is the last agent: to end the simulation, take it down"
 
 
 @dataclass(eq=False, repr=False)

@@ -14,7 +14,7 @@ from social_jepa.graph.results import ANCHORS
 from social_jepa.records import as_dict
 from social_jepa.runtime.membership import record_start
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, create
+from social_jepa.storage.run_folder import RunFolder, created
 
 
 def import_run(file: Path, out: Path | None = None) -> RunFolder:
@@ -33,26 +33,24 @@ def import_run(file: Path, out: Path | None = None) -> RunFolder:
     """
     export = read_export(file)
     config = export.run.settings()
-    folder = create(config, out)
-    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
-        record_start(ledger, config, folder, "started", online=False)
-        _record(ledger, export)
-    for name, tensors in export.anchors.items():
-        _write_anchors(folder, export, name, dict(tensors))
+    with created(config, out) as folder:
+        with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+            fingerprint = export.run.document.scene_fingerprint
+            record_start(ledger, config, folder, "started", online=False, scene=fingerprint)
+            _record(ledger, export)
+        for name, tensors in export.anchors.items():
+            _write_anchors(folder, export, name, dict(tensors))
     return folder
 
 
 def _record(ledger: Ledger, export: Export) -> None:
     document = export.run.document
     ledger.join(export.run.members, export.run.bodies)
-    for agent in document.agents:
-        for _ in range(agent.incarnation):
-            ledger.next_incarnation(agent.name)
-    maps = {(edge.source, edge.target): _packed(export, edge.source, edge.target) for edge in document.edges}
+    ledger.set_incarnations({agent.name: agent.incarnation for agent in document.agents})
     ledger.record(
         agents=document.agents,
         edges=document.edges,
-        maps={pair: packed for pair, packed in maps.items() if packed is not None},
+        maps={pair: save(map_tensors(parts)) for pair, parts in _maps_by_pair(export).items()},
         events=[("message_refused", {"reason": reason}) for reason in document.refused_messages],
     )
     if document.seconds is not None:
@@ -61,12 +59,13 @@ def _record(ledger: Ledger, export: Export) -> None:
         ledger.event("stopped", reason="imported from a simulation")
 
 
-def _packed(export: Export, source: str, target: str) -> bytes | None:
-    prefix = f"{source}/{target}/"
-    maps: dict[str, LinearMap] = {
-        name.removeprefix(prefix): found for name, found in export.maps.items() if name.startswith(prefix)
-    }
-    return save(map_tensors(maps)) if maps else None
+def _maps_by_pair(export: Export) -> dict[tuple[str, str], dict[str, LinearMap]]:
+    """Return the maps of each edge by part."""
+    found: dict[tuple[str, str], dict[str, LinearMap]] = {}
+    for name, one in export.maps.items():
+        source, target, part = name.split("/")
+        found.setdefault((source, target), {})[part] = one
+    return found
 
 
 def _write_anchors(folder: RunFolder, export: Export, name: str, tensors: dict[str, torch.Tensor]) -> None:

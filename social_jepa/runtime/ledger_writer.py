@@ -24,8 +24,10 @@ from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.partners import partners_of
 from social_jepa.storage.peer_keys import PeerKeys
-from social_jepa.storage.reply_files import EQUIVOCATION, ReplyArchive
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.proofs import EQUIVOCATION
+from social_jepa.storage.reply_files import ReplyArchive
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 logger = logging.getLogger(__name__)
 

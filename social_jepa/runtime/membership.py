@@ -5,14 +5,12 @@ No latent, embedding, map or weight passes through here.
 
 import contextlib
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agents.common.config_error import ConfigError
-from agents.common.names import is_name
-from agents.models.settings import FROZEN, check_kind
+from agents.common.files import CHECKPOINT, write_atomically
 from agents.protocol.peer_list import PeerList
 from agents.protocol.topology import Topology
 from agents.protocol.verifier import KnownPeer
@@ -20,15 +18,19 @@ from agents.spec import AgentSpec
 from agents.training.settings import DRIFT_TICKS, GAP
 from alignment.status import Status
 from env.camera import Pose
-from env.scene import BodyEvent, Scene
+from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
-from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord, body_events
+from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord
 from social_jepa.records import replace as replace_record
-from social_jepa.runtime.errors import (
-    InvalidNameError,
-    LastAgentError,
-    NameTakenError,
-    UnknownMemberError,
+from social_jepa.runtime.errors import NoCheckpointsError
+from social_jepa.runtime.member_errors import LastAgentError
+from social_jepa.runtime.members import (
+    check_member,
+    find_member,
+    initial_members,
+    member_spec,
+    new_member,
+    seen_bodies,
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
@@ -37,11 +39,22 @@ from social_jepa.storage.peer_keys import PeerKeys
 from social_jepa.storage.run_folder import RunFolder
 
 LEAD_TICKS = 8192  # least ticks between the newest rendered tick and a body event, so that agents hear of it
+VERSIONS = 2**40  # of peer lists, more than one supervisor ever makes
 PAUSED, CONTINUED = "paused", "continued"  # events of an agent whose training waits, and goes on
-RESERVED = ("supervisor", "best", "universe")  # it has a log file, and words that stand for agents on a path
-PER_AGENT_SETTINGS = (
-    "agents.device", "agents.gpus", "agents.threads", "model.", "training.", "distillation.",
-)  # fmt: skip
+
+
+def first_version(folder: RunFolder) -> int:
+    """Return a version of peer lists above those of earlier supervisors, though the clock was set back.
+
+    It is kept in the folder. A supervisor counts up by one with each change, fewer than VERSIONS of them.
+    """
+    earlier = 0
+    with contextlib.suppress(OSError, ValueError):
+        earlier = int(folder.version_file.read_text(encoding="utf-8"))
+    version = max(time.time_ns(), earlier + VERSIONS)
+    with contextlib.suppress(OSError):  # a full disk: then the clock decides at the next start
+        write_atomically(folder.version_file, str(version).encode())
+    return version
 
 
 class Membership:
@@ -68,7 +81,7 @@ class Membership:
         self._partners: tuple[int, dict[str, Mapping[str, frozenset[str]]]] = (0, {})  # of one version
         # Incarnations that the ledger does not hold yet, by name: why each was started.
         self._uncounted: dict[str, list[str]] = {}
-        self.version = time.time_ns()
+        self.version = first_version(folder)
         if not ledger.names():
             first = initial_members(config)
             ledger.join(first, [BodyRecord(0, member.name, member.pose) for member in first])
@@ -81,6 +94,7 @@ class Membership:
         for name, reasons in self._uncounted.items():
             self.incarnations[name] = self.incarnations.get(name, 0) + len(reasons)
         self.bodies: list[BodyRecord] = self._ledger.bodies()
+        self._seen_bodies = seen_bodies(self.config, self.bodies)  # in the peer list of every agent
         newest = {event.details["agent"]: event.type for event in self._ledger.events_of(PAUSED, CONTINUED)}
         self.paused = {name for name in self.members if newest.get(name) == PAUSED}
         self.topology = self._ledger.topology(self.config.negotiation.topology)
@@ -145,7 +159,7 @@ class Membership:
             handles={peer: handles[peer] for peer in peers},
             peers=peers,
             session=self.session,
-            body_events=seen_bodies(self.config, self.bodies),
+            body_events=self._seen_bodies,
         )
 
     @property
@@ -231,7 +245,7 @@ class Membership:
         """
         found = Pose.parse(pose)
         member = self._member(name)
-        _check_joiner(self.config, member, found)
+        check_member(self.config, member, found)
         moved = replace_record(member, pose=str(found), pose_version=member.pose_version + 1)
         with self._ledger.exclusive():
             self._ledger.change(moved, "moved", [BodyRecord(self._body_tick(next_tick), name, moved.pose)])
@@ -265,14 +279,10 @@ class Membership:
             ValueError: It names no topology.
         """
         topology = Topology.parse(text)
-        pairs = negotiating_pairs(topology, self.members.values())
         with self._ledger.exclusive():
-            ended = self._ended(
-                lambda edge: (edge.source, edge.target) not in pairs, f"the topology is {topology} now"
-            )
-            self._ledger.record(edges=ended, events=[("topology", {"topology": str(topology)})])
+            record_topology(self._ledger, self.topology, topology, self.members.values())
             self._read()
-        return len(pairs)
+        return len(negotiating_pairs(topology, self.members.values()))
 
     def _unpaired(self, members: Sequence[MemberRecord], reason: str) -> list[EdgeRecord]:
         """Return the ends of the edges of pairs that negotiate now, and not where these are all members."""
@@ -325,165 +335,57 @@ def _ends(edges: Iterable[EdgeRecord], reason: str) -> list[EdgeRecord]:
     ]
 
 
-def initial_members(config: RunConfig) -> list[MemberRecord]:
-    """Return the members that a run starts with."""
-    return [
-        MemberRecord(
-            name=name, index=index, pose=str(config.pose(index)), kind=config.kind(index),
-            actor=index // config.agents.per_actor,
-        )
-        for index, name in enumerate(config.names())
-    ]  # fmt: skip
-
-
-def new_member(
-    config: RunConfig, present: Sequence[MemberRecord], taken: Sequence[str], *, name: str = "",
-    pose: str = "", kind: str = "", settings: Iterable[str] = (), teacher: str = "", number: int = 0,
-) -> MemberRecord:  # fmt: skip
-    """Return the record of a joiner.
+def record_topology(
+    ledger: Ledger, before: Topology, topology: Topology, members: Iterable[MemberRecord]
+) -> None:
+    """Record which pairs negotiate from now on; the edges of other pairs end with a tombstone.
 
     Args:
-        config: Settings of the simulation.
-        present: Members and joiners.
-        taken: Every name given so far, by index.
-        name: Name; default: "agent-" and the next free number.
-        pose: "x,y,z,yaw,pitch[,fov]" or "view=NUMBER"; default: the next place on the ring, or view.
-        kind: Kind of world model; default: that of the other agents.
-        settings: Settings of this agent alone, "key.sub=value".
-        teacher: Peer that it distills from first; empty: none.
-        number: Least index, where those of members that have left have gaps.
-
-    Raises:
-        MembershipError: The name, the teacher or the number of agents is not allowed.
-        ConfigError, ValueError: The pose, the kind or a setting cannot work.
+        ledger: The ledger.
+        before: The topology so far.
+        topology: The one from now on.
+        members: All present members, in the order of their number.
     """
-    index = max([number, len(taken), *(member.index + 1 for member in present)])
-    name = name or next(n for k in range(index, 2 * index + 2) if (n := f"agent-{k}") not in taken)
-    _check_name(name, present, taken)
-    if teacher:
-        find_member(present, teacher, taken)
-    settings = tuple(settings)
-    _check_settings(settings)
-    found = Pose.parse(pose) if pose else config.default_pose(index)
-    Scene(config.scene, config.seed).check_pose(found)
-    kind = kind or config.agents.common_kind
-    check_kind(kind)
-    if teacher and kind.startswith(FROZEN):
-        raise ConfigError("a frozen encoder does not learn from a teacher", "kind", kind, "name no teacher")
-    member = MemberRecord(
-        name=name, index=index, pose=str(found), kind=kind, settings=settings, teacher=teacher
-    )
-    _check_joiner(config, member, found)
-    return replace_record(member, actor=_choose_actor(config, present, member))
+    pairs = negotiating_pairs(topology, members)
+    lost = (edge for edge, _ in ledger.edges() if (edge.source, edge.target) not in pairs)
+    change = {"topology": str(topology), "before": str(before)}
+    ledger.record(edges=_ends(lost, f"the topology is {topology} now"), events=[("topology", change)])
 
 
-def _choose_actor(config: RunConfig, present: Iterable[MemberRecord], joiner: MemberRecord) -> int:
-    """Return the number of an actor with room for a joiner, else that of a new one.
-
-    Agents share an actor only where they reserve and use the same CPUs and GPUs.
-    """
-    wanted, taken = joiner.config(config).agents, defaultdict[str, list[MemberRecord]](list)
-    for member in present:
-        taken[member.actor_name].append(member)
-    for members in taken.values():
-        like_it = members[0].config(config).agents == wanted
-        if like_it and len(members) < config.agents.per_actor and members[0].actor is not None:
-            return members[0].actor
-    return joiner.index  # never that of another actor, whose name Ray may still know
+def check_checkpoints(ledger: Ledger, folder: RunFolder) -> None:
+    """Raise NoCheckpointsError for a run whose agents have published models and saved no checkpoint."""
+    members = [member.name for member in ledger.members()]
+    if any((folder.agent(name) / CHECKPOINT).exists() for name in members):
+        return  # before the publications are read, which takes long where there are many
+    if not ledger.agents().keys().isdisjoint(members):
+        raise NoCheckpointsError(folder.path)
 
 
-def _check_joiner(config: RunConfig, member: MemberRecord, pose: Pose) -> None:
-    """Raise ConfigError unless an agent with these settings of its own can work in the simulation."""
-    own = member.config(config)
-    if config.training.own_ticks and own.stretch_ticks > config.stretch_ticks:
-        raise ConfigError(
-            f"{member.name} would train on ticks of the next agent: with training.own_ticks its own settings "
-            f"must not need more ticks than those of the simulation, {own.stretch_ticks:,} instead of "
-            f"{config.stretch_ticks:,}"
-        )
-    offset = config.train_offset(member.index, member.teacher)
-    own.check_agent(member.name, member.kind, lambda: pose, offset)
-
-
-def _check_name(name: str, present: Iterable[MemberRecord], taken: Iterable[str]) -> None:
-    if not is_name(name) or not name.strip("."):  # it is the name of a folder, too
-        raise InvalidNameError(name)
-    if name in RESERVED:
-        raise InvalidNameError(name, True)
-    if name in taken:
-        raise NameTakenError(name, name in [member.name for member in present])
-
-
-def _check_settings(settings: Iterable[str]) -> None:
-    for text in settings:
-        if not text.startswith(PER_AGENT_SETTINGS) or text.startswith("training.own_ticks"):
-            raise ConfigError(
-                "must be the same for all agents",
-                text.partition("=")[0],
-                suggestion=f"one agent alone can have its own {', '.join(PER_AGENT_SETTINGS)}",
-            )
-
-
-def find_member(present: Iterable[MemberRecord], name: str, taken: Iterable[str] = ()) -> MemberRecord:
-    """Return the member of a name.
-
-    Args:
-        present: Members and joiners.
-        name: The name.
-        taken: Every name given so far.
-
-    Raises:
-        UnknownMemberError: There is none.
-    """
-    known = {member.name: member for member in present}
-    if name not in known:
-        raise UnknownMemberError(name, tuple(known), name in taken)
-    return known[name]
-
-
-def seen_bodies(config: RunConfig, bodies: Iterable[BodyRecord]) -> tuple[BodyEvent, ...]:
-    """Return when which bodies appear in the frames of cameras: never in a scene without bodies."""
-    return body_events(bodies) if config.scene.bodies else ()
-
-
-def member_spec(
-    config: RunConfig, member: MemberRecord, bodies: Iterable[BodyRecord], folder: RunFolder,
-    online: bool = False,
-) -> AgentSpec:  # fmt: skip
-    """Return the specification of a member's agent; of other members it depends on their bodies alone."""
-    own = member.config(config)
-    return AgentSpec(
-        name=member.name,
-        index=member.index,
-        seed=config.seed,
-        kind=member.kind,
-        pose=Pose.parse(member.pose),
-        scene=config.scene,
-        events=seen_bodies(config, bodies),
-        model=own.model,
-        training=own.training,
-        negotiation=config.negotiation,
-        folder=str(folder.agent(member.name)),
-        device=own.agents.device,
-        threads=max(1, own.agents.threads),
-        distillation=own.distillation,
-        pose_version=member.pose_version,
-        teacher=member.teacher,
-        online=online,
-        train_offset=config.train_offset(member.index, member.teacher),
-    )
-
-
-def record_start(ledger: Ledger, config: RunConfig, folder: RunFolder, event_type: str, online: bool) -> None:
+def record_start(
+    ledger: Ledger, config: RunConfig, folder: RunFolder, event_type: str, online: bool, scene: str = ""
+) -> None:
     """Record that a run started or resumed.
 
+    Args:
+        ledger: Its ledger.
+        config: Its settings.
+        folder: Its folder.
+        event_type: "started" or "resumed".
+        online: Whether it is a simulation that stays up.
+        scene: Fingerprint of its scene, so that the graph can be read where the scene cannot be built; by
+            default that of the scene of the settings.
+
     Raises:
+        NoCheckpointsError: It is to be resumed, and its agents have published models and saved nothing.
         ConfigError: It started with other settings, and its agents cannot continue with these.
     """
+    if event_type == "resumed":
+        check_checkpoints(ledger, folder)
     earlier = [event.details["config"] for event in ledger.events_of("started")]
     if earlier and earlier[-1] != config.hash():
         raise ConfigError(
             f"{folder.config_file} differs from the settings that this run started with",
             suggestion="restore it, or start a new run",
         )
-    ledger.event(event_type, config=config.hash(), online=online)
+    known = scene or Scene(config.scene, config.seed).fingerprint
+    ledger.event(event_type, config=config.hash(), online=online, scene=known)

@@ -4,7 +4,7 @@ import shutil
 
 from env.frame_storage import scratch_folder
 from social_jepa.config.run_config import RunConfig
-from social_jepa.runtime.errors import NotEnoughDiskError, NotEnoughMemoryError
+from social_jepa.runtime.resource_errors import NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.system.machine import available_memory
 
 # Of a process with an agent that has recorded nothing, in bytes: its share of memory (PSS) was 0.29 GiB where

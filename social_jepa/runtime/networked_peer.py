@@ -25,12 +25,12 @@ from social_jepa.runtime.unrecorded import note_unrecorded
 from social_jepa.storage.embedding_folder import (
     EVENT,
     EmbeddingFolder,
-    proved_agents,
 )
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.peer_status import DOWN, StatusWriter
-from social_jepa.storage.reply_files import EQUIVOCATION, ReplyArchive
+from social_jepa.storage.proofs import EQUIVOCATION, proved_agents
+from social_jepa.storage.reply_files import ReplyArchive
 from social_jepa.system.process_identity import ProcessIdentity
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,8 @@ class NetworkedPeer:
         if self._thread.ident is not None:
             self._thread.join()
         self.connections.close()
-        self._record()
+        while self._record():
+            pass  # each request returns a part of what waits
         self._status.write(replace(self.status(), phase=DOWN, listens=()))
         self.unsaved = [f"{self.table.info.name} {each}" for each in self._unsaved_records()]
         try:
@@ -192,14 +193,18 @@ class NetworkedPeer:
         found = self._unrecorded
         return (UnsavedRecord(path=found.path, reason=found.reason, since=found.since),) if found else ()
 
-    def _record(self) -> None:
-        """Write new edges to the folder and the ledger; what cannot be written is written later."""
+    def _record(self) -> bool:
+        """Write new edges to the folder and the ledger; what cannot be written is written later.
+
+        Returns:
+            Whether it was written, and more waits.
+        """
         events = self.connections.protocol.events(*self._acknowledged)
         edges = [each for each in events.edges if isinstance(each, EmbeddingResult)]
         rows = [(EVENT, as_dict(PeerEdgeRecord.of(each, time.time()))) for each in edges]
         refused = [("message_refused", {"reason": reason}) for reason in events.refused]
         if not (rows or refused or events.sent):
-            return
+            return False
         try:
             for each in edges:
                 self.folder.save_edge(each, [self.table.ids[row] for row in each.rows])
@@ -208,7 +213,7 @@ class NetworkedPeer:
         except (LedgerUnavailableError, OSError) as error:
             what = f"what {self.table.info.name} has negotiated"
             self._unrecorded = note_unrecorded(self._unrecorded, what, self.folder.path, error)
-            return
+            return False
         self._unrecorded = None
         self._acknowledged = events.incarnation, events.last_number
         contradictions = [details for event_type, details in rows if event_type == EQUIVOCATION]
@@ -222,6 +227,7 @@ class NetworkedPeer:
         with self._changed:
             self._edges |= {each.source: each for each in edges}
             self._changed.notify_all()
+        return events.more
 
     def status(self) -> PeerStatus:
         """Return the state of this peer and what it knows of the others."""

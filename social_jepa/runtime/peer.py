@@ -28,10 +28,11 @@ from social_jepa.records import AgentStatus
 from social_jepa.records import replace as replace_record
 from social_jepa.records.peer import PeerStatus
 from social_jepa.runtime.agent_status import Observations
-from social_jepa.runtime.errors import AgentLostError, UnknownMemberError
+from social_jepa.runtime.errors import AgentLostError
 from social_jepa.runtime.failures import record_error
 from social_jepa.runtime.ledger_writer import LedgerWriter
 from social_jepa.runtime.logs import log_path
+from social_jepa.runtime.member_errors import UnknownMemberError
 from social_jepa.runtime.membership import Membership, record_start
 from social_jepa.runtime.peer_connections import NetworkOptions, PeerConnections
 from social_jepa.storage.ledger import Ledger
@@ -129,7 +130,8 @@ class Peer:
             self._runner.stop()
             if thread.ident is not None:
                 thread.join(STOP_SECONDS)
-            self._record()
+            while self._record():
+                pass  # each report holds a part of what waits
             self.connections.close()
             self._status.write(replace_record(self.peer_status(), phase=DOWN, listens=()))
             self.unsaved = [f"{self._options.name} {each}" for each in self.status().unsaved]
@@ -153,8 +155,12 @@ class Peer:
             self.connections.keep()
             time.sleep(POLL_SECONDS)
 
-    def _record(self) -> None:
-        """Write what the agent has done to the ledger; what cannot be written is written later."""
+    def _record(self) -> bool:
+        """Write what the agent has done to the ledger; what cannot be written is written later.
+
+        Returns:
+            Whether it was written, and more waits.
+        """
         name = self._options.name
         known = self._writer.written_versions.get(name, "")
         report = report_of(
@@ -165,9 +171,10 @@ class Peer:
             self._writer.write(name, self._membership.members, report)
         except (LedgerUnavailableError, OSError) as error:
             self._seen.note_unrecorded(name, self._folder.agent(name), error)
-        else:
-            self._acknowledged = report.events.incarnation, report.events.last_number
-            self._seen.unrecorded.pop(name, None)
+            return False
+        self._acknowledged = report.events.incarnation, report.events.last_number
+        self._seen.unrecorded.pop(name, None)
+        return report.events.more
 
     def status(self) -> AgentStatus:
         """Return the status of the agent."""

@@ -1,6 +1,7 @@
 """The connections of one agent without Ray: whom it trusts, whom it has met, and how it finds the others."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 TRUST_FILE = "trust.toml"  # the keys that peers showed first
 RETRY_SECONDS = 2.0  # between two repetitions of what a peer has not answered
+PASS_SECONDS = 1.0  # between two times at which new addresses are passed on, to all peers
 GOSSIP_SECONDS = 10.0  # between two repetitions of all addresses, to one peer
 UNREACHABLE_SECONDS = 20.0  # that a connection may take before a peer counts as unreachable
 
@@ -105,6 +107,7 @@ class PeerConnections:
     def __init__(
         self, name: str, incarnation: int, session: bytes, options: ConnectionOptions,
         belongs: Callable[[str], bool] = lambda name: True, remedy: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Read the keys; `start` listens and dials.
 
@@ -115,6 +118,7 @@ class PeerConnections:
             options: How it meets others.
             belongs: Whether an agent of a name may be a peer.
             remedy: What to change for one that may not.
+            clock: Returns seconds; how often things are repeated follows from it.
 
         Raises:
             KeyFileError, TrustFileError: A file of keys cannot be used.
@@ -124,14 +128,19 @@ class PeerConnections:
         self.local = LocalPeer(name, own.identity, incarnation, session)
         self.trust = TrustStore(options.trust, options.first_use)
         self.book = AddressBook(self.local, self.trust, belongs)
-        self.transport = TcpTransport(self.local, self.trust, options.tcp, self.meet, own.rotations)
+        self.transport = TcpTransport(
+            self.local, self.trust, options.tcp, self.meet, own.rotations,
+            lambda name: "" if belongs(name) else remedy or "it does not belong to this group",
+        )  # fmt: skip
         self.protocol = PeerProtocol(self.local, self._with_faults(options))
         self.protocol.channel.on_addresses = self._receive_addresses
-        self._belongs, self._remedy = belongs, remedy
         self._known: dict[str, KnownPeer] = {}
         self._seen: dict[str, float] = {}  # when a peer was connected last, or heard of first
-        self._lock = threading.Lock()  # of the book; never held while the protocol is called
-        self._retried_at = self._gossiped_at = time.monotonic()
+        self._waiting: dict[str, tuple[str, AddressStatement]] = {}  # to be passed on: sender, what
+        self._lock = threading.Lock()  # of the book and of what waits; not held while the protocol is called
+        self._clock = clock
+        self._retried_at = self._gossiped_at = clock()
+        self._passed_at = -math.inf
         self._random = random.Random()
 
     def _with_faults(self, options: ConnectionOptions) -> Transport:
@@ -156,9 +165,6 @@ class PeerConnections:
 
         Its introduction may have revoked keys of other peers. The transport calls this on one thread.
         """
-        if not self._belongs(peer.name):
-            logger.warning("%s is refused: %s", peer.name, self._remedy)
-            return
         self._known[peer.name] = peer.known
         for name, known in self._known.items():
             trusted = self.trust.get(name)
@@ -173,7 +179,7 @@ class PeerConnections:
 
     def keep(self) -> None:
         """Repeat what has not been answered, and pass addresses on; call this a few times a second."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._retried_at > RETRY_SECONDS:
             self._retried_at = now
             self.protocol.retry_stalled()
@@ -181,6 +187,8 @@ class PeerConnections:
         self._seen.update(dict.fromkeys(connected, time.time()))
         if self._announce():
             self._send_statements(connected, self.book.own())
+        if now - self._passed_at >= PASS_SECONDS:
+            self._pass_on(connected, now)
         if connected and now - self._gossiped_at > GOSSIP_SECONDS:  # what was lost arrives over another way
             self._gossiped_at = now
             with self._lock:
@@ -192,16 +200,25 @@ class PeerConnections:
             return self.book.announce(self.transport.own_addresses())
 
     def _receive_addresses(self, sender: str, body: bytes) -> None:
-        """Keep new addresses, dial them, and pass them on; the protocol calls this."""
+        """Keep new addresses and dial them; the protocol calls this."""
         statements = unpack_statements(body)
         with self._lock:
-            new = self.book.receive(statements)
+            new = self.book.receive(statements, sender)
             addresses = self.book.addresses()
+            self._waiting.update((each.name, (sender, each)) for each in new)
         if new:
             names = ", ".join(each.name for each in new)
             logger.info("%s: %s says where %s can be reached", self.local.name, sender, names)
             self.transport.dial(addresses)
-            self._send_statements([each for each in self.transport.connected() if each != sender], new)
+
+    def _pass_on(self, connected: Sequence[str], now: float) -> None:
+        """Pass new addresses on, many in one envelope: what one peer sends must not become many."""
+        with self._lock:
+            waiting, self._waiting = list(self._waiting.values()), {}
+        if waiting:
+            self._passed_at = now
+        for name in connected:
+            self._send_statements([name], [each for sender, each in waiting if sender != name])
 
     def _send_statements(self, names: Sequence[str], statements: Sequence[AddressStatement]) -> None:
         for name in names:

@@ -8,8 +8,8 @@ from env.custom_scenes.checker import check_dynamics, check_renderer
 from env.sources.checker import check_source
 from social_jepa.config.run_config import RunConfig
 from social_jepa.runtime.capacity import Node, find_shortage
-from social_jepa.runtime.errors import NoRoomError
 from social_jepa.runtime.memory import RAY_BYTES, check_room
+from social_jepa.runtime.resource_errors import NoRoomError
 from social_jepa.system.check import require
 from social_jepa.system.host_checks import check_system, check_tasks, check_temporary_folder
 from social_jepa.system.imports import check_imports

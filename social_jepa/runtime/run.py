@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from alignment.arrays import AlignmentError, AnyArray, Array
+from alignment.arrays import AlignmentError, AnyArray, Array, check_finite, to_tensor
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from social_jepa.config.run_config import RunConfig
@@ -85,7 +85,8 @@ class Run:
             NoAgentsError: There were no agents at that time.
         """
         time = parse_time(as_of) if isinstance(as_of, str) else check_not_future(as_of)
-        with contextlib.closing(Ledger(self.folder.ledger_file, read_only=True)) as ledger:
+        check = self._newest is None  # the file as a whole, when it is opened first
+        with contextlib.closing(Ledger(self.folder.ledger_file, read_only=True, check=check)) as ledger:
             if time < FOREVER:
                 return read_results(self.folder, self.config, ledger, time)
             version = ledger.version()
@@ -150,10 +151,12 @@ class Run:
             via: Agents to go through, "best" or "universe"; by default the direct edge.
 
         Raises:
-            AlignmentError: The latents have another dimension than the source's core.
+            AlignmentError: The latents have another dimension than the source's core, or are not finite.
             UnknownAgentError, NoPathError: No such agent, or an edge of the path was not accepted.
         """
-        return self.map(source, target, via)(latents)
+        found = self.map(source, target, via)
+        check_finite(to_tensor(latents, "latents"), "the latents", "check the encoder that they are of")
+        return found(latents)
 
     def query(
         self, source: str = "agent-0", target: str = "agent-1", *, tick: int | None = None,
@@ -212,8 +215,10 @@ class Run:
         """
         results = self.results()
         results.graph.check(name)
+        size = self.config.scene.frame_size
         with Observer(results) as observer:
-            return np.stack([observer.render(name, tick) for tick in ticks])
+            frames = [observer.render(name, tick) for tick in ticks]
+        return np.stack(frames) if frames else np.zeros((0, size, size, 3), dtype=np.uint8)
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw the held-out R2 of every ordered pair as a matrix; return the axes.

@@ -1,6 +1,7 @@
 """The runs below a folder: state, agents, edges and settings of each, without loading its maps.
 
-A folder that cannot be read is a record too, with the reason; nothing here waits for it.
+A folder that cannot be read is a record too, with the reason; nothing here waits for it. That of a peer with
+embeddings is none of a run: it has neither settings nor models.
 """
 
 import contextlib
@@ -15,7 +16,10 @@ from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpE
 from social_jepa.runtime.presence import find_simulation
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError, MissingLedgerError
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.peer_status import EMBEDDINGS
+from social_jepa.storage.proofs import proved_agents
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 
 def list_runs(root: Path) -> list[RunRecord]:
@@ -31,16 +35,23 @@ def list_runs(root: Path) -> list[RunRecord]:
 def is_run(path: Path) -> bool:
     """Return whether a folder has something that only a run writes, so that a damaged one is listed too."""
     try:
-        return any((path / name).exists() for name in ("config.toml", "ledger.sqlite"))
+        if (path / "config.toml").exists():
+            return True
+        return (path / "ledger.sqlite").exists() and not (path / EMBEDDINGS).exists()
     except OSError:  # a folder without permission to look into
         return True
 
 
-def describe_run(path: Path) -> RunRecord:
-    """Return the record of a run folder; a damaged one has the reason."""
+def describe_run(path: Path, count: bool = True) -> RunRecord:
+    """Return the record of a run folder; a damaged one has the reason.
+
+    Args:
+        path: The folder.
+        count: Whether to count its agents and edges; else they are not known.
+    """
     folder = RunFolder.at(path)
     try:
-        return _describe(folder)
+        return _describe(folder, count)
     except (RunFolderError, LedgerError, ValueError, OSError) as error:
         reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
         return RunRecord(
@@ -48,7 +59,7 @@ def describe_run(path: Path) -> RunRecord:
         )
 
 
-def _describe(folder: RunFolder) -> RunRecord:
+def _describe(folder: RunFolder, count: bool) -> RunRecord:
     _check_files(folder)
     config = read_config(folder.config_file)
     settings = {
@@ -57,7 +68,7 @@ def _describe(folder: RunFolder) -> RunRecord:
     state = _presence(folder)
     own: dict[str, Any] = {"name": folder.path.name, "path": str(folder.path), "settings": settings}
     try:
-        return RunRecord(**own | _read_ledger(folder, state))
+        return RunRecord(**own | _read_ledger(folder, state, count))
     except (LedgerUnavailableError, MissingLedgerError):  # a writer is at work
         if state not in ("up", "training"):
             raise
@@ -84,19 +95,35 @@ def _presence(folder: RunFolder) -> str:
     return "training" if folder.is_locked() else ""
 
 
-def _read_ledger(folder: RunFolder, state: str) -> dict[str, Any]:
+def _read_ledger(folder: RunFolder, state: str, count: bool) -> dict[str, Any]:
     with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
         events = ledger.events_of("started", "resumed", "stopped", "finished")
-        scores, agents = ledger.edge_scores(), len(ledger.incarnations())
-    r2 = [value for status, value in scores if status is Status.ACCEPTED and value is not None]
+        counts = _counts(ledger) if count else {}
     ended, reason = _end(events)
     return {
         "state": state or ended,
         "reason": "" if state else reason,
         "time": events[0].time if events else changed(folder.config_file),
-        "agents": agents,
+        **counts,
+    }
+
+
+def _counts(ledger: Ledger) -> dict[str, Any]:
+    """Return the numbers of agents and edges, and the mean R2.
+
+    Edges count as their peers accepted them, without those of a proved liar. Whom a majority contradicts is
+    not judged here: that takes the maps of every edge, and torch.
+    """
+    scores, liars = ledger.edge_scores(), proved_agents(ledger)
+    accepted = [
+        value for pair, (status, value) in scores.items()
+        if status is Status.ACCEPTED and liars.keys().isdisjoint(pair)
+    ]  # fmt: skip
+    r2 = [value for value in accepted if value is not None]
+    return {
+        "agents": len(ledger.incarnations()),
         "edges": len(scores),
-        "accepted": sum(status is Status.ACCEPTED for status, _ in scores),
+        "accepted": len(accepted),
         "r2_shared": sum(r2) / len(r2) if r2 else None,
     }
 

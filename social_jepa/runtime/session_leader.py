@@ -23,7 +23,7 @@ from types import FrameType
 import psutil
 
 from agents.common.niceness import raise_session_niceness
-from social_jepa.runtime.control import ControlClient, is_listening, socket_path
+from social_jepa.runtime.control import RESTART_TIMEOUT, ControlClient, is_listening, socket_path
 from social_jepa.runtime.errors import ClusterError
 from social_jepa.system import machine
 
@@ -36,7 +36,6 @@ REGISTERED = (
 START_ATTEMPTS = 3  # another program may take a port between its choice and its use
 STOP_TIMEOUT = 1.0  # seconds between SIGTERM and SIGKILL: Ray has nothing to save
 SAVE_TIMEOUT = 90.0  # seconds for agents to save, after the program that owns the Ray has ended
-RESTART_TIMEOUT = 20.0  # seconds for a supervisor that is restarting at that time
 POLL_SECONDS = 0.05
 OBJECT_STORE = 120_000_000  # bytes; only small objects are passed
 

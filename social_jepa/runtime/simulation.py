@@ -17,23 +17,24 @@ from social_jepa.runtime.errors import (
     NotSettledError,
     NotUpError,
     SupervisorUnavailableError,
-    UnknownMemberError,
 )
+from social_jepa.runtime.member_errors import UnknownMemberError
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.new_run import check_stays_up, cluster_address, new_run
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.presence import end_remaining, find_simulation, remove_leftovers
 from social_jepa.runtime.run import Run
 from social_jepa.runtime.settling import Settling
-from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, started, status_of
+from social_jepa.runtime.start import STATUS_TIMEOUT, end_on_cluster, poll_pause, started, status_of
 from social_jepa.runtime.wait_progress import make_progress
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import AnyPath, RunFolder, RunFolderError, find, find_running
+from social_jepa.storage.run_folder import AnyPath, RunFolder, find, find_running
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 logger = logging.getLogger(__name__)
 
 MIN_STATUS_SECONDS = 2.0  # that a supervisor may take to reply to `wait`, however little time is left
-WAIT_POLL_SECONDS = 0.1  # seconds between two polls while waiting for an agent
+WAIT_POLL_SECONDS = 0.1  # seconds between two polls while waiting for an agent; more for many agents
 STOP_TIMEOUT = 120.0  # seconds that agents may take to save
 START_TIMEOUT = 15.0  # seconds in which a joiner's process should start, unless it waits for resources
 
@@ -307,7 +308,8 @@ class Simulation(Run):
                     return agents[0]
                 if time.monotonic() > deadline:
                     raise NotSettledError(tuple(agent.name for agent in agents if not agent.settled), timeout)
-                time.sleep(WAIT_POLL_SECONDS)
+                pause = poll_pause(WAIT_POLL_SECONDS, len(every))
+                time.sleep(max(WAIT_POLL_SECONDS, min(pause, deadline - time.monotonic())))
 
     def _check_known(self, name: str, agents: Iterable[AgentStatus]) -> None:
         """Raise UnknownMemberError unless an agent of a name has been a member."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from social_jepa.records import AgentStatus
-from social_jepa.runtime.control import ControlClient, socket_path
+from social_jepa.runtime.control import RESTART_TIMEOUT, ControlClient, socket_path
 from social_jepa.runtime.errors import AddressError, AlreadyUpError, SupervisorUnavailableError
 from social_jepa.runtime.launcher import launch
 from social_jepa.runtime.local_ray import LocalRay, start_local_ray
@@ -19,8 +19,8 @@ from social_jepa.system.process_identity import MachineIdentity
 
 logger = logging.getLogger(__name__)
 
-RESTART_TIMEOUT = 20.0  # seconds that a supervisor whose process died may take to restart
 STATUS_TIMEOUT = 60.0  # seconds
+AGENTS_OF_A_POLL = 32
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ def _write_file(folder: RunFolder, address: str, local_ray: LocalRay | None) -> 
         device=place.st_dev, inode=place.st_ino,
     )  # fmt: skip
     simulation_file.write(folder.path, content)
+
+
+def poll_pause(seconds: float, agents: int) -> float:
+    """Return the pause between two polls of all agents: longer for more than AGENTS_OF_A_POLL."""
+    return seconds * max(1, agents / AGENTS_OF_A_POLL)
 
 
 def status_of(

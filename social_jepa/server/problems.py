@@ -7,19 +7,22 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from agents.common.config_error import ConfigError
 from alignment.graph import NoPathError, UnknownAgentError
 from social_jepa.config.time_parsing import TimeError
-from social_jepa.graph.query_errors import QueryError
+from social_jepa.graph.query_errors import ModelElsewhereError, ModelUnavailableError, QueryError
 from social_jepa.records import encode
-from social_jepa.runtime.errors import MembershipError, NotUpError, UnknownMemberError
+from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
+from social_jepa.runtime.member_errors import MembershipError, UnknownMemberError
+from social_jepa.runtime.remedies import find_remedy
 from social_jepa.server.responses import Problem
 from social_jepa.storage.ledger_errors import LedgerError
-from social_jepa.storage.run_folder import RunFolderError
-from social_jepa.system.command_line import command
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,8 @@ KINDS = (
 # The first class that matches. The ValueErrors of this project are sentences for the user.
 ERRORS: tuple[tuple[type[Exception], Kind], ...] = (
     (UnknownAgentError, NOT_FOUND), (UnknownMemberError, NOT_FOUND), (NoPathError, NO_PATH),
-    (QueryError, INVALID), (MembershipError, CONFLICT), (ConfigError, INVALID), (LedgerError, UNREACHABLE),
+    (ModelUnavailableError, CONFLICT), (ModelElsewhereError, CONFLICT), (QueryError, INVALID),
+    (MembershipError, CONFLICT), (ConfigError, INVALID), (LedgerError, UNREACHABLE),
     (RunFolderError, CONFLICT), (ValueError, INVALID), (OverflowError, INVALID), (RuntimeError, UNREACHABLE),
 )  # fmt: skip
 
@@ -106,7 +110,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    kind, detail, headers = _kind_of(error)
+    kind, detail, headers = await run_in_threadpool(_kind_of, error)  # which may look at a run folder
     if kind is NOT_ALLOWED:
         allowed = _allowed_methods(request)
         detail, headers = f"this route accepts {allowed}: /docs describes each", {"Allow": allowed}
@@ -138,8 +142,10 @@ def describe(error: Exception) -> str:
     match error:
         case TimeError():
             return f"as_of: {error}"
-        case NotUpError():
-            return f"{error}: {command('resume', run=error.folder)} brings it back"
+        case NotUpError() | CopiedFolderError():
+            return f"{error}: {find_remedy(RunFolder(error.folder)).sentence}"
+        case ElsewhereError():
+            return f"{error}: send the request to a server there"
     return str(error)
 
 

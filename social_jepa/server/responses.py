@@ -27,6 +27,7 @@ from social_jepa.records import (
     UnsavedRecord,
     encode,
 )
+from social_jepa.runtime.last_known import UNKNOWN
 
 BINS = 150  # points of the loss curve of a published model
 
@@ -94,6 +95,8 @@ class AgentView(Record, frozen=True, kw_only=True):
         )  # fmt: skip
         fields = {key: getattr(status, key) for key in keys}
         fields["phase"] = "failed" if status.failure else status.phase
+        if status.progress is None and status.phase == UNKNOWN and published is not None:
+            fields |= _newest_numbers(published)
         if status.progress is not None:
             numbers = (
                 "step", "steps", "recorded", "next_tick", "frames",
@@ -103,16 +106,17 @@ class AgentView(Record, frozen=True, kw_only=True):
         return cls(**fields, **_model_fields(published), joined=joined, flagged=flagged)
 
     @classmethod
-    def of_member(cls, member: MemberRecord, published: AgentRecord | None, flagged: str) -> "AgentView":
-        """Return the view of an agent whose simulation is down: its newest publication."""
+    def of_member(
+        cls, member: MemberRecord, published: AgentRecord | None, flagged: str, phase: str
+    ) -> "AgentView":
+        """Return the view of an agent without a status: its newest publication."""
         fields: dict[str, Any] = {key: getattr(member, key) for key in ("name", "kind", "pose", "teacher")}
-        fields["flagged"] = flagged
+        fields |= {"flagged": flagged, "phase": phase}
         if published is None:
-            return cls(**fields, incarnation=0, phase="down")
+            return cls(**fields, incarnation=0)
         keys = ("incarnation", "checkpoint", "node", "device", "frames_per_s")
-        fields |= {key: getattr(published, key) for key in keys}
-        loss = published.losses[-1] if published.losses else None
-        return cls(**fields, **_model_fields(published), phase="down", step=published.steps, loss=loss)
+        fields |= {key: getattr(published, key) for key in keys} | _newest_numbers(published)
+        return cls(**fields, **_model_fields(published))
 
 
 class LossCurves(Record, frozen=True, kw_only=True):
@@ -162,14 +166,19 @@ class ServedRun(RunRecord, frozen=True, kw_only=True):
 class ServerStatus(Record, frozen=True, kw_only=True):
     """The state of a run and of its simulation.
 
+    ``state`` is that of `RunRecord`. ``remedy`` says what helps where the simulation is not up, and
+    ``command`` is the command in it; both are empty where it is up, ``command`` also where none helps.
+    ``trouble`` says why the status of a simulation that is up is unknown; its agents have the phase unknown.
     ``headline`` and ``remark`` are the counts of ``summary`` in words; it is null before an agent joins.
     """
 
     run: str
     name: str
     up: bool
+    state: Literal["up", "training", "finished", "stopped", "down", "damaged"]
     trouble: str
     remedy: str
+    command: str
     agents: Mapping[str, int]
     edges: Mapping[str, int]
     summary: GraphSummary | None
@@ -276,17 +285,25 @@ class AgentViews:
 
     def __init__(self) -> None:
         """Start without any."""
-        self._made: tuple[Sequence[AgentStatus], Results | None, list[AgentView]] | None = None
+        self._made: tuple[Sequence[AgentStatus], Results | None, str, list[AgentView]] | None = None
 
-    def of(self, statuses: Sequence[AgentStatus], results: Results | None) -> list[AgentView]:
-        """Return all agents: from their statuses while the simulation is up, else from the ledger."""
+    def of(
+        self, statuses: Sequence[AgentStatus], results: Results | None, phase: str = "down"
+    ) -> list[AgentView]:
+        """Return all agents: from their statuses while the simulation is up, else from the ledger.
+
+        Args:
+            statuses: Their statuses; none while the simulation is not up.
+            results: The graph; None: no agent has joined, or the ledger cannot be read.
+            phase: Phase of agents without a status.
+        """
         made = self._made
-        if made is None or made[0] is not statuses or made[1] is not results:
-            made = self._made = statuses, results, _views(statuses, results)
-        return made[2]
+        if made is None or made[0] is not statuses or made[1] is not results or made[2] != phase:
+            made = self._made = statuses, results, phase, _views(statuses, results, phase)
+        return made[3]
 
 
-def _views(statuses: Sequence[AgentStatus], results: Results | None) -> list[AgentView]:
+def _views(statuses: Sequence[AgentStatus], results: Results | None, phase: str) -> list[AgentView]:
     published = {agent.name: agent for agent in results.document.agents} if results else {}
     members = {member.name: member for member in results.members} if results else {}
     flagged = {each.agent: each.reason for each in results.document.trust if each.flagged} if results else {}
@@ -298,7 +315,7 @@ def _views(statuses: Sequence[AgentStatus], results: Results | None) -> list[Age
             for status in statuses
         ]
     return [
-        AgentView.of_member(member, published.get(name), flagged.get(name, ""))
+        AgentView.of_member(member, published.get(name), flagged.get(name, ""), phase)
         for name, member in members.items()
     ]
 
@@ -311,6 +328,11 @@ def edge_summary(edge: EdgeRecord) -> EdgeSummary:
 def json_response(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON response of records or plain values; NaN and infinity become null."""
     return Response(encode(document), status, headers, "application/json")
+
+
+def _newest_numbers(published: AgentRecord) -> dict[str, Any]:
+    """Return step and loss of an agent whose progress is not known: those of its newest publication."""
+    return {"step": published.steps, "loss": published.losses[-1] if published.losses else None}
 
 
 def _model_fields(published: AgentRecord | None) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from social_jepa.graph.neighborhood import MAX_SHOWN, shown_agents
 from social_jepa.graph.results import Results
 from social_jepa.graph.summary import GraphSummary, summarize
 from social_jepa.records import AgentRecord, encode
-from social_jepa.server.client import SimulationClient
+from social_jepa.runtime.last_known import UNKNOWN
+from social_jepa.runtime.remedies import Remedy, find_remedy
+from social_jepa.runtime.run_list import describe_run
+from social_jepa.server.client import ClientStatus, SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, NOT_JSON, ProblemError
 from social_jepa.server.quality import quality_matrix
@@ -21,8 +24,7 @@ from social_jepa.server.render_thread import RunRenderer
 from social_jepa.server.responses import AgentView, AgentViews, LossCurves, RunState, ServerStatus
 from social_jepa.server.snapshots import Snapshot, SnapshotCache
 from social_jepa.server.sse import EventBroadcaster
-from social_jepa.storage.run_folder import RunFolderError
-from social_jepa.system.command_line import command
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 T = TypeVar("T")
 
@@ -44,12 +46,16 @@ class Service:
 
     def agents(self) -> list[AgentView]:
         """Return all agents; while the simulation is down, as the ledger has them."""
-        statuses, _ = self.client.status()
         try:
             results: Results | None = self.snapshots.current().results
         except RunFolderError:
             results = None  # no agent has joined yet
-        return self.views.of(statuses, results)
+        return self._views(self.client.status(), results)
+
+    def _views(self, known: ClientStatus, results: Results | None) -> list[AgentView]:
+        """Return all agents; their phase is unknown where a batch run or a peer is at work, and not asked."""
+        at_work = not known.up and self.snapshots.folder.is_locked()
+        return self.views.of(known.agents, results, UNKNOWN if at_work else "down")
 
     def agent(self, name: str) -> AgentView:
         """Return the agent of a name.
@@ -68,7 +74,8 @@ class Service:
         Raises:
             ProblemError: There is no such agent.
         """
-        if any(status.name == name for status in self.client.status().agents):
+        known = self.client.status()
+        if not known.trouble and any(status.name == name for status in known.agents):
             progress = self.client.progress(name)
             if progress is not None:
                 return LossCurves.of_progress(progress)
@@ -103,45 +110,49 @@ class Service:
 
     def status(self) -> ServerStatus:
         """Return the state of the run and of its simulation."""
-        statuses, trouble = self.client.status()
-        up = bool(statuses)
+        known = self.client.status()
+        up, trouble = known.up, known.trouble
+        snapshots, folder = self.snapshots, self.snapshots.folder
         try:
-            snapshot: Snapshot | None = self.snapshots.current()
+            snapshot: Snapshot | None = snapshots.current()
         except RunFolderError as error:
             snapshot, trouble = None, trouble or str(error)
-        agents = self.views.of(statuses, snapshot.results if snapshot else None)
+        agents = self._views(known, snapshot.results if snapshot else None)
         summary = snapshot.cached("summary", _summary) if snapshot else None
-        config, path, scene = self.snapshots.config, self.snapshots.folder.path, self.snapshots.scene
+        remedy = Remedy() if up else find_remedy(folder)
+        config, scene = snapshots.config, snapshots.scene_here()
         return ServerStatus(
-            run=str(path),
-            name=path.name,
+            run=str(folder.path),
+            name=folder.path.name,
             up=up,
+            state="up" if up else describe_run(folder.path, count=False).state,
             trouble=trouble,
-            remedy="" if up else command("resume", run=path),
+            remedy=remedy.sentence,
+            command=remedy.command,
             agents=Counter(agent.phase for agent in agents),
             edges=snapshot.cached("statuses", _statuses) if snapshot else {},
             summary=summary,
             headline=summary.headline() if summary else "No agent has joined yet",
             remark=summary.remark() if summary else "",
             version=snapshot.version if snapshot else (0, 0, 0),
-            events=self.snapshots.version()[2],
+            events=snapshots.version()[2],
             next_tick=max((agent.next_tick for agent in agents), default=0),
             seed=config.seed,
             config_hash=config.hash(),
             frame_size=config.scene.frame_size,
-            ticks=scene.ticks,
-            views=scene.source.views if scene.source else None,
+            ticks=scene.ticks if scene else None,
+            views=scene.source.views if scene and scene.source else None,
         )
 
     def state(self) -> RunState:
         """Return the state that metrics are collected from; without edges if the ledger cannot be read."""
-        statuses, _ = self.client.status()
+        known = self.client.status()
         try:
             results: Results | None = self.snapshots.current().results
         except ValueError:
             results = None
         edges = results.document.edges if results else ()
-        return RunState(bool(statuses), self.views.of(statuses, results), edges)
+        return RunState(known.up, self._views(known, results), edges)
 
 
 def _summary(results: Results) -> GraphSummary:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from env.scene import Scene
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 SLOW_SECONDS = 0.05  # a graph that takes longer to read is not read at every change
 MAX_AGE_FACTOR = 4.0  # how old such a graph may be, as a multiple of the time that reading it takes
+MAX_CACHED = 64  # values of one graph: a client may ask for drawings with any bound of R2
 RECENT_SECONDS = 0.1  # for which a graph may be used without reading the ledger's version
 RETRY_SECONDS = 0.5  # for which an agent's new anchors may be ahead of the ledger
 
@@ -40,6 +42,7 @@ class Snapshot:
         seconds: Time that reading it took.
         read_at: When it was read, by the monotonic clock.
         cache: Values that were computed from it, by key.
+        lock: Held while a value is added.
     """
 
     results: Results
@@ -49,12 +52,18 @@ class Snapshot:
     seconds: float
     read_at: float
     cache: dict[str, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cached(self, key: str, compute: Callable[[Results], T]) -> T:
-        """Return a value that is computed once from this graph."""
-        if key not in self.cache:
-            self.cache[key] = compute(self.results)
-        found: T = self.cache[key]
+        """Return a value that is computed once from this graph, or again after MAX_CACHED others."""
+        with contextlib.suppress(KeyError):
+            known: T = self.cache[key]
+            return known
+        found = compute(self.results)
+        with self.lock:
+            self.cache[key] = found
+            while len(self.cache) > MAX_CACHED:
+                del self.cache[next(iter(self.cache))]
         return found
 
 
@@ -67,7 +76,7 @@ class SnapshotCache:
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        self.folder, self.config = folder, folder.config()
+        self.folder, self.config = folder, folder.recorded_config()
         self._lock = threading.RLock()
         self._ledger: Ledger | None = None
         self._reader: ResultsReader | None = None  # of the open ledger
@@ -75,6 +84,7 @@ class SnapshotCache:
         self._earlier: tuple[float, Snapshot] | None = None
         self._checked_at = 0.0
         self._run_id = ""  # until it is known
+        self._file: tuple[int, int] | None = None  # which one was opened, while it is open
 
     @contextlib.contextmanager
     def ledger(self) -> Iterator[Ledger]:
@@ -86,6 +96,7 @@ class SnapshotCache:
         with self._lock:
             if self._ledger is None:
                 self._ledger = Ledger(self.folder.ledger_file, read_only=True)
+                self._file = _identity(self.folder.ledger_file)
             try:
                 yield self._ledger
             except ValueError:
@@ -109,6 +120,10 @@ class SnapshotCache:
             self._run_id = hashlib.sha256(name.encode()).hexdigest()[:12]
         return self._run_id
 
+    def is_replaced(self) -> bool:
+        """Return whether the ledger that was opened is not the one in the folder: another, or none."""
+        return self._file is not None and self._file != _identity(self.folder.ledger_file)
+
     def version(self) -> tuple[int, int, int]:
         """Return numbers that change with every record; see `Ledger.version`."""
         with self.ledger() as ledger:
@@ -116,8 +131,19 @@ class SnapshotCache:
 
     @functools.cached_property
     def scene(self) -> Scene:
-        """The scene of the run, in which no agent stands."""
+        """The scene of the run, in which no agent stands.
+
+        Raises:
+            ValueError: Its frames, or the code of its classes, are not on this machine.
+        """
         return Scene(self.config.scene, self.config.seed)
+
+    def scene_here(self) -> Scene | None:
+        """Return the scene, or None where it cannot be built: the graph can be read without it."""
+        try:
+            return self.scene
+        except ValueError:
+            return None
 
     def current(self, newest: bool = False) -> Snapshot:
         """Return the newest graph; one that is slow to read may be a little older.
@@ -195,20 +221,30 @@ class SnapshotCache:
             if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = self._reader = None
+                self._file = None  # another file may get the same number once this one is closed
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return numbers that no other file has while this one exists or is open; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_fresh(snapshot: Snapshot) -> bool:
     return time.monotonic() - snapshot.read_at < MAX_AGE_FACTOR * snapshot.seconds
 
 
-def find_edge(results: Results, source: str, target: str) -> EdgeRecord:
-    """Return the record of an edge.
+def find_edge(results: Results, source: str, target: str, until: float = FOREVER) -> EdgeRecord:
+    """Return the record of an edge; for `until` see `edge_lookup.find_edge`.
 
     Raises:
         UnknownAgentError: There is no such agent.
         ProblemError: The two have not settled that edge yet.
     """
     try:
-        return edge_lookup.find_edge(results, source, target)
+        return edge_lookup.find_edge(results, source, target, until)
     except UnsettledEdgeError as error:
         raise ProblemError(NOT_FOUND, f"{error}: /api/edges lists the settled ones") from error

@@ -15,6 +15,7 @@ import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from social_jepa.records import EventRecord, encode
+from social_jepa.runtime.run_list import is_run
 from social_jepa.server.problems import BUSY, MALFORMED, ProblemError
 from social_jepa.server.snapshots import SnapshotCache
 
@@ -78,12 +79,17 @@ class EventBroadcaster:
         self._newest: int | None = None  # number of the newest event that was read; None: none was
         self._changed = asyncio.Event()
         self._last_error = ""
+        self._ended = False
         self.listeners = 0
         self.closing: Callable[[], bool] = lambda: False
 
     async def run(self) -> None:
-        """Read new events until cancelled. A ledger that cannot be read is tried again."""
-        while True:
+        """Read new events until cancelled, or until the run is deleted or replaced: then every stream ends.
+
+        A ledger that cannot be read is tried again.
+        """
+        self._ended = False
+        while not await asyncio.to_thread(self._is_gone):
             try:
                 while await self._read_new():
                     pass
@@ -93,6 +99,10 @@ class EventBroadcaster:
                     logger.warning("cannot read the events: %s", error)
                 self._last_error = str(error)
             await asyncio.sleep(POLL_SECONDS)
+        self._ended = True
+
+    def _is_gone(self) -> bool:
+        return not is_run(self._snapshots.folder.path) or self._snapshots.is_replaced()
 
     async def _read_new(self) -> bool:
         """Read a batch of new events; return whether there may be more."""
@@ -141,7 +151,7 @@ class EventBroadcaster:
             if reset:
                 data = encode({"run": run, "number": after}).decode()
                 yield _message(event="reset", id=str(EventId(after, run)), data=data)
-            while not self.closing():
+            while not self.closing() and not self._ended:
                 changed = self._changed  # before the events are read, so that none is missed
                 events = await self._after(after)
                 for number, document in events:

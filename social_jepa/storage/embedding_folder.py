@@ -31,20 +31,21 @@ from alignment.embeddings.storage import edge_tensors, map_from_tensors
 from alignment.natural_order import natural_key
 from alignment.status import Status
 from social_jepa.config.time_parsing import FOREVER
-from social_jepa.records import decode, encode, proof_reason, replace
+from social_jepa.records import decode, encode, replace
 from social_jepa.records.peer import PeerEdgeRecord, PeerGraph, TableRecord
 from social_jepa.storage.folder_lock import FolderLock
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
-from social_jepa.storage.reply_files import EQUIVOCATION
-from social_jepa.storage.run_folder import (
-    RunFolder,
+from social_jepa.storage.peer_status import EMBEDDINGS as MARKER
+from social_jepa.storage.proofs import proved_agents
+from social_jepa.storage.run_folder import LOCK_FILE, RunFolder
+from social_jepa.storage.run_folder_errors import (
     RunFolderError,
     RunFolderExistsError,
     RunFolderWriteError,
 )
 
-MARKER, TABLE, EDGES, EVENT = "embeddings.json", "anchors.safetensors", "edges", "edge"
+TABLE, EDGES, EVENT = "anchors.safetensors", "edges", "edge"
 
 
 @dataclass(eq=False, repr=False)
@@ -113,7 +114,7 @@ class EmbeddingFolder:
             RunFolderInUseError: Another process runs in it.
             RunFolderWriteError: It cannot be written.
         """
-        fresh = not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir()))
+        fresh = not self.path.exists() or (self.path.is_dir() and not self._used())
         if not fresh and (not self.holds(self.path) or self.table().name != table.info.name):
             raise RunFolderExistsError(self.path, False)
         with contextlib.ExitStack() as undo:
@@ -126,6 +127,10 @@ class EmbeddingFolder:
                 raise RunFolderWriteError(self.path, "write into", str(error.strerror)) from error
             undo.pop_all()
         return lock
+
+    def _used(self) -> bool:
+        """Return whether the folder holds more than the lock of a peer that found no room for its table."""
+        return any(not path.name.startswith(LOCK_FILE) for path in self.path.iterdir())
 
     def _write_table(self, table: AnchorTable) -> None:
         info = table.info
@@ -208,12 +213,6 @@ class EmbeddingFolder:
             table=self.table(), edges=tuple(newest[source] for source in sorted(newest, key=natural_key)),
             as_of=as_of if as_of < FOREVER else time.time(),
         )  # fmt: skip
-
-
-def proved_agents(ledger: Ledger, as_of: float = FOREVER) -> dict[str, str]:
-    """Return why peers are flagged, by name: there is evidence that they contradicted themselves."""
-    proofs = ledger.events_of(EQUIVOCATION, as_of=as_of)
-    return {proof.details["agent"]: proof_reason(proof) for proof in proofs}
 
 
 def _judged(edge: PeerEdgeRecord, flagged: Mapping[str, str]) -> PeerEdgeRecord:

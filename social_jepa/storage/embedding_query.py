@@ -10,7 +10,7 @@ from alignment.natural_order import list_names
 from alignment.status import Status
 from social_jepa.records.peer import NearestAnchor, PeerEdgeRecord, PeerQueryAnswer
 from social_jepa.storage.embedding_folder import EmbeddingFolder, StoredTable
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 
 @dataclass(eq=False, repr=False)

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from social_jepa.system.process_identity import Presence, ProcessIdentity
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0  # age at which the lease of a holder on another machine counts as given up
+ASKING_SECONDS = 0.2  # in which `FolderLock.is_held` of another process gives a lock up again
 RENEW_SECONDS = 5.0  # between two renewals of a lease
 _without_locks: set[Path] = set()  # folders of which that was logged
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
@@ -47,11 +49,14 @@ class FolderLock:
         """Prepare a lock on a file, which need not exist."""
         self._path = path
         # any thread may release it; a fallback to the mere existence of a file would outlive its holder
-        self._lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+        self._lock = FileLock(
+            path, timeout=ASKING_SECONDS, poll_interval=ASKING_SECONDS / 10, thread_local=False,
+            fallback_to_soft=False,
+        )  # fmt: skip
         self._lease: Lease | None = None
 
     def acquire(self) -> None:
-        """Take the lock, without waiting.
+        """Take the lock; where a process holds it for longer than asking whether it is held takes, fail.
 
         Raises:
             LockHeldError: Another process holds it.
@@ -113,7 +118,7 @@ class Lease:
     def is_held(self) -> bool:
         """Return whether a process holds the lease."""
         try:
-            return self._holder() is not None
+            return self._holder(now=time.time) is not None
         except (LockHeldError, OSError):
             return self.path.exists()
 
@@ -162,19 +167,41 @@ class Lease:
             return False
         return True
 
-    def _holder(self, path: Path | None = None) -> ProcessIdentity | None:
-        """Return the process that holds the lease, or None if it may be taken over."""
+    def _holder(
+        self, path: Path | None = None, now: Callable[[], float] | None = None
+    ) -> ProcessIdentity | None:
+        """Return the process that holds the lease, or None if it may be taken over.
+
+        Args:
+            path: File of the lease.
+            now: Tells the time that ages are measured by; by default that of the file system, for which a
+                file is made.
+        """
         path = path or self.path
         try:
-            age = time.time() - path.stat().st_mtime
+            modified = path.stat().st_mtime
             holder = msgspec.json.decode(path.read_bytes(), type=ProcessIdentity)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:
             raise LockHeldError(f"{path} cannot be read") from None
         presence = holder.presence()
-        given_up = presence is Presence.ELSEWHERE and age > LEASE_SECONDS
+        given_up = (
+            presence is Presence.ELSEWHERE and (now or self._file_system_time)() - modified > LEASE_SECONDS
+        )
         return None if presence is Presence.ENDED or given_up else holder
+
+    def _file_system_time(self) -> float:
+        """Return the time of the file server, which sets the times of files: this clock may be another."""
+        probe = self.path.with_name(f"{self.path.name}.{os.getpid()}.now")
+        try:
+            probe.touch()
+            return probe.stat().st_mtime
+        except OSError:
+            return time.time()
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
 
     def _renew(self) -> None:
         while not self._released.wait(RENEW_SECONDS):

@@ -4,15 +4,8 @@ Rows are only ever added, so that a kill loses nothing and the graph can be read
 write is one transaction: a reader never sees half an edge.
 """
 
-import contextlib
-import importlib.metadata
-import json
-import os
-import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agents.protocol.topology import Topology
@@ -32,15 +25,8 @@ from social_jepa.records import (
 )
 from social_jepa.storage.ledger_errors import (
     DamagedLedgerError,
-    DuplicateMemberError,
-    LedgerBusyError,
-    LedgerError,
-    LedgerFullError,
-    LedgerUnavailableError,
-    LedgerVersionError,
-    MissingLedgerError,
-    ReadOnlyLedgerError,
 )
+from social_jepa.storage.ledger_file import LedgerFile
 from social_jepa.storage.ledger_schema import (
     EDGE_COLUMNS,
     EDGE_SCORES,
@@ -48,124 +34,16 @@ from social_jepa.storage.ledger_schema import (
     MEMBERS,
     NEWEST_AGENTS,
     NEWEST_EDGES,
-    SCHEMA_VERSION,
-    TABLES,
+    PAIRS,
 )
 from social_jepa.storage.partners import negotiating_pairs
 
 if TYPE_CHECKING:
     from agents.protocol.channel import SentMessage  # imports torch, which reading a ledger does not need
 
-BUSY_SECONDS = 10.0  # how long a writer waits for another
-QUICK_SECONDS = 0.5  # the same, where `quick` was asked for
-CHECKED_BYTES = 32 << 20  # a larger file is not checked as a whole when it is opened: 200 MB take 2 s
-DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-UNAVAILABLE = {
-    sqlite3.SQLITE_BUSY: LedgerBusyError,
-    sqlite3.SQLITE_FULL: LedgerFullError,
-    sqlite3.SQLITE_READONLY: ReadOnlyLedgerError,
-}  # by primary result code; LedgerUnavailableError for all others
-NEEDS_ROLLBACK = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
 
-
-class Ledger:
+class Ledger(LedgerFile):
     """One run's ledger: one writer, any number of readers in any process. Any thread may call it."""
-
-    def __init__(
-        self, path: Path, create: bool = False, read_only: bool = False, quick: bool = False
-    ) -> None:
-        """Open a ledger, or create one.
-
-        Args:
-            path: The file.
-            create: Whether to create it where it does not exist.
-            read_only: Whether to open it without writing anything, so that its folder may be read-only. One
-                exception: what a killed writer left half done is rolled back.
-            quick: Whether to skip the check of the whole file, and hardly to wait for a writer: for a list
-                of many runs. Damage shows where it is read, as in a file of more than CHECKED_BYTES.
-
-        Raises:
-            LedgerError: It is missing, damaged, or has another format.
-        """
-        if not create and not path.exists():
-            raise MissingLedgerError(path)
-        self.path = path
-        self._quick = quick
-        self._lock = threading.RLock()
-        with self._translated_errors():
-            self._connection = self._connect(read_only)
-            try:
-                self._open(create, read_only)
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _open(self, create: bool, read_only: bool) -> None:
-        try:
-            self._check(create)
-        except sqlite3.OperationalError as error:
-            if not read_only or error.sqlite_errorcode not in NEEDS_ROLLBACK:
-                raise
-            self._connection.close()
-            self._connection = self._connect(read_only=False)
-            self._check(create)
-
-    def _connect(self, read_only: bool) -> sqlite3.Connection:
-        timeout = QUICK_SECONDS if self._quick else BUSY_SECONDS
-        options: dict[str, Any] = {"timeout": timeout, "check_same_thread": False}
-        if not read_only:
-            return sqlite3.connect(self.path, **options)
-        # immutable: a file system that is mounted read-only may have no locks, and nothing changes there
-        immutable = os.statvfs(self.path).f_flag & os.ST_RDONLY
-        mode = "mode=ro&immutable=1" if immutable else "mode=ro"
-        return sqlite3.connect(f"{self.path.resolve().as_uri()}?{mode}", uri=True, **options)
-
-    def _check(self, create: bool) -> None:
-        if not self._quick and self.path.stat().st_size <= CHECKED_BYTES:
-            verdict = self._connection.execute("PRAGMA quick_check").fetchone()[0]
-            if verdict != "ok":
-                raise DamagedLedgerError(self.path, verdict)
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if create and version == 0:
-            program = f"INSERT INTO program VALUES ('{_program_version()}');"
-            script = f"BEGIN; {TABLES} {program} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            self._connection.executescript(script)
-        elif version != SCHEMA_VERSION:
-            raise LedgerVersionError(self.path, version, SCHEMA_VERSION, self._written_by())
-
-    def _written_by(self) -> str:
-        """Return the version of the program that made this ledger; an older one has it in versions.json."""
-        with contextlib.suppress(sqlite3.Error):
-            (version,) = self._connection.execute("SELECT version FROM program").fetchone() or ("",)
-            return str(version)
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            recorded = json.loads((self.path.parent / "versions.json").read_text(encoding="utf-8"))
-            return str(recorded.get("social-jepa", ""))
-        return ""
-
-    @contextlib.contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        """Raise errors of SQLite as ours; the connection stays open, so that a call can be repeated."""
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise  # a defect of the caller, not of the file
-        except sqlite3.IntegrityError as error:
-            raise DuplicateMemberError(self.path, str(error)) from error
-        except sqlite3.DatabaseError as error:
-            raise _translated(self.path, error) from error
-
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep other threads from this ledger, so that what is written follows from what was read."""
-        with self._lock:
-            yield
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what is written, or none of it; of the threads of this process one at a time."""
-        with self._lock, self._translated_errors(), self._connection as connection:
-            yield connection
 
     def event(self, event_type: str, **details: Any) -> None:
         """Record an event."""
@@ -222,6 +100,12 @@ class Ledger:
                 why = {"reason": reason} if reason else {}
                 self._add_event("returned", {"agent": name, "incarnation": incarnation, **why})
             return incarnation
+
+    def set_incarnations(self, incarnations: Mapping[str, int]) -> None:
+        """Set the newest incarnation of members, for a ledger that is copied."""
+        with self._transaction() as connection:
+            rows = [(number, name) for name, number in incarnations.items()]
+            connection.executemany("UPDATE members SET incarnation = ? WHERE name = ?", rows)
 
     def change(
         self, member: MemberRecord, event_type: str, bodies: Sequence[BodyRecord],
@@ -324,11 +208,14 @@ class Ledger:
         rows = self._rows("SELECT details, maps FROM edges WHERE id > ? ORDER BY id", [number])
         return [(self._unpacked(details, EdgeRecord), maps) for details, maps in rows]
 
-    def edge_scores(self) -> list[tuple[Status, float | None]]:
+    def edge_scores(self) -> dict[tuple[str, str], tuple[Status, float | None]]:
         """Return status and R2 of the newest edge of every ordered pair of present agents; no map is read."""
         rows = self._rows(EDGE_SCORES, [FOREVER])
         try:
-            return [(_with_age(Status(status), bool(outdated)), r2) for status, r2, outdated in rows]
+            return {
+                (source, target): (_with_age(Status(status), bool(outdated)), r2)
+                for source, target, status, r2, outdated in rows
+            }
         except ValueError as error:
             raise DamagedLedgerError(self.path, str(error)) from error
 
@@ -336,11 +223,14 @@ class Ledger:
         """Return which pairs negotiate at a time.
 
         Args:
-            first: The topology that the run started with.
+            first: The topology of its settings, which it has had as long as none was recorded.
             as_of: The time.
         """
-        changes = self.events_of("topology", as_of=as_of)
-        return Topology.parse(changes[-1].details["topology"] if changes else first)
+        changes = self.events_of("topology")
+        earlier = [event for event in changes if event.time <= as_of]
+        if earlier:
+            return Topology.parse(earlier[-1].details["topology"])
+        return Topology.parse(changes[0].details.get("before", first) if changes else first)
 
     def missing_edges(self, names: Iterable[str], topology: str) -> set[tuple[str, str]]:
         """Return the ordered pairs of these agents with all that have published that have no edge yet.
@@ -372,18 +262,22 @@ class Ledger:
         sql = "SELECT checkpoint FROM agents WHERE name = ? AND json_extract(details, '$.pose_version') = ?"
         return {checkpoint for (checkpoint,) in self._rows(sql, [member.name, member.pose_version])}
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every ordered pair that ever had an edge."""
+        return [(source, target) for source, target in self._rows(PAIRS)]
+
     def history(self, source: str, target: str) -> list[EdgeRecord]:
         """Return every edge that an ordered pair ever had, oldest first."""
         sql = "SELECT details FROM edges WHERE source = ? AND target = ? ORDER BY id"
         return [self._unpacked(details, EdgeRecord) for (details,) in self._rows(sql, [source, target])]
 
-    def attempts(self, source: str, target: str, since: float) -> tuple[int, float]:
-        """Return the number of messages about an edge since a time, and the time of the first one."""
+    def attempts(self, source: str, target: str, since: float, until: float = FOREVER) -> tuple[int, float]:
+        """Return the number of messages about an edge between two times, and the time of the first one."""
         sql = (
             "SELECT count(*), coalesce(min(time), 0) FROM messages "
-            "WHERE edge_source = ? AND edge_target = ? AND time >= ?"
+            "WHERE edge_source = ? AND edge_target = ? AND time >= ? AND time <= ?"
         )
-        ((count, first),) = self._rows(sql, [source, target, since])
+        ((count, first),) = self._rows(sql, [source, target, since, until])
         return int(count), float(first)
 
     def events(self, after: int = 0, limit: int = -1) -> list[EventRecord]:
@@ -404,9 +298,8 @@ class Ledger:
         """Return the newest ids of edges, agents and events; they change whenever the graph does."""
         newest = "(SELECT max({}) FROM {})"
         tables = (("id", "edges"), ("id", "agents"), ("rowid", "events"))
-        edges, agents, events = self._rows(f"SELECT {', '.join(newest.format(*table) for table in tables)}")[
-            0
-        ]
+        newest_of_each = ", ".join(newest.format(*table) for table in tables)
+        ((edges, agents, events),) = self._rows(f"SELECT {newest_of_each}")
         return edges or 0, agents or 0, events or 0
 
     def member_version(self) -> int:
@@ -420,10 +313,6 @@ class Ledger:
         rows = self._rows(f"SELECT {', '.join(fields)} FROM messages ORDER BY rowid")
         return [MessageRecord(**dict(zip(fields, row, strict=True))) for row in rows]
 
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._translated_errors():
-            return self._connection.execute(sql, values).fetchall()
-
     def _event(self, number: int, when: float, event_type: str, details: str) -> EventRecord:
         found = self._unpacked(details, dict[str, Any])
         return EventRecord(number=number, time=when, type=event_type, details=found)
@@ -434,21 +323,9 @@ class Ledger:
         except ValueError as error:  # SQLite does not notice that the end of a text is missing
             raise DamagedLedgerError(self.path, str(error)) from error
 
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
 
 def _with_age(status: Status, outdated: bool) -> Status:
     return Status.STALE if outdated and status in (Status.ACCEPTED, Status.REFUSED) else status
-
-
-def _translated(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    if code & 0xFF in DAMAGED:  # without what extends it
-        return DamagedLedgerError(path, str(error))
-    reason = f"{error}, {getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')}"
-    return UNAVAILABLE.get(code & 0xFF, LedgerUnavailableError)(path, reason)
 
 
 def _packed(record: Record) -> str:
@@ -460,10 +337,3 @@ def _packed(record: Record) -> str:
     data = encode(record)
     decode(data, type(record))
     return data.decode()
-
-
-def _program_version() -> str:
-    try:
-        return importlib.metadata.version("social-jepa")
-    except importlib.metadata.PackageNotFoundError:
-        return ""

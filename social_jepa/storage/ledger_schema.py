@@ -74,6 +74,7 @@ WITH RECURSIVE sources(source) AS (
 _NEWEST = """pairs JOIN edges ON edges.id = (
     SELECT id FROM edges AS version WHERE version.source = pairs.source AND version.target = pairs.target
         AND version.time <= ? ORDER BY id DESC LIMIT 1)"""
+PAIRS = f"{_PAIRS} SELECT source, target FROM pairs WHERE target IS NOT NULL"
 NEWEST_EDGES = f"""{_PAIRS}
 SELECT details, maps FROM {_NEWEST} ORDER BY edges.source, edges.target
 """
@@ -96,7 +97,7 @@ EDGE_SCORES = f"""{_PAIRS}, published AS (
     SELECT published.name AS name, checkpoint, published.pose_version != stands.pose_version AS moved
     FROM published JOIN stands ON published.name = stands.name
 ), present AS MATERIALIZED (SELECT name FROM members WHERE left_at IS NULL)
-SELECT status, r2_shared,
+SELECT edges.source, edges.target, status, r2_shared,
     coalesce(start.moved OR start.checkpoint != source_checkpoint, 0)
     OR coalesce(finish.moved OR finish.checkpoint != target_checkpoint, 0)
 FROM {_NEWEST}

@@ -7,11 +7,13 @@ from pathlib import Path
 from agents.common.files import write_atomically
 from social_jepa.records import decode, encode, replace
 from social_jepa.records.peer import PeerStatus
+from social_jepa.storage.run_folder import RUNS
 from social_jepa.system.process_identity import Presence
 
 logger = logging.getLogger(__name__)
 
 NAME = "status.json"
+EMBEDDINGS = "embeddings.json"  # in the folder of a peer that has embeddings alone, which is no run folder
 REFRESH_SECONDS = 5.0  # between two writes of a state that has not changed
 SILENT_SECONDS = 30.0  # without a write, after which a process on another machine counts as ended
 DOWN = "down"
@@ -40,6 +42,16 @@ class StatusWriter:
             self._failing = True
         else:
             self._written, self._failing = status, False
+
+
+def find_peer(path: Path) -> Path | None:
+    """Return the folder of a peer at a path, or of that name below ./runs; None: there is none."""
+    for place in (path, RUNS / path):
+        if any((place / name).exists() for name in (NAME, EMBEDDINGS)):
+            return place
+        if (place / "config.toml").exists():
+            return None  # a run, which goes before what has the same name below ./runs
+    return None
 
 
 def read_status(folder: Path) -> PeerStatus | None:

@@ -14,12 +14,12 @@ from typing import Any
 from agents.common.files import digest, write_atomically
 from agents.protocol.edge import EdgeResult
 from agents.protocol.evidence import Evidence, EvidenceError, KeptReply, ReplyHistory, check
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.proofs import EQUIVOCATION
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 logger = logging.getLogger(__name__)
 
 REPLIES, REPLY, EVIDENCE = "replies", ".reply", "evidence"
-EQUIVOCATION = "equivocation"  # an event
 
 
 @dataclass(eq=False, repr=False)

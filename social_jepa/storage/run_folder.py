@@ -10,165 +10,40 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from agents.common.config_error import ConfigError
 from agents.common.files import write_atomically
-from social_jepa.config.run_config import RunConfig, load_config
+from social_jepa.config.run_config import RunConfig, load_config, read_config
 from social_jepa.storage import simulation_file
 from social_jepa.storage.folder_lock import FolderLock, LockHeldError
+from social_jepa.storage.run_folder_errors import (
+    NoRunError,
+    NotARunFolderError,
+    RunFolderExistsError,
+    RunFolderInUseError,
+    RunFolderNameError,
+    RunFolderWriteError,
+    SimulationFileError,
+)
 from social_jepa.storage.simulation_file import SimulationFile
-from social_jepa.system.command_line import command
-from social_jepa.system.versions import commit, versions
+from social_jepa.system.versions import PROGRAM, commit, versions
 
 AnyPath = str | os.PathLike[str]  # a `RunFolder` is one too
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
 COMMAND_LOCK_FILE = ".command.lock"
-
-
-class RunFolderError(ValueError):
-    """A run folder that cannot be used; the message says why and what to do.
-
-    Build its subclasses with positional arguments: Ray pickles them.
-    """
-
-
-@dataclass(eq=False, repr=False)
-class RunFolderExistsError(RunFolderError):
-    """A new run's folder that has something in it.
-
-    Attributes:
-        path: The folder.
-        resumable: Whether it holds a run.
-    """
-
-    path: Path
-    resumable: bool
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"{self.path} exists already: choose another folder{self.hint}"
-
-    @property
-    def hint(self) -> str:
-        """The command that continues the run in it, if there is one."""
-        return f", or continue with {command('resume', run=self.path)}" if self.resumable else ""
-
-
-@dataclass(eq=False, repr=False)
-class RunFolderWriteError(RunFolderError):
-    """A folder that cannot be created or written.
-
-    Attributes:
-        path: The folder.
-        action: What failed: "create" or "write into".
-        reason: What the operating system says.
-    """
-
-    path: Path
-    action: str
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"cannot {self.action} the run folder {self.path}: {self.reason}"
-
-
-@dataclass(eq=False, repr=False)
-class RunFolderNameError(RunFolderError):
-    """A new run's folder whose name is not UTF-8, which Ray requires of every text.
-
-    Attributes:
-        path: The folder.
-    """
-
-    path: Path
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return (
-            f"the name of the run folder {self.path} is not UTF-8: choose another one, or set LC_ALL=C.UTF-8 "
-            "and unset PYTHONUTF8 if your terminal uses UTF-8"
-        )
-
-
-@dataclass(eq=False, repr=False)
-class RunFolderInUseError(RunFolderError):
-    """A folder in which another process runs.
-
-    Attributes:
-        path: The folder.
-        holder: Description of that process; empty where it is not known.
-    """
-
-    path: Path
-    holder: str = ""
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.path} is in use: {self.holder or 'another process'} is running in it"
-
-
-@dataclass(eq=False, repr=False)
-class SimulationFileError(RunFolderError):
-    """A simulation.json that cannot be read.
-
-    Attributes:
-        path: The run folder.
-        reason: What is wrong with the file.
-    """
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        return f"{self.reason}: end its processes, if any run, and delete the file"
-
-
-@dataclass(eq=False, repr=False)
-class NotARunFolderError(RunFolderError):
-    """A folder without settings of a run.
-
-    Attributes:
-        path: The folder.
-    """
-
-    path: Path
-
-    def __str__(self) -> str:
-        """Return the sentence."""
-        return f"{self.path} is no run folder: it holds no config.toml"
-
-
-@dataclass(eq=False, repr=False)
-class NoRunError(RunFolderError):
-    """No run, or none that is up, where the latest one was to be used.
-
-    Attributes:
-        root: Folder that was searched.
-        up: Whether one that is up was searched.
-    """
-
-    root: Path
-    up: bool
-
-    def __str__(self) -> str:
-        """Return the sentence with its remedy."""
-        found = (
-            f"no simulation below ./{self.root} is up" if self.up else f"there is no run below ./{self.root}"
-        )
-        command = "up" if self.up else "run"
-        return f"{found}: start one with social-jepa {command}, or name its folder with --run"
 
 
 @dataclass(frozen=True)
@@ -201,6 +76,11 @@ class RunFolder:
     def simulation_file(self) -> Path:
         """Where its simulation is reached while it is up."""
         return self.path / simulation_file.NAME
+
+    @property
+    def version_file(self) -> Path:
+        """Version of the peer lists that the newest supervisor began with."""
+        return self.path / "peers.version"
 
     def simulation(self) -> SimulationFile | None:
         """Return the content of `simulation_file`, or None while no simulation is up.
@@ -280,8 +160,36 @@ class RunFolder:
         return self.path / "agents" / name
 
     def config(self) -> RunConfig:
-        """Return the settings of the run."""
-        return load_config(self.config_file)
+        """Return the settings of the run; that agents can work with them here is checked.
+
+        Raises:
+            ConfigError: They cannot, or the file is damaged or of another version.
+        """
+        return self._load(load_config)
+
+    def recorded_config(self) -> RunConfig:
+        """Return the recorded settings of the run: its frames and its classes may be missing here.
+
+        Raises:
+            ConfigError: The file is damaged, or of another version.
+        """
+        return self._load(read_config)
+
+    def _load(self, load: Callable[[Path], RunConfig]) -> RunConfig:
+        try:
+            return load(self.config_file)
+        except ConfigError as error:
+            if not error.setting:
+                raise  # it names the file
+            raise ConfigError(f"{error} (in {self.config_file}{self._made_by()})") from error
+
+    def _made_by(self) -> str:
+        """Return a clause that names the version of the program that made the run; "" if it is this one."""
+        try:
+            version = json.loads((self.path / "versions.json").read_bytes())[PROGRAM]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return "" if version == versions()[PROGRAM] else f", which social-jepa {version} made"
 
 
 def create(config: RunConfig, out: AnyPath | None) -> RunFolder:
@@ -291,12 +199,36 @@ def create(config: RunConfig, out: AnyPath | None) -> RunFolder:
         RunFolderError: See `create_empty`.
     """
     folder = create_empty(out)
+    _write_settings(folder, config)
+    return folder
+
+
+def _write_settings(folder: RunFolder, config: RunConfig) -> None:
     try:
         write_json(folder.path / "versions.json", versions() | {"commit": commit() or "unknown"})
         write_atomically(folder.config_file, tomli_w.dumps(config.as_dict()).encode())
     except OSError as error:
         raise RunFolderWriteError(folder.path, "write into", str(error.strerror)) from error
-    return folder
+
+
+@contextlib.contextmanager
+def created(config: RunConfig, out: AnyPath | None) -> Iterator[RunFolder]:
+    """Yield a new run folder as `create` makes it; if it cannot be filled, what was made is removed again.
+
+    Raises:
+        RunFolderError: See `create_empty`.
+    """
+    existed = out is not None and Path(out).exists()
+    folder = create_empty(out)
+    try:
+        _write_settings(folder, config)
+        yield folder
+    except BaseException:  # also Ctrl-C: half a run could neither be continued nor made again
+        for path in folder.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not existed:
+            folder.path.rmdir()
+        raise
 
 
 def create_empty(out: AnyPath | None) -> RunFolder:
@@ -307,13 +239,16 @@ def create_empty(out: AnyPath | None) -> RunFolder:
         RunFolderExistsError: The folder has something in it.
         RunFolderWriteError: It cannot be created.
     """
-    path = Path(out) if out is not None else _new_path()
+    path = RUNS if out is None else Path(out)
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError as error:
         raise RunFolderNameError(path) from error
+    if out is None:
+        return _create_named_after_the_time()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunFolderExistsError(path, (path / "config.toml").exists())
+        folder = RunFolder.at(path)
+        raise RunFolderExistsError(path, folder.config_file.exists() and folder.ledger_file.exists())
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -357,13 +292,23 @@ def find_running(path: AnyPath | None) -> RunFolder:
     return find(path)
 
 
-def _new_path() -> Path:
+def _create_named_after_the_time() -> RunFolder:
+    """Create a folder in ./runs; of several programs that start in one second each gets another one."""
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # also where it is a link to a place that is gone
+        raise RunFolderWriteError(RUNS, "create", str(error.strerror)) from error
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    path, number = RUNS / stamp, 1
-    while path.exists():
-        number += 1
-        path = RUNS / f"{stamp}-{number}"
-    return path
+    for number in itertools.count(1):
+        path = RUNS / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunFolderWriteError(path, "create", str(error.strerror)) from error
+        return RunFolder.at(path)
+    raise AssertionError("numbers do not end")
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

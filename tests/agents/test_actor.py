@@ -23,8 +23,8 @@ from tests.support.swarm import comparable, connect_protocols, example_offer, pu
 pytestmark = pytest.mark.ray
 
 REQUEST = AnchorRequest(
-    source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, nonce=0, chosen=b"", dims=1,
-    precision="float32",
+    source="agent-0", target="agent-1", round=7, anchors=8, heldout=8, offer_nonce=0, nonce=0, chosen=b"",
+    dims=1, precision="float32",
 )  # fmt: skip
 TO_AGENT_0 = {"source": "agent-1", "target": "agent-0"}
 INVALID = {  # what is delivered to agent-0, and why it is refused

@@ -68,6 +68,28 @@ def test_an_agent_resumed_after_training_publishes_the_same_snapshot(pair, tmp_p
     assert torch.equal(resumed.basis.transform, agents[0].basis.transform)
 
 
+def test_the_core_is_never_chosen_on_ticks_of_a_longer_training_before_a_resume(pair, tmp_path):
+    agents, _, _ = pair
+    spec = agents[0].spec
+    fewer = replace(spec.training, replay_ticks=spec.training.replay_ticks // 2)
+    shorter = Agent(replace(spec, folder=str(tmp_path), training=fewer))
+    shorter.checkpoint_path.write_bytes(agents[0].checkpoint_path.read_bytes())
+    restore_agent(shorter)
+    assert shorter.train()
+    encoded, encode = [], shorter.encode_ticks
+    shorter.encode_ticks = lambda ticks, *rest: encoded.append(list(ticks)) or encode(ticks, *rest)
+    snapshot = shorter.publish()
+    shorter.measure_drift()
+
+    seen = agents[0].trainer.seen_stop
+    assert shorter.trainer.replay_buffer.ticks.stop < seen == snapshot.trained_ticks.stop
+    assert any(min(ticks) == seen + shorter.gap for ticks in encoded[:3])  # pairs of the core
+    assert min(encoded[-1]) == seen + shorter.gap  # of the drift
+    again = Agent(replace(spec, folder=str(tmp_path), training=fewer))
+    restore_agent(again)
+    assert again.trainer.seen_stop == seen  # also after the next resume
+
+
 def test_a_checkpoint_holds_the_basis_of_the_core(pair):
     (agent, _), _, _ = pair
     resumed = Agent(agent.spec)
@@ -120,7 +142,7 @@ def test_no_tick_is_rendered_twice_until_the_model_is_published(left, tmp_path, 
 
     assert bool(agent.stage_steps) == left  # whether a further encoder was tried
     assert set(counting.rendered.values()) == {1}  # also of the ticks that the core is then chosen on
-    assert agent.further_encoders.take_frames(agent.core_eval_ticks(agent.basis_ticks.stop).ravel()) is None
+    assert agent.further_encoders.take_frames(agent.core_eval_ticks(agent.trainer.seen_stop).ravel()) is None
 
 
 def test_a_model_that_has_changed_since_the_search_is_published_with_its_own_core(tmp_path):
@@ -130,7 +152,7 @@ def test_a_model_that_has_changed_since_the_search_is_published_with_its_own_cor
         agent.model.encoder[-1].weight.mul_(-2)
     agent.publish()
 
-    expected, _ = agent.find_axes(agent.basis_ticks)
+    expected, _ = agent.find_axes(agent.axis_ticks, agent.trainer.seen_stop)
     torch.testing.assert_close(agent.basis.transform, expected.transform, rtol=0, atol=0)
 
 

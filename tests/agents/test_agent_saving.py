@@ -58,8 +58,25 @@ def test_a_damaged_checkpoint_is_replaced_by_the_published_model_that_is_whole(w
     assert copied.trainer.step == 8
     assert copied.checkpoint == whole.published.snapshot.peer_info.checkpoint
     assert copied.published is not None
+    assert copied.progress().loss_curve == whole.published.snapshot.progress.loss_curve
     copied.train(until=9)
     assert read_checkpoint(copied.checkpoint_path)[1]["step"] == 9
+    assert [step for step, _ in copied.progress().loss_curve] == list(range(1, 10))
+
+
+def test_a_frozen_encoder_whose_checkpoint_is_damaged_is_not_published_again(tmp_path):
+    spec = runner_spec(tmp_path, kind="frozen:tests.support.own_source:Cells")
+    first = Agent(spec)
+    first.train()
+    first.publish()
+    damage(first.checkpoint_path, DAMAGE["one byte changed"])
+    again = Agent(spec)
+
+    assert "checkpoint.safetensors is damaged" in restore_agent(again)
+    assert again.has_learned
+    assert again.published.snapshot.peer_info == first.published.snapshot.peer_info
+    assert again.progress().step == first.progress().step == 0
+    assert again.trainer.steps_replaced_by_distillation == spec.training.steps
 
 
 def test_after_a_camera_move_only_the_weights_of_the_published_model_replace_a_checkpoint(whole, copied):

@@ -1,14 +1,18 @@
 import contextlib
+import errno
 import logging
+import math
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from agents import activity, further_encoders
 from agents.agent import Agent
+from agents.common import files
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.restoring import restore_agent
 from agents.runner import AgentRunner, AgentStoppedError
@@ -98,6 +102,32 @@ def test_requests_run_between_two_steps_on_the_thread_of_the_agent(group, tmp_pa
     assert runner.failure is None
 
 
+def test_a_turn_ends_only_once_its_files_have_found_room(group, tmp_path, monkeypatch):
+    full, write = threading.Event(), files.write_atomically
+    full.set()
+
+    def write_where_there_is_room(path, data):
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(files, "write_atomically", write_where_there_is_room)
+    monkeypatch.setattr(files, "RETRY_SECONDS", 0.05)
+    runner, spec = AgentRunner(PeerProtocol(local_peer("agent-0"), group.transport)), runner_spec(tmp_path)
+    thread = threading.Thread(target=runner.run, args=(spec, True))
+    thread.start()
+    group.wait_until(lambda: runner.snapshot is not None and len(runner.agent.files.unsaved) == 2)
+    assert thread.is_alive()
+    full.clear()
+    thread.join(60)
+
+    assert runner.failure is None
+    assert not runner.agent.files.unsaved
+    restored = Agent(spec)
+    restore_agent(restored)
+    assert restored.published.snapshot.peer_info == runner.snapshot.peer_info
+
+
 def test_a_request_submitted_before_the_agent_exists_runs_before_its_first_frame(group, tmp_path):
     body = BodyEvent(0, "agent-9", ring_pose(1, RingConfig()))
 
@@ -116,6 +146,39 @@ def test_a_request_submitted_before_the_agent_exists_runs_before_its_first_frame
     assert future.result(0) == (0, 0)
     assert runner.failure is None
     assert body in runner.agent.spec.events
+
+
+def test_an_agent_trains_on_though_its_peers_are_answered_all_the_time(group, monkeypatch):
+    monkeypatch.setattr("agents.peer_wait.WAIT_BURST_SECONDS", 0.05)
+    runner = AgentRunner(PeerProtocol(local_peer("agent-0"), group.transport))
+    runner.agent = SimpleNamespace(phase="training", published=None)
+    runner.protocol.busy_until = math.inf
+    began = time.monotonic()
+    for _ in range(10):
+        runner._service_requests()
+
+    assert 0.05 < time.monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_request_that_its_caller_has_cancelled_is_left_out(group, tmp_path, stops):
+    runner, ran = AgentRunner(PeerProtocol(local_peer("agent-0"), group.transport)), []
+    cancelled = runner.submit(lambda agent: ran.append("cancelled"))
+    last = runner.submit(lambda agent: agent.spec.name)
+    assert cancelled.cancel()
+    if stops:
+        runner.stop()
+    thread = threading.Thread(target=runner.run, args=(runner_spec(tmp_path, online=False), True))
+    thread.start()
+    thread.join(60)
+
+    assert runner.failure is None
+    assert ran == []
+    if stops:
+        with pytest.raises(AgentStoppedError, match="it is stopping"):
+            last.result(1)
+    else:
+        assert last.result(1) == "agent-0"
 
 
 def test_a_request_to_a_stopped_runner_fails_with_the_reason(group, tmp_path):

@@ -1,9 +1,11 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from agents.agent import Agent
+from agents.distillation import distill_targets
 from agents.protocol.messages import DistillReply, DistillRequest
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from tests.support.runners import constant_rows, runner_spec, step, student_spec, uninterrupted_losses
@@ -23,7 +25,7 @@ def test_a_student_learns_from_its_teacher_and_then_negotiates(group, tmp_path):
     assert student.snapshot.progress.distill_frames == 6 * 64
     assert student.agent.trainer.losses == []
     assert len(sent(group, DistillReply)) == 1
-    assert student.protocol.distill_replies == {}
+    assert student.protocol.distillation.replies == {}
     assert {edge.source for edge in student.protocol.events(1, 0).edges} == {"agent-0"}
 
 
@@ -39,6 +41,70 @@ def test_a_restarted_student_does_not_repeat_its_distillation(group, tmp_path):
 
     assert restarted.snapshot.peer_info == student.snapshot.peer_info
     assert len(sent(group, DistillRequest)) == 1
+
+
+def test_a_student_whose_published_model_is_gone_publishes_again(group, tmp_path):
+    """As in a fork, which copies the checkpoint alone."""
+    group.start(runner_spec(tmp_path, online=False))
+    spec = student_spec(tmp_path, online=False)
+    student = group.start(spec)
+    group.wait_until(lambda: student.snapshot is not None)
+    group.stop("agent-1")
+    student.agent.published_path.unlink()
+    again = group.start(spec, incarnation=2)
+    group.wait_until(lambda: again.snapshot is not None or again.failure is not None)
+
+    assert again.failure is None
+    assert again.snapshot.progress.distill_frames == student.snapshot.progress.distill_frames > 0
+    before, after = (runner.snapshot.pools.heldout for runner in (student, again))
+    assert after.ids == before.ids
+    assert again.snapshot.peer_info.core_dim > 0
+
+
+def test_a_teacher_sends_no_more_ticks_than_its_settings_allow_and_lives_on(group, tmp_path, monkeypatch):
+    greedy, spec = group.add_protocol("agent-1"), runner_spec(tmp_path, online=False)
+    teacher = group.start(replace(spec, distillation=replace(spec.distillation, ticks=100, batch=64)))
+    group.wait_until(lambda: teacher.snapshot is not None)
+
+    def outside(*_):
+        raise ValueError("tick 6143: choose from 0 to 5999")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("agents.runner.distill_targets", outside)
+        greedy.send([DistillRequest(source="agent-0", target="agent-1", round=0, ticks=100)])
+        group.wait_until(lambda: "cannot teach agent-1: tick 6143" in teacher.note)
+    greedy.send([DistillRequest(source="agent-0", target="agent-1", round=1, ticks=65_536)])
+    group.wait_until(lambda: sent(group, DistillReply))
+    assert sent(group, DistillReply)[0].rows == 100
+    assert teacher.submit(lambda agent: agent.spec.name).result(10) == "agent-0"
+    assert teacher.failure is None
+
+
+def test_a_teacher_encodes_once_for_each_model_whatever_is_requested(group, tmp_path, monkeypatch):
+    asked, spec = [], runner_spec(tmp_path, online=False)
+
+    def targets(agent, ticks, noise_key):
+        asked.append(ticks)
+        return distill_targets(agent, ticks, noise_key)
+
+    monkeypatch.setattr("agents.runner.distill_targets", targets)
+    student = group.add_protocol("agent-1")
+    teacher = group.start(replace(spec, distillation=replace(spec.distillation, ticks=100, batch=64)))
+    group.wait_until(lambda: teacher.snapshot is not None)
+    for number, ticks in enumerate((30, 100, 65)):
+        student.send([DistillRequest(source="agent-0", target="agent-1", round=number, ticks=ticks)])
+        group.wait_until(lambda count=number + 1: len(sent(group, DistillReply)) == count)
+
+    first, whole, third = (reply.embeddings() for reply in sent(group, DistillReply))
+    assert asked == [100]
+    assert (whole[:30] == first).all()
+    assert (whole[:65] == third).all()
+    assert len(whole) == 100
+    published = teacher.submit(lambda agent: agent.publish()).result(30)
+    student.send([DistillRequest(source="agent-0", target="agent-1", round=3, ticks=10)])
+    group.wait_until(lambda: len(sent(group, DistillReply)) == 4)
+    assert published.peer_info.name == "agent-0"
+    assert asked == [100, 100]
 
 
 def test_a_student_whose_teacher_is_not_a_peer_trains_alone(group, tmp_path):
@@ -58,8 +124,8 @@ def test_a_student_waits_for_a_teacher_that_has_published_nothing(group, tmp_pat
     assert (student.agent.phase, step(student), group.transport.messages) == ("distilling", 0, [])
 
     teacher.publish(planted_negotiation(0))
-    group.wait_until(lambda: teacher.distill_requests)
-    assert teacher.distill_requests["agent-1"].ticks == 256
+    group.wait_until(lambda: teacher.distillation.requests)
+    assert teacher.distillation.requests["agent-1"].ticks == 256
 
 
 def test_a_student_whose_teacher_does_not_reply_trains_alone_and_says_so(
@@ -80,7 +146,6 @@ def test_a_student_whose_teacher_does_not_reply_trains_alone_and_says_so(
 INVALID_REPLIES = {
     "of ticks that maps are scored on": {"first_tick": 0},
     "of fewer rows than a batch": {"rows": 5, "data": constant_rows(5)},
-    "with another number of bytes": {"data": constant_rows(3)},
     "with NaN": {"data": constant_rows(256, value=np.nan)},
 }
 
@@ -91,6 +156,8 @@ def test_an_invalid_distillation_reply_is_refused_and_the_student_trains_alone(g
     spec = student_spec(tmp_path)
     first = Agent(spec).train_start
     student = group.start(spec)
+    teacher.publish(planted_negotiation(0))
+    group.wait_until(lambda: teacher.distillation.requests)
     reply = {"first_tick": first, "rows": 256, "dim": 2, "data": constant_rows(256)} | INVALID_REPLIES[case]
     teacher.send([DistillReply(source="agent-0", target="agent-1", round=0, **reply)])
     group.wait_until(lambda: student.snapshot is not None)
@@ -98,6 +165,7 @@ def test_an_invalid_distillation_reply_is_refused_and_the_student_trains_alone(g
     assert "refused the distillation reply of agent-0; training alone" in student.note
     assert student.failure is None
     assert student.snapshot.progress.distill_frames == 0
+    assert student.protocol.distillation.replies == {}
 
 
 def test_a_distillation_reply_is_cut_to_half_an_envelope(group, tmp_path, monkeypatch):

@@ -29,6 +29,16 @@ def generator():
     return torch.Generator().manual_seed(1)
 
 
+@pytest.mark.parametrize("ridge", [0.1, 400.0])
+def test_the_curve_ends_at_the_score_of_the_full_map_whatever_its_ridge(ridge):
+    fit, held = two_agents()
+    _, core, edge = score_edge(fit, held, (CORE, CORE), ridge)
+    curve = budget_curve(fit, held, [len(fit[0])], (CORE, CORE), core, generator(), ridge)
+
+    (last,) = [row["r2"] for row in curve if row["method"] == "ridge"]
+    assert last == pytest.approx(edge.r2, abs=1e-6)
+
+
 def test_agents_with_a_shared_core_exceed_the_null_in_every_score():
     fit, held = two_agents()
     maps, core, edge = score_edge(fit, held, (CORE, CORE))

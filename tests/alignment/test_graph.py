@@ -233,6 +233,9 @@ def test_cycles_are_listed_once_and_consistent_ones_have_no_error():
     assert graph.cycles() == [("a", "b", "c"), ("a", "c", "b")]
     assert graph.cycles(length=2) == [("a", "b"), ("a", "c"), ("b", "c")]
     assert all(graph.cycle_error(cycle, points) < 1e-20 for cycle in graph.cycles())
+    assert graph.sample_cycles(9) == (graph.cycles(), 2)
+    assert graph.sample_cycles(1)[0][0] in graph.cycles()
+    assert graph.sample_cycles(1)[1] == 2
 
     graph = with_edges(graph, accepted("c", "a", found=rotation_map(99)))
 
@@ -248,10 +251,20 @@ def test_a_stale_edge_is_not_used_and_its_reason_is_given():
             attempt()
 
 
+def test_the_matrix_of_many_agents_is_drawn_in_bounded_size():
+    names = [f"agent-{number}" for number in range(300)]
+    axes = TranslationGraph(names, [accepted("agent-0", "agent-1")]).plot()
+
+    assert max(axes.figure.get_size_inches()) <= 21
+    assert len(axes.get_xticks()) == 60
+    assert axes.get_yticklabels()[1].get_text() == "agent-5"
+
+
 def test_refused_edges_are_in_no_cycle():
-    assert (
-        TranslationGraph(edges=[accepted("a", "b"), accepted("b", "c"), unaccepted("c", "a")]).cycles() == []
-    )
+    graph = TranslationGraph(edges=[accepted("a", "b"), accepted("b", "c"), unaccepted("c", "a")])
+
+    assert graph.cycles() == []
+    assert graph.sample_cycles(9) == ([], 0)
 
 
 def test_graphml_holds_the_scalar_attributes_of_every_edge(chain):

@@ -35,6 +35,16 @@ def test_sums_of_the_null_are_those_of_its_pairs_one_after_the_other(monkeypatch
     )
 
 
+@pytest.mark.parametrize("part", ["source", "stretch"])
+def test_values_that_are_not_finite_are_refused(part):
+    held = some_pairs(0, 20)
+    parts = {"source": held.source.clone(), "stretch": held.stretch.clone()}
+    parts[part][5, 1] = torch.nan
+
+    with pytest.raises(AlignmentError, match=f"held-out {part} holds a value that is not finite"):
+        HeldOut(parts["source"], parts["stretch"], held.rows, held.memory)
+
+
 def test_a_pair_that_occurs_twice_counts_twice():
     rows = torch.tensor([0, 7, 7])
     held = HeldOut(torch.ones(3, 1), normal(0, 30, 1), rows, 5)

@@ -76,6 +76,29 @@ def test_a_stack_applies_composes_and_inverts_like_its_single_maps():
     torch.testing.assert_close(round_trip(z), z)
 
 
+def test_a_stack_is_transposed_like_its_single_maps():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 3, 2, generator=generator, dtype=torch.float64)
+    back = LinearMap(weight, torch.zeros(4, 1, 2, dtype=torch.float64)).transposed()
+
+    assert back.bias.shape == (4, 1, 3)
+    z = torch.randn(4, 6, 2, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(back(z), z @ weight.mT)
+
+
+def test_maps_of_several_types_compose_in_the_wider_one_and_half_precision_inverts():
+    double = random_map(torch.Generator().manual_seed(0), 3, 3)
+    single, half = (
+        LinearMap(double.weight.to(kind), double.bias.to(kind)) for kind in (torch.float32, torch.float16)
+    )
+    z = torch.eye(3, dtype=torch.float64)
+
+    assert single.then(double).weight.dtype == double.then(single).weight.dtype == torch.float64
+    torch.testing.assert_close(single.then(double)(z), double(single(z).double()), atol=1e-5, rtol=1e-5)
+    assert half.inverse().weight.dtype == torch.float16
+    torch.testing.assert_close(half.inverse().weight.double(), double.inverse().weight, atol=0.02, rtol=0.02)
+
+
 def test_float32_embeddings_are_translated_in_the_dtype_of_the_map():
     assert identity(2)(torch.ones(3, 2)).dtype == torch.float64
 

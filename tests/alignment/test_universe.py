@@ -2,6 +2,7 @@
 
 from itertools import pairwise, permutations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -94,6 +95,21 @@ def test_a_joiner_is_translated_and_changes_no_other_map():
     assert all(torch.equal(joined.maps[name].weight, universe.maps[name].weight) for name in cores)
     assert r2(joined.between("agent-4", "agent-0")(late), cores["agent-0"]) > 0.95
     assert r2(joined.between("agent-0", "agent-4")(cores["agent-0"]), late) > 0.95
+
+
+def test_a_trimmed_universe_keeps_a_direction_that_most_agents_lack():
+    rng = np.random.default_rng(0)
+    factors, cores = rng.standard_normal((400, 4)), {}
+    for place in range(7):
+        seen = factors if place < 2 else factors[:, :3]
+        turn = np.linalg.qr(rng.standard_normal((seen.shape[1],) * 2))[0]
+        core = (seen + 0.2 * rng.standard_normal(seen.shape)) @ turn
+        cores[f"agent-{place}"] = torch.from_numpy(core)
+    universe = fit_universe(cores, keep=0.7)
+
+    variance = torch.linalg.eigvalsh(torch.cov(universe.consensus.T))
+    assert variance[0] > 0.5 * variance[-1]  # the median over all agents left 0.01
+    assert r2(universe.between("agent-0", "agent-1")(cores["agent-0"]), cores["agent-1"]) > 0.9
 
 
 def test_a_share_of_shuffled_rows_is_trimmed():

@@ -43,6 +43,24 @@ def test_scenes_of_different_seeds_have_different_states_and_fingerprints():
     assert a.fingerprint != b.fingerprint
 
 
+def test_a_number_is_the_same_setting_in_whatever_type():
+    config = SceneConfig(room_size=8.0, objects=3, object_areas=((1.0, 0.0, 1.0, 2.0),) * 3)
+    others = SceneConfig(
+        room_size=8,
+        objects=np.int64(3),
+        object_areas=((np.int32(1), 0, np.float32(1), 2),) * 3,
+    )
+
+    assert Scene(others, np.int64(5)).fingerprint == Scene(config, 5).fingerprint
+    assert Scene(replace(config, room_size=8.5), 5).fingerprint != Scene(config, 5).fingerprint
+
+
+def test_a_room_in_which_miniworld_would_draw_nothing_far_away_is_refused():
+    with pytest.raises(ValueError, match=r"room_size must be at most 70 .* set renderer to batch or toy"):
+        SceneConfig(room_size=71.0)
+    assert SceneConfig(room_size=71.0, renderer="toy").room_size == 71.0
+
+
 def test_the_fingerprint_depends_on_motion_and_not_on_appearance():
     config = SceneConfig()
     fingerprint = Scene(config, 1).fingerprint

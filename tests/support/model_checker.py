@@ -1,9 +1,10 @@
 """An explicit-state model checker: real `PeerProtocol` objects in a network that may do anything.
 
 A state of the swarm is one local state for each agent and the multiset of envelopes on the way. Moves
-deliver, lose or duplicate any of these, whatever their order, publish a new model, restart an agent, tell an
-agent of a restart, and let an agent retry. A step of one agent follows from its local state and the move
-alone, so the real code runs once for each such pair, and the search combines the results.
+deliver, lose or duplicate any of these, whatever their order, publish a new model, restart an agent, take a
+peer out of the peer list of one agent alone, tell an agent of its present peers, and let an agent retry. A
+step of one agent follows from its local state and the move alone, so the real code runs once for each such
+pair, and the search combines the results.
 
 States are compared by their content: everything that a protocol remembers, arrays included, except clocks,
 events that were already read, counts of bytes, budgets, and the sequence numbers of envelopes. Without these
@@ -38,15 +39,16 @@ class Bounds:
     publications: int = 0
     restarts: int = 0
     retries: int = 0
+    drops: int = 0
 
     @property
     def budget(self) -> tuple[int, ...]:
         """What is left of each kind at the start, in the order of SPENDING."""
-        return self.losses, self.duplicates, self.publications, self.restarts, self.retries
+        return self.losses, self.duplicates, self.publications, self.restarts, self.retries, self.drops
 
 
 UNLIMITED = PeerLimits(*[Allowance(math.inf, math.inf)] * 4)  # budgets have tests of their own
-SPENDING = ("lose", "duplicate", "publish", "restart", "retry")
+SPENDING = ("lose", "duplicate", "publish", "restart", "retry", "drop")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Local:
-    """An agent's process; `settled` holds (source, its incarnation, both checkpoints) of settled edges."""
+    """An agent's process; `settled` holds (source, its incarnation, both checkpoints) of settled edges.
+
+    Of a source that has left its peer list it holds none: what comes back is settled anew.
+    """
 
     protocol: PeerProtocol
     version: int
@@ -185,11 +190,11 @@ class ModelChecker:
                 protocol.publish(self._version_of(self.names.index(protocol.name), version))
             case "retry":
                 protocol.retry_stalled()
-            case "learn":
+            case "learn" | "drop":
                 protocol.update_peers(known_peers(dict(arguments[0])))
             case "deliver":
                 self._deliver(protocol, self._flights.items[arguments[0]])
-        broken, settled = "", set(local.settled)
+        broken, settled = "", {key for key in local.settled if key[0] in protocol.peers}
         for _, event in protocol._events:
             if isinstance(event, EdgeResult):
                 broken = broken or self._check_edge(event, settled)
@@ -209,7 +214,8 @@ class ModelChecker:
     @staticmethod
     def _deliver(protocol, flight):
         """Deliver an envelope under a sequence number that has not arrived."""
-        state = protocol.channel.verifier._peers[flight.sender]
+        verifier = protocol.channel.verifier
+        state = verifier._peers.get(flight.sender) or verifier._former[flight.sender]
         sequence = state.window._newest + 1 if flight.incarnation == state.incarnation else 1
         envelope = envelope_of(
             flight.message, incarnation=flight.incarnation, sequence=sequence,
@@ -224,24 +230,28 @@ class ModelChecker:
         if key in settled:
             return f"{edge.source} -> {edge.target} is settled twice for {key[2]} and {key[3]}"
         settled.add(key)
-        if comparable(
-            replace(edge, incarnations=(0, 0), bytes=0, reply=b"", source_key=b"")
-        ) != self._reference(edge):
+        found = comparable(replace(edge, round=0, incarnations=(0, 0), bytes=0, reply=b"", source_key=b""))
+        if not any(found == self._reference(edge, number) for number in range(edge.round, -1, -1)):
             return f"{edge.source} -> {edge.target} is not the edge of {key[2]} and {key[3]}"
         return ""
 
-    def _reference(self, edge):
-        """Return the edge that these two versions negotiate in this round without any fault."""
-        key = (edge.source, edge.target, edge.source_checkpoint, edge.target_checkpoint, edge.round)
+    def _reference(self, edge, number):
+        """Return the edge that these two versions negotiate without any fault.
+
+        Args:
+            edge: Names the versions.
+            number: Round of the first offer of the source's version, whose nonce all later ones have.
+        """
+        key = (edge.source, edge.target, edge.source_checkpoint, edge.target_checkpoint, number)
         if key not in self._references:
             source, target = (
                 self._version_of(*map(int, checkpoint[1:].split("."))) for checkpoint in key[2:4]
             )
-            pending = source.make_offers([edge.target], edge.round)
+            pending = source.make_offers([edge.target], number)
             while pending:
                 message = pending.pop()
                 pending += (source if message.receiver == edge.source else target).receive(message)
-            self._references[key] = comparable(target.edges[edge.source])
+            self._references[key] = comparable(replace(target.edges[edge.source], round=0))
         return self._references[key]
 
     # moves of the swarm
@@ -262,10 +272,13 @@ class ModelChecker:
                 found.append(("retry", index))
             if outdated:
                 found.append(("learn", index))
+            if left["drop"]:
+                peers = self._locals.items[state.locals[index]].protocol.peers
+                found += [("drop", (index, peer)) for peer in sorted(peers)]
         return found
 
     def _conditions(self, locals_):
-        """Return for each agent whether it has published, and whether it has missed a restart of a peer."""
+        """Return for each agent whether it has published, and whether its peer list is outdated."""
         if locals_ not in self._cached_conditions:
             agents = [self._locals.items[number] for number in locals_]
             self._cached_conditions[locals_] = [
@@ -297,7 +310,8 @@ class ModelChecker:
                 return State(state.locals, tuple(flights), tuple(budget)), ""
             index, step = self.names.index(self._flights.items[which].recipient), ("deliver", which)
         else:
-            index, step = which, (kind,)
+            index, peer = which if kind == "drop" else (which, "")
+            step = (kind,)
             local = self._locals.items[locals_[index]]
             if kind == "restart":
                 return self._restart(state, index, tuple(budget)), ""
@@ -305,6 +319,9 @@ class ModelChecker:
                 step = ("publish", local.version + (kind == "publish"))
             if kind == "learn":
                 step = ("learn", tuple(self._incarnations(state.locals, local).items()))
+            if kind == "drop":
+                left = local.protocol._incarnations.items()
+                step = ("drop", tuple((name, number) for name, number in left if name != peer))
         locals_[index], sent, broken = self._step(locals_[index], step)
         return State(tuple(locals_), tuple(sorted([*flights, *sent])), tuple(budget)), broken
 
@@ -427,6 +444,10 @@ class ModelChecker:
             history += [] if move is None else [move]
         lines = [broken]
         for kind, which in reversed(history):
-            of_network = kind in ("deliver", "duplicate", "lose")
-            lines.append(f"  {kind} {self._flights.items[which] if of_network else self.names[which]}")
+            if kind in ("deliver", "duplicate", "lose"):
+                lines.append(f"  {kind} {self._flights.items[which]}")
+            elif kind == "drop":
+                lines.append(f"  {self.names[which[0]]} drops {which[1]}")
+            else:
+                lines.append(f"  {kind} {self.names[which]}")
         return "\n".join(lines)

@@ -21,8 +21,9 @@ CORE, DIM = 1, 2
 IGNORED = {  # what a protocol remembers and never acts on, or acts on by the clock alone
     "PeerProtocol": {"_lock", "_events", "_event_number", "busy_until", "_tried_at", "_heard_at"},
     "Channel": {"_transport", "sent", "received", "log", "on_addresses"},
-    "EnvelopeVerifier": {"local", "refusals", "_limits", "_clock", "_monotonic", "_former"},
+    "EnvelopeVerifier": {"local", "refusals", "_limits", "_clock", "_monotonic"},
     "_PeerState": {"budget", "window", "sent"},
+    "DistillExchange": set(),
     "Negotiation": {"rng", "pools", "config"},
 }
 

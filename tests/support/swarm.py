@@ -133,7 +133,8 @@ def example_offer(**changes: object) -> Offer:
     """Return the offer that planted agent-0 makes to agent-1, with fields changed."""
     fields = {
         "source": "agent-0", "target": "agent-1", "round": 0, "scene": "5ce9e", "kind": "planted",
-        "checkpoint": "c0de0", "dim": DIM, "core_dim": CORE, "collapsed": False, "nonce": 1,
+        "checkpoint": "c0de0", "dim": DIM, "core_dim": CORE, "collapsed": False,
+        "pool_ticks": len(FIT), "pool_stride": 1, "nonce": 1,
     }  # fmt: skip
     return Offer(**{**fields, **changes})
 

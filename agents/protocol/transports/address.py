@@ -1,7 +1,11 @@
 """Addresses of peers, as people write them."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
+
+MAX_HOST = 253  # letters of a host name, without a dot at its end
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")  # of a host name
 
 
 @dataclass(eq=False, repr=False)
@@ -43,7 +47,7 @@ class PeerAddress:
             host = host[1:-1]
         elif ":" in host:
             raise PeerAddressError(text)
-        if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
+        if not (colon and _is_host(host) and port.isascii() and port.isdigit() and int(port) < 65536):
             raise PeerAddressError(text)
         return cls(host, int(port))
 
@@ -55,13 +59,31 @@ class PeerAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host is the machine itself, whichever machine that is."""
+        """Whether the host is the machine itself, whichever machine that is.
+
+        Other names may lead there too, and so does an unspecified address: who dials them looks at where the
+        connection ends.
+        """
         found = _ip(self.host)
-        return self.host == "localhost" if found is None else found.is_loopback
+        if found is None:
+            return self.host.lower().removesuffix(".") == "localhost"
+        return found.is_loopback
 
     def __str__(self) -> str:
         """Return the text that `parse` reads."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_host(text: str) -> bool:
+    """Return whether a text is an address of a machine, or a name that the look-up of names takes."""
+    if ":" in text or len(text) > MAX_HOST + 1:
+        return _ip(text) is not None
+    try:
+        name = text.encode("idna").decode()
+    except UnicodeError:
+        return False
+    labels = name.removesuffix(".").split(".")
+    return len(name.removesuffix(".")) <= MAX_HOST and all(map(_LABEL.fullmatch, labels))
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -3,17 +3,22 @@
 An agent signs the addresses that it listens at, and any agent may pass the statement on. So no agent can move
 another one to a wrong address, and an agent that knows one of a group learns of all. The number of
 a statement is the time at which it was signed: of one agent the newest counts, and an old one ends by itself.
+
+Every statement that is taken is passed on and dialed. So one agent may make only so many of them, and one
+that passes them on may send only so many: or else it would make its peers flood each other.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from agents.protocol.budget import Allowance, Bucket
 from agents.protocol.envelope import MAX_SMALL_BODY, SESSION_BYTES
 from agents.protocol.identity import is_signed
 from agents.protocol.messages import Name
@@ -28,6 +33,8 @@ MAX_ADDRESSES: Final = 4  # of one agent
 MAX_LENGTH: Final = 262  # letters of an address: a host name of 255, a colon, a port
 VALID_SECONDS: Final = 24 * 3600.0  # after which a statement has ended
 RENEW_SECONDS: Final = 6 * 3600.0  # after which its owner signs a new one
+STATEMENTS: Final = Allowance(8, 0.1)  # of one agent, taken at once and each second
+SENT_STATEMENTS: Final = Allowance(1024, 64.0)  # that one peer may send at once and each second
 
 AddressText = Annotated[str, Meta(min_length=3, max_length=MAX_LENGTH, pattern=r"^[!-~]*\Z")]
 
@@ -35,11 +42,13 @@ AddressText = Annotated[str, Meta(min_length=3, max_length=MAX_LENGTH, pattern=r
 class Refusal(StrEnum):
     """Why a statement is refused, in the order of the checks."""
 
+    BUDGET = "budget"  # one of more than the peer that sends them may send
     SESSION = "session"  # of another group
     OWN = "own"  # about this agent, which knows better
     NAME = "name"  # an agent that does not belong to the group
     TIME = "time"  # it has ended, or lies in the future
     OLD = "old"  # a newer one is known: a replay
+    SOON = "soon"  # its agent has made others shortly before
     REVOKED = "revoked"  # of a key that was revoked
     KEY = "key"  # of another key than the one that is trusted or known for the name
     SIGNATURE = "signature"  # the key did not sign it
@@ -119,6 +128,14 @@ def unpack_statements(body: bytes) -> list[AddressStatement]:
         raise MessageError("not a list of signed addresses") from error
 
 
+@dataclass
+class _Pace:
+    """How many further statements of an agent may be taken, as long as it keeps its key."""
+
+    key: bytes
+    left: Bucket
+
+
 class AddressBook:
     """The newest statement of every agent of a group.
 
@@ -141,16 +158,21 @@ class AddressBook:
         self.refusals: Counter[Refusal] = Counter()
         self._local, self._trust, self._belongs, self._clock = local, trust, belongs, clock
         self._known: dict[str, AddressStatement] = {}
+        self._paces: dict[str, _Pace] = {}  # of all known names, and of those that were known shortly before
+        self._budgets: dict[str, Bucket] = {}  # of the peers that send statements
         self._own: AddressStatement | None = None
+        self._own_pace = Bucket(STATEMENTS, clock())
 
     def announce(self, addresses: Sequence[str]) -> bool:
         """Sign a statement of this agent's addresses where they have changed or the last one has aged.
 
         Returns:
-            Whether there is a new one, to be passed on.
+            Whether there is a new one, to be passed on. Where others would not take one yet, there is none.
         """
         wanted, now = list(addresses)[:MAX_ADDRESSES], int(self._clock() * 1e6)
         if self._own and self._own.addresses == wanted and now - self._own.time < RENEW_SECONDS * 1e6:
+            return False
+        if not self._own_pace.take(1, self._clock()):
             return False
         when = max(now, self._own.time + 1 if self._own else 0)
         self._own = AddressStatement.make(self._local, when, wanted)
@@ -162,8 +184,7 @@ class AddressBook:
 
     def statements(self) -> list[AddressStatement]:
         """Return all statements that have not ended, this agent's first."""
-        for name in [name for name, each in self._known.items() if self._has_ended(each)]:
-            del self._known[name]
+        self._drop_ended()
         return [*self.own(), *self._known.values()]
 
     def addresses(self) -> dict[str, tuple[PeerAddress, ...]]:
@@ -174,19 +195,45 @@ class AddressBook:
             if each is not self._own
         }
 
-    def receive(self, statements: Iterable[AddressStatement]) -> list[AddressStatement]:
-        """Keep statements that are newer than what is known, and return them, to be passed on."""
+    def receive(self, statements: Sequence[AddressStatement], sender: str = "") -> list[AddressStatement]:
+        """Keep statements that are newer than what is known, and return them, to be passed on.
+
+        Args:
+            statements: What has arrived.
+            sender: Peer that may send only so many; empty: they count for none.
+        """
+        if sender and not self._budget_of(sender).take(len(statements), self._clock()):
+            self.refusals[Refusal.BUDGET] += len(statements)
+            return []
         new = []
         for statement in statements:
             if statement == self._known.get(statement.name) or statement == self._own:
                 continue
             reason = self._reason_against(statement)
             if reason is None:
-                self._known[statement.name] = statement
+                self._take(statement)
                 new.append(statement)
             else:
                 self.refusals[reason] += 1
         return new
+
+    def _budget_of(self, sender: str) -> Bucket:
+        return self._budgets.setdefault(sender, Bucket(SENT_STATEMENTS, self._clock()))
+
+    def _take(self, statement: AddressStatement) -> None:
+        name, now = statement.name, self._clock()
+        self._known[name] = statement
+        pace = self._paces.get(name)
+        if pace is None or pace.key != statement.key:  # who had the name before has not spent this one's
+            pace = self._paces[name] = _Pace(statement.key, Bucket(STATEMENTS, now))
+        pace.left.take(1, now)
+
+    def _is_too_soon(self, statement: AddressStatement) -> bool:
+        pace = self._paces.get(statement.name)
+        if pace is None or pace.key != statement.key:
+            return False
+        pace.left.take(0, self._clock())
+        return pace.left.seconds_until(1) > 0
 
     def _reason_against(self, statement: AddressStatement) -> Refusal | None:
         """Return why a statement is refused, None if it is not; the cheapest checks run first."""
@@ -202,6 +249,8 @@ class AddressBook:
             return Refusal.TIME
         if known and statement.time <= known.time and statement.key == known.key:
             return Refusal.OLD
+        if self._is_too_soon(statement):
+            return Refusal.SOON
         return self._reason_against_key(statement, known)
 
     def _reason_against_key(
@@ -219,16 +268,32 @@ class AddressBook:
             list(map(PeerAddress.parse, statement.addresses))
         except PeerAddressError:
             return Refusal.ADDRESS
-        return None if known or self._has_room(trusted is not None) else Refusal.FULL
+        return None if known or self._has_room(statement.name, trusted is not None) else Refusal.FULL
 
-    def _has_room(self, trusted: bool) -> bool:
-        """Return whether one more agent fits in; one with a trusted key takes the place of one without."""
-        if len(self._known) < MAX_AGENTS:
+    def _has_room(self, name: str, trusted: bool) -> bool:
+        """Return whether one more agent fits in; one with a trusted key takes the place of one without.
+
+        A name keeps its place for a while when its statement has ended: or else statements that end soon
+        would let ever new names in.
+        """
+        self._drop_ended()
+        if name in self._paces or len(self._paces) < MAX_AGENTS:
             return True
-        untrusted = [name for name in self._known if self._trust.get(name) is None] if trusted else []
+        untrusted = [name for name in self._paces if self._trust.get(name) is None] if trusted else []
         if untrusted:
-            del self._known[untrusted[0]]
+            self._known.pop(untrusted[0], None)
+            del self._paces[untrusted[0]]
         return bool(untrusted)
+
+    def _drop_ended(self) -> None:
+        for name in [name for name, each in self._known.items() if self._has_ended(each)]:
+            del self._known[name]
+        now = self._clock()
+        for name in self._paces.keys() - self._known.keys():
+            left = self._paces[name].left
+            left.take(0, now)
+            if not left.seconds_until(STATEMENTS.burst):  # as much as a name that was never known
+                del self._paces[name]
 
     def _has_ended(self, statement: AddressStatement) -> bool:
         return self._clock() - statement.time / 1e6 > VALID_SECONDS

@@ -5,20 +5,19 @@ address translation, is reached over the connection that it opened itself.
 """
 
 import asyncio
-import contextlib
 import logging
-import random
 import ssl
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.protocol.channel import Deliver, UnreachablePeerError
-from agents.protocol.introduction import IntroducedPeer
+from agents.protocol.introduction import IntroducedPeer, ReasonAgainst, no_reason
 from agents.protocol.transports.address import PeerAddress
+from agents.protocol.transports.dialing import Dialer
+from agents.protocol.transports.link_table import LinkTable
 from agents.protocol.transports.tcp_link import Link, LinkError, LinkLimits, close_writer, open_link
 from agents.protocol.trust import KeyRotation, TrustStore, UntrustedKeyError
 from agents.protocol.verifier import LocalPeer
@@ -27,10 +26,8 @@ from agents.protocol.wire import EnvelopeRejected
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 10.0  # that listening may take to begin
-STABLE_SECONDS = 5.0  # that a connection lasts unless the other end refuses it
 CANCEL_SECONDS = 0.2  # between two tries to end all tasks
 MAX_HOSTS = 4  # addresses of this machine that are announced
-SUPERSEDED_SECONDS = 2.0  # that a superseded connection is still read
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class TcpOptions:
         server_tls: TLS of accepted connections; None for none.
         client_tls: TLS of dialed connections; None for none.
         limits: What the end of a connection may do.
-        max_links: Connections at once.
+        max_links: Accepted connections at once; how many are dialed is bounded by the number of addresses.
         max_unknown: Of these, connections that have not introduced themselves yet.
         backoff: Shortest and longest pause between two tries to dial an address, seconds; the longest doubles
             with every failure, and a random time up to it is waited.
@@ -72,6 +69,7 @@ class TcpTransport:
     def __init__(
         self, local: LocalPeer, trust: TrustStore, options: TcpOptions,
         on_peer: Callable[[IntroducedPeer], None] = lambda peer: None, rotations: Iterable[KeyRotation] = (),
+        reason_against: ReasonAgainst = no_reason,
     ) -> None:  # fmt: skip
         """Prepare; `start` listens and dials.
 
@@ -81,19 +79,20 @@ class TcpTransport:
             options: Where it listens and dials.
             on_peer: Called when a peer has introduced itself, before its first message is delivered.
             rotations: Statements that lead to this agent's key.
+            reason_against: Returns why an agent of a name gets no connection, "" if it may be a peer.
         """
         self.addresses: tuple[PeerAddress, ...] = ()
         self.dropped = 0
         self._local, self._trust, self._options = local, trust, options
-        self._on_peer, self._rotations = on_peer, tuple(rotations)
+        self._on_peer, self._rotations, self._reason_against = on_peer, tuple(rotations), reason_against
         self._deliver: Deliver = lambda data: None
-        self._links: dict[str, list[Link]] = {}
-        self._ended: dict[str, asyncio.Event] = {}  # set when the last connection to a peer ends
-        self._found: dict[str, tuple[PeerAddress, ...]] = {}  # addresses of peers that others have named
-        self._dialed: set[PeerAddress] = set()
+        self._links = LinkTable(local.name, self._close_later)
+        self._dialer = Dialer(
+            local.name, options.backoff, self._links, self._open_dialed, self._serve,
+            lambda name: trust.get(name) is not None, self._spawn,
+        )  # fmt: skip
         self._hosts: list[str] = []  # of this machine, as peers reach it
-        self._unknown = 0
-        self._jitter = random.Random()
+        self._unknown = 0  # accepted connections that have not introduced themselves yet
         self._loop = asyncio.new_event_loop()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="deliver")
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -115,13 +114,13 @@ class TcpTransport:
 
     def send(self, receiver: str, data: bytes) -> None:
         """Queue an envelope for a connected peer."""
-        if not any(link.active for link in self._links.get(receiver, ())):
+        if not any(link.active for link in self._links.of(receiver)):
             raise UnreachablePeerError(receiver)
         self._loop.call_soon_threadsafe(self._send, receiver, data)
 
     def connected(self) -> list[str]:
         """Return the names of all connected peers."""
-        return sorted(name for name, links in list(self._links.items()) if links)
+        return self._links.names()
 
     def own_addresses(self) -> list[str]:
         """Return addresses at which others reach this agent, as far as it knows: it may be none.
@@ -153,11 +152,11 @@ class TcpTransport:
 
     def disconnect(self, name: str) -> None:
         """Close all connections to a peer; those that this end dialed are opened again."""
-        for link in list(self._links.get(name, ())):
+        for link in self._links.of(name):
             asyncio.run_coroutine_threadsafe(link.close(), self._loop).result(START_SECONDS)
 
     def _send(self, receiver: str, data: bytes) -> None:
-        for link in self._links.get(receiver, ()):
+        for link in self._links.of(receiver):
             # two may be active where the peer is reached at two addresses: what arrives twice is refused once
             if link.active and not link.send(data):
                 self.dropped += 1
@@ -171,117 +170,113 @@ class TcpTransport:
             self._servers.append(server)
         names = [server.sockets[0].getsockname() for server in self._servers]
         self.addresses = tuple(PeerAddress(name[0], name[1]) for name in names)
-        for address in options.connect:
-            self._dialed.add(address)
-            self._spawn(self._keep_dialing(address))
+        for address in dict.fromkeys(options.connect):
+            self._dialer.keep(address)
+
+    @property
+    def _dials_loopback(self) -> bool:
+        return any(each.is_loopback for each in (*self._options.listen, *self._options.connect))
 
     def _dial(self, addresses: dict[str, tuple[PeerAddress, ...]]) -> None:
-        options, self._found = self._options, addresses
-        loopback = any(each.is_loopback for each in (*options.listen, *options.connect))
-        for name, found in addresses.items():
-            for address in set(found) - self._dialed - {*self.addresses}:
-                if loopback or not address.is_loopback:
-                    self._dialed.add(address)
-                    self._spawn(self._keep_dialing(address, name))
+        known = {*self.addresses, *self._options.connect}  # its own ones, and those that are dialed anyway
+        self._dialer.dial({
+            name: tuple(
+                each
+                for each in dict.fromkeys(found)
+                if each not in known and (self._dials_loopback or not each.is_loopback)
+            )
+            for name, found in addresses.items()
+        })  # fmt: skip
 
     async def _stop(self) -> None:
+        """Stop listening and dialing, and end every task of the loop, also those that the servers started."""
+        # A server that is closed before it has served what it accepted leaves that open: first accept no more
+        for listener in (each for server in self._servers for each in server.sockets):
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         for server in self._servers:
             server.close()
-        while self._tasks:  # again, because a connection that opens at this moment adds one
-            for task in self._tasks:
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # the server's own task is not cancelled by `_stop`
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._spawn(self._welcome(reader, writer))
+        task.add_done_callback(lambda _: writer.transport.abort())  # also if it is cancelled before it begins
+
+    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         name = writer.get_extra_info("peername")
         where = str(PeerAddress(str(name[0]), int(name[1]))) if name else "a connection that has ended"
-        if self._unknown >= self._options.max_unknown or self._count() >= self._options.max_links:
+        accepted = self._links.accepted() + self._unknown
+        if self._unknown >= self._options.max_unknown or accepted >= self._options.max_links:
             logger.warning("%s: refused a connection from %s: there are too many", self._local.name, where)
             await close_writer(writer)
             return
-        with contextlib.suppress(asyncio.CancelledError):  # the server would log it as an error
-            await self._serve(reader, writer, False, where)
+        self._unknown += 1
+        try:
+            link = await self._open(reader, writer, False, self._reason_against)
+            if not self._links.may_open(link.peer.name):
+                await link.close()
+                raise LinkError(f"{link.peer.name} opens connections too often")
+        except (EnvelopeRejected, UntrustedKeyError) as error:
+            logger.warning("%s: refused the peer at %s: %s", self._local.name, where, error)
+            return
+        except (LinkError, EOFError, OSError) as error:
+            reason = str(error) or "it did not introduce itself in time"
+            logger.info("%s: the connection to %s did not open: %s", self._local.name, where, reason)
+            return
+        finally:
+            self._unknown -= 1
+        await self._serve(link, where)
 
-    def _count(self) -> int:
-        return sum(map(len, self._links.values())) + self._unknown
-
-    async def _until_gone(self, name: str) -> None:
-        """Wait until there is no connection to a peer."""
-        while name in self._links:
-            await self._ended.setdefault(name, asyncio.Event()).wait()
-
-    async def _keep_dialing(self, address: PeerAddress, found: str = "") -> None:
-        """Keep a connection to an address, with pauses of growing, random length between two tries.
+    async def _open_dialed(self, address: PeerAddress, name: str) -> Link:
+        """Dial an address and return the connection.
 
         Args:
             address: The address.
-            found: Peer that is said to be there; it is dialed only while this is said, and while there is
-                no connection to the peer. Empty: the address was given by the user.
-        """
-        shortest, longest = self._options.backoff
-        pause, reported = shortest, ""
-        while not found or address in self._found.get(found, ()):
-            await self._until_gone(found)
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(self._options.limits.handshake):
-                    reader, writer = await asyncio.open_connection(
-                        address.host, address.port, ssl=self._options.client_tls
-                    )
-            except (OSError, TimeoutError) as error:
-                reason = str(error) or type(error).__name__
-                if reason != reported:
-                    logger.info("%s: %s is not reached yet: %s", self._local.name, address, reason)
-                reported = reason
-            else:
-                reported = ""
-                name = await self._serve(reader, writer, True, str(address))
-                await self._until_gone(name)  # the peer may have opened a connection too
-            if time.monotonic() - began > STABLE_SECONDS:
-                pause = shortest
-            await asyncio.sleep(self._jitter.uniform(shortest, max(shortest, pause)))
-            pause = min(longest, 2 * pause)
-        self._dialed.discard(address)
+            name: Peer that must be there; empty: any, as the user gave the address.
 
-    async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dialed: bool, where: str
-    ) -> str:
-        """Serve a connection until it ends; return the name of its other end, "" if it gave none."""
-        self._unknown += 1
-        try:
-            link = await open_link(
-                reader, writer, dialed, self._local, self._trust, self._options.limits, self._rotations
+        Raises:
+            OSError, EOFError, ValueError: It is not reached, or nothing there is such a peer.
+        """
+        async with asyncio.timeout(self._options.limits.handshake):
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=self._options.client_tls
             )
-        except (EnvelopeRejected, UntrustedKeyError) as error:
-            logger.warning("%s: refused the peer at %s: %s", self._local.name, where, error)
+        end = writer.get_extra_info("peername")
+        if name and not self._dials_loopback and end and PeerAddress(str(end[0]), int(end[1])).is_loopback:
             await close_writer(writer)
-            return ""
-        except (LinkError, EOFError, OSError, TimeoutError) as error:
-            reason = str(error) or "it did not introduce itself in time"
-            logger.info("%s: the connection to %s did not open: %s", self._local.name, where, reason)
-            await close_writer(writer)
-            return ""
-        except asyncio.CancelledError:
+            raise LinkError("it leads to this machine itself")
+
+        def reason_against(other: str) -> str:
+            if name not in ("", other):
+                return f"it is not {name}, which is said to be there"
+            return self._reason_against(other)
+
+        return await self._open(reader, writer, True, reason_against)
+
+    async def _open(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dialed: bool, reason: ReasonAgainst
+    ) -> Link:
+        """Exchange introductions; the connection is closed if that raises what `open_link` raises."""
+        local, trust, limits = self._local, self._trust, self._options.limits
+        try:
+            return await open_link(reader, writer, dialed, local, trust, limits, self._rotations, reason)
+        except BaseException:
             await close_writer(writer)
             raise
-        finally:
-            self._unknown -= 1
-        await self._run(link, where)
-        return link.peer.name
 
-    async def _run(self, link: Link, where: str) -> None:
+    async def _serve(self, link: Link, where: str) -> None:
+        """Serve a connection until it ends."""
         name = link.peer.name
-        self._adopt(link)
+        self._links.add(link)
         if link.host not in self._hosts:
             self._hosts = [link.host, *self._hosts][:MAX_HOSTS]
         try:
@@ -289,28 +284,14 @@ class TcpTransport:
             logger.info("%s: connected with %s at %s", self._local.name, name, where)
             reason = await link.run(self._hand_over)
             logger.info("%s: the connection to %s ended: %s", self._local.name, name, reason)
+        except Exception:  # it ends this connection, and not the task that dials the peer
+            logger.exception("%s: the connection to %s ended: this agent failed", self._local.name, name)
         finally:
-            self._links[name].remove(link)
-            if not self._links[name]:
-                del self._links[name]
-                if ended := self._ended.pop(name, None):
-                    ended.set()
+            self._links.remove(link)
             await link.close()
 
     async def _hand_over(self, data: bytes) -> None:
         await self._loop.run_in_executor(self._worker, self._deliver, data)
 
-    def _adopt(self, link: Link) -> None:
-        """Add a link; where two ends have dialed each other, both keep the one of the lower name."""
-        links = self._links.setdefault(link.peer.name, [])
-        for other in links:
-            if link.peer.known.incarnation > other.peer.known.incarnation:
-                self._supersede(other)
-            elif link.dialed != other.dialed:
-                lower_dials = self._local.name < link.peer.name
-                self._supersede(other if link.dialed == lower_dials else link)
-        links.append(link)
-
-    def _supersede(self, link: Link) -> None:
-        link.active = False
-        self._loop.call_later(SUPERSEDED_SECONDS, lambda: self._spawn(link.close()))
+    def _close_later(self, link: Link, seconds: float) -> None:
+        self._loop.call_later(seconds, lambda: self._spawn(link.close()))

@@ -15,9 +15,11 @@ from agents.protocol.budget import Allowance, Bucket
 from agents.protocol.introduction import (
     CHALLENGE_BYTES,
     IntroducedPeer,
+    ReasonAgainst,
     check_introduction,
     introduce,
     new_challenge,
+    no_reason,
 )
 from agents.protocol.trust import KeyRotation, TrustStore
 from agents.protocol.verifier import LocalPeer
@@ -174,8 +176,11 @@ async def _read_exactly(reader: asyncio.StreamReader, size: int, silence: float)
 async def open_link(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dialed: bool, local: LocalPeer,
     trust: TrustStore, limits: LinkLimits, rotations: Iterable[KeyRotation] = (),
+    reason_against: ReasonAgainst = no_reason,
 ) -> Link:  # fmt: skip
     """Exchange introductions on a new connection and return the link.
+
+    An agent against whose name there is a reason is refused, and nothing of it is kept.
 
     Raises:
         LinkError, EOFError, OSError: The connection ends, or does not begin as it should.
@@ -199,7 +204,7 @@ async def open_link(
         if not dialed:
             await send("")
         data = await read_frame(reader, MAX_INTRODUCTION_BYTES, limits.handshake)
-        peer = check_introduction(data, local, challenge, trust, to_name=not dialed)
+        peer = check_introduction(data, local, challenge, trust, not dialed, reason_against)
         if dialed:
             await send(peer.name)
         return Link(reader, writer, peer, dialed, limits)

@@ -16,8 +16,9 @@ def format_finding(finding: Finding) -> str:
     """Return the mean, its interval and the number of seeds; "" where nothing was measured."""
     if finding.verdict is Verdict.NOT_MEASURED:
         return ""
+    kind = ", geometric" if finding.geometric else ""
     interval = "" if math.isnan(finding.low) else (
-        f" ({format_number(finding.low)} to {format_number(finding.high)})"
+        f" ({format_number(finding.low)} to {format_number(finding.high)}{kind})"
     )  # fmt: skip
     value = format_number(None if math.isnan(finding.value) else finding.value)
     return f"{value}{interval}, {finding.seeds} seed{'s' * (finding.seeds > 1)}"
@@ -31,7 +32,7 @@ def print_claims(claims: Mapping[str, Claim], findings: Mapping[str, Finding], c
         color = COLORS.get(verdict)
         shown = f"[{color}]{verdict:<14}[/]" if color else f"{verdict:<14}"
         ours = format_finding(findings[name]) or "–"
-        facts = f"{ours}; bound {claim.bound}; {claim.paper}: {claim.figure}"
+        facts = f"{ours}; bound {claim.bounds}; {claim.paper}: {claim.figure}"
         console.print(f"{name:<{width}}  {shown}  {escape(facts)}", soft_wrap=True)
         console.print(f"{'':<{width}}  [dim]{escape(claim.text)}[/]", soft_wrap=True)
 
@@ -63,7 +64,7 @@ def markdown_claims(
         cells = (
             paper, f"{escape_markdown(claim.text)}: `{name}`",
             f"{escape_markdown(claim.figure)}, {escape_markdown(claim.source)}", format_finding(found),
-            escape_markdown(str(claim.bound)), verdict, link,
+            escape_markdown(claim.bounds), verdict, link,
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
         last = claim.paper

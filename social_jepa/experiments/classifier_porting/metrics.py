@@ -2,10 +2,12 @@
 
 from social_jepa.experiments.classifier_porting.settings import Settings
 from social_jepa.experiments.common.similarity_baselines import (
+    METHODS,
     PIXEL_PCA,
     UNTRAINED,
     Baselines,
     baseline_name,
+    difference,
     similarity,
 )
 from social_jepa.experiments.framework.experiment import Metric, Results
@@ -15,8 +17,12 @@ from social_jepa.experiments.framework.threshold import Threshold
 CONDITION = "agents"  # the only condition
 MOST_LOST, LEAST_OWN, MOST_UNTRAINED, LEAST_ABOVE_PCA = 0.02, 0.8, 0.4, 0.15
 SEARCHED = (
-    "Nothing was searched: scene, sizes and training were chosen beforehand, and no agent was trained on any "
-    "seed before the thresholds were set.",
+    "Scene and thresholds were set before any agent was trained. Searched on seed 100, top-1 own and ported "
+    "from 256 pairs: the default training with further encoders 0.829 and 0.345, without 0.869 and 0.721; "
+    "1,500 steps 0.906 and 0.790; 750 steps of 128 segments 0.932 and 0.845, of 192 segments with 48 "
+    "dimensions 0.931 and 0.828, of 256 with 32 dimensions 0.954 and 0.854, which is scored. There the map "
+    "keeps the classes: a classifier fitted on the reader's mapped latents reaches 0.95. What is lost is in "
+    "the decision boundaries of the owner's classifier.",
 )
 
 
@@ -52,16 +58,17 @@ def _threshold_metrics(results: Results, pairs: int) -> list[Metric]:
             f"own minus pixel PCA ported, {pairs} pairs", own - estimate(ported, PIXEL_PCA),
             threshold=Threshold(">=", LEAST_ABOVE_PCA), group=group,
         ),
+        Metric(
+            "ported minus the best baseline ported",
+            estimate(ported) - Estimate.highest(estimate(ported, name) for name in METHODS),
+            threshold=Threshold(">", 0.0), group=group,
+        ),
     ]  # fmt: skip
 
 
 def _lost_without_learning(results: Results, pairs: int) -> Baselines:
-    """Return own minus ported of both baselines."""
-    own, ported = (similarity(results, CONDITION, name) for name in ("own", f"ported, {pairs}"))
-    return {
-        "untrained": own["untrained"] - ported["untrained"],
-        "pixel_pca": own["pixel_pca"] - ported["pixel_pca"],
-    }
+    """Return own minus ported of the baselines."""
+    return difference(*(similarity(results, CONDITION, name) for name in ("own", f"ported, {pairs}")))
 
 
 def _pair_metrics(results: Results, settings: Settings) -> list[Metric]:

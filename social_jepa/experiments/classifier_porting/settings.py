@@ -23,8 +23,8 @@ def _default_setup() -> AgentSetup:
         nuisance=NuisanceConfig(brightness=0.25, hue=10.0, noise=4.0), bodies=False,
     )  # fmt: skip
     return AgentSetup(
-        scene=scene, ring=RingConfig(separation=60.0), model=ModelConfig(dim=32),
-        training=TrainingConfig(own_ticks=True),
+        scene=scene, ring=RingConfig(separation=60.0), model=ModelConfig(dim=32, stages=1),
+        training=TrainingConfig(own_ticks=True, steps=750, segments=256),
         negotiation=NegotiationConfig(pool_ticks=2048, pool_stride=scene.identity_ticks),
     )  # fmt: skip
 

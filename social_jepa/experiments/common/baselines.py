@@ -5,7 +5,7 @@ None of them models time: the predicted latent of the next tick is the latent of
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,15 @@ from agents.models.losses import nt_xent_loss, prediction_loss
 from agents.models.precision import mixed_precision
 from agents.models.settings import EncoderConfig, ModelConfig
 from agents.models.world_model import NO_SENSOR_DATA, ConditionedWorldModel, WorldModel
+from alignment.core import predictable_axes
 from env.recording import SensorData
 
-PATCHES = 8  # along each side of a masked frame
-MASK_RATIO = 0.75  # share of masked patches, as in arXiv:2111.06377
 TEMPERATURE = 0.5  # of SimCLR, as in arXiv:2002.05709 with small batches
 PROJECTOR_HIDDEN, PROJECTION_DIM = 128, 64  # of SimCLR's projector
 MAX_SHIFT = 1 / 16  # of an augmented frame along each axis, as a share of its side
 BRIGHTNESS = 0.2  # largest deviation of its brightness from 1
 NOISE_STD = 5.0  # of its gray noise, for values up to 255
+TICA_COMPONENTS, TICA_FRAMES = 256, 1024  # principal components of linear tICA, and frames they are found on
 
 
 class EncoderBaseline(ConditionedWorldModel):
@@ -80,32 +80,13 @@ class Autoencoder(EncoderBaseline):
     def loss(
         self, frames: Tensor, generator: torch.Generator, sensor_data: SensorData = NO_SENSOR_DATA
     ) -> tuple[Tensor, Mapping[str, float]]:
-        """Return the mean squared reconstruction error over the scored pixels, uint8 [N, T, H, W, C]."""
+        """Return the mean squared reconstruction error over all pixels, uint8 [N, T, H, W, C]."""
         flat = frames.flatten(0, 1)
         with mixed_precision(self.encoder.normalize.mean.device, self.config.precision) as dtype:
             pixels = self.encoder.normalize(flat, dtype)  # [N T, C, H, W]
-            inputs, scored = self.corrupt(pixels, generator)
-            reconstructed = self.decoder(self.encoder.net(inputs))
-        errors = (reconstructed.float() - pixels.float()).square() * scored
-        loss = errors.sum() / scored.expand_as(errors).sum()
+            reconstructed = self.decoder(self.encoder.net(pixels))
+        loss = (reconstructed.float() - pixels.float()).square().mean()
         return loss, {"reconstruction": loss.item()}
-
-    def corrupt(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the encoder's inputs [N, C, H, W], and 1 at the pixels whose reconstruction is scored."""
-        return pixels, pixels.new_ones(1, 1, 1, 1, dtype=torch.float32)
-
-
-class MaskedAutoencoder(Autoencoder):
-    """Reconstructs masked patches from the others; masked patches are replaced by the mean frame's."""
-
-    def corrupt(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the encoder's inputs [N, C, H, W], and 1 at the pixels whose reconstruction is scored."""
-        count, side = len(pixels), pixels.shape[-1] // PATCHES
-        random = torch.rand(count, PATCHES * PATCHES, generator=generator)
-        masked = random.argsort(dim=1) < round(MASK_RATIO * PATCHES * PATCHES)
-        mask = masked.view(count, 1, PATCHES, PATCHES).float().to(pixels.device)
-        mask = mask.repeat_interleave(side, 2).repeat_interleave(side, 3)  # [N, 1, H, W]
-        return pixels * (1 - mask).to(pixels.dtype), mask
 
 
 class SimClr(EncoderBaseline):
@@ -182,11 +163,7 @@ class PixelPca(WorldModel):
     def calibrate(self, frames: Tensor) -> None:
         """Compute the components of frames exactly, uint8 [N, H, W, C] with N >= D."""
         self.normalize.fit(frames)
-        rows = self._pixels(frames)
-        # The covariance of N frames has rank N at most: their [N, N] inner products determine it.
-        values, axes = torch.linalg.eigh(rows @ rows.T)
-        leading = rows.T @ axes[:, -self.dim :].flip(1)  # in the order of decreasing variance
-        self.components.copy_(leading / values[-self.dim :].flip(0).clamp_min(1e-12).sqrt())
+        self.components.copy_(self._leading_components(frames, self.dim))
 
     def loss(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, float]]:
         """Return a loss of 0: there is nothing to train."""
@@ -200,5 +177,42 @@ class PixelPca(WorldModel):
         """Return the latent itself, [N, D] -> [N, D]."""
         return latent
 
+    def _leading_components(self, frames: Tensor, count: int) -> Tensor:
+        """Return components in the order of decreasing variance, each of length 1, [P, count]."""
+        rows = self._pixels(frames)
+        # The covariance of N frames has rank N at most: their [N, N] inner products determine it.
+        values, axes = torch.linalg.eigh(rows @ rows.T)
+        leading = rows.T @ axes[:, -count:].flip(1)
+        return leading / values[-count:].flip(0).clamp_min(1e-12).sqrt()
+
     def _pixels(self, frames: Tensor) -> Tensor:
         return self.normalize(frames, torch.float32).flatten(1)
+
+
+class LinearTica(PixelPca):
+    """The linear functions of 256 principal components of pixels that predict their own next value best.
+
+    Until `fit`, it is `PixelPca`.
+    """
+
+    def fit(self, read: Callable[[range], Tensor], ticks: range) -> None:
+        """Find the functions on consecutive ticks.
+
+        Args:
+            read: Returns frames at ticks, uint8 [N, H, W, C].
+            ticks: Consecutive ticks; the components are those of 1,024 of them, evenly spread.
+        """
+        sample = read(ticks[:: max(1, len(ticks) // TICA_FRAMES)])
+        components = self._leading_components(sample, min(TICA_COMPONENTS, len(sample) // 4))
+        chunks = [ticks[start : start + TICA_FRAMES] for start in range(0, len(ticks), TICA_FRAMES)]
+        latents = torch.cat([self._pixels(read(chunk)) @ components for chunk in chunks])
+        _, axes = predictable_axes(latents.double())
+        self.components.copy_(components @ axes[:, : self.dim].float())
+        self.fitted = True
+
+    def calibrate(self, frames: Tensor) -> None:
+        """Compute principal components of frames, uint8 [N, H, W, C]; once it is fitted, change nothing."""
+        if not self.fitted:
+            super().calibrate(frames)
+
+    fitted = False

@@ -37,7 +37,7 @@ def _objects(scene: SceneConfig) -> str:
     text = f"{scene.objects} colored {noun}"
     if len(scene.shapes) > 1:
         text += f" of the shapes {', '.join(map(_words, scene.shapes))}"
-    return text + (f", drawn anew every {scene.identity_ticks} ticks," if scene.identity_ticks else "")
+    return text + (f" (drawn anew every {scene.identity_ticks} ticks)" if scene.identity_ticks else "")
 
 
 def _motion(scene: SceneConfig) -> str:

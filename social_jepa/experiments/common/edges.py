@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,15 +79,33 @@ def edge_score(source: Embeddings, target: Embeddings, pairing: Pairing) -> Edge
     return score_edge(pairing.fit_pairs(source, target), pairing.held_out(source, target), cores)[2]
 
 
-def accepts(source: Embeddings, target: Embeddings, pairing: Pairing) -> bool:
-    """Return whether the target accepts the edge: a direction of the cores is shared, and translates."""
+class Judged(NamedTuple):
+    """What a target says of an edge.
+
+    Attributes:
+        shares: Whether a direction of the cores exceeds what shifts in time reach.
+        accepts: Whether it also translates: what is accepted.
+    """
+
+    shares: bool
+    accepts: bool
+
+
+def judge_edge(source: Embeddings, target: Embeddings, pairing: Pairing) -> Judged:
+    """Return whether the target finds a shared direction, and whether it accepts the edge."""
     i, j = source.core_dim, target.core_dim
     if not (i and j):
-        return False
+        return Judged(False, False)
     x, y = pairing.fit_pairs(source, target)
     held = pairing.held_out(source, target).leading(i, j)
     found = find_shared(x[:, :i], y[:, :j], held)
-    return found.dim > 0 and found.r2(held.source, held.target) > 0
+    shares = found.dim > 0
+    return Judged(shares, shares and found.r2(held.source, held.target) > 0)
+
+
+def accepts(source: Embeddings, target: Embeddings, pairing: Pairing) -> bool:
+    """Return whether the target accepts the edge: a direction of the cores is shared, and translates."""
+    return judge_edge(source, target, pairing).accepts
 
 
 def edges_between(agents: Sequence[Embeddings], pairing: Pairing) -> list[EdgeScore]:
@@ -99,7 +118,8 @@ def edge_scores(edges: Sequence[EdgeScore], expected: int) -> dict[str, Score]:
     """Return the mean scores of both edges between two agents.
 
     *R2 of all* counts a factor as unexplained where the edge does not find it: it is the R2 on the shared
-    directions, times their number over the expected one, at most 1.
+    directions, times their number over the expected one. Of more directions the expected number of best ones
+    counts, each with R2 2c - 1 for its correlation c, or 0: what else is shared takes nothing away.
 
     Args:
         edges: Both edges.
@@ -107,16 +127,27 @@ def edge_scores(edges: Sequence[EdgeScore], expected: int) -> dict[str, Score]:
     """
     dims = np.array([edge.shared_dim for edge in edges], dtype=np.float64)
     r2 = np.array([edge.r2_shared for edge in edges])
-    weakest = [edge.correlations[edge.shared_dim - 1] if edge.shared_dim else 0.0 for edge in edges]
+    weakest = [weakest_correlation(edge) for edge in edges]
     scores = {
         "shared dim": dims.mean(),
         "exact": float((dims == expected).all()),
         "R2 shared": r2.mean(),
-        "R2 of all": (r2 * np.minimum(dims / expected, 1)).mean(),
+        "R2 of all": np.mean([_r2_of_all(edge, expected) for edge in edges]),
         "weakest shared correlation": np.mean(weakest),
         "null correlation": np.mean([edge.null_correlation for edge in edges]),
     }
     return {name: Score.single(float(value)) for name, value in scores.items()}
+
+
+def weakest_correlation(edge: EdgeScore) -> float:
+    """Return the correlation of the weakest shared direction; 0 without any."""
+    return edge.correlations[edge.shared_dim - 1] if edge.shared_dim else 0.0
+
+
+def _r2_of_all(edge: EdgeScore, expected: int) -> float:
+    if edge.shared_dim <= expected:
+        return edge.r2_shared * edge.shared_dim / expected
+    return float(np.maximum(2 * np.array(edge.correlations[:expected]) - 1, 0).mean())
 
 
 def direction_arrays(edge: EdgeScore) -> dict[str, np.ndarray]:

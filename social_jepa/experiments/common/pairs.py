@@ -1,13 +1,14 @@
 """Maps between the cores of two trained agents: fitted on anchors, scored on held-out ticks."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alignment.anchors import choose_ticks
+from alignment.anchors import AnchorSet, choose_ticks
 from alignment.edge_score import fit_core
 from alignment.fit import Fit
 from alignment.linear_map import LinearMap
@@ -59,6 +60,23 @@ def fit_shuffled(
     """Return the map fitted on the same anchors with shuffled pairs: the null."""
     x, y = anchor_pairs(source, target, count, seed)
     return fit(x, shuffle_pairs(y, torch.Generator().manual_seed(seed)))
+
+
+def shift_agents(agents: Sequence[TrainedAgent], shifts: Sequence[int]) -> list[TrainedAgent]:
+    """Return the agents with the rows of each rolled in time, for fitting and for scoring: the null.
+
+    Args:
+        agents: The agents.
+        shifts: Rows by which those of each are rolled; neighbors stay adjacent.
+    """
+
+    def roll(rows: AnchorSet, shift: int) -> AnchorSet:
+        return replace(rows, vectors=rows.vectors.roll(shift, 0))
+
+    return [
+        replace(agent, anchors=roll(agent.anchors, shift), heldout=roll(agent.heldout, shift))
+        for agent, shift in zip(agents, shifts, strict=True)
+    ]
 
 
 def edge_r2(edge: LinearMap, source: TrainedAgent, target: TrainedAgent) -> Score:

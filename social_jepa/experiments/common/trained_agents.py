@@ -16,7 +16,6 @@ from agents.protocol.settings import NegotiationConfig
 from agents.spec import AgentSpec
 from agents.training.settings import GAP, TrainingConfig
 from agents.training.ticks import train_offset
-from agents.training.trainer import Trainer
 from alignment.anchors import AnchorSet
 from alignment.core import CoreBasis
 from env.camera import Pose, RingConfig, ring_pose
@@ -94,14 +93,6 @@ class TrainedAgent:
         return torch.from_numpy(self.scene.factors(torch.tensor(anchors.ids).numpy()))
 
 
-def train_on_later_ticks(agent: Agent, ticks: int) -> None:
-    """Shift the training ticks of an untrained agent by a number of ticks."""
-    trainer = agent.trainer
-    agent.trainer = Trainer(
-        agent.model, agent.recorder, trainer.start + ticks, agent.spec.training, trainer.seed
-    )
-
-
 def ring_poses(setup: AgentSetup, count: int) -> list[Pose]:
     """Return the poses of the first agents on the ring."""
     return [ring_pose(index, setup.ring) for index in range(count)]
@@ -145,20 +136,21 @@ def train_agent(agent: Agent, log: Log, until: int | None = None) -> float:
         until: Step to train to; 0 leaves the weights untrained.
 
     Returns:
-        Counted training FLOPs of these steps.
+        Counted training FLOPs of these steps, and of those of further encoders, which cost as much: each
+        trains the same encoder on batches of the same size.
     """
     steps, first = agent.spec.training.steps if until is None else until, agent.trainer.step
-    flops = 0.0
+    step_flops = 0.0
     if first < steps:
         agent.train(until=min(first + 1, steps - 1))  # the model is calibrated before its first step
-        flops = count_flops(lambda: agent.train(until=agent.trainer.step + 1))[1] * (steps - first)
+        step_flops = count_flops(lambda: agent.train(until=agent.trainer.step + 1))[1]
     for part in range(1, PROGRESS_MESSAGES + 1):
         agent.train(until=first + (steps - first) * part // PROGRESS_MESSAGES)
         if agent.trainer.losses:
             loss = agent.trainer.losses[-1]
             log(f"{agent.spec.name} step {agent.trainer.step} of {steps}: loss {loss:.4f}")
     agent.publish()
-    return flops
+    return step_flops * (steps - first + (agent.stage_steps or 0))
 
 
 def trained_agent(agent: Agent, flops: float = 0.0) -> TrainedAgent:

@@ -53,7 +53,7 @@ def _threshold_metrics(results: Results) -> list[Metric]:
         ),
         Metric(
             f"joint: separable pairs of {PAIRS}", joint, results.mean("joint", "separable pairs, shuffled"),
-            results.mean("untrained", "separable pairs"), Threshold(">=", PAIRS), group,
+            results.mean("untrained", "separable pairs"), Threshold("==", PAIRS), group,
         ),
         Metric(
             "reward-only minus joint: separable pairs", reward - joint, null=0.0, threshold=Threshold("<", 0),

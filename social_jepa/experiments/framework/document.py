@@ -27,6 +27,9 @@ class MetricRow(Record, frozen=True, kw_only=True, omit_defaults=True):
     self_test: str = ""  # why the metric cannot fail, if it is an identity or a theorem; then not counted
     untrained: float | None = None  # of a similarity of latents: for encoders with initial weights
     pixel_pca: float | None = None  # and for principal components of pixels
+    tica: float | None = None  # and for linear tICA of 256 of them
+    geometric: bool = False  # whether value and interval are those of the logarithm
+    trials: int = 0  # of a rate, the number of independent trials that its interval is of
 
 
 class ConditionCosts(Record, frozen=True, kw_only=True):

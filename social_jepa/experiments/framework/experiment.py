@@ -29,6 +29,7 @@ class Metric:
         baseline: Value of the method that it is compared with.
         untrained: Of a similarity of latents, its value for encoders with initial weights.
         pixel_pca: Of a similarity of latents, its value for principal components of pixels.
+        tica: Of a similarity of latents, its value for the most predictable functions of 256 of them.
         threshold: Threshold, set before the run; of a self-test, the bound that every seed meets.
         group: Metrics of one group are adjacent in the table, below its name.
         self_test: Why an identity or a theorem determines the metric, so that it tests the code alone; "" if
@@ -44,6 +45,7 @@ class Metric:
     self_test: str = ""
     untrained: float | None = None
     pixel_pca: float | None = None
+    tica: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for a self-test without a bound."""
@@ -55,7 +57,7 @@ class Metric:
         """Whether the seeds meet the threshold; None if it is open, without one, and of a self-test."""
         if self.threshold is None or self.self_test:
             return None
-        return self.threshold.decide(self.estimate.seeds)
+        return self.threshold.decide(self.estimate)
 
     def to_row(self) -> MetricRow:
         """Return the row of the results document; numbers that are not finite become None."""
@@ -67,7 +69,8 @@ class Metric:
             null=finite_or_none(self.null), baseline=finite_or_none(self.baseline),
             threshold=None if self.threshold is None else str(self.threshold), met=self.met,
             self_test=self.self_test, untrained=finite_or_none(self.untrained),
-            pixel_pca=finite_or_none(self.pixel_pca),
+            pixel_pca=finite_or_none(self.pixel_pca), tica=finite_or_none(self.tica),
+            geometric=self.estimate.geometric, trials=self.estimate.trials,
         )  # fmt: skip
 
 

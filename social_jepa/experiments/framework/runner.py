@@ -64,7 +64,7 @@ def run_experiment(
 
 def run_conditions(
     run: ExperimentRun, conditions: Sequence[str], console: Console, workers: int | None = None,
-    fresh: bool = False,
+    fresh: bool = False, of_these_sources: bool = False,
 ) -> list[Metric]:  # fmt: skip
     """Run the missing tasks of some conditions, and return the experiment's metrics; write no results.
 
@@ -76,6 +76,7 @@ def run_conditions(
         console: Console of stderr, for progress.
         workers: Number of tasks that run at a time; by default one for each CPU.
         fresh: Delete the results of earlier tasks of these conditions first.
+        of_these_sources: Delete those that other source code produced.
 
     Returns:
         All metrics; those that need another condition are NaN.
@@ -86,7 +87,10 @@ def run_conditions(
         ValueError: There is no such condition, or the folder cannot be made.
     """
     with _locked(run):
-        found = _run_missing(run, _make_tasks(run, fresh, conditions), console, workers or usable_cpus())
+        tasks = _make_tasks(run, fresh, conditions)
+        if of_these_sources:
+            _delete_of_other_sources(tasks)
+        found = _run_missing(run, tasks, console, workers or usable_cpus())
     with _experiment_errors(run, "its metrics cannot be computed"), one_thread():
         results = PartialResults(_by_condition(found), run.seeds)
         return list(run.experiment.metrics(results, run.settings))
@@ -145,6 +149,13 @@ def _make_tasks(run: ExperimentRun, fresh: bool, wanted: Sequence[str] = ()) -> 
     for task in tasks if fresh else ():
         task.file.unlink(missing_ok=True)
     return tasks
+
+
+def _delete_of_other_sources(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        found = read_result(task)
+        if found is not None and found[1] != task.fingerprint:
+            task.file.unlink(missing_ok=True)
 
 
 def _list_tasks(run: ExperimentRun, wanted: Sequence[str] = ()) -> list[Task]:

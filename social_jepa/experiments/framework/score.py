@@ -2,11 +2,14 @@
 
 The 95 % interval is that of Student's t over seeds: it covers as often as it says where the scores of seeds
 are normal, and needs at least two seeds. Samples of one seed are not independent of each other as seeds are,
-so that they widen or narrow nothing.
+so that they widen or narrow nothing. A quantity that is positive and is compared by factors, as a ratio of
+costs or a condition number, has the mean and the interval of its logarithm instead: an arithmetic one could
+reach below 0. A rare event has the interval of its rate over independent trials (Clopper and Pearson 1934):
+where it never happened, scores of seeds do not vary, and their interval would have no width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,9 +93,13 @@ class Estimate:
 
     Attributes:
         seeds: Score of each seed.
+        geometric: Whether mean and interval are geometric, those of the logarithm.
+        trials: Of a rate, the number of independent trials in all seeds; 0 if it is none.
     """
 
     seeds: tuple[float, ...]
+    geometric: bool = False
+    trials: int = 0
 
     @classmethod
     def from_scores(cls, scores: Sequence[Score]) -> "Estimate":
@@ -105,19 +112,60 @@ class Estimate:
             raise ValueError("an estimate needs the score of at least one seed")
         return cls(tuple(score.score for score in scores))
 
+    @classmethod
+    def highest(cls, estimates: Iterable["Estimate"]) -> "Estimate":
+        """Return the highest score of each seed; NaN where one is."""
+        return cls(tuple(np.max([estimate.seeds for estimate in estimates], axis=0).tolist()))
+
+    @classmethod
+    def lowest(cls, estimates: Iterable["Estimate"]) -> "Estimate":
+        """Return the lowest score of each seed; NaN where one is."""
+        return cls(tuple(np.min([estimate.seeds for estimate in estimates], axis=0).tolist()))
+
+    def __post_init__(self) -> None:
+        """Have the arithmetic mean where a score is not positive, as such scores have no logarithm."""
+        object.__setattr__(self, "geometric", self.geometric and all(score > 0 for score in self.seeds))
+
+    def as_geometric(self) -> "Estimate":
+        """Return it with the geometric mean and its interval, if every score is positive."""
+        return Estimate(self.seeds, geometric=True)
+
+    def as_rate(self, trials: int) -> "Estimate":
+        """Return it with the interval of a rate over independent trials, whose share each seed's score is."""
+        return Estimate(self.seeds, trials=trials)
+
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """Return the paired difference, seed by seed."""
+        """Return the paired difference, seed by seed, with its arithmetic mean."""
         return Estimate(tuple(a - b for a, b in zip(self.seeds, other.seeds, strict=True)))
 
     @property
     def value(self) -> float:
-        """The mean over seeds."""
+        """The mean over seeds, arithmetic or geometric."""
+        if self.geometric:
+            return float(np.exp(np.mean(np.log(self.seeds))))
         return float(np.mean(self.seeds))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of Student's t over seeds; NaN for a single seed."""
+        """The 95 % interval, of a rate over its trials, else of Student's t over seeds; NaN for one seed."""
+        if self.trials and len(self.seeds) > 1:
+            return rate_interval(self.value, self.trials)
+        if self.geometric:
+            low, high = t_interval([math.log(score) for score in self.seeds])
+            return math.exp(low), math.exp(high)
         return t_interval(self.seeds)
+
+
+def rate_interval(rate: float, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a rate over independent trials (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv  # late, as below
+
+    if not 0 <= rate <= 1:
+        return math.nan, math.nan
+    hits, tail = rate * trials, (1 - CONFIDENCE) / 2
+    low = betaincinv(hits, trials - hits + 1, tail) if hits > 0 else 0.0
+    high = betaincinv(hits + 1, trials - hits, 1 - tail) if hits < trials else 1.0
+    return float(low), float(high)
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -25,7 +25,9 @@ from social_jepa.experiments.framework.verdict import (
 )
 
 COLUMNS = ("metric", "value", "95 % interval", "null", "baseline", "threshold", "met")
-SIMILARITY_COLUMNS = ("untrained", "pixel PCA")  # after the baseline, where a metric is a similarity
+SIMILARITY_COLUMNS = {  # title: field; after the baseline, where a metric of the document has them
+    "untrained": "untrained", "pixel PCA": "pixel_pca", "linear tICA": "tica",
+}  # fmt: skip
 SIMILARITIES = (
     "isometry",
     "native-isometry",
@@ -66,7 +68,8 @@ def format_number(value: float | None) -> str:
 def format_interval(metric: MetricRow) -> str:
     """Return a metric's interval over seeds, or "" without one."""
     low, high = interval(metric)
-    return "" if math.isnan(low) else f"{format_number(low)} to {format_number(high)}"
+    kind = ", geometric" if metric.geometric else f", {metric.trials} trials" if metric.trials else ""
+    return "" if math.isnan(low) else f"{format_number(low)} to {format_number(high)}{kind}"
 
 
 def format_met(metric: MetricRow) -> str:
@@ -76,22 +79,28 @@ def format_met(metric: MetricRow) -> str:
 
 def has_similarities(document: ResultsDocument) -> bool:
     """Return whether a document has a similarity of latents with its baselines."""
-    return any(row.untrained is not None or row.pixel_pca is not None for row in document.metrics)
+    return bool(_similarity_columns(document))
+
+
+def _similarity_columns(document: ResultsDocument) -> dict[str, str]:
+    """Return the baselines of similarities that a document has, fields by title."""
+    return {
+        title: name
+        for title, name in SIMILARITY_COLUMNS.items()
+        if any(getattr(row, name) is not None for row in document.metrics)
+    }
 
 
 def columns(document: ResultsDocument) -> tuple[str, ...]:
     """Return the columns of a document's tables."""
-    if not has_similarities(document):
-        return COLUMNS
     place = COLUMNS.index("threshold")
-    return (*COLUMNS[:place], *SIMILARITY_COLUMNS, *COLUMNS[place:])
+    return (*COLUMNS[:place], *_similarity_columns(document), *COLUMNS[place:])
 
 
 def format_cells(metric: MetricRow, document: ResultsDocument) -> tuple[str, ...]:
     """Return the cells of a document's metric, in the order of its columns."""
     values = [metric.null, metric.baseline]
-    if has_similarities(document):
-        values += [metric.untrained, metric.pixel_pca]
+    values += [getattr(metric, name) for name in _similarity_columns(document).values()]
     compared = ("" if value is None else format_number(value) for value in values)
     return (
         metric.name, format_number(metric.value), format_interval(metric), *compared,

@@ -1,10 +1,9 @@
 """Threshold of a metric, set before the run, and what a confidence interval says about it."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from social_jepa.experiments.framework.score import t_interval
+from social_jepa.experiments.framework.score import Estimate
 
 SIGNS = (">=", "<=", ">", "<", "==")
 
@@ -50,15 +49,19 @@ class Threshold:
         inside = self.sign == "==" and low <= self.value <= high
         return None if inside or self.met(low) or self.met(high) else False
 
-    def decide(self, seeds: Sequence[float]) -> bool | None:
-        """Return whether scores of seeds meet the threshold, by their 95 % interval of Student's t.
+    def decide(self, estimate: Estimate) -> bool | None:
+        """Return whether the scores of an estimate meet the threshold, by their 95 % interval.
 
         Scores of two seeds or more of which one is not finite miss it: what a seed never reached has no
-        interval, and was not reached. One seed alone leaves it open, None.
+        interval, and was not reached. Equality is no matter of intervals: every seed has it, or one refutes
+        it. One seed alone leaves a threshold open, None.
         """
+        seeds = estimate.seeds
         if len(seeds) > 1 and not all(map(math.isfinite, seeds)):
             return False
-        return self.verdict(*t_interval(seeds))
+        if len(seeds) > 1 and self.sign == "==":
+            return all(map(self.met, seeds))
+        return self.verdict(*estimate.interval)
 
     def __str__(self) -> str:
         """Return the sign and the value, for example ">= 0.5"."""

@@ -2,9 +2,9 @@
 
 A threshold is *met* where the whole 95 % interval of Student's t over seeds meets it, *missed* where none of
 it does, and otherwise *open*. It is also missed where one of several seeds has no finite score, as where it
-never reaches a goal; with one seed alone every threshold is open. The interval follows from a row's scores by
-seed, never from the interval that is recorded beside them: an earlier version may have computed that in
-another way.
+never reaches a goal; with one seed alone every threshold is open. An equality is met where every seed has it,
+and otherwise missed. The interval follows from a row's scores by seed, never from the interval that is
+recorded beside them: an earlier version may have computed that in another way.
 
 A *self-test* is a metric that an identity or a theorem determines. It cannot fail unless the code is wrong,
 so that it is no threshold: it is listed apart, is never counted, and holds if every seed meets its bound.
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from social_jepa.experiments.framework.document import MetricRow, ResultsDocument
-from social_jepa.experiments.framework.score import t_interval
+from social_jepa.experiments.framework.score import Estimate
 from social_jepa.experiments.framework.threshold import Threshold
 
 NOT_REPRODUCED = "Not reproduced"
@@ -44,19 +44,21 @@ class Tally:
 
 
 def interval(row: MetricRow) -> tuple[float, float]:
-    """Return the 95 % interval of Student's t over the seeds of a row; NaN with fewer than two."""
-    return t_interval(_scores(row))
+    """Return the 95 % interval of a row, of Student's t over its seeds or of its rate; NaN without one."""
+    return estimate_of(row).interval
 
 
-def _scores(row: MetricRow) -> list[float]:
-    return [math.nan if value is None else value for value in row.by_seed]
+def estimate_of(row: MetricRow) -> Estimate:
+    """Return the estimate of a row; a score that is not finite is NaN."""
+    seeds = tuple(math.nan if value is None else value for value in row.by_seed)
+    return Estimate(seeds, row.geometric, row.trials)
 
 
 def verdict(row: MetricRow) -> bool | None:
     """Return whether the threshold of a row is met; None if it is open, or the row has none."""
     if row.threshold is None or row.self_test:
         return None
-    return Threshold.parse(row.threshold).decide(_scores(row))
+    return Threshold.parse(row.threshold).decide(estimate_of(row))
 
 
 def failures(row: MetricRow) -> int:
@@ -68,7 +70,7 @@ def failures(row: MetricRow) -> int:
     if row.threshold is None or not row.self_test:
         raise ValueError(f"{row.name} is not a self-test")
     bound = Threshold.parse(row.threshold)
-    return sum(not bound.met(value) for value in _scores(row))
+    return sum(not bound.met(value) for value in estimate_of(row).seeds)
 
 
 def holds(row: MetricRow) -> bool:

@@ -26,8 +26,9 @@ from the core, fitted on 512 ticks and scored on 512 others.
 Conditions. One for each agent; it returns what the agent publishes, from which the negotiations follow.
 
 Nulls. Of edges, R2 of a rotation between whole cores that is fitted and scored with the target read half a
-pool later; of probes, shuffled states. Baselines. Of all edges, a rotation between two untrained encoders and
-between two pixel PCAs at the places of jepa and jepa-twin, on as many leading axes as the scene has factors.
+pool later; of probes, shuffled states. Baselines. Of all edges, a rotation between two untrained encoders,
+two pixel PCAs and linear tICA at the places of jepa and jepa-twin, on as many leading axes as the scene has
+factors.
 Of the thresholds, jepa and jepa-twin, two agents with the same settings; of edges, the ridge map; of probes,
 the core alone.
 

@@ -1,14 +1,12 @@
 """Scores of isometry: the R2 of maps over numbers of pairs, and other measures of agreement."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alignment.anchors import AnchorSet
 from alignment.edge_score import fit_core
 from alignment.fit import Fit, fit_ridge, fit_robust
 from alignment.linear_map import LinearMap
@@ -19,7 +17,7 @@ from alignment.score import (
     retrieval_at,
 )
 from alignment.universe import fit_universe
-from social_jepa.experiments.common.pairs import average_over_edges, choose_rows, heldout_pairs
+from social_jepa.experiments.common.pairs import average_over_edges, choose_rows, heldout_pairs, shift_agents
 from social_jepa.experiments.common.similarity_baselines import with_core_dim
 from social_jepa.experiments.common.trained_agents import TrainedAgent
 from social_jepa.experiments.framework.score import Score
@@ -38,35 +36,10 @@ def with_full_core(agent: TrainedAgent) -> TrainedAgent:
     return with_core_dim(agent, agent.heldout.vectors.shape[1])
 
 
-def with_heldout(agent: TrainedAgent, count: int) -> TrainedAgent:
-    """Return the agent with only its first `count` held-out ticks."""
-    held = agent.heldout
-    return replace(agent, heldout=AnchorSet(held.ids[:count], held.vectors[:count], held.core_dim))
-
-
-def shuffle_agents(agents: Sequence[TrainedAgent], seed: int) -> list[TrainedAgent]:
-    """Return the agents with rows permuted, differently for each agent: the null of shuffled pairs."""
-
-    def permute(rows: AnchorSet, words: Sequence[int]) -> AnchorSet:
-        order = IsometryStream.SHUFFLE.rng(seed, *words).permutation(len(rows.ids))
-        return replace(rows, vectors=rows.vectors[order.tolist()])
-
-    return [
-        replace(agent, anchors=permute(agent.anchors, (0, index)), heldout=permute(agent.heldout, (1, index)))
-        for index, agent in enumerate(agents)
-    ]
-
-
 def roll_agents(agents: Sequence[TrainedAgent]) -> list[TrainedAgent]:
     """Return the agents with rows rolled by equal shares of the ticks, so that neighbors stay adjacent."""
-
-    def roll(rows: AnchorSet, index: int) -> AnchorSet:
-        return replace(rows, vectors=rows.vectors.roll(index * len(rows.ids) // len(agents), 0))
-
-    return [
-        replace(agent, anchors=roll(agent.anchors, index), heldout=roll(agent.heldout, index))
-        for index, agent in enumerate(agents)
-    ]
+    ticks, count = len(agents[0].anchors.ids), len(agents)
+    return shift_agents(agents, [index * ticks // count for index in range(count)])
 
 
 def choose_pairs(agent: TrainedAgent, pairs: int, seed: int) -> Tensor:
@@ -157,9 +130,3 @@ def mean_correlations(agents: Sequence[TrainedAgent]) -> np.ndarray:
         for second in latents[index + 1 :]
     ]
     return np.mean(correlations, axis=0)
-
-
-def state_r2(agent: TrainedAgent) -> Score:
-    """Return the R2 of the true state, predicted linearly from all dimensions; for evaluation only."""
-    probe = fit_ridge(agent.anchors.vectors, agent.states(agent.anchors))
-    return Score.r2(probe(agent.heldout.vectors).numpy(), agent.states(agent.heldout).numpy())

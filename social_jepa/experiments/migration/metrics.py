@@ -88,10 +88,10 @@ def cost(results: Results, objects: int, method: str, share: float, column: int)
 def cost_ratio(
     results: Results, objects: int, method: str, share: float, column: int = FLOPS, baseline: str = "alone"
 ) -> Estimate:
-    """Return the cost of a method divided by that of a baseline."""
+    """Return the cost of a method divided by that of a baseline, with its geometric mean."""
     costs, others = (cost(results, objects, name, share, column).seeds for name in (method, baseline))
     pairs = dict(zip(results.seeds, zip(costs, others, strict=True), strict=True))
-    return estimate_by_seed(results, lambda seed: pairs[seed][0] / pairs[seed][1])
+    return estimate_by_seed(results, lambda seed: pairs[seed][0] / pairs[seed][1]).as_geometric()
 
 
 def make_metrics(results: Results, settings: Settings) -> list[Metric]:

@@ -25,7 +25,7 @@ class Settings:
     A schedule is (steps, frames per step, distinct frames); the full schedule is that of setup.training.
     """
 
-    setup: AgentSetup = field(default_factory=lambda: AgentSetup(model=ModelConfig(dim=24)))
+    setup: AgentSetup = field(default_factory=lambda: AgentSetup(model=ModelConfig(dim=24, stages=1)))
     object_counts: tuple[int, ...] = (5,)  # scenes, for instance (3, 5); the thresholds refer to the last
     eval_steps: tuple[int, ...] = (
         10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350,

@@ -79,7 +79,7 @@ class Student:
             steps: Steps of the schedule.
             eval_steps: Steps at which it is scored, besides the last.
             batch: Frames per step, by default as in a run.
-            ticks: Distinct frames, the first ones, by default all.
+            ticks: Frames of the replay buffer, the first ones, by default all.
             warmup: Share of the steps over which the learning rate rises, by default as in a run.
             after: Earlier training of the model, whose cost is added.
         """
@@ -98,7 +98,8 @@ class Student:
         trials = []
         for until in (*(step for step in eval_steps if step < steps), steps):
             trainer.run(lambda: None, lambda: False, until)
-            trials.append(_make_trial(until, batch, ticks, step_flops, self.score(model), after))
+            seen = count_seen_ticks(trainer, until)
+            trials.append(_make_trial(until, batch, seen, step_flops, self.score(model), after))
         return trials
 
     def distill(
@@ -143,6 +144,11 @@ class Student:
 
     def _read_frames(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(self.agent.trainer.replay_buffer.read(self.agent.train_start + rows))
+
+
+def count_seen_ticks(trainer: Trainer, until: int) -> int:
+    """Return the number of distinct ticks in the batches of the steps before `until`."""
+    return len(np.unique([trainer.batch_ticks(step) for step in range(until)]))
 
 
 def _make_trial(

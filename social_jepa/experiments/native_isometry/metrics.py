@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 
 from alignment.raw_map import RawScore
@@ -51,9 +50,9 @@ def _threshold_metrics(results: Results) -> list[Metric]:
         table = [
             Metric("share of R2 kept by a similarity transform", share,
                    threshold=Threshold(">=", LEAST_SHARE), **similarity_of(results, *UNTRAINED, "share")),
-            Metric("kappa of W, strong directions", estimate("strong kappa", False),
+            Metric("kappa of W, strong directions", estimate("strong kappa", False).as_geometric(),
                    threshold=Threshold("<=", MOST_KAPPA),
-                   **similarity_of(results, *UNTRAINED, "strong kappa")),
+                   **similarity_of(results, *UNTRAINED, "strong kappa", geometric=True)),
             Metric("R2 of a similarity transform minus the better baseline",
                    estimate("similarity R2", True) - _better_baseline(results),
                    threshold=Threshold(">", 0.0)),
@@ -74,14 +73,12 @@ def _of_objective(results: Results, name: str, score: str, least: bool) -> Estim
 
 def _worst(results: Results, score: str, least: bool) -> Estimate:
     """Return the estimate of the worst objective of each seed: the least score, or the largest."""
-    choose = np.min if least else np.max
-    by_seed = np.array([results.estimate(name, score).seeds for name in OBJECTIVES])
-    return Estimate.from_scores([Score.single(float(value)) for value in choose(by_seed, axis=0)])
+    choose = Estimate.lowest if least else Estimate.highest
+    return choose(results.estimate(name, score) for name in OBJECTIVES)
 
 
 def _better_baseline(results: Results) -> Estimate:
-    by_seed = np.array([results.estimate(name, "similarity R2").seeds for name in UNTRAINED])
-    return Estimate.from_scores([Score.single(float(value)) for value in by_seed.max(0)])
+    return Estimate.highest(results.estimate(name, "similarity R2") for name in UNTRAINED)
 
 
 def _world_metrics(results: Results) -> list[Metric]:
@@ -116,21 +113,28 @@ def _method_metrics(results: Results, condition: str, settings: Settings) -> lis
     group = f"{title}; null: time shifts"
     metrics = [
         Metric(
-            f"{title}: {name}", results.estimate(condition, score),
+            f"{title}: {name}", _estimate(results, condition, score),
             None if null is None else results.mean(condition, null), group=group,
-            **similarity_of(results, *UNTRAINED, score),
+            **similarity_of(results, *UNTRAINED, score, geometric="kappa" in score),
         )
         for score, (name, null) in ALL.items()
     ]  # fmt: skip
     for pairs in (pairs for pairs in TABLE_PAIRS if pairs in settings.pair_counts):
         metrics += [
             Metric(
-                f"{title}: {name}, {pairs} pairs", results.estimate(condition, f"{name}, {pairs}"),
-                group=group, **similarity_of(results, *UNTRAINED, f"{name}, {pairs}"),
+                f"{title}: {name}, {pairs} pairs", _estimate(results, condition, f"{name}, {pairs}"),
+                group=group,
+                **similarity_of(results, *UNTRAINED, f"{name}, {pairs}", geometric="kappa" in name),
             )
             for name in FIELDS
         ]  # fmt: skip
     return metrics
+
+
+def _estimate(results: Results, condition: str, score: str) -> Estimate:
+    """Return an estimate; that of kappa, which is a ratio, is geometric."""
+    estimate = results.estimate(condition, score)
+    return estimate.as_geometric() if "kappa" in score else estimate
 
 
 def make_notes(results: Results, settings: Settings) -> list[str]:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.agent import BASIS_TICKS, Agent
+from agents.agent import Agent
+from agents.training.ticks import axis_ticks
 from alignment.anchors import AnchorSet
 from social_jepa.experiments.common.trained_agents import (
     AgentSetup,
@@ -34,9 +35,10 @@ def with_later_axes(agent: Agent, trained: TrainedAgent) -> TrainedAgent:
     The axes are found as in any run: on the same number of ticks, and sorted by autocorrelations on later
     ticks still. The time range differs and, unavoidably, the agent did not train on these ticks.
     """
-    seen = agent.trainer.replay_buffer.ticks
-    first = int(agent.core_eval_ticks(seen.stop).max()) + 1 + agent.gap
-    basis, _ = agent.find_axes(range(first, first + min(len(seen), BASIS_TICKS)))
+    trainer = agent.trainer
+    first = int(agent.core_eval_ticks(trainer.seen_stop).max()) + 1 + agent.gap
+    later = range(first, first + len(trainer.replay_buffer))
+    basis, _ = agent.find_axes(axis_ticks(later, trainer.config.segment_ticks), later.stop)
     anchors, heldout = (
         AnchorSet(pool.ids, basis(agent.encode_ticks(pool.ids)).float(), pool.core_dim)
         for pool in (trained.anchors, trained.heldout)

@@ -27,7 +27,7 @@ Conditions: one per spacing. Methods (keys of the scores):
 - *shrunk*: each axis is shrunk by the uncertainty of its sign.
 - *permutation*: the signed permutation of the highest likelihood, from the anchors and from both spectra.
 - *procrustes*: an orthogonal map from the same anchors; the baseline. At the distinct spacing, all of these
-  also for two untrained encoders and two pixel PCAs.
+  also for two untrained encoders, two pixel PCAs and linear tICA.
 - Without anchors: signs that match third moments ("third moments"); and point clouds matched by the distances
   between their cluster centers, then by nearest neighbors ("point clouds", a small version of
   arXiv:2510.02348). Source and target encode different ticks, so that there are no pairs to be found.

@@ -1,6 +1,6 @@
 """Table and notes of probe-porting."""
 
-from social_jepa.experiments.common.similarity_baselines import Baselines, similarity
+from social_jepa.experiments.common.similarity_baselines import Baselines, difference, similarity
 from social_jepa.experiments.framework.experiment import Metric, Results
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.probe_porting.probes import REFERENCES
@@ -28,12 +28,8 @@ def _loss_metric(results: Results, anchors: int) -> Metric:
 
 
 def _lost_without_learning(results: Results, anchors: int) -> Baselines:
-    """Return own minus ported of both baselines."""
-    own, ported = (similarity(results, CONDITION, name) for name in ("own", f"ported, {anchors}"))
-    return {
-        "untrained": own["untrained"] - ported["untrained"],
-        "pixel_pca": own["pixel_pca"] - ported["pixel_pca"],
-    }
+    """Return own minus ported of the baselines."""
+    return difference(*(similarity(results, CONDITION, name) for name in ("own", f"ported, {anchors}")))
 
 
 def _score_metrics(results: Results, settings: Settings) -> list[Metric]:

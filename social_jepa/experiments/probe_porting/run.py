@@ -13,12 +13,12 @@ Scores. R2 of the positions, the mean over the 12 ordered pairs of agents, with 
 maps are fitted on one range of ticks and scored on another, and training used neither. The true state labels
 the ticks of the probes and scores them; no agent has access to it.
 
-Baselines: the same from two untrained encoders and from two pixel PCAs, on as many leading axes as the scene
-has factors; B's own probe, fitted on as many labels as A's; and B's own probe fitted on as many labels as the
-map has anchors, which is the cost that porting saves. Controls: no map (A's probe applied to B's core
-directly, truncated or padded with zeros where dimensions differ) and a random orthogonal map. Null: the map
-fitted on the same anchors, shuffled; for scores without a map, on the 256 anchors that the threshold refers
-to. Chance: the mean position.
+Baselines: the same from two untrained encoders, two pixel PCAs and linear tICA, on as many leading axes as
+the scene has factors; B's own probe, fitted on as many labels as A's; and B's own probe fitted on as many
+labels as the map has anchors, which is the cost that porting saves. Controls: no map (A's probe applied to
+B's core directly, truncated or padded with zeros where dimensions differ) and a random orthogonal map. Null:
+the map fitted on the same anchors, shuffled; for scores without a map, on the 256 anchors that the threshold
+refers to. Chance: the mean position.
 
 Threshold, set beforehand: with 256 anchors, own minus ported at most 0.01.
 """

@@ -1,10 +1,8 @@
 """Metrics and notes of scant-overlap: thresholds, and overlap and agreement at each level."""
 
-import numpy as np
-
 from social_jepa.experiments.common.similarity_baselines import METHODS, baseline_name, similarity
 from social_jepa.experiments.framework.experiment import Metric, Results
-from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.framework.score import Estimate
 from social_jepa.experiments.framework.threshold import Threshold
 from social_jepa.experiments.scant_overlap.layout import LEVELS, SHARED_FACTORS
 from social_jepa.experiments.scant_overlap.settings import Settings
@@ -47,22 +45,20 @@ def _r2_metric(results: Results, level: str, name: str, threshold: Threshold | N
 
 
 def _threshold_metrics(results: Results) -> list[Metric]:
-    gain = results.estimate(DECIDING, "R2 of all") - _better_baseline(results)
+    gain = results.estimate(DECIDING, "R2 of all") - _best_baseline(results)
     return [
         *(_r2_metric(results, DECIDING, name, Threshold(">=", LEAST_R2)) for name in R2),
         Metric(
-            f"R2 of all shared factors minus the better baseline, {DECIDING}", gain,
+            f"R2 of all shared factors minus the best baseline, {DECIDING}", gain,
             threshold=Threshold(">", 0.0), group="thresholds",
         ),
     ]  # fmt: skip
 
 
-def _better_baseline(results: Results) -> Estimate:
-    """Return R2 of all shared factors of the better baseline of each seed."""
-    by_seed = np.array([
-        results.estimate(DECIDING, baseline_name(name, "R2 of all")).seeds for name in METHODS
-    ])  # fmt: skip
-    return Estimate.from_scores([Score.single(float(value)) for value in by_seed.max(0)])
+def _best_baseline(results: Results) -> Estimate:
+    """Return R2 of all shared factors of the best baseline of each seed; 0 where all are below it."""
+    found = [results.estimate(DECIDING, baseline_name(name, "R2 of all")) for name in METHODS]
+    return Estimate.highest([*found, Estimate((0.0,) * len(results.seeds))])
 
 
 def _overlap_metrics(results: Results) -> list[Metric]:

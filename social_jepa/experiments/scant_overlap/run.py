@@ -26,18 +26,20 @@ each agent: R2 of a linear probe of the shared boxes' true state from its core, 
 agent does not see, no map can give it.
 
 Nulls. Of R2, the same edges with one agent's rows shifted in time by half of their range; of correlations,
-the largest at any of 199 shifts in time; of probes, shuffled states. Baselines: two untrained encoders and
-two pixel PCAs, on as many leading axes as a camera sees factors.
+the largest at any of 199 shifts in time; of probes, shuffled states. Baselines, on as many leading axes as a
+camera sees factors: two untrained encoders, two pixel PCAs of as many components as latents have dimensions,
+and linear tICA, the most that linear functions of pixels give.
 
-Seeds 1000 to 1007, on which nothing was searched, score. No setting was searched by training agents: the
-turns were set by the overlap that they have, measured on seed 100. So was how far the shared objects move: in
-a first arrangement, where they moved by 0.7 m, two pixel PCAs agreed as well as two agents (0.96, seed 1000),
-so that it could not tell whether anything was learned.
+Seeds 1001 to 1008 score. The turns were set by the overlap that they have, measured on seed 100. How far the
+shared objects move was changed after agents had been trained in a first arrangement, on seed 1000: they moved
+by 0.7 m there, and two pixel PCAs agreed as well as two agents, 0.96. On seed 100 of the present one, linear
+tICA has 0.92 at an overlap of 0.1, and agents 0.945: the bound of 0.85 is met by linear functions of pixels,
+and only what agents have above them is learned.
 
 Thresholds, set before the full run, at an overlap of 0.1:
 - R2 on the shared subspace is at least 0.85;
 - so is R2 with missing directions counted as unexplained;
-- and that exceeds the better of both baselines.
+- and that exceeds the best of the three baselines, or 0 where all are below.
 """
 
 from collections.abc import Sequence
@@ -114,5 +116,5 @@ EXPERIMENT = Experiment(
     plots=make_plots,
     methods=describe_methods,
     notes=make_notes,
-    seeds=range(1000, 1008),
+    seeds=range(1001, 1009),
 )

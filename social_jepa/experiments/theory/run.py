@@ -119,7 +119,7 @@ def run_scene(seed: int, setup: AgentSetup, cameras: int, ticks: int, log: Log) 
         with untrained_agent(setup, seed, index, poses) as agent:
             flops += train_agent(agent, log)
             # The core was chosen on ticks right after training: fit and score on ticks behind those.
-            chosen_on = agent.core_eval_ticks(agent.trainer.replay_buffer.ticks.stop)
+            chosen_on = agent.core_eval_ticks(agent.trainer.seen_stop)
             fit_start = int(chosen_on.max()) + 1 + agent.gap
             heldout_start = fit_start + ticks + agent.gap
             fit = agent.encode_core(range(fit_start, fit_start + ticks)).double()

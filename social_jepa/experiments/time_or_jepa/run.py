@@ -42,7 +42,8 @@ searched, score.
 Thresholds, set before the full run, for each of the four JEPAs and for the worst of them in each seed:
 - agreement is specific to JEPAs if at equal state R2 it exceeds that of temporal InfoNCE by at least 0.05,
   by a free map and by a rotation;
-- it goes beyond the state if the residual agreement is at least 0.3.
+- it goes beyond the state if the residual agreement is at least 0.3; for the worst, and set after the run,
+  as pixel PCA meets that bound too: if it exceeds that of the better baseline in the same seed.
 """
 
 import numpy as np

@@ -39,24 +39,24 @@ def r2_over_agents(results: Results, settings: Settings) -> Figure:
         _line(r2, results, name, settings.agent_counts, "{}, {} agents")
     for name in ("universe", "pairwise"):
         _, color, marker = LINES[name]
-        for suffix, style in (("", "-"), (", equal cores", ":")):
-            score = f"cycle error, {name}{suffix}"
-            means = [results.mean("toy", f"{score}, {count} agents") for count in settings.agent_counts]
-            errors = np.maximum(means, MIN_ERROR)
-            cycles.plot(settings.agent_counts, errors, color=color, marker=marker, ms=5, ls=style)
+        means = [
+            results.mean("toy", f"cycle error, {name}, {count} agents") for count in settings.agent_counts
+        ]
+        cycles.plot(settings.agent_counts, np.maximum(means, MIN_ERROR), color=color, marker=marker, ms=5)
         _line(pairs_axis, results, name, settings.pair_counts, "{}, {} pairs")
     for axis in (r2, cycles):
         axis.set_xlabel("agents")
-        axis.set_xticks(settings.agent_counts)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(settings.agent_counts, [str(count) for count in settings.agent_counts])
     cycles.set_yscale("log")
     cycles.axhline(1e-5, color="black", lw=0.8, ls=":")
-    cycles.text(settings.max_agents, 3e-6, "threshold: below", ha="right", va="top", fontsize=8)
+    cycles.text(settings.max_agents, 3e-6, "self-test: below", ha="right", va="top", fontsize=8)
     pairs_axis.set_xscale("log", base=2)
     pairs_axis.set_xticks(settings.pair_counts, [str(pairs) for pairs in settings.pair_counts])
     pairs_axis.set_xlabel("pairs")
     r2.set_title(f"R2 of an edge, {settings.pairs} pairs", loc="left", fontsize=10)
-    cycles.set_title("Cycle error (dotted: equal cores)", loc="left", fontsize=10)
-    pairs_axis.set_title(f"R2 of an edge, {settings.max_agents} agents", loc="left", fontsize=10)
+    cycles.set_title("Cycle error on the common block", loc="left", fontsize=10)
+    pairs_axis.set_title(f"R2 of an edge, {settings.few} agents", loc="left", fontsize=10)
     figure.legend(*r2.get_legend_handles_labels(), ncols=3, loc="outside lower center", frameon=False)
     return figure
 
@@ -73,7 +73,7 @@ def r2_over_shuffled_shares(results: Results, settings: Settings) -> Figure:
             estimates = [results.estimate("toy", name) for name in names]
             draw_curve(axis, [100 * share for share in shares], estimates, label, color, marker)
         axis.axhline(0, color="black", lw=0.8)
-        axis.set_title(f"{pairs} pairs, {settings.max_agents} agents", loc="left", fontsize=10)
+        axis.set_title(f"{pairs} pairs, {settings.few} agents", loc="left", fontsize=10)
         axis.set_xlabel("shuffled rows of each agent (%)")
     axes[0].set_ylabel("held-out R2, mean over all edges")
     figure.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside lower center", frameon=False)

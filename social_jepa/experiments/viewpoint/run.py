@@ -23,10 +23,10 @@ them encodes. From 4 dimensions into 6, no map reaches an R2 above 4/6. The true
 probes alone.
 
 Nulls: as many pairs, shuffled; for the R2 of a map the mean over 16 choices of pairs, each shuffled
-differently, because the map of one shuffle may fit by chance. Baselines: two untrained encoders and two pixel
-PCAs at the farthest separation, on as many leading axes as the scene has factors, scored in the same way; for
-the dimensions shared, the high camera, whose view has no wall; for the hidden object, a probe of the agent
-that sees it.
+differently, because the map of one shuffle may fit by chance. Baselines: two untrained encoders, two pixel
+PCAs and linear tICA at the farthest separation, on as many leading axes as the scene has factors, scored in
+the same way; for the dimensions shared, the high camera, whose view has no wall; for the hidden object, a
+probe of the agent that sees it.
 
 Thresholds, set beforehand: R2 of the core at 180 degrees from 64 pairs at least 0.92, mean of both
 directions; across the wall exactly 4 dimensions shared, R2 of the map into the smaller core at least 0.9,

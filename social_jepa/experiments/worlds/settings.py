@@ -90,7 +90,7 @@ class Settings:
     """Settings of a run; the defaults are the full run."""
 
     setup: AgentSetup = field(default_factory=_default_setup)
-    unrelated_pairs: int = 20  # pairs without pixels of each seed, of two different worlds
+    unrelated_pairs: int = 80  # pairs without pixels of each seed, of two different worlds
     related_pairs: int = 4  # of one world, the control
     lowest_rate: float = 0.7  # of the factors of these pairs
     highest_rate: float = 0.99

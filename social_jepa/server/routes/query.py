@@ -33,7 +33,7 @@ from social_jepa.server.responses import Hop, NearestResponse, PathResponse, Tra
 from social_jepa.server.served_runs import ServiceDep
 from social_jepa.server.service import JsonBody, Service
 from social_jepa.server.snapshots import Snapshot, find_edge
-from social_jepa.storage.run_folder import RunFolderError
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 router = APIRouter()
 MAX_INLINE = 64  # vectors that are translated faster than they are handed to a thread

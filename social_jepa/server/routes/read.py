@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
+from social_jepa.config.time_parsing import FOREVER
+from social_jepa.graph.edge_lookup import edge_history
 from social_jepa.graph.map_file import encode_map
 from social_jepa.graph.results import full_document
 from social_jepa.records import (
@@ -32,7 +34,7 @@ from social_jepa.server.models import (
     QualityQuery,
 )
 from social_jepa.server.openapi import BYTES, TEXT, answers
-from social_jepa.server.problems import CONFLICT, NOT_FOUND, ProblemError
+from social_jepa.server.problems import CONFLICT, NOT_FOUND
 from social_jepa.server.responses import (
     AgentDetail,
     AgentView,
@@ -159,7 +161,9 @@ def edges(
 @router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))
 def edge(service: ServiceDep, source: Name, target: Name, query: Annotated[AsOfQuery, Query()]) -> Response:
     """Return one edge: scores, directions and null, checkpoints, status, R2 by number of anchor pairs."""
-    return json_response(find_edge(service.snapshots.at(query.as_of).results, source, target))
+    results = service.snapshots.at(query.as_of).results
+    until = FOREVER if query.as_of is None else results.document.as_of
+    return json_response(find_edge(results, source, target, until))
 
 
 @router.get("/api/edges/{source}/{target}/map", **answers(BYTES, NOT_FOUND, CONFLICT))
@@ -188,12 +192,7 @@ def history(
 ) -> Response:
     """List every edge that an ordered pair has had, oldest first, also of agents that have left."""
     with service.snapshots.ledger() as ledger:
-        names, found = ledger.names(), ledger.history(source, target)
-    for name in (source, target):
-        if name not in names:
-            raise ProblemError(
-                NOT_FOUND, f"no agent has ever been named {name}: /api/agents lists all agents"
-            )
+        found = edge_history(ledger, source, target)
     return json_response(map_page(page_of(found, query), edge_summary))
 
 

@@ -34,12 +34,12 @@ def add(service: ServiceDep, request: Request, body: AddAgent) -> Response:
 def change(service: ServiceDep, name: Name, body: ChangeAgent) -> Response:
     """Move an agent's camera, whose edges are then negotiated again, or pause or resume its training."""
     pose, paused = body.pose, body.paused
+    if pose is not None:  # first: it can be refused, where nothing shall have changed
+        service.client.call(lambda simulation: simulation.move_agent(name, pose))
     if paused is not None:
         service.client.call(
             lambda simulation: simulation.pause(name) if paused else simulation.resume_learning(name)
         )
-    if pose is not None:
-        service.client.call(lambda simulation: simulation.move_agent(name, pose))
     return json_response(service.agent(name))
 
 

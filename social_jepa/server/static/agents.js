@@ -22,7 +22,7 @@ function notes(agent) {
     agent.silent_since && `gave no report since ${clock(agent.silent_since)}`,
     ...agent.unsaved.map(({ path, reason }) => `cannot write ${path} (${reason}), and tries again`),
     agent.waiting_for && `waits for ${agent.waiting_for}`,
-    agent.idle_seconds && !agent.failure && `no step for ${Math.round(agent.idle_seconds)} s${agent.idle_place ? `, in ${agent.idle_place}` : ""}`,
+    agent.idle_seconds && !agent.failure && `no step for ${duration(agent.idle_seconds)}${agent.idle_place ? `, in ${agent.idle_place}` : ""}`,
     silent.length && `no answer from ${silent.join(", ")}`,
     agent.cpu_wait > 0.5 && `waits for a CPU ${Math.round(100 * agent.cpu_wait)} % of the time`,
     agent.teacher && `teacher: ${agent.teacher}`,

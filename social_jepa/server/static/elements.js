@@ -38,12 +38,16 @@ export function options(select, names, first = []) {
 
 export const number = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
 export const whole = (value) => (value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en"));
-export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+const dateOf = (seconds) => new Date(seconds * 1000).toLocaleDateString("en-CA");
+export const dateAndTime = (seconds) => `${dateOf(seconds)} ${new Date(seconds * 1000).toLocaleTimeString("en-GB")}`;
+// The local time, with its date where that is not today's.
+export const clock = (seconds) => dateAndTime(seconds).replace(`${dateOf(Date.now() / 1000)} `, "");
 export const place = (...parts) => parts.map(encodeURIComponent).join("/");
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const minutes = Math.round(seconds / 60);
   if (seconds < 90) return `${Math.round(seconds)} s`;
-  return minutes < 90 ? `${minutes} min` : `${number(seconds / 3600, 1)} h`;
+  if (minutes < 90) return `${minutes} min`;
+  return minutes < 36 * 60 ? `${number(seconds / 3600, 1)} h` : `${number(seconds / 86400, 1)} d`;
 }

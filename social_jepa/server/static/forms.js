@@ -88,17 +88,28 @@ export function remove(name) {
 $("query").elements.what.addEventListener("change", (event) => {
   for (const label of $("query").querySelectorAll("[data-of]")) label.hidden = label.dataset.of !== event.target.value;
 });
+// The numbers of a text, separated by commas. Number("") is 0: what is missing is refused here.
+function numbersOf(text, remedy) {
+  const found = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+  if (!found.every(Number.isFinite)) throw new Error(remedy);
+  return found;
+}
+
+function queryBody({ from, to, via, what, tick, vector }) {
+  const body = { from: from.value, to: to.value, nearest: 5 };
+  if (via.value) body.via = via.value;
+  if (what.value === "tick") body.ticks = numbersOf(tick.value, "Tick: give a whole number, 0 or larger");
+  else body.vectors = [numbersOf(vector.value, "Vector: give numbers separated by commas, one for each dimension of the core")];
+  return body;
+}
+
 $("query").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.currentTarget;
-  const { from, to, via, what, tick, vector } = form.elements;
-  const body = { from: from.value, to: to.value, nearest: 5 };
-  if (via.value) body.via = via.value;
-  if (what.value === "tick") body.ticks = [Number(tick.value)];
-  else body.vectors = [vector.value.split(",").map(Number)];
   $("answer").replaceChildren();
   showMessage(form, "Translating …");
   try {
+    const body = queryBody(form.elements);
     showAnswer(await request("api/translate", "POST", body), body);
     showMessage(form, "");
   } catch (error) {

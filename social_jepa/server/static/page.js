@@ -11,29 +11,38 @@ import { keepTimes } from "./time.js";
 import { step } from "./views.js";
 
 const MOST_EVENTS = 200;
+const NOT_UP = "The simulation is not up";
+const PILLS = { up: "good", training: "good", finished: "" }; // by state of the run; all others are bad
 
 function showStatus() {
   const { status } = state;
   put($("headline"), status.headline);
   document.title = `Social-JEPA: ${status.name}`;
   $("run").textContent = `· ${status.name}`;
-  $("up").textContent = status.up ? "up" : "down";
-  $("up").className = `pill ${status.up ? "good" : "bad"}`;
-  $("remedy").replaceChildren(...(status.up ? [] : ["restart it: ", element("code", { textContent: status.remedy })]));
+  $("up").textContent = status.state;
+  $("up").className = `pill ${PILLS[status.state] ?? "bad"}`;
+  $("remedy").replaceChildren(...withCode(status.remedy, status.command));
   $("trouble").textContent = status.trouble;
   $("trouble").hidden = !status.trouble;
   $("tile-agents").textContent = whole(state.total);
   $("tile-phases").textContent = Object.entries(status.agents).map(([phase, count]) => `${count} ${phase}`).join(", ");
-  const { high = 0, middle = 0, low = 0, unmapped = 0, pairs = 0, mean, worst, shared_dim, null_correlation } = status.summary ?? {};
+  const { high = 0, middle = 0, low = 0, unmapped = 0, pairs = 0, mean, worst, shared_dim, null_highest } = status.summary ?? {};
   $("tile-high").textContent = `${whole(high)} of ${whole(pairs)}`;
   $("tile-ranges").textContent = `${whole(middle)} from 0.5 to 0.9, ${whole(low)} below 0.5, ${whole(unmapped)} without a map`;
   $("tile-core").textContent = number(mean, 2);
   $("tile-worst").textContent = worst ? `worst ${number(worst.r2_shared, 2)}, ${worst.source} → ${worst.target}` : "no accepted map";
   $("tile-shared").textContent = number(shared_dim, 1);
-  $("tile-null").textContent = worst ? `chance correlates up to ${number(null_correlation, 2)}` : "";
+  $("tile-null").textContent = worst ? `chance correlates up to ${number(null_highest, 2)}` : "";
   $("add").querySelector("button").disabled = !status.up;
-  if (!status.up) showMessage($("add"), `The simulation is down. Restart it: ${status.remedy}`);
-  else if ($("add").querySelector(".message").textContent.startsWith("The simulation is down")) showMessage($("add"), "");
+  if (!status.up) showMessage($("add"), `${NOT_UP}: ${status.remedy}`);
+  else if ($("add").querySelector(".message").textContent.startsWith(NOT_UP)) showMessage($("add"), "");
+}
+
+// A sentence, in which a command is marked as code; an empty command marks nothing.
+function withCode(sentence, command) {
+  if (!command) return [sentence];
+  const [before, ...after] = sentence.split(command);
+  return [before, element("code", { textContent: command }), after.join(command)];
 }
 
 // One refresh at a time: all that are wanted meanwhile are one that follows.

@@ -1,5 +1,5 @@
 // The time at which the graph is shown: now, or an earlier one that the slider chooses.
-import { $, clock, element, put } from "./elements.js";
+import { $, clock, dateAndTime, element, put } from "./elements.js";
 import { request, state } from "./state.js";
 
 const POSITIONS = 500; // of the slider, from the first event of the run to now
@@ -12,7 +12,7 @@ let waiting = 0;
 export const asOf = (sign = "?") => (state.asOf === null ? "" : `${sign}as_of=${state.asOf}`);
 export const onTime = (draw) => (redraw = draw);
 
-const words = (seconds) => (seconds === null ? "now" : `${new Date(seconds * 1000).toLocaleDateString("en-CA")} ${clock(seconds)}`);
+const words = (seconds) => (seconds === null ? "now" : dateAndTime(seconds));
 
 function show() {
   put($("time-shown"), words(state.asOf));

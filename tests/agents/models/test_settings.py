@@ -35,6 +35,8 @@ REFUSED = [
     (ModelConfig, "ema_momentum", 1.1),
     (ModelConfig, "ema_covariance", -0.1),
     (EncoderConfig, "dim", 0),
+    (EncoderConfig, "dim", 1025),
+    (SeqModelConfig, "readout_dim", 1025),
     (EncoderConfig, "width", -1),
     (EncoderConfig, "precision", "fp8"),
     (SeqModelConfig, "action_dim", 0),
@@ -91,6 +93,21 @@ def test_an_unknown_kind_of_world_model_is_refused_with_a_hint(kind, hint):
         check_kind(kind)
     for known in KINDS:
         check_kind(known)
+
+
+@pytest.mark.parametrize("kind", ["mod\u00fcl:Klasse", "package_" + "x" * 120 + ":Class", "frozen:a b:Class"])
+def test_a_kind_that_no_peer_takes_is_refused_before_anything_is_trained(kind):
+    sentence = r"at most 128 ASCII letters, digits, '_', '\.' and ':'.*rename the module or the class"
+    with pytest.raises(ConfigError, match=sentence):
+        check_kind(kind)
+
+
+def test_a_model_whose_anchors_no_peer_compares_is_refused():
+    encoder = EncoderConfig(dim=1020)
+    SeqModelConfig(encoder=encoder, action_dim=4, temporal_weight=0.0)
+    SeqModelConfig(encoder=encoder, action_dim=8)  # its anchors are the read-out
+    with pytest.raises(ConfigError, match="an anchor has 1028 dimensions, and at most 1024 can be compared"):
+        SeqModelConfig(encoder=encoder, action_dim=8, temporal_weight=0.0)
 
 
 @pytest.mark.parametrize("changes", [{"auxiliary": False}, {"detached": True}, {"head_weight": 0.0}])

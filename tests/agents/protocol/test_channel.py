@@ -124,6 +124,24 @@ def test_more_offers_and_anchors_than_the_budget_are_refused():
     assert 199 - 128 - 20 < refused <= 199 - 128  # it is filled again at two a second
 
 
+def test_an_offer_of_many_dimensions_counts_as_several():
+    """A map of 1,024 dimensions takes twenty times as long as one of 16."""
+    channel, refused = receiving(), []
+    for sequence in range(1, 20):
+        try:
+            offer = example_offer(dim=1024, core_dim=1, round=sequence, checkpoint=f"model-{sequence}")
+            channel.receive(signed(offer, sequence=sequence))
+        except EnvelopeRejected as error:
+            refused.append((sequence, error.reason))
+    assert refused == [(sequence, Reason.BUDGET) for sequence in range(9, 20)]
+
+
+def test_an_offer_that_is_repeated_while_nobody_answers_counts_as_one():
+    channel = receiving()
+    for sequence in range(1, 100):  # at once; a model that differs each time is refused from the ninth on
+        channel.receive(signed(example_offer(dim=1024, core_dim=1, round=sequence), sequence=sequence))
+
+
 def test_a_message_that_cannot_be_sent_is_not_counted():
     channel = Channel(MemoryTransport(), local_peer("agent-0"))
     with pytest.raises(UnreachablePeerError, match="agent-1"):

@@ -198,6 +198,7 @@ def test_peers_negotiate_through_the_protocol_whoever_comes_first():
 
 
 BROKEN = {
+    "name": (lambda v: EmbeddingTable("a b", ids_of(ROWS), v), "'a b' cannot be the name of a peer"),
     "no ids": (lambda v: EmbeddingTable("a", None, v), "has no anchor ids"),
     "few": (lambda v: EmbeddingTable("a", ids_of(9), v[:9]), "9 anchors, and at least 32"),
     "wide": (lambda v: EmbeddingTable("a", ids_of(ROWS), np.ones((ROWS, 5000))), "5000 dimensions"),

@@ -1,4 +1,5 @@
 import logging
+import time
 from collections import Counter
 from itertools import permutations
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from agents.protocol.channel import SentMessage
-from agents.protocol.messages import AnchorRequest, DistillReply, DistillRequest
+from agents.protocol.messages import AnchorRequest, DistillReply, DistillRequest, Hello
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import MAX_REFUSALS_KEPT
 from agents.protocol.verifier import MAX_LOGGED
@@ -72,9 +73,83 @@ def test_the_bytes_of_an_edge_are_those_that_both_ends_sent_in_its_last_round(re
 def stale_request(sender, number):
     """Return a request of a round that agent-0 never offered."""
     return AnchorRequest(
-        source="agent-0", target=sender, round=number + 7, anchors=4, heldout=4, nonce=0, chosen=b"", dims=1,
-        precision="float32",
+        source="agent-0", target=sender, round=number + 7, anchors=4, heldout=4, offer_nonce=0, nonce=0,
+        chosen=b"", dims=1, precision="float32",
     )  # fmt: skip
+
+
+def example_reply(**changes):
+    """Return a reply of agent-0 to agent-1, of 64 ticks, with fields changed."""
+    fields = {"first_tick": 7, "rows": 64, "dim": 2, "data": np.zeros((64, 2), "<f4").tobytes(), **changes}
+    return DistillReply(source="agent-0", target="agent-1", round=0, **fields)
+
+
+REFUSED_REPLIES = {
+    "of more ticks than were requested": (
+        {"rows": 65, "data": bytes(8 * 65)}, "agent-0 sent 65 ticks, 64 were requested",
+    ),
+    "of another number of bytes": (
+        {"rows": 1, "data": bytes(2**20)}, "agent-0 sent 1048576 bytes of embeddings, and says 8",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED_REPLIES)
+def test_a_distillation_reply_that_does_not_match_the_request_is_not_kept(case):
+    changes, sentence = REFUSED_REPLIES[case]
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    student = protocols["agent-1"]
+    student.send([DistillRequest(source="agent-0", target="agent-1", round=0, ticks=64)])
+    protocols["agent-0"].send([example_reply(**changes)])
+    transport.run()
+    assert student.events(1, 0).refused == (sentence,)
+    assert student.distillation.replies == {}
+
+    protocols["agent-0"].send([example_reply()])
+    transport.run()
+    assert student.distillation.replies == {"agent-0": example_reply()}
+
+
+def test_a_distillation_reply_is_kept_once_and_from_a_peer_that_was_asked_alone():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    request = DistillRequest(source="agent-0", target="agent-1", round=0, ticks=64)
+    student = protocols["agent-1"]
+    protocols["agent-0"].send([example_reply()])
+    transport.run()
+    unasked = "agent-0 sent DistillReply of round 0, which no open offer or request called for"
+    assert (student.events(1, 0).refused, student.distillation.replies) == ((unasked,), {})
+
+    student.send([request])
+    protocols["agent-0"].send([example_reply(), example_reply(first_tick=8)])
+    transport.run()
+    assert student.distillation.replies == {"agent-0": example_reply()}
+    assert student.events(1, 0).refused == (unasked,)  # one that arrives twice, or late, is no lie
+
+    student.update_peers({})
+    assert student.distillation.replies == {}
+    assert protocols["agent-0"].distillation.requests == {"agent-1": request}
+    protocols["agent-0"].update_peers({})
+    assert protocols["agent-0"].distillation.requests == {}
+
+
+@pytest.mark.parametrize("kind", ["DistillRequest", "Hello", "Offer"])
+def test_training_waits_after_a_message_whose_sender_is_expected_to_answer_alone(kind):
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    protocol, number = protocols["agent-0"], 0 if kind == "Offer" else 1
+    protocol.publish(planted_model(0))
+    transport.run()
+    protocol.busy_until = 0.0
+    edge = {"source": "agent-1", "target": "agent-0", "round": number}
+    if kind == "DistillRequest":
+        message = DistillRequest(source="agent-0", target="agent-1", round=0, ticks=1)
+    elif kind == "Hello":
+        message = Hello(**edge, checkpoint="c0de1.0")
+    else:
+        message = example_offer(**edge, collapsed=True)
+    before = time.monotonic()
+    protocol.receive(signed(message))
+
+    assert (protocol.busy_until > before + 0.09) is (kind != "DistillRequest")  # both are sent an offer
 
 
 def test_only_the_newest_refusals_are_kept_and_all_other_events():
@@ -136,14 +211,13 @@ def test_distillation_messages_are_kept_until_the_runner_takes_them():
     protocols, transport = connect_protocols(["agent-0", "agent-1"])
     protocols["agent-1"].send([DistillRequest(source="agent-0", target="agent-1", round=0, ticks=64)])
     transport.run()
-    data = np.zeros((64, 2), "<f4").tobytes()
-    reply = DistillReply(source="agent-0", target="agent-1", round=0, first_tick=7, rows=64, dim=2, data=data)
+    reply = example_reply()
     protocols["agent-0"].send([reply])
     transport.run()
 
-    requests = protocols["agent-0"].distill_requests
+    requests = protocols["agent-0"].distillation.requests
     assert {student: request.ticks for student, request in requests.items()} == {"agent-1": 64}
-    assert protocols["agent-1"].distill_replies == {"agent-0": reply}
+    assert protocols["agent-1"].distillation.replies == {"agent-0": reply}
     types = [entry.type for protocol in protocols.values() for entry in protocol.events(1, 0).sent]
     assert sorted(types) == ["DistillReply", "DistillRequest"]
 

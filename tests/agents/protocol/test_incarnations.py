@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.protocol.messages import Offer
 from agents.protocol.peer_protocol import PeerProtocol
-from tests.support.keys import known_peers, local_peer
+from agents.protocol.verifier import KnownPeer
+from tests.support.keys import identity_of, known_peers, local_peer
 from tests.support.peers import expected_edges, first_models, join, newest_edges, planted_model
 from tests.support.swarm import connect_protocols, publish_all
 
@@ -73,6 +77,57 @@ def test_a_new_incarnation_is_accepted_before_the_supervisor_announces_it():
     protocols["agent-0"].update_peers(known_peers({"agent-1": 2}))
     transport.run()
     assert len(transport.messages) == sent  # the announcement changes nothing by then
+
+
+def test_a_list_that_was_made_before_a_peer_restarted_changes_nothing_once_the_peer_has_said_so():
+    protocols, transport = negotiated(2)
+    join(protocols, transport, 1, incarnation=2)
+    transport.run()
+    sent = len(transport.messages)
+    protocols["agent-0"].update_peers(known_peers({"agent-1": 1}))
+    transport.run()
+    protocols["agent-1"].publish(planted_model(1, 1))
+    transport.run()
+
+    offers = [message for message in transport.messages[sent:] if isinstance(message, Offer)]
+    assert [offer.checkpoint for offer in offers if offer.source == "agent-0"] == ["c0de0.0"]
+    assert all(protocol.settled() for protocol in protocols.values())
+
+
+def test_a_peer_whose_new_key_counts_its_incarnations_anew_is_negotiated_with_anew():
+    protocols, transport = negotiated(2)
+    join(protocols, transport, 1, incarnation=2)
+    protocols["agent-1"].publish(planted_model(1, 1))
+    transport.run()
+    identity = identity_of("agent-1 with another key")
+    protocols["agent-1"] = PeerProtocol(replace(local_peer("agent-1"), identity=identity), transport)
+    transport.listen("agent-1", protocols["agent-1"].receive)
+    protocols["agent-1"].update_peers(known_peers({"agent-0": 1}))
+    protocols["agent-0"].update_peers({"agent-1": KnownPeer(identity.public_key, 1)})
+    protocols["agent-1"].publish(planted_model(1, 2))
+    transport.run()
+
+    assert all(protocol.settled() for protocol in protocols.values())
+    assert newest_edges(protocols)["agent-1", "agent-0"] == ("c0de1.2", "c0de0.0")
+
+
+@pytest.mark.parametrize("end", ["agent-0", "agent-1"])
+@pytest.mark.parametrize("lost", ["Hello", "Offer", "AnchorRequest", "AnchorReply", "Verdict"])
+def test_a_pair_settles_again_after_one_end_alone_has_dropped_the_other(end, lost):
+    """As when the list in between was lost with a connection: the other end knows of nothing."""
+    protocols, transport = negotiated(2)
+    (other,) = protocols.keys() - {end}
+    before = protocols[end].events(1, 0).last_number
+    protocols[end].update_peers({})
+    losses = iter([True])
+    transport.drops = lambda message: type(message).__name__ == lost and next(losses, False)
+    protocols[end].update_peers(known_peers({other: 1}))
+    transport.run()
+    retry_all(protocols, transport)
+
+    assert all(protocol.settled() for protocol in protocols.values())
+    assert [edge.source for edge in protocols[end].events(1, before).edges] == [other]
+    assert protocols[end].events(1, before).refused == ()
 
 
 @pytest.mark.parametrize("kind", ["Hello", "Offer", "AnchorRequest", "AnchorReply", "Verdict"])
@@ -146,6 +201,24 @@ def test_an_unreachable_peer_is_reported_and_does_not_affect_others():
     events = protocols["agent-0"].events(1, 0)
     assert any("peer agent-1 cannot be reached" in sentence for sentence in events.refused)
     assert {edge.source for edge in events.edges} == {"agent-2"}
+
+
+def test_a_peer_that_stays_unreachable_is_reported_once_until_it_is_heard_again():
+    protocols, transport = connect_protocols(["agent-0", "agent-1"])
+    gone = transport._listeners.pop("agent-1")
+    publish_all(protocols, first_models(protocols))
+    for _ in range(20):
+        protocols["agent-0"].retry_stalled()
+    assert len(protocols["agent-0"].events(1, 0).refused) == 1
+
+    transport._listeners["agent-1"] = gone
+    for _ in range(2):
+        protocols["agent-1"].retry_stalled()
+    transport.run()
+    assert protocols["agent-0"].settled()
+    del transport._listeners["agent-1"]
+    protocols["agent-0"].publish(planted_model(0, 1))
+    assert len(protocols["agent-0"].events(1, 0).refused) == 2
 
 
 def test_an_agent_whose_model_is_withdrawn_answers_nothing_until_it_publishes_again():

@@ -35,7 +35,9 @@ REPLY = {
 }  # fmt: skip
 EXAMPLES = [
     example_offer(),
-    AnchorRequest(**EDGE, anchors=8, heldout=9, nonce=2**63 - 1, chosen=b"", dims=5, precision="int8"),
+    AnchorRequest(
+        **EDGE, anchors=8, heldout=9, offer_nonce=5, nonce=2**63 - 1, chosen=b"", dims=5, precision="int8"
+    ),
     AnchorReply(**EDGE, **REPLY),
     Verdict(
         **EDGE,
@@ -147,6 +149,7 @@ def test_a_field_of_the_wrong_type_is_refused(message):
         (0, "round", -1), (0, "round", 2**63), (0, "round", 1.5), (0, "round", True), (0, "dim", 0),
         (0, "dim", 4097), (0, "core_dim", -1), (0, "collapsed", 1), (0, "scene", "\x1b[31mred"),
         (0, "scene", "[bold]"), (0, "kind", "k" * 129), (0, "checkpoint", "c0de\n"), (0, "nonce", -1),
+        (0, "pool_ticks", 0), (0, "pool_stride", 0), (0, "pool_stride", 2**33), (1, "offer_nonce", -1),
         (1, "anchors", 0), (1, "anchors", 65537), (1, "heldout", 0), (2, "digest", b"123456789abcdef"),
         (2, "rows", 131073), (2, "dim", 0), (2, "data", "text"), (3, "status", "unknown"),
         (3, "status", "failed"), (3, "status", "stale"), (3, "status", "ended"),

@@ -39,7 +39,7 @@ def chosen_ticks():
     source, target = planted_negotiation(0), planted_negotiation(1)
     offer = source.make_offers(["agent-1"])[0]
     request = target.receive(offer)[0]
-    return offer, request, *target.pools.choose(offer, request)
+    return offer, request, *target.pools.choose(request)
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -93,25 +93,42 @@ def test_maps_are_fitted_and_scored_on_ticks_of_different_stretches():
     assert (len(fit), len(heldout)) == (request.anchors, request.heldout) == (16, 32)
 
 
-@pytest.mark.parametrize("which", ["offer", "request"])
+@pytest.mark.parametrize("which", ["offer_nonce", "nonce"])
 def test_the_ticks_depend_on_both_nonces(which):
     offer, request, *ticks = chosen_ticks()
     pools = planted_negotiation(1).pools
     choices = {tuple(map(tuple, ticks))}
     for nonce in range(20):
-        messages = {"offer": offer, "request": request}
-        messages[which] = msgspec.structs.replace(messages[which], nonce=nonce)
-        choices.add(pools.choose(messages["offer"], messages["request"]))
+        choices.add(pools.choose(msgspec.structs.replace(request, **{which: nonce})))
 
+    assert request.offer_nonce == offer.nonce
     assert len(choices) == 21
 
 
 def test_the_nonce_of_a_request_depends_on_that_of_the_offer():
     """A source that saw one request could otherwise search for the nonce that chooses the ticks it wants."""
-    target = planted_negotiation(1)
-    nonces = {target.receive(example_offer(nonce=nonce))[0].nonce for nonce in range(20)}
+    requests = [planted_negotiation(1).receive(example_offer(nonce=nonce))[0] for nonce in range(20)]
 
-    assert len(nonces) == 20
+    assert len({request.nonce for request in requests}) == 20
+
+
+def test_a_source_that_offers_a_model_again_gets_no_other_ticks_by_another_nonce():
+    """Otherwise it could look at the ticks of many nonces before it replies to those that suit it."""
+    source, target = planted_negotiation(0), planted_negotiation(1)
+    (first,) = target.receive(source.make_offers(["agent-1"])[0])
+    for number in range(1, 20):
+        offer = source.make_offers(["agent-1"], number)[0]
+        (request,) = target.receive(msgspec.structs.replace(offer, nonce=number))
+        assert request == msgspec.structs.replace(first, round=number)
+    (anchors,) = source.receive(request)
+    (verdict,) = target.receive(anchors)
+
+    assert (verdict.round, verdict.status) == (19, Status.ACCEPTED)
+    expected = planted_negotiation(1)
+    settle(planted_negotiation(0), expected, 0)
+    found = target.edges["agent-0"]
+    assert found.round == anchors.round == 19
+    assert comparable(replace(found, round=0)) == comparable(expected.edges["agent-0"])
 
 
 def test_the_nonce_of_an_offer_does_not_reveal_that_of_a_request():
@@ -128,6 +145,19 @@ def test_nonces_differ_between_agents_peers_and_rounds():
         for offer in planted_negotiation(index).make_offers(["agent-7", "agent-8", "agent-9"], number)
     ]  # fmt: skip
     assert len({offer.nonce for offer in offers}) == len(offers) == 27
+
+
+def test_a_model_has_one_nonce_for_a_peer_and_one_edge_whatever_was_forgotten_in_between():
+    """A peer list may lose a peer and take it up again at either end, at any time."""
+    source, target = planted_negotiation(0), planted_negotiation(1)
+    settle(source, target, 0)
+    edge = target.edges["agent-0"]
+    source.forget("agent-1")
+    target.forget("agent-0")
+    settle(source, target, 3)
+
+    assert target.edges["agent-0"].round == 3
+    assert comparable(replace(target.edges["agent-0"], round=0)) == comparable(edge)
 
 
 def test_equal_seeds_give_equal_edges_bit_for_bit():
@@ -260,7 +290,7 @@ def test_an_anchor_reply_holds_the_embeddings_of_the_pools():
     source = planted_negotiation(0)
     (request,) = planted_negotiation(1).receive(source.make_offers(["agent-1"])[0])
     (anchors,) = source.receive(request)
-    fit, heldout = source.pools.choose(source.make_offers(["agent-1"])[0], request)
+    fit, heldout = source.pools.choose(request)
 
     expected = np.concatenate([planted_embeddings(0, ticks) for ticks in (fit, heldout)])
     assert (anchors.embeddings() == expected).all()

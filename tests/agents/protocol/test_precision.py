@@ -213,7 +213,7 @@ def test_a_reply_in_fewer_dimensions_or_a_coarser_precision_than_requested_is_fi
 def test_the_target_chooses_few_anchors_and_the_nonces_choose_many():
     source, _, few = requested(CONFIG)
     _, _, many = requested(NegotiationConfig(anchors=65, heldout=4, pool_ticks=1024))
-    fit, heldout = source.pools.choose(source.make_offers(["agent-1"])[0], few)
+    fit, heldout = source.pools.choose(few)
 
     assert len(few.chosen) == 2 * CONFIG.anchors
     assert many.chosen == b""

@@ -112,7 +112,7 @@ def test_two_noisy_replies_never_prove_an_honest_agent_guilty():
         target = planted_negotiation(int(name[-1]))
         offer = source.make_offers([name])[0]
         request = target.receive(offer)[0]
-        fit, heldout = target.pools.choose(offer, request)
+        fit, heldout = target.pools.choose(request)
         replies.append(SignedReply(signed(source.receive(request)[0]), fit + heldout))
 
     ticks = [set(reply.ticks) for reply in replies]

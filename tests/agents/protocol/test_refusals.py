@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.protocol.edge import AnchorPools
 from agents.protocol.messages import AnchorRequest, Verdict, decode, encode
-from agents.protocol.negotiation import StaleReplyError
-from agents.protocol.wire import MessageError
+from agents.protocol.wire import MessageError, StaleReplyError
+from alignment.anchors import AnchorSet
 from alignment.status import Status
-from tests.support.swarm import CORE, DIM, example_offer, negotiate_all, planted_negotiation
+from tests.support.swarm import (
+    CORE,
+    DIM,
+    example_offer,
+    negotiate_all,
+    planted_embeddings,
+    planted_negotiation,
+)
 
 change = msgspec.structs.replace
 quick = settings(derandomize=True, database=None, max_examples=60)
@@ -38,14 +46,37 @@ def open_round():
         ({"scene": "e15e"}, ["another scene", "5ce9e", "e15e"]),
         ({"collapsed": True}, ["agent-1", "collapsed"]),
         ({"core_dim": 0}, ["agent-1", "collapsed"]),
+        ({"dim": 1025}, ["the model of agent-1 has 1025 dimensions; at most 1024 are compared"]),
     ],
 )
 def test_peers_with_nothing_to_compare_refuse_each_other_before_any_anchor_is_sent(changes, words):
-    for edge in negotiated_pair(**changes):
+    edges = negotiated_pair(**changes)
+    for edge in edges[1:] if "dim" in changes else edges:
         assert edge.status is Status.REFUSED
         assert all(word in edge.reason for word in words)
         assert (edge.map, edge.shared_map, edge.score) == (None, None, None)
         assert (edge.anchors, edge.heldout) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "words"),
+    [(range(0, 60), "60 ticks, 1 apart"), (range(0, 96, 2), "48 ticks, 2 apart")],
+    ids=["pool_ticks", "pool_stride"],
+)
+def test_peers_with_other_pools_refuse_each_other_and_name_the_settings(ticks, words):
+    first, second = planted_negotiation(0), planted_negotiation(1)
+    pool = AnchorSet(tuple(ticks), planted_embeddings(1, ticks), CORE)
+    second.pools = AnchorPools(pool, pool)
+    agents = {"agent-0": first, "agent-1": second}
+    negotiate_all(agents)
+
+    ours, theirs = agents["agent-0"].edges["agent-1"], agents["agent-1"].edges["agent-0"]
+    assert ours.reason == (
+        f"agent-1 compares {words}, and agent-0 48, 1 apart: give both the same negotiation.pool_ticks and "
+        "negotiation.pool_stride"
+    )
+    assert theirs.status is ours.status is Status.REFUSED
+    assert first.verdicts["agent-1"].reason == theirs.reason
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,6 +197,16 @@ def test_anchors_that_do_not_match_the_request_raise_a_message_error_and_settle_
     assert target.receive(anchors)[0].status is Status.ACCEPTED  # valid ones are still accepted
 
 
+def test_a_reply_about_a_settled_edge_is_compared_by_its_digest_and_not_read():
+    """Reading one may take a second, and a source may repeat it as often as it likes."""
+    _, target, _, anchors = open_round()
+    (verdict,) = target.receive(anchors)
+
+    assert target.receive(change(anchors, data=b"", metric=b"no triangle")) == [verdict]
+    with pytest.raises(MessageError, match="other ticks"):
+        target.receive(change(anchors, digest=bytes(16)))
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -201,8 +242,8 @@ def test_a_verdict_on_no_open_offer_raises_a_stale_reply_error(fields):
 
 def test_an_agent_that_made_no_offer_sends_no_anchors():
     request = AnchorRequest(
-        source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, nonce=0, chosen=b"", dims=1,
-        precision="float32",
+        source="agent-0", target="agent-1", round=0, anchors=4, heldout=4, offer_nonce=0, nonce=0, chosen=b"",
+        dims=1, precision="float32",
     )  # fmt: skip
     with pytest.raises(StaleReplyError, match="agent-1 sent AnchorRequest of round 0, which no open offer"):
         planted_negotiation(0).receive(request)

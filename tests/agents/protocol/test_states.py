@@ -4,10 +4,8 @@ import sys
 from itertools import product
 
 import pytest
-import torch
 
 from agents.protocol import negotiation, peer_protocol
-from agents.protocol.edge import ReceivedAnchors
 from agents.protocol.negotiation import Negotiation
 from agents.protocol.peer_protocol import PeerProtocol
 from agents.protocol.states import (
@@ -23,11 +21,12 @@ from agents.protocol.states import (
     TargetState,
     TargetStep,
 )
+from agents.protocol.verifier import EnvelopeVerifier
 from tests.support.frames import FRAMES
 from tests.support.model_checker import Bounds, ModelChecker, ViolationError
 
 DEEP = FRAMES >= 1_000_000  # `make fuzz`
-EVERYTHING = {"losses": 1, "duplicates": 1, "publications": 1, "restarts": 1, "retries": 1}
+EVERYTHING = {"losses": 1, "duplicates": 1, "publications": 1, "restarts": 1, "retries": 1, "drops": 1}
 SEARCHES = {  # (agents, whether they have settled all edges before, bounds)
     "two agents that begin": (
         2, False, Bounds(14 if DEEP else 8, losses=1, publications=1, retries=int(DEEP)),
@@ -35,6 +34,12 @@ SEARCHES = {  # (agents, whether they have settled all edges before, bounds)
     "two settled agents": (2, True, Bounds(11 if DEEP else 4, **EVERYTHING)),
     "three agents that begin": (3, False, Bounds(10 if DEEP else 4, losses=int(DEEP), duplicates=int(DEEP))),
     "three settled agents": (3, True, Bounds(5 if DEEP else 2, **EVERYTHING)),
+    "the ends of a settled pair drop each other": (
+        2, True, Bounds(14 if DEEP else 9, losses=1, duplicates=1, drops=2),
+    ),
+    "one end of a pair that begins drops the other": (
+        2, False, Bounds(10 if DEEP else 7, losses=1, publications=int(DEEP), drops=1),
+    ),
 }  # fmt: skip
 
 
@@ -62,14 +67,10 @@ def test_without_faults_the_search_ends_and_no_message_is_left():
 def without_version_checks(monkeypatch):
     """Let a target fit anchors of any round and of any ticks."""
 
-    def unchecked(self, reply):
-        ticks = self.pools.choose(self._offers[reply.source], self._requests[reply.source])
-        return ReceivedAnchors(*ticks, torch.from_numpy(reply.embeddings()), None, 0.0)
-
     def classify(self, reply):
         return Received.REPLY if reply.source in self._requests else Received.OTHER_REPLY
 
-    monkeypatch.setattr(Negotiation, "_check_reply", unchecked)
+    monkeypatch.setattr(Negotiation, "_check_digest", lambda self, *_: None)
     monkeypatch.setattr(Negotiation, "_classify_reply", classify)
 
 
@@ -88,12 +89,12 @@ def fitting_every_reply(monkeypatch):
     )
 
 
-def ignoring(state, announced):
-    """Return a change: an agent ignores an announcement in a state."""
+def ignoring(state, *announced):
+    """Return a change: an agent ignores announcements in a state."""
 
     def change(monkeypatch):
-        step = OfferStep(OfferAction.IGNORE, state)
-        monkeypatch.setattr(peer_protocol, "OFFER_STEPS", {**OFFER_STEPS, (state, announced): step})
+        steps = {(state, each): OfferStep(OfferAction.IGNORE, state) for each in announced}
+        monkeypatch.setattr(peer_protocol, "OFFER_STEPS", {**OFFER_STEPS, **steps})
 
     return change
 
@@ -101,6 +102,11 @@ def ignoring(state, announced):
 def without_forgetting(monkeypatch):
     """Let an agent keep what it knows of a peer's former process."""
     monkeypatch.setattr(PeerProtocol, "_forget_peer", lambda self, peer: None)
+
+
+def without_memory_of_who_had_left(monkeypatch):
+    """Let an agent take a peer that comes back for a new one."""
+    monkeypatch.setattr(EnvelopeVerifier, "has_left", lambda self, name: False)
 
 
 def counting_overtaken_offers(monkeypatch):
@@ -117,10 +123,22 @@ MUTATIONS = {  # (change, agents have settled before, bounds, law that it breaks
     ),
     "a target fits every reply": (fitting_every_reply, False, Bounds(9, duplicates=1), "settled twice"),
     "an offer is never repeated": (
-        ignoring(SourceState.OFFERED, Announced.SILENCE), False, Bounds(6, losses=1), "never settles",
+        ignoring(SourceState.OFFERED, Announced.SILENCE, Announced.SILENCE_UNSETTLED), False,
+        Bounds(8, losses=1), "never settles",
     ),
     "a Hello that is repeated stays unanswered": (
         ignoring(SourceState.OFFERED, Announced.HELLO_AGAIN), False, Bounds(6, losses=1), "never settles",
+    ),
+    "an offer is not repeated to a peer that had dropped this agent": (
+        ignoring(SourceState.JUDGED, Announced.HELLO_AGAIN), True, Bounds(1, drops=1), "never settles",
+    ),
+    "an agent that lacks the offer of a peer does not say so again": (
+        ignoring(SourceState.JUDGED, Announced.SILENCE_UNSETTLED), True, Bounds(7, drops=1, losses=1),
+        "never settles",
+    ),
+    "a message that was sent before a peer dropped this agent counts as refused": (
+        without_memory_of_who_had_left, True, Bounds(5, publications=1, drops=1),
+        "refuses what an honest peer",
     ),
     "a new model is not offered to whom the former one was": (
         ignoring(SourceState.JUDGED, Announced.ANOTHER_MODEL), True, Bounds(4, publications=1),
@@ -130,7 +148,7 @@ MUTATIONS = {  # (change, agents have settled before, bounds, law that it breaks
         counting_overtaken_offers, True, Bounds(4, publications=2), "refuses what an honest peer",
     ),
     "the former process of a peer is not forgotten": (
-        without_forgetting, True, Bounds(4, restarts=1), "never settles",
+        without_forgetting, True, Bounds(6, restarts=1, publications=1), "never settles",
     ),
 }  # fmt: skip
 

@@ -25,11 +25,15 @@ from agents.protocol.transports.address_book import (
     MAX_AGENTS,
     MAX_LENGTH,
     RENEW_SECONDS,
+    SENT_STATEMENTS,
+    STATEMENTS,
     VALID_SECONDS,
     AddressStatement,
     Refusal,
 )
 from agents.protocol.transports.address_book import PURPOSE as ADDRESSES_PURPOSE
+from agents.protocol.transports.dialing import MAX_DIALS
+from agents.protocol.transports.link_table import MAX_LINKS_OF_ONE, OPENINGS
 from agents.protocol.trust import KeyRevocation, KeyRotation
 from agents.protocol.verifier import MAX_CLOCK_DIFFERENCE, MAX_LOGGED, REPLAY_WINDOW
 from agents.protocol.wire import MAX_ENVELOPE_BYTES, Reason
@@ -158,6 +162,11 @@ def test_addresses_have_the_fields_reasons_and_limits_of_the_code():
         f"ends after {VALID_SECONDS / 3600:.0f} h",
         f"every {RENEW_SECONDS / 3600:.0f} h",
         f"more than {MAX_AGENTS} agents",
+        f"the {SENT_STATEMENTS.per_second:.0f} statements a second ({SENT_STATEMENTS.burst:,} at once)",
+        f"one in {1 / STATEMENTS.per_second:.0f} s ({STATEMENTS.burst} at once)",
+        f"at most {MAX_DIALS} agents at once",
+        f"at most {MAX_LINKS_OF_ONE} connections",
+        f"{OPENINGS.per_second:.0f} a second ({OPENINGS.burst} at once)",
         f'the words "{ADDRESSES_PURPOSE[:-1].decode()}", a zero byte',
     ):
         assert text in TEXT, text

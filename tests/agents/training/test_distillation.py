@@ -205,6 +205,21 @@ def test_distillation_from_any_other_first_tick_is_refused(student):
     assert student.distill_frames == student.trainer.step == 0
 
 
+def test_a_distillation_that_was_interrupted_begins_again_from_the_initial_weights(tmp_path):
+    whole, interrupted = (Agent(tiny_spec(0, tmp_path / name)) for name in ("whole", "interrupted"))
+    first = whole.train_start
+    teacher = torch.from_numpy(whole.scene.factors(np.arange(first, first + 300))).float()
+    assert distill_agent(whole, first, teacher, lambda: False)
+    answers = iter([False] * 5 + [True])
+    assert not distill_agent(interrupted, first, teacher, lambda: next(answers))
+
+    assert distill_agent(interrupted, first, teacher, lambda: False)
+
+    assert interrupted.distill_losses == whole.distill_losses
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(interrupted.model.state_dict()[name], value)
+
+
 def test_the_schedule_counts_as_complete_after_distillation(student):
     teacher = torch.from_numpy(
         student.scene.factors(np.arange(student.train_start, student.train_start + 300))

@@ -40,7 +40,7 @@ def latents_of(columns, generator, noise=0.01):
     mixing = torch.randn(columns.shape[1], columns.shape[1], generator=generator, dtype=torch.float64)
     noisy = noise * torch.randn(columns.shape, generator=generator, dtype=torch.float64)
     rows = (columns + noisy) @ mixing
-    return Latents(rows[:TICKS], rows[TICKS:].unflatten(0, (PAIRS, 8))[:, :2])
+    return Latents(rows[None, :TICKS], rows[TICKS:].unflatten(0, (PAIRS, 8))[:, :2])
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_factor_that_slow_ones_had_displaced_is_found_among_their_functions(ra
     assert len(new.rates) == 1
     assert float(new.rates) == pytest.approx(rate, abs=0.1)
     core.add(nn.Linear(4, 4), second, new)
-    assert torch.corrcoef(torch.stack([core.core.trained[:, 2], hidden[:TICKS]]))[0, 1].abs() > 0.98
+    assert torch.corrcoef(torch.stack([core.core.trained[0, :, 2], hidden[:TICKS]]))[0, 1].abs() > 0.98
 
 
 def test_functions_of_the_core_and_noise_are_no_new_axes(slow, generator):
@@ -169,7 +169,7 @@ def test_an_agent_that_has_found_all_there_is_trains_no_further_encoder(tmp_path
         assert agent.train()
 
     assert (agent.stage_steps, agent.model.staged, caplog.text) == (0, None, "")
-    basis, _ = agent.find_axes(agent.basis_ticks)
+    basis, _ = agent.find_axes(agent.axis_ticks, agent.trainer.seen_stop)
     agent.publish()
     assert agent.basis.core_dim == 2
     torch.testing.assert_close(agent.basis.transform, basis.transform, rtol=0, atol=0)
@@ -190,6 +190,13 @@ def test_a_staged_model_survives_a_round_trip_through_its_checkpoint(staged, tmp
     assert torch.equal(copy.encode_ticks(ticks), staged.encode_ticks(ticks))
     assert copy.train()  # nothing is left to train
     assert torch.equal(copy.encode_ticks(ticks), staged.encode_ticks(ticks))
+
+
+def test_further_encoders_keep_no_gradient_that_clipping_would_count(staged):
+    of_stages = [each for stage in staged.model.staged.stages for each in stage.parameters()]
+
+    assert of_stages
+    assert all(parameter.grad is None for parameter in of_stages)
 
 
 def test_an_agent_stopped_between_steps_of_a_stage_finds_the_same_axes_later(staged, tmp_path):
@@ -283,7 +290,7 @@ def test_agents_of_one_process_can_wait_for_one_another_while_they_read():
 
     def latents(number):
         model = Jepa(ModelConfig(dim=4, width=8, hidden=32), 32)
-        return StageData(range(8), np.arange(16).reshape(8, 2), read).latents(model, model.encoder)
+        return StageData(np.arange(8)[None], np.arange(16).reshape(8, 2), read).latents(model, model.encoder)
 
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(latents, range(2)):

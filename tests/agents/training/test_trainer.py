@@ -11,10 +11,25 @@ from agents.models.world_model import WorldModel
 from agents.restoring import restore_agent
 from agents.training.checkpoint import read_checkpoint
 from agents.training.settings import TrainingConfig
-from agents.training.trainer import Trainer, TrainingError, lr_factor
+from agents.training.trainer import CHUNK, Trainer, TrainingError, lr_factor
 from tests.support.swarm import tiny_spec
 
 SHORT = {"steps": 6, "segments": 8, "replay_ticks": 64, "core_eval_ticks": 64}
+
+
+def test_a_trainer_that_is_far_ahead_renders_the_ticks_of_its_buffer_alone_and_asks_often(tmp_path):
+    agent = Agent(tiny_spec(0, tmp_path, steps=4, replay_ticks=1024, online_new_ticks=16))
+    trainer, rendered, asked = agent.trainer, [], []
+    trainer.step = 4 + 200  # 3,200 ticks beyond the first buffer
+    render = agent.recorder.render_ticks
+    agent.recorder.render_ticks = lambda ticks: rendered.extend(ticks.tolist()) or render(ticks)
+
+    assert trainer.record(lambda: asked.append(len(rendered)))
+    agent.close()
+
+    assert rendered == list(trainer.replay_buffer.ticks)
+    assert len(rendered) == trainer.buffer_ticks
+    assert max(np.diff([*asked, len(rendered)])) <= CHUNK
 
 
 class RecordingModel(WorldModel):

@@ -1,3 +1,4 @@
+import contextlib
 from hashlib import blake2b
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from alignment.arrays import AlignmentError
+from alignment.embeddings.copies import find_new
 from alignment.embeddings.pairs import AlignSettings, match, split
 from alignment.embeddings.peer import EmbeddingPeer, align
 from alignment.score import r2
@@ -222,6 +224,82 @@ def test_constant_dimensions_are_counted_as_such():
     assert dims == (3, 2, 0, 4)
 
 
+@pytest.mark.parametrize("copies", [2, 4])
+def test_copies_up_to_rounding_do_not_make_unrelated_tables_agree(copies):
+    accepted = 0
+    for seed in range(4):
+        rng = np.random.default_rng([copies, seed])
+        tables = [np.tile(rng.standard_normal((640 // copies, 16)), (copies, 1)) for _ in range(2)]
+        tables = [table * (1 + 1e-6 * rng.standard_normal(table.shape)) for table in tables]
+        with contextlib.suppress(AlignmentError):  # too few rows that are no copies are left
+            accepted += align(*tables).forward.status is Status.ACCEPTED
+
+    assert accepted == 0
+
+
+def one_hot(classes, rng):
+    codes = rng.integers(0, classes, 2000)
+    other = np.where(rng.random(2000) < 0.1, rng.integers(0, classes, 2000), codes)
+    return np.eye(classes)[codes], np.eye(classes)[other]
+
+
+def bits(count, rng):
+    codes = rng.random((2000, count)) < 0.5
+    return codes.astype(float), (codes ^ (rng.random(codes.shape) < 0.02)).astype(float)
+
+
+def ratings(count, rng):
+    taste = rng.standard_normal((2000, 3)) @ rng.standard_normal((3, count))
+    return [np.clip(np.round(taste + 0.3 * rng.standard_normal(taste.shape)), -2, 2) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [(one_hot, 10), (one_hot, 16), (bits, 8), (bits, 12), (ratings, 8)]
+)
+def test_no_row_of_a_discrete_table_is_left_out_as_an_outlier(kind, size):
+    """Rows of equal codes have no residual, beside which half of the others were left out."""
+    first, second = kind(size, np.random.default_rng(size))
+
+    found = align(first + 1e-3 * np.arange(2000)[:, None] * (np.arange(size) < 1), second)
+
+    assert found.forward.outliers == 0
+    assert found.forward.status is Status.ACCEPTED
+
+
+def test_one_extreme_row_makes_no_copies_of_the_others():
+    tables = [table.copy() for table in planted(12, 800, (5, 6), 3)]
+    for table in tables:
+        table[7] = 1e6
+
+    assert align(*tables).repeated == 0
+
+
+def test_a_column_that_holds_rounding_alone_does_not_hide_copies():
+    rng = np.random.default_rng(0)
+    tables = [np.tile(rng.standard_normal((500, 6)), (2, 1)) for _ in range(2)]
+    tables = [np.c_[table, 3.0 + 1e-7 * rng.standard_normal(1000)] for table in tables]
+    tables = [table * (1 + 1e-7 * rng.standard_normal(table.shape)) for table in tables]
+    parts = [
+        tuple(torch.from_numpy(table[rows]) for table in tables) for rows in (slice(500), slice(500, 1000))
+    ]
+
+    assert not find_new(*parts).any()
+
+
+@pytest.mark.parametrize(("turns", "count"), [(1, 2000), (2, 2000), (1, 30_000)])
+def test_neighbors_on_a_line_or_a_surface_are_no_copies(turns, count):
+    rng = np.random.default_rng(turns)
+    places = rng.uniform(0, 2 * np.pi, (count, turns))
+    circles = np.concatenate([np.sin(places), np.cos(places)], 1)
+    tables = [np.tanh(circles @ rng.standard_normal((2 * turns, 12))) for _ in range(2)]
+
+    parts = [
+        tuple(torch.from_numpy(table[rows]) for table in tables)
+        for rows in (slice(count // 2), slice(count // 2, count))
+    ]
+    assert find_new(*parts).double().mean() > 0.85  # of 30,000 rows on a line some are as near
+
+
 def test_a_scored_anchor_that_repeats_a_fitted_one_is_left_out():
     tables = planted(10, 200, (4, 5), 2)
     doubled = [np.concatenate([table, table]) for table in tables]
@@ -393,3 +471,45 @@ def test_without_outliers_an_edge_is_what_it_was_to_the_last_bit(monkeypatch):
     for name in ("forward", "backward"):
         assert numbers(getattr(found, name)) == numbers(getattr(untested, name))
         assert torch.equal(getattr(found, name).map.shared.weight, getattr(untested, name).map.shared.weight)
+
+
+def test_squares_beyond_the_largest_number_are_refused_with_a_remedy():
+    rng = np.random.default_rng(0)
+    tables = [scale * rng.standard_normal((300, 4)) for scale in (1e200, 1.0)]
+
+    with pytest.raises(AlignmentError, match="divide the table by a constant"):
+        align(*peers(tables))
+
+
+@pytest.mark.parametrize(("correlation", "dims", "rows"), [(0.5, 12, 600), (0.4, 20, 800)])
+def test_slopes_are_those_of_the_map_where_directions_agree_alike(correlation, dims, rows):
+    """Directions of equal correlation have no order of their own: each fold finds another one."""
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        source = rng.standard_normal((rows + 20_000, dims))
+        noise = rng.standard_normal(source.shape)
+        target = correlation * source + (1 - correlation**2) ** 0.5 * noise
+        edge = align(*peers([source[:rows], target[:rows]])).forward
+        axes = edge.map.target_axes.numpy()
+        mapped, actual = (edge.map.target(np.asarray(each)) @ axes
+                          for each in (edge.map(source[rows:]), target[rows:]))  # fmt: skip
+        found.append(r2(torch.as_tensor(mapped), torch.as_tensor(actual)))
+
+    assert np.mean(found) > 0.6 * correlation**2
+
+
+def test_a_null_level_is_a_correlation_however_few_memories_a_stretch_has():
+    """A Gumbel quantile of few shifts of slow rows lies above 1, which no record of an edge may hold."""
+    levels = []
+    for seed in range(90, 100):
+        rng = np.random.default_rng(seed)
+        rows = rng.standard_normal((600, 8))
+        for tick in range(1, 600):
+            rows[tick] = 0.99 * rows[tick - 1] + 0.0199**0.5 * rows[tick]
+        settings = AlignSettings(time_order=True, memory=25)  # as many memories as a null needs, and no more
+        edge = align(*peers([rows[:, :4], rows[:, 4:]], range(600)), settings).forward
+        assert edge.status is Status.REFUSED
+        levels.append(edge.null_correlation)
+
+    assert max(levels) == 1

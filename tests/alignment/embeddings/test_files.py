@@ -35,6 +35,30 @@ def write(path, ids=None):
     return path
 
 
+@pytest.mark.parametrize("heading", ["", "index", "Unnamed: 0", "ID"])
+def test_a_column_that_numbers_the_rows_is_their_ids_and_no_embedding(tmp_path, heading):
+    """What pandas writes by default has the rows' numbers in front, and columns that are named 0, 1, 2."""
+    lines = [f"{heading},0,1,2", *(f"{9 - row},{','.join(map(str, TABLE[row]))}" for row in range(4))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    table = read_table(tmp_path / "t.csv")
+
+    assert table.ids == (9, 8, 7, 6)
+    np.testing.assert_allclose(np.asarray(table.vectors), TABLE)
+
+
+@pytest.mark.parametrize("heading", ["", "index"])
+def test_numbers_of_rows_beside_a_column_of_ids_are_no_embedding_either(tmp_path, heading):
+    lines = [
+        f"{heading},id,x,y,z",
+        *(f"{row},{IDS[row]},{','.join(map(str, TABLE[row]))}" for row in range(4)),
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    table = read_table(tmp_path / "t.csv")
+
+    assert table.ids == tuple(IDS)
+    np.testing.assert_allclose(np.asarray(table.vectors), TABLE)
+
+
 @pytest.mark.parametrize("ending", [".npz", ".safetensors", ".csv"])
 @pytest.mark.parametrize("ids", [None, IDS, [3, 1, 2, 0]])
 def test_every_format_gives_the_same_table_and_ids(tmp_path, ending, ids):
@@ -82,6 +106,19 @@ def archive_of_objects(path):
     np.savez(path, embeddings=np.array([[{}, {}]], dtype=object))
 
 
+def with_ids_of_half_precision(path):
+    save_file({"a": torch.ones(4, 3), "ids": torch.ones(4).bfloat16()}, path)
+
+
+def damaged(path, cut=0, change=None):
+    """Write the table as .npz, then cut bytes off its end, or change one."""
+    np.savez(path, embeddings=TABLE)
+    data = bytearray(path.read_bytes())
+    if change is not None:
+        data[-change - 100] ^= 0xFF
+    path.write_bytes(data[: len(data) - cut])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -100,6 +137,14 @@ def archive_of_objects(path):
         ("t.csv", b"", "is empty"),
         ("t.csv", b"1,2\n3\n", "line 2 of .* is not 2 numbers"),
         ("t.csv", b"id,x\na,1\nb,two\n", "line 3 of .* is not 1 numbers"),
+        ("t.csv", b"x,y\n", "headings alone"),
+        ("t.csv", b"0,1,2\n5,6,7\n", "line 1 .* counts columns"),
+        ("t.csv", b"1,2,3\n5,6,7\n", "line 1 .* counts columns"),
+        ("t.csv", "caf\u00e9,x\n1,2\n".encode("latin-1"), "t.csv is no text in UTF-8"),
+        ("t.csv", b'x,y\n"' + b"1" * 200_000, "t.csv is no table.*close all quotes"),
+        ("t.npz", lambda path: damaged(path, cut=40), "t.npz"),
+        ("t.npz", lambda path: damaged(path, change=90), "t.npz"),
+        ("t.safetensors", with_ids_of_half_precision, "ids of .* are float32"),
     ],
 )  # fmt: skip
 def test_files_without_a_table_are_refused_with_a_remedy(tmp_path, name, content, message):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from env.camera import Pose, RingConfig, ring_pose
+from env.gym.shared_scene import SharedScene
+from env.gym.steering import Steering
 from env.nuisance import NuisanceConfig
 from env.recording import Recorder, ReplayBuffer
 from env.renderers.build import build_renderer
@@ -32,6 +34,18 @@ def test_a_camera_records_the_frames_of_its_view(config):
     buffer.advance_to(190)
 
     assert (buffer.read(range(40, 190)) == scene.source.read(np.arange(40, 190), 1)).all()
+
+
+def test_environments_end_with_the_source_and_turn_no_camera(config):
+    shared = SharedScene(config, pose=Pose.of_view(0), max_ticks=1000)
+    shared.reset(seed=0)
+    steps = [shared.step(np.array([1.0, -1.0])) for _ in range(199)]
+
+    assert [over for _, _, _, over, _ in steps] == [False] * 198 + [True]
+    assert steps[-1][4] == {"tick": 199, "view": (0.0, 0.0)}
+    shared.close()
+    with pytest.raises(ValueError, match="no object to move"):
+        Steering(config, pose=Pose.of_view(0))
 
 
 def test_ticks_outside_the_source_and_poses_are_refused(config):

@@ -1,8 +1,10 @@
 """Every built-in source reads the planted frames, whatever holds them, and refuses what it cannot read."""
 
+import inspect
 import io
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from env.sources.checker import check_source
 from env.sources.contract import SourceError, TickOutsideSourceError
+from env.sources.gymnasium_env import _definition
 from env.sources.registry import SOURCES, build_source, load_source
 from env.sources.settings import FramesConfig
 from env.sources.view import View
@@ -206,6 +209,41 @@ def test_an_environment_is_recorded_once_by_its_seed(walk, tmp_path):
     assert sorted((tmp_path / "social-jepa" / "frames").iterdir()) == files
     assert np.abs(np.diff(first.state(ticks)[:, 0])).max() > 1  # a new episode begins elsewhere
     assert (record(seed=1).state(ticks) != first.state(ticks)).any()
+
+
+def make_dimmed(brightness=255, **options):
+    return gymnasium.wrappers.TransformObservation(Walk(**options), lambda found: found, None)
+
+
+def test_the_registration_by_a_function_is_the_same_in_every_process_and_its_code_is_in_the_key(
+    tmp_path, monkeypatch
+):
+    """The text of a function holds its address, which differs between processes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    definitions = []
+    for entry in (make_dimmed, lambda **options: make_dimmed(**options), make_dimmed):
+        gymnasium.register("SourceTest/Dimmed-v0", entry_point=entry)
+        environment = gymnasium.make("SourceTest/Dimmed-v0", render_mode="rgb_array")
+        definitions.append(list(_definition(environment)))
+        environment.close()
+        del gymnasium.registry["SourceTest/Dimmed-v0"]
+
+    assert definitions[0] == definitions[2] != definitions[1]
+    assert " at 0x" not in repr(definitions[0][:2])
+    code = [part for part in definitions[0] if isinstance(part, bytes)]
+    assert Path(__file__).read_bytes() in code
+    assert Path(inspect.getfile(gymnasium.wrappers.TransformObservation)).read_bytes() in code
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_images_of_more_than_8_bits_are_refused_and_not_cut_at_255(tmp_path, dtype):
+    for number in range(3):
+        ramp = np.linspace(0, 65_535, SIDE * SIDE).reshape(SIDE, SIDE)
+        Image.fromarray(ramp.astype(dtype)).save(tmp_path / f"{number}.tif")
+
+    source = build_source("images", FramesConfig(path=str(tmp_path)), SIDE)
+    with pytest.raises(SourceError, match=r"more than 8 bits .* scale them to 0 to 255"):
+        source.read(np.arange(2), 0)
 
 
 def refused(source, **settings):

@@ -1,6 +1,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agents.common.config_error import ConfigError
@@ -15,9 +16,7 @@ from social_jepa.runtime.errors import (
     AlreadyUpError,
     CopiedFolderError,
     ElsewhereError,
-    LastAgentError,
     LocalRayError,
-    NameTakenError,
     NotRecordedError,
     NotSettledError,
     NotUpError,
@@ -28,9 +27,10 @@ from social_jepa.runtime.errors import (
     SupervisorFailedError,
     SupervisorLostError,
     SupervisorUnavailableError,
-    UnknownMemberError,
 )
+from social_jepa.runtime.member_errors import LastAgentError, NameTakenError, UnknownMemberError
 from social_jepa.storage.ledger_errors import DamagedLedgerError, LedgerFullError
+from tests.support.command import call
 
 RUN = Path("runs/one")
 FAILURE = FailureRecord(
@@ -52,11 +52,11 @@ CASES = [
     (PeerLostError("agent-2", FAILURE), 1, "agent-2 cannot settle its edges with agent-1, which failed: "
      "KeyError (training, after 7 steps); traceback: t.txt; social-jepa remove-agent agent-1"),
     (RunStoppedError(RUN), 130, "stopped; continue with: social-jepa resume --run runs/one"),
-    (NotUpError(Path("my runs/one")), 2, "my runs/one is not up: social-jepa resume --run 'my runs/one'"),
+    (NotUpError(Path("my runs/one")), 2, f"my runs/one is not up: {Path('my runs/one').resolve()}/config.to"),
     (AlreadyUpError(Path("a b")), 2, "a b is up already: social-jepa status --run 'a b' shows it"),
     (RunStoppedError(Path("a b")), 130, "stopped; continue with: social-jepa resume --run 'a b'"),
-    (NotUpError(RUN), 2, "runs/one is not up: social-jepa resume --run runs/one brings it back"),
-    (NotUpError(RUN, True), 2, "runs/one was up, but its processes have ended: social-jepa resume --run"),
+    (NotUpError(RUN), 2, f"runs/one is not up: {RUN.resolve()}/config.toml is missing"),
+    (NotUpError(RUN, True), 2, f"runs/one was up, but its processes have ended: {RUN.resolve()}/config.toml"),
     (ElsewhereError(RUN, "h"), 2, "runs/one is up on h, in another container or machine than"),
     (CopiedFolderError(RUN, Path("v")), 2, "runs/one has the simulation.json of v, whose simulation may"),
     (RunStoppedError(RUN, 15), 143, "stopped; continue with: social-jepa resume --run runs/one"),
@@ -73,6 +73,7 @@ CASES = [
     (OSError(122, "Disk quota exceeded"), 1, "a file cannot be written, the disk is full: free some space"),
     (OSError(30, "Read-only file system", "a"), 1, "a cannot be read or written (Read-only file system)"),
     (OSError(5, "Input/output error", "graph.json"), 1, "graph.json: Input/output error"),
+    (OSError(2, "No such file or directory", "graph.json"), 1, "graph.json: No such file or directory"),
     (LedgerFullError(RUN, "no room"), 1, "the disk of the ledger runs/one is full (no room): free"),
     (DamagedLedgerError(RUN, "cut"), 2, "the ledger runs/one is damaged (cut): restore it from a copy"),
     (NotRecordedError(RUN, ("x",)), 1, "the results in runs/one are not complete; free some space, and"),
@@ -90,6 +91,64 @@ def test_an_error_survives_the_way_between_processes_with_its_fields(error):
     copy = pickle.loads(pickle.dumps(error))
 
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+FILE_ARGUMENTS = [
+    "import {}", "align {} b.npy", "align a.npy {}", "align a.npy a.npy --ids {}",
+    "align a.npy a.npy --ids={}", "evidence verify {}", "wire inspect {}",
+    "peer start --out p --listen 127.0.0.1:0 --embeddings {}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", FILE_ARGUMENTS)
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+def test_a_file_that_is_missing_is_a_usage_error_of_one_sentence(tmp_path, monkeypatch, words, suffix):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.eye(8, dtype=np.float32))
+    missing = f"none{suffix}"
+
+    said = call(*words.format(missing).split())
+    assert (said.status, said.out) == (2, "")
+    assert said.err == f"social-jepa: there is no file {missing}\n"
+
+
+@pytest.mark.parametrize("words", ["import {}", "evidence verify {}", "wire inspect {}"])
+def test_a_folder_and_a_path_below_a_file_are_no_files_to_read(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+
+    folder, below = call(*words.format("folder").split()), call(*words.format("file/x").split())
+    assert (folder.status, folder.err) == (2, "social-jepa: folder is a folder: name a file\n")
+    reason = "there is no file file/x: a part of that path is a file, not a folder"
+    assert (below.status, below.err) == (2, f"social-jepa: {reason}\n")
+
+
+def test_a_certificate_that_is_missing_is_named_by_its_option(tmp_path):
+    words = ("--listen", "127.0.0.1:0", "--tls-cert", tmp_path / "c", "--tls-key", tmp_path / "k")
+    said = call("peer", "start", "--out", tmp_path / "p", *words)
+
+    assert said.status == 2
+    assert "--tls-cert, --tls-key or --tls-ca: No such file or directory" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("up --timeout 5", "--timeout is for --wait: give --wait too, or leave it out"),
+        ("add-agent --timeout 5", "--timeout is for --wait: give --wait too, or leave it out"),
+        ("move-agent agent-0 --pose=1,2,3,4,5 --timeout 5", "--timeout is for --wait: give --wait too"),
+        ("peer start --out p --listen 127.0.0.1:0 --heldout 0.5", "--heldout is for a table of embeddings"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(tmp_path, monkeypatch, words, reason):
+    monkeypatch.chdir(tmp_path)
+
+    said = call(*words.split())
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith(f"social-jepa: {reason}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_hints_name_the_folder_that_the_command_works_on(tmp_path, monkeypatch):

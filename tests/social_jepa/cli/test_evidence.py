@@ -49,9 +49,9 @@ def test_verify_says_what_proves_nothing(file, tmp_path):
     )
     agreeing, missing = call("evidence", "verify", file), call("evidence", "verify", tmp_path / "none")
 
-    assert (agreeing.status, missing.status) == (1, 1)
+    assert (agreeing.status, missing.status) == (1, 2)
     assert "proves nothing: the two replies agree in all 1 ticks" in agreeing.err
-    assert "No such file" in missing.err
+    assert missing.err == f"social-jepa: there is no file {tmp_path / 'none'}\n"
     assert "Traceback" not in agreeing.err + missing.err
 
 
@@ -62,6 +62,8 @@ def test_compare_finds_what_a_source_told_two_peers_differently_and_only_that(tm
         write_reply(tmp_path / folder, "agent-0", kept)
 
     honest = call("evidence", "compare", "one", "three", "--out", "found")
+    document = call("evidence", "compare", "one", "three", "--out", "found", "--json")
+    assert (document.status, json.loads(document.out)) == (1, {"peers": 1, "contradictions": []})
     assert (honest.status, (tmp_path / "found").exists()) == (1, False)
     assert "no contradiction among the replies of 1 peers in 2 folders" in honest.err
 
@@ -70,3 +72,30 @@ def test_compare_finds_what_a_source_told_two_peers_differently_and_only_that(tm
     assert done.status == 0, done.err
     assert done.out.count("agent-0 contradicts itself in ") == len(files) == 2
     assert call("evidence", "verify", files[0]).status == 0
+    again = json.loads(call("evidence", "compare", "one", "two", "--out", "found", "--json").out)
+    (found,) = again["contradictions"]
+    assert (found["source"], found["folders"]) == ("agent-0", ["one", "two"])
+    assert tmp_path / found["file"] in files
+
+
+@pytest.mark.parametrize(
+    ("folders", "reason"),
+    [
+        (["one"], "name two different folders or more"),
+        (["one", "one"], "name two different folders or more"),
+        (["one", "one/../one", "two"], "name two different folders or more"),
+        (["one", "none"], "there is no folder none"),
+        (["one", "empty"], "empty keeps no replies: name folders of runs or of peers with a folder replies"),
+    ],
+)
+def test_compare_refuses_folders_that_say_nothing_about_contradictions(
+    tmp_path, monkeypatch, folders, reason
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for folder in ("one", "two"):
+        write_reply(tmp_path / folder, "agent-0", KeptReply(KEY, "c0de", 1, statement("agent-1", ONE)))
+
+    said = call("evidence", "compare", *folders)
+    assert (said.status, said.out) == (2, "")
+    assert reason in said.err

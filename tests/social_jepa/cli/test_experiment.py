@@ -137,6 +137,13 @@ MISTAKES = {
     "no seeds": ([TINY, "--seeds", "0"], "greater than or equal to 1"),
     "too many seeds": ([TINY, "--seeds", "100000"], "must be 1 to 1000"),
     "no workers": ([TINY, "--workers", "0"], "greater than or equal to 1"),
+    "a page and a document": (
+        [TINY, "--page", "x.html", "--json"],
+        "--redraw and --page show recorded results and run nothing: leave out --json",
+    ),
+    "plots of a run": ([TINY, "--redraw", "--workers", "2", "--fresh"], "leave out --workers and --fresh"),
+    "a list of one": (["counting", "--list"], "--list lists all experiments: leave out NAME"),
+    "a list with a page": (["--list", "--page", "x.html"], "leave out --page"),
     "a folder that cannot be written": ([TINY, "--out", "/proc/nowhere"], "cannot make the folder"),
 }
 

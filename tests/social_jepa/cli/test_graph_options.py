@@ -118,6 +118,8 @@ def test_the_command_prints_the_matrix_and_chosen_edges(small_run):
         (["--json", "--matrix"], "--json prints the whole graph"),
         (["--json", "--min-r2", "0.5"], "--json prints the whole graph"),
         (["--matrix", "--sort", "r2"], "leave one out"),
+        (["--min-r2", "nan"], "--min-r2 nan: choose a finite number, for example 0.9"),
+        (["--min-r2", "inf", "--matrix"], "--min-r2 inf: choose a finite number, for example 0.9"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(small_run, options, sentence):

@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
+import time
 
 import numpy as np
 import pytest
 
-from social_jepa.records import decode
+from social_jepa.cli.peer_tables import print_peer_status
+from social_jepa.records import decode, replace
 from social_jepa.records.alignment import AlignmentRecord
 from social_jepa.records.peer import PeerGraph, PeerQueryAnswer, PeerStatus
 from tests.support.command import call, interrupt, spawn
@@ -103,9 +106,42 @@ def test_status_shows_the_peer_and_its_edge(settled):
     folder = settled[0] / "two-peer"
     status = decode(call("status", "--run", folder, "--json").out, PeerStatus)
     assert (status.name, status.phase, [peer.edge for peer in status.peers]) == ("two", "down", ["accepted"])
+    watched = call("status", "--run", folder, "--watch", "--json")  # it is down, which ends the watch
+    assert [decode(line, PeerStatus) for line in watched.out.splitlines()] == [status]
     said = call("peer", "status", "--run", folder)
     assert "two: down" in said.out
     assert "accepted" in said.out
+
+
+def test_the_folder_is_known_by_its_name_below_runs_and_is_no_damaged_run(settled, tmp_path, monkeypatch):
+    shutil.copytree(settled[0] / "two-peer", tmp_path / "runs" / "two-peer")
+    monkeypatch.chdir(tmp_path)
+
+    for command in ("status", "graph", "peer status", "peer graph"):
+        said = call(*command.split(), "--run", "two-peer", "--json")
+        assert said.status == 0, said.err
+        assert json.loads(said.out)
+    asked = call("peer", "query", "--run", "two-peer", "--id", IDS[3], "--json")
+    assert decode(asked.out, PeerQueryAnswer).target == "two"
+    assert call("query", "--run", "two-peer", "--id", IDS[3], "--json") == asked
+    assert call("list") == (0, "no runs in runs\n", "")
+    assert call("list", "--json", "runs").out.count("two-peer") == 0
+
+
+def test_addresses_with_brackets_and_long_absences_are_shown_whole(settled, capsys):
+    status = decode(call("status", "--run", settled[0] / "two-peer", "--json").out, PeerStatus)
+    peer = replace(
+        status.peers[0], addresses=("[fd00::1]:7000", "[red]host:7001"), connected=False,
+        unreachable_since=time.time() - 288000,
+    )  # fmt: skip
+
+    print_peer_status(replace(status, phase="settled", listens=("[fd00::2]:1",), peers=(peer,)))
+
+    out = capsys.readouterr().out
+    assert "listens at [fd00::2]:1" in out
+    (row,) = [line for line in out.splitlines() if line.startswith("one ")]
+    assert "[fd00::1]:7000, [red]host:7001" in row
+    assert "unreachable for 3 d" in row
 
 
 def test_an_interrupt_ends_a_peer_that_the_same_command_continues(settled):
@@ -126,7 +162,7 @@ def test_an_interrupt_ends_a_peer_that_the_same_command_continues(settled):
 LISTEN = ("--listen", "127.0.0.1:0")
 WRONG = {
     "no ids": (["--embeddings", "one.npy", *LISTEN], "one has no anchor ids"),
-    "no file": (["--embeddings", "none.npy", *LISTEN], "none.npy: No such file"),
+    "no file": (["--embeddings", "none.npy", *LISTEN], "there is no file none.npy"),
     "settings": (["--embeddings", "one.npy", *LISTEN, "seed=3"], "KEY=VALUE is for an agent"),
     "online": (
         ["--embeddings", "one.npy", *LISTEN, "--online"], "--online is for an agent",

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from social_jepa.experiments.claims import papers
-from social_jepa.experiments.claims.claim import Claim
+from social_jepa.experiments.claims.claim import Claim, Requirement
+from social_jepa.experiments.claims.reproduce import changed_settings
 from social_jepa.experiments.framework.runner import run_experiment
 from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.experiments.framework.threshold import Threshold
@@ -89,6 +90,38 @@ def test_a_figure_outside_is_status_1(recorded):
     assert found["remark"] == ""
 
 
+def test_a_claim_needs_its_further_metrics_and_verdicts_that_contradict_each_other_are_status_1(
+    recorded, monkeypatch
+):
+    also = (Requirement("mean of bad", Threshold(">", 0)),)
+    monkeypatch.setattr(papers, "CLAIMS", {"means": replace(CLAIM, also=also, conditions=("good", "bad"))})
+    assert call("reproduce", "means", "--workers", "2").status == 0
+    listed = json.loads(call("reproduce", "--json").out)["means"]
+    assert listed["bound"] == ">= 2.5; mean of bad > 0"
+    for row in recorded["metrics"]:
+        if row["name"] == "mean of bad":
+            row["by_seed"] = [-value for value in row["by_seed"]]
+    RESULTS.write_text(json.dumps(recorded))
+    said = call("reproduce", "means", "--json")
+    found = json.loads(said.out)
+
+    assert said.status == 1
+    assert (found["recorded"]["verdict"], found["here"]["verdict"]) == ("not reproduced", "reproduced")
+    assert found["recorded"]["low"] < found["here"]["value"] < found["recorded"]["high"]
+    assert "verdicts contradict each other" in found["remark"]
+
+
+def test_tasks_of_other_source_code_run_again(recorded, monkeypatch):
+    call("reproduce", "means", "--workers", "2")
+    monkeypatch.setattr(
+        "social_jepa.experiments.framework.runner.fingerprint_sources", lambda module: "others"
+    )
+    changed, again = (call("reproduce", "means", "--workers", "2") for _ in range(2))
+
+    assert "kept" not in changed.err
+    assert "3 of 3 tasks kept" in again.err
+
+
 def test_a_quick_figure_does_not_count(recorded):
     said = call("reproduce", "means", "--quick")
 
@@ -101,7 +134,9 @@ def test_a_quick_figure_does_not_count(recorded):
 def test_without_an_interval_nothing_is_said_and_other_settings_are_named(recorded):
     recorded["settings"]["label"] = "other"
     RESULTS.write_text(json.dumps(recorded))
-    assert "other settings" in call("reproduce", "means", "--workers", "2").out
+    other = call("reproduce", "means", "--workers", "2")
+    assert "other settings, by an earlier version: label" in other.out
+    assert other.status == 3
 
     said = call("reproduce", "means", "--evidence", "nowhere")
     assert said.status == 3
@@ -121,7 +156,26 @@ def test_the_list_has_every_claim_with_its_verdict(recorded):
     assert found["means"]["recorded"]["seeds"] == 3
     assert found["later"]["recorded"] == {
         "value": None, "low": None, "high": None, "seeds": 0, "verdict": "not measured",
+        "geometric": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--evidence", "nowhere"], "--evidence nowhere is no folder: give this command in a checkout"),
+        (["--evidence", "runs", "--json"], "--evidence runs has no recorded experiments: give this command"),
+        (["--quick"], "without a CLAIM all are listed and none is measured: leave out --quick"),
+        (["--workers", "2", "--fresh"], "none is measured: leave out --workers and --fresh"),
+    ],
+)
+def test_a_list_of_nothing_and_options_that_it_ignores_are_refused(recorded, words, sentence):
+    Path("runs").mkdir()
+
+    said = call("reproduce", *words)
+
+    assert (said.status, said.out) == (2, "")
+    assert sentence in said.err
 
 
 def test_a_name_of_a_metric_follows_the_settings_of_the_run(recorded, monkeypatch):
@@ -144,3 +198,11 @@ def test_a_metric_that_the_experiment_lacks_is_named(monkeypatch):
 
     assert said.status == 1
     assert "has no metric 'gone'" in said.err
+
+
+def test_settings_that_only_one_version_has_are_no_change():
+    recorded = {"a": 1, "b": {"c": 2, "gone": 3}, "d": [1], "e": {"f": 1}}
+    now = {"a": 1, "b": {"c": 4, "new": 3}, "d": [2], "e": 5}
+
+    assert changed_settings(recorded, now) == ["b.c", "d", "e"]
+    assert changed_settings(recorded, recorded | {"new": 1}) == []

@@ -1,4 +1,6 @@
+import datetime
 import io
+import re
 import time
 
 from rich.console import Console
@@ -7,6 +9,7 @@ from alignment.status import Status
 from social_jepa.cli import status_table
 from social_jepa.cli.status_options import AgentChoice, AgentOrder
 from social_jepa.cli.status_table import make_status, print_edges
+from social_jepa.config.time_parsing import parse_time
 from social_jepa.records import RawMapRecord, UnsavedRecord, replace
 from tests.support.ledger_rows import edge
 from tests.support.statuses import AGENT, FAILURE, PROGRESS
@@ -25,6 +28,33 @@ def test_the_row_of_an_agent_has_every_column():
     assert row.split() == [
         "agent-0", "training", "1,234", "3.250", "0.013" if "0.013" in row else "0.012", "5,120",
         "frames/s", "cuda:0", "f7df40", "12", "s", "ago", "3", "4711",
+    ]  # fmt: skip
+
+
+def test_a_narrow_terminal_leaves_out_columns_and_keeps_names_phases_and_steps():
+    text, name = io.StringIO(), "A" * 64
+    agents = [replace(AGENT, progress=replace(PROGRESS, saved_at=time.time() - 12))]
+    console = Console(file=text, width=80)
+    console.print(make_status(agents))
+    lines = text.getvalue().splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert "left out for lack of width: incarnation, pid; --json has all" in lines
+    assert lines[1].split()[:4] == ["agent-0", "training", "1,234", "3.250"]
+
+    console.print(make_status([replace(agents[0], name=name)]))
+    folded = text.getvalue().splitlines()[len(lines) :]
+    assert "".join(folded).count("A") == 64
+    assert "…" not in text.getvalue()
+    assert [line for line in folded if "training" in line]
+
+
+def test_the_age_of_a_checkpoint_is_told_in_its_largest_unit():
+    ages = (80, 40 * 60, 5 * 3600, 288000)
+    text = rendered(*({"progress": replace(PROGRESS, saved_at=time.time() - age)} for age in ages))
+
+    assert [line.split("f7df40")[1].split("ago")[0].strip() for line in text.splitlines()[1:]] == [
+        "80 s", "40 min", "5 h", "3 d",
     ]  # fmt: skip
 
 
@@ -96,6 +126,20 @@ def test_the_history_of_an_edge_is_printed_in_the_given_order(monkeypatch):
     assert all(part in first for part in ("01234567 > ffffffff", "accepted", "0.938", "-0.250", "12,345"))
     assert "ended" in second
     assert "b left [/]" in second
+
+
+def test_the_time_of_an_edge_has_its_date_on_later_days_and_as_of_takes_it(monkeypatch):
+    text = io.StringIO()
+    monkeypatch.setattr(status_table, "make_console", lambda: Console(file=text, width=200))
+    now = time.time()
+    earlier = datetime.datetime(2026, 3, 5, 22, 20, 41, 123456).timestamp()
+    print_edges([edge(time=earlier), edge(time=earlier + 0.5), edge(time=now)])
+
+    first, second, today = [line.split()[3] for line in text.getvalue().splitlines() if "a > b" in line]
+    assert (first, second) == ("2026-03-05T22:20:41.124", "2026-03-05T22:20:41.624")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", today)
+    assert earlier <= parse_time(first, now) < earlier + 0.002
+    assert now <= parse_time(today, now + 1) < now + 0.002
 
 
 def test_maps_of_raw_latents_are_told_where_they_mean_something(monkeypatch):

@@ -40,7 +40,7 @@ def test_inspect_says_when_the_signature_does_not_hold(tmp_path):
         (DATA[:30], (), 2, "it ends at byte 30, within the field time"),
         (b"hello", (), 2, "it ends at byte 5, within the field version"),
         (DATA, ("--key", "abc"), 2, "--key abc is not a public key"),
-        (None, (), 1, "No such file"),
+        (None, (), 2, "there is no file "),
     ],
     ids=["truncated", "something else", "key", "missing"],
 )

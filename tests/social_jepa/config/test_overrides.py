@@ -89,3 +89,21 @@ def test_an_unknown_setting_suggests_the_nearest_name():
         build_config(Root, {}, ["named.lw=3"])
 
     assert (refusal.value.setting, refusal.value.suggestion) == ("named.lw", "did you mean named.low?")
+
+
+@pytest.mark.parametrize("text", ["2024-05-01", "1_000", "1e3", "true", "07:32", "0x10"])
+def test_a_text_that_looks_like_a_number_or_a_date_stays_as_it_was_typed(text):
+    assert build_config(Tree, {}, [f"other.name={text}"]).other.name == text
+    assert build_config(Tree, {}, [f'other.name="{text}"']).other.name == text
+
+
+def test_numbers_are_numbers_where_the_setting_is_one():
+    assert build_config(Tree, {}, ["other.leaf.steps=1_000", "other.leaf.rate=1e-3"]).other.leaf == Leaf(
+        0.001, 1000
+    )
+    with pytest.raises(ConfigError, match=r"other\.leaf\.steps"):
+        build_config(Tree, {}, ["other.leaf.steps=2024-05-01"])
+    with pytest.raises(ConfigError, match="a group of settings"):
+        build_config(Tree, {}, ["other.leaf=3"])
+    with pytest.raises(ConfigError, match=r"\{'a': 3\}"):
+        build_config(Tree, {}, ["other.leaf.steps.a=3"])

@@ -53,7 +53,7 @@ WRONG = {
     'agents.kinds=["jepa","seq_jpa","jepa","jepa"]': "did you mean 'seq_jepa'?",
     'agents.kinds=["jepa","seq_jepa"]': "agents.kinds: 2 kinds for agents.count=4 agents: name",
     "model.seq_jepa.heads=3": "model.seq_jepa.heads=3: must divide",
-    "model.seq_jepa.encoder.dim=0": "model.seq_jepa.encoder.dim=0: at least 1",
+    "model.seq_jepa.encoder.dim=0": "model.seq_jepa.encoder.dim=0: choose from 1 to 1024",
     "model.p_jepa.task=fame": "model.p_jepa.task='fame': choose one of random, reward, positions",
     "agents.ring.height=-1": "the pose of agent-0",
     "agents.ring.height=nan": "the pose of agent-0",

@@ -63,7 +63,7 @@ def test_a_changed_setting_changes_the_paragraph():
         ({"dynamics": "my.module:Motion"}, ("the class my.module:Motion",), ("Ornstein", "pass", "tanh")),
         (
             {"shapes": ("ball", "brick_box"), "identity_ticks": 9},
-            ("3 colored objects of the shapes ball, brick box, drawn anew every 9 ticks, that",),
+            ("3 colored objects of the shapes ball, brick box (drawn anew every 9 ticks) that",),
             ("boxes",),
         ),
         ({"object_areas": ((0.0, 0.0, 1.0, 1.0),) * 3}, ("an object's own area",), ("3.4",)),

@@ -7,10 +7,18 @@ import pytest
 import torch
 
 from agents.protocol.edge import EdgeResult
+from alignment.edge import Edge as AlignedEdge
 from alignment.edge_score import EdgeScore
+from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
 from alignment.status import Status
-from social_jepa.graph.graph_json import edge_record, pack_maps, summarize_budget, unpack_maps
+from social_jepa.graph.graph_json import (
+    cycle_records,
+    edge_record,
+    pack_maps,
+    summarize_budget,
+    unpack_maps,
+)
 from social_jepa.records import BudgetSummary, TickRange, as_dict, decode, encode, graph_schema
 
 SCHEMA_FILE = Path(__file__).parents[3] / "social_jepa" / "records" / "graph.schema.json"
@@ -155,6 +163,23 @@ def test_the_cycle_errors_follow_from_the_maps_and_anchors_on_disk(small_run):
 
     assert len(found) == 2
     assert found == pytest.approx([cycle.error for cycle in small_run.document.cycles], rel=1e-6)
+
+
+def test_a_cycle_whose_agents_share_no_direction_has_no_error_rather_than_a_perfect_one():
+    def keeps(source, target, direction):
+        weight = torch.zeros(3, 3, dtype=torch.float64)
+        weight[direction, direction] = 1
+        found = LinearMap(weight, torch.zeros(3, dtype=torch.float64))
+        return AlignedEdge(source, target, "accepted", r2_shared=0.9, map=found)
+
+    pairs = [("a", "b", 0), ("b", "c", 1), ("c", "a", 2), ("b", "a", 0), ("c", "b", 0), ("a", "c", 0)]
+    graph = TranslationGraph(edges=[keeps(*pair) for pair in pairs], agents=["a", "b", "c"])
+    points = torch.ones(4, 3, dtype=torch.float64)
+
+    empty, whole = cycle_records(graph, [("a", "b", "c"), ("a", "c", "b")], lambda name: points)
+    assert (empty.dim, empty.error) == (0, None)
+    assert whole.dim == 1
+    assert whole.error == pytest.approx(0)
 
 
 def test_the_maps_of_an_edge_survive_packing():

@@ -16,6 +16,9 @@ from PIL import Image
 
 from alignment.graph import NoPathError
 from alignment.status import Status
+from social_jepa.cli.options import CommandError
+from social_jepa.cli.query_options import choose_ends
+from social_jepa.cli.tables import print_answer
 from social_jepa.graph.query import query
 from social_jepa.graph.query_errors import (
     EdgeNotAcceptedError,
@@ -152,8 +155,14 @@ MISTAKES = {
     "an unknown source": (["--from", "agent-O"], "no agent is named 'agent-O'; did you mean 'agent-"),
     "an unknown target": (["--to", "bob"], "no agent is named 'bob'"),
     "an unknown agent on the path": (["--via", "agent-9"], "no agent is named 'agent-9'; did you mean"),
-    "the same agent": (["--to", "agent-0"], "--from and --to are both agent-0: name two agents"),
+    "the same agent": (
+        ["--from", "agent-0", "--to", "agent-0"], "--from and --to are both agent-0: name two agents"
+    ),
     "too long a vector": (["--vector", "1,2,3,4,5,6,7,8,9"], "finite numbers"),
+    "too large a number": (
+        ["--vector", "1e308,0"], "--vector takes finite numbers from -1e+09 to 1e+09, not 1e+308"
+    ),
+    "no number": (["--vector", "nan,0"], "--vector takes finite numbers from -1e+09 to 1e+09, not nan"),
     "no numbers": (["--vector", "1,x"], "numbers separated by commas, not '1,x'"),
     "an empty vector": (["--vector", ""], "numbers separated by commas, not ''"),
     "a vector and a tick": (["--vector", "1", "--tick", "3"], "--tick or --vector, not both"),
@@ -164,7 +173,7 @@ MISTAKES = {
     "a picture below a file": (["--picture", "{run}/graph.json/x.png"], "cannot write --picture"),
     "a picture over a folder": (["--picture", "{run}"], "cannot write --picture"),
     "no nearest tick": (["--top", "0"], "--top"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", MISTAKES)
@@ -208,11 +217,65 @@ def test_an_error_of_a_query_carries_its_facts_as_fields(small_run, case):
 def test_a_refused_edge_names_its_reason_and_another_path(run):
     change(run, "agent-0", "agent-1", status=Status.REFUSED, reason="the scores are poor")
 
-    said = call("query", "--run", run.path, "--tick", "3")
+    said = call("query", "--run", run.path, "--tick", "3", "--from", "agent-0", "--to", "agent-1")
 
     assert said.status == 2
     assert "agent-0 -> agent-1 was refused: the scores are poor; another path is --via agent-2" in said.err
     assert answer(run, "--tick", "3", "--via", "agent-2")["path"] == ["agent-0", "agent-2", "agent-1"]
+
+
+def forget(folder, source, target):
+    """Remove an edge from the ledger."""
+    with contextlib.closing(sqlite3.connect(folder.ledger_file)) as ledger, ledger:
+        ledger.execute("DELETE FROM edges WHERE source = ? AND target = ?", (source, target))
+
+
+def test_agents_that_are_not_named_are_those_of_the_first_accepted_edge(run):
+    change(run, "agent-0", "agent-1", status=Status.REFUSED, reason="the scores are poor")
+
+    said = call("query", "--run", run.path, "--tick", "3")
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(
+        "--from and --to not given: agent-0 > agent-2, the first accepted edge\n"
+        "agent-0 > agent-2   expected R2"
+    )
+    assert answer(run, "--to", "agent-0")["path"] == ["agent-1", "agent-0"]
+    assert answer(run, "--from", "agent-2")["path"] == ["agent-2", "agent-0"]
+    named = call("query", "--run", run.path, "--from", "agent-0", "--to", "agent-2")
+    assert "not given" not in named.out
+
+
+def test_where_no_edge_is_accepted_the_first_agents_are_taken(small_run):
+    edges = tuple(replace_record(edge, status=Status.REFUSED) for edge in small_run.document.edges)
+    refused = replace(small_run, document=replace_record(small_run.document, edges=edges))
+    alone = replace(refused, members=refused.members[:1])
+
+    sentence = "--from and --to not given: agent-0 > agent-1, the first agents"
+    assert choose_ends(refused, "", "", None) == ("agent-0", "agent-1", sentence)
+    assert choose_ends(small_run, "", "", ["agent-0"])[:2] == ("agent-1", "agent-2")
+    with pytest.raises(CommandError, match="too few agents"):
+        choose_ends(alone, "", "", None)
+
+
+def test_a_pair_that_never_negotiated_is_told_the_flag_that_may_help(run):
+    forget(run, "agent-0", "agent-1")
+
+    said = call("query", "--run", run.path, "--from", "agent-0", "--to", "agent-1")
+
+    assert (said.status, said.out) == (2, "")
+    assert said.err == (
+        "social-jepa: no edge from agent-0 to agent-1 was negotiated: "
+        "a path may lead there, with --via best\n"
+    )
+
+
+def test_an_answer_in_a_pipe_is_not_wrapped(capsys, small_run):
+    found = query(small_run, "agent-0", "agent-1", tick=0)
+    print_answer(replace_record(found, vector=[0.5] * 40))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "vector     " + " ".join(["  0.500"] * 40)
 
 
 DAMAGE = {
@@ -223,7 +286,7 @@ DAMAGE = {
 }
 FILES = {  # what a query reads, and the remedy
     "ledger.sqlite": "restore it from a copy, or run again|is this a run folder|start a new run",
-    "agents/agent-0/published.safetensors": "resume",
+    "agents/agent-0/published.safetensors": "only held-out ticks can be queried here",
     "agents/agent-1/anchors.safetensors": "resume",
 }
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from agents.protocol.channel import SentMessage
 from alignment.graph import NoPathError, UnknownAgentError
 from alignment.status import Status
+from social_jepa.graph import results
 from social_jepa.graph.graph_json import map_tensors
 from social_jepa.graph.query import load_published, query
 from social_jepa.graph.query_errors import EdgeNotAcceptedError, ModelUnavailableError
@@ -153,7 +154,7 @@ def test_an_agent_whose_camera_moved_is_in_training_and_its_edges_are_stale(run)
 
     assert results.document.training == ("agent-1",)
     assert [agent.name for agent in results.document.agents] == ["agent-0", "agent-2", "agent-3"]
-    said = call("query", "--run", run.path, "--tick", "4")
+    said = call("query", "--run", run.path, "--from", "agent-0", "--to", "agent-1", "--tick", "4")
     assert (said.status, said.out) == (2, "")
     assert (
         "agent-0 -> agent-1 is stale: agent-1 has moved its camera and is training on its new view"
@@ -212,6 +213,14 @@ def write_other_anchors(folder, name, like):
     shutil.copy(folder.agent(like) / "anchors.safetensors", folder.agent(name))
 
 
+def test_of_many_cycles_a_sample_is_scored_and_the_others_are_counted(run, monkeypatch):
+    monkeypatch.setattr(results, "MAX_CYCLES", 1)
+    found = full_document(load_results(run))
+
+    assert (len(found.cycles), found.unscored_cycles, found.unlisted_cycles) == (1, 0, 1)
+    assert "1 cycles of three of 2, drawn at random: error" in said_of(run, time.time())
+
+
 def test_an_earlier_graph_counts_the_cycles_whose_anchors_are_gone(run):
     then = time.time()
     time.sleep(0.01)
@@ -234,8 +243,20 @@ def test_an_earlier_graph_counts_the_cycles_whose_anchors_are_gone(run):
 
 
 def test_there_is_no_graph_of_a_time_without_agents(run):
-    with pytest.raises(NoAgentsError, match="had no agents at that time"):
+    with pytest.raises(NoAgentsError, match=r"had no agents at that time, .*: choose a later one$"):
         load_results(run, 1.0)
+
+
+def test_a_run_that_no_agent_has_joined_says_so_and_how_to_start_it(run):
+    run.ledger_file.unlink()
+    Ledger(run.ledger_file, create=True).close()
+
+    said = call("graph", "--run", run.path)
+    assert said.status == 2
+    assert said.err == (
+        f"social-jepa: no agent has joined {run.path} yet, so there is no graph of it: wait until its agents "
+        f"have started, or start them with social-jepa resume --run {run.path}\n"
+    )
 
 
 def test_before_any_publication_the_graph_holds_agents_in_training(run):

@@ -23,7 +23,8 @@ from social_jepa.report.page import write_report
 from social_jepa.runtime.batch_run import BatchRun
 from social_jepa.runtime.console_progress import ProgressDisplay
 from social_jepa.runtime.ledger_writer import LedgerWriter
-from social_jepa.runtime.membership import Membership, new_member, record_start
+from social_jepa.runtime.members import new_member
+from social_jepa.runtime.membership import Membership, record_start
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import create
 from tests.conftest import report_of

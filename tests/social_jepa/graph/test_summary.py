@@ -42,6 +42,19 @@ def test_accepted_maps_of_low_r2_are_not_presented_as_a_success(document):
     assert "accepted" not in headline
 
 
+def test_directions_and_the_null_are_of_accepted_maps(document):
+    def scored(target, shared_dim, null, **changes):
+        return edge(source="a", target=target, shared_dim=shared_dim, null_correlation=null, **changes)
+
+    refused = scored("a", 40, 0.9, status=Status.REFUSED, reason="low", r2_shared=0.1)
+    found = summarize(replace(document, edges=(scored("b", 2, 0.1), scored("c", 4, 0.3), refused)))
+
+    assert found.shared_dim == 3.0
+    assert found.null_correlation == pytest.approx(0.2)
+    assert found.null_highest == 0.3
+    assert summarize(document).null_highest is None
+
+
 def test_pairs_without_an_accepted_map_are_counted(document):
     refused = edge(source="a", target="b", status=Status.REFUSED, reason="too few", r2_shared=0.97)
     stale = edge(source="b", target="a", status=Status.STALE, reason="moved", r2_shared=0.97)

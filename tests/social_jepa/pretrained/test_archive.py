@@ -10,7 +10,7 @@ from social_jepa.graph.query import load_published, query
 from social_jepa.graph.results import full_document, load_results
 from social_jepa.pretrained.archive import SCENES, archive_of, pack, unpack
 from social_jepa.records import FullGraphDocument, decode
-from social_jepa.storage.run_folder import RunFolderExistsError, RunFolderWriteError
+from social_jepa.storage.run_folder_errors import RunFolderExistsError, RunFolderWriteError
 
 MOST_BYTES = 3_000_000
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alignment.status import Status
 from env.camera import Pose
 from social_jepa.graph.results import load_results
 from social_jepa.graph.summary import summarize
@@ -20,6 +21,7 @@ from social_jepa.report.graph_svg import AgentCard, lay_out
 from social_jepa.report.page import write_report
 from social_jepa.runtime.membership import Membership
 from social_jepa.storage.ledger import Ledger
+from tests.support.command import call
 from tests.support.servers import copy_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -125,6 +127,48 @@ def test_the_headline_counts_pairs_by_r2_and_names_the_worst(small_run, page):
     assert (
         f"worst {summary.worst.r2_shared:.2f}, {summary.worst.source} → {summary.worst.target}" in page.text
     )
+
+
+def test_the_tiles_of_directions_and_chance_are_those_of_the_summary(small_run):
+    first, *others = small_run.document.edges
+    low = replace(
+        first, status=Status.REFUSED, reason="low", r2_shared=0.01, shared_dim=2, null_correlation=0.97
+    )
+    results = dataclasses.replace(small_run, document=replace(small_run.document, edges=(low, *others)))
+    summary = summarize(results.document)
+    text = Page(write_report(results).read_text()).text
+    write_report(small_run)
+
+    assert f"chance correlates up to {summary.null_highest:.2f}" in text
+    assert f"{summary.shared_dim:.1f}directions shared, mean" in text
+    assert summary.null_highest < 0.97
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", None])
+def test_versions_that_cannot_be_read_are_a_note(small_run, tmp_path, content):
+    folder = copy_run(small_run.folder, tmp_path / "run")
+    file = folder.path / "versions.json"
+    file.unlink(missing_ok=True)
+    file.mkdir() if content is None else file.write_text(content)
+
+    said = call("report", "--run", folder.path)
+
+    assert (said.status, said.err) == (0, "")
+    assert "versions.json cannot be read: " in Page(folder.report_file.read_text()).text
+
+
+def test_the_loss_of_a_long_training_is_drawn_at_its_own_steps(small_run):
+    names = [agent.name for agent in small_run.document.agents]
+    inks = dict.fromkeys(names, "s0")
+    whole, *_ = small_run.document.agents
+    cut = replace(whole, steps=len(whole.losses) + 90_000)
+
+    assert "to last tenth of training" in plots.loss_plot([whole], inks)
+    found = plots.loss_plot([cut], inks)
+    assert f"to last tenth of the newest {len(cut.losses):,} steps" in found
+    ticks = [int(text) for text in re.findall(r">(\d+)</text>", found)]
+    assert max(ticks) > 90_000
+    assert 0 not in ticks
 
 
 def test_plots_use_the_colors_of_the_page(text):

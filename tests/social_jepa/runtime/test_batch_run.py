@@ -24,7 +24,7 @@ from social_jepa.config.run_config import load_config
 from social_jepa.records import BodyRecord
 from social_jepa.runtime import cluster, start
 from social_jepa.runtime.logs import log_path
-from social_jepa.runtime.membership import initial_members, member_spec
+from social_jepa.runtime.members import initial_members, member_spec
 from social_jepa.runtime.restarts import MAX_RESTARTS
 from social_jepa.storage.run_folder import RunFolder
 from tests.support import failing_models

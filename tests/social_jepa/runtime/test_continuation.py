@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import json
 import shutil
 
@@ -9,12 +10,16 @@ from agents.agent import Agent
 from agents.common.config_error import ConfigError
 from agents.restoring import restore_agent
 from social_jepa.config.run_config import load_config
+from social_jepa.graph.results import load_results
+from social_jepa.graph.summary import summarize
 from social_jepa.records import replace
 from social_jepa.runtime.continuation import NoCheckpointError, change_settings, continued_config, fork_run
-from social_jepa.runtime.membership import Membership, member_spec, record_start
+from social_jepa.runtime.members import member_spec
+from social_jepa.runtime.membership import Membership, record_start
 from social_jepa.runtime.run_list import describe_run
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder, RunFolderInUseError
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderInUseError
 from tests.support.command import call
 
 
@@ -143,11 +148,124 @@ def test_a_run_with_changed_settings_can_be_resumed_and_publishes_again(source):
         assert (agent.published, agent.trainer.finished) == (None, False)
 
 
+def test_turns_are_refused_for_a_simulation_before_anything_changes(source):
+    with contextlib.closing(Ledger(source.ledger_file)) as ledger:
+        ledger.event("started", config=source.config().hash(), online=True)
+    published = sorted(source.path.rglob("published.safetensors"))
+
+    with pytest.raises(ConfigError, match="agents that take turns cannot stay up"):
+        change_settings(source, ["agents.workers=2"])
+
+    assert source.config().agents.workers == 0
+    assert sorted(source.path.rglob("published.safetensors")) == published != []
+    with contextlib.closing(Ledger(source.ledger_file)) as ledger:
+        assert len(ledger.events_of("started")) == 2
+
+
+def test_a_fork_that_finds_no_room_leaves_no_folder(source, tmp_path, monkeypatch):
+    copied = []
+
+    def copy(*paths):
+        copied.append(paths)
+        if len(copied) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.raises(OSError, match="No space left"):
+        fork_run(source, tmp_path / "fork")
+
+    assert len(copied) == 2
+    assert not (tmp_path / "fork").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(OSError, match="No space left"):
+        fork_run(source, tmp_path / "link")
+    assert list((tmp_path / "mine").iterdir()) == []  # what was there before stays
+
+
 def test_settings_that_are_as_before_change_nothing(source):
     change_settings(source, ["training.steps=60"])
 
     with agent_of(source, "agent-3") as agent:
         assert agent.published is not None
+
+
+RING = {(f"agent-{i}", f"agent-{j}") for i in range(4) for j in range(4) if (i - j) % 4 in (1, 3)}
+
+
+def set_topology(folder, topology):
+    """Change the topology as the verb does, while the simulation is up."""
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        return Membership(folder.config(), folder, ledger, online=True).set_topology(topology)
+
+
+def test_edges_of_pairs_that_another_topology_does_not_pair_end(source):
+    began = load_results(source.path).document
+    change_settings(source, ["negotiation.topology=ring"])
+
+    document = load_results(source.path).document
+    assert (began.topology, document.topology) == ("all", "ring")
+    assert {(edge.source, edge.target) for edge in document.edges} == RING
+    summary = summarize(document)
+    assert summary.pairs == 8 == summary.high + summary.middle + summary.low + summary.unmapped
+    assert min(summary.high, summary.middle, summary.low, summary.unmapped) >= 0
+    with contextlib.closing(Ledger(source.ledger_file)) as ledger:
+        (event,) = ledger.events_of("topology")
+        assert str(ledger.topology(source.config().negotiation.topology, event.time - 1)) == "all"
+
+
+def test_a_topology_that_was_set_while_up_stays_until_another_one_is_asked_for(source, tmp_path):
+    assert set_topology(source, "ring") == 8
+
+    change_settings(source, ["training.steps=70"])
+    assert source.config().negotiation.topology == "ring"
+    assert fork_run(source, tmp_path / "fork").config().negotiation.topology == "ring"
+    change_settings(source, ["negotiation.topology=all"])
+    assert source.config().negotiation.topology == "all"
+    with contextlib.closing(Ledger(source.ledger_file)) as ledger:
+        assert str(Membership(source.config(), source, ledger, online=True).topology) == "all"
+
+
+def test_the_topology_of_the_settings_replaces_one_that_was_set_while_up(source):
+    set_topology(source, "ring")
+
+    change_settings(source, ["negotiation.topology=all"])
+
+    with contextlib.closing(Ledger(source.ledger_file)) as ledger:
+        assert str(Membership(source.config(), source, ledger, online=True).topology) == "all"
+        record_start(ledger, source.config(), source, "resumed", online=True)
+
+
+def test_a_change_that_was_interrupted_is_completed_by_the_same_command(source, monkeypatch):
+    def fail(*_):
+        raise OSError("No space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("social_jepa.runtime.continuation.write_atomically", fail)
+        with pytest.raises(OSError, match="No space left"):
+            change_settings(source, ["negotiation.topology=ring"])
+    assert source.config().negotiation.topology == "all"
+
+    change_settings(source, ["negotiation.topology=ring"])
+
+    assert source.config().negotiation.topology == "ring"
+    with contextlib.closing(Ledger(source.ledger_file)) as ledger:
+        record_start(ledger, source.config(), source, "resumed", online=False)
+
+
+def test_settings_that_were_edited_by_hand_are_not_taken_for_those_of_the_run(source):
+    text = source.config_file.read_text()
+    assert "steps = 60" in text
+    source.config_file.write_text(text.replace("steps = 60", "steps = 61"))
+
+    change_settings(source, ["training.steps=61"])
+
+    assert (source.agent("agent-0") / "published.safetensors").exists()
+    with (
+        contextlib.closing(Ledger(source.ledger_file)) as ledger,
+        pytest.raises(ConfigError, match="differs"),
+    ):
+        record_start(ledger, source.config(), source, "resumed", online=False)
 
 
 def test_settings_of_a_run_in_which_a_process_runs_are_not_changed(source):

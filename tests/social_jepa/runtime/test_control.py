@@ -17,17 +17,15 @@ from social_jepa.runtime.control import ControlClient, ControlServer, is_listeni
 from social_jepa.runtime.control_errors import from_remote, to_remote
 from social_jepa.runtime.errors import (
     AgentLostError,
-    NoRoomError,
-    NotEnoughDiskError,
-    NotEnoughMemoryError,
     NotUpError,
     StartFailedError,
     SupervisorFailedError,
     SupervisorLostError,
     SupervisorUnavailableError,
-    UnknownMemberError,
 )
-from social_jepa.storage.run_folder import RunFolderInUseError
+from social_jepa.runtime.member_errors import UnknownMemberError
+from social_jepa.runtime.resource_errors import NoRoomError, NotEnoughDiskError, NotEnoughMemoryError
+from social_jepa.storage.run_folder_errors import RunFolderInUseError
 from tests.support.statuses import FAILURE
 
 

@@ -1,22 +1,31 @@
 """What is exported and imported again is the same graph; what is no export is refused."""
 
+import contextlib
 import csv
 import io
 import json
+import tomllib
 
 import networkx as nx
 import numpy as np
 import pytest
 import safetensors.numpy
+import tomli_w
 import torch
 from safetensors import safe_open
 
 from social_jepa.graph.exchange import ENCODERS, RECIPE, ExportFileError, read_export
 from social_jepa.graph.query import query
 from social_jepa.graph.results import full_document, load_results
+from social_jepa.graph.results_errors import DamagedAnchorsError
 from social_jepa.records import as_dict
+from social_jepa.runtime.continuation import change_settings
+from social_jepa.runtime.errors import NoCheckpointsError
 from social_jepa.runtime.import_run import import_run
+from social_jepa.runtime.membership import record_start
+from social_jepa.storage.ledger import Ledger
 from tests.support.command import call
+from tests.support.servers import client_of
 
 WHOLE = ("safetensors", "npz")
 
@@ -51,6 +60,65 @@ def test_an_imported_run_has_the_graph_the_maps_and_the_members_that_were_export
         assert torch.equal(found.maps[name].bias, expected.bias)
 
 
+@pytest.mark.parametrize("setting", ["renderer", "dynamics", "source"])
+def test_a_run_is_read_where_the_code_or_the_frames_of_its_scene_are_missing(small_run, tmp_path, setting):
+    folder = import_run(write(small_run, tmp_path, "npz", anchors=True), tmp_path / "again")
+    settings = tomllib.loads(folder.config_file.read_text())
+    settings["scene"][setting] = "my_pkg:Missing"
+    folder.config_file.write_text(tomli_w.dumps(settings))
+    found = load_results(folder)
+
+    assert found.document.scene_fingerprint == small_run.document.scene_fingerprint
+    assert found.document.edges
+    for verb in ("graph", "edge", "export", "list"):
+        names = ["agent-0", "agent-1"] if verb == "edge" else []
+        where = [folder.path] if verb == "list" else ["--run", folder.path]
+        extra = ["--out", tmp_path / "again.npz"] if verb == "export" else []
+        said = call(verb, *names, *where, *extra)
+        assert said.status == 0, said.err
+
+
+def test_a_server_shows_a_run_whose_frames_are_missing(small_run, tmp_path):
+    folder = import_run(write(small_run, tmp_path, "npz", anchors=True), tmp_path / "again")
+    settings = tomllib.loads(folder.config_file.read_text())
+    settings["scene"]["source"] = "my_pkg:Missing"
+    folder.config_file.write_text(tomli_w.dumps(settings))
+
+    with client_of(folder) as client:
+        status = client.get("/api/status")
+        assert (status.status_code, status.json()["ticks"], status.json()["views"]) == (200, None, None)
+        assert client.get("/api/graph").json()["edges"]
+
+
+def test_an_import_is_not_resumed_since_its_agents_would_start_anew(small_run, tmp_path, monkeypatch):
+    folder = import_run(write(small_run, tmp_path, "npz"), tmp_path / "again")
+    with pytest.raises(DamagedAnchorsError, match="export its run with --anchors, and import that"):
+        query(load_results(folder), "agent-0", "agent-1", tick=0)
+
+    before = folder.config(), load_results(folder).document.edges
+    with pytest.raises(NoCheckpointsError):
+        change_settings(folder, ["negotiation.topology=ring", "training.steps=9"])
+    assert (folder.config(), load_results(folder).document.edges) == before
+    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        for _ in range(2):
+            with pytest.raises(NoCheckpointsError, match=r"its agents would start anew .*config.toml"):
+                record_start(ledger, folder.config(), folder, "resumed", online=False)
+        assert len(ledger.agents()) == 4
+
+
+def test_an_import_that_is_interrupted_leaves_no_folder(small_run, tmp_path, monkeypatch):
+    file = write(small_run, tmp_path, "safetensors")
+    monkeypatch.setattr(Ledger, "record", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        import_run(file, tmp_path / "again")
+
+    assert not (tmp_path / "again").exists()
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_exporting_an_imported_run_changes_nothing(small_run, tmp_path):
     first = read_export(write(small_run, tmp_path, "safetensors", anchors=True))
     (tmp_path / "b").mkdir()
@@ -70,6 +138,23 @@ def test_with_anchors_an_imported_run_answers_queries_and_scores_cycles(small_ru
     expected = query(small_run, "agent-0", "agent-1", vector=vector)
     assert (found.nearest, found.translated) == (expected.nearest, expected.translated)
     assert full_document(results).cycles == small_run.document.cycles
+
+
+def test_an_import_has_no_model_for_other_ticks_and_resume_is_not_said_to_write_it(small_run, tmp_path):
+    folder = import_run(write(small_run, tmp_path, "safetensors", anchors=True), tmp_path / "again")
+    known = small_run.pools("agent-0").heldout.ids[0]
+    reason = (
+        f"{folder.agent('agent-0')}/published.safetensors does not exist, so there is no checkpoint: without "
+        "a checkpoint to write it from, only held-out ticks can be queried here"
+    )
+
+    said = call("query", "--run", folder.path, "--from", "agent-0", "--to", "agent-1", "--tick", 10**6)
+    assert (said.status, said.err) == (2, f"social-jepa: {reason}\n")
+    with client_of(folder) as client:
+        body = {"from": "agent-0", "to": "agent-1", "ticks": [10**6]}
+        refused = client.post("/api/translate", json=body)
+        assert client.post("/api/translate", json=body | {"ticks": [known]}).status_code == 200
+    assert (refused.status_code, refused.json()["detail"]) == (409, reason)
 
 
 def test_the_recipe_in_the_metadata_translates_as_the_map_does(small_run, tmp_path):

@@ -52,7 +52,7 @@ def ledger(tmp_path):
 
 @pytest.fixture
 def members(agent):
-    from social_jepa.runtime.membership import initial_members
+    from social_jepa.runtime.members import initial_members
 
     return {member.name: member for member in initial_members(config(agent))}
 

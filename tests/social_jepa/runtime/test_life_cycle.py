@@ -18,7 +18,7 @@ from social_jepa.runtime.private_ray import RAYLET
 from social_jepa.runtime.session_leader import members_of
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.server.client import SimulationClient
-from social_jepa.storage.run_folder import NotARunFolderError, RunFolderInUseError
+from social_jepa.storage.run_folder_errors import NotARunFolderError, RunFolderInUseError
 from tests.support.command import call
 from tests.support.simulations import QUIET, TIMEOUT, until
 
@@ -132,7 +132,7 @@ def test_a_server_outlives_the_end_of_a_simulation_and_follows_it_when_it_is_res
     assert processes_of(found.leader, found.session) == []
     assert members_of(found.leader.pid) == []
     assert_own_ray_works(ray_local)
-    until(lambda: client.status() == ([], ""))
+    until(lambda: client.status() == ([], False, ""))
     with pytest.raises(NotUpError, match="is not up"):
         client.call(lambda each: each.status())
     assert [agent.name for agent in two[0].status()] == ["agent-0", "agent-1"]

@@ -1,5 +1,6 @@
 import contextlib
 import re
+import time
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -15,15 +16,9 @@ from env.camera import Pose
 from social_jepa.config.run_config import load_config
 from social_jepa.records import BodyRecord, MemberRecord, body_events, decode, encode
 from social_jepa.records import replace as replace_record
-from social_jepa.runtime.errors import LastAgentError, NameTakenError, UnknownMemberError
-from social_jepa.runtime.membership import (
-    LEAD_TICKS,
-    Membership,
-    find_member,
-    initial_members,
-    member_spec,
-    new_member,
-)
+from social_jepa.runtime.member_errors import LastAgentError, NameTakenError, UnknownMemberError
+from social_jepa.runtime.members import find_member, initial_members, member_spec, new_member
+from social_jepa.runtime.membership import LEAD_TICKS, Membership
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerFullError, ReadOnlyLedgerError
 from social_jepa.storage.partners import negotiating_pairs
@@ -236,6 +231,27 @@ def test_versions_of_peer_lists_increase_also_across_restarts(folder, ledger, me
 
     assert len(set(numbers)) == 7
     assert numbers == sorted(numbers)
+
+
+def test_versions_increase_though_the_clock_is_set_back(folder, ledger, membership, monkeypatch):
+    for _ in range(5):
+        membership.next_incarnation("agent-0")
+    before, now = membership.peer_list({}, "agent-0").version, time.time_ns()
+    for back in (3600, 7200):
+        monkeypatch.setattr(time, "time_ns", lambda back=back: now - back * 10**9)
+        after = Membership(CONFIG, folder, ledger, online=True).peer_list({}, "agent-0").version
+        assert after > before
+        before = after
+    folder.version_file.write_text("damaged")
+    assert Membership(CONFIG, folder, ledger, online=True).version > 0
+
+
+def test_bodies_are_read_once_for_all_peer_lists(folder, ledger, membership, monkeypatch):
+    first, second = (membership.peer_list({}, name).body_events for name in ("agent-0", "agent-1"))
+
+    assert first is second
+    membership.move("agent-0", POSE, 0)
+    assert membership.peer_list({}, "agent-1").body_events[-1].name == "agent-0"
 
 
 def test_a_peer_list_holds_the_registered_members_with_a_handle(membership):

@@ -6,9 +6,9 @@ import pytest
 from social_jepa.cli.errors import describe, exit_status
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime import memory
-from social_jepa.runtime.errors import NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.memory import agent_memory, check_room
+from social_jepa.runtime.resource_errors import NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, create
 from tests.support.command import TINY, call

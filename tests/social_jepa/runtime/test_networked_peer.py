@@ -1,12 +1,14 @@
 """Peers with embeddings over TCP, in one process: the edge of align, gossip, restarts, and bad networks."""
 
 import contextlib
+import errno
 import hashlib
 import time
 
 import numpy as np
 import pytest
 
+from agents.protocol import peer_protocol
 from agents.protocol.evidence import verify
 from agents.protocol.transports.address import PeerAddress
 from agents.protocol.transports.faults import Faults
@@ -25,7 +27,11 @@ from social_jepa.storage.embedding_folder import EDGES, DamagedPeerFolderError, 
 from social_jepa.storage.embedding_query import PeerQueryError, query_embeddings
 from social_jepa.storage.peer_status import DOWN, read_status
 from social_jepa.storage.reply_files import read_replies
-from social_jepa.storage.run_folder import RunFolderExistsError, RunFolderInUseError
+from social_jepa.storage.run_folder_errors import (
+    RunFolderExistsError,
+    RunFolderInUseError,
+    RunFolderWriteError,
+)
 from tests.support.command import call
 from tests.support.embedding_tables import planted
 
@@ -210,6 +216,19 @@ def test_a_peer_says_what_it_cannot_write_and_writes_it_later(tmp_path, caplog):
     assert sum("cannot be recorded, and is tried again" in each.message for each in caplog.records) == 1
 
 
+def test_all_that_waits_is_recorded_at_the_end_though_each_request_returns_a_part(tmp_path, monkeypatch):
+    with unwritable_pair(tmp_path) as (one, blocked):
+        one.stop()
+        one._thread.join()
+        waiting = one.connections.protocol.newest_event[1]
+        blocked.rmdir()
+        monkeypatch.setattr(peer_protocol, "EVENTS_PER_REPORT", 1)
+
+    assert waiting > 3
+    assert one.unsaved == []
+    assert [edge.status for edge in EmbeddingFolder(one.folder.path).graph().edges] == [Status.ACCEPTED]
+
+
 def test_a_peer_says_at_its_end_what_it_could_not_write(tmp_path):
     with unwritable_pair(tmp_path) as (one, _):
         pass
@@ -281,6 +300,20 @@ def test_a_folder_of_something_else_or_in_use_is_left_alone(tmp_path):
     with pytest.raises(AlignmentError, match="no anchor ids"):
         NetworkedPeer(EmbeddingPeer("one", None, np.ones((99, 3))), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_whose_table_found_no_room_is_used_once_there_is(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(EmbeddingFolder, "_write_table", full)
+        with pytest.raises(RunFolderWriteError, match="No space left"):
+            NetworkedPeer(table("one"), tmp_path / "one")
+    assert (tmp_path / "one").exists()
+
+    with NetworkedPeer(table("one"), tmp_path / "one", options()):
+        assert EmbeddingFolder(tmp_path / "one").table().name == "one"
 
 
 def test_damaged_files_of_a_folder_are_named(settled, tmp_path):

@@ -13,7 +13,7 @@ from env.renderer import Renderer
 from social_jepa.config.run_config import load_config
 from social_jepa.experiments.common.trained_agents import AgentSetup
 from social_jepa.runtime.continuation import continued_config
-from social_jepa.runtime.membership import initial_members, member_spec, new_member
+from social_jepa.runtime.members import initial_members, member_spec, new_member
 from social_jepa.storage.run_folder import RunFolder
 
 SMALL = [

@@ -252,7 +252,7 @@ def test_a_peer_whose_model_makes_no_step_says_where_it_is(tmp_path, monkeypatch
 
 
 def test_a_peer_whose_ledger_cannot_be_written_says_so_and_at_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("social_jepa.storage.ledger.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("social_jepa.storage.ledger_file.BUSY_SECONDS", 0.2)
     with contextlib.ExitStack() as stack:
 
         def unsaved(status):

@@ -9,7 +9,12 @@ import pytest
 
 from agents.protocol.envelope import Envelope, Kind, seal
 from agents.protocol.transports.address import PeerAddress
-from agents.protocol.transports.address_book import AddressStatement, Refusal, pack_statements
+from agents.protocol.transports.address_book import (
+    AddressStatement,
+    Refusal,
+    pack_statements,
+    unpack_statements,
+)
 from agents.protocol.transports.faults import Faults
 from agents.protocol.transports.tcp import TcpOptions
 from agents.protocol.verifier import LocalPeer
@@ -28,11 +33,12 @@ def group(tmp_path):
     """Start agents whose connections end with the test."""
     with contextlib.ExitStack() as opened:
 
-        def start(name, connect=(), listen=LOOPBACK, faults=WITHOUT, **options):
+        def start(name, connect=(), listen=LOOPBACK, faults=WITHOUT, incarnation=1, more=None, **options):
             tcp = TcpOptions(listen, tuple(connect), backoff=(0.02, 0.2), **options)
             made = PeerConnections(
-                name, 1, SESSION,
+                name, incarnation, SESSION,
                 ConnectionOptions(tcp, tmp_path / f"{name}.key", tmp_path / f"{name}.toml", True, faults),
+                **(more or {}),
             )  # fmt: skip
             made.start()
             opened.callback(made.close)
@@ -102,7 +108,7 @@ def test_an_agent_that_is_gone_is_unreachable_and_found_again_at_its_new_address
     until(lambda: c.transport.connected() == ["a"], a, c)
     (gone,) = [peer for peer in c.peers() if peer.name == "b"]
     assert gone.unreachable_since is not None
-    again = group("b", connect=a.transport.addresses)
+    again = group("b", connect=a.transport.addresses, incarnation=2)
     until(lambda: c.transport.connected() == ["a", "b"], a, c, again)
     until(lambda: [peer.addresses for peer in c.peers() if peer.name == "b"]
           == [(str(again.transport.addresses[0]),)], a, c, again)  # fmt: skip
@@ -122,16 +128,70 @@ def test_a_peer_that_sends_forged_and_old_addresses_moves_nobody(group):
     (body,) = pack_statements(made)
     a.protocol.receive(_sealed(b, body))
     assert a.book.refusals == {Refusal.KEY: 1, Refusal.OLD: 1}
-    a.protocol.receive(_sealed(b, b"nonsense"))
+    a.protocol.receive(_sealed(b, b"nonsense", 1001))
     assert {reason.value for _, reason in a.protocol.refusals()} == {"body"}
     assert a.book.addresses() == before
 
 
-def _sealed(sender, body):
+def test_what_one_peer_sends_is_passed_on_in_few_envelopes(group):
+    """Or else it would spend what its peers may send each other."""
+    clock = Clock()
+    a = group("a", more={"clock": clock})
+    b, c = (group(name, connect=a.transport.addresses) for name in "bc")
+    until(lambda: len(a.book.addresses()) == len(c.book.addresses()) == 2, a, b, c)
+    clock.now += peer_connections.PASS_SECONDS
+    a.keep()
+    arrived, take = [], c.protocol.channel.on_addresses
+    c.protocol.channel.on_addresses = lambda sender, body: (arrived.append(body), take(sender, body))
+
+    own = b.book.own()[0].time + 1
+    made = [AddressStatement.make(b.local, own + k, [f"127.0.0.1:{1 + k}"]) for k in range(50)]
+    further = [f"sybil-{k}" for k in range(20)]
+    made += [AddressStatement.make(_local(name), own, []) for name in further]
+    for number, statement in enumerate(made):
+        (body,) = pack_statements([statement])
+        a.protocol.receive(_sealed(b, body, 1000 + number))
+        a.keep()
+    assert a.book.refusals[Refusal.SOON] > 40
+    clock.now += peer_connections.PASS_SECONDS
+    a.keep()
+    until(lambda: {*further} <= c.book.addresses().keys(), a)
+    lists = [unpack_statements(body) for body in arrived]
+    assert 1 <= sum(any(each in made for each in found) for found in lists) <= 2
+    assert c.book.addresses()["b"] == a.book.addresses()["b"]
+
+
+def test_an_agent_that_does_not_belong_here_gets_no_connection_and_is_written_nowhere(
+    group, caplog, tmp_path
+):
+    a = group("a", more={"belongs": {"a", "b"}.__contains__, "remedy": "raise agents.count"})
+    outsider = group("outsider", connect=a.transport.addresses)
+    until(lambda: "outsider is refused: raise agents.count" in caplog.text, a)
+    until(lambda: not outsider.transport.connected(), a)
+    assert (a.transport.connected(), a.peers()) == ([], ())
+    assert not (tmp_path / "a.toml").exists()
+    b = group("b", connect=a.transport.addresses)
+    until(lambda: a.transport.connected() == ["b"], a, b)
+
+
+class Clock:
+    """A clock that stands still."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def _local(name):
+    return LocalPeer(name, identity_of(name), 1, SESSION)
+
+
+def _sealed(sender, body, sequence=1000):
     """Return an envelope of addresses from an agent to `a`."""
     local = sender.local
     envelope = Envelope(
-        Kind.ADDRESSES, local.name, "a", SESSION, 1, 1, 1000 + len(body), int(time.time() * 1e6),
+        Kind.ADDRESSES, local.name, "a", SESSION, 1, 1, sequence, int(time.time() * 1e6),
         local.identity.key_id, body,
     )  # fmt: skip
     return seal(envelope, local.identity)
@@ -142,7 +202,7 @@ def test_an_agent_of_the_network_does_not_dial_the_loopback_addresses_of_others(
     a.transport.dial({"b": (PeerAddress("127.0.0.1", 1), PeerAddress("localhost", 1))})
     b = group("b", connect=[PeerAddress("127.0.0.1", a.transport.addresses[0].port)])
     until(lambda: a.transport.connected() == ["b"], a, b)
-    assert a.transport._dialed == set()
+    assert a.transport._dialer.names() == []
 
 
 def test_an_agent_that_listens_at_all_addresses_announces_that_at_which_it_was_reached(group):

@@ -10,7 +10,7 @@ import pytest
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime import cluster, memory
 from social_jepa.runtime.logs import log_path
-from social_jepa.runtime.membership import initial_members, new_member
+from social_jepa.runtime.members import initial_members, new_member
 from social_jepa.runtime.memory import agent_memory
 from social_jepa.storage.run_folder import RunFolder
 from tests.social_jepa.runtime.test_turns import steady, when

@@ -11,7 +11,8 @@ from agents.common.files import PUBLISHED
 from social_jepa.config.run_config import load_config
 from social_jepa.runtime import cluster, memory
 from social_jepa.runtime.continuation import change_settings
-from social_jepa.runtime.membership import initial_members, record_start
+from social_jepa.runtime.members import initial_members
+from social_jepa.runtime.membership import record_start
 from social_jepa.runtime.preflight import check_before_start
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage.ledger import Ledger

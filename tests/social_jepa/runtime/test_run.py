@@ -20,7 +20,7 @@ from social_jepa.graph.query_errors import EdgeNotAcceptedError, FramesError
 from social_jepa.graph.results_errors import NoAgentsError
 from social_jepa.records import QueryAnswer, decode, replace
 from social_jepa.runtime.errors import NotUpError
-from social_jepa.storage.run_folder import NotARunFolderError
+from social_jepa.storage.run_folder_errors import NotARunFolderError
 from tests.support.command import call
 
 OURS = {"env", "alignment", "agents", "social_jepa"}
@@ -121,6 +121,23 @@ def test_frames_encode_to_what_the_agent_makes_of_their_ticks(run, form):
 def test_frames_that_the_model_cannot_encode_are_refused_by_shape(run, frames):
     with pytest.raises(FramesError, match=r"agent-0 cannot encode.*pass uint8 \[K, 32, 32, 3\], not"):
         run.encode("agent-0", frames)
+
+
+def test_no_ticks_give_no_frames_and_no_latents(run):
+    assert run.render("agent-1", []).shape == (0, 32, 32, 3)
+    assert run.encode("agent-1", ticks=[]).shape == (0, run.agent("agent-1").core_dim)
+
+
+def test_ticks_latents_and_numbers_of_ticks_that_mean_nothing_are_refused(run):
+    with pytest.raises(AlignmentError, match=r"ticks are whole numbers, got 1\.5"):
+        run.encode("agent-0", ticks=[1.5])
+    latents = run.encode("agent-0", ticks=[1, 2])
+    latents[1, 0] = np.nan
+    with pytest.raises(AlignmentError, match="row 1 of the latents holds a value that is not finite"):
+        run.translate(latents, "agent-0", "agent-1")
+    for top in (0, -1):
+        with pytest.raises(AlignmentError, match=f"not {top}; pass top=1 or more"):
+            run.query("agent-0", "agent-1", top=top)
 
 
 def test_frames_and_ticks_are_one_or_the_other(run):

@@ -33,6 +33,17 @@ def scores_of_the_graph(folder):
     return len(edges), len(accepted), pytest.approx(fmean(accepted)) if accepted else None
 
 
+def test_edges_of_an_agent_that_provably_lied_count_as_the_graph_counts_them(copy):
+    with ledger_of(copy) as ledger:
+        checkpoint = ledger.agents()["agent-0"].checkpoint
+        details = {"agent": "agent-0", "checkpoint": checkpoint, "tick": 7, "file": "evidence/a", "peers": []}
+        ledger.event("equivocation", **details)
+    found = describe_run(copy.path)
+
+    assert (found.edges, found.accepted, found.r2_shared) == scores_of_the_graph(copy)
+    assert 0 < found.accepted <= 6
+
+
 def test_a_finished_run_has_the_scores_of_its_graph(copy):
     found = describe_run(copy.path)
 
@@ -197,6 +208,7 @@ def test_the_command_prints_a_row_for_each_run_or_one_json_document(copy, tmp_pa
     assert (said.status, said.err) == (0, "")
     edges, accepted, _ = scores_of_the_graph(copy)
     assert f"{accepted} of {edges}" in rows["one"]
+    assert "peers accept" in rows["run"]  # the graph may accept fewer
     assert "damaged" in rows["broken"]
 
     document = json.loads(call("list", copy.path.parent, "--json").out)
@@ -205,6 +217,55 @@ def test_the_command_prints_a_row_for_each_run_or_one_json_document(copy, tmp_pa
 
 def as_plain(run: RunRecord):
     return {name: getattr(run, name) for name in run.__struct_fields__}
+
+
+def test_the_folder_of_a_peer_with_embeddings_is_no_run(copy):
+    peer = copy.path.parent / "peer"
+    peer.mkdir()
+    (peer / "embeddings.json").write_text("{}")
+    with contextlib.closing(Ledger(peer / "ledger.sqlite", create=True)) as ledger:
+        ledger.event("started", checkpoint="a", incarnation=1)
+
+    assert [run.name for run in list_runs(copy.path.parent)] == ["one"]
+
+
+def test_a_name_that_is_not_utf8_is_an_escape_in_json_and_hides_no_other_run(copy, monkeypatch):
+    shutil.copytree(copy.path, copy.path.parent / os.fsdecode(b"\xffx"))
+    monkeypatch.chdir(copy.path.parent.parent)
+
+    said = call("list", "--json")
+    assert (said.status, said.err) == (0, "")
+    runs = {run["name"]: run["path"] for run in json.loads(said.out)["runs"]}
+    assert runs == {"one": str(copy.path), "\\udcffx": f"{copy.path.parent}/\\udcffx"}
+
+
+def lock_it(folder):
+    return folder.acquire_lock().release
+
+
+def remove_checkpoints(folder):
+    for file in folder.path.glob("agents/*/checkpoint.safetensors"):
+        file.unlink()
+
+
+def change_the_settings(folder):
+    text = folder.config_file.read_text()
+    folder.config_file.write_text(text.replace("steps = 60", "steps = 61"))
+
+
+@pytest.mark.parametrize("harm", [lock_it, remove_checkpoints, change_the_settings])
+def test_a_resume_that_is_refused_leaves_the_ledger_as_it_was(copy, harm):
+    with ledger_of(copy) as ledger:
+        before = ledger.events()
+    undo = harm(copy)
+    said = call("resume", "--run", copy.path)
+    if undo is not None:
+        undo()
+
+    assert said.status == 2, said.err
+    with ledger_of(copy) as ledger:
+        assert ledger.events() == before
+    assert describe_run(copy.path).state == "finished"
 
 
 def test_no_runs_are_no_mistake_but_no_folder_is(tmp_path, monkeypatch):

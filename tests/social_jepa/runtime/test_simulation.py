@@ -23,10 +23,11 @@ from social_jepa.report.distillation_savings import distillation_savings
 from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AgentLeftError, ClusterError, NotSettledError
 from social_jepa.runtime.logs import log_path
-from social_jepa.runtime.membership import initial_members, member_spec
+from social_jepa.runtime.members import initial_members, member_spec
 from social_jepa.runtime.simulation import Simulation, was_simulation
 from social_jepa.server.client import SimulationClient
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderError
 from social_jepa.system.command_line import command as command_text
 from social_jepa.system.command_line import shown
 from tests.support.command import call, children
@@ -288,7 +289,12 @@ def test_a_frozen_supervisor_is_reported_in_seconds_with_what_the_ledger_has(sim
     assert [agent["name"] for agent in document["agents"]] == ["agent-0", "agent-1"]
     assert {agent["phase"] for agent in document["agents"]} == {"unknown"}
     assert document["trouble"] in said.err
-    assert (page.agents, "does not answer" in page.trouble) == ([], True)
+    assert page.up
+    assert [(agent.name, agent.phase) for agent in page.agents] == [
+        ("agent-0", "unknown"),
+        ("agent-1", "unknown"),
+    ]
+    assert "does not answer (no reply within 4 s): wait a moment, or end the simulation with" in page.trouble
     assert len(until(simulation.status)) == 2
 
 

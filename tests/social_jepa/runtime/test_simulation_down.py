@@ -68,6 +68,17 @@ def test_agents_without_room_are_said_at_once_to_wait_and_can_be_taken_down(ray_
     assert down.status == 0
 
 
+def test_a_wait_of_no_seconds_ends_at_once_and_says_what_is_not_settled(ray_local, tmp_path):
+    words = ("--out", tmp_path / "run", "--address", ray_local, "--wait", "--timeout", 0)
+    said = call("up", *words, *QUIET, "agents.gpus=0.6")
+    try:
+        assert (said.status, said.out) == (1, "")
+        assert said.err.endswith("agent-0, agent-1 have not settled all edges within 0 s\n")
+    finally:
+        down = call("down", "--run", tmp_path / "run")
+    assert down.status == 0
+
+
 POSE = "-4.8,3.2,0,0,-35"
 
 

@@ -15,8 +15,8 @@ import ray
 
 from agents.training.checkpoint import read_checkpoint
 from social_jepa.config.run_config import load_config
-from social_jepa.runtime.errors import NotEnoughMemoryError
 from social_jepa.runtime.memory import agent_memory, check_room
+from social_jepa.runtime.resource_errors import NotEnoughMemoryError
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 from tests.support import failing_models

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import re
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -63,11 +64,14 @@ def problem(response, status):
     return document["detail"]
 
 
-def test_the_status_of_a_simulation_that_is_down_names_the_command_that_resumes_it(api, results):
+def test_the_status_of_a_finished_run_names_the_command_that_starts_a_simulation_of_it(api, results):
     status = api.get("/api/status").json()
 
-    assert not status["up"]
-    assert status["remedy"] == f"social-jepa resume --run {results.folder.path}"
+    start = f"social-jepa up --config {results.folder.path}/config.toml"
+    assert (status["up"], status["state"], status["command"]) == (False, "finished", start)
+    assert status["remedy"] == (
+        f"it is a batch run that has finished; {start} starts a simulation with its settings"
+    )
     assert status["agents"] == {"down": 4}
     assert status["edges"] == {"accepted": 6, "refused": 5, "failed": 1}
 
@@ -117,6 +121,19 @@ def test_an_etag_is_answered_with_304_until_the_ledger_changes(writable):
     after = client.get("/api/graph", headers={"If-None-Match": first.headers["etag"]})
     assert after.status_code == 200
     assert after.headers["etag"] != first.headers["etag"]
+
+
+def test_settings_of_the_run_that_cannot_be_read_are_no_mistake_of_the_request(small_run, tmp_path):
+    root = tmp_path / "runs"
+    for name in ("one", "two"):
+        shutil.copytree(small_run.folder.path, root / name)
+    with client_of(root / "one") as client:
+        assert client.get("/api/status").status_code == 200
+    with client_of(root) as client:
+        default = client.get("/api/status").json()["name"]
+        other = "two" if default == "one" else "one"
+        (root / other / "config.toml").write_text("[nonsense]\nx = 1\n")
+        assert "nonsense" in problem(client.get(f"/runs/{other}/api/status"), 409)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 100])
@@ -277,10 +294,10 @@ def test_errors_are_problem_documents_that_name_the_remedy(api):
         ("DELETE", "/api/agents/agent-0", None),
     ],
 )
-def test_routes_that_need_a_simulation_name_the_command_that_resumes_it(api, results, method, address, body):
+def test_routes_that_need_a_simulation_name_the_command_that_starts_one(api, results, method, address, body):
     detail = problem(api.request(method, address, json=body), 409)
 
-    assert f"social-jepa resume --run {results.folder.path}" in detail
+    assert f"social-jepa up --config {results.folder.path}/config.toml" in detail
 
 
 def test_a_folder_without_a_ledger_is_unavailable(small_run, tmp_path):

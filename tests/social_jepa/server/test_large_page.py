@@ -93,7 +93,10 @@ def tasks(browser, act):
 
 
 def test_no_task_of_the_page_takes_long(browser, address):
-    """None takes as long as sorting 300,000 numbers there: about a tenth of a second on a laptop."""
+    """None takes as long as sorting 300,000 numbers there: about a tenth of a second on a laptop.
+
+    Best of three each: programs beside it slow a task down, and never speed it up.
+    """
 
     def use(page):
         page.goto(address)
@@ -109,10 +112,10 @@ def test_no_task_of_the_page_takes_long(browser, address):
         page.hover(cell(20, 30))
         page.mouse.wheel(0, 800)
 
-    reference = max(tasks(browser, lambda page: page.evaluate(SORT)))
-    found = tasks(browser, use)
-    assert len(found) > 100
-    assert max(found) < reference
+    sorting = [tasks(browser, lambda page: page.evaluate(SORT)) for _ in range(3)]
+    found = [tasks(browser, use) for _ in range(3)]
+    assert min(len(each) for each in found) > 100
+    assert min(max(each) for each in found) < min(max(each) for each in sorting)
 
 
 def test_a_dozen_cameras_are_shown_until_all_are_wanted(page):

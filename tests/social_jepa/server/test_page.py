@@ -4,6 +4,7 @@ import contextlib
 import time
 from urllib.parse import urlsplit
 
+import httpx2 as httpx
 import pytest
 
 from tests.support.servers import running
@@ -137,6 +138,14 @@ def test_training_of_an_agent_is_paused_and_goes_on(visit, simulation):
 
     page.click('[aria-label="Resume training of agent-1"]')
     page.wait_for_selector('[aria-label="Pause training of agent-1"]')
+    assert not any(agent.paused for agent in simulation.status())
+
+
+def test_an_agent_whose_move_is_refused_is_not_paused_either(address, simulation):
+    outside = {"pose": "0,3.2,99,90,-35", "paused": True}
+    answer = httpx.patch(f"{address}/api/agents/agent-1", json=outside)
+
+    assert answer.status_code == 422
     assert not any(agent.paused for agent in simulation.status())
 
 

@@ -1,8 +1,10 @@
 """Earlier graphs, maps and the plan of the room, on the page of a run that is down."""
 
 import contextlib
+import datetime
 import io
 import math
+import re
 
 import numpy as np
 import pytest
@@ -26,6 +28,10 @@ def address(tmp_path_factory):
         )
         assert edge.status is Status.ACCEPTED
         ledger.record(edges=[replace(edge, status=Status.FAILED, reason="no answer", round=edge.round + 1)])
+        other, maps = next(found for found in ledger.edges() if found[0].source == "agent-2")
+        assert other.status is Status.ACCEPTED
+        other = replace(other, null_correlation=0.4321, round=other.round + 1)
+        ledger.record(edges=[other], maps={(other.source, other.target): maps})
     with running(folder) as found:
         yield found
 
@@ -53,6 +59,7 @@ def test_a_version_of_an_edge_shows_the_graph_of_its_time_until_now_is_wanted_ag
 
 
 def test_the_slider_goes_to_the_first_event_and_back(page):
+    page.wait_for_selector("#time:not([disabled])")  # until the first event is known
     page.focus("#time")
     page.keyboard.press("Home")
     page.wait_for_selector("#time-note:not(:empty)")
@@ -83,3 +90,52 @@ def test_pressing_the_plan_places_a_camera_and_dragging_aims_it(page):
     assert math.cos(math.radians(aimed[3])) == pytest.approx(0, abs=0.05)
     assert plan.locator(".chosen").count() == 1
     assert plan.locator(".other").count() == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "sentence"),
+    [
+        ("tick", "", "Tick: give a whole number, 0 or larger"),
+        ("vector", "", "Vector: give numbers separated by commas, one for each dimension of the core"),
+        (
+            "vector",
+            "0.1,,0.2",
+            "Vector: give numbers separated by commas, one for each dimension of the core",
+        ),
+    ],
+)
+def test_numbers_that_are_missing_are_refused_before_they_are_sent(page, what, text, sentence):
+    page.select_option("#query [name=what]", what)
+    page.fill(f"#query [name={what}]", text)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if "translate" in request.url else None)
+    page.click("#query button")
+    page.wait_for_selector("#query .message.bad")
+
+    assert page.locator("#query .message").text_content() == sentence
+    assert sent == []
+
+
+def test_times_of_earlier_days_have_their_date(page):
+    def recorded():
+        page.wait_for_selector("#edges td:nth-child(9)")
+        return page.locator("#edges td:nth-child(9)").first.text_content()
+
+    time = recorded()
+    assert re.fullmatch("[0-9]{2}:[0-9]{2}:[0-9]{2}", time)
+
+    today = datetime.datetime.now()
+    page.clock.set_fixed_time(today + datetime.timedelta(days=2))
+    page.reload()
+    assert recorded() == f"{today.date()} {time}"
+    page.wait_for_selector("#events time")
+    assert page.locator("#events time").first.text_content().startswith(f"{today.date()} ")
+    page.click(CELL)
+    page.wait_for_selector("#edge .versions li >> nth=1")
+    assert page.locator("#edge .versions button").last.text_content().startswith(f"{today.date()} ")
+
+
+def test_the_tile_of_chance_is_the_largest_of_any_accepted_edge(page):
+    page.wait_for_selector("#tile-null:not(:empty)")
+
+    assert page.locator("#tile-null").text_content() == "chance correlates up to 0.43"

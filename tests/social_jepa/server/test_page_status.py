@@ -1,22 +1,17 @@
 """What the page says of agents whose supervisor replies, and of a server that restarts on another run."""
 
-import asyncio
 import contextlib
-import threading
 import time
 from urllib.parse import urlsplit
 
 import pytest
 
 from social_jepa.records import replace
-from social_jepa.runtime.control import ControlServer, socket_path
 from social_jepa.server.app import make_server, open_port
-from social_jepa.storage import simulation_file
-from social_jepa.storage.simulation_file import SimulationFile
-from social_jepa.system.process_identity import MachineIdentity
 from tests.support.planted_run import planted_run
 from tests.support.servers import add_event, app_of, running, running_server
 from tests.support.statuses import AGENT, FAILURE
+from tests.support.supervisors import supervised
 
 TRACEBACK = "/run/logs/agent-1.traceback.txt"
 OTHER_VERSIONS = "runs other versions than its supervisor: torch 0.1 (here 2.13)"
@@ -35,42 +30,12 @@ STATUSES = (
 )
 
 
-async def serve_status(path, ready, over):
-    """Answer at a control socket as a supervisor of these agents does, until `over` is set."""
-
-    async def status():
-        return list(STATUSES)
-
-    async def progress(name):
-        return next(status.progress for status in STATUSES if status.name == name)
-
-    server = ControlServer(path, {"status": status, "progress": progress})
-    await server.start()
-    ready.set()
-    await asyncio.to_thread(over.wait)
-    await server.close()
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The page of a run whose supervisor, in this process, reports the agents of STATUSES."""
     folder = planted_run(tmp_path_factory.mktemp("status") / "run", len(STATUSES))
-    path, place = socket_path(folder.path), folder.path.stat()
-    content = SimulationFile(
-        folder=str(folder.path), control=str(path), address="127.0.0.1:1", machine=MachineIdentity.current(),
-        device=place.st_dev, inode=place.st_ino,
-    )  # fmt: skip
-    simulation_file.write(folder.path, content)
-    ready, over = threading.Event(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(serve_status(path, ready, over)))
-    thread.start()
-    try:
-        assert ready.wait(20)
-        with running(folder) as found:
-            yield found
-    finally:
-        over.set()
-        thread.join()
+    with supervised(folder, STATUSES), running(folder) as found:
+        yield found
 
 
 def test_every_note_of_an_agent_is_in_its_row(page):
@@ -127,3 +92,28 @@ def test_a_page_follows_a_server_that_restarts_on_another_run(browser, tmp_path)
         assert "of the first" not in page.locator("#events").text_content()
         assert "second" in page.locator("#run").text_content()
         context.close()
+
+
+def test_a_page_of_a_run_that_is_not_up_says_its_state_and_what_helps(browser, tmp_path):
+    folder = planted_run(tmp_path / "run", 2)
+    start = f"social-jepa up --config {folder.path}/config.toml"
+    read_only = (
+        f"it can only be read, since it has models without checkpoints, as an import has; {start} starts a "
+        "simulation with its settings"
+    )
+    with running(folder) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("#agents tr")
+        assert page.locator("#up").text_content() == "stopped"
+        assert page.locator("#remedy").text_content() == read_only
+        assert page.locator("#remedy code").text_content() == start
+        assert page.locator("#add .message").text_content() == f"The simulation is not up: {read_only}"
+        assert page.locator("#add button").is_disabled()
+        lock = folder.acquire_lock()
+        page.reload()
+        page.wait_for_selector("#up:has-text('training')")
+        page.wait_for_selector("#remedy:has-text('a batch run is at work in it')")
+        assert page.locator("#remedy code").count() == 0
+        lock.release()
+        page.close()

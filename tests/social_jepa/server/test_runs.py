@@ -1,11 +1,13 @@
 """Several runs in one server: each below an address of its own, and one of them at the root as well."""
 
+import asyncio
 import io
 import os
 import re
 import shutil
 from urllib.parse import urljoin
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from social_jepa.graph.observer import Observer
 from social_jepa.graph.results import load_results
-from social_jepa.server import served_runs
+from social_jepa.server import served_runs, sse
 from social_jepa.server.auth import Access
 from social_jepa.server.served_runs import ServedRuns
 from tests.support.command import call, interrupt, spawn
@@ -103,6 +105,90 @@ def test_a_run_that_appears_in_the_folder_is_served_and_one_that_is_gone_is_not_
         (here / "three" / "config.toml").write_text("agents = 3")
         listed = {run["name"]: run["state"] for run in client.get("/api/runs").json()["items"]}
         assert listed["three"] == "damaged"
+
+
+def test_another_run_in_the_folder_of_a_deleted_one_is_served(root, tmp_path):
+    folder = shutil.copytree(root / "three", tmp_path / "here")
+    with client_of(folder) as client:
+        assert client.get("/api/agents").json()["total"] == 3
+        shutil.rmtree(folder)
+        planted_run(folder, 5)
+        assert client.get("/api/agents").json()["total"] == 5
+        assert client.get("/api/edges").json()["total"] == 20
+        shutil.rmtree(folder)
+        shutil.copytree(root / "two agents", folder)
+        assert client.get("/api/agents").json()["total"] == 2
+
+
+def test_a_deleted_run_is_not_found_and_the_default_is_chosen_again(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(served_runs, "SCAN_SECONDS", 0.0)
+    here = shutil.copytree(root, tmp_path / "runs")
+    with client_of(here) as client:
+        assert client.get("/api/status").json()["name"] == "three"
+        assert client.get("/runs/three/api/status").status_code == 200
+        shutil.rmtree(here / "three")
+        for path in ("api/status", "api/graph", "page.js", ""):
+            assert client.get(f"/runs/three/{path}").status_code == 404
+        assert client.get("/api/status").json()["name"] == "two agents"
+        assert [run["default"] for run in client.get("/api/runs").json()["items"]] == [True]
+        assert client.get("/healthz").status_code == 200
+        shutil.rmtree(here / "two agents")
+        for path in ("/healthz", "/api/status", "/metrics"):
+            gone = client.get(path)
+            assert gone.status_code == 503
+            assert gone.json()["detail"].startswith("the run was deleted, and none is left: ")
+        planted_run(here / "again", 2)
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/api/status").json()["name"] == "again"
+
+
+def test_the_only_run_of_a_server_is_missed_at_once(root, tmp_path):
+    here = shutil.copytree(root / "three", tmp_path / "three")
+    with client_of(here) as client:
+        assert client.get("/healthz").status_code == 200
+        shutil.rmtree(here)
+        assert client.get("/healthz").status_code == 503
+
+
+def test_the_events_of_a_deleted_run_are_read_no_more_and_its_streams_end(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(sse, "POLL_SECONDS", 0.02)
+    here = shutil.copytree(root, tmp_path / "runs")
+    with running(here) as address:
+        with httpx.stream("GET", f"{address}/runs/three/api/stream", timeout=20) as response:
+            lines = response.iter_lines()
+            assert any(line.startswith("retry") for line in lines)
+            shutil.rmtree(here / "three")
+            assert not any(line.startswith("data") for line in lines)  # until the server ends the stream
+        assert httpx.get(f"{address}/runs/three/api/stream").status_code == 404
+
+
+def test_a_service_is_forgotten_with_its_run_although_nothing_is_requested(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(sse, "POLL_SECONDS", 0.02)
+    here = shutil.copytree(root / "three", tmp_path / "three")
+
+    async def open_and_delete():
+        runs = ServedRuns([here])
+        opened = await runs.service()
+        (task,) = runs._broadcasts.values()
+        shutil.rmtree(here)
+        await asyncio.wait_for(asyncio.shield(task), 20)
+        closed = opened.snapshots._ledger
+        await runs.close()
+        return runs._services, runs._broadcasts, closed
+
+    assert asyncio.run(open_and_delete()) == ({}, {}, None)
+
+
+def test_a_folder_whose_runs_have_no_address_is_refused_in_a_sentence(root, tmp_path):
+    for place in (tmp_path / "only", tmp_path / os.fsdecode(b"\xff")):
+        place.mkdir()
+    inner = shutil.copytree(root / "three", tmp_path / "only" / os.fsdecode(b"\xff"))
+    outer = shutil.copytree(root / "three", tmp_path / os.fsdecode(b"\xff") / "run")
+    for words in ([tmp_path / "only"], [outer], ["--run", inner]):
+        said = call("serve", *words, "--port", 0)
+        assert said.status == 2
+        assert "the name of the run folder" in said.err
+        assert "is not UTF-8: choose another one" in said.err
 
 
 def test_runs_of_one_name_are_told_apart_by_a_number(root, tmp_path):

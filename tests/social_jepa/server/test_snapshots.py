@@ -23,6 +23,16 @@ def test_the_graph_is_read_again_only_after_a_change(small_run, tmp_path, monkey
         assert cache.current() is not second
 
 
+def test_values_of_a_graph_are_kept_up_to_a_number(small_run, tmp_path):
+    with contextlib.closing(SnapshotCache(copy_run(small_run.folder, tmp_path))) as cache:
+        snapshot, computed = cache.current(), []
+        for key in [*map(str, range(100)), "99", "0"]:
+            assert snapshot.cached(key, lambda _, key=key: computed.append(key) or key) == key
+
+        assert computed == [*map(str, range(100)), "0"]
+        assert len(snapshot.cache) == snapshots.MAX_CACHED
+
+
 def test_a_graph_that_is_slow_to_read_is_kept_longer(small_run, tmp_path, monkeypatch):
     monkeypatch.setattr(snapshots, "SLOW_SECONDS", -1.0)
     monkeypatch.setattr(snapshots, "MAX_AGE_FACTOR", 1e9)

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import logging
 import os
 import signal
@@ -127,6 +128,40 @@ def test_a_lease_of_another_machine_holds_while_it_is_renewed(tmp_path, monkeypa
     else:
         lock.acquire()
         lock.release()
+
+
+def test_the_age_of_a_lease_is_told_by_the_clock_of_its_file_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(filelock.FileLock, "acquire", without_locks)
+    lease_of_another_machine(tmp_path, 0.0)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 10 * LEASE_SECONDS)  # this machine's clock is ahead
+
+    with pytest.raises(LockHeldError, match="on other"):
+        FolderLock(tmp_path / ".lock").acquire()
+    assert {path.name for path in tmp_path.iterdir()} <= {".lock", ".lock.lease"}
+
+
+@pytest.mark.parametrize("leased", [False, True])
+def test_to_ask_for_a_lock_writes_nothing(tmp_path, leased):
+    if leased:
+        lease_of_another_machine(tmp_path, 0.0)
+    os.utime(tmp_path, (1e9, 1e9))
+
+    assert FolderLock(tmp_path / ".lock").is_held() == leased
+    assert tmp_path.stat().st_mtime == 1e9
+
+
+def test_a_lock_is_taken_while_another_process_asks_whether_it_is_held(tmp_path):
+    lock = FolderLock(tmp_path / ".lock")
+    lock.acquire()  # makes the file
+    lock.release()
+    with (tmp_path / ".lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        asked = threading.Timer(0.02, fcntl.flock, (file, fcntl.LOCK_UN))
+        asked.start()
+        lock.acquire()
+        asked.join()
+    lock.release()
 
 
 def test_other_errors_of_the_file_system_are_not_taken_for_missing_locks(tmp_path):

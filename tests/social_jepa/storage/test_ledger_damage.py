@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from social_jepa.graph.judged_edges import EdgeReader, flag_reasons
+from social_jepa.graph.results import ResultsReader
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import (
     DamagedLedgerError,
@@ -19,6 +22,7 @@ from social_jepa.storage.ledger_errors import (
     ReadOnlyLedgerError,
 )
 from social_jepa.storage.ledger_schema import SCHEMA_VERSION
+from social_jepa.storage.run_folder import RunFolder
 from tests.support.ledger_rows import MESSAGES, ask, first_ledger
 
 # Writes edge after edge, with its messages, and prints a line after the tenth. Without a pause between two of
@@ -113,6 +117,19 @@ def test_a_ledger_in_use_is_not_reported_as_damaged(path):
     other.close()
 
 
+def test_a_graph_whose_ledger_is_in_use_is_not_reported_as_damaged(small_run, tmp_path):
+    folder = RunFolder.at(shutil.copytree(small_run.folder.path, tmp_path / "run"))
+    ledger, other = Ledger(folder.ledger_file, read_only=True), sqlite3.connect(folder.ledger_file)
+    ledger._connection.execute("PRAGMA busy_timeout = 10")
+    other.execute("BEGIN EXCLUSIVE")
+
+    with contextlib.closing(ledger), contextlib.closing(other):
+        with pytest.raises(LedgerBusyError, match="another program writes"):
+            ResultsReader(folder, small_run.config, ledger).read()
+        with pytest.raises(LedgerBusyError, match="another program writes"):
+            flag_reasons(EdgeReader(ledger))
+
+
 DAMAGE = {
     "truncated": lambda data: data[: len(data) // 2],
     "overwritten": lambda data: data[:100] + b"\xaa" * (len(data) - 100),
@@ -131,6 +148,18 @@ def test_a_damaged_ledger_is_refused_and_left_as_it_is(path, harm, create):
         Ledger(path, create=create)
 
     assert path.read_bytes() == damaged
+
+
+def test_a_ledger_of_no_bytes_is_damaged_to_a_reader_and_new_to_a_writer(tmp_path):
+    empty = tmp_path / "ledger.sqlite"
+    empty.touch()
+
+    with pytest.raises(
+        DamagedLedgerError, match=r"is damaged \(it is empty\): restore it from a copy, or run"
+    ):
+        Ledger(empty, read_only=True)
+    with contextlib.closing(Ledger(empty, create=True)) as ledger:
+        assert ledger.events() == []
 
 
 @pytest.mark.parametrize("create", [False, True], ids=["read", "resume"])

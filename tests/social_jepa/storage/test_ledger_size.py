@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from alignment.status import Status
-from social_jepa.storage import ledger as ledger_module
+from social_jepa.storage import ledger_file as ledger_module
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import DamagedLedgerError
 from tests.support.ledger_rows import MESSAGES, agent, edge, first_ledger, member
@@ -61,13 +61,13 @@ def test_a_hundred_times_the_versions_are_read_at_the_same_cost(tmp_path, read):
 def test_the_score_of_an_edge_is_stale_where_an_end_has_published_another_model(tmp_path):
     with first_ledger(tmp_path) as ledger:
         ledger.record([agent("a", "0"), agent("b", "1")])
-        assert ledger.edge_scores() == [(Status.ACCEPTED, 0.9)]
+        assert [*ledger.edge_scores().values()] == [(Status.ACCEPTED, 0.9)]
         ledger.record([agent("b", "2")])
-        assert ledger.edge_scores() == [(Status.STALE, 0.9)]
+        assert [*ledger.edge_scores().values()] == [(Status.STALE, 0.9)]
         ledger.record([agent("b", "1")])
-        assert ledger.edge_scores() == [(Status.ACCEPTED, 0.9)]
+        assert [*ledger.edge_scores().values()] == [(Status.ACCEPTED, 0.9)]
         ledger.change(member("a", 0, "there", pose_version=1), "moved", [])
-        assert ledger.edge_scores() == [(Status.STALE, 0.9)]
+        assert [*ledger.edge_scores().values()] == [(Status.STALE, 0.9)]
 
 
 def test_a_large_file_is_not_checked_as_a_whole_and_damage_shows_where_it_is_read(tmp_path, monkeypatch):

@@ -1,26 +1,26 @@
+import json
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.common.config_error import ConfigError
 from social_jepa.config.run_config import load_config
-from social_jepa.storage import simulation_file
-from social_jepa.storage.run_folder import (
+from social_jepa.storage import run_folder, simulation_file
+from social_jepa.storage.run_folder import RunFolder, create, find, find_running, write_json
+from social_jepa.storage.run_folder_errors import (
     NoRunError,
     NotARunFolderError,
-    RunFolder,
     RunFolderError,
     RunFolderExistsError,
     RunFolderInUseError,
     RunFolderNameError,
     RunFolderWriteError,
     SimulationFileError,
-    create,
-    find,
-    find_running,
-    write_json,
 )
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import MachineIdentity
@@ -57,16 +57,18 @@ def test_an_empty_folder_can_be_a_new_run(tmp_path):
     assert create(CONFIG, tmp_path).path == tmp_path.resolve()
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "config.toml"])
-def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path, name):
-    (tmp_path / name).write_text("mine")
+@pytest.mark.parametrize("names", [("notes.txt",), ("config.toml",), ("config.toml", "ledger.sqlite")])
+def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path, names):
+    """Only a run that has a ledger can be continued."""
+    for name in names:
+        (tmp_path / name).write_text("mine")
 
     with pytest.raises(RunFolderExistsError, match="choose another folder") as refusal:
         create(CONFIG, tmp_path)
 
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
-    assert ("social-jepa resume" in str(refusal.value)) == (name == "config.toml")
-    assert (refusal.value.path, refusal.value.resumable) == (tmp_path, name == "config.toml")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"] * len(names)
+    assert ("social-jepa resume" in str(refusal.value)) == (len(names) == 2)
+    assert (refusal.value.path, refusal.value.resumable) == (tmp_path, len(names) == 2)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere/run"])
@@ -84,6 +86,51 @@ def test_every_run_without_a_name_gets_its_own_folder(tmp_path, monkeypatch):
 
     assert len(paths) == 3
     assert {path.parent for path in paths} == {tmp_path / "runs"}
+
+
+def test_runs_that_start_in_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_folder.time, "strftime", lambda form: "now")
+    together = threading.Barrier(8)
+
+    def start(seed):
+        together.wait()
+        return create(replace(CONFIG, seed=seed), None)
+
+    with ThreadPoolExecutor(8) as workers:
+        found = list(workers.map(start, range(8)))
+
+    assert len({folder.path for folder in found}) == 8
+    assert [folder.config().seed for folder in found] == list(range(8))
+
+
+def test_a_folder_of_runs_that_leads_nowhere_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(tmp_path / "an unmounted disk")
+    with pytest.raises(RunFolderWriteError, match="cannot create the run folder runs: File exists"):
+        create(CONFIG, None)
+
+
+def test_a_setting_that_this_version_does_not_have_is_named_with_its_file_and_the_version(tmp_path):
+    folder = create(CONFIG, tmp_path / "run")
+    folder.config_file.write_text(folder.config_file.read_text() + "[distillation.foo]\nbar = 1\n")
+    for read in (folder.config, folder.recorded_config):
+        with pytest.raises(ConfigError, match=r"distillation.foo.bar: no such setting.*config\.toml\)$"):
+            read()
+    versions = json.loads((folder.path / "versions.json").read_text()) | {"social-jepa": "0.0.1"}
+    (folder.path / "versions.json").write_text(json.dumps(versions))
+    with pytest.raises(ConfigError, match=r"config\.toml, which social-jepa 0\.0\.1 made\)$"):
+        folder.config()
+
+
+def test_settings_are_read_where_a_class_that_they_name_is_missing(tmp_path):
+    folder = create(CONFIG, tmp_path / "run")
+    text = folder.config_file.read_text()
+    folder.config_file.write_text(text.replace('renderer = "toy"', 'renderer = "my_pkg:Missing"'))
+
+    assert folder.recorded_config().scene.renderer == "my_pkg:Missing"
+    with pytest.raises(ConfigError, match="there is no module my_pkg"):
+        folder.config()
 
 
 def test_the_latest_run_is_found(tmp_path, monkeypatch):

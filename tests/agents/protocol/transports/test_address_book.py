@@ -11,6 +11,8 @@ from agents.protocol.transports.address import PeerAddress
 from agents.protocol.transports.address_book import (
     MAX_AGENTS,
     RENEW_SECONDS,
+    SENT_STATEMENTS,
+    STATEMENTS,
     VALID_SECONDS,
     AddressBook,
     AddressStatement,
@@ -76,6 +78,7 @@ FORGED = {
     "another name": (changed(statement(), name="c"), Refusal.SIGNATURE),
     "the key of another": (changed(statement(), key=identity_of("c").public_key), Refusal.SIGNATURE),
     "no address": (statement(addresses=("nowhere",)), Refusal.ADDRESS),
+    "a host name without a label": (statement(addresses=(HOME, "host..example:1")), Refusal.ADDRESS),
 }  # fmt: skip
 
 
@@ -125,6 +128,63 @@ def test_a_flood_of_names_is_bounded_and_takes_no_place_from_trusted_agents(book
     trust.accept("b", identity_of("b").public_key)
     assert book.receive([statement("b")]) == [statement("b")]
     assert len(book.addresses()) == MAX_AGENTS
+
+
+def test_of_one_agent_so_many_statements_are_taken_whatever_they_say_and_others_lose_nothing(book, clock):
+    same = [statement(seconds=number) for number in range(100)]
+    other = [statement(seconds=100 + number, addresses=(f"10.0.0.{number}:1",)) for number in range(100)]
+    assert book.receive([*same, *other]) == same[: STATEMENTS.burst]
+    assert book.refusals == {Refusal.SOON: 200 - STATEMENTS.burst}
+    assert book.receive([statement("c")]) == [statement("c")]
+
+    clock.now += 1 / STATEMENTS.per_second
+    assert book.receive(other) == other[:1]
+    assert book.addresses()["b"] == (PeerAddress("10.0.0.0", 1),)
+
+
+def test_a_forged_statement_spends_nothing_of_the_agent_that_it_names(book):
+    book.receive([statement()])
+    forged = [changed(statement(seconds=1), addresses=[f"6.6.6.6:{port}"]) for port in range(100)]
+    assert book.receive(forged) == []
+    assert book.receive([statement(seconds=2)]) == [statement(seconds=2)]
+
+
+def test_who_had_a_name_before_has_spent_nothing_of_its_owner(book, trust):
+    eve = LocalPeer("b", identity_of("eve"), 1, local_peer("b").session)
+    book.receive([statement(local=eve, seconds=number) for number in range(100)])
+    trust.accept("b", identity_of("b").public_key)
+    own = [statement(seconds=number) for number in range(100)]
+    assert book.receive(own) == own[: STATEMENTS.burst]
+
+
+def test_an_agent_signs_no_more_statements_than_others_take(book, clock):
+    signed = [book.announce([f"10.0.0.{number}:1"]) for number in range(100)]
+    assert signed == [True] * STATEMENTS.burst + [False] * (100 - STATEMENTS.burst)
+    clock.now += 1 / STATEMENTS.per_second
+    assert book.announce(["10.0.0.99:1"])
+
+
+def test_a_peer_may_send_so_many_statements_and_takes_nothing_from_other_senders(book, clock):
+    list_ = [statement(f"agent-{number}") for number in range(64)]
+    for _ in range(SENT_STATEMENTS.burst // 64):
+        book.receive(list_, "mallory")
+    assert book.receive([statement("b")], "mallory") == []
+    assert book.refusals == {Refusal.BUDGET: 1}
+    assert book.receive([statement("b")], "c") == [statement("b")]
+    clock.now += 1
+    assert book.receive([statement("d")], "mallory") == [statement("d")]
+
+
+def test_statements_that_end_soon_let_no_further_names_in(book, clock):
+    ending = -VALID_SECONDS + 1
+    assert len(book.receive([statement(f"x-{k}", seconds=ending) for k in range(MAX_AGENTS)])) == MAX_AGENTS
+    clock.now += 2
+    assert book.addresses() == {}
+    assert book.receive([statement("y")]) == []
+    assert book.refusals == {Refusal.FULL: 1}
+    assert book.receive([statement("x-0")]) == [statement("x-0")]
+    clock.now += 1 / STATEMENTS.per_second
+    assert book.receive([statement("y")]) == [statement("y")]
 
 
 def test_a_statement_ends_by_itself_and_its_owner_renews_it_before(book, clock):

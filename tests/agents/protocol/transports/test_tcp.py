@@ -10,45 +10,22 @@ import pytest
 from agents.protocol.budget import Allowance
 from agents.protocol.channel import UnreachablePeerError
 from agents.protocol.transports.address import PeerAddress, PeerAddressError
-from agents.protocol.transports.tcp import TcpOptions, TcpTransport
+from agents.protocol.transports.tcp import TcpTransport
 from agents.protocol.transports.tcp_link import LinkLimits
 from agents.protocol.trust import KeyRevocation, RotatedIdentity, TrustStore
 from agents.protocol.verifier import LocalPeer
 from agents.protocol.wire import MAX_ENVELOPE_BYTES
 from tests.support.keys import SESSION, identity_of, local_peer
-
-LOOPBACK = (PeerAddress("127.0.0.1", 0),)
-QUICK = TcpOptions(backoff=(0.02, 0.1), limits=LinkLimits(handshake=10.0, ping=0.05, silence=30.0))
-PREAMBLE = b"SJPC" + struct.pack(">H", 1) + bytes(32)
-
-
-class Group:
-    """Transports of several agents, closed at the end."""
-
-    def __init__(self, folder):
-        self.folder, self.opened, self.inboxes, self.introduced = folder, [], {}, {}
-
-    def open(
-        self, name, listen=LOOPBACK, connect=(), local=None, trust=None, rotations=(), deliver=None, **options
-    ):
-        """Start the transport of an agent."""
-        inbox, introduced = self.inboxes.setdefault(name, []), self.introduced.setdefault(name, [])
-        transport = TcpTransport(
-            local or local_peer(name), trust or self.trust(name),
-            replace(QUICK, listen=listen, connect=tuple(connect), **options), introduced.append, rotations,
-        )  # fmt: skip
-        transport.start(deliver or inbox.append)
-        self.opened.append(transport)
-        return transport
-
-    def trust(self, name, first_use=True):
-        """Return the trust store of an agent."""
-        return TrustStore(self.folder / f"{name}.toml", first_use)
-
-    def close(self):
-        """End all."""
-        for transport in self.opened:
-            transport.close()
+from tests.support.tcp_group import (
+    LOOPBACK,
+    PREAMBLE,
+    QUICK,
+    Group,
+    closed_by_peer,
+    connect,
+    raw_connection,
+    until,
+)
 
 
 @pytest.fixture
@@ -58,41 +35,10 @@ def group(tmp_path):
     opened.close()
 
 
-def until(ready, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return found
-
-
-def connect(group, one, other):
-    until(lambda: one._local.name in other.connected() and other._local.name in one.connected())
-
-
-def raw_connection(transport):
-    """Return a socket that is connected to a transport, and has read its preamble."""
-    address = transport.addresses[0]
-    opened = socket.create_connection((address.host, address.port), timeout=30)
-    opened.settimeout(30)
-    return opened
-
-
-def closed_by_peer(opened):
-    """Return whether the other end closes the connection."""
-    try:
-        while opened.recv(65536):
-            pass
-    except ConnectionError:
-        pass
-    opened.close()
-    return True
-
-
 def test_both_ends_know_each_other_by_name_key_and_incarnation_before_any_message(group):
     a = group.open("a")
     b = group.open("b", listen=(), connect=a.addresses, local=local_peer("b", 7))
-    connect(group, a, b)
+    connect(a, b)
     until(lambda: group.introduced["a"] and group.introduced["b"])
 
     (seen,) = group.introduced["a"]
@@ -104,7 +50,7 @@ def test_both_ends_know_each_other_by_name_key_and_incarnation_before_any_messag
 def test_a_peer_that_cannot_be_dialed_is_reached_over_the_connection_that_it_opened(group):
     a = group.open("a")
     b = group.open("b", listen=(), connect=a.addresses)
-    connect(group, a, b)
+    connect(a, b)
     a.send("b", b"to b")
     assert until(lambda: group.inboxes["b"]) == [b"to b"]
 
@@ -113,11 +59,11 @@ def test_a_connection_that_is_cut_is_opened_again_without_help(group):
     a = group.open("a")
     b = group.open("b", connect=a.addresses)
     for number in range(3):
-        connect(group, a, b)
+        connect(a, b)
         b.send("a", b"%d" % number)
         until(lambda number=number: b"%d" % number in group.inboxes["a"])
         a.disconnect("b")
-    connect(group, a, b)
+    connect(a, b)
 
 
 def test_a_listener_that_starts_later_or_again_is_found(group):
@@ -126,7 +72,7 @@ def test_a_listener_that_starts_later_or_again_is_found(group):
     b = group.open("b", connect=[PeerAddress("127.0.0.1", port)])
     for incarnation in (1, 2):
         a = group.open("a", listen=(PeerAddress("127.0.0.1", port),), local=local_peer("a", incarnation))
-        connect(group, a, b)
+        connect(a, b)
         a.close()
         group.opened.remove(a)
         until(lambda: not b.connected())
@@ -142,8 +88,8 @@ def test_two_agents_that_dial_each_other_keep_one_active_connection(group):
             ports.append(PeerAddress("127.0.0.1", free.getsockname()[1]))
     a = group.open("a", listen=(ports[0],), connect=(ports[1],))
     b = group.open("b", listen=(ports[1],), connect=(ports[0],))
-    connect(group, a, b)
-    until(lambda: len(a._links.get("b", ())) == len(b._links.get("a", ())) == 1)
+    connect(a, b)
+    until(lambda: len(a._links.of("b")) == len(b._links.of("a")) == 1)
     for number in range(20):
         a.send("b", b"%d" % number)
     until(lambda: len(group.inboxes["b"]) >= 20)
@@ -154,7 +100,7 @@ def test_an_impostor_is_refused_with_a_sentence_and_the_real_peer_is_not_disturb
     caplog.set_level(logging.WARNING)
     a = group.open("a")
     b = group.open("b", connect=a.addresses)
-    connect(group, a, b)
+    connect(a, b)
     eve = LocalPeer("b", identity_of("eve"), 9, SESSION)
     group.open("eve", connect=a.addresses, local=eve)
     until(lambda: any("an impostor" in record.getMessage() for record in caplog.records))
@@ -184,7 +130,7 @@ def test_an_allow_list_admits_only_its_names(group, tmp_path, caplog):
     (tmp_path / "list.toml").write_text(f'[b]\nkey = "{identity_of("b").public_key.hex()}"\n')
     a = group.open("a", trust=TrustStore(tmp_path / "list.toml", first_use=False))
     b, c = (group.open(name, connect=a.addresses) for name in "bc")
-    connect(group, a, b)
+    connect(a, b)
     until(lambda: any("add the table [c]" in record.getMessage() for record in caplog.records))
     assert a.connected() == ["b"]
     until(lambda: not c.connected())  # it has opened a connection, and is cut off
@@ -198,7 +144,7 @@ def test_a_rotated_key_is_accepted_on_its_next_connection_and_a_revoked_one_neve
         b = group.open(
             "b", connect=a.addresses, local=LocalPeer("b", own.identity, 1, SESSION), rotations=own.rotations
         )
-        connect(group, a, b)
+        connect(a, b)
         assert trust.get("b").public_key == own.identity.public_key
         b.close()
         group.opened.remove(b)
@@ -221,9 +167,9 @@ def test_a_revocation_spreads_from_peer_to_peer(group):
     a.revoke(KeyRevocation.make("d", identity_of("d")))
     first = group.open("a", trust=a)
     second = group.open("b", trust=b, connect=first.addresses)
-    connect(group, first, second)
+    connect(first, second)
     third = group.open("c", trust=c, connect=second.addresses)
-    connect(group, second, third)
+    connect(second, third)
     assert all(store.get("d").revoked for store in (a, b, c))
 
 
@@ -243,7 +189,7 @@ def test_an_end_that_does_not_introduce_itself_is_cut_off_before_anything_is_all
         assert closed_by_peer(opened)
     assert a.connected() == []
     b = group.open("b", connect=a.addresses)
-    connect(group, a, b)
+    connect(a, b)
 
 
 def test_an_end_that_sends_nothing_is_cut_off_in_time(group):
@@ -255,7 +201,7 @@ def test_an_end_that_sends_nothing_is_cut_off_in_time(group):
 def test_unknown_ends_beyond_the_limit_are_cut_off_at_once_and_peers_stay(group):
     a = group.open("a", max_unknown=3)
     b = group.open("b", connect=a.addresses)
-    connect(group, a, b)
+    connect(a, b)
     silent = [raw_connection(a) for _ in range(3)]
     until(lambda: a._unknown == 3)
     with raw_connection(a) as late:
@@ -264,6 +210,18 @@ def test_unknown_ends_beyond_the_limit_are_cut_off_at_once_and_peers_stay(group)
     assert until(lambda: group.inboxes["a"]) == [b"still here"]
     for opened in silent:
         opened.close()
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_connection_that_is_accepted_while_the_transport_closes_is_closed_too(tmp_path):
+    for attempt in range(20):
+        trust = TrustStore(tmp_path / f"{attempt}.toml", first_use=True)
+        transport = TcpTransport(local_peer("a"), trust, replace(QUICK, listen=LOOPBACK))
+        transport.start(lambda data: None)
+        transport._loop.call_soon_threadsafe(time.sleep, 0.01)  # so that it accepts as it closes
+        with raw_connection(transport) as opened:
+            transport.close()
+            assert closed_by_peer(opened)
 
 
 def test_a_peer_that_is_gone_without_closing_is_noticed(group):
@@ -285,7 +243,7 @@ def test_a_slow_peer_slows_the_sender_and_never_fills_its_memory(group):
     limits = LinkLimits(handshake=10.0, pending=8 * 2**20, write=60.0)
     a = group.open("a", deliver=deliver, limits=limits)
     b = group.open("b", connect=a.addresses, limits=limits)
-    connect(group, a, b)
+    connect(a, b)
     for _ in range(60):
         b.send("a", bytes(2**20))
     until(lambda: b.dropped > 20)
@@ -298,7 +256,7 @@ def test_a_peer_that_sends_more_than_it_may_is_read_more_slowly(group):
     limits = LinkLimits(handshake=10.0, frames=Allowance(10, 50))
     a = group.open("a", limits=limits)
     b = group.open("b", connect=a.addresses)
-    connect(group, a, b)
+    connect(a, b)
     began = time.monotonic()
     for number in range(30):
         b.send("a", b"%d" % number)
@@ -312,14 +270,21 @@ def test_an_address_in_use_is_an_error_of_the_operating_system(group):
         group.open("b", listen=a.addresses)
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:7000", "[::1]:0", "peer.example.org:65535", "[fe80::1%eth0]:80"])
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:7000", "[::1]:0", "peer.example.org:65535", "[fe80::1%eth0]:80",
+    "my_host.local.:1", "bücher.example:1", f"{'x' * 63}.{'y' * 63}.{'z' * 63}.{'w' * 61}:1"],
+)  # fmt: skip
 def test_an_address_is_read_as_it_is_written(text):
     assert str(PeerAddress.parse(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", ":7000", "host:", "host:65536", "host:-1", "::1:7000", "host:٣", "[]:1"]
-)
+    "text",
+    ["", "host", ":7000", "host:", "host:65536", "host:-1", "::1:7000", "host:٣", "[]:1", "[x:y]:1",
+     "[::1%]:1", "host..example:1", ".x:1", ".:1", "a b:1", "a/b:1", "a\0b:1", "x" * 64 + ".org:1",
+     "bü..example:1", f"{'x' * 63}.{'y' * 63}.{'z' * 63}.{'w' * 62}:1", "x." * 10**6 + ":1"],
+    ids=range(21),
+)  # fmt: skip
 def test_a_text_that_is_no_address_is_refused(text):
     with pytest.raises(PeerAddressError, match="HOST:PORT"):
         PeerAddress.parse(text)

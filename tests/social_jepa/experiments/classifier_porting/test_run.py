@@ -150,8 +150,8 @@ def test_thresholds_follow_from_planted_scores():
         metrics = EXPERIMENT.metrics(planted_results(*accuracies), TINY)
         return [metric.met for metric in metrics if metric.threshold]
 
-    assert verdicts(0.9, 0.89, 0.3, 0.7) == [True, True, True, True]
-    assert verdicts(0.7, 0.6, 0.5, 0.6) == [False, False, False, False]
+    assert verdicts(0.9, 0.89, 0.3, 0.7) == [True, True, True, True, True]
+    assert verdicts(0.7, 0.6, 0.5, 0.65) == [False, False, False, False, False]
 
 
 def test_a_run_gives_every_metric_and_the_same_again():

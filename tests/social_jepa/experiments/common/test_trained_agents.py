@@ -28,7 +28,6 @@ from social_jepa.experiments.common.trained_agents import (
     ring_poses,
     train_agent,
     train_agents,
-    train_on_later_ticks,
     trained_agent,
     untrained_agent,
 )
@@ -133,17 +132,6 @@ def test_an_untrained_agent_keeps_its_initial_weights_and_has_no_flops(setup):
     assert flops == 0
     assert untrained.frames == 0
     assert all(torch.equal(value, before[name]) for name, value in untrained.model.named_parameters())
-
-
-def test_later_training_ticks_are_other_frames_with_the_same_anchor_ticks(setup, agents):
-    with untrained_agent(setup, 0, 0, ring_poses(setup, 2)) as agent:
-        train_on_later_ticks(agent, 5000)
-        train_agent(agent, ignore)
-        assert agent.trainer.replay_buffer.ticks.start == agent.train_start + 5000
-        late = trained_agent(agent)
-
-    assert late.anchors.ids == agents[0].anchors.ids
-    assert not torch.equal(late.heldout.vectors, agents[0].heldout.vectors)
 
 
 def test_a_planted_rotation_is_recovered_but_not_from_shuffled_pairs():

@@ -37,6 +37,8 @@ def test_every_condition_of_an_experiment_has_a_cost_with_its_source(name, kind)
 @pytest.mark.parametrize("recorded", RECORDED, ids=[document.name for document in RECORDED])
 def test_the_budget_of_a_recorded_experiment_is_what_it_took(recorded):
     spent = sum(costs.seconds for costs in recorded.conditions.values()) * len(recorded.seeds) / 60
+    if not find_costs(recorded.name, quick=False).source.startswith("recorded"):
+        pytest.skip("it was recorded with other conditions than it has now")
 
     assert expect(plan_run(recorded.name, seeds=len(recorded.seeds))).cpu_minutes == pytest.approx(spent)
 

@@ -28,7 +28,8 @@ from social_jepa.experiments.framework.runner import (
 )
 from social_jepa.experiments.framework.runs import plan_run
 from social_jepa.records import as_dict, replace
-from social_jepa.storage.run_folder import RunFolder, RunFolderError
+from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder_errors import RunFolderError
 
 TINY = "tests.support.tiny_experiment:EXPERIMENT"
 ROOT = Path(__file__).resolve().parents[4]

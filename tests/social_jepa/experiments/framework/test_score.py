@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from social_jepa.experiments.framework.score import Estimate, Score
+from social_jepa.experiments.framework.score import Estimate, Score, rate_interval
 
 TRUTH = 0.7
 
@@ -87,3 +87,65 @@ def test_the_interval_is_that_of_the_textbook():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_score_that_is_not_finite_leaves_no_interval(value):
     assert all(math.isnan(end) for end in Estimate((1.0, value, 2.0)).interval)
+
+
+def test_a_geometric_interval_is_that_of_the_logarithm_and_never_reaches_below_0():
+    ratios = (0.30, 0.11, 0.50)
+    plain, geometric = Estimate(ratios), Estimate(ratios).as_geometric()
+    logarithms = Estimate(tuple(map(math.log, ratios)))
+
+    assert geometric.value == pytest.approx(math.exp(logarithms.value))
+    assert geometric.interval == pytest.approx(tuple(map(math.exp, logarithms.interval)))
+    assert plain.interval[0] < 0 < geometric.interval[0]
+    inverse = Estimate(tuple(1 / ratio for ratio in ratios)).as_geometric()  # which of two is divided is free
+    assert inverse.interval == pytest.approx(tuple(1 / end for end in geometric.interval[::-1]))
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (0.0, 1.0, 2.0)])
+def test_scores_of_0_which_have_no_logarithm_keep_the_arithmetic_interval(values):
+    estimate = Estimate(values).as_geometric()
+
+    assert estimate.value == Estimate(values).value
+    assert estimate.interval == Estimate(values).interval
+    assert not estimate.geometric  # so that no page calls it so
+
+
+def test_a_geometric_estimate_with_a_score_that_is_not_finite_has_no_interval():
+    for missing in (math.nan, math.inf):
+        estimate = Estimate((1.0, missing)).as_geometric()
+        assert not math.isfinite(estimate.value)
+        assert all(math.isnan(end) for end in estimate.interval)
+
+
+def test_the_highest_and_the_lowest_of_estimates_are_taken_seed_by_seed():
+    estimates = [Estimate((1.0, 5.0, math.nan)), Estimate((2.0, 3.0, 4.0))]
+
+    assert Estimate.highest(estimates).seeds[:2] == (2.0, 5.0)
+    assert Estimate.lowest(estimates).seeds[:2] == (1.0, 3.0)
+    assert math.isnan(Estimate.highest(estimates).seeds[2])
+    assert math.isnan(Estimate.lowest(estimates).seeds[2])
+
+
+@pytest.mark.parametrize(
+    ("rate", "trials", "interval"),
+    [
+        (0.0, 100, (0.0, 0.0362)),
+        (0.0, 300, (0.0, 0.0122)),
+        (0.5, 10, (0.1871, 0.8129)),
+        (1.0, 20, (0.8316, 1)),
+    ],
+)
+def test_a_rate_has_the_interval_of_clopper_and_pearson(rate, trials, interval):
+    estimate = Estimate((rate, rate)).as_rate(trials)
+
+    assert estimate.interval == pytest.approx(interval, abs=1e-4)
+    assert estimate.value == rate
+
+
+def test_the_interval_of_a_rare_rate_covers_it_though_it_never_happened_in_most_runs():
+    rate, trials = 0.015, 160
+    hits = np.random.default_rng(0).binomial(trials, rate, 400)
+    covered = [low <= rate <= high for low, high in (rate_interval(hit / trials, trials) for hit in hits)]
+
+    assert np.mean(hits == 0) > 0.05
+    assert np.mean(covered) >= 0.95

@@ -7,7 +7,7 @@ import pytest
 
 from social_jepa.experiments.framework.artifacts import find_documents
 from social_jepa.experiments.framework.score import t_interval
-from social_jepa.experiments.framework.table import markdown_page, verdict_sentences
+from social_jepa.experiments.framework.table import format_interval, markdown_page, verdict_sentences
 from social_jepa.experiments.framework.verdict import (
     Tally,
     headline,
@@ -49,6 +49,15 @@ def test_without_a_threshold_or_with_one_seed_there_is_no_verdict():
     for by_seed in ((0.9,), (None,)):
         assert verdict(replace(ROW, by_seed=by_seed)) is None
         assert all(map(math.isnan, interval(replace(ROW, by_seed=by_seed))))
+
+
+def test_a_geometric_row_is_judged_by_the_interval_of_its_logarithm():
+    errors = replace(ROW, by_seed=(0.47, 0.97, 0.51), threshold="< 0.2")
+
+    assert verdict(errors) is None  # the arithmetic interval reaches below 0
+    assert verdict(replace(errors, geometric=True)) is False
+    assert interval(replace(errors, geometric=True))[0] > 0.2
+    assert "geometric" in format_interval(replace(errors, geometric=True))
 
 
 @pytest.mark.parametrize("by_seed", [(0.9, None, 0.9), (None, None, None)])

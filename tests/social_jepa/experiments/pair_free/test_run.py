@@ -128,7 +128,7 @@ def test_later_axes_are_found_like_those_of_a_run_and_on_ticks_that_the_agent_ha
     with untrained_agent(TINY.setup, 100, 0, ring_poses(TINY.setup, 1)) as agent:
         trained = trained_agent(agent, train_agent(agent, lambda text: None))
         seen, encoded = agent.trainer.replay_buffer.ticks, []
-        again, _ = agent.find_axes(seen)
+        again, _ = agent.find_axes(agent.axis_ticks, seen.stop)
         encode = agent.encode_ticks
         agent.encode_ticks = lambda ticks: encoded.append(ticks) or encode(ticks)
         later = axes.with_later_axes(agent, trained)

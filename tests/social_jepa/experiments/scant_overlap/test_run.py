@@ -198,6 +198,6 @@ def test_thresholds_follow_from_the_scores_at_a_tenth_alone():
 
     assert metrics["R2 on the shared subspace, overlap 0.1"].met is True
     assert metrics["R2 of all shared factors, missing directions unexplained, overlap 0.1"].met is None
-    assert metrics["R2 of all shared factors minus the better baseline, overlap 0.1"].met is True
+    assert metrics["R2 of all shared factors minus the best baseline, overlap 0.1"].met is True
     assert len(metrics) == 3
     assert SHARED_FACTORS == [0, 1, 2, 3]

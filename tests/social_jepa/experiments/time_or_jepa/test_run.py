@@ -242,7 +242,7 @@ def test_all_conditions_run_and_equal_arguments_give_equal_results(tiny_results)
             assert steps[-1] == 15
     metrics = make_metrics(tiny_results, TINY)
     assert len({(metric.group, metric.name) for metric in metrics}) == len(metrics)
-    assert len([metric for metric in metrics if metric.threshold]) == 3 * (len(JEPAS) + 1)
+    assert len([metric for metric in metrics if metric.threshold]) == 3 * (len(JEPAS) + 1) + 1
     assert all(isinstance(note, str) for note in make_notes(tiny_results, TINY))
     for figure in stored_plots(EXPERIMENT, tiny_results, TINY).values():
         figure.canvas.draw()
