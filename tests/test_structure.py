@@ -286,6 +286,13 @@ def text_in_the_encoding_of_the_locale(path: Path) -> list[int]:
     return lines
 
 
+def event_loops_beside_playwright(path: Path) -> list[int]:
+    """Lines that start an event loop where one may run: in a thread that the tests share with Playwright."""
+    loops = ("asyncio.run", "asyncio.Runner")
+    calls = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
+    return [node.lineno for node in calls if ast.unparse(node.func) in loops]
+
+
 LAWS = {
     "functions fit on a screen": (too_long_functions, SOURCES),
     "imports point down": (imports_from_above, LIBRARY),
@@ -302,6 +309,7 @@ LAWS = {
     "text is never read or written in the encoding of the locale": (
         text_in_the_encoding_of_the_locale, LIBRARY + python_files("benchmarks", "examples", "scripts"),
     ),
+    "tests run coroutines in threads of their own": (event_loops_beside_playwright, python_files("tests")),
 }  # fmt: skip
 
 

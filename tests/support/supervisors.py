@@ -11,6 +11,7 @@ from social_jepa.storage import simulation_file
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import MachineIdentity
+from tests.support.coroutines import run_coroutine
 
 
 class Supervisor:
@@ -57,7 +58,7 @@ def supervised(folder: RunFolder, statuses: Sequence[AgentStatus]) -> Iterator[S
         machine=MachineIdentity.current(), device=place.st_dev, inode=place.st_ino,
     )  # fmt: skip
     supervisor = Supervisor(folder, statuses)
-    thread = threading.Thread(target=lambda: asyncio.run(supervisor.serve()))
+    thread = threading.Thread(target=lambda: run_coroutine(supervisor.serve()))
     thread.start()
     try:
         assert supervisor.ready.wait(20)

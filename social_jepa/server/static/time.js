@@ -39,7 +39,7 @@ export async function keepTimes() {
 }
 
 export async function goTo(seconds) {
-  state.asOf = seconds === null ? null : Math.ceil(seconds * 1000) / 1000; // a record is seen from its time on
+  state.asOf = seconds; // unrounded: a run is created and joined within a millisecond
   show();
   clearTimeout(waiting);
   try {

@@ -26,6 +26,7 @@ from social_jepa.runtime.errors import (
 from social_jepa.runtime.member_errors import UnknownMemberError
 from social_jepa.runtime.resource_errors import NoRoomError, NotEnoughDiskError, NotEnoughMemoryError
 from social_jepa.storage.run_folder_errors import RunFolderInUseError
+from tests.support.coroutines import run_coroutine
 from tests.support.statuses import FAILURE
 
 
@@ -65,7 +66,7 @@ def served(tmp_path):
     target, path = Target(), socket_path(tmp_path)
     server = ControlServer(path, {name: getattr(target, name) for name in ("add", "refuse", "fail", "hang")})
     ready, over = threading.Event(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(serve(server, target, ready, over)))
+    thread = threading.Thread(target=lambda: run_coroutine(serve(server, target, ready, over)))
     thread.start()
     assert ready.wait(20)
     yield target, ControlClient(path)
@@ -196,7 +197,7 @@ def test_a_connection_that_arrives_while_the_server_closes_is_closed(tmp_path, t
         await server.close()
 
     with socket.socket(socket.AF_UNIX) as connection:
-        asyncio.run(connect_and_close())
+        run_coroutine(connect_and_close())
         connection.settimeout(10)
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b""
@@ -231,7 +232,7 @@ def test_a_folder_that_other_users_may_enter_is_refused(tmp_path):
     (tmp_path / "open").chmod(0o755)  # mkdir obeys the umask
 
     with pytest.raises(PermissionError, match="must be a folder that only this user may enter"):
-        asyncio.run(ControlServer(tmp_path / "open" / "s", {}).start())
+        run_coroutine(ControlServer(tmp_path / "open" / "s", {}).start())
 
 
 def test_folders_have_sockets_of_their_own_with_short_paths(tmp_path):
@@ -251,7 +252,7 @@ def test_a_run_without_an_owner_ends(tmp_path, monkeypatch):
         await asyncio.to_thread(target.owner_left.wait, 20)
         await server.close()
 
-    asyncio.run(wait_for_the_end())
+    run_coroutine(wait_for_the_end())
     assert target.owner_left.is_set()
 
 
@@ -288,5 +289,5 @@ def test_a_client_owns_the_run_of_a_supervisor_that_restarted(tmp_path):
         client.disown()
         await asyncio.to_thread(client.own_again)  # without effect
 
-    asyncio.run(restart())
+    run_coroutine(restart())
     assert not target.owner_left.is_set()

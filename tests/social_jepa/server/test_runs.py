@@ -20,6 +20,7 @@ from social_jepa.server import served_runs, sse
 from social_jepa.server.auth import Access
 from social_jepa.server.served_runs import ServedRuns
 from tests.support.command import call, interrupt, spawn
+from tests.support.coroutines import run_coroutine
 from tests.support.openapi import load
 from tests.support.planted_run import planted_run
 from tests.support.reverse_proxy import PREFIX, assert_complete, behind_proxy, browser_of, origin_of
@@ -176,7 +177,7 @@ def test_a_service_is_forgotten_with_its_run_although_nothing_is_requested(root,
         await runs.close()
         return runs._services, runs._broadcasts, closed
 
-    assert asyncio.run(open_and_delete()) == ({}, {}, None)
+    assert run_coroutine(open_and_delete()) == ({}, {}, None)
 
 
 def test_a_folder_whose_runs_have_no_address_is_refused_in_a_sentence(root, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from agents.protocol.budget import Allowance
 from agents.protocol.transports import link_table
 from agents.protocol.transports.tcp_link import LinkLimits, close_writer, open_link
+from tests.support.coroutines import run_coroutine
 from tests.support.keys import identity_of, local_peer
 from tests.support.tcp_group import Group, connect, until
 
@@ -61,7 +62,7 @@ def test_of_the_connections_that_one_peer_opens_the_newest_are_kept_and_others_g
             assert a._links.of("mallory") == newest
             assert [link.active for link in newest] == [True, True]
 
-    asyncio.run(attack())
+    run_coroutine(attack())
 
 
 def test_connections_of_a_peer_are_replaced_while_the_agent_is_busy(group):
@@ -79,7 +80,7 @@ def test_connections_of_a_peer_are_replaced_while_the_agent_is_busy(group):
             await asyncio.to_thread(connect, a, b)
 
     try:
-        asyncio.run(attack())
+        run_coroutine(attack())
     finally:
         gate.set()
 
@@ -98,7 +99,7 @@ def test_a_peer_that_opens_connections_too_often_is_cut_off_and_others_are_not(g
             await asyncio.to_thread(until, lambda: sentence in caplog.text)
             assert len(a._links.of("mallory")) == 2
 
-    asyncio.run(attack())
+    run_coroutine(attack())
     connect(a, group.open("b", connect=a.addresses))
 
 
