@@ -1,11 +1,8 @@
 """The shared scene: its state at a tick as a pure function of settings, seed and body events."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +15,7 @@ from env.dynamics.contract import BLOCK, Motion, factor_block, factors_at
 from env.dynamics.coupled import MAX_AUTOCORRELATION as MAX_COUPLED_AUTOCORRELATION
 from env.dynamics.disc_gas import check_collisions
 from env.dynamics.registry import DYNAMICS, build_dynamics
+from env.fingerprint import STATE_TICKS, hash_scene, hash_source
 from env.interior_walls import InteriorWallsConfig
 from env.nuisance import NuisanceConfig, drifts
 from env.object_areas import Area, check_areas
@@ -32,11 +30,6 @@ RENDERERS = ("miniworld", "toy", "batch")
 MAX_OBJECTS = 12
 MAX_MINIWORLD_ROOM = 70.0  # meters; its diagonal stays below 100 m, beyond which MiniWorld draws nothing
 MAX_COUPLING = 0.95
-STATE_TICKS = (0, 1, 2, 3, 511, 1023, 1024, 4096)  # whose states are part of a custom scene's fingerprint
-STATE_DIGITS = 6  # decimals of them; functions such as tanh round the last digits differently by machine
-# Raised whenever equal settings no longer give equal states, or the fingerprint's keys change.
-FINGERPRINT_VERSION = 3  # 2: autocorrelation, object_range, tanh_gain; 3: object_areas, identity_ticks
-WHOLE = ("objects", "identity_ticks", "shapes", "seed", "version")  # facts in it that are integers
 
 
 @dataclass(frozen=True)
@@ -234,37 +227,15 @@ class Scene:
         bodies, interior walls, motion of cameras, nuisance, and in how they draw equally many identities.
         Of custom dynamics it contains some states, so that two versions of a class are not the same scene.
         """
-        if self.source is not None:
-            return self._source_fingerprint(self.source)
-        left_out = {
-            "source",
-            "frames",
-            "renderer",
-            "frame_size",
-            "bodies",
-            "interior_walls",
-            "camera_motion",
-            "nuisance",
-        }
-        if self.config.dynamics != "coupled":
-            left_out.add("coupling")
-        facts = {name: value for name, value in asdict(self.config).items() if name not in left_out}
-        facts |= {
-            "autocorrelation": self.config.coordinate_autocorrelations,
-            "shapes": len(self.config.shapes) if self.config.identity_ticks else 1,
-            "seed": self.seed,
-            "version": FINGERPRINT_VERSION,
-        }
-        if ":" in self.config.dynamics:
-            facts["states"] = self._sample_states()
-        plain = {name: _plain(value, name in WHOLE) for name, value in facts.items()}
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-    def _source_fingerprint(self, source: FrameSource) -> str:
-        """Hash of what a source reads; the path is left out, and so is how cameras change its frames."""
         config = self.config
-        facts = [config.source, source.ticks, source.identity, config.source_memory, FINGERPRINT_VERSION]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        if self.source is not None:
+            return hash_source(config.source, self.source, config.source_memory)
+        states = None
+        if ":" in config.dynamics:
+            factors = self.factors(np.array(STATE_TICKS))
+            states = np.concatenate([factors, self.unit_positions(factors)], axis=1)
+        settings = asdict(config) | {"autocorrelation": config.coordinate_autocorrelations}
+        return hash_scene(settings, self.seed, states)
 
     def state(self, tick: int) -> SceneState:
         """Return the state at a tick, 0 or later; ticks may be requested in any order.
@@ -276,11 +247,8 @@ class Scene:
         """
         check_integer("tick", tick, 0)
         if self.source is not None:
-            if tick >= self.source.ticks:
-                raise TickOutsideSourceError(int(tick), self.source.ticks)
-            return SceneState(
-                int(tick), np.empty(0), np.empty((0, 2)), np.empty(0), np.empty(0, np.int64), ()
-            )
+            (state,) = self.states(np.array([tick]))
+            return state
         block, row = divmod(int(tick), BLOCK)
         return self.state_from_factors(tick, factor_block(self._dynamics, block)[row])
 
@@ -292,7 +260,11 @@ class Scene:
         """
         ticks, objects = np.asarray(ticks, dtype=np.int64), self.config.objects
         if self.source is not None:
-            return self._source_states(ticks, self.source.ticks)
+            if ticks.size:
+                check_integer("tick", int(ticks.min()), 0)
+                if (last := int(ticks.max())) >= self.source.ticks:
+                    raise TickOutsideSourceError(last, self.source.ticks)
+            return SceneStates.without_objects(ticks)
         factors = self.factors(ticks)
         positions = self._centers + self._ranges * self.unit_positions(factors).reshape(-1, objects, 2)
         yaws = np.broadcast_to(self._yaws, (len(ticks), objects))
@@ -300,16 +272,6 @@ class Scene:
         for array in (factors, positions, identities):
             array.flags.writeable = False
         return SceneStates(ticks, factors, positions, yaws, identities, self._bodies_at(ticks))
-
-    def _source_states(self, ticks: np.ndarray, available: int) -> SceneStates:
-        """Return the states at ticks of a source of frames, which hold the ticks alone."""
-        if ticks.size:
-            check_integer("tick", int(ticks.min()), 0)
-            if (last := int(ticks.max())) >= available:
-                raise TickOutsideSourceError(last, available)
-        count = len(ticks)
-        none, places = np.empty((count, 0)), np.empty((count, 0, 2))
-        return SceneStates(ticks, none, places, none, np.empty((count, 0), np.int64), [()] * count)
 
     def state_from_factors(self, tick: int, factors: np.ndarray) -> SceneState:
         """Return the state at a tick with other factors, [F], for environments that control objects."""
@@ -420,12 +382,6 @@ class Scene:
                 f"view={self.source.views - 1}, got {pose}"
             )
 
-    def _sample_states(self) -> list[list[float]]:
-        """Return rounded factors and positions at STATE_TICKS, [T][2 F]."""
-        factors = self.factors(np.array(STATE_TICKS))
-        values = np.concatenate([factors, self.unit_positions(factors)], axis=1)
-        return (values.round(STATE_DIGITS) + 0.0).tolist()  # + 0.0 makes -0.0 equal to 0.0
-
 
 def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[Bodies]]:
     """Return the ticks at which the bodies change, and the bodies before, between and after them."""
@@ -441,12 +397,3 @@ def _replay(events: Sequence[BodyEvent]) -> tuple[list[int], list[Bodies]]:
         ticks.append(event.tick)
         bodies.append(tuple(sorted(present.items(), key=lambda item: item[0])))
     return ticks, bodies
-
-
-def _plain(value: Any, whole: bool) -> Any:
-    """Return a value as JSON holds it: 8, 8.0 and a number of NumPy are the same setting."""
-    if isinstance(value, list | tuple):
-        return [_plain(each, whole) for each in value]
-    if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
-        return value
-    return int(value) if whole else float(value)

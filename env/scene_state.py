@@ -63,6 +63,13 @@ class SceneStates:
             [state.bodies for state in states],
         )
 
+    @classmethod
+    def without_objects(cls, ticks: np.ndarray) -> "SceneStates":
+        """Return the states at ticks of a source of frames, int64 [T], which hold the ticks alone."""
+        count = len(ticks)
+        none, places = np.empty((count, 0)), np.empty((count, 0, 2))
+        return cls(ticks, none, places, none, np.empty((count, 0), np.int64), [()] * count)
+
     def __len__(self) -> int:
         """Return the number of ticks, T."""
         return len(self.ticks)
