@@ -16,6 +16,8 @@ from alignment.shapes_repr import shapes_repr
 MAX_ROWS: Final = 65_536  # that a covariance is estimated from
 BLOCK: Final = 2**22  # values that are read at once
 MAX_DIM: Final = 8_192  # of an eigendecomposition: 512 MiB, minutes
+# Between the spreads of two groups of columns: up to 10,000 between their units changes no map, 100,000 does.
+MAX_GAP: Final = 3e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,8 @@ def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
         rows: Rows to use, int64 [n]; of more than 65,536, evenly spread ones.
 
     Raises:
-        AlignmentError: All rows are equal, a value is not finite, or the dimensions are too many.
+        AlignmentError: All rows are equal, a value is not finite, the dimensions are too many, or a few of
+            them have a unit in which the others are lost.
     """
     rows = spread(rows, MAX_ROWS)
     if min(len(rows), table.dim) > MAX_DIM:
@@ -96,18 +99,17 @@ def whiten(table: EmbeddingTable, rows: Tensor) -> Whitening:
             f"{table.name} has {table.dim} dimensions in {len(rows)} rows; at most {MAX_DIM} are whitened",
             "reduce it to its leading principal components first",
         )
-    mean, size = _mean(table, rows)
+    mean, squares = _mean(table, rows)
+    size = float(squares.sum()) / max(table.dim, 1)
     if not math.isfinite(size):
         raise AlignmentError(
             f"squares of the values of {table.name} exceed the largest number",
             "divide the table by a constant",
         )
-    rounding = max(ROUNDING, table.resolution**2) * size
-    if len(rows) <= table.dim:
-        axes, variance = _of_rows(table.take(rows) - mean)
-    else:
-        axes, variance = _of_covariance(table, rows, mean)
-    kept = variance > rounding
+    axes, variance = _principal(table, rows, mean, squares)
+    # what rounds a large column is not in a direction that has no part in it
+    rounded = table.resolution**2 * (axes.square() * squares[:, None]).sum(0)
+    kept = variance > rounded.clamp_min(ROUNDING * size)
     if not kept.any():
         raise AlignmentError(
             f"all {len(rows)} rows of {table.name} are the same up to rounding",
@@ -121,27 +123,60 @@ def _blocks(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, ...]:
     return rows.split(max(1, BLOCK // max(table.dim, 1)))
 
 
-def _mean(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, float]:
-    """Return the mean of rows, [D], and their mean square per value."""
-    total, square = torch.zeros(table.dim, dtype=torch.float64), 0.0
+def _mean(table: EmbeddingTable, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of rows and their mean square, of each column, [D]."""
+    total, square = torch.zeros(2, table.dim, dtype=torch.float64)
     for block in _blocks(table, rows):
         values = table.take(block)
         total += values.sum(0)
-        square += float(values.square().sum())
-    return total / len(rows), square / (len(rows) * max(table.dim, 1))
+        square += values.square().sum(0)
+    return total / len(rows), square / len(rows)
 
 
-def _of_rows(centered: Tensor) -> tuple[Tensor, Tensor]:
-    """Return principal directions [D, m] and variances [m], descending, of few rows [n, D]."""
-    _, s, vt = torch.linalg.svd(centered, full_matrices=False)
-    return vt.T, s.square() / len(centered)
+def _check_units(table: EmbeddingTable, variance: Tensor, squares: Tensor) -> None:
+    """Raise AlignmentError where a few columns have a unit beside which the others are lost.
+
+    Columns that vary by no more than rounding are not counted: constants, and the last of principal
+    components.
+
+    Args:
+        table: The table.
+        variance: Variance of each column, [D].
+        squares: Mean square of each column, [D].
+    """
+    varies = variance > max(ROUNDING, table.resolution**2) * squares
+    found, columns = torch.where(varies, variance, 0.0).sqrt().sort(descending=True)
+    found = found[found > 4 * table.resolution * found[:1]]
+    if len(found) < 2:
+        return
+    gaps = found[:-1] / found[1:]
+    large = int(gaps.argmax()) + 1
+    if float(gaps.max()) < MAX_GAP or 2 * large > len(found):
+        return
+    raise AlignmentError(
+        f"column {int(columns[0])} of {table.name} varies {float(found[0] / found[large]):.0e} times as much "
+        f"as column {int(columns[large])}: the map would lose {len(found) - large} such columns",
+        "give all columns one unit, or divide each by its standard deviation",
+    )
 
 
-def _of_covariance(table: EmbeddingTable, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return principal directions [D, D] and variances [D], descending, of many rows."""
+def _principal(table: EmbeddingTable, rows: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """Return principal directions [D, m] and variances [m], descending; for the error see `_check_units`."""
+    if len(rows) <= table.dim:
+        centered = table.take(rows) - mean
+        _check_units(table, centered.square().mean(0), squares)
+        _, s, vt = torch.linalg.svd(centered, full_matrices=False)
+        return vt.T, s.square() / len(centered)
+    covariance = _covariance(table, rows, mean)
+    _check_units(table, covariance.diagonal(), squares)
+    variance, axes = torch.linalg.eigh(covariance)
+    return axes.flip(1), variance.flip(0)
+
+
+def _covariance(table: EmbeddingTable, rows: Tensor, mean: Tensor) -> Tensor:
+    """Return the covariance [D, D] of many rows."""
     covariance = torch.zeros(table.dim, table.dim, dtype=torch.float64)
     for block in _blocks(table, rows):
         values = table.take(block) - mean
         covariance += values.T @ values
-    variance, axes = torch.linalg.eigh(covariance / len(rows))
-    return axes.flip(1), variance.flip(0)
+    return covariance / len(rows)

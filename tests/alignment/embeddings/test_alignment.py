@@ -96,6 +96,55 @@ def test_rotations_scales_and_offsets_of_either_side_change_no_number(settings):
     assert numbers(first.backward) == pytest.approx(numbers(second.backward), abs=1e-6)
 
 
+def errors_of_others(tables, rows):
+    """Return the shared dimensions, and the mean squared errors of both maps in the columns but the third."""
+    edge = align(*(table[:rows] for table in tables)).forward
+    source, target = (torch.tensor(table[rows:].astype("float64")) for table in tables)
+    others = [column for column in range(target.shape[1]) if column != 2]
+    maps = edge.map.shared, edge.map.full
+    return edge.shared_dim, [float((each(source) - target)[:, others].square().mean()) for each in maps]
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("rows", [120, 1500])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_column_in_another_unit_does_not_change_how_the_others_are_translated(side, rows, kind):
+    """As micrometres beside centimetres; squares of the others are below the rounding of a mean square."""
+    tables = planted(1, rows + 400, (6, 9), 4)
+    scaled = [table.copy() for table in tables]
+    scaled[side][:, 2] *= 1e4
+
+    expected, found = (
+        errors_of_others([table.astype(kind) for table in pair], rows) for pair in (tables, scaled)
+    )
+
+    assert found[0] == expected[0] == 4
+    assert found[1] == pytest.approx(expected[1], rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32"])
+@pytest.mark.parametrize("rows", [40, 400])
+def test_a_unit_beside_which_other_columns_would_be_lost_is_refused_with_the_column(rows, kind):
+    tables = planted(1, rows, (6, 24), 4)
+    tables[1][:, 2] *= 1e6
+
+    with pytest.raises(
+        AlignmentError, match=r"column 2 of .* varies \de\+0[56] times as much as column .*unit"
+    ):
+        align(*(table.astype(kind) for table in tables))
+
+
+def test_constants_and_empty_principal_components_are_no_columns_in_another_unit():
+    tables = planted(1, 400, (6, 9), 4)
+    constant = np.c_[tables[0], np.full((400, 20), 1e3 / 3)]
+    components = np.linalg.svd(np.tile(tables[1], 4), full_matrices=False)
+    plain = align(*tables).forward
+
+    for kind in ("float64", "float32"):
+        pair = [each.astype(kind) for each in (constant, components[0] * components[1])]
+        assert align(*pair).forward.shared_dim == plain.shared_dim == 4
+
+
 def test_the_order_of_the_rows_of_either_table_changes_not_a_bit():
     tables, rng = planted(2, 300, (5, 8), 3), np.random.default_rng(0)
     ids, orders = np.array(names(300)), [rng.permutation(300), rng.permutation(300)]
