@@ -1,7 +1,7 @@
 """Plots of an edge and of a graph. matplotlib is imported by the functions that need it.
 
 `draw_directions`, `draw_edge` and `draw_matrix` draw into axes of the caller; `new_axes` makes axes that a
-notebook shows by itself.
+notebook shows by itself. Only these write names into a plot, as plain text: a dollar sign begins no formula.
 """
 
 import math
@@ -69,7 +69,9 @@ def draw_edge(axes: "Axes", edge: Directions, name: str = "null") -> "Axes":
 
     draw_directions(axes, [(edge, COLOR)])
     shown = "" if edge.r2_shared is None else f", R² {edge.r2_shared:.2f}"
-    axes.set_title(f"{edge.source} to {edge.target}: {edge.shared_dim} shared{shown}", loc="left")
+    axes.set_title(
+        f"{edge.source} to {edge.target}: {edge.shared_dim} shared{shown}", loc="left", parse_math=False
+    )
     axes.set_ylabel("held-out correlation")
     axes.spines[["top", "right"]].set_visible(False)
     handles = [
@@ -122,8 +124,9 @@ def draw_matrix(axes: "Axes", names: Sequence[str], values: np.ndarray) -> "Axes
     bar = axes.figure.colorbar(shown, ax=axes, shrink=0.8)
     bar.set_label("held-out R² of what two agents share")
     places = range(0, len(names), math.ceil(len(names) / MAX_NAMES) or 1)
-    axes.set_xticks(places, [names[place] for place in places], rotation=90)
-    axes.set_yticks(places, [names[place] for place in places])
+    shown_names = [names[place] for place in places]
+    axes.set_xticks(places, shown_names, rotation=90, parse_math=False)
+    axes.set_yticks(places, shown_names, parse_math=False)
     axes.set(xlabel="to", ylabel="from")
     if len(names) <= MAX_LABELS:
         for row, column in np.argwhere(np.isfinite(values)):

@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from alignment.plots import draw_edge
 from social_jepa.records.alignment import AlignmentRecord
@@ -24,8 +23,6 @@ def draw_alignment(record: AlignmentRecord, kind: str) -> bytes:
         figure = Figure(figsize=(9.0, 3.2), layout="constrained")
         for axes, edge in zip(figure.subplots(1, len(record.edges), sharey=True), record.edges, strict=True):
             draw_edge(axes, edge, f"null ({edge.null})")
-            for text in axes.findobj(Text):  # names are those of files: a dollar sign begins no formula
-                text.set_parse_math(False)
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
         figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
     return buffer.getvalue()

@@ -1,7 +1,9 @@
 import io
 import math
 from dataclasses import fields
+from types import SimpleNamespace
 
+import matplotlib
 import networkx
 import pytest
 import torch
@@ -10,6 +12,7 @@ from alignment.arrays import AlignmentError
 from alignment.edge import Edge
 from alignment.graph import NoPathError, TranslationGraph, UnknownAgentError
 from alignment.linear_map import LinearMap
+from alignment.plots import draw_edge
 from alignment.score import r2
 
 
@@ -258,6 +261,20 @@ def test_the_matrix_of_many_agents_is_drawn_in_bounded_size():
     assert max(axes.figure.get_size_inches()) <= 21
     assert len(axes.get_xticks()) == 60
     assert axes.get_yticklabels()[1].get_text() == "agent-5"
+
+
+def test_dollar_signs_in_names_are_drawn_as_they_are():
+    """matplotlib would take what stands between two of them for a formula, and refuse most names as one."""
+    names, drawn = ["a$x^$", "b$_{$"], io.StringIO()
+    axes = TranslationGraph(names, [accepted(*names)]).plot()
+    title = draw_edge(axes.figure.add_subplot(), SimpleNamespace(
+        source=names[0], target=names[1], correlations=(0.9,), shared_dim=1, null_correlation=0.2,
+        r2_shared=0.8,
+    ))  # fmt: skip
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        title.figure.savefig(drawn, format="svg")
+
+    assert [drawn.getvalue().count(name) for name in (*names, "a$x^$ to b$_{$: 1 shared")] == [3, 3, 1]
 
 
 def test_refused_edges_are_in_no_cycle():
