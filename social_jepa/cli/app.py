@@ -135,7 +135,7 @@ def resume(
     """Continue a run that was stopped, or bring a simulation up again, from the agents' checkpoints."""
     from social_jepa.runtime.new_run import cluster_address
     from social_jepa.runtime.preflight import check_before_start
-    from social_jepa.runtime.simulation import was_simulation
+    from social_jepa.runtime.presence import was_simulation
     from social_jepa.storage.run_folder import find
 
     folder, address = find(run), cluster_address(address)

@@ -1,27 +1,8 @@
-"""Times and ages as tables show them; `--as-of` takes the times."""
-
-import datetime
-import math
-import time
+"""Ages as tables show them; for points in time see `social_jepa.config.time_format`."""
 
 from social_jepa.runtime.wait_progress import describe_seconds
 
 DAY = 86400.0  # seconds
-
-
-def format_time(seconds: float, now: float | None = None) -> str:
-    """Return a local time to the millisecond, with its date where that is not today's.
-
-    It is rounded up: a record is part of the graph from its time on.
-
-    Args:
-        seconds: The time, in seconds since the epoch.
-        now: The present, in seconds since the epoch; default: the clock's.
-    """
-    when = datetime.datetime.fromtimestamp(math.ceil(seconds * 1000) / 1000)
-    today = datetime.datetime.fromtimestamp(time.time() if now is None else now).date()
-    text = when.isoformat(timespec="milliseconds")
-    return text.partition("T")[2] if when.date() == today else text
 
 
 def describe_age(seconds: float) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from agents.models.settings import FROZEN
-from social_jepa.cli.clock import describe_age, format_time
+from social_jepa.cli.clock import describe_age
 from social_jepa.cli.fitted_table import FittedTable
 from social_jepa.cli.status_options import AgentChoice, shown_phase
 from social_jepa.cli.tables import make_console
+from social_jepa.config.time_format import format_time
 from social_jepa.runtime.agent_notes import agent_notes, anchor_notes
 
 if TYPE_CHECKING:

@@ -102,7 +102,9 @@ class SkippedTimeError(TimeError):
 
 
 def parse_time(text: str | None, now: float | None = None) -> float:
-    """Return seconds since the epoch for a point in time up to now; None gives FOREVER, the latest state.
+    """Return seconds since the epoch for a point in time up to now; ``now`` and None give FOREVER.
+
+    FOREVER is the newest state, also where the clock was set back since that was recorded.
 
     Args:
         text: ``now``, ``2026-11-21T14:30``, ``14:30`` (today), ``10 minutes ago``, ``10m``, or seconds since
@@ -115,7 +117,7 @@ def parse_time(text: str | None, now: float | None = None) -> float:
         AmbiguousTimeError, SkippedTimeError: Clocks were set back or forward at that local time.
         FutureTimeError: It has not come yet.
     """
-    if text is None:
+    if text is None or text.strip().lower() == "now":
         return FOREVER
     now = time.time() if now is None else now
     try:
@@ -146,8 +148,6 @@ def check_not_future(when: float) -> float:
 
 
 def _parse(text: str, plain: str, now: float) -> float:
-    if plain == "now":
-        return now
     if ago := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)(?:\s+ago)?", plain):
         if ago[2] in _UNEQUAL:
             raise UnequalUnitError(text, ago[2])

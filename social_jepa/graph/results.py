@@ -6,18 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 
 from agents.common.config_error import ConfigError
 from agents.common.files import write_atomically
 from agents.protocol.edge import AnchorPools
 from agents.protocol.topology import Topology
-from agents.training.checkpoint import decode_tensors
 from alignment.edge import Edge
 from alignment.graph import TranslationGraph
 from alignment.linear_map import LinearMap
@@ -28,6 +25,7 @@ from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
 from social_jepa.config.time_parsing import FOREVER
 from social_jepa.graph.agent_row import Row, agent_row
+from social_jepa.graph.anchor_file import ANCHORS, read_anchors
 from social_jepa.graph.graph_json import (
     cycle_records,
     graph_edge,
@@ -63,7 +61,6 @@ from social_jepa.storage.partners import negotiating_pairs
 from social_jepa.storage.run_folder import AnyPath, RunFolder, find, write_json
 from social_jepa.storage.run_folder_errors import RunFolderError
 
-ANCHORS = "anchors.safetensors"
 MAX_CYCLES = 2000  # that are scored, a millisecond or two each
 
 
@@ -195,7 +192,7 @@ class Results:
         if name not in self._pools:
             agent = self.agent(name)
             path = self.folder.agent(name) / ANCHORS
-            tensors, checkpoint = _tensors(path)
+            tensors, checkpoint = read_anchors(path)
             if checkpoint != agent.checkpoint:
                 raise StaleAnchorsError(name, checkpoint, agent.checkpoint)
             try:
@@ -380,25 +377,3 @@ def export(results: Results) -> FullGraphDocument:
     write_atomically(results.folder.maps_file, save(map_tensors(results.maps)))
     write_json(results.folder.graph_file, as_dict(document))
     return document
-
-
-def anchors_version(folder: RunFolder, name: str) -> str:
-    """Return the hash of the model that an agent's anchors on disk come from.
-
-    Raises:
-        DamagedAnchorsError: They are missing or damaged.
-    """
-    path = folder.agent(name) / ANCHORS
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("checkpoint", "")
-    except (OSError, SafetensorError) as error:
-        raise DamagedAnchorsError(path, str(error)) from error
-
-
-def _tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
-    try:
-        tensors, metadata = decode_tensors(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise DamagedAnchorsError(path, str(error)) from error
-    return tensors, metadata.get("checkpoint", "")

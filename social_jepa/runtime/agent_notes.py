@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from social_jepa.config.time_format import format_time
+
 if TYPE_CHECKING:
     from social_jepa.records import AgentStatus, UnsavedRecord
 
-NUMBER = re.compile(r"\d+(\.\d+)?")
+NUMBER = re.compile(r"(\d{4}-\d\d-\d\dT)?\d+(\.\d+)?")  # a time has its date from midnight on
 BUSY_SHARE = 0.5  # of the time that a thread waits for a CPU, above which the machine is the bottleneck
 
 
@@ -70,7 +72,7 @@ def _silent(agents: Sequence["AgentStatus"]) -> list[str]:
         silent = {agent.name: agent.silent_since for agent in found if agent.silent_since is not None}
         if not silent:
             continue
-        clock = _clock(min(silent.values()))
+        clock = format_time(min(silent.values()), precision="seconds")
         names = list_names(silent)
         if node and len(silent) == len(found) and len(nodes) > 1:
             lines.append(f"node {found[0].host or node[:6]} is unreachable since {clock}: {names}")
@@ -90,13 +92,9 @@ def _unanswered(agents: Sequence["AgentStatus"]) -> list[str]:
         others = {agent.name for agent in agents if agent.checkpoint and agent.name != peer}
         every = len(others) > 1 and others <= found.keys()
         who = "any peer" if every else list_names(found)
-        clock = _clock(min(found.values()))
+        clock = format_time(min(found.values()), precision="seconds")
         lines.append(f"{peer} has not answered {who} since {clock}: frames to it may be lost")
     return lines
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
 def _busy(agents: Sequence["AgentStatus"]) -> list[str]:

@@ -18,10 +18,12 @@ from agents.common.files import CHECKPOINT, PUBLISHED, write_atomically
 from agents.protocol.topology import Topology
 from social_jepa.config.overrides import build_config, differing
 from social_jepa.config.run_config import RunConfig
-from social_jepa.runtime.membership import check_checkpoints, record_start, record_topology
+from social_jepa.runtime.membership import check_checkpoints, record_start
 from social_jepa.runtime.new_run import check_stays_up
+from social_jepa.runtime.pairings import record_topology
 from social_jepa.runtime.preflight import check_before_start
-from social_jepa.runtime.simulation import check_not_up, was_simulation
+from social_jepa.runtime.presence import was_simulation
+from social_jepa.runtime.simulation import check_not_up
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder, created
 from social_jepa.storage.run_folder_errors import RunFolderError

@@ -8,9 +8,9 @@ from safetensors.torch import save
 
 from agents.common.files import write_atomically
 from alignment.linear_map import LinearMap
+from social_jepa.graph.anchor_file import ANCHORS
 from social_jepa.graph.exchange import Export, read_export
 from social_jepa.graph.graph_json import map_tensors
-from social_jepa.graph.results import ANCHORS
 from social_jepa.records import as_dict
 from social_jepa.runtime.membership import record_start
 from social_jepa.storage.ledger import Ledger

@@ -16,8 +16,8 @@ from agents.snapshot import AgentSnapshot
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
+from social_jepa.graph.anchor_file import ANCHORS, anchors_version
 from social_jepa.graph.graph_json import agent_record, edge_record, pack_maps
-from social_jepa.graph.results import ANCHORS, anchors_version
 from social_jepa.records import AgentRecord, EdgeRecord, MemberRecord
 from social_jepa.records.base import HASH_PATTERN
 from social_jepa.storage.ledger import Ledger

@@ -5,22 +5,21 @@ No latent, embedding, map or weight passes through here.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agents.common.config_error import ConfigError
-from agents.common.files import CHECKPOINT, write_atomically
+from agents.common.files import write_atomically
 from agents.protocol.peer_list import PeerList
 from agents.protocol.topology import Topology
 from agents.protocol.verifier import KnownPeer
 from agents.spec import AgentSpec
 from agents.training.settings import DRIFT_TICKS, GAP
-from alignment.status import Status
 from env.camera import Pose
 from env.scene import Scene
 from social_jepa.config.run_config import RunConfig
-from social_jepa.records import BodyRecord, EdgeRecord, MemberRecord
+from social_jepa.records import BodyRecord, MemberRecord
 from social_jepa.records import replace as replace_record
 from social_jepa.runtime.errors import NoCheckpointsError
 from social_jepa.runtime.member_errors import LastAgentError
@@ -32,6 +31,7 @@ from social_jepa.runtime.members import (
     new_member,
     seen_bodies,
 )
+from social_jepa.runtime.pairings import ChangedEdges, change_pairs, end_edges, record_topology
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerUnavailableError
 from social_jepa.storage.partners import negotiating_pairs, partners_of
@@ -226,8 +226,8 @@ class Membership:
         member = self.pending[name]
         body = BodyRecord(self._body_tick(next_tick), name, member.pose)
         with self._ledger.exclusive():
-            ended = self._unpaired([*self.members.values(), member], f"{name} joined")
-            self._ledger.join([member], [body], self.incarnations[name], ended)
+            changed = self._changed([*self.members.values(), member], f"{name} joined")
+            self._ledger.join([member], [body], self.incarnations[name], changed.edges, changed.maps)
             del self.pending[name]
             self._read()
 
@@ -273,7 +273,7 @@ class Membership:
     def set_topology(self, text: str) -> int:
         """Record which pairs of members negotiate from now on; return the number of their edges.
 
-        The edges of other pairs end with a tombstone.
+        The edges of other pairs end with a tombstone; those of pairs that negotiate again hold again.
 
         Raises:
             ValueError: It names no topology.
@@ -284,18 +284,15 @@ class Membership:
             self._read()
         return len(negotiating_pairs(topology, self.members.values()))
 
-    def _unpaired(self, members: Sequence[MemberRecord], reason: str) -> list[EdgeRecord]:
-        """Return the ends of the edges of pairs that negotiate now, and not where these are all members."""
+    def _changed(self, members: Sequence[MemberRecord], reason: str) -> ChangedEdges:
+        """Return the edges between present members that end, or hold again, where these are all members."""
         before = negotiating_pairs(self.topology, self.members.values())
         members = sorted(members, key=lambda member: member.index)
-        names = {member.name for member in members}
-        lost = {pair for pair in before - negotiating_pairs(self.topology, members) if names.issuperset(pair)}
+        lasting = self.members.keys() & {member.name for member in members}
+        after = negotiating_pairs(self.topology, members)
+        before, after = ({pair for pair in each if lasting.issuperset(pair)} for each in (before, after))
         reason = f"the topology {self.topology} pairs others since {reason}"
-        newest = [found[-1] for pair in sorted(lost) if (found := self._ledger.history(*pair))]
-        return _ends(newest, reason)
-
-    def _ended(self, does_end: Callable[[EdgeRecord], bool], reason: str) -> list[EdgeRecord]:
-        return _ends((edge for edge, _ in self._ledger.edges() if does_end(edge)), reason)
+        return change_pairs(self._ledger, before, after, reason)
 
     def remove(self, name: str, next_tick: int) -> None:
         """Remove a member; its edges end with a tombstone. For `next_tick` see `admit`.
@@ -309,11 +306,11 @@ class Membership:
             raise LastAgentError(name)
         body = [BodyRecord(self._body_tick(next_tick), name, None)]
         with self._ledger.exclusive():  # no edge may be recorded after its tombstone
-            ended = self._ended(lambda edge: name in (edge.source, edge.target), f"{name} left")
-            ended += self._unpaired(
-                [other for other in self.members.values() if other != member], f"{name} left"
-            )
-            self._ledger.change(member, "left", body, ended, departed=True)
+            own = (edge for edge, _ in self._ledger.edges() if name in (edge.source, edge.target))
+            others = [other for other in self.members.values() if other != member]
+            changed = self._changed(others, f"{name} left")
+            edges = [*end_edges(own, f"{name} left"), *changed.edges]
+            self._ledger.change(member, "left", body, edges, changed.maps, departed=True)
             self._read()
 
     def _body_tick(self, next_tick: int) -> int:
@@ -326,38 +323,9 @@ class Membership:
         return next_tick + LEAD_TICKS + max(GAP, memory) + stride * max(core_eval_ticks, DRIFT_TICKS)
 
 
-def _ends(edges: Iterable[EdgeRecord], reason: str) -> list[EdgeRecord]:
-    """Return the tombstones of those of some edges that have none."""
-    return [
-        replace_record(edge, status=Status.ENDED, reason=reason)
-        for edge in edges
-        if edge.status is not Status.ENDED
-    ]
-
-
-def record_topology(
-    ledger: Ledger, before: Topology, topology: Topology, members: Iterable[MemberRecord]
-) -> None:
-    """Record which pairs negotiate from now on; the edges of other pairs end with a tombstone.
-
-    Args:
-        ledger: The ledger.
-        before: The topology so far.
-        topology: The one from now on.
-        members: All present members, in the order of their number.
-    """
-    pairs = negotiating_pairs(topology, members)
-    lost = (edge for edge, _ in ledger.edges() if (edge.source, edge.target) not in pairs)
-    change = {"topology": str(topology), "before": str(before)}
-    ledger.record(edges=_ends(lost, f"the topology is {topology} now"), events=[("topology", change)])
-
-
 def check_checkpoints(ledger: Ledger, folder: RunFolder) -> None:
     """Raise NoCheckpointsError for a run whose agents have published models and saved no checkpoint."""
-    members = [member.name for member in ledger.members()]
-    if any((folder.agent(name) / CHECKPOINT).exists() for name in members):
-        return  # before the publications are read, which takes long where there are many
-    if not ledger.agents().keys().isdisjoint(members):
+    if not folder.has_checkpoints(ledger):
         raise NoCheckpointsError(folder.path)
 
 

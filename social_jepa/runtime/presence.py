@@ -1,12 +1,18 @@
-"""Whether the simulation of a run folder is up, by simulation.json and the processes that it names."""
+"""Whether a run folder has a simulation and whether that is up, by simulation.json and by its ledger."""
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from social_jepa.records import EventRecord
 from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
 from social_jepa.runtime.local_ray import processes_of, stop_local_ray
+from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import Presence
+
+STARTS = ("started", "resumed")  # events of a process that begins to run in a folder
 
 
 def find_simulation(folder: RunFolder) -> SimulationFile:
@@ -62,3 +68,19 @@ def remove_leftovers(folder: RunFolder) -> None:
     if found.is_of(folder.path):  # the original of a copy may be up again, at the same socket
         Path(found.control).unlink(missing_ok=True)
     folder.simulation_file.unlink(missing_ok=True)
+
+
+def was_simulation(folder: RunFolder) -> bool:
+    """Return whether a run folder was last used by a simulation, not by a batch run; nothing is written.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    with contextlib.closing(Ledger(folder.ledger_file, read_only=True)) as ledger:
+        return is_of_simulation(ledger.events_of(*STARTS))
+
+
+def is_of_simulation(events: Sequence[EventRecord]) -> bool:
+    """Return whether the newest start among the events of a ledger, in order, is that of a simulation."""
+    starts = [event for event in events if event.type in STARTS]
+    return bool(starts and starts[-1].details.get("online"))

@@ -5,6 +5,7 @@ embeddings is none of a run: it has neither settings nor models.
 """
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from social_jepa.config.overrides import differing
 from social_jepa.config.run_config import RunConfig, read_config
 from social_jepa.records import EventRecord, RunRecord
 from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
-from social_jepa.runtime.presence import find_simulation
+from social_jepa.runtime.presence import STARTS, find_simulation, is_of_simulation
 from social_jepa.storage.ledger import Ledger
 from social_jepa.storage.ledger_errors import LedgerError, LedgerUnavailableError, MissingLedgerError
 from social_jepa.storage.peer_status import EMBEDDINGS
@@ -42,37 +43,69 @@ def is_run(path: Path) -> bool:
         return True
 
 
-def describe_run(path: Path, count: bool = True) -> RunRecord:
-    """Return the record of a run folder; a damaged one has the reason.
+@dataclass(frozen=True)
+class InspectedRun:
+    """What one reading of the processes and of the ledger of a run folder says.
 
-    Args:
-        path: The folder.
-        count: Whether to count its agents and edges; else they are not known.
+    Attributes:
+        record: Its record; agents and edges are not counted.
+        online: Whether a simulation used it last; false while its ledger cannot be read.
+        copied: Whether it is a copy of a folder whose simulation was up.
+        has_checkpoints: Whether its agents can continue: they have saved checkpoints, or published nothing
+            yet. False while a process runs in it.
     """
-    folder = RunFolder.at(path)
+
+    record: RunRecord
+    online: bool = False
+    copied: bool = False
+    has_checkpoints: bool = False
+
+
+def describe_run(path: Path) -> RunRecord:
+    """Return the record of a run folder; a damaged one has the reason."""
+    return _inspect(RunFolder.at(path), count=True).record
+
+
+def inspect_run(path: Path) -> InspectedRun:
+    """Return what is known of a run folder: processes and ledger are read once, and nothing is counted."""
+    return _inspect(RunFolder.at(path), count=False)
+
+
+def _inspect(folder: RunFolder, count: bool) -> InspectedRun:
     try:
-        return _describe(folder, count)
+        return _read(folder, count)
     except (RunFolderError, LedgerError, ValueError, OSError) as error:
-        reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        return RunRecord(
-            name=folder.path.name, path=str(folder.path), state="damaged", reason=reason, time=changed(path)
-        )
+        reason = f"{folder.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        return InspectedRun(
+            RunRecord(
+                name=folder.path.name, path=str(folder.path), state="damaged", reason=reason,
+                time=changed(folder.path),
+            )
+        )  # fmt: skip
 
 
-def _describe(folder: RunFolder, count: bool) -> RunRecord:
+def _read(folder: RunFolder, count: bool) -> InspectedRun:
     _check_files(folder)
     config = read_config(folder.config_file)
     settings = {
         name: value for name, (value, _) in differing(config.as_dict(), RunConfig().as_dict()).items()
     }
-    state = _presence(folder)
+    state, copied = _presence(folder)
     own: dict[str, Any] = {"name": folder.path.name, "path": str(folder.path), "settings": settings}
     try:
-        return RunRecord(**own | _read_ledger(folder, state, count))
+        with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
+            events = ledger.events_of(*STARTS, "stopped", "finished")
+            counts = _counts(ledger) if count else {}
+            has_checkpoints = not (count or state) and folder.has_checkpoints(ledger)
     except (LedgerUnavailableError, MissingLedgerError):  # a writer is at work
         if state not in ("up", "training"):
             raise
-        return RunRecord(**own | {"state": state, "time": changed(folder.config_file)})
+        record = RunRecord(**own | {"state": state, "time": changed(folder.config_file)})
+        return InspectedRun(record, copied=copied)
+    ended, reason = ("", "") if state else _end(events)
+    began = events[0].time if events else changed(folder.config_file)
+    own |= {"state": state or ended, "reason": reason, "time": began, **counts}
+    return InspectedRun(RunRecord(**own), is_of_simulation(events), copied, has_checkpoints)
 
 
 def _check_files(folder: RunFolder) -> None:
@@ -84,28 +117,19 @@ def _check_files(folder: RunFolder) -> None:
         raise RunFolderError(f"{folder.config_file} is missing")
 
 
-def _presence(folder: RunFolder) -> str:
-    """Return up, training, or an empty text for a folder in which no process runs."""
-    with contextlib.suppress(NotUpError, CopiedFolderError):
-        try:
-            find_simulation(folder)
-        except ElsewhereError:  # on another machine that shares the folder
-            return "up"
-        return "up"
-    return "training" if folder.is_locked() else ""
-
-
-def _read_ledger(folder: RunFolder, state: str, count: bool) -> dict[str, Any]:
-    with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
-        events = ledger.events_of("started", "resumed", "stopped", "finished")
-        counts = _counts(ledger) if count else {}
-    ended, reason = _end(events)
-    return {
-        "state": state or ended,
-        "reason": "" if state else reason,
-        "time": events[0].time if events else changed(folder.config_file),
-        **counts,
-    }
+def _presence(folder: RunFolder) -> tuple[str, bool]:
+    """Return up, training, or an empty text where no process runs; and whether the folder was copied."""
+    copied = False
+    try:
+        find_simulation(folder)
+        return "up", False
+    except ElsewhereError:  # on another machine that shares the folder
+        return "up", False
+    except CopiedFolderError:
+        copied = True
+    except NotUpError:
+        pass
+    return "training" if folder.is_locked() else "", copied
 
 
 def _counts(ledger: Ledger) -> dict[str, Any]:
@@ -130,8 +154,7 @@ def _counts(ledger: Ledger) -> dict[str, Any]:
 
 def _end(events: list[EventRecord]) -> tuple[str, str]:
     """Return the state of a run in which no process runs any more, and the reason."""
-    starts = [event for event in events if event.type in ("started", "resumed")]
-    if starts and starts[-1].details.get("online"):
+    if is_of_simulation(events):
         return "down", ""
     if events and events[-1].type == "finished":
         return "finished", ""

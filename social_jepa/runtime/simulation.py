@@ -376,13 +376,6 @@ def open_run(folder: AnyPath | None = None) -> Run:
         return Run(found)
 
 
-def was_simulation(folder: RunFolder) -> bool:
-    """Return whether a run folder was last used by a simulation, not by a batch run."""
-    with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
-        starts = ledger.events_of("started", "resumed")
-        return bool(starts and starts[-1].details.get("online"))
-
-
 def check_not_up(folder: RunFolder) -> None:
     """Remove what a simulation has left that ended without `down`.
 

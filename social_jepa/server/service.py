@@ -15,7 +15,7 @@ from social_jepa.graph.summary import GraphSummary, summarize
 from social_jepa.records import AgentRecord, encode
 from social_jepa.runtime.last_known import UNKNOWN
 from social_jepa.runtime.remedies import Remedy, find_remedy
-from social_jepa.runtime.run_list import describe_run
+from social_jepa.runtime.run_list import inspect_run
 from social_jepa.server.client import ClientStatus, SimulationClient
 from social_jepa.server.metrics import Metrics
 from social_jepa.server.problems import NOT_FOUND, NOT_JSON, ProblemError
@@ -119,13 +119,14 @@ class Service:
             snapshot, trouble = None, trouble or str(error)
         agents = self._views(known, snapshot.results if snapshot else None)
         summary = snapshot.cached("summary", _summary) if snapshot else None
-        remedy = Remedy() if up else find_remedy(folder)
+        found = None if up else inspect_run(folder.path)  # what it is and what helps, by one reading
+        remedy = find_remedy(folder, found=found) if found else Remedy()
         config, scene = snapshots.config, snapshots.scene_here()
         return ServerStatus(
             run=str(folder.path),
             name=folder.path.name,
             up=up,
-            state="up" if up else describe_run(folder.path, count=False).state,
+            state=found.record.state if found else "up",
             trouble=trouble,
             remedy=remedy.sentence,
             command=remedy.command,

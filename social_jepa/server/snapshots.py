@@ -41,6 +41,7 @@ class Snapshot:
         etag: Entity tag of this version.
         seconds: Time that reading it took.
         read_at: When it was read, by the monotonic clock.
+        as_of: Time of the graph, in seconds since the epoch; FOREVER: it was the newest.
         cache: Values that were computed from it, by key.
         lock: Held while a value is added.
     """
@@ -51,6 +52,7 @@ class Snapshot:
     etag: str
     seconds: float
     read_at: float
+    as_of: float
     cache: dict[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -170,17 +172,17 @@ class SnapshotCache:
         return self._snapshot if time.monotonic() - self._checked_at < RECENT_SECONDS else None
 
     def at(self, as_of: str | None) -> Snapshot:
-        """Return the graph at a time, such as "10 minutes ago"; None: the newest.
+        """Return the graph at a time, such as "10 minutes ago"; None, "now": the newest.
 
-        The newest of these is kept, since a page asks several routes for one time.
+        The last one of an earlier time is kept, since a page asks several routes for one time.
 
         Raises:
             TimeError: The text is no time, or one that has not come.
             LedgerError, NoAgentsError: As for `current`.
         """
-        if as_of is None:
-            return self.current()
         when = parse_time(as_of)
+        if when >= FOREVER:
+            return self.current()
         with self._lock:
             version = self.version()
             if self._earlier is None or (self._earlier[0], self._earlier[1].version) != (when, version):
@@ -213,7 +215,7 @@ class SnapshotCache:
                 results = self._reader.read()
         seconds = time.perf_counter() - start
         etag = f'W/"{self.run_id}-{"-".join(map(str, version))}"'
-        return Snapshot(results, version, up, etag, seconds, time.monotonic())
+        return Snapshot(results, version, up, etag, seconds, time.monotonic(), as_of)
 
     def close(self) -> None:
         """Close the ledger."""

@@ -56,15 +56,16 @@ class Ledger(LedgerFile):
 
     def join(
         self, members: Sequence[MemberRecord], bodies: Sequence[BodyRecord], incarnation: int = 0,
-        ended: Sequence[EdgeRecord] = (),
+        edges: Sequence[EdgeRecord] = (), maps: Mapping[tuple[str, str], bytes] | None = None,
     ) -> None:  # fmt: skip
-        """Record new members, their bodies and the edges that end with them, all or none.
+        """Record new members, their bodies and the edges that change with them, all or none.
 
         Args:
             members: The members.
             bodies: Their bodies in the scene.
             incarnation: How many processes each has had before.
-            ended: Edges between other members that end, since the topology pairs them no more.
+            edges: Edges between other members, which the topology pairs no more, or again.
+            maps: Maps of these edges as safetensors, by (source, target).
 
         Raises:
             DuplicateMemberError: A name or number is taken.
@@ -79,7 +80,7 @@ class Ledger(LedgerFile):
                 for number in range(2, incarnation + 1):
                     self._add_event("returned", {"agent": member.name, "incarnation": number})
             connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
-            self._add_edges(ended, now)
+            self._add_edges(edges, now, maps or {})
 
     def _add_member_version(self, member: MemberRecord, now: float) -> None:
         row = (now, member.name, _packed(member))
@@ -109,16 +110,17 @@ class Ledger(LedgerFile):
 
     def change(
         self, member: MemberRecord, event_type: str, bodies: Sequence[BodyRecord],
-        ended: Sequence[EdgeRecord] = (), departed: bool = False,
+        edges: Sequence[EdgeRecord] = (), maps: Mapping[tuple[str, str], bytes] | None = None,
+        departed: bool = False,
     ) -> None:  # fmt: skip
-        """Record that a member moved or left, with its body and the edges that end, all or nothing."""
+        """Record that a member moved or left, with its body and the edges that change, all or nothing."""
         now = time.time()
         with self._transaction() as connection:
             self._add_member_version(member, now)
             if departed:
                 connection.execute("UPDATE members SET left_at = ? WHERE name = ?", [now, member.name])
             connection.executemany("INSERT INTO bodies VALUES (?, ?, ?)", bodies)
-            self._add_edges(ended, now)
+            self._add_edges(edges, now, maps or {})
             self._add_event(event_type, {"agent": member.name, "pose": member.pose})
 
     def record(
@@ -270,6 +272,20 @@ class Ledger(LedgerFile):
         """Return every edge that an ordered pair ever had, oldest first."""
         sql = "SELECT details FROM edges WHERE source = ? AND target = ? ORDER BY id"
         return [self._unpacked(details, EdgeRecord) for (details,) in self._rows(sql, [source, target])]
+
+    def last_settled(self, source: str, target: str) -> tuple[EdgeRecord, bytes | None]:
+        """Return the newest edge of an ordered pair that is no tombstone, and its maps as safetensors.
+
+        Raises:
+            LookupError: The pair never had one.
+        """
+        sql = (
+            "SELECT details, maps FROM edges WHERE source = ? AND target = ? AND status != 'ended' "
+            "ORDER BY id DESC LIMIT 1"
+        )
+        for details, maps in self._rows(sql, [source, target]):
+            return self._unpacked(details, EdgeRecord), maps
+        raise LookupError(f"{source} and {target} never had an edge")
 
     def attempts(self, source: str, target: str, since: float, until: float = FOREVER) -> tuple[int, float]:
         """Return the number of messages about an edge between two times, and the time of the first one."""

@@ -7,12 +7,11 @@ from pathlib import Path
 from agents.common.files import write_atomically
 from social_jepa.records import decode, encode, replace
 from social_jepa.records.peer import PeerStatus
-from social_jepa.storage.run_folder import RUNS
+from social_jepa.storage.run_folder import PEER_STATUS, RUNS
 from social_jepa.system.process_identity import Presence
 
 logger = logging.getLogger(__name__)
 
-NAME = "status.json"
 EMBEDDINGS = "embeddings.json"  # in the folder of a peer that has embeddings alone, which is no run folder
 REFRESH_SECONDS = 5.0  # between two writes of a state that has not changed
 SILENT_SECONDS = 30.0  # without a write, after which a process on another machine counts as ended
@@ -24,7 +23,7 @@ class StatusWriter:
 
     def __init__(self, folder: Path) -> None:
         """Take the folder."""
-        self._path = folder / NAME
+        self._path = folder / PEER_STATUS
         self._written: PeerStatus | None = None
         self._failing = False
 
@@ -47,7 +46,7 @@ class StatusWriter:
 def find_peer(path: Path) -> Path | None:
     """Return the folder of a peer at a path, or of that name below ./runs; None: there is none."""
     for place in (path, RUNS / path):
-        if any((place / name).exists() for name in (NAME, EMBEDDINGS)):
+        if any((place / name).exists() for name in (PEER_STATUS, EMBEDDINGS)):
             return place
         if (place / "config.toml").exists():
             return None  # a run, which goes before what has the same name below ./runs
@@ -61,7 +60,7 @@ def read_status(folder: Path) -> PeerStatus | None:
         ValueError: The file is damaged.
         OSError: It cannot be read.
     """
-    path = folder / NAME
+    path = folder / PEER_STATUS
     try:
         found = decode(path.read_bytes(), PeerStatus)
     except FileNotFoundError:

@@ -24,10 +24,12 @@ from typing import Any
 import tomli_w
 
 from agents.common.config_error import ConfigError
-from agents.common.files import write_atomically
+from agents.common.files import CHECKPOINT, write_atomically
 from social_jepa.config.run_config import RunConfig, load_config, read_config
 from social_jepa.storage import simulation_file
 from social_jepa.storage.folder_lock import FolderLock, LockHeldError
+from social_jepa.storage.ledger import Ledger
+from social_jepa.storage.ledger_errors import LedgerError
 from social_jepa.storage.run_folder_errors import (
     NoRunError,
     NotARunFolderError,
@@ -42,6 +44,7 @@ from social_jepa.system.versions import PROGRAM, commit, versions
 
 AnyPath = str | os.PathLike[str]  # a `RunFolder` is one too
 RUNS = Path("runs")
+PEER_STATUS = "status.json"  # in the folder of one agent that runs without Ray
 LOCK_FILE = ".lock"
 COMMAND_LOCK_FILE = ".command.lock"
 
@@ -159,6 +162,17 @@ class RunFolder:
         """Folder of one agent."""
         return self.path / "agents" / name
 
+    def is_of_peer(self) -> bool:
+        """Return whether it is the folder of one agent that runs without Ray."""
+        return (self.path / PEER_STATUS).exists()
+
+    def has_checkpoints(self, ledger: Ledger) -> bool:
+        """Return whether its agents can continue: they have saved checkpoints, or published nothing yet."""
+        members = [member.name for member in ledger.members()]
+        if any((self.agent(name) / CHECKPOINT).exists() for name in members):
+            return True  # before the publications are read, which takes long where there are many
+        return ledger.agents().keys().isdisjoint(members)
+
     def config(self) -> RunConfig:
         """Return the settings of the run; that agents can work with them here is checked.
 
@@ -247,13 +261,23 @@ def create_empty(out: AnyPath | None) -> RunFolder:
     if out is None:
         return _create_named_after_the_time()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        folder = RunFolder.at(path)
-        raise RunFolderExistsError(path, folder.config_file.exists() and folder.ledger_file.exists())
+        raise RunFolderExistsError(path, _is_resumable(RunFolder.at(path)))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderWriteError(path, "create", str(error.strerror)) from error
     return RunFolder.at(path)
+
+
+def _is_resumable(folder: RunFolder) -> bool:
+    """Return whether a folder holds a run that is no import; of a damaged one `resume` says what is wrong."""
+    if folder.is_of_peer() or not (folder.config_file.exists() and folder.ledger_file.exists()):
+        return False
+    try:
+        with contextlib.closing(Ledger(folder.ledger_file, read_only=True, quick=True)) as ledger:
+            return folder.has_checkpoints(ledger)
+    except LedgerError:
+        return True
 
 
 def find(path: AnyPath | None) -> RunFolder:

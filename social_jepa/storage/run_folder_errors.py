@@ -19,7 +19,7 @@ class RunFolderExistsError(RunFolderError):
 
     Attributes:
         path: The folder.
-        resumable: Whether it holds a run.
+        resumable: Whether it holds a run that `resume` continues: neither an import nor that of a peer.
     """
 
     path: Path

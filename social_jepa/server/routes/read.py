@@ -102,10 +102,10 @@ def graph(
 
     The response has an ETag: send it as If-None-Match, and 304 means that nothing has changed.
     """
-    if query.as_of is not None:
-        results = service.snapshots.at(query.as_of).results
+    snapshot = service.snapshots.at(query.as_of)
+    if snapshot.as_of < FOREVER:
+        results = snapshot.results
         return json_response(full_document(results) if query.cycles else results.document)
-    snapshot = service.snapshots.current()
     if query.cycles:
         etag = f'{snapshot.etag[:-1]}-cycles"'
         return conditional(
@@ -130,7 +130,7 @@ def quality(
     """
     snapshot = service.snapshots.at(query.as_of)
     body = functools.partial(service.quality, snapshot, query.focus, query.limit)
-    if query.as_of is not None:
+    if snapshot.as_of < FOREVER:
         return Response(body(), media_type="application/json")
     return conditional(snapshot.etag, if_none_match, body)
 
@@ -153,7 +153,7 @@ def edges(
         found = sorted_by(filter(query.matches, edges), query.sort)
         return encode(map_page(page_of(found, query), edge_summary))
 
-    if query.as_of is not None:
+    if snapshot.as_of < FOREVER:
         return Response(page(), media_type="application/json")
     return conditional(snapshot.etag, if_none_match, page)
 
@@ -161,9 +161,8 @@ def edges(
 @router.get("/api/edges/{source}/{target}", **answers(EdgeRecord, NOT_FOUND, CONFLICT))
 def edge(service: ServiceDep, source: Name, target: Name, query: Annotated[AsOfQuery, Query()]) -> Response:
     """Return one edge: scores, directions and null, checkpoints, status, R2 by number of anchor pairs."""
-    results = service.snapshots.at(query.as_of).results
-    until = FOREVER if query.as_of is None else results.document.as_of
-    return json_response(find_edge(results, source, target, until))
+    snapshot = service.snapshots.at(query.as_of)
+    return json_response(find_edge(snapshot.results, source, target, snapshot.as_of))
 
 
 @router.get("/api/edges/{source}/{target}/map", **answers(BYTES, NOT_FOUND, CONFLICT))

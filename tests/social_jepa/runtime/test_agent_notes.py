@@ -1,7 +1,8 @@
 import time
 
+from social_jepa.config.time_parsing import parse_time
 from social_jepa.records import replace
-from social_jepa.runtime.agent_notes import agent_notes
+from social_jepa.runtime.agent_notes import agent_notes, note_kind
 from tests.support.statuses import AGENT, FAILURE
 
 
@@ -65,12 +66,29 @@ def test_a_node_whose_agents_are_all_silent_is_unreachable():
     here = {"node": "a", "host": "h1"}
 
     assert agent_notes(agents(here, lost, lost)) == [
-        "node h2 is unreachable since 12:03:10: agent-1, agent-2"
+        "node h2 is unreachable since 2026-11-28T12:03:10: agent-1, agent-2"
     ]
     assert agent_notes(agents(here, lost, {**lost, "silent_since": None})) == [
-        "agent-1 gave no report since 12:03:10"
+        "agent-1 gave no report since 2026-11-28T12:03:10"
     ]
-    assert agent_notes(agents(lost)) == ["agent-0 gave no report since 12:03:10"]  # the only node
+    assert agent_notes(agents(lost)) == ["agent-0 gave no report since 2026-11-28T12:03:10"]  # the only node
+
+
+def test_a_silence_that_began_yesterday_has_its_date_and_is_the_note_that_it_was(monkeypatch):
+    since = time.mktime((2026, 11, 28, 23, 59, 10, 0, 0, -1))
+    found, notes = agents({"silent_since": since, "unanswered": {"agent-1": since + 5}}, {}), []
+    for now in (since + 40, since + 90):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        notes.append(agent_notes(found))
+
+    unanswered = "frames to it may be lost"
+    assert notes == [
+        [f"agent-0 gave no report since {day}23:59:10",
+         f"agent-1 has not answered agent-0 since {day}23:59:15: {unanswered}"]
+        for day in ("", "2026-11-28T")
+    ]  # fmt: skip
+    assert [*map(note_kind, notes[0])] == [*map(note_kind, notes[1])]
+    assert parse_time(notes[1][0].split()[-1], since + 90) == since
 
 
 def test_a_flagged_agent_is_named_with_the_reason():

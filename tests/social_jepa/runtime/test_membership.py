@@ -432,6 +432,47 @@ def test_edges_of_pairs_that_no_longer_negotiate_end_and_all_others_stay(members
     assert ledger.missing_edges(names, "all") == set()
 
 
+@pytest.mark.parametrize("reported", ["nothing", "the same round", "a later round"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_edge_holds_again_whatever_its_ends_report_once_its_pair_negotiates_again(
+    membership, ledger, times, reported
+):
+    """An end that missed the lists in between has nothing to report, and the other one the same edge."""
+    join(membership)
+    pair = ("agent-0", "agent-2")
+    known = edge(source=pair[0], target=pair[1])
+    ledger.record(edges=[known], maps={pair: b"maps"})
+    for _ in range(times):
+        membership.set_topology("ring")
+        (ended,) = [found.status for found, _ in ledger.edges() if (found.source, found.target) == pair]
+        assert ended is Status.ENDED
+        membership.set_topology("all")
+    if reported != "nothing":
+        ledger.record(
+            edges=[replace_record(known, round=int(reported == "a later round"))], maps={pair: b"maps"}
+        )
+
+    ((found, maps),) = ledger.edges()
+    assert replace_record(found, round=0, time=0.0) == known
+    assert maps == b"maps"
+    assert pair not in ledger.missing_edges([*pair], "all")
+    statuses = [each.status for each in ledger.history(*pair)]
+    assert statuses[: 1 + 2 * times] == [Status.ACCEPTED, *[Status.ENDED, Status.ACCEPTED] * times]
+
+
+def test_an_edge_of_a_pair_that_a_leaver_brings_together_again_holds_again(membership, ledger):
+    membership.set_topology("ring")
+    pair = ("agent-2", "agent-0")
+    ledger.record(edges=[edge(source=pair[0], target=pair[1])], maps={pair: b"maps"})
+    newcomer = join(membership)  # stands between the two
+    assert ledger.history(*pair)[-1].status is Status.ENDED
+
+    membership.remove(newcomer, 0)
+
+    ((found, maps),) = ledger.edges()
+    assert (found.status, found.reason, maps) == (Status.ACCEPTED, "", b"maps")
+
+
 def test_a_joiner_knows_its_teacher_before_others_know_the_joiner(membership):
     join(membership)
     membership.set_topology("ring")

@@ -16,7 +16,7 @@ from social_jepa.config.run_config import load_config
 from social_jepa.runtime.errors import CopiedFolderError, ElsewhereError, NotUpError
 from social_jepa.runtime.local_ray import processes_of
 from social_jepa.runtime.membership import record_start
-from social_jepa.runtime.presence import end_remaining, find_simulation
+from social_jepa.runtime.presence import end_remaining, find_simulation, was_simulation
 from social_jepa.runtime.session_leader import SESSION_VARIABLE, members_of, temporary_folder
 from social_jepa.runtime.simulation import Simulation
 from social_jepa.storage import simulation_file
@@ -288,3 +288,17 @@ def test_a_simulation_on_a_local_ray_is_not_served_on_that_ray(folder, start):
         "is up on a local Ray of its own, and --on-ray is for a cluster: serve without --on-ray" in said.err
     )
     assert alive(leader.pid)
+
+
+def test_what_used_a_folder_last_is_read_while_another_program_writes_and_nothing_is_written(folder):
+    with contextlib.closing(Ledger(folder.ledger_file, create=True)) as ledger:
+        record_start(ledger, folder.config(), folder, "started", online=False)
+        assert not was_simulation(folder)
+        ledger.event("resumed", online=True)
+        ledger.event("stopped")
+        before = folder.ledger_file.stat().st_mtime_ns
+        folder.ledger_file.chmod(0o444)
+        with ledger._transaction():
+            assert was_simulation(folder)
+
+    assert folder.ledger_file.stat().st_mtime_ns == before

@@ -10,10 +10,13 @@ from agents.common.files import CHECKPOINT
 from social_jepa.graph.exchange import ENCODERS
 from social_jepa.runtime.import_run import import_run
 from social_jepa.runtime.membership import record_start
+from social_jepa.runtime.presence import was_simulation
 from social_jepa.runtime.remedies import Remedy, can_resume, find_remedy
+from social_jepa.runtime.run_list import inspect_run
 from social_jepa.storage import simulation_file
 from social_jepa.storage.ledger import Ledger
-from social_jepa.storage.run_folder import RunFolder
+from social_jepa.storage.run_folder import RunFolder, create
+from social_jepa.storage.run_folder_errors import RunFolderExistsError
 from social_jepa.storage.simulation_file import SimulationFile
 from social_jepa.system.process_identity import MachineIdentity
 from tests.support.command import call
@@ -68,6 +71,7 @@ def test_the_remedy_follows_from_what_the_run_was_and_whether_it_is_at_work(
         restart(copy, online, *events)
 
     assert find_remedy(copy, PLACE) == at_rest
+    assert was_simulation(copy) == inspect_run(copy.path).online == bool(online)
     assert can_resume(copy)
     lock = copy.acquire_lock()
     try:
@@ -100,6 +104,7 @@ def test_a_copy_of_a_folder_whose_simulation_was_up_is_named_with_its_original(c
     assert find_remedy(other, PLACE) == Remedy(
         f"name that folder, or use this one apart from it after {remove}", remove
     )
+    assert not can_resume(other)
 
 
 def test_the_folder_of_a_peer_is_not_resumed_as_a_simulation(copy):
@@ -143,3 +148,21 @@ def test_a_fork_of_an_import_and_a_folder_that_holds_one_are_not_said_to_continu
     assert "has models without checkpoints, as an import has" in fork.err
     assert "continue" not in fork.err
     assert again.err == "social-jepa: runs/one exists already: choose another --out\n"
+
+
+@pytest.mark.parametrize("kind", ["run", "import", "peer"])
+def test_a_program_that_names_a_folder_in_use_is_sent_to_resume_only_where_that_continues_it(
+    copy, small_run, tmp_path, kind
+):
+    folder = copy
+    if kind == "import":
+        (tmp_path / "run.npz").write_bytes(ENCODERS["npz"](small_run, True))
+        folder = import_run(tmp_path / "run.npz", tmp_path / "runs" / "import")
+    if kind == "peer":
+        (copy.path / "status.json").write_text("{}")
+
+    with pytest.raises(RunFolderExistsError, match="exists already: choose another folder") as refusal:
+        create(copy.config(), folder.path)
+
+    assert refusal.value.resumable == can_resume(folder) == (kind == "run")
+    assert ("social-jepa resume" in str(refusal.value)) == (kind == "run")

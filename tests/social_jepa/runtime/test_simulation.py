@@ -24,7 +24,8 @@ from social_jepa.runtime import cluster
 from social_jepa.runtime.errors import AgentLeftError, ClusterError, NotSettledError
 from social_jepa.runtime.logs import log_path
 from social_jepa.runtime.members import initial_members, member_spec
-from social_jepa.runtime.simulation import Simulation, was_simulation
+from social_jepa.runtime.presence import was_simulation
+from social_jepa.runtime.simulation import Simulation
 from social_jepa.server.client import SimulationClient
 from social_jepa.storage.run_folder import RunFolder
 from social_jepa.storage.run_folder_errors import RunFolderError

@@ -1,6 +1,7 @@
 """What a server says of a simulation whose supervisor does not answer, and of one that is not up."""
 
 import contextlib
+import sqlite3
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from social_jepa.records import replace
 from social_jepa.runtime.membership import record_start
 from social_jepa.server import client as server_client
+from social_jepa.storage import simulation_file
 from social_jepa.storage.ledger import Ledger
 from tests.support.planted_run import planted_run
 from tests.support.servers import client_of
@@ -100,3 +102,20 @@ def test_the_status_names_the_remedy_that_the_commands_name_and_a_refused_reques
     assert also_refused.json()["detail"] == f"{folder.path} is not up: {copy['remedy']}"
     assert (at_work["state"], at_work["agents"], at_work["command"]) == ("training", {"unknown": 2}, "")
     assert at_work["remedy"] == "a command is starting or ending it: try again in a moment"
+
+
+def test_one_status_of_a_run_that_is_down_reads_its_ledger_and_its_simulation_file_once(folder, monkeypatch):
+    """What it is and what helps there follow from one reading, so that they fit each other."""
+    opened, read, connect, original = [], [], sqlite3.connect, simulation_file.read
+    with client_of(folder) as client:
+        with contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+            record_start(ledger, folder.config(), folder, "started", online=True)
+        client.get("/api/status")  # the server keeps the ledger of the graph open
+        monkeypatch.setattr(server_client, "STATUS_MAX_AGE", 60.0)  # the client's own reading is one for all
+        client.get("/api/status")
+        monkeypatch.setattr(sqlite3, "connect", lambda path, **kw: opened.append(path) or connect(path, **kw))
+        monkeypatch.setattr(simulation_file, "read", lambda path: read.append(path) or original(path))
+        status = client.get("/api/status").json()
+
+    assert (status["state"], len(opened), len(read)) == ("down", 1, 1)
+    assert "?mode=ro" in opened[0]

@@ -11,7 +11,9 @@ from safetensors import safe_open
 
 from alignment.status import Status
 from social_jepa.records import replace
+from social_jepa.runtime.simulation import open_run
 from social_jepa.storage.ledger import Ledger
+from tests.support.command import call
 from tests.support.servers import client_of, copy_run
 
 
@@ -85,3 +87,20 @@ def test_an_edge_its_map_and_the_graph_are_read_as_of_a_time(renegotiated, edge)
         assert ["no answer" in drawing for drawing in drawings] == [True, False]
         plots = [client.get(f"{address}/directions.svg", params=when) for when in ({}, {"as_of": between})]
         assert [plot.status_code for plot in plots] == [200, 200]
+
+
+def test_now_is_the_newest_state_also_after_the_clock_was_set_back(small_run, edge, tmp_path, monkeypatch):
+    folder, clock = copy_run(small_run.folder, tmp_path), time.time
+    with monkeypatch.context() as patch, contextlib.closing(Ledger(folder.ledger_file)) as ledger:
+        patch.setattr(time, "time", lambda: clock() + 3600)  # it is set back once this is recorded
+        ledger.record(edges=[replace(edge, status=Status.FAILED, reason="no answer", round=edge.round + 1)])
+    address = f"/api/edges/{edge.source}/{edge.target}"
+    with client_of(folder) as client:
+        found = [client.get(address, params=when).json()["status"] for when in ({}, {"as_of": "now"})]
+        tags = [client.get("/api/graph", params=when).headers["etag"] for when in ({}, {"as_of": "now"})]
+    said = json.loads(call("graph", "--run", folder.path, "--as-of", "now", "--json").out)
+
+    of_command = {(each["source"], each["target"]): each["status"] for each in said["edges"]}
+    assert [*found, of_command[edge.source, edge.target]] == ["failed"] * 3
+    assert open_run(folder).results("now").edge(edge.source, edge.target).status is Status.FAILED
+    assert tags[0] == tags[1]
