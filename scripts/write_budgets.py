@@ -33,6 +33,12 @@ RENAMED = {  # conditions whose evidence was recorded under another name
 # Seconds by condition, typed, and the recorded experiment whose agents they are estimated from.
 ESTIMATES: Mapping[str, tuple[Mapping[str, float], str]] = {
     "classifier-porting": ({"agents": 560}, "worlds"),
+    "one-moment": (
+        {"spacing 0.05": 90, "spacing 0.025": 130, "spacing 0.01": 90, "spacing 0": 90},
+        "isometry",
+    ),
+    "embodied": ({"pan and tilt": 160, "pan, tilt and walk": 160}, "isometry"),
+    "plan-transfer": ({"180 degrees": 225, "60 degrees": 225}, "isometry"),
 }
 
 

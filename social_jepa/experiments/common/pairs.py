@@ -62,6 +62,14 @@ def fit_shuffled(
     return fit(x, shuffle_pairs(y, torch.Generator().manual_seed(seed)))
 
 
+def fit_shifted(
+    source: TrainedAgent, target: TrainedAgent, count: int, seed: int, fit: Fit = fit_core
+) -> LinearMap:
+    """Return the map fitted on the same anchors, the target's rows rolled by half of the pool: the null."""
+    shifted = shift_agents([target], [len(target.anchors.ids) // 2])[0]
+    return fit_edge(source, shifted, count, seed, fit)
+
+
 def shift_agents(agents: Sequence[TrainedAgent], shifts: Sequence[int]) -> list[TrainedAgent]:
     """Return the agents with the rows of each rolled in time, for fitting and for scoring: the null.
 

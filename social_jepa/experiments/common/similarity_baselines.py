@@ -8,7 +8,8 @@ therefore compared on as many leading axes, sorted by predictability, as the cor
 everything would have.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -44,6 +45,25 @@ def with_core_dim(agent: TrainedAgent, core_dim: int) -> TrainedAgent:
     return replace(agent, basis=replace(agent.basis, core_dim=core_dim), anchors=anchors, heldout=heldout)
 
 
+@contextlib.contextmanager
+def baseline_agent(
+    name: str, setup: AgentSetup, seed: int, index: int, poses: Sequence[Pose], log: Log, *,
+    axes: int | None = None, prepare: Prepare | None = None,
+) -> Iterator[tuple[Agent, TrainedAgent]]:  # fmt: skip
+    """Yield an agent of a baseline, which has taken no training step, and what is kept of it.
+
+    The agent is closed afterwards. Arguments are those of `baseline_agents`.
+    """
+    with method_agent(METHODS[name], setup, seed, index, poses) as agent:
+        if prepare is not None:
+            prepare(agent, index)
+        if isinstance(agent.model, LinearTica):
+            _fit_tica(agent, agent.model)
+        train_agent(agent, log, until=0)
+        one = trained_agent(agent)
+        yield agent, one if axes is None else with_core_dim(one, min(axes, one.heldout.vectors.shape[1]))
+
+
 def baseline_agents(
     setup: AgentSetup, seed: int, indices: Sequence[int], poses: Sequence[Pose], log: Log, *,
     axes: int | None = None, prepare: Prepare | None = None, methods: Sequence[str] = tuple(METHODS),
@@ -64,15 +84,9 @@ def baseline_agents(
     found: dict[str, list[TrainedAgent]] = {}
     for name in methods:
         for index in indices:
-            with method_agent(METHODS[name], setup, seed, index, poses) as agent:
-                if prepare is not None:
-                    prepare(agent, index)
-                if isinstance(agent.model, LinearTica):
-                    _fit_tica(agent, agent.model)
-                train_agent(agent, log, until=0)
-                one = trained_agent(agent)
-            kept = one if axes is None else with_core_dim(one, min(axes, one.heldout.vectors.shape[1]))
-            found.setdefault(name, []).append(kept)
+            opened = baseline_agent(name, setup, seed, index, poses, log, axes=axes, prepare=prepare)
+            with opened as (_, kept):
+                found.setdefault(name, []).append(kept)
         log(f"{name}: {len(indices)} agents")
     return found
 

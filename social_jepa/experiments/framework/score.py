@@ -138,6 +138,10 @@ class Estimate:
         """Return the paired difference, seed by seed, with its arithmetic mean."""
         return Estimate(tuple(a - b for a, b in zip(self.seeds, other.seeds, strict=True)))
 
+    def complement(self) -> "Estimate":
+        """Return one minus the score of each seed: of an R2 the unexplained share, of a loss the ratio."""
+        return Estimate(tuple(1 - score for score in self.seeds))
+
     @property
     def value(self) -> float:
         """The mean over seeds, arithmetic or geometric."""

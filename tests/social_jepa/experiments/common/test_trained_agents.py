@@ -1,5 +1,6 @@
 """Agents that experiments train, and maps between them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from social_jepa.experiments.common.pairs import (
     average_over_edges,
     edge_r2,
     fit_edge,
+    fit_shifted,
     fit_shuffled,
     heldout_pairs,
 )
@@ -83,9 +85,16 @@ def test_heldout_anchor_and_training_ticks_are_separate_ranges(setup, agents):
 
 def test_frames_and_flops_are_those_of_the_training_run(setup, agents):
     training = setup.training
+    one_encoder = replace(setup, model=replace(setup.model, stages=1))
+    alone = train_agents(one_encoder, 0, ring_poses(setup, 2), ignore)
 
-    assert agents[0].frames == training.steps * training.segments * training.segment_ticks
-    assert agents[0].flops == agents[1].flops > agents[0].frames * 1e3
+    assert alone[0].frames == training.steps * training.segments * training.segment_ticks
+    assert alone[0].flops == alone[1].flops > alone[0].frames * 1e3
+    per_step = alone[0].flops / training.steps
+    for agent in agents:  # each adds the steps of further encoders, if it trained any
+        steps = agent.flops / per_step
+        assert steps == pytest.approx(round(steps))
+        assert steps >= training.steps
 
 
 def test_flops_count_steps_and_not_the_calibration_before_the_first():
@@ -134,11 +143,12 @@ def test_an_untrained_agent_keeps_its_initial_weights_and_has_no_flops(setup):
     assert all(torch.equal(value, before[name]) for name, value in untrained.model.named_parameters())
 
 
-def test_a_planted_rotation_is_recovered_but_not_from_shuffled_pairs():
+def test_a_planted_rotation_is_recovered_but_not_from_shuffled_or_shifted_pairs():
     one, two = planted("one", 1), planted("two", 2)
 
     assert edge_r2(fit_edge(one, two, 20, 0), one, two).score == pytest.approx(1.0)
     assert edge_r2(fit_shuffled(one, two, 200, 0), one, two).score < 0
+    assert edge_r2(fit_shifted(one, two, 200, 0), one, two).score < 0
 
 
 def test_more_anchors_of_one_seed_include_fewer():

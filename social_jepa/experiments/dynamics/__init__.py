@@ -1,1 +1,0 @@
-"""The dynamics experiment; its question, protocol and thresholds are in `run`."""

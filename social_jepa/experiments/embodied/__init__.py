@@ -1,0 +1,1 @@
+"""The experiment embodied; its question, protocol and thresholds are in `run`."""

@@ -1,0 +1,158 @@
+"""Scores of embodied: plans towards the goals of a moving peer, and what translation tells of its camera."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alignment.anchors import AnchorSet
+from alignment.linear_map import LinearMap
+from alignment.shared_subspace import SharedSubspace, find_shared
+from env.camera_motion import camera_offsets
+from env.renderer import Renderer
+from env.renderers.build import share_renderer
+from social_jepa.experiments.common.core_predictors import CoreRecording, linear_predictor
+from social_jepa.experiments.common.edges import Embeddings, Pairing
+from social_jepa.experiments.common.planning import (
+    STEERED,
+    Episodes,
+    PlanningConfig,
+    Policy,
+    draw_episodes,
+    planning_policy,
+    random_policy,
+    run_policies,
+    success_scores,
+    true_state_policy,
+)
+from social_jepa.experiments.common.probes import state_probe
+from social_jepa.experiments.common.trained_agents import TrainedAgent
+from social_jepa.experiments.embodied.settings import EmbodiedStream
+from social_jepa.experiments.framework.score import Score
+
+MAPS = ("shared map", "no map", "shifted map")
+POLICIES = ("own goal", "peer's goal", "goal, no map", "goal, shifted map", "random", "true state")
+READ = ("own latents", "translated", "translated, shifted")  # what a camera's offsets are read from
+MIN_PLOT_DISTANCE = 0.8  # least distance from start to goal of the plotted episode
+
+
+def shared_directions(
+    source: TrainedAgent, target: TrainedAgent, pairing: Pairing, shift: int = 0
+) -> SharedSubspace:
+    """Return what the cores of two agents share, as the target of an edge finds it.
+
+    Args:
+        source: Agent whose core is translated.
+        target: Agent that it is translated for.
+        pairing: Which rows are paired.
+        shift: Rows by which the target's are rolled in time, for fitting alone: the null.
+    """
+    one, other = Embeddings.of(source), Embeddings.of(target)
+    x, y = pairing.fit_pairs(one, Embeddings(other.anchors.roll(shift, 0), other.heldout, other.core_dim))
+    i, j = one.core_dim, other.core_dim
+    return find_shared(x[:, :i], y[:, :j], pairing.held_out(one, other).leading(i, j))
+
+
+def make_maps(source: TrainedAgent, target: TrainedAgent, pairing: Pairing) -> dict[str, LinearMap]:
+    """Return by MAPS the map from one core to another, and its controls.
+
+    The null maps as many directions, by the axes that pairs of different times give.
+    """
+    shared = shared_directions(source, target, pairing)
+    shifted = shared_directions(source, target, pairing, len(target.anchors.vectors) // 2)
+    axes = shifted.source_axes[:, : shared.dim] @ shifted.target_axes[:, : shared.dim].T
+    identity = torch.eye(source.core_dim, target.core_dim, dtype=torch.float64)
+    zeros = torch.zeros(target.core_dim, dtype=torch.float64)
+    return {
+        "shared map": shared.map, "no map": LinearMap(identity, zeros), "shifted map": LinearMap(axes, zeros),
+    }  # fmt: skip
+
+
+def make_policies(
+    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], goals: np.ndarray,
+    config: PlanningConfig, renderer: Renderer,
+) -> dict[str, Policy]:  # fmt: skip
+    """Return the receiver's policy by POLICIES, with goals at these held-out ticks."""
+    predict, rows = linear_predictor(receiver, STEERED), torch.from_numpy(goals)
+    seen = peer.heldout[rows]
+    targets = {
+        "own goal": receiver.heldout[rows],
+        "peer's goal": maps["shared map"](seen),
+        "goal, no map": maps["no map"](seen),
+        "goal, shifted map": maps["shifted map"](seen),
+    }
+    policies = {
+        name: planning_policy(receiver, renderer, predict, latents, config)
+        for name, latents in targets.items()
+    }
+    true_goals = receiver.agent.scene.factors(goals)[:, :STEERED]
+    return policies | {"random": random_policy, "true state": true_state_policy(true_goals, config)}
+
+
+def planning_scores(
+    peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
+    seed: int,
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
+    """Run episodes in which the receiver plans towards its own goals, or what the moving peer saw.
+
+    Returns:
+        (scores by POLICIES, see `common.planning.success_scores`; arrays of the plots).
+    """
+    scene = receiver.agent.scene
+    starts, goals = draw_episodes(EmbodiedStream.EPISODES.rng(seed), len(receiver.heldout), config)
+    renderer = share_renderer(scene.config)
+    policies = make_policies(peer, receiver, maps, goals, config, renderer)
+    plans = [seed, EmbodiedStream.PLANS]
+    paths, distances = run_policies(policies, scene, starts, goals, config, plans)
+    arrays = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
+    chosen = int((distances["own goal"][0] > MIN_PLOT_DISTANCE).argmax())  # by its start alone
+    one_path = paths["peer's goal"][:, chosen]
+    arrays |= _episode_frames(peer, receiver, renderer, goals[chosen], starts[chosen], one_path)
+    renderer.close()
+    return success_scores(distances, config.success_distance), arrays
+
+
+def _episode_frames(
+    peer: CoreRecording, receiver: CoreRecording, renderer: Renderer, goal: int, start: int,
+    path: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Return the goal's frame of the peer and the receiver's views of one episode, uint8 [T + 1, H, W, 3]."""
+    scene = receiver.agent.scene
+    episode = Episodes(scene, start + np.arange(len(path)), 1.0)
+    episode.steered = path
+    frames = [
+        Episodes(scene, np.array([goal]), 1.0).render(renderer, peer),
+        episode.render(renderer, receiver),
+    ]
+    return {"frames": np.concatenate(frames)}
+
+
+def camera_scores(agent: TrainedAgent, shared: SharedSubspace) -> dict[str, Score]:
+    """Return R2 of linear probes of where an agent's camera has moved, for evaluation only.
+
+    Its offsets are read from READ: all dimensions of its own latents; what the map of the shared directions
+    leaves of these for a peer; and the same at another time, the null. Beside them *state, translated*: R2
+    of the true state of all objects from what the map leaves.
+
+    Args:
+        agent: The agent whose camera moves.
+        shared: What its core shares with that of a peer.
+    """
+    fit, held = agent.anchors, agent.heldout
+    offsets, expected = (camera_states(agent, rows) for rows in (fit, held))
+    translated, heldout = (rows.core().double() @ shared.source_axes[:, : shared.dim] for rows in (fit, held))
+    half = len(offsets) // 2
+    return {
+        "camera R2: own latents": state_probe(fit.vectors, offsets, held.vectors, expected),
+        "camera R2: translated": state_probe(translated, offsets, heldout, expected),
+        "camera R2: translated, shifted": state_probe(translated, offsets.roll(half, 0), heldout, expected),
+        "state R2: translated": state_probe(translated, agent.states(fit), heldout, agent.states(held)),
+    }
+
+
+def camera_states(agent: TrainedAgent, rows: AnchorSet) -> Tensor:
+    """Return the offsets of an agent's moving camera from its pose, float64 [K, m]: those that move."""
+    scene, motion = agent.scene, agent.scene.config.camera_motion
+    offsets = camera_offsets(motion, scene.seed, agent.name, np.array(rows.ids))
+    return torch.from_numpy(offsets[:, np.array(motion.amplitudes) > 0])

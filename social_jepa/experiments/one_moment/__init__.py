@@ -1,0 +1,1 @@
+"""The experiment one-moment: see `run` for its question, protocol and threshold."""

@@ -1,1 +1,0 @@
-"""The experiment pair-free: see `run` for its question, protocol and thresholds."""

@@ -1,0 +1,1 @@
+"""The plan-transfer experiment; its question, protocol and thresholds are in `run`."""
