@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from social_jepa.experiments.common.plotting import COLORS, draw_bars, draw_curve, draw_frame_grid
+from social_jepa.experiments.common.planning_plots import plot_distances, plot_success
+from social_jepa.experiments.common.plotting import COLORS, draw_curve, draw_frame_grid
 from social_jepa.experiments.framework.experiment import Results
 from social_jepa.experiments.plan_transfer.scores import POLICIES
 from social_jepa.experiments.plan_transfer.settings import Settings
@@ -19,10 +20,11 @@ EPISODE_TICKS = (0, 1, 2, 3, 5)  # plotted ticks of an episode, besides its last
 def make_plots(results: Results, settings: Settings) -> dict[str, Figure]:
     """Return the matplotlib figures by file name."""
     planning = settings.planning
+    titles = {condition: f"cameras {condition} apart" for condition in settings.conditions}
     return {
         "errors": plot_errors(results, settings.conditions, settings.max_horizon),
-        "success": plot_success(results, settings.conditions, planning.success_distance),
-        "distances": plot_distances(results, settings.conditions, planning.success_distance),
+        "success": plot_success(results, titles, POLICIES, planning.success_distance),
+        "distances": plot_distances(results, titles, POLICIES, planning.success_distance),
         "episode": plot_episode(results, settings.conditions[0], planning.ticks),
     }
 
@@ -48,39 +50,6 @@ def plot_errors(results: Results, conditions: tuple[str, ...], max_horizon: int)
         axis.set_xticks(x)
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, ncols=3, loc="outside lower center", frameon=False)
-    return figure
-
-
-def plot_success(results: Results, conditions: tuple[str, ...], success_distance: float) -> Figure:
-    """Plot success by policy, a bar per pair of cameras."""
-    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
-    axis = figure.subplots()
-    for index, condition in enumerate(conditions):
-        estimates = [results.estimate(condition, policy) for policy in POLICIES]
-        draw_bars(axis, estimates, index, len(conditions), f"cameras {condition} apart", COLORS[index])
-    axis.set_xticks(range(len(POLICIES)), POLICIES, rotation=20, ha="right")
-    axis.set_ylim(0, 1.02)
-    axis.set_ylabel(f"share of episodes that\nend within {success_distance:g} of the goal")
-    handles, labels = axis.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), ncols=2, loc="outside upper center", frameon=False)
-    return figure
-
-
-def plot_distances(results: Results, conditions: tuple[str, ...], success_distance: float) -> Figure:
-    """Plot the mean distance to the goal over ticks, a panel per pair of cameras and a curve per policy."""
-    figure = Figure(figsize=(4.2 * len(conditions) + 0.6, 4), layout="constrained")
-    axes = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
-    for axis, condition in zip(axes, conditions, strict=True):
-        for policy, color, marker in zip(POLICIES, COLORS, "osDv^<XP", strict=False):
-            distances = [results.array(condition, f"distance: {policy}", seed) for seed in results.seeds]
-            axis.plot(np.mean(distances, axis=0), label=policy, color=color, marker=marker, ms=4, lw=1.4)
-        axis.axhline(success_distance, color="black", lw=0.8, ls=":")
-        axis.set_title(f"{condition} apart", loc="left", fontsize=10)
-        axis.set_xlabel("tick of the episode")
-    axes[0].set_ylabel("mean distance to the goal\n(positions from -1 to 1)")
-    axes[0].set_ylim(bottom=0)
-    figure.legend(*axes[0].get_legend_handles_labels(), ncols=4, loc="outside lower center", frameon=False)
     return figure
 
 

@@ -464,10 +464,10 @@ def test_an_edge_of_a_pair_that_a_leaver_brings_together_again_holds_again(membe
     membership.set_topology("ring")
     pair = ("agent-2", "agent-0")
     ledger.record(edges=[edge(source=pair[0], target=pair[1])], maps={pair: b"maps"})
-    newcomer = join(membership)  # stands between the two
+    joiner = join(membership)  # stands between the two
     assert ledger.history(*pair)[-1].status is Status.ENDED
 
-    membership.remove(newcomer, 0)
+    membership.remove(joiner, 0)
 
     ((found, maps),) = ledger.edges()
     assert (found.status, found.reason, maps) == (Status.ACCEPTED, "", b"maps")
