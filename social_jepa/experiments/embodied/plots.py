@@ -42,14 +42,14 @@ def plot_cameras(results: Results) -> Figure:
 
 
 def plot_episode(results: Results, ticks: int) -> Figure:
-    """Plot one episode of the first seed: the frame of the peer, then the views of the agent that plans."""
+    """Plot one episode of the first seed: its goal from both cameras, then the views of who plans."""
     columns = [tick for tick in EPISODE_TICKS if tick < ticks] + [ticks]
     rows = np.stack(
-        [results.array(condition, "frames")[[0, *(tick + 1 for tick in columns)]] for condition in MOTIONS]
+        [results.array(condition, "frames")[[0, 1, *(tick + 2 for tick in columns)]] for condition in MOTIONS]
     )
     figure = Figure(figsize=(1.15 * rows.shape[1] + 1.6, 3.1), layout="constrained")
-    draw_frame_grid(figure, rows, list(MOTIONS), "The red box moves to where the other agent saw it")
-    titles = ["peer's goal", *(f"tick {tick}" for tick in columns)]
+    draw_frame_grid(figure, rows, list(MOTIONS), "The red object moves to where the other agent saw it")
+    titles = ["peer's goal", "same, own view", *(f"tick {tick}" for tick in columns)]
     for axis, text in zip(figure.axes, titles, strict=False):
         axis.set_title(text, fontsize=9)
     return figure

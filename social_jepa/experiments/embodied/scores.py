@@ -117,15 +117,15 @@ def _episode_frames(
     peer: CoreRecording, receiver: CoreRecording, renderer: Renderer, goal: int, start: int,
     path: np.ndarray,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Return the goal's frame of the peer and the receiver's views of one episode, uint8 [T + 1, H, W, 3]."""
+    """Return the goal as peer and receiver saw it, then the receiver's views, uint8 [T + 2, H, W, 3]."""
     scene = receiver.agent.scene
-    episode = Episodes(scene, start + np.arange(len(path)), 1.0)
+    at_goal, episode = (
+        Episodes(scene, np.array([goal]), 1.0),
+        Episodes(scene, start + np.arange(len(path)), 1.0),
+    )
     episode.steered = path
-    frames = [
-        Episodes(scene, np.array([goal]), 1.0).render(renderer, peer),
-        episode.render(renderer, receiver),
-    ]
-    return {"frames": np.concatenate(frames)}
+    goals = [at_goal.render(renderer, agent) for agent in (peer, receiver)]
+    return {"frames": np.concatenate([*goals, episode.render(renderer, receiver)])}
 
 
 def camera_scores(agent: TrainedAgent, shared: SharedSubspace) -> dict[str, Score]:

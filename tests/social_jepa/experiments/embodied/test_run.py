@@ -151,4 +151,4 @@ def test_a_run_scores_every_policy_and_both_conditions():
     assert make_notes(results, TINY)
     assert set(stored_plots(EXPERIMENT, results, TINY)) == {"success", "distances", "cameras", "episode"}
     for each in found.values():
-        assert each.arrays["frames"].shape[0] == TINY.planning.ticks + 2
+        assert each.arrays["frames"].shape[0] == TINY.planning.ticks + 3
