@@ -24,5 +24,7 @@ def describe_methods(settings: Settings) -> str:
         f"{planning.horizon} ticks, the best {planning.elite} kept) in {planning.episodes} episodes per "
         f"direction; an episode succeeds if the object ends within {planning.success_distance:g} of the "
         "goal, positions from -1 to 1. Linear probes read the camera's offsets and the state of the objects "
-        "at the held-out ticks, fitted at the anchor ticks."
+        "at the held-out ticks, fitted at the anchor ticks. The baselines, untrained encoders, principal "
+        "components of pixels and linear tICA, plan by the same means, on as many leading axes as a camera's "
+        "frames have factors."
     )

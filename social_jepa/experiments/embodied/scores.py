@@ -1,6 +1,7 @@
 """Scores of embodied: plans towards the goals of a moving peer, and what translation tells of its camera."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from env.camera_motion import camera_offsets
 from env.renderer import Renderer
 from env.renderers.build import share_renderer
 from social_jepa.experiments.common.core_predictors import CoreRecording, linear_predictor
-from social_jepa.experiments.common.edges import Embeddings, Pairing
+from social_jepa.experiments.common.edges import Embeddings, Pairing, edge_scores, edges_between
 from social_jepa.experiments.common.planning import (
     STEERED,
     Episodes,
@@ -28,11 +29,12 @@ from social_jepa.experiments.common.planning import (
 )
 from social_jepa.experiments.common.probes import state_probe
 from social_jepa.experiments.common.trained_agents import TrainedAgent
-from social_jepa.experiments.embodied.settings import EmbodiedStream
+from social_jepa.experiments.embodied.settings import EmbodiedStream, Settings
 from social_jepa.experiments.framework.score import Score
 
 MAPS = ("shared map", "no map", "shifted map")
 POLICIES = ("own goal", "peer's goal", "goal, no map", "goal, shifted map", "random", "true state")
+BASELINE_POLICIES = ("own goal", "peer's goal")  # those of agents that learn nothing
 READ = ("own latents", "translated", "translated, shifted")  # what a camera's offsets are read from
 MIN_PLOT_DISTANCE = 0.8  # least distance from start to goal of the plotted episode
 
@@ -90,9 +92,42 @@ def make_policies(
     return policies | {"random": random_policy, "true state": true_state_policy(true_goals, config)}
 
 
+def pair_scores(
+    recordings: Sequence[CoreRecording], pairing: Pairing, settings: Settings, seed: int,
+    names: Sequence[str] = POLICIES,
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
+    """Return the mean scores of both directions between two agents, and the arrays of the plots.
+
+    Args:
+        recordings: The two agents.
+        pairing: Which rows are paired.
+        settings: Settings of the run.
+        seed: Seed of the episodes and of the plans.
+        names: Those of POLICIES that episodes are run with, "own goal" and "peer's goal" among them.
+
+    Raises:
+        ValueError: An agent found no core.
+    """
+    if not all(recording.agent.core_dim for recording in recordings):
+        raise ValueError("an agent found no core: raise setup.training.steps or setup.model.dim")
+    scores, arrays = [], []
+    for peer, receiver in (recordings, recordings[::-1]):
+        maps = make_maps(peer.agent, receiver.agent, pairing)
+        planned, found = planning_scores(peer, receiver, maps, settings.planning, seed, names)
+        shared = shared_directions(peer.agent, receiver.agent, pairing)
+        scores.append(planned | camera_scores(peer.agent, shared))
+        arrays.append(found)
+    mean = {name: Score.average([each[name] for each in scores]) for name in scores[0]}
+    distances = {
+        name: (arrays[0][name] + arrays[1][name]) / 2 for name in arrays[0] if name.startswith("distance")
+    }
+    edges = edges_between([Embeddings.of(recording.agent) for recording in recordings], pairing)
+    return mean | edge_scores(edges, 2 * settings.setup.scene.objects), arrays[0] | distances
+
+
 def planning_scores(
     peer: CoreRecording, receiver: CoreRecording, maps: Mapping[str, LinearMap], config: PlanningConfig,
-    seed: int,
+    seed: int, names: Sequence[str] = POLICIES,
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:  # fmt: skip
     """Run episodes in which the receiver plans towards its own goals, or what the moving peer saw.
 
@@ -102,7 +137,8 @@ def planning_scores(
     scene = receiver.agent.scene
     starts, goals = draw_episodes(EmbodiedStream.EPISODES.rng(seed), len(receiver.heldout), config)
     renderer = share_renderer(scene.config)
-    policies = make_policies(peer, receiver, maps, goals, config, renderer)
+    made = make_policies(peer, receiver, maps, goals, config, renderer)
+    policies = {name: made[name] for name in names}
     plans = [seed, EmbodiedStream.PLANS]
     paths, distances = run_policies(policies, scene, starts, goals, config, plans)
     arrays = {f"distance: {name}": found.mean(1) for name, found in distances.items()}
@@ -131,9 +167,10 @@ def _episode_frames(
 def camera_scores(agent: TrainedAgent, shared: SharedSubspace) -> dict[str, Score]:
     """Return R2 of linear probes of where an agent's camera has moved, for evaluation only.
 
-    Its offsets are read from READ: all dimensions of its own latents; what the map of the shared directions
-    leaves of these for a peer; and the same at another time, the null. Beside them *state, translated*: R2
-    of the true state of all objects from what the map leaves.
+    Its offsets are read from READ: all dimensions of its own latents, mean over the offsets; what the map of
+    the shared directions leaves of these for a peer, of the offset that is told best; and the same at another
+    time, the null. Both of the latter are NaN where no direction is shared, so that nothing is told. Beside
+    them *state R2: translated*: R2 of the true state of all objects from what the map leaves; 0 if nothing.
 
     Args:
         agent: The agent whose camera moves.
@@ -141,13 +178,24 @@ def camera_scores(agent: TrainedAgent, shared: SharedSubspace) -> dict[str, Scor
     """
     fit, held = agent.anchors, agent.heldout
     offsets, expected = (camera_states(agent, rows) for rows in (fit, held))
+    scores = {"camera R2: own latents": state_probe(fit.vectors, offsets, held.vectors, expected)}
+    if not shared.dim:
+        told = dict.fromkeys(("camera R2: translated", "camera R2: translated, shifted"), math.nan)
+        return scores | {
+            name: Score.single(r2) for name, r2 in (told | {"state R2: translated": 0.0}).items()
+        }
     translated, heldout = (rows.core().double() @ shared.source_axes[:, : shared.dim] for rows in (fit, held))
-    half = len(offsets) // 2
-    return {
-        "camera R2: own latents": state_probe(fit.vectors, offsets, held.vectors, expected),
-        "camera R2: translated": state_probe(translated, offsets, heldout, expected),
-        "camera R2: translated, shifted": state_probe(translated, offsets.roll(half, 0), heldout, expected),
-        "state R2: translated": state_probe(translated, agent.states(fit), heldout, agent.states(held)),
+
+    def best_told(states: Tensor) -> Score:
+        columns = zip(states.split(1, 1), expected.split(1, 1), strict=True)
+        return Score.single(max(state_probe(translated, x, heldout, y).score for x, y in columns))
+
+    return scores | {
+        "camera R2: translated": best_told(offsets),
+        "camera R2: translated, shifted": best_told(offsets.roll(len(offsets) // 2, 0)),
+        "state R2: translated": Score.single(
+            state_probe(translated, agent.states(fit), heldout, agent.states(held)).score
+        ),
     }
 
 

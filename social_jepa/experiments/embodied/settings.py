@@ -6,6 +6,7 @@ from typing import Any
 
 from agents.protocol.settings import MEMORIES
 from agents.training.settings import TrainingConfig
+from env.camera import RingConfig
 from env.camera_motion import CameraMotionConfig
 from env.scene import SceneConfig
 from social_jepa.experiments.common.planning import PlanningConfig
@@ -20,16 +21,15 @@ class EmbodiedStream(Stream):
     PLANS = 45
 
 
-OFFSETS = ("pan", "tilt", "forward", "left")  # of a camera from its pose
 MOTIONS: Mapping[str, CameraMotionConfig] = {
-    "pan and tilt": CameraMotionConfig(pan=4.0, tilt=2.0),
     "pan, tilt and walk": CameraMotionConfig(pan=4.0, tilt=2.0, walk=0.2),
 }  # by condition
 
 
 def _default_setup() -> AgentSetup:
     # without bodies: a body shows where its camera stands, and how far it has turned
-    return AgentSetup(scene=SceneConfig(bodies=False), training=TrainingConfig(own_ticks=True))
+    scene, ring = SceneConfig(bodies=False), RingConfig(separation=180.0)
+    return AgentSetup(scene=scene, ring=ring, training=TrainingConfig(own_ticks=True))
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the setting, for values that measure nothing."""
-        if self.fit_ticks < 2:
-            raise ValueError(f"fit_ticks={self.fit_ticks}: a predictor needs at least two consecutive ticks")
+        if not 2 <= self.fit_ticks <= self.setup.training.replay_ticks:
+            raise ValueError(
+                f"fit_ticks={self.fit_ticks} must lie between 2 and setup.training.replay_ticks="
+                f"{self.setup.training.replay_ticks}"
+            )
         if self.setup.scene.camera_motion.moves or self.setup.scene.bodies:
             raise ValueError(
                 "setup.scene.camera_motion must be left out, as the conditions set it, and "
@@ -61,6 +64,10 @@ class Settings:
                 f"{held} ticks"
             )
 
+    def camera_factors(self, condition: str) -> int:
+        """Return the number of factors in the frames of a camera: of all objects, and of its own motion."""
+        return 2 * self.setup.scene.objects + sum(map(bool, MOTIONS[condition].amplitudes))
+
     def setup_of(self, condition: str) -> AgentSetup:
         """Return the setup of the agents of a condition."""
         return replace(self.setup, scene=replace(self.setup.scene, camera_motion=MOTIONS[condition]))
@@ -68,7 +75,7 @@ class Settings:
 
 QUICK: Mapping[str, Any] = {
     "setup": {
-        "scene": {**QUICK_SETUP["scene"], "bodies": False},
+        "scene": {**QUICK_SETUP["scene"], "bodies": False}, "ring": {"separation": 180.0},
         "model": {"dim": 8, "width": 8, "hidden": 32},
         "training": {**QUICK_SETUP["training"], "own_ticks": True, "stage_steps": 60},
         "negotiation": {"pool_ticks": 256, "anchors": 128, "heldout": 256},

@@ -37,6 +37,7 @@ SIMILARITIES = (
     "classifier-porting",
     "probe-porting",
     "plan-transfer",
+    "embodied",
     "one-moment",
     "universe",
     "heterogeneous",
